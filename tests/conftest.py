@@ -1,0 +1,74 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.postgres import DatabaseServer, GivenPostgres, Postgres
+
+KEPT_LOGS = pytest.StashKey[list[Path]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", action="store_true", help="run the long fault tests as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[KEPT_LOGS] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect, which pytest counts and shows, what was not asked for."""
+    if config.getoption("--faults"):
+        return
+    faults = [item for item in items if item.get_closest_marker("faults")]
+    if faults:
+        config.hook.pytest_deselected(items=faults)
+        items[:] = [item for item in items if item not in faults]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for log in config.stash[KEPT_LOGS]:
+        terminalreporter.write_line(f"Postgres log kept: {log}")
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
+    """The server that all tests share; a test that harms its server takes `own_postgres`."""
+    if url := os.environ.get("TOCSIN_TEST_DATABASE_URL"):
+        given = GivenPostgres(url)
+        yield given
+        given.close()
+    else:
+        yield from run_postgres(request)
+
+
+@pytest.fixture
+def own_postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """A durable server, ready in a second, for one test alone to stop, restart and pause."""
+    yield from run_postgres(request, durable=True)
+
+
+@pytest.fixture
+def postgres_url(postgres: DatabaseServer) -> str:
+    """The URL of a new, empty database."""
+    return postgres.create_database()
+
+
+def run_postgres(request: pytest.FixtureRequest, *, durable: bool = False) -> Iterator[Postgres]:
+    failed_before = request.session.testsfailed
+    server = Postgres(durable=durable)
+    try:
+        server.start()
+        yield server
+    finally:
+        keep = request.session.testsfailed > failed_before
+        server.close(keep_log=keep)
+        if keep:
+            request.config.stash[KEPT_LOGS].append(server.log)

@@ -1,0 +1,381 @@
+"""Following an identity provider over real HTTP, with the cache's clock in our hand."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+import structlog
+import trio
+import trio.testing
+
+from tocsin.server.auth import (
+    AuthCode,
+    AuthConfigurationError,
+    AuthUnavailable,
+    KeySet,
+    KeySetLimits,
+    TokenVerifier,
+    keys_from_pem,
+)
+
+from .expect import refusal, unavailability
+from .issuer import NOW, SECRET, claims, private_key, public_jwk, public_pem, sign
+
+LIMITS = KeySetLimits()
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with structlog.testing.capture_logs() as logs:
+        yield logs
+
+
+@pytest.fixture
+def key_set(provider, clock) -> KeySet:
+    provider.keys = [published(0)]
+    return KeySet(provider.url, monotonic=clock)
+
+
+@pytest.fixture
+def verifier(key_set) -> TokenVerifier:
+    return TokenVerifier(key_set=key_set)
+
+
+def published(generation: int):
+    return public_jwk(private_key("ES256", generation), f"kid-{generation}")
+
+
+def token(generation: int, **header: object) -> str:
+    named = {"kid": f"kid-{generation}", **header}
+    return sign(claims(), private_key("ES256", generation), "ES256", **named)
+
+
+async def test_a_token_signed_with_a_published_key_is_accepted(verifier):
+    assert (await verifier.verify(token(0), NOW)).user == "alice"
+
+
+async def test_the_set_is_fetched_once_for_many_tokens(verifier, provider):
+    for _ in range(20):
+        await verifier.verify(token(0), NOW)
+    assert provider.requests == 1
+
+
+async def test_many_at_once_cause_one_fetch(verifier, provider):
+    provider.hold()
+    accepted = []
+
+    async def one():
+        accepted.append(await verifier.verify(token(0), NOW))
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(one)
+            await provider.expect_requests(1)
+            await trio.testing.wait_all_tasks_blocked()
+            provider.release()
+    assert len(accepted) == 100
+    assert provider.requests == 1
+
+
+async def test_many_at_once_with_a_rotated_key_cause_one_fetch(verifier, provider):
+    await verifier.verify(token(0), NOW)
+    provider.keys = [published(1)]
+    provider.hold()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(verifier.verify, token(1), NOW)
+            await provider.expect_requests(2)
+            await trio.testing.wait_all_tasks_blocked()
+            provider.release()
+    assert provider.requests == 2
+
+
+async def test_a_key_published_after_the_first_fetch_is_found_at_once(verifier, provider):
+    await verifier.verify(token(0), NOW)
+    provider.keys = [published(0), published(1)]
+    await verifier.verify(token(1), NOW)
+    await verifier.verify(token(0), NOW)
+    assert provider.requests == 2
+
+
+async def test_a_withdrawn_key_stops_working_with_the_next_fetch(verifier, provider):
+    await verifier.verify(token(0), NOW)
+    provider.keys = [published(1)]
+    await verifier.verify(token(1), NOW)
+    assert await refusal(verifier.verify(token(0), NOW)) is AuthCode.TOKEN_KEY_UNKNOWN
+
+
+async def test_unknown_kids_cause_one_fetch_a_cooldown(verifier, provider, clock):
+    await verifier.verify(token(0), NOW)
+    for number in range(20):
+        attempt = verifier.verify(token(1, kid=f"invented-{number}"), NOW)
+        assert await refusal(attempt) is AuthCode.TOKEN_KEY_UNKNOWN
+    assert provider.requests == 2
+    clock.advance(LIMITS.cooldown - 0.01)
+    await refusal(verifier.verify(token(1), NOW))
+    assert provider.requests == 2
+    clock.advance(0.01)
+    await refusal(verifier.verify(token(1), NOW))
+    assert provider.requests == 3
+
+
+async def test_an_unknown_kid_as_the_very_first_causes_one_fetch_and_not_two(verifier, provider):
+    assert await refusal(verifier.verify(token(1), NOW)) is AuthCode.TOKEN_KEY_UNKNOWN
+    assert provider.requests == 1
+
+
+async def test_a_forged_signature_under_a_known_kid_causes_no_fetch(verifier, provider):
+    await verifier.verify(token(0), NOW)
+    attempt = verifier.verify(token(1, kid="kid-0"), NOW)
+    assert await refusal(attempt) is AuthCode.TOKEN_SIGNATURE
+    assert provider.requests == 1
+
+
+async def test_an_aged_set_is_fetched_again(verifier, provider, clock):
+    await verifier.verify(token(0), NOW)
+    clock.advance(LIMITS.age_max - 0.01)
+    await verifier.verify(token(0), NOW)
+    assert provider.requests == 1
+    clock.advance(0.01)
+    await verifier.verify(token(0), NOW)
+    assert provider.requests == 2
+
+
+async def test_while_an_aged_set_is_fetched_the_others_go_on_with_it(verifier, provider, clock):
+    await verifier.verify(token(0), NOW)
+    clock.advance(LIMITS.age_max)
+    provider.hold()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(verifier.verify, token(0), NOW)
+            await provider.expect_requests(2)
+            await verifier.verify(token(0), NOW)
+            provider.release()
+
+
+async def test_the_last_good_set_serves_while_the_provider_is_down(
+    verifier, provider, clock, quiet
+):
+    await verifier.verify(token(0), NOW)
+    await provider.stop()
+    clock.advance(LIMITS.age_max)
+    await verifier.verify(token(0), NOW)
+    clock.advance(LIMITS.stale_max - LIMITS.age_max - 0.01)
+    await verifier.verify(token(0), NOW)
+    assert [entry["event"] for entry in quiet] == ["jwks_fetch_failed"] * 2
+
+
+async def test_an_unknown_kid_while_the_provider_is_down_is_refused(verifier, provider):
+    await verifier.verify(token(0), NOW)
+    await provider.stop()
+    assert await refusal(verifier.verify(token(1), NOW)) is AuthCode.TOKEN_KEY_UNKNOWN
+
+
+async def test_a_set_past_its_stale_limit_serves_no_more(verifier, provider, clock):
+    await verifier.verify(token(0), NOW)
+    await provider.stop()
+    clock.advance(LIMITS.stale_max)
+    assert await unavailability(verifier.verify(token(0), NOW)) is AuthCode.JWKS_UNAVAILABLE
+
+
+async def test_a_failing_refetch_is_not_tried_with_every_token(verifier, provider, clock):
+    await verifier.verify(token(0), NOW)
+    provider.status = 500
+    clock.advance(LIMITS.age_max)
+    for _ in range(10):
+        await verifier.verify(token(0), NOW)
+    assert provider.requests == 2
+    clock.advance(LIMITS.retry_delay)
+    await verifier.verify(token(0), NOW)
+    assert provider.requests == 3
+
+
+async def test_without_any_set_the_answer_is_unavailable_and_not_refused(verifier, provider, clock):
+    provider.status = 503
+    for _ in range(10):
+        assert await unavailability(verifier.verify(token(0), NOW)) is AuthCode.JWKS_UNAVAILABLE
+    assert provider.requests == 1
+    provider.status = 200
+    clock.advance(LIMITS.retry_delay_without_set)
+    await verifier.verify(token(0), NOW)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"keys":{}}', b"\xff", b"[" * 100_000], ids=range(6)
+)
+async def test_an_answer_that_is_no_key_set_is_a_failure(key_set, provider, body):
+    provider.body = body
+    with pytest.raises(AuthUnavailable):
+        await key_set.find("kid-0", "ES256")
+    assert key_set.statistics().last_failure == "the answer is not a JSON Web Key Set"
+
+
+async def test_an_answer_beyond_its_bound_is_a_failure(key_set, provider):
+    provider.body = b'{"keys":[]}' + b" " * LIMITS.body_bytes_max
+    with pytest.raises(AuthUnavailable):
+        await key_set.find("kid-0", "ES256")
+    assert key_set.statistics().last_failure == "the answer exceeds 262144 bytes"
+
+
+async def test_a_compressed_answer_is_a_failure(key_set, provider):
+    provider.body = gzip.compress(json.dumps({"keys": provider.keys}).encode())
+    provider.headers = {"Content-Encoding": "gzip"}
+    with pytest.raises(AuthUnavailable):
+        await key_set.find("kid-0", "ES256")
+    assert key_set.statistics().last_failure == "the answer is compressed"
+
+
+async def test_a_redirect_is_not_followed(key_set, provider):
+    provider.status = 302
+    provider.headers = {"Location": provider.url}
+    with pytest.raises(AuthUnavailable):
+        await key_set.find("kid-0", "ES256")
+    assert key_set.statistics().last_failure == "status 302"
+    assert provider.requests == 1
+
+
+async def test_a_provider_that_does_not_answer_is_given_up(provider, clock):
+    provider.hold()
+    key_set = KeySet(provider.url, monotonic=clock, limits=KeySetLimits(timeout=0.05))
+    with trio.fail_after(5), pytest.raises(AuthUnavailable):
+        await key_set.find("kid-0", "ES256")
+    assert key_set.statistics().last_failure == "no answer within 0.05 s"
+
+
+async def test_hanging_up_does_not_use_up_the_cooldown(verifier, provider):
+    await verifier.verify(token(0), NOW)
+    provider.keys = [published(1)]
+    provider.hold()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(verifier.verify, token(1), NOW)
+            await provider.expect_requests(2)
+            nursery.cancel_scope.cancel()
+            provider.release()
+    await verifier.verify(token(1), NOW)
+    assert provider.requests == 2
+
+
+async def test_one_who_waits_for_a_fetch_may_hang_up(verifier, provider):
+    provider.hold()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(verifier.verify, token(0), NOW)
+            await provider.expect_requests(1)
+            with trio.move_on_after(0.01) as scope:
+                await verifier.verify(token(0), NOW)
+            assert scope.cancelled_caught
+            provider.release()
+    await verifier.verify(token(0), NOW)
+
+
+async def test_no_more_wait_for_a_fetch_than_there_is_room_for(provider, clock):
+    provider.hold()
+    key_set = KeySet(provider.url, monotonic=clock, limits=KeySetLimits(waiting_max=1))
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(key_set.find, "kid-0", "ES256")
+            await provider.expect_requests(1)
+            nursery.start_soon(key_set.find, "kid-0", "ES256")
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(AuthUnavailable):
+                await key_set.find("kid-0", "ES256")
+            provider.release()
+
+
+async def test_members_that_are_not_for_us_do_not_spoil_the_set(verifier, provider):
+    for_encryption = {**published(1), "use": "enc"}
+    secret = {"kty": "oct", "kid": "kid-0", "k": "c2VjcmV0", "alg": "HS256"}
+    provider.keys = [for_encryption, secret, {"kty": "XYZ"}, {"kty": "EC"}, published(0)]
+    await verifier.verify(token(0), NOW)
+    assert await refusal(verifier.verify(token(1), NOW)) is AuthCode.TOKEN_KEY_UNKNOWN
+
+
+async def test_a_published_secret_makes_no_hmac_token_good(verifier, provider):
+    provider.keys = [{"kty": "oct", "kid": "s", "k": "c2VjcmV0" * 8, "alg": "HS256"}]
+    attempt = verifier.verify(sign(claims(), "secret" * 8, kid="s"), NOW)
+    assert await refusal(attempt) is AuthCode.TOKEN_ALGORITHM
+    assert provider.requests == 0
+
+
+async def test_a_set_emptied_by_its_owner_lets_nobody_in(verifier, provider, clock):
+    await verifier.verify(token(0), NOW)
+    provider.keys = []
+    clock.advance(LIMITS.age_max)
+    assert await refusal(verifier.verify(token(0), NOW)) is AuthCode.TOKEN_KEY_UNKNOWN
+
+
+async def test_a_token_without_kid_is_tried_with_the_few_keys_there_are(verifier, provider):
+    provider.keys = [published(generation) for generation in range(4)]
+    nameless = sign(claims(), private_key("ES256", 3), "ES256")
+    await verifier.verify(nameless, NOW)
+
+
+async def test_a_token_without_kid_is_not_tried_with_many(verifier, provider):
+    provider.keys = [published(generation) for generation in range(5)]
+    nameless = sign(claims(), private_key("ES256", 3), "ES256")
+    assert await refusal(verifier.verify(nameless, NOW)) is AuthCode.TOKEN_KEY_UNKNOWN
+
+
+async def test_a_secret_and_a_published_key_serve_side_by_side(key_set, provider):
+    verifier = TokenVerifier(secret=SECRET, key_set=key_set)
+    await verifier.verify(sign(claims()), NOW)
+    assert provider.requests == 0
+    await verifier.verify(token(0), NOW)
+    forged = sign(claims(), "another secret, long enough to be one")
+    assert await refusal(verifier.verify(forged, NOW)) is AuthCode.TOKEN_SIGNATURE
+    assert provider.requests == 1
+
+
+async def test_a_file_and_a_published_key_of_one_kind_serve_side_by_side(key_set, provider):
+    pem = keys_from_pem(public_pem(private_key("ES256", 1)))
+    verifier = TokenVerifier(public_keys=pem, key_set=key_set)
+    await verifier.verify(token(1), NOW)
+    assert provider.requests == 0
+    await verifier.verify(token(0), NOW)
+
+
+async def test_statistics_tell_how_the_cache_is_doing(verifier, key_set, provider, clock):
+    assert key_set.statistics().age is None
+    await verifier.verify(token(0), NOW)
+    clock.advance(7)
+    statistics = key_set.statistics()
+    assert (statistics.keys, statistics.age, statistics.fetches) == (1, 7, 1)
+    assert (statistics.failures, statistics.last_failure) == (0, None)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://idp.example/keys",
+        "http://10.0.0.1/keys",
+        "http://localhost.example/keys",
+        "ftp://idp.example/keys",
+        "file:///etc/passwd",
+        "idp.example/keys",
+        "https://",
+        "",
+        "https://user:hunter2@idp.example/keys",
+        "http://[::1",
+    ],
+)
+def test_a_url_that_cannot_be_trusted_is_a_configuration_error(url):
+    with pytest.raises(AuthConfigurationError) as caught:
+        KeySet(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://idp.example/k", "http://localhost:1/k", "http://127.0.0.2/k", "http://[::1]:8080/k"],
+)
+def test_https_and_this_machine_itself_are_accepted(url):
+    assert KeySet(url).statistics().keys == 0
+
+
+def test_plain_http_is_accepted_when_told():
+    assert KeySet("http://idp.example/keys", insecure_http=True).statistics().keys == 0

@@ -1,0 +1,110 @@
+"""Tickets: once, soon, and no longer than the token they were traded for."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.server.auth import (
+    AuthCode,
+    Forbidden,
+    Principal,
+    Ticket,
+    Unauthenticated,
+    generate_ticket,
+    redeem_ticket,
+    ticket_for,
+)
+
+from .expect import refusal
+from .issuer import NOW
+
+ALICE = Principal("alice", frozenset({"notify"}), "jwt::alice", NOW + 600)
+
+
+class Box:
+    """The store's side: taking a ticket removes it."""
+
+    def __init__(self) -> None:
+        self.tickets: dict[bytes, Ticket] = {}
+        self.asked = 0
+
+    def issue(self, ticket: Ticket) -> str:
+        new = generate_ticket(secrets.token_bytes)
+        self.tickets[new.hash] = ticket
+        return new.text
+
+    async def take(self, key: bytes) -> Ticket | None:
+        self.asked += 1
+        return self.tickets.pop(key, None)
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+async def test_a_ticket_opens_the_inbox_of_its_user_until_the_token_ends(box):
+    text = box.issue(ticket_for(ALICE, NOW, 30))
+    principal = await redeem_ticket(text, box.take, NOW + 29)
+    assert principal == Principal("alice", frozenset({"notify"}), "ticket:alice", NOW + 600)
+
+
+async def test_a_ticket_works_once(box):
+    text = box.issue(ticket_for(ALICE, NOW, 30))
+    await redeem_ticket(text, box.take, NOW)
+    assert await refusal(redeem_ticket(text, box.take, NOW)) is AuthCode.TICKET_UNKNOWN
+
+
+async def test_a_ticket_that_was_never_issued_is_unknown(box):
+    text = generate_ticket(secrets.token_bytes).text
+    assert await refusal(redeem_ticket(text, box.take, NOW)) is AuthCode.TICKET_UNKNOWN
+
+
+async def test_a_ticket_expires(box):
+    text = box.issue(ticket_for(ALICE, NOW, 30))
+    attempt = redeem_ticket(text, box.take, NOW + 30)
+    assert await refusal(attempt) is AuthCode.TICKET_EXPIRED
+
+
+async def test_a_ticket_does_not_outlive_its_token(box):
+    ticket = ticket_for(ALICE, NOW + 590, 30)
+    assert ticket.expires_at == NOW + 600
+    attempt = redeem_ticket(box.issue(ticket), box.take, NOW + 600)
+    assert await refusal(attempt) is AuthCode.TICKET_EXPIRED
+
+
+async def test_a_ticket_whose_token_ended_first_is_refused(box):
+    text = box.issue(Ticket("alice", frozenset(), NOW + 30, NOW + 10))
+    attempt = redeem_ticket(text, box.take, NOW + 10)
+    assert await refusal(attempt) is AuthCode.TOKEN_EXPIRED
+
+
+async def test_a_ticket_of_a_principal_without_end_opens_a_session_without_end(box):
+    ticket = ticket_for(Principal("bob", frozenset(), "x", None), NOW, 30)
+    assert ticket.expires_at == NOW + 30
+    assert (await redeem_ticket(box.issue(ticket), box.take, NOW)).expires_at is None
+
+
+def test_an_api_key_gets_no_ticket():
+    with pytest.raises(Forbidden) as caught:
+        ticket_for(Principal(None, frozenset({"admin"}), "key:x", None), NOW, 30)
+    assert caught.value.code is AuthCode.USER_MISSING
+
+
+def test_a_ticket_is_not_shown():
+    ticket = generate_ticket(secrets.token_bytes)
+    assert ticket.text not in repr(ticket)
+    assert repr(ticket.hash) not in repr(ticket)
+
+
+@given(st.text(max_size=80) | st.text(max_size=60).map("tt_".__add__))
+async def test_arbitrary_text_does_not_reach_the_store(text):
+    box = Box()
+    with pytest.raises(Unauthenticated) as caught:
+        await redeem_ticket(text, box.take, NOW)
+    assert caught.value.code is AuthCode.TICKET_MALFORMED
+    assert box.asked == 0

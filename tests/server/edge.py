@@ -1,0 +1,200 @@
+"""A whole edge for tests: front door, WebSocket echo and a Quart application on a real port."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import trio
+from quart import Response, request
+from quart_trio import QuartTrio
+from trio_websocket import ConnectionClosed, wrap_server_stream
+
+from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, FrameStream
+from tocsin.server.front_door import FrontDoor
+from tocsin.server.http_host import HttpHost, HttpLimits
+from tocsin.server.request_head import RequestHead
+from tocsin.server.websocket_frames import close_frame, text_frame
+
+MESSAGE_BYTES_MAX = 16 * 1024
+HUGE_BYTES = 64 << 20
+
+UPGRADE_LINES = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+UPGRADE = b"GET /v1/ws HTTP/1.1\r\nHost: h\r\n" + UPGRADE_LINES + b"\r\n"
+GET = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n"
+CLOSES = {
+    1009: text_frame(b'{"type":"goodbye","code":4413}') + close_frame(4413, "frame_too_large"),
+    CLOSED_WITHOUT_A_FRAME: text_frame(b'{"type":"goodbye","code":4400}')
+    + close_frame(4400, "malformed"),
+}
+
+
+def masked(opcode: int, payload: bytes, *, first: int | None = None) -> bytes:
+    """A frame as a client sends it, with a mask of zeroes."""
+    head = bytes((0x80 | opcode if first is None else first,))
+    if len(payload) < 126:
+        head += bytes((0x80 | len(payload),))
+    elif len(payload) < 65536:
+        head += bytes((0x80 | 126,)) + len(payload).to_bytes(2, "big")
+    else:
+        head += bytes((0x80 | 127,)) + len(payload).to_bytes(8, "big")
+    return head + b"\0\0\0\0" + payload
+
+
+async def echo(stream: trio.SocketStream, head: RequestHead, raw: bytes) -> None:
+    async with trio.open_nursery() as nursery:
+        frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
+        with trio.fail_after(5):
+            proposal = await wrap_server_stream(
+                nursery, frames, max_message_size=MESSAGE_BYTES_MAX
+            )
+            websocket = await proposal.accept()
+        try:
+            while True:
+                message = await websocket.get_message()
+                if message == "crash":
+                    raise ZeroDivisionError("as asked")
+                await websocket.send_message(message)
+        except ConnectionClosed:
+            await frames.aclose()
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+def make_app(edge: "Edge") -> QuartTrio:
+    app = QuartTrio("edge")
+
+    @app.before_serving
+    async def start() -> None:
+        edge.lifespan.append("startup")
+
+    @app.after_serving
+    async def end() -> None:
+        edge.lifespan.append("shutdown")
+
+    @app.get("/hello")
+    async def hello() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.get("/v1/ws")
+    async def plain() -> tuple[str, int]:
+        return "this is a WebSocket", 426
+
+    @app.post("/length")
+    async def length() -> dict[str, int]:
+        return {"length": len(await request.get_data())}
+
+    @app.post("/refuse")
+    async def refuse() -> tuple[str, int]:
+        return "not you", 401
+
+    @app.get("/slow")
+    async def slow() -> str:
+        edge.slow_entered.set()
+        await edge.slow_may_end.wait()
+        return "done"
+
+    @app.get("/huge")
+    async def huge() -> bytes:
+        return bytes(HUGE_BYTES)
+
+    @app.get("/endless")
+    async def endless() -> Response:
+        async def chunks() -> AsyncIterator[bytes]:
+            while True:
+                yield bytes(65536)
+
+        response = Response(chunks())
+        response.timeout = None
+        return response
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise ZeroDivisionError("as asked")
+
+    return app
+
+
+@dataclass
+class Edge:
+    """What a test sees of the edge. `lifespan` notes what the application went through."""
+
+    lifespan: list[str] = field(default_factory=list)
+    slow_entered: trio.Event = field(default_factory=trio.Event)
+    slow_may_end: trio.Event = field(default_factory=trio.Event)
+    port: int = 0
+    door: FrontDoor = field(init=False)
+    host: HttpHost = field(init=False)
+    nursery: trio.Nursery = field(init=False)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/v1/ws"
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    async def say(self, *parts: bytes) -> bytes:
+        """Send `parts`, then read to the end of the connection."""
+        async with await self.connect() as client:
+            for part in parts:
+                await client.send_all(part)
+            return await read_all(client)
+
+    async def get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=self.base, timeout=5) as client:
+            return await client.get(path)
+
+    async def expect_alive(self) -> None:
+        assert (await self.get("/hello")).json() == {"ok": True}
+
+
+async def read_all(client: trio.SocketStream) -> bytes:
+    """Everything to the end; a reset counts as one."""
+    read = b""
+    try:
+        async for data in client:
+            read += data
+    except trio.BrokenResourceError:
+        pass
+    return read
+
+
+async def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition that nobody signals."""
+    while not holds():
+        await trio.sleep(0.002)
+
+
+Serve = Callable[[trio.SocketStream, RequestHead, bytes], Awaitable[None]]
+
+
+@asynccontextmanager
+async def open_edge(
+    *, limits: HttpLimits | None = None, websocket: Serve = echo, **door: Any
+) -> AsyncIterator[Edge]:
+    with trio.fail_after(30):
+        edge = Edge()
+        edge.host = HttpHost(make_app(edge), limits=limits or HttpLimits())  # type: ignore[arg-type]
+        edge.door = FrontDoor(websocket=websocket, http=edge.host.serve, **door)
+        listeners = await edge.door.open("127.0.0.1", 0)
+        edge.port = listeners[0].socket.getsockname()[1]
+        async with trio.open_nursery() as nursery:
+            edge.nursery = nursery
+            await nursery.start(edge.host.run)
+
+            def start(stream: trio.SocketStream) -> None:
+                nursery.start_soon(edge.door.handle, stream)
+
+            nursery.start_soon(edge.door.accept, listeners, start)
+            yield edge
+            edge.slow_may_end.set()
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,1 @@
+"""Real servers for tests: thrown away afterwards, no root and no container needed."""

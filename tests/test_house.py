@@ -1,0 +1,337 @@
+"""The rules of the house, as far as a machine can see them.
+
+Directions (docs: architecture, rooms and directions): node and cli stand above the rooms and see
+everything; server sees actors, actors see the ports of persistence and never an adapter, all see
+protocol, and protocol sees nothing of ours, no clock, no chance and no I/O.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "tocsin"
+
+# Module -> what it and its submodules may import, without the leading "tocsin.". The longest name
+# that fits decides.
+SEES = {
+    "protocol": {"protocol"},
+    "persistence": {"persistence", "protocol"},
+    "actors.runtime": {"actors.runtime"},
+    "actors": {"actors", "protocol", "persistence.store", "persistence.bus"},
+    "server": {"server", "actors", "protocol", "persistence.store"},
+}
+ABOVE = {"node", "cli", "__main__"}
+# What is neither a room nor above them, such as settings, may import its like and this.
+BESIDE_SEES = {"protocol"}
+
+IMPURE_MODULES = {
+    *("asyncio", "trio", "threading", "time", "random", "secrets"),
+    *("os", "socket", "subprocess"),
+}
+IMPURE_CALLS = {
+    *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
+    *("uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"),
+}
+
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+
+
+def test_imports_follow_the_directions():
+    refuse(
+        (f"{where} imports tocsin.{target}" for where, target in forbidden_imports()),
+        "A room imports what it must not see; move the code, or pass the value in from node.py",
+    )
+
+
+def test_the_protocol_is_pure():
+    refuse(
+        (
+            f"{short(path)}:{line} uses {what}"
+            for path in python_files(PACKAGE / "protocol")
+            for line, what in impurities(parse(path))
+        ),
+        "The protocol has no clock, no chance and no I/O; take the value as a parameter",
+    )
+
+
+def test_files_are_short():
+    refuse(
+        (
+            f"{short(path)} has {lines} lines"
+            for path in python_files(PACKAGE)
+            if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX
+        ),
+        f"Past {FILE_LINES_MAX} lines a file wants to be two things",
+    )
+
+
+def test_functions_are_short():
+    refuse(
+        (
+            f"{short(path)}:{node.lineno} {node.name} has {lines} lines"
+            for path in python_files(PACKAGE)
+            for node in ast.walk(parse(path))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
+        ),
+        f"Past {FUNCTION_LINES_MAX} lines a function wants to be two things",
+    )
+
+
+def test_what_is_left_to_do_has_an_issue():
+    refuse(
+        (
+            f"{short(path)}:{line} {text}"
+            for path in our_python()
+            for line, text in comments(path)
+            if is_unfinished(text)
+        ),
+        'A mark for later needs an issue: write "issue 12" beside it, or do it now',
+    )
+
+
+def test_no_test_sleeps_without_saying_what_for():
+    refuse(
+        (
+            f"{short(path)}:{line}"
+            for path in python_files(ROOT / "tests")
+            for line in unexplained_sleeps(path.read_text())
+        ),
+        "A test waits for the thing itself, not for a while. Where only a while will do, "
+        'say why on the same line: "# waits for: ..."',
+    )
+
+
+def test_requirements_name_no_addresses():
+    address = re.compile(r"://|^\s*(-i|-f|--(index-url|extra-index-url|find-links|trusted-host))\b")
+    refuse(
+        (
+            f"{short(path)}:{number} {line}"
+            for path in (ROOT / "requirements").iterdir()
+            for number, line in enumerate(path.read_text().splitlines(), 1)
+            if address.search(line)
+        ),
+        "Where packages come from is the business of the machine that installs them",
+    )
+
+
+def test_every_dependency_is_argued_for():
+    told = (ROOT / "docs" / "dependencies.md").read_text()
+    refuse(
+        (
+            name
+            for kind in ("run", "dev")
+            for name in requirement_names(ROOT / "requirements" / f"{kind}.in")
+            if f"`{name}`" not in told
+        ),
+        "docs/dependencies.md needs a line that says what it is for and why this one",
+    )
+
+
+def test_the_lock_for_development_contains_the_lock_for_running():
+    running, development = (
+        set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+        for name in ("run.txt", "dev.txt")
+    )
+    refuse(running - development, "The locks are out of step; run ./dev lock")
+
+
+# --- the rules catch what they are for ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("importer", "target", "allowed"),
+    [
+        ("protocol.session", "protocol.cursor", True),
+        ("protocol.session", "persistence.store", False),
+        ("persistence.sqlite", "protocol.cursor", True),
+        ("persistence.sqlite", "actors.user", False),
+        ("actors.user", "persistence.store", True),
+        ("actors.user", "persistence.sqlite", False),
+        ("actors.user", "persistence", False),
+        ("actors.user", "server.auth", False),
+        ("actors.runtime.ref", "actors.user", False),
+        ("actors.runtime.ref", "protocol.cursor", False),
+        ("server.http", "actors.user", True),
+        ("server.http", "persistence.store.commands", True),
+        ("server.http", "persistence.storehouse", False),
+        ("server.http", "settings", False),
+        ("settings", "protocol.backoff", True),
+        ("settings", "server.http", False),
+        ("settings", "node", False),
+        ("node", "persistence.postgres", True),
+        ("cli.serve", "node", True),
+    ],
+)
+def test_who_may_import_whom(importer, target, allowed):
+    assert may_import(importer, target) is allowed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "from random import random",
+        "import trio.lowlevel",
+        "def f():\n    import asyncio",
+        "now = datetime.datetime.now(UTC)",
+        "id = uuid.uuid4()",
+        "from uuid import uuid4",
+    ],
+)
+def test_impurities_are_seen(source):
+    assert list(impurities(ast.parse(source)))
+
+
+@pytest.mark.parametrize("source", ["import uuid", "now = session.now()", "from math import inf"])
+def test_what_is_pure_is_left_alone(source):
+    assert not list(impurities(ast.parse(source)))
+
+
+def test_relative_imports_are_resolved():
+    tree = ast.parse("from . import a\nfrom .b import c\nfrom ..protocol import Anything")
+
+    assert [name for _, name in imports(tree, package="actors")] == [
+        "actors",
+        "actors.b",
+        "protocol",
+    ]
+
+
+def test_sleeps_are_seen_unless_explained():
+    source = "time.sleep(1)\nawait trio.sleep(\n    1\n)  # waits for: the kernel\nsleep(2)\n"
+
+    assert list(unexplained_sleeps(source)) == [1, 5]
+
+
+# --- how they look --------------------------------------------------------------------------------
+
+
+def refuse(found: Iterable[str], rule: str) -> None:
+    if listed := sorted(found):
+        pytest.fail("\n  ".join([f"{rule}:", *listed]), pytrace=False)
+
+
+def python_files(directory: Path) -> list[Path]:
+    return sorted(directory.rglob("*.py"))
+
+
+def our_python() -> list[Path]:
+    directories = ["tocsin", "tests", "bench"]
+    return [ROOT / "dev", *(path for each in directories for path in python_files(ROOT / each))]
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def forbidden_imports() -> Iterator[tuple[str, str]]:
+    for path in python_files(PACKAGE):
+        module = module_name(path)
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        for line, target in imports(parse(path), package):
+            if not may_import(module, target):
+                yield f"{short(path)}:{line}", target
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+    """The line and name of each module of ours that is imported, without the leading "tocsin."."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(node, package)
+            names = [deepest_module(base, alias.name) for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "tocsin":
+                yield node.lineno, name.partition(".")[2]
+
+
+def absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = ["tocsin", *filter(None, package.split("."))]
+    return ".".join([*parts[: len(parts) + 1 - node.level], *filter(None, [node.module])])
+
+
+def deepest_module(base: str, name: str) -> str:
+    """`from base import name` may name a module or something inside one."""
+    path = ROOT.joinpath(*base.split("."), name)
+    return f"{base}.{name}" if path.is_dir() or path.with_suffix(".py").exists() else base
+
+
+def may_import(importer: str, target: str) -> bool:
+    if target == "" or is_within(importer, ABOVE):  # "" is the package itself: its version
+        return True
+    room = max((each for each in SEES if is_within(importer, [each])), key=len, default=None)
+    if room is not None:
+        return is_within(target, SEES[room])
+    beside = not is_within(target, [*SEES, *ABOVE])
+    return beside or is_within(target, BESIDE_SEES)
+
+
+def is_within(module: str, places: Iterable[str]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def impurities(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Attribute | ast.Name):
+            dotted = ast.unparse(node)
+            names = [".".join(dotted.split(".")[-2:])]
+        for name in names:
+            is_module = isinstance(node, ast.Import | ast.ImportFrom)
+            if name in IMPURE_CALLS or (is_module and name.split(".")[0] in IMPURE_MODULES):
+                yield node.lineno, name
+
+
+def comments(path: Path) -> Iterator[tuple[int, str]]:
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def is_unfinished(comment: str) -> bool:
+    # Written so that this line is no mark itself.
+    marked = re.search(r"\b(TO(?=DO)|FIX(?=ME)|X(?=XX))", comment)
+    return bool(marked) and not re.search(r"\bissue #?\d+", comment)
+
+
+def unexplained_sleeps(source: str) -> Iterator[int]:
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            *("time.sleep", "trio.sleep", "sleep"),
+        ):
+            span = lines[node.lineno - 1 : node.end_lineno]
+            if not any("# waits for:" in line for line in span):
+                yield node.lineno
+
+
+def requirement_names(path: Path) -> list[str]:
+    return re.findall(r"^[A-Za-z][A-Za-z0-9._-]*", path.read_text(), re.MULTILINE)

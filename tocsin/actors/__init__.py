@@ -1,0 +1,1 @@
+"""Who owns what state, and what happens when it fails."""

@@ -1,0 +1,57 @@
+"""What a user actor has around it: settings, clocks, and the actors it talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from tocsin.actors.runtime import Ref
+from tocsin.actors.storage import StorageMessage, StoreStatus
+from tocsin.actors.world import World
+from tocsin.protocol.session import SessionLimits
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """How this node delivers; *heartbeat* in seconds, *devices_max* per user."""
+
+    node: str
+    limits: SessionLimits
+    heartbeat: float
+    devices_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Shared by all user actors of a node.
+
+    *acknowledged* is told of each notification that some device of a user has acknowledged,
+    *retire* takes an idle user from the directory, unless there is a message waiting for it.
+    *missed* holds the head (a sequence) for users whose mailbox had no room for a change.
+    """
+
+    storage: Ref[StorageMessage]
+    status: StoreStatus
+    settings: DeliverySettings
+    world: World
+    acknowledged: Callable[[str], None]
+    retire: Callable[[str], None]
+    missed: dict[str, int]
+
+
+class Clock:
+    """Both clocks, read once per message: *now* in Trio seconds, *now_ms* in Unix milliseconds."""
+
+    __slots__ = ("_world", "now", "now_ms")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.now = 0.0
+        self.now_ms = 0
+
+    def tick(self) -> None:
+        """Read them again."""
+        self.now = trio.current_time()
+        self.now_ms = self._world.now_ms()

@@ -1,0 +1,273 @@
+"""One connected device of an online user: between its session, its outlet and the store.
+
+Owned by the user actor, which calls it; it has no task of its own. `DeviceSession` decides, this
+carries out: frames to the outlet, lines to the ledger, questions to the store.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from tocsin.actors.company import Clock, Company
+from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
+from tocsin.actors.storage import Ledger, Read, StorageMessage, Write
+from tocsin.actors.user_messages import Arrived, AttachDone, PageDone, UserMessage
+from tocsin.persistence.store import Answer, Attach, Attached, Page, ReadPage, Result
+from tocsin.protocol import frames
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor, ResetReason
+from tocsin.protocol.heartbeat import Heartbeat, Pulse
+from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.notification import client_view
+from tocsin.protocol.session import (
+    AckedUnsent,
+    CaughtUp,
+    DeviceSession,
+    LogEntry,
+    Output,
+    Push,
+)
+
+RETRY_DELAY: Final = 1.0
+"""Seconds, to twice as many, before trying again what the store could not do."""
+
+
+class ConnectedDevice:
+    """See the module. `ended` once goodbye has been said."""
+
+    __slots__ = (
+        "_clock",
+        "_company",
+        "_expires_at",
+        "_heartbeat",
+        "_ref",
+        "_retry_at",
+        "_session",
+        "_start",
+        "_user",
+        "_window",
+        "ended",
+        "name",
+        "outlet",
+    )
+
+    def __init__(
+        self, user: str, arrived: Arrived, ref: Ref[UserMessage], company: Company, clock: Clock
+    ) -> None:
+        self.name: Final = arrived.device
+        self.outlet: Final = arrived.outlet
+        self.ended = False
+        self._user = user
+        self._ref = ref
+        self._company = company
+        self._clock = clock
+        self._window = arrived.window
+        self._expires_at = arrived.expires_at
+        self._heartbeat = Heartbeat(company.settings.heartbeat, clock.now)
+        self._retry_at = math.inf
+        self._start = 0
+        self._session: DeviceSession | None = None
+        connection = self.outlet.connection
+        command = Attach(user, arrived.device, arrived.cursor, clock.now_ms)
+        reply: Reply[Result] = ref.piped(lambda done: AttachDone(connection, done))
+        self._tell_storage(Write(command=command, reply=reply))
+
+    # --- What happens to it ----------------------------------------------------------------------
+
+    def attached(self, attached: Attached, head: int) -> None:
+        """The store has said where to start; *head* is the user's last sequence, as known here."""
+        start = attached.start
+        session = self._begin(start.sequence, max(head, attached.head))
+        self._send(self._welcome(attached))
+        if start.reset is not None:
+            self._send(frames.Reset(start.reset))
+        self._carry_out(session.begin())
+
+    def changed(self, entry: LogEntry) -> None:
+        """The user's log has a new entry."""
+        if self._session is not None:
+            push = self._session.live(entry, self._clock.now, self._clock.now_ms)
+            self._carry_out(() if push is None else (push,))
+
+    def heard_of(self, head: int) -> None:
+        """The user's log reaches *head*, but the entries were missed: read them."""
+        if self._session is not None:
+            self._session.heard_of(head)
+            self._carry_out(())
+
+    def page_read(self, page: Page) -> None:
+        """The page that was asked for."""
+        session, clock = self._session, self._clock
+        assert session is not None
+        if page.horizon > session.position:
+            # Purged under the reader: what is missing cannot be replayed, so say so (P4).
+            session = self._begin(page.horizon, page.head)
+            self._send(frames.Reset(ResetReason.HORIZON))
+            self._carry_out(session.begin())
+            return
+        entries = [
+            LogEntry(
+                entry.sequence,
+                entry.notification,
+                entry.change,
+                client_view(entry.document, entry.state, entry.seen_at, entry.read_at),
+                page.counters.unread,
+                page.counters.unseen,
+                entry.attempts,
+            )
+            for entry in page.entries
+        ]
+        outputs = session.page(entries, page.through, page.head, clock.now, clock.now_ms)
+        self._carry_out(outputs)
+
+    def page_failed(self) -> None:
+        """The store could not read the page: ask again a little later."""
+        assert self._session is not None
+        self._session.page_failed()
+        self._retry_at = self._clock.now + self._spread(RETRY_DELAY)
+
+    def said(self, frame: frames.Ack | frames.Nack) -> None:
+        """The device acknowledged or refused pushes."""
+        session, clock = self._session, self._clock
+        if session is None:
+            self.end(Closing.MALFORMED)
+            return
+        outputs: Sequence[Output]
+        if isinstance(frame, frames.Nack):
+            outputs = session.nack(frame.id, frame.reason, frame.after, clock.now, clock.now_ms)
+        elif frame.ids is not None:
+            outputs = session.ack_ids(frame.ids, clock.now_ms)
+        else:
+            try:
+                outputs = session.ack_through(frame.sequence or 0, clock.now_ms)
+            except AckedUnsent:
+                self.end(Closing.MALFORMED)
+                return
+        self._carry_out(outputs)
+
+    def refreshed(self, expires_at: int | None) -> None:
+        """The connection showed a newer token."""
+        self._expires_at = expires_at
+
+    def status(self, *, store_available: bool) -> None:
+        """A hop behind the connection was lost or is back."""
+        if self._session is not None:
+            self._send(frames.Status(bus="ok", store="ok" if store_available else "lost"))
+
+    def end(self, closing: Closing, after: float = 0.0) -> None:
+        """Say goodbye, once; *after* in seconds."""
+        if not self.ended:
+            self.ended = True
+            self.outlet.end(closing, after)
+
+    # --- Time ------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        """A time (Trio) no later than the first that `check` has something to do at."""
+        deadline = min(self._heartbeat.deadline, self._retry_at)
+        if self._expires_at is not None:
+            left = max(0, self._expires_at - self._clock.now_ms)
+            deadline = min(deadline, self._clock.now + left / 1000)
+        return deadline if self._session is None else min(deadline, self._session.next_deadline())
+
+    def check(self) -> None:
+        """Do what is due: send again, ping, end what has expired or gone."""
+        clock = self._clock
+        match self._heartbeat.check(clock.now, self.outlet.last_heard):
+            case Pulse.LOST:
+                self.end(Closing.HEARTBEAT_LOST, self._spread(RETRY_DELAY))
+                return
+            case Pulse.PING:
+                self.outlet.ping()
+            case Pulse.QUIET:
+                pass
+        if self._expires_at is not None and self._expires_at <= clock.now_ms:
+            self.end(Closing.UNAUTHENTICATED)
+            return
+        if self._retry_at <= clock.now:
+            self._retry_at = math.inf
+        if self._session is not None:
+            self._carry_out(self._session.expire(clock.now))
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _begin(self, start: int, head: int) -> DeviceSession:
+        limits = self._company.settings.limits
+        if self._window != limits.window:
+            limits = replace(limits, window=self._window)
+        self._start = start
+        self._session = DeviceSession(
+            self._user, self.name, start, head, limits, self._company.world.random
+        )
+        return self._session
+
+    def _welcome(self, attached: Attached) -> frames.Welcome:
+        settings, epoch = self._company.settings, self._company.status.epoch
+        return frames.Welcome(
+            user=self._user,
+            device=self.name,
+            connection=self.outlet.connection,
+            node=settings.node,
+            epoch=epoch,
+            cursor=str(Cursor(epoch, attached.start.sequence)),
+            head=attached.head,
+            unread=attached.counters.unread,
+            unseen=attached.counters.unseen,
+            resumed=attached.start.resumed,
+            heartbeat=settings.heartbeat,
+            window=self._window,
+            resend=frames.Resend(settings.limits.resend.initial, settings.limits.resend_limit),
+        )
+
+    def _carry_out(self, outputs: Sequence[Output]) -> None:
+        """Do what the session wants, note it in the ledger, and read on if there is room."""
+        session = self._session
+        assert session is not None
+        records: list[DeliveryRecord] = []
+        for output in outputs:
+            match output:
+                case Push():
+                    self.outlet.offer(frames.encode_push(output))
+                    records.append(session.sent(output))
+                case DeliveryRecord():
+                    records.append(output)
+                    if output.acknowledged_at is not None:
+                        self._company.acknowledged(output.notification)
+                case CaughtUp(sequence=sequence):
+                    self._send(frames.Synced(sequence))
+                case Closing():
+                    self.end(output, self._spread(RETRY_DELAY))
+        cursor = session.cursor_moved(self._clock.now_ms)
+        if records or cursor is not None:
+            self._tell_storage(Ledger(tuple(records), cursor))
+        if not self.ended and self._retry_at == math.inf:
+            self._read_on(session)
+
+    def _read_on(self, session: DeviceSession) -> None:
+        wanted = session.wants_page()
+        if wanted is None:
+            return
+        connection = self.outlet.connection
+        query = ReadPage(
+            self._user, self.name, self._start, wanted.after, wanted.limit, wanted.bytes_max
+        )
+        reply: Reply[Answer] = self._ref.piped(lambda done: PageDone(connection, done))
+        self._tell_storage(Read(query=query, reply=reply))
+
+    def _tell_storage(self, message: StorageMessage) -> None:
+        try:
+            self._company.storage.tell(message)
+        except MailboxFull:
+            # The device comes back, is told again and acknowledges again: nothing is lost.
+            self.end(Closing.OVERLOADED, self._spread(RETRY_DELAY))
+        except ActorStopped:
+            self.end(Closing.STORE_UNAVAILABLE, self._spread(RETRY_DELAY))
+
+    def _send(self, frame: frames.ServerFrame) -> None:
+        self.outlet.offer(frames.encode_server_frame(frame))
+
+    def _spread(self, delay: float) -> float:
+        return delay * (1.0 + self._company.world.random())

@@ -1,0 +1,44 @@
+"""The drainer does nothing until stop; then it says goodbye to everybody, a batch at a time.
+
+It is an actor like the others so that its place in the tree says when this happens: after the front
+door has stopped accepting, before anything that a connection needs is taken away (Phoenix does the
+same with its socket drainer). Each goodbye carries its own delay, so that the clients do not all
+knock at the next node in one instant.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, Final
+
+import trio
+
+from tocsin.actors.connections import Connections
+from tocsin.actors.runtime import Actor, Context
+from tocsin.actors.world import World
+from tocsin.protocol.closing import Closing
+
+_BATCH: Final = 100
+_PAUSE: Final = 0.05
+"""Seconds between batches; shorter where so many connections would overrun the drain time."""
+
+
+class Drainer(Actor[Any]):
+    """*drain_time* in seconds: reconnects are spread over it, and half of it is for goodbyes."""
+
+    def __init__(self, connections: Connections, world: World, *, drain_time: float) -> None:
+        self._connections = connections
+        self._world = world
+        self._drain_time = drain_time
+
+    async def run(self, context: Context[Any]) -> None:
+        """Wait for the stop, then drain."""
+        await super().run(context)
+        outlets = iter(list(self._connections.outlets.values()))
+        batches = max(1, len(self._connections.outlets) // _BATCH)
+        pause = min(_PAUSE, self._drain_time / 2 / batches)
+        while batch := list(islice(outlets, _BATCH)):
+            for outlet in batch:
+                outlet.end(Closing.DRAINING, self._drain_time * self._world.random())
+            await trio.sleep(pause)
+        await self._connections.wait_no_outlets()

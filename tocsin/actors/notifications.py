@@ -1,0 +1,216 @@
+"""The live notifications: one actor for each that has something to wait for.
+
+All that is done to one notification passes through its actor, so a publish, its updates and its
+withdrawal reach the log in the order in which they were asked for. The actor commits, answers,
+fans out, and stays until somebody of every user who was told has acknowledged, or for `_PATIENCE`
+seconds: after that only the log and the sessions wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import msgspec
+import outcome
+import trio
+
+from tocsin.actors.directory import Directory
+from tocsin.actors.runtime import Actor, ActorStopped, Context, MailboxFull, Ref, Reply, Request
+from tocsin.actors.scheduler import ExpiryKnown, SchedulerMessage
+from tocsin.actors.storage import StorageMessage, Write
+from tocsin.actors.users import Users
+from tocsin.persistence.store import Changed, Publish, Result, Update, Withdraw
+from tocsin.protocol.notification import Change
+from tocsin.protocol.problems import refuse
+
+_PATIENCE: Final = 60.0
+_MAILBOX_CAPACITY: Final = 64
+_LIVE_MAX: Final = 20_000
+"""Notifications kept waiting for acknowledgments; beyond it they are let go once committed."""
+
+_CHANGES: Final = {
+    Publish: Change.CREATED,
+    Update: Change.UPDATED,
+    Withdraw: Change.WITHDRAWN,
+}
+
+
+class Submit(Request[Result]):
+    """Commit *command* and tell the recipients; the answer means it is durable."""
+
+    command: Publish | Update | Withdraw
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """The store has answered *submit*."""
+
+    submit: Submit
+    outcome: outcome.Outcome[Result]
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """Everybody who was told has acknowledged."""
+
+
+NotificationMessage = Submit | Committed | Settled
+
+
+class NotificationActor(Actor[NotificationMessage]):
+    """One live notification; see the module."""
+
+    __slots__ = ("_asked", "_deadline", "_directory", "_id", "_ref")
+
+    def __init__(self, notification: str, directory: Notifications) -> None:
+        self._id = notification
+        self._directory = directory
+        self._asked: list[Submit] = []
+        self._deadline = math.inf
+        self._ref: Ref[NotificationMessage]
+
+    async def run(self, context: Context[NotificationMessage]) -> None:
+        """Serve until settled; whoever still waits for an answer is told that none will come."""
+        self._ref = context.ref
+        try:
+            await super().run(context)
+        finally:
+            for submit in self._asked:
+                self._directory.answered(submit)
+                submit.reply.fail(ActorStopped(self._id))
+
+    async def receive(self, message: NotificationMessage) -> None:
+        """Handle one message."""
+        match message:
+            case Submit(command=command):
+                self._deadline = math.inf
+                self._asked.append(message)
+                reply: Reply[Result] = self._ref.piped(partial(Committed, message))
+                await self._directory.storage.send(Write(command=command, reply=reply))
+            case Committed(submit=submit, outcome=result):
+                self._asked.remove(submit)
+                self._directory.answered(submit)
+                self._committed(submit, result)
+            case Settled():
+                self._rest(0)
+
+    def next_deadline(self) -> float:
+        """When there is no point in waiting any longer."""
+        return self._deadline
+
+    async def on_deadline(self, now: float) -> None:
+        """Whoever has not acknowledged by now is the log's business."""
+        self._rest(0)
+
+    def _committed(self, submit: Submit, result: outcome.Outcome[Result]) -> None:
+        told = 0
+        match result:
+            case outcome.Value(value=Changed() as changed):
+                submit.reply.set(changed)
+                told = self._directory.users.fan_out(changed, _CHANGES[type(submit.command)])
+                if changed.content.expires_at is not None:
+                    self._directory.expiry_known(changed.content.expires_at)
+            case outcome.Value(value=value):
+                submit.reply.set(value)
+            case outcome.Error(error=error):
+                assert isinstance(error, Exception)
+                submit.reply.fail(error)
+        self._rest(told)
+
+    def _rest(self, told: int) -> None:
+        """Wait for *told* acknowledgments, if for any; otherwise end."""
+        if self._asked:
+            return
+        if told and self._directory.expect(self._id, told):
+            self._deadline = trio.current_time() + _PATIENCE
+        else:
+            self._directory.retire(self._id)
+
+
+class Notifications(Directory[NotificationMessage]):
+    """The directory of live notifications, and the idempotency keys that are in flight."""
+
+    def __init__(
+        self,
+        jitter: Callable[[], float],
+        *,
+        storage: Ref[StorageMessage],
+        scheduler: Ref[SchedulerMessage],
+        users: Users,
+        grace: float,
+    ) -> None:
+        super().__init__(jitter, capacity=_MAILBOX_CAPACITY, grace=grace)
+        self.storage = storage
+        self.users = users
+        self._scheduler = scheduler
+        self._outstanding: dict[str, int] = {}
+        self._keys: set[tuple[str, str]] = set()
+
+    def submit(self, notification: str, submit: Submit) -> None:
+        """Hand *submit* to the notification's actor; the answer comes to its reply.
+
+        Raises `ProblemError` if its idempotency key is in flight, `MailboxFull` or `ActorStopped`.
+        """
+        key = _key(submit)
+        if key is not None and key in self._keys:
+            raise refuse(
+                "idempotency_in_flight",
+                "A request with this Idempotency-Key has not been answered yet.",
+                retry_after=1.0,
+            )
+        ref = self.find(notification)
+        if ref is None:
+            ref = self._spawn(notification, partial(NotificationActor, notification, self))
+        ref.tell(submit)
+        if key is not None:
+            self._keys.add(key)
+
+    def answered(self, submit: Submit) -> None:
+        """The request's idempotency key is free again: from now on the store answers for it."""
+        key = _key(submit)
+        if key is not None:
+            self._keys.discard(key)
+
+    def expect(self, notification: str, count: int) -> bool:
+        """Count *count* acknowledgments before `Settled`; false if too many are live already."""
+        if len(self) > _LIVE_MAX:
+            return False
+        self._outstanding[notification] = count
+        return True
+
+    def acknowledged(self, notification: str) -> None:
+        """Somebody who was told has acknowledged.
+
+        Counted here and not by the actor, so that a fan-out to a thousand wakes it once.
+        """
+        left = self._outstanding.get(notification)
+        if left is None:
+            return
+        if left > 1:
+            self._outstanding[notification] = left - 1
+            return
+        del self._outstanding[notification]
+        ref = self.find(notification)
+        if ref is not None:
+            # Its deadline will do where there is no room for the news.
+            with suppress(MailboxFull, ActorStopped):
+                ref.tell(Settled())
+
+    def expiry_known(self, at: int) -> None:
+        """A notification will expire at *at* (Unix milliseconds)."""
+        with suppress(MailboxFull, ActorStopped):
+            self._scheduler.tell(ExpiryKnown(at))
+
+    def retire(self, notification: str) -> None:
+        """Let an actor that waits for nothing end."""
+        self._outstanding.pop(notification, None)
+        self._retire(notification)
+
+
+def _key(submit: Submit) -> tuple[str, str] | None:
+    command = submit.command
+    if isinstance(command, Publish) and command.idempotency is not None:
+        return command.idempotency.credential, command.idempotency.key
+    return None

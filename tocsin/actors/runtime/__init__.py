@@ -1,0 +1,43 @@
+"""The actor runtime: Trio tasks in nurseries are the actors; this adds what Trio leaves out.
+
+It knows nothing of notifications. Read `supervisor` first, then `mailbox` and `ref`.
+"""
+
+from tocsin.actors.runtime.errors import (
+    ActorCrashed,
+    ActorError,
+    ActorStopped,
+    MailboxFull,
+    RestartLimitExceeded,
+)
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref, Reply, Request
+from tocsin.actors.runtime.restart import FATAL, TEMPORARY, TRANSIENT, RestartPolicy
+from tocsin.actors.runtime.supervisor import (
+    Actor,
+    Context,
+    Snapshot,
+    Supervisor,
+    open_supervisor,
+)
+
+__all__ = [
+    "FATAL",
+    "TEMPORARY",
+    "TRANSIENT",
+    "Actor",
+    "ActorCrashed",
+    "ActorError",
+    "ActorStopped",
+    "Context",
+    "Mailbox",
+    "MailboxFull",
+    "Ref",
+    "Reply",
+    "Request",
+    "RestartLimitExceeded",
+    "RestartPolicy",
+    "Snapshot",
+    "Supervisor",
+    "open_supervisor",
+]

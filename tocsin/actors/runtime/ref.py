@@ -1,0 +1,161 @@
+"""How one actor addresses another: tell, send, ask.
+
+A message that wants an answer is a `Request`: it carries its `Reply`. An answer either wakes the
+task that waits for it (`Ref.ask`) or comes back as a message (`Ref.request`), for actors that must
+not stand still while they wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import outcome
+import trio
+
+from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped
+from tocsin.actors.runtime.mailbox import Mailbox
+
+M = TypeVar("M")
+T = TypeVar("T")
+
+
+class Reply(Generic[T]):
+    """A place for exactly one answer; the first to arrive is kept."""
+
+    __slots__ = ("_outcome", "_waiter")
+
+    def __init__(self) -> None:
+        self._outcome: outcome.Outcome[T] | None = None
+        self._waiter: trio.lowlevel.Task | None = None
+
+    def set(self, value: T) -> None:
+        """Answer with *value*; never blocks, and does nothing if nobody waits any more."""
+        self._settle(outcome.Value(value))
+
+    def fail(self, error: Exception) -> None:
+        """Answer with *error*, raised where the answer is awaited."""
+        self._settle(outcome.Error(error))
+
+    async def wait(self) -> T:
+        """Wait for the answer; cancelled, the answer is lost but the work goes on."""
+        if self._outcome is None:
+            self._waiter = trio.lowlevel.current_task()
+
+            def abort(_: object) -> trio.lowlevel.Abort:
+                self._waiter = None
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        assert self._outcome is not None
+        return self._outcome.unwrap()
+
+    def _settle(self, result: outcome.Outcome[T]) -> None:
+        if self._outcome is None:
+            self._outcome = result
+            if self._waiter is not None:
+                trio.lowlevel.reschedule(self._waiter)
+
+
+class PipedReply(Reply[T]):
+    """An answer that arrives as a message in the asker's mailbox."""
+
+    __slots__ = ("_deliver",)
+
+    def __init__(self, deliver: Callable[[outcome.Outcome[T]], None]) -> None:
+        super().__init__()
+        self._deliver = deliver
+
+    def _settle(self, result: outcome.Outcome[T]) -> None:
+        if self._outcome is None:
+            self._outcome = result
+            self._deliver(result)
+
+
+class Request(msgspec.Struct, Generic[T], kw_only=True, eq=False):
+    """A message whose sender waits for a `T`."""
+
+    reply: Reply[T] = msgspec.field(default_factory=Reply)
+
+
+class Ref(Generic[M]):
+    """An actor's address: safe to keep, even after the actor has gone."""
+
+    __slots__ = ("_gone", "_mailbox", "_stopped", "path")
+
+    def __init__(self, path: str, mailbox: Mailbox[M]) -> None:
+        self.path = path
+        self._mailbox = mailbox
+        self._gone = False
+        self._stopped: trio.Event | None = None
+
+    def tell(self, message: M) -> None:
+        """Send without waiting; raises `MailboxFull` or `ActorStopped`."""
+        self._mailbox.put_nowait(message)
+
+    async def send(self, message: M) -> None:
+        """Send, waiting for room: this is how backpressure travels."""
+        await self._mailbox.put(message)
+
+    async def ask(self, request: Request[T]) -> T:
+        """Send a request and wait for its answer; bound it with `trio.fail_after`.
+
+        Raises `ActorStopped`, `ActorCrashed`, or what the actor failed the request with.
+        """
+        await self._mailbox.put(request)  # type: ignore[arg-type]
+        return await request.reply.wait()
+
+    def piped(self, wrap: Callable[[outcome.Outcome[T]], M]) -> Reply[T]:
+        """A reply that comes to this actor as the message ``wrap(outcome)``.
+
+        It is admitted beyond the capacity (see `Mailbox.put_reply`); if the actor has gone by
+        then, it is dropped.
+        """
+
+        def deliver(result: outcome.Outcome[T]) -> None:
+            if not self._gone:
+                try:
+                    self._mailbox.put_reply(wrap(result))
+                except ActorStopped:
+                    # Stopping: it reads what it has, and asks for nothing new.
+                    return
+
+        return PipedReply(deliver)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the actor has ended for good."""
+        return self._gone
+
+    async def wait_stopped(self) -> None:
+        """Wait until the actor has ended for good; returns at once if it has."""
+        if self._gone:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._stopped is None:
+            self._stopped = trio.Event()
+        await self._stopped.wait()
+
+    def mark_stopped(self) -> None:
+        """For the supervisor: nothing will be read from the mailbox any more."""
+        self._gone = True
+        if self._stopped is not None:
+            self._stopped.set()
+
+    def __repr__(self) -> str:
+        return f"<Ref {self.path}>"
+
+
+def crashed(message: Any, error: Exception) -> None:
+    """Tell the asker, if *message* has one, that handling it ended in *error*."""
+    if isinstance(message, Request):
+        failure = ActorCrashed(f"{type(message).__name__}: {type(error).__name__}")
+        failure.__cause__ = error
+        message.reply.fail(failure)
+
+
+def abandoned(message: Any) -> None:
+    """Tell the asker, if *message* has one, that nobody will answer it."""
+    if isinstance(message, Request):
+        message.reply.fail(ActorStopped(type(message).__name__))

@@ -1,0 +1,53 @@
+"""When to start a failed actor again, and when to give up: arithmetic on times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_JITTER = 0.25
+"""Actors that failed together for one cause should not come back in one instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """At most *limit* restarts in *window* seconds, further apart each time."""
+
+    limit: int = 5
+    window: float = 60.0
+    delay_initial: float = 0.1
+    delay_max: float = 10.0
+    escalates: bool = True
+
+
+TRANSIENT = RestartPolicy()
+"""Restarted when it fails; when it keeps failing its supervisor fails."""
+
+FATAL = RestartPolicy(limit=0)
+"""One failure is the supervisor's failure: for members of a group."""
+
+TEMPORARY = RestartPolicy(limit=0, escalates=False)
+"""One failure ends this actor and nobody else: for connections."""
+
+
+class RestartHistory:
+    """The failures of one actor that still count against its policy."""
+
+    __slots__ = ("_policy", "_times")
+
+    def __init__(self, policy: RestartPolicy) -> None:
+        self._policy = policy
+        self._times: tuple[float, ...] = ()
+
+    def next_delay(self, now: float, jitter: float) -> float | None:
+        """Record a failure at *now*; `None` means the limit is spent. *jitter* is in [0, 1)."""
+        policy = self._policy
+        times = tuple(time for time in self._times if time > now - policy.window)
+        if len(times) >= policy.limit:
+            return None
+        self._times = (*times, now)
+        delay = min(policy.delay_initial * 2.0 ** len(times), policy.delay_max)
+        return delay * (1.0 + _JITTER * jitter)
+
+    @property
+    def escalates(self) -> bool:
+        return self._policy.escalates

@@ -1,0 +1,247 @@
+"""Actors, and the supervisors that keep them alive.
+
+A supervisor is a nursery that remembers its children by name. A child that fails is restarted
+alone (OTP: one-for-one). To restart several together, make them the children of one actor: when
+one of them fails too often that actor fails, and its own supervisor starts the whole group afresh
+(one-for-all). Children stop in the reverse of the order in which they were started.
+
+*Stop* lets an actor finish what is queued, within a deadline. *Cancel* abandons it. They never mix:
+a cancelled actor is not restarted, and a stopping actor is not cancelled before its deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from tocsin.actors.runtime.errors import RestartLimitExceeded
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref, abandoned, crashed
+from tocsin.actors.runtime.restart import TRANSIENT, RestartHistory, RestartPolicy
+
+M = TypeVar("M")
+logger = logging.getLogger(__name__)
+
+
+class Actor(Generic[M]):
+    """State owned by one task.
+
+    Override `receive`, and `next_deadline` with `on_deadline` where time matters; or override
+    `run` to own the loop. A timer is a deadline that the next wait for a message ends at: there
+    are no timer tasks.
+    """
+
+    __slots__ = ()
+
+    async def run(self, context: Context[M]) -> None:
+        """Read messages until the mailbox ends; an exception is a crash."""
+        mailbox = context.mailbox
+        while not mailbox.ended:
+            deadline = self.next_deadline()
+            message = await mailbox.get(deadline)
+            if message is None:
+                if not mailbox.ended:
+                    await self.on_deadline(trio.current_time())
+                continue
+            try:
+                await self.receive(message)
+            except Exception as error:
+                crashed(message, error)
+                raise
+
+    async def receive(self, message: M) -> None:
+        """Handle one message; what it raises ends this incarnation."""
+        raise NotImplementedError
+
+    def next_deadline(self) -> float:
+        """When `on_deadline` wants to be called next (Trio time); asked before every wait."""
+        return math.inf
+
+    async def on_deadline(self, now: float) -> None:
+        """The deadline has come; a spurious call must do no harm."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one actor looked like at one moment; *children* may hold fewer than *child_count*."""
+
+    path: str
+    waiting: int
+    capacity: int
+    restarts: int
+    last_error: str | None
+    child_count: int
+    children: tuple[Snapshot, ...]
+
+
+class Context(Generic[M]):
+    """What the runtime lends an actor: its mailbox, its address, its children."""
+
+    __slots__ = ("_children", "_history", "_last_error", "_restarts", "_scope", "mailbox", "ref")
+
+    def __init__(self, path: str, capacity: int, policy: RestartPolicy) -> None:
+        self.mailbox: Mailbox[M] = Mailbox(capacity)
+        self.ref: Ref[M] = Ref(path, self.mailbox)
+        self._scope = trio.CancelScope()
+        self._history = RestartHistory(policy)
+        self._restarts = 0
+        self._last_error: Exception | None = None
+        self._children: Supervisor | None = None
+
+    @asynccontextmanager
+    async def open_supervisor(self, jitter: Callable[[], float]) -> AsyncIterator[Supervisor]:
+        """A supervisor for this actor's own children; they end when the block does."""
+        async with open_supervisor(self.ref.path, jitter) as self._children:
+            yield self._children
+
+    def stop(self, grace: float) -> None:
+        """Accept nothing more; finish what is queued within *grace* seconds, then cancel."""
+        self.mailbox.close()
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + grace)
+
+    def cancel(self) -> None:
+        """End now, whatever is queued."""
+        self._scope.cancel()
+
+    def snapshot(self, children_max: int) -> Snapshot:
+        error = None if self._last_error is None else repr(self._last_error)
+        children = self._children
+        return Snapshot(
+            path=self.ref.path,
+            waiting=len(self.mailbox),
+            capacity=self.mailbox.capacity,
+            restarts=self._restarts,
+            last_error=error,
+            child_count=0 if children is None else len(children),
+            children=() if children is None else tuple(children.snapshot(children_max)),
+        )
+
+    async def supervise(self, factory: Callable[[], Actor[M]], jitter: Callable[[], float]) -> None:
+        """Run incarnation after incarnation until one returns or the limit is spent."""
+        try:
+            with self._scope:
+                while await self._fails(factory, jitter):
+                    self._restarts += 1
+        finally:
+            for message in self.mailbox.discard():
+                abandoned(message)
+            self.ref.mark_stopped()
+
+    async def _fails(self, factory: Callable[[], Actor[M]], jitter: Callable[[], float]) -> bool:
+        """Run one incarnation; say whether to run another, after a pause."""
+        path = self.ref.path
+        try:
+            # The factory belongs inside: an actor that cannot be made has failed like any other.
+            await factory().run(self)
+            return False
+        except Exception as error:
+            self._last_error = error
+            if trio.current_effective_deadline() == -math.inf:
+                # Already cancelled: nobody wants another incarnation, and raising here would
+                # hide why we were cancelled.
+                logger.exception("actor failed while being cancelled", extra={"actor": path})
+                return False
+            delay = self._history.next_delay(trio.current_time(), jitter())
+            if delay is None and self._history.escalates:
+                raise RestartLimitExceeded(path) from error
+            logger.exception("actor failed", extra={"actor": path, "restart_delay": delay})
+            if delay is None:
+                return False
+        await trio.sleep(delay)
+        return True
+
+
+class Supervisor:
+    """Starts actors under a path, restarts the failed, stops them in reverse."""
+
+    __slots__ = ("_contexts", "_jitter", "_nursery", "_path")
+
+    def __init__(self, path: str, nursery: trio.Nursery, jitter: Callable[[], float]) -> None:
+        self._path = path
+        self._nursery = nursery
+        self._jitter = jitter
+        self._contexts: dict[str, Context[Any]] = {}
+
+    def spawn(
+        self,
+        name: str,
+        factory: Callable[[], Actor[M]],
+        *,
+        capacity: int = 64,
+        policy: RestartPolicy = TRANSIENT,
+    ) -> Ref[M]:
+        """Start an actor; its ref may be used at once. Raises `ValueError` if *name* is taken."""
+        if name in self._contexts:
+            raise ValueError(f"{self._path}/{name} is already running")
+        context: Context[M] = Context(f"{self._path}/{name}", capacity, policy)
+        self._contexts[name] = context
+        self._nursery.start_soon(self._watch, name, context, factory, name=context.ref.path)
+        return context.ref
+
+    def find(self, name: str) -> Ref[Any] | None:
+        """The running child called *name*, if there is one."""
+        context = self._contexts.get(name)
+        return None if context is None else context.ref
+
+    def names(self) -> list[str]:
+        """The names of all running children, in the order in which they were started."""
+        return list(self._contexts)
+
+    def retire(self, name: str) -> None:
+        """Passivate a child that is idle: it ends, and its name is free at once.
+
+        A child with messages waiting is left alone. Between the look and the end nobody else
+        runs, so no message can be lost.
+        """
+        context = self._contexts.get(name)
+        if context is not None and not len(context.mailbox):
+            context.mailbox.close()
+            del self._contexts[name]
+
+    async def stop(self, grace: float) -> None:
+        """Stop children one by one, newest first, each within *grace* seconds."""
+        for context in reversed(list(self._contexts.values())):
+            context.stop(grace)
+            await context.ref.wait_stopped()
+
+    async def stop_together(self, grace: float) -> None:
+        """Stop all children at once: for the many that do not depend on one another."""
+        contexts = list(self._contexts.values())
+        for context in contexts:
+            context.stop(grace)
+        for context in contexts:
+            await context.ref.wait_stopped()
+
+    def snapshot(self, children_max: int) -> Iterator[Snapshot]:
+        """The first *children_max* children, each with as many of its own."""
+        for context in islice(self._contexts.values(), children_max):
+            yield context.snapshot(children_max)
+
+    def __len__(self) -> int:
+        return len(self._contexts)
+
+    async def _watch(self, name: str, context: Context[M], factory: Callable[[], Actor[M]]) -> None:
+        try:
+            await context.supervise(factory, self._jitter)
+        finally:
+            # A retired child's name may have been taken since.
+            if self._contexts.get(name) is context:
+                del self._contexts[name]
+
+
+@asynccontextmanager
+async def open_supervisor(path: str, jitter: Callable[[], float]) -> AsyncIterator[Supervisor]:
+    """A supervisor whose children live at most as long as the block; leaving waits for them.
+
+    An actor that keeps failing raises `RestartLimitExceeded` out of here. *jitter* gives numbers in
+    [0, 1).
+    """
+    async with trio.open_nursery() as nursery:
+        yield Supervisor(path, nursery, jitter)

@@ -1,0 +1,175 @@
+"""One online user: its devices, and the timers of what they have not acknowledged.
+
+The actor never waits for anything but its mailbox. What it wants from the store comes back as a
+message, what it sends is taken by the outlet at once, and all timers are one deadline. So one
+device, however slow, delays no other, not even of the same user.
+
+The deadline may be early, never late: an exact one would mean to look at every device after every
+message, an early one means to look once too often.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+from tocsin.actors.company import Clock, Company
+from tocsin.actors.device import RETRY_DELAY, ConnectedDevice
+from tocsin.actors.runtime import Actor, ActorStopped, Context, Ref
+from tocsin.actors.user_messages import (
+    Arrived,
+    AttachDone,
+    Disconnect,
+    Left,
+    LogChanged,
+    PageDone,
+    Refreshed,
+    Said,
+    StoreChanged,
+    UserMessage,
+)
+from tocsin.persistence.store import Attached, Page, StoreUnavailable
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.notification import client_view
+from tocsin.protocol.session import LogEntry
+
+
+class UserActor(Actor[UserMessage]):
+    """Passivated when its last device has left; see the module."""
+
+    __slots__ = ("_clock", "_company", "_deadline", "_devices", "_head", "_ref", "_user")
+
+    def __init__(self, user: str, company: Company) -> None:
+        self._user = user
+        self._company = company
+        self._clock = Clock(company.world)
+        self._devices: dict[str, ConnectedDevice] = {}
+        self._head = 0
+        self._deadline = math.inf
+        self._ref: Ref[UserMessage]
+
+    async def run(self, context: Context[UserMessage]) -> None:
+        """Serve the devices until the last has left; however it ends, they are told."""
+        self._ref = context.ref
+        try:
+            await super().run(context)
+        finally:
+            for device in self._devices.values():
+                device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
+
+    async def receive(self, message: UserMessage) -> None:
+        """Handle one message."""
+        self._clock.tick()
+        match message:
+            case LogChanged():
+                self._log_changed(message)
+            case Arrived():
+                self._arrived(message)
+            case StoreChanged(available=available):
+                for device in self._devices.values():
+                    device.status(store_available=available)
+            case Disconnect(closing=closing):
+                for device in self._devices.values():
+                    device.end(closing)
+                self._forget_ended()
+            case Left(connection=connection):
+                self._devices.pop(connection, None)
+            case Said() | Refreshed() | AttachDone() | PageDone():
+                concerned = self._devices.get(message.connection)
+                if concerned is not None:
+                    self._tell(concerned, message)
+                    self._after(concerned)
+            case _:
+                assert_never(message)
+        if self._user in self._company.missed:
+            self._catch_up(self._company.missed.pop(self._user))
+        if not self._devices:
+            self._company.retire(self._user)
+
+    def next_deadline(self) -> float:
+        """A time no later than the first of all devices' deadlines."""
+        return self._deadline
+
+    async def on_deadline(self, now: float) -> None:
+        """Let every device look at the time; then find the next deadline."""
+        self._clock.tick()
+        self._deadline = math.inf
+        for device in list(self._devices.values()):
+            device.check()
+            self._after(device)
+        if not self._devices:
+            self._company.retire(self._user)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _arrived(self, arrived: Arrived) -> None:
+        for device in self._devices.values():
+            if device.name == arrived.device:
+                device.end(Closing.REPLACED)
+        self._forget_ended()
+        if len(self._devices) >= self._company.settings.devices_max:
+            arrived.outlet.end(Closing.OVERLOADED, RETRY_DELAY)
+            return
+        device = ConnectedDevice(self._user, arrived, self._ref, self._company, self._clock)
+        self._devices[arrived.outlet.connection] = device
+        self._after(device)
+
+    def _tell(
+        self, device: ConnectedDevice, message: Said | Refreshed | AttachDone | PageDone
+    ) -> None:
+        match message:
+            case Said(frame=frame):
+                device.said(frame)
+            case Refreshed(expires_at=expires_at):
+                device.refreshed(expires_at)
+            case AttachDone(outcome=outcome):
+                try:
+                    attached = outcome.unwrap()
+                except (StoreUnavailable, ActorStopped):
+                    device.end(Closing.STORE_UNAVAILABLE, RETRY_DELAY)
+                    return
+                assert isinstance(attached, Attached)
+                self._head = max(self._head, attached.head)
+                device.attached(attached, self._head)
+            case PageDone(outcome=outcome):
+                try:
+                    page = outcome.unwrap()
+                except (StoreUnavailable, ActorStopped):
+                    device.page_failed()
+                    return
+                assert isinstance(page, Page)
+                device.page_read(page)
+
+    def _log_changed(self, message: LogChanged) -> None:
+        position, shared, state = message.position, message.shared, message.state
+        self._head = max(self._head, position.sequence)
+        entry = LogEntry(
+            position.sequence,
+            shared.notification,
+            shared.change,
+            shared.unseen_view
+            if state is None
+            else client_view(shared.document, state.state, state.seen_at, state.read_at),
+            position.unread,
+            position.unseen,
+        )
+        for device in list(self._devices.values()):
+            device.changed(entry)
+            self._after(device)
+
+    def _catch_up(self, head: int) -> None:
+        self._head = max(self._head, head)
+        for device in list(self._devices.values()):
+            device.heard_of(head)
+            self._after(device)
+
+    def _after(self, device: ConnectedDevice) -> None:
+        if device.ended:
+            self._devices.pop(device.outlet.connection, None)
+        else:
+            self._deadline = min(self._deadline, device.next_deadline())
+
+    def _forget_ended(self) -> None:
+        self._devices = {
+            connection: device for connection, device in self._devices.items() if not device.ended
+        }

@@ -1,0 +1,101 @@
+"""What a user actor is told."""
+
+from __future__ import annotations
+
+import msgspec
+import outcome
+
+from tocsin.actors.outlet import Outlet
+from tocsin.persistence.store import Answer, Position, RecipientState, Result
+from tocsin.protocol import frames
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A device has said hello on a connection; *expires_at* is its token's (Unix ms)."""
+
+    outlet: Outlet
+    device: str
+    cursor: Cursor | None
+    window: int
+    expires_at: int | None
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A device acknowledged or refused pushes."""
+
+    connection: str
+    frame: frames.Ack | frames.Nack
+
+
+class Refreshed(msgspec.Struct, frozen=True):
+    """A connection showed a newer token, which ends at *expires_at* (Unix ms)."""
+
+    connection: str
+    expires_at: int | None
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A connection has ended."""
+
+    connection: str
+
+
+class SharedChange(msgspec.Struct, frozen=True):
+    """A committed change, made once for all its recipients.
+
+    *unseen_view* is what a client sees whose user has not seen it: nearly everybody's.
+    """
+
+    notification: str
+    change: str
+    document: str
+    unseen_view: bytes
+
+
+class LogChanged(msgspec.Struct, frozen=True):
+    """The user's log has a new entry; *state* is the recipient's own, if it is not `unseen`."""
+
+    shared: SharedChange
+    position: Position
+    state: RecipientState | None = None
+
+
+class StoreChanged(msgspec.Struct, frozen=True):
+    """The store was lost, or is back."""
+
+    available: bool
+
+
+class Disconnect(msgspec.Struct, frozen=True):
+    """End all the user's connections."""
+
+    closing: Closing
+
+
+class AttachDone(msgspec.Struct, frozen=True):
+    """The store has said where a device starts, or why it cannot."""
+
+    connection: str
+    outcome: outcome.Outcome[Result]
+
+
+class PageDone(msgspec.Struct, frozen=True):
+    """The store has read a device's next page, or could not."""
+
+    connection: str
+    outcome: outcome.Outcome[Answer]
+
+
+UserMessage = (
+    Arrived
+    | Said
+    | Refreshed
+    | Left
+    | LogChanged
+    | StoreChanged
+    | Disconnect
+    | AttachDone
+    | PageDone
+)

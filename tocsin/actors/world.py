@@ -1,0 +1,28 @@
+"""What the actors may know of the world: time, chance and entropy, all replaceable.
+
+Trio's own clock serves for deadlines. Nothing else in `actors/` reads a clock or rolls a die, so a
+whole node can run under a virtual clock from a seed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """*now_ms* is wall time (Unix milliseconds), *random* in [0, 1), *entropy(n)* n bytes."""
+
+    now_ms: Callable[[], int]
+    random: Callable[[], float]
+    entropy: Callable[[int], bytes]
+
+
+def real_world() -> World:
+    """The clock and the entropy of the machine."""
+    # The one place that may touch them; everything else is handed a World.
+    return World(lambda: time.time_ns() // 1_000_000, random.Random().random, os.urandom)

@@ -1,0 +1,57 @@
+"""The `tocsin` command: one table of subcommands, each in its own module.
+
+A new subcommand is one line in `COMMANDS`. Modules are imported only when their command runs, so
+`tocsin token` does not pay for the server; `--help` needs none of them either, which is why the
+table repeats one line of help.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tocsin import __version__
+from tocsin.settings import SettingsError
+
+__all__ = ["COMMANDS", "main"]
+
+# name: (module:attribute, what it does)
+COMMANDS = {
+    "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
+}
+
+
+class _Refused(click.ClickException):
+    """The settings are wrong: the person's fault, like wrong usage, and the same exit code."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            raise _Refused(str(error)) from error
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="tocsin", message="%(prog)s %(version)s")
+def main() -> None:
+    """Tocsin delivers notifications to people's devices and knows that they arrived."""

@@ -1,0 +1,88 @@
+"""`tocsin config`: check the settings, show where each comes from, print their documentation."""
+
+import os
+from dataclasses import replace
+
+import click
+
+from tocsin.cli.options import Flags, serve_options
+from tocsin.secrets import check_bind
+from tocsin.settings import SETTINGS, Setting
+from tocsin.sources import resolve
+
+_DOCS_HEAD = """\
+# Settings
+
+<!-- Printed by `tocsin config docs`. To change it, change tocsin/settings.py. -->
+
+Each setting can be given in four ways. The first one that is given counts:
+
+1. a flag: `tocsin serve --resend-delay 5s`;
+2. an environment variable: `TOCSIN_RESEND_DELAY=5s`. An empty one counts as not given.
+   Secrets (`jwt_secret`, `database`, `redis`) may instead come from a file that a variable names:
+   `TOCSIN_JWT_SECRET_FILE=/run/secrets/jwt`. One newline at its end is left out. Prefer this or
+   the plain variable to the flag: other users of a machine can see a program's flags;
+3. a key of a TOML file: `resend_delay = "5s"`. The file is named by `--config` or `TOCSIN_CONFIG`;
+   keys stand at its top, not in tables, and relative paths start at the working directory;
+4. the default.
+
+Names that are no settings are errors, in the file and among the variables that begin with
+`TOCSIN_` (apart from `TOCSIN_CONFIG` and `TOCSIN_TEST_…`). `tocsin config check` lists all that is
+wrong at once; `tocsin config show` shows every value, with secrets masked, and where it comes from.
+
+Durations are `90d`, `24h`, `5m`, `10s`, `500ms` or plain seconds. Sizes are `1MiB`, `64KiB` or
+plain bytes. Lists are separated by commas, and arrays in TOML. `none` takes back a setting whose
+default is none.
+
+| setting | default | values | what it is, and why |
+|---|---|---|---|
+"""
+
+
+@click.group()
+def config() -> None:
+    """Check, show and document the settings."""
+
+
+@config.command()
+@serve_options
+def check(flags: Flags) -> None:
+    """List everything that is wrong with the settings."""
+    settings = resolve(flags, os.environ).settings
+    # A server without JWT settings would use a generated secret. Whether it *may* is the one check
+    # that the settings alone do not make.
+    check_bind(settings.host, generated=not settings.has_jwt)
+    click.echo("The settings can be used.")
+
+
+@config.command()
+@serve_options
+def show(flags: Flags) -> None:
+    """Show every setting's value, with secrets masked, and where it comes from."""
+    resolved = resolve(flags, os.environ)
+    # "none" would hide the one thing somebody with the default wants to know: which file it is.
+    effective = replace(resolved.settings, database=resolved.settings.database_url)
+    values = {known.name: known.show(getattr(effective, known.name)) for known in SETTINGS}
+    name_width = max(map(len, values))
+    value_width = max(map(len, values.values()))
+    for name, value in values.items():
+        click.echo(f"{name:{name_width}}  {value:{value_width}}  {resolved.origins[name]}")
+
+
+@config.command()
+def docs() -> None:
+    """Print docs/settings.md."""
+    click.echo(documentation(), nl=False)
+
+
+def documentation() -> str:
+    """docs/settings.md, whole."""
+    return _DOCS_HEAD + "".join(_row(known) for known in SETTINGS)
+
+
+def _row(known: Setting) -> str:
+    default = known.show(known.default)
+    values = " or ".join(f"`{word}`" for word in known.kind.name.split("|"))
+    if "|" not in known.kind.name:
+        values = known.kind.name + (f", {known.bounds}" if known.bounds else "")
+    return f"| `{known.name}` | {default} | {values} | {known.help} |\n"

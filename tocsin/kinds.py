@@ -1,0 +1,232 @@
+"""The kinds of value a setting can have: how each is written, read and shown.
+
+A kind reads what a person wrote, the same way wherever it was written: a flag and an environment
+variable are always text, a TOML file has numbers and arrays as well. Reading answers "is this a
+duration at all?"; whether it is a *sensible* one (bounds, other settings) is asked by the record in
+`tocsin.settings`, so that a record made in code is held to the same limits.
+
+Reading raises `ValueError` with a text that completes the sentence "<setting> …". The text never
+repeats a secret.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+MASK = "********"
+
+_DURATION_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
+_DURATION = re.compile(r"([+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(ms|s|m|h|d)?")
+_SIZE = re.compile(r"([+-]?[0-9]{1,18})\s*(GiB|MiB|KiB|B)?")
+_ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?")
+_COUNT = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """How one sort of value is written. `example` completes "give … such as"."""
+
+    name: str
+    example: str
+    read: Callable[[object], T]
+    show: Callable[[T], str] = str
+    # Never in a repr, an error or an output; and may come from a `TOCSIN_…_FILE`.
+    secret: bool = False
+
+
+def read_text(raw: object) -> str:
+    match raw:
+        case str() if raw.strip():
+            return raw
+        case str():
+            raise ValueError("is empty")
+        case _:
+            raise ValueError("is not text")
+
+
+def read_count(raw: object) -> int:
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str) and _COUNT.fullmatch(raw.strip()):
+        return int(raw)
+    raise ValueError(f"is {raw!r}, which is not a whole number")
+
+
+def read_duration(raw: object) -> float:
+    """Seconds. Plain numbers are seconds; `90d`, `24h`, `5m`, `10s`, `500ms` say their unit."""
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        if math.isfinite(raw):
+            return float(raw)
+    elif isinstance(raw, str) and (match := _DURATION.fullmatch(raw.strip())):
+        number, unit = match.groups()
+        if unit == "ms":
+            # Dividing is exact where multiplying by 0.001 is not: 550ms is 0.55, not 0.55000…01.
+            return float(number) / 1000
+        return float(number) * _DURATION_UNITS[unit or "s"]
+    raise ValueError(f"is {raw!r}, which is not a duration")
+
+
+def show_duration(seconds: float) -> str:
+    """The largest unit in which the number is whole, so that what is shown can be read back."""
+    if seconds == 0:
+        return "0s"
+    for unit, size in _DURATION_UNITS.items():
+        amount = seconds / size
+        if math.isclose(amount, round(amount), rel_tol=1e-12) and round(amount):
+            return f"{round(amount)}{unit}"
+    return f"{seconds:.15f}".rstrip("0").rstrip(".") + "s"
+
+
+def read_size(raw: object) -> int:
+    """Bytes. Plain numbers are bytes; `1MiB` and `64KiB` say their unit (powers of two only)."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str) and (match := _SIZE.fullmatch(raw.strip())):
+        number, unit = match.groups()
+        return int(number) * _SIZE_UNITS[unit or "B"]
+    raise ValueError(f"is {raw!r}, which is not a size in bytes")
+
+
+def show_size(size: int) -> str:
+    for unit, factor in _SIZE_UNITS.items():
+        if size and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return "0B"
+
+
+def read_path(raw: object) -> Path:
+    return Path(read_text(raw))
+
+
+def read_origins(raw: object) -> tuple[str, ...]:
+    """Origins as browsers send them (RFC 6454): scheme, host, and a port if it is not the usual."""
+    if isinstance(raw, str):
+        raw = [part.strip() for part in raw.split(",") if part.strip()]
+    if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
+        raise ValueError("is not a list of texts")
+    return tuple(_read_origin(item) for item in raw)
+
+
+def _read_origin(text: str) -> str:
+    match = _ORIGIN.fullmatch(text.lower())
+    if match is None or _split(text) is None:
+        # A wildcard is refused too: it would quietly switch the check off.
+        raise ValueError(f"has {text!r}, which is not an origin")
+    scheme, host, port = match.groups()
+    # Browsers leave the usual port out, so an origin that names it would never match.
+    usual = {"http": ":80", "https": ":443"}[scheme]
+    return f"{scheme}://{host}" + ("" if port is None or port == usual else port)
+
+
+def read_jwks_url(raw: object) -> str:
+    text = read_text(raw)
+    parts = _split(text)
+    # Plain http is allowed: inside a cluster the identity provider is often reached that way.
+    if parts is None or parts[0] not in ("http", "https"):
+        raise ValueError("is not an http:// or https:// address")
+    return text
+
+
+def read_database(raw: object) -> str:
+    text = read_text(raw)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise ValueError("is not a database address")
+    if scheme == "sqlite":
+        if not rest.startswith("/") or rest in ("/", "//"):
+            raise ValueError("names no SQLite file")
+        if rest == "/:memory:":
+            raise ValueError("would keep the database in memory and lose what was accepted")
+    elif scheme not in ("postgres", "postgresql"):
+        raise ValueError(f"begins with {scheme[:20]}://, which is no database that Tocsin speaks")
+    elif _split(text) is None:
+        raise ValueError("is not a well-formed address")
+    return text
+
+
+def show_database(text: str) -> str:
+    """Without user, password and query: what is left says *which* database, and nothing else."""
+    scheme, _, rest = text.partition("://")
+    if scheme == "sqlite":
+        return text
+    parts = _split(text)
+    if parts is None:
+        return f"{scheme}://{MASK}"
+    masked = f"{MASK}@" if "@" in rest else ""
+    return f"{scheme}://{masked}{parts[1]}{parts[2]}"
+
+
+def _split(text: str) -> tuple[str, str, str] | None:
+    """(scheme, host with port, path) of an address, or None if it is not well-formed.
+
+    An `@` anywhere but before the host means that a password with `/`, `?` or `#` was not
+    percent-encoded; taking it for a path would show a part of the password.
+    """
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname or "@" in parts.path + parts.query + parts.fragment:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return parts.scheme, host if port is None else f"{host}:{port}", parts.path
+
+
+def read_public_key(raw: object) -> str:
+    """The text of a PEM public key, from the text itself or from the file that it names."""
+    text = read_text(raw)
+    if not text.lstrip().startswith("-----BEGIN "):
+        try:
+            text = Path(text).read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+            raise ValueError(f"names the file {text!r}, which cannot be read: {reason}") from error
+    if "PRIVATE KEY-----" in text:
+        raise ValueError("is a private key; the server needs only the public one")
+    if "PUBLIC KEY-----" not in text:
+        raise ValueError("is not a public key in PEM form")
+    return text
+
+
+def choice(*words: str) -> "Kind[str]":
+    def read(raw: object) -> str:
+        if isinstance(raw, str) and raw.strip().lower() in words:
+            return raw.strip().lower()
+        raise ValueError(f"is {raw!r}, which is not one of {', '.join(words)}")
+
+    return Kind("|".join(words), " or ".join(words), read)
+
+
+TEXT = Kind("text", "a text", read_text)
+COUNT = Kind("count", "a whole number", read_count)
+DURATION = Kind(
+    "duration", "a duration such as 90d, 24h, 10s, 500ms or seconds", read_duration, show_duration
+)
+SIZE = Kind("size", "a size such as 1MiB, 64KiB or bytes", read_size, show_size)
+PATH = Kind("path", "a path", read_path)
+ORIGINS = Kind("origins", "origins such as https://app.example.com", read_origins, ",".join)
+JWKS_URL = Kind("url", "an address such as https://id.example.com/jwks.json", read_jwks_url)
+PUBLIC_KEY = Kind(
+    "pem",
+    "a PEM file's path, or its text",
+    read_public_key,
+    lambda text: f"PEM, {len(text)} characters",
+)
+SECRET = Kind("secret", "a secret", read_text, lambda _: MASK, secret=True)
+DATABASE = Kind(
+    "url",
+    "postgres://user:password@host/name (special characters percent-encoded), "
+    "postgresql://… or sqlite:///path/to/file.db",
+    read_database,
+    show_database,
+    secret=True,
+)
+REDIS = Kind("url", "a redis:// address", read_text, lambda _: MASK, secret=True)

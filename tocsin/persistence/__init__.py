@@ -1,0 +1,1 @@
+"""The durable log: one port (`store`), its adapters, and the SQL they share."""

@@ -1,0 +1,55 @@
+-- Devices: where they stand, and the ledger of what was sent to them.
+
+-- name: attach_read -> rows
+-- What `choose_start` needs, by number of the question; the unknown are NULL.
+SELECT ?1, u.head, u.horizon, u.unread, u.unseen,
+    (SELECT acknowledged FROM devices WHERE user_id = ?2 AND device_id = ?3),
+    (SELECT sequence FROM inbox
+        WHERE user_id = ?2 AND delivered_at IS NULL AND expired_at IS NULL
+            AND state <> 'withdrawn'
+        ORDER BY sequence LIMIT 1)
+FROM users AS u
+WHERE u.user_id = ?2;
+
+-- name: deliveries_open -> rows
+-- What was sent to a device up to sequence ?3 and waits for its acknowledgment.
+SELECT user_id, device_id, notification_id, sequence
+FROM deliveries
+WHERE user_id = ?1 AND device_id = ?2 AND sequence <= ?3 AND acknowledged_sequence < sequence;
+
+-- name: inbox_delivered
+-- Delivered is when the first of the user's devices acknowledged.
+UPDATE inbox
+SET delivered_at = ?3
+WHERE notification_id = ?1 AND user_id = ?2 AND delivered_at IS NULL;
+
+-- name: deliveries_record
+-- Merge a ledger line: a later sequence starts the count anew, an earlier one adds nothing but
+-- its times. A line whose notification the user does not have is passed over.
+INSERT INTO deliveries AS d (user_id, device_id, notification_id, sequence, attempts,
+    first_sent_at, acknowledged_at, acknowledged_sequence, dead_reason)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, CASE WHEN ?7 IS NULL THEN 0 ELSE ?4 END, ?8
+FROM inbox
+WHERE notification_id = ?3 AND user_id = ?1
+ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
+    sequence = max(d.sequence, excluded.sequence),
+    attempts = CASE
+        WHEN excluded.sequence > d.sequence THEN excluded.attempts
+        WHEN excluded.sequence = d.sequence THEN max(d.attempts, excluded.attempts)
+        ELSE d.attempts END,
+    first_sent_at = min(d.first_sent_at, excluded.first_sent_at),
+    acknowledged_at = coalesce(d.acknowledged_at, excluded.acknowledged_at),
+    acknowledged_sequence = max(d.acknowledged_sequence, excluded.acknowledged_sequence),
+    dead_reason = CASE
+        WHEN excluded.sequence > d.sequence THEN excluded.dead_reason
+        WHEN excluded.sequence = d.sequence THEN coalesce(excluded.dead_reason, d.dead_reason)
+        ELSE d.dead_reason END;
+
+-- name: devices_save
+-- A cursor only moves forward, unless ?5 says that the device starts anew.
+INSERT INTO devices (user_id, device_id, acknowledged, last_seen)
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (user_id, device_id) DO UPDATE SET
+    acknowledged = CASE WHEN ?5 THEN excluded.acknowledged
+        ELSE max(devices.acknowledged, excluded.acknowledged) END,
+    last_seen = max(devices.last_seen, excluded.last_seen);

@@ -1,0 +1,44 @@
+-- API keys, tickets, and what is forgotten in time.
+
+-- name: keys_insert -> rows
+-- Repeating it is harmless; the hash that comes back is the stored one.
+INSERT INTO api_keys (id, hash, scopes, name, created_at, revoked_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (id) DO UPDATE SET id = excluded.id
+RETURNING id, hash;
+
+-- name: keys_revoke -> rows
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1 RETURNING id;
+
+-- name: keys_read -> rows
+SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys WHERE id = ?1;
+
+-- name: keys_list -> rows
+SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id;
+
+-- name: tickets_insert
+INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at)
+VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (hash) DO NOTHING;
+
+-- name: tickets_take -> rows
+-- Reading is removing: the second to ask finds nothing.
+DELETE FROM tickets WHERE hash = ?1
+RETURNING hash, user_id, scopes, expires_at, principal_expires_at;
+
+-- name: idempotency_purge
+DELETE FROM idempotency WHERE created_at < ?1;
+
+-- name: tickets_purge
+DELETE FROM tickets WHERE expires_at < ?1;
+
+-- name: probe
+-- A real write, so that a disk that is full and a database that is read-only both show.
+INSERT INTO meta (name, value) VALUES ('probe', '1')
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: epoch_claim -> rows
+-- The first incarnation stays: the update changes nothing, it only makes the row come back.
+INSERT INTO meta (name, value) VALUES ('epoch', ?1)
+ON CONFLICT (name) DO UPDATE SET name = excluded.name
+RETURNING value;

@@ -1,0 +1,82 @@
+-- Changes of the user log: publish, update, withdraw, expire.
+
+-- name: idempotency_claim -> rows
+-- Claim a key for a notification, or read who has it. The update changes nothing; without it a
+-- taken key would return no row.
+INSERT INTO idempotency (credential, key, fingerprint, answer, notification_id, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (credential, key) DO UPDATE SET key = excluded.key
+RETURNING credential, key, fingerprint, answer, notification_id;
+
+-- name: notifications_insert -> rows
+-- Returns the ids that are new: a publish that is repeated finds its own notification here.
+INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,
+    document_bytes, credential)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, length(CAST(?7 AS BLOB)), ?8)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: notifications_lock -> rows
+-- What an update or a withdrawal is about. (SQLite has one writer: nothing to lock.)
+SELECT id, revision, category, created_at, updated_at, expires_at, document, standing
+FROM notifications
+WHERE id = ?1;
+
+-- name: notifications_due -> rows
+-- At most ?2 notifications that expire at ?1 or before, the earliest first.
+SELECT id, revision, category, created_at, updated_at, expires_at, document, standing
+FROM notifications
+WHERE standing = 'active' AND expires_at <= ?1
+ORDER BY expires_at
+LIMIT ?2;
+
+-- name: notifications_next_expiry -> rows
+-- When the next notification expires; no row if none will.
+SELECT expires_at
+FROM notifications
+WHERE standing = 'active' AND expires_at IS NOT NULL
+ORDER BY expires_at
+LIMIT 1;
+
+-- name: notifications_save
+UPDATE notifications
+SET revision = ?2, category = ?3, updated_at = ?4, expires_at = ?5, document = ?6,
+    document_bytes = length(CAST(?6 AS BLOB)), standing = ?7
+WHERE id = ?1;
+
+-- name: recipients -> rows
+SELECT user_id FROM inbox WHERE notification_id = ?1;
+
+-- name: users_lock -> rows
+-- In SQLite only for the sake of the same statements in both dialects.
+SELECT user_id FROM users WHERE user_id = ?1;
+
+-- name: inbox_states -> rows
+-- What each recipient has done with a notification, once their users are locked.
+SELECT notification_id, user_id, state, seen_at, read_at
+FROM inbox
+WHERE notification_id = ?1;
+
+-- name: users_advance -> rows
+-- Give out ?2 sequences to a user and correct the counters; returns where that leads.
+INSERT INTO users (user_id, head, unread, unseen, changed_at)
+VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (user_id) DO UPDATE SET
+    head = users.head + excluded.head,
+    unread = users.unread + excluded.unread,
+    unseen = users.unseen + excluded.unseen,
+    changed_at = CASE WHEN excluded.head > 0 THEN max(users.changed_at, excluded.changed_at)
+        ELSE users.changed_at END
+RETURNING user_id, head, unread, unseen;
+
+-- name: inbox_insert
+INSERT INTO inbox (notification_id, user_id, sequence, created_sequence) VALUES (?1, ?2, ?3, ?3);
+
+-- name: inbox_save
+-- Move a row to its new place in the log; the state stays unless one is given.
+UPDATE inbox
+SET sequence = ?3, change = ?4, state = coalesce(?5, state)
+WHERE notification_id = ?1 AND user_id = ?2;
+
+-- name: inbox_expire
+UPDATE inbox SET expired_at = ?2 WHERE notification_id = ?1;

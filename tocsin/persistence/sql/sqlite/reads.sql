@@ -1,0 +1,88 @@
+-- What is asked of the store. The number that some questions carry (?1) comes back with their
+-- rows: one statement answers many questions, and two of them may be the same.
+
+-- name: users_read -> rows
+SELECT user_id, head, horizon, unread, unseen FROM users WHERE user_id = ?1;
+
+-- name: pages -> rows
+-- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes
+-- (the first entry always fits). `candidates` counts one entry beyond the limit, so that the
+-- page knows whether it is the last.
+SELECT ?1, sequence, notification_id, change, document, state, seen_at, read_at, attempts,
+    candidates
+FROM (
+    SELECT candidate.*,
+        count(*) OVER () AS candidates,
+        sum(document_bytes) OVER (ORDER BY sequence) AS bytes,
+        row_number() OVER (ORDER BY sequence) AS place
+    FROM (
+        SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
+            n.document_bytes,
+            CASE WHEN i.created_sequence > ?4 THEN 'created' ELSE i.change END AS change,
+            CASE WHEN d.sequence = i.sequence THEN d.attempts ELSE 0 END AS attempts
+        FROM inbox AS i
+        JOIN notifications AS n ON n.id = i.notification_id
+        LEFT JOIN deliveries AS d
+            ON d.notification_id = i.notification_id AND d.user_id = ?2 AND d.device_id = ?3
+        WHERE i.user_id = ?2 AND i.sequence > ?5
+            AND i.expired_at IS NULL
+            AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?4)
+            AND coalesce(d.acknowledged_sequence, 0) < i.sequence
+            AND NOT (d.dead_reason IS NOT NULL AND d.sequence >= i.sequence)
+        ORDER BY i.sequence
+        LIMIT ?6 + 1
+    ) AS candidate
+) AS page
+WHERE place <= ?6 AND (bytes <= ?7 OR place = 1)
+ORDER BY sequence;
+
+-- name: inbox_page -> rows
+-- A user's (?2) inbox, newest created first: ?3 states between commas, ?4 category or NULL, ?5
+-- most items, ?6 the created sequence to stay below, or NULL.
+SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+FROM inbox AS i
+JOIN notifications AS n ON n.id = i.notification_id
+WHERE i.user_id = ?2
+    AND i.created_sequence < coalesce(?6, 9223372036854775807)
+    AND i.expired_at IS NULL
+    AND instr(?3, ',' || i.state || ',') > 0
+    AND (?4 IS NULL OR n.category = ?4)
+ORDER BY i.created_sequence DESC
+LIMIT ?5;
+
+-- name: inbox_item -> rows
+SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+FROM inbox AS i
+JOIN notifications AS n ON n.id = i.notification_id
+WHERE i.user_id = ?2 AND i.notification_id = ?3 AND i.expired_at IS NULL;
+
+-- name: notifications_read -> rows
+SELECT id, revision, category, created_at, updated_at, expires_at, document, standing
+FROM notifications
+WHERE id = ?1;
+
+-- name: recipients_count -> rows
+-- How many recipients a notification has and how far they are. `dead` are those to whom nothing
+-- was delivered and at least one device was given up.
+SELECT ?1, count(*), count(delivered_at), count(seen_at), count(read_at),
+    count(*) FILTER (WHERE delivered_at IS NULL AND dead),
+    count(*) FILTER (WHERE delivered_at IS NULL AND NOT dead AND expired_at IS NOT NULL)
+FROM (
+    SELECT i.delivered_at, i.seen_at, i.read_at, i.expired_at,
+        EXISTS (
+            SELECT 1 FROM deliveries AS d
+            WHERE d.notification_id = i.notification_id AND d.user_id = i.user_id
+                AND d.dead_reason IS NOT NULL
+        ) AS dead
+    FROM inbox AS i
+    WHERE i.notification_id = ?1
+) AS recipient;
+
+-- name: deliveries_page -> rows
+-- The ledger of notification ?2 behind user ?3 and device ?4, at most ?5 lines.
+SELECT ?1, user_id, device_id, attempts, first_sent_at, acknowledged_at, dead_reason,
+    acknowledged_sequence >= sequence
+FROM deliveries
+WHERE notification_id = ?2 AND (user_id, device_id) > (?3, ?4)
+ORDER BY user_id, device_id
+LIMIT ?5;

@@ -1,0 +1,94 @@
+"""Where a device stands in its user's log: epoch and sequence.
+
+The epoch names the incarnation of the store. A cursor from another epoch points into a log that
+no longer exists, so its number says nothing: it is answered with `reset`, never with a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+_CURSOR = re.compile(r"([A-Za-z0-9]{1,32})\.([0-9]{1,18})")
+
+BEGINNING = "0"
+"""The one cursor that needs no epoch: everything that is retained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Everything up to and including *sequence* of the log of *epoch*."""
+
+    epoch: str
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.sequence}"
+
+
+class ResetReason(StrEnum):
+    """Why a cursor cannot be served exactly."""
+
+    EPOCH = "epoch"
+    HORIZON = "horizon"
+
+
+def parse_cursor(text: str, epoch: str) -> Cursor:
+    """Read a client's cursor; `"0"` means the beginning of *epoch*.
+
+    Raises `ValueError` for text that no server of ours ever wrote.
+    """
+    if text == BEGINNING:
+        return Cursor(epoch, 0)
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise ValueError("not a cursor: expected the text that the server gave, or 0")
+    return Cursor(match[1], int(match[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What the store knows of one user and one device when the device arrives.
+
+    *head* is the last sequence of the log, *horizon* the last one that was purged from it,
+    *stored* the device's own cursor (`None`: never seen before), *first_unacknowledged* the
+    sequence of the user's first notification that no device has acknowledged, if there is one.
+    """
+
+    head: int
+    horizon: int
+    stored: int | None
+    first_unacknowledged: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a session begins, and whether the client must drop what it has first."""
+
+    sequence: int
+    reset: ResetReason | None
+    resumed: bool
+
+
+def choose_start(requested: Cursor | None, epoch: str, state: LogState) -> Start:
+    """Decide where a device starts, by the rules of `hello` (docs/protocol.md).
+
+    A cursor beyond the head can only come from a log that was longer than ours, such as one
+    restored from a backup, so it counts as another epoch.
+    """
+    if requested is not None:
+        if requested.sequence == 0:
+            return Start(state.horizon, None, resumed=False)
+        if requested.epoch != epoch or requested.sequence > state.head:
+            return Start(state.horizon, ResetReason.EPOCH, resumed=False)
+        if requested.sequence < state.horizon:
+            return Start(state.horizon, ResetReason.HORIZON, resumed=False)
+        return Start(requested.sequence, None, resumed=True)
+    if state.stored is not None:
+        if state.stored < state.horizon:
+            return Start(state.horizon, ResetReason.HORIZON, resumed=False)
+        return Start(min(state.stored, state.head), None, resumed=True)
+    if state.first_unacknowledged is not None:
+        return Start(max(state.first_unacknowledged - 1, state.horizon), None, resumed=False)
+    return Start(state.head, None, resumed=False)

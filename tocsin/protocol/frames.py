@@ -1,0 +1,195 @@
+"""The frames of the WebSocket, and their JSON.
+
+Frames from clients are decoded and validated in one pass; a frame that is not exactly what the
+contract says is refused whole. Frames to clients are written by hand where they are many (`push`
+splices the notification's prepared JSON), and from structs where they are few.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.notification import DeviceId
+from tocsin.protocol.problems import Problem
+from tocsin.protocol.session import Push
+from tocsin.protocol.values import is_uuid
+
+SUBPROTOCOL_JSON: Final = "tocsin.v1.json"
+ACK_IDS_MAX: Final = 1024
+WINDOW_MAX: Final = 1024
+NACK_AFTER_MAX: Final = 3600.0
+
+Sequence = Annotated[int, Meta(ge=0, le=2**53)]
+RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | int
+Ids = Annotated[list[str], Meta(min_length=1, max_length=ACK_IDS_MAX)]
+
+
+class MalformedFrame(Exception):
+    """The client sent something that is no frame of ours; says what is wrong with it."""
+
+
+class _ClientFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """Tagged by `type`; an unknown field is refused, so that typing errors are seen."""
+
+
+class Hello(_ClientFrame, frozen=True, tag="hello"):
+    """The first frame: who this device is, and from where it wants to go on."""
+
+    device: DeviceId | None = None
+    cursor: Annotated[str, Meta(max_length=64)] | None = None
+    token: Annotated[str, Meta(max_length=8192)] | None = None
+    window: Annotated[int, Meta(ge=1, le=WINDOW_MAX)] | None = None
+    client: Annotated[str, Meta(max_length=256)] | None = None
+
+
+class Ack(_ClientFrame, frozen=True, tag="ack"):
+    """Received and processed: everything up to *sequence*, or just these *ids*."""
+
+    sequence: Sequence | None = None
+    ids: Ids | None = None
+
+
+class Nack(_ClientFrame, frozen=True, tag="nack"):
+    """Could not process *id*; try again *after* seconds."""
+
+    id: str
+    reason: Annotated[str, Meta(max_length=256)] | None = None
+    after: Annotated[float, Meta(ge=0, le=NACK_AFTER_MAX)] | None = None
+
+
+class Mark(_ClientFrame, frozen=True, tag="mark"):
+    """Change the state of notifications."""
+
+    request: RequestId
+    state: Literal["seen", "read", "unread", "archived"]
+    ids: Ids | None = None
+    through: Annotated[str, Meta(max_length=64)] | None = None
+    all: bool = False
+
+
+class Publish(_ClientFrame, frozen=True, tag="publish"):
+    """Post *notification* as over HTTP; it is validated as a request, so its faults are replied."""
+
+    request: RequestId
+    notification: msgspec.Raw
+    idempotency_key: str | None = None
+
+
+class Refresh(_ClientFrame, frozen=True, tag="refresh"):
+    """A newer token for this connection."""
+
+    token: Annotated[str, Meta(max_length=8192)]
+    request: RequestId | None = None
+
+
+class Ping(_ClientFrame, frozen=True, tag="ping"):
+    """Asks for a `pong`: for clients that cannot see WebSocket pings, such as browsers."""
+
+
+ClientFrame = Hello | Ack | Nack | Mark | Publish | Refresh | Ping
+_decoder: Final = msgspec.json.Decoder(ClientFrame)
+
+
+def decode_client_frame(text: str) -> ClientFrame:
+    """Read one frame; raises `MalformedFrame`."""
+    try:
+        frame: ClientFrame = _decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        # A ValidationError is a DecodeError; it quotes types and paths, never values.
+        raise MalformedFrame(str(error)[:200]) from None
+    if isinstance(frame, Ack):
+        if (frame.sequence is None) == (frame.ids is None):
+            raise MalformedFrame("ack: give `sequence` or `ids`, one of the two")
+        if frame.ids is not None and not all(map(is_uuid, frame.ids)):
+            raise MalformedFrame("ack: `ids` are notification ids")
+    elif isinstance(frame, Nack) and not is_uuid(frame.id):
+        raise MalformedFrame("nack: `id` is a notification id")
+    return frame
+
+
+# --- Server to client ---------------------------------------------------------------------------
+
+
+class Resend(msgspec.Struct, frozen=True):
+    delay: float
+    limit: int
+
+
+class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
+    """The session as the server set it up; *heartbeat* in seconds."""
+
+    user: str
+    device: str
+    connection: str
+    node: str
+    epoch: str
+    cursor: str
+    head: int
+    unread: int
+    unseen: int
+    resumed: bool
+    heartbeat: float
+    window: int
+    resend: Resend
+
+
+class Synced(msgspec.Struct, frozen=True, tag_field="type", tag="synced"):
+    sequence: int
+
+
+class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
+    reason: str
+
+
+class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
+    """Whether the hops behind this connection work; each is `ok` or `lost`."""
+
+    bus: str
+    store: str
+
+
+class Reply(msgspec.Struct, frozen=True, tag_field="type", tag="reply", omit_defaults=True):
+    request: str | int
+    ok: bool
+    result: Any = None
+    problem: Problem | None = None
+
+
+class Goodbye(msgspec.Struct, frozen=True, tag_field="type", tag="goodbye"):
+    """The last frame; *after* is in seconds, and means something where *reconnect* is true."""
+
+    code: int
+    reason: str
+    reconnect: bool
+    after: float
+
+
+ServerFrame = Welcome | Synced | Reset | Status | Reply | Goodbye
+PONG: Final = b'{"type":"pong"}'
+
+encode_server_frame: Final = msgspec.json.Encoder().encode
+
+
+def encode_goodbye(closing: Closing, after: float) -> bytes:
+    """The goodbye for *closing*, with a delay of *after* seconds."""
+    goodbye = Goodbye(int(closing), closing.word, closing.reconnect, round(after, 3))
+    return encode_server_frame(goodbye)
+
+
+def encode_push(push: Push) -> bytes:
+    """A `push` frame; *push* carries its notification as JSON already."""
+    return b'{"type":"push","sequence":%d,"previous":%d,"change":"%b","attempt":%d,"replay":%b,' % (
+        push.sequence,
+        push.previous,
+        push.change.encode(),
+        push.attempt,
+        b"true" if push.replay else b"false",
+    ) + b'"unread":%d,"unseen":%d,"notification":%b}' % (
+        push.unread,
+        push.unseen,
+        push.notification,
+    )

@@ -1,0 +1,31 @@
+"""What the delivery ledger says of one device, as values."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class DeliveryRecord(msgspec.Struct, frozen=True):
+    """The ledger's line for one device and notification, in absolute values.
+
+    *sequence* is the last change that was sent, *attempts* how often that one was. Absolute values
+    make the record safe to write twice and to merge: the later one wins.
+    """
+
+    user: str
+    device: str
+    notification: str
+    sequence: int
+    attempts: int
+    first_sent_at: int
+    acknowledged_at: int | None = None
+    dead_reason: str | None = None
+
+
+class DeviceCursor(msgspec.Struct, frozen=True):
+    """A device has acknowledged (or was rightly spared) everything up to *sequence*."""
+
+    user: str
+    device: str
+    sequence: int
+    seen_at: int

@@ -1,0 +1,384 @@
+"""One device's session with its user's log: what to push, when to push again, when to give up.
+
+A session never holds the log. It holds a *position* in it (everything up to there was pushed or
+rightly left out) and the pushes *in flight* (pushed, not acknowledged), at most `window` of them
+and at most `window_bytes` of their content. Anything that does not fit waits in the store and is
+read when there is room: a slow device costs a bounded number of bytes, and catching up after a
+week, after a full window and after a missed wake-up are one and the same thing (`wants_page`,
+`page`). A live entry is pushed without reading the store only if it is the very next one.
+
+Inputs are method calls that take `now` (monotonic seconds) and `now_ms` (wall, Unix milliseconds);
+outputs are values. There is one deadline, `next_deadline`. It may be early, never late: keeping it
+exact would cost a search per acknowledgment, an early wake-up costs one look.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tocsin.protocol.backoff import Backoff
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How a session delivers; *resend_limit* is attempts per session, the other per device."""
+
+    window: int
+    window_bytes: int
+    resend: Backoff
+    resend_limit: int
+    delivery_attempts_max: int
+
+
+@dataclass(slots=True)
+class Push:
+    """One push in flight, and the frame's content.
+
+    Kept until acknowledged; *notification* is the client's view as JSON, shared between the
+    devices it is the same for. *unanswered* counts the attempts of this session since the device
+    last said anything about it.
+    """
+
+    sequence: int
+    previous: int
+    change: str
+    attempt: int
+    replay: bool
+    unread: int
+    unseen: int
+    notification_id: str
+    notification: bytes
+    first_sent_at: int
+    deadline: float
+    unanswered: int = 1
+    dead_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """An entry of the user's log, as it concerns one device; *attempts* are those before."""
+
+    sequence: int
+    notification_id: str
+    change: str
+    notification: bytes
+    unread: int
+    unseen: int
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PageWanted:
+    """Read the log behind *after*, at most *limit* entries and about *bytes_max* bytes."""
+
+    after: int
+    limit: int
+    bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Everything up to *sequence* has been pushed: live from here."""
+
+    sequence: int
+
+
+class AckedUnsent(Exception):
+    """The device acknowledged a sequence that it was never sent."""
+
+
+Output = Push | CaughtUp | DeliveryRecord | Closing
+
+
+class DeviceSession:
+    """See the module. *random* gives numbers in [0, 1) for the jitter of resends."""
+
+    __slots__ = (
+        "_cursor",
+        "_fetching",
+        "_first_deadline",
+        "_in_flight",
+        "_in_flight_bytes",
+        "_known_head",
+        "_limits",
+        "_previous",
+        "_random",
+        "_synced",
+        "device",
+        "position",
+        "user",
+    )
+
+    def __init__(
+        self,
+        user: str,
+        device: str,
+        start: int,
+        head: int,
+        limits: SessionLimits,
+        random: Callable[[], float],
+    ) -> None:
+        self.user: Final = user
+        self.device: Final = device
+        self.position = start
+        self._previous = start
+        self._cursor = start
+        self._known_head = head
+        self._limits = limits
+        self._random = random
+        self._synced = False
+        self._fetching = False
+        self._in_flight: dict[int, Push] = {}
+        self._in_flight_bytes = 0
+        self._first_deadline = math.inf
+
+    # --- The log ---------------------------------------------------------------------------------
+
+    def begin(self) -> list[Output]:
+        """What there is to say at once: a device that misses nothing is live without a read."""
+        return self._caught_up()
+
+    def live(self, entry: LogEntry, now: float, now_ms: int) -> Push | None:
+        """A change was just committed: push it if it is the very next one and there is room."""
+        if entry.sequence > self._known_head:
+            self._known_head = entry.sequence
+        if (
+            not self._synced
+            or self._fetching
+            or entry.sequence != self.position + 1
+            or not self._has_room()
+        ):
+            return None
+        self.position = entry.sequence
+        return self._push(entry, now, now_ms)
+
+    def heard_of(self, head: int) -> None:
+        """The log reaches *head*, says somebody who does not have the entries."""
+        self._known_head = max(self._known_head, head)
+
+    def wants_page(self) -> PageWanted | None:
+        """What to read from the store now; answer with `page` or `page_failed`.
+
+        At most one page is being read for a session at any time.
+        """
+        if self._fetching or self.position >= self._known_head or not self._has_room():
+            return None
+        self._fetching = True
+        limits = self._limits
+        return PageWanted(
+            self.position,
+            limits.window - len(self._in_flight),
+            max(1, limits.window_bytes - self._in_flight_bytes),
+        )
+
+    def page(
+        self, entries: Iterable[LogEntry], through: int, head: int, now: float, now_ms: int
+    ) -> list[Output]:
+        """The page that was wanted: *entries* in order, complete up to *through*."""
+        self._fetching = False
+        self._known_head = max(self._known_head, head)
+        outputs: list[Output] = []
+        for entry in entries:
+            if entry.attempts >= self._limits.delivery_attempts_max:
+                outputs.append(self._dead_on_arrival(entry, now_ms))
+            else:
+                outputs.append(self._push(entry, now, now_ms))
+        self.position = max(self.position, through)
+        return outputs + self._caught_up()
+
+    def page_failed(self) -> None:
+        """The page could not be read; `wants_page` will ask again."""
+        self._fetching = False
+
+    # --- What the device says --------------------------------------------------------------------
+
+    def ack_through(self, sequence: int, now_ms: int) -> list[DeliveryRecord]:
+        """Everything up to *sequence* has arrived; again is no harm.
+
+        Raises `AckedUnsent` for what was never sent.
+        """
+        if sequence > self.position:
+            raise AckedUnsent(f"acknowledged {sequence}, but {self.position} was the last sent")
+        done = []
+        for sent in self._in_flight:
+            if sent > sequence:
+                break
+            done.append(sent)
+        return [self._acknowledged(sent, now_ms) for sent in done]
+
+    def ack_ids(self, ids: Iterable[str], now_ms: int) -> list[DeliveryRecord]:
+        """These notifications have arrived, as last pushed; ids not in flight are passed over."""
+        wanted = frozenset(ids)
+        done = [
+            sequence for sequence, push in self._in_flight.items() if push.notification_id in wanted
+        ]
+        return [self._acknowledged(sequence, now_ms) for sequence in done]
+
+    def nack(
+        self, notification_id: str, reason: str | None, after: float | None, now: float, now_ms: int
+    ) -> list[Output]:
+        """The device could not process it; again after *after* seconds, or as by backoff.
+
+        The attempt counts towards the device's limit, not towards being unresponsive: a device
+        that says no is listening.
+        """
+        for push in self._in_flight.values():
+            if push.notification_id == notification_id:
+                push.unanswered = 0
+                push.dead_reason = reason or "refused by the device"
+                if push.attempt >= self._limits.delivery_attempts_max:
+                    return [self._dead(push)]
+                delay = self._resend_delay(push) if after is None else after
+                self._set_deadline(push, now + delay)
+                return [self._record(push)]
+        return []
+
+    # --- Time ------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        """When `expire` wants to be called; infinite while nothing is in flight."""
+        return self._first_deadline
+
+    def expire(self, now: float) -> list[Output]:
+        """Push again what was not acknowledged in time; a `Closing` at the end means goodbye."""
+        if now < self._first_deadline:
+            return []
+        outputs: list[Output] = []
+        self._first_deadline = math.inf
+        for push in list(self._in_flight.values()):
+            if push.deadline > now:
+                self._first_deadline = min(self._first_deadline, push.deadline)
+            elif push.attempt >= self._limits.delivery_attempts_max:
+                outputs.append(self._dead(push))
+            elif push.unanswered >= self._limits.resend_limit:
+                outputs.append(Closing.UNRESPONSIVE)
+                return outputs
+            else:
+                push.attempt += 1
+                push.unanswered += 1
+                self._set_deadline(push, now + self._resend_delay(push))
+                outputs.append(push)
+        return outputs
+
+    # --- What the ledger should say --------------------------------------------------------------
+
+    def sent(self, push: Push) -> DeliveryRecord:
+        """The ledger's line for a push that has just been handed to the connection."""
+        return self._record(push)
+
+    def cursor_moved(self, now_ms: int) -> DeviceCursor | None:
+        """The device's cursor, if it is further than when last asked."""
+        cursor = self.cursor
+        if cursor == self._cursor:
+            return None
+        self._cursor = cursor
+        return DeviceCursor(self.user, self.device, cursor, now_ms)
+
+    @property
+    def cursor(self) -> int:
+        """Everything up to here is done with: acknowledged, dead or rightly left out."""
+        # Sequences enter in ascending order, so the first key is the smallest.
+        for sequence in self._in_flight:
+            return sequence - 1
+        return self.position
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def synced(self) -> bool:
+        """Whether the device has caught up once since the session began."""
+        return self._synced
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _caught_up(self) -> list[Output]:
+        if self._synced or self.position < self._known_head:
+            return []
+        self._synced = True
+        return [CaughtUp(self.position)]
+
+    def _has_room(self) -> bool:
+        limits = self._limits
+        return len(self._in_flight) < limits.window and self._in_flight_bytes < limits.window_bytes
+
+    def _push(self, entry: LogEntry, now: float, now_ms: int) -> Push:
+        if entry.change != "created":
+            self._supersede(entry.notification_id)
+        push = Push(
+            sequence=entry.sequence,
+            previous=self._previous,
+            change=entry.change,
+            attempt=entry.attempts + 1,
+            replay=not self._synced,
+            unread=entry.unread,
+            unseen=entry.unseen,
+            notification_id=entry.notification_id,
+            notification=entry.notification,
+            first_sent_at=now_ms,
+            deadline=math.inf,
+        )
+        self._set_deadline(push, now + self._resend_delay(push))
+        self._previous = entry.sequence
+        self._in_flight[entry.sequence] = push
+        self._in_flight_bytes += len(entry.notification)
+        return push
+
+    def _supersede(self, notification_id: str) -> None:
+        """An older change of the same notification need not arrive any more: this one says all."""
+        for push in list(self._in_flight.values()):
+            if push.notification_id == notification_id:
+                self._drop(push.sequence)
+
+    def _resend_delay(self, push: Push) -> float:
+        return self._limits.resend.delay(max(1, push.unanswered), self._random())
+
+    def _set_deadline(self, push: Push, deadline: float) -> None:
+        push.deadline = deadline
+        self._first_deadline = min(self._first_deadline, deadline)
+
+    def _acknowledged(self, sequence: int, now_ms: int) -> DeliveryRecord:
+        return self._record(self._drop(sequence), acknowledged_at=now_ms)
+
+    def _dead(self, push: Push) -> DeliveryRecord:
+        self._drop(push.sequence)
+        return self._record(push, dead_reason=push.dead_reason or "attempts exhausted")
+
+    def _dead_on_arrival(self, entry: LogEntry, now_ms: int) -> DeliveryRecord:
+        """The attempts were used up in earlier sessions: go on behind it."""
+        return DeliveryRecord(
+            self.user,
+            self.device,
+            entry.notification_id,
+            entry.sequence,
+            entry.attempts,
+            now_ms,
+            dead_reason="attempts exhausted",
+        )
+
+    def _drop(self, sequence: int) -> Push:
+        push = self._in_flight.pop(sequence)
+        self._in_flight_bytes -= len(push.notification)
+        if not self._in_flight:
+            self._first_deadline = math.inf
+        return push
+
+    def _record(
+        self, push: Push, acknowledged_at: int | None = None, dead_reason: str | None = None
+    ) -> DeliveryRecord:
+        return DeliveryRecord(
+            self.user,
+            self.device,
+            push.notification_id,
+            push.sequence,
+            push.attempt,
+            push.first_sent_at,
+            acknowledged_at,
+            dead_reason,
+        )

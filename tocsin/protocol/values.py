@@ -1,0 +1,58 @@
+"""The small values that everything else is made of: identifiers, times, UUIDs.
+
+Wall time is an `int` of milliseconds since the Unix epoch wherever a name ends in `_at`;
+RFC 3339 text exists only on the wire. Deadlines of live sessions are monotonic seconds (`float`),
+because a wall clock that is set back must not silence a resend.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+IDENTIFIER_PATTERN = r"^[A-Za-z0-9._:@-]{1,128}$"
+"""User ids, device ids and topics."""
+
+CATEGORY_PATTERN = r"^[a-z0-9._-]{1,64}$"
+
+_IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def is_identifier(text: str) -> bool:
+    """Whether *text* may name a user, a device or a topic."""
+    # `$` also matches before a trailing newline; fullmatch does not.
+    return _IDENTIFIER.fullmatch(text) is not None
+
+
+def is_uuid(text: str) -> bool:
+    """Whether *text* is a UUID in the one spelling we write: lower case, with hyphens."""
+    return _UUID.fullmatch(text) is not None
+
+
+def uuid7(now_ms: int, entropy: bytes) -> str:
+    """A UUIDv7 (RFC 9562 §5.7) from *now_ms* and ten bytes of *entropy*.
+
+    Ids made later sort later, so the primary-key index grows at one end.
+    """
+    if len(entropy) != 10:
+        raise ValueError(f"uuid7 needs 10 bytes of entropy, got {len(entropy)}")
+    random_a = 0x7000 | (int.from_bytes(entropy[:2]) & 0x0FFF)
+    random_b = 0x8000 | (int.from_bytes(entropy[2:4]) & 0x3FFF)
+    time_part = f"{now_ms & 0xFFFFFFFFFFFF:012x}"
+    return f"{time_part[:8]}-{time_part[8:]}-{random_a:04x}-{random_b:04x}-{entropy[4:].hex()}"
+
+
+def to_rfc3339(at: int) -> str:
+    """*at* (Unix milliseconds) as RFC 3339 UTC text with milliseconds."""
+    # timedelta keeps integers exact; dividing by 1000.0 loses milliseconds to rounding.
+    text = (_UNIX_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def from_datetime(value: datetime) -> int:
+    """An aware *value* as Unix milliseconds; raises `ValueError` for a naive one."""
+    if value.tzinfo is None:
+        raise ValueError("a time needs an offset, such as Z")
+    return (value - _UNIX_EPOCH) // timedelta(milliseconds=1)

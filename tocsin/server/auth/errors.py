@@ -1,0 +1,105 @@
+"""What can be wrong with a credential, and whose fault it is.
+
+Three answers, one per class: the caller did not prove who it is
+(`Unauthenticated`, 401), it did and may not do this (`Forbidden`, 403), or we
+cannot tell just now (`AuthUnavailable`, 503). Keeping the third apart matters:
+a client that is told 401 throws its credential away, one that is told 503
+comes back with it.
+
+`detail` is for humans and is always one of our own fixed sentences. Nothing
+that the caller sent is ever quoted in it: these texts end in logs, and a
+credential with a typing error in it is still nearly a credential.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class AuthCode(StrEnum):
+    """The stable words for `code` in problem documents. Renaming one breaks clients."""
+
+    # 401: no credential, or not in a form that can be looked at
+    TOKEN_MISSING = "token_missing"
+    AUTHORIZATION_MALFORMED = "authorization_malformed"
+    AUTHORIZATION_SCHEME = "authorization_scheme"
+    # 401: JSON Web Tokens
+    TOKEN_TOO_LONG = "token_too_long"
+    TOKEN_MALFORMED = "token_malformed"
+    TOKEN_UNSUPPORTED = "token_unsupported"
+    TOKEN_TYPE = "token_type"
+    TOKEN_ALGORITHM = "token_algorithm"
+    TOKEN_KEY_UNKNOWN = "token_key_unknown"
+    TOKEN_SIGNATURE = "token_signature"
+    TOKEN_CLAIM_MISSING = "token_claim_missing"
+    TOKEN_CLAIM_INVALID = "token_claim_invalid"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"
+    TOKEN_ISSUER = "token_issuer"
+    TOKEN_AUDIENCE = "token_audience"
+    # 401: API keys
+    KEY_MALFORMED = "key_malformed"
+    KEY_UNKNOWN = "key_unknown"
+    KEY_REVOKED = "key_revoked"
+    # 401: tickets
+    TICKET_MALFORMED = "ticket_malformed"
+    TICKET_UNKNOWN = "ticket_unknown"
+    TICKET_EXPIRED = "ticket_expired"
+    # 403
+    SCOPE_MISSING = "scope_missing"
+    USER_MISSING = "user_missing"
+    # 503
+    JWKS_UNAVAILABLE = "jwks_unavailable"
+    KEYS_BUSY = "keys_busy"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+
+
+class AuthError(Exception):
+    """A request that is not let through. `str()` is the detail, which quotes no input."""
+
+    def __init__(self, detail: str, code: AuthCode) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code
+
+
+class Unauthenticated(AuthError):
+    """We do not know who the caller is: 401, close code 4401."""
+
+    @property
+    def challenge(self) -> str:
+        """The `WWW-Authenticate` value that a 401 must carry (RFC 9110 §11.6.1, RFC 6750 §3).
+
+        A request without any credential gets the bare challenge: RFC 6750 asks
+        that no error be named to a caller who has not tried yet.
+        """
+        if self.code is AuthCode.TOKEN_MISSING:
+            return 'Bearer realm="tocsin"'
+        return f'Bearer realm="tocsin", error="invalid_token", error_description="{self.detail}"'
+
+
+class Forbidden(AuthError):
+    """We know who the caller is, and it may not do this: 403, close code 4403."""
+
+    @property
+    def challenge(self) -> str:
+        """The `WWW-Authenticate` value that a 403 may carry (RFC 6750 §3.1)."""
+        return 'Bearer realm="tocsin", error="insufficient_scope"'
+
+
+class AuthUnavailable(AuthError):
+    """Neither yes nor no: what decides it cannot be reached now. 503 with `Retry-After`.
+
+    `retry_after` is in seconds.
+    """
+
+    def __init__(self, detail: str, code: AuthCode, retry_after: float) -> None:
+        super().__init__(detail, code)
+        self.retry_after = retry_after
+
+
+class AuthConfigurationError(ValueError):
+    """The operator's settings cannot be used. Raised at start, never for a request.
+
+    The text names what is wrong and how to repair it, and never holds the secret.
+    """

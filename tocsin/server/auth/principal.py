@@ -1,0 +1,57 @@
+"""Who is asking, and what they may do: the one thing every edge needs to know.
+
+A principal is what is left of a credential once it has been believed. It holds
+no secret, so it may be logged, kept for a session's life, and compared.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from .errors import AuthCode, Forbidden
+
+#: The scopes that exist. A credential that names others simply does not have them:
+#: identity providers put their own words (`openid`, `profile`) into the same claim.
+SCOPES: Final = frozenset({"notify", "admin"})
+
+#: A user id as the protocol has it. Use with `fullmatch`: `$` also matches before a
+#: final newline, which would make two user ids out of one.
+USER_ID: Final = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A believed credential.
+
+    `user` is whose inbox it reaches, or None for an API key, which reaches none.
+    `credential` names the credential without revealing it and stays the same from
+    request to request: idempotency keys and rate limits hang on it.
+    `expires_at` is in Unix seconds, None when it does not end by itself; a session
+    opened with the credential must end by then.
+    """
+
+    user: str | None
+    scopes: frozenset[str]
+    credential: str
+    expires_at: float | None
+
+    def require_scope(self, scope: str) -> None:
+        """Raise `Forbidden` (`scope_missing`) unless the credential has `scope`.
+
+        No scope implies another: `admin` alone may not publish. A key that does
+        both says so, and one that leaks does only what it says.
+        """
+        if scope not in SCOPES:
+            raise ValueError(f"there is no scope {scope!r}")
+        if scope not in self.scopes:
+            raise Forbidden(f"This needs the scope {scope}.", AuthCode.SCOPE_MISSING)
+
+    def require_user(self) -> str:
+        """The user whose inbox this is, or `Forbidden` (`user_missing`) for an API key."""
+        if self.user is None:
+            raise Forbidden(
+                "This needs a user's token; an API key has no inbox.", AuthCode.USER_MISSING
+            )
+        return self.user

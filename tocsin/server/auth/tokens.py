@@ -1,0 +1,194 @@
+"""JSON Web Tokens: from text that anyone may have sent to a principal.
+
+The order is the defence. Length and alphabet come first, so that nothing is parsed
+that is not a token's shape. Then the header, which is still the attacker's own
+words: it may *choose among* the keys we hold (`alg`, `kid`) and nothing else — no
+`jwk`, `jku` or `x5u` in it is ever looked at (RFC 8725 §3.10). Then the signature,
+and only then the claims.
+
+Sources: RFC 7519 (JWT), RFC 7515 (JWS), RFC 8725 (best current practice).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import jwt
+import trio
+
+from .claims import Expectations, principal_from_claims
+from .errors import AuthCode, Unauthenticated
+from .principal import SCOPES, USER_ID, Principal
+from .verification_key import ASYMMETRIC, SYMMETRIC, VerificationKey, key_from_secret
+
+if TYPE_CHECKING:
+    from .jwks import KeySet
+
+#: Characters, which are bytes here. Identity providers stay under 4 KiB, since their
+#: tokens travel in headers; the front door reads 16 KiB of head in all.
+TOKEN_LENGTH_MAX: Final = 8192
+
+#: A token without `kid` is tried with every key that serves its algorithm. More than
+#: this many, and a forged one would cost us more than it costs its sender.
+CANDIDATES_MAX: Final = 4
+
+#: Compact serialisation (RFC 7515 §7.1), without the padding and the stray characters
+#: that lenient decoders skip: one token has one spelling.
+_COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+#: RFC 8725 §3.11: a token made for another purpose by the same issuer (a logout
+#: token, a proof of possession) says so in `typ`, and is not one of ours.
+_TYPES: Final = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+
+_JWS: Final = jwt.PyJWS(algorithms=sorted(SYMMETRIC | ASYMMETRIC))
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    algorithm: str
+    kid: str | None
+
+
+class TokenVerifier:
+    """Verifies tokens against one or more sources of keys at once.
+
+    `secret` is the HS256 secret, `public_keys` come from `keys_from_pem`, `key_set`
+    follows a JWKS URL. A token whose algorithm no source serves is refused. Raises
+    `AuthConfigurationError` for a bad secret, `ValueError` without any source.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret: str | bytes | None = None,
+        public_keys: Sequence[VerificationKey] = (),
+        key_set: KeySet | None = None,
+        audience: str | None = None,
+        issuer: str | None = None,
+    ) -> None:
+        if secret is None and not public_keys and key_set is None:
+            raise ValueError("a TokenVerifier needs a secret, public keys or a key set")
+        shared = () if secret is None else (key_from_secret(secret),)
+        self._keys: Final = (*shared, *public_keys)
+        self._key_set: Final = key_set
+        self._expected: Final = Expectations(audience, issuer)
+        served = frozenset[str]().union(*(key.algorithms for key in self._keys))
+        self._algorithms: Final = served | (ASYMMETRIC if key_set is not None else frozenset())
+
+    async def verify(self, token: str, now: float) -> Principal:
+        """Who the token speaks for. `now` is in Unix seconds.
+
+        Raises `Unauthenticated` with a `token_…` code, or `AuthUnavailable` if only a
+        key set could tell and there is none to be had. Always a checkpoint; may wait
+        for a fetch of the key set (see `KeySet.find` for what cancelling does then).
+        """
+        await trio.lowlevel.checkpoint()
+        header = _read_header(token)
+        if header.algorithm not in self._algorithms:
+            raise Unauthenticated(
+                "The token's algorithm is not accepted here.", AuthCode.TOKEN_ALGORITHM
+            )
+        payload = await self._open(token, header)
+        return principal_from_claims(payload, self._expected, now)
+
+    async def _open(self, token: str, header: _Header) -> bytes:
+        """The payload, once some key that serves the algorithm has confirmed it."""
+        ours = tuple(key for key in self._keys if header.algorithm in key.algorithms)
+        payload = _first_that_opens(ours, token, header.algorithm)
+        if payload is not None:
+            return payload
+        published: Sequence[VerificationKey] = ()
+        if self._key_set is not None and header.algorithm in ASYMMETRIC:
+            published = await self._key_set.find(header.kid, header.algorithm)
+            if header.kid is None and len(published) > CANDIDATES_MAX:
+                raise Unauthenticated(
+                    "The token must name its key (kid).", AuthCode.TOKEN_KEY_UNKNOWN
+                )
+            payload = _first_that_opens(published, token, header.algorithm)
+            if payload is not None:
+                return payload
+        if not ours and not published:
+            raise Unauthenticated("The token's key is not known.", AuthCode.TOKEN_KEY_UNKNOWN)
+        raise Unauthenticated("The token's signature is not right.", AuthCode.TOKEN_SIGNATURE)
+
+
+def mint(
+    secret: str | bytes,
+    user: str,
+    scopes: Collection[str],
+    now: float,
+    lifetime: float,
+    issuer: str | None = None,
+    audience: str | None = None,
+) -> str:
+    """An HS256 token for `user`: what `tocsin token` prints.
+
+    `now` is in Unix seconds, `lifetime` in seconds. Raises `AuthConfigurationError`
+    for a secret that the server would refuse too, `ValueError` for a user id, scope
+    or lifetime that cannot be.
+    """
+    if USER_ID.fullmatch(user) is None:
+        raise ValueError("a user id has 1 to 128 characters of A-Z a-z 0-9 . _ : @ -")
+    unknown = set(scopes) - SCOPES
+    if unknown:
+        raise ValueError(f"no such scope: {', '.join(sorted(unknown))}")
+    if not (lifetime > 0 and math.isfinite(lifetime)):
+        raise ValueError("a lifetime is a number of seconds greater than 0")
+    claims: dict[str, object] = {
+        "sub": user,
+        "iat": math.floor(now),
+        "exp": math.ceil(now + lifetime),
+    }
+    if scopes:
+        claims["scope"] = " ".join(sorted(scopes))
+    if issuer is not None:
+        claims["iss"] = issuer
+    if audience is not None:
+        claims["aud"] = audience
+    key = key_from_secret(secret)
+    assert isinstance(key.material, bytes)
+    return _JWS.encode(json.dumps(claims).encode(), key.material, algorithm="HS256")
+
+
+def _read_header(token: str) -> _Header:
+    """The unverified header: enough to choose a key, and believed for nothing else."""
+    if len(token) > TOKEN_LENGTH_MAX:
+        raise Unauthenticated(
+            f"A token has at most {TOKEN_LENGTH_MAX} characters.", AuthCode.TOKEN_TOO_LONG
+        )
+    header = _parse_header(token) if _COMPACT.fullmatch(token) else None
+    # `crit` names extensions that must be understood (RFC 7515 §4.1.11). We know none.
+    if header is None or "crit" in header:
+        raise Unauthenticated("The credential is not a JSON Web Token.", AuthCode.TOKEN_MALFORMED)
+    algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
+    if not isinstance(algorithm, str):
+        raise Unauthenticated("The token names no algorithm.", AuthCode.TOKEN_MALFORMED)
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise Unauthenticated("The token is of another type.", AuthCode.TOKEN_TYPE)
+    return _Header(algorithm, kid if isinstance(kid, str) else None)  # PyJWT refuses others
+
+
+def _parse_header(token: str) -> dict[str, object] | None:
+    # None, not an exception: raised from inside `except`, ours would carry PyJWT's as
+    # its context, and that one carries pieces of the token.
+    try:
+        header: dict[str, object] = _JWS.get_unverified_header(token)
+    except jwt.PyJWTError:
+        return None
+    return header
+
+
+def _first_that_opens(keys: Sequence[VerificationKey], token: str, algorithm: str) -> bytes | None:
+    """The payload, if one of the keys signed it. Only keys that serve `algorithm` are given."""
+    for key in keys:
+        try:
+            payload: bytes = _JWS.decode(token, key.material, algorithms=[algorithm])
+        except jwt.PyJWTError:
+            continue
+        return payload
+    return None

@@ -1,0 +1,263 @@
+"""One port for everything: accept, read the request's head, decide who serves, guard.
+
+                    ┌─ Upgrade: websocket ── websocket(stream, head, raw)
+    accept ─ handle ┤
+                    └─ any other request ─── http(stream, raw)
+
+Neither trio-websocket nor Hypercorn accepts connections here, because neither survives what the
+open internet sends: one packet takes Hypercorn down, one exception of one handler takes
+`serve_websocket` down. Behind this door every connection has bounds before anybody parses it, and
+runs inside a guard, so that what one connection raises is logged and reaches nobody else.
+"""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Final
+
+import trio
+
+from tocsin.server.linger import read_to_end
+from tocsin.server.request_head import (
+    HEAD_BYTES_MAX,
+    HEAD_TIMEOUT,
+    BadHead,
+    RequestHead,
+    check_upgrade,
+    parse_head,
+    problem_response,
+    read_head,
+)
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS_MAX: Final = 50_000  # about 1 GiB of idle WebSockets at 20 KiB each
+REFUSALS_MAX: Final = 64  # connections told that the node is full, at one time
+BACKLOG: Final = 4096  # connections that the kernel keeps for us; all devices may come back at once
+USER_TIMEOUT: Final = 30.0  # seconds that sent bytes may stay unacknowledged before the kernel ends
+ACCEPT_PAUSE: Final = 0.1  # seconds; as in trio.serve_listeners
+REFUSAL_TIMEOUT: Final = 2.0  # seconds for a refused client to read why
+RETRY_AFTER: Final = 5  # seconds
+
+# The process or the machine has no room for one more socket. That passes; dying would not help.
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_SAME_PORT_ATTEMPTS: Final = 8
+
+# How a connection ends when the other side goes: not worth a line in the log.
+PeerGone = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError, TimeoutError)
+
+
+class CannotListen(OSError):
+    """The address cannot be listened on. The message names it, and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontDoorStatistics:
+    """`open` is now, the rest since the start."""
+
+    open: int
+    accepted: int
+    refused: int
+    bad_requests: int
+    failures: int
+
+
+class FrontDoor:
+    """Accepts sockets and hands them to `websocket` or `http`.
+
+    `websocket(stream, head, raw)` and `http(stream, raw)` serve one connection to its end; `raw` is
+    what was read of it: the head and perhaps more. They own the stream, which is closed after them
+    in any case. All limits are seconds, bytes or counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        websocket: Callable[[trio.SocketStream, RequestHead, bytes], Awaitable[None]],
+        http: Callable[[trio.SocketStream, bytes], Awaitable[None]],
+        connections_max: int = CONNECTIONS_MAX,
+        head_bytes_max: int = HEAD_BYTES_MAX,
+        head_timeout: float = HEAD_TIMEOUT,
+        user_timeout: float = USER_TIMEOUT,
+        backlog: int = BACKLOG,
+        refusals_max: int = REFUSALS_MAX,
+        retry_after: int = RETRY_AFTER,
+        type_base: str = "",
+        new_request_id: Callable[[], str] = lambda: token_hex(8),
+    ) -> None:
+        self._websocket = websocket
+        self._http = http
+        self._connections_max = connections_max
+        self._head_bytes_max = head_bytes_max
+        self._head_timeout = head_timeout
+        self._user_timeout = user_timeout
+        self._backlog = backlog
+        self._refusals_max = refusals_max
+        self._retry_after = retry_after
+        self._type_base = type_base
+        self._new_request_id = new_request_id
+        self._open = self._accepted = self._refused = self._bad_requests = self._failures = 0
+        self._refusing = 0
+
+    def statistics(self) -> FrontDoorStatistics:
+        return FrontDoorStatistics(
+            self._open, self._accepted, self._refused, self._bad_requests, self._failures
+        )
+
+    async def open(self, host: str | None, port: int) -> list[trio.SocketListener]:
+        """Listen on `host` (None is every address of the machine) and `port` (0 is a free one, the
+        same for all addresses). Raises `CannotListen`. Cancelling leaves nothing open."""
+        try:
+            for _ in range(_SAME_PORT_ATTEMPTS):
+                listeners = await self._listen(host, port)
+                ports = [listener.socket.getsockname()[1] for listener in listeners]
+                if len(set(ports)) == 1:
+                    return listeners
+                # The kernel gave each address family a port of its own. Ask for one of them on all;
+                # somebody else may have it there.
+                for listener in listeners:
+                    listener.socket.close()
+                try:
+                    return await self._listen(host, ports[0])
+                except OSError as exc:
+                    if exc.errno != errno.EADDRINUSE:
+                        raise
+        except OSError as exc:
+            raise CannotListen(exc.errno, _why(exc, host, port)) from exc
+        raise CannotListen(errno.EADDRINUSE, f"no port is free on every address of {host or '*'}")
+
+    async def _listen(self, host: str | None, port: int) -> list[trio.SocketListener]:
+        return await trio.open_tcp_listeners(port, host=host, backlog=self._backlog)
+
+    async def accept(
+        self,
+        listeners: list[trio.SocketListener],
+        start: Callable[[trio.SocketStream], None],
+    ) -> None:
+        """Accept from all `listeners` until cancelled, and give each stream to `start`.
+
+        `start` must not wait, and sees to it that `handle(stream)` runs; what it raises is logged
+        and costs that connection only. Without room for another socket it pauses and goes on. Above
+        `connections_max` it answers 503. Cancelling closes the listeners, and no connection.
+        """
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(self._accept_from, listener, start, nursery)
+
+    async def _accept_from(
+        self,
+        listener: trio.SocketListener,
+        start: Callable[[trio.SocketStream], None],
+        nursery: trio.Nursery,
+    ) -> None:
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as exc:
+                    if exc.errno not in _NO_ROOM:
+                        raise
+                    logger.error("cannot accept connections: %s", os.strerror(exc.errno))
+                    await trio.sleep(ACCEPT_PAUSE)
+                    continue
+                self._accepted += 1
+                if self._open >= self._connections_max:
+                    self._refuse(stream, nursery)
+                    continue
+                try:
+                    self._set_options(stream.socket)
+                    start(stream)
+                except Exception as exc:
+                    stream.socket.close()
+                    if not isinstance(exc, OSError):  # else the peer was gone before we looked
+                        self._failures += 1
+                        logger.exception("a connection could not be started")
+
+    def _set_options(self, peer: trio.socket.SocketType) -> None:
+        # Frames are small, and each is wanted now: do not wait for more (Nagle).
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Else a phone that left the network in mid-push costs a connection for 15 minutes.
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            peer.setsockopt(socket.IPPROTO_TCP, option, int(self._user_timeout * 1000))
+
+    def _refuse(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
+        # Told in a task of its own, so that the queue behind is not held up, and only so many at a
+        # time: a node that is full must not fill up with refusals.
+        self._refused += 1
+        if self._refusing >= self._refusals_max:
+            stream.socket.close()
+            return
+        self._refusing += 1
+        nursery.start_soon(self._tell_full, stream)
+
+    async def _tell_full(self, stream: trio.SocketStream) -> None:
+        full = BadHead(
+            503,
+            "This node has as many connections as it may have.",
+            code="overloaded",
+            headers=(("Retry-After", str(self._retry_after)),),
+        )
+        try:
+            await self._answer(stream, full)
+        finally:
+            self._refusing -= 1
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        """Serve one connection to its end, and close it.
+
+        Raises nothing but cancellation: what its server raises is logged, without anything that the
+        client sent, and counted.
+        """
+        self._open += 1
+        try:
+            await self._dispatch(stream)
+        except* PeerGone as group:
+            logger.debug("a peer went away: %r", group.exceptions[0])
+        except* Exception as group:
+            self._failures += 1
+            logger.error("a connection failed", exc_info=group)
+        finally:
+            self._open -= 1
+            stream.socket.close()
+
+    async def _dispatch(self, stream: trio.SocketStream) -> None:
+        try:
+            raw = await read_head(
+                stream, bytes_max=self._head_bytes_max, timeout=self._head_timeout
+            )
+            if not raw:
+                return
+            head = parse_head(raw)
+            if head.is_websocket_upgrade:
+                check_upgrade(head)
+        except BadHead as bad:
+            self._bad_requests += 1
+            await self._answer(stream, bad)
+            return
+        if head.is_websocket_upgrade:
+            await self._websocket(stream, head, raw)
+        else:
+            await self._http(stream, raw)
+
+    async def _answer(self, stream: trio.SocketStream, bad: BadHead) -> None:
+        answer = problem_response(bad, request_id=self._new_request_id(), type_base=self._type_base)
+        try:
+            with trio.move_on_after(REFUSAL_TIMEOUT):
+                await stream.send_all(answer)
+                await read_to_end(stream.socket, timeout=REFUSAL_TIMEOUT)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            stream.socket.close()
+
+
+def _why(exc: OSError, host: str | None, port: int) -> str:
+    address = f"{host or '*'}:{port}"
+    if exc.errno == errno.EADDRINUSE:
+        return f"cannot listen on {address}: another program is using it"
+    return f"cannot listen on {address}: {exc.strerror or exc}"

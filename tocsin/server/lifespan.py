@@ -1,0 +1,83 @@
+"""The ASGI lifespan protocol: startup before the first request, shutdown after the last.
+
+Our own thirty lines instead of Hypercorn's, which goes on without an application that failed to
+say "failed" in the right words, and raises through the application's own nursery.
+"""
+
+import logging
+from typing import Any
+
+import trio
+from hypercorn.typing import ASGIFramework
+
+logger = logging.getLogger(__name__)
+
+
+class LifespanFailed(Exception):
+    """The application did not start, or not in time. Nothing can be served; the cause is named."""
+
+
+class Lifespan:
+    """One lifespan of `app`: run `converse` in a task, and `start` and `shut_down` beside it.
+
+    Time-outs are seconds. Cancel the task when done: an application need not end by itself.
+    """
+
+    def __init__(self, app: ASGIFramework, startup_timeout: float, shutdown_timeout: float) -> None:
+        self._app = app
+        self._startup_timeout = startup_timeout
+        self._shutdown_timeout = shutdown_timeout
+        self._to_app, self._app_receives = trio.open_memory_channel[dict[str, Any]](2)
+        self._started = trio.Event()
+        self._ended = trio.Event()
+        self._failure: str | None = None
+
+    async def start(self) -> None:
+        """Wait until the application has started. Raises `LifespanFailed`."""
+        self._to_app.send_nowait({"type": "lifespan.startup"})
+        with trio.move_on_after(self._startup_timeout) as scope:
+            await self._started.wait()
+        if scope.cancelled_caught:
+            raise LifespanFailed(
+                f"the application did not start within {self._startup_timeout:g} s"
+            )
+        if self._failure is not None:
+            raise LifespanFailed(f"the application did not start: {self._failure}")
+
+    async def shut_down(self) -> None:
+        """Wait until the application has shut down. A failure is only logged: it must not keep a
+        node from ending."""
+        self._to_app.send_nowait({"type": "lifespan.shutdown"})
+        with trio.move_on_after(self._shutdown_timeout) as scope:
+            await self._ended.wait()
+        if scope.cancelled_caught:
+            logger.error("the application did not shut down within %g s", self._shutdown_timeout)
+        elif self._failure is not None:
+            logger.error("the application failed in its shutdown: %s", self._failure)
+
+    async def converse(self) -> None:
+        """Run the application's side. Raises nothing; what it raises is `start`'s to tell."""
+        scope = {"type": "lifespan", "asgi": {"spec_version": "2.0", "version": "3.0"}, "state": {}}
+        try:
+            await self._app(scope, self._app_receives.receive, self._hear)  # type: ignore[arg-type]
+        except Exception as exc:
+            if self._started.is_set():
+                logger.exception("the application's lifespan failed")
+            self._failure = self._failure or repr(exc)
+        finally:
+            self._started.set()
+            self._ended.set()
+
+    async def _hear(self, message: Any) -> None:
+        match message["type"]:
+            case "lifespan.startup.complete":
+                self._started.set()
+            case "lifespan.startup.failed":
+                self._failure = str(message.get("message", ""))
+                self._started.set()
+            case "lifespan.shutdown.complete":
+                self._ended.set()
+            case "lifespan.shutdown.failed":
+                self._failure = str(message.get("message", ""))
+                self._ended.set()
+        await trio.lowlevel.checkpoint()

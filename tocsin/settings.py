@@ -1,0 +1,249 @@
+"""Every setting and every limit of the server: one record, each with its reason.
+
+`Settings` is the only place where a default, a unit or a bound is written down. The flags of the
+commands, the environment variables, the keys of the TOML file and docs/settings.md are all made
+from its fields (`SETTINGS` lists them), so none of them can drift from it. Where the values of a
+run come from is the business of `tocsin.sources`.
+
+A record that exists is valid: making one with a value out of bounds raises `SettingsError`, in code
+and in tests as on the command line. Durations are seconds, sizes are bytes.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+from tocsin.kinds import (
+    COUNT,
+    DATABASE,
+    DURATION,
+    JWKS_URL,
+    ORIGINS,
+    PATH,
+    PUBLIC_KEY,
+    REDIS,
+    SECRET,
+    SIZE,
+    TEXT,
+    choice,
+)
+from tocsin.setting import Problem, Setting, SettingsError, setting
+
+__all__ = ["SETTINGS", "Problem", "Setting", "Settings", "SettingsError"]
+
+MILLISECOND, MINUTE, HOUR, DAY = 0.001, 60.0, 3600.0, 86400.0
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+# RFC 7518 §3.2: a key for HS256 must be at least as long as the hash. A shorter one can be searched
+# for offline by anybody who holds one token.
+JWT_SECRET_BYTES_MIN = 32
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one node. docs/settings.md has the same as a table."""
+
+    # A table is easier to read as one: default, kind, why it is there, least, most.
+    # fmt: off
+
+    # Where it listens and what it keeps
+    host: str = setting("127.0.0.1", TEXT,
+        "Address to listen on. Only this machine by default: what is open to the network should "
+        "be so because somebody decided it.")
+    port: int = setting(8080, COUNT,
+        "Port for everything: HTTP, WebSocket and SSE. 0 takes any free one.", 0, 65535)
+    metrics_port: int | None = setting(None, COUNT,
+        "Port of its own for `/metrics`, without credentials, for a network that only the "
+        "monitoring reaches. Without it, `/metrics` is on `port` and needs the admin scope. "
+        "0 takes any free one.", 0, 65535)
+    data: Path = setting(Path("tocsin-data"), PATH,  # noqa: RUF009 (a Path never changes)
+        "Directory for what the server keeps itself: the SQLite file and development secrets.")
+    database: str | None = setting(None, DATABASE,
+        "Where notifications live: `postgres://…`, `postgresql://…` or `sqlite:///path` (four "
+        "slashes for an absolute path). Without it, the file `tocsin.db` in `data`.")
+    redis: str | None = setting(None, REDIS,
+        "Redis that joins nodes to a cluster. Not in this release: refused.")
+    workers: int = setting(1, COUNT,
+        "Server processes. More than one is a cluster, which is not in this release: refused.",
+        1, 1024)
+    node: str | None = setting(None, TEXT,
+        "Name of this node in logs and in `welcome`. Without it, the host's name and a random "
+        "part, new at each start, so that two nodes never share one.")
+    pool_size: int = setting(4, COUNT,
+        "Postgres connections. Writes are committed in groups, so a few carry thousands of "
+        "notifications a second; more only take connections from others.", 1, 100)
+
+    # Who may connect
+    origins: tuple[str, ...] = setting((), ORIGINS,
+        "Web origins whose pages may connect, separated by commas. None named: only pages that "
+        "come from this server's own address.")
+    jwt_secret: str | None = setting(None, SECRET,
+        "Shared secret that signs user tokens (HS256), 32 bytes or more. With no JWT setting at "
+        "all, a development secret is made in `data`, and only loopback addresses are served.")
+    jwt_public_key: str | None = setting(None, PUBLIC_KEY,
+        "Public key (PEM) that verifies user tokens (RS256, ES256, EdDSA): a file or its text.")
+    jwks_url: str | None = setting(None, JWKS_URL,
+        "Address of the identity provider's key set; keys are cached and follow its rotation.")
+    jwt_audience: str | None = setting(None, TEXT,
+        "`aud` that tokens must carry. Without it, `aud` is not checked.")
+    jwt_issuer: str | None = setting(None, TEXT,
+        "`iss` that tokens must carry. Without it, `iss` is not checked.")
+    ticket_lifetime: float = setting(30.0, DURATION,
+        "How long a ticket for a URL may wait to be used. URLs end up in logs, so: just long "
+        "enough to open a connection.", 10 * MILLISECOND, HOUR)
+
+    # Delivery
+    resend_delay: float = setting(10.0, DURATION,
+        "Wait for a device's ack before the first resend; doubles with every attempt.",
+        10 * MILLISECOND, HOUR)
+    resend_delay_max: float = setting(60.0, DURATION,
+        "Longest wait between two attempts.", 10 * MILLISECOND, DAY)
+    resend_limit: int = setting(5, COUNT,
+        "Attempts of one push in one session; then the connection is closed as `unresponsive` "
+        "and the log keeps the push for the next session.", 1, 1000)
+    delivery_attempts_max: int = setting(20, COUNT,
+        "Attempts of one notification on one device over all sessions; then it is a dead letter "
+        "for that device, so that one poison notification never blocks a log.", 1, 1_000_000)
+    window: int = setting(64, COUNT,
+        "Pushes that may be unacknowledged in a session, unless its `hello` says otherwise. "
+        "Further ones wait in the log, not in memory.", 1, 1024)
+    ledger_linger: float = setting(0.05, DURATION,
+        "How long the record of a sent push may wait for its ack, so that both are written at "
+        "once. Most acks come sooner, which halves the ledger's writes.", 0, 10.0)
+    retention: float = setting(90 * DAY, DURATION,
+        "How long notifications are kept. A device that was away longer gets `reset`.",
+        1.0, 3650 * DAY)
+    idempotency_retention: float = setting(DAY, DURATION,
+        "How long the answer to an `Idempotency-Key` is kept: longer than any producer retries.",
+        1.0, 365 * DAY)
+
+    # Connections
+    hello_timeout: float = setting(10.0, DURATION,
+        "Wait for the first frame. Until then a connection costs memory and has proved nothing.",
+        10 * MILLISECOND, 5 * MINUTE)
+    heartbeat: float = setting(25.0, DURATION,
+        "Silence before the server pings. Proxies cut idle connections after 30 to 60 s.",
+        10 * MILLISECOND, 5 * MINUTE)
+    connections_max: int = setting(20_000, COUNT,
+        "Connections on this node; further ones are told `overloaded`. An idle one costs about "
+        "20 KiB, so the default fits in half a gigabyte.", 1, 1_000_000)
+    user_devices_max: int = setting(32, COUNT,
+        "Sessions of one user at a time: nobody owns more devices, but a client that invents a "
+        "device name on each connect would.", 1, 10_000)
+    frame_bytes_max: int = setting(16 * KIB, SIZE,
+        "Largest frame that a client may send. Acks and marks are far smaller.", 256, MIB)
+    body_bytes_max: int = setting(MIB, SIZE,
+        "Largest request body; holds a batch. More is answered with 413.", 256, GIB)
+    outbound_bytes_max: int = setting(MIB, SIZE,
+        "What may wait in one connection's socket; more, and it is closed as `slow`. Bounds what "
+        "a client that stops reading costs.", 4 * KIB, GIB)
+    mailbox_capacity: int = setting(1024, COUNT,
+        "Messages that may wait for one actor. A full mailbox is pushed back to the sender.",
+        1, 1_000_000)
+
+    # Running it
+    request_timeout: float = setting(30.0, DURATION,
+        "Longest time for an HTTP request, from its first byte to its answer; long polls add "
+        "their `wait`.", 10 * MILLISECOND, 10 * MINUTE)
+    store_timeout: float = setting(10.0, DURATION,
+        "Longest wait for the store before a write is answered with 503.",
+        10 * MILLISECOND, 5 * MINUTE)
+    drain_time: float = setting(20.0, DURATION,
+        "Time over which a stopping server says goodbye, so that not all clients reconnect at "
+        "once. Keep it under what the service manager grants (Kubernetes: 30 s). 0 stops at "
+        "once.", 0, HOUR)
+    log_format: Literal["console", "json"] = setting("console", choice("console", "json"),
+        "Log lines for people or for machines.")
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", choice("debug", "info", "warning", "error"),
+        "Least severe log lines to write.")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        problems = (*_out_of_bounds(self), *_contradictions(self), *_not_in_this_release(self))
+        if problems:
+            raise SettingsError(*problems)
+
+    @property
+    def database_url(self) -> str:
+        """The database's address, with the embedded default made explicit. It may hold a secret."""
+        return self.database or f"sqlite:///{self.data / 'tocsin.db'}"
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The SQLite file, or None if the database is Postgres."""
+        scheme, _, path = self.database_url.partition(":///")
+        return Path(path) if scheme == "sqlite" else None
+
+    @property
+    def has_jwt(self) -> bool:
+        """Whether anything was set that user tokens can be verified with."""
+        return any((self.jwt_secret, self.jwt_public_key, self.jwks_url))
+
+    def named(self, hostname: str, entropy: Callable[[int], bytes]) -> "Settings":
+        """The same settings with a node name, made from the hostname if none was set."""
+        if self.node is not None:
+            return self
+        host = re.sub(r"[^A-Za-z0-9._-]", "-", hostname)[:100] or "node"
+        return replace(self, node=f"{host}-{entropy(4).hex()}")
+
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    replace(each.metadata["setting"], name=each.name) for each in fields(Settings)
+)
+
+
+def _out_of_bounds(settings: Settings) -> Iterator[Problem]:
+    for known in SETTINGS:
+        value = getattr(settings, known.name)
+        if known.low is None or known.high is None or value is None:
+            continue
+        if not math.isfinite(value):
+            wrong = f"is {value}, which is not finite"
+        elif value < known.low:
+            wrong = f"is {known.show(value)}, below the least, {known.show(known.low)}"
+        elif value > known.high:
+            wrong = f"is {known.show(value)}, above the most, {known.show(known.high)}"
+        else:
+            continue
+        yield Problem((known.name,), wrong, known.remedy)
+
+
+def _contradictions(s: Settings) -> Iterator[Problem]:
+    """What bounds cannot say: settings that do not go together, and the form of two of them."""
+    if s.resend_delay > s.resend_delay_max:
+        wrong = "is longer than resend_delay_max, so the first wait would already be too long"
+        remedy = "lower resend_delay or raise resend_delay_max"
+        yield Problem(("resend_delay", "resend_delay_max"), wrong, remedy)
+    if s.store_timeout > s.request_timeout:
+        wrong = "is longer than request_timeout, so no producer would ever see the 503"
+        remedy = "lower store_timeout or raise request_timeout"
+        yield Problem(("store_timeout", "request_timeout"), wrong, remedy)
+    if s.metrics_port and s.metrics_port == s.port:
+        remedy = "give metrics another port, or leave metrics_port out"
+        yield Problem(("metrics_port", "port"), "is the same as port", remedy)
+    if s.jwt_public_key and s.jwks_url:
+        wrong = "and jwks_url both say which public keys to trust"
+        yield Problem(("jwt_public_key", "jwks_url"), wrong, "keep one of the two")
+    if s.jwt_secret and len(s.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
+        wrong = f"has fewer than {JWT_SECRET_BYTES_MIN} bytes; one token is enough to guess it"
+        yield Problem(("jwt_secret",), wrong, "make one with `openssl rand -base64 32`")
+    if s.node is not None and not _NODE_NAME.fullmatch(s.node):
+        remedy = "use 1 to 128 characters of letters, digits and . _ : @ -"
+        yield Problem(("node",), "is not a name", remedy)
+
+
+def _not_in_this_release(settings: Settings) -> Iterator[Problem]:
+    # Refused, not ignored: somebody who starts two nodes with a Redis must not believe that they
+    # are a cluster while each delivers only to its own half.
+    wrong = "asks for a cluster, which is not in this release but comes with a later one"
+    remedy = "leave it out and run one node"
+    if settings.redis is not None:
+        yield Problem(("redis",), wrong, remedy)
+    if settings.workers > 1:
+        yield Problem(("workers",), f"is {settings.workers}, which {wrong}", remedy)
