@@ -1,8 +1,8 @@
 """The rules of the house, as far as a machine can see them.
 
-Directions (docs: architecture, rooms and directions): node and cli stand above the rooms and see
-everything; server sees actors, actors see the ports of persistence and never an adapter, all see
-protocol, and protocol sees nothing of ours, no clock, no chance and no I/O.
+Directions: node and cli stand above the rooms and see everything; server sees actors; both see the
+ports of persistence and never an adapter; all see protocol; and protocol sees nothing of ours, no
+clock, no chance and no I/O.
 """
 
 from __future__ import annotations
@@ -296,17 +296,17 @@ def is_within(module: str, places: Iterable[str]) -> bool:
 
 def impurities(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
-        names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Attribute | ast.Name):
-            dotted = ast.unparse(node)
-            names = [".".join(dotted.split(".")[-2:])]
+            names = [".".join(ast.unparse(node).split(".")[-2:])]
+        else:
+            continue
+        imported = isinstance(node, ast.Import | ast.ImportFrom)
         for name in names:
-            is_module = isinstance(node, ast.Import | ast.ImportFrom)
-            if name in IMPURE_CALLS or (is_module and name.split(".")[0] in IMPURE_MODULES):
+            if name in IMPURE_CALLS or (imported and name.split(".")[0] in IMPURE_MODULES):
                 yield node.lineno, name
 
 

@@ -49,9 +49,7 @@ async def echo(stream: trio.SocketStream, head: RequestHead, raw: bytes) -> None
     async with trio.open_nursery() as nursery:
         frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
         with trio.fail_after(5):
-            proposal = await wrap_server_stream(
-                nursery, frames, max_message_size=MESSAGE_BYTES_MAX
-            )
+            proposal = await wrap_server_stream(nursery, frames, max_message_size=MESSAGE_BYTES_MAX)
             websocket = await proposal.accept()
         try:
             while True:

@@ -7,6 +7,7 @@ goodbye to, are also known by their outlet.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import trio
@@ -16,16 +17,22 @@ from tocsin.actors.outlet import Outlet
 from tocsin.actors.runtime import Actor, Context
 
 
+current_connection: ContextVar[str] = ContextVar("connection")
+"""The name of the connection that the running task serves."""
+
+
 class ConnectionActor(Actor[Any]):
     """Runs one connection; it ends when *serve* does, or when it is stopped."""
 
-    __slots__ = ("_serve",)
+    __slots__ = ("_name", "_serve")
 
-    def __init__(self, serve: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, name: str, serve: Callable[[], Awaitable[None]]) -> None:
+        self._name = name
         self._serve = serve
 
     async def run(self, context: Context[Any]) -> None:
         """Serve the connection; an exception ends it and nothing else."""
+        current_connection.set(self._name)
         await self._serve()
 
 
@@ -34,29 +41,38 @@ class Connections(Directory[Any]):
 
     def __init__(self, jitter: Callable[[], float], *, grace: float) -> None:
         super().__init__(jitter, capacity=1, grace=grace)
-        self.outlets: dict[str, Outlet] = {}
+        self._outlets: dict[str, Outlet] = {}
+        self._changed = trio.lowlevel.ParkingLot()
         self._next = 0
 
-    def start(self, serve: Callable[[str], Awaitable[None]]) -> None:
-        """Start a connection; *serve* is called with its name.
+    def start(self, serve: Callable[[], Awaitable[None]]) -> None:
+        """Start a connection, which runs *serve* under a name of its own.
 
         Raises `ActorStopped` while the directory is down.
         """
         self._next += 1
         name = str(self._next)
+        self._spawn(name, lambda: ConnectionActor(name, serve))
 
-        async def run() -> None:
-            await serve(name)
+    def opened(self, outlet: Outlet) -> None:
+        """Somebody has said hello on this connection."""
+        self._outlets[outlet.connection] = outlet
 
-        self._spawn(name, lambda: ConnectionActor(run))
+    def closed(self, connection: str) -> None:
+        """Goodbye has been said, and heard or given up."""
+        self._outlets.pop(connection, None)
+        self._changed.unpark_all()
+
+    @property
+    def outlets(self) -> list[Outlet]:
+        """Where there is somebody to say goodbye to."""
+        return list(self._outlets.values())
+
+    @property
+    def session_count(self) -> int:
+        return len(self._outlets)
 
     async def wait_no_outlets(self) -> None:
-        """Wait until every long-lived connection has ended."""
-        while self.outlets:
-            name = next(iter(self.outlets))
-            ref = self.find(name)
-            if ref is None:
-                self.outlets.pop(name, None)
-                await trio.lowlevel.checkpoint()
-            else:
-                await ref.wait_stopped()
+        """Wait until every connection that had said hello has ended."""
+        while self._outlets:
+            await self._changed.park()

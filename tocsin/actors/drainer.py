@@ -34,8 +34,8 @@ class Drainer(Actor[Any]):
     async def run(self, context: Context[Any]) -> None:
         """Wait for the stop, then drain."""
         await super().run(context)
-        outlets = iter(list(self._connections.outlets.values()))
-        batches = max(1, len(self._connections.outlets) // _BATCH)
+        outlets = iter(self._connections.outlets)
+        batches = max(1, self._connections.session_count // _BATCH)
         pause = min(_PAUSE, self._drain_time / 2 / batches)
         while batch := list(islice(outlets, _BATCH)):
             for outlet in batch:

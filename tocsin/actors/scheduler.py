@@ -6,7 +6,7 @@ The times themselves are in the store, so nothing is lost with this actor.
 
 from __future__ import annotations
 
-import logging
+import structlog
 import math
 from typing import Final
 
@@ -18,7 +18,7 @@ from tocsin.actors.storage import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Expire, Expired, Purge, StoreFailed, StoreUnavailable
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 _EXPIRE_MAX: Final = 500
 """Notifications expired in one transaction, so that posts need not wait long behind it."""
@@ -73,7 +73,7 @@ class Scheduler(Actor[SchedulerMessage]):
         expired = await self._storage.ask(Write(command=command))
         assert isinstance(expired, Expired)
         if expired.count:
-            logger.info("expired", extra={"notifications": expired.count})
+            logger.info("expired", notifications=expired.count)
         sleep_end = now + _SLEEP_MAX
         due = math.inf if expired.next_at is None else self._deadline_of(expired.next_at)
         self._expire_at = min(sleep_end, due)

@@ -19,7 +19,7 @@ transaction is in flight at a time, so what is written keeps the order in which 
 
 from __future__ import annotations
 
-import logging
+import structlog
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ from tocsin.persistence.store import (
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 _BATCH_MAX: Final = 1000
 """Commands in one transaction: enough for the price of a commit to vanish."""
@@ -286,7 +286,7 @@ class StorageActor(Actor[StorageMessage]):
                 if self._stopping:
                     lines = len(self._ledger)
                     self._ledger = LedgerBuffer()
-                    logger.error("stopped without the store", extra={"ledger_lines_lost": lines})
+                    logger.error("stopped without the store", ledger_lines_lost=lines)
                     self._probe_at = math.inf
                     return
                 delay = _RECOVERY.delay(attempt, self._world.random())
@@ -294,7 +294,7 @@ class StorageActor(Actor[StorageMessage]):
             else:
                 self._probe_at = trio.current_time() + _PROBE_INTERVAL
                 if not self._status.available:
-                    logger.info("store ready", extra={"attempts": attempt + 1})
+                    logger.info("store ready", attempts=attempt + 1)
                     self._status.epoch = self._store.epoch
                     self._status.set_available(True)
                 return
@@ -302,7 +302,7 @@ class StorageActor(Actor[StorageMessage]):
     def _lost(self, error: StoreUnavailable) -> None:
         self._status.statistics.failures += 1
         if self._status.available:
-            logger.warning("store lost", extra={"error": str(error)})
+            logger.warning("store lost", error=str(error))
         self._status.set_available(False)
         self._probe_at = -math.inf
         self._refuse(error)

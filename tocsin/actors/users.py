@@ -37,12 +37,15 @@ class Users(Directory[UserMessage]):
             ref = self._spawn(user, partial(UserActor, user, self.company))
         ref.tell(arrived)
 
-    def tell(self, user: str, message: UserMessage) -> None:
-        """Tell *user*, if online; raises `MailboxFull`."""
+    def tell(self, user: str, message: UserMessage, *, forced: bool = False) -> None:
+        """Tell *user*, if online; raises `MailboxFull`, unless *forced* for what must be told.
+
+        That a connection has ended is: an actor that never hears of it keeps it for ever.
+        """
         ref = self.find(user)
         if ref is not None:
             with suppress(ActorStopped):
-                ref.tell(message)
+                (ref.tell_beyond if forced else ref.tell)(message)
 
     def fan_out(self, changed: Changed, change: Change) -> int:
         """Tell every recipient who is online; returns how many."""

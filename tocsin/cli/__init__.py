@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "main"]
 
 # name: (module:attribute, what it does)
 COMMANDS = {
+    "serve": ("tocsin.cli.serve:serve", "Run the server."),
     "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
 }
 

@@ -137,6 +137,15 @@ class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     resend: Resend
 
 
+class ProducerWelcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
+    """The welcome of a connection that has no inbox: an API key, which may only publish."""
+
+    connection: str
+    node: str
+    user: None = None
+    device: None = None
+
+
 class Synced(msgspec.Struct, frozen=True, tag_field="type", tag="synced"):
     sequence: int
 
@@ -168,7 +177,7 @@ class Goodbye(msgspec.Struct, frozen=True, tag_field="type", tag="goodbye"):
     after: float
 
 
-ServerFrame = Welcome | Synced | Reset | Status | Reply | Goodbye
+ServerFrame = Welcome | ProducerWelcome | Synced | Reset | Status | Reply | Goodbye
 PONG: Final = b'{"type":"pong"}'
 
 encode_server_frame: Final = msgspec.json.Encoder().encode

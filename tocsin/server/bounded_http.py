@@ -56,9 +56,12 @@ class HttpLimits:
 class BoundedH11(H11Protocol):
     """HTTP/1.1 only, plain requests only, bodies bounded. Refuses with problem+json."""
 
-    def __init__(self, limits: HttpLimits, *arguments: Any) -> None:
+    def __init__(
+        self, limits: HttpLimits, new_request_id: Callable[[], str], *arguments: Any
+    ) -> None:
         super().__init__(*arguments)
         self._limits = limits
+        self._new_request_id = new_request_id
         self._body_bytes = 0
         self._refused = False  # we have answered; what the application says now comes too late
         self.body_deadline = inf
@@ -98,6 +101,7 @@ class BoundedH11(H11Protocol):
             (b"content-type", b"application/problem+json"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
+            (b"x-request-id", self._new_request_id().encode()),
             *self.config.response_headers("h11"),
         ]
         await self._send_h11_event(h11.Response(status_code=bad.status, headers=headers))
@@ -171,11 +175,14 @@ class BoundedTCPServer(TCPServer):
         *,
         prefix: bytes,
         limits: HttpLimits,
+        new_request_id: Callable[[], str],
     ) -> None:
         super().__init__(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
         self._socket = stream.socket
         self._prefix = prefix
         self._limits = limits
+        self._new_request_id = new_request_id
+        self._heard_all = False
         self._closing = False
         self.scope = trio.CancelScope()
         self.http: BoundedH11
@@ -198,13 +205,17 @@ class BoundedTCPServer(TCPServer):
         async with TaskGroup() as tasks:
             self._task_group = tasks
             self.http = BoundedH11(
-                self._limits, self.app, self.config, self.context, tasks,
+                self._limits, self._new_request_id, self.app, self.config, self.context, tasks,
                 ConnectionState({}), False, client, server, self.protocol_send,
             )  # fmt: skip
             self.protocol = self.http  # type: ignore[assignment]
             await self.protocol.initiate()
             await self.idle_task.restart(tasks, self._idle_timeout)
             await self._read_data()
+            # From here on nobody must start the idle time-out: it would outlive the connection,
+            # since the task of an answer that could not be written restarts it too.
+            self._heard_all = True
+            await self.idle_task.stop()
         await self._close()
 
     def kill(self) -> None:
@@ -218,8 +229,12 @@ class BoundedTCPServer(TCPServer):
                 sent = await self._send_bounded(event.data)
             if not sent:
                 await self.protocol.handle(Closed())
-        else:
-            await super().protocol_send(event)
+        elif not self._heard_all or isinstance(event, Closed):
+            # Shielded too, and bounded by what it calls: at the end of a response Hypercorn tells
+            # Quart-Trio of the disconnect first, which cancels the very task that goes on here to
+            # restart the idle time-out, and the connection would stay open for ever.
+            with trio.CancelScope(shield=True):
+                await super().protocol_send(event)
 
     async def _send_bounded(self, data: bytes) -> bool:
         # Shielded, as in Hypercorn: Quart cancels a response in the middle (its time-out, a client

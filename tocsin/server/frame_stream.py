@@ -231,6 +231,9 @@ class FrameStream(trio.abc.Stream):
             raise trio.BrokenResourceError(str(exc)) from exc
         self.last_received = trio.current_time()
         if not data:
+            if self._outbound.broken:
+                # The kernel reports a reset once, and the writer was told: this is no clean end.
+                raise trio.BrokenResourceError("the peer is gone")
             self._heard_end = True
         return data
 

@@ -11,6 +11,8 @@ lifespan, the set of open connections, and an end that takes no longer than it w
 """
 
 import logging
+from collections.abc import Callable
+from secrets import token_hex
 from typing import Final
 
 import trio
@@ -49,9 +51,13 @@ class HttpHost:
         limits: HttpLimits = DEFAULT_LIMITS,
         startup_timeout: float = STARTUP_TIMEOUT,
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
+        retry_after: int = RETRY_AFTER,
+        new_request_id: Callable[[], str] = lambda: token_hex(8),
     ) -> None:
         self._app = wrap_app(app, 0, "asgi")
         self._limits = limits
+        self._retry_after = retry_after
+        self._new_request_id = new_request_id
         self._config = _config(limits)
         self._context = WorkerContext(None)
         self._context.terminated = self._draining = EventWrapper()
@@ -104,7 +110,13 @@ class HttpHost:
             await self._refuse(stream)
             return
         connection = BoundedTCPServer(
-            self._app, self._config, self._context, stream, prefix=prefix, limits=self._limits
+            self._app,
+            self._config,
+            self._context,
+            stream,
+            prefix=prefix,
+            limits=self._limits,
+            new_request_id=self._new_request_id,
         )
         self._connections.add(connection)
         try:
@@ -153,13 +165,14 @@ class HttpHost:
         unavailable = BadHead(
             503,
             "This node is stopping, or has not started yet.",
-            headers=(("Retry-After", str(RETRY_AFTER)),),
+            headers=(("Retry-After", str(self._retry_after)),),
+        )
+        answer = problem_response(
+            unavailable, request_id=self._new_request_id(), type_base=self._limits.type_base
         )
         try:
             with trio.move_on_after(self._limits.linger_timeout):
-                await stream.send_all(
-                    problem_response(unavailable, type_base=self._limits.type_base)
-                )
+                await stream.send_all(answer)
                 await read_to_end(stream.socket, timeout=self._limits.linger_timeout)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass

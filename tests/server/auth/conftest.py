@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import structlog
 import trio
+from structlog.typing import EventDict
+
+from tocsin.server.auth import KeySet, TokenVerifier
 
 from .identity_provider import IdentityProvider
+from .issuer import published
 
 
 class ManualClock:
@@ -29,3 +36,21 @@ async def provider(nursery: trio.Nursery) -> IdentityProvider:
     provider = IdentityProvider()
     await nursery.start(provider.serve)
     return provider
+
+
+@pytest.fixture
+def key_set(provider: IdentityProvider, clock: ManualClock) -> KeySet:
+    provider.keys = [published(0)]
+    return KeySet(provider.url, monotonic=clock)
+
+
+@pytest.fixture
+def verifier(key_set: KeySet) -> TokenVerifier:
+    return TokenVerifier(key_set=key_set)
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[EventDict]]:
+    """What would have been logged."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries

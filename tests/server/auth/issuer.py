@@ -76,5 +76,16 @@ def unsigned(header: dict[str, object], signature: bytes = b"") -> str:
     return ".".join(encode(part) for part in parts)
 
 
+def published(generation: int) -> dict[str, Any]:
+    """The public half of one of a provider's keys, under its name."""
+    return public_jwk(private_key("ES256", generation), f"kid-{generation}")
+
+
+def token(generation: int, **header: object) -> str:
+    """A good token signed with one of a provider's keys."""
+    named = {"kid": f"kid-{generation}", **header}
+    return sign(claims(), private_key("ES256", generation), "ES256", **named)
+
+
 def encode(part: bytes) -> str:
     return base64.urlsafe_b64encode(part).rstrip(b"=").decode()

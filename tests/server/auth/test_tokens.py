@@ -122,7 +122,12 @@ async def test_an_access_token_type_is_accepted(kind):
 
 
 async def test_a_critical_extension_is_refused():
-    for header in ({"crit": ["b64"], "b64": True}, {"crit": ["exp"], "exp": 1}, {"crit": []}):
+    headers: list[dict[str, object]] = [
+        {"crit": ["b64"], "b64": True},
+        {"crit": ["x"]},
+        {"crit": []},
+    ]
+    for header in headers:
         token = unsigned({"alg": "HS256", **header}, b"x")
         assert await refusal(with_secret().verify(token, NOW)) is AuthCode.TOKEN_MALFORMED
 
@@ -139,19 +144,8 @@ async def test_a_token_may_be_as_long_as_the_limit_and_no_longer():
 @pytest.mark.parametrize(
     "text",
     [
-        *(
-            "",
-            ".",
-            "..",
-            "a.b",
-            "a.b.c",
-            "a.b.c.d",
-            "é.é.é",
-            "\ud800.a.b",
-            " ",
-            "a.b.c\n",
-            "\0" * 9,
-        ),
+        *("", ".", "..", "a.b", "a.b.c", "a.b.c.d", "é.é.é", "\ud800.a.b"),
+        *(" ", "a.b.c\n", "\0" * 9),
         "W10.W10.W10",
         encode(b"[" * 5000) + ".e30.e30",
         encode(b'{"alg":"HS256","kid":7}') + ".e30.e30",

@@ -11,7 +11,7 @@ from tocsin.actors.runtime.errors import (
     RestartLimitExceeded,
 )
 from tocsin.actors.runtime.mailbox import Mailbox
-from tocsin.actors.runtime.ref import Ref, Reply, Request
+from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request
 from tocsin.actors.runtime.restart import FATAL, TEMPORARY, TRANSIENT, RestartPolicy
 from tocsin.actors.runtime.supervisor import (
     Actor,
@@ -32,6 +32,7 @@ __all__ = [
     "Context",
     "Mailbox",
     "MailboxFull",
+    "PipedReply",
     "Ref",
     "Reply",
     "Request",

@@ -94,6 +94,10 @@ class Ref(Generic[M]):
         """Send without waiting; raises `MailboxFull` or `ActorStopped`."""
         self._mailbox.put_nowait(message)
 
+    def tell_beyond(self, message: M) -> None:
+        """Send beyond the capacity; raises `ActorStopped`. See `Mailbox.put_reply`."""
+        self._mailbox.put_reply(message)
+
     async def send(self, message: M) -> None:
         """Send, waiting for room: this is how backpressure travels."""
         await self._mailbox.put(message)

@@ -11,7 +11,7 @@ a cancelled actor is not restarted, and a stopping actor is not cancelled before
 
 from __future__ import annotations
 
-import logging
+import structlog
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from tocsin.actors.runtime.ref import Ref, abandoned, crashed
 from tocsin.actors.runtime.restart import TRANSIENT, RestartHistory, RestartPolicy
 
 M = TypeVar("M")
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class Actor(Generic[M]):
@@ -146,12 +146,12 @@ class Context(Generic[M]):
             if trio.current_effective_deadline() == -math.inf:
                 # Already cancelled: nobody wants another incarnation, and raising here would
                 # hide why we were cancelled.
-                logger.exception("actor failed while being cancelled", extra={"actor": path})
+                logger.exception("actor failed while being cancelled", actor=path)
                 return False
             delay = self._history.next_delay(trio.current_time(), jitter())
             if delay is None and self._history.escalates:
                 raise RestartLimitExceeded(path) from error
-            logger.exception("actor failed", extra={"actor": path, "restart_delay": delay})
+            logger.exception("actor failed", actor=path, restart_delay=delay)
             if delay is None:
                 return False
         await trio.sleep(delay)
@@ -208,6 +208,13 @@ class Supervisor:
     async def stop(self, grace: float) -> None:
         """Stop children one by one, newest first, each within *grace* seconds."""
         for context in reversed(list(self._contexts.values())):
+            context.stop(grace)
+            await context.ref.wait_stopped()
+
+    async def stop_child(self, name: str, grace: float) -> None:
+        """Stop one child within *grace* seconds and wait for its end; nothing if it has gone."""
+        context = self._contexts.get(name)
+        if context is not None:
             context.stop(grace)
             await context.ref.wait_stopped()
 

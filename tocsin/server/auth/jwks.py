@@ -104,8 +104,8 @@ class KeySet:
         fetches = self._fetches
         await self._ensure_fresh()
         found = self._matching(kid, algorithm)
-        if not found and self._fetches == fetches and self._may_be_surprised():
-            await self._refresh(fetches, surprised=True)
+        if not found and self._may_be_surprised():
+            await self._refresh(fetches, surprised=True)  # unless this call has fetched already
             found = self._matching(kid, algorithm)
         return found
 

@@ -1,15 +1,16 @@
 -- Devices: where they stand, and the ledger of what was sent to them.
 
 -- name: attach_read -> rows
--- What `choose_start` needs, by number of the question; the unknown are NULL.
-SELECT ?1, u.head, u.horizon, u.unread, u.unseen,
+-- What `choose_start` needs, by number of the question (?1), also for a user without a log.
+SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
+    coalesce(u.unseen, 0),
     (SELECT acknowledged FROM devices WHERE user_id = ?2 AND device_id = ?3),
     (SELECT sequence FROM inbox
         WHERE user_id = ?2 AND delivered_at IS NULL AND expired_at IS NULL
             AND state <> 'withdrawn'
         ORDER BY sequence LIMIT 1)
-FROM users AS u
-WHERE u.user_id = ?2;
+FROM (SELECT 1) AS question
+LEFT JOIN users AS u ON u.user_id = ?2;
 
 -- name: deliveries_open -> rows
 -- What was sent to a device up to sequence ?3 and waits for its acknowledgment.
@@ -46,10 +47,17 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         ELSE d.dead_reason END;
 
 -- name: devices_save
--- A cursor only moves forward, unless ?5 says that the device starts anew.
+-- A cursor only moves forward.
 INSERT INTO devices (user_id, device_id, acknowledged, last_seen)
 VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
-    acknowledged = CASE WHEN ?5 THEN excluded.acknowledged
-        ELSE max(devices.acknowledged, excluded.acknowledged) END,
+    acknowledged = max(devices.acknowledged, excluded.acknowledged),
+    last_seen = max(devices.last_seen, excluded.last_seen);
+
+-- name: devices_reset
+-- But that of a device which starts anew, because its cursor pointed into a log that is gone.
+INSERT INTO devices (user_id, device_id, acknowledged, last_seen)
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (user_id, device_id) DO UPDATE SET
+    acknowledged = excluded.acknowledged,
     last_seen = max(devices.last_seen, excluded.last_seen);

@@ -1,0 +1,356 @@
+"""A real Quart-Trio application, asked by httpx and by clients that no library would be."""
+
+import logging
+import socket
+
+import httpx
+import pytest
+import trio
+import trio.testing
+from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import EventWrapper, WorkerContext
+from quart_trio import QuartTrio
+
+from tests.server.edge import GET, UPGRADE, UPGRADE_LINES, masked, open_edge, read_all, wait_until
+from tocsin.server.http_host import HttpHost, HttpLimits, LifespanFailed
+
+LIMITS = HttpLimits(body_bytes_max=100_000, write_timeout=0.2, linger_timeout=0.3)
+
+
+def post(path: bytes, *lines: bytes) -> bytes:
+    head = b"POST %s HTTP/1.1\r\nHost: h\r\n" % path
+    return head + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+
+
+async def read_response(client: trio.SocketStream, ending: bytes) -> bytes:
+    read = b""
+    while not read.endswith(ending):
+        data = await client.receive_some()
+        assert data, read
+        read += data
+    return read
+
+
+async def stalled_reader(edge, path=b"/huge") -> trio.SocketStream:
+    """A client that asks for much and reads nothing."""
+    raw = trio.socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await raw.connect(("127.0.0.1", edge.port))
+    client = trio.SocketStream(raw)
+    await client.send_all(b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % path)
+    return client
+
+
+# ------------------------------------------------------------ ordinary traffic
+
+
+async def test_requests_share_a_connection():
+    async with open_edge() as edge, httpx.AsyncClient(base_url=edge.base) as client:
+        for _ in range(3):
+            response = await client.get("/hello")
+            assert response.json() == {"ok": True}
+        assert "server" not in response.headers
+        assert (await client.post("/length", content=b"x" * 100_000)).json() == {"length": 100_000}
+        assert edge.door.statistics().accepted == 1
+
+
+async def test_pipelined_requests_are_answered_in_order():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(GET + GET + GET)
+        read = b""
+        while read.count(b'{"ok":true}') < 3:
+            read += await client.receive_some()
+
+
+async def test_an_error_of_the_application_is_an_answer_and_a_line_in_the_log(caplog):
+    async with open_edge() as edge:
+        assert (await edge.get("/crash")).status_code == 500
+        await edge.expect_alive()
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_large_answer_arrives_whole():
+    async with open_edge() as edge:
+        assert len((await edge.get("/huge")).content) == 64 << 20
+
+
+async def test_an_idle_connection_is_closed():
+    async with open_edge(limits=HttpLimits(keep_alive_timeout=0.05)) as edge:
+        assert (await edge.say(GET)).endswith(b'{"ok":true}\n')
+
+
+# ------------------------------------------------------------ upgrades, never
+
+
+@pytest.mark.parametrize("behind", [b"", b"x", masked(1, b"hello")], ids=["", "byte", "frame"])
+async def test_an_upgrade_as_second_request_is_a_plain_request(behind):
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(GET)
+        await read_response(client, b'{"ok":true}\n')
+        await client.send_all(UPGRADE + behind)
+        assert (await read_response(client, b"this is a WebSocket")).startswith(b"HTTP/1.1 426 ")
+        await edge.expect_alive()
+        assert edge.door.statistics().failures == 0
+
+
+async def test_an_upgrade_pipelined_behind_a_request_is_a_plain_request():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(GET + UPGRADE + b"x")
+        await read_response(client, b"this is a WebSocket")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /hello HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n",
+        b"GET /hello HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n",
+        b"HEAD /hello HTTP/1.1\r\nHost: h\r\n" + UPGRADE_LINES + b"\r\n",
+    ],
+    ids=["h2c", "no connection field", "HEAD"],
+)
+async def test_other_upgrades_are_ignored(request_):
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(request_)
+        assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_the_preface_of_http2_as_second_request_is_refused():
+    async with open_edge() as edge:
+        answer = await edge.say(GET + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert b'{"ok":true}' in answer
+        assert b"HTTP/1.1 505 " in answer or b"HTTP/1.1 400 " in answer
+        await edge.expect_alive()
+
+
+async def test_a_host_that_is_not_ascii_in_a_second_request_is_refused():
+    async with open_edge() as edge:
+        answer = await edge.say(GET + b"GET /hello HTTP/1.1\r\nHost: \xe9\r\n\r\n")
+        assert b"HTTP/1.1 400 " in answer
+        assert edge.door.statistics().failures == 0
+
+
+@pytest.mark.parametrize("garbage", [b"\x00\x01\r\n\r\n", b"GET / HTTP/1.1\r\nX y\r\n\r\n"])
+async def test_garbage_as_second_request_gets_a_problem(garbage):
+    async with open_edge() as edge:
+        answer = await edge.say(GET + garbage)
+        assert b"HTTP/1.1 400 " in answer
+        assert b"application/problem+json" in answer.partition(b"HTTP/1.1 400 ")[2]
+
+
+# -------------------------------------------------------------------- bodies
+
+
+@pytest.mark.parametrize("size", [100_001, 5_000_000])
+async def test_a_declared_body_that_is_too_large_is_refused(size):
+    async with open_edge(limits=LIMITS) as edge, httpx.AsyncClient(base_url=edge.base) as client:
+        response = await client.post("/length", content=bytes(size))
+        assert response.status_code == 413
+        assert response.json()["code"] == "request_entity_too_large"
+
+
+async def test_a_chunked_body_that_grows_too_large_is_refused():
+    async def chunks():
+        for _ in range(20):
+            yield bytes(10_000)
+
+    async with open_edge(limits=LIMITS) as edge, httpx.AsyncClient(base_url=edge.base) as client:
+        assert (await client.post("/length", content=chunks())).status_code == 413
+        await wait_until(lambda: edge.host.connection_count == 0)
+        assert edge.door.statistics().failures == 0
+
+
+async def test_a_chunked_body_within_the_limit_passes():
+    async def chunks():
+        for _ in range(10):
+            yield bytes(10_000)
+
+    async with open_edge(limits=LIMITS) as edge, httpx.AsyncClient(base_url=edge.base) as client:
+        assert (await client.post("/length", content=chunks())).json() == {"length": 100_000}
+
+
+async def test_an_answer_before_the_end_of_the_body_arrives():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(post(b"/refuse", b"Content-Length: 900000") + bytes(500_000))
+        answer = await read_response(client, b"not you")
+        assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_body_that_does_not_come_is_not_awaited_for_ever():
+    limits = HttpLimits(body_timeout=0.1, linger_timeout=0.05)
+    async with open_edge(limits=limits) as edge:
+        answer = await edge.say(post(b"/length", b"Content-Length: 10"), b"12345")
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"problem+json" in answer
+        assert b"x-request-id: " in answer
+        await wait_until(lambda: edge.host.connection_count == 0)
+        assert edge.door.statistics().failures == 0
+
+
+async def test_a_body_that_breaks_its_chunks_gets_a_problem():
+    async with open_edge(limits=LIMITS) as edge:
+        answer = await edge.say(post(b"/length", b"Transfer-Encoding: chunked"), b"xyz\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 4") == 1
+        assert edge.door.statistics().failures == 0
+
+
+# ------------------------------------------------------------- hostile readers
+
+
+@pytest.mark.parametrize("path", [b"/huge", b"/endless"])
+async def test_a_client_that_never_reads_is_let_go(path):
+    async with open_edge(limits=LIMITS) as edge, await stalled_reader(edge, path):
+        await wait_until(lambda: edge.host.connection_count == 1)
+        await wait_until(lambda: edge.host.connection_count == 0)
+        assert edge.door.statistics().failures == 0
+        await edge.expect_alive()
+
+
+async def test_a_client_that_resets_in_the_middle_is_no_failure():
+    async with open_edge() as edge:
+        for _ in range(5):
+            client = await stalled_reader(edge, b"/endless")
+            await client.receive_some(1000)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            await client.aclose()
+        await wait_until(lambda: edge.host.connection_count == 0)
+        assert edge.door.statistics().failures == 0
+
+
+# -------------------------------------------------------------------- the end
+
+
+async def test_draining_finishes_the_request_in_progress():
+    async with open_edge() as edge, await edge.connect() as idle, await edge.connect() as client:
+        await idle.send_all(GET)
+        await read_response(idle, b'{"ok":true}\n')
+        await client.send_all(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+        await edge.slow_entered.wait()
+
+        edge.host.begin_drain()
+        assert await read_all(idle) == b""
+        edge.slow_may_end.set()
+        answer = await read_all(client)
+        assert answer.endswith(b"done")
+        assert b"connection: close" in answer
+        assert (await edge.say(GET)).startswith(b"HTTP/1.1 503 ")
+
+        await edge.host.stop(grace=5)
+        assert edge.lifespan == ["startup", "shutdown"]
+
+
+async def test_stopping_ends_stalled_readers_and_stuck_handlers_within_its_grace():
+    limits = HttpLimits(write_timeout=60)
+    async with open_edge(limits=limits) as edge:
+        clients = [await stalled_reader(edge, path) for path in (b"/huge", b"/endless", b"/slow")]
+        await edge.slow_entered.wait()
+        await wait_until(lambda: edge.host.connection_count == 3)
+        began = trio.current_time()
+
+        await edge.host.stop(grace=0.3)
+
+        assert 0.3 <= trio.current_time() - began < 1
+        assert edge.host.connection_count == 0
+        assert edge.lifespan == ["startup", "shutdown"]
+        for client in clients:
+            await client.aclose()
+
+
+async def test_stopping_an_idle_host_takes_no_time():
+    async with open_edge() as edge, await edge.connect() as idle:
+        await idle.send_all(GET)
+        await read_response(idle, b'{"ok":true}\n')
+        with trio.fail_after(1):
+            await edge.host.stop(grace=30)
+
+
+async def test_a_host_that_is_cancelled_lets_go_of_its_connections():
+    app = QuartTrio("never ending")
+
+    @app.get("/")
+    async def never():
+        await trio.sleep_forever()
+
+    client, server = await socket_pair()
+    host = HttpHost(app)
+    with trio.fail_after(5):
+        async with client, trio.open_nursery() as connections:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(host.run)
+                connections.start_soon(host.serve, server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                await wait_until(lambda: host.connection_count == 1)
+                nursery.cancel_scope.cancel()
+            assert await read_all(client) == b""
+
+
+async def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
+    async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
+        client = await trio.open_tcp_stream(*listener.socket.getsockname())
+        return client, await listener.accept()
+
+
+async def test_an_application_that_does_not_start_is_named():
+    app = QuartTrio("broken")
+
+    @app.before_serving
+    async def fail():
+        raise ValueError("no database")
+
+    async def hang(scope, receive, send):
+        await trio.sleep_forever()
+
+    async def without_lifespan(scope, receive, send):
+        raise AssertionError(scope["type"])
+
+    for broken, words in (
+        (app, "no database"),
+        (hang, "within 0.05 s"),
+        (without_lifespan, "AssertionError"),
+    ):
+        with pytest.raises(LifespanFailed, match=words):
+            await HttpHost(broken, startup_timeout=0.05).run()
+
+
+@pytest.mark.parametrize("fault", ["raises", "hangs"])
+async def test_an_application_that_fails_to_shut_down_does_not_hold_the_node(fault, caplog):
+    app = QuartTrio("broken")
+
+    @app.after_serving
+    async def fail():
+        if fault == "raises":
+            raise ValueError("no more database")
+        await trio.sleep_forever()
+
+    host = HttpHost(app, shutdown_timeout=0.05)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(host.run)
+            await host.stop(grace=1)
+    assert "shut down" in caplog.text or "shutdown" in caplog.text
+
+
+# --------------------------------------------------------- what we lean on
+
+
+def test_hypercorn_has_the_parts_that_we_override_and_call():
+    """`bounded_http` stands on these. If one is gone or renamed, its bound is silently gone too."""
+    for name in (
+        "handle stream_send _send_error_response _send_h11_event _check_protocol _create_stream"
+        " initiate"
+    ).split():
+        assert callable(getattr(H11Protocol, name)), name
+    for name in (
+        "run protocol_send _read_data _close _idle_timeout _initiate_server_close"
+    ).split():
+        assert callable(getattr(TCPServer, name)), name
+    assert isinstance(WorkerContext(None).terminated, EventWrapper)
+    assert isinstance(EventWrapper()._event, trio.Event)
+
+
+async def test_hypercorn_logs_through_the_logger_that_it_is_given():
+    config = Config()
+    config.errorlog = logging.getLogger("tests.given")
+    assert config.log.error_logger is config.errorlog

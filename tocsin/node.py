@@ -1,0 +1,207 @@
+"""One node: the whole supervision tree, on one screen.
+
+    node
+    ├─ storage         group commit; answers reads; owns the store
+    ├─ users           directory of user actors: from a user's first device to the last
+    ├─ scheduler       wakes what is due
+    ├─ notifications   directory of the live notifications
+    ├─ connections     one temporary actor per socket
+    ├─ http            Hypercorn and Quart-Trio
+    ├─ drainer         does nothing until stop; then says goodbye in batches
+    └─ front door      accepts sockets
+
+They start from top to bottom and stop from bottom to top, so each finds what it needs for as long
+as it lives: the door closes first, the store last.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+import trio
+
+from tocsin.actors.company import Company
+from tocsin.actors.connections import Connections
+from tocsin.actors.drainer import Drainer
+from tocsin.actors.notifications import Notifications
+from tocsin.actors.runtime import FATAL, Supervisor, open_supervisor
+from tocsin.actors.scheduler import Scheduler
+from tocsin.actors.storage import StorageActor, StoreStatus
+from tocsin.actors.users import Users
+from tocsin.actors.world import World
+from tocsin.persistence.store import Store
+from tocsin.protocol.problems import TYPE_BASE
+from tocsin.server.api import create_app, create_metrics_app
+from tocsin.server.auth import Authenticator, KeyRing
+from tocsin.server.credentials import key_finder, ticket_taker
+from tocsin.server.edge_actors import FrontDoorActor, HttpActor
+from tocsin.server.front_door import FrontDoor
+from tocsin.server.publishing import Publishing
+from tocsin.server.services import Readiness, Services
+from tocsin.server.websocket import WebSocketEdge
+from tocsin.settings import Settings
+from tocsin.wiring import delivery_settings, edge_settings, http_limits, token_verifier
+
+logger = structlog.get_logger(__name__)
+
+# By when each child must have ended, as a part of the drain time, in the order of their stopping.
+_STOPPED_BY: Final = {
+    "metrics-door": 0.05,
+    "front-door": 0.05,
+    "drainer": 0.6,
+    "http": 0.7,
+    "connections": 0.75,
+    "notifications": 0.8,
+    "scheduler": 0.85,
+    "users": 0.85,
+    "storage": 1.0,
+    "metrics-http": 1.0,
+}
+_GRACE_MIN: Final = 0.2
+
+
+class Node:
+    """Runs one node from start to stop; *jwt_secret* may be a generated one."""
+
+    def __init__(
+        self, settings: Settings, store: Store, world: World, jwt_secret: str | None
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._world = world
+        self._jwt_secret = jwt_secret
+        self._readiness = Readiness()
+        self._stop = trio.Event()
+        self._open = trio.Event()
+        self.port = 0
+        self.metrics_port: int | None = None
+        self.status = StoreStatus()
+
+    async def run(self, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
+        """Start, serve until `stop`, drain. Raises what the tree gives up with (`CannotListen`).
+
+        Cancelling abandons everything at once: what was answered is durable all the same.
+        """
+        async with open_supervisor("", self._world.random) as tree:
+            http = self._plant(tree)
+            await self._open.wait()
+            self._readiness.started = True
+            task_status.started(self)
+            await self._stop.wait()
+            logger.info("stopping", drain_time=self._settings.drain_time)
+            http.begin_drain()
+            await self._stop_children(tree)
+
+    def stop(self) -> None:
+        """Begin to stop: not ready from this moment, gone within the drain time."""
+        self._readiness.stopping = True
+        self._stop.set()
+
+    def _plant(self, tree: Supervisor) -> HttpActor:
+        """Start the children, top to bottom."""
+        settings, world, jitter = self._settings, self._world, self._world.random
+        storage = tree.spawn(
+            "storage",
+            lambda: StorageActor(self._store, self.status, world, linger=settings.ledger_linger),
+            capacity=_STORAGE_CAPACITY,
+        )
+        users = Users(jitter, capacity=settings.mailbox_capacity, grace=_GRACE_MIN)
+        tree.spawn("users", lambda: users)
+        self.status.watchers.append(users.store_changed)
+        retention = settings.idempotency_retention
+        scheduler = tree.spawn(
+            "scheduler", lambda: Scheduler(storage, world, idempotency_retention=retention)
+        )
+        notifications = Notifications(
+            jitter, storage=storage, scheduler=scheduler, users=users, grace=_GRACE_MIN
+        )
+        tree.spawn("notifications", lambda: notifications)
+        users.company = Company(
+            storage=storage,
+            status=self.status,
+            settings=delivery_settings(settings),
+            world=world,
+            acknowledged=notifications.acknowledged,
+            retire=users.retire,
+            missed={},
+        )
+        connections = Connections(jitter, grace=_GRACE_MIN)
+        tree.spawn("connections", lambda: connections)
+        keys = KeyRing(key_finder(storage, settings.store_timeout))
+        services = Services(
+            settings=edge_settings(settings),
+            world=world,
+            storage=storage,
+            status=self.status,
+            users=users,
+            notifications=notifications,
+            connections=connections,
+            authenticator=Authenticator(
+                token_verifier(settings, self._jwt_secret),
+                keys,
+                ticket_taker(storage, settings.store_timeout),
+                lambda: world.now_ms() / 1000,
+            ),
+            readiness=self._readiness,
+            snapshot=lambda children_max: tuple(tree.snapshot(children_max)),
+        )
+        return self._open_doors(tree, services)
+
+    def _open_doors(self, tree: Supervisor, services: Services) -> HttpActor:
+        settings, connections = self._settings, services.connections
+        publishing = Publishing(services)
+        limits, grace = http_limits(settings), 0.1 * settings.drain_time
+        http = HttpActor(create_app(services, publishing), limits, grace=grace)
+        tree.spawn("http", lambda: http)
+        tree.spawn(
+            "drainer", lambda: Drainer(connections, self._world, drain_time=settings.drain_time)
+        )
+        door = FrontDoor(
+            websocket=WebSocketEdge(services, publishing).serve,
+            http=http.serve,
+            connections_max=settings.connections_max,
+            type_base=TYPE_BASE,
+        )
+
+        def opened(port: int) -> None:
+            self.port = port
+            self._open.set()
+
+        # What the operator asked for cannot be had: that is for the operator to see, not to retry.
+        tree.spawn(
+            "front-door",
+            lambda: FrontDoorActor(door, connections, settings.host, settings.port, opened),
+            policy=FATAL,
+        )
+        if settings.metrics_port is not None:
+            self._open_metrics(tree, services, settings.metrics_port)
+        return http
+
+    def _open_metrics(self, tree: Supervisor, services: Services, port: int) -> None:
+        http = HttpActor(create_metrics_app(services), http_limits(self._settings), grace=0.0)
+        tree.spawn("metrics-http", lambda: http)
+        door = FrontDoor(websocket=_no_websocket, http=http.serve, type_base=TYPE_BASE)
+
+        def opened(port: int) -> None:
+            self.metrics_port = port
+
+        tree.spawn(
+            "metrics-door",
+            lambda: FrontDoorActor(door, services.connections, self._settings.host, port, opened),
+            policy=FATAL,
+        )
+
+    async def _stop_children(self, tree: Supervisor) -> None:
+        started = trio.current_time()
+        for name, part in _STOPPED_BY.items():
+            deadline = started + part * self._settings.drain_time
+            await tree.stop_child(name, max(_GRACE_MIN, deadline - trio.current_time()))
+
+
+_STORAGE_CAPACITY: Final = 20_000
+"""Messages to the storage actor: reconnecting devices ask for a page each, all at once."""
+
+
+async def _no_websocket(*_: Any) -> None:
+    """The metrics port has no sockets to offer: closing is answer enough."""

@@ -1,0 +1,106 @@
+"""Scripts about API keys and tickets, and about what is forgotten in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from tocsin.persistence.statements import Row, Script, run
+from tocsin.persistence.store import (
+    ApiKey,
+    CreateKey,
+    CreateTicket,
+    Done,
+    NotFound,
+    Purge,
+    Result,
+    RevokeKey,
+    StoredTicket,
+    StoreFailed,
+    TakeTicket,
+)
+
+KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket | Purge
+
+
+def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result]) -> Script[None]:
+    """Run *commands*, kind by kind: what is made is there before it is revoked or taken."""
+    created: list[ApiKey] = []
+    tickets: list[StoredTicket] = []
+    revoked: list[tuple[int, RevokeKey]] = []
+    taken: list[tuple[int, TakeTicket]] = []
+    purges: list[Purge] = []
+    for index, command in commands:
+        results[index] = Done()
+        match command:
+            case CreateKey():
+                created.append(command.key)
+            case RevokeKey():
+                revoked.append((index, command))
+            case CreateTicket():
+                tickets.append(command.ticket)
+            case TakeTicket():
+                taken.append((index, command))
+            case Purge():
+                purges.append(command)
+            case _:
+                assert_never(command)
+    yield from _create_keys(created)
+    yield from _revoke_keys(revoked, results)
+    yield from _create_tickets(tickets)
+    yield from _take_tickets(taken, results)
+    yield from run("idempotency_purge", [purge.idempotency_before for purge in purges])
+    yield from run("tickets_purge", [purge.tickets_before for purge in purges])
+
+
+def key_of_row(row: Row) -> ApiKey:
+    return ApiKey(row[0], row[1], tuple(row[2].split()), row[3], row[4], row[5])
+
+
+def _create_keys(keys: Sequence[ApiKey]) -> Script[None]:
+    by_id = {key.id: key for key in keys}
+    rows = yield from run(
+        "keys_insert",
+        list(by_id),
+        [key.hash for key in by_id.values()],
+        [" ".join(key.scopes) for key in by_id.values()],
+        [key.name for key in by_id.values()],
+        [key.created_at for key in by_id.values()],
+        [key.revoked_at for key in by_id.values()],
+    )
+    stored = {row[0]: row[1] for row in rows}
+    for key in keys:
+        if stored[key.id] != key.hash:
+            raise StoreFailed(f"there is another API key with the id {key.id}")
+
+
+def _revoke_keys(revoked: Sequence[tuple[int, RevokeKey]], results: list[Result]) -> Script[None]:
+    first = {command.id: command.now_ms for _, command in reversed(revoked)}
+    rows = yield from run("keys_revoke", list(first), list(first.values()))
+    known = {row[0] for row in rows}
+    for index, command in revoked:
+        if command.id not in known:
+            results[index] = NotFound()
+
+
+def _create_tickets(tickets: Sequence[StoredTicket]) -> Script[None]:
+    yield from run(
+        "tickets_insert",
+        [ticket.hash for ticket in tickets],
+        [ticket.user for ticket in tickets],
+        [" ".join(ticket.scopes) for ticket in tickets],
+        [ticket.expires_at for ticket in tickets],
+        [ticket.principal_expires_at for ticket in tickets],
+    )
+
+
+def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]) -> Script[None]:
+    rows = yield from run("tickets_take", list({command.hash for _, command in taken}))
+    tickets = {row[0]: row for row in rows}
+    for index, command in taken:
+        # pop: the second taker in this batch finds nothing, like one in a later batch.
+        row = tickets.pop(command.hash, None)
+        if row is None:
+            results[index] = NotFound()
+        else:
+            results[index] = StoredTicket(row[0], row[1], tuple(row[2].split()), row[3], row[4])

@@ -1,0 +1,89 @@
+-- Devices: where they stand, and the ledger of what was sent to them.
+
+-- name: attach_read -> rows
+-- What `choose_start` needs, by number of the question, also for a user without a log.
+SELECT asked.number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
+    coalesce(u.unseen, 0), d.acknowledged, undelivered.sequence
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, user_id, device_id)
+LEFT JOIN users AS u ON u.user_id = asked.user_id
+LEFT JOIN devices AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
+LEFT JOIN LATERAL (
+    SELECT i.sequence
+    FROM inbox AS i
+    WHERE i.user_id = asked.user_id
+        AND i.delivered_at IS NULL AND i.expired_at IS NULL AND i.state <> 'withdrawn'
+    ORDER BY i.sequence
+    LIMIT 1
+) AS undelivered ON true;
+
+-- name: deliveries_open -> rows
+-- What was sent to each device up to its sequence and waits for its acknowledgment.
+SELECT d.user_id, d.device_id, d.notification_id, d.sequence
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS asked (user_id, device_id, sequence)
+JOIN deliveries AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
+    AND d.sequence <= asked.sequence AND d.acknowledged_sequence < d.sequence;
+
+-- name: inbox_delivered
+-- Delivered is when the first of the user's devices acknowledged.
+UPDATE inbox AS i
+SET delivered_at = acknowledged.at
+FROM (
+    SELECT notification_id, user_id, at
+    FROM unnest($1::text[], $2::text[], $3::bigint[]) AS line (notification_id, user_id, at)
+    ORDER BY notification_id COLLATE "C", user_id COLLATE "C"
+) AS acknowledged
+WHERE i.notification_id = acknowledged.notification_id AND i.user_id = acknowledged.user_id
+    AND i.delivered_at IS NULL;
+
+-- name: deliveries_record
+-- Merge ledger lines: a later sequence starts the count anew, an earlier one adds nothing but its
+-- times. A line whose notification the user does not have is passed over.
+INSERT INTO deliveries AS d (user_id, device_id, notification_id, sequence, attempts,
+    first_sent_at, acknowledged_at, acknowledged_sequence, dead_reason)
+SELECT line.user_id, line.device_id, line.notification_id, line.sequence, line.attempts,
+    line.first_sent_at, line.acknowledged_at,
+    CASE WHEN line.acknowledged_at IS NULL THEN 0 ELSE line.sequence END, line.dead_reason
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::bigint[],
+    $7::bigint[], $8::text[])
+    AS line (user_id, device_id, notification_id, sequence, attempts, first_sent_at,
+        acknowledged_at, dead_reason)
+WHERE EXISTS (
+    SELECT 1 FROM inbox AS i
+    WHERE i.notification_id = line.notification_id AND i.user_id = line.user_id
+)
+ORDER BY line.notification_id COLLATE "C", line.user_id COLLATE "C", line.device_id COLLATE "C"
+ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
+    sequence = greatest(d.sequence, excluded.sequence),
+    attempts = CASE
+        WHEN excluded.sequence > d.sequence THEN excluded.attempts
+        WHEN excluded.sequence = d.sequence THEN greatest(d.attempts, excluded.attempts)
+        ELSE d.attempts END,
+    first_sent_at = least(d.first_sent_at, excluded.first_sent_at),
+    acknowledged_at = coalesce(d.acknowledged_at, excluded.acknowledged_at),
+    acknowledged_sequence = greatest(d.acknowledged_sequence, excluded.acknowledged_sequence),
+    dead_reason = CASE
+        WHEN excluded.sequence > d.sequence THEN excluded.dead_reason
+        WHEN excluded.sequence = d.sequence THEN coalesce(excluded.dead_reason, d.dead_reason)
+        ELSE d.dead_reason END;
+
+-- name: devices_save
+-- A cursor only moves forward.
+INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen)
+SELECT user_id, device_id, acknowledged, last_seen
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+    AS moved (user_id, device_id, acknowledged, last_seen)
+ORDER BY user_id COLLATE "C", device_id COLLATE "C"
+ON CONFLICT (user_id, device_id) DO UPDATE SET
+    acknowledged = greatest(d.acknowledged, excluded.acknowledged),
+    last_seen = greatest(d.last_seen, excluded.last_seen);
+
+-- name: devices_reset
+-- But that of a device which starts anew, because its cursor pointed into a log that is gone.
+INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen)
+SELECT user_id, device_id, acknowledged, last_seen
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+    AS moved (user_id, device_id, acknowledged, last_seen)
+ORDER BY user_id COLLATE "C", device_id COLLATE "C"
+ON CONFLICT (user_id, device_id) DO UPDATE SET
+    acknowledged = excluded.acknowledged,
+    last_seen = greatest(d.last_seen, excluded.last_seen);

@@ -1,0 +1,123 @@
+-- Changes of the user log: publish, update, withdraw, expire.
+--
+-- Rows that others may want too are locked or written in the order of their keys, so that two
+-- transactions wait for each other in one direction only.
+
+-- name: idempotency_claim -> rows
+-- Claim keys for notifications, or read who has them; waits for whoever is claiming the same key
+-- now. The update changes nothing; without it a taken key would return no row.
+INSERT INTO idempotency (credential, key, fingerprint, answer, notification_id, created_at)
+SELECT credential, key, fingerprint, answer, notification_id, created_at
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[])
+    AS claim (credential, key, fingerprint, answer, notification_id, created_at)
+ORDER BY credential COLLATE "C", key COLLATE "C"
+ON CONFLICT (credential, key) DO UPDATE SET key = excluded.key
+RETURNING credential, key, fingerprint, answer, notification_id;
+
+-- name: notifications_insert -> rows
+-- Returns the ids that are new: a publish that is repeated finds its own notification here.
+INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,
+    document_bytes, credential)
+SELECT id, revision, category, created_at, updated_at, expires_at, document,
+    octet_length(document), credential
+FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+    $7::text[], $8::text[])
+    AS new (id, revision, category, created_at, updated_at, expires_at, document, credential)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: notifications_lock -> rows
+-- What an update or a withdrawal is about.
+SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
+    n.standing
+FROM notifications AS n
+WHERE n.id = ANY ($1::text[])
+ORDER BY n.id
+FOR UPDATE;
+
+-- name: notifications_due -> rows
+-- At most $2 notifications that expire at $1 or before, the earliest first. What somebody else has
+-- locked is left to them: it is being changed, or expired by another node.
+SELECT due.*
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (now, count)
+CROSS JOIN LATERAL (
+    SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
+        n.standing
+    FROM notifications AS n
+    WHERE n.standing = 'active' AND n.expires_at <= asked.now
+    ORDER BY n.expires_at
+    LIMIT asked.count
+    FOR UPDATE SKIP LOCKED
+) AS due;
+
+-- name: notifications_next_expiry -> rows
+-- When the next notification expires; no row if none will.
+SELECT expires_at
+FROM notifications
+WHERE standing = 'active' AND expires_at IS NOT NULL
+ORDER BY expires_at
+LIMIT 1;
+
+-- name: notifications_save
+UPDATE notifications AS n
+SET revision = new.revision, category = new.category, updated_at = new.updated_at,
+    expires_at = new.expires_at, document = new.document,
+    document_bytes = octet_length(new.document), standing = new.standing
+FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::text[],
+    $7::text[])
+    AS new (id, revision, category, updated_at, expires_at, document, standing)
+WHERE n.id = new.id;
+
+-- name: recipients -> rows
+SELECT i.user_id
+FROM unnest($1::text[]) AS asked (notification_id)
+JOIN inbox AS i ON i.notification_id = asked.notification_id;
+
+-- name: users_lock -> rows
+-- Nobody else changes these users' logs until this transaction ends.
+SELECT u.user_id
+FROM users AS u
+WHERE u.user_id = ANY ($1::text[])
+ORDER BY u.user_id
+FOR UPDATE;
+
+-- name: inbox_states -> rows
+-- What each recipient has done with a notification, once their users are locked.
+SELECT i.notification_id, i.user_id, i.state, i.seen_at, i.read_at
+FROM unnest($1::text[]) AS asked (notification_id)
+JOIN inbox AS i ON i.notification_id = asked.notification_id;
+
+-- name: users_advance -> rows
+-- Give out `taken` sequences to each user and correct the counters; returns where that leads. This
+-- is the lock that makes a log visible in order: whoever comes second waits here.
+INSERT INTO users AS u (user_id, head, unread, unseen, changed_at)
+SELECT user_id, taken, unread, unseen, changed_at
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+    AS advance (user_id, taken, unread, unseen, changed_at)
+ORDER BY user_id COLLATE "C"
+ON CONFLICT (user_id) DO UPDATE SET
+    head = u.head + excluded.head,
+    unread = u.unread + excluded.unread,
+    unseen = u.unseen + excluded.unseen,
+    changed_at = CASE WHEN excluded.head > 0 THEN greatest(u.changed_at, excluded.changed_at)
+        ELSE u.changed_at END
+RETURNING u.user_id, u.head, u.unread, u.unseen;
+
+-- name: inbox_insert
+INSERT INTO inbox (notification_id, user_id, sequence, created_sequence)
+SELECT notification_id, user_id, sequence, sequence
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (notification_id, user_id, sequence);
+
+-- name: inbox_save
+-- Move rows to their new places in the log; the state stays unless one is given.
+UPDATE inbox AS i
+SET sequence = new.sequence, change = new.change, state = coalesce(new.state, i.state)
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+    AS new (notification_id, user_id, sequence, change, state)
+WHERE i.notification_id = new.notification_id AND i.user_id = new.user_id;
+
+-- name: inbox_expire
+UPDATE inbox AS i
+SET expired_at = expired.at
+FROM unnest($1::text[], $2::bigint[]) AS expired (notification_id, at)
+WHERE i.notification_id = expired.notification_id;

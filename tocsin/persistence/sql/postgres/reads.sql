@@ -1,0 +1,114 @@
+-- What is asked of the store. The number that some questions carry comes back with their rows:
+-- one statement answers many questions, and two of them may be the same.
+
+-- name: users_read -> rows
+SELECT u.user_id, u.head, u.horizon, u.unread, u.unseen
+FROM unnest($1::text[]) AS asked (user_id)
+JOIN users AS u ON u.user_id = asked.user_id;
+
+-- name: pages -> rows
+-- Each device's next entries, at most `entries_max` and `bytes_max` bytes of documents (the first
+-- entry always fits). `candidates` counts one entry beyond the limit, so that the page knows
+-- whether it is the last.
+SELECT asked.number, page.sequence, page.notification_id, page.change, page.document, page.state,
+    page.seen_at, page.read_at, page.attempts, page.candidates
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+    $7::bigint[])
+    AS asked (number, user_id, device_id, start, after, entries_max, bytes_max)
+CROSS JOIN LATERAL (
+    SELECT candidate.*,
+        count(*) OVER () AS candidates,
+        sum(candidate.document_bytes) OVER (ORDER BY candidate.sequence) AS bytes,
+        row_number() OVER (ORDER BY candidate.sequence) AS place
+    FROM (
+        SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
+            n.document_bytes,
+            CASE WHEN i.created_sequence > asked.start THEN 'created' ELSE i.change END AS change,
+            CASE WHEN d.sequence = i.sequence THEN d.attempts ELSE 0 END AS attempts
+        FROM inbox AS i
+        JOIN notifications AS n ON n.id = i.notification_id
+        LEFT JOIN deliveries AS d
+            ON d.notification_id = i.notification_id AND d.user_id = asked.user_id
+            AND d.device_id = asked.device_id
+        WHERE i.user_id = asked.user_id AND i.sequence > asked.after
+            AND i.expired_at IS NULL
+            AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.start)
+            AND coalesce(d.acknowledged_sequence, 0) < i.sequence
+            AND (d.dead_reason IS NULL OR d.sequence < i.sequence)
+        ORDER BY i.sequence
+        LIMIT asked.entries_max + 1
+    ) AS candidate
+) AS page
+WHERE page.place <= asked.entries_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+ORDER BY asked.number, page.sequence;
+
+-- name: inbox_page -> rows
+-- Inboxes, newest created first: states between commas, a category or NULL, most items, and the
+-- created sequence to stay below, or NULL.
+SELECT asked.number, item.created_sequence, item.document, item.state, item.seen_at, item.read_at
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+    AS asked (number, user_id, states, category, items_max, before)
+CROSS JOIN LATERAL (
+    SELECT i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+    FROM inbox AS i
+    JOIN notifications AS n ON n.id = i.notification_id
+    WHERE i.user_id = asked.user_id
+        AND i.created_sequence < coalesce(asked.before, 9223372036854775807)
+        AND i.expired_at IS NULL
+        AND strpos(asked.states, ',' || i.state || ',') > 0
+        AND (asked.category IS NULL OR n.category = asked.category)
+    ORDER BY i.created_sequence DESC
+    LIMIT asked.items_max
+) AS item
+ORDER BY asked.number, item.created_sequence DESC;
+
+-- name: inbox_item -> rows
+SELECT asked.number, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, user_id, notification_id)
+JOIN inbox AS i
+    ON i.notification_id = asked.notification_id AND i.user_id = asked.user_id
+JOIN notifications AS n ON n.id = i.notification_id
+WHERE i.expired_at IS NULL;
+
+-- name: notifications_read -> rows
+SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
+    n.standing
+FROM unnest($1::text[]) AS asked (id)
+JOIN notifications AS n ON n.id = asked.id;
+
+-- name: recipients_count -> rows
+-- How many recipients each notification has and how far they are. `dead` are those to whom nothing
+-- was delivered and at least one device was given up.
+SELECT asked.notification_id, counted.*
+FROM unnest($1::text[]) AS asked (notification_id)
+CROSS JOIN LATERAL (
+    SELECT count(*), count(delivered_at), count(seen_at), count(read_at),
+        count(*) FILTER (WHERE delivered_at IS NULL AND dead),
+        count(*) FILTER (WHERE delivered_at IS NULL AND NOT dead AND expired_at IS NOT NULL)
+    FROM (
+        SELECT i.delivered_at, i.seen_at, i.read_at, i.expired_at,
+            EXISTS (
+                SELECT 1 FROM deliveries AS d
+                WHERE d.notification_id = i.notification_id AND d.user_id = i.user_id
+                    AND d.dead_reason IS NOT NULL
+            ) AS dead
+        FROM inbox AS i
+        WHERE i.notification_id = asked.notification_id
+    ) AS recipient
+) AS counted;
+
+-- name: deliveries_page -> rows
+-- Ledgers of notifications, each behind a user and device, at most `lines_max` lines.
+SELECT asked.number, line.*
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+    AS asked (number, notification_id, user_id, device_id, lines_max)
+CROSS JOIN LATERAL (
+    SELECT d.user_id, d.device_id, d.attempts, d.first_sent_at, d.acknowledged_at, d.dead_reason,
+        d.acknowledged_sequence >= d.sequence
+    FROM deliveries AS d
+    WHERE d.notification_id = asked.notification_id
+        AND (d.user_id, d.device_id) > (asked.user_id, asked.device_id)
+    ORDER BY d.user_id, d.device_id
+    LIMIT asked.lines_max
+) AS line
+ORDER BY asked.number, line.user_id, line.device_id;

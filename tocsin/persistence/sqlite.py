@@ -1,0 +1,272 @@
+"""The store in one SQLite file: a complete installation in one process.
+
+One connection, and one worker thread at a time that uses it: SQLite has one writer anyway, and
+group commit makes that writer's transactions large. Reads share the thread; they wait for a
+commit, and in return nothing is ever locked, busy or half done.
+
+Every commit is synced (`synchronous=FULL`): what was answered survives a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from tocsin.persistence import migrations
+from tocsin.persistence.migrations import Migration
+from tocsin.persistence.read_scripts import read
+from tocsin.persistence.statements import Rows, Statement, drive, load
+from tocsin.persistence.store import (
+    Answer,
+    Command,
+    Query,
+    Result,
+    StoreFailed,
+    StoreUnavailable,
+)
+from tocsin.persistence.write_scripts import write
+
+T = TypeVar("T")
+
+DIALECT = "sqlite"
+MEMORY = ":memory:"
+OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait for another process that has the file, such as a backup."""
+
+_STATEMENTS_CACHED = 256
+_SETTINGS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA temp_store = MEMORY",
+    # 64 MiB: the pages of the heads, the indexes' right edges and what devices are about to read.
+    "PRAGMA cache_size = -65536",
+)
+# What passes without us: the disk is full or failing, somebody has the file, or it is protected.
+_PASSING = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOMEM,
+}
+
+
+class SqliteStore:
+    """`Store` in the file *path*, which is made with mode 0600 if it is not there.
+
+    With *inline*, everything runs in the calling task: it blocks the event loop, and the same
+    calls take the same steps, which is what simulation needs. *path* may then be `":memory:"`.
+    *entropy* gives random bytes for the name of a new database's epoch.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        inline: bool = False,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._path = os.fspath(path)
+        self._inline = inline
+        self._entropy = entropy
+        self._sql = load(DIALECT)
+        self._connection: sqlite3.Connection | None = None
+        self._epoch: str | None = None
+        # The thread may be another one each time; never two at once.
+        self._turn = trio.CapacityLimiter(1)
+        self.statements_run = 0
+        """Statements of scripts, each for all its rows; to see that batches stay cheap."""
+
+    @property
+    def epoch(self) -> str:
+        if self._epoch is None:
+            raise RuntimeError("the epoch is known once the store is open")
+        return self._epoch
+
+    async def open(self) -> None:
+        await self._call(self._open)
+
+    async def write(self, commands: Sequence[Command]) -> list[Result]:
+        return await self._call(partial(self._write, commands))
+
+    async def read(self, queries: Sequence[Query]) -> list[Answer]:
+        return await self._call(partial(self._read, queries))
+
+    async def probe(self) -> None:
+        await self._call(self._probe)
+
+    async def pending(self) -> list[Migration]:
+        """The migrations that `open` would apply; neither makes nor changes the file."""
+        return await self._call(self._pending)
+
+    async def aclose(self) -> None:
+        # Shielded: a connection that stays open keeps its files open. It waits for the call that
+        # has the thread, as long as that may take.
+        with trio.CancelScope(shield=True):
+            await self._call(self._close)
+
+    # --- In the worker thread -------------------------------------------------------------------
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        if self._inline:
+            await trio.lowlevel.checkpoint()
+            return self._guarded(work)
+        return await trio.to_thread.run_sync(
+            self._guarded, work, abandon_on_cancel=True, limiter=self._turn
+        )
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """Run *work*, and tell what passes from what is a bug of ours."""
+        try:
+            return work()
+        except (StoreUnavailable, StoreFailed):
+            raise
+        except sqlite3.Error as error:
+            # A driver's own errors (a wrong number of parameters) have no code.
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
+            if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+                self._forget_connection()
+            if code in _PASSING:
+                raise StoreUnavailable(f"{self._path}: {error}") from error
+            raise StoreFailed(f"{self._path}: {error}") from error
+        except OSError as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
+        except Exception as error:
+            raise StoreFailed(f"{type(error).__name__}: {error}") from error
+
+    def _open(self) -> None:
+        connection = self._connected()
+        with self._transaction(connection, "IMMEDIATE"):
+            connection.execute(migrations.CREATE_TABLE)
+            for migration in migrations.missing(DIALECT, _applied(connection)):
+                _apply(connection, migration)
+            fresh = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
+            rows = self._perform(connection, Statement("epoch_claim", ([fresh],)))
+        self._epoch = rows[0][0]
+
+    def _write(self, commands: Sequence[Command]) -> list[Result]:
+        connection = self._connected()
+        with self._transaction(connection, "IMMEDIATE"):
+            return drive(write(commands, self.epoch), partial(self._perform, connection))
+
+    def _read(self, queries: Sequence[Query]) -> list[Answer]:
+        connection = self._connected()
+        with self._transaction(connection, "DEFERRED"):
+            return drive(read(queries), partial(self._perform, connection))
+
+    def _probe(self) -> None:
+        connection = self._connected()
+        with self._transaction(connection, "IMMEDIATE"):
+            self._perform(connection, Statement("probe", ()))
+
+    def _pending(self) -> list[Migration]:
+        applied: dict[int, str] = {}
+        if Path(self._path).exists():
+            uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)) as connection:
+                found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'")
+                if found.fetchone():
+                    applied = _applied(connection)
+        return list(migrations.missing(DIALECT, applied))
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._forget_connection()
+
+    # --- The connection -------------------------------------------------------------------------
+
+    def _perform(self, connection: sqlite3.Connection, statement: Statement) -> Rows:
+        sql = self._sql[statement.name]
+        self.statements_run += 1
+        rows = zip(*statement.columns, strict=True) if statement.columns else [()]
+        if not sql.returns_rows:
+            connection.executemany(sql.text, rows)
+            return ()
+        text, execute = sql.text, connection.execute
+        found: list[tuple[object, ...]] = []
+        for row in rows:
+            found += execute(text, row)
+        return found
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+        connection.execute(f"BEGIN {kind}")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            # Some errors (a full disk) have rolled back already.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            oldest = ".".join(map(str, OLDEST_SQLITE))
+            raise StoreFailed(f"SQLite {sqlite3.sqlite_version} is too old: {oldest} is needed")
+        if self._path != MEMORY:
+            _make_file(Path(self._path))
+        connection = sqlite3.connect(
+            self._path,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,  # transactions begin where we say so
+            check_same_thread=False,
+            cached_statements=_STATEMENTS_CACHED,
+        )
+        try:
+            for setting in _SETTINGS:
+                connection.execute(setting)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _forget_connection(self) -> None:
+        """Close the connection; the next call makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error:
+                # Closing writes the log back into the file, which a failing disk refuses. The
+                # next connection finds both and reads them together.
+                return
+
+
+def _make_file(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The -wal and -shm files get the mode of this one.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _applied(connection: sqlite3.Connection) -> dict[int, str]:
+    return dict(connection.execute(migrations.READ_APPLIED))
+
+
+def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
+    # `executescript` would commit what is open and apply the rest without a transaction.
+    statement = ""
+    for line in migration.sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+    values = (migration.number, migration.name, migration.checksum)
+    connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", values)

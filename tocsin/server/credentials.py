@@ -1,0 +1,57 @@
+"""Between authentication and the storage actor: where keys are found and tickets taken."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from tocsin.actors.runtime import Ref
+from tocsin.actors.storage import Read, StorageMessage, Write
+from tocsin.persistence.store import ApiKey, FindKey, StoredTicket, TakeTicket
+from tocsin.server.auth import StoredKey, Ticket
+from tocsin.server.services import ask_storage
+
+
+def key_finder(
+    storage: Ref[StorageMessage], timeout: float
+) -> Callable[[str], Awaitable[StoredKey | None]]:
+    """Finds API keys by their id, each time within *timeout* seconds; raises `ProblemError`."""
+
+    async def find(key_id: str) -> StoredKey | None:
+        found = await ask_storage(storage, Read(query=FindKey(key_id)), timeout)
+        return stored_key(found) if isinstance(found, ApiKey) else None
+
+    return find
+
+
+def ticket_taker(
+    storage: Ref[StorageMessage], timeout: float
+) -> Callable[[bytes], Awaitable[Ticket | None]]:
+    """Takes tickets by their hash, each at most once; raises `ProblemError`."""
+
+    async def take(ticket_hash: bytes) -> Ticket | None:
+        taken = await ask_storage(storage, Write(command=TakeTicket(ticket_hash)), timeout)
+        if not isinstance(taken, StoredTicket):
+            return None
+        principal_expires_at = taken.principal_expires_at
+        return Ticket(
+            user=taken.user,
+            scopes=frozenset(taken.scopes),
+            expires_at=taken.expires_at / 1000,
+            principal_expires_at=None
+            if principal_expires_at is None
+            else principal_expires_at / 1000,
+        )
+
+    return take
+
+
+def stored_key(key: ApiKey) -> StoredKey:
+    """The store's record, in the words and units of authentication."""
+    return StoredKey(
+        id=key.id,
+        hash=key.hash,
+        scopes=frozenset(key.scopes),
+        name=key.name,
+        created_at=key.created_at / 1000,
+        revoked_at=None if key.revoked_at is None else key.revoked_at / 1000,
+    )

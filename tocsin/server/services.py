@@ -1,0 +1,101 @@
+"""What the edges may use: the actors behind them, and a few facts about the node.
+
+Made by the node. Handlers ask actors through this; they never see a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import trio
+
+from tocsin.actors.connections import Connections
+from tocsin.actors.notifications import Notifications
+from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
+from tocsin.actors.storage import Read, StorageMessage, StoreStatus, Write
+from tocsin.actors.users import Users
+from tocsin.actors.world import World
+from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
+from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.server.auth import Authenticator
+
+T = TypeVar("T")
+
+STORE_RETRY_AFTER: Final = 2.0
+OVERLOAD_RETRY_AFTER: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSettings:
+    """What of the settings concerns the edges; times in seconds."""
+
+    node: str
+    origins: tuple[str, ...]
+    window: int
+    hello_timeout: float
+    frame_bytes_max: int
+    body_bytes_max: int
+    outbound_bytes_max: int
+    ticket_lifetime: float
+    store_timeout: float
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Whether this node wants new work; `stopping` from the first moment of a stop."""
+
+    started: bool = False
+    stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """See the module."""
+
+    settings: EdgeSettings
+    world: World
+    storage: Ref[StorageMessage]
+    status: StoreStatus
+    users: Users
+    notifications: Notifications
+    connections: Connections
+    authenticator: Authenticator
+    readiness: Readiness
+    snapshot: Callable[[int], tuple[Snapshot, ...]]
+
+    async def read(self, query: Query) -> Answer:
+        """Ask the store; raises `ProblemError` (503) where it cannot answer now."""
+        return await ask_storage(self.storage, Read(query=query), self.settings.store_timeout)
+
+    async def write(self, command: Command) -> Result:
+        """Have the store do something; raises `ProblemError` (503) where it cannot now."""
+        return await ask_storage(self.storage, Write(command=command), self.settings.store_timeout)
+
+
+async def ask_storage(storage: Ref[StorageMessage], request: Request[T], timeout: float) -> T:
+    """Ask the storage actor, for *timeout* seconds at most; raises `ProblemError`.
+
+    Cancelled, the question may have been answered, and a command carried out.
+    """
+    try:
+        with trio.fail_after(timeout):
+            return await storage.ask(request)
+    except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError) as error:
+        raise storage_problem(error) from error
+
+
+def storage_problem(error: Exception) -> ProblemError:
+    """What a caller is told when an actor or the store behind it could not do its work."""
+    match error:
+        case ProblemError():
+            return error
+        case MailboxFull():
+            detail = "More is waiting than this node can take; come back a little later."
+            return refuse("overloaded", detail, retry_after=OVERLOAD_RETRY_AFTER)
+        case StoreUnavailable() | ActorError() | trio.TooSlowError():
+            detail = "The store does not answer now; nothing is known to have changed."
+            return refuse("store_unavailable", detail, retry_after=STORE_RETRY_AFTER)
+        case _:
+            return refuse("internal_error", "The store refused what we sent it; we have logged it.")

@@ -1,0 +1,91 @@
+"""From the settings to the parts of a node: the one place that knows both."""
+
+from __future__ import annotations
+
+from tocsin.actors.company import DeliverySettings
+from tocsin.actors.world import World
+from tocsin.persistence.store import Store
+from tocsin.protocol.backoff import Backoff
+from tocsin.protocol.problems import TYPE_BASE
+from tocsin.protocol.session import SessionLimits
+from tocsin.server.auth import KeySet, TokenVerifier, keys_from_pem
+from tocsin.server.http_host import HttpLimits
+from tocsin.server.services import EdgeSettings
+from tocsin.settings import Settings
+
+
+def make_store(settings: Settings, world: World) -> Store:
+    """The store that `database` names; nothing is opened yet.
+
+    A Postgres store needs a `trio_asyncio` loop around it, before it is opened.
+    """
+    if settings.sqlite_path is not None:
+        from tocsin.persistence.sqlite import SqliteStore
+
+        return SqliteStore(settings.sqlite_path, entropy=world.entropy)
+    # Imported only when wanted: a single node with a file needs neither asyncpg nor asyncio.
+    from tocsin.persistence.postgres import PostgresStore
+
+    return PostgresStore(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        command_timeout=settings.store_timeout,
+        entropy=world.entropy,
+    )
+
+
+def delivery_settings(settings: Settings) -> DeliverySettings:
+    """What the user actors are told."""
+    assert settings.node is not None, "the node is named before it is started"
+    return DeliverySettings(
+        node=settings.node,
+        limits=SessionLimits(
+            window=settings.window,
+            # What a device has in flight costs us as much as what waits in its socket.
+            window_bytes=settings.outbound_bytes_max,
+            resend=Backoff(settings.resend_delay, settings.resend_delay_max),
+            resend_limit=settings.resend_limit,
+            delivery_attempts_max=settings.delivery_attempts_max,
+        ),
+        heartbeat=settings.heartbeat,
+        devices_max=settings.user_devices_max,
+    )
+
+
+def edge_settings(settings: Settings) -> EdgeSettings:
+    """What the edges are told."""
+    assert settings.node is not None, "the node is named before it is started"
+    return EdgeSettings(
+        node=settings.node,
+        origins=settings.origins,
+        window=settings.window,
+        hello_timeout=settings.hello_timeout,
+        frame_bytes_max=settings.frame_bytes_max,
+        body_bytes_max=settings.body_bytes_max,
+        outbound_bytes_max=settings.outbound_bytes_max,
+        ticket_lifetime=settings.ticket_lifetime,
+        store_timeout=settings.store_timeout,
+    )
+
+
+def http_limits(settings: Settings) -> HttpLimits:
+    """What the HTTP host is told."""
+    return HttpLimits(
+        body_bytes_max=settings.body_bytes_max,
+        body_timeout=settings.request_timeout,
+        type_base=TYPE_BASE,
+    )
+
+
+def token_verifier(settings: Settings, jwt_secret: str | None) -> TokenVerifier | None:
+    """Verifies JWTs as the settings say; *jwt_secret* may be a generated one."""
+    pem, jwks_url = settings.jwt_public_key, settings.jwks_url
+    if jwt_secret is None and pem is None and jwks_url is None:
+        return None
+    return TokenVerifier(
+        secret=jwt_secret,
+        public_keys=() if pem is None else keys_from_pem(pem),
+        key_set=None if jwks_url is None else KeySet(jwks_url),
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
