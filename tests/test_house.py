@@ -1,6 +1,6 @@
 """The rules of the house, as far as a machine can see them.
 
-Directions: node and cli stand above the rooms and see everything; server sees actors; both see the
+Directions: node, wiring and cli stand above the rooms and see everything; server sees actors; both see the
 ports of persistence and never an adapter; all see protocol; and protocol sees nothing of ours, no
 clock, no chance and no I/O.
 """
@@ -28,7 +28,7 @@ SEES = {
     "actors": {"actors", "protocol", "persistence.store", "persistence.bus"},
     "server": {"server", "actors", "protocol", "persistence.store"},
 }
-ABOVE = {"node", "cli", "__main__"}
+ABOVE = {"node", "wiring", "cli", "__main__"}
 # What is neither a room nor above them, such as settings, may import its like and this.
 BESIDE_SEES = {"protocol"}
 

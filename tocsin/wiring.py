@@ -59,6 +59,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         node=settings.node,
         origins=settings.origins,
         window=settings.window,
+        heartbeat=settings.heartbeat,
         hello_timeout=settings.hello_timeout,
         frame_bytes_max=settings.frame_bytes_max,
         body_bytes_max=settings.body_bytes_max,

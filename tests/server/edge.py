@@ -48,10 +48,12 @@ def masked(opcode: int, payload: bytes, *, first: int | None = None) -> bytes:
 async def echo(stream: trio.SocketStream, head: RequestHead, raw: bytes) -> None:
     async with trio.open_nursery() as nursery:
         frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
-        with trio.fail_after(5):
-            proposal = await wrap_server_stream(nursery, frames, max_message_size=MESSAGE_BYTES_MAX)
-            websocket = await proposal.accept()
         try:
+            with trio.fail_after(5):
+                proposal = await wrap_server_stream(
+                    nursery, frames, max_message_size=MESSAGE_BYTES_MAX
+                )
+                websocket = await proposal.accept()
             while True:
                 message = await websocket.get_message()
                 if message == "crash":
@@ -111,7 +113,7 @@ def make_app(edge: "Edge") -> QuartTrio:
         return response
 
     @app.get("/crash")
-    async def crash() -> None:
+    async def crash() -> str:
         raise ZeroDivisionError("as asked")
 
     return app
@@ -168,8 +170,8 @@ async def read_all(client: trio.SocketStream) -> bytes:
 
 async def wait_until(holds: Callable[[], bool]) -> None:
     """Wait for a condition that nobody signals."""
-    while not holds():
-        await trio.sleep(0.002)
+    while not holds():  # noqa: ASYNC110
+        await trio.sleep(0.002)  # waits for: what nobody signals, between two looks
 
 
 Serve = Callable[[trio.SocketStream, RequestHead, bytes], Awaitable[None]]
@@ -181,7 +183,7 @@ async def open_edge(
 ) -> AsyncIterator[Edge]:
     with trio.fail_after(30):
         edge = Edge()
-        edge.host = HttpHost(make_app(edge), limits=limits or HttpLimits())  # type: ignore[arg-type]
+        edge.host = HttpHost(make_app(edge), limits=limits or HttpLimits())
         edge.door = FrontDoor(websocket=websocket, http=edge.host.serve, **door)
         listeners = await edge.door.open("127.0.0.1", 0)
         edge.port = listeners[0].socket.getsockname()[1]

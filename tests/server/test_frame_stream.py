@@ -5,11 +5,12 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from trio_websocket import ConnectionClosed
+from trio_websocket import ConnectionClosed, wrap_server_stream
 from websockets.exceptions import ConnectionClosed as ClientClosed
 from websockets.sync.client import connect
 
@@ -58,7 +59,7 @@ class Pair:
 
 
 @asynccontextmanager
-async def open_pair(**arguments) -> AsyncIterator[Pair]:
+async def open_pair(**arguments: Any) -> AsyncIterator[Pair]:
     with trio.fail_after(10):
         listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
         # A small window, set before connecting, so that a test need not fill megabytes.
@@ -69,8 +70,8 @@ async def open_pair(**arguments) -> AsyncIterator[Pair]:
         server = await listener.accept()
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         async with listener, client, trio.open_nursery() as nursery:
-            arguments = {"outbound_bytes_max": LIMIT, "nursery": nursery} | arguments
-            frames = FrameStream(server, **arguments)
+            arguments.setdefault("nursery", nursery)
+            frames = FrameStream(server, **{"outbound_bytes_max": LIMIT} | arguments)
             yield Pair(client, server, frames, nursery)
             await trio.aclose_forcefully(frames)
             nursery.cancel_scope.cancel()
@@ -132,6 +133,11 @@ async def test_a_cancelled_send_all_stays_whole():
         assert await pair.read(len(before) + 9) == before + b"wholenext"
 
 
+async def send_for_ever(frames):
+    while True:
+        await frames.send_all(b"x" * 1000)
+
+
 async def cancel_when_blocked(scope):
     await trio.testing.wait_all_tasks_blocked()
     scope.cancel()
@@ -187,8 +193,7 @@ async def test_an_offer_to_a_peer_that_is_gone_is_dropped():
         pair.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         await pair.client.aclose()
         with pytest.raises(trio.BrokenResourceError):
-            while True:
-                await pair.frames.send_all(b"x" * 1000)
+            await send_for_ever(pair.frames)
         pair.frames.offer(b"x")
 
         assert not pair.frames.is_open
@@ -278,7 +283,7 @@ async def test_what_follows_the_head_is_read_only_after_the_answer():
 async def test_the_time_of_the_last_bytes_is_kept():
     async with open_pair() as pair:
         before = pair.frames.last_received
-        await trio.sleep(0.01)
+        await trio.sleep(0.01)  # waits for: the clock itself
         await pair.client.send_all(b"x")
         await pair.frames.receive_some()
 
@@ -377,6 +382,7 @@ async def test_a_message_too_large_gets_our_goodbye_and_our_code():
         goodbye = websocket.recv(timeout=5, decode=False)
         with pytest.raises(ClientClosed) as caught:
             websocket.recv(timeout=5)
+        assert caught.value.rcvd
         return goodbye, caught.value.rcvd.code
 
     async with open_edge() as edge:
@@ -442,8 +448,6 @@ async def test_bytes_behind_an_upgrade_wait_for_the_answer(early):
 
 async def test_a_rejected_handshake_gets_no_frames():
     async def reject(stream, head, raw):
-        from trio_websocket import wrap_server_stream
-
         async with trio.open_nursery() as nursery:
             frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
             await (await wrap_server_stream(nursery, frames)).reject(401, body=b"who are you?")
@@ -460,8 +464,6 @@ async def test_finish_closes_without_upsetting_trio_websocket_when_a_ping_comes(
     goodbye = text_frame(b"goodbye") + close_frame(4000, "draining")
 
     async def part(stream, head, raw):
-        from trio_websocket import wrap_server_stream
-
         async with trio.open_nursery() as nursery:
             frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
             websocket = await (await wrap_server_stream(nursery, frames)).accept()

@@ -19,6 +19,12 @@ from tocsin.server.http_host import HttpHost, HttpLimits, LifespanFailed
 LIMITS = HttpLimits(body_bytes_max=100_000, write_timeout=0.2, linger_timeout=0.3)
 
 
+H2C_LINES = (
+    b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+)
+
+
 def post(path: bytes, *lines: bytes) -> bytes:
     head = b"POST %s HTTP/1.1\r\nHost: h\r\n" % path
     return head + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
@@ -76,6 +82,13 @@ async def test_a_large_answer_arrives_whole():
         assert len((await edge.get("/huge")).content) == 64 << 20
 
 
+async def test_a_connection_serves_so_many_requests():
+    async with open_edge(limits=HttpLimits(keep_alive_requests_max=2)) as edge:
+        answers = await edge.say(GET + GET + GET + GET)
+        assert answers.count(b'{"ok":true}') == 2
+        assert b"connection: close" in answers
+
+
 async def test_an_idle_connection_is_closed():
     async with open_edge(limits=HttpLimits(keep_alive_timeout=0.05)) as edge:
         assert (await edge.say(GET)).endswith(b'{"ok":true}\n')
@@ -104,8 +117,7 @@ async def test_an_upgrade_pipelined_behind_a_request_is_a_plain_request():
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET /hello HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-        b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n",
+        b"GET /hello HTTP/1.1\r\nHost: h\r\n" + H2C_LINES + b"\r\n",
         b"GET /hello HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n",
         b"HEAD /hello HTTP/1.1\r\nHost: h\r\n" + UPGRADE_LINES + b"\r\n",
     ],
@@ -220,6 +232,17 @@ async def test_a_client_that_resets_in_the_middle_is_no_failure():
         assert edge.door.statistics().failures == 0
 
 
+async def test_a_client_that_goes_with_a_request_pipelined_leaves_nothing_behind():
+    async with open_edge() as edge:
+        for _ in range(10):
+            client = await edge.connect()
+            await client.send_all(GET + GET + b"x")
+            await client.receive_some(30)
+            await client.aclose()
+        await wait_until(lambda: edge.door.statistics().open == 0)
+        assert edge.door.statistics().failures == 0
+
+
 # -------------------------------------------------------------------- the end
 
 
@@ -252,7 +275,7 @@ async def test_stopping_ends_stalled_readers_and_stuck_handlers_within_its_grace
 
         await edge.host.stop(grace=0.3)
 
-        assert 0.3 <= trio.current_time() - began < 1
+        assert 0.3 <= trio.current_time() - began < 2
         assert edge.host.connection_count == 0
         assert edge.lifespan == ["startup", "shutdown"]
         for client in clients:
@@ -335,16 +358,30 @@ async def test_an_application_that_fails_to_shut_down_does_not_hold_the_node(fau
 # --------------------------------------------------------- what we lean on
 
 
+H11_PARTS = [
+    "handle",
+    "initiate",
+    "stream_send",
+    "_check_protocol",
+    "_create_stream",
+    "_send_error_response",
+    "_send_h11_event",
+]
+SERVER_PARTS = [
+    "run",
+    "protocol_send",
+    "_close",
+    "_idle_timeout",
+    "_initiate_server_close",
+    "_read_data",
+]
+
+
 def test_hypercorn_has_the_parts_that_we_override_and_call():
     """`bounded_http` stands on these. If one is gone or renamed, its bound is silently gone too."""
-    for name in (
-        "handle stream_send _send_error_response _send_h11_event _check_protocol _create_stream"
-        " initiate"
-    ).split():
+    for name in H11_PARTS:
         assert callable(getattr(H11Protocol, name)), name
-    for name in (
-        "run protocol_send _read_data _close _idle_timeout _initiate_server_close"
-    ).split():
+    for name in SERVER_PARTS:
         assert callable(getattr(TCPServer, name)), name
     assert isinstance(WorkerContext(None).terminated, EventWrapper)
     assert isinstance(EventWrapper()._event, trio.Event)

@@ -16,7 +16,6 @@ from tocsin.actors.directory import Directory
 from tocsin.actors.outlet import Outlet
 from tocsin.actors.runtime import Actor, Context
 
-
 current_connection: ContextVar[str] = ContextVar("connection")
 """The name of the connection that the running task serves."""
 
@@ -24,16 +23,23 @@ current_connection: ContextVar[str] = ContextVar("connection")
 class ConnectionActor(Actor[Any]):
     """Runs one connection; it ends when *serve* does, or when it is stopped."""
 
-    __slots__ = ("_name", "_serve")
+    __slots__ = ("_connections", "_name", "_serve")
 
-    def __init__(self, name: str, serve: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, name: str, serve: Callable[[], Awaitable[None]], connections: Connections
+    ) -> None:
         self._name = name
         self._serve = serve
+        self._connections = connections
 
     async def run(self, context: Context[Any]) -> None:
         """Serve the connection; an exception ends it and nothing else."""
         current_connection.set(self._name)
-        await self._serve()
+        try:
+            await self._serve()
+        finally:
+            # However it ended: the drainer waits for this.
+            self._connections.closed(self._name)
 
 
 class Connections(Directory[Any]):
@@ -52,16 +58,16 @@ class Connections(Directory[Any]):
         """
         self._next += 1
         name = str(self._next)
-        self._spawn(name, lambda: ConnectionActor(name, serve))
+        self._spawn(name, lambda: ConnectionActor(name, serve, self))
 
     def opened(self, outlet: Outlet) -> None:
         """Somebody has said hello on this connection."""
         self._outlets[outlet.connection] = outlet
 
     def closed(self, connection: str) -> None:
-        """Goodbye has been said, and heard or given up."""
-        self._outlets.pop(connection, None)
-        self._changed.unpark_all()
+        """Goodbye has been said, and heard or given up; again is no harm."""
+        if self._outlets.pop(connection, None) is not None:
+            self._changed.unpark_all()
 
     @property
     def outlets(self) -> list[Outlet]:

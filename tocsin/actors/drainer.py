@@ -8,12 +8,13 @@ knock at the next node in one instant.
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any, Final
 
 import trio
 
 from tocsin.actors.connections import Connections
+from tocsin.actors.outlet import Outlet
 from tocsin.actors.runtime import Actor, Context
 from tocsin.actors.world import World
 from tocsin.protocol.closing import Closing
@@ -21,6 +22,8 @@ from tocsin.protocol.closing import Closing
 _BATCH: Final = 100
 _PAUSE: Final = 0.05
 """Seconds between batches; shorter where so many connections would overrun the drain time."""
+_LATECOMERS: Final = 0.5
+"""Seconds after which to look again for those who were in their handshake before."""
 
 
 class Drainer(Actor[Any]):
@@ -34,11 +37,19 @@ class Drainer(Actor[Any]):
     async def run(self, context: Context[Any]) -> None:
         """Wait for the stop, then drain."""
         await super().run(context)
-        outlets = iter(self._connections.outlets)
-        batches = max(1, self._connections.session_count // _BATCH)
-        pause = min(_PAUSE, self._drain_time / 2 / batches)
-        while batch := list(islice(outlets, _BATCH)):
-            for outlet in batch:
+        told: set[str] = set()
+        while self._connections.session_count:
+            await self._say_goodbye(
+                [outlet for outlet in self._connections.outlets if outlet.connection not in told]
+            )
+            told.update(outlet.connection for outlet in self._connections.outlets)
+            with trio.move_on_after(_LATECOMERS):
+                await self._connections.wait_no_outlets()
+
+    async def _say_goodbye(self, outlets: Sequence[Outlet]) -> None:
+        pause = min(_PAUSE, self._drain_time / 2 * _BATCH / max(1, len(outlets)))
+        for start in range(0, len(outlets), _BATCH):
+            if start:
+                await trio.sleep(pause)
+            for outlet in outlets[start : start + _BATCH]:
                 outlet.end(Closing.DRAINING, self._drain_time * self._world.random())
-            await trio.sleep(pause)
-        await self._connections.wait_no_outlets()

@@ -1,9 +1,16 @@
-"""Ledger lines on their way to the store, merged so that each is written once."""
+"""Ledger lines on their way to the store, merged so that each is written once.
+
+A line is *settled* (acknowledged, dead) or only says "sent". Sent lines wait a little, because
+their acknowledgment makes one line of two. Lines of different sequences never become one: that a
+device has acknowledged sequence 5 is not said by having been sent sequence 6. The store merges
+those itself, so all that matters is that they go out in order, and that no record holds two lines
+of one device and notification.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -12,30 +19,54 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+Key = tuple[str, str, str]
 
 _LINES_MAX: Final = 5000
-"""Lines in one transaction, so that a flood of them does not keep posts waiting."""
+"""Lines of each kind in one transaction, so that a flood does not keep posts waiting."""
 
 
 class LedgerBuffer:
-    """One line per device and notification, one cursor per device; `due` says when to write."""
+    """Lines and cursors that are to be written; `due` says when."""
 
     def __init__(self) -> None:
-        self._records: dict[tuple[str, str, str], DeliveryRecord] = {}
+        # In the order in which lines of one key go out: earlier ones, the settled, the sent.
+        # What is earlier is so rare that it is kept as it goes out, a dict for each record.
+        self._earlier: list[dict[Key, DeliveryRecord]] = []
+        self._settled: dict[Key, DeliveryRecord] = {}
+        self._sent: dict[Key, tuple[float, DeliveryRecord]] = {}
         self._cursors: dict[tuple[str, str], DeviceCursor] = {}
+        self._hurried = False
         self.due = math.inf
 
     def __len__(self) -> int:
-        return len(self._records) + len(self._cursors)
+        count = len(self._settled) + len(self._sent) + len(self._cursors)
+        return count + sum(map(len, self._earlier)) if self._earlier else count
+
+    @property
+    def transactions(self) -> int:
+        """How many it takes to write what is here now."""
+        most = max(len(self._settled), len(self._sent), len(self._cursors), len(self._earlier))
+        return -(-most // _LINES_MAX)
 
     def add(
-        self, records: tuple[DeliveryRecord, ...], cursor: DeviceCursor | None, sent_due: float
+        self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None, sent_due: float
     ) -> None:
-        """Merge new lines in; one that only says "sent" may wait until *sent_due* (Trio time)."""
+        """Merge new lines in; one that only says "sent" may wait until *sent_due* (Trio time).
+
+        *sent_due* must not be earlier than it was before.
+        """
         for record in records:
-            self._records[record.user, record.device, record.notification] = record
-            final = record.acknowledged_at is not None or record.dead_reason is not None
-            self.due = min(self.due, -math.inf if final else sent_due)
+            key = (record.user, record.device, record.notification)
+            if record.acknowledged_at is None and record.dead_reason is None:
+                self._add_sent(key, record, sent_due)
+            else:
+                sent = self._sent.pop(key, None)
+                if key in self._settled:
+                    self._put_aside(key, self._settled[key])
+                if sent is not None and sent[1].sequence != record.sequence:
+                    self._put_aside(key, sent[1])
+                self._settled[key] = record
+                self.due = -math.inf
         if cursor is not None:
             self._cursors[cursor.user, cursor.device] = cursor
             self.due = -math.inf
@@ -43,29 +74,95 @@ class LedgerBuffer:
     def hurry(self) -> None:
         """What is here is wanted now."""
         if len(self):
+            self._hurried = True
             self.due = -math.inf
 
-    def take(self) -> Record | None:
-        """Remove what goes into the next transaction."""
-        if not len(self):
-            return None
-        record = Record(tuple(_take(self._records)), tuple(_take(self._cursors)))
-        if not len(self):
-            self.due = math.inf
-        return record
+    def take(self, now: float) -> list[Record]:
+        """Remove what goes into the next transaction, in order."""
+        layers, self._earlier = self._earlier, []
+        settled = _take(self._settled)
+        sent = self._take_sent(math.inf if self._hurried else now)
+        cursors = tuple(_take(self._cursors).values())
+        records = [Record(tuple(layer.values()), ()) for layer in layers]
+        if settled or cursors:
+            records.append(Record(tuple(settled.values()), cursors))
+        if sent:
+            records.append(Record(tuple(sent.values()), ()))
+        self._hurried = self._hurried and bool(self._sent)
+        self.due = self._next_due()
+        return records
 
-    def put_back(self, record: Record) -> None:
-        """They were not written; what has come since is newer and stays."""
-        for line in record.deliveries:
-            self._records.setdefault((line.user, line.device, line.notification), line)
-        for cursor in record.cursors:
-            self._cursors.setdefault((cursor.user, cursor.device), cursor)
-        self.hurry()
+    def put_back(self, records: Sequence[Record]) -> None:
+        """They were not written; what has come since is newer."""
+        newer = self._lines()
+        self._earlier, self._settled, self._sent = [], {}, {}
+        for record in records:
+            self.add(record.deliveries, None, -math.inf)
+            for cursor in record.cursors:
+                self._cursors.setdefault((cursor.user, cursor.device), cursor)
+        self.add(newer, None, -math.inf)
+        self.due = -math.inf if len(self) else math.inf
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _add_sent(self, key: Key, record: DeliveryRecord, due: float) -> None:
+        before = self._sent.get(key)
+        if before is not None and before[1].sequence == record.sequence:
+            due = before[0]
+        elif before is not None:
+            # Its place in the order of due times goes with it.
+            del self._sent[key]
+            if key in self._settled:
+                self._put_aside(key, self._settled.pop(key))
+            self._put_aside(key, before[1])
+        self._sent[key] = (due, record)
+        if due < self.due:
+            self.due = due
+
+    def _put_aside(self, key: Key, record: DeliveryRecord) -> None:
+        for layer in self._earlier:
+            if key not in layer:
+                layer[key] = record
+                return
+        self._earlier.append({key: record})
+
+    def _take_sent(self, now: float) -> dict[Key, DeliveryRecord]:
+        taken: dict[Key, DeliveryRecord] = {}
+        for key, (due, record) in islice(self._sent.items(), _LINES_MAX):
+            if due > now or key in self._settled:
+                break
+            taken[key] = record
+        for key in taken:
+            del self._sent[key]
+        return taken
+
+    def _next_due(self) -> float:
+        if self._settled or self._cursors or self._hurried:
+            return -math.inf
+        # They came in the order in which they are due.
+        return next(iter(self._sent.values()))[0] if self._sent else math.inf
+
+    def _lines(self) -> list[DeliveryRecord]:
+        lines = [record for layer in self._earlier for record in layer.values()]
+        lines += self._settled.values()
+        lines += (record for _, record in self._sent.values())
+        return lines
 
 
-def _take(lines: dict[K, V]) -> list[V]:
+def _take(lines: dict[K, V]) -> dict[K, V]:
     if len(lines) <= _LINES_MAX:
-        taken = list(lines.values())
+        taken = lines.copy()
         lines.clear()
         return taken
-    return [lines.pop(key) for key in list(islice(lines, _LINES_MAX))]
+    return {key: lines.pop(key) for key in list(islice(lines, _LINES_MAX))}
+
+
+def halves(record: Record) -> list[Record]:
+    """The same in two records; none if it is a single line."""
+    lines, cursors = record.deliveries, record.cursors
+    if lines and cursors:
+        return [Record(lines, ()), Record((), cursors)]
+    if len(lines) + len(cursors) < 2:
+        return []
+    line, cursor = len(lines) // 2, len(cursors) // 2
+    return [Record(lines[:line], cursors[:cursor]), Record(lines[line:], cursors[cursor:])]

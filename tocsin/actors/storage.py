@@ -19,20 +19,25 @@ transaction is in flight at a time, so what is written keeps the order in which 
 
 from __future__ import annotations
 
-import structlog
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import msgspec
+import structlog
 import trio
 
-from tocsin.actors.ledger_buffer import LedgerBuffer
+from tocsin.actors.ledger_buffer import LedgerBuffer, halves
 from tocsin.actors.runtime import Actor, Context, Request
+from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.ref import abandoned
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Answer,
+    Attach,
     Command,
     Query,
     ReadDeliveries,
@@ -55,6 +60,7 @@ _PAUSE_PER_COMMAND: Final = 0.003
 _PAUSE_MAX: Final = 0.025
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
+_CLOSE_TIMEOUT: Final = 5.0
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
@@ -120,10 +126,14 @@ class StorageActor(Actor[StorageMessage]):
         self._writes: list[Write] = []
         self._reads: list[Read] = []
         self._ledger = LedgerBuffer()
-        self._writer = _Bell()
-        self._reader = _Bell()
+        self._writer = Bell()
+        self._reader = Bell()
         self._written = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+        self._write_after = -math.inf
+        self._ledger_after = -math.inf
         self._probe_at = -math.inf
+        self._setbacks = 0
         self._writing = False
         self._stopping = False
 
@@ -135,93 +145,121 @@ class StorageActor(Actor[StorageMessage]):
                 nursery.start_soon(self._read_loop, name=f"{context.ref.path}/reader")
                 await super().run(context)
                 self._stopping = True
+                if not self._status.available:
+                    # A last attempt.
+                    self._probe_at = -math.inf
                 self._writer.ring()
                 self._reader.ring()
         finally:
-            self._status.set_available(False)
-            self._refuse(StoreUnavailable("the storage actor has ended"))
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 5.0):
-                await self._store.aclose()
+            for request in (*self._writes, *self._reads):
+                abandoned(request)
+            try:
+                self._status.set_available(False)
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT):
+                    await self._store.aclose()
 
     async def receive(self, message: StorageMessage) -> None:
         """Gather one message; waits while there is too much already."""
+        # A bell is rung only where there is something new to know: most messages cost no switch.
         if isinstance(message, Ledger):
+            due = self._ledger.due
             sent_due = trio.current_time() + self._linger
             self._ledger.add(message.records, message.cursor, sent_due)
-            if self._status.available:
+            if self._ledger.due < due:
                 self._writer.ring()
         elif not self._status.available:
             message.reply.fail(StoreUnavailable("the store is away"))
         elif isinstance(message, Write):
+            if isinstance(message.command, Attach):
+                # It must find what the device was sent and has acknowledged.
+                self._ledger.hurry()
             self._writes.append(message)
-            self._writer.ring()
+            if len(self._writes) == 1:
+                self._writer.ring()
         else:
             self._reads.append(message)
-            self._reader.ring()
-        while len(self._writes) + len(self._ledger) > _PENDING_MAX:
-            await self._written.park()
+            if len(self._reads) == 1:
+                self._reader.ring()
+        while len(self._writes) + len(self._reads) + len(self._ledger) > _PENDING_MAX:
+            self._ledger.hurry()
+            self._writer.ring()
+            await self._room.park()
 
     # --- Writing ---------------------------------------------------------------------------------
 
     async def _write_loop(self) -> None:
-        not_before = -math.inf
         while not (self._stopping and not self._writes and not len(self._ledger)):
             now = trio.current_time()
             if now >= self._probe_at:
                 await self._probe()
-                continue
-            due = max(not_before, -math.inf if self._writes else self._ledger.due)
-            if now < due and not self._stopping:
+            elif now < (due := self._next_write()):
                 await self._writer.wait(min(due, self._probe_at))
-                continue
-            batch = self._writes[:_BATCH_MAX]
-            del self._writes[:_BATCH_MAX]
-            not_before = now + min(_PAUSE_MAX, _PAUSE_PER_COMMAND * (len(batch) - 1))
-            self._writing = True
-            await self._commit(batch, self._ledger.take())
-            self._writing = False
-            self._written.unpark_all()
+            else:
+                await self._write(now)
 
-    async def _commit(self, batch: list[Write], ledger: Record | None) -> None:
-        """One transaction for *ledger* and *batch*; answers everybody in it."""
-        # The ledger goes first: a device that attaches must not be told again what it has
-        # acknowledged.
-        commands: list[Command] = [] if ledger is None else [ledger]
-        commands += [write.command for write in batch]
-        started = trio.current_time()
-        try:
-            results = await self._store.write(commands)
-        except StoreUnavailable as error:
-            if ledger is not None:
-                self._ledger.put_back(ledger)
-            for write in batch:
-                write.reply.fail(error)
-            self._lost(error)
-        except StoreFailed as error:
-            await self._commit_singly(batch, ledger, error)
-        else:
-            now = trio.current_time()
-            statistics = self._status.statistics
-            statistics.transactions += 1
-            statistics.commands += len(commands)
-            statistics.seconds += now - started
-            self._probe_at = now + _PROBE_INTERVAL
-            for write, result in zip(reversed(batch), reversed(results), strict=False):
-                write.reply.set(result)
+    def _next_write(self) -> float:
+        """When the next transaction may begin."""
+        if not self._status.available:
+            return math.inf
+        if self._stopping:
+            return -math.inf
+        if self._writes:
+            return self._write_after
+        return max(self._ledger_after, self._ledger.due)
 
-    async def _commit_singly(
-        self, batch: list[Write], ledger: Record | None, error: StoreFailed
-    ) -> None:
-        """Somebody's command is poison: find out whose, and let the others live."""
-        if ledger is not None and batch:
-            await self._commit([], ledger)
-        elif len(batch) <= 1:
-            logger.error("store refused a command", exc_info=error)
-            for write in batch:
-                write.reply.fail(error)
-            return
-        for write in batch:
-            await self._commit([write], None)
+    async def _write(self, now: float) -> None:
+        """Run one transaction."""
+        batch = self._writes[:_BATCH_MAX]
+        del self._writes[:_BATCH_MAX]
+        records = self._ledger.take(math.inf if self._stopping else now)
+        self._write_after = now + min(_PAUSE_MAX, _PAUSE_PER_COMMAND * (len(batch) - 1))
+        # Nobody waits for the ledger, so it always takes the pause, unless there is too much of it.
+        self._ledger_after = now + _PAUSE_MAX if self._ledger.due > now else now
+        self._writing = True
+        with _in_hand(batch):
+            await self._commit(records, batch)
+        self._writing = False
+        self._written.unpark_all()
+        self._room.unpark_all()
+
+    async def _commit(self, records: list[Record], batch: list[Write]) -> None:
+        """Write *records* and *batch*, in this order, and answer everybody.
+
+        In one transaction, unless somebody's command is poison: then in halves, and halves of
+        halves, so that it alone is refused.
+        """
+        parts = [(records, batch)]
+        while parts:
+            records, batch = parts.pop()
+            commands: list[Command] = [*records, *(write.command for write in batch)]
+            started = trio.current_time()
+            try:
+                results = await self._store.write(commands)
+            except StoreUnavailable as error:
+                parts.append((records, batch))
+                parts.reverse()
+                self._ledger.put_back([record for records, _ in parts for record in records])
+                _refuse((write for _, batch in parts for write in batch), error)
+                self._lost(error)
+                return
+            except StoreFailed as error:
+                smaller = _halves(records, batch)
+                parts += reversed(smaller)
+                if not smaller:
+                    logger.error("store refused a command", command=commands[0], exc_info=error)
+                    for write in batch:
+                        write.reply.fail(error)
+            else:
+                now = trio.current_time()
+                statistics = self._status.statistics
+                statistics.transactions += 1
+                statistics.commands += len(commands)
+                statistics.seconds += now - started
+                self._probe_at = now + _PROBE_INTERVAL
+                self._setbacks = 0
+                for write, result in zip(batch, results[len(records) :], strict=True):
+                    write.reply.set(result)
 
     # --- Reading ---------------------------------------------------------------------------------
 
@@ -232,102 +270,129 @@ class StorageActor(Actor[StorageMessage]):
                 continue
             batch = self._reads[:_BATCH_MAX]
             del self._reads[:_BATCH_MAX]
-            if any(isinstance(read.query, ReadDeliveries) for read in batch):
-                await self._flush_ledger()
-            await self._answer(batch)
+            with _in_hand(batch):
+                await self._answer([read for read in batch if not _reads_ledger(read)])
+                if of_ledger := [read for read in batch if _reads_ledger(read)]:
+                    await self._flush_ledger()
+                    await self._answer(of_ledger)
+            self._room.unpark_all()
 
     async def _answer(self, batch: list[Read]) -> None:
-        try:
-            answers = await self._store.read([read.query for read in batch])
-        except StoreUnavailable as error:
-            for read in batch:
-                read.reply.fail(error)
-            # One broken connection is no proof; the writer finds out.
-            self._probe_at = -math.inf
-            self._writer.ring()
-        except StoreFailed as error:
-            if len(batch) == 1:
-                logger.exception("store refused a query")
-                batch[0].reply.fail(error)
+        """Answer *batch*; a query that the store refuses is looked for by halves."""
+        parts = [batch] if batch else []
+        while parts:
+            part = parts.pop()
+            try:
+                answers = await self._store.read([read.query for read in part])
+            except StoreUnavailable as error:
+                _refuse(chain(part, *parts), error)
+                if self._status.available:
+                    # One broken connection is no proof; the writer finds out.
+                    self._probe_at = -math.inf
+                    self._writer.ring()
                 return
-            for read in batch:
-                await self._answer([read])
-        else:
-            statistics = self._status.statistics
-            statistics.reads += 1
-            statistics.queries += len(batch)
-            for read, answer in zip(batch, answers, strict=True):
-                read.reply.set(answer)
+            except StoreFailed as error:
+                if len(part) == 1:
+                    logger.error("store refused a query", query=part[0].query, exc_info=error)
+                    part[0].reply.fail(error)
+                else:
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+            else:
+                statistics = self._status.statistics
+                statistics.reads += 1
+                statistics.queries += len(part)
+                for read, answer in zip(part, answers, strict=True):
+                    read.reply.set(answer)
 
     async def _flush_ledger(self) -> None:
         """Have the ledger's lines written, so that a reader sees all that has happened."""
-        # One lap for a transaction that is under way, one for what it left, one for luck of the
-        # schedule; not "until empty", which under load is never.
-        for _ in range(3):
+        # As many transactions as what is here now needs, and the one under way; not "until empty",
+        # which under load is never.
+        for _ in range(self._ledger.transactions + self._writing):
             if not self._status.available or not (self._writing or len(self._ledger)):
                 return
             self._ledger.hurry()
+            self._ledger_after = -math.inf
             self._writer.ring()
             await self._written.park()
 
     # --- Away and back ---------------------------------------------------------------------------
 
     async def _probe(self) -> None:
-        """See whether the store is there; if not, try until it is, or until told to stop."""
-        attempt = 0
-        while True:
-            try:
-                if not self._status.available:
-                    await self._store.open()
-                await self._store.probe()
-            except StoreUnavailable as error:
-                self._lost(error)
-                attempt += 1
-                if self._stopping:
-                    lines = len(self._ledger)
-                    self._ledger = LedgerBuffer()
-                    logger.error("stopped without the store", ledger_lines_lost=lines)
-                    self._probe_at = math.inf
-                    return
-                delay = _RECOVERY.delay(attempt, self._world.random())
-                await self._writer.wait(trio.current_time() + delay)
-            else:
-                self._probe_at = trio.current_time() + _PROBE_INTERVAL
-                if not self._status.available:
-                    logger.info("store ready", attempts=attempt + 1)
-                    self._status.epoch = self._store.epoch
-                    self._status.set_available(True)
-                return
+        """See whether the store is there, or is back."""
+        try:
+            if not self._status.available:
+                await self._store.open()
+            await self._store.probe()
+        except StoreUnavailable as error:
+            self._lost(error)
+            if self._stopping:
+                self._give_up()
+            return
+        self._probe_at = trio.current_time() + _PROBE_INTERVAL
+        if self._status.available:
+            self._setbacks = 0
+        else:
+            logger.info("store ready", setbacks=self._setbacks)
+            self._status.epoch = self._store.epoch
+            self._status.set_available(True)
 
     def _lost(self, error: StoreUnavailable) -> None:
+        """Note that the store is away, and when to look again."""
+        # At once the first time, later and later from then on: also where the probe succeeds and
+        # the next transaction fails, so a setback is over only when something has been written.
+        delay = _RECOVERY.delay(self._setbacks, self._world.random()) if self._setbacks else 0.0
+        self._probe_at = trio.current_time() + delay
+        self._setbacks += 1
         self._status.statistics.failures += 1
         if self._status.available:
             logger.warning("store lost", error=str(error))
-        self._status.set_available(False)
-        self._probe_at = -math.inf
-        self._refuse(error)
-        self._written.unpark_all()
-
-    def _refuse(self, error: StoreUnavailable) -> None:
         writes, self._writes = self._writes, []
         reads, self._reads = self._reads, []
-        for write in writes:
-            write.reply.fail(error)
-        for read in reads:
-            read.reply.fail(error)
+        _refuse(chain(writes, reads), error)
+        self._status.set_available(False)
+        self._written.unpark_all()
+        self._room.unpark_all()
+
+    def _give_up(self) -> None:
+        """Stopped, and the store is away: what the ledger holds is lost."""
+        logger.error("stopped without the store", ledger_lines_lost=len(self._ledger))
+        self._ledger = LedgerBuffer()
+        self._probe_at = math.inf
 
 
-class _Bell:
-    """Wakes one waiting task; a ring while nobody waits is kept."""
+def _refuse(requests: Iterable[Write | Read], error: StoreUnavailable) -> None:
+    for request in requests:
+        # An exception of its own for each: one raised in many tasks would gather their tracebacks.
+        request.reply.fail(StoreUnavailable(str(error)))
 
-    def __init__(self) -> None:
-        self._event = trio.Event()
 
-    def ring(self) -> None:
-        self._event.set()
+def _reads_ledger(read: Read) -> bool:
+    return isinstance(read.query, ReadDeliveries)
 
-    async def wait(self, deadline: float = math.inf) -> None:
-        """Wait for a ring or for *deadline* (Trio time)."""
-        with trio.move_on_at(deadline):
-            await self._event.wait()
-        self._event = trio.Event()
+
+@contextmanager
+def _in_hand(requests: Sequence[Write | Read]) -> Iterator[None]:
+    """If this fails or is cancelled, nobody waits for an answer that will not come."""
+    try:
+        yield
+    except BaseException:
+        for request in requests:
+            abandoned(request)
+        raise
+
+
+def _halves(records: list[Record], batch: list[Write]) -> list[tuple[list[Record], list[Write]]]:
+    """The same in two parts, in order; none if it is a single command that says a single thing."""
+    if records and batch:
+        return [(records, []), ([], batch)]
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        return [([], batch[:middle]), ([], batch[middle:])]
+    if len(records) > 1:
+        middle = len(records) // 2
+        return [(records[:middle], []), (records[middle:], [])]
+    if records:
+        return [([half], []) for half in halves(records[0])]
+    return []

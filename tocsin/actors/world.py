@@ -11,6 +11,9 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+_ENTROPY_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +28,19 @@ class World:
 def real_world() -> World:
     """The clock and the entropy of the machine."""
     # The one place that may touch them; everything else is handed a World.
-    return World(lambda: time.time_ns() // 1_000_000, random.Random().random, os.urandom)
+    return World(lambda: time.time_ns() // 1_000_000, random.Random().random, _Entropy().take)
+
+
+class _Entropy:
+    """The kernel's random bytes, fetched a page at a time: a system call for each id adds up."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._used = 0
+
+    def take(self, count: int) -> bytes:
+        if self._used + count > len(self._bytes):
+            self._bytes = os.urandom(max(count, _ENTROPY_BYTES))
+            self._used = 0
+        self._used += count
+        return self._bytes[self._used - count : self._used]

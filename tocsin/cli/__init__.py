@@ -18,6 +18,11 @@ __all__ = ["COMMANDS", "main"]
 # name: (module:attribute, what it does)
 COMMANDS = {
     "serve": ("tocsin.cli.serve:serve", "Run the server."),
+    "token": ("tocsin.cli.token:token", "Print a token for a user."),
+    "key": ("tocsin.cli.key:key", "Create, list and revoke API keys."),
+    "send": ("tocsin.cli.send:send", "Send a notification."),
+    "listen": ("tocsin.cli.listen:listen", "Show a user's notifications as they come."),
+    "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
     "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
 }
 

@@ -74,16 +74,26 @@ def plan(
 ) -> list[Step]:
     """What each command does; those that do nothing get their results at once."""
     steps: list[Step] = []
+    # What was published in this batch was there to be read, but not yet for earlier commands.
+    unborn = {
+        command.content.id
+        for number, command in commands
+        if number in admitted and isinstance(command, Publish) and command.content.id in held
+    }
     for number, command in commands:
         match command:
             case Publish(content=content, users=users):
                 if number in admitted:
+                    unborn.discard(content.id)
                     at = content.created_at
                     steps.append(Step(number, content, users, _COUNTED, 1, Change.CREATED, at, {}))
             case Expire():
-                steps += _plan_expiry(number, command, held)
+                born = [each for id_, each in held.items() if id_ not in unborn]
+                steps += _plan_expiry(number, command, born)
             case Update() | Withdraw():
-                outcome = _plan_change(number, command, held.get(command.notification))
+                id_ = command.notification
+                target = None if id_ in unborn else held.get(id_)
+                outcome = _plan_change(number, command, target)
                 if isinstance(outcome, Step):
                     steps.append(outcome)
                 else:
@@ -124,17 +134,17 @@ def _plan_withdrawal(number: int, withdraw: Withdraw, target: Held) -> Step | Re
     return Step(number, target.content, users, deltas, 1, Change.WITHDRAWN, withdraw.now_ms, {})
 
 
-def _plan_expiry(number: int, expire: Expire, held: Mapping[str, Held]) -> list[Step]:
+def _plan_expiry(number: int, expire: Expire, held: Iterable[Held]) -> list[Step]:
     due = [
-        (each.content.expires_at, each)
-        for each in held.values()
+        (each.content.expires_at, each.content.id, each)
+        for each in held
         if each.standing == Standing.ACTIVE
         and each.content.expires_at is not None
         and each.content.expires_at <= expire.now_ms
     ]
-    due.sort(key=lambda pair: pair[0])
+    due.sort(key=lambda entry: entry[:2])
     steps = []
-    for _, each in due[: expire.limit]:
+    for _, _, each in due[: expire.limit]:
         deltas = _end(each, Standing.EXPIRED)
         users = list(each.recipients)
         # An expiry is no entry of anybody's log; the change is only there to have a value.

@@ -268,5 +268,6 @@ def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
         if sqlite3.complete_statement(statement):
             connection.execute(statement)
             statement = ""
+    connection.execute(statement)  # what comes after the last semicolon; comments are no work
     values = (migration.number, migration.name, migration.checksum)
     connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", values)

@@ -4,7 +4,8 @@ Commands of a kind are gathered and run together, kind after kind, in the order 
 taken (`log_scripts`). Within the log commands, and within what concerns one device, the order of
 the batch is kept; across them it need not be, because all askers of a batch wait at the same time
 and none can tell in which order the others were served. So a device that attaches sees what is
-published in its batch, also by later commands.
+published in its batch, also by later commands, and may or may not see what other devices
+acknowledge there.
 """
 
 from __future__ import annotations

@@ -13,18 +13,24 @@ from enum import StrEnum
 _CURSOR = re.compile(r"([A-Za-z0-9]{1,32})\.([0-9]{1,18})")
 
 BEGINNING = "0"
-"""The one cursor that needs no epoch: everything that is retained."""
+"""The one cursor that needs no epoch: everything that is retained, whatever was there before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Everything up to and including *sequence* of the log of *epoch*."""
+    """Everything up to and including *sequence* of the log of *epoch*.
+
+    *everything* marks the client's `"0"`. It is no position: a device that stood at `<epoch>.0`
+    when the log's first entries were purged has lost them and has to be told so, a device that
+    says `"0"` asks for what there is.
+    """
 
     epoch: str
     sequence: int
+    everything: bool = False
 
     def __str__(self) -> str:
-        return f"{self.epoch}.{self.sequence}"
+        return BEGINNING if self.everything else f"{self.epoch}.{self.sequence}"
 
 
 class ResetReason(StrEnum):
@@ -40,7 +46,7 @@ def parse_cursor(text: str, epoch: str) -> Cursor:
     Raises `ValueError` for text that no server of ours ever wrote.
     """
     if text == BEGINNING:
-        return Cursor(epoch, 0)
+        return Cursor(epoch, 0, everything=True)
     match = _CURSOR.fullmatch(text)
     if match is None:
         raise ValueError("not a cursor: expected the text that the server gave, or 0")
@@ -78,7 +84,7 @@ def choose_start(requested: Cursor | None, epoch: str, state: LogState) -> Start
     restored from a backup, so it counts as another epoch.
     """
     if requested is not None:
-        if requested.sequence == 0:
+        if requested.everything:
             return Start(state.horizon, None, resumed=False)
         if requested.epoch != epoch or requested.sequence > state.head:
             return Start(state.horizon, ResetReason.EPOCH, resumed=False)

@@ -15,7 +15,7 @@ from msgspec import Meta
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import DeviceId
 from tocsin.protocol.problems import Problem
-from tocsin.protocol.session import Push
+from tocsin.protocol.push import Push
 from tocsin.protocol.values import is_uuid
 
 SUBPROTOCOL_JSON: Final = "tocsin.v1.json"
@@ -99,7 +99,8 @@ def decode_client_frame(text: str) -> ClientFrame:
     try:
         frame: ClientFrame = _decoder.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        # A ValidationError is a DecodeError; it quotes types and paths, never values.
+        # A ValidationError is a DecodeError. It quotes names of types and fields, and the value
+        # only where a word was expected (`type`, `state`): never a token.
         raise MalformedFrame(str(error)[:200]) from None
     if isinstance(frame, Ack):
         if (frame.sequence is None) == (frame.ids is None):
@@ -189,15 +190,20 @@ def encode_goodbye(closing: Closing, after: float) -> bytes:
     return encode_server_frame(goodbye)
 
 
+_PUSH: Final = (
+    b'{"type":"push","sequence":%d,"previous":%d,"change":"%b","attempt":%d,"replay":%b,'
+    b'"unread":%d,"unseen":%d,"notification":%b}'
+)
+
+
 def encode_push(push: Push) -> bytes:
     """A `push` frame; *push* carries its notification as JSON already."""
-    return b'{"type":"push","sequence":%d,"previous":%d,"change":"%b","attempt":%d,"replay":%b,' % (
+    return _PUSH % (
         push.sequence,
         push.previous,
         push.change.encode(),
         push.attempt,
         b"true" if push.replay else b"false",
-    ) + b'"unread":%d,"unseen":%d,"notification":%b}' % (
         push.unread,
         push.unseen,
         push.notification,

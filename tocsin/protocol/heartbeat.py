@@ -6,6 +6,7 @@ has to be noted per frame but the time.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 
@@ -23,24 +24,29 @@ _PINGS_MAX = 2
 class Heartbeat:
     """Pings after each *interval* seconds of silence; lost when two pings in a row go unheard."""
 
-    __slots__ = ("_interval", "_pings", "deadline")
+    __slots__ = ("_interval", "_pinged_at", "_pings", "deadline")
 
     def __init__(self, interval: float, now: float) -> None:
         self._interval = interval
         self._pings = 0
+        self._pinged_at = -math.inf
         self.deadline = now + interval
 
     def check(self, now: float, last_heard: float) -> Pulse:
         """Judge the silence since *last_heard* at *now*, and set the next `deadline`."""
         if now < self.deadline:
             return Pulse.QUIET
-        # The last ping was sent one interval ago: whatever came since then answers it.
-        if last_heard > now - self._interval:
+        # Compared with the ping and not with now: who looks late must not take an answer for old.
+        if last_heard >= self._pinged_at:
             self._pings = 0
-            self.deadline = last_heard + self._interval
+        # The same sum as the deadline, or rounding could make a deadline that is never reached.
+        quiet_until = last_heard + self._interval
+        if now < quiet_until:
+            self.deadline = quiet_until
             return Pulse.QUIET
         if self._pings == _PINGS_MAX:
             return Pulse.LOST
         self._pings += 1
+        self._pinged_at = now
         self.deadline = now + self._interval
         return Pulse.PING

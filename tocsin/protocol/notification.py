@@ -18,8 +18,12 @@ from tocsin.protocol.problems import FieldError, refuse
 from tocsin.protocol.values import CATEGORY_PATTERN, IDENTIFIER_PATTERN, from_datetime, to_rfc3339
 
 DATA_BYTES_MAX: Final = 32 * 1024
+DATA_DEPTH_MAX: Final = 64
+"""Levels of arrays and objects: every parser on the way uses its stack for them, ours as well."""
 RECIPIENTS_MAX: Final = 1000
 _TTL_MAX: Final = 10 * 365 * 86400.0
+_AT_MAX: Final = 253_402_300_799_999
+"""The end of the year 9999 in UTC, the last that RFC 3339 can write."""
 # `$` alone would let a trailing newline through in Python.
 _END: Final = r"(?!\n)"
 
@@ -170,11 +174,29 @@ def _content(
 
 
 def _checked_data(data: Any) -> Any:
+    if _is_deeper(data, DATA_DEPTH_MAX):
+        message = f"nested more than {DATA_DEPTH_MAX} levels deep"
+        raise refuse("invalid", "`data` is nested too deeply.", [FieldError("$.data", message)])
     size = len(msgspec.json.encode(data))
     if size > DATA_BYTES_MAX:
         message = f"{size} bytes encoded; at most {DATA_BYTES_MAX} are allowed"
         raise refuse("invalid", "`data` is too large.", [FieldError("$.data", message)])
     return data
+
+
+def _is_deeper(data: Any, depth: int) -> bool:
+    """Whether *data* has more than *depth* levels; level by level, so that it cannot overflow."""
+    level = [data]
+    for _ in range(depth + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return False
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return True
 
 
 def _expiry(draft: Draft, now_ms: int) -> int | None:
@@ -191,4 +213,7 @@ def _future(time: datetime, now_ms: int) -> int:
     if at <= now_ms:
         wrong = FieldError("$.expires_at", "is not in the future")
         raise refuse("invalid", "`expires_at` has passed already.", [wrong])
+    if at > _AT_MAX:
+        wrong = FieldError("$.expires_at", "is after the year 9999 in UTC")
+        raise refuse("invalid", "`expires_at` is too far away.", [wrong])
     return at

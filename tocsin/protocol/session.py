@@ -2,10 +2,15 @@
 
 A session never holds the log. It holds a *position* in it (everything up to there was pushed or
 rightly left out) and the pushes *in flight* (pushed, not acknowledged), at most `window` of them
-and at most `window_bytes` of their content. Anything that does not fit waits in the store and is
-read when there is room: a slow device costs a bounded number of bytes, and catching up after a
-week, after a full window and after a missed wake-up are one and the same thing (`wants_page`,
-`page`). A live entry is pushed without reading the store only if it is the very next one.
+and, give or take the last, `window_bytes` of their content. Anything that does not fit waits in the
+store and is read when there is room: a slow device costs a bounded number of bytes, and catching up
+after a week, after a full window and after a missed wake-up are one and the same thing
+(`wants_page`, `page`). A live entry is pushed without reading the store only if it is the very next
+one.
+
+A later change of a notification supersedes the one in flight, which is then never sent again: it
+would take the device back. It stays in flight all the same, because the device has it to answer; a
+device that answers nothing would otherwise be sent a busy notification's every change.
 
 Inputs are method calls that take `now` (monotonic seconds) and `now_ms` (wall, Unix milliseconds);
 outputs are values. There is one deadline, `next_deadline`. It may be early, never late: keeping it
@@ -22,6 +27,18 @@ from typing import Final
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push
+
+__all__ = [
+    "AckedUnsent",
+    "CaughtUp",
+    "DeviceSession",
+    "LogEntry",
+    "Output",
+    "PageWanted",
+    "Push",
+    "SessionLimits",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,59 +50,6 @@ class SessionLimits:
     resend: Backoff
     resend_limit: int
     delivery_attempts_max: int
-
-
-@dataclass(slots=True)
-class Push:
-    """One push in flight, and the frame's content.
-
-    Kept until acknowledged; *notification* is the client's view as JSON, shared between the
-    devices it is the same for. *unanswered* counts the attempts of this session since the device
-    last said anything about it.
-    """
-
-    sequence: int
-    previous: int
-    change: str
-    attempt: int
-    replay: bool
-    unread: int
-    unseen: int
-    notification_id: str
-    notification: bytes
-    first_sent_at: int
-    deadline: float
-    unanswered: int = 1
-    dead_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """An entry of the user's log, as it concerns one device; *attempts* are those before."""
-
-    sequence: int
-    notification_id: str
-    change: str
-    notification: bytes
-    unread: int
-    unseen: int
-    attempts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PageWanted:
-    """Read the log behind *after*, at most *limit* entries and about *bytes_max* bytes."""
-
-    after: int
-    limit: int
-    bytes_max: int
-
-
-@dataclass(frozen=True, slots=True)
-class CaughtUp:
-    """Everything up to *sequence* has been pushed: live from here."""
-
-    sequence: int
 
 
 class AckedUnsent(Exception):
@@ -105,6 +69,7 @@ class DeviceSession:
         "_in_flight",
         "_in_flight_bytes",
         "_known_head",
+        "_latest",
         "_limits",
         "_previous",
         "_random",
@@ -133,7 +98,9 @@ class DeviceSession:
         self._random = random
         self._synced = False
         self._fetching = False
+        # By sequence, ascending; and by notification, without the superseded.
         self._in_flight: dict[int, Push] = {}
+        self._latest: dict[str, Push] = {}
         self._in_flight_bytes = 0
         self._first_deadline = math.inf
 
@@ -184,6 +151,10 @@ class DeviceSession:
         self._known_head = max(self._known_head, head)
         outputs: list[Output] = []
         for entry in entries:
+            if not self._has_room():
+                # The store counts the bytes of documents, we those of what the device gets.
+                return outputs
+            self.position = entry.sequence
             if entry.attempts >= self._limits.delivery_attempts_max:
                 outputs.append(self._dead_on_arrival(entry, now_ms))
             else:
@@ -205,19 +176,34 @@ class DeviceSession:
         if sequence > self.position:
             raise AckedUnsent(f"acknowledged {sequence}, but {self.position} was the last sent")
         done = []
-        for sent in self._in_flight:
-            if sent > sequence:
+        for push in self._in_flight.values():
+            if push.sequence > sequence:
                 break
-            done.append(sent)
-        return [self._acknowledged(sent, now_ms) for sent in done]
+            done.append(push)
+        for push in done:
+            self._drop(push)
+        return [self._record(push, now_ms) for push in done if not push.superseded]
 
     def ack_ids(self, ids: Iterable[str], now_ms: int) -> list[DeliveryRecord]:
-        """These notifications have arrived, as last pushed; ids not in flight are passed over."""
-        wanted = frozenset(ids)
-        done = [
-            sequence for sequence, push in self._in_flight.items() if push.notification_id in wanted
-        ]
-        return [self._acknowledged(sequence, now_ms) for sequence in done]
+        """These notifications have arrived, as last pushed; ids not in flight are passed over.
+
+        An id does not say which change of a notification it answers. While an earlier one is
+        unanswered too, it is taken for that: the ack may have crossed the later change, and
+        a device that is sent something twice is better off than one that is never sent it.
+        """
+        records = []
+        for notification_id in ids:
+            push = self._latest.get(notification_id)
+            if push is None:
+                continue
+            older = self._unanswered(push.older)
+            if older and push.tries == 1:
+                for earlier in older:
+                    self._drop(self._in_flight[earlier])
+            else:
+                self._drop(push)
+                records.append(self._record(push, now_ms))
+        return records
 
     def nack(
         self, notification_id: str, reason: str | None, after: float | None, now: float, now_ms: int
@@ -227,16 +213,16 @@ class DeviceSession:
         The attempt counts towards the device's limit, not towards being unresponsive: a device
         that says no is listening.
         """
-        for push in self._in_flight.values():
-            if push.notification_id == notification_id:
-                push.unanswered = 0
-                push.dead_reason = reason or "refused by the device"
-                if push.attempt >= self._limits.delivery_attempts_max:
-                    return [self._dead(push)]
-                delay = self._resend_delay(push) if after is None else after
-                self._set_deadline(push, now + delay)
-                return [self._record(push)]
-        return []
+        push = self._latest.get(notification_id)
+        if push is None:
+            return []
+        push.unanswered = 0
+        push.dead_reason = reason or "refused by the device"
+        if push.attempt >= self._limits.delivery_attempts_max:
+            return [self._dead(push)]
+        delay = self._resend_delay(push) if after is None else after
+        self._set_deadline(push, now + delay)
+        return [self._record(push)]
 
     # --- Time ------------------------------------------------------------------------------------
 
@@ -260,6 +246,7 @@ class DeviceSession:
                 return outputs
             else:
                 push.attempt += 1
+                push.tries += 1
                 push.unanswered += 1
                 self._set_deadline(push, now + self._resend_delay(push))
                 outputs.append(push)
@@ -309,8 +296,7 @@ class DeviceSession:
         return len(self._in_flight) < limits.window and self._in_flight_bytes < limits.window_bytes
 
     def _push(self, entry: LogEntry, now: float, now_ms: int) -> Push:
-        if entry.change != "created":
-            self._supersede(entry.notification_id)
+        earlier = self._latest.get(entry.notification_id)
         push = Push(
             sequence=entry.sequence,
             previous=self._previous,
@@ -323,31 +309,33 @@ class DeviceSession:
             notification=entry.notification,
             first_sent_at=now_ms,
             deadline=math.inf,
+            older=() if earlier is None else self._supersede(earlier),
         )
         self._set_deadline(push, now + self._resend_delay(push))
         self._previous = entry.sequence
         self._in_flight[entry.sequence] = push
+        self._latest[entry.notification_id] = push
         self._in_flight_bytes += len(entry.notification)
         return push
 
-    def _supersede(self, notification_id: str) -> None:
-        """An older change of the same notification need not arrive any more: this one says all."""
-        for push in list(self._in_flight.values()):
-            if push.notification_id == notification_id:
-                self._drop(push.sequence)
+    def _supersede(self, push: Push) -> tuple[int, ...]:
+        """Never send *push* again; it, and what it superseded, as far as they are unanswered."""
+        push.superseded = True
+        push.deadline = math.inf
+        return (*self._unanswered(push.older), push.sequence)
+
+    def _unanswered(self, sequences: tuple[int, ...]) -> list[int]:
+        return [sequence for sequence in sequences if sequence in self._in_flight]
 
     def _resend_delay(self, push: Push) -> float:
-        return self._limits.resend.delay(max(1, push.unanswered), self._random())
+        return self._limits.resend.delay(push.tries, self._random())
 
     def _set_deadline(self, push: Push, deadline: float) -> None:
         push.deadline = deadline
         self._first_deadline = min(self._first_deadline, deadline)
 
-    def _acknowledged(self, sequence: int, now_ms: int) -> DeliveryRecord:
-        return self._record(self._drop(sequence), acknowledged_at=now_ms)
-
     def _dead(self, push: Push) -> DeliveryRecord:
-        self._drop(push.sequence)
+        self._drop(push)
         return self._record(push, dead_reason=push.dead_reason or "attempts exhausted")
 
     def _dead_on_arrival(self, entry: LogEntry, now_ms: int) -> DeliveryRecord:
@@ -362,12 +350,16 @@ class DeviceSession:
             dead_reason="attempts exhausted",
         )
 
-    def _drop(self, sequence: int) -> Push:
-        push = self._in_flight.pop(sequence)
+    def _drop(self, push: Push) -> None:
+        """Take *push* out of flight, and what it superseded with it."""
+        del self._in_flight[push.sequence]
         self._in_flight_bytes -= len(push.notification)
+        if not push.superseded:
+            del self._latest[push.notification_id]
+            for sequence in self._unanswered(push.older):
+                self._drop(self._in_flight[sequence])
         if not self._in_flight:
             self._first_deadline = math.inf
-        return push
 
     def _record(
         self, push: Push, acknowledged_at: int | None = None, dead_reason: str | None = None

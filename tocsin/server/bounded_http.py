@@ -49,6 +49,7 @@ class HttpLimits:
     write_timeout: float = 10.0
     linger_timeout: float = 2.0
     keep_alive_timeout: float = 75.0
+    keep_alive_requests_max: int = 10_000
     head_bytes_max: int = 16 * 1024
     type_base: str = ""
 
@@ -184,6 +185,7 @@ class BoundedTCPServer(TCPServer):
         self._new_request_id = new_request_id
         self._heard_all = False
         self._closing = False
+        self._reading = trio.CancelScope()
         self.scope = trio.CancelScope()
         self.http: BoundedH11
 
@@ -211,11 +213,13 @@ class BoundedTCPServer(TCPServer):
             self.protocol = self.http  # type: ignore[assignment]
             await self.protocol.initiate()
             await self.idle_task.restart(tasks, self._idle_timeout)
-            await self._read_data()
+            with self._reading:
+                await self._read_data()
             # From here on nobody must start the idle time-out: it would outlive the connection,
             # since the task of an answer that could not be written restarts it too.
             self._heard_all = True
             await self.idle_task.stop()
+            await self.protocol.handle(Closed())
         await self._close()
 
     def kill(self) -> None:
@@ -229,11 +233,16 @@ class BoundedTCPServer(TCPServer):
                 sent = await self._send_bounded(event.data)
             if not sent:
                 await self.protocol.handle(Closed())
+                # Hypercorn's reader may be waiting for the end of this answer, because another
+                # request is pipelined behind it. It would never come.
+                self._reading.cancel()
         elif not self._heard_all or isinstance(event, Closed):
-            # Shielded too, and bounded by what it calls: at the end of a response Hypercorn tells
-            # Quart-Trio of the disconnect first, which cancels the very task that goes on here to
-            # restart the idle time-out, and the connection would stay open for ever.
-            with trio.CancelScope(shield=True):
+            # Shielded too: at the end of a response Hypercorn tells Quart-Trio of the disconnect
+            # first, which cancels the very task that goes on here to restart the idle time-out, and
+            # the connection would stay open for ever. Bounded because an application that has
+            # stopped taking its messages would keep Hypercorn waiting here.
+            limits = self._limits
+            with trio.move_on_after(limits.linger_timeout + limits.write_timeout, shield=True):
                 await super().protocol_send(event)
 
     async def _send_bounded(self, data: bytes) -> bool:
@@ -268,7 +277,6 @@ class BoundedTCPServer(TCPServer):
             if not data:
                 break
             data = None
-        await self.protocol.handle(Closed())
 
     async def _read_some(self) -> bytes:
         if not self.http.is_receiving_body:
@@ -280,6 +288,7 @@ class BoundedTCPServer(TCPServer):
         if self._closing:
             return
         self._closing = True
+        self._reading.cancel()
         try:
             if not self.http.heard_whole_request:
                 await read_to_end(self._socket, timeout=self._limits.linger_timeout)

@@ -187,4 +187,5 @@ def _config(limits: HttpLimits) -> Config:
     config.include_server_header = False
     config.h11_max_incomplete_size = limits.head_bytes_max
     config.keep_alive_timeout = limits.keep_alive_timeout
+    config.keep_alive_max_requests = limits.keep_alive_requests_max
     return config

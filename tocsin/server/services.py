@@ -34,6 +34,7 @@ class EdgeSettings:
     node: str
     origins: tuple[str, ...]
     window: int
+    heartbeat: float
     hello_timeout: float
     frame_bytes_max: int
     body_bytes_max: int

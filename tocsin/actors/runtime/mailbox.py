@@ -2,18 +2,21 @@
 
 Trio's memory channels would do, at two to three times the price: they serve many receivers, and a
 mailbox has one. That one task parks here and is rescheduled by the first message, so a message to
-an idle actor costs one task switch and nothing else.
+an idle actor costs one task switch and nothing else. Its deadline is an alarm and not a cancel
+scope for the same reason (see `alarms`).
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
+import outcome
 import trio
 
+from tocsin.actors.runtime.alarms import Alarm, alarm_clock
 from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 
 M = TypeVar("M")
@@ -25,13 +28,15 @@ _BURST = 64
 class Mailbox(Generic[M]):
     """First in, first out; closing it lets what is already inside be read."""
 
-    __slots__ = ("_burst", "_closed", "_queue", "_reader", "_room", "capacity")
+    __slots__ = ("_alarm", "_burst", "_closed", "_queue", "_reader", "_senders", "capacity")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._queue: deque[M] = deque()
         self._reader: trio.lowlevel.Task | None = None
-        self._room: trio.lowlevel.ParkingLot | None = None
+        self._alarm: Alarm | None = None
+        # Those who wait for room, with what they bring; only while there is none.
+        self._senders: OrderedDict[trio.lowlevel.Task, M] | None = None
         self._closed = False
         self._burst = 0
 
@@ -50,45 +55,65 @@ class Mailbox(Generic[M]):
         if self._closed:
             raise ActorStopped
         self._queue.append(message)
-        self._wake_reader()
+        if self._reader is not None:
+            self._wake_reader()
 
     async def put(self, message: M) -> None:
-        """Add *message*, waiting for room; cancelled, it has not been added."""
+        """Add *message*, waiting for room; cancelled, it has not been added.
+
+        Those who wait are served in turn. Not a checkpoint when there is room.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
-        while len(self._queue) >= self.capacity and not self._closed:
-            if self._room is None:
-                self._room = trio.lowlevel.ParkingLot()
-            await self._room.park()
-        self.put_reply(message)
+        if self._closed or len(self._queue) < self.capacity:
+            self.put_reply(message)
+            return
+        if self._senders is None:
+            self._senders = OrderedDict()
+        senders, sender = self._senders, trio.lowlevel.current_task()
+        senders[sender] = message
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            del senders[sender]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def get(self, deadline: float = math.inf) -> M | None:
         """Wait for a message; `None` means *deadline* (Trio time) came first, or the end.
 
-        The end is `ended`: closed and empty. Not always a checkpoint: a backlog is read in bursts.
+        The end is `ended`: closed and empty. Not always a checkpoint: a backlog is read in bursts,
+        and between two bursts a deadline that has passed comes first.
         """
-        self._burst += 1
-        if not self._queue or self._burst > _BURST:
-            self._burst = 0
-            if self._queue or self._closed:
-                await trio.lowlevel.checkpoint()
-            elif deadline == math.inf:
-                await self._park()
-            else:
-                with trio.move_on_at(deadline):
-                    await self._park()
-        if not self._queue:
-            return None
-        message = self._queue.popleft()
-        if self._room is not None:
-            self._room.unpark()
-        return message
+        if self._queue and self._burst < _BURST:
+            self._burst += 1
+            return self._pop()
+        self._burst = 1
+        if self._queue or self._closed or deadline <= trio.current_time():
+            await trio.lowlevel.checkpoint()
+            if deadline <= trio.current_time():
+                return None
+        while not self._queue:
+            if self._closed:
+                return None
+            if deadline < math.inf:
+                if deadline <= trio.current_time():
+                    return None
+                self._set_alarm(deadline)
+            await self._park()
+        return self._pop()
 
     def close(self) -> None:
         """Accept nothing more; waiting senders get `ActorStopped`."""
         self._closed = True
         self._wake_reader()
-        if self._room is not None:
-            self._room.unpark_all()
+        while self._senders:
+            sender, _ = self._senders.popitem(last=False)
+            trio.lowlevel.reschedule(sender, outcome.Error(ActorStopped()))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it accepts nothing more."""
+        return self._closed
 
     @property
     def ended(self) -> bool:
@@ -98,22 +123,46 @@ class Mailbox(Generic[M]):
     def discard(self) -> Iterator[M]:
         """Close, and yield what nobody will read."""
         self.close()
+        if self._alarm is not None:
+            alarm_clock().cancel(self._alarm)
+            self._alarm = None
         while self._queue:
             yield self._queue.popleft()
 
     def __len__(self) -> int:
         return len(self._queue)
 
+    def _pop(self) -> M:
+        message = self._queue.popleft()
+        if self._senders and len(self._queue) < self.capacity:
+            # Handed over, not just woken: whoever came first would find the place taken again.
+            sender, waiting = self._senders.popitem(last=False)
+            self._queue.append(waiting)
+            trio.lowlevel.reschedule(sender)
+        return message
+
     async def _park(self) -> None:
+        assert self._reader is None, "a mailbox has one reader"
         self._reader = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._reader = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def _wake_reader(self) -> None:
         if self._reader is not None:
             reader, self._reader = self._reader, None
             trio.lowlevel.reschedule(reader)
+
+    def _set_alarm(self, deadline: float) -> None:
+        """See to it that the reader is woken no later than at *deadline*."""
+        if self._alarm is not None:
+            if self._alarm.at <= deadline:
+                return
+            alarm_clock().cancel(self._alarm)
+        self._alarm = alarm_clock().set(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake_reader()

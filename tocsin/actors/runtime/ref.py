@@ -1,7 +1,7 @@
 """How one actor addresses another: tell, send, ask.
 
 A message that wants an answer is a `Request`: it carries its `Reply`. An answer either wakes the
-task that waits for it (`Ref.ask`) or comes back as a message (`Ref.request`), for actors that must
+task that waits for it (`Ref.ask`) or comes back as a message (`Ref.piped`), for actors that must
 not stand still while they wait.
 """
 

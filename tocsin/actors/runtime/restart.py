@@ -8,6 +8,10 @@ _JITTER = 0.25
 """Actors that failed together for one cause should not come back in one instant."""
 
 
+_DOUBLINGS_MAX = 64
+"""By then any *delay_max* has been reached, and no float has overflowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
     """At most *limit* restarts in *window* seconds, further apart each time."""
@@ -45,7 +49,7 @@ class RestartHistory:
         if len(times) >= policy.limit:
             return None
         self._times = (*times, now)
-        delay = min(policy.delay_initial * 2.0 ** len(times), policy.delay_max)
+        delay = min(policy.delay_initial * 2.0 ** min(len(times), _DOUBLINGS_MAX), policy.delay_max)
         return delay * (1.0 + _JITTER * jitter)
 
     @property

@@ -11,7 +11,6 @@ a cancelled actor is not restarted, and a stopping actor is not cancelled before
 
 from __future__ import annotations
 
-import structlog
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -19,9 +18,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
+import structlog
 import trio
 
-from tocsin.actors.runtime.errors import RestartLimitExceeded
+from tocsin.actors.runtime.errors import ActorStopped, RestartLimitExceeded
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.runtime.ref import Ref, abandoned, crashed
 from tocsin.actors.runtime.restart import TRANSIENT, RestartHistory, RestartPolicy
@@ -54,6 +54,10 @@ class Actor(Generic[M]):
                 await self.receive(message)
             except Exception as error:
                 crashed(message, error)
+                raise
+            except BaseException:
+                # Cancelled with the message in hand: whoever asked would wait for ever.
+                abandoned(message)
                 raise
 
     async def receive(self, message: M) -> None:
@@ -92,7 +96,8 @@ class Context(Generic[M]):
         self._scope = trio.CancelScope()
         self._history = RestartHistory(policy)
         self._restarts = 0
-        self._last_error: Exception | None = None
+        # Not the exception itself: its traceback keeps the dead incarnation in memory.
+        self._last_error: str | None = None
         self._children: Supervisor | None = None
 
     @asynccontextmanager
@@ -111,14 +116,13 @@ class Context(Generic[M]):
         self._scope.cancel()
 
     def snapshot(self, children_max: int) -> Snapshot:
-        error = None if self._last_error is None else repr(self._last_error)
         children = self._children
         return Snapshot(
             path=self.ref.path,
             waiting=len(self.mailbox),
             capacity=self.mailbox.capacity,
             restarts=self._restarts,
-            last_error=error,
+            last_error=self._last_error,
             child_count=0 if children is None else len(children),
             children=() if children is None else tuple(children.snapshot(children_max)),
         )
@@ -142,18 +146,25 @@ class Context(Generic[M]):
             await factory().run(self)
             return False
         except Exception as error:
-            self._last_error = error
+            self._last_error = repr(error)
             if trio.current_effective_deadline() == -math.inf:
                 # Already cancelled: nobody wants another incarnation, and raising here would
                 # hide why we were cancelled.
                 logger.exception("actor failed while being cancelled", actor=path)
                 return False
             delay = self._history.next_delay(trio.current_time(), jitter())
-            if delay is None and self._history.escalates:
+            # Not while stopping: that would cancel siblings which are still to be stopped in turn.
+            if delay is None and self._history.escalates and not self.mailbox.closed:
                 raise RestartLimitExceeded(path) from error
             logger.exception("actor failed", actor=path, restart_delay=delay)
             if delay is None:
                 return False
+        except BaseExceptionGroup as group:
+            # Cancelled, and failed on the way out: the failure must not outlive the cancellation.
+            failures, rest = group.split(Exception)
+            logger.error("actor failed while being cancelled", actor=path, exc_info=failures)
+            assert rest is not None
+            raise rest from None
         await trio.sleep(delay)
         return True
 
@@ -161,13 +172,14 @@ class Context(Generic[M]):
 class Supervisor:
     """Starts actors under a path, restarts the failed, stops them in reverse."""
 
-    __slots__ = ("_contexts", "_jitter", "_nursery", "_path")
+    __slots__ = ("_contexts", "_jitter", "_nursery", "_path", "_stopping")
 
     def __init__(self, path: str, nursery: trio.Nursery, jitter: Callable[[], float]) -> None:
         self._path = path
         self._nursery = nursery
         self._jitter = jitter
         self._contexts: dict[str, Context[Any]] = {}
+        self._stopping = False
 
     def spawn(
         self,
@@ -177,12 +189,17 @@ class Supervisor:
         capacity: int = 64,
         policy: RestartPolicy = TRANSIENT,
     ) -> Ref[M]:
-        """Start an actor; its ref may be used at once. Raises `ValueError` if *name* is taken."""
+        """Start an actor; its ref may be used at once.
+
+        Raises `ValueError` if *name* is taken, `ActorStopped` once the supervisor is stopping.
+        """
+        if self._stopping:
+            raise ActorStopped(self._path)
         if name in self._contexts:
             raise ValueError(f"{self._path}/{name} is already running")
         context: Context[M] = Context(f"{self._path}/{name}", capacity, policy)
-        self._contexts[name] = context
         self._nursery.start_soon(self._watch, name, context, factory, name=context.ref.path)
+        self._contexts[name] = context
         return context.ref
 
     def find(self, name: str) -> Ref[Any] | None:
@@ -206,7 +223,8 @@ class Supervisor:
             del self._contexts[name]
 
     async def stop(self, grace: float) -> None:
-        """Stop children one by one, newest first, each within *grace* seconds."""
+        """Stop children one by one, newest first, each within *grace* seconds; start no more."""
+        self._stopping = True
         for context in reversed(list(self._contexts.values())):
             context.stop(grace)
             await context.ref.wait_stopped()
@@ -220,6 +238,7 @@ class Supervisor:
 
     async def stop_together(self, grace: float) -> None:
         """Stop all children at once: for the many that do not depend on one another."""
+        self._stopping = True
         contexts = list(self._contexts.values())
         for context in contexts:
             context.stop(grace)

@@ -33,6 +33,25 @@ def create_app(services: Services, publishing: Publishing) -> QuartTrio:
     app.register_blueprint(producers_blueprint(services, publishing))
     app.register_blueprint(users_blueprint(services))
     app.register_blueprint(operators_blueprint(services))
+    _register_request_ids(app)
+    return app
+
+
+def create_metrics_app(services: Services) -> QuartTrio:
+    """Only `/metrics`, without credentials: for a port that only the monitoring reaches."""
+    app = QuartTrio("tocsin-metrics")
+    register_error_handlers(app)
+    _register_request_ids(app)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(render_metrics(services), content_type=METRICS_CONTENT_TYPE)
+
+    return app
+
+
+def _register_request_ids(app: QuartTrio) -> None:
+    """Every answer has a request id, and so has every log line on the way to it."""
 
     @app.before_request
     async def name_request() -> None:
@@ -53,17 +72,3 @@ def create_app(services: Services, publishing: Publishing) -> QuartTrio:
                 status=response.status_code,
             )
         return response
-
-    return app
-
-
-def create_metrics_app(services: Services) -> QuartTrio:
-    """Only `/metrics`, without credentials: for a port that only the monitoring reaches."""
-    app = QuartTrio("tocsin-metrics")
-    register_error_handlers(app)
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(render_metrics(services), content_type=METRICS_CONTENT_TYPE)
-
-    return app

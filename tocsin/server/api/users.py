@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -18,7 +19,7 @@ from tocsin.persistence.store import (
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.problems import FieldError, refuse
-from tocsin.protocol.values import to_rfc3339
+from tocsin.protocol.values import CATEGORY_PATTERN, to_rfc3339
 from tocsin.server.api.requests import (
     authenticate,
     check_query,
@@ -31,6 +32,7 @@ from tocsin.server.publishing import check_id
 from tocsin.server.services import Services
 
 _INBOX_DEFAULT, _INBOX_MAX = 50, 200
+_CATEGORY: Final = re.compile(CATEGORY_PATTERN)
 _STATES: Final = {
     None: ("unseen", "seen", "read"),
     "unread": ("unseen", "seen"),
@@ -79,7 +81,7 @@ def users_blueprint(services: Services) -> Blueprint:
         query = InboxPage(
             user=user,
             states=_read_states(),
-            category=request.args.get("category"),
+            category=_read_category(),
             limit=read_limit(_INBOX_DEFAULT, _INBOX_MAX),
             before=read_before(),
         )
@@ -120,3 +122,12 @@ def _read_states() -> tuple[str, ...]:
         wrong = [FieldError("?state", "one of unread, all, archived")]
         raise refuse("invalid", "`state` cannot be read.", wrong)
     return states
+
+
+def _read_category() -> str | None:
+    category = request.args.get("category")
+    # Beside typing errors this keeps out what Postgres takes for no text, such as NUL.
+    if category is not None and _CATEGORY.fullmatch(category) is None:
+        wrong = [FieldError("?category", "1 to 64 characters of a-z, 0-9 and . _ -")]
+        raise refuse("invalid", "`category` cannot be read.", wrong)
+    return category

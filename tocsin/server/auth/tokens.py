@@ -37,6 +37,12 @@ TOKEN_LENGTH_MAX: Final = 8192
 #: this many, and a forged one would cost us more than it costs its sender.
 CANDIDATES_MAX: Final = 4
 
+#: Seconds that a verified token is believed without looking again, and how many are: a backend
+#: sends the same one with each request, and checking a signature costs more than all the rest of
+#: authentication. It is also how long a key that was taken out of a key set still works.
+REMEMBERED: Final = 30.0
+REMEMBERED_MAX: Final = 1024
+
 #: Compact serialisation (RFC 7515 §7.1), without the padding and the stray characters
 #: that lenient decoders skip: one token has one spelling.
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -78,6 +84,7 @@ class TokenVerifier:
         self._key_set: Final = key_set
         self._expected: Final = Expectations(audience, issuer)
         served = frozenset[str]().union(*(key.algorithms for key in self._keys))
+        self._verified: Final[dict[str, tuple[Principal, float]]] = {}
         self._algorithms: Final = served | (ASYMMETRIC if key_set is not None else frozenset())
 
     async def verify(self, token: str, now: float) -> Principal:
@@ -88,13 +95,38 @@ class TokenVerifier:
         for a fetch of the key set (see `KeySet.find` for what cancelling does then).
         """
         await trio.lowlevel.checkpoint()
+        remembered = self._remembered(token, now)
+        if remembered is not None:
+            return remembered
         header = _read_header(token)
         if header.algorithm not in self._algorithms:
             raise Unauthenticated(
                 "The token's algorithm is not accepted here.", AuthCode.TOKEN_ALGORITHM
             )
         payload = await self._open(token, header)
-        return principal_from_claims(payload, self._expected, now)
+        principal = principal_from_claims(payload, self._expected, now)
+        self._remember(token, principal, now)
+        return principal
+
+    def _remembered(self, token: str, now: float) -> Principal | None:
+        """The principal of a token that was verified a moment ago and has not ended since."""
+        known = self._verified.get(token)
+        if known is None:
+            return None
+        principal, until = known
+        # A clock that was set back must not make a memory last longer.
+        if until - REMEMBERED <= now < until:
+            return principal
+        del self._verified[token]
+        return None
+
+    def _remember(self, token: str, principal: Principal, now: float) -> None:
+        if len(self._verified) >= REMEMBERED_MAX:
+            del self._verified[next(iter(self._verified))]
+        until = now + REMEMBERED
+        if principal.expires_at is not None:
+            until = min(until, principal.expires_at)
+        self._verified[token] = principal, until
 
     async def _open(self, token: str, header: _Header) -> bytes:
         """The payload, once some key that serves the algorithm has confirmed it."""

@@ -27,7 +27,7 @@ CREATE TABLE notifications (
     document TEXT NOT NULL
 );
 
-CREATE INDEX notifications_expiring ON notifications (expires_at)
+CREATE INDEX notifications_expiring ON notifications (expires_at, id)
     WHERE standing = 'active' AND expires_at IS NOT NULL;
 
 -- A thin row per recipient. sequence is that of the last change, so a replay returns a

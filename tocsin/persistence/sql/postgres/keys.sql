@@ -50,9 +50,10 @@ USING unnest($1::bigint[]) AS purge (before)
 WHERE t.expires_at < purge.before;
 
 -- name: probe
--- A real write, so that a disk that is full and a database that is read-only both show.
+-- A real write, so that a disk that is full and a database that is read-only both show. It counts,
+-- because SQLite does not write what has not changed.
 INSERT INTO meta (name, value) VALUES ('probe', '1')
-ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+ON CONFLICT (name) DO UPDATE SET value = (meta.value::bigint + 1)::text;
 
 -- name: epoch_claim -> rows
 -- The first incarnation stays: the update changes nothing, it only makes the row come back.

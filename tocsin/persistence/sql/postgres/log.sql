@@ -45,7 +45,7 @@ CROSS JOIN LATERAL (
         n.standing
     FROM notifications AS n
     WHERE n.standing = 'active' AND n.expires_at <= asked.now
-    ORDER BY n.expires_at
+    ORDER BY n.expires_at, n.id
     LIMIT asked.count
     FOR UPDATE SKIP LOCKED
 ) AS due;

@@ -33,9 +33,10 @@ DELETE FROM idempotency WHERE created_at < ?1;
 DELETE FROM tickets WHERE expires_at < ?1;
 
 -- name: probe
--- A real write, so that a disk that is full and a database that is read-only both show.
+-- A real write, so that a disk that is full and a database that is read-only both show. It counts,
+-- because SQLite does not write what has not changed.
 INSERT INTO meta (name, value) VALUES ('probe', '1')
-ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT);
 
 -- name: epoch_claim -> rows
 -- The first incarnation stays: the update changes nothing, it only makes the row come back.

@@ -27,7 +27,7 @@ WHERE id = ?1;
 SELECT id, revision, category, created_at, updated_at, expires_at, document, standing
 FROM notifications
 WHERE standing = 'active' AND expires_at <= ?1
-ORDER BY expires_at
+ORDER BY expires_at, id
 LIMIT ?2;
 
 -- name: notifications_next_expiry -> rows

@@ -1,0 +1,83 @@
+"""Run scenarios several times on each store, and print the medians as a table."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import resource
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.scenarios import SCENARIOS, Row
+from bench.server import Server
+from tests.servers.postgres import Postgres
+
+
+def main() -> None:
+    """Parse the arguments and measure."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("--store", choices=("sqlite", "postgres", "both"), default="both")
+    parser.add_argument("--runs", type=int, default=3, help="the table shows medians of these")
+    parser.add_argument("--only", action="append", choices=SCENARIOS, help="may be repeated")
+    options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    stores = ("sqlite", "postgres") if options.store == "both" else (options.store,)
+    names = options.only or list(SCENARIOS)
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()};")
+    print(f"medians of {options.runs} runs, each on a fresh node\n")
+    results = {store: measure(store, names, options.runs) for store in stores}
+    show(results)
+
+
+def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
+    """The median row for each number that the scenarios give on *store*."""
+    rows: dict[str, list[Row]] = {}
+    with databases(store) as fresh:
+        for name in names:
+            for _ in range(runs):
+                with Server(next(fresh)) as server:
+                    for row in asyncio.run(SCENARIOS[name](server)):
+                        rows.setdefault(row.name, []).append(row)
+    return {
+        name: Row(name, statistics.median(row.value for row in several), several[0].unit,
+                  several[0].target)
+        for name, several in rows.items()
+    }
+
+
+@contextmanager
+def databases(store: str) -> Iterator[Iterator[str]]:
+    """An endless supply of fresh databases of one kind."""
+    if store == "sqlite":
+        yield iter(lambda: "sqlite", None)
+        return
+    postgres = Postgres(durable=True)
+    postgres.start()
+    try:
+        yield iter(postgres.create_database, None)
+    finally:
+        postgres.stop()
+
+
+def show(results: dict[str, dict[str, Row]]) -> None:
+    """Print the table in Markdown."""
+    stores = list(results)
+    print(f"| measured | {' | '.join(stores)} | target |")
+    print(f"|---|{'---:|' * len(stores)}---:|")
+    for name in next(iter(results.values())):
+        rows = [results[store][name] for store in stores]
+        cells = " | ".join(f"{_number(row.value)} {row.unit}".strip() for row in rows)
+        target = "" if rows[0].target is None else f"≤ {rows[0].target:g} {rows[0].unit}"
+        print(f"| {name} | {cells} | {target} |")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()

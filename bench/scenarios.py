@@ -1,0 +1,288 @@
+"""What is measured. Each scenario starts from a fresh node and returns rows of the table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from bench.server import Server, token
+from bench.swarm import Peer, Swarm
+
+_IN_FLIGHT = 400
+"""Publishes of one producer on their way at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One number: *value* in *unit*, and the target it is held against, if there is one."""
+
+    name: str
+    value: float
+    unit: str
+    target: float | None = None
+
+
+class Cost:
+    """Server CPU and wall time between two moments."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._cpu, self._wall = server.cpu_seconds, time.perf_counter()
+
+    def per(self, units: int) -> tuple[float, float]:
+        """µs of server CPU for each of *units*, and units per second of wall time."""
+        cpu, wall = self._server.cpu_seconds - self._cpu, time.perf_counter() - self._wall
+        return cpu / units * 1e6, units / wall
+
+
+def notification(users: Iterable[str]) -> dict[str, object]:
+    return {
+        "to": {"users": list(users)},
+        "title": "Build 4711 is green",
+        "body": "All 2 311 tests passed in 6 min 12 s.",
+        "data": {"build": 4711, "branch": "main"},
+    }
+
+
+async def publish_all(server: Server, groups: list[list[str]]) -> None:
+    """Publish one notification to each group through one socket; returns when all are durable."""
+    producer = Swarm(server, producers=True)
+    done = asyncio.get_running_loop().create_future()
+    left = iter(enumerate(groups))
+    replies = 0
+
+    def send_next(peer: Peer) -> None:
+        following = next(left, None)
+        if following is not None:
+            number, users = following
+            frame = {"type": "publish", "request": number, "notification": notification(users)}
+            peer.send(json.dumps(frame, separators=(",", ":")).encode())
+
+    def on_frame(peer: Peer, payload: bytes) -> None:
+        nonlocal replies
+        if payload.startswith(b'{"type":"reply"'):
+            assert b'"ok":true' in payload, payload
+            replies += 1
+            send_next(peer)
+            if replies == len(groups) and not done.done():
+                done.set_result(None)
+
+    await producer.connect([("producer", "backend")])
+    producer.on_frame = on_frame
+    for _ in range(min(_IN_FLIGHT, len(groups))):
+        send_next(producer.peers[0])
+    await asyncio.wait_for(done, 120)
+    await producer.close()
+
+
+async def ingest_single(server: Server) -> list[Row]:
+    """1 000 clients, each on a connection of its own, post one notification at once."""
+    count = 1000
+    connections = [
+        await asyncio.open_connection("127.0.0.1", server.port, limit=4096) for _ in range(count)
+    ]
+    before = server.metric("tocsin_store_transactions_total")
+    cost = Cost(server)
+    await asyncio.gather(
+        *(
+            _post(reader, writer, notification([f"u{number}"]))
+            for number, (reader, writer) in enumerate(connections)
+        )
+    )
+    cpu, rate = cost.per(count)
+    transactions = server.metric("tocsin_store_transactions_total") - before
+    return [
+        Row("single POST, connection included", cpu, "µs CPU"),
+        Row("single POST, rate", rate, "1/s"),
+        Row("transactions for 1 000 concurrent posts", transactions, "", 60),
+    ]
+
+
+async def _post(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, content: dict[str, object]
+) -> None:
+    body = json.dumps(content).encode()
+    writer.write(
+        b"POST /v1/notifications HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n"
+        b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b"
+        % (token("producer", "notify").encode(), len(body), body)
+    )
+    answer = await asyncio.wait_for(reader.read(), 60)
+    assert answer.startswith(b"HTTP/1.1 201"), answer[:200]
+    writer.close()
+
+
+async def ingest_publish(server: Server) -> list[Row]:
+    """One producer publishes 10 000 notifications over a WebSocket to users who are away."""
+    count = 10_000
+    cost = Cost(server)
+    await publish_all(server, [[f"u{n % 2000}"] for n in range(count)])
+    cpu, rate = cost.per(count)
+    return [Row("WebSocket publish", cpu, "µs CPU"), Row("WebSocket publish, rate", rate, "1/s")]
+
+
+async def delivery(server: Server, users: int) -> list[Row]:
+    """Unicast to *users* connected users: publish, push, ack, ledger."""
+    rounds = max(2, 10_000 // users)
+    swarm = Swarm(server)
+    names = [f"u{n}" for n in range(users)]
+    await swarm.connect([(name, "phone") for name in names])
+    server.wait_settled()
+    cost = Cost(server)
+    await publish_all(server, [[name] for _ in range(rounds) for name in names])
+    await swarm.wait_pushes(rounds * users)
+    server.wait_settled()
+    cpu, _ = cost.per(rounds * users)
+    await swarm.close()
+    return [Row(f"acknowledged delivery, {users} devices", cpu, "µs CPU", 120)]
+
+
+async def fan_out(server: Server, users: int, *, acks: bool) -> list[Row]:
+    """One notification to *users* connected users, 1 000 to a post, ten times."""
+    rounds = 10
+    swarm = Swarm(server, acks=acks)
+    names = [f"u{n}" for n in range(users)]
+    await swarm.connect([(name, "phone") for name in names])
+    server.wait_settled()
+    groups = [names[n : n + 1000] for n in range(0, users, 1000)]
+    cost = Cost(server)
+    for done in range(1, rounds + 1):
+        await publish_all(server, groups)
+        await swarm.wait_pushes(done * users)
+    if acks:
+        server.wait_settled()
+    cpu, rate = cost.per(rounds * users)
+    await swarm.close()
+    kind = "with acks" if acks else "without acks"
+    return [
+        Row(f"fan-out to {users} users {kind}", cpu, "µs CPU"),
+        Row(f"fan-out to {users} users {kind}, rate", rate, "1/s"),
+    ]
+
+
+async def one_user(server: Server) -> list[Row]:
+    """Twenty notifications to one user with 1 000 devices, all acknowledged."""
+    devices, rounds = 1000, 20
+    swarm = Swarm(server)
+    await swarm.connect([("ada", f"device-{n}") for n in range(devices)])
+    server.wait_settled()
+    cost = Cost(server)
+    for done in range(1, rounds + 1):
+        await publish_all(server, [["ada"]])
+        await swarm.wait_pushes(done * devices)
+    server.wait_settled()
+    cpu, _ = cost.per(rounds * devices)
+    await swarm.close()
+    return [Row("one user, 1 000 devices, with acks", cpu, "µs CPU")]
+
+
+async def replay(server: Server) -> list[Row]:
+    """2 000 devices come back at once; each has missed ten notifications."""
+    devices, missed = 2000, 10
+    names = [f"u{n}" for n in range(devices)]
+    first = Swarm(server)
+    await first.connect([(name, "phone") for name in names])
+    await first.close()
+    groups = [names[n : n + 1000] for n in range(0, devices, 1000)]
+    for _ in range(missed):
+        await publish_all(server, groups)
+    server.wait_settled()
+    swarm = Swarm(server)
+    queries = server.metric("tocsin_store_reads_total")
+    started, cost = time.perf_counter(), Cost(server)
+    await swarm.connect([(name, "phone") for name in names])
+    seconds = time.perf_counter() - started
+    await swarm.wait_pushes(devices * missed)
+    server.wait_settled()
+    cpu, _ = cost.per(devices * missed)
+    batches = server.metric("tocsin_store_reads_total") - queries
+    await swarm.close()
+    return [
+        Row("replay, per notification, connect and acks included", cpu, "µs CPU"),
+        Row("replay, until all 2 000 are synced", seconds, "s"),
+        Row("replay, read batches", batches, ""),
+    ]
+
+
+async def idle_memory(server: Server) -> list[Row]:
+    """RSS per connected device that is silent."""
+    devices = 5000
+    warm = Swarm(server)
+    await warm.connect([(f"w{n}", "phone") for n in range(200)])
+    await warm.close()
+    await asyncio.sleep(1)
+    before = server.rss_bytes
+    swarm = Swarm(server)
+    await swarm.connect([(f"u{n}", "phone") for n in range(devices)])
+    server.wait_settled()
+    each = (server.rss_bytes - before) / devices / 1024
+    await swarm.close()
+    return [Row("RSS per idle device, at 5 000", each, "KiB", 45)]
+
+
+async def ack_latency(server: Server) -> list[Row]:
+    """At 200 notifications a second: publish → push, and ack → the pong behind it."""
+    rate, seconds, users = 200, 10, 200
+    swarm = Swarm(server, acks=False)
+    await swarm.connect([(f"u{n}", "phone") for n in range(users)])
+    sent: dict[str, float] = {}
+    acked: dict[Peer, float] = {}
+    pushes: list[float] = []
+    pongs: list[float] = []
+    names = {peer: f"u{n}" for n, peer in enumerate(swarm.peers)}
+
+    def on_frame(peer: Peer, payload: bytes) -> None:
+        now = time.perf_counter()
+        if payload.startswith(b'{"type":"push"'):
+            pushes.append(now - sent[names[peer]])
+            sequence = json.loads(payload)["sequence"]
+            acked[peer] = now
+            peer.send(b'{"type":"ack","sequence":%d}' % sequence)
+            peer.send(b'{"type":"ping"}')
+        elif payload == b'{"type":"pong"}':
+            pongs.append(now - acked[peer])
+
+    swarm.on_frame = on_frame
+    producer = Swarm(server, producers=True)
+    await producer.connect([("producer", "backend")])
+    started = time.perf_counter()
+    for number in range(rate * seconds):
+        await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
+        user = f"u{number % users}"
+        frame = {"type": "publish", "request": number, "notification": notification([user])}
+        sent[user] = time.perf_counter()
+        producer.peers[0].send(json.dumps(frame).encode())
+    await swarm.wait_pushes(rate * seconds)
+    await asyncio.sleep(0.2)
+    await swarm.close()
+    await producer.close()
+    return [
+        Row("publish → push at 200/s, p50", _quantile(pushes, 50), "ms"),
+        Row("publish → push at 200/s, p99", _quantile(pushes, 99), "ms"),
+        Row("ack round trip at 200/s, p50", _quantile(pongs, 50), "ms"),
+        Row("ack round trip at 200/s, p99", _quantile(pongs, 99), "ms"),
+    ]
+
+
+def _quantile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100)[percent - 1] * 1000
+
+
+SCENARIOS: dict[str, Callable[[Server], Awaitable[list[Row]]]] = {
+    "single": ingest_single,
+    "publish": ingest_publish,
+    "delivery-500": lambda server: delivery(server, 500),
+    "delivery-5000": lambda server: delivery(server, 5000),
+    "fan-out-1000": lambda server: fan_out(server, 1000, acks=False),
+    "fan-out-5000": lambda server: fan_out(server, 5000, acks=False),
+    "fan-out-acks-1000": lambda server: fan_out(server, 1000, acks=True),
+    "fan-out-acks-5000": lambda server: fan_out(server, 5000, acks=True),
+    "one-user": one_user,
+    "replay": replay,
+    "memory": idle_memory,
+    "latency": ack_latency,
+}

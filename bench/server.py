@@ -1,0 +1,119 @@
+"""The node under measurement: a real process, watched through /proc."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+import jwt
+
+SECRET = "bench-secret-bench-secret-bench-secret"
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+_START_TIMEOUT = 20.0
+
+
+@cache
+def token(user: str, scope: str = "") -> str:
+    """A token that outlives any run."""
+    claims = {"sub": user, "exp": time.time() + 86_400, "scope": scope}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
+class Server:
+    """`tocsin serve` on a free port; *store* is `sqlite` or a Postgres URL."""
+
+    def __init__(self, store: str, **settings: str) -> None:
+        self._store = store
+        self._settings = {
+            "resend_delay": "60",
+            "heartbeat": "60",
+            "connections_max": "20000",
+            "user_devices_max": "1024",
+            "window": "256",
+            **settings,
+        }
+        self._stack = ExitStack()
+        self.port = 0
+
+    def __enter__(self) -> Server:
+        data = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-bench-"))
+        environment = {name: value for name, value in os.environ.items() if "TOCSIN" not in name}
+        environment |= {f"TOCSIN_{name.upper()}": text for name, text in self._settings.items()}
+        environment |= {"TOCSIN_JWT_SECRET": SECRET, "TOCSIN_LOG_FORMAT": "json"}
+        if self._store != "sqlite":
+            environment["TOCSIN_DATABASE"] = self._store
+        self._log = Path(data, "log")
+        command = [sys.executable, "-m", "tocsin", "serve", "--port", "0", "--data", data + "/d"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+        self._wait_ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: object, __: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            sys.stderr.write(self._log.read_text()[-3000:])
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU that the process has used, user and system."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+
+    @property
+    def rss_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def metric(self, name: str) -> float:
+        """One metric, such as `tocsin_store_transactions_total`."""
+        request = urllib.request.Request(
+            self.url + "/metrics", headers={"Authorization": "Bearer " + token("op", "admin")}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read().decode()
+        match = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+        if match is None:
+            raise LookupError(name)
+        return float(match[1])
+
+    def wait_settled(self) -> None:
+        """Wait until the store has had nothing to write for a moment: the ledger is complete."""
+        last, since = -1.0, time.monotonic()
+        while time.monotonic() - since < 0.3:
+            commands = self.metric("tocsin_store_commands_total")
+            if commands != last:
+                last, since = commands, time.monotonic()
+            time.sleep(0.1)
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < deadline and self._process.poll() is None:
+            found = re.search(r'"port": ?(\d+)', self._log.read_text())
+            if found is not None:
+                self.port = int(found[1])
+                try:
+                    urllib.request.urlopen(self.url + "/readyz", timeout=5).close()
+                    return
+                except OSError:
+                    pass
+            time.sleep(0.05)
+        raise RuntimeError("the server did not start:\n" + self._log.read_text()[-2000:])

@@ -1,0 +1,179 @@
+"""Thousands of WebSocket clients in one process, as light as they can be made.
+
+They speak just enough of RFC 6455 to be a fair peer: real sockets, real masking bits (with a mask
+of zeros, which is legal and free), real acknowledgments. What they save goes to the server, which
+is the one that is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from bench.server import Server, token
+
+_PUSH = b'{"type":"push"'
+_SEQUENCE = re.compile(rb'"sequence":(\d+)')
+_CONNECTING_MAX = 200
+
+
+class Peer(asyncio.Protocol):
+    """One client. *on_frame* is called with each text frame's payload."""
+
+    def __init__(self, host: str, headers: str, first: bytes, swarm: Swarm) -> None:
+        self._host = host
+        self._headers = headers
+        self._first = first
+        self._swarm = swarm
+        self._buffer = bytearray()
+        self._upgraded = False
+        self.transport: asyncio.Transport | None = None
+        self.synced = asyncio.get_running_loop().create_future()
+        self.pushes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(
+            f"GET /v1/ws HTTP/1.1\r\nHost: {self._host}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{self._headers}\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._upgraded:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            assert self._buffer.startswith(b"HTTP/1.1 101"), bytes(self._buffer[:200])
+            del self._buffer[: end + 4]
+            self._upgraded = True
+            self.send(self._first)
+        buffer, offset = self._buffer, 0
+        while (frame := _next_frame(buffer, offset)) is not None:
+            opcode, start, offset = frame
+            if opcode == 1:
+                self._received(bytes(buffer[start:offset]))
+            elif opcode == 9:
+                assert self.transport is not None
+                self.transport.write(b"\x8a\x80\0\0\0\0")
+        del buffer[:offset]
+
+    def send(self, payload: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(client_frame(payload))
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.synced.done():
+            self.synced.set_exception(ConnectionError("closed before it was synced"))
+
+    def _received(self, payload: bytes) -> None:
+        if payload.startswith(_PUSH):
+            self.pushes += 1
+            self._swarm.pushed()
+            if self._swarm.acks:
+                match = _SEQUENCE.search(payload)
+                assert match is not None
+                self.send(b'{"type":"ack","sequence":%b}' % match[1])
+        elif not self.synced.done():
+            kind = json.loads(payload)["type"]
+            if kind == "synced" or (kind == "welcome" and self._swarm.producers):
+                self.synced.set_result(None)
+        if self._swarm.on_frame is not None:
+            self._swarm.on_frame(self, payload)
+
+
+class Swarm:
+    """Clients that connect together and are waited for together."""
+
+    def __init__(self, server: Server, *, acks: bool = True, producers: bool = False) -> None:
+        self._server = server
+        self.acks = acks
+        self.producers = producers
+        self.peers: list[Peer] = []
+        self.on_frame: Callable[[Peer, bytes], None] | None = None
+        self._pushes = 0
+        self._wanted = 0
+        self._reached: asyncio.Future[None] | None = None
+
+    async def connect(self, devices: list[tuple[str, str]], **hello: Any) -> None:
+        """Connect each (user, device) and wait until all have caught up."""
+        gate = asyncio.Semaphore(_CONNECTING_MAX)
+        self.peers += await asyncio.gather(
+            *(self._connect_one(gate, user, device, hello) for user, device in devices)
+        )
+
+    def pushed(self) -> None:
+        self._pushes += 1
+        if self._pushes == self._wanted and self._reached is not None:
+            self._reached.set_result(None)
+
+    async def wait_pushes(self, count: int, timeout: float = 60.0) -> None:
+        """Wait until *count* pushes have come in all, since the swarm was made."""
+        if self._pushes < count:
+            self._wanted = count
+            self._reached = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait_for(self._reached, timeout)
+            except TimeoutError:
+                raise TimeoutError(f"{self._pushes} pushes of {count} came") from None
+            finally:
+                self._reached = None
+
+    @property
+    def pushes(self) -> int:
+        return self._pushes
+
+    async def close(self) -> None:
+        for peer in self.peers:
+            peer.close()
+        self.peers.clear()
+        await asyncio.sleep(0)
+
+    async def _connect_one(
+        self, gate: asyncio.Semaphore, user: str, device: str, hello: dict[str, Any]
+    ) -> Peer:
+        scope = "notify" if self.producers else ""
+        headers = f"Authorization: Bearer {token(user, scope)}\r\n"
+        first = json.dumps({"type": "hello", "device": device, **hello}).encode()
+        port = self._server.port
+        async with gate:
+            _, peer = await asyncio.get_running_loop().create_connection(
+                lambda: Peer(f"127.0.0.1:{port}", headers, first, self), "127.0.0.1", port
+            )
+            await asyncio.wait_for(peer.synced, 60)
+        return peer
+
+
+def client_frame(payload: bytes) -> bytes:
+    """A masked text frame whose mask is zero."""
+    if len(payload) < 126:
+        head = bytes((0x81, 0x80 | len(payload)))
+    else:
+        head = bytes((0x81, 0xFE)) + len(payload).to_bytes(2, "big")
+    return head + b"\0\0\0\0" + payload
+
+
+def _next_frame(buffer: bytearray, offset: int) -> tuple[int, int, int] | None:
+    """The next whole frame: its opcode, where its payload starts, where it ends."""
+    if len(buffer) < offset + 2:
+        return None
+    length, start = buffer[offset + 1], offset + 2
+    if length == 126:
+        if len(buffer) < offset + 4:
+            return None
+        length, start = int.from_bytes(buffer[offset + 2 : offset + 4], "big"), offset + 4
+    elif length == 127:
+        if len(buffer) < offset + 10:
+            return None
+        length, start = int.from_bytes(buffer[offset + 2 : offset + 10], "big"), offset + 10
+    end = start + length
+    return None if len(buffer) < end else (buffer[offset] & 0x0F, start, end)

@@ -1,0 +1,261 @@
+"""The ledger buffer: merged where nothing is lost by it, in order where it would be."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.actors.fake_store import acknowledged, dead, sent
+from tocsin.actors import ledger_buffer
+from tocsin.actors.ledger_buffer import LedgerBuffer, halves
+from tocsin.persistence.store import Record
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+
+
+def cursor(sequence: int, device: str = "phone") -> DeviceCursor:
+    return DeviceCursor("ada", device, sequence, 3000)
+
+
+def lines(records: list[Record]) -> list[DeliveryRecord]:
+    return [line for record in records for line in record.deliveries]
+
+
+def test_an_empty_buffer_has_nothing_to_write():
+    buffer = LedgerBuffer()
+
+    assert (len(buffer), buffer.due, buffer.take(math.inf)) == (0, math.inf, [])
+
+
+def test_a_sent_line_is_due_later_and_not_taken_before():
+    buffer = LedgerBuffer()
+    buffer.add((sent("a"),), None, 5.0)
+    buffer.add((sent("b"),), None, 6.0)
+
+    assert buffer.due == 5.0
+    assert buffer.take(4.9) == []
+    assert lines(buffer.take(5.0)) == [sent("a")]
+    assert buffer.due == 6.0
+    assert lines(buffer.take(9.0)) == [sent("b")]
+    assert buffer.due == math.inf
+
+
+def test_a_settled_line_is_due_at_once_and_leaves_the_others_waiting():
+    buffer = LedgerBuffer()
+    buffer.add((sent("a"),), None, 5.0)
+    buffer.add((acknowledged("b"), dead("c")), None, 6.0)
+
+    assert buffer.due == -math.inf
+    assert lines(buffer.take(1.0)) == [acknowledged("b"), dead("c")]
+    assert buffer.due == 5.0
+
+
+def test_a_line_merges_with_its_acknowledgment():
+    buffer = LedgerBuffer()
+    buffer.add((sent(),), None, 5.0)
+    buffer.add((acknowledged(),), cursor(1), 6.0)
+
+    assert buffer.take(1.0) == [Record((acknowledged(),), (cursor(1),))]
+    assert len(buffer) == 0
+
+
+def test_a_second_attempt_replaces_the_first_and_is_due_as_that_was():
+    buffer = LedgerBuffer()
+    buffer.add((sent(attempts=1),), None, 5.0)
+    buffer.add((sent("other"),), None, 7.0)
+    buffer.add((sent(attempts=2),), None, 9.0)
+
+    assert lines(buffer.take(5.0)) == [sent(attempts=2)]
+
+
+def test_an_acknowledgment_is_not_lost_to_the_next_change_being_sent():
+    buffer = LedgerBuffer()
+    buffer.add((acknowledged(sequence=5),), None, 1.0)
+    buffer.add((sent(sequence=6),), None, 1.0)
+
+    assert buffer.take(1.0) == [
+        Record((acknowledged(sequence=5),), ()),
+        Record((sent(sequence=6),), ()),
+    ]
+
+
+def test_an_acknowledgment_is_not_lost_to_being_sent_again():
+    buffer = LedgerBuffer()
+    buffer.add((acknowledged(),), None, 1.0)
+    buffer.add((sent(),), None, 1.0)
+
+    assert lines(buffer.take(1.0)) == [acknowledged(), sent()]
+
+
+def test_two_acknowledgments_of_one_notification_go_out_in_order():
+    buffer = LedgerBuffer()
+    buffer.add((sent(sequence=5), acknowledged(sequence=5)), None, 1.0)
+    buffer.add((sent(sequence=6), acknowledged(sequence=6)), None, 1.0)
+    buffer.add((sent(sequence=7), dead(sequence=7)), None, 1.0)
+    assert len(buffer) == 3
+
+    assert [record.deliveries for record in buffer.take(1.0)] == [
+        (acknowledged(sequence=5),),
+        (acknowledged(sequence=6),),
+        (dead(sequence=7),),
+    ]
+
+
+def test_the_latest_cursor_of_a_device_wins():
+    buffer = LedgerBuffer()
+    buffer.add((), cursor(1), 0)
+    buffer.add((), cursor(2, device="tablet"), 0)
+    buffer.add((), cursor(3), 0)
+
+    assert buffer.take(0) == [Record((), (cursor(3), cursor(2, device="tablet")))]
+
+
+def test_hurried_nothing_waits():
+    buffer = LedgerBuffer()
+    buffer.hurry()
+    assert buffer.due == math.inf
+    buffer.add((sent(),), None, 5.0)
+    buffer.hurry()
+
+    assert buffer.due == -math.inf
+    assert lines(buffer.take(1.0)) == [sent()]
+    buffer.add((sent(),), None, 5.0)
+    assert buffer.take(1.0) == []
+
+
+def test_what_is_put_back_comes_before_what_has_come_since():
+    buffer = LedgerBuffer()
+    buffer.add((acknowledged(sequence=5), sent("other")), cursor(5), 0.0)
+    taken = buffer.take(0.0)
+    buffer.add((sent(sequence=6), acknowledged("other")), cursor(6), 0.0)
+    buffer.put_back(taken)
+
+    assert buffer.due == -math.inf
+    records = buffer.take(0.0)
+    assert lines(records) == [acknowledged(sequence=5), acknowledged("other"), sent(sequence=6)]
+    assert [record.cursors for record in records if record.cursors] == [(cursor(6),)]
+
+
+def test_a_flood_is_taken_in_parts():
+    buffer = LedgerBuffer()
+    for number in range(12_000):
+        buffer.add((acknowledged(str(number)),), None, 0.0)
+    assert buffer.transactions == 3
+
+    sizes = []
+    while records := buffer.take(0.0):
+        assert buffer.due == (-math.inf if len(buffer) else math.inf)
+        sizes.append(len(lines(records)))
+    assert sizes == [5000, 5000, 2000]
+
+
+def test_a_flood_of_settled_lines_does_not_keep_sent_ones_waiting():
+    buffer = LedgerBuffer()
+    buffer.add((sent("sent"),), None, 1.0)
+    for number in range(6000):
+        buffer.add((acknowledged(str(number)),), None, 2.0)
+
+    assert sent("sent") in lines(buffer.take(1.0))
+
+
+def test_a_record_is_halved_until_it_says_a_single_thing():
+    def parts(record: Record) -> list[Record]:
+        smaller = halves(record)
+        return [part for half in smaller for part in parts(half)] if smaller else [record]
+
+    whole = Record((sent("a"), sent("b"), sent("c")), (cursor(1), cursor(2)))
+
+    assert parts(whole) == [
+        *(Record((sent(name),), ()) for name in "abc"),
+        *(Record((), (cursor(number),)) for number in (1, 2)),
+    ]
+
+
+# --- whatever comes ------------------------------------------------------------------------------
+
+actions = st.one_of(
+    st.tuples(
+        st.just("add"),
+        st.sampled_from(["sent", "acknowledged", "dead"]),
+        st.sampled_from("abc"),
+        st.integers(1, 4),
+    ),
+    st.tuples(st.just("take")),
+    st.tuples(st.just("fail")),
+    st.tuples(st.just("hurry")),
+    st.tuples(st.just("wait")),
+)
+
+
+@given(st.lists(actions, max_size=40), st.integers(1, 3))
+def test_no_settled_line_is_ever_lost_and_order_is_kept(script, lines_max):
+    """Against a model: all lines in order, of which only sent ones may be merged away."""
+    before, ledger_buffer._LINES_MAX = ledger_buffer._LINES_MAX, lines_max  # type: ignore[misc]
+    try:
+        play(script)
+    finally:
+        ledger_buffer._LINES_MAX = before  # type: ignore[misc]
+
+
+def play(script):
+    buffer = LedgerBuffer()
+    added: dict[str, list[DeliveryRecord]] = {}
+    written: dict[str, list[DeliveryRecord]] = {}
+    now = 0.0
+
+    def take() -> list[Record]:
+        records = buffer.take(now)
+        for record in records:
+            keys = [line.notification for line in record.deliveries]
+            assert len(keys) == len(set(keys))
+        return records
+
+    def write(records: list[Record]) -> None:
+        for line in lines(records):
+            written.setdefault(line.notification, []).append(line)
+
+    for at, (verb, *arguments) in enumerate(script):
+        match verb:
+            case "add":
+                kind, notification, sequence = arguments
+                line = {
+                    "sent": sent(notification, sequence, attempts=at),
+                    "acknowledged": acknowledged(notification, sequence, at=at),
+                    "dead": dead(notification, sequence),
+                }[kind]
+                added.setdefault(notification, []).append(line)
+                buffer.add((line,), None, now + 2)
+            case "take":
+                write(take())
+            case "fail":
+                buffer.put_back(take())
+            case "hurry":
+                buffer.hurry()
+            case "wait":
+                now += 1
+    while len(buffer):
+        now = max(now, buffer.due)
+        write(take())
+    assert buffer.due == math.inf
+    for notification, all_lines in added.items():
+        assert written[notification] == unmerged(all_lines, written[notification])
+
+
+def unmerged(
+    added: list[DeliveryRecord], written: list[DeliveryRecord]
+) -> list[DeliveryRecord]:
+    """What of *added* must have been written: all, but for sent lines that the next one contains.
+
+    Those may be missing, and are taken from *written*.
+    """
+    expected = []
+    left = list(written)
+    for number, line in enumerate(added):
+        settled = line.acknowledged_at is not None or line.dead_reason is not None
+        contained = not settled and any(
+            later.sequence == line.sequence for later in added[number + 1 : number + 2]
+        )
+        if contained and (not left or left[0] != line):
+            continue
+        expected.append(line)
+        left = left[1:]
+    return expected

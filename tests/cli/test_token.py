@@ -1,0 +1,98 @@
+"""`tocsin token`."""
+
+import time
+
+import httpx
+import jwt
+import pytest
+
+from tests.cli.conftest import last_line
+from tests.server.auth.issuer import private_key, public_pem
+
+SECRET = "correct horse battery staple, twice"
+
+
+def claims(text, secret=SECRET, **options):
+    return jwt.decode(text, secret, algorithms=["HS256"], options={"verify_aud": False}, **options)
+
+
+def test_a_token_is_signed_with_the_secret_that_is_set(tocsin):
+    result = tocsin("token", "ada", TOCSIN_JWT_SECRET=SECRET)
+    read = claims(last_line(result))
+    assert read["sub"] == "ada"
+    assert "scope" not in read
+    assert read["exp"] - time.time() == pytest.approx(3600, abs=30)
+
+
+def test_without_a_secret_the_generated_one_is_made_and_used_again(tocsin, tmp_path):
+    first = last_line(tocsin("token", "ada", "--data", "here"))
+    second = last_line(tocsin("token", "bob", "--data", "here"))
+    secret = (tmp_path / "here" / "jwt-secret").read_text()
+    assert claims(first, secret)["sub"] == "ada"
+    assert claims(second, secret)["sub"] == "bob"
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        ("--scope", "notify", "--scope", "admin"),
+        ("--scope", "notify admin"),
+        ("--scope", "admin,notify"),
+    ],
+)
+def test_scopes_may_be_given_apart_or_together(tocsin, scopes):
+    result = tocsin("token", "ada", *scopes, TOCSIN_JWT_SECRET=SECRET)
+    assert claims(last_line(result))["scope"] == "admin notify"
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("90", 90), ("5m", 300), ("30d", 2592000)])
+def test_a_lifetime_is_written_like_other_durations(tocsin, written, seconds):
+    result = tocsin("token", "ada", "--lifetime", written, TOCSIN_JWT_SECRET=SECRET)
+    assert claims(last_line(result))["exp"] - time.time() == pytest.approx(seconds, abs=30)
+
+
+def test_issuer_and_audience_of_the_settings_are_in_it(tocsin):
+    result = tocsin(
+        *("token", "ada", "--jwt-issuer", "us", "--jwt-audience", "app"), TOCSIN_JWT_SECRET=SECRET
+    )
+    read = claims(last_line(result))
+    assert (read["iss"], read["aud"]) == ("us", "app")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["a b"], "a user has 1 to 128 characters"),
+        (["ada", "--scope", "root"], "no such scope: root"),
+        (["ada", "--scope", ","], "names no scope"),
+        (["ada", "--lifetime", "soon"], "is not a duration"),
+        (["ada", "--lifetime", "0"], "1s to 3650d"),
+        ([], "USER"),
+    ],
+)
+def test_wrong_usage_is_told_on_stderr_with_exit_code_2(tocsin, tmp_path, arguments, told):
+    result = tocsin("token", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_with_only_public_keys_there_is_nothing_to_sign_with(tocsin, tmp_path):
+    (tmp_path / "key.pem").write_text(public_pem(private_key("ES256")))
+    result = tocsin("token", "ada", TOCSIN_JWT_PUBLIC_KEY="key.pem")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "jwt_secret is not set" in result.stderr
+    assert "do:   let the identity provider make the token" in result.stderr
+
+
+def test_a_data_directory_that_cannot_be_made_is_told(tocsin, tmp_path):
+    (tmp_path / "file").touch()
+    result = tocsin("token", "ada", "--data", "file/below")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "file/below/jwt-secret" in result.stderr
+
+
+def test_the_server_believes_it(server, beside):
+    token = last_line(beside("token", "ada"))
+    answer = httpx.get(f"{server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200

@@ -1,0 +1,83 @@
+"""The databases that the store's contract is tried on, as one kind of thing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+import trio_asyncio
+from trio_asyncio import aio_as_trio
+
+from tocsin.persistence.postgres import PostgresStore
+from tocsin.persistence.sqlite import MEMORY, SqliteStore
+
+AnyStore = SqliteStore | PostgresStore
+
+
+class Database(Protocol):
+    """Where stores live, and a back door for what the port does not offer."""
+
+    def store(self) -> AnyStore:
+        """Another store on this same database, not yet open."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """What has to be around every store while it is used."""
+
+    async def execute(self, sql: str) -> None: ...
+
+
+class SqliteFile:
+    def __init__(self, path: Path, *, inline: bool) -> None:
+        self.path = path
+        self.inline = inline
+
+    def store(self) -> SqliteStore:
+        return SqliteStore(self.path, inline=self.inline)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        yield
+
+    async def execute(self, sql: str) -> None:
+        connection = sqlite3.connect(self.path)
+        connection.execute(sql)
+        connection.commit()
+        connection.close()
+
+
+class SqliteMemory(SqliteFile):
+    """Each store a database of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(MEMORY), inline=True)
+
+
+class PostgresDatabase:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def store(self, **options: Any) -> PostgresStore:
+        return PostgresStore(self.url, **options)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with trio_asyncio.open_loop():
+            yield
+
+    async def execute(self, sql: str) -> None:
+        await self.fetch(sql)
+
+    async def fetch(self, sql: str) -> list[Any]:
+        async def work() -> list[Any]:
+            connection = await asyncpg.connect(self.url)
+            try:
+                return await connection.fetch(sql)
+            finally:
+                await connection.close()
+
+        rows: list[Any] = await aio_as_trio(work)()
+        return rows

@@ -1,0 +1,112 @@
+"""The program brings its tables along, once, and knows when they are not its own."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import trio
+
+from tests.persistence.desk import Desk
+from tocsin.persistence import migrations
+from tocsin.persistence.store import StoreFailed
+
+
+@pytest.fixture
+async def running(database):
+    async with database.running():
+        yield
+
+
+async def test_an_empty_database_lacks_every_migration_and_asking_changes_nothing(
+    database, running
+):
+    store = database.store()
+
+    pending = await store.pending()
+
+    assert [migration.number for migration in pending] == list(range(1, len(pending) + 1))
+    assert await store.pending() == pending
+    await store.open()
+    assert await store.pending() == []
+    await store.aclose()
+
+
+async def test_opening_again_keeps_the_epoch_and_the_data(database, running):
+    store = database.store()
+    await store.open()
+    epoch = store.epoch
+    await Desk(store).publish("ann")
+    await store.open()
+    await store.aclose()
+
+    again = database.store()
+    await again.open()
+    assert again.epoch == epoch
+    assert re.fullmatch(r"[a-z0-9]{10}", epoch)
+    assert (await Desk(again).page("ann")).head == 1
+    await again.aclose()
+
+
+async def test_each_database_has_an_epoch_of_its_own_from_the_entropy_it_was_given():
+    assert migrations.epoch_from(bytes(range(10))) == "0123456789"
+    assert migrations.epoch_from(bytes([35, 36, 255])) == "z03"
+
+
+async def test_stores_that_open_at_the_same_moment_agree(database, running):
+    stores = [database.store() for _ in range(4)]
+
+    async with trio.open_nursery() as nursery:
+        for store in stores:
+            nursery.start_soon(store.open)
+
+    assert len({store.epoch for store in stores}) == 1
+    for store in stores:
+        await store.aclose()
+
+
+async def test_a_newer_schema_is_refused_in_clear_words(database, running):
+    store = database.store()
+    await store.open()
+    await store.aclose()
+    await database.execute("INSERT INTO migrations VALUES (999, 'from the future', 'x')")
+
+    for attempt in (database.store().open, database.store().pending):
+        with pytest.raises(StoreFailed, match="a newer Tocsin has used it"):
+            await attempt()
+
+
+async def test_a_migration_that_is_not_the_applied_one_is_refused(database, running):
+    store = database.store()
+    await store.open()
+    await store.aclose()
+    await database.execute("UPDATE migrations SET checksum = 'another' WHERE number = 1")
+
+    with pytest.raises(StoreFailed, match="0001 user log is not the one"):
+        await database.store().open()
+
+
+async def test_a_migration_that_fails_leaves_nothing(database, running, monkeypatch):
+    good = migrations.known("sqlite")[0], migrations.known("postgres")[0]
+    broken = {
+        "sqlite": (good[0], migrations.Migration(2, "broken", "CREATE TABLE half (x);\n!", "x")),
+        "postgres": (good[1], migrations.Migration(2, "broken", "CREATE TABLE half (x);\n!", "x")),
+    }
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "known", broken.__getitem__)
+        with pytest.raises(StoreFailed):
+            await database.store().open()
+
+    store = database.store()
+    assert len(await store.pending()) == len(migrations.known("sqlite"))
+    await store.open()
+    await store.aclose()
+
+
+def test_both_dialects_are_migrated_in_the_same_steps():
+    names = [
+        [(each.number, each.name) for each in migrations.known(dialect)]
+        for dialect in ("sqlite", "postgres")
+    ]
+
+    assert names[0] == names[1]

@@ -1,0 +1,389 @@
+"""What every store does with the user log: publish, update, withdraw, expire."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import trio
+
+from tests.persistence.desk import START_OF_TIME, Desk, publish
+from tocsin.persistence.store import (
+    Changed,
+    Expire,
+    FindInboxItem,
+    FindNotification,
+    Idempotency,
+    KeyReused,
+    NotActive,
+    NotFound,
+    PatchRefused,
+    Position,
+    Publish,
+    Purge,
+    Replayed,
+    RevisionMismatch,
+    StoreFailed,
+    Update,
+    Withdraw,
+)
+from tocsin.protocol.notification import Patch
+from tocsin.protocol.problems import ProblemError
+
+
+async def test_a_users_first_notification_has_sequence_one(desk):
+    changed = await desk.publish("ann", "bob")
+
+    assert changed.positions == (Position("ann", 1, 1, 1), Position("bob", 1, 1, 1))
+    assert changed.states == {}
+
+
+async def test_positions_follow_the_order_of_the_commands_and_count_exactly(desk):
+    first, second = publish("ann", "bob"), publish("bob")
+    withdraw = Withdraw(first.content.id, START_OF_TIME)
+    third = publish("ann")
+
+    results = await desk.write(first, second, withdraw, third)
+
+    assert [result.positions for result in results] == [
+        (Position("ann", 1, 1, 1), Position("bob", 1, 1, 1)),
+        (Position("bob", 2, 2, 2),),
+        (Position("ann", 2, 0, 0), Position("bob", 3, 1, 1)),
+        (Position("ann", 3, 1, 1),),
+    ]
+
+
+async def test_sequences_are_contiguous_however_many_write_at_once(desk):
+    users = [f"user-{number}" for number in range(5)]
+    seen: dict[str, list[int]] = {user: [] for user in users}
+
+    async def write(offset: int) -> None:
+        for turn in range(6):
+            # Different orders, so that locks taken in the order given would deadlock.
+            order = users[turn % 5 :] + users[: turn % 5]
+            batch = [publish(*(order if offset % 2 else order[::-1])) for _ in range(4)]
+            for result in await desk.write(*batch):
+                for position in result.positions:
+                    seen[position.user].append(position.sequence)
+
+    async with trio.open_nursery() as nursery:
+        for offset in range(4):
+            nursery.start_soon(write, offset)
+
+    assert all(sorted(sequences) == list(range(1, 97)) for sequences in seen.values())
+    page = await desk.page("user-3", limit=1000)
+    assert [entry.sequence for entry in page.entries] == list(range(1, 97))
+    assert page.counters.unread == 96
+
+
+async def test_one_notification_reaches_a_thousand_users(desk):
+    users = [f"user-{number}" for number in range(1000)]
+
+    changed = await desk.publish(*users)
+
+    assert [position.user for position in changed.positions] == users
+    assert (await desk.view(changed.content.id)).recipients == 1000
+
+
+# --- Idempotency --------------------------------------------------------------------------------
+
+
+async def test_the_same_key_and_request_get_the_first_answer_again(desk):
+    first = publish("ann", key="k")
+    await desk.write(first)
+
+    assert await desk.one(publish("ann", key="k"), Replayed) == Replayed(first.answer)
+    assert (await desk.page("ann")).head == 1
+
+
+async def test_the_same_key_with_another_request_is_refused(desk):
+    await desk.publish("ann", key="k")
+
+    assert await desk.one(publish("ann", key="k", fingerprint=b"other"), KeyReused)
+    assert (await desk.page("ann")).head == 1
+
+
+async def test_a_key_that_occurs_twice_in_one_batch_counts_once(desk):
+    first = publish("ann", key="k")
+
+    results = await desk.write(
+        first,
+        publish("ann", key="k"),
+        publish("ann", key="k", fingerprint=b"other"),
+        publish("ann"),
+    )
+
+    assert [type(result) for result in results] == [Changed, Replayed, KeyReused, Changed]
+    assert results[1] == Replayed(first.answer)
+    assert results[3].positions == (Position("ann", 2, 2, 2),)
+
+
+async def test_keys_belong_to_their_credential(desk):
+    command = publish("ann", key="k")
+    other = publish("ann", key="k", fingerprint=b"other")
+    theirs = Publish(
+        other.content,
+        other.users,
+        "somebody",
+        other.answer,
+        Idempotency("somebody", "k", b"other"),
+    )
+
+    results = await desk.write(command, theirs)
+
+    assert [type(result) for result in results] == [Changed, Changed]
+
+
+async def test_a_key_that_is_used_at_the_same_moment_counts_once(desk):
+    results: list[object] = []
+
+    async def one() -> None:
+        results.extend(await desk.write(publish("ann", key="k"), publish("bob")))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(one)
+
+    kinds = [type(result) for result in results]
+    assert kinds.count(Replayed) == 5
+    assert (await desk.page("ann")).head == 1
+    assert (await desk.page("bob")).head == 6
+
+
+async def test_a_publish_that_is_repeated_because_its_answer_was_lost_counts_once(desk):
+    command = publish("ann")
+    await desk.write(command)
+
+    results = await desk.write(command, publish("ann"), command)
+
+    replayed = Replayed(command.answer)
+    assert (results[0], results[2]) == (replayed, replayed)
+    assert results[1].positions == (Position("ann", 2, 2, 2),)
+
+
+async def test_keys_are_forgotten_when_purged(desk):
+    await desk.publish("ann", key="k")
+
+    await desk.write(Purge(idempotency_before=START_OF_TIME, tickets_before=0))
+    assert await desk.one(publish("ann", key="k"), Replayed)
+
+    await desk.write(Purge(idempotency_before=START_OF_TIME + 1, tickets_before=0))
+    assert await desk.one(publish("ann", key="k"), Changed)
+
+
+# --- Update -------------------------------------------------------------------------------------
+
+
+async def test_an_update_moves_the_notification_to_the_end_of_each_log(desk):
+    first = await desk.publish("ann", "bob")
+    await desk.publish("ann")
+
+    updated = await desk.update(first.content.id, title="New")
+
+    assert updated.positions == (Position("ann", 3, 2, 2), Position("bob", 2, 1, 1))
+    assert updated.content.revision == 2
+    [second, entry] = await desk.entries("ann", start=1)
+    assert (entry.sequence, entry.change, entry.notification) == (3, "updated", first.content.id)
+    assert json.loads(entry.document)["title"] == "New"
+    assert second.change == "created"
+
+
+async def test_two_updates_in_one_batch_build_on_each_other(desk):
+    made = publish("ann")
+
+    results = await desk.write(
+        made,
+        Update(made.content.id, Patch(title="Two"), START_OF_TIME, expected_revision=1),
+        Update(made.content.id, Patch(body="More"), START_OF_TIME, expected_revision=2),
+        Update(made.content.id, Patch(body="Late"), START_OF_TIME, expected_revision=2),
+    )
+
+    assert [type(result) for result in results] == [Changed, Changed, Changed, RevisionMismatch]
+    assert results[3] == RevisionMismatch(3)
+    [entry] = await desk.entries("ann")
+    document = json.loads(entry.document)
+    assert (entry.sequence, document["title"], document["body"]) == (3, "Two", "More")
+    assert (await desk.view(made.content.id)).content == results[2].content
+
+
+async def test_an_update_tells_who_has_seen_it(desk, database):
+    made = await desk.publish("ann", "bob")
+    await database.execute("UPDATE inbox SET state = 'read', seen_at = 7, read_at = 8 "
+                           "WHERE user_id = 'bob'")  # fmt: skip
+
+    updated = await desk.update(made.content.id, title="New")
+
+    [(user, state)] = updated.states.items()
+    assert (user, state.state, state.seen_at, state.read_at) == ("bob", "read", 7, 8)
+
+
+async def test_what_cannot_be_updated_says_why(desk):
+    made = await desk.publish("ann")
+    gone = await desk.publish("ann")
+    await desk.withdraw(gone.content.id)
+    patch = Patch(title="New")
+
+    results = await desk.write(
+        Update("nothing", patch, START_OF_TIME),
+        Update(gone.content.id, patch, START_OF_TIME),
+        Update(made.content.id, patch, START_OF_TIME, expected_revision=7),
+        Update(made.content.id, Patch(), START_OF_TIME),
+    )
+
+    assert results[:3] == [NotFound(), NotActive("withdrawn"), RevisionMismatch(1)]
+    assert isinstance(results[3], PatchRefused)
+    assert isinstance(results[3].error, ProblemError)
+    assert (await desk.page("ann")).head == 3
+
+
+# --- Withdraw -----------------------------------------------------------------------------------
+
+
+async def test_a_withdrawal_takes_back_what_each_recipient_counts(desk, database):
+    made = await desk.publish("unseen", "seen", "read")
+    for state, unread in (("seen", 1), ("read", 0)):
+        await database.execute(f"UPDATE inbox SET state = '{state}' WHERE user_id = '{state}'")
+        await database.execute(
+            f"UPDATE users SET unseen = 0, unread = {unread} WHERE user_id = '{state}'"
+        )
+
+    withdrawn = await desk.withdraw(made.content.id)
+
+    assert {
+        (each.user, each.sequence, each.unread, each.unseen) for each in withdrawn.positions
+    } == {
+        ("unseen", 2, 0, 0),
+        ("seen", 2, 0, 0),
+        ("read", 2, 0, 0),
+    }
+
+
+async def test_withdrawing_again_succeeds_and_changes_nothing(desk):
+    made = await desk.publish("ann")
+    await desk.withdraw(made.content.id)
+
+    assert await desk.withdraw(made.content.id) == Changed(made.content, (), {})
+    assert (await desk.page("ann")).head == 2
+    assert await desk.one(Withdraw("nothing", 0), NotFound)
+
+
+async def test_a_withdrawn_notification_is_told_only_to_those_who_may_know_it(desk):
+    made = await desk.publish("ann")
+    await desk.withdraw(made.content.id)
+
+    [entry] = await desk.entries("ann", start=1)
+    assert (entry.change, entry.state, entry.sequence) == ("withdrawn", "withdrawn", 2)
+    page = await desk.page("ann", start=0)
+    assert (page.entries, page.through) == ((), 2)
+
+
+# --- Expire -------------------------------------------------------------------------------------
+
+
+async def test_what_is_due_expires_the_earliest_first(desk):
+    late = await desk.publish("ann", expires_at=START_OF_TIME + 2000)
+    soon = await desk.publish("ann", "bob", expires_at=START_OF_TIME + 1000)
+    await desk.publish("ann")
+
+    expired = await desk.expire(START_OF_TIME + 5000, limit=1)
+
+    assert (expired.count, expired.next_at) == (1, START_OF_TIME + 2000)
+    assert (await desk.view(soon.content.id)).standing == "expired"
+    assert (await desk.view(late.content.id)).standing == "active"
+    rest = await desk.expire(START_OF_TIME + 5000)
+    assert (rest.count, rest.next_at) == (1, None)
+
+
+async def test_the_expired_leave_pages_inbox_and_counters_but_take_no_sequence(desk):
+    made = await desk.publish("ann", expires_at=START_OF_TIME + 1000)
+    other = await desk.publish("ann")
+
+    assert (await desk.expire(START_OF_TIME + 999)).count == 0
+    await desk.expire(START_OF_TIME + 1000)
+
+    page = await desk.page("ann")
+    assert [entry.notification for entry in page.entries] == [other.content.id]
+    assert (page.head, page.counters.unread, page.counters.unseen) == (2, 1, 1)
+    assert len((await desk.inbox("ann")).items) == 1
+    assert await desk.ask(FindInboxItem("ann", made.content.id), NotFound)
+
+
+async def test_an_expiry_within_a_batch_counts_from_its_place_on(desk):
+    made = publish("ann", expires_at=START_OF_TIME + 1000)
+    await desk.write(made)
+
+    results = await desk.write(
+        publish("ann"), Expire(START_OF_TIME + 1000, 10), publish("ann"), Expire(0, 10)
+    )
+
+    assert results[0].positions == (Position("ann", 2, 2, 2),)
+    assert (results[1].count, results[3].count) == (1, 0)
+    assert results[2].positions == (Position("ann", 3, 2, 2),)
+
+
+async def test_an_update_that_postpones_the_expiry_comes_before_it(desk):
+    made = await desk.publish("ann", expires_at=START_OF_TIME + 1000)
+    postpone = Update(made.content.id, Patch(expires_at=None), START_OF_TIME)
+
+    results = await desk.write(postpone, Expire(START_OF_TIME + 1000, 10))
+
+    assert results[1].count == 0
+    assert (await desk.view(made.content.id)).standing == "active"
+
+
+async def test_what_has_expired_is_not_changed_any_more(desk):
+    made = await desk.publish("ann", expires_at=START_OF_TIME + 1000)
+    await desk.expire(START_OF_TIME + 1000)
+
+    assert (await desk.withdraw(made.content.id)).positions == ()
+    update = Update(made.content.id, Patch(title="New"), START_OF_TIME)
+    assert await desk.one(update, NotActive) == NotActive("expired")
+
+
+# --- Batches ------------------------------------------------------------------------------------
+
+
+async def test_a_batch_costs_the_same_statements_whatever_its_size(desk):
+    async def cost(batch: list[Publish]) -> int:
+        before: int = desk.store.statements_run
+        await desk.write(*batch)
+        after: int = desk.store.statements_run
+        return after - before
+
+    many = [publish(f"user-{number}", key=f"key-{number}") for number in range(500)]
+    assert await cost([publish("ann", key="k")]) == await cost(many)
+
+
+async def test_a_command_that_cannot_be_stored_fails_its_batch_and_leaves_nothing(desk):
+    bad = publish("bob")
+    broken = Withdraw(bad.content.id, 2**70)
+    await desk.publish("ann")
+
+    with pytest.raises(StoreFailed):
+        await desk.write(publish("ann"), bad, broken)
+
+    assert (await desk.page("ann")).head == 1
+    assert await desk.ask(FindNotification(bad.content.id), NotFound)
+    assert (await desk.publish("ann")).positions == (Position("ann", 2, 2, 2),)
+
+
+async def test_text_that_is_no_text_fails_its_batch(desk):
+    with pytest.raises(StoreFailed):
+        await desk.write(publish("ann"), publish("lone \ud800 surrogate"))
+
+    assert (await desk.page("ann")).head == 0
+
+
+async def test_an_empty_batch_is_no_work(desk):
+    assert await desk.write() == []
+    assert await desk.read() == []
+
+
+async def test_two_stores_on_one_database_share_its_logs(desk, database):
+    other = Desk(database.store())
+    await other.store.open()
+
+    await desk.publish("ann")
+    assert (await other.publish("ann")).positions == (Position("ann", 2, 2, 2),)
+    assert other.store.epoch == desk.store.epoch
+    await other.store.aclose()

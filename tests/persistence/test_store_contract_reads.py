@@ -1,0 +1,254 @@
+"""What every store answers: pages for devices, inboxes for people, views for producers."""
+
+from __future__ import annotations
+
+import json
+
+from tests.persistence.desk import START_OF_TIME, publish, sent
+from tocsin.persistence.store import (
+    Counters,
+    FindInboxItem,
+    FindNotification,
+    Inbox,
+    InboxItem,
+    NotFound,
+    Page,
+    ReadPage,
+)
+
+# --- Pages --------------------------------------------------------------------------------------
+
+
+async def test_a_page_of_an_empty_log_is_complete(desk):
+    assert await desk.page("nobody") == Page((), 0, 0, 0, Counters(0, 0))
+
+
+async def test_a_page_holds_entries_in_order_up_to_its_limit(desk):
+    made = [await desk.publish("ann") for _ in range(5)]
+
+    first = await desk.page("ann", limit=3)
+    assert [entry.sequence for entry in first.entries] == [1, 2, 3]
+    assert (first.through, first.head, first.counters) == (3, 5, Counters(5, 5))
+    second = await desk.page("ann", after=first.through, limit=3)
+    assert [entry.notification for entry in second.entries] == [m.content.id for m in made[3:]]
+    assert second.through == 5
+
+
+async def test_a_page_that_ends_at_its_limit_and_the_log_is_complete(desk):
+    for _ in range(3):
+        await desk.publish("ann")
+
+    page = await desk.page("ann", limit=3)
+
+    assert (len(page.entries), page.through) == (3, 3)
+
+
+async def test_a_page_is_bounded_in_bytes_but_never_empty_for_that(desk):
+    made = [await desk.publish("ann", body="ü" * 500) for _ in range(3)]
+    size = len(made[0].content.document.encode())
+
+    async def fit(bytes_max: int) -> list[int]:
+        page = await desk.page("ann", bytes_max=bytes_max)
+        assert page.through == page.entries[-1].sequence
+        return [entry.sequence for entry in page.entries]
+
+    assert await fit(1) == [1]
+    assert await fit(2 * size - 1) == [1]
+    assert await fit(2 * size) == [1, 2]
+    assert await fit(3 * size) == [1, 2, 3]
+
+
+async def test_a_page_carries_what_the_device_needs_to_show(desk, database):
+    made = await desk.publish("ann", title="Grüße")
+    await database.execute("UPDATE inbox SET state = 'read', seen_at = 7, read_at = 8")
+
+    [entry] = await desk.entries("ann")
+
+    assert entry.document == made.content.document
+    assert (entry.state, entry.seen_at, entry.read_at) == ("read", 7, 8)
+
+
+async def test_what_is_newer_than_the_start_is_created_whatever_happened_to_it(desk):
+    old = await desk.publish("ann")
+    new = await desk.publish("ann")
+    for made in (old, new):
+        await desk.update(made.content.id, title="New")
+
+    changes = {e.notification: e.change for e in await desk.entries("ann", start=1)}
+    assert changes == {old.content.id: "updated", new.content.id: "created"}
+
+
+async def test_start_and_position_within_the_session_are_two_things(desk):
+    made = await desk.publish("ann")
+    await desk.publish("ann")
+    await desk.update(made.content.id, title="New")
+
+    [entry] = await desk.entries("ann", start=0, after=2)
+    assert (entry.sequence, entry.change) == (3, "created")
+
+
+async def test_what_the_device_acknowledged_is_left_out_and_covered(desk):
+    made = [await desk.publish("ann") for _ in range(4)]
+    for number in (2, 4):
+        id_ = made[number - 1].content.id
+        await desk.sent("ann", "phone", id_, number, acknowledged_at=5)
+
+    page = await desk.page("ann", "phone")
+    assert ([entry.sequence for entry in page.entries], page.through) == ([1, 3], 4)
+    assert len(await desk.entries("ann", "tablet")) == 4
+
+
+async def test_what_is_dead_for_the_device_is_left_out_until_it_changes(desk):
+    made = await desk.publish("ann")
+    await desk.sent("ann", "phone", made.content.id, 1, dead="unresponsive")
+
+    assert await desk.entries("ann", "phone") == ()
+    assert len(await desk.entries("ann", "tablet")) == 1
+    await desk.update(made.content.id, title="New")
+    assert [entry.attempts for entry in await desk.entries("ann", "phone")] == [0]
+
+
+async def test_attempts_count_for_the_present_change_only(desk):
+    made = await desk.publish("ann")
+    await desk.sent("ann", "phone", made.content.id, 1, attempts=4)
+
+    assert [entry.attempts for entry in await desk.entries("ann", "phone")] == [4]
+    assert [entry.attempts for entry in await desk.entries("ann", "tablet")] == [0]
+    await desk.update(made.content.id, title="New")
+    assert [entry.attempts for entry in await desk.entries("ann", "phone")] == [0]
+
+
+async def test_pages_for_many_devices_come_in_order_and_in_few_statements(desk):
+    users = [f"user-{number}" for number in range(200)]
+    await desk.write(publish(*users), publish(*users[:100]))
+
+    async def ask(count: int) -> int:
+        before: int = desk.store.statements_run
+        pages = await desk.read(*[ReadPage(u, "d", 0, 0, 9, 1 << 20) for u in users[:count]])
+        assert [len(page.entries) for page in pages] == ([2] * 100 + [1] * 100)[:count]
+        after: int = desk.store.statements_run
+        return after - before
+
+    assert await ask(1) == await ask(200)
+
+
+async def test_the_same_question_twice_in_one_read_has_two_answers(desk):
+    await desk.publish("ann")
+    query = ReadPage("ann", "phone", 0, 0, 10, 1000)
+
+    first, second, other = await desk.read(query, query, ReadPage("ann", "phone", 0, 1, 10, 1000))
+
+    assert first == second
+    assert (len(first.entries), len(other.entries)) == (1, 0)
+
+
+# --- The inbox ----------------------------------------------------------------------------------
+
+
+async def test_an_inbox_lists_the_newest_first(desk):
+    made = [await desk.publish("ann", title=str(number)) for number in range(3)]
+    await desk.publish("bob")
+    await desk.update(made[0].content.id, body="changed, and still the oldest")
+
+    inbox = await desk.inbox("ann")
+
+    assert titles(inbox) == ["2", "1", "0"]
+    assert (inbox.more, inbox.head, inbox.counters) == (False, 4, Counters(3, 3))
+    assert [item.created_sequence for item in inbox.items] == [3, 2, 1]
+
+
+async def test_an_inbox_is_read_page_by_page_while_new_ones_arrive(desk):
+    for number in range(5):
+        await desk.publish("ann", title=str(number))
+
+    first = await desk.inbox("ann", limit=2)
+    await desk.publish("ann", title="new")
+    second = await desk.inbox("ann", limit=2, before=first.items[-1].created_sequence)
+    third = await desk.inbox("ann", limit=2, before=second.items[-1].created_sequence)
+
+    assert titles(first) + titles(second) + titles(third) == ["4", "3", "2", "1", "0"]
+    assert (first.more, second.more, third.more) == (True, True, False)
+
+
+async def test_an_inbox_lists_the_states_and_the_category_that_were_asked_for(desk, database):
+    for number, state in enumerate(("unseen", "seen", "read", "archived"), 1):
+        await desk.publish("ann", title=state, category="odd" if number % 2 else "even")
+        await database.execute(f"UPDATE inbox SET state = '{state}' WHERE sequence = {number}")
+    gone = await desk.publish("ann", title="withdrawn", category="odd")
+    await desk.withdraw(gone.content.id)
+
+    assert titles(await desk.inbox("ann")) == ["read", "seen", "unseen"]
+    assert titles(await desk.inbox("ann", states=("archived",))) == ["archived"]
+    assert titles(await desk.inbox("ann", states=("seen", "unseen"))) == ["seen", "unseen"]
+    assert titles(await desk.inbox("ann", category="odd")) == ["read", "unseen"]
+    assert titles(await desk.inbox("ann", category="none")) == []
+    assert titles(await desk.inbox("ann", states=())) == []
+
+
+async def test_one_item_is_found_by_its_owner_alone(desk):
+    made = await desk.publish("ann")
+
+    item = await desk.ask(FindInboxItem("ann", made.content.id), InboxItem)
+    assert item == InboxItem(1, made.content.document, "unseen", None, None)
+    assert await desk.ask(FindInboxItem("bob", made.content.id), NotFound)
+    assert await desk.ask(FindInboxItem("ann", "nothing"), NotFound)
+
+
+# --- The producer's view ------------------------------------------------------------------------
+
+
+async def test_a_producer_sees_how_far_the_recipients_are(desk, database):
+    made = await desk.publish("pending", "delivered", "seen", "read", "dead", "half-dead")
+    id_ = made.content.id
+    for user in ("delivered", "seen", "read", "half-dead"):
+        await desk.sent(user, "phone", id_, 1, acknowledged_at=5)
+        await desk.sent(user, "tablet", id_, 1, acknowledged_at=6)
+    await desk.sent("dead", "phone", id_, 1, dead="unresponsive")
+    await desk.sent("dead", "tablet", id_, 1, dead="unresponsive")
+    await desk.sent("half-dead", "watch", id_, 1, dead="unresponsive")
+    await database.execute("UPDATE inbox SET seen_at = 7 WHERE user_id IN ('seen', 'read')")
+    await database.execute("UPDATE inbox SET read_at = 8 WHERE user_id = 'read'")
+
+    view = await desk.view(id_)
+
+    assert (view.content, view.standing) == (made.content, "active")
+    counts = (view.recipients, view.delivered, view.seen, view.read, view.expired, view.dead)
+    assert counts == (6, 4, 2, 1, 0, 1)
+
+
+async def test_expired_counts_those_whom_nothing_else_became_of(desk):
+    made = await desk.publish("late", "delivered", "dead", expires_at=START_OF_TIME + 1)
+    await desk.sent("delivered", "phone", made.content.id, 1, acknowledged_at=5)
+    await desk.sent("dead", "phone", made.content.id, 1, dead="unresponsive")
+    await desk.expire(START_OF_TIME + 1)
+
+    view = await desk.view(made.content.id)
+
+    assert (view.standing, view.delivered, view.expired, view.dead) == ("expired", 1, 1, 1)
+
+
+async def test_an_unknown_notification_is_not_found(desk):
+    made = await desk.publish("ann")
+
+    answers = await desk.read(
+        FindNotification("nothing"), FindNotification(made.content.id), FindNotification("")
+    )
+
+    assert [type(answer).__name__ for answer in answers] == ["NotFound", "ProducerView", "NotFound"]
+
+
+async def test_delivered_is_the_first_acknowledgment_of_any_device(desk, database):
+    made = await desk.publish("ann")
+
+    await desk.write(
+        sent("ann", "phone", made.content.id, 1, acknowledged_at=9),
+        sent("ann", "tablet", made.content.id, 1, acknowledged_at=8),
+    )
+    await desk.sent("ann", "watch", made.content.id, 1, acknowledged_at=7)
+
+    await database.execute("UPDATE users SET horizon = (SELECT max(delivered_at) FROM inbox)")
+    assert (await desk.page("ann")).horizon == 8
+
+
+def titles(inbox: Inbox) -> list[str]:
+    return [json.loads(item.document)["title"] for item in inbox.items]

@@ -1,0 +1,181 @@
+"""A user's log, one device's ledger against it, and pages of it: the store as it is promised.
+
+The model differs from the docstrings of `ReadPage` and `Attach` in three places, because with those
+as they were written no session could keep P4 and P5. `is_news` and `attach` argue for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tocsin.protocol.cursor import Cursor, LogState, Start, choose_start
+from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.session import LogEntry, PageWanted
+
+EPOCH = "e1"
+TAIL = b"+"
+"""What the device gets beyond the document, and the store does not count."""
+
+
+@dataclass
+class Row:
+    """A notification of the user: its last change, and when it was created."""
+
+    notification: str
+    sequence: int
+    created: int
+    change: str
+    document: bytes
+    expired: bool = False
+
+    @property
+    def withdrawn(self) -> bool:
+        return self.change == "withdrawn"
+
+
+@dataclass
+class Line:
+    """The ledger's line of the device for one notification."""
+
+    sequence: int = 0
+    attempts: int = 0
+    acknowledged: int = 0
+    dead: bool = False
+
+
+class Page(NamedTuple):
+    entries: list[LogEntry]
+    through: int
+    head: int
+
+
+@dataclass
+class LogModel:
+    """The truth; see the module."""
+
+    head: int = 0
+    horizon: int = 0
+    rows: dict[str, Row] = field(default_factory=dict)
+    lines: dict[str, Line] = field(default_factory=dict)
+    stored: int | None = None
+
+    # --- Producers -------------------------------------------------------------------------------
+
+    def create(self, size: int) -> LogEntry:
+        notification = f"n{self.head + 1}"
+        row = Row(notification, 0, self.head + 1, "created", b"x" * size)
+        self.rows[notification] = row
+        return self._append(row)
+
+    def change(self, notification: str, change: str) -> LogEntry:
+        row = self.rows[notification]
+        row.change = change
+        return self._append(row)
+
+    def expire(self, notification: str) -> None:
+        """An expiry is no entry of the log."""
+        self.rows[notification].expired = True
+
+    def purge(self, horizon: int) -> None:
+        self.horizon = horizon
+        self.rows = {name: row for name, row in self.rows.items() if row.sequence > horizon}
+
+    def changeable(self) -> list[str]:
+        return [name for name, row in self.rows.items() if not row.withdrawn and not row.expired]
+
+    def _append(self, row: Row) -> LogEntry:
+        self.head += 1
+        row.sequence = self.head
+        return self.entry(row, row.change, attempts=0)
+
+    def entry(self, row: Row, change: str, attempts: int) -> LogEntry:
+        view = row.document + TAIL
+        return LogEntry(row.sequence, row.notification, change, view, 0, 0, attempts)
+
+    # --- The device ------------------------------------------------------------------------------
+
+    def attach(self, requested: Cursor | None) -> Start:
+        """Where the device starts.
+
+        It knows best what it has: one that comes with an older cursor, or with "0", has lost the
+        rest. So the stored cursor goes back with it, and what it had acknowledged beyond does not
+        count any more; otherwise that would be left out of a replay passed off as whole (P4).
+        """
+        undelivered = [
+            row.sequence
+            for name, row in self.rows.items()
+            if not row.withdrawn and not row.expired and not self.line(name).acknowledged
+        ]
+        first = min(undelivered, default=None)
+        start = choose_start(
+            requested, EPOCH, LogState(self.head, self.horizon, self.stored, first)
+        )
+        self.stored = start.sequence
+        for line in self.lines.values():
+            line.acknowledged = min(line.acknowledged, start.sequence) if requested else (
+                line.acknowledged
+            )
+            if start.resumed and line.sequence <= start.sequence:
+                line.acknowledged = max(line.acknowledged, line.sequence)
+        return start
+
+    def line(self, notification: str) -> Line:
+        return self.lines.get(notification, Line())
+
+    def record(self, record: DeliveryRecord) -> None:
+        """Merge a ledger line by the rules of `deliveries_record`."""
+        line = self.lines.setdefault(record.notification, Line())
+        if record.sequence > line.sequence:
+            line.sequence = record.sequence
+            line.attempts = record.attempts
+            line.dead = record.dead_reason is not None
+        elif record.sequence == line.sequence:
+            line.attempts = max(line.attempts, record.attempts)
+            line.dead |= record.dead_reason is not None
+        if record.acknowledged_at is not None:
+            line.acknowledged = max(line.acknowledged, record.sequence)
+
+    # --- Pages -----------------------------------------------------------------------------------
+
+    def is_news(self, row: Row, start: Start, began: int, after: int) -> bool:
+        """Whether the device cannot have been told of *row* yet.
+
+        Only that is `created` to it whatever happened since, and left out if it was withdrawn. To
+        be newer than the session's start is not enough: the session may have pushed it since (so
+        it counts what the position *after* has passed, of changes younger than the head *began*
+        that the session began with), or the one before, unacknowledged (so it counts the ledger,
+        unless the device comes without anything).
+        """
+        if row.created <= start.sequence:
+            return False
+        if start.resumed and row.notification in self.lines:
+            return False
+        return not (row.sequence > began and row.created <= after)
+
+    def left_out(self, row: Row, start: Start, began: int, after: int) -> bool:
+        line = self.line(row.notification)
+        return (
+            row.expired
+            or (row.withdrawn and self.is_news(row, start, began, after))
+            or line.acknowledged >= row.sequence
+            or (line.dead and line.sequence >= row.sequence)
+        )
+
+    def read(self, wanted: PageWanted, start: Start, began: int, rows_max: int) -> Page:
+        """A page as `ReadPage` asks for it, of *rows_max* rows at most."""
+        rows = sorted(self.rows.values(), key=lambda row: row.sequence)
+        rows = [row for row in rows if row.sequence > wanted.after]
+        rows = [row for row in rows if not self.left_out(row, start, began, wanted.after)]
+        entries: list[LogEntry] = []
+        size = 0
+        for row in rows:
+            size += len(row.document)
+            full = len(entries) == min(wanted.limit, rows_max) or size > wanted.bytes_max
+            if full and entries:
+                return Page(entries, entries[-1].sequence, self.head)
+            line = self.line(row.notification)
+            attempts = line.attempts if line.sequence == row.sequence else 0
+            news = self.is_news(row, start, began, wanted.after)
+            entries.append(self.entry(row, "created" if news else row.change, attempts))
+        return Page(entries, self.head, self.head)

@@ -1,0 +1,127 @@
+"""`tocsin key`: API keys, for programs that publish.
+
+Straight to the store, so it works whether a server runs or not. A running server looks a key up
+when it is first used, and believes what it found for five seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from tocsin.cli.options import Flags, subset
+from tocsin.cli.parameters import scope_option
+from tocsin.cli.stores import STORE_SETTINGS, run_with_store
+from tocsin.cli.trouble import Trouble, program
+from tocsin.persistence.store import (
+    ApiKey,
+    CreateKey,
+    Keys,
+    ListKeys,
+    NotFound,
+    RevokeKey,
+    Store,
+)
+from tocsin.protocol.values import to_rfc3339
+from tocsin.server.auth import KEY_PREFIX, generate_key
+
+NAME_MAX: Final = 100
+_ID: Final = re.compile(rf"(?:{KEY_PREFIX})?([a-z2-7]{{16}})(?:_[a-z2-7]*)?")
+
+
+@click.group()
+def key() -> None:
+    """Create, list and revoke API keys.
+
+    They work on the database itself: whether a server runs makes no difference. A running server
+    knows a new key at once, and has forgotten a revoked one within 5 seconds.
+    """
+
+
+@key.command()
+@scope_option(required=True, about="What it allows: notify (to post), admin.")
+@click.option("--name", default="", help="What it is for, to tell it from others in the list.")
+@subset(*STORE_SETTINGS)
+def create(scopes: tuple[frozenset[str], ...], name: str, flags: Flags) -> None:
+    """Make a key and print it, alone on the last line.
+
+    It is shown this once: the database holds only its hash.
+    """
+    if len(name) > NAME_MAX or not all(each.isprintable() for each in name):
+        raise click.BadParameter(
+            f"a name has at most {NAME_MAX} characters, on one line", param_hint="--name"
+        )
+    made = generate_key(os.urandom)
+    named = tuple(sorted(frozenset().union(*scopes)))
+    stored = ApiKey(made.id, made.hash, named, name, time.time_ns() // 1_000_000)
+
+    async def work(store: Store) -> None:
+        await store.open()
+        await store.write([CreateKey(stored)])
+
+    run_with_store(flags, work)
+    click.echo(f"Key {made.id} is made. This is the only time that it is shown:", err=True)
+    click.echo(made.text)
+
+
+@key.command("list")
+@subset(*STORE_SETTINGS)
+def list_keys(flags: Flags) -> None:
+    """List all keys, oldest first, also those that are revoked."""
+
+    async def work(store: Store) -> Keys:
+        await store.open()
+        [keys] = await store.read([ListKeys()])
+        assert isinstance(keys, Keys)
+        return keys
+
+    keys = run_with_store(flags, work).keys
+    if keys:
+        click.echo(_table([("ID", "NAME", "SCOPES", "CREATED", "REVOKED"), *map(_row, keys)]))
+    else:
+        click.echo(f"There are no keys. Make one: {program()} key create --scope notify", err=True)
+
+
+@key.command()
+@click.argument("id")
+@subset(*STORE_SETTINGS)
+def revoke(id: str, flags: Flags) -> None:  # noqa: A002 (what the person calls it)
+    """Revoke the key with this ID, for good. Again is no error.
+
+    The ID is the part after `tk_`; the whole key is understood as well.
+    """
+    match = _ID.fullmatch(id)
+    if match is None:
+        raise click.BadParameter(
+            "an id has 16 characters of a-z and 2-7, as `key list` shows them", param_hint="ID"
+        )
+    command = RevokeKey(match[1], time.time_ns() // 1_000_000)
+
+    async def work(store: Store) -> bool:
+        await store.open()
+        [result] = await store.write([command])
+        return not isinstance(result, NotFound)
+
+    if not run_with_store(flags, work):
+        raise Trouble(
+            f"There is no key with the id {command.id}", f"see {program()} key list, and repeat"
+        )
+    click.echo(f"Key {command.id} is revoked; a running server obeys within 5 seconds.")
+
+
+def _row(kept: ApiKey) -> tuple[str, ...]:
+    revoked = "-" if kept.revoked_at is None else to_rfc3339(kept.revoked_at)
+    return kept.id, kept.name or "-", ",".join(kept.scopes), to_rfc3339(kept.created_at), revoked
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,123 @@
+"""`tocsin listen`: one device of a user, in a terminal."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Final
+
+import click
+import trio
+
+from tocsin import __version__
+from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter, token_source
+from tocsin.cli.options import Flags, subset
+from tocsin.cli.parameters import CursorText, GivenToken, Identifier, url_option
+from tocsin.client.follower import Follower, Show, Stop, Tell
+from tocsin.client.lines import push_line
+from tocsin.client.listening import Listening
+from tocsin.protocol.cursor import BEGINNING
+
+_TOKEN_LIFETIME: Final = 3600.0
+
+
+class Terminal:
+    """Pushes go to standard output, news about the connection to standard error."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def show(self, push: Show) -> None:
+        now = datetime.now().astimezone()
+        click.echo(push.raw if self._as_json else push_line(push.push, now))
+
+    def tell(self, news: Tell) -> None:
+        # What changes the meaning of the pushes is for the program that reads them as well.
+        if self._as_json and news.raw is not None:
+            click.echo(news.raw)
+        click.echo(news.text, err=True)
+
+
+@click.command()
+@click.argument("user", type=Identifier("user"))
+@click.option(
+    "--device", type=Identifier("device"), help="This device's name.  [default: cli-HOSTNAME]"
+)
+@click.option("--from-start", is_flag=True, help="Everything that is retained, from the first on.")
+@click.option("--cursor", type=CursorText(), help="Go on behind this cursor.")
+@click.option("--no-ack", is_flag=True, help="Only watch: the server will send everything again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the frames as they come, as JSON.")
+@click.option("--once", type=click.IntRange(1), metavar="N", help="Stop after N notifications.")
+@url_option
+@click.option("--token", type=GivenToken(), help="A token of the user.")
+@subset(*TOKEN_SETTINGS)
+def listen(
+    user: str,
+    device: str | None,
+    from_start: bool,
+    cursor: str | None,
+    no_ack: bool,
+    as_json: bool,
+    once: int | None,
+    url: str,
+    token: str | None,
+    flags: Flags,
+) -> None:
+    """Show the notifications of USER as they come, and acknowledge them.
+
+    It is a device like any other: the server remembers how far it got, and what it missed comes
+    first next time. Lost connections are made again; Ctrl-C ends it. Without --token it makes one
+    with the secret of the server, which has to be on this machine.
+
+    With --json, pushes (and `reset` and `status` frames) are printed one on a line, as they came.
+    """
+    if from_start and cursor is not None:
+        raise click.UsageError("Give --from-start or --cursor, not both.")
+    minter = find_minter(flags) if token is None else None
+    follower = Follower(
+        user,
+        device or default_device(socket.gethostname()),
+        token_source(token, lambda: minter.mint(user, (), _TOKEN_LIFETIME) if minter else ""),
+        random=random.random,
+        cursor=BEGINNING if from_start else cursor,
+        acknowledge=not no_ack,
+        refresh_every=_TOKEN_LIFETIME / 2 if minter else float("inf"),
+        shown_max=once,
+        client=f"tocsin-cli/{__version__}",
+    )
+    listening = Listening(follower, url, Terminal(as_json=as_json))
+    stop = Stop()
+    try:
+        stop = trio.run(_listen, listening)
+    except* BrokenPipeError:
+        # Whoever read along (`| head`) has seen enough; what it has not read stays unacknowledged.
+        sys.stderr.close()
+    if stop.trouble is not None:
+        raise click.ClickException(stop.trouble)
+
+
+def default_device(hostname: str) -> str:
+    """The same at each start on one machine, so that the server knows where it was."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", hostname)[:100]
+    return f"cli-{name or 'host'}"
+
+
+async def _listen(listening: Listening) -> Stop:
+    """Until there is nothing more to do, or a signal: that is an end like another."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_leave_at, signals, listening)
+            stop = await listening.run()
+            nursery.cancel_scope.cancel()
+    return stop
+
+
+async def _leave_at(signals: AsyncIterator[int], listening: Listening) -> None:
+    # All of them: an impatient second one must not become an exception at the last moment.
+    async for _ in signals:
+        listening.leave()

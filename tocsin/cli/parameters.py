@@ -1,0 +1,138 @@
+"""The kinds of arguments and options that commands share, and how each is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from tocsin.kinds import read_duration
+from tocsin.protocol.cursor import parse_cursor
+from tocsin.protocol.values import is_identifier
+from tocsin.server.auth import SCOPES, TOKEN_LENGTH_MAX
+from tocsin.settings import DAY
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+LIFETIME_MAX: Final = 3650 * DAY
+
+Parameter = click.Parameter | None
+Context = click.Context | None
+
+
+class Identifier(click.ParamType[str]):
+    """A user's or a device's id, as the protocol has it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> str:
+        if not is_identifier(value):
+            wrong = f"a {self.name} has 1 to 128 characters of A-Z a-z 0-9 . _ : @ -"
+            self.fail(wrong, param, ctx)
+        return value
+
+
+class Scopes(click.ParamType[frozenset[str]]):
+    """Scopes, separated by commas or spaces."""
+
+    name = "scopes"
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> frozenset[str]:
+        scopes = frozenset(value.replace(",", " ").split())
+        known = " and ".join(sorted(SCOPES, reverse=True))
+        if unknown := sorted(scopes - SCOPES):
+            self.fail(f"no such scope: {', '.join(unknown)}; there are {known}", param, ctx)
+        if not scopes:
+            self.fail(f"names no scope; there are {known}", param, ctx)
+        return scopes
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, written as the durations of the settings are."""
+
+    name = "duration"
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> float:
+        try:
+            seconds = read_duration(value)
+        except ValueError as error:
+            self.fail(f"it {error}; give 30d, 24h, 5m, 10s or plain seconds", param, ctx)
+        if not 1 <= seconds <= LIFETIME_MAX:
+            self.fail(f"it is {value}; give 1s to 3650d", param, ctx)
+        return seconds
+
+
+class GivenToken(click.ParamType[str]):
+    """A token or an API key that the person has."""
+
+    name = "token"
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> str:
+        text = value.strip()
+        # Not repeated in the error: it may be a good token with something stuck to it.
+        if not text or not text.isascii() or not text.isprintable() or " " in text:
+            self.fail("a token has no spaces or special characters, and is not empty", param, ctx)
+        if len(text) > TOKEN_LENGTH_MAX:
+            self.fail(f"a token has at most {TOKEN_LENGTH_MAX} characters", param, ctx)
+        return text
+
+
+class CursorText(click.ParamType[str]):
+    """A cursor that a server gave."""
+
+    name = "cursor"
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> str:
+        try:
+            parse_cursor(value, "")
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", param, ctx)
+        return value
+
+
+class Json(click.ParamType[Any]):
+    """Any JSON."""
+
+    name = "json"
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> Any:
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError as error:
+            hint = "the server's data directory goes with --data-dir here"
+            self.fail(f"this is not JSON: {error} ({hint})", param, ctx)
+
+
+class ServerUrl(click.ParamType[str]):
+    """The address of a server, perhaps under a path; `http://` or `https://`."""
+
+    name = "url"
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> str:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+            usable = usable and parts.port != 0 and not parts.query and not parts.fragment
+        except ValueError:
+            usable = False
+        if not usable:
+            self.fail(f"{value!r} is not an address such as {DEFAULT_URL}", param, ctx)
+        return value.rstrip("/")
+
+
+def scope_option(*, required: bool, about: str) -> Callable[..., Any]:
+    """Gives a command `--scope`, as `scopes`: any number of sets."""
+    about += " May be repeated, or name several: notify,admin."
+    return click.option(
+        "--scope", "scopes", type=Scopes(), multiple=True, required=required, help=about
+    )
+
+
+def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command `--url`."""
+    return click.option(
+        "--url", type=ServerUrl(), default=DEFAULT_URL, show_default=True, help="The server."
+    )(command)

@@ -1,0 +1,25 @@
+"""`tocsin token`: print a token that the server of these settings believes."""
+
+from __future__ import annotations
+
+import click
+
+from tocsin.cli.credentials import TOKEN_SETTINGS, open_minter
+from tocsin.cli.options import Flags, subset
+from tocsin.cli.parameters import Duration, Identifier, scope_option
+
+
+@click.command()
+@click.argument("user", type=Identifier("user"))
+@scope_option(required=False, about="What it allows besides the user's own inbox.")
+@click.option(
+    "--lifetime", type=Duration(), default="1h", show_default=True, help="How long it is good for."
+)
+@subset(*TOKEN_SETTINGS)
+def token(user: str, scopes: tuple[frozenset[str], ...], lifetime: float, flags: Flags) -> None:
+    """Print a token for USER, signed with the server's secret.
+
+    The secret is `jwt_secret`, or the development secret in the data directory, which is made if
+    it is not there yet. The token stands alone on the last line.
+    """
+    click.echo(open_minter(flags).mint(user, frozenset().union(*scopes), lifetime))

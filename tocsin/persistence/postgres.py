@@ -1,0 +1,218 @@
+"""The store in Postgres, for many nodes: asyncpg, reached from Trio through trio-asyncio.
+
+The bridge between the two event loops is what is dear here (some 200 µs a crossing), so a call
+crosses it once, whatever it carries: taking a connection, the transaction with all its
+statements and giving the connection back are one asyncio coroutine. The coroutine has one
+deadline, and whatever ends it before its commit has answered ends its connection too: a
+connection of which we do not know what it is doing is never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+from trio_asyncio import aio_as_trio
+
+from tocsin.persistence import migrations
+from tocsin.persistence.migrations import Migration
+from tocsin.persistence.postgres_errors import is_retryable, translated
+from tocsin.persistence.postgres_pool import Connection, Pool
+from tocsin.persistence.read_scripts import read
+from tocsin.persistence.statements import Rows, Script, Statement, load
+from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
+from tocsin.persistence.write_scripts import write
+
+T = TypeVar("T")
+
+DIALECT = "postgres"
+ATTEMPTS = 5
+"""How often a transaction is tried that loses a deadlock or a race."""
+RETRY_DELAY = 0.02
+"""Seconds before the second attempt; each further one waits that much longer."""
+MIGRATION_TIMEOUT = 3600.0
+"""Seconds for all missing migrations: an index on a large table takes its time."""
+
+# Any number will do, as long as it is ours: "tocs" in ASCII.
+_MIGRATION_LOCK = 0x746F6373
+
+
+class PostgresStore:
+    """`Store` in the Postgres database at *url*; `trio_asyncio.open_loop()` must be open around it.
+
+    At most *pool_size* calls run at once, the others wait. A call that has not ended after
+    *command_timeout* seconds, waiting included, raises `StoreUnavailable`. *entropy* gives random
+    bytes for the name of a new database's epoch. A cancelled call ends its connection.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 4,
+        command_timeout: float = 10.0,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._pool = Pool(url, size=pool_size, settings=_settings(command_timeout))
+        self._timeout = command_timeout
+        self._entropy = entropy
+        self._sql = load(DIALECT)
+        self._epoch: str | None = None
+        self.statements_run = 0
+        """Statements of scripts, each for all its rows; to see that batches stay cheap."""
+
+    @property
+    def epoch(self) -> str:
+        if self._epoch is None:
+            raise RuntimeError("the epoch is known once the store is open")
+        return self._epoch
+
+    async def open(self) -> None:
+        self._pool.reopen()
+        if await self.pending():
+            await self._call(self._migrate, MIGRATION_TIMEOUT)
+        self._epoch = await self._call(self._claim_epoch, self._timeout)
+
+    async def write(self, commands: Sequence[Command]) -> list[Result]:
+        async def work(connection: Connection) -> list[Result]:
+            return await self._transaction(connection, lambda: write(commands, self.epoch))
+
+        return await self._call(work, self._timeout)
+
+    async def read(self, queries: Sequence[Query]) -> list[Answer]:
+        async def work(connection: Connection) -> list[Answer]:
+            # No transaction: each statement sees one moment, and `read_scripts` needs no more.
+            return await self._drive(connection, read(queries))
+
+        return await self._call(work, self._timeout)
+
+    async def probe(self) -> None:
+        async def work(connection: Connection) -> None:
+            await self._perform(connection, Statement("probe", ()))
+
+        await self._call(work, self._timeout)
+
+    async def pending(self) -> list[Migration]:
+        """The migrations that `open` would apply; changes nothing."""
+        return await self._call(_pending, self._timeout)
+
+    async def aclose(self) -> None:
+        await aio_as_trio(self._pool.aclose)()
+
+    # --- In asyncio -----------------------------------------------------------------------------
+
+    async def _call(self, work: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
+        try:
+            answer: T = await aio_as_trio(self._bounded)(work, timeout)
+        except asyncio.CancelledError as error:
+            # Not a cancellation of ours, that arrives as Trio's own: the loop is going down.
+            raise StoreUnavailable("the driver's event loop is closing") from error
+        return answer
+
+    async def _bounded(self, work: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
+        try:
+            async with asyncio.timeout(timeout), self._pool.connection() as connection:
+                return await work(connection)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"Postgres did not answer within {timeout:g} s") from error
+        except Exception as error:
+            raise translated(error) from error
+
+    async def _transaction(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
+        """Run a fresh *script* in a transaction; again if it lost a deadlock or a race."""
+        attempt = 1
+        while True:
+            try:
+                await connection.execute("BEGIN")
+                answer = await self._drive(connection, script())
+                await connection.execute("COMMIT")
+            except Exception as error:
+                # Otherwise the pool drops the connection, and with it the transaction.
+                if attempt == ATTEMPTS or not is_retryable(error):
+                    raise
+            else:
+                return answer
+            await connection.execute("ROLLBACK")
+            await asyncio.sleep(RETRY_DELAY * attempt)
+            attempt += 1
+
+    async def _drive(self, connection: Connection, script: Script[T]) -> T:
+        try:
+            statement = next(script)
+            while True:
+                statement = script.send(await self._perform(connection, statement))
+        except StopIteration as done:
+            answer: T = done.value
+            return answer
+
+    async def _perform(self, connection: Connection, statement: Statement) -> Rows:
+        sql = self._sql[statement.name]
+        self.statements_run += 1
+        if not sql.returns_rows:
+            await connection.execute(sql.text, *statement.columns)
+            return ()
+        # A record is a sequence in all but name: it unpacks, and takes an index.
+        rows: list[Any] = await connection.fetch(sql.text, *statement.columns)
+        return rows
+
+    async def _migrate(self, connection: Connection) -> None:
+        async with connection.transaction():
+            # Two nodes that start together: the second waits here and then finds nothing to do.
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+            await connection.execute(migrations.CREATE_TABLE)
+            for migration in migrations.missing(DIALECT, await _applied(connection)):
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    "INSERT INTO migrations VALUES ($1, $2, $3)",
+                    migration.number,
+                    migration.name,
+                    migration.checksum,
+                )
+
+    async def _claim_epoch(self, connection: Connection) -> str:
+        fresh = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
+        rows = await self._perform(connection, Statement("epoch_claim", ([fresh],)))
+        epoch: str = rows[0][0]
+        return epoch
+
+
+def _settings(command_timeout: float) -> Mapping[str, str]:
+    """Session settings, which Postgres applies as the connection is made."""
+    limit = str(round(command_timeout * 1000))
+    return {
+        "application_name": "tocsin",
+        "default_transaction_isolation": "read committed",
+        # Every statement joins an array of some hundreds of rows to tables through their indexes:
+        # there is one right plan, and it depends on no statistics. A planner left to itself takes
+        # another while the tables are new or have just grown, and a plan chosen by chance lives
+        # as long as its connection. Compiling such statements takes longer than running them.
+        "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "jit": "off",
+        # We stop waiting then, so the server need not work on. And a node that is frozen with a
+        # transaction open must not hold its locks against all others.
+        "statement_timeout": limit,
+        "idle_in_transaction_session_timeout": limit,
+    }
+
+
+async def _pending(connection: Connection) -> list[Migration]:
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise StoreFailed(f"The database's encoding is {encoding}; Tocsin needs UTF8.")
+    applied: dict[int, str] = {}
+    if await connection.fetchval("SELECT to_regclass('migrations') IS NOT NULL"):
+        applied = await _applied(connection)
+    return list(migrations.missing(DIALECT, applied))
+
+
+async def _applied(connection: Connection) -> dict[int, str]:
+    rows: Sequence[asyncpg.Record] = await connection.fetch(migrations.READ_APPLIED)
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,49 @@
+"""What an error from asyncpg means: a state of the world, or a bug of ours.
+
+The SQLSTATE decides (Postgres manual, appendix A): its first two characters are a class.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+
+_UNAVAILABLE = (
+    "08",  # connection exceptions
+    "25006",  # read-only transaction: we are talking to a standby
+    "25P03",  # the server ended our transaction because this process had been frozen
+    "28",  # login refused: a password or pg_hba.conf is being changed
+    "3D",  # no such database: it is being restored
+    "40",  # deadlock or serialization failure, again and again
+    "53",  # insufficient resources: disk full, out of memory, too many connections
+    "55P03",  # lock not available
+    "57",  # operator intervention: shutdown, crash, starting up, statement timeout
+    "58",  # system errors: I/O
+)
+_RETRYABLE = ("40001", "40P01")
+
+
+def is_retryable(error: Exception) -> bool:
+    """Whether the same transaction may well succeed at once."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        # Another node has migrated the tables; asyncpg forgets the statement by itself.
+        return True
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _RETRYABLE
+
+
+def translated(error: Exception) -> StoreUnavailable | StoreFailed:
+    """*error* in the port's terms."""
+    if isinstance(error, StoreUnavailable | StoreFailed):
+        return error
+    text = f"Postgres: {type(error).__name__}: {error}"
+    if isinstance(error, asyncpg.PostgresError):
+        # Errors that asyncpg raises by itself, such as a connection lost, carry the code as well.
+        known = (error.sqlstate or "").startswith(_UNAVAILABLE)
+        return StoreUnavailable(text) if known else StoreFailed(text)
+    if isinstance(error, OSError):
+        return StoreUnavailable(text)
+    if isinstance(error, asyncpg.InterfaceError) and "closed" in str(error):
+        # "connection is closed", "connection was closed in the middle of operation"
+        return StoreUnavailable(text)
+    return StoreFailed(text)

@@ -1,0 +1,63 @@
+"""What goes over a device's session: entries of the log on the way in, pushes on the way out.
+
+Structs instead of dataclasses, because two of these are made for every delivery: a frozen dataclass
+takes ten times as long to make. They cannot take part in a cycle, so the collector may skip them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
+    """An entry of the user's log, as it concerns one device; *attempts* are those before."""
+
+    sequence: int
+    notification_id: str
+    change: str
+    notification: bytes
+    unread: int
+    unseen: int
+    attempts: int = 0
+
+
+class Push(msgspec.Struct, gc=False):
+    """One push in flight, and the frame's content.
+
+    Kept until acknowledged; *notification* is the client's view as JSON, shared between the
+    devices it is the same for. *tries* counts the attempts of this session, *unanswered* those
+    since the device last refused it. *superseded* means that a later change of the notification
+    was pushed: it is not sent again, but it is still unacknowledged, so it fills the window until
+    the device says something that covers it. *older* are the sequences this one superseded.
+    """
+
+    sequence: int
+    previous: int
+    change: str
+    attempt: int
+    replay: bool
+    unread: int
+    unseen: int
+    notification_id: str
+    notification: bytes
+    first_sent_at: int
+    deadline: float
+    tries: int = 1
+    unanswered: int = 1
+    dead_reason: str | None = None
+    superseded: bool = False
+    older: tuple[int, ...] = ()
+
+
+class PageWanted(msgspec.Struct, frozen=True, gc=False):
+    """Read the log behind *after*, at most *limit* entries and about *bytes_max* bytes."""
+
+    after: int
+    limit: int
+    bytes_max: int
+
+
+class CaughtUp(msgspec.Struct, frozen=True, gc=False):
+    """Everything up to *sequence* has been pushed: live from here."""
+
+    sequence: int

@@ -1,0 +1,69 @@
+"""The way out of one WebSocket, and its last words."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+import trio
+
+from tocsin.protocol import frames
+from tocsin.protocol.closing import Closing
+from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, FrameStream, SlowConsumer
+from tocsin.server.websocket_frames import close_frame, ping_frame, text_frame
+
+_SLOW_AFTER: Final = 1.0
+"""Seconds that a slow consumer is asked to stay away."""
+
+
+def farewell(closing: Closing, after: float = 0.0) -> bytes:
+    """The goodbye frame, and the close frame with the same code behind it."""
+    goodbye = text_frame(frames.encode_goodbye(closing, after))
+    return goodbye + close_frame(closing, closing.word)
+
+
+TRANSLATED_CLOSES: Final = MappingProxyType(
+    {
+        1009: farewell(Closing.FRAME_TOO_LARGE),
+        CLOSED_WITHOUT_A_FRAME: farewell(Closing.MALFORMED),
+    }
+)
+"""What trio-websocket finds wrong by itself, in the contract's words."""
+
+
+class WebSocketOutlet:
+    """See `tocsin.actors.outlet.Outlet`. Ending cancels *scope*, in which the connection runs."""
+
+    __slots__ = ("_ended", "_scope", "_stream", "connection")
+
+    def __init__(self, connection: str, stream: FrameStream, scope: trio.CancelScope) -> None:
+        self.connection: Final = connection
+        self._ended = False
+        self._stream = stream
+        self._scope = scope
+
+    @property
+    def last_heard(self) -> float:
+        """When the last bytes came in (Trio time)."""
+        return self._stream.last_received
+
+    def offer(self, frame: bytes) -> None:
+        """Send one text frame; too many that wait end the connection."""
+        try:
+            self._stream.offer(text_frame(frame))
+        except SlowConsumer:
+            self.end(Closing.SLOW, _SLOW_AFTER)
+
+    def ping(self) -> None:
+        """Send a WebSocket ping."""
+        try:
+            self._stream.offer(ping_frame())
+        except SlowConsumer:
+            self.end(Closing.SLOW, _SLOW_AFTER)
+
+    def end(self, closing: Closing, after: float = 0.0) -> None:
+        """Say goodbye and close; only the first call counts."""
+        if not self._ended:
+            self._ended = True
+            self._stream.finish(farewell(closing, after), skip_waiting=closing is Closing.SLOW)
+            self._scope.cancel()
