@@ -83,7 +83,7 @@ async def test_each_of_those_who_wait_gets_an_exception_of_its_own(autojump_cloc
         stage.store.away = True
         await crowd.writes("a", "b", "c")
         await crowd.reads("d", "e")
-        await pass_time(2)
+        await pass_time(5)
         assert len(set(map(id, crowd.answers.values()))) == 5
 
 
@@ -351,13 +351,9 @@ async def test_the_store_lost_while_poison_is_looked_for(autojump_clock, nursery
         assert set(crowd.kinds().values()) >= {StoreUnavailable}
         assert len(crowd.answers) == 21
         assert stage.store.attempts == lost
-        written_before = stage.store.lines
         stage.store.away = False
         await pass_time(20)
-        assert written_before + stage.store.lines[len(written_before) :] == [
-            acknowledged(sequence=5),
-            sent(sequence=6),
-        ]
+        assert stage.store.lines == [acknowledged(sequence=5), sent(sequence=6)]
 
 
 # --- crashes -------------------------------------------------------------------------------------
@@ -371,9 +367,8 @@ async def test_when_the_actor_crashes_everybody_is_answered_and_it_starts_anew(
         await crowd.writes("in flight", "waiting")
         await crowd.reads("read in flight", "read waiting")
         stage.store.crashes = True
-        await pass_time(1)
+        await pass_time(1.05)
         stage.store.crashes = False
-        await settle()
         assert set(crowd.kinds().values()) == {ActorStopped}
         assert len(crowd.answers) == 4
         await pass_time(5)
@@ -408,7 +403,7 @@ async def test_a_request_behind_what_a_full_actor_holds_is_answered_after_a_cras
         crowd = Crowd(nursery, stage)
         await crowd.writes(*(str(number) for number in range(20)))
         stage.store.crashes = True
-        await pass_time(1)
+        await pass_time(1.05)
         stage.store.crashes = False
         await pass_time(30)
         assert len(crowd.answers) == 20

@@ -80,7 +80,7 @@ class RecipientState(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """The idempotency key was used for this same request: its first *answer*."""
+    """It was done before, by this idempotency key or content id: the first *answer*."""
 
     answer: str
 

@@ -127,8 +127,12 @@ def _hold(commands: Sequence[Numbered], admitted: set[int]) -> Script[dict[str, 
     rows = list((yield from run("notifications_lock", sorted(named))))
     if expiries:
         latest = max(each.now_ms for each in expiries)
-        # More than the limits, because other commands of this batch may change what is due.
-        most = sum(each.limit for each in expiries) + len(commands)
+        # As many more as other commands of this batch may end or postpone first, or make later.
+        made = sum(
+            isinstance(each, Publish) and (each.content.expires_at or latest + 1) <= latest
+            for _, each in commands
+        )
+        most = sum(each.limit for each in expiries) + len(named) + made
         rows += yield from run("notifications_due", [latest], [most])
     held = {row[0]: Held(content_of_row(row), row[7], {}) for row in rows}
     ids = sorted(held)

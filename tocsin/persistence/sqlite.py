@@ -40,11 +40,15 @@ MEMORY = ":memory:"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process that has the file, such as a backup."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds to wait for the last call when closing."""
 
 _STATEMENTS_CACHED = 256
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
+    # The log of a burst gives its room back.
+    "PRAGMA journal_size_limit = 67108864",
     "PRAGMA temp_store = MEMORY",
     # 64 MiB: the pages of the heads, the indexes' right edges and what devices are about to read.
     "PRAGMA cache_size = -65536",
@@ -112,10 +116,10 @@ class SqliteStore:
         return await self._call(self._pending)
 
     async def aclose(self) -> None:
-        # Shielded: a connection that stays open keeps its files open. It waits for the call that
-        # has the thread, as long as that may take.
-        with trio.CancelScope(shield=True):
-            await self._call(self._close)
+        # Shielded, because closing tidies up the files. Bounded, because it waits for the call that
+        # has the thread, and that may be waiting for a disk that never answers.
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await self._call(self._forget_connection)
 
     # --- In the worker thread -------------------------------------------------------------------
 
@@ -181,10 +185,6 @@ class SqliteStore:
                     applied = _applied(connection)
         return list(migrations.missing(DIALECT, applied))
 
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._forget_connection()
-
     # --- The connection -------------------------------------------------------------------------
 
     def _perform(self, connection: sqlite3.Connection, statement: Statement) -> Rows:
@@ -207,10 +207,17 @@ class SqliteStore:
             yield
             connection.execute("COMMIT")
         except BaseException:
-            # Some errors (a full disk) have rolled back already.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            self._roll_back(connection)
             raise
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        # Some errors (a full disk) have rolled back already.
+        if connection.in_transaction:
+            try:
+                connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                # Closing rolls back as well; and nothing more is written through this connection.
+                self._forget_connection()
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:

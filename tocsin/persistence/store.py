@@ -125,7 +125,7 @@ class StoreUnavailable(Exception):
     """The store cannot be reached, or cannot write now (disk full, read only). Try again later.
 
     A command may still have been committed: the connection can die between the commit and its
-    answer. Every command is therefore safe to repeat, publishing through its idempotency key.
+    answer. Every command is therefore safe to repeat; a `Publish` is known by its content's id.
     """
 
 
@@ -147,7 +147,11 @@ class Store(Protocol):
         """Connect and apply missing migrations; safe to call again after a failure."""
 
     async def write(self, commands: Sequence[Command]) -> list[Result]:
-        """Run *commands*, in order, in one transaction; durable when it returns."""
+        """Run *commands* in one transaction; durable when it returns.
+
+        In order as far as anybody can tell: changes of logs among themselves, and what concerns
+        one device. A device that attaches may see what a later command of its batch did.
+        """
 
     async def read(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer *queries* in order, each from one moment or from a few close ones."""

@@ -114,6 +114,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
     """The first revision of *draft*; raises `ProblemError` where it contradicts itself."""
+    created_at = to_rfc3339(now_ms)
     fields = {
         "id": notification_id,
         "category": draft.category,
@@ -124,8 +125,8 @@ def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
         "priority": draft.priority,
         "topic": None,
         "revision": 1,
-        "created_at": to_rfc3339(now_ms),
-        "updated_at": to_rfc3339(now_ms),
+        "created_at": created_at,
+        "updated_at": created_at,
     }
     return _content(fields, now_ms, now_ms, _expiry(draft, now_ms))
 

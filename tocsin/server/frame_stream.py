@@ -16,6 +16,7 @@ Rules
 """
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -222,7 +223,7 @@ class FrameStream(trio.abc.Stream):
             if data:
                 return data
         try:
-            data = await self._socket.recv(limit)
+            data = await self._read(limit)
         except OSError as exc:
             self._check_not_closing()
             if exc.errno == errno.EBADF:  # closed under our hands, by the front door's guard
@@ -236,6 +237,16 @@ class FrameStream(trio.abc.Stream):
                 raise trio.BrokenResourceError("the peer is gone")
             self._heard_end = True
         return data
+
+    async def _read(self, limit: int) -> bytes:
+        # `socket.recv` tries first and waits then. Here there is nothing to read yet, nearly
+        # always: waiting first saves the failed attempt, and the exception that comes of it.
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return os.read(self._socket.fileno(), limit)
+            except BlockingIOError:
+                continue
 
     async def _receive_prefix(self, limit: int) -> bytes:
         if self._answered is not None:

@@ -214,6 +214,19 @@ async def test_failing_when_the_grace_is_over_harms_no_sibling(autojump_clock, k
     assert runs == [1]
 
 
+async def test_being_cancelled_with_a_nursery_is_no_failure(autojump_clock, caplog, capsys):
+    class Two(Actor[Any]):
+        async def run(self, context: Context[Any]) -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                await trio.sleep_forever()
+
+    async with supervised() as supervisor:
+        supervisor.spawn("two", Two)
+        await supervisor.stop(1)
+    assert "failed" not in caplog.text + capsys.readouterr().out
+
+
 async def test_an_actor_that_keeps_failing_while_it_stops_harms_nobody(autojump_clock):
     done: list[Any] = []
     async with open_supervisor("", lambda: 0.0) as supervisor:

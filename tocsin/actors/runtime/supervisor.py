@@ -162,7 +162,8 @@ class Context(Generic[M]):
         except BaseExceptionGroup as group:
             # Cancelled, and failed on the way out: the failure must not outlive the cancellation.
             failures, rest = group.split(Exception)
-            logger.error("actor failed while being cancelled", actor=path, exc_info=failures)
+            if failures is not None:
+                logger.error("actor failed while being cancelled", actor=path, exc_info=failures)
             assert rest is not None
             raise rest from None
         await trio.sleep(delay)
