@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.cli.conftest import ROOT, Listener, last_line
-from tests.system.kit import Server, fresh_user, wait_until
+from tests.system.kit import SECRET, Server, fresh_user, wait_until
+from tocsin.cli.listen import default_device
 
 
 @pytest.fixture
@@ -191,6 +192,25 @@ def test_wrong_usage_is_told_with_exit_code_2(tocsin, arguments, told):
     result = tocsin("listen", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert told in result.stderr
+
+
+def test_the_device_is_named_after_the_host():
+    assert default_device("laptop") == "cli-laptop"
+    assert default_device("møøse host") == "cli-m--se-host"
+    assert default_device("") == "cli-host"
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path, ada):
+    server = Server(tmp_path, environment={"TOCSIN_JWT_SECRET": SECRET})
+    listener = Listener(server, tmp_path, ada)
+    try:
+        listener.expect_news("No connection: Connection refused. Trying again in")
+        server.start()
+        listener.expect_news("Listening")
+        assert listener.interrupt() == 0
+    finally:
+        listener.close()
+        server.close()
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(server, send, ada):

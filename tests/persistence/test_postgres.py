@@ -118,9 +118,9 @@ async def test_a_server_that_hangs_is_unavailable_in_time_and_recovers(loop, own
     async with trio.open_nursery() as nursery:
         for call in (desk.page, desk.publish, desk.publish, desk.page, desk.page, desk.page):
             nursery.start_soon(expect_unavailable, call, "ann")
-    assert trio.current_time() - began < 2.0
+    assert trio.current_time() - began < 5
     # Connecting hangs as well now, and no more than a call does.
-    with trio.fail_after(2.0):
+    with trio.fail_after(5):
         await expect_unavailable(desk.page, "ann")
     await trio.to_thread.run_sync(own_postgres.resume)
 

@@ -398,30 +398,24 @@ class SessionMachine(RuleBasedStateMachine):
         )
 
     def _forget(self, push: Push) -> None:
-        latest = self._is_latest(push)
-        self.unanswered.pop(push.sequence, None)
-        if latest:
-            for older in self._older(push.notification_id, below=push.sequence):
+        """What the last change of a notification is spared, the earlier ones are as well."""
+        if self._is_latest(push):
+            for older in self._older(push.notification_id):
                 del self.unanswered[older.sequence]
+        self.unanswered.pop(push.sequence, None)
 
     def _latest(self, notification: str) -> Push | None:
-        changes = [
-            push for push in self.unanswered.values() if push.notification_id == notification
-        ]
-        return max(changes, key=lambda push: push.sequence, default=None)
+        return max(self._changes(notification), key=lambda push: push.sequence, default=None)
 
     def _is_latest(self, push: Push) -> bool:
         return self._latest(push.notification_id) is push
 
-    def _older(self, notification: str, below: float = math.inf) -> list[Push]:
+    def _older(self, notification: str) -> list[Push]:
         latest = self._latest(notification)
-        return [
-            push
-            for push in self.unanswered.values()
-            if push.notification_id == notification
-            and push is not latest
-            and push.sequence < below
-        ]
+        return [push for push in self._changes(notification) if push is not latest]
+
+    def _changes(self, notification: str) -> list[Push]:
+        return [push for push in self.unanswered.values() if push.notification_id == notification]
 
     def _unanswered_bytes(self) -> int:
         return sum(len(push.notification) for push in self.unanswered.values())

@@ -160,7 +160,7 @@ async def test_a_declared_body_that_is_too_large_is_refused(size):
     async with open_edge(limits=LIMITS) as edge, httpx.AsyncClient(base_url=edge.base) as client:
         response = await client.post("/length", content=bytes(size))
         assert response.status_code == 413
-        assert response.json()["code"] == "request_entity_too_large"
+        assert response.json()["code"] == "too_large"
 
 
 async def test_a_chunked_body_that_grows_too_large_is_refused():

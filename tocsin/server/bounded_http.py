@@ -118,6 +118,9 @@ class BoundedH11(H11Protocol):
         hosts = [value.decode("latin-1") for name, value in request.headers if name == b"host"]
         check_host(tuple(hosts), required=False)
         lengths = [value for name, value in request.headers if name == b"content-length"]
+        if lengths and any(name == b"transfer-encoding" for name, _ in request.headers):
+            # RFC 9112 §6.1: two parsers that choose differently are how requests are smuggled.
+            raise BadHead(400, "A body has Content-Length or Transfer-Encoding, not both.")
         if lengths and int(lengths[0]) > self._limits.body_bytes_max:
             raise self._body_too_large()
         self._body_bytes = 0

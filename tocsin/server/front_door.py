@@ -71,7 +71,8 @@ class FrontDoor:
 
     `websocket(stream, head, raw)` and `http(stream, raw)` serve one connection to its end; `raw` is
     what was read of it: the head and perhaps more. They own the stream, which is closed after them
-    in any case. All limits are seconds, bytes or counts.
+    in any case; a `BadHead` that they raise before they have answered becomes the answer. All
+    limits are seconds, bytes or counts.
     """
 
     def __init__(
@@ -235,14 +236,12 @@ class FrontDoor:
             head = parse_head(raw)
             if head.is_websocket_upgrade:
                 check_upgrade(head)
+                await self._websocket(stream, head, raw)
+            else:
+                await self._http(stream, raw)
         except BadHead as bad:
             self._bad_requests += 1
             await self._answer(stream, bad)
-            return
-        if head.is_websocket_upgrade:
-            await self._websocket(stream, head, raw)
-        else:
-            await self._http(stream, raw)
 
     async def _answer(self, stream: trio.SocketStream, bad: BadHead) -> None:
         answer = problem_response(bad, request_id=self._new_request_id(), type_base=self._type_base)

@@ -33,6 +33,8 @@ _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(
 _LONE_LF: Final = re.compile(rb"(?<!\r)\n")
 _HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n"  # RFC 9113 §3.4
 _TLS_HANDSHAKE: Final = b"\x16\x03"
+# In the words of `tocsin.protocol.problems`, for those that have other names there.
+_CODES: Final = {400: "malformed", 413: "too_large"}
 
 
 class BadHead(Exception):
@@ -44,7 +46,8 @@ class BadHead(Exception):
         super().__init__(f"{status}: {detail}")
         self.status = status
         self.detail = detail
-        self.code = code or HTTPStatus(status).name.lower()
+        # Python's name for 413 is another one from 3.13 on, and `code` is part of the contract.
+        self.code = code or _CODES.get(status) or HTTPStatus(status).name.lower()
         self.headers = headers
 
 

@@ -26,7 +26,7 @@ from tocsin.server.auth import Principal
 from tocsin.server.frame_stream import FrameStream
 from tocsin.server.origins import is_allowed_origin
 from tocsin.server.publishing import Publishing
-from tocsin.server.request_head import BadHead, RequestHead, problem_response
+from tocsin.server.request_head import BadHead, RequestHead
 from tocsin.server.services import Services
 from tocsin.server.websocket_outlet import TRANSLATED_CLOSES, WebSocketOutlet
 from tocsin.server.websocket_session import (
@@ -61,11 +61,13 @@ class WebSocketEdge:
         self._publishing = publishing
 
     async def serve(self, stream: trio.SocketStream, head: RequestHead, raw: bytes) -> None:
-        """Serve one connection to its end. Cancelled, it closes at once."""
+        """Serve one connection to its end; raises `BadHead` for a handshake that it refuses.
+
+        Cancelled, it closes at once.
+        """
         refusal = self._refusal(head)
         if refusal is not None:
-            await stream.send_all(problem_response(refusal))
-            return
+            raise refusal
         credentials = _Credentials(
             head.query_values().get("ticket"), head.headers.get("authorization")
         )

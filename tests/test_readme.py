@@ -1,0 +1,197 @@
+"""The README's first session does what it says when it is pasted; what the documents name exists.
+
+Its commands run as they stand there, in a shell, in a directory of their own. One thing is
+different: the port, because 8080 may be taken. So `./dev` is a small script here that runs this
+program and adds the port to the commands that need to know.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers.postgres import free_port
+from tests.system.kit import ROOT, wait_until
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.problems import TITLES
+from tocsin.settings import SETTINGS
+
+README = ROOT / "README.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
+DEV = """\
+#!/bin/sh
+verb=$1
+shift
+case $verb in
+    serve) set -- "$@" --port {port} ;;
+    listen | send) set -- "$@" --url http://127.0.0.1:{port} ;;
+esac
+exec {python} -P -m tocsin "$verb" "$@"
+"""
+
+
+def fences(heading: str, language: str) -> list[str]:
+    """The code in *language* of the section under *heading*, block by block."""
+    section = README.read_text().split(f"\n{heading}\n")[1]
+    section = re.split(r"\n##+ ", section)[0]
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+class Terminal:
+    """A shell in a directory; what it says goes to a file."""
+
+    def __init__(self, directory: Path, name: str, port: int) -> None:
+        self._port = port
+        self._said = directory / f"{name}.txt"
+        environment = {
+            name: text for name, text in os.environ.items() if not name.startswith("TOCSIN_")
+        }
+        with self._said.open("wb") as said:
+            # A group of its own, so that what it has started can be ended with it.
+            self._shell = subprocess.Popen(
+                ["bash"],
+                cwd=directory,
+                env=environment | {"PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def paste(self, commands: str) -> None:
+        """Give the shell *commands*, as they stand in the README."""
+        assert self._shell.stdin is not None
+        commands = commands.replace("127.0.0.1:8080", f"127.0.0.1:{self._port}")
+        self._shell.stdin.write(commands.encode())
+        self._shell.stdin.flush()
+
+    def paste_and_wait(self, commands: str) -> str:
+        """As `paste`, until they are done; what they said."""
+        before = len(self.said)
+        self.paste(f"{commands}\necho; echo 'done:'$?\n")
+        wait_until(lambda: "\ndone:" in self.said[before:], what=commands)
+        said, _, code = self.said[before:].rpartition("\ndone:")
+        assert code.strip() == "0", said
+        return said.strip()
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def expect(self, text: str) -> None:
+        wait_until(lambda: text in self.said, what=f"{text!r} in\n{self.said}")
+
+    def close(self) -> None:
+        assert self._shell.stdin is not None
+        self._shell.stdin.close()
+        os.killpg(self._shell.pid, signal.SIGTERM)
+        self._shell.wait(30)
+
+
+class Desk:
+    """Three terminals before a fresh clone."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        dev = directory / "dev"
+        dev.write_text(DEV.format(python=sys.executable, port=self.port))
+        dev.chmod(0o755)
+        self.first, self.second, self.third = (
+            Terminal(directory, name, self.port) for name in ("first", "second", "third")
+        )
+
+    def close(self) -> None:
+        for terminal in (self.third, self.second, self.first):
+            terminal.close()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    desk = Desk(tmp_path_factory.mktemp("clone"))
+    try:
+        yield desk
+    finally:
+        desk.close()
+
+
+def test_the_first_session_does_what_it_says(desk):
+    serve, listen, send, post, ledger, inbox = fences("## A first session", "sh")
+
+    desk.first.paste(serve)
+    desk.first.expect("store ready")
+    desk.first.expect("Tocsin 0.")
+    desk.second.paste(listen)
+    desk.second.expect("Listening to ada")
+    desk.third.paste_and_wait(send)
+    desk.second.expect("default  Hello, Ada: Sent from the command line.")
+    desk.third.paste_and_wait(post)
+    desk.second.expect("builds  Build 41 is green")
+
+    def acknowledged():
+        [line] = json.loads(desk.third.paste_and_wait(ledger))["deliveries"]
+        return line if line["outcome"] == "acknowledged" else None
+
+    line = wait_until(acknowledged)
+    assert line["user"] == "ada"
+    assert line["device"].startswith("cli-")
+    [shown] = fences("## A first session", "json")
+    assert list(json.loads(shown)["deliveries"][0]) == list(line)
+
+    notifications = json.loads(desk.third.paste_and_wait(inbox))["notifications"]
+    assert [each["title"] for each in notifications] == ["Build 41 is green", "Hello, Ada"]
+
+
+def test_the_client_for_a_browser_works(desk, tmp_path):
+    node = shutil.which("node")
+    look = 'process.exit(typeof WebSocket === "function" ? 0 : 1)'
+    flag = "--experimental-websocket"
+    if node is None or subprocess.run([node, flag, "-e", look], capture_output=True).returncode:
+        pytest.skip("no Node.js with WebSocket on this machine")
+    if "Listening" not in desk.second.said:
+        pytest.skip("needs the session of the test before")
+    [snippet] = fences("### A client of your own", "js")
+    token = desk.third.paste_and_wait("./dev token ada")
+    snippet = snippet.replace("what ./dev token ada prints", token.splitlines()[-1])
+    snippet = snippet.replace("127.0.0.1:8080", f"127.0.0.1:{desk.port}")
+    (tmp_path / "client.mjs").write_text(snippet)
+    with (tmp_path / "said").open("wb") as said:
+        client = subprocess.Popen([node, flag, tmp_path / "client.mjs"], stdout=said, stderr=said)
+    try:
+        expected = "Hello, Ada\nBuild 41 is green\n"
+        wait_until(lambda: expected in (tmp_path / "said").read_text(), what=expected)
+    finally:
+        client.kill()
+        client.wait()
+
+
+@pytest.mark.parametrize("document", [README, OPERATIONS], ids=lambda path: path.name)
+def test_what_a_document_links_to_is_there(document):
+    targets = re.findall(r"\]\((?!http)([^)#]+)", document.read_text())
+    assert targets
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_the_table_of_metrics_is_complete(desk):
+    token = desk.third.paste_and_wait("./dev token root --scope admin").splitlines()[-1]
+    url = f"http://127.0.0.1:{desk.port}/metrics"
+    text = httpx.get(url, headers={"Authorization": f"Bearer {token}"}).text
+    exposed = set(re.findall(r"^(tocsin_\w+) ", text, re.MULTILINE))
+    told = set(re.findall(r"^\| `(tocsin_\w+)`", OPERATIONS.read_text(), re.MULTILINE))
+    assert exposed == told
+
+
+def test_every_setting_that_the_operations_name_exists():
+    known = {each.name for each in SETTINGS}
+    words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", OPERATIONS.read_text()))
+    codes = {closing.word for closing in Closing} | set(TITLES)
+    assert words - known - codes == {"request_id"}
