@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from tests.actors.virtual_time import pass_time
 from tocsin.actors.runtime import Ref, RestartPolicy, Supervisor, open_supervisor
 from tocsin.actors.storage import (
     Ledger,
@@ -34,7 +35,6 @@ from tocsin.persistence.store import (
     StoreUnavailable,
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
-from tests.actors.virtual_time import pass_time
 
 
 class FakeStore:

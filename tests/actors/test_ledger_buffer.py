@@ -240,9 +240,7 @@ def play(script):
         assert written[notification] == unmerged(all_lines, written[notification])
 
 
-def unmerged(
-    added: list[DeliveryRecord], written: list[DeliveryRecord]
-) -> list[DeliveryRecord]:
+def unmerged(added: list[DeliveryRecord], written: list[DeliveryRecord]) -> list[DeliveryRecord]:
     """What of *added* must have been written: all, but for sent lines that the next one contains.
 
     Those may be missing, and are taken from *written*.

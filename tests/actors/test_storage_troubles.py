@@ -1,5 +1,7 @@
 """The storage actor in bad times: the store away, commands refused, crashes."""
 
+from typing import cast
+
 import pytest
 import trio
 
@@ -27,19 +29,19 @@ class Crowd:
         self._stage = stage
         self.answers = {}
 
-    async def asks(self, *requests):
-        for request in requests:
-            self._nursery.start_soon(self._ask, request)
-            await settle()
-
     async def writes(self, *names):
-        await self.asks(*(Write(command=RevokeKey(name, 0)) for name in names))
+        for name in names:
+            await self._start(name, Write(command=RevokeKey(name, 0)))
 
     async def reads(self, *names):
-        await self.asks(*(Read(query=FindKey(name)) for name in names))
+        for name in names:
+            await self._start(name, Read(query=FindKey(name)))
 
-    async def _ask(self, request):
-        name = request.command.id if isinstance(request, Write) else request.query.id
+    async def _start(self, name, request):
+        self._nursery.start_soon(self._ask, name, request)
+        await settle()
+
+    async def _ask(self, name, request):
         try:
             answer = await self._stage.ref.ask(request)
         except (StoreUnavailable, StoreFailed, ActorError) as error:
@@ -297,7 +299,7 @@ async def test_poison_alone_is_refused_and_the_others_live(autojump_clock, nurse
         failed = {name for name, kind in crowd.kinds().items() if kind is StoreFailed}
         assert failed == {"7", "300"}
         assert len(crowd.answers) == 501
-        written = [command.id for command in stage.store.commands]
+        written = [cast("RevokeKey", command).id for command in stage.store.commands]
         assert written == ["first", *(str(n) for n in range(500) if n not in (7, 300))]
         assert stage.store.attempts <= 50
         assert stage.told == [True]
@@ -376,9 +378,7 @@ async def test_when_the_actor_crashes_everybody_is_answered_and_it_starts_anew(
         assert stage.told == [True, False, True]
 
 
-async def test_a_store_that_answers_too_little_is_a_crash_and_nobody_hangs(
-    autojump_clock, nursery
-):
+async def test_a_store_that_answers_too_little_is_a_crash_and_nobody_hangs(autojump_clock, nursery):
     class Forgetful(FakeStore):
         async def write(self, commands):
             return (await super().write(commands))[1:]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import ROOT, Listener, last_line
-from tests.system.kit import SECRET, Server, fresh_user, wait_until
+from tests.system.kit import SECRET, Server, bearer, fresh_user, token, wait_until
 from tocsin.cli.listen import default_device
 
 
@@ -28,12 +28,12 @@ def send(beside):
 @pytest.fixture
 def deliveries(server, beside):
     """The ledger of a notification, as its producer reads it."""
-    token = last_line(beside("token", "shop", "--scope", "notify"))
+    shop = last_line(beside("token", "shop", "--scope", "notify"))
 
     def deliveries(notification):
         answer = httpx.get(
             f"{server.url}/v1/notifications/{notification}/deliveries",
-            headers={"Authorization": f"Bearer {token}"},
+            headers=bearer(shop),
         )
         return {line["device"]: line["outcome"] for line in answer.json()["deliveries"]}
 
@@ -98,41 +98,42 @@ def test_from_start_shows_all_that_is_retained(listen, send, ada):
 
 
 def test_changes_and_withdrawals_are_shown(server, beside, listen, send, ada):
-    token = last_line(beside("token", "shop", "--scope", "notify"))
+    headers = bearer(last_line(beside("token", "shop", "--scope", "notify")))
     listener = listen(ada)
     listener.expect_news("Listening")
     path = f"{server.url}/v1/notifications/{send(ada, 'Hello')}"
     listener.expect("default  Hello")
-    headers = {"Authorization": f"Bearer {token}"}
     httpx.patch(path, headers=headers, json={"title": "Hello again"})
     listener.expect("default  (updated)  Hello again")
     httpx.delete(path, headers=headers)
     listener.expect("default  (withdrawn)  Hello again")
 
 
-def test_a_server_that_was_killed_is_found_again_and_nothing_is_shown_twice(tmp_path, ada):
-    server = Server(tmp_path, environment={"TOCSIN_JWT_SECRET": ""}).start()
-    try:
-        with Session(server, ada) as session:
-            session.expect_shown("one", send=True)
-            server.kill()
-            session.expect_news("Trying again in")
-            server.start()
-            session.expect_news("Listening", count=2)
-            session.expect_shown("two", send=True)
-            assert titles(session.listener.output) == ["one", "two"]
-    finally:
-        server.close()
+def test_servers_come_and_go_and_nothing_is_lost_or_shown_twice(tmp_path, ada):
+    settings, environment = {"drain-time": 0.5}, {"TOCSIN_JWT_SECRET": SECRET}
+    server = Server(tmp_path, settings, environment=environment)
+    listener = Listener(server, tmp_path, ada, "--json")
 
+    def send(title):
+        assert server.producer(token("shop", "notify")).post(ada, title=title)
+        listener.expect(title)
 
-def test_a_server_that_stops_says_when_to_come_back(tmp_path, ada):
-    server = Server(tmp_path, {"drain-time": 0.5}, environment={"TOCSIN_JWT_SECRET": ""}).start()
     try:
-        with Session(server, ada) as session:
-            session.expect_news("Listening")
-            assert server.stop() == 0
-            session.expect_news("The server is stopping. Trying again in 0.")
+        listener.expect_news("No connection: Connection refused. Trying again in")
+        server.start()
+        listener.expect_news("Listening")
+        send("one")
+        server.kill()
+        listener.expect_news("The connection was lost. Trying again in")
+        server.start()
+        listener.expect_news("Listening", count=2)
+        send("two")
+        assert server.stop() == 0
+        listener.expect_news("The server is stopping. Trying again in 0.")
+        assert listener.interrupt() == 0
+        assert titles(listener.output) == ["one", "two"]
     finally:
+        listener.close()
         server.close()
 
 
@@ -147,13 +148,10 @@ def test_the_same_device_again_replaces_the_first_which_stops(listen, ada):
 
 
 def test_a_user_whom_an_operator_disconnects_stays_away(server, beside, listen, ada):
-    token = last_line(beside("token", "root", "--scope", "admin"))
+    headers = bearer(last_line(beside("token", "root", "--scope", "admin")))
     listener = listen(ada)
     listener.expect_news("Listening")
-    httpx.post(
-        f"{server.url}/v1/admin/users/{ada}/disconnect",
-        headers={"Authorization": f"Bearer {token}"},
-    )
+    httpx.post(f"{server.url}/v1/admin/users/{ada}/disconnect", headers=headers)
     assert listener.wait() == 1
     assert "An operator has disconnected this user." in listener.news
 
@@ -200,19 +198,6 @@ def test_the_device_is_named_after_the_host():
     assert default_device("") == "cli-host"
 
 
-def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path, ada):
-    server = Server(tmp_path, environment={"TOCSIN_JWT_SECRET": SECRET})
-    listener = Listener(server, tmp_path, ada)
-    try:
-        listener.expect_news("No connection: Connection refused. Trying again in")
-        server.start()
-        listener.expect_news("Listening")
-        assert listener.interrupt() == 0
-    finally:
-        listener.close()
-        server.close()
-
-
 def test_a_reader_that_has_seen_enough_ends_it_quietly(server, send, ada):
     for title in ("one", "two", "three"):
         send(ada, title)
@@ -233,34 +218,3 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(server, send, ada):
     finally:
         listen.stderr.close()
         listen.kill()
-
-
-class Session:
-    """A listener and a producer of one server of a test's own."""
-
-    def __init__(self, server, user):
-        self._server = server
-        self._user = user
-        directory = server.directory / "listen"
-        directory.mkdir()
-        self.listener = Listener(server, directory, user, "--json")
-        self.expect_news = self.listener.expect_news
-
-    def __enter__(self):
-        self.expect_news("Listening")
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
-
-    def expect_shown(self, title, *, send):
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "tocsin", "send", self._user, title),
-                *("--url", self._server.url, "--data-dir", str(self._server.settings["data"])),
-            ],
-            env=self._server.environment,
-            check=True,
-            capture_output=True,
-        )
-        self.listener.expect(title)

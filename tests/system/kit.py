@@ -95,7 +95,7 @@ class Server:
 
     # --- Its life --------------------------------------------------------------------------------
 
-    def start(self) -> Self:
+    def start(self, *, patience: float = 60) -> Self:
         """Start, and return when it is ready."""
         assert self._process is None, "it is running"
         flags = [f"--{name}={value}" for name, value in self.settings.items()]
@@ -109,7 +109,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
-        wait_until(self.is_ready, patience=60, what="the server to be ready")
+        wait_until(self.is_ready, patience=patience, what="the server to be ready")
         return self
 
     def is_ready(self) -> bool:
@@ -215,6 +215,7 @@ class Server:
             open_timeout=PATIENCE,
             ping_interval=None,
             proxy=None,
+            max_queue=None,  # a client that stops reading is a test of its own
             legacy=True,  # the connection is ours to close
             **options,
         )

@@ -23,6 +23,8 @@ from tests.system.raw import (
     upgrade_request,
 )
 
+# Nothing here depends on the store.
+pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
 UUID = "0197f0a8-0000-7000-8000-000000000000"
 
 

@@ -154,8 +154,15 @@ class ConnectedDevice:
 
     def status(self, *, store_available: bool) -> None:
         """A hop behind the connection was lost or is back."""
-        if self._session is not None:
-            self._send(frames.Status(bus="ok", store="ok" if store_available else "lost"))
+        session = self._session
+        if session is None:
+            return
+        self._send(frames.Status(bus="ok", store="ok" if store_available else "lost"))
+        if store_available:
+            # What was being committed when it was lost may be in the log, unannounced.
+            session.doubt()
+            self._retry_at = math.inf
+            self._carry_out(())
 
     def end(self, closing: Closing, after: float = 0.0) -> None:
         """Say goodbye, once; *after* in seconds."""

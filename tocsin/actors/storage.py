@@ -2,8 +2,7 @@
 
 One transaction for hundreds of commands costs little more than one for one, so commands are
 gathered while the previous transaction runs (group commit), and answered together when it is
-durable. A lone command never waits. Where several came together last time, the next ones are waited
-for until it is quiet, some milliseconds: a thousand concurrent posts are a few dozen transactions.
+durable. A lone command never waits; a crowd is waited for, some milliseconds (see `pace`).
 
 Ledger lines (a push was sent, a device acknowledged) are merged before they are written. A line
 that only says "sent" waits `linger` seconds for its acknowledgment, because most come within
@@ -31,6 +30,7 @@ import structlog
 import trio
 
 from tocsin.actors.ledger_buffer import LedgerBuffer, halves
+from tocsin.actors.pace import Pace
 from tocsin.actors.runtime import Actor, Context, Request
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.runtime.ref import abandoned
@@ -56,11 +56,6 @@ _BATCH_MAX: Final = 1000
 """Commands in one transaction: enough for the price of a commit to vanish."""
 _PENDING_MAX: Final = 20_000
 """Commands and lines gathered; beyond it the mailbox fills and senders are refused."""
-_GAP_PER_COMMAND: Final = 0.002
-_GAP_MAX: Final = 0.010
-_WAIT_MAX: Final = 0.040
-"""Seconds: how long a quiet moment must be, by how many came together last, and at the most; and
-how long the first of a crowd waits for it."""
 _LEDGER_PAUSE: Final = 0.025
 """Seconds between two transactions that carry nothing but the ledger, for which nobody waits."""
 _PROBE_INTERVAL: Final = 2.0
@@ -135,9 +130,7 @@ class StorageActor(Actor[StorageMessage]):
         self._reader = Bell()
         self._written = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
-        self._first_write_at = -math.inf
-        self._last_write_at = -math.inf
-        self._crowd = 0
+        self._pace = Pace()
         self._ledger_after = -math.inf
         self._probe_at = -math.inf
         self._setbacks = 0
@@ -182,9 +175,9 @@ class StorageActor(Actor[StorageMessage]):
                 # It must find what the device was sent and has acknowledged.
                 self._ledger.hurry()
             self._writes.append(message)
-            self._last_write_at = trio.current_time()
-            if len(self._writes) == 1:
-                self._first_write_at = self._last_write_at
+            first = len(self._writes) == 1
+            self._pace.came(trio.current_time(), first=first)
+            if first:
                 self._writer.ring()
         else:
             self._reads.append(message)
@@ -214,10 +207,7 @@ class StorageActor(Actor[StorageMessage]):
         if self._stopping:
             return -math.inf
         if self._writes:
-            # Those who come together are waited for until they are all here, that is, until it is
-            # quiet. One who comes alone is not kept waiting for others.
-            gap = min(_GAP_MAX, _GAP_PER_COMMAND * (self._crowd - 1))
-            return min(self._last_write_at + gap, self._first_write_at + _WAIT_MAX)
+            return self._pace.due
         return max(self._ledger_after, self._ledger.due)
 
     async def _write(self, now: float) -> None:
@@ -225,7 +215,7 @@ class StorageActor(Actor[StorageMessage]):
         batch = self._writes[:_BATCH_MAX]
         del self._writes[:_BATCH_MAX]
         records = self._ledger.take(math.inf if self._stopping else now)
-        self._crowd = max(len(batch), self._crowd // 2)
+        self._pace.went(len(batch))
         # Nobody waits for the ledger, so it always takes the pause, unless there is too much of it.
         self._ledger_after = now + _LEDGER_PAUSE if self._ledger.due > now else now
         self._writing = True

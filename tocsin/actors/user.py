@@ -15,7 +15,7 @@ from typing import assert_never
 
 from tocsin.actors.company import Clock, Company
 from tocsin.actors.device import RETRY_DELAY, ConnectedDevice
-from tocsin.actors.runtime import Actor, ActorStopped, Context, Ref
+from tocsin.actors.runtime import Actor, ActorError, Context, Ref
 from tocsin.actors.user_messages import (
     Arrived,
     AttachDone,
@@ -28,7 +28,7 @@ from tocsin.actors.user_messages import (
     StoreChanged,
     UserMessage,
 )
-from tocsin.persistence.store import Attached, Page, StoreUnavailable
+from tocsin.persistence.store import Attached, Page, StoreFailed, StoreUnavailable
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.session import LogEntry
@@ -66,8 +66,9 @@ class UserActor(Actor[UserMessage]):
             case Arrived():
                 self._arrived(message)
             case StoreChanged(available=available):
-                for device in self._devices.values():
+                for device in list(self._devices.values()):
                     device.status(store_available=available)
+                    self._after(device)
             case Disconnect(closing=closing):
                 for device in self._devices.values():
                     device.end(closing)
@@ -125,8 +126,12 @@ class UserActor(Actor[UserMessage]):
             case AttachDone(outcome=outcome):
                 try:
                     attached = outcome.unwrap()
-                except (StoreUnavailable, ActorStopped):
+                except (StoreUnavailable, ActorError):
                     device.end(Closing.STORE_UNAVAILABLE, RETRY_DELAY)
+                    return
+                except StoreFailed:
+                    # A bug, and logged where it was found; the user's other devices go on.
+                    device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
                     return
                 assert isinstance(attached, Attached)
                 self._head = max(self._head, attached.head)
@@ -134,8 +139,11 @@ class UserActor(Actor[UserMessage]):
             case PageDone(outcome=outcome):
                 try:
                     page = outcome.unwrap()
-                except (StoreUnavailable, ActorStopped):
+                except (StoreUnavailable, ActorError):
                     device.page_failed()
+                    return
+                except StoreFailed:
+                    device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
                     return
                 assert isinstance(page, Page)
                 device.page_read(page)

@@ -212,6 +212,10 @@ class _Problem(msgspec.Struct):
 def reason(error: BaseException) -> str:
     """What an error from a socket says, in one short text."""
     cause = error.__cause__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS there ({error.reason or error})"  # its errno is OpenSSL's, not the OS's
     if isinstance(error, OSError) and error.errno is not None:
         # Trio puts the address into the error's own text; a failed look-up has no errno of the OS.
         return os.strerror(error.errno) if error.errno > 0 else error.strerror or str(error)

@@ -63,7 +63,9 @@ class DeviceSession:
     """See the module. *random* gives numbers in [0, 1) for the jitter of resends."""
 
     __slots__ = (
+        "_counters",
         "_cursor",
+        "_doubtful",
         "_fetching",
         "_first_deadline",
         "_in_flight",
@@ -98,11 +100,13 @@ class DeviceSession:
         self._random = random
         self._synced = False
         self._fetching = False
+        self._doubtful = False
         # By sequence, ascending; and by notification, without the superseded.
         self._in_flight: dict[int, Push] = {}
         self._latest: dict[str, Push] = {}
         self._in_flight_bytes = 0
         self._first_deadline = math.inf
+        self._counters = 0, 0
 
     # --- The log ---------------------------------------------------------------------------------
 
@@ -128,14 +132,20 @@ class DeviceSession:
         """The log reaches *head*, says somebody who does not have the entries."""
         self._known_head = max(self._known_head, head)
 
+    def doubt(self) -> None:
+        """Something may have been committed that nobody was told of: look."""
+        self._doubtful = True
+
     def wants_page(self) -> PageWanted | None:
         """What to read from the store now; answer with `page` or `page_failed`.
 
         At most one page is being read for a session at any time.
         """
-        if self._fetching or self.position >= self._known_head or not self._has_room():
+        behind = self._doubtful or self.position < self._known_head
+        if self._fetching or not behind or not self._has_room():
             return None
         self._fetching = True
+        self._doubtful = False
         limits = self._limits
         return PageWanted(
             self.position,
@@ -165,6 +175,7 @@ class DeviceSession:
     def page_failed(self) -> None:
         """The page could not be read; `wants_page` will ask again."""
         self._fetching = False
+        self._doubtful = True
 
     # --- What the device says --------------------------------------------------------------------
 
@@ -248,6 +259,8 @@ class DeviceSession:
                 push.attempt += 1
                 push.tries += 1
                 push.unanswered += 1
+                # Sent again with what is true now, or a client's numbers would go backwards.
+                push.unread, push.unseen = self._counters
                 self._set_deadline(push, now + self._resend_delay(push))
                 outputs.append(push)
         return outputs
@@ -313,6 +326,7 @@ class DeviceSession:
         )
         self._set_deadline(push, now + self._resend_delay(push))
         self._previous = entry.sequence
+        self._counters = entry.unread, entry.unseen
         self._in_flight[entry.sequence] = push
         self._latest[entry.notification_id] = push
         self._in_flight_bytes += len(entry.notification)

@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import partial
 
 import trio
 
@@ -12,8 +13,12 @@ from tocsin.actors.runtime.alarms import AlarmClock, alarm_clock
 
 async def test_each_alarm_rings_at_its_time(autojump_clock):
     rung = []
+
+    def note(at):
+        rung.append((at, trio.current_time()))
+
     for at in [5, 1, 3, 3]:
-        alarm_clock().set(at, lambda at=at: rung.append((at, trio.current_time())))
+        alarm_clock().set(at, partial(note, at))
     await pass_time(10)
 
     assert rung == [(1, 1), (3, 3), (3, 3), (5, 5)]
@@ -66,7 +71,7 @@ async def test_cancelled_alarms_do_not_pile_up():
 
 async def test_mailboxes_of_the_dead_leave_no_alarms_behind(autojump_clock):
     for _ in range(10_000):
-        mailbox = Mailbox(1)
+        mailbox = Mailbox[int](1)
         mailbox.put_nowait(1)
         with trio.CancelScope() as scope:
             await mailbox.get()
@@ -78,7 +83,7 @@ async def test_mailboxes_of_the_dead_leave_no_alarms_behind(autojump_clock):
 
 
 async def test_one_alarm_serves_many_waits(autojump_clock, nursery):
-    mailbox = Mailbox(1)
+    mailbox = Mailbox[int](1)
 
     async def sender():
         for number in range(100):
@@ -96,7 +101,7 @@ async def test_random_deadlines_are_never_missed(autojump_clock, nursery):
     chance = random.Random(7)
 
     async def waiter():
-        mailbox = Mailbox(1)
+        mailbox = Mailbox[int](1)
         for _ in range(50):
             deadline = trio.current_time() + chance.random() * 10
             assert await mailbox.get(deadline) is None

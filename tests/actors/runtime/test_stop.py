@@ -1,5 +1,6 @@
 """Stopping finishes what is queued; cancelling abandons it; retiring is for the idle."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ async def test_children_stop_newest_first_and_one_by_one(autojump_clock):
     ended: list[str] = []
     async with open_supervisor("", lambda: 0.0) as supervisor:
         for name in ("first", "second", "third"):
-            supervisor.spawn(name, lambda name=name: Noting(name, ended))
+            supervisor.spawn(name, partial(Noting, name, ended))
         await settle()
         await supervisor.stop(1)
     assert ended == ["third", "second", "first"]
@@ -209,11 +210,11 @@ async def test_a_child_with_messages_waiting_is_left_alone():
 async def test_a_message_that_races_with_retirement_is_handled_or_refused():
     done: list[Any] = []
     async with supervised() as supervisor:
+        name = "retiring"
         for number in range(100):
-            name = "retiring"
-            ref = supervisor.find(name) or supervisor.spawn(
-                name, lambda: Retiring(supervisor, name, done)
-            )
+            ref = supervisor.find(name)
+            if ref is None:
+                ref = supervisor.spawn(name, lambda: Retiring(supervisor, "retiring", done))
             ref.tell(number)
             if number % 3:
                 await settle()

@@ -104,7 +104,7 @@ class World:
         request = Asked(number=self.number(crash), crash=crash, pause=pause)
         self.asked.add(request.number)
         with trio.move_on_after(patience) as scope:
-            answer: object
+            answer: int | type
             try:
                 answer = await ref.ask(request)
             except (ActorStopped, ActorCrashed) as error:

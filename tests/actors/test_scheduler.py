@@ -1,0 +1,193 @@
+"""The scheduler: what is due is expired in time, what is old is forgotten, and never in a hurry."""
+
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from tests.actors.virtual_time import pass_time, settle
+from tocsin.actors.runtime import Actor, Ref, open_supervisor
+from tocsin.actors.scheduler import ExpiryKnown, Scheduler
+from tocsin.actors.storage import Write
+from tocsin.actors.world import World
+from tocsin.persistence.store import (
+    Done,
+    Expire,
+    Expired,
+    Purge,
+    StoreFailed,
+    StoreUnavailable,
+)
+
+EPOCH_MS = 1_700_000_000_000
+
+
+def now_ms() -> int:
+    return EPOCH_MS + int(trio.current_time() * 1000)
+
+
+def at(seconds: float) -> int:
+    return EPOCH_MS + round(seconds * 1000)
+
+
+class Calendar(Actor[Any]):
+    """Stands in for storage: knows when what expires, and notes what was asked when."""
+
+    def __init__(self) -> None:
+        self.due: list[int] = []
+        self.expiries: list[float] = []
+        self.expired: list[tuple[int, float]] = []
+        self.purges: list[tuple[Purge, float]] = []
+        self.error: Exception | None = None
+        self.expire_error: Exception | None = None
+        self.stuck = False
+        self.latency = 0.0
+
+    async def receive(self, message: Any) -> None:
+        assert isinstance(message, Write)
+        await pass_time(self.latency)
+        command = message.command
+        if isinstance(command, Expire):
+            self.expiries.append(trio.current_time())
+        error = self.error or (self.expire_error if isinstance(command, Expire) else None)
+        if error is not None:
+            message.reply.fail(error)
+        elif isinstance(command, Expire):
+            message.reply.set(self._expire(command))
+        elif isinstance(command, Purge):
+            self.purges.append((command, trio.current_time()))
+            message.reply.set(Done())
+
+    def _expire(self, command: Expire) -> Expired:
+        ripe = [] if self.stuck else [due for due in self.due if due <= command.now_ms]
+        for due in ripe[: command.limit]:
+            self.due.remove(due)
+            self.expired.append((due, trio.current_time()))
+        return Expired(min(len(ripe), command.limit), min(self.due, default=None))
+
+
+@asynccontextmanager
+async def scheduled(calendar: Calendar):
+    world = World(now_ms, lambda: 0.0, bytes)
+    async with open_supervisor("", lambda: 0.0) as tree:
+        storage = tree.spawn("storage", lambda: calendar)
+        scheduler: Ref[Any] = tree.spawn(
+            "scheduler", lambda: Scheduler(storage, world, idempotency_retention=86_400)
+        )
+        yield scheduler
+        await tree.stop(5)
+
+
+async def test_what_the_store_knows_of_is_expired_when_it_is_due(autojump_clock):
+    calendar = Calendar()
+    calendar.due = [at(10), at(10.5), at(200)]
+    async with scheduled(calendar):
+        await pass_time(250)
+    assert [due for due, _ in calendar.expired] == [at(10), at(10.5), at(200)]
+    for due, when in calendar.expired:
+        assert 0 <= when - (due - EPOCH_MS) / 1000 < 0.15
+
+
+async def test_what_expires_sooner_is_expired_sooner(autojump_clock):
+    calendar = Calendar()
+    calendar.due = [at(200)]
+    async with scheduled(calendar) as scheduler:
+        await pass_time(20)
+        calendar.due.append(at(30))
+        scheduler.tell(ExpiryKnown(at(30)))
+        await pass_time(11)
+        assert [due for due, _ in calendar.expired] == [at(30)]
+
+
+async def test_what_expires_later_changes_nothing(autojump_clock):
+    calendar = Calendar()
+    calendar.due = [at(30)]
+    async with scheduled(calendar) as scheduler:
+        await pass_time(20)
+        scheduler.tell(ExpiryKnown(at(100)))
+        await pass_time(11)
+        assert [due for due, _ in calendar.expired] == [at(30)]
+
+
+async def test_more_than_one_transaction_may_hold_is_expired_in_several(autojump_clock):
+    calendar = Calendar()
+    calendar.due = [at(10)] * 1200
+    async with scheduled(calendar):
+        await pass_time(11)
+    assert len(calendar.expired) == 1200
+    assert len(calendar.expiries) == 1 + 3
+
+
+async def test_a_node_that_is_asked_for_nothing_asks_seldom(autojump_clock):
+    calendar = Calendar()
+    async with scheduled(calendar):
+        await pass_time(3650)
+    assert calendar.expiries == list(range(0, 3601, 300))
+
+
+async def test_what_is_old_is_forgotten_every_ten_minutes(autojump_clock):
+    calendar = Calendar()
+    async with scheduled(calendar):
+        await pass_time(1300)
+    assert [when for _, when in calendar.purges] == [0, 600, 1200]
+    purge, when = calendar.purges[2]
+    assert purge == Purge(
+        idempotency_before=at(when) - 86_400_000,
+        tickets_before=at(when),
+    )
+
+
+async def test_while_the_store_is_away_it_is_asked_every_few_seconds(autojump_clock):
+    calendar = Calendar()
+    calendar.due = [at(3)]
+    calendar.error = StoreUnavailable("away")
+    async with scheduled(calendar):
+        await pass_time(61)
+        assert len(calendar.expiries) <= 13
+        calendar.error = None
+        await pass_time(5)
+        assert [due for due, _ in calendar.expired] == [at(3)]
+        assert len(calendar.purges) == 1
+
+
+async def test_an_expiry_that_fails_does_not_keep_the_purge_from_its_turn(autojump_clock):
+    calendar = Calendar()
+    calendar.expire_error = StoreFailed("poison")
+    async with scheduled(calendar):
+        await pass_time(61)
+    assert len(calendar.purges) == 1
+    assert len(calendar.expiries) <= 13
+
+
+async def test_what_is_due_and_does_not_expire_is_not_asked_for_without_end(autojump_clock):
+    calendar = Calendar()
+    calendar.due = [at(1)]
+    calendar.stuck = True
+    async with scheduled(calendar):
+        await pass_time(11)
+    assert len(calendar.expiries) <= 102
+
+
+async def test_it_outlives_the_storage_actor(autojump_clock):
+    calendar = Calendar()
+    world = World(now_ms, lambda: 0.0, bytes)
+    async with open_supervisor("", lambda: 0.0) as tree:
+        storage = tree.spawn("storage", lambda: calendar)
+        tree.spawn("scheduler", lambda: Scheduler(storage, world, idempotency_retention=60))
+        await settle()
+        await tree.stop_child("storage", 1)
+        await pass_time(1000)
+        assert next(tree.snapshot(1)).restarts == 0
+        await tree.stop(1)
+
+
+async def test_an_expiry_known_while_the_store_is_slow_is_not_forgotten(autojump_clock):
+    calendar = Calendar()
+    calendar.latency = 2.0
+    async with scheduled(calendar) as scheduler:
+        await pass_time(1)
+        for _ in range(10):
+            calendar.due.append(at(20))
+            scheduler.tell(ExpiryKnown(at(20)))
+        await pass_time(25)
+        assert len(calendar.expired) == 10

@@ -1,0 +1,352 @@
+"""What a session pushes, and what waits in the log (docs: rules 1, 3 and 4 of the WebSocket)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.protocol.session_kit import (
+    AT,
+    NOW,
+    a_page,
+    a_session,
+    an_entry,
+    pushed,
+    sequences,
+    the_record,
+)
+from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.session import AckedUnsent, CaughtUp, DeviceSession, PageWanted, Push
+
+# --- Live ---------------------------------------------------------------------------------------
+
+
+def test_a_device_that_misses_nothing_is_live_at_once():
+    session = a_session()
+    assert session.synced
+    assert session.wants_page() is None
+
+
+def test_a_live_entry_is_pushed_without_a_read():
+    push = pushed(a_session(start=7), an_entry(8, "n8"))
+
+    assert (push.sequence, push.previous, push.attempt) == (8, 7, 1)
+    assert (push.change, push.replay, push.unread, push.unseen) == ("created", False, 2, 1)
+    assert (push.notification_id, push.notification) == ("n8", b"x" * 10)
+
+
+def test_a_live_entry_behind_a_gap_waits_and_the_gap_is_read():
+    session = a_session(start=7)
+
+    assert session.live(an_entry(9), NOW, AT) is None
+    assert session.wants_page() == PageWanted(7, 4, 1000)
+
+
+def test_a_live_entry_that_was_heard_before_is_passed_over():
+    session = a_session()
+    pushed(session, an_entry(1))
+
+    assert session.live(an_entry(1), NOW, AT) is None
+    assert session.wants_page() is None
+
+
+def test_a_live_entry_while_a_page_is_read_is_left_to_the_page():
+    session = a_session()
+    session.heard_of(2)
+    assert session.wants_page() is not None
+
+    assert session.live(an_entry(1), NOW, AT) is None
+    assert sequences(session.page([an_entry(1), an_entry(2)], 2, 2, NOW, AT)) == [1, 2]
+
+
+def test_a_live_entry_during_the_replay_is_left_to_the_replay():
+    session = a_session(head=1)
+    a_page(session, an_entry(1), head=2)
+    assert not session.synced
+    assert session.wants_page() is not None
+    session.page_failed()
+
+    assert session.live(an_entry(2), NOW, AT) is None
+    assert sequences(a_page(session, an_entry(2))) == [2]
+    assert session.synced
+
+
+def test_what_another_node_tells_of_is_read():
+    session = a_session()
+    session.heard_of(3)
+    session.heard_of(2)
+
+    assert session.wants_page() == PageWanted(0, 4, 1000)
+
+
+# --- Replay -------------------------------------------------------------------------------------
+
+
+def test_a_replay_comes_in_order_before_synced_and_live_after_it():
+    session = a_session(start=2, head=5)
+
+    outputs = a_page(session, an_entry(3), an_entry(5))
+
+    assert [type(output) for output in outputs] == [Push, Push, CaughtUp]
+    assert [output.replay for output in outputs if isinstance(output, Push)] == [True, True]
+    assert outputs[-1] == CaughtUp(5)
+    live = pushed(session, an_entry(6))
+    assert (live.replay, live.previous) == (False, 5)
+
+
+def test_previous_names_the_push_before_whatever_was_left_out_between():
+    session = a_session(start=2, head=9)
+
+    first, second, _ = a_page(session, an_entry(4), an_entry(7), through=9)
+
+    assert isinstance(first, Push)
+    assert isinstance(second, Push)
+    assert (first.previous, second.previous) == (2, 4)
+    assert pushed(session, an_entry(10)).previous == 7
+
+
+def test_a_log_of_which_everything_is_left_out_is_synced_and_done_with():
+    session = a_session(start=2, head=9)
+
+    assert a_page(session, through=9) == [CaughtUp(9)]
+    assert session.cursor == 9
+
+
+def test_synced_is_said_once():
+    session = a_session(head=1)
+    assert CaughtUp(1) in a_page(session, an_entry(1))
+    session.heard_of(2)
+
+    assert sequences(outputs := a_page(session, an_entry(2))) == [2]
+    assert len(outputs) == 1
+
+
+def test_a_page_that_ends_before_the_head_is_followed_by_another():
+    session = a_session(head=6)
+
+    outputs = a_page(session, an_entry(1), an_entry(2), head=6)
+
+    assert sequences(outputs) == [1, 2]
+    assert not session.synced
+    assert session.wants_page() == PageWanted(2, 2, 980)
+
+
+def test_only_one_page_is_wanted_at_a_time():
+    session = a_session(head=6)
+    assert session.wants_page() is not None
+    assert session.wants_page() is None
+
+
+def test_a_page_that_failed_is_wanted_again():
+    session = a_session(head=6)
+    wanted = session.wants_page()
+    session.page_failed()
+    assert session.wants_page() == wanted
+
+
+# --- The window (rule 1) ------------------------------------------------------------------------
+
+
+def test_beyond_the_window_entries_wait_in_the_log():
+    session = a_session(window=2)
+    pushed(session, an_entry(1))
+    pushed(session, an_entry(2))
+
+    assert session.live(an_entry(3), NOW, AT) is None
+    assert session.wants_page() is None
+    session.ack_through(1, AT)
+    assert session.wants_page() == PageWanted(2, 1, 990)
+
+
+def test_beyond_the_bytes_entries_wait_in_the_log():
+    session = a_session(window_bytes=100)
+    pushed(session, an_entry(1, size=60))
+    pushed(session, an_entry(2, size=60))
+
+    assert session.live(an_entry(3, size=1), NOW, AT) is None
+    session.ack_through(1, AT)
+    assert session.wants_page() == PageWanted(2, 3, 40)
+
+
+def test_a_notification_larger_than_the_window_is_pushed_alone():
+    session = a_session(window_bytes=100)
+    pushed(session, an_entry(1, size=5000))
+
+    assert session.live(an_entry(2), NOW, AT) is None
+    session.ack_through(1, AT)
+    assert sequences(a_page(session, an_entry(2))) == [2]
+
+
+def test_a_page_with_more_bytes_than_there_is_room_for_is_pushed_in_part():
+    session = a_session(head=3, window_bytes=100)
+
+    outputs = a_page(session, *[an_entry(sequence, size=60) for sequence in (1, 2, 3)])
+
+    assert sequences(outputs) == [1, 2]
+    assert (session.position, session.synced) == (2, False)
+    session.ack_through(1, AT)
+    assert sequences(a_page(session, an_entry(3))) == [3]
+
+
+def test_a_busy_notification_does_not_get_around_the_window():
+    session = a_session(window=3)
+    pushed(session, an_entry(1, "busy"))
+    pushed(session, an_entry(2, "busy", "updated"))
+    pushed(session, an_entry(3, "busy", "updated"))
+
+    assert session.live(an_entry(4, "busy", "updated"), NOW, AT) is None
+    assert session.in_flight == 3
+
+
+def test_content_that_was_superseded_counts_until_it_is_answered():
+    session = a_session(window_bytes=100)
+    pushed(session, an_entry(1, "busy", size=60))
+    pushed(session, an_entry(2, "busy", "updated", size=60))
+
+    assert session.live(an_entry(3, "busy", "updated"), NOW, AT) is None
+    session.ack_through(2, AT)
+    assert session.in_flight == 0
+    assert session.wants_page() == PageWanted(2, 4, 100)
+
+
+# --- Acknowledgments (rule 3) -------------------------------------------------------------------
+
+
+def three_pushed() -> DeviceSession:
+    session = a_session()
+    for sequence in (1, 2, 3):
+        pushed(session, an_entry(sequence))
+    return session
+
+
+def test_an_ack_covers_everything_up_to_it():
+    session = three_pushed()
+
+    records = session.ack_through(2, AT + 5)
+
+    assert [record.sequence for record in records] == [1, 2]
+    assert {record.acknowledged_at for record in records} == {AT + 5}
+    assert {record.first_sent_at for record in records} == {AT}
+    assert session.cursor == 2
+
+
+def test_an_ack_is_idempotent_and_may_come_late():
+    session = three_pushed()
+    session.ack_through(3, AT)
+
+    assert session.ack_through(3, AT) == []
+    assert session.ack_through(1, AT) == []
+    assert session.ack_through(0, AT) == []
+    assert session.cursor == 3
+
+
+def test_an_ack_of_what_was_never_sent_is_a_violation_and_acknowledges_nothing():
+    session = three_pushed()
+
+    with pytest.raises(AckedUnsent, match="acknowledged 4, but 3"):
+        session.ack_through(4, AT)
+    assert session.in_flight == 3
+
+
+def test_what_was_left_out_may_be_acknowledged_because_synced_names_it():
+    session = a_session(head=5)
+    a_page(session, an_entry(2), through=5)
+
+    assert [record.sequence for record in session.ack_through(5, AT)] == [2]
+
+
+def test_ids_are_acknowledged_in_any_order_and_the_cursor_waits_for_the_first():
+    session = three_pushed()
+
+    assert the_record(session.ack_ids(["n2"], AT)).notification == "n2"
+    assert session.cursor == 0
+    session.ack_ids(["n1"], AT)
+    assert session.cursor == 2
+
+
+def test_unknown_and_repeated_ids_are_passed_over():
+    session = three_pushed()
+    assert the_record(session.ack_ids(["n9", "n2", "n2"], AT)).sequence == 2
+    assert session.ack_ids(["n2"], AT) == []
+
+
+def test_the_cursor_is_reported_when_it_has_moved():
+    session = three_pushed()
+    assert session.cursor_moved(AT) is None
+    session.ack_through(2, AT)
+
+    assert session.cursor_moved(AT) == DeviceCursor("ann", "phone", 2, AT)
+    assert session.cursor_moved(AT) is None
+
+
+# --- Changes of what is in flight ---------------------------------------------------------------
+
+
+def test_a_change_supersedes_the_one_in_flight_even_if_the_page_calls_it_created():
+    session = a_session(window=2)
+    pushed(session, an_entry(1, "a"))
+    session.heard_of(5)
+    a_page(session, an_entry(5, "a", "created"))
+
+    assert sequences(session.expire(NOW + 60)) == [5]
+
+
+def test_an_ack_of_the_superseded_change_says_nothing_of_the_new_one():
+    session = a_session()
+    pushed(session, an_entry(1, "a"))
+    pushed(session, an_entry(2, "a", "updated"))
+
+    assert session.ack_through(1, AT) == []
+    assert (session.in_flight, session.cursor) == (1, 1)
+    assert the_record(session.ack_through(2, AT)).sequence == 2
+
+
+def test_an_ack_of_the_new_change_covers_the_superseded_one():
+    session = a_session()
+    pushed(session, an_entry(1, "a"))
+    pushed(session, an_entry(2, "b"))
+    pushed(session, an_entry(3, "a", "updated"))
+
+    assert [record.sequence for record in session.ack_through(3, AT)] == [2, 3]
+    assert (session.in_flight, session.cursor) == (0, 3)
+
+
+def test_an_ack_by_id_that_crossed_an_update_does_not_acknowledge_the_update():
+    session = a_session()
+    pushed(session, an_entry(1, "a"))
+    pushed(session, an_entry(2, "a", "updated"))
+
+    assert session.ack_ids(["a"], AT) == []
+    assert session.cursor == 1
+    assert the_record(session.ack_ids(["a"], AT)).sequence == 2
+
+
+def test_a_device_that_acknowledges_an_id_once_for_two_changes_is_asked_once_more():
+    session = a_session()
+    pushed(session, an_entry(1, "a"))
+    pushed(session, an_entry(2, "a", "updated"))
+    pushed(session, an_entry(3, "a", "updated"))
+    session.ack_ids(["a"], AT)
+
+    assert sequences(session.expire(session.next_deadline())) == [3]
+    assert the_record(session.ack_ids(["a"], AT)).sequence == 3
+    assert session.in_flight == 0
+
+
+def test_once_sent_again_an_ack_by_id_covers_all_changes():
+    session = a_session()
+    pushed(session, an_entry(1, "a"))
+    pushed(session, an_entry(2, "a", "updated"))
+    session.expire(session.next_deadline())
+
+    assert the_record(session.ack_ids(["a"], AT)).sequence == 2
+    assert session.in_flight == 0
+
+
+def test_sessions_of_two_devices_know_nothing_of_each_other():
+    phone, tablet = a_session(), a_session()
+    pushed(phone, an_entry(1))
+    pushed(tablet, an_entry(1))
+
+    phone.ack_through(1, AT)
+
+    assert (phone.in_flight, tablet.in_flight) == (0, 1)

@@ -1,0 +1,65 @@
+"""A session that may have missed something looks, once, and is none the worse for finding nothing."""
+
+from tocsin.protocol.backoff import Backoff
+from tocsin.protocol.session import DeviceSession, LogEntry, Push, SessionLimits
+
+LIMITS = SessionLimits(
+    window=4,
+    window_bytes=1 << 20,
+    resend=Backoff(initial=1.0, cap=10.0),
+    resend_limit=3,
+    delivery_attempts_max=9,
+)
+
+
+def live_session() -> DeviceSession:
+    session = DeviceSession("ada", "phone", 3, 3, LIMITS, lambda: 0.5)
+    session.begin()
+    return session
+
+
+def entry(sequence: int, unread: int = 1) -> LogEntry:
+    return LogEntry(sequence, f"id-{sequence}", "created", b"{}", unread, unread)
+
+
+def test_a_session_in_doubt_reads_although_it_knows_of_nothing_new():
+    session = live_session()
+    assert session.wants_page() is None
+    session.doubt()
+    wanted = session.wants_page()
+    assert wanted is not None
+    assert wanted.after == 3
+
+
+def test_a_doubt_that_finds_nothing_is_over():
+    session = live_session()
+    session.doubt()
+    session.wants_page()
+    assert session.page([], 3, 3, now=0.0, now_ms=0) == []
+    assert session.wants_page() is None
+
+
+def test_a_doubt_that_finds_an_unannounced_change_pushes_it_live():
+    session = live_session()
+    session.doubt()
+    session.wants_page()
+    (push,) = session.page([entry(4)], 4, 4, now=0.0, now_ms=0)
+    assert isinstance(push, Push)
+    assert (push.sequence, push.previous, push.replay) == (4, 3, False)
+
+
+def test_a_page_that_failed_is_wanted_again():
+    session = live_session()
+    session.doubt()
+    session.wants_page()
+    session.page_failed()
+    assert session.wants_page() is not None
+
+
+def test_a_resend_carries_the_counters_of_now():
+    session = live_session()
+    session.live(entry(4, unread=1), now=0.0, now_ms=0)
+    session.live(entry(5, unread=2), now=1.0, now_ms=0)
+    (again,) = session.expire(1.01)
+    assert isinstance(again, Push)
+    assert (again.sequence, again.attempt, again.unread) == (4, 2, 2)
