@@ -6,8 +6,8 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from bench.server import Server, token
 from bench.swarm import Peer, Swarm
@@ -48,35 +48,50 @@ def notification(users: Iterable[str]) -> dict[str, object]:
     }
 
 
-async def publish_all(server: Server, groups: list[list[str]]) -> None:
-    """Publish one notification to each group through one socket; returns when all are durable."""
-    producer = Swarm(server, producers=True)
-    done = asyncio.get_running_loop().create_future()
-    left = iter(enumerate(groups))
-    replies = 0
+class Producer:
+    """A backend that holds one WebSocket and publishes through it."""
 
-    def send_next(peer: Peer) -> None:
-        following = next(left, None)
-        if following is not None:
-            number, users = following
-            frame = {"type": "publish", "request": number, "notification": notification(users)}
-            peer.send(json.dumps(frame, separators=(",", ":")).encode())
+    def __init__(self, server: Server) -> None:
+        self._swarm = Swarm(server, producers=True)
+        self._left: Iterator[list[str]] = iter(())
+        self._replies = 0
+        self._wanted = 0
+        self._done: asyncio.Future[None] | None = None
 
-    def on_frame(peer: Peer, payload: bytes) -> None:
-        nonlocal replies
+    async def connect(self) -> Producer:
+        await self._swarm.connect([("producer", "backend")])
+        self._swarm.on_frame = self._on_frame
+        return self
+
+    async def publish(self, groups: list[list[str]]) -> None:
+        """Publish one notification to each group; returns when all are durable."""
+        self._left = iter(groups)
+        self._wanted = self._replies + len(groups)
+        self._done = asyncio.get_running_loop().create_future()
+        for _ in range(min(_IN_FLIGHT, len(groups))):
+            self._send_next()
+        await asyncio.wait_for(self._done, 120)
+
+    def send(self, users: list[str]) -> None:
+        """Publish one notification and go on."""
+        frame = {"type": "publish", "request": 0, "notification": notification(users)}
+        self._swarm.peers[0].send(json.dumps(frame, separators=(",", ":")).encode())
+
+    async def close(self) -> None:
+        await self._swarm.close()
+
+    def _send_next(self) -> None:
+        users = next(self._left, None)
+        if users is not None:
+            self.send(users)
+
+    def _on_frame(self, _: Peer, payload: bytes) -> None:
         if payload.startswith(b'{"type":"reply"'):
             assert b'"ok":true' in payload, payload
-            replies += 1
-            send_next(peer)
-            if replies == len(groups) and not done.done():
-                done.set_result(None)
-
-    await producer.connect([("producer", "backend")])
-    producer.on_frame = on_frame
-    for _ in range(min(_IN_FLIGHT, len(groups))):
-        send_next(producer.peers[0])
-    await asyncio.wait_for(done, 120)
-    await producer.close()
+            self._replies += 1
+            self._send_next()
+            if self._replies == self._wanted and self._done is not None:
+                self._done.set_result(None)
 
 
 async def ingest_single(server: Server) -> list[Row]:
@@ -119,9 +134,11 @@ async def _post(
 async def ingest_publish(server: Server) -> list[Row]:
     """One producer publishes 10 000 notifications over a WebSocket to users who are away."""
     count = 10_000
+    producer = await Producer(server).connect()
     cost = Cost(server)
-    await publish_all(server, [[f"u{n % 2000}"] for n in range(count)])
+    await producer.publish([[f"u{n % 2000}"] for n in range(count)])
     cpu, rate = cost.per(count)
+    await producer.close()
     return [Row("WebSocket publish", cpu, "µs CPU"), Row("WebSocket publish, rate", rate, "1/s")]
 
 
@@ -131,9 +148,10 @@ async def delivery(server: Server, users: int) -> list[Row]:
     swarm = Swarm(server)
     names = [f"u{n}" for n in range(users)]
     await swarm.connect([(name, "phone") for name in names])
+    producer = await Producer(server).connect()
     server.wait_settled()
     cost = Cost(server)
-    await publish_all(server, [[name] for _ in range(rounds) for name in names])
+    await producer.publish([[name] for _ in range(rounds) for name in names])
     await swarm.wait_pushes(rounds * users)
     server.wait_settled()
     cpu, _ = cost.per(rounds * users)
@@ -147,16 +165,18 @@ async def fan_out(server: Server, users: int, *, acks: bool) -> list[Row]:
     swarm = Swarm(server, acks=acks)
     names = [f"u{n}" for n in range(users)]
     await swarm.connect([(name, "phone") for name in names])
+    producer = await Producer(server).connect()
     server.wait_settled()
     groups = [names[n : n + 1000] for n in range(0, users, 1000)]
     cost = Cost(server)
     for done in range(1, rounds + 1):
-        await publish_all(server, groups)
+        await producer.publish(groups)
         await swarm.wait_pushes(done * users)
     if acks:
         server.wait_settled()
     cpu, rate = cost.per(rounds * users)
     await swarm.close()
+    await producer.close()
     kind = "with acks" if acks else "without acks"
     return [
         Row(f"fan-out to {users} users {kind}", cpu, "µs CPU"),
@@ -169,10 +189,11 @@ async def one_user(server: Server) -> list[Row]:
     devices, rounds = 1000, 20
     swarm = Swarm(server)
     await swarm.connect([("ada", f"device-{n}") for n in range(devices)])
+    producer = await Producer(server).connect()
     server.wait_settled()
     cost = Cost(server)
     for done in range(1, rounds + 1):
-        await publish_all(server, [["ada"]])
+        await producer.publish([["ada"]])
         await swarm.wait_pushes(done * devices)
     server.wait_settled()
     cpu, _ = cost.per(rounds * devices)
@@ -188,8 +209,9 @@ async def replay(server: Server) -> list[Row]:
     await first.connect([(name, "phone") for name in names])
     await first.close()
     groups = [names[n : n + 1000] for n in range(0, devices, 1000)]
+    producer = await Producer(server).connect()
     for _ in range(missed):
-        await publish_all(server, groups)
+        await producer.publish(groups)
     server.wait_settled()
     swarm = Swarm(server)
     queries = server.metric("tocsin_store_reads_total")
@@ -247,15 +269,13 @@ async def ack_latency(server: Server) -> list[Row]:
             pongs.append(now - acked[peer])
 
     swarm.on_frame = on_frame
-    producer = Swarm(server, producers=True)
-    await producer.connect([("producer", "backend")])
+    producer = await Producer(server).connect()
     started = time.perf_counter()
     for number in range(rate * seconds):
         await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
         user = f"u{number % users}"
-        frame = {"type": "publish", "request": number, "notification": notification([user])}
         sent[user] = time.perf_counter()
-        producer.peers[0].send(json.dumps(frame).encode())
+        producer.send([user])
     await swarm.wait_pushes(rate * seconds)
     await asyncio.sleep(0.2)
     await swarm.close()
@@ -272,17 +292,49 @@ def _quantile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100)[percent - 1] * 1000
 
 
-SCENARIOS: dict[str, Callable[[Server], Awaitable[list[Row]]]] = {
-    "single": ingest_single,
-    "publish": ingest_publish,
-    "delivery-500": lambda server: delivery(server, 500),
-    "delivery-5000": lambda server: delivery(server, 5000),
-    "fan-out-1000": lambda server: fan_out(server, 1000, acks=False),
-    "fan-out-5000": lambda server: fan_out(server, 5000, acks=False),
-    "fan-out-acks-1000": lambda server: fan_out(server, 1000, acks=True),
-    "fan-out-acks-5000": lambda server: fan_out(server, 5000, acks=True),
-    "one-user": one_user,
-    "replay": replay,
-    "memory": idle_memory,
-    "latency": ack_latency,
+async def writes(server: Server) -> list[Row]:
+    """Twenty notifications to one user with 1 000 devices that do not acknowledge.
+
+    One row of the log serves a thousand pushes and the ledger's lines are held back, so what is
+    left is the way from the user's actor into the sockets.
+    """
+    devices, rounds = 1000, 20
+    swarm = Swarm(server, acks=False)
+    await swarm.connect([("ada", f"device-{n}") for n in range(devices)])
+    producer = await Producer(server).connect()
+    server.wait_settled()
+    cost = Cost(server)
+    for done in range(1, rounds + 1):
+        await producer.publish([["ada"]])
+        await swarm.wait_pushes(done * devices)
+    cpu, rate = cost.per(rounds * devices)
+    await swarm.close()
+    return [
+        Row("pure fan-out writes", cpu, "µs CPU", 15),
+        Row("pure fan-out writes, rate", rate, "1/s"),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What to run, and the settings that the node needs for it."""
+
+    run: Callable[[Server], Awaitable[list[Row]]]
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "single": Scenario(ingest_single),
+    "publish": Scenario(ingest_publish),
+    "delivery-500": Scenario(lambda server: delivery(server, 500)),
+    "delivery-5000": Scenario(lambda server: delivery(server, 5000)),
+    "writes": Scenario(writes, {"ledger_linger": "10"}),
+    "fan-out-1000": Scenario(lambda server: fan_out(server, 1000, acks=False)),
+    "fan-out-5000": Scenario(lambda server: fan_out(server, 5000, acks=False)),
+    "fan-out-acks-1000": Scenario(lambda server: fan_out(server, 1000, acks=True)),
+    "fan-out-acks-5000": Scenario(lambda server: fan_out(server, 5000, acks=True)),
+    "one-user": Scenario(one_user),
+    "replay": Scenario(replay),
+    "memory": Scenario(idle_memory),
+    "latency": Scenario(ack_latency),
 }

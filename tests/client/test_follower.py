@@ -1,115 +1,15 @@
-"""The follower, told what a server says and what time it is."""
+"""The follower, told what a server says and what time it is: what it shows and acknowledges."""
 
 from __future__ import annotations
 
 import json
-import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.client.follower import (
-    ACK_DELAY,
-    RECONNECT_CAP,
-    Follower,
-    Send,
-    Show,
-    Stop,
-    Tell,
-    Wait,
-)
-from tocsin.protocol.closing import Closing
-
-
-class Conversation:
-    """A follower and the server's half of what is said to it, at a time that only we move."""
-
-    def __init__(self, **options):
-        self.now = 1000.0
-        self.tokens = 0
-        options = {"random": lambda: 0.5, **options}
-        self.follower = Follower("ada", "desk", self._token, **options)
-
-    def _token(self):
-        self.tokens += 1
-        return f"token-{self.tokens}"
-
-    def opens(self):
-        """A connection is there; what hello says."""
-        [hello] = self.follower.opened(self.now)
-        return frame(hello)
-
-    def hears(self, kind, **fields):
-        return self.follower.heard(json.dumps({"type": kind, **fields}), self.now)
-
-    def hears_welcome(self, cursor="e1.0", **fields):
-        epoch = cursor.partition(".")[0]
-        said = {"user": "ada", "device": "desk", "node": "n", "epoch": epoch, "cursor": cursor}
-        return self.hears("welcome", **said | fields)
-
-    def hears_push(self, sequence, previous=None, **fields):
-        notification = {"id": "1", "title": f"no. {sequence}", "updated_at": "2026-01-01"}
-        return self.hears(
-            "push",
-            sequence=sequence,
-            previous=sequence - 1 if previous is None else previous,
-            change="created",
-            notification=notification,
-            **fields,
-        )
-
-    def hears_goodbye(self, closing, after=0.0):
-        said = {"code": int(closing), "reason": closing.word, "reconnect": closing.reconnect}
-        assert self.hears("goodbye", **said, after=after) == []
-        return self.follower.closed(int(closing))
-
-    def passes(self, seconds):
-        """Time passes, and the follower is called at each of its deadlines."""
-        actions = []
-        until = self.now + seconds
-        while self.follower.next_deadline() <= until:
-            self.now = max(self.now, self.follower.next_deadline())
-            actions += self.follower.due(self.now)
-            if any(isinstance(action, Wait | Stop) for action in actions):
-                return actions
-        self.now = until
-        return actions
-
-    def live(self, cursor="e1.0"):
-        self.opens()
-        self.hears_welcome(cursor)
-        self.hears("synced", sequence=0)
-        return self
-
-
-def frame(action):
-    assert isinstance(action, Send)
-    return json.loads(action.text)
-
-
-def sent(actions):
-    return [frame(action) for action in actions if isinstance(action, Send)]
-
-
-def shown(actions):
-    return [action.push.sequence for action in actions if isinstance(action, Show)]
-
-
-def waits(actions):
-    [wait] = [action.delay for action in actions if isinstance(action, Wait)]
-    return wait
-
-
-def told(actions):
-    return " ".join(action.text for action in actions if isinstance(action, Tell))
-
-
-def trouble(actions):
-    [stop] = actions
-    assert isinstance(stop, Stop)
-    return stop.trouble or ""
-
+from tests.client.conversation import Conversation, sent, shown, told, trouble, waits
+from tocsin.client.actions import Stop
+from tocsin.client.follower import ACK_DELAY
 
 # --- hello and welcome ----------------------------------------------------------------------------
 
@@ -288,94 +188,6 @@ def test_a_hop_that_is_lost_and_back_is_told_once_each():
     assert talk.hears("status", bus="ok", store="lost") == []
     [back] = talk.hears("status", bus="ok", store="ok")
     assert back.text == "The server's store is back."
-
-
-# --- the end of a connection ----------------------------------------------------------------------
-
-
-def test_the_server_says_how_long_to_wait():
-    talk = Conversation().live()
-    assert waits(talk.hears_goodbye(Closing.DRAINING, after=7.25)) == 7.25
-
-
-def test_without_a_word_the_wait_grows_up_to_a_limit():
-    talk = Conversation(random=lambda: 1.0)
-    delays = [waits(talk.follower.unreachable("no")) for _ in range(8)]
-    assert delays == [1, 2, 4, 8, 16, RECONNECT_CAP, RECONNECT_CAP, RECONNECT_CAP]
-
-
-def test_a_session_that_got_live_lets_the_wait_begin_anew():
-    talk = Conversation(random=lambda: 1.0)
-    for _ in range(5):
-        talk.follower.unreachable("no")
-    talk.live()
-    assert waits(talk.follower.closed(1006)) == 1
-
-
-def test_a_server_that_ends_every_session_at_once_is_not_hurried():
-    talk = Conversation(random=lambda: 1.0)
-    delays = []
-    for _ in range(3):
-        talk.opens()
-        talk.hears_welcome()
-        delays.append(waits(talk.follower.closed(1006)))
-    assert delays == [1, 2, 4]
-
-
-@pytest.mark.parametrize("closing", Closing)
-def test_whether_to_come_back_is_in_the_number(closing):
-    """With the goodbye, and without it where only the close frame arrived."""
-    for end in (
-        Conversation().live().hears_goodbye(closing, after=1.0),
-        Conversation().live().follower.closed(int(closing)),
-    ):
-        kinds = [type(action) for action in end]
-        assert kinds == ([Tell, Wait] if closing.reconnect else [Stop])
-
-
-def test_who_was_replaced_learns_what_to_do():
-    text = trouble(Conversation().live().hears_goodbye(Closing.REPLACED))
-    assert "as the same device, desk" in text
-    assert "--device" in text
-
-
-# --- silence --------------------------------------------------------------------------------------
-
-
-def test_a_silent_server_is_asked_and_then_given_up():
-    talk = Conversation().live()
-    assert sent(talk.passes(25)) == [{"type": "ping"}]
-    actions = talk.passes(25)
-    assert "fallen silent" in told(actions)
-    assert waits(actions) > 0
-
-
-def test_a_server_that_answers_is_kept():
-    talk = Conversation().live()
-    for _ in range(10):
-        assert sent(talk.passes(25)) == [{"type": "ping"}]
-        talk.hears("pong")
-
-
-def test_a_server_that_never_says_welcome_is_given_up():
-    talk = Conversation()
-    talk.opens()
-    assert waits(talk.passes(60)) > 0
-    assert talk.now < 1060
-
-
-def test_the_token_is_made_anew_before_it_expires():
-    talk = Conversation(refresh_every=100.0).live()
-    actions = []
-    for _ in range(11):
-        actions += talk.passes(20)
-        talk.hears("pong")
-    fresh = [each["token"] for each in sent(actions) if each["type"] == "refresh"]
-    assert fresh == ["token-2", "token-3"]
-
-
-def test_without_a_connection_there_is_no_deadline():
-    assert Conversation().follower.next_deadline() == math.inf
 
 
 # --- whatever happens -----------------------------------------------------------------------------

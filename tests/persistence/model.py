@@ -76,6 +76,7 @@ class Model:
     notifications: dict[str, Notification] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     devices: dict[tuple[str, str], int] = field(default_factory=dict)
+    forgotten: dict[tuple[str, str], int] = field(default_factory=dict)
     ledger: dict[tuple[str, str, str], Line] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
 
@@ -181,8 +182,9 @@ class Model:
                 if sent and line.acknowledged < line.sequence:
                     at = command.now_ms
                     self.record(DeliveryRecord(user, device, id_, line.sequence, 0, at, at))
-        if start.reset is not None:
+        if stored is not None and (start.sequence < stored or not start.resumed):
             self.devices[user, device] = start.sequence
+            self.forgotten[user, device] = head
         else:
             self.devices[user, device] = max(stored or 0, start.sequence)
         count = self.unseen(user)
@@ -232,14 +234,18 @@ class Model:
                 continue
             if row.created > query.start and row.state == "withdrawn":
                 continue
-            if line.acknowledged >= row.sequence or (line.dead and line.sequence >= row.sequence):
+            acknowledged = line.acknowledged >= row.sequence
+            if acknowledged and row.sequence > self.forgotten.get((query.user, query.device), 0):
+                continue
+            if line.dead and line.sequence >= row.sequence:
                 continue
             size += len(each.content.document.encode())
             if len(entries) == query.limit or (entries and size > query.bytes_max):
                 through = entries[-1].sequence
                 break
             change = "created" if row.created > query.start else row.change
-            attempts = line.attempts if line.sequence == row.sequence else 0
+            tried = line.sequence == row.sequence and not acknowledged
+            attempts = line.attempts if tried else 0
             document = each.content.document
             entry = Entry(row.sequence, id_, change, document, row.state, None, None, attempts)
             entries.append(entry)

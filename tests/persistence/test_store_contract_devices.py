@@ -67,13 +67,51 @@ async def test_the_start_that_was_chosen_is_remembered(desk):
     assert (await desk.attach("ann", "phone")).start == Start(2, None, resumed=True)
 
 
-async def test_an_older_cursor_is_served_but_the_device_does_not_go_back(desk):
+async def test_a_device_that_comes_with_an_older_cursor_goes_back(desk):
     for _ in range(3):
         await desk.publish("ann")
     await desk.attach("ann", "phone", 3)
 
     assert (await desk.attach("ann", "phone", 1)).start == Start(1, None, resumed=True)
-    assert (await desk.attach("ann", "phone")).start == Start(3, None, resumed=True)
+    assert (await desk.attach("ann", "phone")).start == Start(1, None, resumed=True)
+
+
+@pytest.mark.parametrize("cursor", [1, "0", "another.2", 99])
+async def test_a_device_that_goes_back_is_sent_again_what_it_has_acknowledged(desk, cursor):
+    await desk.publish("ann")
+    await desk.attach("ann", "phone")
+    changes = [await desk.publish("ann") for _ in range(2)]
+    for changed in changes:
+        await desk.acknowledge("ann", "phone", changed)
+
+    start = (await desk.attach("ann", "phone", cursor)).start.sequence
+
+    entries = (await desk.page("ann", start=start)).entries
+    assert [entry.sequence for entry in entries][-2:] == [2, 3]
+    assert [entry.attempts for entry in entries][-2:] == [0, 0]
+
+
+async def test_a_device_that_has_gone_back_may_break_off_and_go_on(desk):
+    await desk.attach("ann", "phone")
+    for _ in range(3):
+        await desk.acknowledge("ann", "phone", await desk.publish("ann"))
+    await desk.attach("ann", "phone", "0")
+    await desk.write(Record((), (DeviceCursor("ann", "phone", 1, 5),)))
+
+    start = (await desk.attach("ann", "phone")).start.sequence
+
+    assert [entry.sequence for entry in (await desk.page("ann", start=start)).entries] == [2, 3]
+
+
+async def test_a_device_that_goes_on_is_not_sent_what_it_acknowledged_out_of_turn(desk):
+    await desk.attach("ann", "phone")
+    first, second = await desk.publish("ann"), await desk.publish("ann")
+    await desk.sent("ann", "phone", first.content.id, 1)
+    await desk.sent("ann", "phone", second.content.id, 2, acknowledged_at=5)
+
+    start = (await desk.attach("ann", "phone")).start.sequence
+
+    assert [entry.sequence for entry in (await desk.page("ann", start=start)).entries] == [1]
 
 
 @pytest.mark.parametrize("cursor", ["another.2", 99])

@@ -79,12 +79,11 @@ class DeviceModel:
             assert frame.replay is not self.synced
             self.cursor = frame.sequence
         else:
-            assert frame.sequence in {each.sequence for each in self.received}, "an old change, late"
+            assert frame.sequence in {each.sequence for each in self.received}
         self.received.append(frame)
-        if frame.sequence >= self.shown.get(frame.notification, (0, ""))[0]:
-            self.shown[frame.notification] = (frame.sequence, frame.change)
-        else:
-            raise AssertionError("an older change of a notification after a newer one")
+        # Never an older change of a notification after a newer one.
+        assert frame.sequence >= self.shown.get(frame.notification, (0, ""))[0]
+        self.shown[frame.notification] = (frame.sequence, frame.change)
 
     def on_the_wire(self, notification: str) -> list[Sent]:
         return [

@@ -113,9 +113,8 @@ class LogModel:
         )
         self.stored = start.sequence
         for line in self.lines.values():
-            line.acknowledged = min(line.acknowledged, start.sequence) if requested else (
-                line.acknowledged
-            )
+            if requested is not None or start.reset is not None:
+                line.acknowledged = min(line.acknowledged, start.sequence)
             if start.resumed and line.sequence <= start.sequence:
                 line.acknowledged = max(line.acknowledged, line.sequence)
         return start

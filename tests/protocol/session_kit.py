@@ -24,7 +24,11 @@ MIDDLE = 0.5
 
 
 def an_entry(
-    sequence: int, notification: str = "", change: str = "created", size: int = 10, attempts: int = 0
+    sequence: int,
+    notification: str = "",
+    change: str = "created",
+    size: int = 10,
+    attempts: int = 0,
 ) -> LogEntry:
     name = notification or f"n{sequence}"
     return LogEntry(sequence, name, change, b"x" * size, 2, 1, attempts)

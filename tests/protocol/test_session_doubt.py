@@ -1,4 +1,4 @@
-"""A session that may have missed something looks, once, and is none the worse for finding nothing."""
+"""A session that may have missed something looks once, and is none the worse for nothing."""
 
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.session import DeviceSession, LogEntry, Push, SessionLimits

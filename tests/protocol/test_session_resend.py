@@ -20,7 +20,7 @@ from tests.protocol.session_kit import (
 )
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.session import CaughtUp, Push
+from tocsin.protocol.session import CaughtUp, Output, Push
 
 # --- Resends (rule 2) ---------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ def test_refused_without_a_time_the_delays_grow_with_the_attempts():
     times, now = [], NOW
     for _ in range(4):
         session.nack("n1", None, None, now, AT)
-        outputs = []
+        outputs: list[Output] = []
         while not outputs:
             at, outputs = time_out(session)
         times.append(at - now)
@@ -201,7 +201,9 @@ def test_refusals_count_as_attempts_and_the_last_is_the_death_of_it():
 def test_refused_without_a_reason_it_says_so():
     session = a_session(delivery_attempts_max=1)
     pushed(session, an_entry(1))
-    assert the_record(session.nack("n1", None, None, NOW, AT)).dead_reason == "refused by the device"
+    assert (
+        the_record(session.nack("n1", None, None, NOW, AT)).dead_reason == "refused by the device"
+    )
 
 
 @pytest.mark.parametrize("notification", ["n9", "n1"])

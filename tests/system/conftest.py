@@ -74,6 +74,8 @@ def start_server(
     yield start
     for each in servers:
         each.close()
+    for each in servers:
+        each.expect_no_bugs()
 
 
 @pytest.fixture
@@ -99,3 +101,4 @@ def run_server(server: Server) -> Iterator[Server]:
         yield server.start()
     finally:
         server.close()
+    server.expect_no_bugs()

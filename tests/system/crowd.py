@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -91,7 +91,7 @@ class CrowdDevice:
         self.acknowledges = acknowledges
         self.hello = hello
         self.pushes: dict[str, list[Frame]] = {}
-        """Every push of each notification."""
+        """Every push of each notification, with the time of its arrival as `at`."""
         self.acknowledged: dict[int, float] = {}
         """Sequence → when its ack was sent."""
         self.frames: list[Frame] = []
@@ -99,7 +99,6 @@ class CrowdDevice:
         self.faults: list[str] = []
         self.connected = asyncio.Event()
         self.sessions = 0
-        self._unacknowledged: list[int] = []
 
     def seen(self, type_: str) -> list[Frame]:
         return [frame for frame in self.frames if frame["type"] == type_]
@@ -107,6 +106,21 @@ class CrowdDevice:
     @property
     def received(self) -> set[str]:
         return set(self.pushes)
+
+    def sent_in_vain(self, crashes: Sequence[float] = (), grace: float = 1.0) -> list[Frame]:
+        """Pushes of what this device had acknowledged, later than *grace* seconds before.
+
+        An ack that was on its way when the server crashed does not count: acks are written in
+        groups, and a second is far more than any group waits.
+        """
+        return [
+            push
+            for pushes in self.pushes.values()
+            for push in pushes
+            if (acknowledged := self.acknowledged.get(push["sequence"])) is not None
+            and push["at"] > acknowledged + grace
+            and not any(acknowledged > crash - grace < push["at"] for crash in crashes)
+        ]
 
     async def live(self) -> None:
         """Stay connected until cancelled."""
@@ -136,6 +150,7 @@ class CrowdDevice:
                     self.connected.set()
 
     def _pushed(self, push: Frame, chain: int) -> int:
+        push["at"] = time.monotonic()
         self.pushes.setdefault(push["notification"]["id"], []).append(push)
         if push["sequence"] <= chain:
             return chain  # a resend
@@ -144,8 +159,10 @@ class CrowdDevice:
         return int(push["sequence"])
 
     async def _acknowledge(self, socket: ClientConnection, sequence: int) -> None:
-        await socket.send(json.dumps({"type": "ack", "sequence": sequence}))
-        self.acknowledged[sequence] = time.monotonic()
+        # Closed by the server, perhaps; what it said before that is still to be read.
+        with suppress(ConnectionClosed):
+            await socket.send(json.dumps({"type": "ack", "sequence": sequence}))
+        self.acknowledged.setdefault(sequence, time.monotonic())
 
 
 def open_socket(server: Server, user: str) -> connect:

@@ -183,6 +183,11 @@ class Server:
         faults = [line for line in self.log(since) if line["level"] in {"error", "critical"}]
         assert not faults, faults
 
+    def expect_no_bugs(self) -> None:
+        """Whatever the world did to it, nothing of its own code has failed."""
+        bugs = [line for line in self.log() if "exception" in line or "Traceback" in line["event"]]
+        assert not bugs, bugs
+
     def metric(self, name: str) -> float:
         answer = self.http.get("/metrics", headers=bearer(ADMIN))
         assert answer.status_code == 200, answer.text

@@ -90,13 +90,13 @@ def test_a_bad_hello_opens_no_session(server: Server, ada, hello):
 
 @pytest.mark.parametrize("first", ["ack", "ping", "publish"])
 def test_the_first_frame_is_hello(server: Server, ada, first):
-    fields: dict[str, Any] = {
+    fields: dict[str, dict[str, Any]] = {
         "ack": {"sequence": 0},
         "ping": {},
         "publish": {"request": 1, "notification": {}},
-    }[first]
+    }
     with server.connect(ada) as device:
-        device.send(first, **fields)
+        device.send(first, **fields[first])
         device.expect_goodbye(4400)
 
 

@@ -20,7 +20,7 @@ def post(producer: Producer, content: bytes, **headers: str) -> httpx.Response:
      b'{"to":{"users":["a"]},"title":"x"}}', b'{"to":{"users":["a"]},"title":"x"} x',
      b'{"title":"\xed\xa0\x80"}', b'{"title":"\\ud800"}', b'{"title":"a\nb"}',
      b"\xef\xbb\xbf{}", b'{"data":' * 100_000, b'{"title":"' + b"\\" * 99_999,
-     b'{"data":' + b"9" * 10_000 + b"}", b'{"data":-Infinity}'],
+     b'{"data":-Infinity}'],
 )  # fmt: skip
 def test_what_is_no_json_is_malformed(producer: Producer, content):
     problem = expect_problem(post(producer, content), 400, "malformed")

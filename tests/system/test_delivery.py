@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.kit import Device, Producer, Server, fresh_user, settled, wait_until
+from tests.system.kit import Device, Frame, Producer, Server, fresh_user, settled, wait_until
 
 
 def test_both_devices_of_a_user_receive_what_is_posted(server: Server, producer: Producer, ada):
@@ -180,7 +180,8 @@ def test_no_more_than_the_window_is_in_flight(server: Server, producer: Producer
         for title in titles:
             producer.post(ada, title=title)
 
-        unacknowledged, seen = [], []
+        unacknowledged: list[Frame] = []
+        seen: list[str] = []
         while len(seen) < 10:
             push = phone.expect_push(attempt=1, replay=False)
             seen.append(push["notification"]["title"])

@@ -48,7 +48,7 @@ def test_what_was_posted_during_the_replay_comes_behind_it(server: Server, produ
     with server.device(ada, "phone", cursor="0", window=2) as phone:
         for title in titles[10:]:
             producer.post(ada, title=title)
-        seen = []
+        seen: list[str] = []
         while len(seen) < 20:
             frame = phone.receive()
             if frame["type"] == "push":

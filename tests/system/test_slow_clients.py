@@ -79,7 +79,7 @@ def test_many_deaf_devices_cost_bounded_memory(start_server):
         for _ in range(40):
             producer.post(*users, data="x" * 30_000)
         grown = server.process.memory_info().rss - before
-        # 40 times 30 KB for 100 users would be 120 MB; the bound is 64 KiB and a notification, each.
+        # All for all would be 120 MB; the bound is 64 KiB and a notification, for each.
         assert grown < 40 * MIB, f"{grown / MIB:.0f} MiB"
     finally:
         for wire in wires:

@@ -10,7 +10,8 @@ milliseconds and then one row is written instead of two. Who reads the ledger se
 what waits is written first.
 
 A store that is away is a state, not a crash: what somebody waits for is refused at once, ledger
-lines stay and are written when it is back, and the watchers of `StoreStatus` are told.
+lines stay and are written when it is back, and the watchers of `StoreStatus` are told. Where only
+writing is out of order, as on a full disk, questions are still answered.
 
 Three tasks share the actor's state: the mailbox reader gathers, the writer and the reader work. One
 transaction is in flight at a time, so what is written keeps the order in which it was sent.
@@ -19,9 +20,8 @@ transaction is in flight at a time, so what is written keeps the order in which 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
@@ -34,6 +34,7 @@ from tocsin.actors.pace import Pace
 from tocsin.actors.runtime import Actor, Context, Request
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.runtime.ref import abandoned
+from tocsin.actors.store_status import StoreStatus as StoreStatus
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Answer,
@@ -86,35 +87,6 @@ class Ledger(msgspec.Struct, frozen=True):
 StorageMessage = Write | Read | Ledger
 
 
-@dataclass(slots=True)
-class StorageStatistics:
-    """Counters since the node's start; *seconds* were spent waiting for transactions."""
-
-    transactions: int = 0
-    commands: int = 0
-    reads: int = 0
-    queries: int = 0
-    failures: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class StoreStatus:
-    """Whether the store works, for everyone to look at; *epoch* is known once it has."""
-
-    available: bool = False
-    epoch: str = ""
-    statistics: StorageStatistics = field(default_factory=StorageStatistics)
-    watchers: list[Callable[[bool], None]] = field(default_factory=list)
-
-    def set_available(self, available: bool) -> None:
-        """Note a change and tell the watchers; nothing if it is none."""
-        if available != self.available:
-            self.available = available
-            for watcher in self.watchers:
-                watcher(available)
-
-
 class StorageActor(Actor[StorageMessage]):
     """Owns the store. *linger* in seconds; see the module."""
 
@@ -134,6 +106,7 @@ class StorageActor(Actor[StorageMessage]):
         self._ledger_after = -math.inf
         self._probe_at = -math.inf
         self._setbacks = 0
+        self._readable = False
         self._writing = False
         self._stopping = False
 
@@ -168,7 +141,7 @@ class StorageActor(Actor[StorageMessage]):
             self._ledger.add(message.records, message.cursor, sent_due)
             if self._ledger.due < due:
                 self._writer.ring()
-        elif not self._status.available:
+        elif not (self._status.available or (self._readable and isinstance(message, Read))):
             message.reply.fail(StoreUnavailable("the store is away"))
         elif isinstance(message, Write):
             if isinstance(message.command, Attach):
@@ -350,9 +323,13 @@ class StorageActor(Actor[StorageMessage]):
         self._status.statistics.failures += 1
         if self._status.available:
             logger.warning("store lost", error=str(error))
+        # Before it was opened once, nobody knows that there is anything to read.
+        self._readable = error.readable and self._status.epoch != ""
         writes, self._writes = self._writes, []
-        reads, self._reads = self._reads, []
-        _refuse(chain(writes, reads), error)
+        _refuse(writes, error)
+        if not self._readable:
+            reads, self._reads = self._reads, []
+            _refuse(reads, error)
         self._status.set_available(False)
         self._written.unpark_all()
         self._room.unpark_all()

@@ -18,7 +18,8 @@ from tocsin import __version__
 from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter, token_source
 from tocsin.cli.options import Flags, subset
 from tocsin.cli.parameters import CursorText, GivenToken, Identifier, url_option
-from tocsin.client.follower import Follower, Show, Stop, Tell
+from tocsin.client.actions import Show, Stop, Tell
+from tocsin.client.follower import Follower
 from tocsin.client.lines import push_line
 from tocsin.client.listening import Listening
 from tocsin.protocol.cursor import BEGINNING

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 import msgspec
 
+from tocsin.client.actions import Action, Send, Show, Stop, Tell, Wait
 from tocsin.client.farewells import farewell_text, may_reconnect
 from tocsin.client.frames import (
     Goodbye,
@@ -47,46 +47,6 @@ WELCOME_TIMEOUT: Final = 15.0
 PONG_TIMEOUT: Final = 10.0
 RECONNECT_INITIAL: Final = 1.0
 RECONNECT_CAP: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this text on the connection."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Show:
-    """A push that has not been shown before, and its frame as it came."""
-
-    push: Push
-    raw: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """News about the connection, for people; *raw* if a program has to know it as well."""
-
-    text: str
-    raw: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The connection is over: come back after *delay* seconds."""
-
-    delay: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Over for good; *trouble* says why, None if it is what was wanted."""
-
-    trouble: str | None = None
-
-
-Action = Send | Show | Tell | Wait | Stop
 
 
 class Follower:

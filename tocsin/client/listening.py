@@ -18,7 +18,8 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from tocsin.client.follower import Action, Follower, Send, Show, Stop, Tell, Wait
+from tocsin.client.actions import Action, Send, Show, Stop, Tell, Wait
+from tocsin.client.follower import Follower
 from tocsin.protocol.frames import SUBPROTOCOL_JSON
 
 Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -49,10 +50,14 @@ async def post(base: str, token: str, draft: dict[str, Any], key: str | None) ->
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     if key is not None:
         headers["Idempotency-Key"] = key
+    parts = urlsplit(base)
     # A proxy that the environment names cannot reach this machine's own loopback address.
-    trust = not is_loopback(urlsplit(base).hostname or "")
+    trust = not is_loopback(parts.hostname or "")
+    # The certificates of the machine, as for sockets, instead of those that come with httpx;
+    # without TLS there is nothing to verify, and loading any would take a while.
+    verify = ssl.create_default_context() if parts.scheme == "https" else False
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=trust) as client:
+        async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=trust, verify=verify) as client:
             response = await client.post(url, content=msgspec.json.encode(draft), headers=headers)
     except httpx.TimeoutException:
         remedy = "look at the server's /readyz; post again, with --key to be safe from doubles"

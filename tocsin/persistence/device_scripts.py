@@ -26,7 +26,7 @@ def record(commands: Sequence[tuple[int, Record]], results: list[Result]) -> Scr
     """Merge all ledger lines and cursors of *commands*."""
     yield from _write_lines(line for _, command in commands for line in command.deliveries)
     cursors = (cursor for _, command in commands for cursor in command.cursors)
-    yield from _write_cursors("devices_save", cursors)
+    yield from _write_cursors(cursors)
     for index, _ in commands:
         results[index] = Done()
 
@@ -38,17 +38,28 @@ def attach(
     states = yield from _read_states(commands)
     ahead: list[Attach] = []
     moved: list[DeviceCursor] = []
-    reset: list[DeviceCursor] = []
+    back: list[tuple[DeviceCursor, int]] = []
     for (index, command), (state, counters) in zip(commands, states, strict=True):
         start = choose_start(command.requested, epoch, state)
         if command.requested is not None and start.resumed and start.sequence > (state.stored or 0):
             ahead.append(command)
-        cursors = moved if start.reset is None else reset
-        cursors.append(DeviceCursor(command.user, command.device, start.sequence, command.now_ms))
+        cursor = DeviceCursor(command.user, command.device, start.sequence, command.now_ms)
+        stored = state.stored
+        if stored is not None and (start.sequence < stored or not start.resumed):
+            back.append((cursor, state.head))
+        else:
+            moved.append(cursor)
         results[index] = Attached(start, state.head, counters)
     yield from _acknowledge(ahead)
-    yield from _write_cursors("devices_save", moved)
-    yield from _write_cursors("devices_reset", reset)
+    yield from _write_cursors(moved)
+    yield from run(
+        "devices_reset",
+        [cursor.user for cursor, _ in back],
+        [cursor.device for cursor, _ in back],
+        [cursor.sequence for cursor, _ in back],
+        [cursor.seen_at for cursor, _ in back],
+        [head for _, head in back],
+    )
 
 
 def _read_states(
@@ -125,14 +136,14 @@ def _merge_lines(lines: Collection[DeliveryRecord]) -> Script[None]:
     )
 
 
-def _write_cursors(statement: str, cursors: Iterable[DeviceCursor]) -> Script[None]:
+def _write_cursors(cursors: Iterable[DeviceCursor]) -> Script[None]:
     furthest: dict[tuple[str, str], tuple[int, int]] = {}
     for cursor in cursors:
         key = (cursor.user, cursor.device)
         sequence, seen_at = furthest.get(key, (0, 0))
         furthest[key] = (max(cursor.sequence, sequence), max(cursor.seen_at, seen_at))
     yield from run(
-        statement,
+        "devices_save",
         [user for user, _ in furthest],
         [device for _, device in furthest],
         [sequence for sequence, _ in furthest.values()],

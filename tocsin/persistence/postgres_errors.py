@@ -21,6 +21,7 @@ _UNAVAILABLE = (
     "57",  # operator intervention: shutdown, crash, starting up, statement timeout
     "58",  # system errors: I/O
 )
+_READABLE = ("25006", "53100")  # of these, what concerns writing alone: read only, disk full
 _RETRYABLE = ("40001", "40P01")
 
 
@@ -39,8 +40,10 @@ def translated(error: Exception) -> StoreUnavailable | StoreFailed:
     text = f"Postgres: {type(error).__name__}: {error}"
     if isinstance(error, asyncpg.PostgresError):
         # Errors that asyncpg raises by itself, such as a connection lost, carry the code as well.
-        known = (error.sqlstate or "").startswith(_UNAVAILABLE)
-        return StoreUnavailable(text) if known else StoreFailed(text)
+        code = error.sqlstate or ""
+        if code.startswith(_UNAVAILABLE):
+            return StoreUnavailable(text, readable=code in _READABLE)
+        return StoreFailed(text)
     if isinstance(error, OSError):
         return StoreUnavailable(text)
     if isinstance(error, asyncpg.InterfaceError) and "closed" in str(error):

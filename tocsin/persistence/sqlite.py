@@ -65,6 +65,8 @@ _PASSING = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOMEM,
 }
+# Of these, what concerns writing alone.
+_READABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 
 
 class SqliteStore:
@@ -143,7 +145,8 @@ class SqliteStore:
             if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
                 self._forget_connection()
             if code in _PASSING:
-                raise StoreUnavailable(f"{self._path}: {error}") from error
+                readable = code in _READABLE
+                raise StoreUnavailable(f"{self._path}: {error}", readable=readable) from error
             raise StoreFailed(f"{self._path}: {error}") from error
         except OSError as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error

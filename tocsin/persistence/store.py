@@ -126,7 +126,13 @@ class StoreUnavailable(Exception):
 
     A command may still have been committed: the connection can die between the commit and its
     answer. Every command is therefore safe to repeat; a `Publish` is known by its content's id.
+
+    *readable* says that only writing is out of order (a full disk): questions may be answered.
     """
+
+    def __init__(self, *args: object, readable: bool = False) -> None:
+        super().__init__(*args)
+        self.readable = readable
 
 
 class StoreFailed(Exception):

@@ -193,9 +193,7 @@ def _is_deeper(data: Any, depth: int) -> bool:
         if not level:
             return False
         level = [
-            inner
-            for item in level
-            for inner in (item.values() if isinstance(item, dict) else item)
+            inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
         ]
     return True
 

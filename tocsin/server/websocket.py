@@ -94,6 +94,11 @@ class WebSocketEdge:
                 with trio.CancelScope() as scope:
                     outlet = WebSocketOutlet(name, frame_stream, scope)
                     await self._converse(nursery, frame_stream, outlet, credentials)
+            except trio.Cancelled:
+                # Who has not said hello yet is unknown to the drainer, but may come back too.
+                if self._services.readiness.stopping:
+                    outlet.end(Closing.DRAINING, RETRY_AFTER)
+                raise
             finally:
                 self._services.connections.closed(name)
                 with trio.CancelScope(shield=True):

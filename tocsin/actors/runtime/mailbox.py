@@ -99,7 +99,9 @@ class Mailbox(Generic[M]):
                 if deadline <= trio.current_time():
                     return None
                 self._set_alarm(deadline)
-            await self._park()
+            assert self._reader is None, "a mailbox has one reader"
+            self._reader = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
         return self._pop()
 
     def close(self) -> None:
@@ -140,11 +142,6 @@ class Mailbox(Generic[M]):
             self._queue.append(waiting)
             trio.lowlevel.reschedule(sender)
         return message
-
-    async def _park(self) -> None:
-        assert self._reader is None, "a mailbox has one reader"
-        self._reader = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._reader = None

@@ -64,11 +64,14 @@ CREATE TABLE users (
     changed_at BIGINT NOT NULL
 ) WITH (fillfactor = 70);
 
+-- acknowledged is the device's cursor. Up to forgotten, what the ledger says it has acknowledged does
+-- not keep it from being sent again: the device went back to before that, and may have lost it.
 CREATE TABLE devices (
     user_id TEXT COLLATE "C" NOT NULL,
     device_id TEXT COLLATE "C" NOT NULL,
     acknowledged BIGINT NOT NULL,
     last_seen BIGINT NOT NULL,
+    forgotten BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (user_id, device_id)
 ) WITH (fillfactor = 70);
 

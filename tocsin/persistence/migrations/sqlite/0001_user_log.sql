@@ -59,11 +59,14 @@ CREATE TABLE users (
     changed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- acknowledged is the device's cursor. Up to forgotten, what the ledger says it has acknowledged does
+-- not keep it from being sent again: the device went back to before that, and may have lost it.
 CREATE TABLE devices (
     user_id TEXT NOT NULL,
     device_id TEXT NOT NULL,
     acknowledged INTEGER NOT NULL,
     last_seen INTEGER NOT NULL,
+    forgotten INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (user_id, device_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -78,12 +78,14 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     last_seen = greatest(d.last_seen, excluded.last_seen);
 
 -- name: devices_reset
--- But that of a device which starts anew, because its cursor pointed into a log that is gone.
-INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen)
-SELECT user_id, device_id, acknowledged, last_seen
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-    AS moved (user_id, device_id, acknowledged, last_seen)
+-- But that of a device which goes back, because it asked to or because its cursor pointed into a log
+-- that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
+INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen, forgotten)
+SELECT user_id, device_id, acknowledged, last_seen, forgotten
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+    AS moved (user_id, device_id, acknowledged, last_seen, forgotten)
 ORDER BY user_id COLLATE "C", device_id COLLATE "C"
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = excluded.acknowledged,
+    forgotten = excluded.forgotten,
     last_seen = greatest(d.last_seen, excluded.last_seen);

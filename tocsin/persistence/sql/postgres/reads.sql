@@ -8,13 +8,16 @@ JOIN users AS u ON u.user_id = asked.user_id;
 
 -- name: pages -> rows
 -- Each device's next entries, at most `entries_max` and `bytes_max` bytes of documents (the first
--- entry always fits). `candidates` counts one entry beyond the limit, so that the page knows
+-- entry always fits). What a device has acknowledged is left out, but for what it has forgotten
+-- since (`devices.forgotten`). `candidates` counts one entry beyond the limit, so that the page knows
 -- whether it is the last.
 SELECT asked.number, page.sequence, page.notification_id, page.change, page.document, page.state,
     page.seen_at, page.read_at, page.attempts, page.candidates
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
     $7::bigint[])
     AS asked (number, user_id, device_id, start, after, entries_max, bytes_max)
+LEFT JOIN devices AS known
+    ON known.user_id = asked.user_id AND known.device_id = asked.device_id
 CROSS JOIN LATERAL (
     SELECT candidate.*,
         count(*) OVER () AS candidates,
@@ -24,7 +27,8 @@ CROSS JOIN LATERAL (
         SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
             n.document_bytes,
             CASE WHEN i.created_sequence > asked.start THEN 'created' ELSE i.change END AS change,
-            CASE WHEN d.sequence = i.sequence THEN d.attempts ELSE 0 END AS attempts
+            CASE WHEN d.sequence = i.sequence AND d.acknowledged_sequence < i.sequence
+                THEN d.attempts ELSE 0 END AS attempts
         FROM inbox AS i
         JOIN notifications AS n ON n.id = i.notification_id
         LEFT JOIN deliveries AS d
@@ -33,7 +37,8 @@ CROSS JOIN LATERAL (
         WHERE i.user_id = asked.user_id AND i.sequence > asked.after
             AND i.expired_at IS NULL
             AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.start)
-            AND coalesce(d.acknowledged_sequence, 0) < i.sequence
+            AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
+                OR i.sequence <= known.forgotten)
             AND (d.dead_reason IS NULL OR d.sequence < i.sequence)
         ORDER BY i.sequence
         LIMIT asked.entries_max + 1

@@ -55,9 +55,11 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     last_seen = max(devices.last_seen, excluded.last_seen);
 
 -- name: devices_reset
--- But that of a device which starts anew, because its cursor pointed into a log that is gone.
-INSERT INTO devices (user_id, device_id, acknowledged, last_seen)
-VALUES (?1, ?2, ?3, ?4)
+-- But that of a device which goes back, because it asked to or because its cursor pointed into a log
+-- that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
+INSERT INTO devices (user_id, device_id, acknowledged, last_seen, forgotten)
+VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = excluded.acknowledged,
+    forgotten = excluded.forgotten,
     last_seen = max(devices.last_seen, excluded.last_seen);

@@ -6,7 +6,8 @@ SELECT user_id, head, horizon, unread, unseen FROM users WHERE user_id = ?1;
 
 -- name: pages -> rows
 -- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes
--- (the first entry always fits). `candidates` counts one entry beyond the limit, so that the
+-- (the first entry always fits). What the device has acknowledged is left out, but for what it
+-- has forgotten since (`devices.forgotten`). `candidates` counts one entry beyond the limit, so that the
 -- page knows whether it is the last.
 SELECT ?1, sequence, notification_id, change, document, state, seen_at, read_at, attempts,
     candidates
@@ -19,7 +20,8 @@ FROM (
         SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
             n.document_bytes,
             CASE WHEN i.created_sequence > ?4 THEN 'created' ELSE i.change END AS change,
-            CASE WHEN d.sequence = i.sequence THEN d.attempts ELSE 0 END AS attempts
+            CASE WHEN d.sequence = i.sequence AND d.acknowledged_sequence < i.sequence
+                THEN d.attempts ELSE 0 END AS attempts
         FROM inbox AS i
         JOIN notifications AS n ON n.id = i.notification_id
         LEFT JOIN deliveries AS d
@@ -27,7 +29,9 @@ FROM (
         WHERE i.user_id = ?2 AND i.sequence > ?5
             AND i.expired_at IS NULL
             AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?4)
-            AND coalesce(d.acknowledged_sequence, 0) < i.sequence
+            AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
+                OR i.sequence <= (SELECT forgotten FROM devices
+                    WHERE user_id = ?2 AND device_id = ?3))
             AND NOT (d.dead_reason IS NOT NULL AND d.sequence >= i.sequence)
         ORDER BY i.sequence
         LIMIT ?6 + 1
