@@ -1,8 +1,8 @@
 """The rules of the house, as far as a machine can see them.
 
-Directions: node, wiring and cli stand above the rooms and see everything; server sees actors; both see the
-ports of persistence and never an adapter; all see protocol; and protocol sees nothing of ours, no
-clock, no chance and no I/O.
+Directions: node, wiring and cli stand above the rooms and see everything; server sees actors; both
+see the ports of persistence and never an adapter; all see protocol; and protocol sees nothing of
+ours, no clock, no chance and no I/O.
 """
 
 from __future__ import annotations

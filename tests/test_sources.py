@@ -209,7 +209,7 @@ def test_a_file_that_is_missing_or_no_toml_is_a_problem(tmp_path, write):
         ("origins = [1]", "not a list of texts"),
         ("data = {}", "not text"),
         ('log_level = "loud"', "not one of debug, info"),
-        ('jwks_url = "ftp://a"', "not an http:// or https:// address"),
+        ('jwks_url = "ftp://a"', "not an https:// address"),
     ],
 )
 def test_a_key_with_a_value_of_the_wrong_sort_is_refused(write, line, wrong):

@@ -127,10 +127,14 @@ def _read_origin(text: str) -> str:
 
 def read_jwks_url(raw: object) -> str:
     text = read_text(raw)
-    parts = _split(text)
-    # Plain http is allowed: inside a cluster the identity provider is often reached that way.
-    if parts is None or parts[0] not in ("http", "https"):
-        raise ValueError("is not an http:// or https:// address")
+    try:
+        parts = urlsplit(text)
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError:
+        raise ValueError("is not an address") from None
+    # Whoever can change these keys on their way can be anybody here.
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+        raise ValueError("is not an https:// address (http:// only for this machine)")
     return text
 
 

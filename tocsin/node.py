@@ -33,7 +33,7 @@ from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.problems import TYPE_BASE
 from tocsin.server.api import create_app, create_metrics_app
-from tocsin.server.auth import Authenticator, KeyRing
+from tocsin.server.auth import Authenticator, KeyRing, TokenVerifier
 from tocsin.server.credentials import key_finder, ticket_taker
 from tocsin.server.edge_actors import FrontDoorActor, HttpActor
 from tocsin.server.front_door import FrontDoor
@@ -41,7 +41,7 @@ from tocsin.server.publishing import Publishing
 from tocsin.server.services import Readiness, Services
 from tocsin.server.websocket import WebSocketEdge
 from tocsin.settings import Settings
-from tocsin.wiring import delivery_settings, edge_settings, http_limits, token_verifier
+from tocsin.wiring import delivery_settings, edge_settings, http_limits
 
 logger = structlog.get_logger(__name__)
 
@@ -62,15 +62,15 @@ _GRACE_MIN: Final = 0.2
 
 
 class Node:
-    """Runs one node from start to stop; *jwt_secret* may be a generated one."""
+    """Runs one node from start to stop; without a *verifier* it knows API keys only."""
 
     def __init__(
-        self, settings: Settings, store: Store, world: World, jwt_secret: str | None
+        self, settings: Settings, store: Store, world: World, verifier: TokenVerifier | None
     ) -> None:
         self._settings = settings
         self._store = store
         self._world = world
-        self._jwt_secret = jwt_secret
+        self._verifier = verifier
         self._readiness = Readiness()
         self._stop = trio.Event()
         self._open = trio.Event()
@@ -138,7 +138,7 @@ class Node:
             notifications=notifications,
             connections=connections,
             authenticator=Authenticator(
-                token_verifier(settings, self._jwt_secret),
+                self._verifier,
                 keys,
                 ticket_taker(storage, settings.store_timeout),
                 lambda: world.now_ms() / 1000,

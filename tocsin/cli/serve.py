@@ -22,11 +22,12 @@ from tocsin.actors.world import World, real_world
 from tocsin.cli.options import Flags, load_settings, serve_options
 from tocsin.logs import configure
 from tocsin.node import Node
+from tocsin.persistence.store import StoreFailed
 from tocsin.secrets import DevelopmentSecrets, check_bind
-from tocsin.server.auth import mint
+from tocsin.server.auth import AuthConfigurationError, TokenVerifier, mint
 from tocsin.server.front_door import CannotListen
-from tocsin.settings import Settings
-from tocsin.wiring import make_store
+from tocsin.settings import Problem, Settings, SettingsError
+from tocsin.wiring import make_store, token_verifier
 
 logger = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ logger = structlog.get_logger(__name__)
 # looking for garbage among what lives for ever.
 _GC_THRESHOLDS: Final = (50_000, 50, 100)
 _GREETING_TOKEN_LIFETIME: Final = 86_400.0
+_AUTH_SETTINGS: Final = ("jwt_secret", "jwt_public_key", "jwks_url")
 
 E = TypeVar("E", bound=BaseException)
 
@@ -47,24 +49,36 @@ def serve(flags: Flags) -> None:
     settings = settings.named(socket.gethostname(), world.entropy)
     secrets = DevelopmentSecrets.open(settings, world.entropy)
     check_bind(settings.host, secrets.generated)
+    try:
+        verifier = token_verifier(settings, secrets.jwt_secret)
+    except AuthConfigurationError as error:
+        raise SettingsError(
+            Problem(
+                ("jwt_secret", "jwt_public_key", "jwks_url"), str(error), "see docs/settings.md"
+            )
+        ) from error
     configure(settings.log_format, settings.log_level)
     structlog.contextvars.bind_contextvars(node=settings.node)
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
-        trio.run(_main, settings, world, secrets)
+        trio.run(_main, settings, world, secrets, verifier)
     except* RestartLimitExceeded as group:
-        refused = _find(group, CannotListen)
-        if refused is None:
-            raise
-        raise click.ClickException(str(refused)) from None
+        # What the operator can mend is said in a sentence; a bug keeps its traceback.
+        if (refused := _find(group, CannotListen)) is not None:
+            raise click.ClickException(str(refused.strerror)) from None
+        if (unusable := _find(group, StoreFailed)) is not None:
+            raise click.ClickException(f"The store cannot be used: {unusable}") from None
+        raise
 
 
-async def _main(settings: Settings, world: World, secrets: DevelopmentSecrets) -> None:
+async def _main(
+    settings: Settings, world: World, secrets: DevelopmentSecrets, verifier: TokenVerifier | None
+) -> None:
     async with AsyncExitStack() as stack:
         if settings.sqlite_path is None:
             await stack.enter_async_context(trio_asyncio.open_loop())
-        node = Node(settings, make_store(settings, world), world, secrets.jwt_secret)
+        node = Node(settings, make_store(settings, world), world, verifier)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_obey, signals, node, nursery.cancel_scope)
@@ -99,10 +113,11 @@ def greeting(settings: Settings, port: int, secrets: DevelopmentSecrets, now: fl
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     program = os.environ.get("_TOCSIN_PROGRAM", "tocsin")
-    where = "" if port == 8080 else f" --url http://{host}:{port}"
+    url = f"http://{host}:{port}"
+    where = "" if url == "http://127.0.0.1:8080" else f" --url {url}"
     data = "" if settings.data == Path("tocsin-data") else f" --data {settings.data}"
     return f"""
-Tocsin {__version__} listens on http://{host}:{port}
+Tocsin {__version__} listens on {url}
 
 Listen, in one terminal:
 
@@ -110,7 +125,7 @@ Listen, in one terminal:
 
 Post, in another (this token is good for a day, on this machine only):
 
-  curl http://{host}:{port}/v1/notifications \\
+  curl {url}/v1/notifications \\
     -H 'Authorization: Bearer {token}' \\
     -d '{{"to":{{"users":["ada"]}},"title":"Hello, Ada"}}'
 """

@@ -34,7 +34,8 @@ class ReadPage(msgspec.Struct, frozen=True):
     At most *limit* entries and, but for the first, at most *bytes_max* bytes of documents. *start*
     is where the device's session began: what was created after it is `created` to the device,
     and what was created and withdrawn after it is left out. Left out too: what has expired, what
-    this device has acknowledged at its present sequence, and what is dead for this device.
+    is dead for this device, and what it has acknowledged at its present sequence and cannot have
+    lost since (`Attach`).
     """
 
     user: str

@@ -63,7 +63,9 @@ def _register_request_ids(app: QuartTrio) -> None:
         request_id = structlog.contextvars.get_contextvars().get("request_id", "")
         response.headers["X-Request-Id"] = request_id
         if response.status_code >= 400:
-            level = logging.ERROR if response.status_code >= 500 else logging.INFO
+            # A load balancer asks every second; that the store is away is logged once, elsewhere.
+            expected = response.status_code < 500 or request.path == "/readyz"
+            level = logging.INFO if expected else logging.ERROR
             logger.log(
                 level,
                 "request refused",
