@@ -111,7 +111,9 @@ class Node:
         self.status.watchers.append(users.store_changed)
         retention = settings.idempotency_retention
         scheduler = tree.spawn(
-            "scheduler", lambda: Scheduler(storage, world, idempotency_retention=retention)
+            "scheduler",
+            lambda: Scheduler(storage, world, idempotency_retention=retention),
+            capacity=_SCHEDULER_CAPACITY,
         )
         notifications = Notifications(
             jitter, storage=storage, scheduler=scheduler, users=users, grace=_GRACE_MIN
@@ -198,6 +200,9 @@ class Node:
             deadline = started + part * self._settings.drain_time
             await tree.stop_child(name, max(_GRACE_MIN, deadline - trio.current_time()))
 
+
+_SCHEDULER_CAPACITY: Final = 4096
+"""One transaction may commit a thousand notifications, each with an expiry."""
 
 _STORAGE_CAPACITY: Final = 20_000
 """Messages to the storage actor: reconnecting devices ask for a page each, all at once."""

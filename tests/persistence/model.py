@@ -175,13 +175,14 @@ class Model:
         head = self.heads.get(user, 0)
         state = LogState(head, 0, stored, min(waiting, default=None))
         start = choose_start(command.requested, self.epoch, state)
-        forward = start.sequence > (stored or 0)
-        if command.requested is not None and start.resumed and forward:
-            for (owner, where, id_), line in list(self.ledger.items()):
-                sent = (owner, where) == (user, device) and line.sequence <= start.sequence
-                if sent and line.acknowledged < line.sequence:
-                    at = command.now_ms
+        if stored is not None and start.resumed and start.sequence > stored:
+            at = command.now_ms
+            for id_, row, _ in self.log(user):
+                line = self.ledger.get((user, device, id_), Line(0, 0, 0))
+                if line.acknowledged < line.sequence <= start.sequence:
                     self.record(DeliveryRecord(user, device, id_, line.sequence, 0, at, at))
+                if line.sequence < row.sequence and stored < row.sequence <= start.sequence:
+                    self.record(DeliveryRecord(user, device, id_, row.sequence, 1, at, at))
         if stored is not None and (start.sequence < stored or not start.resumed):
             self.devices[user, device] = start.sequence
             self.forgotten[user, device] = head

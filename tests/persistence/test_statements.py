@@ -38,7 +38,7 @@ def test_every_parameter_is_used(dialect):
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 def test_statements_that_say_so_return_rows(dialect):
     for name, sql in load(dialect).items():
-        returns = sql.text.startswith("SELECT") or "RETURNING" in sql.text
+        returns = sql.text.startswith(("SELECT", "WITH")) or "RETURNING" in sql.text
         assert sql.returns_rows is returns, name
 
 

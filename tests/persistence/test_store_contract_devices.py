@@ -185,8 +185,9 @@ async def test_a_cursor_acknowledges_what_was_sent_up_to_it(desk):
     assert (first.outcome, first.acknowledged_at, first.attempts) == ("acknowledged", 77, 1)
     assert first.first_sent_at == 50
     assert (await desk.ledger(made[0].content.id))["ann", "tablet"].outcome == "pending"
-    # The second was never sent to this device, and what lies beyond the cursor waits.
-    assert await desk.ledger(made[1].content.id) == {}
+    # Nobody noted that the second was sent, but who has the cursor has it; the third waits.
+    second = (await desk.ledger(made[1].content.id))["ann", "phone"]
+    assert (second.outcome, second.acknowledged_at, second.attempts) == ("acknowledged", 77, 1)
     assert (await desk.ledger(made[2].content.id))["ann", "phone"].outcome == "pending"
     assert (await desk.view(made[0].content.id)).delivered == 1
 
@@ -202,6 +203,14 @@ async def test_a_cursor_acknowledges_the_change_that_was_sent_not_the_one_since(
 
     assert (await desk.ledger(made.content.id))["ann", "phone"].outcome == "acknowledged"
     assert [entry.sequence for entry in await desk.entries("ann", start=2)] == [3]
+
+
+async def test_a_device_never_seen_before_acknowledges_nothing_by_its_cursor(desk):
+    made = await desk.publish("ann")
+
+    await desk.attach("ann", "phone", 1)
+
+    assert await desk.ledger(made.content.id) == {}
 
 
 # --- The ledger ---------------------------------------------------------------------------------

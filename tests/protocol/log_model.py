@@ -1,7 +1,7 @@
 """A user's log, one device's ledger against it, and pages of it: the store as it is promised.
 
-The model differs from the docstrings of `ReadPage` and `Attach` in three places, because with those
-as they were written no session could keep P4 and P5. `is_news` and `attach` argue for each.
+The model differs from the docstring of `ReadPage` in one place, because with what is written there
+no session could keep P5: see `is_news`.
 """
 
 from __future__ import annotations
@@ -96,12 +96,7 @@ class LogModel:
     # --- The device ------------------------------------------------------------------------------
 
     def attach(self, requested: Cursor | None) -> Start:
-        """Where the device starts.
-
-        It knows best what it has: one that comes with an older cursor, or with "0", has lost the
-        rest. So the stored cursor goes back with it, and what it had acknowledged beyond does not
-        count any more; otherwise that would be left out of a replay passed off as whole (P4).
-        """
+        """Where the device starts; going back, it may have lost what it acknowledged beyond."""
         undelivered = [
             row.sequence
             for name, row in self.rows.items()
@@ -113,8 +108,11 @@ class LogModel:
         )
         self.stored = start.sequence
         for line in self.lines.values():
-            if requested is not None or start.reset is not None:
-                line.acknowledged = min(line.acknowledged, start.sequence)
+            has_asked = requested is not None or start.reset is not None
+            if has_asked and line.acknowledged > start.sequence:
+                if line.acknowledged == line.sequence:
+                    line.attempts = 0
+                line.acknowledged = start.sequence
             if start.resumed and line.sequence <= start.sequence:
                 line.acknowledged = max(line.acknowledged, line.sequence)
         return start

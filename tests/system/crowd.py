@@ -36,6 +36,8 @@ class Books:
     """Id → user: what was answered with 201."""
     refusals: list[tuple[float, httpx.Response]] = field(default_factory=list)
     silences: int = 0
+    kept: set[str] = field(default_factory=set)
+    """Titles that were posted with a key until they were answered with 201."""
 
     def accepted_for(self, user: str) -> set[str]:
         return {each for each, whose in self.accepted.items() if whose == user}
@@ -44,8 +46,13 @@ class Books:
         return [answer for _, answer in self.refusals if answer.status_code == status]
 
 
-async def produce(server: Server, books: Books, name: str, stop: asyncio.Event) -> None:
-    """Post, one after the other, until told to stop; note every outcome."""
+async def produce(
+    server: Server, books: Books, name: str, stop: asyncio.Event, *, keyed: bool = False
+) -> None:
+    """Post, one after the other, until told to stop; note every outcome.
+
+    *keyed*, each has an idempotency key and is repeated until it is answered with success.
+    """
     async with open_http(server) as http:
         for number in count():
             if stop.is_set():
@@ -53,18 +60,31 @@ async def produce(server: Server, books: Books, name: str, stop: asyncio.Event) 
             user = books.users[hash((name, number)) % len(books.users)]
             title = f"{name}-{number}"
             books.attempted[title] = user
-            body = {"to": {"users": [user]}, "title": title}
-            try:
-                answer = await http.post("/v1/notifications", json=body)
-            except httpx.TransportError:
-                books.silences += 1
-                await asyncio.sleep(0.05)  # waits for: the server, which may be down
-                continue
-            if answer.status_code == 201:
-                books.accepted[answer.json()["id"]] = user
-            else:
-                books.refusals.append((time.monotonic(), answer))
-                await asyncio.sleep(0.05)  # waits for: whatever was refused to pass
+            while not await post_once(http, books, user, title, keyed):
+                if not keyed or stop.is_set():
+                    break
+
+
+async def post_once(
+    http: httpx.AsyncClient, books: Books, user: str, title: str, keyed: bool
+) -> bool:
+    """Post once, note what came of it, and say whether that was a success."""
+    headers = {"Idempotency-Key": title} if keyed else {}
+    body = {"to": {"users": [user]}, "title": title}
+    try:
+        answer = await http.post("/v1/notifications", json=body, headers=headers)
+    except httpx.TransportError:
+        books.silences += 1
+        await asyncio.sleep(0.05)  # waits for: the server, which may be down
+        return False
+    if answer.status_code == 201:
+        books.accepted[answer.json()["id"]] = user
+        if keyed:
+            books.kept.add(title)
+        return True
+    books.refusals.append((time.monotonic(), answer))
+    await asyncio.sleep(0.05)  # waits for: whatever was refused to pass
+    return False
 
 
 @asynccontextmanager
@@ -205,10 +225,13 @@ async def running(works: Iterable[Awaitable[None]]):
 
 @asynccontextmanager
 async def load(server: Server, books: Books, producers: int):
-    """Producers that post beside the block, and finish their last request at its end."""
+    """Producers that post beside the block, and finish their last request at its end.
+
+    Every other one uses idempotency keys, and does not give up before the end.
+    """
     stop = asyncio.Event()
     tasks = [
-        asyncio.create_task(produce(server, books, f"p{number}", stop))
+        asyncio.create_task(produce(server, books, f"p{number}", stop, keyed=number % 2 == 1))
         for number in range(producers)
     ]
     try:
@@ -256,4 +279,6 @@ async def audit(server: Server, books: Books) -> dict[str, list[Frame]]:
             assert books.attempted.get(push["notification"]["title"]) == user
         titles = [push["notification"]["title"] for push in log]
         assert len(set(titles)) == len(titles), "one post is in a log twice"
+        kept = {title for title in books.kept if books.attempted[title] == user}
+        assert kept <= set(titles)
     return logs

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.kit import Device, Producer, Server, fresh_user
+from tests.system.kit import Device, Producer, Server, fresh_user, token
 from tests.system.raw import (
     BINARY,
     CLOSE,
@@ -144,6 +144,21 @@ def test_acks_by_id_of_what_was_never_sent_do_nothing(
     phone.send("nack", id=eves)
     phone.expect_nothing_before_pong()
     assert producer.ledger(eves) == {}
+
+
+def test_what_is_said_behind_the_end_is_not_carried_out(server: Server, ada):
+    """One segment: a frame that ends the session, and a publish behind it."""
+    notification = {"to": {"users": [ada]}, "title": "behind the end"}
+    publish = {"type": "publish", "request": 1, "notification": notification}
+    with Wire(server) as wire:
+        wire.upgrade(headers=[f"Authorization: Bearer {token(ada, 'notify')}"])
+        wire.say("hello", device="phone")
+        assert wire.read_text()["type"] == "welcome"
+        wire.send(frame(TEXT, b"nonsense") + frame(TEXT, json.dumps(publish).encode()))
+        wire.read_to_end()
+    with server.device(ada) as phone:
+        phone.expect_synced()
+        phone.expect_nothing_before_pong()
 
 
 # --- Bytes ----------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def test_a_stopping_server_says_goodbye_in_time_and_has_lost_nothing(
     start_server, own_store, seconds
 ):
     drain_time = 4
-    server = start_server(drain_time=drain_time, **own_store)
+    server = start_server(drain_time=drain_time, hello_timeout=60, **own_store)
     books = Books([fresh_user() for _ in range(10)])
     devices = crowd_of(server, books.users, 4)
     stalled = [Wire(server, receive_buffer=4096) for _ in range(10)]

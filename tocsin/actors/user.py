@@ -56,6 +56,9 @@ class UserActor(Actor[UserMessage]):
         finally:
             for device in self._devices.values():
                 device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
+            for message in context.mailbox.discard():
+                if isinstance(message, Arrived):
+                    message.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
 
     async def receive(self, message: UserMessage) -> None:
         """Handle one message."""

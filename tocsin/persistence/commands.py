@@ -114,7 +114,7 @@ class PatchRefused(msgspec.Struct, frozen=True):
 class Attach(msgspec.Struct, frozen=True):
     """A device arrives: choose its start (`choose_start`), remember it, return both.
 
-    With a *requested* cursor that moves the device forward, what was sent to this device up to it
+    With a *requested* cursor that moves a known device forward, what lies between the two
     counts as acknowledged at *now_ms*. A device that goes back, by a reset or an older cursor, may
     have lost what it acknowledged: up to the head of this moment, it is sent again.
     """

@@ -36,15 +36,15 @@ def attach(
 ) -> Script[None]:
     """Choose each device's start. No device may occur twice in *commands*."""
     states = yield from _read_states(commands)
-    ahead: list[Attach] = []
+    ahead: list[tuple[Attach, int, int]] = []
     moved: list[DeviceCursor] = []
     back: list[tuple[DeviceCursor, int]] = []
     for (index, command), (state, counters) in zip(commands, states, strict=True):
         start = choose_start(command.requested, epoch, state)
-        if command.requested is not None and start.resumed and start.sequence > (state.stored or 0):
-            ahead.append(command)
         cursor = DeviceCursor(command.user, command.device, start.sequence, command.now_ms)
         stored = state.stored
+        if stored is not None and start.resumed and start.sequence > stored:
+            ahead.append((command, stored, start.sequence))
         if stored is not None and (start.sequence < stored or not start.resumed):
             back.append((cursor, state.head))
         else:
@@ -78,20 +78,21 @@ def _read_states(
     return [states[number] for number in range(len(commands))]
 
 
-def _acknowledge(commands: Sequence[Attach]) -> Script[None]:
-    """Count as acknowledged what was sent to these devices up to their cursors."""
-    times = {(command.user, command.device): command.now_ms for command in commands}
+def _acknowledge(moves: Sequence[tuple[Attach, int, int]]) -> Script[None]:
+    """Count as acknowledged what lies between where these devices were and their cursors."""
+    times = {(command.user, command.device): command.now_ms for command, _, _ in moves}
     rows = yield from run(
         "deliveries_open",
-        [command.user for command in commands],
-        [command.device for command in commands],
-        [command.requested.sequence for command in commands if command.requested is not None],
+        [command.user for command, _, _ in moves],
+        [command.device for command, _, _ in moves],
+        [stored for _, stored, _ in moves],
+        [cursor for _, _, cursor in moves],
     )
     yield from _write_lines(
         DeliveryRecord(
-            user, device, notification, sequence, 0, now_ms := times[user, device], now_ms
+            user, device, notification, sequence, attempts, now_ms := times[user, device], now_ms
         )
-        for user, device, notification, sequence in rows
+        for user, device, notification, sequence, attempts in rows
     )
 
 

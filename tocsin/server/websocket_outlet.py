@@ -34,11 +34,11 @@ TRANSLATED_CLOSES: Final = MappingProxyType(
 class WebSocketOutlet:
     """See `tocsin.actors.outlet.Outlet`. Ending cancels *scope*, in which the connection runs."""
 
-    __slots__ = ("_ended", "_scope", "_stream", "connection")
+    __slots__ = ("_scope", "_stream", "connection", "ended")
 
     def __init__(self, connection: str, stream: FrameStream, scope: trio.CancelScope) -> None:
         self.connection: Final = connection
-        self._ended = False
+        self.ended = False
         self._stream = stream
         self._scope = scope
 
@@ -63,7 +63,7 @@ class WebSocketOutlet:
 
     def end(self, closing: Closing, after: float = 0.0) -> None:
         """Say goodbye and close; only the first call counts."""
-        if not self._ended:
-            self._ended = True
+        if not self.ended:
+            self.ended = True
             self._stream.finish(farewell(closing, after), skip_waiting=closing is Closing.SLOW)
             self._scope.cancel()

@@ -73,6 +73,8 @@ class WebSocketSession:
 
     def received(self, message: str | bytes) -> None:
         """Handle one message; never raises, and what is wrong with it ends the connection."""
+        if self._outlet.ended:
+            return  # read together with what ended it, but goodbye has been said
         try:
             self._handle(decode(message))
         except Ended as ended:

@@ -17,11 +17,26 @@ LEFT JOIN LATERAL (
 ) AS undelivered ON true;
 
 -- name: deliveries_open -> rows
--- What was sent to each device up to its sequence and waits for its acknowledgment.
-SELECT d.user_id, d.device_id, d.notification_id, d.sequence
-FROM unnest($1::text[], $2::text[], $3::bigint[]) AS asked (user_id, device_id, sequence)
+-- What each device has got that comes with a cursor and was last known to be at `stored`, and how
+-- often it was sent at the least: what the ledger says was sent to it, and what the ledger does not
+-- know of, because a node that dies takes its last lines along.
+WITH asked AS (
+    SELECT *
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+        AS asked (user_id, device_id, stored, cursor)
+)
+SELECT d.user_id, d.device_id, d.notification_id, d.sequence, 0
+FROM asked
 JOIN deliveries AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
-    AND d.sequence <= asked.sequence AND d.acknowledged_sequence < d.sequence;
+    AND d.sequence <= asked.cursor AND d.acknowledged_sequence < d.sequence
+UNION ALL
+SELECT i.user_id, asked.device_id, i.notification_id, i.sequence, 1
+FROM asked
+JOIN inbox AS i ON i.user_id = asked.user_id
+    AND i.sequence > asked.stored AND i.sequence <= asked.cursor
+LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
+    AND d.user_id = i.user_id AND d.device_id = asked.device_id
+WHERE coalesce(d.sequence, 0) < i.sequence;
 
 -- name: inbox_delivered
 -- Delivered is when the first of the user's devices acknowledged.

@@ -13,10 +13,19 @@ FROM (SELECT 1) AS question
 LEFT JOIN users AS u ON u.user_id = ?2;
 
 -- name: deliveries_open -> rows
--- What was sent to a device up to sequence ?3 and waits for its acknowledgment.
-SELECT user_id, device_id, notification_id, sequence
+-- What a device has got that comes with cursor ?4 and was last known to be at ?3, and how often it
+-- was sent at the least: what the ledger says was sent to it, and what the ledger does not know of,
+-- because a node that dies takes its last lines along.
+SELECT user_id, device_id, notification_id, sequence, 0
 FROM deliveries
-WHERE user_id = ?1 AND device_id = ?2 AND sequence <= ?3 AND acknowledged_sequence < sequence;
+WHERE user_id = ?1 AND device_id = ?2 AND sequence <= ?4 AND acknowledged_sequence < sequence
+UNION ALL
+SELECT i.user_id, ?2, i.notification_id, i.sequence, 1
+FROM inbox AS i
+LEFT JOIN deliveries AS d
+    ON d.notification_id = i.notification_id AND d.user_id = i.user_id AND d.device_id = ?2
+WHERE i.user_id = ?1 AND i.sequence > ?3 AND i.sequence <= ?4
+    AND coalesce(d.sequence, 0) < i.sequence;
 
 -- name: inbox_delivered
 -- Delivered is when the first of the user's devices acknowledged.
