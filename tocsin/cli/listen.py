@@ -97,7 +97,8 @@ def listen(
         stop = trio.run(_listen, listening)
     except* BrokenPipeError:
         # Whoever read along (`| head`) has seen enough; what it has not read stays unacknowledged.
-        sys.stderr.close()
+        # The interpreter flushes at its end, and must not find the broken pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if stop.trouble is not None:
         raise click.ClickException(stop.trouble)
 
