@@ -91,7 +91,11 @@ async def post_once(
 async def open_http(server: Server, connections: int = 10):
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     async with httpx.AsyncClient(
-        base_url=server.url, headers=bearer(PRODUCER), timeout=ANSWERED_LATE, limits=limits
+        base_url=server.url,
+        headers=bearer(PRODUCER),
+        timeout=ANSWERED_LATE,
+        limits=limits,
+        verify=False,
     ) as http:
         yield http
 
