@@ -41,8 +41,8 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         node=settings.node,
         limits=SessionLimits(
             window=settings.window,
-            # What a device has in flight costs us as much as what waits in its socket.
-            window_bytes=settings.outbound_bytes_max,
+            # A whole window may be sent at once, and again: a healthy device must have room for it.
+            window_bytes=settings.outbound_bytes_max // 4,
             resend=Backoff(settings.resend_delay, settings.resend_delay_max),
             resend_limit=settings.resend_limit,
             delivery_attempts_max=settings.delivery_attempts_max,

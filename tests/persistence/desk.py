@@ -156,9 +156,12 @@ class Desk:
         after: int | None = None,
         limit: int = 100,
         bytes_max: int = 1 << 20,
+        began: int = 1 << 40,
+        resumed: bool = False,
     ) -> Page:
         after = start if after is None else after
-        return await self.ask(ReadPage(user, device, start, after, limit, bytes_max), Page)
+        query = ReadPage(user, device, start, after, limit, bytes_max, began, resumed)
+        return await self.ask(query, Page)
 
     async def entries(self, user: str, device: str = "phone", **more: Any) -> tuple[Entry, ...]:
         return (await self.page(user, device, **more)).entries

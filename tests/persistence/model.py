@@ -233,7 +233,12 @@ class Model:
             line = self.ledger.get((query.user, query.device, id_), Line(0, 0, 0))
             if row.sequence <= query.after or each.standing == "expired":
                 continue
-            if row.created > query.start and row.state == "withdrawn":
+            news = (
+                row.created > query.start
+                and (row.sequence <= query.began or row.created > query.after)
+                and not (query.resumed and (query.user, query.device, id_) in self.ledger)
+            )
+            if news and row.state == "withdrawn":
                 continue
             acknowledged = line.acknowledged >= row.sequence
             if acknowledged and row.sequence > self.forgotten.get((query.user, query.device), 0):
@@ -244,7 +249,7 @@ class Model:
             if len(entries) == query.limit or (entries and size > query.bytes_max):
                 through = entries[-1].sequence
                 break
-            change = "created" if row.created > query.start else row.change
+            change = "created" if news else row.change
             tried = line.sequence == row.sequence and not acknowledged
             attempts = line.attempts if tried else 0
             document = each.content.document

@@ -124,7 +124,9 @@ async def test_pages_for_many_devices_come_in_order_and_in_few_statements(desk):
 
     async def ask(count: int) -> int:
         before: int = desk.store.statements_run
-        pages = await desk.read(*[ReadPage(u, "d", 0, 0, 9, 1 << 20) for u in users[:count]])
+        pages = await desk.read(
+            *[ReadPage(u, "d", 0, 0, 9, 1 << 20, 9, False) for u in users[:count]]
+        )
         assert [len(page.entries) for page in pages] == ([2] * 100 + [1] * 100)[:count]
         after: int = desk.store.statements_run
         return after - before
@@ -134,9 +136,11 @@ async def test_pages_for_many_devices_come_in_order_and_in_few_statements(desk):
 
 async def test_the_same_question_twice_in_one_read_has_two_answers(desk):
     await desk.publish("ann")
-    query = ReadPage("ann", "phone", 0, 0, 10, 1000)
+    query = ReadPage("ann", "phone", 0, 0, 10, 1000, 9, False)
 
-    first, second, other = await desk.read(query, query, ReadPage("ann", "phone", 0, 1, 10, 1000))
+    first, second, other = await desk.read(
+        query, query, ReadPage("ann", "phone", 0, 1, 10, 1000, 9, False)
+    )
 
     assert first == second
     assert (len(first.entries), len(other.entries)) == (1, 0)

@@ -154,10 +154,10 @@ async def compare_answers(store: AnyStore, model: Model) -> None:
     heads = [0, *range(1, max(model.heads.values(), default=0) + 1)]
     cuts = [(start, after) for start, after in itertools.product(heads, heads) if start <= after]
     pages = [
-        ReadPage(user, device, start, after, limit, BYTES_MAX)
+        ReadPage(user, device, start, after, limit, BYTES_MAX, (start + after) // 2 + 1, resumed)
         for user, device in itertools.product(USERS, DEVICES)
         for start, after in cuts[:: 1 + len(cuts) // 12]
-        for limit in (2, 100)
+        for limit, resumed in ((2, False), (100, True), (100, False))
     ]
     assert await store.read(pages) == [model.page(page) for page in pages]
     for user in USERS:

@@ -121,6 +121,7 @@ def test_any_text_is_kept_as_it_is(server: Server, producer: Producer, ada, titl
     "data",
     [0, -1, 1.5, 2**53, 2**63, 2**64, -(2**63), 10**30, 10**4000, 1e-320, 1e308, True, None, "",
      [], {}, {"": ""}, [[[[]]]], {"a": {"a": {}}}],
+    ids=lambda data: repr(data)[:20],
 )  # fmt: skip
 def test_any_data_either_comes_back_or_is_refused(server: Server, producer, ada, data):
     answer = producer.try_post(ada, data=data)

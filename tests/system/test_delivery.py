@@ -346,14 +346,6 @@ def was_replaced(device: Device) -> bool:
             return True
 
 
-LOST_WITHDRAWAL = pytest.mark.xfail(
-    reason="open: `pages` leaves out what was created and withdrawn behind the session's start, "
-    "also where this device has had it",
-    strict=True,
-)
-
-
-@LOST_WITHDRAWAL
 def test_a_withdrawal_reaches_the_device_that_had_it_though_its_window_was_full(
     server: Server, producer: Producer, ada
 ):
@@ -365,11 +357,10 @@ def test_a_withdrawal_reaches_the_device_that_had_it_though_its_window_was_full(
         producer.withdraw(mistake)
         phone.ack(push)
         phone.ack(phone.expect_push("another"))
-        withdrawn = phone.expect_push(change="withdrawn", patience=3)
+        withdrawn = phone.expect_push(change="withdrawn", patience=1)
         assert withdrawn["notification"]["id"] == mistake
 
 
-@LOST_WITHDRAWAL
 @pytest.mark.parametrize("acknowledged", [True, False])
 def test_a_withdrawal_reaches_the_device_that_had_it_but_not_what_was_before_it(
     server: Server, producer: Producer, ada, acknowledged
@@ -386,7 +377,7 @@ def test_a_withdrawal_reaches_the_device_that_had_it_but_not_what_was_before_it(
     producer.withdraw(mistake)
     with server.device(ada) as phone:
         phone.expect_push("unacknowledged")
-        phone.expect_push(change="withdrawn", patience=3)
+        phone.expect_push(change="withdrawn", patience=1)
 
 
 def test_users_whose_actor_is_swamped_miss_nothing(start_server, ada):

@@ -45,7 +45,7 @@ from tests.system.kit import (
 )
 from tests.system.raw import Wire
 
-SHORT_AND_LONG = [1.5, pytest.param(10.0, marks=pytest.mark.faults)]
+SHORT_AND_LONG = [0.5, pytest.param(10.0, marks=pytest.mark.faults)]
 """Seconds under load before the fault."""
 
 
@@ -120,7 +120,7 @@ def test_a_killed_server_has_lost_nothing_that_it_answered(start_server, own_sto
 def test_a_stopping_server_says_goodbye_in_time_and_has_lost_nothing(
     start_server, own_store, seconds
 ):
-    drain_time = 4
+    drain_time = 2
     server = start_server(drain_time=drain_time, hello_timeout=60, **own_store)
     books = Books([fresh_user() for _ in range(10)])
     devices = crowd_of(server, books.users, 4)
@@ -256,7 +256,7 @@ async def post(http: httpx.AsyncClient, user: str, **fields: Any) -> str:
     return str(expect_json(answer, 201)["id"])
 
 
-@pytest.mark.parametrize("seconds", [2.0, pytest.param(5.0, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("seconds", [1.0, pytest.param(5.0, marks=pytest.mark.faults)])
 @pytest.mark.parametrize("store_timeout", [0.5, 10])
 def test_postgres_may_hang_for_a_while(
     start_server, own_postgres: Postgres, seconds, store_timeout
@@ -297,7 +297,7 @@ def test_a_server_waits_for_a_postgres_that_is_not_there_yet(
     server = Server(tmp_path, {"database": database})
     try:
         with pytest.raises(AssertionError, match="in vain"):
-            server.start(patience=3)
+            server.start(patience=1)
         assert httpx.get(f"{server.url}/livez").status_code == 200
         assert httpx.get(f"{server.url}/readyz").status_code == 503
         expect_problem(server.producer().try_post(ada), 503, "store_unavailable")

@@ -26,6 +26,9 @@ from tests.system.kit import (
 )
 from tests.system.raw import PING, PONG, TEXT, Wire, frame
 
+any_store = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
+"""For what takes its time and is the same on every store."""
+
 
 def buy_ticket(server: Server, user: str, **claims: Any) -> str:
     answer = server.http.post("/v1/tickets", headers=bearer(token(user, **claims)))
@@ -82,6 +85,7 @@ def test_what_is_no_ticket_opens_nothing(server: Server, ticket):
         expect_unauthenticated(device)
 
 
+@any_store
 def test_a_ticket_does_not_outlive_the_token_it_was_bought_with(server: Server, ada):
     ticket = buy_ticket(server, ada, lifetime=1.5)
     with server.connect(query=f"?ticket={ticket}") as phone:
@@ -216,6 +220,7 @@ def hmac_signed(claims: dict[str, Any], secret: bytes) -> str:
 # --- How long ------------------------------------------------------------------------------------
 
 
+@any_store
 def test_a_session_ends_with_its_token(server: Server, ada):
     with server.connect(headers=bearer(token(ada, lifetime=1.5))) as phone:
         phone.hello()
@@ -224,6 +229,7 @@ def test_a_session_ends_with_its_token(server: Server, ada):
         assert goodbye["reason"] == "unauthenticated"
 
 
+@any_store
 def test_a_refreshed_session_goes_on(server: Server, ada):
     started = time.monotonic()
     with server.connect(headers=bearer(token(ada, lifetime=1.5))) as phone:
@@ -250,12 +256,14 @@ def test_a_bad_refresh_ends_the_session(phone: Device, ada, with_, code):
     phone.expect_goodbye(code)
 
 
+@any_store
 def test_who_says_nothing_is_let_go(hasty: Server, ada):
     with hasty.connect(ada) as phone:
         goodbye = phone.expect_goodbye(4408, patience=5)
         assert goodbye["reason"] == "hello_timeout"
 
 
+@any_store
 def test_an_unfinished_hello_is_none(hasty: Server, ada):
     with Wire(hasty) as wire:
         wire.upgrade(ada)
@@ -263,6 +271,7 @@ def test_an_unfinished_hello_is_none(hasty: Server, ada):
         wire.expect_goodbye(4408)
 
 
+@any_store
 def test_pings_before_hello_buy_no_time(hasty: Server, ada):
     deadline = time.monotonic() + 5
     with Wire(hasty) as wire:
@@ -277,6 +286,7 @@ def test_pings_before_hello_buy_no_time(hasty: Server, ada):
             raise AssertionError("it is still open")
 
 
+@any_store
 def test_a_device_that_answers_no_pings_is_taken_for_gone(hasty: Server, ada):
     with Wire(hasty) as wire:
         wire.upgrade(ada)
@@ -292,6 +302,7 @@ def test_a_device_that_answers_no_pings_is_taken_for_gone(hasty: Server, ada):
         assert int.from_bytes(payload[:2], "big") == 4003
 
 
+@any_store
 def test_a_device_that_answers_pings_stays(hasty: Server, ada):
     with hasty.device(ada) as phone:  # its library answers
         phone.expect_synced()
@@ -299,6 +310,7 @@ def test_a_device_that_answers_pings_stays(hasty: Server, ada):
         phone.expect_nothing_before_pong()
 
 
+@any_store
 def test_whatever_is_heard_is_a_sign_of_life(hasty: Server, ada):
     """Also from a client that cannot answer WebSocket pings, as long as it says anything."""
     with Wire(hasty) as wire:

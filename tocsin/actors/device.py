@@ -39,11 +39,13 @@ class ConnectedDevice:
     """See the module. `ended` once goodbye has been said."""
 
     __slots__ = (
+        "_began",
         "_clock",
         "_company",
         "_expires_at",
         "_heartbeat",
         "_ref",
+        "_resumed",
         "_retry_at",
         "_session",
         "_start",
@@ -68,7 +70,8 @@ class ConnectedDevice:
         self._expires_at = arrived.expires_at
         self._heartbeat = Heartbeat(company.settings.heartbeat, clock.now)
         self._retry_at = math.inf
-        self._start = 0
+        self._start = self._began = 0
+        self._resumed = False
         self._session: DeviceSession | None = None
         connection = self.outlet.connection
         command = Attach(user, arrived.device, arrived.cursor, clock.now_ms)
@@ -80,6 +83,7 @@ class ConnectedDevice:
     def attached(self, attached: Attached, head: int) -> None:
         """The store has said where to start; *head* is the user's last sequence, as known here."""
         start = attached.start
+        self._resumed = start.resumed
         session = self._begin(start.sequence, max(head, attached.head))
         self._send(self._welcome(attached))
         if start.reset is not None:
@@ -104,6 +108,7 @@ class ConnectedDevice:
         assert session is not None
         if page.horizon > session.position:
             # Purged under the reader: what is missing cannot be replayed, so say so (P4).
+            self._resumed = False
             session = self._begin(page.horizon, page.head)
             self._send(frames.Reset(ResetReason.HORIZON))
             self._carry_out(session.begin())
@@ -120,7 +125,12 @@ class ConnectedDevice:
             )
             for entry in page.entries
         ]
+        before = session.position
         outputs = session.page(entries, page.through, page.head, clock.now, clock.now_ms)
+        if session.position == before and session.is_behind:
+            # The store knows less than we were told: a replica that lags. Asking again at once
+            # would be asking for ever.
+            self._retry_at = clock.now + self._spread(RETRY_DELAY)
         self._carry_out(outputs)
 
     def page_failed(self) -> None:
@@ -205,7 +215,7 @@ class ConnectedDevice:
         limits = self._company.settings.limits
         if self._window != limits.window:
             limits = replace(limits, window=self._window)
-        self._start = start
+        self._start, self._began = start, head
         self._session = DeviceSession(
             self._user, self.name, start, head, limits, self._company.world.random
         )
@@ -259,7 +269,14 @@ class ConnectedDevice:
             return
         connection = self.outlet.connection
         query = ReadPage(
-            self._user, self.name, self._start, wanted.after, wanted.limit, wanted.bytes_max
+            self._user,
+            self.name,
+            self._start,
+            wanted.after,
+            wanted.limit,
+            wanted.bytes_max,
+            self._began,
+            self._resumed,
         )
         reply: Reply[Answer] = self._ref.piped(lambda done: PageDone(connection, done))
         self._tell_storage(Read(query=query, reply=reply))

@@ -31,11 +31,15 @@ class Entry(msgspec.Struct, frozen=True):
 class ReadPage(msgspec.Struct, frozen=True):
     """A device's next entries after sequence *after*, oldest first.
 
-    At most *limit* entries and, but for the first, at most *bytes_max* bytes of documents. *start*
-    is where the device's session began: what was created after it is `created` to the device,
-    and what was created and withdrawn after it is left out. Left out too: what has expired, what
-    is dead for this device, and what it has acknowledged at its present sequence and cannot have
-    lost since (`Attach`).
+    At most *limit* entries and, but for the first, at most *bytes_max* bytes of documents. The
+    device's session began at *start*, when the log's head was *began*.
+
+    News to the device is what was created after *start* and cannot have been sent to it: not in
+    this session (it has not changed since *began*, or was created behind *after*), nor in an earlier
+    one that this one goes on from (*resumed*, and the ledger has a line). News is `created` whatever
+    its revision, and left out if it is withdrawn. Left out too: what has expired, what is dead for
+    this device, and what it has acknowledged at its present sequence and cannot have lost since
+    (`Attach`).
     """
 
     user: str
@@ -44,6 +48,8 @@ class ReadPage(msgspec.Struct, frozen=True):
     after: int
     limit: int
     bytes_max: int
+    began: int
+    resumed: bool
 
 
 class Page(msgspec.Struct, frozen=True):

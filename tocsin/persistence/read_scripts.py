@@ -89,6 +89,8 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
         [query.after for _, query in queries],
         [query.limit for _, query in queries],
         [query.bytes_max for _, query in queries],
+        [query.began for _, query in queries],
+        [query.resumed for _, query in queries],
     )
     found = _by_number(rows)
     for index, query in queries:

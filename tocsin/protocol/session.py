@@ -288,6 +288,11 @@ class DeviceSession:
         return self.position
 
     @property
+    def is_behind(self) -> bool:
+        """Whether the log is known to reach further than was pushed."""
+        return self.position < self._known_head
+
+    @property
     def in_flight(self) -> int:
         return len(self._in_flight)
 

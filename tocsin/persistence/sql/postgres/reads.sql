@@ -14,8 +14,8 @@ JOIN users AS u ON u.user_id = asked.user_id;
 SELECT asked.number, page.sequence, page.notification_id, page.change, page.document, page.state,
     page.seen_at, page.read_at, page.attempts, page.candidates
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[])
-    AS asked (number, user_id, device_id, start, after, entries_max, bytes_max)
+    $7::bigint[], $8::bigint[], $9::boolean[])
+    AS asked (number, user_id, device_id, start, after, entries_max, bytes_max, began, resumed)
 LEFT JOIN devices AS known
     ON known.user_id = asked.user_id AND known.device_id = asked.device_id
 CROSS JOIN LATERAL (
@@ -26,7 +26,10 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
             n.document_bytes,
-            CASE WHEN i.created_sequence > asked.start THEN 'created' ELSE i.change END AS change,
+            CASE WHEN i.created_sequence > asked.start
+                AND (i.sequence <= asked.began OR i.created_sequence > asked.after)
+                AND NOT (asked.resumed AND d.notification_id IS NOT NULL)
+                THEN 'created' ELSE i.change END AS change,
             CASE WHEN d.sequence = i.sequence AND d.acknowledged_sequence < i.sequence
                 THEN d.attempts ELSE 0 END AS attempts
         FROM inbox AS i
@@ -36,7 +39,9 @@ CROSS JOIN LATERAL (
             AND d.device_id = asked.device_id
         WHERE i.user_id = asked.user_id AND i.sequence > asked.after
             AND i.expired_at IS NULL
-            AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.start)
+            AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.start
+                AND (i.sequence <= asked.began OR i.created_sequence > asked.after)
+                AND NOT (asked.resumed AND d.notification_id IS NOT NULL))
             AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
                 OR i.sequence <= known.forgotten)
             AND (d.dead_reason IS NULL OR d.sequence < i.sequence)

@@ -5,7 +5,8 @@
 SELECT user_id, head, horizon, unread, unseen FROM users WHERE user_id = ?1;
 
 -- name: pages -> rows
--- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes
+-- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
+-- ?8 the head when its session began, ?9 whether that goes on from an earlier one
 -- (the first entry always fits). What the device has acknowledged is left out, but for what it
 -- has forgotten since (`devices.forgotten`). `candidates` counts one entry beyond the limit, so that the
 -- page knows whether it is the last.
@@ -19,7 +20,10 @@ FROM (
     FROM (
         SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
             n.document_bytes,
-            CASE WHEN i.created_sequence > ?4 THEN 'created' ELSE i.change END AS change,
+            CASE WHEN i.created_sequence > ?4
+                AND (i.sequence <= ?8 OR i.created_sequence > ?5)
+                AND NOT (?9 AND d.notification_id IS NOT NULL)
+                THEN 'created' ELSE i.change END AS change,
             CASE WHEN d.sequence = i.sequence AND d.acknowledged_sequence < i.sequence
                 THEN d.attempts ELSE 0 END AS attempts
         FROM inbox AS i
@@ -28,7 +32,9 @@ FROM (
             ON d.notification_id = i.notification_id AND d.user_id = ?2 AND d.device_id = ?3
         WHERE i.user_id = ?2 AND i.sequence > ?5
             AND i.expired_at IS NULL
-            AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?4)
+            AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?4
+                AND (i.sequence <= ?8 OR i.created_sequence > ?5)
+                AND NOT (?9 AND d.notification_id IS NOT NULL))
             AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
                 OR i.sequence <= (SELECT forgotten FROM devices
                     WHERE user_id = ?2 AND device_id = ?3))
