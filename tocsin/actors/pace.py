@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-_GAP_PER_COMMAND: Final = 0.002
-_GAP_MAX: Final = 0.010
+_GAP_PER_COMMAND: Final = 0.001
+_GAP_MAX: Final = 0.008
 """Seconds that a quiet moment must last, by how many came together last, and at the most."""
 _WAIT_MAX: Final = 0.040
 """Seconds that the first of a crowd waits for it."""

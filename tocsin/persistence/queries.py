@@ -35,11 +35,11 @@ class ReadPage(msgspec.Struct, frozen=True):
     device's session began at *start*, when the log's head was *began*.
 
     News to the device is what was created after *start* and cannot have been sent to it: not in
-    this session (it has not changed since *began*, or was created behind *after*), nor in an earlier
-    one that this one goes on from (*resumed*, and the ledger has a line). News is `created` whatever
-    its revision, and left out if it is withdrawn. Left out too: what has expired, what is dead for
-    this device, and what it has acknowledged at its present sequence and cannot have lost since
-    (`Attach`).
+    this session (it has not changed since *began*, or was created behind *after*), nor in an
+    earlier one that this one goes on from (*resumed*, and the ledger has a line). News is `created`
+    whatever its revision, and left out if it is withdrawn. Left out too: what has expired, what is
+    dead for this device, and what it has acknowledged at its present sequence and cannot have
+    lost since (`Attach`).
     """
 
     user: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 IDENTIFIER_PATTERN = r"^[A-Za-z0-9._:@-]{1,128}$"
 """User ids, device ids and topics."""
@@ -44,6 +45,8 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     return f"{time_part[:8]}-{time_part[8:]}-{random_a:04x}-{random_b:04x}-{entropy[4:].hex()}"
 
 
+# A group commit and a fan-out ask for one millisecond many times.
+@lru_cache(maxsize=256)
 def to_rfc3339(at: int) -> str:
     """*at* (Unix milliseconds) as RFC 3339 UTC text with milliseconds."""
     # timedelta keeps integers exact; dividing by 1000.0 loses milliseconds to rounding.
