@@ -228,12 +228,12 @@ def test_a_negative_duration_is_told_its_bounds():
 
 
 def test_a_contradiction_names_the_origins_of_both_sides():
-    text = problem({"resend_delay": "2m"}, {})
-    assert "resend_delay: flag --resend-delay, resend_delay_max: default" in text
+    text = problem({"store_timeout": "2m"}, {})
+    assert "store_timeout: flag --store-timeout, request_timeout: default" in text
 
 
 def test_what_contradicts_an_unreadable_setting_is_not_reported():
-    assert "not a duration" in problem({"resend_delay": "2m", "resend_delay_max": "x"}, {})
+    assert "not a duration" in problem({"store_timeout": "2m", "request_timeout": "x"}, {})
 
 
 def test_mistakes_in_all_sources_are_listed_together(write):
@@ -252,7 +252,7 @@ def test_other_databases_are_refused_with_the_accepted_forms_and_no_password():
 
 
 def test_a_short_secret_is_refused_unseen():
-    text = problem({}, {"TOCSIN_JWT_SECRET": "hunter2"})
+    text = problem({}, {"TOCSIN_JWT_SECRET": "hunter2", "TOCSIN_HOST": "0.0.0.0"})
     assert "fewer than 32 bytes" in text
     assert "hunter2" not in text
 

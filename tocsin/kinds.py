@@ -9,6 +9,7 @@ Reading raises `ValueError` with a text that completes the sentence "<setting> â
 repeats a secret.
 """
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -234,3 +235,15 @@ DATABASE = Kind(
     secret=True,
 )
 REDIS = Kind("url", "a redis:// address", read_text, lambda _: MASK, secret=True)
+
+
+def is_loopback(host: str) -> bool:
+    # Names other than this one are not looked up: what they mean can change after the check.
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -7,7 +7,6 @@ tokens are verified, the server makes a secret and keeps it in its data director
 """
 
 import base64
-import ipaddress
 import os
 import tempfile
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tocsin.kinds import is_loopback
 from tocsin.settings import Problem, Settings, SettingsError
 
 Entropy = Callable[[int], bytes]
@@ -71,18 +71,6 @@ def check_bind(host: str, generated: bool) -> None:
                 "or listen on 127.0.0.1",
             )
         )
-
-
-def is_loopback(host: str) -> bool:
-    # Names other than this one are not looked up: what they mean can change after the check.
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def _read(path: Path) -> str | None:

@@ -29,6 +29,7 @@ from tocsin.kinds import (
     SIZE,
     TEXT,
     choice,
+    is_loopback,
 )
 from tocsin.setting import Problem, Setting, SettingsError, setting
 
@@ -38,7 +39,7 @@ MILLISECOND, MINUTE, HOUR, DAY = 0.001, 60.0, 3600.0, 86400.0
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 # RFC 7518 §3.2: a key for HS256 must be at least as long as the hash. A shorter one can be searched
-# for offline by anybody who holds one token.
+# for offline by anybody who holds one token; it will do where nobody else can reach the server.
 JWT_SECRET_BYTES_MIN = 32
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
@@ -83,8 +84,9 @@ class Settings:
         "Web origins whose pages may connect, separated by commas. None named: only pages that "
         "come from this server's own address.")
     jwt_secret: str | None = setting(None, SECRET,
-        "Shared secret that signs user tokens (HS256), 32 bytes or more. With no JWT setting at "
-        "all, a development secret is made in `data`, and only loopback addresses are served.")
+        "Shared secret that signs user tokens (HS256), 32 bytes or more if other machines can reach "
+        "`host`. With no JWT setting at all, a development secret is made in `data`, and only "
+        "loopback addresses are served.")
     jwt_public_key: str | None = setting(None, PUBLIC_KEY,
         "Public key (PEM) that verifies user tokens (RS256, ES256, EdDSA): a file or its text.")
     jwks_url: str | None = setting(None, JWKS_URL,
@@ -102,7 +104,8 @@ class Settings:
         "Wait for a device's ack before the first resend; doubles with every attempt.",
         10 * MILLISECOND, HOUR)
     resend_delay_max: float = setting(60.0, DURATION,
-        "Longest wait between two attempts.", 10 * MILLISECOND, DAY)
+        "Longest wait between two attempts, also where `resend_delay` is longer.",
+        10 * MILLISECOND, DAY)
     resend_limit: int = setting(5, COUNT,
         "Attempts of one push in one session; then the connection is closed as `unresponsive` "
         "and the log keeps the push for the next session.", 1, 1000)
@@ -216,10 +219,6 @@ def _out_of_bounds(settings: Settings) -> Iterator[Problem]:
 
 def _contradictions(s: Settings) -> Iterator[Problem]:
     """What bounds cannot say: settings that do not go together, and the form of two of them."""
-    if s.resend_delay > s.resend_delay_max:
-        wrong = "is longer than resend_delay_max, so the first wait would already be too long"
-        remedy = "lower resend_delay or raise resend_delay_max"
-        yield Problem(("resend_delay", "resend_delay_max"), wrong, remedy)
     if s.store_timeout > s.request_timeout:
         wrong = "is longer than request_timeout, so no producer would ever see the 503"
         remedy = "lower store_timeout or raise request_timeout"
@@ -230,9 +229,13 @@ def _contradictions(s: Settings) -> Iterator[Problem]:
     if s.jwt_public_key and s.jwks_url:
         wrong = "and jwks_url both say which public keys to trust"
         yield Problem(("jwt_public_key", "jwks_url"), wrong, "keep one of the two")
-    if s.jwt_secret and len(s.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
-        wrong = f"has fewer than {JWT_SECRET_BYTES_MIN} bytes; one token is enough to guess it"
-        yield Problem(("jwt_secret",), wrong, "make one with `openssl rand -base64 32`")
+    weak = s.jwt_secret and len(s.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN
+    if weak and not is_loopback(s.host):
+        wrong = (
+            f"has fewer than {JWT_SECRET_BYTES_MIN} bytes, and other machines can reach host:"
+            " one token is enough to guess it"
+        )
+        yield Problem(("jwt_secret", "host"), wrong, "make one with `openssl rand -base64 32`")
     if s.node is not None and not _NODE_NAME.fullmatch(s.node):
         remedy = "use 1 to 128 characters of letters, digits and . _ : @ -"
         yield Problem(("node",), "is not a name", remedy)

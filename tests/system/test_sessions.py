@@ -306,7 +306,7 @@ def test_a_device_that_answers_no_pings_is_taken_for_gone(hasty: Server, ada):
 def test_a_device_that_answers_pings_stays(hasty: Server, ada):
     with hasty.device(ada) as phone:  # its library answers
         phone.expect_synced()
-        time.sleep(2)  # waits for: four heartbeats
+        time.sleep(1.3)  # waits for: two heartbeats
         phone.expect_nothing_before_pong()
 
 
@@ -316,11 +316,11 @@ def test_whatever_is_heard_is_a_sign_of_life(hasty: Server, ada):
     with Wire(hasty) as wire:
         wire.upgrade(ada)
         wire.say("hello", device="phone")
-        for _ in range(20):
+        for _ in range(14):
             wire.say("ping")
             while wire.read_text()["type"] != "pong":
                 pass
-            time.sleep(0.1)  # waits for: four heartbeats, in all
+            time.sleep(0.1)  # waits for: two heartbeats, in all
 
 
 def test_the_server_answers_websocket_pings(server: Server, ada):

@@ -236,7 +236,7 @@ class ConnectedDevice:
             resumed=attached.start.resumed,
             heartbeat=settings.heartbeat,
             window=self._window,
-            resend=frames.Resend(settings.limits.resend.initial, settings.limits.resend_limit),
+            resend=frames.Resend(settings.limits.resend.first, settings.limits.resend_limit),
         )
 
     def _carry_out(self, outputs: Sequence[Output]) -> None:

@@ -11,8 +11,8 @@ import httpx
 import msgspec
 
 from tocsin.client.listening import reason
+from tocsin.kinds import is_loopback
 from tocsin.protocol.problems import Problem
-from tocsin.secrets import is_loopback
 
 PATH: Final = "/v1/notifications"
 TIMEOUT: Final = 35.0

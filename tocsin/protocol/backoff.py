@@ -21,6 +21,11 @@ class Backoff:
     initial: float
     cap: float
 
+    @property
+    def first(self) -> float:
+        """Seconds after the first try, without the spread."""
+        return min(self.initial, self.cap)
+
     def delay(self, attempt: int, jitter: float) -> float:
         """Seconds to wait after the *attempt*-th try (1, 2, …); *jitter* is in [0, 1)."""
         full = min(self.cap, self.initial * 2.0 ** min(attempt - 1, _EXPONENT_MAX))

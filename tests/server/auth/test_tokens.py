@@ -176,11 +176,10 @@ def test_a_verifier_without_any_source_is_a_mistake():
         TokenVerifier()
 
 
-@pytest.mark.parametrize("secret", ["", "short", "x" * 31])
-def test_a_short_secret_is_a_configuration_error_that_does_not_show_it(secret):
-    with pytest.raises(AuthConfigurationError, match="at least 32") as caught:
+@pytest.mark.parametrize("secret", ["", b""])
+def test_an_empty_secret_is_a_configuration_error(secret):
+    with pytest.raises(AuthConfigurationError, match="is empty"):
         TokenVerifier(secret=secret)
-    assert not secret or secret not in str(caught.value)
 
 
 async def test_a_minted_token_is_accepted_by_the_verifier():
@@ -215,4 +214,4 @@ def test_a_token_that_could_not_be_used_is_not_minted(user, scopes, lifetime):
 
 def test_a_token_is_not_minted_with_a_secret_that_the_server_refuses():
     with pytest.raises(AuthConfigurationError):
-        mint("short", "alice", [], NOW, 60)
+        mint("", "alice", [], NOW, 60)
