@@ -84,7 +84,7 @@ class Settings:
         "Web origins whose pages may connect, separated by commas. None named: only pages that "
         "come from this server's own address.")
     jwt_secret: str | None = setting(None, SECRET,
-        "Shared secret that signs user tokens (HS256), 32 bytes or more if other machines can reach "
+        "Shared secret that signs user tokens (HS256), 32 bytes or more if other machines reach "
         "`host`. With no JWT setting at all, a development secret is made in `data`, and only "
         "loopback addresses are served.")
     jwt_public_key: str | None = setting(None, PUBLIC_KEY,

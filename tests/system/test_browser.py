@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -121,12 +122,18 @@ def visit(browser: str, tmp_path: Path) -> Iterator[Any]:
         profile = f"--user-data-dir={tmp_path / str(len(processes))}"
         command = [browser, *options, profile, page]
         processes.append(
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.Popen(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         )
 
     yield visit
     for process in processes:
-        process.terminate()
+        # The whole group: Debian's program is a script, which would end without the browser.
+        os.killpg(process.pid, signal.SIGTERM)
     for process in processes:
         process.wait(30)
 
