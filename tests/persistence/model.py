@@ -253,7 +253,10 @@ class Model:
             tried = line.sequence == row.sequence and not acknowledged
             attempts = line.attempts if tried else 0
             document = each.content.document
-            entry = Entry(row.sequence, id_, change, document, row.state, None, None, attempts)
+            expires_at = each.content.expires_at
+            entry = Entry(
+                row.sequence, id_, change, document, row.state, None, None, attempts, expires_at
+            )
             entries.append(entry)
         return Page(tuple(entries), through, head, 0, Counters(count, count))
 

@@ -66,7 +66,7 @@ def sequences(outputs: list[Output]) -> list[int]:
 def time_out(session: DeviceSession) -> tuple[float, list[Output]]:
     """Let the next deadline pass; returns when that was, and what came of it."""
     at = session.next_deadline()
-    return at, session.expire(at)
+    return at, session.expire(at, AT)
 
 
 def silence(session: DeviceSession) -> list[Output]:

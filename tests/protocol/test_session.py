@@ -287,7 +287,7 @@ def test_a_change_supersedes_the_one_in_flight_even_if_the_page_calls_it_created
     session.heard_of(5)
     a_page(session, an_entry(5, "a", "created"))
 
-    assert sequences(session.expire(NOW + 60)) == [5]
+    assert sequences(session.expire(NOW + 60, AT)) == [5]
 
 
 def test_an_ack_of_the_superseded_change_says_nothing_of_the_new_one():
@@ -327,7 +327,7 @@ def test_a_device_that_acknowledges_an_id_once_for_two_changes_is_asked_once_mor
     pushed(session, an_entry(3, "a", "updated"))
     session.ack_ids(["a"], AT)
 
-    assert sequences(session.expire(session.next_deadline())) == [3]
+    assert sequences(session.expire(session.next_deadline(), AT)) == [3]
     assert the_record(session.ack_ids(["a"], AT)).sequence == 3
     assert session.in_flight == 0
 
@@ -336,7 +336,7 @@ def test_once_sent_again_an_ack_by_id_covers_all_changes():
     session = a_session()
     pushed(session, an_entry(1, "a"))
     pushed(session, an_entry(2, "a", "updated"))
-    session.expire(session.next_deadline())
+    session.expire(session.next_deadline(), AT)
 
     assert the_record(session.ack_ids(["a"], AT)).sequence == 2
     assert session.in_flight == 0

@@ -60,6 +60,15 @@ def test_a_resend_carries_the_counters_of_now():
     session = live_session()
     session.live(entry(4, unread=1), now=0.0, now_ms=0)
     session.live(entry(5, unread=2), now=1.0, now_ms=0)
-    (again,) = session.expire(1.01)
+    (again,) = session.expire(1.01, 0)
     assert isinstance(again, Push)
     assert (again.sequence, again.attempt, again.unread) == (4, 2, 2)
+
+
+def test_what_has_expired_is_not_sent_again_and_holds_nothing_up():
+    session = live_session()
+    expiring = LogEntry(4, "id-4", "created", b"{}", 1, 1, expires_at=500)
+    session.live(expiring, now=0.0, now_ms=0)
+    assert session.expire(2.0, 500) == []
+    assert session.in_flight == 0
+    assert session.cursor == 4

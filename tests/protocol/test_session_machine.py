@@ -196,7 +196,7 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
     def let_time_pass(self, seconds: float) -> None:
         self.now += seconds
         due = self.flight.due(self.now)
-        outputs = self.session.expire(self.now)
+        outputs = self.session.expire(self.now, 0)
         done = {each.sequence for each in outputs if isinstance(each, Push | DeliveryRecord)}
         assert done == due or (Closing.UNRESPONSIVE in outputs and done < due)
         self.carry_out(outputs)

@@ -52,7 +52,7 @@ def test_a_resend_is_the_same_push_with_the_next_attempt():
     session = a_session(head=2)
     a_page(session, an_entry(1), an_entry(2))
 
-    first, second = session.expire(NOW + 10)
+    first, second = session.expire(NOW + 10, AT)
 
     assert isinstance(first, Push)
     assert isinstance(second, Push)
@@ -63,7 +63,7 @@ def test_a_resend_is_the_same_push_with_the_next_attempt():
 def test_nothing_is_sent_again_before_its_time():
     session = a_session()
     pushed(session, an_entry(1))
-    assert session.expire(NOW + 9.99) == []
+    assert session.expire(NOW + 9.99, AT) == []
 
 
 def test_each_push_has_its_own_deadline():
@@ -71,9 +71,9 @@ def test_each_push_has_its_own_deadline():
     pushed(session, an_entry(1), now=NOW)
     pushed(session, an_entry(2), now=NOW + 4)
 
-    assert sequences(session.expire(NOW + 10)) == [1]
+    assert sequences(session.expire(NOW + 10, AT)) == [1]
     assert session.next_deadline() == NOW + 14
-    assert sequences(session.expire(NOW + 14)) == [2]
+    assert sequences(session.expire(NOW + 14, AT)) == [2]
 
 
 def test_the_deadline_may_be_early_and_is_right_after_a_look():
@@ -83,15 +83,15 @@ def test_the_deadline_may_be_early_and_is_right_after_a_look():
     session.ack_through(1, AT)
 
     assert session.next_deadline() <= NOW + 14
-    assert session.expire(session.next_deadline()) == []
+    assert session.expire(session.next_deadline(), AT) == []
     assert session.next_deadline() == NOW + 14
 
 
 def test_a_look_that_comes_very_late_sends_once():
     session = a_session()
     pushed(session, an_entry(1))
-    assert sequences(session.expire(NOW + 1e6)) == [1]
-    assert session.expire(NOW + 1e6) == []
+    assert sequences(session.expire(NOW + 1e6, AT)) == [1]
+    assert session.expire(NOW + 1e6, AT) == []
 
 
 def test_after_the_limit_the_session_ends_as_unresponsive():
@@ -107,10 +107,10 @@ def test_a_device_that_answers_for_one_push_is_still_held_to_the_others():
     session = a_session(resend_limit=2)
     pushed(session, an_entry(1))
     pushed(session, an_entry(2))
-    session.expire(NOW + 10)
+    session.expire(NOW + 10, AT)
     session.ack_ids(["n2"], AT)
 
-    assert session.expire(NOW + 30) == [Closing.UNRESPONSIVE]
+    assert session.expire(NOW + 30, AT) == [Closing.UNRESPONSIVE]
 
 
 def test_a_busy_notification_does_not_hide_that_the_device_is_silent():
@@ -127,17 +127,17 @@ def test_what_was_superseded_is_never_sent_again():
     pushed(session, an_entry(2, "b"))
     pushed(session, an_entry(3, "a", "withdrawn"))
 
-    assert sequences(session.expire(NOW + 10)) == [2, 3]
+    assert sequences(session.expire(NOW + 10, AT)) == [2, 3]
 
 
 def test_an_update_has_its_own_attempts():
     session = a_session()
     pushed(session, an_entry(1, "a"))
-    session.expire(NOW + 10)
+    session.expire(NOW + 10, AT)
 
     assert pushed(session, an_entry(2, "a", "updated"), now=NOW + 11).attempt == 1
-    assert session.expire(NOW + 20) == []
-    assert sequences(session.expire(NOW + 21)) == [2]
+    assert session.expire(NOW + 20, AT) == []
+    assert sequences(session.expire(NOW + 21, AT)) == [2]
 
 
 # --- Refusals -----------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_a_refused_push_comes_again_after_the_time_the_device_names():
 
     assert (record.attempts, record.acknowledged_at, record.dead_reason) == (1, None, None)
     assert session.next_deadline() == NOW + 3
-    assert sequences(session.expire(NOW + 3)) == [1]
+    assert sequences(session.expire(NOW + 3, AT)) == [1]
 
 
 def test_a_refused_push_may_wait_longer_than_the_resend_delay():
@@ -159,8 +159,8 @@ def test_a_refused_push_may_wait_longer_than_the_resend_delay():
     pushed(session, an_entry(1))
     session.nack("n1", None, 3600.0, NOW, AT)
 
-    assert session.expire(NOW + 60) == []
-    assert sequences(session.expire(NOW + 3600)) == [1]
+    assert session.expire(NOW + 60, AT) == []
+    assert sequences(session.expire(NOW + 3600, AT)) == [1]
 
 
 def test_refused_without_a_time_the_delays_grow_with_the_attempts():
@@ -183,14 +183,14 @@ def test_a_device_that_refuses_is_not_unresponsive():
     pushed(session, an_entry(1))
     for _ in range(10):
         session.nack("n1", None, 0.0, NOW, AT)
-        assert sequences(session.expire(NOW)) == [1]
+        assert sequences(session.expire(NOW, AT)) == [1]
 
 
 def test_refusals_count_as_attempts_and_the_last_is_the_death_of_it():
     session = a_session(delivery_attempts_max=2)
     pushed(session, an_entry(1))
     assert the_record(session.nack("n1", "no", 0.0, NOW, AT)).dead_reason is None
-    session.expire(NOW)
+    session.expire(NOW, AT)
 
     record = the_record(session.nack("n1", "still no", 0.0, NOW, AT))
 
@@ -221,7 +221,7 @@ def test_a_refusal_goes_to_the_last_change():
     pushed(session, an_entry(2, "a", "updated"))
 
     assert the_record(session.nack("a", None, 1.0, NOW, AT)).sequence == 2
-    assert sequences(session.expire(NOW + 1)) == [2]
+    assert sequences(session.expire(NOW + 1, AT)) == [2]
 
 
 # --- Attempts over sessions, and dead letters (rule 6) ------------------------------------------
@@ -239,8 +239,8 @@ def test_a_new_session_begins_with_short_delays_and_its_own_limit():
     a_page(session, an_entry(1, attempts=10))
 
     assert session.next_deadline() == NOW + 10
-    assert sequences(session.expire(NOW + 10)) == [1]
-    assert session.expire(NOW + 30) == [Closing.UNRESPONSIVE]
+    assert sequences(session.expire(NOW + 10, AT)) == [1]
+    assert session.expire(NOW + 30, AT) == [Closing.UNRESPONSIVE]
 
 
 def test_a_push_whose_attempts_are_used_up_dies_and_the_session_goes_on_behind_it():
@@ -248,9 +248,9 @@ def test_a_push_whose_attempts_are_used_up_dies_and_the_session_goes_on_behind_i
     pushed(session, an_entry(1))
     pushed(session, an_entry(2))
     session.ack_ids(["n2"], AT)
-    session.expire(NOW + 10)
+    session.expire(NOW + 10, AT)
 
-    record = the_record(session.expire(NOW + 30))
+    record = the_record(session.expire(NOW + 30, AT))
 
     assert (record.sequence, record.attempts) == (1, 2)
     assert record.dead_reason == "attempts exhausted"
@@ -262,7 +262,7 @@ def test_the_reason_of_the_last_refusal_is_the_reason_of_the_death():
     session = a_session(delivery_attempts_max=2)
     pushed(session, an_entry(1))
     session.nack("n1", "cannot parse", 0.0, NOW, AT)
-    session.expire(NOW)
+    session.expire(NOW, AT)
 
     assert the_record(silence(session)).dead_reason == "cannot parse"
 
@@ -292,5 +292,5 @@ def test_the_death_of_a_change_ends_what_it_superseded_as_well():
     pushed(session, an_entry(1, "a"))
     pushed(session, an_entry(2, "a", "updated"))
 
-    assert the_record(session.expire(NOW + 10)).sequence == 2
+    assert the_record(session.expire(NOW + 10, AT)).sequence == 2
     assert (session.in_flight, session.cursor) == (0, 2)

@@ -223,10 +223,6 @@ def test_an_expired_notification_is_not_replayed(server: Server, producer: Produ
     assert producer.view(short)["counts"]["expired"] == 1
 
 
-@pytest.mark.xfail(
-    reason="open: a live session does not hear of an expiry, and sends on until it gives up",
-    strict=True,
-)
 def test_an_expired_notification_is_not_sent_again(hasty: Server, ada):
     producer = hasty.producer()
     with hasty.device(ada) as phone:

@@ -61,7 +61,7 @@ class Connections(Directory[Any]):
         self._spawn(name, lambda: ConnectionActor(name, serve, self))
 
     def opened(self, outlet: Outlet) -> None:
-        """Somebody has said hello on this connection."""
+        """Somebody listens on this connection, to whom a stop has to say goodbye."""
         self._outlets[outlet.connection] = outlet
 
     def closed(self, connection: str) -> None:
@@ -79,6 +79,6 @@ class Connections(Directory[Any]):
         return len(self._outlets)
 
     async def wait_no_outlets(self) -> None:
-        """Wait until every connection that had said hello has ended."""
+        """Wait until every connection with somebody listening has ended."""
         while self._outlets:
             await self._changed.park()

@@ -122,6 +122,7 @@ class ConnectedDevice:
                 page.counters.unread,
                 page.counters.unseen,
                 entry.attempts,
+                entry.expires_at,
             )
             for entry in page.entries
         ]
@@ -207,7 +208,7 @@ class ConnectedDevice:
         if self._retry_at <= clock.now:
             self._retry_at = math.inf
         if self._session is not None:
-            self._carry_out(self._session.expire(clock.now))
+            self._carry_out(self._session.expire(clock.now, clock.now_ms))
 
     # --- Inside ----------------------------------------------------------------------------------
 

@@ -62,18 +62,16 @@ NotificationMessage = Submit | Committed | Settled
 class NotificationActor(Actor[NotificationMessage]):
     """One live notification; see the module."""
 
-    __slots__ = ("_asked", "_deadline", "_directory", "_id", "_ref")
+    __slots__ = ("_asked", "_deadline", "_directory", "_id")
 
     def __init__(self, notification: str, directory: Notifications) -> None:
         self._id = notification
         self._directory = directory
         self._asked: list[Submit] = []
         self._deadline = math.inf
-        self._ref: Ref[NotificationMessage]
 
     async def run(self, context: Context[NotificationMessage]) -> None:
         """Serve until settled; whoever still waits for an answer is told that none will come."""
-        self._ref = context.ref
         try:
             await super().run(context)
         finally:
@@ -84,11 +82,9 @@ class NotificationActor(Actor[NotificationMessage]):
     async def receive(self, message: NotificationMessage) -> None:
         """Handle one message."""
         match message:
-            case Submit(command=command):
+            case Submit():
                 self._deadline = math.inf
                 self._asked.append(message)
-                reply: Reply[Result] = self._ref.piped(partial(Committed, message))
-                await self._directory.storage.send(Write(command=command, reply=reply))
             case Committed(submit=submit, outcome=result):
                 self._asked.remove(submit)
                 self._directory.answered(submit)
@@ -142,16 +138,19 @@ class Notifications(Directory[NotificationMessage]):
         grace: float,
     ) -> None:
         super().__init__(jitter, capacity=_MAILBOX_CAPACITY, grace=grace)
-        self.storage = storage
+        self._storage = storage
         self.users = users
         self._scheduler = scheduler
         self._outstanding: dict[str, int] = {}
         self._keys: set[tuple[str, str]] = set()
 
     def submit(self, notification: str, submit: Submit) -> None:
-        """Hand *submit* to the notification's actor; the answer comes to its reply.
+        """Have *submit* committed, and its notification's actor carry on from there.
 
-        Raises `ProblemError` if its idempotency key is in flight, `MailboxFull` or `ActorStopped`.
+        The store is told here and not by the actor: actors that were just started run in no
+        particular order, and what a producer sends one after the other must stay in that order.
+        Raises `ProblemError` if its idempotency key is in flight, `MailboxFull` or `ActorStopped`;
+        a store that has no room fails the reply.
         """
         key = _key(submit)
         if key is not None and key in self._keys:
@@ -163,7 +162,13 @@ class Notifications(Directory[NotificationMessage]):
         ref = self.find(notification)
         if ref is None:
             ref = self._spawn(notification, partial(NotificationActor, notification, self))
+        reply: Reply[Result] = ref.piped(partial(Committed, submit))
         ref.tell(submit)
+        try:
+            self._storage.tell(Write(command=submit.command, reply=reply))
+        except (MailboxFull, ActorStopped) as error:
+            reply.fail(error)
+            return
         if key is not None:
             self._keys.add(key)
 

@@ -163,6 +163,7 @@ class UserActor(Actor[UserMessage]):
             else client_view(shared.document, state.state, state.seen_at, state.read_at),
             position.unread,
             position.unseen,
+            expires_at=shared.expires_at,
         )
         for device in list(self._devices.values()):
             device.changed(entry)

@@ -52,6 +52,7 @@ class SharedChange(msgspec.Struct, frozen=True):
     change: str
     document: str
     unseen_view: bytes
+    expires_at: int | None
 
 
 class LogChanged(msgspec.Struct, frozen=True):

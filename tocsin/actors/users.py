@@ -52,7 +52,7 @@ class Users(Directory[UserMessage]):
         content = changed.content
         state = State.WITHDRAWN if change is Change.WITHDRAWN else State.UNSEEN
         view = client_view(content.document, state, None, None)
-        shared = SharedChange(content.id, change, content.document, view)
+        shared = SharedChange(content.id, change, content.document, view, content.expires_at)
         told = 0
         for position in changed.positions:
             ref = self.find(position.user)

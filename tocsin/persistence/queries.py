@@ -26,6 +26,7 @@ class Entry(msgspec.Struct, frozen=True):
     seen_at: int | None
     read_at: int | None
     attempts: int
+    expires_at: int | None
 
 
 class ReadPage(msgspec.Struct, frozen=True):

@@ -99,10 +99,10 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
 
 def _page(rows: Rows, state: Row) -> Page:
     head, horizon, unread, unseen = state
-    entries = tuple([Entry(*row[1:9]) for row in rows])
+    entries = tuple([Entry(*row[1:10]) for row in rows])
     last = entries[-1].sequence if entries else 0
     # The last column counts what there was to choose from, up to one more than the limit.
-    complete = not rows or rows[0][9] == len(rows)
+    complete = not rows or rows[0][10] == len(rows)
     head = max(head, last)
     return Page(entries, head if complete else last, head, horizon, Counters(unread, unseen))
 

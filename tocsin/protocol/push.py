@@ -10,7 +10,10 @@ import msgspec
 
 
 class LogEntry(msgspec.Struct, frozen=True, gc=False):
-    """An entry of the user's log, as it concerns one device; *attempts* are those before."""
+    """An entry of the user's log, as it concerns one device.
+
+    *attempts* are those before; after *expires_at* (Unix milliseconds) nobody wants it any more.
+    """
 
     sequence: int
     notification_id: str
@@ -19,6 +22,7 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
     unread: int
     unseen: int
     attempts: int = 0
+    expires_at: int | None = None
 
 
 class Push(msgspec.Struct, gc=False):
@@ -42,6 +46,7 @@ class Push(msgspec.Struct, gc=False):
     notification: bytes
     first_sent_at: int
     deadline: float
+    expires_at: int | None = None
     tries: int = 1
     unanswered: int = 1
     dead_reason: str | None = None

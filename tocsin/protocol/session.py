@@ -241,8 +241,8 @@ class DeviceSession:
         """When `expire` wants to be called; infinite while nothing is in flight."""
         return self._first_deadline
 
-    def expire(self, now: float) -> list[Output]:
-        """Push again what was not acknowledged in time; a `Closing` at the end means goodbye."""
+    def expire(self, now: float, now_ms: int) -> list[Output]:
+        """Push again what is overdue, unless it has expired; a `Closing` at the end is goodbye."""
         if now < self._first_deadline:
             return []
         outputs: list[Output] = []
@@ -250,6 +250,8 @@ class DeviceSession:
         for push in list(self._in_flight.values()):
             if push.deadline > now:
                 self._first_deadline = min(self._first_deadline, push.deadline)
+            elif push.expires_at is not None and push.expires_at <= now_ms:
+                self._drop(push)
             elif push.attempt >= self._limits.delivery_attempts_max:
                 outputs.append(self._dead(push))
             elif push.unanswered >= self._limits.resend_limit:
@@ -327,6 +329,7 @@ class DeviceSession:
             notification=entry.notification,
             first_sent_at=now_ms,
             deadline=math.inf,
+            expires_at=entry.expires_at,
             older=() if earlier is None else self._supersede(earlier),
         )
         self._set_deadline(push, now + self._resend_delay(push))

@@ -34,7 +34,11 @@ class _Collector:
             ("users_online", "Users with a device on this node.", len(services.users)),
             ("notifications_live", "Notifications with an actor.", len(services.notifications)),
             ("connections", "Open sockets, of every kind.", len(services.connections)),
-            ("sessions", "Connections that said hello.", services.connections.session_count),
+            (
+                "sessions",
+                "Open WebSockets.",
+                services.connections.session_count,
+            ),
         ):
             yield GaugeMetricFamily(f"tocsin_{name}", about, value)
 

@@ -95,7 +95,7 @@ class WebSocketEdge:
                     outlet = WebSocketOutlet(name, frame_stream, scope)
                     await self._converse(nursery, frame_stream, outlet, credentials)
             except trio.Cancelled:
-                # Who has not said hello yet is unknown to the drainer, but may come back too.
+                # Whom the drainer could not tell, because the handshake was not over yet.
                 if self._services.readiness.stopping:
                     outlet.end(Closing.DRAINING, RETRY_AFTER)
                 raise
@@ -141,8 +141,9 @@ class WebSocketEdge:
                 socket = await request.accept(
                     subprotocol=frames.SUBPROTOCOL_JSON if proposed else None
                 )
-            principal, hello = await self._greet(socket, credentials)
+            # From here on somebody is listening, to whom a stop has to say goodbye.
             self._services.connections.opened(outlet)
+            principal, hello = await self._greet(socket, credentials)
             session = WebSocketSession(outlet, principal, self._services, self._publishing, nursery)
             if principal.user is None:
                 self._welcome_producer(outlet, principal)

@@ -51,6 +51,7 @@ class WebSocketSession:
         "_principal",
         "_publishes",
         "_publishing",
+        "_refreshing",
         "_services",
         "_user",
     )
@@ -70,6 +71,7 @@ class WebSocketSession:
         self._publishing = publishing
         self._nursery = nursery
         self._publishes = 0
+        self._refreshing = False
 
     def received(self, message: str | bytes) -> None:
         """Handle one message; never raises, and what is wrong with it ends the connection."""
@@ -99,6 +101,9 @@ class WebSocketSession:
             case frames.Ping():
                 self._outlet.offer(frames.PONG)
             case frames.Refresh():
+                if self._refreshing:
+                    raise Ended(Closing.RATE_LIMITED, RETRY_AFTER)
+                self._refreshing = True
                 self._nursery.start_soon(self._refresh, frame)
             case frames.Mark(request=request):
                 detail = "Marking comes with the inbox, in a later release."
@@ -152,6 +157,8 @@ class WebSocketSession:
         else:
             if frame.request is not None:
                 self._accept(frame.request, None)
+        finally:
+            self._refreshing = False
 
     def _accept(self, request: str | int, result: msgspec.Raw | None) -> None:
         reply = frames.Reply(request, ok=True, result=result)

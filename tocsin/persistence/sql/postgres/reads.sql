@@ -12,7 +12,7 @@ JOIN users AS u ON u.user_id = asked.user_id;
 -- since (`devices.forgotten`). `candidates` counts one entry beyond the limit, so that the page knows
 -- whether it is the last.
 SELECT asked.number, page.sequence, page.notification_id, page.change, page.document, page.state,
-    page.seen_at, page.read_at, page.attempts, page.candidates
+    page.seen_at, page.read_at, page.attempts, page.expires_at, page.candidates
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::boolean[])
     AS asked (number, user_id, device_id, start, after, entries_max, bytes_max, began, resumed)
@@ -25,7 +25,7 @@ CROSS JOIN LATERAL (
         row_number() OVER (ORDER BY candidate.sequence) AS place
     FROM (
         SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
-            n.document_bytes,
+            n.document_bytes, n.expires_at,
             CASE WHEN i.created_sequence > asked.start
                 AND (i.sequence <= asked.began OR i.created_sequence > asked.after)
                 AND NOT (asked.resumed AND d.notification_id IS NOT NULL)

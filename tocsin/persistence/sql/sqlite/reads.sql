@@ -11,7 +11,7 @@ SELECT user_id, head, horizon, unread, unseen FROM users WHERE user_id = ?1;
 -- has forgotten since (`devices.forgotten`). `candidates` counts one entry beyond the limit, so that the
 -- page knows whether it is the last.
 SELECT ?1, sequence, notification_id, change, document, state, seen_at, read_at, attempts,
-    candidates
+    expires_at, candidates
 FROM (
     SELECT candidate.*,
         count(*) OVER () AS candidates,
@@ -19,7 +19,7 @@ FROM (
         row_number() OVER (ORDER BY sequence) AS place
     FROM (
         SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
-            n.document_bytes,
+            n.document_bytes, n.expires_at,
             CASE WHEN i.created_sequence > ?4
                 AND (i.sequence <= ?8 OR i.created_sequence > ?5)
                 AND NOT (?9 AND d.notification_id IS NOT NULL)
