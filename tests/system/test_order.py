@@ -14,7 +14,7 @@ def test_publishes_over_one_socket_keep_their_order(server: Server, ada):
         for number in range(count):
             notification = {"to": {"users": [ada]}, "title": str(number)}
             backend.send("publish", request=number, notification=notification)
-        titles = []
+        titles: list[str] = []
         while len(titles) < count:
             push = phone.expect_push()
             titles.append(push["notification"]["title"])
