@@ -6,8 +6,9 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.server import Server, token
 from bench.swarm import Peer, Swarm
@@ -319,7 +320,7 @@ async def writes(server: Server) -> list[Row]:
 class Scenario:
     """What to run, and the settings that the node needs for it."""
 
-    run: Callable[[Server], Awaitable[list[Row]]]
+    run: Callable[[Server], Coroutine[Any, Any, list[Row]]]
     settings: dict[str, str] = field(default_factory=dict)
 
 
