@@ -105,6 +105,7 @@ def test_postgres_does_what_the_model_does(postgres_url, operations):
     run(PostgresDatabase(postgres_url), operations)
 
 
+@pytest.mark.timeout(1800)  # 2 000 examples, a tenth of a second each where the disk is slow
 @pytest.mark.faults
 @given(operations=batches)
 @settings(no_new_database, max_examples=2000)
