@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.calibration import bare_send
-from bench.scenarios import SCENARIOS, Row
+from bench.measuring import Row
+from bench.scenarios import SCENARIOS
 from bench.server import Server
 from tests.servers.postgres import Postgres
 

@@ -6,47 +6,17 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench import inbox_scenarios
+from bench.measuring import Cost, Row, notification
 from bench.server import Server, token
 from bench.swarm import Peer, Swarm
 
 _IN_FLIGHT = 400
 """Publishes of one producer on their way at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One number: *value* in *unit*, and the target it is held against, if there is one."""
-
-    name: str
-    value: float
-    unit: str
-    target: float | None = None
-
-
-class Cost:
-    """Server CPU and wall time between two moments."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._cpu, self._wall = server.cpu_seconds, time.perf_counter()
-
-    def per(self, units: int) -> tuple[float, float]:
-        """µs of server CPU for each of *units*, and units per second of wall time."""
-        cpu, wall = self._server.cpu_seconds - self._cpu, time.perf_counter() - self._wall
-        return cpu / units * 1e6, units / wall
-
-
-def notification(users: Iterable[str]) -> dict[str, object]:
-    return {
-        "to": {"users": list(users)},
-        "title": "Build 4711 is green",
-        "body": "All 2 311 tests passed in 6 min 12 s.",
-        "data": {"build": 4711, "branch": "main"},
-    }
 
 
 class Producer:
@@ -338,4 +308,7 @@ SCENARIOS: dict[str, Scenario] = {
     "replay": Scenario(replay),
     "memory": Scenario(idle_memory),
     "latency": Scenario(ack_latency),
+    "topic": Scenario(inbox_scenarios.topic),
+    "inbox-pages": Scenario(inbox_scenarios.inbox_pages),
+    "idle-polls": Scenario(inbox_scenarios.idle_polls),
 }

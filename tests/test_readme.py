@@ -99,19 +99,19 @@ class Terminal:
 
 
 class Desk:
-    """Three terminals before a fresh clone."""
+    """Four terminals before a fresh clone."""
 
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
         dev = directory / "dev"
         dev.write_text(DEV.format(python=sys.executable, port=self.port))
         dev.chmod(0o755)
-        self.first, self.second, self.third = (
-            Terminal(directory, name, self.port) for name in ("first", "second", "third")
+        self.first, self.second, self.third, self.fourth = (
+            Terminal(directory, name, self.port) for name in ("first", "second", "third", "fourth")
         )
 
     def close(self) -> None:
-        for terminal in (self.third, self.second, self.first):
+        for terminal in (self.fourth, self.third, self.second, self.first):
             terminal.close()
 
 
@@ -172,6 +172,26 @@ def test_the_client_for_a_browser_works(desk, tmp_path):
     finally:
         client.kill()
         client.wait()
+
+
+def test_the_same_log_is_there_with_plain_curl(desk):
+    if "Listening" not in desk.second.said:
+        pytest.skip("needs the first session")
+    stream, poll, mark, topic = fences("### The same log with plain curl", "sh")
+    desk.fourth.paste(stream)
+    desk.fourth.expect("event: synced")
+
+    polled = json.loads(desk.third.paste_and_wait(poll).splitlines()[-1])
+    assert [each["notification"]["title"] for each in polled["changes"]] == ["Still there?"]
+    desk.fourth.expect("Still there?")
+
+    marked = json.loads(desk.third.paste_and_wait(mark))
+    assert (marked["changed"], marked["unread"]) == (3, 0)
+    desk.fourth.expect('"change":"state"')
+
+    published = json.loads(desk.third.paste_and_wait(topic))
+    assert published["recipients"] == 1
+    desk.fourth.expect("Version 2 is out")
 
 
 @pytest.mark.parametrize("document", [README, OPERATIONS], ids=lambda path: path.name)

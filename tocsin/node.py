@@ -3,6 +3,7 @@
     node
     ├─ storage         group commit; answers reads; owns the store
     ├─ users           directory of user actors: from a user's first device to the last
+    ├─ topics          brings what is published to topics to those who are online
     ├─ scheduler       wakes what is due
     ├─ notifications   directory of the live notifications
     ├─ connections     one temporary actor per socket
@@ -21,13 +22,16 @@ from typing import Any, Final
 import structlog
 import trio
 
+from tocsin.actors.announcer import Announcer
 from tocsin.actors.company import Company
 from tocsin.actors.connections import Connections
 from tocsin.actors.drainer import Drainer
+from tocsin.actors.ledger import Ledger
 from tocsin.actors.notifications import Notifications
 from tocsin.actors.runtime import FATAL, Supervisor, open_supervisor
 from tocsin.actors.scheduler import Scheduler
 from tocsin.actors.storage import StorageActor, StoreStatus
+from tocsin.actors.topics import Topics
 from tocsin.actors.users import Users
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
@@ -41,7 +45,7 @@ from tocsin.server.publishing import Publishing
 from tocsin.server.services import Readiness, Services
 from tocsin.server.websocket import WebSocketEdge
 from tocsin.settings import Settings
-from tocsin.wiring import delivery_settings, edge_settings, http_limits
+from tocsin.wiring import delivery_settings, edge_settings, http_limits, upkeep
 
 logger = structlog.get_logger(__name__)
 
@@ -54,6 +58,7 @@ _STOPPED_BY: Final = {
     "connections": 0.75,
     "notifications": 0.8,
     "scheduler": 0.85,
+    "topics": 0.85,
     "users": 0.85,
     "storage": 1.0,
     "metrics-http": 1.0,
@@ -101,30 +106,38 @@ class Node:
     def _plant(self, tree: Supervisor) -> HttpActor:
         """Start the children, top to bottom."""
         settings, world, jitter = self._settings, self._world, self._world.random
+        ledger = Ledger(settings.ledger_linger)
+        # Announcements come once the store is open and has something to say; by then all stands.
         storage = tree.spawn(
             "storage",
-            lambda: StorageActor(self._store, self.status, world, linger=settings.ledger_linger),
+            lambda: StorageActor(self._store, self.status, world, ledger, announce=announcer),
             capacity=_STORAGE_CAPACITY,
         )
         users = Users(jitter, capacity=settings.mailbox_capacity, grace=_GRACE_MIN)
         tree.spawn("users", lambda: users)
-        self.status.watchers.append(users.store_changed)
-        retention = settings.idempotency_retention
+        topics = Topics(storage, world, users.names)
+        tree.spawn("topics", lambda: topics)
+        self.status.watchers += [users.store_changed, topics.store_changed]
         scheduler = tree.spawn(
             "scheduler",
-            lambda: Scheduler(storage, world, idempotency_retention=retention),
+            lambda: Scheduler(storage, world, upkeep(settings)),
             capacity=_SCHEDULER_CAPACITY,
         )
         notifications = Notifications(
-            jitter, storage=storage, scheduler=scheduler, users=users, grace=_GRACE_MIN
+            jitter, storage=storage, scheduler=scheduler, grace=_GRACE_MIN
         )
         tree.spawn("notifications", lambda: notifications)
+        announcer = Announcer(users, notifications, topics)
         users.company = Company(
             storage=storage,
+            ledger=ledger,
             status=self.status,
             settings=delivery_settings(settings),
             world=world,
             acknowledged=notifications.acknowledged,
+            present=topics.present,
+            absent=topics.absent,
+            behind=topics.behind,
             retire=users.retire,
             missed={},
         )

@@ -119,8 +119,18 @@ class Settings:
         "How long the record of a sent push may wait for its ack, so that both are written at "
         "once. Most acks come sooner, which halves the ledger's writes.", 0, 10.0)
     retention: float = setting(90 * DAY, DURATION,
-        "How long notifications are kept. A device that was away longer gets `reset`.",
+        "How long notifications are kept after they were delivered or last changed. A device that "
+        "was away longer gets `reset`.",
         1.0, 3650 * DAY)
+    retention_archived: float = setting(30 * DAY, DURATION,
+        "How long archived notifications are kept, from when they were archived.",
+        1.0, 3650 * DAY)
+    retention_expired: float = setting(7 * DAY, DURATION,
+        "How long expired notifications are kept, for their producers to ask about.",
+        1.0, 3650 * DAY)
+    expired_letters: Literal["dead", "none"] = setting("dead", choice("dead", "none"),
+        "What becomes of a notification that expired before any device had it: a dead letter, "
+        "which can be replayed, or nothing but a count.")
     idempotency_retention: float = setting(DAY, DURATION,
         "How long the answer to an `Idempotency-Key` is kept: longer than any producer retries.",
         1.0, 365 * DAY)
@@ -141,7 +151,9 @@ class Settings:
     frame_bytes_max: int = setting(16 * KIB, SIZE,
         "Largest frame that a client may send. Acks and marks are far smaller.", 256, MIB)
     body_bytes_max: int = setting(MIB, SIZE,
-        "Largest request body; holds a batch. More is answered with 413.", 256, GIB)
+        "Largest request body, but for batches. More is answered with 413.", 256, GIB)
+    batch_bytes_max: int = setting(16 * MIB, SIZE,
+        "Largest body of a batch: a thousand notifications.", 256, GIB)
     outbound_bytes_max: int = setting(MIB, SIZE,
         "What may wait in one connection's socket; more, and it is closed as `slow`. Bounds what "
         "a client that stops reading costs.", 4 * KIB, GIB)

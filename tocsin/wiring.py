@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin.actors.company import DeliverySettings
+from tocsin.actors.scheduler import Upkeep
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
@@ -52,6 +53,17 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     )
 
 
+def upkeep(settings: Settings) -> Upkeep:
+    """What the scheduler is told."""
+    return Upkeep(
+        idempotency=settings.idempotency_retention,
+        notifications=settings.retention,
+        archived=settings.retention_archived,
+        expired=settings.retention_expired,
+        dead_letters=settings.expired_letters == "dead",
+    )
+
+
 def edge_settings(settings: Settings) -> EdgeSettings:
     """What the edges are told."""
     assert settings.node is not None, "the node is named before it is started"
@@ -63,6 +75,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         hello_timeout=settings.hello_timeout,
         frame_bytes_max=settings.frame_bytes_max,
         body_bytes_max=settings.body_bytes_max,
+        batch_bytes_max=settings.batch_bytes_max,
         outbound_bytes_max=settings.outbound_bytes_max,
         ticket_lifetime=settings.ticket_lifetime,
         store_timeout=settings.store_timeout,
@@ -73,6 +86,7 @@ def http_limits(settings: Settings) -> HttpLimits:
     """What the HTTP host is told."""
     return HttpLimits(
         body_bytes_max=settings.body_bytes_max,
+        batch_bytes_max=settings.batch_bytes_max,
         body_timeout=settings.request_timeout,
         type_base=TYPE_BASE,
     )

@@ -10,9 +10,9 @@ from typing import Any
 import trio
 
 from tests.actors.virtual_time import pass_time
+from tocsin.actors.ledger import Ledger
 from tocsin.actors.runtime import Ref, RestartPolicy, Supervisor, open_supervisor
 from tocsin.actors.storage import (
-    Ledger,
     Read,
     StorageActor,
     StorageMessage,
@@ -41,6 +41,7 @@ class FakeStore:
     """Takes *latency* seconds for everything; keeps what was committed, by transaction."""
 
     epoch = "the-epoch"
+    statements_run = 0
 
     def __init__(self, latency: float = 0.003) -> None:
         self.latency = latency
@@ -150,11 +151,14 @@ class Stage:
     supervisor: Supervisor
     ref: Ref[StorageMessage]
     status: StoreStatus
+    ledger: Ledger
     told: list[bool] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+    """Announcements and answers, in the order in which they came."""
 
     def note(self, *lines: DeliveryRecord, cursor: DeviceCursor | None = None) -> None:
         """Tell the ledger."""
-        self.ref.tell(Ledger(lines, cursor))
+        assert self.ledger.note(lines, cursor)
 
     async def write(self, name: str) -> Result:
         return await self.ref.ask(Write(command=RevokeKey(name, 0)))
@@ -194,15 +198,23 @@ async def staged(
     """A running storage actor; it is stopped in order at the end of the block."""
     store = store or FakeStore()
     status = StoreStatus()
+    heard: list[str] = []
+    ledger = Ledger(linger)
     world = World(lambda: 0, lambda: 0.5, bytes)
     async with open_supervisor("", lambda: 0.0) as supervisor:
         ref = supervisor.spawn(
             "storage",
-            lambda: StorageActor(store, status, world, linger=linger),
+            lambda: StorageActor(
+                store,
+                status,
+                world,
+                ledger,
+                announce=lambda result: heard.append(f"announced {type(result).__name__}"),
+            ),
             capacity=capacity,
             policy=RestartPolicy(limit=100),
         )
-        stage = Stage(store, supervisor, ref, status)
+        stage = Stage(store, supervisor, ref, status, ledger, heard=heard)
         status.watchers.append(stage.told.append)
         if wait:
             await pass_time(2 * store.latency + 0.0001)

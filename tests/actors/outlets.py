@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import trio
 
+from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.push import Push
 
 
 class FakeOutlet:
@@ -12,7 +15,10 @@ class FakeOutlet:
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
-        self.frames: list[bytes] = []
+        self.began: list[Cursor] = []
+        self.pushes: list[bytes] = []
+        """As they were when they were pushed: a push changes when it is sent again."""
+        self.said: list[frames.ServerFrame] = []
         self.pings = 0
         self.last_heard = 0.0
         self.ended = trio.Event()
@@ -23,8 +29,14 @@ class FakeOutlet:
     def connection(self) -> str:
         return self._connection
 
-    def offer(self, frame: bytes) -> None:
-        self.frames.append(frame)
+    def begin(self, start: Cursor) -> None:
+        self.began.append(start)
+
+    def push(self, push: Push) -> None:
+        self.pushes.append(frames.encode_push(push))
+
+    def say(self, frame: frames.ServerFrame) -> None:
+        self.said.append(frame)
 
     def ping(self) -> None:
         self.pings += 1

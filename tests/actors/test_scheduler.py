@@ -1,4 +1,4 @@
-"""The scheduler: what is due is expired in time, what is old is forgotten, and never in a hurry."""
+"""The scheduler: what is due is done in time, what is old is forgotten, and never in a hurry."""
 
 from contextlib import asynccontextmanager
 from typing import Any
@@ -6,20 +6,28 @@ from typing import Any
 import trio
 
 from tests.actors.virtual_time import pass_time, settle
+from tests.persistence.desk import content
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
-from tocsin.actors.scheduler import ExpiryKnown, Scheduler
+from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, Scheduler, Upkeep
 from tocsin.actors.storage import Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
-    Done,
+    Changed,
     Expire,
     Expired,
     Purge,
+    Purged,
+    Release,
+    Released,
     StoreFailed,
     StoreUnavailable,
 )
 
 EPOCH_MS = 1_700_000_000_000
+DAY = 86_400
+UPKEEP = Upkeep(
+    idempotency=DAY, notifications=90 * DAY, archived=30 * DAY, expired=7 * DAY, dead_letters=True
+)
 
 
 def now_ms() -> int:
@@ -38,6 +46,10 @@ class Calendar(Actor[Any]):
         self.expiries: list[float] = []
         self.expired: list[tuple[int, float]] = []
         self.purges: list[tuple[Purge, float]] = []
+        self.scheduled: list[int] = []
+        self.released: list[tuple[int, float]] = []
+        self.to_purge = 0
+        self.lifetime: float | None = None
         self.error: Exception | None = None
         self.expire_error: Exception | None = None
         self.stuck = False
@@ -54,9 +66,13 @@ class Calendar(Actor[Any]):
             message.reply.fail(error)
         elif isinstance(command, Expire):
             message.reply.set(self._expire(command))
+        elif isinstance(command, Release):
+            message.reply.set(self._release(command))
         elif isinstance(command, Purge):
             self.purges.append((command, trio.current_time()))
-            message.reply.set(Done())
+            rows = min(self.to_purge, command.limit)
+            self.to_purge -= rows
+            message.reply.set(Purged(rows, more=self.to_purge > 0))
 
     def _expire(self, command: Expire) -> Expired:
         ripe = [] if self.stuck else [due for due in self.due if due <= command.now_ms]
@@ -65,15 +81,25 @@ class Calendar(Actor[Any]):
             self.expired.append((due, trio.current_time()))
         return Expired(min(len(ripe), command.limit), min(self.due, default=None))
 
+    def _release(self, command: Release) -> Released:
+        ripe = sorted(due for due in self.scheduled if due <= command.now_ms)[: command.limit]
+        changes = []
+        for due in ripe:
+            self.scheduled.remove(due)
+            self.released.append((due, trio.current_time()))
+            expires_at = None if self.lifetime is None else due + round(self.lifetime * 1000)
+            if expires_at is not None:
+                self.due.append(expires_at)
+            changes.append(Changed(content(expires_at=expires_at), (), "active", 1))
+        return Released(tuple(changes), min(self.scheduled, default=None))
+
 
 @asynccontextmanager
 async def scheduled(calendar: Calendar):
     world = World(now_ms, lambda: 0.0, bytes)
     async with open_supervisor("", lambda: 0.0) as tree:
         storage = tree.spawn("storage", lambda: calendar)
-        scheduler: Ref[Any] = tree.spawn(
-            "scheduler", lambda: Scheduler(storage, world, idempotency_retention=86_400)
-        )
+        scheduler: Ref[Any] = tree.spawn("scheduler", lambda: Scheduler(storage, world, UPKEEP))
         yield scheduler
         await tree.stop(5)
 
@@ -132,9 +158,51 @@ async def test_what_is_old_is_forgotten_every_ten_minutes(autojump_clock):
     assert [when for _, when in calendar.purges] == [0, 600, 1200]
     purge, when = calendar.purges[2]
     assert purge == Purge(
-        idempotency_before=at(when) - 86_400_000,
+        idempotency_before=at(when - DAY),
         tickets_before=at(when),
+        archived_before=at(when - 30 * DAY),
+        expired_before=at(when - 7 * DAY),
+        created_before=at(when - 90 * DAY),
+        limit=1000,
     )
+
+
+async def test_more_old_rows_than_one_transaction_may_hold_are_forgotten_in_several(autojump_clock):
+    calendar = Calendar()
+    calendar.to_purge = 2500
+    async with scheduled(calendar):
+        await pass_time(5)
+    assert [calendar.to_purge, len(calendar.purges)] == [0, 3]
+
+
+async def test_what_is_scheduled_is_published_when_it_is_due(autojump_clock):
+    calendar = Calendar()
+    calendar.scheduled = [at(10), at(400)]
+    async with scheduled(calendar) as scheduler:
+        await pass_time(20)
+        calendar.scheduled.append(at(30))
+        scheduler.tell(ReleaseKnown(at(30)))
+        await pass_time(400)
+    assert [due for due, _ in calendar.released] == [at(10), at(30), at(400)]
+    for due, when in calendar.released:
+        assert 0 <= when - (due - EPOCH_MS) / 1000 < 0.15
+
+
+async def test_what_is_published_late_expires_in_time_all_the_same(autojump_clock):
+    calendar = Calendar()
+    calendar.scheduled = [at(10)]
+    calendar.lifetime = 5
+    async with scheduled(calendar):
+        await pass_time(16)
+    assert [due for due, _ in calendar.expired] == [at(15)]
+
+
+async def test_many_that_are_due_at_once_are_published_in_several_transactions(autojump_clock):
+    calendar = Calendar()
+    calendar.scheduled = [at(10)] * 250
+    async with scheduled(calendar):
+        await pass_time(11)
+    assert len(calendar.released) == 250
 
 
 async def test_while_the_store_is_away_it_is_asked_every_few_seconds(autojump_clock):
@@ -173,7 +241,7 @@ async def test_it_outlives_the_storage_actor(autojump_clock):
     world = World(now_ms, lambda: 0.0, bytes)
     async with open_supervisor("", lambda: 0.0) as tree:
         storage = tree.spawn("storage", lambda: calendar)
-        tree.spawn("scheduler", lambda: Scheduler(storage, world, idempotency_retention=60))
+        tree.spawn("scheduler", lambda: Scheduler(storage, world, UPKEEP))
         await settle()
         await tree.stop_child("storage", 1)
         await pass_time(1000)

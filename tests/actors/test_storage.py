@@ -5,12 +5,13 @@ from itertools import count
 
 import pytest
 import trio
+from outcome import Outcome
 
 from tests.actors.fake_store import FakeStore, Stage, acknowledged, sent, staged
 from tests.actors.virtual_time import pass_time, settle
-from tocsin.actors import storage
-from tocsin.actors.runtime import MailboxFull
-from tocsin.actors.storage import Ledger, StorageMessage, Write
+from tocsin.actors import ledger, storage
+from tocsin.actors.runtime import MailboxFull, PipedReply
+from tocsin.actors.storage import StorageMessage, Write
 from tocsin.persistence.store import (
     Attach,
     Done,
@@ -18,7 +19,9 @@ from tocsin.persistence.store import (
     NotFound,
     ReadDeliveries,
     Record,
+    Result,
     RevokeKey,
+    StoreUnavailable,
 )
 from tocsin.protocol.ledger import DeviceCursor
 
@@ -45,6 +48,31 @@ async def test_a_lone_write_never_waits(autojump_clock):
             started = trio.current_time()
             assert await stage.write(str(number)) == Done()
             assert trio.current_time() - started == pytest.approx(0.004)
+
+
+async def test_every_result_is_announced_before_it_is_answered_and_reads_and_ledger_are_not(
+    autojump_clock,
+):
+    async with staged() as stage:
+
+        def answered(result: Outcome[Result]) -> None:
+            stage.heard.append(f"answered {type(result.unwrap()).__name__}")
+
+        stage.note(acknowledged())
+        await stage.read("nothing")
+        for number in range(2):
+            stage.ref.tell(Write(command=RevokeKey(str(number), 0), reply=PipedReply(answered)))
+        await pass_time(0.1)
+        assert len(stage.store.records) == 1
+        assert stage.heard == ["announced Done", "answered Done"] * 2
+
+
+async def test_what_the_store_did_not_do_is_not_announced(autojump_clock):
+    async with staged() as stage:
+        stage.store.writes_fail = True
+        with pytest.raises(StoreUnavailable):
+            await stage.write("0")
+        assert stage.heard == []
 
 
 async def test_a_lone_write_does_not_wait_for_a_crowd_of_long_ago(autojump_clock):
@@ -207,8 +235,7 @@ async def test_the_ledger_goes_before_the_commands(autojump_clock):
         stage.note(acknowledged("a"))
         stage.note(sent("b"))
         await stage.ref.ask(Write(command=attach))
-        [transaction] = stage.store.transactions
-        assert transaction == [
+        assert [command for batch in stage.store.transactions for command in batch] == [
             Record((acknowledged("a"),), ()),
             Record((sent("b"),), ()),
             attach,
@@ -218,7 +245,7 @@ async def test_the_ledger_goes_before_the_commands(autojump_clock):
 async def test_who_reads_deliveries_sees_everything_noted_before(autojump_clock):
     async with staged(linger=5) as stage:
         for number in range(12_000):
-            await stage.ref.send(Ledger((sent(str(number)),)))
+            stage.note(sent(str(number)))
         started = trio.current_time()
         await stage.read_deliveries()
         assert len(stage.store.lines) == 12_000
@@ -311,14 +338,25 @@ async def test_too_many_reads_count_as_well(autojump_clock):
         assert sum(map(len, stage.store.reads)) == accepted == 1 + 100 + 1 + 50
 
 
-@pytest.mark.usefixtures("_little_room")
-async def test_a_flood_of_sent_lines_is_written_before_its_time(autojump_clock):
+async def test_a_flood_of_sent_lines_is_written_before_its_time(autojump_clock, monkeypatch):
+    monkeypatch.setattr(ledger, "_CROWD", 100)
     async with staged(linger=5) as stage:
-        started = trio.current_time()
         for number in range(1000):
-            await stage.ref.send(Ledger((sent(str(number)),)))
-        await stage.write("a")
-        assert trio.current_time() - started < 0.5
+            stage.note(sent(str(number)))
+        await pass_time(0.5)
+        assert len(stage.store.lines) == 1000
+
+
+async def test_when_too_many_lines_wait_further_ones_are_refused(autojump_clock, monkeypatch):
+    monkeypatch.setattr(ledger, "LINES_MAX", 100)
+    async with staged(FakeStore(latency=1)) as stage:
+        await settle()
+        noted = [stage.ledger.note((sent(str(number)),), None) for number in range(150)]
+        assert noted == [True] * 100 + [False] * 50
+        await pass_time(5)
+        assert stage.ledger.note((sent("later"),), None)
+        await pass_time(5)
+        assert len(stage.store.lines) == 101
 
 
 # --- the end -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Time is a number of milliseconds that stands still unless a test moves it.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from msgspec import UNSET
@@ -23,22 +24,43 @@ from tocsin.persistence.store import (
     Entry,
     Expire,
     Expired,
+    FanOut,
     FindNotification,
     Idempotency,
     Inbox,
     InboxPage,
+    Marked,
+    MarkInbox,
+    Materialise,
+    Materialised,
     Page,
+    Position,
+    PreferencesSet,
     ProducerView,
     Publish,
     Query,
     ReadDeliveries,
     ReadPage,
     Record,
+    Release,
+    Released,
+    SetPreferences,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
     Update,
     Withdraw,
 )
 from tocsin.protocol.cursor import Cursor, parse_cursor
-from tocsin.protocol.notification import Content, Draft, Patch, Recipients, content_of
+from tocsin.protocol.notification import (
+    EVERYONE,
+    Content,
+    Draft,
+    Patch,
+    Recipients,
+    answer_to_publish,
+    content_of,
+)
 from tocsin.protocol.values import uuid7
 
 T = TypeVar("T")
@@ -61,18 +83,54 @@ def content(
     expires_at: int | None = None,
     category: str = "default",
     body: str | None = None,
+    topic: str | None = None,
+    priority: Any = "normal",
+    collapse_key: str | None = None,
 ) -> Content:
-    ttl = None if expires_at is None else (expires_at - now_ms) / 1000
-    draft = Draft(to=Recipients(["nobody"]), title=title, category=category, body=body, ttl=ttl)
+    """For users unless *topic* names one; `EVERYONE` is for all."""
+    to = Recipients(["nobody"]) if topic is None else Recipients(topic=topic)
+    draft = Draft(
+        to=Recipients(all=True) if topic == EVERYONE else to,
+        title=title,
+        category=category,
+        body=body,
+        priority=priority,
+        ttl=None if expires_at is None else (expires_at - now_ms) / 1000,
+        collapse_key=collapse_key,
+    )
     return content_of(draft, new_id(now_ms), now_ms)
 
 
 def publish(
-    *users: str, key: str | None = None, fingerprint: bytes = b"same", **fields: Any
+    *users: str,
+    key: str | None = None,
+    fingerprint: bytes = b"same",
+    deliver_at: int | None = None,
+    **fields: Any,
 ) -> Publish:
     made = content(**fields)
     idempotency = None if key is None else Idempotency("producer", key, fingerprint)
-    return Publish(made, users, "producer", f'{{"id":"{made.id}"}}', idempotency)
+    return Publish(made, users, "producer", idempotency, deliver_at)
+
+
+def answer(command: Publish) -> str:
+    """What the producer of a publish to users is told."""
+    standing = "active" if command.deliver_at is None else "scheduled"
+    return answer_to_publish(command.content, standing, len(command.users))
+
+
+def positions(changed: Changed) -> tuple[Position, ...]:
+    """The places of a change that is one fan-out."""
+    [fan_out] = changed.fan_outs
+    return fan_out.positions
+
+
+def told(fan_outs: Iterable[FanOut]) -> list[tuple[str, str, dict[str, int]]]:
+    """Who is told what: notification, change, and each user's sequence."""
+    return [
+        (each.content.id, each.change, {at.user: at.sequence for at in each.positions})
+        for each in fan_outs
+    ]
 
 
 def sent(
@@ -128,6 +186,38 @@ class Desk:
     async def expire(self, now_ms: int, limit: int = 100) -> Expired:
         return await self.one(Expire(now_ms, limit), Expired)
 
+    async def mark(
+        self,
+        user: str,
+        mark: str,
+        *notifications: str | Changed,
+        through: int | None = None,
+        limit: int = 2000,
+    ) -> Marked:
+        """Mark *notifications*, or all, or those created up to *through*."""
+        ids = tuple(each if isinstance(each, str) else each.content.id for each in notifications)
+        command = MarkInbox(user, mark, self.now_ms, ids or None, through, limit)
+        return await self.one(command, Marked)
+
+    async def release(self, now_ms: int, limit: int = 100) -> Released:
+        return await self.one(Release(now_ms, limit), Released)
+
+    async def bring(self, *users: str) -> Materialised:
+        """Bring *users* up to date with their topics."""
+        return await self.one(Materialise(users, self.now_ms), Materialised)
+
+    async def subscribe(self, topic: str, *users: str) -> Subscribed:
+        return await self.one(Subscribe(topic, users, self.now_ms), Subscribed)
+
+    async def unsubscribe(self, topic: str, *users: str) -> Subscribed:
+        return await self.one(Unsubscribe(topic, users, self.now_ms), Subscribed)
+
+    async def prefer(
+        self, user: str, *, categories: dict[str, bool] | None = None, **topics: bool
+    ) -> PreferencesSet:
+        command = SetPreferences(user, categories or {}, topics, self.now_ms)
+        return await self.one(command, PreferencesSet)
+
     async def attach(self, user: str, device: str, cursor: int | str | None = None) -> Attached:
         """Arrive with no cursor, a sequence of the present epoch, or a cursor's text."""
         requested = None
@@ -142,7 +232,7 @@ class Desk:
 
     async def acknowledge(self, user: str, device: str, changed: Changed, at: int = 5) -> None:
         """The device acknowledges the change that made *changed*."""
-        [sequence] = [each.sequence for each in changed.positions if each.user == user]
+        [sequence] = [each.sequence for each in positions(changed) if each.user == user]
         record = sent(user, device, changed.content.id, sequence, acknowledged_at=at)
         cursor = DeviceCursor(user, device, sequence, at)
         await self.write(Record(record.deliveries, (cursor,)))
@@ -175,7 +265,7 @@ class Desk:
         limit: int = 100,
         before: int | None = None,
     ) -> Inbox:
-        return await self.ask(InboxPage(user, states, category, limit, before), Inbox)
+        return await self.ask(InboxPage(user, states, category, limit, before, self.now_ms), Inbox)
 
     async def view(self, notification: str) -> ProducerView:
         return await self.ask(FindNotification(notification), ProducerView)

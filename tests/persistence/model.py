@@ -6,9 +6,12 @@ statements or indexes, and it is slow; it only has to be right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tocsin.persistence.store import (
+    SUBSCRIPTIONS_MAX,
     Attach,
     Attached,
     Changed,
@@ -20,24 +23,46 @@ from tocsin.persistence.store import (
     Entry,
     Expire,
     Expired,
+    FanOut,
     InboxItem,
     KeyReused,
+    Marked,
+    MarkInbox,
+    Materialise,
+    Materialised,
     NotActive,
     NotFound,
     Page,
     Position,
+    PreferencesSet,
     ProducerView,
     Publish,
     ReadPage,
+    RecipientState,
     Record,
+    Release,
+    Released,
     Replayed,
     Result,
     RevisionMismatch,
+    SetPreferences,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
     Update,
     Withdraw,
 )
 from tocsin.protocol.cursor import LogState, choose_start
-from tocsin.protocol.notification import Content, patched
+from tocsin.protocol.marking import marked, times
+from tocsin.protocol.notification import (
+    EVERYONE,
+    Change,
+    Content,
+    State,
+    answer_to_publish,
+    patched,
+    superseded,
+)
 
 
 @dataclass
@@ -48,14 +73,31 @@ class Row:
     created: int
     change: str = "created"
     state: str = "unseen"
+    seen_at: int | None = None
+    read_at: int | None = None
     delivered: bool = False
+    expired: bool = False
+
+    @property
+    def counts(self) -> bool:
+        return not self.expired and self.state != "withdrawn"
 
 
 @dataclass
 class Notification:
     content: Content
     standing: str = "active"
+    addressed: int = 0
     rows: dict[str, Row] = field(default_factory=dict)
+    users: tuple[str, ...] = ()
+    deliver_at: int = 0
+
+    def lives(self, at: int) -> bool:
+        expires_at = self.content.expires_at
+        return self.standing == "active" and (expires_at is None or expires_at > at)
+
+    def owners(self) -> set[str]:
+        return {user for user, row in self.rows.items() if row.counts}
 
 
 @dataclass
@@ -71,6 +113,19 @@ class Line:
 
 
 @dataclass
+class TopicEntry:
+    notification: str
+    change: str
+    at: int
+
+
+@dataclass
+class Membership:
+    position: int
+    active: bool = True
+
+
+@dataclass
 class Model:
     epoch: str
     notifications: dict[str, Notification] = field(default_factory=dict)
@@ -79,11 +134,45 @@ class Model:
     forgotten: dict[tuple[str, str], int] = field(default_factory=dict)
     ledger: dict[tuple[str, str, str], Line] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    topics: dict[str, list[TopicEntry]] = field(default_factory=dict)
+    members: dict[tuple[str, str], Membership] = field(default_factory=dict)
+    muted: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    slots: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     # --- Commands -------------------------------------------------------------------------------
 
-    def write(self, commands: list[Command]) -> list[Result]:
-        return [self.run(command) for command in commands]
+    def write(self, commands: Sequence[Command]) -> list[Result]:
+        """Logs first, then those are brought up to date who are looked at, then the rest."""
+        results: dict[int, Result] = {}
+        before = {topic: len(log) for topic, log in self.topics.items()}
+        for index, command in enumerate(commands):
+            if isinstance(command, Publish | Update | Withdraw | Expire | Release):
+                results[index] = self.run(command)
+        self.set_times(before)
+        looking: list[Any] = [
+            command
+            for command in commands
+            if isinstance(
+                command,
+                Attach | MarkInbox | Materialise | Subscribe | Unsubscribe | SetPreferences,
+            )
+        ]
+        now_ms = max((command.now_ms for command in looking), default=0)
+        users = {user for command in looking for user in getattr(command, "users", ())}
+        users |= {command.user for command in looking if hasattr(command, "user")}
+        fan_outs: list[FanOut] = []
+        for user in sorted(users):
+            self.know(user)
+            fan_outs += self.bring(user, now_ms)
+        self.brought = {each.positions[0].user for each in fan_outs}
+        for index, command in enumerate(commands):
+            if isinstance(command, Materialise):
+                results[index] = Materialised(tuple(fan_outs))
+                fan_outs = []
+            elif index not in results:
+                results[index] = self.run(command)
+        return [results[index] for index in range(len(commands))]
 
     def run(self, command: Command) -> Result:
         match command:
@@ -95,8 +184,22 @@ class Model:
                 return self.withdraw(command)
             case Expire():
                 return self.expire(command)
+            case Release():
+                return self.release(command)
             case Attach():
                 return self.attach(command)
+            case MarkInbox():
+                return self.mark(command)
+            case Subscribe() | Unsubscribe():
+                return self.subscribe(command)
+            case SetPreferences(user=user):
+                self.muted[user] = {
+                    (kind, name)
+                    for kind, named in (("category", command.categories), ("topic", command.topics))
+                    for name, enabled in named.items()
+                    if not enabled
+                }
+                return PreferencesSet(user, self.heads.get(user, 0))
             case Record():
                 for line in command.deliveries:
                     self.record(line)
@@ -107,51 +210,153 @@ class Model:
             case _:
                 raise AssertionError(command)
 
+    # --- Publishing -----------------------------------------------------------------------------
+
     def publish(self, command: Publish) -> Result:
-        if key := command.idempotency:
-            mine = (key.fingerprint, command.answer)
-            fingerprint, answer = self.keys.setdefault((key.credential, key.key), mine)
-            if fingerprint != key.fingerprint:
-                return KeyReused()
-            if answer != command.answer:
-                return Replayed(answer)
-        if command.content.id in self.notifications:
-            return Replayed(command.answer)
-        made = self.notifications[command.content.id] = Notification(command.content)
-        for user in command.users:
-            made.rows[user] = Row(0, self.heads.get(user, 0) + 1)
-        return self.changed(made, "created")
+        content, given = command.content, command.idempotency
+        key = (given.credential, given.key) if given else ("", content.id)
+        fingerprint = given.fingerprint if given else b""
+        if key in self.keys:
+            known, answer = self.keys[key]
+            return Replayed(answer) if known == fingerprint else KeyReused()
+        if content.id in self.answers:
+            return Replayed(self.answers[content.id])
+        new = Notification(content, users=command.users, addressed=len(command.users))
+        if command.deliver_at is not None:
+            new.standing, new.deliver_at = "scheduled", command.deliver_at
+            new.addressed = self.subscribers(content.topic) if content.topic else new.addressed
+            self.notifications[content.id] = new
+            changed = self.changed(new)
+        else:
+            changed = self.deliver(new, content.created_at)
+        answer = answer_to_publish(changed.content, changed.standing, changed.recipients)
+        self.answers[content.id] = answer
+        if given or content.collapse_key:
+            self.keys[key] = (fingerprint, answer)
+        return changed
+
+    def deliver(self, new: Notification, at: int) -> Changed:
+        content = new.content
+        known = content.id in self.notifications
+        self.notifications[content.id] = new
+        if (topic := content.topic) is not None:
+            older = self.occupant(content, "", at)
+            target = older or new
+            self.append(topic, target.content.id, "renewed" if older else "created", at)
+            target.addressed = self.subscribers(topic)
+            self.occupy(target, [""])
+            steps: list[FanOut] = []
+        else:
+            older, steps = self.deliver_to_users(new, at)
+            target = older or new
+        if older is not None:
+            older.content = superseded(older.content, content)
+            steps = [self.retold(each, older) for each in steps]
+            new.standing = "withdrawn"
+            if not known:
+                del self.notifications[content.id]
+        else:
+            new.standing = "active"
+        return self.changed(target, steps)
+
+    def deliver_to_users(
+        self, new: Notification, at: int
+    ) -> tuple[Notification | None, list[FanOut]]:
+        content, users = new.content, new.users
+        found = [self.occupant(content, user, at) for user in users]
+        others = {each.content.id: each for each in found if each is not None}
+        covered = [each for each in others.values() if each.owners() <= set(users)]
+        target = max(
+            covered, key=lambda each: (each.content.created_at, each.content.id), default=None
+        )
+        steps: list[FanOut] = []
+        for other in others.values():
+            if other is not target:
+                steps += [
+                    self.move(other, user, "withdrawn", "withdrawn")
+                    for user in users
+                    if user in other.owners()
+                ]
+                if not other.owners():
+                    other.standing = "withdrawn"
+        renewed = target or new
+        had = renewed.owners()
+        for user in sorted(had):
+            heard = not self.is_muted(user, content)
+            steps.append(self.move(renewed, user, "updated", "unseen" if heard else None))
+        for user in users:
+            if user not in had and not self.is_muted(user, content):
+                self.know(user)
+                renewed.rows[user] = Row(0, self.heads.get(user, 0) + 1)
+                steps.append(self.move(renewed, user, "created"))
+        renewed.addressed = len(users)
+        self.occupy(renewed, list(renewed.owners()))
+        return target, steps
+
+    def occupant(self, content: Content, user: str, at: int) -> Notification | None:
+        """Who has the collapse key of *content* now, for a user or ('') in its topic."""
+        if content.collapse_key is None:
+            return None
+        id_ = self.slots.get((content.collapse_key, content.topic or "", user))
+        found = self.notifications.get(id_ or "")
+        if found is None or not found.lives(at):
+            return None
+        return found if content.topic or user in found.owners() else None
+
+    def occupy(self, target: Notification, users: list[str]) -> None:
+        if (key := target.content.collapse_key) is not None:
+            for user in users:
+                self.slots[key, target.content.topic or "", user] = target.content.id
+
+    def release(self, command: Release) -> Result:
+        due = sorted(
+            (each.deliver_at, id_)
+            for id_, each in self.notifications.items()
+            if each.standing == "scheduled" and each.deliver_at <= command.now_ms
+        )
+        changes = []
+        for _, id_ in due[: command.limit]:
+            each = self.notifications[id_]
+            expires_at = each.content.expires_at
+            if expires_at is not None and expires_at <= command.now_ms:
+                each.standing = "expired"
+            else:
+                changes.append(self.deliver(each, command.now_ms))
+        return Released(tuple(changes), None)
+
+    # --- Changes --------------------------------------------------------------------------------
 
     def update(self, command: Update) -> Result:
         target = self.notifications.get(command.notification)
         if target is None:
             return NotFound()
-        if target.standing != "active":
+        if target.standing not in ("active", "scheduled"):
             return NotActive(target.standing)
         if command.expected_revision not in (None, target.content.revision):
             return RevisionMismatch(target.content.revision)
         target.content = patched(target.content, command.patch, command.now_ms)
-        return self.changed(target, "updated")
+        return self.tell(target, "updated", command.now_ms)
 
     def withdraw(self, command: Withdraw) -> Result:
         target = self.notifications.get(command.notification)
         if target is None:
             return NotFound()
+        if target.standing == "scheduled":
+            target.standing = "withdrawn"
         if target.standing != "active":
-            return Changed(target.content, (), {})
+            return self.changed(target)
         target.standing = "withdrawn"
-        for row in target.rows.values():
-            row.state = "withdrawn"
-        return self.changed(target, "withdrawn")
+        return self.tell(target, "withdrawn", command.now_ms)
 
-    def changed(self, target: Notification, change: str) -> Changed:
-        positions = []
-        for user, row in target.rows.items():
-            row.sequence = self.heads[user] = self.heads.get(user, 0) + 1
-            row.change = change
-            count = self.unseen(user)
-            positions.append(Position(user, row.sequence, count, count))
-        return Changed(target.content, tuple(positions), {})
+    def tell(self, target: Notification, change: str, at: int) -> Changed:
+        if target.standing == "scheduled":
+            return self.changed(target)
+        if (topic := target.content.topic) is not None:
+            self.append(topic, target.content.id, change, at)
+            return self.changed(target)
+        state = "withdrawn" if change == "withdrawn" else None
+        steps = [self.move(target, user, change, state) for user in sorted(target.owners())]
+        return self.changed(target, steps)
 
     def expire(self, command: Expire) -> Result:
         due = sorted(
@@ -161,15 +366,158 @@ class Model:
             and (expires_at := each.content.expires_at) is not None
             and expires_at <= command.now_ms
         )
+        topics = set()
         for _, id_ in due[: command.limit]:
-            self.notifications[id_].standing = "expired"
-        return Expired(len(due[: command.limit]), None)
+            each = self.notifications[id_]
+            each.standing = "expired"
+            if (topic := each.content.topic) is not None:
+                topics.add(topic)
+                self.append(topic, id_, "expired", command.now_ms)
+            else:
+                for user in each.owners():
+                    each.rows[user].expired = True
+        return Expired(len(due[: command.limit]), None, tuple(sorted(topics)))
+
+    def changed(self, target: Notification, steps: Sequence[FanOut] = ()) -> Changed:
+        return Changed(target.content, tuple(steps), target.standing, target.addressed)
+
+    def move(
+        self, target: Notification, user: str, change: str, state: str | None = None
+    ) -> FanOut:
+        """Give one user's row the next place of the log, and another state if one is given."""
+        row = target.rows[user]
+        row.sequence = self.heads[user] = self.heads.get(user, 0) + 1
+        row.change = change
+        row.state = state or row.state
+        if state == "unseen":
+            row.seen_at = row.read_at = None
+            row.delivered = False
+        count = self.counters(user)
+        states = {}
+        if row.state not in ("unseen", "withdrawn"):
+            states[user] = RecipientState(row.state, row.seen_at, row.read_at)
+        position = Position(user, row.sequence, count.unread, count.unseen)
+        return FanOut(target.content, Change(change), (position,), states)
+
+    def retold(self, fan_out: FanOut, older: Notification) -> FanOut:
+        """The same with the content that *older* has now, if it is about that."""
+        content = older.content if fan_out.content.id == older.content.id else fan_out.content
+        return FanOut(content, fan_out.change, fan_out.positions, fan_out.states)
+
+    # --- Topics ---------------------------------------------------------------------------------
+
+    def know(self, user: str) -> None:
+        self.members.setdefault((user, EVERYONE), Membership(len(self.topics.get(EVERYONE, ()))))
+
+    def subscribers(self, topic: str) -> int:
+        return sum(each.active for (_, name), each in self.members.items() if name == topic)
+
+    def append(self, topic: str, notification: str, change: str, at: int) -> None:
+        self.topics.setdefault(topic, []).append(TopicEntry(notification, change, at))
+
+    def set_times(self, before: dict[str, int]) -> None:
+        """No entry is older than the one before it; those of a batch have one time."""
+        for topic, log in self.topics.items():
+            start = before.get(topic, 0)
+            if len(log) > start:
+                latest = max(each.at for each in log[max(start - 1, 0) :])
+                for each in log[start:]:
+                    each.at = latest
+
+    def is_muted(self, user: str, content: Content) -> bool:
+        muted = self.muted.get(user, set())
+        return content.priority != "critical" and (
+            ("category", content.category) in muted or ("topic", content.topic) in muted
+        )
+
+    def bring(self, user: str, now_ms: int) -> list[FanOut]:
+        """What a user's topics have for it; several entries about a notification are one change."""
+        pending = sorted(
+            (entry.at, topic, place, entry.notification, entry.change, member.active)
+            for (name, topic), member in self.members.items()
+            if name == user
+            for place, entry in enumerate(self.topics.get(topic, ()), 1)
+            if place > member.position
+        )
+        fan_outs: list[FanOut] = []
+        done = set()
+        for _, topic, place, id_, change, active in pending:
+            self.members[user, topic].position = max(self.members[user, topic].position, place)
+            each = self.notifications[id_]
+            changes = {entry[4] for entry in pending if entry[3] == id_}
+            wanted = active and each.lives(now_ms) and not self.is_muted(user, each.content)
+            if id_ in done:
+                continue
+            if user in each.owners():
+                done.add(id_)
+                fan_outs += self.bring_change(each, user, changes, wanted)
+            elif wanted and change in ("created", "renewed"):
+                done.add(id_)
+                each.rows[user] = Row(0, self.heads.get(user, 0) + 1)
+                fan_outs.append(self.move(each, user, "created"))
+        return fan_outs
+
+    def bring_change(
+        self, each: Notification, user: str, changes: set[str], wanted: bool
+    ) -> list[FanOut]:
+        if "withdrawn" in changes:
+            return [self.move(each, user, "withdrawn", "withdrawn")]
+        if "expired" in changes:
+            each.rows[user].expired = True
+            return []
+        anew = "renewed" in changes and wanted
+        return [self.move(each, user, "updated", "unseen" if anew else None)]
+
+    def subscribe(self, command: Subscribe | Unsubscribe) -> Result:
+        topic, joined = command.topic, isinstance(command, Subscribe)
+        changed, refused = [], []
+        for user in command.users:
+            member = self.members.get((user, topic))
+            if joined == (member is not None and member.active):
+                continue
+            if joined and len(self.topics_of(user)) >= SUBSCRIPTIONS_MAX:
+                refused.append(user)
+                continue
+            if joined:
+                self.members[user, topic] = Membership(len(self.topics.get(topic, ())))
+            elif member is not None:
+                member.active = False
+            changed.append(user)
+        heads = {user: self.heads[user] for user in command.users if user in self.brought}
+        return Subscribed(topic, joined, tuple(changed), tuple(refused), heads)
+
+    def topics_of(self, user: str) -> tuple[str, ...]:
+        return tuple(
+            sorted(
+                topic
+                for (name, topic), member in self.members.items()
+                if name == user and member.active and topic != EVERYONE
+            )
+        )
+
+    # --- Users ----------------------------------------------------------------------------------
+
+    def mark(self, command: MarkInbox) -> Result:
+        changed = 0
+        by_id = command.ids is not None
+        for id_, row, each in sorted(self.log(command.user), key=lambda item: item[1].created):
+            if row.counts and (command.ids is None or id_ in command.ids):
+                following = marked(row.state, command.mark, by_id=by_id)
+                if following is not None:
+                    row.seen_at, row.read_at = times(
+                        following, row.seen_at, row.read_at, command.now_ms
+                    )
+                    row.state = State(following).value
+                    self.move(each, command.user, "state")
+                    changed += 1
+        user = command.user
+        return Marked(user, changed, self.heads.get(user, 0), self.counters(user), more=False)
 
     def attach(self, command: Attach) -> Result:
         user, device = command.user, command.device
         waiting = [
-            row.sequence for _, row, each in self.log(user)
-            if not row.delivered and each.standing == "active"
+            row.sequence for _, row, _ in self.log(user)
+            if not row.delivered and row.counts
         ]  # fmt: skip
         stored = self.devices.get((user, device))
         head = self.heads.get(user, 0)
@@ -188,8 +536,7 @@ class Model:
             self.forgotten[user, device] = head
         else:
             self.devices[user, device] = max(stored or 0, start.sequence)
-        count = self.unseen(user)
-        return Attached(start, head, Counters(count, count))
+        return Attached(user, start, head, self.counters(user), 0, self.topics_of(user))
 
     def record(self, record: DeliveryRecord) -> None:
         known = self.notifications.get(record.notification)
@@ -221,17 +568,18 @@ class Model:
         ]
         return sorted(rows, key=lambda row: row[1].sequence)
 
-    def unseen(self, user: str) -> int:
-        """Also the number of the unread: nobody here marks anything."""
-        return sum(each.standing == "active" for _, _, each in self.log(user))
+    def counters(self, user: str) -> Counters:
+        states = [row.state for _, row, _ in self.log(user) if row.counts]
+        unseen = states.count("unseen")
+        return Counters(unseen + states.count("seen"), unseen)
 
     def page(self, query: ReadPage) -> Page:
-        head, count = self.heads.get(query.user, 0), self.unseen(query.user)
+        head = self.heads.get(query.user, 0)
         entries: list[Entry] = []
         through, size = head, 0
         for id_, row, each in self.log(query.user):
             line = self.ledger.get((query.user, query.device, id_), Line(0, 0, 0))
-            if row.sequence <= query.after or each.standing == "expired":
+            if row.sequence <= query.after or row.expired:
                 continue
             news = (
                 row.created > query.start
@@ -255,16 +603,17 @@ class Model:
             document = each.content.document
             expires_at = each.content.expires_at
             entry = Entry(
-                row.sequence, id_, change, document, row.state, None, None, attempts, expires_at
-            )
+                row.sequence, id_, change, document, row.state, row.seen_at, row.read_at, attempts,
+                expires_at,
+            )  # fmt: skip
             entries.append(entry)
-        return Page(tuple(entries), through, head, 0, Counters(count, count))
+        return Page(tuple(entries), through, head, 0, self.counters(query.user))
 
     def inbox(self, user: str) -> list[InboxItem]:
         items = [
-            InboxItem(row.created, each.content.document, row.state, None, None)
+            InboxItem(row.created, each.content.document, row.state, row.seen_at, row.read_at)
             for _, row, each in self.log(user)
-            if each.standing == "active"
+            if row.counts and row.state != "archived"
         ]
         return sorted(items, key=lambda item: -item.created_sequence)
 
@@ -290,10 +639,10 @@ class Model:
         return ProducerView(
             content=each.content,
             standing=each.standing,
-            recipients=len(each.rows),
+            recipients=each.addressed,
             delivered=len(each.rows) - len(waiting),
-            seen=0,
-            read=0,
-            expired=len(waiting - dead) if each.standing == "expired" else 0,
+            seen=sum(row.seen_at is not None for row in each.rows.values()),
+            read=sum(row.read_at is not None for row in each.rows.values()),
+            expired=sum(each.rows[user].expired for user in waiting - dead),
             dead=len(waiting & dead),
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.persistence.desk import Desk, publish
+from tests.persistence.desk import Desk, positions, publish
 from tocsin.persistence.sqlite import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 
@@ -30,7 +30,7 @@ async def main():
     await store.open()
     while True:
         results = await store.write([desk.publish("ann") for _ in range(5)])
-        print(results[-1].positions[0].sequence, flush=True)
+        print(results[-1].fan_outs[0].positions[0].sequence, flush=True)
 
 trio.run(main)
 """
@@ -72,7 +72,7 @@ async def test_a_full_disk_is_unavailable_until_there_is_room(store, number):
     assert (await desk.page("ann")).head == 1
 
     connection.execute("PRAGMA max_page_count = 1000000")
-    assert (await desk.publish("ann")).positions[0].sequence == 2
+    assert positions(await desk.publish("ann"))[0].sequence == 2
     await store.probe()
 
 
@@ -80,7 +80,7 @@ async def test_a_file_that_may_not_grow_is_unavailable_until_it_may(tmp_path):
     """The same from the operating system's side: writing fails, in a process of its own."""
     program = """
 import resource, signal, sys, trio
-from tests.persistence.desk import Desk, publish
+from tests.persistence.desk import Desk, positions, publish
 from tocsin.persistence.sqlite import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 
@@ -97,7 +97,7 @@ async def main():
         except StoreUnavailable:
             print("unavailable")
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    print((await desk.publish("ann")).positions[0].sequence)
+    print(positions(await desk.publish("ann"))[0].sequence)
     await store.aclose()
 
 trio.run(main)
@@ -119,7 +119,7 @@ async def test_somebody_elses_lock_is_waited_for_and_then_unavailable(store, mon
 
     other.execute("ROLLBACK")
     other.close()
-    assert (await Desk(store).publish("ann")).positions[0].sequence == 1
+    assert positions(await Desk(store).publish("ann"))[0].sequence == 1
 
 
 async def test_a_path_where_no_file_can_be_is_unavailable_and_can_be_tried_again(tmp_path):
@@ -145,7 +145,7 @@ async def test_a_cancelled_write_may_still_commit_and_the_next_one_waits_for_it(
 
     head = (await desk.page("ann")).head
     assert head in (0, 2000)
-    assert (await desk.publish("ann")).positions[0].sequence == head + 1
+    assert positions(await desk.publish("ann"))[0].sequence == head + 1
 
 
 async def test_inline_gives_way_to_other_tasks_once_per_call(tmp_path):

@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 
 from tocsin.persistence import statements
-from tocsin.persistence.statements import Sql, Statement, drive, load, run
+from tocsin.persistence.statements import Part, Sql, Statement, drive, load, run
 
 
 def test_both_dialects_have_the_same_statements():
@@ -38,7 +38,8 @@ def test_every_parameter_is_used(dialect):
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 def test_statements_that_say_so_return_rows(dialect):
     for name, sql in load(dialect).items():
-        returns = sql.text.startswith(("SELECT", "WITH")) or "RETURNING" in sql.text
+        last = sql.parts[-1].text if sql.parts else sql.text
+        returns = last.startswith(("SELECT", "WITH")) or "RETURNING" in last
         assert sql.returns_rows is returns, name
 
 
@@ -52,6 +53,20 @@ def test_a_file_of_statements_is_read_without_its_comments():
         ("one", Sql("DELETE FROM a", 0, False)),
         ("two", Sql("SELECT $1,\n    $2", 2, True)),
     ]
+
+
+def test_the_parts_of_a_statement_each_take_their_own_columns():
+    text = (
+        "-- name: both -> rows\nUPDATE a SET b = ?3;\n-- then\nSELECT c WHERE d = ?2 AND e = ?3;\n"
+    )
+
+    [(_, sql)] = statements._parse(text)
+
+    assert (sql.parameters, sql.returns_rows) == (3, True)
+    assert sql.parts == (
+        Part("UPDATE a SET b = ?1", (2,)),
+        Part("SELECT c WHERE d = ?1 AND e = ?2", (1, 2)),
+    )
 
 
 def test_a_script_is_sent_the_rows_of_its_statements():

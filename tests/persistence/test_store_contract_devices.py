@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.persistence.desk import START_OF_TIME, publish, sent
+from tests.persistence.desk import START_OF_TIME, positions, publish, sent
 from tocsin.persistence.store import (
     Attach,
     Counters,
@@ -15,6 +15,8 @@ from tocsin.persistence.store import (
     NotFound,
     ReadDeliveries,
     Record,
+    Subscribe,
+    Unsubscribe,
 )
 from tocsin.protocol.cursor import Cursor, ResetReason, Start
 
@@ -42,7 +44,7 @@ async def test_a_new_device_starts_before_the_first_that_no_device_acknowledged(
 
     attached = await desk.attach("ann", "tablet")
 
-    assert attached.start == Start(second.positions[0].sequence - 1, None, resumed=False)
+    assert attached.start == Start(positions(second)[0].sequence - 1, None, resumed=False)
     assert (attached.head, attached.counters) == (3, Counters(3, 3))
 
 
@@ -126,19 +128,33 @@ async def test_a_cursor_into_another_log_starts_the_device_anew(desk, cursor):
     assert (await desk.attach("ann", "phone")).start == Start(0, None, resumed=True)
 
 
-async def test_a_cursor_below_the_horizon_starts_the_device_anew_at_the_horizon(desk, database):
+async def test_a_cursor_below_the_horizon_starts_the_device_anew_with_what_is_left(desk, database):
     for _ in range(3):
         await desk.publish("ann")
     await desk.attach("ann", "phone", 1)
     await desk.attach("ann", "tablet", 3)
     await database.execute("UPDATE users SET horizon = 2")
 
-    lost = Start(2, ResetReason.HORIZON, resumed=False)
-    assert (await desk.attach("ann", "phone")).start == lost
+    lost = Start(0, ResetReason.HORIZON, resumed=False)
+    attached = await desk.attach("ann", "phone")
+    assert (attached.start, attached.horizon) == (lost, 2)
     assert (await desk.attach("ann", "tablet", 1)).start == lost
-    assert (await desk.attach("ann", "tablet")).start == Start(2, None, resumed=True)
-    assert (await desk.attach("ann", "watch", "0")).start == Start(2, None, resumed=False)
+    assert (await desk.attach("ann", "tablet", 2)).start == Start(2, None, resumed=True)
+    assert (await desk.attach("ann", "watch", "0")).start == Start(0, None, resumed=False)
     assert (await desk.page("ann")).horizon == 2
+
+
+async def test_who_attaches_is_told_the_topics_of_the_user_but_not_that_of_everyone(desk):
+    for topic in ("news", "alerts", "left"):
+        await desk.write(Subscribe(topic, ("ann",), 5))
+    await desk.write(Unsubscribe("left", ("ann",), 6), publish(topic="*"))
+
+    attached = await desk.attach("ann", "phone")
+
+    assert (attached.topics, attached.behind) == (("alerts", "news"), False)
+    # And has what was published to the topics, that of everyone included.
+    assert (attached.head, attached.start) == (1, Start(0, None, resumed=False))
+    assert (await desk.attach("bob", "phone")).topics == ()
 
 
 async def test_many_devices_attach_in_one_batch_for_the_same_statements(desk):

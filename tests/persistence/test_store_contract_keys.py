@@ -14,7 +14,6 @@ from tocsin.persistence.store import (
     Keys,
     ListKeys,
     NotFound,
-    Purge,
     RevokeKey,
     StoredTicket,
     StoreFailed,
@@ -89,13 +88,3 @@ async def test_a_ticket_that_many_take_at_once_goes_to_one(desk):
 
     assert results.count(TICKET) == 1
     assert results.count(NotFound()) == 7
-
-
-async def test_expired_tickets_are_forgotten_when_purged(desk):
-    await desk.write(CreateTicket(TICKET))
-
-    assert await desk.write(Purge(idempotency_before=0, tickets_before=1000)) == [Done()]
-    assert await desk.one(TakeTicket(TICKET.hash), StoredTicket) == TICKET
-
-    await desk.write(CreateTicket(TICKET), Purge(idempotency_before=0, tickets_before=1001))
-    assert await desk.one(TakeTicket(TICKET.hash), NotFound)

@@ -7,7 +7,7 @@ import json
 import pytest
 import trio
 
-from tests.persistence.desk import START_OF_TIME, Desk, publish
+from tests.persistence.desk import START_OF_TIME, Desk, answer, positions, publish
 from tocsin.persistence.store import (
     Changed,
     Expire,
@@ -34,8 +34,8 @@ from tocsin.protocol.problems import ProblemError
 async def test_a_users_first_notification_has_sequence_one(desk):
     changed = await desk.publish("ann", "bob")
 
-    assert changed.positions == (Position("ann", 1, 1, 1), Position("bob", 1, 1, 1))
-    assert changed.states == {}
+    assert positions(changed) == (Position("ann", 1, 1, 1), Position("bob", 1, 1, 1))
+    assert changed.fan_outs[0].states == {}
 
 
 async def test_positions_follow_the_order_of_the_commands_and_count_exactly(desk):
@@ -45,7 +45,7 @@ async def test_positions_follow_the_order_of_the_commands_and_count_exactly(desk
 
     results = await desk.write(first, second, withdraw, third)
 
-    assert [result.positions for result in results] == [
+    assert [positions(result) for result in results] == [
         (Position("ann", 1, 1, 1), Position("bob", 1, 1, 1)),
         (Position("bob", 2, 2, 2),),
         (Position("ann", 2, 0, 0), Position("bob", 3, 1, 1)),
@@ -63,7 +63,7 @@ async def test_sequences_are_contiguous_however_many_write_at_once(desk):
             order = users[turn % 5 :] + users[: turn % 5]
             batch = [publish(*(order if offset % 2 else order[::-1])) for _ in range(4)]
             for result in await desk.write(*batch):
-                for position in result.positions:
+                for position in positions(result):
                     seen[position.user].append(position.sequence)
 
     async with trio.open_nursery() as nursery:
@@ -81,7 +81,7 @@ async def test_one_notification_reaches_a_thousand_users(desk):
 
     changed = await desk.publish(*users)
 
-    assert [position.user for position in changed.positions] == users
+    assert [position.user for position in positions(changed)] == users
     assert (await desk.view(changed.content.id)).recipients == 1000
 
 
@@ -92,7 +92,7 @@ async def test_the_same_key_and_request_get_the_first_answer_again(desk):
     first = publish("ann", key="k")
     await desk.write(first)
 
-    assert await desk.one(publish("ann", key="k"), Replayed) == Replayed(first.answer)
+    assert await desk.one(publish("ann", key="k"), Replayed) == Replayed(answer(first))
     assert (await desk.page("ann")).head == 1
 
 
@@ -114,8 +114,8 @@ async def test_a_key_that_occurs_twice_in_one_batch_counts_once(desk):
     )
 
     assert [type(result) for result in results] == [Changed, Replayed, KeyReused, Changed]
-    assert results[1] == Replayed(first.answer)
-    assert results[3].positions == (Position("ann", 2, 2, 2),)
+    assert results[1] == Replayed(answer(first))
+    assert positions(results[3]) == (Position("ann", 2, 2, 2),)
 
 
 async def test_keys_belong_to_their_credential(desk):
@@ -125,7 +125,6 @@ async def test_keys_belong_to_their_credential(desk):
         other.content,
         other.users,
         "somebody",
-        other.answer,
         Idempotency("somebody", "k", b"other"),
     )
 
@@ -156,9 +155,9 @@ async def test_a_publish_that_is_repeated_because_its_answer_was_lost_counts_onc
 
     results = await desk.write(command, publish("ann"), command)
 
-    replayed = Replayed(command.answer)
+    replayed = Replayed(answer(command))
     assert (results[0], results[2]) == (replayed, replayed)
-    assert results[1].positions == (Position("ann", 2, 2, 2),)
+    assert positions(results[1]) == (Position("ann", 2, 2, 2),)
 
 
 async def test_keys_are_forgotten_when_purged(desk):
@@ -180,7 +179,7 @@ async def test_an_update_moves_the_notification_to_the_end_of_each_log(desk):
 
     updated = await desk.update(first.content.id, title="New")
 
-    assert updated.positions == (Position("ann", 3, 2, 2), Position("bob", 2, 1, 1))
+    assert positions(updated) == (Position("ann", 3, 2, 2), Position("bob", 2, 1, 1))
     assert updated.content.revision == 2
     [second, entry] = await desk.entries("ann", start=1)
     assert (entry.sequence, entry.change, entry.notification) == (3, "updated", first.content.id)
@@ -213,7 +212,7 @@ async def test_an_update_tells_who_has_seen_it(desk, database):
 
     updated = await desk.update(made.content.id, title="New")
 
-    [(user, state)] = updated.states.items()
+    [(user, state)] = updated.fan_outs[0].states.items()
     assert (user, state.state, state.seen_at, state.read_at) == ("bob", "read", 7, 8)
 
 
@@ -250,7 +249,7 @@ async def test_a_withdrawal_takes_back_what_each_recipient_counts(desk, database
     withdrawn = await desk.withdraw(made.content.id)
 
     assert {
-        (each.user, each.sequence, each.unread, each.unseen) for each in withdrawn.positions
+        (each.user, each.sequence, each.unread, each.unseen) for each in positions(withdrawn)
     } == {
         ("unseen", 2, 0, 0),
         ("seen", 2, 0, 0),
@@ -262,7 +261,7 @@ async def test_withdrawing_again_succeeds_and_changes_nothing(desk):
     made = await desk.publish("ann")
     await desk.withdraw(made.content.id)
 
-    assert await desk.withdraw(made.content.id) == Changed(made.content, (), {})
+    assert await desk.withdraw(made.content.id) == Changed(made.content, (), "withdrawn", 1)
     assert (await desk.page("ann")).head == 2
     assert await desk.one(Withdraw("nothing", 0), NotFound)
 
@@ -305,7 +304,7 @@ async def test_the_expired_leave_pages_inbox_and_counters_but_take_no_sequence(d
     assert [entry.notification for entry in page.entries] == [other.content.id]
     assert (page.head, page.counters.unread, page.counters.unseen) == (2, 1, 1)
     assert len((await desk.inbox("ann")).items) == 1
-    assert await desk.ask(FindInboxItem("ann", made.content.id), NotFound)
+    assert await desk.ask(FindInboxItem("ann", made.content.id, desk.now_ms), NotFound)
 
 
 async def test_an_expiry_within_a_batch_counts_from_its_place_on(desk):
@@ -316,9 +315,9 @@ async def test_an_expiry_within_a_batch_counts_from_its_place_on(desk):
         publish("ann"), Expire(START_OF_TIME + 1000, 10), publish("ann"), Expire(0, 10)
     )
 
-    assert results[0].positions == (Position("ann", 2, 2, 2),)
+    assert positions(results[0]) == (Position("ann", 2, 2, 2),)
     assert (results[1].count, results[3].count) == (1, 0)
-    assert results[2].positions == (Position("ann", 3, 2, 2),)
+    assert positions(results[2]) == (Position("ann", 3, 2, 2),)
 
 
 async def test_an_update_that_postpones_the_expiry_comes_before_it(desk):
@@ -335,7 +334,7 @@ async def test_what_has_expired_is_not_changed_any_more(desk):
     made = await desk.publish("ann", expires_at=START_OF_TIME + 1000)
     await desk.expire(START_OF_TIME + 1000)
 
-    assert (await desk.withdraw(made.content.id)).positions == ()
+    assert (await desk.withdraw(made.content.id)).fan_outs == ()
     update = Update(made.content.id, Patch(title="New"), START_OF_TIME)
     assert await desk.one(update, NotActive) == NotActive("expired")
 
@@ -364,7 +363,7 @@ async def test_a_command_that_cannot_be_stored_fails_its_batch_and_leaves_nothin
 
     assert (await desk.page("ann")).head == 1
     assert await desk.ask(FindNotification(bad.content.id), NotFound)
-    assert (await desk.publish("ann")).positions == (Position("ann", 2, 2, 2),)
+    assert positions(await desk.publish("ann")) == (Position("ann", 2, 2, 2),)
 
 
 async def test_text_that_is_no_text_fails_its_batch(desk):
@@ -384,6 +383,6 @@ async def test_two_stores_on_one_database_share_its_logs(desk, database):
     await other.store.open()
 
     await desk.publish("ann")
-    assert (await other.publish("ann")).positions == (Position("ann", 2, 2, 2),)
+    assert positions(await other.publish("ann")) == (Position("ann", 2, 2, 2),)
     assert other.store.epoch == desk.store.epoch
     await other.store.aclose()

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from tests.persistence.desk import START_OF_TIME, publish, sent
+from tests.persistence.desk import ALL_BUT_ARCHIVED, START_OF_TIME, publish, sent
 from tocsin.persistence.store import (
     Counters,
+    FindHead,
     FindInboxItem,
     FindNotification,
+    Head,
     Inbox,
     InboxItem,
+    InboxPage,
+    Materialise,
     NotFound,
     Page,
     ReadPage,
+    Subscribe,
+    Unsubscribe,
 )
 
 # --- Pages --------------------------------------------------------------------------------------
@@ -192,10 +201,94 @@ async def test_an_inbox_lists_the_states_and_the_category_that_were_asked_for(de
 async def test_one_item_is_found_by_its_owner_alone(desk):
     made = await desk.publish("ann")
 
-    item = await desk.ask(FindInboxItem("ann", made.content.id), InboxItem)
+    item = await desk.ask(FindInboxItem("ann", made.content.id, desk.now_ms), InboxItem)
     assert item == InboxItem(1, made.content.document, "unseen", None, None)
-    assert await desk.ask(FindInboxItem("bob", made.content.id), NotFound)
-    assert await desk.ask(FindInboxItem("ann", "nothing"), NotFound)
+    assert await desk.ask(FindInboxItem("bob", made.content.id, desk.now_ms), NotFound)
+    assert await desk.ask(FindInboxItem("ann", "nothing", desk.now_ms), NotFound)
+
+
+async def test_what_expires_is_gone_from_the_inbox_before_anybody_has_put_it_away(desk):
+    made = await desk.publish("ann", expires_at=START_OF_TIME + 10)
+    find = FindInboxItem("ann", made.content.id, START_OF_TIME + 10)
+
+    desk.now_ms = START_OF_TIME + 9
+    assert len((await desk.inbox("ann")).items) == 1
+    desk.now_ms = START_OF_TIME + 10
+    assert (await desk.inbox("ann")).items == ()
+    assert (await desk.inbox("ann", states=("unseen", "seen"))).items == ()
+    assert await desk.ask(find, NotFound)
+
+
+async def test_an_inbox_knows_whether_the_topics_of_its_user_have_gone_on(desk):
+    await desk.write(Subscribe("news", ("ann", "left"), 5), Subscribe("sport", ("bob",), 5))
+    await desk.write(Unsubscribe("news", ("left",), 6))
+    await desk.write(publish(topic="news"))
+
+    behind = {}
+    for user in ("ann", "left", "bob", "nobody"):
+        behind[user] = (await desk.inbox(user)).behind
+    # Who has left may have something that is updated or withdrawn.
+    assert behind == {"ann": True, "left": True, "bob": False, "nobody": False}
+    assert await desk.read(FindHead("ann"), FindHead("bob"), FindHead("nobody")) == [
+        Head(0, Counters(0, 0), True),
+        Head(0, Counters(0, 0), False),
+        Head(0, Counters(0, 0), False),
+    ]
+
+    await desk.write(Materialise(("ann",), 7))
+    assert await desk.ask(FindHead("ann"), Head) == Head(1, Counters(1, 1), False)
+
+
+async def test_inboxes_of_all_kinds_and_heads_cost_few_statements(desk):
+    await desk.publish("ann", "bob")
+    kinds = (ALL_BUT_ARCHIVED, ("unseen", "seen"), ("archived",))
+
+    async def cost(count: int) -> int:
+        before: int = desk.store.statements_run
+        await desk.read(
+            *[InboxPage("ann", kind, None, 9, None, desk.now_ms) for kind in kinds] * count,
+            *[FindHead("bob")] * count,
+        )
+        after: int = desk.store.statements_run
+        return after - before
+
+    assert await cost(1) == await cost(50) == 4
+
+
+LONG = 10_000
+PAGE = 100
+
+
+async def test_the_hundredth_page_of_an_inbox_costs_what_the_first_does(desk, database):
+    await desk.write(*[publish("ann") for _ in range(LONG)])
+
+    for state, states in (
+        *(("archived", ("archived",)), ("unseen", ("unseen", "seen"))),
+        ("read", ALL_BUT_ARCHIVED),
+    ):
+        await database.execute(f"UPDATE inbox SET state = '{state}'")
+        page = partial(desk.inbox, "ann", states=states, limit=PAGE)
+        assert len((await page()).items) == len((await page(before=PAGE + 1)).items) == PAGE
+        first, hundredth = await fastest(page, partial(page, before=PAGE + 1))
+        assert hundredth <= 1.5 * first, states
+
+    # And a few unread ones behind all that was read are not searched for.
+    await database.execute("UPDATE inbox SET state = 'seen' WHERE created_sequence <= 5")
+    unread = partial(desk.inbox, "ann", states=("unseen", "seen"), limit=PAGE)
+    assert [item.created_sequence for item in (await unread()).items] == [5, 4, 3, 2, 1]
+    few, many = await fastest(unread, page)
+    assert few <= many
+
+
+async def fastest(*questions: Callable[[], Awaitable[object]]) -> list[float]:
+    """The shortest time that each takes, in turns, so that what else happens falls on all."""
+    times: list[list[float]] = [[] for _ in questions]
+    for _ in range(15):
+        for number, ask in enumerate(questions):
+            began = time.perf_counter()
+            await ask()
+            times[number].append(time.perf_counter() - began)
+    return [min(each) for each in times]
 
 
 # --- The producer's view ------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class DeviceModel:
         if isinstance(frame, CaughtUp):
             assert not self.synced, "synced twice"
             self.synced = True
+            assert self.cursor is not None
+            self.cursor = max(self.cursor, frame.sequence)
             return
         assert self.cursor is not None
         if frame.sequence > self.cursor:

@@ -84,6 +84,16 @@ class FlightModel:
                 confirmed.add(push.sequence)
         return confirmed
 
+    def acknowledge_last(self, ids: Iterable[str]) -> set[int]:
+        """The store takes an id for the last change that it stands for."""
+        confirmed = set()
+        for notification in ids:
+            push = self.latest(notification)
+            if push is not None:
+                self.forget(push)
+                confirmed.add(push.sequence)
+        return confirmed
+
     def forget(self, push: Push) -> None:
         """What the last change of a notification is spared, the earlier ones are as well."""
         if self.is_latest(push):

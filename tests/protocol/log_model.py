@@ -6,8 +6,11 @@ no session could keep P5: see `is_news`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import structs
 
 from tocsin.protocol.cursor import Cursor, LogState, Start, choose_start
 from tocsin.protocol.ledger import DeliveryRecord
@@ -78,8 +81,14 @@ class LogModel:
         self.rows[notification].expired = True
 
     def purge(self, horizon: int) -> None:
-        self.horizon = horizon
-        self.rows = {name: row for name, row in self.rows.items() if row.sequence > horizon}
+        """Forget what has ended up to *horizon*; what is still open outlives it."""
+        gone = {
+            name
+            for name, row in self.rows.items()
+            if row.sequence <= horizon and (row.withdrawn or self.line(name).acknowledged)
+        }
+        self.horizon = max([self.horizon, *(self.rows[name].sequence for name in gone)])
+        self.rows = {name: row for name, row in self.rows.items() if name not in gone}
 
     def changeable(self) -> list[str]:
         return [name for name, row in self.rows.items() if not row.withdrawn and not row.expired]
@@ -132,6 +141,20 @@ class LogModel:
             line.dead |= record.dead_reason is not None
         if record.acknowledged_at is not None:
             line.acknowledged = max(line.acknowledged, record.sequence)
+
+    def as_of_now(self, entry: LogEntry) -> LogEntry:
+        """*entry*, as whoever looks at the clock sees it."""
+        row = self.rows.get(entry.notification_id)
+        expires_at = 0 if row is not None and row.expired else None
+        return structs.replace(entry, expires_at=expires_at)
+
+    def acknowledge(self, through: int | None, ids: Iterable[str]) -> None:
+        """Without a session: by cursor, or by the last change that was sent."""
+        for name, line in self.lines.items():
+            if name in ids or (through is not None and line.sequence <= through):
+                line.acknowledged = max(line.acknowledged, line.sequence)
+        if through is not None:
+            self.stored = max(self.stored or 0, through)
 
     # --- Pages -----------------------------------------------------------------------------------
 

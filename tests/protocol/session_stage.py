@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ from tocsin.protocol.session import (
     Push,
     SessionLimits,
 )
+from tocsin.protocol.terms import Acknowledging
 
 RESEND: Final = Backoff(initial=10.0, cap=60.0)
 
@@ -34,6 +36,7 @@ class SessionStage:
     """
 
     limits: SessionLimits
+    acknowledging: Acknowledging
     session: DeviceSession
     start: Start
     quick: dict[str, bool]
@@ -76,9 +79,19 @@ class SessionStage:
         self.is_caught_up = self.is_doubtful = False
         self.cursor = start.sequence
         self.session = DeviceSession(
-            "ann", "phone", start.sequence, self.began, self.limits, self._jitter
+            "ann",
+            "phone",
+            start.sequence,
+            self.began,
+            self.limits,
+            self._jitter,
+            self.acknowledging,
         )
         self.carry_out(self.session.begin())
+
+    @property
+    def is_explicit(self) -> bool:
+        return self.acknowledging is Acknowledging.EXPLICIT
 
     # --- What goes on ----------------------------------------------------------------------------
 
@@ -95,6 +108,8 @@ class SessionStage:
             self.get_page()
         elif self.quick["wire"] and self.device.wire:
             self.device.receive()
+        elif self.quick["acks"] and self.flight and not self.is_explicit:
+            self.take_through(self.flight.last)
         elif self.quick["acks"] and self.device.received and self.flight:
             last = max(sent.sequence for sent in self.device.received)
             if last < min(self.flight.unanswered):
@@ -106,7 +121,7 @@ class SessionStage:
 
     def hear_news(self) -> None:
         entry = self.news.pop(0)
-        push = self.session.live(entry, self.now, self.now_ms)
+        push = self.session.live(self.log.as_of_now(entry), self.now, self.now_ms)
         self.known = max(self.known, entry.sequence)
         self.carry_out([] if push is None else [push])
 
@@ -124,7 +139,9 @@ class SessionStage:
         assert self.page is not None
         page, self.page, self.wanted = self.page, None, None
         self.known = max(self.known, page.head)
-        self.carry_out(self.session.page(*page, self.now, self.now_ms))
+        entries = [self.log.as_of_now(entry) for entry in page.entries]
+        outputs = self.session.page(entries, page.through, page.head, self.now, self.now_ms)
+        self.carry_out(outputs)
 
     def acknowledge_through(self, sequence: int) -> None:
         confirmed = self.flight.acknowledge_through(sequence)
@@ -133,6 +150,20 @@ class SessionStage:
         assert all(record.acknowledged_at == self.now_ms for record in records)
         assert self.session.ack_through(sequence, self.now_ms) == []
         self.carry_out(records)
+
+    def acknowledge_elsewhere(self, through: int | None, ids: list[str]) -> None:
+        """The store notes it, and then the session is told."""
+        self.log.acknowledge(through, ids)
+        confirmed = set() if through is None else self.flight.acknowledge_through(through)
+        confirmed |= self.flight.acknowledge_last(ids)
+        records = self.session.acknowledged(through, ids, self.now_ms)
+        assert {record.sequence for record in records} == confirmed
+        self.carry_out(records)
+
+    def take_through(self, sequence: int) -> None:
+        self.flight.acknowledge_through(sequence)
+        self.session.taken(sequence)
+        self.carry_out([])
 
     def is_unambiguous(self, notification: str) -> bool:
         """Whether the session can know which change an ack by id answers.
@@ -181,7 +212,8 @@ class SessionStage:
         assert session.cursor_moved(self.now_ms) is None
         if moved is not None:
             assert self.log.stored is not None
-            assert moved.sequence > self.log.stored
+            assert moved.sequence >= self.log.stored
+            assert self.is_explicit
             self.log.stored = moved.sequence
         self._ask_for_page(session)
 
@@ -200,7 +232,9 @@ class SessionStage:
         line = self.log.line(push.notification_id)
         before = line.attempts if line.sequence == push.sequence else 0
         assert push.attempt == before + 1 <= self.limits.delivery_attempts_max
+        assert push.expires_at is None
         if push.sequence in self.flight.pushed:
+            assert self.is_explicit
             assert push.sequence in self.flight.unanswered
             assert self.flight.is_latest(push)
         else:
@@ -209,6 +243,9 @@ class SessionStage:
             assert len(self.flight) < self.limits.window
             assert self.flight.size < self.limits.window_bytes
         self.flight.push(push)
+        if not self.is_explicit:
+            assert push.deadline == math.inf
+            return
         delay = RESEND.delay(self.flight.tries[push.sequence], 0.5)
         assert 0.8 * delay <= push.deadline - self.now <= 1.2 * delay + 1e-6
         assert self.flight.silent[push.sequence] <= self.limits.resend_limit

@@ -24,6 +24,13 @@ def test_a_cursor_is_read_as_it_was_written(epoch, sequence):
     assert parse_cursor(str(cursor), OURS) == cursor
 
 
+def test_a_place_in_a_replay_from_the_start_says_what_its_client_knows_to_be_gone():
+    start = Cursor(OURS, 0, horizon=3)
+
+    assert parse_cursor(str(start.moved(2)), OURS) == Cursor(OURS, 2, horizon=3)
+    assert parse_cursor(str(start.moved(3)), OURS) == Cursor(OURS, 3)
+
+
 def test_zero_is_everything_and_no_position():
     everything = parse_cursor("0", OURS)
     assert everything.everything
@@ -80,24 +87,34 @@ STARTS = {
     "another epoch, after a purge": (
         Cursor(OTHER, 5),
         log(horizon=3),
-        reset(3, ResetReason.EPOCH),
+        reset(0, ResetReason.EPOCH),
     ),
     "a cursor at the horizon": (Cursor(OURS, 3), log(horizon=3), resumed(3)),
     "a cursor below the horizon": (
         Cursor(OURS, 2),
         log(horizon=3),
-        reset(3, ResetReason.HORIZON),
+        reset(0, ResetReason.HORIZON),
     ),
     "a cursor goes before what is stored": (Cursor(OURS, 5), log(stored=8), resumed(5)),
+    "in a replay from the start, below the horizon": (
+        Cursor(OURS, 2, horizon=3),
+        log(horizon=3),
+        resumed(2),
+    ),
+    "in a replay from the start, and purged since": (
+        Cursor(OURS, 2, horizon=3),
+        log(horizon=4),
+        reset(0, ResetReason.HORIZON),
+    ),
     "everything": (EVERYTHING, log(stored=8), fresh(0)),
-    "everything that is retained": (EVERYTHING, log(horizon=3), fresh(3)),
+    "everything that is retained": (EVERYTHING, log(horizon=3), fresh(0)),
     "everything of an empty log": (EVERYTHING, log(head=0), fresh(0)),
     # A device that was welcomed to an empty log stands at <epoch>.0, like at any other place.
     "before the first entry": (Cursor(OURS, 0), log(), resumed(0)),
     "before the first entry, which is gone": (
         Cursor(OURS, 0),
         log(horizon=3),
-        reset(3, ResetReason.HORIZON),
+        reset(0, ResetReason.HORIZON),
     ),
     "before the first entry of another epoch": (
         Cursor(OTHER, 0),
@@ -109,12 +126,12 @@ STARTS = {
     "a known device below the horizon": (
         None,
         log(horizon=5, stored=4),
-        reset(5, ResetReason.HORIZON),
+        reset(0, ResetReason.HORIZON),
     ),
     "a known device of a log that was longer": (None, log(stored=12), resumed(9)),
     "a new device": (None, log(unacknowledged=6), fresh(5)),
     "a new device, the first unacknowledged of all": (None, log(unacknowledged=1), fresh(0)),
-    "a new device after a purge": (None, log(horizon=4, unacknowledged=3), fresh(4)),
+    "a new device after a purge": (None, log(horizon=4, unacknowledged=3), fresh(2)),
     "a new device with nothing waiting": (None, log(), fresh(9)),
     "a new device of an empty log": (None, log(head=0), fresh(0)),
 }
@@ -134,12 +151,14 @@ def test_where_a_device_starts(requested, state, start):
     stored=st.none() | st.integers(0, 10),
     first=st.none() | st.integers(1, 10),
 )
-def test_a_start_is_always_between_the_horizon_and_the_head(
+def test_who_resumes_has_missed_no_purge_and_who_is_reset_gets_all_that_is_left(
     requested, head, horizon, stored, first
 ):
     horizon = min(horizon, head)
     start = choose_start(requested, OURS, LogState(head, horizon, stored, first))
-    assert horizon <= start.sequence <= max(head, (first or 1) - 1)
-    assert not (start.resumed and start.reset)
+    assert 0 <= start.sequence <= max(head, (first or 1) - 1)
+    if start.resumed:
+        assert start.sequence >= horizon
+        assert start.reset is None
     if start.reset is not None:
-        assert start.sequence == horizon
+        assert start.sequence == 0

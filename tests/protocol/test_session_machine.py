@@ -27,6 +27,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.ledger import DeliveryRecord
 from tocsin.protocol.push import LogEntry, Push
 from tocsin.protocol.session import AckedUnsent, SessionLimits
+from tocsin.protocol.terms import Acknowledging
 
 STEPS_TO_REST: Final = 1000
 SUN = {"news": True, "store": True, "wire": True, "acks": True}
@@ -38,6 +39,7 @@ IS_HEARD = st.sampled_from([True, True, True, True, True, False])
 """Whether this node hears of a change; another node may have made it, and the bus lost it."""
 CHANGES = st.sampled_from(["updated", "state", "withdrawn"])
 received_something = precondition(lambda self: self.device.received)
+answers = precondition(lambda self: self.device.received and self.is_explicit)
 
 
 class SessionMachine(SessionStage, RuleBasedStateMachine):
@@ -50,9 +52,13 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
         attempts_max=st.integers(1, 6),
         before=st.sampled_from([0, 0, 1, 6]),
         quick=WEATHER,
+        acknowledging=st.sampled_from(Acknowledging),
     )
-    def begin(self, window, window_bytes, resend_limit, attempts_max, before, quick) -> None:
+    def begin(
+        self, window, window_bytes, resend_limit, attempts_max, before, quick, acknowledging
+    ) -> None:
         self.quick = quick
+        self.acknowledging = acknowledging
         self.limits = SessionLimits(window, window_bytes, RESEND, resend_limit, attempts_max)
         for _ in range(before):
             self.log.create(size=8)
@@ -139,7 +145,7 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
     def receive(self) -> None:
         self.device.receive()
 
-    @received_something
+    @answers
     @rule(data=st.data())
     def acknowledge_some(self, data) -> None:
         """The last, some, the same again, an old one: it has all of them."""
@@ -147,7 +153,7 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
         self.acknowledge_through(data.draw(st.sampled_from(received[::-1])))
         self.let_the_quick_go_on()
 
-    @received_something
+    @answers
     @rule(data=st.data())
     def acknowledge_ids(self, data) -> None:
         received = {sent.notification for sent in self.device.received}
@@ -165,6 +171,27 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
             self.session.ack_through(self.session.position + beyond, self.now_ms)
 
     @received_something
+    @rule(data=st.data(), by_id=st.booleans())
+    def acknowledge_over_http(self, data, by_id: bool) -> None:
+        received = sorted(self.device.received)
+        if by_id:
+            latest = [self.flight.latest(sent.notification) for sent in received]
+            sure = [sent for sent, push in zip(received, latest, strict=True)
+                    if push is None or push.sequence == sent.sequence]  # fmt: skip
+            sent = data.draw(st.lists(st.sampled_from(sure))) if sure else []
+            self.acknowledge_elsewhere(None, [each.notification for each in sent])
+        else:
+            self.acknowledge_elsewhere(data.draw(st.sampled_from(received)).sequence, [])
+        self.let_the_quick_go_on()
+
+    @precondition(lambda self: self.flight and not self.is_explicit)
+    @rule(data=st.data())
+    def take_some(self, data) -> None:
+        """The socket takes what it takes, which is no sign that it has arrived."""
+        self.take_through(data.draw(st.sampled_from(sorted(self.flight.unanswered))))
+        self.let_the_quick_go_on()
+
+    @answers
     @rule(data=st.data(), after=st.none() | st.sampled_from([0.0, 1.0, 30.0, 3600.0]))
     def refuse(self, data, after: float | None) -> None:
         names = sorted({sent.notification for sent in self.device.received})
@@ -195,7 +222,7 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 1.0, 7.5, 100.0, 100_000.0]))
     def let_time_pass(self, seconds: float) -> None:
         self.now += seconds
-        due = self.flight.due(self.now)
+        due = self.flight.due(self.now) if self.is_explicit else set()
         outputs = self.session.expire(self.now, 0)
         done = {each.sequence for each in outputs if isinstance(each, Push | DeliveryRecord)}
         assert done == due or (Closing.UNRESPONSIVE in outputs and done < due)
@@ -230,6 +257,7 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
         pushes = self.flight.unanswered.values()
         true = [push.deadline for push in pushes if self.flight.is_latest(push)]
         assert self.session.next_deadline() <= min(true, default=math.inf)
+        assert self.is_explicit or self.session.next_deadline() == math.inf
 
     @invariant()
     def the_cursor_only_moves_forward_and_never_past_the_unacknowledged(self) -> None:
@@ -251,6 +279,18 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
         if not hasattr(self, "session"):
             return
         self.quick = dict.fromkeys(self.quick, True)
+        self._come_to_rest()
+        # Who acknowledges by coming back says so twice: what it has, and then what it was spared.
+        for _ in range(0 if self.is_explicit else 2):
+            self.connect("own")
+            self._come_to_rest()
+        assert self.session.cursor == self.session.position == self.log.head == self.log.stored
+        for row in self.log.rows.values():
+            if row.sequence > self.device.floor and not self.is_over(row):
+                sequence, change = self.device.shown.get(row.notification, (0, "withdrawn"))
+                assert change == "withdrawn" if row.withdrawn else sequence == row.sequence
+
+    def _come_to_rest(self) -> None:
         for _ in range(STEPS_TO_REST):
             if not self.next_quick_thing():
                 if self.session.position == self.log.head:
@@ -258,11 +298,6 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
                 self.hear_of_head()
         assert self.session.synced
         assert self.session.in_flight == 0
-        assert self.session.cursor == self.session.position == self.log.head == self.log.stored
-        for row in self.log.rows.values():
-            if row.sequence > self.device.floor and not self.is_over(row):
-                sequence, change = self.device.shown.get(row.notification, (0, "withdrawn"))
-                assert change == "withdrawn" if row.withdrawn else sequence == row.sequence
 
 
 TestSessionMachine = SessionMachine.TestCase

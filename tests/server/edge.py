@@ -84,6 +84,7 @@ def make_app(edge: "Edge") -> QuartTrio:
     async def plain() -> tuple[str, int]:
         return "this is a WebSocket", 426
 
+    @app.post("/v1/notifications/batch")
     @app.post("/length")
     async def length() -> dict[str, int]:
         return {"length": len(await request.get_data())}

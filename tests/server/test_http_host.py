@@ -174,6 +174,18 @@ async def test_a_chunked_body_that_grows_too_large_is_refused():
         assert edge.door.statistics().failures == 0
 
 
+async def test_a_batch_may_be_larger_than_other_bodies():
+    limits = HttpLimits(body_bytes_max=1000, batch_bytes_max=2000)
+    async with open_edge(limits=limits) as edge, httpx.AsyncClient(base_url=edge.base) as client:
+        for path in ("/v1/notifications/batch", "/v1/notifications/batch?x=/length"):
+            assert (await client.post(path, content=bytes(2000))).json() == {"length": 2000}
+        response = await client.post("/v1/notifications/batch", content=bytes(2001))
+        assert response.status_code == 413
+        assert "2000 bytes" in response.json()["detail"]
+        for path in ("/length", "/length?/v1/notifications/batch"):
+            assert (await client.post(path, content=bytes(1001))).status_code == 413
+
+
 async def test_a_chunked_body_within_the_limit_passes():
     async def chunks():
         for _ in range(10):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import trio
 
+from tocsin.actors.ledger import Ledger
 from tocsin.actors.runtime import Ref
 from tocsin.actors.storage import StorageMessage, StoreStatus
 from tocsin.actors.world import World
@@ -28,15 +29,21 @@ class Company:
     """Shared by all user actors of a node.
 
     *acknowledged* is told of each notification that some device of a user has acknowledged,
-    *retire* takes an idle user from the directory, unless there is a message waiting for it.
-    *missed* holds the head (a sequence) for users whose mailbox had no room for a change.
+    *present* of a user who has arrived and the topics they are in, *absent* of one who has left,
+    *behind* of one whose topics hold more than was brought on arrival. *retire* takes an idle user
+    from the directory, unless there is a message waiting for it. *missed* holds the head (a
+    sequence) for users whose mailbox had no room for a change.
     """
 
     storage: Ref[StorageMessage]
+    ledger: Ledger
     status: StoreStatus
     settings: DeliverySettings
     world: World
     acknowledged: Callable[[str], None]
+    present: Callable[[str, Iterable[str]], None]
+    absent: Callable[[str], None]
+    behind: Callable[[str], None]
     retire: Callable[[str], None]
     missed: dict[str, int]
 

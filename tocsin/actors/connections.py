@@ -50,6 +50,7 @@ class Connections(Directory[Any]):
         self._outlets: dict[str, Outlet] = {}
         self._changed = trio.lowlevel.ParkingLot()
         self._next = 0
+        self._streams = 0
 
     def start(self, serve: Callable[[], Awaitable[None]]) -> None:
         """Start a connection, which runs *serve* under a name of its own.
@@ -59,6 +60,11 @@ class Connections(Directory[Any]):
         self._next += 1
         name = str(self._next)
         self._spawn(name, lambda: ConnectionActor(name, serve, self))
+
+    def stream_name(self) -> str:
+        """A name for what the running task's connection now carries, one of several in its life."""
+        self._streams += 1
+        return f"{current_connection.get()}.{self._streams}"
 
     def opened(self, outlet: Outlet) -> None:
         """Somebody listens on this connection, to whom a stop has to say goodbye."""

@@ -7,20 +7,20 @@ carries out: frames to the outlet, lines to the ledger, questions to the store.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from tocsin.actors.company import Clock, Company
 from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
-from tocsin.actors.storage import Ledger, Read, StorageMessage, Write
+from tocsin.actors.storage import Read, StorageMessage, Write
 from tocsin.actors.user_messages import Arrived, AttachDone, PageDone, UserMessage
 from tocsin.persistence.store import Answer, Attach, Attached, Page, ReadPage, Result
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
-from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.session import (
     AckedUnsent,
@@ -39,11 +39,13 @@ class ConnectedDevice:
     """See the module. `ended` once goodbye has been said."""
 
     __slots__ = (
+        "_acknowledging",
         "_began",
         "_clock",
         "_company",
         "_expires_at",
         "_heartbeat",
+        "_horizon",
         "_ref",
         "_resumed",
         "_retry_at",
@@ -67,10 +69,11 @@ class ConnectedDevice:
         self._company = company
         self._clock = clock
         self._window = arrived.window
+        self._acknowledging = arrived.acknowledging
         self._expires_at = arrived.expires_at
         self._heartbeat = Heartbeat(company.settings.heartbeat, clock.now)
         self._retry_at = math.inf
-        self._start = self._began = 0
+        self._start = self._began = self._horizon = 0
         self._resumed = False
         self._session: DeviceSession | None = None
         connection = self.outlet.connection
@@ -84,10 +87,10 @@ class ConnectedDevice:
         """The store has said where to start; *head* is the user's last sequence, as known here."""
         start = attached.start
         self._resumed = start.resumed
-        session = self._begin(start.sequence, max(head, attached.head))
-        self._send(self._welcome(attached))
+        session = self._begin(start.sequence, max(head, attached.head), attached.horizon)
+        self.outlet.say(self._welcome(attached))
         if start.reset is not None:
-            self._send(frames.Reset(start.reset))
+            self.outlet.say(frames.Reset(start.reset))
         self._carry_out(session.begin())
 
     def changed(self, entry: LogEntry) -> None:
@@ -106,11 +109,11 @@ class ConnectedDevice:
         """The page that was asked for."""
         session, clock = self._session, self._clock
         assert session is not None
-        if page.horizon > session.position:
+        if page.horizon > self._horizon and page.horizon > session.position:
             # Purged under the reader: what is missing cannot be replayed, so say so (P4).
             self._resumed = False
-            session = self._begin(page.horizon, page.head)
-            self._send(frames.Reset(ResetReason.HORIZON))
+            session = self._begin(0, page.head, page.horizon)
+            self.outlet.say(frames.Reset(ResetReason.HORIZON))
             self._carry_out(session.begin())
             return
         entries = [
@@ -159,6 +162,17 @@ class ConnectedDevice:
                 return
         self._carry_out(outputs)
 
+    def acknowledged(self, through: int | None, ids: Iterable[str]) -> None:
+        """The device has acknowledged, and the store has noted it, without this connection."""
+        if self._session is not None:
+            self._carry_out(self._session.acknowledged(through, ids, self._clock.now_ms))
+
+    def taken(self, sequence: int) -> None:
+        """The transport has handed over everything up to *sequence*, so there is room again."""
+        if self._session is not None:
+            self._session.taken(sequence)
+            self._carry_out(())
+
     def refreshed(self, expires_at: int | None) -> None:
         """The connection showed a newer token."""
         self._expires_at = expires_at
@@ -168,7 +182,7 @@ class ConnectedDevice:
         session = self._session
         if session is None:
             return
-        self._send(frames.Status(bus="ok", store="ok" if store_available else "lost"))
+        self.outlet.say(frames.Status(bus="ok", store="ok" if store_available else "lost"))
         if store_available:
             # What was being committed when it was lost may be in the log, unannounced.
             session.doubt()
@@ -212,13 +226,20 @@ class ConnectedDevice:
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _begin(self, start: int, head: int) -> DeviceSession:
+    def _begin(self, start: int, head: int, horizon: int) -> DeviceSession:
         limits = self._company.settings.limits
         if self._window != limits.window:
             limits = replace(limits, window=self._window)
-        self._start, self._began = start, head
+        self._start, self._began, self._horizon = start, head, horizon
+        self.outlet.begin(Cursor(self._company.status.epoch, start, horizon=horizon))
         self._session = DeviceSession(
-            self._user, self.name, start, head, limits, self._company.world.random
+            self._user,
+            self.name,
+            start,
+            head,
+            limits,
+            self._company.world.random,
+            self._acknowledging,
         )
         return self._session
 
@@ -248,19 +269,19 @@ class ConnectedDevice:
         for output in outputs:
             match output:
                 case Push():
-                    self.outlet.offer(frames.encode_push(output))
+                    self.outlet.push(output)
                     records.append(session.sent(output))
                 case DeliveryRecord():
                     records.append(output)
                     if output.acknowledged_at is not None:
                         self._company.acknowledged(output.notification)
                 case CaughtUp(sequence=sequence):
-                    self._send(frames.Synced(sequence))
+                    self.outlet.say(frames.Synced(sequence))
                 case Closing():
                     self.end(output, self._spread(RETRY_DELAY))
         cursor = session.cursor_moved(self._clock.now_ms)
         if records or cursor is not None:
-            self._tell_storage(Ledger(tuple(records), cursor))
+            self._note(records, cursor)
         if not self.ended and self._retry_at == math.inf:
             self._read_on(session)
 
@@ -282,17 +303,18 @@ class ConnectedDevice:
         reply: Reply[Answer] = self._ref.piped(lambda done: PageDone(connection, done))
         self._tell_storage(Read(query=query, reply=reply))
 
+    def _note(self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None) -> None:
+        if not self._company.ledger.note(records, cursor):
+            # The device comes back, is told again and acknowledges again: nothing is lost.
+            self.end(Closing.OVERLOADED, self._spread(RETRY_DELAY))
+
     def _tell_storage(self, message: StorageMessage) -> None:
         try:
             self._company.storage.tell(message)
         except MailboxFull:
-            # The device comes back, is told again and acknowledges again: nothing is lost.
             self.end(Closing.OVERLOADED, self._spread(RETRY_DELAY))
         except ActorStopped:
             self.end(Closing.STORE_UNAVAILABLE, self._spread(RETRY_DELAY))
-
-    def _send(self, frame: frames.ServerFrame) -> None:
-        self.outlet.offer(frames.encode_server_frame(frame))
 
     def _spread(self, delay: float) -> float:
         return delay * (1.0 + self._company.world.random())

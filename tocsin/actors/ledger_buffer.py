@@ -92,6 +92,12 @@ class LedgerBuffer:
         self.due = self._next_due()
         return records
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self.take(math.inf)
+        while len(self):
+            self.take(math.inf)
+
     def put_back(self, records: Sequence[Record]) -> None:
         """They were not written; what has come since is newer."""
         newer = self._lines()

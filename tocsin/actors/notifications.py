@@ -1,9 +1,9 @@
 """The live notifications: one actor for each that has something to wait for.
 
 All that is done to one notification passes through its actor, so a publish, its updates and its
-withdrawal reach the log in the order in which they were asked for. The actor commits, answers,
-fans out, and stays until somebody of every user who was told has acknowledged, or for `_PATIENCE`
-seconds: after that only the log and the sessions wait.
+withdrawal reach the log in the order in which they were asked for. The actor has it committed,
+answers, and stays until somebody of every user who was told (`announcer`) has acknowledged, or for
+`_PATIENCE` seconds: after that only the log and the sessions wait.
 """
 
 from __future__ import annotations
@@ -20,23 +20,15 @@ import trio
 
 from tocsin.actors.directory import Directory
 from tocsin.actors.runtime import Actor, ActorStopped, Context, MailboxFull, Ref, Reply, Request
-from tocsin.actors.scheduler import ExpiryKnown, SchedulerMessage
+from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, SchedulerMessage
 from tocsin.actors.storage import StorageMessage, Write
-from tocsin.actors.users import Users
-from tocsin.persistence.store import Changed, Publish, Result, Update, Withdraw
-from tocsin.protocol.notification import Change
+from tocsin.persistence.store import Changed, Command, Publish, Result, Update, Withdraw
 from tocsin.protocol.problems import refuse
 
 _PATIENCE: Final = 60.0
 _MAILBOX_CAPACITY: Final = 64
 _LIVE_MAX: Final = 20_000
 """Notifications kept waiting for acknowledgments; beyond it they are let go once committed."""
-
-_CHANGES: Final = {
-    Publish: Change.CREATED,
-    Update: Change.UPDATED,
-    Withdraw: Change.WITHDRAWN,
-}
 
 
 class Submit(Request[Result]):
@@ -90,7 +82,7 @@ class NotificationActor(Actor[NotificationMessage]):
                 self._directory.answered(submit)
                 self._committed(submit, result)
             case Settled():
-                self._rest(0)
+                self._rest()
 
     def next_deadline(self) -> float:
         """When there is no point in waiting any longer."""
@@ -98,28 +90,24 @@ class NotificationActor(Actor[NotificationMessage]):
 
     async def on_deadline(self, now: float) -> None:
         """Whoever has not acknowledged by now is the log's business."""
-        self._rest(0)
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._asked:
+            self._directory.retire(self._id)
 
     def _committed(self, submit: Submit, result: outcome.Outcome[Result]) -> None:
-        told = 0
         match result:
-            case outcome.Value(value=Changed() as changed):
-                submit.reply.set(changed)
-                told = self._directory.users.fan_out(changed, _CHANGES[type(submit.command)])
-                if changed.content.expires_at is not None:
-                    self._directory.expiry_known(changed.content.expires_at)
             case outcome.Value(value=value):
                 submit.reply.set(value)
+                if isinstance(value, Changed):
+                    self._directory.time_known(value, submit.command)
             case outcome.Error(error=error):
                 assert isinstance(error, Exception)
                 submit.reply.fail(error)
-        self._rest(told)
-
-    def _rest(self, told: int) -> None:
-        """Wait for *told* acknowledgments, if for any; otherwise end."""
         if self._asked:
             return
-        if told and self._directory.expect(self._id, told):
+        if self._directory.is_expected(self._id):
             self._deadline = trio.current_time() + _PATIENCE
         else:
             self._directory.retire(self._id)
@@ -134,12 +122,10 @@ class Notifications(Directory[NotificationMessage]):
         *,
         storage: Ref[StorageMessage],
         scheduler: Ref[SchedulerMessage],
-        users: Users,
         grace: float,
     ) -> None:
         super().__init__(jitter, capacity=_MAILBOX_CAPACITY, grace=grace)
         self._storage = storage
-        self.users = users
         self._scheduler = scheduler
         self._outstanding: dict[str, int] = {}
         self._keys: set[tuple[str, str]] = set()
@@ -178,12 +164,17 @@ class Notifications(Directory[NotificationMessage]):
         if key is not None:
             self._keys.discard(key)
 
-    def expect(self, notification: str, count: int) -> bool:
-        """Count *count* acknowledgments before `Settled`; false if too many are live already."""
-        if len(self) > _LIVE_MAX:
-            return False
-        self._outstanding[notification] = count
-        return True
+    def expect(self, notification: str, count: int) -> None:
+        """Somebody was told: *count* acknowledgments are to be expected, if it is live here.
+
+        Nobody waits for them while too many are live already.
+        """
+        if self.find(notification) is not None and len(self) <= _LIVE_MAX:
+            self._outstanding[notification] = self._outstanding.get(notification, 0) + count
+
+    def is_expected(self, notification: str) -> bool:
+        """Whether there is an acknowledgment to wait for."""
+        return notification in self._outstanding
 
     def acknowledged(self, notification: str) -> None:
         """Somebody who was told has acknowledged.
@@ -203,10 +194,17 @@ class Notifications(Directory[NotificationMessage]):
             with suppress(MailboxFull, ActorStopped):
                 ref.tell(Settled())
 
-    def expiry_known(self, at: int) -> None:
-        """A notification will expire at *at* (Unix milliseconds)."""
-        with suppress(MailboxFull, ActorStopped):
-            self._scheduler.tell(ExpiryKnown(at))
+    def time_known(self, changed: Changed, command: Command) -> None:
+        """Tell the scheduler when something will have to be done about a notification."""
+        times: list[ExpiryKnown | ReleaseKnown] = []
+        if isinstance(command, Publish) and command.deliver_at is not None:
+            times.append(ReleaseKnown(command.deliver_at))
+        if changed.content.expires_at is not None:
+            times.append(ExpiryKnown(changed.content.expires_at))
+        for known in times:
+            # It looks for itself every now and then.
+            with suppress(MailboxFull, ActorStopped):
+                self._scheduler.tell(known)
 
     def retire(self, notification: str) -> None:
         """Let an actor that waits for nothing end."""

@@ -1,19 +1,22 @@
-"""The outgoing half of a connection, as the actors see it: frames in, nothing blocks.
+"""The outgoing half of a connection, as the actors see it: values in, nothing blocks.
 
-A user actor serves several devices and must never wait for one of them. So an outlet takes a frame
-at once, keeps what the socket does not take, and ends its own connection when that is too much
-(`slow`). Every transport has one.
+A user actor serves several devices and must never wait for one of them. So an outlet takes what
+there is to say at once, writes it as its transport does, keeps what the socket does not take, and
+ends its own connection when that is too much (`slow`). Every transport has one.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.push import Push
 
 
 class Outlet(Protocol):
-    """One connection's way out. No method blocks or raises."""
+    """One connection's way out. No method blocks or raises; after the end they do nothing."""
 
     @property
     def connection(self) -> str:
@@ -21,10 +24,16 @@ class Outlet(Protocol):
 
     @property
     def last_heard(self) -> float:
-        """When the peer was last heard (Trio time)."""
+        """When the peer was last heard (Trio time); infinite if only its absence can be noticed."""
 
-    def offer(self, frame: bytes) -> None:
-        """Send *frame* (JSON text) after those before it; dropped once the connection ends."""
+    def begin(self, start: Cursor) -> None:
+        """A session begins, or begins anew, at *start*."""
+
+    def push(self, push: Push) -> None:
+        """Send *push* after what came before it; it changes later, so it must not be kept."""
+
+    def say(self, frame: frames.ServerFrame) -> None:
+        """Send one of the other frames, in the same order."""
 
     def ping(self) -> None:
         """Ask the peer for a sign of life."""

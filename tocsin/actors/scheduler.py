@@ -1,13 +1,15 @@
-"""The scheduler: wakes what is due. For now, what expires and what may be forgotten.
+"""The scheduler: wakes what is due. What is to be published, what expires, what may be forgotten.
 
-It holds one time, that of the next expiry anywhere in the store, and asks again when it has come.
-The times themselves are in the store, so nothing is lost with this actor.
+Of each it holds one time, that of the next anywhere in the store, and asks again when it has come.
+The times themselves are in the store, so nothing is lost with this actor, and several nodes may
+wake at once: the store gives each row to one of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -17,17 +19,39 @@ import trio
 from tocsin.actors.runtime import Actor, ActorError, Ref
 from tocsin.actors.storage import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import Expire, Expired, Purge, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import (
+    Expire,
+    Expired,
+    Purge,
+    Purged,
+    Release,
+    Released,
+    StoreFailed,
+    StoreUnavailable,
+)
 
 logger = structlog.get_logger(__name__)
 
 _EXPIRE_MAX: Final = 500
-"""Notifications expired in one transaction, so that posts need not wait long behind it."""
+_RELEASE_MAX: Final = 100
+"""Notifications in one transaction, so that posts need not wait long behind it."""
+_PURGE_MAX: Final = 1000
 _PURGE_INTERVAL: Final = 600.0
 _RETRY_DELAY: Final = 5.0
 _PAUSE_MIN: Final = 0.1
 _SLEEP_MAX: Final = 300.0
-"""Wall clocks jump; look again after this long, whatever the next expiry says."""
+"""Wall clocks jump, and other nodes schedule too: look again after this long in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """How long what is kept, in seconds; *dead_letters*: whether what expired unseen leaves one."""
+
+    idempotency: float
+    notifications: float
+    archived: float
+    expired: float
+    dead_letters: bool
 
 
 class ExpiryKnown(msgspec.Struct, frozen=True):
@@ -36,55 +60,94 @@ class ExpiryKnown(msgspec.Struct, frozen=True):
     at: int
 
 
-SchedulerMessage = ExpiryKnown
+class ReleaseKnown(msgspec.Struct, frozen=True):
+    """A notification is to be published *at* this time (Unix milliseconds)."""
+
+    at: int
+
+
+SchedulerMessage = ExpiryKnown | ReleaseKnown
 
 
 class Scheduler(Actor[SchedulerMessage]):
-    """*idempotency_retention* in seconds; see the module."""
+    """See the module."""
 
-    def __init__(
-        self, storage: Ref[StorageMessage], world: World, *, idempotency_retention: float
-    ) -> None:
+    def __init__(self, storage: Ref[StorageMessage], world: World, upkeep: Upkeep) -> None:
         self._storage = storage
         self._world = world
-        self._retention_ms = round(idempotency_retention * 1000)
+        self._upkeep = upkeep
         self._expire_at = -math.inf
+        self._release_at = -math.inf
         self._purge_at = -math.inf
 
     async def receive(self, message: SchedulerMessage) -> None:
         """Wake earlier if this is earlier."""
-        self._expire_at = min(self._expire_at, self._deadline_of(message.at))
+        at = self._deadline_of(message.at)
+        if isinstance(message, ExpiryKnown):
+            self._expire_at = min(self._expire_at, at)
+        else:
+            self._release_at = min(self._release_at, at)
 
     def next_deadline(self) -> float:
-        """The next expiry or purge."""
-        return min(self._expire_at, self._purge_at)
+        """The next release, expiry or purge."""
+        return min(self._release_at, self._expire_at, self._purge_at)
 
     async def on_deadline(self, now: float) -> None:
         """Do what is due; what the store cannot do now is tried again soon."""
-        # Each by itself: an expiry that fails must not keep the purge from its turn.
+        # Each by itself: one that fails must not keep the others from their turn.
+        if self._release_at <= now:
+            self._release_at = await _or_retry(self._release)
         if self._expire_at <= now:
             self._expire_at = await _or_retry(self._expire)
         if self._purge_at <= now:
             self._purge_at = await _or_retry(self._purge)
 
+    async def _release(self) -> float:
+        command = Release(self._world.now_ms(), _RELEASE_MAX)
+        released = await self._storage.ask(Write(command=command))
+        assert isinstance(released, Released)
+        count = len(released.changes)
+        if count:
+            logger.info("released", notifications=count)
+        for change in released.changes:
+            if change.content.expires_at is not None:
+                self._expire_at = min(self._expire_at, self._deadline_of(change.content.expires_at))
+        return self._next_look(released.next_at, worked=count > 0)
+
     async def _expire(self) -> float:
-        command = Expire(self._world.now_ms(), _EXPIRE_MAX)
+        now_ms, letters = self._world.now_ms(), self._upkeep.dead_letters
+        command = Expire(now_ms, _EXPIRE_MAX, dead_letters=letters)
         expired = await self._storage.ask(Write(command=command))
         assert isinstance(expired, Expired)
-        now = trio.current_time()
-        due = math.inf if expired.next_at is None else self._deadline_of(expired.next_at)
         if expired.count:
             logger.info("expired", notifications=expired.count)
-        else:
-            # Due by the store's word and yet not expired: do not ask without end.
-            due = max(due, now + _PAUSE_MIN)
-        return min(due, now + _SLEEP_MAX)
+        return self._next_look(expired.next_at, worked=expired.count > 0)
 
     async def _purge(self) -> float:
-        now_ms = self._world.now_ms()
-        command = Purge(idempotency_before=now_ms - self._retention_ms, tickets_before=now_ms)
-        await self._storage.ask(Write(command=command))
-        return trio.current_time() + _PURGE_INTERVAL
+        now_ms, upkeep = self._world.now_ms(), self._upkeep
+        command = Purge(
+            idempotency_before=now_ms - round(upkeep.idempotency * 1000),
+            tickets_before=now_ms,
+            archived_before=now_ms - round(upkeep.archived * 1000),
+            expired_before=now_ms - round(upkeep.expired * 1000),
+            created_before=now_ms - round(upkeep.notifications * 1000),
+            limit=_PURGE_MAX,
+        )
+        purged = await self._storage.ask(Write(command=command))
+        assert isinstance(purged, Purged)
+        if purged.rows:
+            logger.info("purged", inbox_rows=purged.rows)
+        shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications)
+        interval = min(_PURGE_INTERVAL, max(shortest, 1.0))
+        return trio.current_time() + (_PAUSE_MIN if purged.more else interval)
+
+    def _next_look(self, next_at: int | None, *, worked: bool) -> float:
+        now = trio.current_time()
+        due = math.inf if next_at is None else self._deadline_of(next_at)
+        if not worked:
+            # Due by the store's word and yet not done: do not ask without end.
+            due = max(due, now + _PAUSE_MIN)
+        return min(due, now + _SLEEP_MAX)
 
     def _deadline_of(self, at: int) -> float:
         return trio.current_time() + (at - self._world.now_ms()) / 1000

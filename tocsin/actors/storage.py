@@ -5,13 +5,16 @@ gathered while the previous transaction runs (group commit), and answered togeth
 durable. A lone command never waits; a crowd is waited for, some milliseconds (see `pace`).
 
 Ledger lines (a push was sent, a device acknowledged) are merged before they are written. A line
-that only says "sent" waits `linger` seconds for its acknowledgment, because most come within
+that only says "sent" waits a moment for its acknowledgment (`ledger`), because most come within
 milliseconds and then one row is written instead of two. Who reads the ledger sees no difference:
 what waits is written first.
 
 A store that is away is a state, not a crash: what somebody waits for is refused at once, ledger
 lines stay and are written when it is back, and the watchers of `StoreStatus` are told. Where only
 writing is out of order, as on a full disk, questions are still answered.
+
+What a transaction did is announced before it is answered, result by result: those who follow a
+log hear of its changes in the order of their sequences, whoever made them.
 
 Three tasks share the actor's state: the mailbox reader gathers, the writer and the reader work. One
 transaction is in flight at a time, so what is written keeps the order in which it was sent.
@@ -20,16 +23,16 @@ transaction is in flight at a time, so what is written keeps the order in which 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Final
 
-import msgspec
 import structlog
 import trio
 
-from tocsin.actors.ledger_buffer import LedgerBuffer, halves
+from tocsin.actors.ledger import Ledger
+from tocsin.actors.ledger_buffer import halves
 from tocsin.actors.pace import Pace
 from tocsin.actors.runtime import Actor, Context, Request
 from tocsin.actors.runtime.bell import Bell
@@ -37,6 +40,7 @@ from tocsin.actors.runtime.ref import abandoned
 from tocsin.actors.store_status import StoreStatus as StoreStatus
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
+    Acknowledge,
     Answer,
     Attach,
     Command,
@@ -49,14 +53,13 @@ from tocsin.persistence.store import (
     StoreUnavailable,
 )
 from tocsin.protocol.backoff import Backoff
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 
 logger = structlog.get_logger(__name__)
 
 _BATCH_MAX: Final = 1000
 """Commands in one transaction: enough for the price of a commit to vanish."""
 _PENDING_MAX: Final = 20_000
-"""Commands and lines gathered; beyond it the mailbox fills and senders are refused."""
+"""Commands and questions gathered; beyond it the mailbox fills and senders are refused."""
 _LEDGER_PAUSE: Final = 0.025
 """Seconds between two transactions that carry nothing but the ledger, for which nobody waits."""
 _PROBE_INTERVAL: Final = 2.0
@@ -77,28 +80,29 @@ class Read(Request[Answer]):
     query: Query
 
 
-class Ledger(msgspec.Struct, frozen=True):
-    """Lines to be written soon; nobody waits for them."""
-
-    records: tuple[DeliveryRecord, ...]
-    cursor: DeviceCursor | None = None
-
-
-StorageMessage = Write | Read | Ledger
+StorageMessage = Write | Read
 
 
 class StorageActor(Actor[StorageMessage]):
-    """Owns the store. *linger* in seconds; see the module."""
+    """Owns the store, writes the *ledger*. *announce* must not raise; see the module."""
 
-    def __init__(self, store: Store, status: StoreStatus, world: World, *, linger: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        status: StoreStatus,
+        world: World,
+        ledger: Ledger,
+        *,
+        announce: Callable[[Result], None] = lambda result: None,
+    ) -> None:
         self._store = store
         self._status = status
         self._world = world
-        self._linger = linger
+        self._announce = announce
         self._writes: list[Write] = []
         self._reads: list[Read] = []
-        self._ledger = LedgerBuffer()
-        self._writer = Bell()
+        self._ledger = ledger.waiting
+        self._writer = ledger.bell
         self._reader = Bell()
         self._written = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
@@ -135,17 +139,11 @@ class StorageActor(Actor[StorageMessage]):
     async def receive(self, message: StorageMessage) -> None:
         """Gather one message; waits while there is too much already."""
         # A bell is rung only where there is something new to know: most messages cost no switch.
-        if isinstance(message, Ledger):
-            due = self._ledger.due
-            sent_due = trio.current_time() + self._linger
-            self._ledger.add(message.records, message.cursor, sent_due)
-            if self._ledger.due < due:
-                self._writer.ring()
-        elif not (self._status.available or (self._readable and isinstance(message, Read))):
+        if not (self._status.available or (self._readable and isinstance(message, Read))):
             message.reply.fail(StoreUnavailable("the store is away"))
         elif isinstance(message, Write):
-            if isinstance(message.command, Attach):
-                # It must find what the device was sent and has acknowledged.
+            if isinstance(message.command, Attach | Acknowledge):
+                # They must find what the device was sent and has acknowledged.
                 self._ledger.hurry()
             self._writes.append(message)
             first = len(self._writes) == 1
@@ -156,9 +154,7 @@ class StorageActor(Actor[StorageMessage]):
             self._reads.append(message)
             if len(self._reads) == 1:
                 self._reader.ring()
-        while len(self._writes) + len(self._reads) + len(self._ledger) > _PENDING_MAX:
-            self._ledger.hurry()
-            self._writer.ring()
+        while len(self._writes) + len(self._reads) > _PENDING_MAX:
             await self._room.park()
 
     # --- Writing ---------------------------------------------------------------------------------
@@ -230,10 +226,12 @@ class StorageActor(Actor[StorageMessage]):
                 statistics = self._status.statistics
                 statistics.transactions += 1
                 statistics.commands += len(commands)
+                statistics.statements = self._store.statements_run
                 statistics.seconds += now - started
                 self._probe_at = now + _PROBE_INTERVAL
                 self._setbacks = 0
                 for write, result in zip(batch, results[len(records) :], strict=True):
+                    self._announce(result)
                     write.reply.set(result)
 
     # --- Reading ---------------------------------------------------------------------------------
@@ -277,6 +275,7 @@ class StorageActor(Actor[StorageMessage]):
                 statistics = self._status.statistics
                 statistics.reads += 1
                 statistics.queries += len(part)
+                statistics.statements = self._store.statements_run
                 for read, answer in zip(part, answers, strict=True):
                     read.reply.set(answer)
 
@@ -337,7 +336,7 @@ class StorageActor(Actor[StorageMessage]):
     def _give_up(self) -> None:
         """Stopped, and the store is away: what the ledger holds is lost."""
         logger.error("stopped without the store", ledger_lines_lost=len(self._ledger))
-        self._ledger = LedgerBuffer()
+        self._ledger.clear()
         self._probe_at = math.inf
 
 

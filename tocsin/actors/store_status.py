@@ -14,6 +14,7 @@ class StorageStatistics:
     commands: int = 0
     reads: int = 0
     queries: int = 0
+    statements: int = 0
     failures: int = 0
     seconds: float = 0.0
 

@@ -17,15 +17,19 @@ from tocsin.actors.company import Clock, Company
 from tocsin.actors.device import RETRY_DELAY, ConnectedDevice
 from tocsin.actors.runtime import Actor, ActorError, Context, Ref
 from tocsin.actors.user_messages import (
+    Acknowledged,
     Arrived,
     AttachDone,
+    DeviceRemoved,
     Disconnect,
+    HeadMoved,
     Left,
     LogChanged,
     PageDone,
     Refreshed,
     Said,
     StoreChanged,
+    Taken,
     UserMessage,
 )
 from tocsin.persistence.store import Attached, Page, StoreFailed, StoreUnavailable
@@ -54,6 +58,7 @@ class UserActor(Actor[UserMessage]):
         try:
             await super().run(context)
         finally:
+            self._company.absent(self._user)
             for device in self._devices.values():
                 device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
             for message in context.mailbox.discard():
@@ -76,9 +81,16 @@ class UserActor(Actor[UserMessage]):
                 for device in self._devices.values():
                     device.end(closing)
                 self._forget_ended()
+            case HeadMoved(head=head):
+                self._catch_up(head)
+            case Acknowledged(device=name) | DeviceRemoved(device=name):
+                for device in list(self._devices.values()):
+                    if device.name == name:
+                        self._tell_of_store(device, message)
+                        self._after(device)
             case Left(connection=connection):
                 self._devices.pop(connection, None)
-            case Said() | Refreshed() | AttachDone() | PageDone():
+            case Said() | Refreshed() | Taken() | AttachDone() | PageDone():
                 concerned = self._devices.get(message.connection)
                 if concerned is not None:
                     self._tell(concerned, message)
@@ -119,13 +131,15 @@ class UserActor(Actor[UserMessage]):
         self._after(device)
 
     def _tell(
-        self, device: ConnectedDevice, message: Said | Refreshed | AttachDone | PageDone
+        self, device: ConnectedDevice, message: Said | Refreshed | Taken | AttachDone | PageDone
     ) -> None:
         match message:
             case Said(frame=frame):
                 device.said(frame)
             case Refreshed(expires_at=expires_at):
                 device.refreshed(expires_at)
+            case Taken(sequence=sequence):
+                device.taken(sequence)
             case AttachDone(outcome=outcome):
                 try:
                     attached = outcome.unwrap()
@@ -137,8 +151,7 @@ class UserActor(Actor[UserMessage]):
                     device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
                     return
                 assert isinstance(attached, Attached)
-                self._head = max(self._head, attached.head)
-                device.attached(attached, self._head)
+                self._attached(device, attached)
             case PageDone(outcome=outcome):
                 try:
                     page = outcome.unwrap()
@@ -150,6 +163,26 @@ class UserActor(Actor[UserMessage]):
                     return
                 assert isinstance(page, Page)
                 device.page_read(page)
+
+    def _tell_of_store(
+        self, device: ConnectedDevice, message: Acknowledged | DeviceRemoved
+    ) -> None:
+        match message:
+            case Acknowledged(through=through, ids=ids):
+                device.acknowledged(through, ids)
+            case DeviceRemoved():
+                device.end(Closing.DISCONNECTED)
+
+    def _attached(self, device: ConnectedDevice, attached: Attached) -> None:
+        company, known = self._company, self._head
+        company.present(self._user, attached.topics)
+        if attached.behind:
+            company.behind(self._user)
+        self._head = max(known, attached.head)
+        device.attached(attached, self._head)
+        if attached.head > known:
+            # Arriving brings what is new in the user's topics, for the others as well.
+            self._catch_up(attached.head)
 
     def _log_changed(self, message: LogChanged) -> None:
         position, shared, state = message.position, message.shared, message.state

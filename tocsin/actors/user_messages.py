@@ -10,6 +10,7 @@ from tocsin.persistence.store import Answer, Position, RecipientState, Result
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.terms import Acknowledging
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -20,6 +21,7 @@ class Arrived(msgspec.Struct, frozen=True):
     cursor: Cursor | None
     window: int
     expires_at: int | None
+    acknowledging: Acknowledging = Acknowledging.EXPLICIT
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -34,6 +36,13 @@ class Refreshed(msgspec.Struct, frozen=True):
 
     connection: str
     expires_at: int | None
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A transport has handed over everything up to *sequence*; not that it has arrived."""
+
+    connection: str
+    sequence: int
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -61,6 +70,26 @@ class LogChanged(msgspec.Struct, frozen=True):
     shared: SharedChange
     position: Position
     state: RecipientState | None = None
+
+
+class HeadMoved(msgspec.Struct, frozen=True):
+    """The user's log has reached *head*, says somebody who does not have the entries."""
+
+    head: int
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """The store has noted that *device* has everything *through* a sequence, or *ids*."""
+
+    device: str
+    through: int | None
+    ids: tuple[str, ...]
+
+
+class DeviceRemoved(msgspec.Struct, frozen=True):
+    """The store has forgotten *device*."""
+
+    device: str
 
 
 class StoreChanged(msgspec.Struct, frozen=True):
@@ -93,8 +122,12 @@ UserMessage = (
     Arrived
     | Said
     | Refreshed
+    | Taken
     | Left
     | LogChanged
+    | HeadMoved
+    | Acknowledged
+    | DeviceRemoved
     | StoreChanged
     | Disconnect
     | AttachDone

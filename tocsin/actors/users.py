@@ -12,12 +12,13 @@ from tocsin.actors.user import UserActor
 from tocsin.actors.user_messages import (
     Arrived,
     Disconnect,
+    HeadMoved,
     LogChanged,
     SharedChange,
     StoreChanged,
     UserMessage,
 )
-from tocsin.persistence.store import Changed
+from tocsin.persistence.store import FanOut
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import Change, State, client_view
 
@@ -47,25 +48,33 @@ class Users(Directory[UserMessage]):
             with suppress(ActorStopped):
                 (ref.tell_beyond if forced else ref.tell)(message)
 
-    def fan_out(self, changed: Changed, change: Change) -> int:
-        """Tell every recipient who is online; returns how many."""
-        content = changed.content
+    def fan_out(self, fan_out: FanOut) -> int:
+        """Tell every recipient of a change who is online; returns how many."""
+        content, change = fan_out.content, fan_out.change
         state = State.WITHDRAWN if change is Change.WITHDRAWN else State.UNSEEN
         view = client_view(content.document, state, None, None)
         shared = SharedChange(content.id, change, content.document, view, content.expires_at)
+        find, states = self.find, fan_out.states
         told = 0
-        for position in changed.positions:
-            ref = self.find(position.user)
+        for position in fan_out.positions:
+            ref = find(position.user)
             if ref is None:
                 continue
             told += 1
             try:
-                ref.tell(LogChanged(shared, position, changed.states.get(position.user)))
+                ref.tell(LogChanged(shared, position, states.get(position.user)))
             except MailboxFull:
                 self.company.missed[position.user] = position.sequence
             except ActorStopped:
                 told -= 1
         return told
+
+    def head_moved(self, user: str, head: int) -> None:
+        """Tell *user*, if online, that the log has reached *head*, without what is new there."""
+        try:
+            self.tell(user, HeadMoved(head))
+        except MailboxFull:
+            self.company.missed[user] = head
 
     def store_changed(self, available: bool) -> None:
         """Tell everybody that the store was lost, or is back."""

@@ -22,6 +22,10 @@ COMMANDS = {
     "key": ("tocsin.cli.key:key", "Create, list and revoke API keys."),
     "send": ("tocsin.cli.send:send", "Send a notification."),
     "listen": ("tocsin.cli.listen:listen", "Show a user's notifications as they come."),
+    "dead-letters": (
+        "tocsin.cli.dead_letters:dead_letters",
+        "List, show, replay and discard what did not arrive.",
+    ),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
     "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
 }

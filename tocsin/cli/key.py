@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -17,6 +16,7 @@ import click
 from tocsin.cli.options import Flags, subset
 from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, run_with_store
+from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
 from tocsin.persistence.store import (
     ApiKey,
@@ -82,7 +82,7 @@ def list_keys(flags: Flags) -> None:
 
     keys = run_with_store(flags, work).keys
     if keys:
-        click.echo(_table([("ID", "NAME", "SCOPES", "CREATED", "REVOKED"), *map(_row, keys)]))
+        click.echo(table([("ID", "NAME", "SCOPES", "CREATED", "REVOKED"), *map(_row, keys)]))
     else:
         click.echo(f"There are no keys. Make one: {program()} key create --scope notify", err=True)
 
@@ -117,11 +117,3 @@ def revoke(id: str, flags: Flags) -> None:  # noqa: A002 (what the person calls 
 def _row(kept: ApiKey) -> tuple[str, ...]:
     revoked = "-" if kept.revoked_at is None else to_rfc3339(kept.revoked_at)
     return kept.id, kept.name or "-", ",".join(kept.scopes), to_rfc3339(kept.created_at), revoked
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

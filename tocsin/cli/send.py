@@ -11,7 +11,8 @@ from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter
 from tocsin.cli.options import Flags, subset
 from tocsin.cli.parameters import Duration, GivenToken, Identifier, Json, url_option
 from tocsin.cli.trouble import Trouble
-from tocsin.client.posting import NotPosted, Posted, post
+from tocsin.client.calls import CallFailed
+from tocsin.client.posting import Posted, post
 
 _TOKEN_USER: Final = "producer"
 _TOKEN_LIFETIME: Final = 60.0
@@ -67,7 +68,7 @@ def send(
 def _post(url: str, token: str, draft: dict[str, Any], key: str | None) -> Posted:
     try:
         posted = trio.run(post, url, token, draft, key)
-    except NotPosted as error:
+    except CallFailed as error:
         raise Trouble(f"Not sent: {error.wrong}", error.remedy, error.where) from None
     if posted.replayed:
         click.echo("It had been sent before with this key; nothing new was sent.", err=True)

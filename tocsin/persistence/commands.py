@@ -1,4 +1,4 @@
-"""What can be changed in the store: commands, each with its result.
+"""What can be done to notifications in the store: commands, each with its result.
 
 A command is a value, and safe to repeat. Import these names from `tocsin.persistence.store`.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tocsin.protocol.cursor import Cursor, Start
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
-from tocsin.protocol.notification import Content, Patch
+from tocsin.protocol.notification import Change, Content, Patch
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -36,14 +34,45 @@ class Position(msgspec.Struct, frozen=True):
     unseen: int
 
 
+class RecipientState(msgspec.Struct, frozen=True):
+    """What one recipient has done with a notification."""
+
+    state: str
+    seen_at: int | None
+    read_at: int | None
+
+
+class FanOut(msgspec.Struct, frozen=True):
+    """One change of one notification, in the logs of many users.
+
+    *states* (user → state) lists the recipients whose state after the change is neither `unseen`
+    nor, for a withdrawal, `withdrawn`.
+    """
+
+    content: Content
+    change: Change
+    positions: tuple[Position, ...]
+    states: dict[str, RecipientState] = {}
+
+
 class Publish(msgspec.Struct, frozen=True):
-    """Append a new notification to the log of each of *users* (no duplicates among them)."""
+    """Make a notification known: to *users* (no duplicates), or to its content's topic.
+
+    For users it is appended to their logs now, but for those who have muted it. For a topic one
+    entry is appended to the topic's log, whatever the number of subscribers (`Materialise`). With
+    *deliver_at* (Unix ms, in the future) both happen later (`Release`).
+
+    With a collapse key, an active notification with the same key and the same topic, or with
+    recipients who are all among *users*, is not joined by a second one but becomes this one: same
+    id, next revision, `unseen` again. From recipients of other notifications with the key, those
+    are withdrawn.
+    """
 
     content: Content
     users: tuple[str, ...]
     credential: str
-    answer: str
     idempotency: Idempotency | None = None
+    deliver_at: int | None = None
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -63,20 +92,18 @@ class Withdraw(msgspec.Struct, frozen=True):
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """A publish, update or withdrawal is durable; *positions* holds one place per recipient.
+    """A publish, update or withdrawal is durable.
 
-    *states* (user → state, for updates) lists the recipients whose state is not `unseen`.
+    *content* is that of the notification it was about: for a publish that collapsed, the older
+    one. *fan_outs* are in the order of each user's log. *recipients* is how many the notification
+    was addressed to: users, or subscribers of its topic at that time. Where *content* has a topic
+    and *standing* is not `scheduled`, the topic's log has a new entry.
     """
 
     content: Content
-    positions: tuple[Position, ...]
-    states: dict[str, RecipientState]
-
-
-class RecipientState(msgspec.Struct, frozen=True):
-    state: str
-    seen_at: int | None
-    read_at: int | None
+    fan_outs: tuple[FanOut, ...]
+    standing: str
+    recipients: int
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -111,126 +138,5 @@ class PatchRefused(msgspec.Struct, frozen=True):
     error: Exception
 
 
-class Attach(msgspec.Struct, frozen=True):
-    """A device arrives: choose its start (`choose_start`), remember it, return both.
-
-    With a *requested* cursor that moves a known device forward, what lies between the two
-    counts as acknowledged at *now_ms*. A device that goes back, by a reset or an older cursor, may
-    have lost what it acknowledged: up to the head of this moment, it is sent again.
-    """
-
-    user: str
-    device: str
-    requested: Cursor | None
-    now_ms: int
-
-
-class Attached(msgspec.Struct, frozen=True):
-    start: Start
-    head: int
-    counters: Counters
-
-
-class Record(msgspec.Struct, frozen=True):
-    """Write ledger lines and device cursors; unknown notifications are passed over."""
-
-    deliveries: tuple[DeliveryRecord, ...]
-    cursors: tuple[DeviceCursor, ...]
-
-
-class Expire(msgspec.Struct, frozen=True):
-    """Expire at most *limit* notifications that are due at *now_ms*; result: `Expired`."""
-
-    now_ms: int
-    limit: int
-
-
-class Expired(msgspec.Struct, frozen=True):
-    """How many expired, and when (Unix milliseconds) the next one will, if there is one."""
-
-    count: int
-    next_at: int | None
-
-
-class Purge(msgspec.Struct, frozen=True):
-    """Forget idempotency answers made before and tickets that expired before these times."""
-
-    idempotency_before: int
-    tickets_before: int
-
-
-class ApiKey(msgspec.Struct, frozen=True):
-    """An API key as it is kept: never its text."""
-
-    id: str
-    hash: bytes
-    scopes: tuple[str, ...]
-    name: str
-    created_at: int
-    revoked_at: int | None = None
-
-
-class CreateKey(msgspec.Struct, frozen=True):
-    key: ApiKey
-
-
-class RevokeKey(msgspec.Struct, frozen=True):
-    """Result: `Done`, also when it was revoked before, or `NotFound`."""
-
-    id: str
-    now_ms: int
-
-
-class StoredTicket(msgspec.Struct, frozen=True):
-    """A ticket waiting to be used; the times are Unix milliseconds.
-
-    *principal_expires_at* is when the token that bought it expires, if that is known.
-    """
-
-    hash: bytes
-    user: str
-    scopes: tuple[str, ...]
-    expires_at: int
-    principal_expires_at: int | None
-
-
-class CreateTicket(msgspec.Struct, frozen=True):
-    ticket: StoredTicket
-
-
-class TakeTicket(msgspec.Struct, frozen=True):
-    """Remove a ticket; result: `StoredTicket`, expired or not, or `NotFound` the second time."""
-
-    hash: bytes
-
-
 class Done(msgspec.Struct, frozen=True):
     """Durable; nothing more to say."""
-
-
-Command = (
-    Publish
-    | Update
-    | Withdraw
-    | Attach
-    | Record
-    | Expire
-    | Purge
-    | CreateKey
-    | RevokeKey
-    | CreateTicket
-    | TakeTicket
-)
-Result = (
-    Changed
-    | Replayed
-    | KeyReused
-    | NotFound
-    | RevisionMismatch
-    | NotActive
-    | PatchRefused
-    | Attached
-    | Expired
-    | StoredTicket
-    | Done
-)

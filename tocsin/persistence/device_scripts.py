@@ -1,55 +1,120 @@
 """Scripts about devices: where one starts, how far it is, what was sent to it.
 
-An acknowledgment reaches the store on two ways, in a `Record` and as the cursor of an `Attach`;
-both become ledger lines, which merge by the same rule (`deliveries_record`).
+An acknowledgment reaches the store on three ways: in a session's `Record`, as the cursor of an
+`Attach`, and in an `Acknowledge`. All become ledger lines, which merge by the same rule
+(`deliveries_record`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
+from tocsin.persistence.dead_letter_scripts import bury, deaths_in
 from tocsin.persistence.statements import Script, run
 from tocsin.persistence.store import (
+    Acknowledge,
     Attach,
     Attached,
+    BeyondHead,
     Counters,
     DeliveryRecord,
     DeviceCursor,
     Done,
+    NotFound,
     Record,
+    RemoveDevice,
     Result,
 )
+from tocsin.persistence.topic_scripts import Brought
 from tocsin.protocol.cursor import LogState, choose_start
+
+
+class _DeviceState(NamedTuple):
+    """What the store knows of a log and a device; *removed* says that this one was known once."""
+
+    log: LogState
+    counters: Counters
+    removed: bool
+
+
+_Move = tuple[str, str, int, int, int]
+"""User, device, where it was, where it is now, and the time (Unix ms)."""
 
 
 def record(commands: Sequence[tuple[int, Record]], results: list[Result]) -> Script[None]:
     """Merge all ledger lines and cursors of *commands*."""
+    dead = [(line, at) for _, command in commands for line, at in _dead_lines(command)]
+    deaths = yield from deaths_in(dead)
     yield from _write_lines(line for _, command in commands for line in command.deliveries)
-    cursors = (cursor for _, command in commands for cursor in command.cursors)
-    yield from _write_cursors(cursors)
+    yield from bury(deaths)
+    yield from _write_cursors(cursor for _, command in commands for cursor in command.cursors)
     for index, _ in commands:
         results[index] = Done()
 
 
+def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Result]) -> Script[None]:
+    """Write what devices acknowledge without a session as if one had."""
+    states = yield from _read_states([command for _, command in commands])
+    moves: list[_Move] = []
+    named: list[tuple[Acknowledge, str]] = []
+    for (index, command), state in zip(commands, states, strict=True):
+        results[index] = _refusal(command, state.log) or Done()
+        if (stored := state.log.stored) is None or results[index] != Done():
+            continue
+        through = stored if command.through is None else max(stored, command.through)
+        moves.append((command.user, command.device, stored, through, command.now_ms))
+        named += [(command, notification) for notification in command.ids]
+    yield from _acknowledge_named(named)
+    yield from _acknowledge([move for move in moves if move[3] > move[2]])
+    yield from _write_cursors(
+        DeviceCursor(user, device, through, now_ms) for user, device, _, through, now_ms in moves
+    )
+
+
+def remove_devices(
+    commands: Sequence[tuple[int, RemoveDevice]], results: list[Result]
+) -> Script[None]:
+    """Forget devices; of two commands for one, the second finds nothing."""
+    devices = {(command.user, command.device): None for _, command in commands}
+    rows = yield from run(
+        "devices_remove", [user for user, _ in devices], [device for _, device in devices]
+    )
+    removed = {(row[0], row[1]) for row in rows}
+    for index, command in commands:
+        key = (command.user, command.device)
+        results[index] = Done() if key in removed else NotFound()
+        removed.discard(key)
+
+
 def attach(
-    commands: Sequence[tuple[int, Attach]], results: list[Result], epoch: str
+    commands: Sequence[tuple[int, Attach]], results: list[Result], brought: Brought, epoch: str
 ) -> Script[None]:
     """Choose each device's start. No device may occur twice in *commands*."""
-    states = yield from _read_states(commands)
-    ahead: list[tuple[Attach, int, int]] = []
+    states = yield from _read_states([command for _, command in commands])
+    topics = yield from subscribed_topics(command.user for _, command in commands)
+    ahead: list[_Move] = []
     moved: list[DeviceCursor] = []
     back: list[tuple[DeviceCursor, int]] = []
-    for (index, command), (state, counters) in zip(commands, states, strict=True):
-        start = choose_start(command.requested, epoch, state)
+    for (index, command), (log, counters, removed) in zip(commands, states, strict=True):
+        start = choose_start(command.requested, epoch, log)
         cursor = DeviceCursor(command.user, command.device, start.sequence, command.now_ms)
-        stored = state.stored
+        stored = log.stored
         if stored is not None and start.resumed and start.sequence > stored:
-            ahead.append((command, stored, start.sequence))
-        if stored is not None and (start.sequence < stored or not start.resumed):
-            back.append((cursor, state.head))
+            ahead.append((command.user, command.device, stored, start.sequence, command.now_ms))
+        if removed or (stored is not None and (start.sequence < stored or not start.resumed)):
+            back.append((cursor, log.head))
         else:
             moved.append(cursor)
-        results[index] = Attached(start, state.head, counters)
+        results[index] = Attached(
+            user=command.user,
+            start=start,
+            head=log.head,
+            counters=counters,
+            horizon=log.horizon,
+            topics=topics.get(command.user, ()),
+            behind=command.user in brought.behind,
+        )
     yield from _acknowledge(ahead)
     yield from _write_cursors(moved)
     yield from run(
@@ -62,37 +127,79 @@ def attach(
     )
 
 
-def _read_states(
-    commands: Sequence[tuple[int, Attach]],
-) -> Script[list[tuple[LogState, Counters]]]:
+def subscribed_topics(users: Iterable[str]) -> Script[dict[str, tuple[str, ...]]]:
+    """The topics that each of *users* is in by name, the one of everyone left out."""
+    topics: dict[str, tuple[str, ...]] = {}
+    for user, topic in (yield from run("subscriptions_read", sorted(set(users)))):
+        topics[user] = (*topics.get(user, ()), topic)
+    return topics
+
+
+def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
+    """Lines that say that a device was given up, and when: no later than the last time named."""
+    dead = [line for line in command.deliveries if line.dead_reason is not None]
+    if not dead:
+        return []
+    times = [cursor.seen_at for cursor in command.cursors]
+    for line in command.deliveries:
+        times += [line.first_sent_at, line.acknowledged_at or 0]
+    return [(line, max(times)) for line in dead]
+
+
+def _refusal(command: Acknowledge, log: LogState) -> Result | None:
+    if log.stored is None:
+        return NotFound()
+    if command.through is not None and command.through > log.head:
+        return BeyondHead(log.head)
+    return None
+
+
+def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_DeviceState]]:
     rows = yield from run(
         "attach_read",
         list(range(len(commands))),
-        [command.user for _, command in commands],
-        [command.device for _, command in commands],
+        [command.user for command in commands],
+        [command.device for command in commands],
     )
     # In the order of the questions, which a database need not keep.
-    states: dict[int, tuple[LogState, Counters]] = {}
-    for number, head, horizon, unread, unseen, stored, first in rows:
-        states[number] = (LogState(head, horizon, stored, first), Counters(unread, unseen))
+    states: dict[int, _DeviceState] = {}
+    for number, head, horizon, unread, unseen, stored, first, removed in rows:
+        log = LogState(head, horizon, stored, first)
+        states[number] = _DeviceState(log, Counters(unread, unseen), bool(removed))
     return [states[number] for number in range(len(commands))]
 
 
-def _acknowledge(moves: Sequence[tuple[Attach, int, int]]) -> Script[None]:
-    """Count as acknowledged what lies between where these devices were and their cursors."""
-    times = {(command.user, command.device): command.now_ms for command, _, _ in moves}
+def _acknowledge(moves: Sequence[_Move]) -> Script[None]:
+    """Count as acknowledged what lies between where these devices were and where they are."""
+    times = {(user, device): now_ms for user, device, _, _, now_ms in moves}
     rows = yield from run(
         "deliveries_open",
-        [command.user for command, _, _ in moves],
-        [command.device for command, _, _ in moves],
-        [stored for _, stored, _ in moves],
-        [cursor for _, _, cursor in moves],
+        [user for user, _, _, _, _ in moves],
+        [device for _, device, _, _, _ in moves],
+        [stored for _, _, stored, _, _ in moves],
+        [cursor for _, _, _, cursor, _ in moves],
     )
     yield from _write_lines(
         DeliveryRecord(
             user, device, notification, sequence, attempts, now_ms := times[user, device], now_ms
         )
         for user, device, notification, sequence, attempts in rows
+    )
+
+
+def _acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
+    """Count as acknowledged what was last sent of these notifications."""
+    times = {(command.user, command.device, id_): command.now_ms for command, id_ in named}
+    rows = yield from run(
+        "deliveries_sent",
+        [user for user, _, _ in times],
+        [device for _, device, _ in times],
+        [id_ for _, _, id_ in times],
+    )
+    yield from _write_lines(
+        # The count of attempts is merged by its maximum, so 0 says nothing.
+        DeliveryRecord(user, device, id_, sequence, 0, at := times[user, device, id_], at)
+        for user, device, id_, sequence in rows
     )
 
 

@@ -1,4 +1,4 @@
-"""Scripts about API keys and tickets, and about what is forgotten in time."""
+"""Scripts about API keys and tickets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tocsin.persistence.store import (
     CreateTicket,
     Done,
     NotFound,
-    Purge,
     Result,
     RevokeKey,
     StoredTicket,
@@ -20,7 +19,7 @@ from tocsin.persistence.store import (
     TakeTicket,
 )
 
-KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket | Purge
+KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket
 
 
 def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result]) -> Script[None]:
@@ -29,7 +28,6 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
     tickets: list[StoredTicket] = []
     revoked: list[tuple[int, RevokeKey]] = []
     taken: list[tuple[int, TakeTicket]] = []
-    purges: list[Purge] = []
     for index, command in commands:
         results[index] = Done()
         match command:
@@ -41,16 +39,12 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
                 tickets.append(command.ticket)
             case TakeTicket():
                 taken.append((index, command))
-            case Purge():
-                purges.append(command)
             case _:
                 assert_never(command)
     yield from _create_keys(created)
     yield from _revoke_keys(revoked, results)
     yield from _create_tickets(tickets)
     yield from _take_tickets(taken, results)
-    yield from run("idempotency_purge", [purge.idempotency_before for purge in purges])
-    yield from run("tickets_purge", [purge.tickets_before for purge in purges])
 
 
 def key_of_row(row: Row) -> ApiKey:

@@ -1,183 +1,121 @@
-"""Scripts that change user logs: publish, update, withdraw, expire.
+"""Scripts that change user logs and topic logs: publish, update, withdraw, expire, release.
 
-A batch of them is one piece of work in five steps, whatever the number of commands:
+A batch of them is one piece of work in six steps, whatever the number of commands:
 
-1. *admit* the publishes: claim idempotency keys, insert notifications;
-2. *hold* what the other commands name: lock it, its recipients' users, and read their states;
-3. *plan*, without the database and in command order, what each command does;
+1. *admit* the publishes: claim idempotency keys, insert notifications (`admission`);
+2. *hold* what the other commands name, what is due, and what may collapse: lock it, its
+   recipients' users, and read their states (`holding`);
+3. *plan*, without the database and in command order, what each command does (`log_plan`);
 4. *advance* every user's head and counters by the sum of it, which locks the users' rows and
    gives out sequences;
-5. *settle*: go through the plan again, now with sequences, and write the inbox.
+5. *settle*: go through the plan again, now with sequences, and write the inbox;
+6. *append* to the logs of topics, whose rows are held for the shortest time (`topic_heads`).
 
 That a sum can be given out before its parts are numbered is what keeps the number of statements
 constant, and no command is treated out of order: a user's sequences follow the order of the
 commands, and what one command did to a notification is what the next one finds.
 
-Locks are taken in one order by everybody: idempotency keys, notifications, users, inbox rows,
-ledger lines, devices; within each, sorted. States are read under the users' locks, so the
-counters are corrected by what is true when they are.
+Locks are taken in one order by everybody: idempotency keys, collapse keys, notifications, users,
+inbox rows, topics, ledger lines, devices; within each, sorted. What somebody else has locked of
+what is due (expiries, schedules) is left to them. States are read under the users' locks, so the
+counters are corrected by what is true when they are. A user's subscriptions and preferences are
+changed under the lock of the user's row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import assert_never
 
-from tocsin.persistence.log_plan import UNSEEN, Held, Numbered, Step, plan
-from tocsin.persistence.statements import Row, Script, run
+from tocsin.persistence import publish_plan
+from tocsin.persistence.admission import Admission, admit, answer
+from tocsin.persistence.dead_letter_scripts import bury_expired
+from tocsin.persistence.holding import hold
+from tocsin.persistence.log_plan import Held, Numbered, Outcome, Plan, Slot, Step
+from tocsin.persistence.statements import Script, run
 from tocsin.persistence.store import (
-    Changed,
     Expire,
     Expired,
-    KeyReused,
+    FanOut,
     Position,
     Publish,
-    RecipientState,
-    Replayed,
+    Release,
+    Released,
     Result,
     Update,
     Withdraw,
 )
-from tocsin.protocol.notification import Change, Content, State
+from tocsin.persistence.topic_heads import append_to_topics
+from tocsin.protocol.notification import Change
+
+Places = Mapping[str, list[int]]
+"""Each user's [head, unread, unseen], moved from entry to entry."""
 
 
-def change_logs(commands: Sequence[Numbered], results: list[Result]) -> Script[None]:
-    """Run *commands* and put each result in its place in *results*."""
-    admitted = yield from _admit(commands, results)
-    held = yield from _hold(commands, admitted)
-    steps = plan(commands, admitted, held, results)
-    places = yield from _advance(steps)
-    yield from _settle(steps, places, results)
-    yield from _save(held)
-    if any(isinstance(command, Expire) for _, command in commands):
-        yield from _expire(steps, commands, results)
+def change_logs(
+    commands: Sequence[Numbered], results: list[Result], looked_at: Collection[str] = ()
+) -> Script[None]:
+    """Run *commands* and put each result in its place in *results*.
+
+    The rows of the users *looked_at*, who are looked at later in this transaction, are locked
+    together with those of *commands*: locking users twice would be two orders.
+    """
+    if not commands:
+        return
+    admission = yield from admit(commands, results)
+    plan, claimed = yield from hold(commands, admission, looked_at)
+    _plan(commands, plan, admission, results)
+    places = yield from _advance(plan.outcomes)
+    new = [user for user, place in places.items() if place[0] == 0]
+    yield from _settle(commands, plan.outcomes, places)
+    yield from append_to_topics(plan.outcomes, new)
+    yield from _save(plan, claimed)
+    outcomes: dict[int, list[Outcome]] = defaultdict(list)
+    for outcome in plan.outcomes:
+        outcomes[outcome.number].append(outcome)
+    yield from answer(admission, outcomes, results)
+    yield from _answer(commands, outcomes, results)
 
 
-# --- Admit --------------------------------------------------------------------------------------
-
-
-def _admit(commands: Sequence[Numbered], results: list[Result]) -> Script[set[int]]:
-    """The places of the publishes that are new; the others' results are in *results*."""
-    publishes = [(index, each) for index, each in commands if isinstance(each, Publish)]
-    if any(each.idempotency is not None for _, each in publishes):
-        publishes = yield from _claim(publishes, results)
-    contents = [each.content for _, each in publishes]
-    inserted = yield from run(
-        "notifications_insert",
-        [content.id for content in contents],
-        [content.revision for content in contents],
-        [content.category for content in contents],
-        [content.created_at for content in contents],
-        [content.updated_at for content in contents],
-        [content.expires_at for content in contents],
-        [content.document for content in contents],
-        [each.credential for _, each in publishes],
-    )
-    fresh = {row[0] for row in inserted}
-    admitted = set()
-    for index, each in publishes:
-        if each.content.id in fresh:
-            fresh.remove(each.content.id)
-            admitted.add(index)
-        else:
-            # The same publish again, after its answer was lost on the way.
-            results[index] = Replayed(each.answer)
-    return admitted
-
-
-def _claim(
-    publishes: Sequence[tuple[int, Publish]], results: list[Result]
-) -> Script[list[tuple[int, Publish]]]:
-    """The publishes whose idempotency key is theirs, and those without one."""
-    claims: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for _, publish in publishes:
-        if (key := publish.idempotency) is not None:
-            claim = (key.fingerprint, publish.answer, publish.content.id)
-            claims.setdefault((key.credential, key.key), (*claim, publish.content.created_at))
-    rows = yield from run(
-        "idempotency_claim",
-        [credential for credential, _ in claims],
-        [key for _, key in claims],
-        *(list(column) for column in zip(*claims.values(), strict=True)),
-    )
-    owners = {(row[0], row[1]): row for row in rows}
-    mine = []
-    for index, publish in publishes:
-        if (key := publish.idempotency) is not None:
-            _, _, fingerprint, answer, notification = owners[key.credential, key.key]
-            if fingerprint != key.fingerprint:
-                results[index] = KeyReused()
-                continue
-            if notification != publish.content.id:
-                results[index] = Replayed(answer)
-                continue
-        mine.append((index, publish))
-    return mine
-
-
-# --- Hold ---------------------------------------------------------------------------------------
-
-
-def _hold(commands: Sequence[Numbered], admitted: set[int]) -> Script[dict[str, Held]]:
-    """Lock and read what updates, withdrawals and expiries are about, by notification."""
-    named = {each.notification for _, each in commands if isinstance(each, Update | Withdraw)}
-    expiries = [each for _, each in commands if isinstance(each, Expire)]
-    if not named and not expiries:
-        return {}
-    rows = list((yield from run("notifications_lock", sorted(named))))
-    if expiries:
-        latest = max(each.now_ms for each in expiries)
-        # As many more as other commands of this batch may end or postpone first, or make later.
-        made = sum(
-            isinstance(each, Publish) and (each.content.expires_at or latest + 1) <= latest
-            for _, each in commands
-        )
-        most = sum(each.limit for each in expiries) + len(named) + made
-        rows += yield from run("notifications_due", [latest], [most])
-    held = {row[0]: Held(content_of_row(row), row[7], {}) for row in rows}
-    ids = sorted(held)
-    users = {row[0] for row in (yield from run("recipients", ids))}
-    for index, publish in commands:
-        if index in admitted and isinstance(publish, Publish):
-            users.update(publish.users)
-            if publish.content.id in held:
-                # Its inbox rows are not written yet.
-                held[publish.content.id].recipients = dict.fromkeys(publish.users, UNSEEN)
-    yield from run("users_lock", sorted(users))
-    for notification, user, state, seen_at, read_at in (yield from run("inbox_states", ids)):
-        held[notification].recipients[user] = RecipientState(state, seen_at, read_at)
-    return held
-
-
-def content_of_row(row: Row) -> Content:
-    """The content in the first seven columns of *row*."""
-    return Content(
-        id=row[0],
-        revision=row[1],
-        category=row[2],
-        created_at=row[3],
-        updated_at=row[4],
-        expires_at=row[5],
-        document=row[6],
-    )
+def _plan(
+    commands: Sequence[Numbered], plan: Plan, admission: Admission, results: list[Result]
+) -> None:
+    """Plan what each command does; those that do nothing get their results at once."""
+    for number, command in commands:
+        match command:
+            case Publish(content=content):
+                if (new := admission.admitted.get(number)) is not None:
+                    publish_plan.publish(plan, number, new, content.created_at)
+            case Release():
+                publish_plan.release(plan, number, command)
+            case Expire():
+                plan.expire(number, command)
+            case Update():
+                results[number] = plan.update(number, command) or results[number]
+            case Withdraw():
+                results[number] = plan.withdraw(number, command) or results[number]
+            case _:
+                assert_never(command)
 
 
 # --- Advance and settle -------------------------------------------------------------------------
 
 
-def _advance(steps: Sequence[Step]) -> Script[dict[str, list[int]]]:
+def _advance(outcomes: Sequence[Outcome]) -> Script[dict[str, list[int]]]:
     """Move all heads and counters; each user's [head, unread, unseen] *before* that."""
     sums: dict[str, list[int]] = {}
-    for step in steps:
-        taken, at = step.taken, step.at
-        for user, (unread, unseen) in zip(step.users, step.deltas, strict=False):
-            if (total := sums.get(user)) is None:
-                sums[user] = [taken, unread, unseen, at]
-            else:
-                total[0] += taken
-                total[1] += unread
-                total[2] += unseen
-                total[3] = max(total[3], at)
+    for outcome in outcomes:
+        for step in outcome.steps:
+            taken, at = step.taken, step.at
+            for user, (unread, unseen) in zip(step.users, step.deltas, strict=False):
+                if (total := sums.get(user)) is None:
+                    sums[user] = [taken, unread, unseen, at]
+                else:
+                    total[0] += taken
+                    total[1] += unread
+                    total[2] += unseen
+                    total[3] = max(total[3], at)
     users = sorted(sums)
     columns = zip(*[sums[user] for user in users], strict=True)
     rows = yield from run("users_advance", users, *columns)
@@ -187,38 +125,61 @@ def _advance(steps: Sequence[Step]) -> Script[dict[str, list[int]]]:
     return sums
 
 
-def _settle(
-    steps: Sequence[Step], places: Mapping[str, list[int]], results: list[Result]
-) -> Script[None]:
-    """Number the entries, answer the commands, write the inbox rows."""
-    notifications: list[str] = []
-    users: list[str] = []
-    sequences: list[int] = []
-    # One row may change twice in a batch; only its last place is written.
-    changes: dict[tuple[str, str], tuple[int, str, str | None]] = {}
-    for step in steps:
-        positions = _positions(step, places)
-        if step.taken:
-            results[step.number] = Changed(step.content, positions, step.states)
+class _Rows:
+    """The inbox rows of a batch: new ones, and new places of others."""
+
+    def __init__(self) -> None:
+        # One row may change several times in a batch; only its last place is written.
+        self.created: dict[tuple[str, str], int] = {}
+        self.changes: dict[tuple[str, str], tuple[int, str, str | None]] = {}
+        self.expired: list[tuple[str, int]] = []
+
+    def add(self, step: Step, positions: Collection[Position]) -> None:
+        id_ = step.content.id
         if step.change is Change.CREATED:
-            notifications += [step.content.id] * len(positions)
-            users += step.users
-            sequences += [position.sequence for position in positions]
-        elif step.taken:
-            state = State.WITHDRAWN if step.change is Change.WITHDRAWN else None
             for position in positions:
-                entry = (position.sequence, step.change, state)
-                changes[step.content.id, position.user] = entry
-    yield from run("inbox_insert", notifications, users, sequences)
+                # Who lost it to another one with its collapse key, in this batch, has it anew.
+                self.changes.pop((id_, position.user), None)
+                self.created[id_, position.user] = position.sequence
+        elif step.taken:
+            for position in positions:
+                pair = (id_, position.user)
+                state = step.state or self.changes.get(pair, (0, "", None))[2]
+                self.changes[pair] = (position.sequence, step.change, state)
+        else:
+            self.expired.append((id_, step.at))
+
+
+def _settle(
+    commands: Sequence[Numbered], outcomes: Sequence[Outcome], places: Places
+) -> Script[None]:
+    """Number the entries and write the inbox rows."""
+    rows = _Rows()
+    for outcome in outcomes:
+        for step in outcome.steps:
+            positions = _positions(step, places)
+            rows.add(step, positions)
+            if step.taken:
+                fan_out = FanOut(step.content, step.change, positions, step.states)
+                outcome.fan_outs.append(fan_out)
+    yield from run(
+        "inbox_insert",
+        [notification for notification, _ in rows.created],
+        [user for _, user in rows.created],
+        list(rows.created.values()),
+    )
     yield from run(
         "inbox_save",
-        [notification for notification, _ in changes],
-        [user for _, user in changes],
-        *(list(column) for column in zip(*changes.values(), strict=True)),
+        [notification for notification, _ in rows.changes],
+        [user for _, user in rows.changes],
+        *(list(column) for column in zip(*rows.changes.values(), strict=True)),
     )
+    if any(isinstance(command, Expire) and command.dead_letters for _, command in commands):
+        yield from bury_expired(dict(rows.expired))
+    yield from run("inbox_expire", [id_ for id_, _ in rows.expired], [at for _, at in rows.expired])
 
 
-def _positions(step: Step, places: Mapping[str, list[int]]) -> tuple[Position, ...]:
+def _positions(step: Step, places: Places) -> tuple[Position, ...]:
     taken = step.taken
     positions = []
     for user, (unread, unseen) in zip(step.users, step.deltas, strict=False):
@@ -230,9 +191,12 @@ def _positions(step: Step, places: Mapping[str, list[int]]) -> tuple[Position, .
     return tuple(positions)
 
 
-def _save(held: Mapping[str, Held]) -> Script[None]:
-    """Write the notifications that were changed."""
-    changed = [each for each in held.values() if not each.saved]
+# --- Save and answer ----------------------------------------------------------------------------
+
+
+def _save(plan: Plan, claimed: Mapping[Slot, str]) -> Script[None]:
+    """Write the notifications, collapse keys and schedules that were changed."""
+    changed: list[Held] = [each for each in plan.held.values() if not each.saved]
     yield from run(
         "notifications_save",
         [each.content.id for each in changed],
@@ -242,20 +206,38 @@ def _save(held: Mapping[str, Held]) -> Script[None]:
         [each.content.expires_at for each in changed],
         [each.content.document for each in changed],
         [each.standing for each in changed],
+        [each.content.priority for each in changed],
+        [each.addressed for each in changed],
     )
-
-
-def _expire(
-    steps: Sequence[Step], commands: Sequence[Numbered], results: list[Result]
-) -> Script[None]:
-    """Take the expired out of the inboxes and answer."""
-    expired = [step for step in steps if not step.taken]
+    moved = {slot: id_ for slot, id_ in plan.slots.items() if claimed.get(slot) != id_}
     yield from run(
-        "inbox_expire", [step.content.id for step in expired], [step.at for step in expired]
+        "collapsing_save",
+        [key for key, _, _ in moved],
+        [topic for _, topic, _ in moved],
+        [user for _, _, user in moved],
+        list(moved.values()),
     )
-    rows = yield from run("notifications_next_expiry")
-    next_at = rows[0][0] if rows else None
+    yield from run("schedule_delete", plan.settled)
+    yield from run("notifications_delete", plan.absorbed)
+
+
+def _answer(
+    commands: Sequence[Numbered], outcomes: Mapping[int, list[Outcome]], results: list[Result]
+) -> Script[None]:
+    expiry = release = None
+    if any(isinstance(command, Expire) for _, command in commands):
+        rows = yield from run("notifications_next_expiry")
+        expiry = rows[0][0] if rows else None
+    if any(isinstance(command, Release) for _, command in commands):
+        rows = yield from run("schedule_next")
+        release = rows[0][0] if rows else None
     for index, command in commands:
+        done = outcomes.get(index, [])
         if isinstance(command, Expire):
-            count = sum(step.number == index for step in expired)
-            results[index] = Expired(count, next_at)
+            topics = {each.entry.topic for each in done if each.entry is not None}
+            results[index] = Expired(len(done), expiry, tuple(sorted(topics)))
+        elif isinstance(command, Release):
+            results[index] = Released(tuple([each.changed() for each in done]), release)
+        elif done:
+            [outcome] = done
+            results[index] = outcome.changed()

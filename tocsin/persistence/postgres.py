@@ -19,6 +19,7 @@ from trio_asyncio import aio_as_trio
 
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
+from tocsin.persistence.postgres_arrays import with_array_texts
 from tocsin.persistence.postgres_errors import is_retryable, translated
 from tocsin.persistence.postgres_pool import Connection, Pool
 from tocsin.persistence.read_scripts import read
@@ -59,16 +60,22 @@ class PostgresStore:
         self._pool = Pool(url, size=pool_size, settings=_settings(command_timeout))
         self._timeout = command_timeout
         self._entropy = entropy
-        self._sql = load(DIALECT)
+        self._sql = {
+            name: (*with_array_texts(sql.text, sql.parameters), sql.returns_rows)
+            for name, sql in load(DIALECT).items()
+        }
         self._epoch: str | None = None
-        self.statements_run = 0
-        """Statements of scripts, each for all its rows; to see that batches stay cheap."""
+        self._statements_run = 0
 
     @property
     def epoch(self) -> str:
         if self._epoch is None:
             raise RuntimeError("the epoch is known once the store is open")
         return self._epoch
+
+    @property
+    def statements_run(self) -> int:
+        return self._statements_run
 
     async def open(self) -> None:
         self._pool.reopen()
@@ -149,13 +156,16 @@ class PostgresStore:
             return answer
 
     async def _perform(self, connection: Connection, statement: Statement) -> Rows:
-        sql = self._sql[statement.name]
-        self.statements_run += 1
-        if not sql.returns_rows:
-            await connection.execute(sql.text, *statement.columns)
+        text, encoders, returns_rows = self._sql[statement.name]
+        self._statements_run += 1
+        columns = [
+            encode(column) for encode, column in zip(encoders, statement.columns, strict=True)
+        ]
+        if not returns_rows:
+            await connection.execute(text, *columns)
             return ()
         # A record is a sequence in all but name: it unpacks, and takes an index.
-        rows: list[Any] = await connection.fetch(sql.text, *statement.columns)
+        rows: list[Any] = await connection.fetch(text, *columns)
         return rows
 
     async def _migrate(self, connection: Connection) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tocsin.persistence.commands import ApiKey, Counters, NotFound
+from tocsin.persistence.commands import Counters
+from tocsin.persistence.key_commands import ApiKey
 from tocsin.protocol.notification import Content
 
 
@@ -70,7 +71,7 @@ class Page(msgspec.Struct, frozen=True):
 class InboxPage(msgspec.Struct, frozen=True):
     """A user's inbox, newest created first, below *before* (a created sequence) if given.
 
-    *states* says which to list. Result: `Inbox`.
+    *states* says which to list; what has expired by *now_ms* is left out. Result: `Inbox`.
     """
 
     user: str
@@ -78,6 +79,7 @@ class InboxPage(msgspec.Struct, frozen=True):
     category: str | None
     limit: int
     before: int | None
+    now_ms: int
 
 
 class InboxItem(msgspec.Struct, frozen=True):
@@ -89,12 +91,16 @@ class InboxItem(msgspec.Struct, frozen=True):
 
 
 class Inbox(msgspec.Struct, frozen=True):
-    """*more*: older ones follow; *head* and *counters* are of the same moment or before."""
+    """*more*: older ones follow; *head* and *counters* are of the same moment or before.
+
+    *behind*: there are entries in the user's topics that are not in the log yet (`Materialise`).
+    """
 
     items: tuple[InboxItem, ...]
     more: bool
     head: int
     counters: Counters
+    behind: bool = False
 
 
 class FindInboxItem(msgspec.Struct, frozen=True):
@@ -102,6 +108,75 @@ class FindInboxItem(msgspec.Struct, frozen=True):
 
     user: str
     notification: str
+    now_ms: int
+
+
+class FindHead(msgspec.Struct, frozen=True):
+    """Where a user's log stands. Result: `Head`, also for a user never seen."""
+
+    user: str
+
+
+class Head(msgspec.Struct, frozen=True):
+    """As in `Inbox`, without the items."""
+
+    head: int
+    counters: Counters
+    behind: bool
+
+
+class ListDevices(msgspec.Struct, frozen=True):
+    """Result: `Devices`, by name."""
+
+    user: str
+
+
+class DeviceInfo(msgspec.Struct, frozen=True):
+    """*acknowledged* is the device's cursor, a sequence; *last_seen* in Unix milliseconds."""
+
+    device: str
+    acknowledged: int
+    last_seen: int
+
+
+class Devices(msgspec.Struct, frozen=True):
+    devices: tuple[DeviceInfo, ...]
+
+
+class ListSubscriptions(msgspec.Struct, frozen=True):
+    """Result: `Topics`, by name, without that of everyone."""
+
+    user: str
+
+
+class Topics(msgspec.Struct, frozen=True):
+    topics: tuple[str, ...]
+
+
+class ListSubscribers(msgspec.Struct, frozen=True):
+    """The users in a topic by name, behind *after* if given. Result: `Subscribers`."""
+
+    topic: str
+    limit: int
+    after: str | None
+
+
+class Subscribers(msgspec.Struct, frozen=True):
+    users: tuple[str, ...]
+    more: bool
+
+
+class ReadPreferences(msgspec.Struct, frozen=True):
+    """Result: `Preferences`."""
+
+    user: str
+
+
+class Preferences(msgspec.Struct, frozen=True):
+    """As last set: name → enabled."""
+
+    categories: dict[str, bool]
+    topics: dict[str, bool]
 
 
 class FindNotification(msgspec.Struct, frozen=True):
@@ -151,6 +226,58 @@ class Deliveries(msgspec.Struct, frozen=True):
     more: bool
 
 
+class ListLetters(msgspec.Struct, frozen=True):
+    """Dead letters, the newest first, with ids below *before* if given.
+
+    *status* is `dead`, `replayed`, `discarded`, or `None` for all. Result: `Letters`.
+    """
+
+    limit: int
+    before: int | None = None
+    status: str | None = "dead"
+    user: str | None = None
+    notification: str | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A notification that did not arrive, and what was tried.
+
+    *device* is `None` where no device was there: the notification expired. *cause* is `attempts`
+    or `expired`, *reason* what is known beyond that. *history* is JSON, a list of
+    `{"at","event",…}` with the events `sent` (first attempt), `dead`, `replayed`, `discarded`.
+    """
+
+    id: int
+    notification: str
+    user: str
+    device: str | None
+    cause: str
+    reason: str
+    attempts: int
+    first_sent_at: int | None
+    dead_at: int
+    status: str
+    history: str
+
+
+class Letters(msgspec.Struct, frozen=True):
+    letters: tuple[DeadLetter, ...]
+    more: bool
+
+
+class FindLetter(msgspec.Struct, frozen=True):
+    """Result: `FoundLetter` or `NotFound`."""
+
+    id: int
+
+
+class FoundLetter(msgspec.Struct, frozen=True):
+    """*document* is the notification's, for whoever has to decide."""
+
+    letter: DeadLetter
+    document: str | None
+
+
 class FindKey(msgspec.Struct, frozen=True):
     """Result: `ApiKey` or `NotFound`."""
 
@@ -163,9 +290,3 @@ class ListKeys(msgspec.Struct, frozen=True):
 
 class Keys(msgspec.Struct, frozen=True):
     keys: tuple[ApiKey, ...]
-
-
-Query = (
-    ReadPage | InboxPage | FindInboxItem | FindNotification | ReadDeliveries | FindKey | ListKeys
-)
-Answer = Page | Inbox | InboxItem | ProducerView | Deliveries | ApiKey | Keys | NotFound

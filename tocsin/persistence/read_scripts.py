@@ -8,11 +8,12 @@ further than its head is true, while a head that promises rows the page lacks wo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from tocsin.persistence.key_scripts import key_of_row
-from tocsin.persistence.log_scripts import content_of_row
+from tocsin.persistence import list_scripts
+from tocsin.persistence.holding import content_of_row
+from tocsin.persistence.list_scripts import Answers, Numbered, by_first
 from tocsin.persistence.statements import Row, Rows, Script, run
 from tocsin.persistence.store import (
     Answer,
@@ -20,29 +21,34 @@ from tocsin.persistence.store import (
     Deliveries,
     Delivery,
     Entry,
+    FindHead,
     FindInboxItem,
     FindKey,
+    FindLetter,
     FindNotification,
+    Head,
     Inbox,
     InboxItem,
     InboxPage,
-    Keys,
+    ListDevices,
     ListKeys,
+    ListLetters,
+    ListSubscribers,
+    ListSubscriptions,
     NotFound,
     Page,
     ProducerView,
     Query,
     ReadDeliveries,
     ReadPage,
+    ReadPreferences,
 )
-from tocsin.protocol.notification import Standing
+from tocsin.protocol.notification import Standing, State
 
-Q = TypeVar("Q")
-Numbered = Sequence[tuple[int, Q]]
-"""Queries of one kind, each with its place in the batch, where its answer goes."""
-Answers = dict[int, Answer]
-
-_NO_LOG = (0, 0, 0, 0)
+_NO_LOG = (0, 0, 0, 0, False)
+_NO_BOUND = 2**63 - 1
+_LOOKING = (InboxPage, FindHead)
+"""Questions that want to know whether there is more in the user's topics."""
 
 
 def read(queries: Sequence[Query]) -> Script[list[Answer]]:
@@ -51,29 +57,29 @@ def read(queries: Sequence[Query]) -> Script[list[Answer]]:
     for index, query in enumerate(queries):
         kinds[type(query)].append((index, query))
     answers: Answers = {}
-    users = {query.user for kind in (ReadPage, InboxPage) for _, query in kinds[kind]}
-    heads = yield from _heads(sorted(users))
+    users = {query.user: False for _, query in kinds[ReadPage]}
+    users |= {query.user: True for kind in _LOOKING for _, query in kinds[kind]}
+    heads = yield from _heads(users)
     for kind, script in ((ReadPage, _pages), (InboxPage, _inboxes)):
         if kinds[kind]:
             yield from script(kinds[kind], heads, answers)
+    for index, query in kinds[FindHead]:
+        head, _, unread, unseen, behind = heads.get(query.user, _NO_LOG)
+        answers[index] = Head(head, Counters(unread, unseen), bool(behind))
     for kind, plain in _PLAIN.items():
         if kinds[kind]:
             yield from plain(kinds[kind], answers)
     return [answers[index] for index in range(len(queries))]
 
 
-def _heads(users: Sequence[str]) -> Script[dict[str, Row]]:
-    """Head, horizon, unread and unseen of each user that has a log."""
-    rows = yield from run("users_read", users)
-    return {row[0]: (row[1], row[2], row[3], row[4]) for row in rows}
+def _heads(users: Mapping[str, bool]) -> Script[dict[str, Row]]:
+    """Head, horizon, unread and unseen of each user that has a log.
 
-
-def _by_number(rows: Rows) -> dict[int, list[Row]]:
-    """Rows by the number of their question, in their order."""
-    found: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row[0]].append(row)
-    return found
+    And, where *users* says so, whether there is more in the user's topics.
+    """
+    asked = sorted(users)
+    rows = yield from run("users_read", asked, [users[user] for user in asked])
+    return {row[0]: tuple(row)[1:6] for row in rows}
 
 
 # --- Pages --------------------------------------------------------------------------------------
@@ -92,13 +98,13 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
         [query.began for _, query in queries],
         [query.resumed for _, query in queries],
     )
-    found = _by_number(rows)
+    found = by_first(rows)
     for index, query in queries:
         answers[index] = _page(found.get(index, ()), heads.get(query.user, _NO_LOG))
 
 
 def _page(rows: Rows, state: Row) -> Page:
-    head, horizon, unread, unseen = state
+    head, horizon, unread, unseen, _ = state
     entries = tuple([Entry(*row[1:10]) for row in rows])
     last = entries[-1].sequence if entries else 0
     # The last column counts what there was to choose from, up to one more than the limit.
@@ -111,21 +117,40 @@ def _page(rows: Rows, state: Row) -> Page:
 
 
 def _inboxes(queries: Numbered[InboxPage], heads: dict[str, Row], answers: Answers) -> Script[None]:
-    rows = yield from run(
-        "inbox_page",
+    by_list: dict[str, list[tuple[int, InboxPage]]] = defaultdict(list)
+    for index, query in queries:
+        by_list[_list_of(query.states)].append((index, query))
+    rows: list[Row] = []
+    rows += yield from run("inbox_page", *_inbox_columns(by_list["all"]))
+    rows += yield from run("inbox_page_unread", *_inbox_columns(by_list["unread"]))
+    rows += yield from run("inbox_page_archived", *_inbox_columns(by_list["archived"]))
+    found = by_first(rows)
+    for index, query in queries:
+        items = [InboxItem(*row[1:6]) for row in found.get(index, ())]
+        more = len(items) > query.limit
+        head, _, unread, unseen, behind = heads.get(query.user, _NO_LOG)
+        answers[index] = Inbox(
+            tuple(items[: query.limit]), more, head, Counters(unread, unseen), bool(behind)
+        )
+
+
+def _list_of(states: Sequence[str]) -> str:
+    """The list that has all *states* and little else."""
+    if {State.UNSEEN, State.SEEN}.issuperset(states):
+        return "unread"
+    return "archived" if set(states) == {State.ARCHIVED} else "all"
+
+
+def _inbox_columns(queries: Numbered[InboxPage]) -> tuple[list[Any], ...]:
+    return (
         [index for index, _ in queries],
         [query.user for _, query in queries],
         [f",{','.join(query.states)}," for _, query in queries],
         [query.category for _, query in queries],
         [query.limit + 1 for _, query in queries],
-        [query.before for _, query in queries],
+        [_NO_BOUND if query.before is None else query.before for _, query in queries],
+        [query.now_ms for _, query in queries],
     )
-    found = _by_number(rows)
-    for index, query in queries:
-        items = [InboxItem(*row[1:6]) for row in found.get(index, ())]
-        more = len(items) > query.limit
-        head, _, unread, unseen = heads.get(query.user, _NO_LOG)
-        answers[index] = Inbox(tuple(items[: query.limit]), more, head, Counters(unread, unseen))
 
 
 def _inbox_items(queries: Numbered[FindInboxItem], answers: Answers) -> Script[None]:
@@ -134,6 +159,7 @@ def _inbox_items(queries: Numbered[FindInboxItem], answers: Answers) -> Script[N
         [index for index, _ in queries],
         [query.user for _, query in queries],
         [query.notification for _, query in queries],
+        [query.now_ms for _, query in queries],
     )
     found = {row[0]: InboxItem(*row[1:6]) for row in rows}
     for index, _ in queries:
@@ -157,11 +183,11 @@ def _producer_views(queries: Numbered[FindNotification], answers: Answers) -> Sc
         if row is None:
             answers[index] = NotFound()
             continue
-        _, recipients, delivered, seen, read_, dead, expired = counts[query.notification]
+        _, inboxes, delivered, seen, read_, dead, expired = counts[query.notification]
         answers[index] = ProducerView(
             content=content_of_row(row),
             standing=row[7],
-            recipients=recipients,
+            recipients=inboxes if row[11] is None else row[11],
             delivered=delivered,
             seen=seen,
             read=read_,
@@ -182,7 +208,7 @@ def _ledgers(queries: Numbered[ReadDeliveries], answers: Answers) -> Script[None
         [device for _, device in after],
         [query.limit + 1 for _, query in queries],
     )
-    found = _by_number(rows)
+    found = by_first(rows)
     for index, query in queries:
         notification = notifications.get(query.notification)
         if notification is None:
@@ -205,27 +231,16 @@ def _delivery(row: Row, standing: str) -> Delivery:
     return Delivery(user, device, attempts, first_sent_at, acknowledged_at, outcome, reason)
 
 
-# --- Keys ---------------------------------------------------------------------------------------
-
-
-def _keys(queries: Numbered[FindKey], answers: Answers) -> Script[None]:
-    rows = yield from run("keys_read", sorted({query.id for _, query in queries}))
-    found = {row[0]: key_of_row(row) for row in rows}
-    for index, query in queries:
-        answers[index] = found.get(query.id, NotFound())
-
-
-def _key_lists(queries: Numbered[ListKeys], answers: Answers) -> Script[None]:
-    rows = yield from run("keys_list")
-    keys = Keys(tuple([key_of_row(row) for row in rows]))
-    for index, _ in queries:
-        answers[index] = keys
-
-
 _PLAIN: dict[type[Any], Any] = {
     FindInboxItem: _inbox_items,
     FindNotification: _producer_views,
     ReadDeliveries: _ledgers,
-    FindKey: _keys,
-    ListKeys: _key_lists,
+    ListDevices: list_scripts.devices,
+    ListSubscriptions: list_scripts.subscriptions,
+    ListSubscribers: list_scripts.subscribers,
+    ReadPreferences: list_scripts.preferences,
+    ListLetters: list_scripts.letters,
+    FindLetter: list_scripts.letter,
+    FindKey: list_scripts.key,
+    ListKeys: list_scripts.keys,
 }

@@ -22,7 +22,7 @@ import trio
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.read_scripts import read
-from tocsin.persistence.statements import Rows, Statement, drive, load
+from tocsin.persistence.statements import Rows, Sql, Statement, drive, load
 from tocsin.persistence.store import (
     Answer,
     Command,
@@ -92,14 +92,17 @@ class SqliteStore:
         self._epoch: str | None = None
         # The thread may be another one each time; never two at once.
         self._turn = trio.CapacityLimiter(1)
-        self.statements_run = 0
-        """Statements of scripts, each for all its rows; to see that batches stay cheap."""
+        self._statements_run = 0
 
     @property
     def epoch(self) -> str:
         if self._epoch is None:
             raise RuntimeError("the epoch is known once the store is open")
         return self._epoch
+
+    @property
+    def statements_run(self) -> int:
+        return self._statements_run
 
     async def open(self) -> None:
         await self._call(self._open)
@@ -192,7 +195,12 @@ class SqliteStore:
 
     def _perform(self, connection: sqlite3.Connection, statement: Statement) -> Rows:
         sql = self._sql[statement.name]
-        self.statements_run += 1
+        self._statements_run += 1
+        for part in sql.parts[:-1]:
+            columns = [statement.columns[place] for place in part.columns]
+            connection.executemany(part.text, zip(*columns, strict=True))
+        if sql.parts:
+            sql, statement = _last(sql, statement)
         rows = zip(*statement.columns, strict=True) if statement.columns else [()]
         if not sql.returns_rows:
             connection.executemany(sql.text, rows)
@@ -258,6 +266,13 @@ class SqliteStore:
                 # Closing writes the log back into the file, which a failing disk refuses. The
                 # next connection finds both and reads them together.
                 return
+
+
+def _last(sql: Sql, statement: Statement) -> tuple[Sql, Statement]:
+    """The last part of a statement of several, as a statement of its own."""
+    part = sql.parts[-1]
+    columns = tuple([statement.columns[place] for place in part.columns])
+    return Sql(part.text, len(columns), sql.returns_rows), Statement(statement.name, columns)
 
 
 def _make_file(path: Path) -> None:

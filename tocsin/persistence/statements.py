@@ -8,8 +8,9 @@ rules twice, and two ways to be wrong.)
 A statement is a name and *columns*: one list per parameter, all equally long. One statement does
 its work for every row of them, and how is the dialect's affair. Postgres, where a round trip is
 dear, takes the columns as arrays in one query over `unnest`; SQLite, where it is free, runs a
-scalar statement per row. Both return the same rows for the same columns, so a batch of hundreds
-of commands costs as many statements as a batch of one.
+scalar statement per row, or several in turn where Postgres changes several tables in one. Both
+return the same rows for the same columns, so a batch of hundreds of commands costs as many
+statements as a batch of one.
 """
 
 from __future__ import annotations
@@ -36,12 +37,24 @@ class Statement(NamedTuple):
 Script = Generator[Statement, Rows, T]
 
 
+class Part(NamedTuple):
+    """One text of several, and which of the statement's columns are its parameters, in order."""
+
+    text: str
+    columns: tuple[int, ...]
+
+
 class Sql(NamedTuple):
-    """A statement's text in one dialect, how many parameters it takes, whether rows come back."""
+    """A statement's text in one dialect, how many parameters it takes, whether rows come back.
+
+    Where it consists of several texts (only in SQLite), they are *parts*, to be run one after the
+    other; the last one's rows come back.
+    """
 
     text: str
     parameters: int
     returns_rows: bool
+    parts: tuple[Part, ...] = ()
 
 
 def run(name: str, *columns: Sequence[Any]) -> Script[Rows]:
@@ -65,6 +78,7 @@ def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
 
 _HEADING = re.compile(r"^-- name: (?P<name>\w+)(?P<rows> -> rows)?$", re.MULTILINE)
 _PARAMETER = re.compile(r"[?$](\d+)")
+_THEN = re.compile(r"^-- then$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
 
@@ -73,7 +87,7 @@ def load(dialect: str) -> Mapping[str, Sql]:
     """The statements of `sql/<dialect>/*.sql`, by name.
 
     A statement begins at `-- name: …` and ends at the next one; `-> rows` says that it returns
-    rows. Raises `ValueError` for a name that stands twice.
+    rows, `-- then` stands between its parts. Raises `ValueError` for a name that stands twice.
     """
     statements: dict[str, Sql] = {}
     folder = resources.files("tocsin.persistence") / "sql" / dialect
@@ -91,7 +105,22 @@ def _parse(text: str) -> list[tuple[str, Sql]]:
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     found = []
     for heading, end in zip(headings, ends, strict=True):
-        body = _COMMENT.sub("", text[heading.end() + 1 : end]).strip().removesuffix(";")
+        bodies = [_body(part) for part in _THEN.split(text[heading.end() + 1 : end])]
+        body = ";\n".join(bodies)
         numbers = [int(number) for number in _PARAMETER.findall(body)]
-        found.append((heading["name"], Sql(body, max(numbers, default=0), bool(heading["rows"]))))
+        parts = tuple([_part(each) for each in bodies]) if len(bodies) > 1 else ()
+        sql = Sql(body, max(numbers, default=0), bool(heading["rows"]), parts)
+        found.append((heading["name"], sql))
     return found
+
+
+def _body(text: str) -> str:
+    return _COMMENT.sub("", text).strip().removesuffix(";")
+
+
+def _part(text: str) -> Part:
+    """Numbered anew, because a driver wants exactly as many values as the greatest number says."""
+    numbers = sorted({int(number) for number in _PARAMETER.findall(text)})
+    places = {str(number): place for place, number in enumerate(numbers, 1)}
+    renumbered = _PARAMETER.sub(lambda match: f"?{places[match[1]]}", text)
+    return Part(renumbered, tuple([number - 1 for number in numbers]))

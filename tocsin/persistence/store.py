@@ -15,17 +15,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tocsin.persistence.commands import (
-    ApiKey,
-    Attach,
-    Attached,
     Changed,
-    Command,
     Counters,
-    CreateKey,
-    CreateTicket,
     Done,
-    Expire,
-    Expired,
+    FanOut,
     Idempotency,
     KeyReused,
     NotActive,
@@ -33,92 +26,251 @@ from tocsin.persistence.commands import (
     PatchRefused,
     Position,
     Publish,
-    Purge,
     RecipientState,
-    Record,
     Replayed,
-    Result,
     RevisionMismatch,
-    RevokeKey,
-    StoredTicket,
-    TakeTicket,
     Update,
     Withdraw,
 )
+from tocsin.persistence.key_commands import (
+    ApiKey,
+    CreateKey,
+    CreateTicket,
+    RevokeKey,
+    StoredTicket,
+    TakeTicket,
+)
 from tocsin.persistence.queries import (
-    Answer,
+    DeadLetter,
     Deliveries,
     Delivery,
+    DeviceInfo,
+    Devices,
     Entry,
+    FindHead,
     FindInboxItem,
     FindKey,
+    FindLetter,
     FindNotification,
+    FoundLetter,
+    Head,
     Inbox,
     InboxItem,
     InboxPage,
     Keys,
+    Letters,
+    ListDevices,
     ListKeys,
+    ListLetters,
+    ListSubscribers,
+    ListSubscriptions,
     Page,
+    Preferences,
     ProducerView,
-    Query,
     ReadDeliveries,
     ReadPage,
+    ReadPreferences,
+    Subscribers,
+    Topics,
+)
+from tocsin.persistence.upkeep_commands import (
+    DiscardLetter,
+    Expire,
+    Expired,
+    LetterReplayed,
+    Purge,
+    Purged,
+    Release,
+    Released,
+    ReplayLetter,
+)
+from tocsin.persistence.user_commands import (
+    SUBSCRIPTIONS_MAX,
+    Acknowledge,
+    Attach,
+    Attached,
+    BeyondHead,
+    Marked,
+    MarkInbox,
+    Materialise,
+    Materialised,
+    PreferencesSet,
+    Record,
+    RemoveDevice,
+    SetPreferences,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 
 __all__ = [
+    "SUBSCRIPTIONS_MAX",
+    "Acknowledge",
     "Answer",
     "ApiKey",
     "Attach",
     "Attached",
+    "BeyondHead",
     "Changed",
     "Command",
     "Counters",
     "CreateKey",
     "CreateTicket",
+    "DeadLetter",
     "Deliveries",
     "Delivery",
     "DeliveryRecord",
     "DeviceCursor",
+    "DeviceInfo",
+    "Devices",
+    "DiscardLetter",
     "Done",
     "Entry",
     "Expire",
     "Expired",
+    "FanOut",
+    "FindHead",
     "FindInboxItem",
     "FindKey",
+    "FindLetter",
     "FindNotification",
+    "FoundLetter",
+    "Head",
     "Idempotency",
     "Inbox",
     "InboxItem",
     "InboxPage",
     "KeyReused",
     "Keys",
+    "LetterReplayed",
+    "Letters",
+    "ListDevices",
     "ListKeys",
+    "ListLetters",
+    "ListSubscribers",
+    "ListSubscriptions",
+    "MarkInbox",
+    "Marked",
+    "Materialise",
+    "Materialised",
     "NotActive",
     "NotFound",
     "Page",
     "PatchRefused",
     "Position",
+    "Preferences",
+    "PreferencesSet",
     "ProducerView",
     "Publish",
     "Purge",
+    "Purged",
     "Query",
     "ReadDeliveries",
     "ReadPage",
+    "ReadPreferences",
     "RecipientState",
     "Record",
+    "Release",
+    "Released",
+    "RemoveDevice",
+    "ReplayLetter",
     "Replayed",
     "Result",
     "RevisionMismatch",
     "RevokeKey",
+    "SetPreferences",
     "Store",
     "StoreFailed",
     "StoreUnavailable",
     "StoredTicket",
+    "Subscribe",
+    "Subscribed",
+    "Subscribers",
     "TakeTicket",
+    "Topics",
+    "Unsubscribe",
     "Update",
     "Withdraw",
 ]
+
+Command = (
+    Publish
+    | Update
+    | Withdraw
+    | Expire
+    | Release
+    | Purge
+    | Attach
+    | Record
+    | Acknowledge
+    | MarkInbox
+    | Materialise
+    | Subscribe
+    | Unsubscribe
+    | SetPreferences
+    | RemoveDevice
+    | ReplayLetter
+    | DiscardLetter
+    | CreateKey
+    | RevokeKey
+    | CreateTicket
+    | TakeTicket
+)
+Result = (
+    Changed
+    | Replayed
+    | KeyReused
+    | NotFound
+    | RevisionMismatch
+    | NotActive
+    | PatchRefused
+    | Expired
+    | Released
+    | Purged
+    | Attached
+    | BeyondHead
+    | Marked
+    | Materialised
+    | Subscribed
+    | PreferencesSet
+    | LetterReplayed
+    | StoredTicket
+    | Done
+)
+Query = (
+    ReadPage
+    | InboxPage
+    | FindInboxItem
+    | FindHead
+    | FindNotification
+    | ReadDeliveries
+    | ListDevices
+    | ListSubscriptions
+    | ListSubscribers
+    | ReadPreferences
+    | ListLetters
+    | FindLetter
+    | FindKey
+    | ListKeys
+)
+Answer = (
+    Page
+    | Inbox
+    | InboxItem
+    | Head
+    | ProducerView
+    | Deliveries
+    | Devices
+    | Topics
+    | Subscribers
+    | Preferences
+    | Letters
+    | FoundLetter
+    | ApiKey
+    | Keys
+    | NotFound
+)
 
 
 class StoreUnavailable(Exception):
@@ -148,6 +300,10 @@ class Store(Protocol):
     @property
     def epoch(self) -> str:
         """The incarnation of the data, the same for its whole life; known after `open`."""
+
+    @property
+    def statements_run(self) -> int:
+        """Statements of scripts so far, each for all its rows; to see that batches stay cheap."""
 
     async def open(self) -> None:
         """Connect and apply missing migrations; safe to call again after a failure."""

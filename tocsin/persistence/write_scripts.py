@@ -1,90 +1,106 @@
 """The script of a write: many commands, one transaction.
 
-Commands of a kind are gathered and run together, kind after kind, in the order in which locks are
-taken (`log_scripts`). Within the log commands, and within what concerns one device, the order of
-the batch is kept; across them it need not be, because all askers of a batch wait at the same time
-and none can tell in which order the others were served. So a device that attaches sees what is
-published in its batch, also by later commands, and may or may not see what other devices
-acknowledge there.
+Commands of a kind are gathered and run together, kind after kind. Within a kind, and within what
+concerns one device, the order of the batch is kept; across them it need not be, because all askers
+of a batch wait at the same time and none can tell in which order the others were served. So a
+device that attaches sees what is published in its batch, also by later commands, and may or may
+not see what other devices acknowledge there.
+
+Logs come first, and then those users are brought up to date whose logs are about to be looked at:
+what is published to a topic in this batch is there for a device that attaches in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from typing import Any, Final
 
-from tocsin.persistence.device_scripts import attach, record
-from tocsin.persistence.key_scripts import KeyCommand, change_keys
-from tocsin.persistence.log_plan import LogCommand
+from tocsin.persistence.device_scripts import acknowledge, attach, record, remove_devices
+from tocsin.persistence.key_scripts import change_keys
+from tocsin.persistence.letter_scripts import settle_letters
 from tocsin.persistence.log_scripts import change_logs
+from tocsin.persistence.mark_scripts import mark_inboxes
+from tocsin.persistence.purge_scripts import purge
 from tocsin.persistence.statements import Script
 from tocsin.persistence.store import (
+    Acknowledge,
     Attach,
     Command,
     CreateKey,
     CreateTicket,
+    DiscardLetter,
     Done,
     Expire,
+    MarkInbox,
+    Materialise,
     Publish,
     Purge,
     Record,
+    Release,
+    RemoveDevice,
+    ReplayLetter,
     Result,
     RevokeKey,
+    SetPreferences,
+    Subscribe,
     TakeTicket,
+    Unsubscribe,
     Update,
     Withdraw,
 )
+from tocsin.persistence.subscription_scripts import change_subscriptions
+from tocsin.persistence.topic_scripts import bring_up_to_date, users_of
+
+_LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
+_SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)
+_LETTERS: Final = (ReplayLetter, DiscardLetter)
+_KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket)
+_OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)
+"""In the order in which they run."""
 
 
 class _Gathered:
-    """Commands that can run together, by kind, each with its place in the batch."""
+    """Commands that can run together, each with its place in the batch, where its result goes."""
 
     def __init__(self) -> None:
-        self.logs: list[tuple[int, LogCommand]] = []
-        self.records: list[tuple[int, Record]] = []
-        self.attachments: list[tuple[int, Attach]] = []
-        self.keys: list[tuple[int, KeyCommand]] = []
-        self.attached: set[tuple[str, str]] = set()
+        self._numbered: list[tuple[int, Command]] = []
+        self._phases: dict[tuple[str, str], int] = {}
 
-    def concerns(self, command: Command) -> bool:
-        """Whether *command* is about a device that attaches here, so it has to come later."""
-        if not self.attached:
-            return False
-        if isinstance(command, Attach):
-            return (command.user, command.device) in self.attached
-        if isinstance(command, Record):
-            lines = {(line.user, line.device) for line in command.deliveries}
-            cursors = {(cursor.user, cursor.device) for cursor in command.cursors}
-            return not self.attached.isdisjoint(lines | cursors)
-        return False
+    def takes(self, command: Command) -> bool:
+        """Whether *command* would run behind all that is gathered about its devices."""
+        phase = _phase(command)
+        # Two arrivals of one device are never one piece of work: the second goes on from the first.
+        latest = phase - 1 if isinstance(command, Attach) else phase
+        return all(self._phases.get(device, -1) <= latest for device in _devices(command))
 
     def add(self, index: int, command: Command) -> None:
-        match command:
-            case Publish() | Update() | Withdraw() | Expire():
-                self.logs.append((index, command))
-            case Record():
-                self.records.append((index, command))
-            case Attach():
-                self.attachments.append((index, command))
-                self.attached.add((command.user, command.device))
-            case CreateKey() | RevokeKey() | CreateTicket() | TakeTicket() | Purge():
-                self.keys.append((index, command))
-            case _:
-                assert_never(command)
+        self._numbered.append((index, command))
+        for device in _devices(command):
+            self._phases[device] = _phase(command)
+
+    def of(self, *kinds: type[Any]) -> list[tuple[int, Any]]:
+        """The commands of these *kinds*, in the order of the batch."""
+        return [(index, command) for index, command in self._numbered if type(command) in kinds]
 
 
 def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:
     """Run *commands*; their results, in the same order."""
     results: list[Result] = [Done()] * len(commands)
     for gathered in _gather(commands):
-        if gathered.logs:
-            yield from change_logs(gathered.logs, results)
-        if gathered.records:
-            yield from record(gathered.records, results)
-        if gathered.attachments:
-            yield from attach(gathered.attachments, results, epoch)
-        if gathered.keys:
-            yield from change_keys(gathered.keys, results)
+        of = gathered.of
+        logs, looking = of(*_LOGS), of(Attach, MarkInbox, Materialise, *_SUBSCRIPTIONS)
+        looked_at = {user for _, command in looking for user in users_of(command)}
+        yield from change_logs(logs, results, looked_at)
+        brought = yield from bring_up_to_date(looking, results, locked=bool(logs))
+        yield from mark_inboxes(of(MarkInbox), results)
+        yield from change_subscriptions(of(*_SUBSCRIPTIONS), results, brought)
+        yield from record(of(Record), results)
+        yield from acknowledge(of(Acknowledge), results)
+        yield from attach(of(Attach), results, brought, epoch)
+        yield from remove_devices(of(RemoveDevice), results)
+        yield from settle_letters(of(*_LETTERS), results)
+        yield from purge(of(Purge), results)
+        yield from change_keys(of(*_KEYS), results)
     return results
 
 
@@ -92,8 +108,23 @@ def _gather(commands: Sequence[Command]) -> Iterator[_Gathered]:
     """One group in the normal case; more where a device attaches and then does something else."""
     gathered = _Gathered()
     for index, command in enumerate(commands):
-        if gathered.concerns(command):
+        if not gathered.takes(command):
             yield gathered
             gathered = _Gathered()
         gathered.add(index, command)
     yield gathered
+
+
+def _phase(command: Command) -> int:
+    kind = type(command)
+    return _OF_DEVICES.index(kind) if kind in _OF_DEVICES else -1
+
+
+def _devices(command: Command) -> set[tuple[str, str]]:
+    """The devices that *command* is about, if it is about any."""
+    if isinstance(command, Record):
+        lines = {(line.user, line.device) for line in command.deliveries}
+        return lines | {(cursor.user, cursor.device) for cursor in command.cursors}
+    if isinstance(command, Acknowledge | Attach | RemoveDevice):
+        return {(command.user, command.device)}
+    return set()

@@ -2,6 +2,11 @@
 
 The epoch names the incarnation of the store. A cursor from another epoch points into a log that
 no longer exists, so its number says nothing: it is answered with `reset`, never with a guess.
+
+A log is not purged from its beginning on: what was archived goes before older notifications that
+nobody has read. So its horizon says "of what lies up to here, something is gone", not "nothing is
+left". A device that stands below it may have missed the end of what it still shows, and starts
+anew; and who starts anew starts at 0, where what is left below the horizon is replayed too.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-_CURSOR = re.compile(r"([A-Za-z0-9]{1,32})\.([0-9]{1,18})")
+_CURSOR = re.compile(r"([A-Za-z0-9]{1,32})\.([0-9]{1,18})(?:~([0-9]{1,18}))?")
 
 BEGINNING = "0"
 """The one cursor that needs no epoch: everything that is retained, whatever was there before."""
@@ -23,14 +28,25 @@ class Cursor:
     *everything* marks the client's `"0"`. It is no position: a device that stood at `<epoch>.0`
     when the log's first entries were purged has lost them and has to be told so, a device that
     says `"0"` asks for what there is.
+
+    *horizon* is what the log's was when the client began anew. Who replays a log from its beginning
+    passes places below the horizon, and may leave and come back there, having missed nothing.
     """
 
     epoch: str
     sequence: int
     everything: bool = False
+    horizon: int = 0
 
     def __str__(self) -> str:
-        return BEGINNING if self.everything else f"{self.epoch}.{self.sequence}"
+        if self.everything:
+            return BEGINNING
+        place = f"{self.epoch}.{self.sequence}"
+        return f"{place}~{self.horizon}" if self.sequence < self.horizon else place
+
+    def moved(self, sequence: int) -> Cursor:
+        """The place at *sequence* for a client that began here."""
+        return Cursor(self.epoch, sequence, horizon=self.horizon)
 
 
 class ResetReason(StrEnum):
@@ -50,14 +66,14 @@ def parse_cursor(text: str, epoch: str) -> Cursor:
     match = _CURSOR.fullmatch(text)
     if match is None:
         raise ValueError("not a cursor: expected the text that the server gave, or 0")
-    return Cursor(match[1], int(match[2]))
+    return Cursor(match[1], int(match[2]), horizon=int(match[3] or 0))
 
 
 @dataclass(frozen=True, slots=True)
 class LogState:
     """What the store knows of one user and one device when the device arrives.
 
-    *head* is the last sequence of the log, *horizon* the last one that was purged from it,
+    *head* is the last sequence of the log, *horizon* the greatest one that was purged from it,
     *stored* the device's own cursor (`None`: never seen before), *first_unacknowledged* the
     sequence of the user's first notification that no device has acknowledged, if there is one.
     """
@@ -85,16 +101,16 @@ def choose_start(requested: Cursor | None, epoch: str, state: LogState) -> Start
     """
     if requested is not None:
         if requested.everything:
-            return Start(state.horizon, None, resumed=False)
+            return Start(0, None, resumed=False)
         if requested.epoch != epoch or requested.sequence > state.head:
-            return Start(state.horizon, ResetReason.EPOCH, resumed=False)
-        if requested.sequence < state.horizon:
-            return Start(state.horizon, ResetReason.HORIZON, resumed=False)
+            return Start(0, ResetReason.EPOCH, resumed=False)
+        if max(requested.sequence, requested.horizon) < state.horizon:
+            return Start(0, ResetReason.HORIZON, resumed=False)
         return Start(requested.sequence, None, resumed=True)
     if state.stored is not None:
         if state.stored < state.horizon:
-            return Start(state.horizon, ResetReason.HORIZON, resumed=False)
+            return Start(0, ResetReason.HORIZON, resumed=False)
         return Start(min(state.stored, state.head), None, resumed=True)
     if state.first_unacknowledged is not None:
-        return Start(max(state.first_unacknowledged - 1, state.horizon), None, resumed=False)
+        return Start(state.first_unacknowledged - 1, None, resumed=False)
     return Start(state.head, None, resumed=False)

@@ -116,6 +116,8 @@ def decode_client_frame(text: str) -> ClientFrame:
 
 
 class Resend(msgspec.Struct, frozen=True):
+    """Seconds until a push that is not acknowledged is sent again, and how often it is sent."""
+
     delay: float
     limit: int
 
@@ -148,10 +150,14 @@ class ProducerWelcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcom
 
 
 class Synced(msgspec.Struct, frozen=True, tag_field="type", tag="synced"):
+    """All that there was has been pushed: live from here."""
+
     sequence: int
 
 
 class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
+    """Drop local state: a replay from the start follows. *reason* is `epoch` or `horizon`."""
+
     reason: str
 
 
@@ -163,6 +169,8 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
 
 
 class Reply(msgspec.Struct, frozen=True, tag_field="type", tag="reply", omit_defaults=True):
+    """The answer to the frame with this *request*: a *result* if *ok*, else a *problem*."""
+
     request: str | int
     ok: bool
     result: Any = None

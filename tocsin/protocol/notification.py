@@ -29,6 +29,10 @@ _END: Final = r"(?!\n)"
 
 UserId = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
 DeviceId = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
+Topic = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
+CollapseKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$" + _END)]
+EVERYONE: Final = "*"
+"""The topic that every user is in from the time they were first seen; no producer can name it."""
 Category = Annotated[str, Meta(pattern=CATEGORY_PATTERN + _END)]
 Title = Annotated[str, Meta(min_length=1, max_length=256)]
 Body = Annotated[str, Meta(max_length=4096)]
@@ -60,15 +64,18 @@ class Change(StrEnum):
 class Standing(StrEnum):
     """The notification's own life, as its producer sees it."""
 
+    SCHEDULED = "scheduled"
     ACTIVE = "active"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
 
 
 class Recipients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom a notification is for."""
+    """Whom a notification is for: one of the three."""
 
-    users: Annotated[list[UserId], Meta(min_length=1, max_length=RECIPIENTS_MAX)]
+    users: Annotated[list[UserId], Meta(min_length=1, max_length=RECIPIENTS_MAX)] | None = None
+    topic: Topic | None = None
+    all: Literal[True] | None = None
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,8 +88,10 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     data: Any = None
     url: Url | None = None
     priority: Priority = "normal"
+    deliver_at: Time | None = None
     expires_at: Time | None = None
     ttl: Ttl | None = None
+    collapse_key: CollapseKey | None = None
 
 
 class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,20 +109,59 @@ class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Content(msgspec.Struct, frozen=True, kw_only=True):
     """A notification as the store keeps it, once for all recipients.
 
-    *document* is the JSON object that clients see, without the recipient's own state.
+    *document* is the JSON object that clients see, without the recipient's own state. *topic* is
+    the one it came through, `EVERYONE` if it is for all.
     """
 
     id: str
     revision: int
     category: str
+    priority: str = "normal"
+    topic: str | None = None
+    collapse_key: str | None = None
     created_at: int
     updated_at: int
     expires_at: int | None
     document: str
 
 
+def topic_of(recipients: Recipients) -> str | None:
+    """The topic that *recipients* names, `EVERYONE` for all, `None` for users.
+
+    Raises `ProblemError` unless it is one of the three.
+    """
+    given = [recipients.users, recipients.topic, recipients.all]
+    if sum(each is not None for each in given) != 1:
+        wrong = [FieldError("$.to", "give `users`, `topic` or `all`, one of the three")]
+        raise refuse("invalid", "It is not clear whom this is for.", wrong)
+    return EVERYONE if recipients.all else recipients.topic
+
+
+def delivery_time(draft: Draft, now_ms: int) -> int | None:
+    """When *draft* wants to be delivered (Unix ms), if that is still to come.
+
+    A time that has passed means now: it may have passed on the way to us.
+    """
+    if draft.deliver_at is None:
+        return None
+    at = from_datetime(draft.deliver_at)
+    if at > _AT_MAX:
+        wrong = FieldError("$.deliver_at", "is after the year 9999 in UTC")
+        raise refuse("invalid", "`deliver_at` is too far away.", [wrong])
+    return at if at > now_ms else None
+
+
+def answer_to_publish(content: Content, standing: str, recipients: int) -> str:
+    """The JSON that a producer gets for a publish."""
+    return (
+        f'{{"id":"{content.id}","state":"{standing}","recipients":{recipients},'
+        f'"created_at":"{to_rfc3339(content.created_at)}"}}'
+    )
+
+
 def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
     """The first revision of *draft*; raises `ProblemError` where it contradicts itself."""
+    topic = topic_of(draft.to)
     created_at = to_rfc3339(now_ms)
     fields = {
         "id": notification_id,
@@ -123,12 +171,13 @@ def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
         "data": _checked_data(draft.data),
         "url": draft.url,
         "priority": draft.priority,
-        "topic": None,
+        "topic": None if topic == EVERYONE else topic,
         "revision": 1,
         "created_at": created_at,
         "updated_at": created_at,
     }
-    return _content(fields, now_ms, now_ms, _expiry(draft, now_ms))
+    expires_at = _expiry(draft, delivery_time(draft, now_ms) or now_ms)
+    return _content(fields, now_ms, now_ms, expires_at, topic, draft.collapse_key)
 
 
 def patched(content: Content, patch: Patch, now_ms: int) -> Content:
@@ -148,7 +197,9 @@ def patched(content: Content, patch: Patch, now_ms: int) -> Content:
     expires_at = content.expires_at
     if patch.expires_at is not UNSET:
         expires_at = None if patch.expires_at is None else _future(patch.expires_at, now_ms)
-    return _content(fields, content.created_at, now_ms, expires_at)
+    return _content(
+        fields, content.created_at, now_ms, expires_at, content.topic, content.collapse_key
+    )
 
 
 def client_view(document: str, state: str, seen_at: int | None, read_at: int | None) -> bytes:
@@ -159,14 +210,38 @@ def client_view(document: str, state: str, seen_at: int | None, read_at: int | N
     return (document[:-1] + tail).encode()
 
 
+def superseded(content: Content, newer: Content) -> Content:
+    """The revision of *content* that says what *newer* says: what collapsing makes of the two."""
+    fields = msgspec.json.decode(newer.document)
+    earlier = msgspec.json.decode(content.document)
+    fields |= {"id": content.id, "created_at": earlier["created_at"]}
+    fields["revision"] = content.revision + 1
+    return _content(
+        fields,
+        content.created_at,
+        newer.created_at,
+        newer.expires_at,
+        content.topic,
+        content.collapse_key,
+    )
+
+
 def _content(
-    fields: dict[str, Any], created_at: int, updated_at: int, expires_at: int | None
+    fields: dict[str, Any],
+    created_at: int,
+    updated_at: int,
+    expires_at: int | None,
+    topic: str | None,
+    collapse_key: str | None,
 ) -> Content:
     fields["expires_at"] = None if expires_at is None else to_rfc3339(expires_at)
     return Content(
         id=fields["id"],
         revision=fields["revision"],
         category=fields["category"],
+        priority=fields["priority"],
+        topic=topic,
+        collapse_key=collapse_key,
         created_at=created_at,
         updated_at=updated_at,
         expires_at=expires_at,
@@ -198,19 +273,20 @@ def _is_deeper(data: Any, depth: int) -> bool:
     return True
 
 
-def _expiry(draft: Draft, now_ms: int) -> int | None:
+def _expiry(draft: Draft, from_ms: int) -> int | None:
+    """When *draft*, delivered at *from_ms*, expires."""
     if draft.ttl is not None and draft.expires_at is not None:
         wrong = FieldError("$.ttl", "goes without expires_at")
         raise refuse("invalid", "Give `ttl` or `expires_at`, not both.", [wrong])
     if draft.ttl is not None:
-        return now_ms + round(draft.ttl * 1000)
-    return None if draft.expires_at is None else _future(draft.expires_at, now_ms)
+        return from_ms + round(draft.ttl * 1000)
+    return None if draft.expires_at is None else _future(draft.expires_at, from_ms)
 
 
 def _future(time: datetime, now_ms: int) -> int:
     at = from_datetime(time)
     if at <= now_ms:
-        wrong = FieldError("$.expires_at", "is not in the future")
+        wrong = FieldError("$.expires_at", "is not behind the time of delivery")
         raise refuse("invalid", "`expires_at` has passed already.", [wrong])
     if at > _AT_MAX:
         wrong = FieldError("$.expires_at", "is after the year 9999 in UTC")

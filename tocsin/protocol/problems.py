@@ -20,6 +20,8 @@ TITLES: Final = {
     "request_timeout": (408, "The request took too long"),
     "idempotency_in_flight": (409, "The first request with this key is still running"),
     "conflict": (409, "The thing is in another state"),
+    "replaced": (409, "The same device has connected again"),
+    "disconnected": (409, "The connection was ended"),
     "revision_mismatch": (412, "Somebody changed it first"),
     "too_large": (413, "Too large"),
     "unsupported_media_type": (415, "Not a format we read"),
@@ -27,7 +29,6 @@ TITLES: Final = {
     "idempotency_key_reused": (422, "This key was used for another request"),
     "rate_limited": (429, "Too many requests"),
     "internal_error": (500, "Our fault"),
-    "not_implemented": (501, "Not in this release"),
     "store_unavailable": (503, "The store cannot take this now"),
     "overloaded": (503, "Too much at once"),
 }

@@ -8,9 +8,9 @@ after a week, after a full window and after a missed wake-up are one and the sam
 (`wants_page`, `page`). A live entry is pushed without reading the store only if it is the very next
 one.
 
-A later change of a notification supersedes the one in flight, which is then never sent again: it
-would take the device back. It stays in flight all the same, because the device has it to answer; a
-device that answers nothing would otherwise be sent a busy notification's every change.
+How a device acknowledges is a term of its session (`Acknowledging`). One that does so by coming
+back with a cursor has pushes in flight only until its transport has taken them (`taken`); nothing
+is sent again while it is connected, and its stored cursor stays where the session began.
 
 Inputs are method calls that take `now` (monotonic seconds) and `now_ms` (wall, Unix milliseconds);
 outputs are values. There is one deadline, `next_deadline`. It may be early, never late: keeping it
@@ -21,16 +21,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 
-from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.flight import Flight
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push
+from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 __all__ = [
     "AckedUnsent",
+    "Acknowledging",
     "CaughtUp",
     "DeviceSession",
     "LogEntry",
@@ -39,17 +40,6 @@ __all__ = [
     "Push",
     "SessionLimits",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """How a session delivers; *resend_limit* is attempts per session, the other per device."""
-
-    window: int
-    window_bytes: int
-    resend: Backoff
-    resend_limit: int
-    delivery_attempts_max: int
 
 
 class AckedUnsent(Exception):
@@ -67,14 +57,12 @@ class DeviceSession:
         "_cursor",
         "_doubtful",
         "_fetching",
-        "_first_deadline",
-        "_in_flight",
-        "_in_flight_bytes",
+        "_flight",
         "_known_head",
-        "_latest",
         "_limits",
         "_previous",
         "_random",
+        "_resends",
         "_synced",
         "device",
         "position",
@@ -89,6 +77,7 @@ class DeviceSession:
         head: int,
         limits: SessionLimits,
         random: Callable[[], float],
+        acknowledging: Acknowledging = Acknowledging.EXPLICIT,
     ) -> None:
         self.user: Final = user
         self.device: Final = device
@@ -101,11 +90,8 @@ class DeviceSession:
         self._synced = False
         self._fetching = False
         self._doubtful = False
-        # By sequence, ascending; and by notification, without the superseded.
-        self._in_flight: dict[int, Push] = {}
-        self._latest: dict[str, Push] = {}
-        self._in_flight_bytes = 0
-        self._first_deadline = math.inf
+        self._resends = acknowledging is Acknowledging.EXPLICIT
+        self._flight = Flight()
         self._counters = 0, 0
 
     # --- The log ---------------------------------------------------------------------------------
@@ -126,7 +112,7 @@ class DeviceSession:
         ):
             return None
         self.position = entry.sequence
-        return self._push(entry, now, now_ms)
+        return None if _has_expired(entry, now_ms) else self._push(entry, now, now_ms)
 
     def heard_of(self, head: int) -> None:
         """The log reaches *head*, says somebody who does not have the entries."""
@@ -149,8 +135,8 @@ class DeviceSession:
         limits = self._limits
         return PageWanted(
             self.position,
-            limits.window - len(self._in_flight),
-            max(1, limits.window_bytes - self._in_flight_bytes),
+            limits.window - len(self._flight),
+            max(1, limits.window_bytes - self._flight.bytes),
         )
 
     def page(
@@ -165,6 +151,8 @@ class DeviceSession:
                 # The store counts the bytes of documents, we those of what the device gets.
                 return outputs
             self.position = entry.sequence
+            if _has_expired(entry, now_ms):
+                continue
             if entry.attempts >= self._limits.delivery_attempts_max:
                 outputs.append(self._dead_on_arrival(entry, now_ms))
             else:
@@ -186,14 +174,7 @@ class DeviceSession:
         """
         if sequence > self.position:
             raise AckedUnsent(f"acknowledged {sequence}, but {self.position} was the last sent")
-        done = []
-        for push in self._in_flight.values():
-            if push.sequence > sequence:
-                break
-            done.append(push)
-        for push in done:
-            self._drop(push)
-        return [self._record(push, now_ms) for push in done if not push.superseded]
+        return self._acknowledge_through(sequence, now_ms)
 
     def ack_ids(self, ids: Iterable[str], now_ms: int) -> list[DeliveryRecord]:
         """These notifications have arrived, as last pushed; ids not in flight are passed over.
@@ -204,17 +185,38 @@ class DeviceSession:
         """
         records = []
         for notification_id in ids:
-            push = self._latest.get(notification_id)
+            push = self._flight.latest(notification_id)
             if push is None:
                 continue
-            older = self._unanswered(push.older)
+            older = self._flight.older(push)
             if older and push.tries == 1:
                 for earlier in older:
-                    self._drop(self._in_flight[earlier])
+                    self._flight.drop(earlier)
             else:
-                self._drop(push)
+                self._flight.drop(push)
                 records.append(self._record(push, now_ms))
         return records
+
+    def acknowledged(
+        self, through: int | None, ids: Iterable[str], now_ms: int
+    ) -> list[DeliveryRecord]:
+        """The store has noted an acknowledgment that did not come through this session.
+
+        Never an error: it may be of what an earlier session was sent. An id is taken for the last
+        change of it, as the store takes it.
+        """
+        records = [] if through is None else self._acknowledge_through(through, now_ms)
+        for notification_id in ids:
+            push = self._flight.latest(notification_id)
+            if push is not None:
+                self._flight.drop(push)
+                records.append(self._record(push, now_ms))
+        return records
+
+    def taken(self, sequence: int) -> None:
+        """Resuming: the transport has handed over everything up to *sequence*."""
+        for push in self._flight.through(sequence):
+            self._flight.drop(push)
 
     def nack(
         self, notification_id: str, reason: str | None, after: float | None, now: float, now_ms: int
@@ -224,7 +226,7 @@ class DeviceSession:
         The attempt counts towards the device's limit, not towards being unresponsive: a device
         that says no is listening.
         """
-        push = self._latest.get(notification_id)
+        push = self._flight.latest(notification_id)
         if push is None:
             return []
         push.unanswered = 0
@@ -232,26 +234,27 @@ class DeviceSession:
         if push.attempt >= self._limits.delivery_attempts_max:
             return [self._dead(push)]
         delay = self._resend_delay(push) if after is None else after
-        self._set_deadline(push, now + delay)
+        self._flight.set_deadline(push, now + delay)
         return [self._record(push)]
 
     # --- Time ------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float:
         """When `expire` wants to be called; infinite while nothing is in flight."""
-        return self._first_deadline
+        return self._flight.first_deadline
 
     def expire(self, now: float, now_ms: int) -> list[Output]:
         """Push again what is overdue, unless it has expired; a `Closing` at the end is goodbye."""
-        if now < self._first_deadline:
+        flight = self._flight
+        if now < flight.first_deadline:
             return []
         outputs: list[Output] = []
-        self._first_deadline = math.inf
-        for push in list(self._in_flight.values()):
+        flight.first_deadline = math.inf
+        for push in flight:
             if push.deadline > now:
-                self._first_deadline = min(self._first_deadline, push.deadline)
-            elif push.expires_at is not None and push.expires_at <= now_ms:
-                self._drop(push)
+                flight.set_deadline(push, push.deadline)
+            elif _has_expired(push, now_ms):
+                flight.drop(push)
             elif push.attempt >= self._limits.delivery_attempts_max:
                 outputs.append(self._dead(push))
             elif push.unanswered >= self._limits.resend_limit:
@@ -263,7 +266,7 @@ class DeviceSession:
                 push.unanswered += 1
                 # Sent again with what is true now, or a client's numbers would go backwards.
                 push.unread, push.unseen = self._counters
-                self._set_deadline(push, now + self._resend_delay(push))
+                flight.set_deadline(push, now + self._resend_delay(push))
                 outputs.append(push)
         return outputs
 
@@ -283,11 +286,14 @@ class DeviceSession:
 
     @property
     def cursor(self) -> int:
-        """Everything up to here is done with: acknowledged, dead or rightly left out."""
-        # Sequences enter in ascending order, so the first key is the smallest.
-        for sequence in self._in_flight:
-            return sequence - 1
-        return self.position
+        """Everything up to here is done with: acknowledged, dead or rightly left out.
+
+        Resuming, a session never knows more than it began with.
+        """
+        if not self._resends:
+            return self._cursor
+        first = self._flight.first
+        return self.position if first is None else first.sequence - 1
 
     @property
     def is_behind(self) -> bool:
@@ -296,7 +302,7 @@ class DeviceSession:
 
     @property
     def in_flight(self) -> int:
-        return len(self._in_flight)
+        return len(self._flight)
 
     @property
     def synced(self) -> bool:
@@ -313,10 +319,15 @@ class DeviceSession:
 
     def _has_room(self) -> bool:
         limits = self._limits
-        return len(self._in_flight) < limits.window and self._in_flight_bytes < limits.window_bytes
+        return len(self._flight) < limits.window and self._flight.bytes < limits.window_bytes
+
+    def _acknowledge_through(self, sequence: int, now_ms: int) -> list[DeliveryRecord]:
+        done = self._flight.through(sequence)
+        for push in done:
+            self._flight.drop(push)
+        return [self._record(push, now_ms) for push in done if not push.superseded]
 
     def _push(self, entry: LogEntry, now: float, now_ms: int) -> Push:
-        earlier = self._latest.get(entry.notification_id)
         push = Push(
             sequence=entry.sequence,
             previous=self._previous,
@@ -330,34 +341,19 @@ class DeviceSession:
             first_sent_at=now_ms,
             deadline=math.inf,
             expires_at=entry.expires_at,
-            older=() if earlier is None else self._supersede(earlier),
         )
-        self._set_deadline(push, now + self._resend_delay(push))
+        if self._resends:
+            self._flight.set_deadline(push, now + self._resend_delay(push))
+        self._flight.add(push)
         self._previous = entry.sequence
         self._counters = entry.unread, entry.unseen
-        self._in_flight[entry.sequence] = push
-        self._latest[entry.notification_id] = push
-        self._in_flight_bytes += len(entry.notification)
         return push
-
-    def _supersede(self, push: Push) -> tuple[int, ...]:
-        """Never send *push* again; it, and what it superseded, as far as they are unanswered."""
-        push.superseded = True
-        push.deadline = math.inf
-        return (*self._unanswered(push.older), push.sequence)
-
-    def _unanswered(self, sequences: tuple[int, ...]) -> list[int]:
-        return [sequence for sequence in sequences if sequence in self._in_flight]
 
     def _resend_delay(self, push: Push) -> float:
         return self._limits.resend.delay(push.tries, self._random())
 
-    def _set_deadline(self, push: Push, deadline: float) -> None:
-        push.deadline = deadline
-        self._first_deadline = min(self._first_deadline, deadline)
-
     def _dead(self, push: Push) -> DeliveryRecord:
-        self._drop(push)
+        self._flight.drop(push)
         return self._record(push, dead_reason=push.dead_reason or "attempts exhausted")
 
     def _dead_on_arrival(self, entry: LogEntry, now_ms: int) -> DeliveryRecord:
@@ -372,17 +368,6 @@ class DeviceSession:
             dead_reason="attempts exhausted",
         )
 
-    def _drop(self, push: Push) -> None:
-        """Take *push* out of flight, and what it superseded with it."""
-        del self._in_flight[push.sequence]
-        self._in_flight_bytes -= len(push.notification)
-        if not push.superseded:
-            del self._latest[push.notification_id]
-            for sequence in self._unanswered(push.older):
-                self._drop(self._in_flight[sequence])
-        if not self._in_flight:
-            self._first_deadline = math.inf
-
     def _record(
         self, push: Push, acknowledged_at: int | None = None, dead_reason: str | None = None
     ) -> DeliveryRecord:
@@ -396,3 +381,8 @@ class DeviceSession:
             acknowledged_at,
             dead_reason,
         )
+
+
+def _has_expired(what: LogEntry | Push, now_ms: int) -> bool:
+    """Whether nobody wants it any more."""
+    return what.expires_at is not None and what.expires_at <= now_ms

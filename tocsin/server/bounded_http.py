@@ -34,6 +34,7 @@ from hypercorn.utils import parse_socket_addr
 from tocsin.server.linger import read_to_end
 from tocsin.server.request_head import BadHead, check_host, problem_body
 
+BATCH_PATH: Final = b"/v1/notifications/batch"
 _READ_BYTES: Final = 65536
 _WRITE_BYTES: Final = 65536
 _UPGRADE: Final = frozenset({b"upgrade", b"http2-settings"})
@@ -42,9 +43,11 @@ _UPGRADE: Final = frozenset({b"upgrade", b"http2-settings"})
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
     """`write_timeout` is for each 64 KiB, so that a large answer to a slow but willing client
-    passes; `body_timeout` is for a request's whole body. Seconds and bytes."""
+    passes; `body_timeout` is for a request's whole body; `batch_bytes_max` is for the body of a
+    request to `BATCH_PATH`. Seconds and bytes."""
 
     body_bytes_max: int = 1 << 20
+    batch_bytes_max: int = 16 << 20
     body_timeout: float = 60.0
     write_timeout: float = 10.0
     linger_timeout: float = 2.0
@@ -52,6 +55,11 @@ class HttpLimits:
     keep_alive_requests_max: int = 10_000
     head_bytes_max: int = 16 * 1024
     type_base: str = ""
+
+    def body_bytes_max_of(self, target: bytes) -> int:
+        """How long the body of a request to *target* may be, in bytes."""
+        path, _, _ = target.partition(b"?")
+        return self.batch_bytes_max if path == BATCH_PATH else self.body_bytes_max
 
 
 class BoundedH11(H11Protocol):
@@ -64,6 +72,7 @@ class BoundedH11(H11Protocol):
         self._limits = limits
         self._new_request_id = new_request_id
         self._body_bytes = 0
+        self._body_bytes_max = limits.body_bytes_max
         self._refused = False  # we have answered; what the application says now comes too late
         self.body_deadline = inf
 
@@ -121,7 +130,8 @@ class BoundedH11(H11Protocol):
         if lengths and any(name == b"transfer-encoding" for name, _ in request.headers):
             # RFC 9112 §6.1: two parsers that choose differently are how requests are smuggled.
             raise BadHead(400, "A body has Content-Length or Transfer-Encoding, not both.")
-        if lengths and int(lengths[0]) > self._limits.body_bytes_max:
+        self._body_bytes_max = self._limits.body_bytes_max_of(request.target)
+        if lengths and int(lengths[0]) > self._body_bytes_max:
             raise self._body_too_large()
         self._body_bytes = 0
         self.body_deadline = trio.current_time() + self._limits.body_timeout
@@ -137,15 +147,14 @@ class BoundedH11(H11Protocol):
         async def counted(event: StreamEvent) -> None:
             if isinstance(event, Body):
                 self._body_bytes += len(event.data)
-                if self._body_bytes > self._limits.body_bytes_max:
+                if self._body_bytes > self._body_bytes_max:
                     raise self._body_too_large()
             await handle(event)
 
         return counted
 
     def _body_too_large(self) -> BadHead:
-        limit = self._limits.body_bytes_max
-        return BadHead(413, f"The request's body is longer than {limit} bytes.")
+        return BadHead(413, f"The request's body is longer than {self._body_bytes_max} bytes.")
 
     async def stream_send(self, event: StreamEvent) -> None:
         if self._refused:

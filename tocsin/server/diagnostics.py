@@ -23,6 +23,7 @@ class _Collector:
         for name, about, value in (
             ("store_transactions", "Write transactions committed.", store.transactions),
             ("store_commands", "Commands in those transactions.", store.commands),
+            ("store_statements", "Statements run by both, each for many rows.", store.statements),
             ("store_reads", "Read batches answered.", store.reads),
             ("store_queries", "Queries in those batches.", store.queries),
             ("store_failures", "Times that the store could not be used.", store.failures),

@@ -1,7 +1,8 @@
-"""What publishing, changing and withdrawing mean: from a principal and bytes to an answer.
+"""What publishing, changing and withdrawing mean: from a principal and a draft to an answer.
 
-Free of HTTP libraries and of frames, because three doors lead here: Quart's routes, the `publish`
-frame of a WebSocket, and whatever lean lane may stand beside them one day.
+Free of HTTP libraries and of frames, because several doors lead here: the HTTP API, one by one and
+in batches, the `publish` frame of a WebSocket, and whatever lean lane may stand beside them one
+day.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import outcome
@@ -34,41 +35,34 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
-from tocsin.protocol.notification import Draft, Patch, content_of
+from tocsin.protocol.notification import (
+    Draft,
+    Patch,
+    answer_to_publish,
+    content_of,
+    delivery_time,
+)
 from tocsin.protocol.problems import FieldError, ProblemError, refuse
-from tocsin.protocol.values import is_uuid, to_rfc3339, uuid7
+from tocsin.protocol.values import uuid7
 from tocsin.server.auth import Principal
+from tocsin.server.decoding import decode
 from tocsin.server.services import Services, storage_problem
 
-T = TypeVar("T")
-
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_PATH_IN_MESSAGE: Final = re.compile(r"(.*) - at `(\$.*)`", re.DOTALL)
-_drafts: Final = msgspec.json.Decoder(Draft)
-_patches: Final = msgspec.json.Decoder(Patch)
+IDEMPOTENCY_KEY_PATTERN: Final = r"^[\x21-\x7e]{1,255}$"
+_IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The answer to a publish: its JSON, and whether it was given before."""
+    """The answer to a publish: the notification's id, its JSON, whether it was given before."""
 
+    id: str
     body: str
     replayed: bool = False
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Read a request's JSON; raises `ProblemError` that says what is wrong, and where."""
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        match = _PATH_IN_MESSAGE.fullmatch(str(error))
-        message, path = (match[1], match[2]) if match else (str(error), "$")
-        wrong = [FieldError(path, message)]
-        raise refuse("invalid", f"{message} (at {path})", wrong) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise refuse("malformed", f"The body is not JSON in UTF-8: {error}") from None
-    except RecursionError:
-        raise refuse("malformed", "The body is nested too deeply.") from None
+class _Answered(msgspec.Struct):
+    id: str
 
 
 class Publishing:
@@ -77,14 +71,14 @@ class Publishing:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def publish(self, principal: Principal, body: bytes, key: str | None) -> Published:
+    async def publish(self, principal: Principal, draft: Draft, key: str | None) -> Published:
         """Post a notification; returns when it is durable. Raises `ProblemError`, `Forbidden`.
 
         Cancelled, it may have been posted: that is what idempotency keys are for.
         """
         reply: Reply[Result] = Reply()
-        answer = self._submit_draft(principal, body, key, reply)
-        return _published(await self._answer(reply), answer)
+        self.submit(principal, draft, key, reply)
+        return published(await self.answer(reply, self.new_deadline()))
 
     def publish_soon(
         self,
@@ -97,21 +91,21 @@ class Publishing:
 
         def settle(result: outcome.Outcome[Result]) -> None:
             try:
-                done(_published(result.unwrap(), answer))
+                done(published(result.unwrap()))
             except (StoreUnavailable, StoreFailed, ActorError, ProblemError) as error:
                 done(storage_problem(error))
 
-        answer = self._submit_draft(principal, body, key, PipedReply(settle))
+        principal.require_scope("notify")
+        self.submit(principal, decode(Draft, body), key, PipedReply(settle))
 
     async def update(
-        self, principal: Principal, notification: str, body: bytes, if_match: str | None
+        self, principal: Principal, notification: str, patch: Patch, if_match: str | None
     ) -> Changed:
         """Make the next revision; raises `ProblemError`, `Forbidden`."""
         principal.require_scope("notify")
-        check_id(notification)
         command = Update(
             notification=notification,
-            patch=decode(_patches, body),
+            patch=patch,
             now_ms=self._services.world.now_ms(),
             expected_revision=_revision(if_match),
         )
@@ -120,36 +114,38 @@ class Publishing:
     async def withdraw(self, principal: Principal, notification: str) -> Changed:
         """Take it back from everybody; again is no error. Raises `ProblemError`, `Forbidden`."""
         principal.require_scope("notify")
-        check_id(notification)
         return await self._change(
             notification, Withdraw(notification, self._services.world.now_ms())
         )
 
-    def _submit_draft(
-        self, principal: Principal, body: bytes, key: str | None, reply: Reply[Result]
-    ) -> str:
-        """Hand the notification to its actor; returns the answer that goes with a success."""
+    def submit(
+        self, principal: Principal, draft: Draft, key: str | None, reply: Reply[Result]
+    ) -> None:
+        """Hand the notification to its actor, for `answer`. Raises `ProblemError`, `Forbidden`."""
         principal.require_scope("notify")
         world = self._services.world
-        draft = decode(_drafts, body)
         now_ms = world.now_ms()
         notification = uuid7(now_ms, world.entropy(10))
-        content = content_of(draft, notification, now_ms)
-        users = tuple(dict.fromkeys(draft.to.users))
-        answer = (
-            f'{{"id":"{notification}","state":"active","recipients":{len(users)},'
-            f'"created_at":"{to_rfc3339(now_ms)}"}}'
-        )
-        idempotency = None if key is None else _idempotency(principal, key, draft)
         command = Publish(
-            content=content,
-            users=users,
+            content=content_of(draft, notification, now_ms),
+            users=tuple(dict.fromkeys(draft.to.users or ())),
             credential=principal.credential,
-            answer=answer,
-            idempotency=idempotency,
+            idempotency=None if key is None else _idempotency(principal, key, draft),
+            deliver_at=delivery_time(draft, now_ms),
         )
         self._submit(notification, Submit(command=command, reply=reply))
-        return answer
+
+    def new_deadline(self) -> float:
+        """By when (Trio time) the store has to answer what it is given now."""
+        return trio.current_time() + self._services.settings.store_timeout
+
+    async def answer(self, reply: Reply[Result], deadline: float) -> Result:
+        """What became of a submission, if it is known by *deadline*; raises `ProblemError`."""
+        try:
+            with trio.fail_at(deadline):
+                return await reply.wait()
+        except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError) as error:
+            raise storage_problem(error) from error
 
     def _submit(self, notification: str, submit: Submit) -> None:
         if not self._services.status.available:
@@ -162,7 +158,7 @@ class Publishing:
     async def _change(self, notification: str, command: Update | Withdraw) -> Changed:
         reply: Reply[Result] = Reply()
         self._submit(notification, Submit(command=command, reply=reply))
-        result = await self._answer(reply)
+        result = await self.answer(reply, self.new_deadline())
         match result:
             case Changed():
                 return result
@@ -177,26 +173,17 @@ class Publishing:
             case _:
                 raise AssertionError(result)
 
-    async def _answer(self, reply: Reply[Result]) -> Result:
-        try:
-            with trio.fail_after(self._services.settings.store_timeout):
-                return await reply.wait()
-        except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError) as error:
-            raise storage_problem(error) from error
 
-
-def check_id(notification: str) -> None:
-    """Refuse what cannot be a notification's id as if it did not exist: it does not."""
-    if not is_uuid(notification):
-        raise refuse("not_found", "There is no notification with this id.")
-
-
-def _published(result: Result, answer: str) -> Published:
+def published(result: Result) -> Published:
+    """The answer that *result* means; raises `ProblemError` where it was refused."""
     match result:
-        case Changed():
-            return Published(answer)
+        case Changed(content=content):
+            answer = answer_to_publish(content, result.standing, result.recipients)
+            return Published(content.id, answer)
         case Replayed(answer=answer):
-            return Published(answer, replayed=True)
+            # An older id than the submission's, and of another one where that collapsed.
+            first = msgspec.json.decode(answer, type=_Answered).id
+            return Published(first, answer, replayed=True)
         case KeyReused():
             detail = "This Idempotency-Key came with another request before; use a new one."
             raise refuse("idempotency_key_reused", detail)
@@ -204,10 +191,15 @@ def _published(result: Result, answer: str) -> Published:
             raise AssertionError(result)
 
 
-def _idempotency(principal: Principal, key: str, draft: Draft) -> Idempotency:
+def check_key(key: str) -> None:
+    """Raise `ProblemError` unless *key* can be an idempotency key."""
     if _IDEMPOTENCY_KEY.fullmatch(key) is None:
         wrong = [FieldError("Idempotency-Key", "1 to 255 printable ASCII characters, no spaces")]
         raise refuse("invalid", "The Idempotency-Key cannot be used.", wrong)
+
+
+def _idempotency(principal: Principal, key: str, draft: Draft) -> Idempotency:
+    check_key(key)
     # What was meant counts, not how it was spelled: a client may order its keys anew.
     meant = msgspec.json.encode(draft, order="sorted")
     return Idempotency(principal.credential, key, hashlib.sha256(meant).digest())

@@ -38,6 +38,7 @@ class EdgeSettings:
     hello_timeout: float
     frame_bytes_max: int
     body_bytes_max: int
+    batch_bytes_max: int
     outbound_bytes_max: int
     ticket_lifetime: float
     store_timeout: float

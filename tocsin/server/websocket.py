@@ -21,7 +21,7 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, parse_cursor
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
-from tocsin.protocol.values import uuid7
+from tocsin.server.attachment import RETRY_AFTER, expiry_ms, new_device
 from tocsin.server.auth import Principal
 from tocsin.server.frame_stream import FrameStream
 from tocsin.server.origins import is_allowed_origin
@@ -30,12 +30,10 @@ from tocsin.server.request_head import BadHead, RequestHead
 from tocsin.server.services import Services
 from tocsin.server.websocket_outlet import TRANSLATED_CLOSES, WebSocketOutlet
 from tocsin.server.websocket_session import (
-    RETRY_AFTER,
     DirectChannel,
     Ended,
     WebSocketSession,
     decode,
-    expiry_ms,
     identified,
 )
 
@@ -184,8 +182,7 @@ class WebSocketEdge:
         self, outlet: WebSocketOutlet, principal: Principal, user: str, hello: frames.Hello
     ) -> None:
         """Hand the device to its user's actor, which says welcome."""
-        world = self._services.world
-        device = hello.device or f"device-{uuid7(world.now_ms(), world.entropy(10))}"
+        device = hello.device or new_device(self._services)
         window = hello.window or self._services.settings.window
         arrived = Arrived(outlet, device, self._cursor(hello), window, expiry_ms(principal))
         try:
@@ -210,7 +207,7 @@ class WebSocketEdge:
         welcome = frames.ProducerWelcome(
             connection=outlet.connection, node=self._services.settings.node
         )
-        outlet.offer(frames.encode_server_frame(welcome))
+        outlet.say(welcome)
 
     async def _wait_closed(
         self, socket: WebSocketConnection, outlet: WebSocketOutlet, *, watched: bool

@@ -9,6 +9,8 @@ import trio
 
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.push import Push
 from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, FrameStream, SlowConsumer
 from tocsin.server.websocket_frames import close_frame, ping_frame, text_frame
 
@@ -47,19 +49,27 @@ class WebSocketOutlet:
         """When the last bytes came in (Trio time)."""
         return self._stream.last_received
 
-    def offer(self, frame: bytes) -> None:
-        """Send one text frame; too many that wait end the connection."""
+    def begin(self, start: Cursor) -> None:
+        """Nothing: where a push stands in the log is in the push."""
+
+    def push(self, push: Push) -> None:
+        """Send a push; too much that waits ends the connection, as it does for all frames."""
         try:
-            self._stream.offer(text_frame(frame))
+            self._stream.offer(text_frame(frames.encode_push(push)))
         except SlowConsumer:
             self.end(Closing.SLOW, _SLOW_AFTER)
 
+    def say(self, frame: frames.ServerFrame) -> None:
+        """Send one of the other frames."""
+        self.offer(frames.encode_server_frame(frame))
+
+    def offer(self, frame: bytes) -> None:
+        """Send one text frame."""
+        self._offer(text_frame(frame))
+
     def ping(self) -> None:
         """Send a WebSocket ping."""
-        try:
-            self._stream.offer(ping_frame())
-        except SlowConsumer:
-            self.end(Closing.SLOW, _SLOW_AFTER)
+        self._offer(ping_frame())
 
     def end(self, closing: Closing, after: float = 0.0) -> None:
         """Say goodbye and close; only the first call counts."""
@@ -67,3 +77,9 @@ class WebSocketOutlet:
             self.ended = True
             self._stream.finish(farewell(closing, after), skip_waiting=closing is Closing.SLOW)
             self._scope.cancel()
+
+    def _offer(self, data: bytes) -> None:
+        try:
+            self._stream.offer(data)
+        except SlowConsumer:
+            self.end(Closing.SLOW, _SLOW_AFTER)

@@ -7,7 +7,6 @@ says much costs no task switches, and its pings are answered all the while.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from typing import Final, assert_never
 
@@ -21,16 +20,19 @@ from tocsin.actors.user_messages import Left, Refreshed, Said, UserMessage
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import Problem, ProblemError, problem
+from tocsin.server.attachment import RETRY_AFTER, expiry_ms
 from tocsin.server.auth import AuthUnavailable, Forbidden, Principal, Unauthenticated
+from tocsin.server.marking import mark_inbox, request_of
 from tocsin.server.publishing import Published, Publishing
 from tocsin.server.services import Services
 from tocsin.server.websocket_outlet import WebSocketOutlet
 
 logger = structlog.get_logger(__name__)
 
-RETRY_AFTER: Final = 1.0
 _PUBLISHES_MAX: Final = 1024
 """Publishes of one connection on their way to the store; beyond it, it is told to wait."""
+_MARKS_MAX: Final = 16
+"""Marks of one connection on their way to the store; they are few, and each may be long."""
 
 
 class Ended(Exception):
@@ -46,6 +48,7 @@ class WebSocketSession:
     """One client after its hello; *nursery* runs the little that has to wait."""
 
     __slots__ = (
+        "_marks",
         "_nursery",
         "_outlet",
         "_principal",
@@ -71,6 +74,7 @@ class WebSocketSession:
         self._publishing = publishing
         self._nursery = nursery
         self._publishes = 0
+        self._marks = 0
         self._refreshing = False
 
     def received(self, message: str | bytes) -> None:
@@ -105,9 +109,8 @@ class WebSocketSession:
                     raise Ended(Closing.RATE_LIMITED, RETRY_AFTER)
                 self._refreshing = True
                 self._nursery.start_soon(self._refresh, frame)
-            case frames.Mark(request=request):
-                detail = "Marking comes with the inbox, in a later release."
-                self._refuse(request, problem("not_implemented", detail))
+            case frames.Mark():
+                self._mark_soon(frame)
             case frames.Hello():
                 raise Ended(Closing.MALFORMED)
             case _:
@@ -143,6 +146,28 @@ class WebSocketSession:
         except Forbidden as error:
             done(ProblemError(problem("forbidden", error.detail)))
 
+    def _mark_soon(self, frame: frames.Mark) -> None:
+        if self._marks == _MARKS_MAX:
+            detail = f"More than {_MARKS_MAX} marks wait for their answer."
+            self._refuse(frame.request, problem("rate_limited", detail))
+            return
+        self._marks += 1
+        self._nursery.start_soon(self._mark, frame)
+
+    async def _mark(self, frame: frames.Mark) -> None:
+        """As over HTTP; what is wrong with it, or with the store, is the reply."""
+        try:
+            user = self._principal.require_user()
+            marked = await mark_inbox(self._services, user, request_of(frame))
+        except ProblemError as error:
+            self._refuse(frame.request, error.problem)
+        except Forbidden as error:
+            self._refuse(frame.request, problem("forbidden", error.detail))
+        else:
+            self._accept(frame.request, msgspec.Raw(msgspec.json.encode(marked)))
+        finally:
+            self._marks -= 1
+
     async def _refresh(self, frame: frames.Refresh) -> None:
         """A newer token of the same user keeps the session going; anything else ends it."""
         try:
@@ -161,12 +186,10 @@ class WebSocketSession:
             self._refreshing = False
 
     def _accept(self, request: str | int, result: msgspec.Raw | None) -> None:
-        reply = frames.Reply(request, ok=True, result=result)
-        self._outlet.offer(frames.encode_server_frame(reply))
+        self._outlet.say(frames.Reply(request, ok=True, result=result))
 
     def _refuse(self, request: str | int, wrong: Problem) -> None:
-        reply = frames.Reply(request, ok=False, problem=wrong)
-        self._outlet.offer(frames.encode_server_frame(reply))
+        self._outlet.say(frames.Reply(request, ok=False, problem=wrong))
 
 
 class DirectChannel:
@@ -225,11 +248,3 @@ async def identified(services: Services, ask: Callable[[], Awaitable[Principal]]
         raise Ended(Closing.UNAUTHENTICATED) from None
     except (AuthUnavailable, ProblemError, trio.TooSlowError):
         raise Ended(Closing.STORE_UNAVAILABLE, RETRY_AFTER) from None
-
-
-def expiry_ms(principal: Principal) -> int | None:
-    """When the credential ends (Unix milliseconds), if it does."""
-    expires_at = principal.expires_at
-    if expires_at is None or not math.isfinite(expires_at):
-        return None
-    return math.floor(expires_at * 1000)

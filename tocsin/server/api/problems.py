@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 from quart import Quart, Response
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTimeout
+from werkzeug.exceptions import HTTPException
 
 from tocsin.protocol.problems import Problem, ProblemError, problem
 from tocsin.server.auth import AuthError, AuthUnavailable, Forbidden, Unauthenticated
@@ -71,12 +71,7 @@ def register_error_handlers(app: Quart) -> None:
         code = _CODES.get(status)
         if code is None:
             code = "malformed" if status < 500 else "internal_error"
-        detail = error.description or error.name
-        if isinstance(error, RequestEntityTooLarge):
-            detail = f"The body is larger than {app.config['MAX_CONTENT_LENGTH']} bytes."
-        elif isinstance(error, RequestTimeout):
-            detail = "The body did not arrive in time."
-        response = problem_answer(problem(code, detail))
+        response = problem_answer(problem(code, error.description or error.name))
         if status == 405:
             response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
         return response

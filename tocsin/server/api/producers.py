@@ -1,9 +1,12 @@
-"""The producers' half of the API: post, look, change, withdraw, and the ledger."""
+"""The producers' part of the API: post, look, change, withdraw, and the ledger."""
 
 from __future__ import annotations
 
+from typing import Annotated, Any, Final, Literal, cast
+
 import msgspec
-from quart import Blueprint, Response, request
+from msgspec import UNSET, Meta, UnsetType
+from quart import request
 
 from tocsin.persistence.store import (
     Deliveries,
@@ -12,116 +15,190 @@ from tocsin.persistence.store import (
     ProducerView,
     ReadDeliveries,
 )
-from tocsin.protocol.notification import Content
-from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.notification import Draft, Patch
+from tocsin.protocol.problems import FieldError, ProblemError, refuse
 from tocsin.protocol.values import is_identifier, to_rfc3339
-from tocsin.server.api.requests import authenticate, check_query, json_answer, read_body, read_limit
-from tocsin.server.publishing import Publishing, check_id
-from tocsin.server.services import Services
+from tocsin.server.api import answers
+from tocsin.server.api.operation import (
+    NO_CONTENT,
+    Answer,
+    Call,
+    Caller,
+    Header,
+    Operations,
+    Query,
+    given,
+)
+from tocsin.server.batch import ITEMS_MAX, BatchItem, Outcome, publish_all, read_array, read_lines
+from tocsin.server.publishing import IDEMPOTENCY_KEY_PATTERN
 
-_DELIVERIES_DEFAULT, _DELIVERIES_MAX = 100, 1000
+operations = Operations("notifications")
+
+_NDJSON: Final = "application/x-ndjson"
+_Key = Annotated[str, Meta(pattern=IDEMPOTENCY_KEY_PATTERN)]
+_Items = Annotated[list[BatchItem], Meta(min_length=1, max_length=ITEMS_MAX)]
+_Revision = Annotated[str, Meta(pattern=r'^"[0-9]{1,9}"$')]
+_KEY: Final = Header(
+    "Idempotency-Key", "The same key with the same meaning gets the first answer again.", _Key
+)
+_BATCH_KEY: Final = Header(
+    "Idempotency-Key",
+    "Item i, counted from 0, has the key `<key>#<i>` if it has none of its own.",
+    _Key,
+)
+_IF_MATCH: Final = Header("If-Match", "The revision that is to be changed, in quotes, or `*`.")
+_LOCATION: Final = Header("Location", "Where the producers' view of it is.")
+_REPLAYED: Final = Header(
+    "Idempotency-Replayed", "`true` if this is the answer to an earlier request.", Literal["true"]
+)
+_ETAG: Final = Header("ETag", "The revision, in quotes.", _Revision)
 
 
-def producers_blueprint(services: Services, publishing: Publishing) -> Blueprint:
-    """Routes under `/v1/notifications`."""
-    routes = Blueprint("producers", __name__, url_prefix="/v1/notifications")
+class LedgerQuery(Query, frozen=True, kw_only=True):
+    """Which lines of the ledger."""
 
-    @routes.post("")
-    async def publish() -> Response:
-        principal = await authenticate(services.authenticator)
-        check_query()
-        body = await read_body()
-        published = await publishing.publish(
-            principal, body, request.headers.get("Idempotency-Key")
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: Annotated[str, Meta(max_length=257)] | UnsetType = UNSET
+
+
+@operations.define(
+    *("POST", "/v1/notifications", "Publish a notification"),
+    caller=Caller.NOTIFY,
+    headers=(_KEY,),
+    sends=(_LOCATION, _REPLAYED),
+    problems=("idempotency_in_flight", "idempotency_key_reused"),
+    body=Draft,
+    answers={201: answers.Published},
+)
+async def publish(call: Call[Query, Draft]) -> Answer:
+    """To users, to a topic, or to all; now, or at a time. It is durable when this is answered."""
+    key = call.headers["Idempotency-Key"]
+    published = await call.publishing.publish(call.principal, call.body, key)
+    headers = {"Location": f"/v1/notifications/{published.id}"}
+    if published.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Answer(published.body.encode(), 201, headers)
+
+
+@operations.define(
+    *("POST", "/v1/notifications/batch", "Publish up to 1000 notifications"),
+    caller=Caller.NOTIFY,
+    headers=(_BATCH_KEY,),
+    problems=("too_large", "unsupported_media_type"),
+    streamed={"application/json": _Items, _NDJSON: BatchItem},
+    answers={200: answers.Batch},
+)
+async def publish_batch(call: Call[Query, Any]) -> Answer:
+    """Each item stands alone: one that is refused has its problem, the others are published."""
+    read = read_lines if request.mimetype == _NDJSON else read_array
+    items = await read(call.body, call.services.settings.body_bytes_max)
+    key = call.headers["Idempotency-Key"]
+    outcomes = await publish_all(call.publishing, call.principal, items, key)
+    return Answer(answers.Batch(results=[_result(each) for each in outcomes]))
+
+
+@operations.define(
+    *("GET", "/v1/notifications/{notification}", "Show a notification to its producers"),
+    caller=Caller.NOTIFY,
+    sends=(_ETAG,),
+    answers={200: answers.ProducerNotification},
+)
+async def show_notification(call: Call[Query, None], notification: str) -> Answer:
+    """Its fields, its state, and what became of it; the `ETag` is the revision."""
+    view = await call.services.read(FindNotification(notification))
+    if not isinstance(view, ProducerView):
+        raise refuse("not_found", "There is no notification with this id.")
+    return Answer(_producer_view(view), headers=_revision(view.content.revision))
+
+
+@operations.define(
+    *("GET", "/v1/notifications/{notification}/deliveries", "Show the ledger of a notification"),
+    caller=Caller.NOTIFY,
+    query=LedgerQuery,
+    answers={200: answers.Ledger},
+)
+async def list_deliveries(call: Call[LedgerQuery, None], notification: str) -> Answer:
+    """What was sent to which device, how often, and what became of it; by user and device."""
+    after = _read_after(given(call.query.after))
+    page = await call.services.read(ReadDeliveries(notification, call.query.limit, after))
+    if not isinstance(page, Deliveries):
+        raise refuse("not_found", "There is no notification with this id.")
+    last = page.lines[-1] if page.more else None
+    return Answer(
+        answers.Ledger(
+            deliveries=[_delivery(line) for line in page.lines],
+            next=None if last is None else f"{last.user}/{last.device}",
         )
-        answer = json_answer(published.body, 201)
-        notification = msgspec.json.decode(published.body)["id"]
-        answer.headers["Location"] = f"/v1/notifications/{notification}"
-        if published.replayed:
-            answer.headers["Idempotency-Replayed"] = "true"
-        return answer
-
-    @routes.get("/<notification>")
-    async def show(notification: str) -> Response:
-        principal = await authenticate(services.authenticator)
-        principal.require_scope("notify")
-        check_query()
-        check_id(notification)
-        view = await services.read(FindNotification(notification))
-        if not isinstance(view, ProducerView):
-            raise refuse("not_found", "There is no notification with this id.")
-        return _with_revision(json_answer(_producer_view(view)), view.content)
-
-    @routes.get("/<notification>/deliveries")
-    async def deliveries(notification: str) -> Response:
-        principal = await authenticate(services.authenticator)
-        principal.require_scope("notify")
-        check_query("limit", "after")
-        check_id(notification)
-        limit = read_limit(_DELIVERIES_DEFAULT, _DELIVERIES_MAX)
-        page = await services.read(ReadDeliveries(notification, limit, _read_after()))
-        if not isinstance(page, Deliveries):
-            raise refuse("not_found", "There is no notification with this id.")
-        last = page.lines[-1] if page.more else None
-        answer = {
-            "deliveries": [_delivery(line) for line in page.lines],
-            "next": None if last is None else f"{last.user}/{last.device}",
-        }
-        return json_answer(msgspec.json.encode(answer))
-
-    @routes.patch("/<notification>")
-    async def update(notification: str) -> Response:
-        principal = await authenticate(services.authenticator)
-        check_query()
-        body = await read_body()
-        changed = await publishing.update(
-            principal, notification, body, request.headers.get("If-Match")
-        )
-        return _with_revision(json_answer(changed.content.document), changed.content)
-
-    @routes.delete("/<notification>")
-    async def withdraw(notification: str) -> Response:
-        principal = await authenticate(services.authenticator)
-        check_query()
-        await publishing.withdraw(principal, notification)
-        return Response(b"", 204)
-
-    return routes
+    )
 
 
-def _with_revision(answer: Response, content: Content) -> Response:
-    answer.headers["ETag"] = f'"{content.revision}"'
-    return answer
+@operations.define(
+    *("PATCH", "/v1/notifications/{notification}", "Change a notification"),
+    caller=Caller.NOTIFY,
+    headers=(_IF_MATCH,),
+    sends=(_ETAG,),
+    problems=("conflict", "revision_mismatch"),
+    body=Patch,
+    answers={200: answers.Content},
+)
+async def update_notification(call: Call[Query, Patch], notification: str) -> Answer:
+    """Its next revision reaches everybody who has it; the `ETag` is the revision."""
+    changed = await call.publishing.update(
+        call.principal, notification, call.body, call.headers["If-Match"]
+    )
+    content = changed.content
+    return Answer(content.document.encode(), headers=_revision(content.revision))
+
+
+@operations.define(
+    *("DELETE", "/v1/notifications/{notification}", "Withdraw a notification"),
+    caller=Caller.NOTIFY,
+    answers={204: None},
+)
+async def withdraw_notification(call: Call[Query, None], notification: str) -> Answer:
+    """From everybody who has it, or before it goes out; again is no error."""
+    await call.publishing.withdraw(call.principal, notification)
+    return NO_CONTENT
+
+
+def _revision(revision: int) -> dict[str, str]:
+    return {"ETag": f'"{revision}"'}
+
+
+def _result(outcome: Outcome) -> answers.BatchResult:
+    if isinstance(outcome, ProblemError):
+        wrong = outcome.problem
+        return answers.BatchResult(status=wrong.status, problem=wrong)
+    return answers.BatchResult(status=201, id=outcome.id, replayed=outcome.replayed)
 
 
 def _producer_view(view: ProducerView) -> bytes:
-    counts = {
-        "recipients": view.recipients,
-        "delivered": view.delivered,
-        "seen": view.seen,
-        "read": view.read,
-        "expired": view.expired,
-        "dead": view.dead,
-    }
+    counts = answers.Counts(
+        recipients=view.recipients,
+        delivered=view.delivered,
+        seen=view.seen,
+        read=view.read,
+        expired=view.expired,
+        dead=view.dead,
+    )
     fields = msgspec.json.decode(view.content.document)
     return msgspec.json.encode(fields | {"state": view.standing, "counts": counts})
 
 
-def _delivery(line: Delivery) -> dict[str, str | int | None]:
+def _delivery(line: Delivery) -> answers.DeliveryLine:
     acknowledged_at = line.acknowledged_at
-    return {
-        "user": line.user,
-        "device": line.device,
-        "attempts": line.attempts,
-        "first_sent_at": to_rfc3339(line.first_sent_at),
-        "acknowledged_at": None if acknowledged_at is None else to_rfc3339(acknowledged_at),
-        "outcome": line.outcome,
-        "reason": line.reason,
-    }
+    return answers.DeliveryLine(
+        user=line.user,
+        device=line.device,
+        attempts=line.attempts,
+        first_sent_at=to_rfc3339(line.first_sent_at),
+        acknowledged_at=None if acknowledged_at is None else to_rfc3339(acknowledged_at),
+        outcome=cast(Literal["pending"], line.outcome),
+        reason=line.reason,
+    )
 
 
-def _read_after() -> tuple[str, str] | None:
-    after = request.args.get("after")
+def _read_after(after: str | None) -> tuple[str, str] | None:
     if after is None:
         return None
     user, _, device = after.partition("/")

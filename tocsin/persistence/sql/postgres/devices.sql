@@ -1,9 +1,11 @@
 -- Devices: where they stand, and the ledger of what was sent to them.
 
 -- name: attach_read -> rows
--- What `choose_start` needs, by number of the question, also for a user without a log.
+-- What `choose_start` needs, by number of the question, also for a user without a log; and whether
+-- the device is one that was removed.
 SELECT asked.number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
-    coalesce(u.unseen, 0), d.acknowledged, undelivered.sequence
+    coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
+    undelivered.sequence, coalesce(d.removed, false)
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, user_id, device_id)
 LEFT JOIN users AS u ON u.user_id = asked.user_id
 LEFT JOIN devices AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
@@ -103,4 +105,25 @@ ORDER BY user_id COLLATE "C", device_id COLLATE "C"
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = excluded.acknowledged,
     forgotten = excluded.forgotten,
-    last_seen = greatest(d.last_seen, excluded.last_seen);
+    last_seen = greatest(d.last_seen, excluded.last_seen),
+    removed = false;
+
+-- name: devices_remove -> rows
+UPDATE devices AS d
+SET removed = true
+FROM (
+    SELECT user_id, device_id
+    FROM unnest($1::text[], $2::text[]) AS named (user_id, device_id)
+    ORDER BY user_id COLLATE "C", device_id COLLATE "C"
+) AS gone
+WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id AND NOT d.removed
+RETURNING d.user_id, d.device_id;
+
+-- name: deliveries_sent -> rows
+-- The changes that were last sent to devices, of notifications that they name and as far as they
+-- have not acknowledged them.
+SELECT d.user_id, d.device_id, d.notification_id, d.sequence
+FROM unnest($1::text[], $2::text[], $3::text[]) AS named (user_id, device_id, notification_id)
+JOIN deliveries AS d ON d.notification_id = named.notification_id
+    AND d.user_id = named.user_id AND d.device_id = named.device_id
+WHERE d.acknowledged_sequence < d.sequence;

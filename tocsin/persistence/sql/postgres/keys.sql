@@ -1,4 +1,4 @@
--- API keys, tickets, and what is forgotten in time.
+-- API keys and tickets; and what a database says of itself.
 
 -- name: keys_insert -> rows
 -- Repeating it is harmless; the hash that comes back is the stored one.
@@ -38,16 +38,6 @@ DELETE FROM tickets AS t
 USING unnest($1::bytea[]) AS taken (hash)
 WHERE t.hash = taken.hash
 RETURNING t.hash, t.user_id, t.scopes, t.expires_at, t.principal_expires_at;
-
--- name: idempotency_purge
-DELETE FROM idempotency AS i
-USING unnest($1::bigint[]) AS purge (before)
-WHERE i.created_at < purge.before;
-
--- name: tickets_purge
-DELETE FROM tickets AS t
-USING unnest($1::bigint[]) AS purge (before)
-WHERE t.expires_at < purge.before;
 
 -- name: probe
 -- A real write, so that a disk that is full and a database that is read-only both show. It counts,

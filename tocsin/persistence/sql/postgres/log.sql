@@ -14,22 +14,45 @@ ORDER BY credential COLLATE "C", key COLLATE "C"
 ON CONFLICT (credential, key) DO UPDATE SET key = excluded.key
 RETURNING credential, key, fingerprint, answer, notification_id;
 
+-- name: idempotency_answer
+-- What was not known yet when the key was claimed.
+UPDATE idempotency AS i
+SET answer = new.answer
+FROM unnest($1::text[], $2::text[], $3::text[]) AS new (credential, key, answer)
+WHERE i.credential = new.credential AND i.key = new.key;
+
 -- name: notifications_insert -> rows
 -- Returns the ids that are new: a publish that is repeated finds its own notification here.
 INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,
-    document_bytes, credential)
+    document_bytes, standing, priority, topic, collapse_key, recipients, credential, kept_from)
 SELECT id, revision, category, created_at, updated_at, expires_at, document,
-    octet_length(document), credential
+    octet_length(document), standing, priority, topic, collapse_key, recipients, credential,
+    kept_from
 FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::text[], $8::text[])
-    AS new (id, revision, category, created_at, updated_at, expires_at, document, credential)
+    $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[],
+    $14::bigint[])
+    AS new (id, revision, category, created_at, updated_at, expires_at, document, standing,
+        priority, topic, collapse_key, recipients, credential, kept_from)
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
+
+-- name: notifications_addressed -> rows
+-- How many recipients a publish was told that it has.
+SELECT n.id, coalesce(n.recipients, 0)
+FROM unnest($1::text[]) AS asked (id)
+JOIN notifications AS n ON n.id = asked.id;
+
+-- name: notifications_delete
+-- What collapsed into another one as it was published: nobody has seen it.
+DELETE FROM notifications AS n
+USING unnest($1::text[]) AS absorbed (id)
+WHERE n.id = absorbed.id;
 
 -- name: notifications_lock -> rows
 -- What an update or a withdrawal is about.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
-    n.standing
+    n.standing, n.priority, n.topic, n.collapse_key,
+    coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id))
 FROM notifications AS n
 WHERE n.id = ANY ($1::text[])
 ORDER BY n.id
@@ -42,7 +65,8 @@ SELECT due.*
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (now, count)
 CROSS JOIN LATERAL (
     SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
-        n.standing
+        n.standing, n.priority, n.topic, n.collapse_key,
+        coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id))
     FROM notifications AS n
     WHERE n.standing = 'active' AND n.expires_at <= asked.now
     ORDER BY n.expires_at, n.id
@@ -62,20 +86,24 @@ LIMIT 1;
 UPDATE notifications AS n
 SET revision = new.revision, category = new.category, updated_at = new.updated_at,
     expires_at = new.expires_at, document = new.document,
-    document_bytes = octet_length(new.document), standing = new.standing
+    document_bytes = octet_length(new.document), standing = new.standing,
+    priority = new.priority, recipients = new.recipients,
+    kept_from = greatest(n.kept_from, new.updated_at)
 FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::text[],
-    $7::text[])
-    AS new (id, revision, category, updated_at, expires_at, document, standing)
+    $7::text[], $8::text[], $9::bigint[])
+    AS new (id, revision, category, updated_at, expires_at, document, standing, priority,
+        recipients)
 WHERE n.id = new.id;
 
 -- name: recipients -> rows
 SELECT i.user_id
 FROM unnest($1::text[]) AS asked (notification_id)
-JOIN inbox AS i ON i.notification_id = asked.notification_id;
+JOIN inbox AS i ON i.notification_id = asked.notification_id
+WHERE i.state <> 'withdrawn' AND i.expired_at IS NULL;
 
 -- name: users_lock -> rows
 -- Nobody else changes these users' logs until this transaction ends.
-SELECT u.user_id
+SELECT u.user_id, u.head
 FROM users AS u
 WHERE u.user_id = ANY ($1::text[])
 ORDER BY u.user_id
@@ -85,7 +113,8 @@ FOR UPDATE;
 -- What each recipient has done with a notification, once their users are locked.
 SELECT i.notification_id, i.user_id, i.state, i.seen_at, i.read_at
 FROM unnest($1::text[]) AS asked (notification_id)
-JOIN inbox AS i ON i.notification_id = asked.notification_id;
+JOIN inbox AS i ON i.notification_id = asked.notification_id
+WHERE i.state <> 'withdrawn' AND i.expired_at IS NULL;
 
 -- name: users_advance -> rows
 -- Give out `taken` sequences to each user and correct the counters; returns where that leads. This
@@ -104,14 +133,24 @@ ON CONFLICT (user_id) DO UPDATE SET
 RETURNING u.user_id, u.head, u.unread, u.unseen;
 
 -- name: inbox_insert
+-- Who had it and lost it, by an expiry or to another notification with its collapse key, gets it anew.
 INSERT INTO inbox (notification_id, user_id, sequence, created_sequence)
 SELECT notification_id, user_id, sequence, sequence
-FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (notification_id, user_id, sequence);
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (notification_id, user_id, sequence)
+ON CONFLICT (notification_id, user_id) DO UPDATE SET
+    sequence = excluded.sequence, created_sequence = excluded.created_sequence,
+    change = 'created', state = 'unseen', seen_at = NULL, read_at = NULL, archived_at = NULL,
+    delivered_at = NULL, expired_at = NULL;
 
 -- name: inbox_save
--- Move rows to their new places in the log; the state stays unless one is given.
+-- Move rows to their new places in the log; the state stays unless one is given. What is unseen
+-- again has not been delivered as it is now.
 UPDATE inbox AS i
-SET sequence = new.sequence, change = new.change, state = coalesce(new.state, i.state)
+SET sequence = new.sequence, change = new.change, state = coalesce(new.state, i.state),
+    seen_at = CASE WHEN new.state = 'unseen' THEN NULL ELSE i.seen_at END,
+    read_at = CASE WHEN new.state = 'unseen' THEN NULL ELSE i.read_at END,
+    archived_at = CASE WHEN new.state = 'unseen' THEN NULL ELSE i.archived_at END,
+    delivered_at = CASE WHEN new.state = 'unseen' THEN NULL ELSE i.delivered_at END
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
     AS new (notification_id, user_id, sequence, change, state)
 WHERE i.notification_id = new.notification_id AND i.user_id = new.user_id;
@@ -120,4 +159,5 @@ WHERE i.notification_id = new.notification_id AND i.user_id = new.user_id;
 UPDATE inbox AS i
 SET expired_at = expired.at
 FROM unnest($1::text[], $2::bigint[]) AS expired (notification_id, at)
-WHERE i.notification_id = expired.notification_id;
+WHERE i.notification_id = expired.notification_id
+    AND i.state <> 'withdrawn' AND i.expired_at IS NULL;

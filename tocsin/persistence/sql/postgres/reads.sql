@@ -2,8 +2,15 @@
 -- one statement answers many questions, and two of them may be the same.
 
 -- name: users_read -> rows
-SELECT u.user_id, u.head, u.horizon, u.unread, u.unseen
-FROM unnest($1::text[]) AS asked (user_id)
+-- Where logs are; and, where that is asked for, whether the user's topics have gone on without them.
+SELECT u.user_id, u.head, u.horizon, u.unread, u.unseen,
+    CASE WHEN asked.topics THEN EXISTS (
+        SELECT 1
+        FROM subscriptions AS s
+        JOIN topics AS t ON t.topic = s.topic
+        WHERE s.user_id = u.user_id AND s.position < t.head
+    ) ELSE false END
+FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, topics)
 JOIN users AS u ON u.user_id = asked.user_id;
 
 -- name: pages -> rows
@@ -53,19 +60,63 @@ WHERE page.place <= asked.entries_max AND (page.bytes <= asked.bytes_max OR page
 ORDER BY asked.number, page.sequence;
 
 -- name: inbox_page -> rows
--- Inboxes, newest created first: states between commas, a category or NULL, most items, and the
--- created sequence to stay below, or NULL.
+-- Inboxes, newest created first: states between commas, a category or NULL, most items, the created
+-- sequence to stay below, and the time. An index has them in this order, so what a page costs does
+-- not depend on how far back it is.
 SELECT asked.number, item.created_sequence, item.document, item.state, item.seen_at, item.read_at
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-    AS asked (number, user_id, states, category, items_max, before)
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+    $7::bigint[])
+    AS asked (number, user_id, states, category, items_max, before, now)
 CROSS JOIN LATERAL (
     SELECT i.created_sequence, n.document, i.state, i.seen_at, i.read_at
     FROM inbox AS i
     JOIN notifications AS n ON n.id = i.notification_id
-    WHERE i.user_id = asked.user_id
-        AND i.created_sequence < coalesce(asked.before, 9223372036854775807)
+    WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
         AND i.expired_at IS NULL
         AND strpos(asked.states, ',' || i.state || ',') > 0
+        AND (n.expires_at IS NULL OR n.expires_at > asked.now)
+        AND (asked.category IS NULL OR n.category = asked.category)
+    ORDER BY i.created_sequence DESC
+    LIMIT asked.items_max
+) AS item
+ORDER BY asked.number, item.created_sequence DESC;
+
+-- name: inbox_page_unread -> rows
+-- The same of what is unread, by an index of its own: there may be little of it among much else.
+SELECT asked.number, item.created_sequence, item.document, item.state, item.seen_at, item.read_at
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+    $7::bigint[])
+    AS asked (number, user_id, states, category, items_max, before, now)
+CROSS JOIN LATERAL (
+    SELECT i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+    FROM inbox AS i
+    JOIN notifications AS n ON n.id = i.notification_id
+    WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
+        AND i.expired_at IS NULL
+        AND i.state IN ('unseen', 'seen')
+        AND strpos(asked.states, ',' || i.state || ',') > 0
+        AND (n.expires_at IS NULL OR n.expires_at > asked.now)
+        AND (asked.category IS NULL OR n.category = asked.category)
+    ORDER BY i.created_sequence DESC
+    LIMIT asked.items_max
+) AS item
+ORDER BY asked.number, item.created_sequence DESC;
+
+-- name: inbox_page_archived -> rows
+-- The same of what is archived, by an index of its own: there may be little of it among much else.
+SELECT asked.number, item.created_sequence, item.document, item.state, item.seen_at, item.read_at
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+    $7::bigint[])
+    AS asked (number, user_id, states, category, items_max, before, now)
+CROSS JOIN LATERAL (
+    SELECT i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+    FROM inbox AS i
+    JOIN notifications AS n ON n.id = i.notification_id
+    WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
+        AND i.expired_at IS NULL
+        AND i.state = 'archived'
+        AND strpos(asked.states, ',' || i.state || ',') > 0
+        AND (n.expires_at IS NULL OR n.expires_at > asked.now)
         AND (asked.category IS NULL OR n.category = asked.category)
     ORDER BY i.created_sequence DESC
     LIMIT asked.items_max
@@ -74,15 +125,51 @@ ORDER BY asked.number, item.created_sequence DESC;
 
 -- name: inbox_item -> rows
 SELECT asked.number, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, user_id, notification_id)
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
+    AS asked (number, user_id, notification_id, now)
 JOIN inbox AS i
     ON i.notification_id = asked.notification_id AND i.user_id = asked.user_id
 JOIN notifications AS n ON n.id = i.notification_id
-WHERE i.expired_at IS NULL;
+WHERE i.expired_at IS NULL AND (n.expires_at IS NULL OR n.expires_at > asked.now);
+
+-- name: devices_list -> rows
+SELECT d.user_id, d.device_id, d.acknowledged, d.last_seen
+FROM unnest($1::text[]) AS asked (user_id)
+JOIN devices AS d ON d.user_id = asked.user_id
+WHERE NOT d.removed
+ORDER BY d.user_id, d.device_id;
+
+-- name: subscriptions_read -> rows
+-- The topics that users are in, but for the one of everyone.
+SELECT s.user_id, s.topic
+FROM unnest($1::text[]) AS asked (user_id)
+JOIN subscriptions AS s ON s.user_id = asked.user_id
+WHERE s.active AND s.topic <> '*'
+ORDER BY s.user_id, s.topic;
+
+-- name: subscribers_page -> rows
+-- The users in topics, each behind a user, at most `users_max`.
+SELECT asked.number, subscriber.user_id
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
+    AS asked (number, topic, after, users_max)
+CROSS JOIN LATERAL (
+    SELECT s.user_id
+    FROM subscriptions AS s
+    WHERE s.topic = asked.topic AND s.active AND s.user_id > asked.after
+    ORDER BY s.user_id
+    LIMIT asked.users_max
+) AS subscriber
+ORDER BY asked.number, subscriber.user_id;
+
+-- name: preferences_read -> rows
+SELECT p.user_id, p.kind, p.name, p.enabled
+FROM unnest($1::text[]) AS asked (user_id)
+JOIN preferences AS p ON p.user_id = asked.user_id
+ORDER BY p.user_id, p.kind, p.name;
 
 -- name: notifications_read -> rows
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
-    n.standing
+    n.standing, n.priority, n.topic, n.collapse_key, n.recipients
 FROM unnest($1::text[]) AS asked (id)
 JOIN notifications AS n ON n.id = asked.id;
 

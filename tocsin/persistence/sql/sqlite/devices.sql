@@ -1,16 +1,18 @@
 -- Devices: where they stand, and the ledger of what was sent to them.
 
 -- name: attach_read -> rows
--- What `choose_start` needs, by number of the question (?1), also for a user without a log.
+-- What `choose_start` needs, by number of the question (?1), also for a user without a log; and
+-- whether the device is one that was removed.
 SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
-    coalesce(u.unseen, 0),
-    (SELECT acknowledged FROM devices WHERE user_id = ?2 AND device_id = ?3),
+    coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
     (SELECT sequence FROM inbox
         WHERE user_id = ?2 AND delivered_at IS NULL AND expired_at IS NULL
             AND state <> 'withdrawn'
-        ORDER BY sequence LIMIT 1)
+        ORDER BY sequence LIMIT 1),
+    coalesce(d.removed, 0)
 FROM (SELECT 1) AS question
-LEFT JOIN users AS u ON u.user_id = ?2;
+LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN devices AS d ON d.user_id = ?2 AND d.device_id = ?3;
 
 -- name: deliveries_open -> rows
 -- What a device has got that comes with cursor ?4 and was last known to be at ?3, and how often it
@@ -71,4 +73,18 @@ VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = excluded.acknowledged,
     forgotten = excluded.forgotten,
-    last_seen = max(devices.last_seen, excluded.last_seen);
+    last_seen = max(devices.last_seen, excluded.last_seen),
+    removed = 0;
+
+-- name: devices_remove -> rows
+UPDATE devices SET removed = 1
+WHERE user_id = ?1 AND device_id = ?2 AND NOT removed
+RETURNING user_id, device_id;
+
+-- name: deliveries_sent -> rows
+-- The change that was last sent to a device, of a notification that it names and unless it has
+-- acknowledged it.
+SELECT user_id, device_id, notification_id, sequence
+FROM deliveries
+WHERE notification_id = ?3 AND user_id = ?1 AND device_id = ?2
+    AND acknowledged_sequence < sequence;

@@ -1,4 +1,4 @@
--- API keys, tickets, and what is forgotten in time.
+-- API keys and tickets; and what a database says of itself.
 
 -- name: keys_insert -> rows
 -- Repeating it is harmless; the hash that comes back is the stored one.
@@ -25,12 +25,6 @@ ON CONFLICT (hash) DO NOTHING;
 -- Reading is removing: the second to ask finds nothing.
 DELETE FROM tickets WHERE hash = ?1
 RETURNING hash, user_id, scopes, expires_at, principal_expires_at;
-
--- name: idempotency_purge
-DELETE FROM idempotency WHERE created_at < ?1;
-
--- name: tickets_purge
-DELETE FROM tickets WHERE expires_at < ?1;
 
 -- name: probe
 -- A real write, so that a disk that is full and a database that is read-only both show. It counts,

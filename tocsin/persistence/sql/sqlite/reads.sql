@@ -2,7 +2,16 @@
 -- rows: one statement answers many questions, and two of them may be the same.
 
 -- name: users_read -> rows
-SELECT user_id, head, horizon, unread, unseen FROM users WHERE user_id = ?1;
+-- Where a log is; and, if ?2 asks for it, whether the user's topics have gone on without it.
+SELECT user_id, head, horizon, unread, unseen,
+    ?2 AND EXISTS (
+        SELECT 1
+        FROM subscriptions AS s
+        JOIN topics AS t ON t.topic = s.topic
+        WHERE s.user_id = ?1 AND s.position < t.head
+    )
+FROM users
+WHERE user_id = ?1;
 
 -- name: pages -> rows
 -- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
@@ -48,14 +57,43 @@ ORDER BY sequence;
 
 -- name: inbox_page -> rows
 -- A user's (?2) inbox, newest created first: ?3 states between commas, ?4 category or NULL, ?5
--- most items, ?6 the created sequence to stay below, or NULL.
+-- most items, ?6 the created sequence to stay below, ?7 the time. An index has them in this order,
+-- so what a page costs does not depend on how far back it is.
 SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
 FROM inbox AS i
 JOIN notifications AS n ON n.id = i.notification_id
-WHERE i.user_id = ?2
-    AND i.created_sequence < coalesce(?6, 9223372036854775807)
+WHERE i.user_id = ?2 AND i.created_sequence < ?6
     AND i.expired_at IS NULL
     AND instr(?3, ',' || i.state || ',') > 0
+    AND (n.expires_at IS NULL OR n.expires_at > ?7)
+    AND (?4 IS NULL OR n.category = ?4)
+ORDER BY i.created_sequence DESC
+LIMIT ?5;
+
+-- name: inbox_page_unread -> rows
+-- The same of what is unread, by an index of its own: there may be little of it among much else.
+SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+FROM inbox AS i
+JOIN notifications AS n ON n.id = i.notification_id
+WHERE i.user_id = ?2 AND i.created_sequence < ?6
+    AND i.expired_at IS NULL
+    AND i.state IN ('unseen', 'seen')
+    AND instr(?3, ',' || i.state || ',') > 0
+    AND (n.expires_at IS NULL OR n.expires_at > ?7)
+    AND (?4 IS NULL OR n.category = ?4)
+ORDER BY i.created_sequence DESC
+LIMIT ?5;
+
+-- name: inbox_page_archived -> rows
+-- The same of what is archived, by an index of its own: there may be little of it among much else.
+SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+FROM inbox AS i
+JOIN notifications AS n ON n.id = i.notification_id
+WHERE i.user_id = ?2 AND i.created_sequence < ?6
+    AND i.expired_at IS NULL
+    AND i.state = 'archived'
+    AND instr(?3, ',' || i.state || ',') > 0
+    AND (n.expires_at IS NULL OR n.expires_at > ?7)
     AND (?4 IS NULL OR n.category = ?4)
 ORDER BY i.created_sequence DESC
 LIMIT ?5;
@@ -64,10 +102,39 @@ LIMIT ?5;
 SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
 FROM inbox AS i
 JOIN notifications AS n ON n.id = i.notification_id
-WHERE i.user_id = ?2 AND i.notification_id = ?3 AND i.expired_at IS NULL;
+WHERE i.user_id = ?2 AND i.notification_id = ?3 AND i.expired_at IS NULL
+    AND (n.expires_at IS NULL OR n.expires_at > ?4);
+
+-- name: devices_list -> rows
+SELECT user_id, device_id, acknowledged, last_seen
+FROM devices
+WHERE user_id = ?1 AND NOT removed
+ORDER BY device_id;
+
+-- name: subscriptions_read -> rows
+-- The topics that a user is in, but for the one of everyone.
+SELECT user_id, topic
+FROM subscriptions
+WHERE user_id = ?1 AND active AND topic <> '*'
+ORDER BY topic;
+
+-- name: subscribers_page -> rows
+-- The users in topic ?2 behind user ?3, at most ?4.
+SELECT ?1, user_id
+FROM subscriptions
+WHERE topic = ?2 AND active AND user_id > ?3
+ORDER BY user_id
+LIMIT ?4;
+
+-- name: preferences_read -> rows
+SELECT user_id, kind, name, enabled
+FROM preferences
+WHERE user_id = ?1
+ORDER BY kind, name;
 
 -- name: notifications_read -> rows
-SELECT id, revision, category, created_at, updated_at, expires_at, document, standing
+SELECT id, revision, category, created_at, updated_at, expires_at, document, standing,
+    priority, topic, collapse_key, recipients
 FROM notifications
 WHERE id = ?1;
 

@@ -1,0 +1,41 @@
+"""What every scenario measures with: rows of the table, and the cost of a stretch of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One number: *value* in *unit*, and the target it is held against, if there is one."""
+
+    name: str
+    value: float
+    unit: str
+    target: float | None = None
+
+
+class Cost:
+    """Server CPU and wall time between two moments."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._cpu, self._wall = server.cpu_seconds, time.perf_counter()
+
+    def per(self, units: int) -> tuple[float, float]:
+        """µs of server CPU for each of *units*, and units per second of wall time."""
+        cpu, wall = self._server.cpu_seconds - self._cpu, time.perf_counter() - self._wall
+        return cpu / units * 1e6, units / wall
+
+
+def notification(users: Iterable[str]) -> dict[str, object]:
+    return {
+        "to": {"users": list(users)},
+        "title": "Build 4711 is green",
+        "body": "All 2 311 tests passed in 6 min 12 s.",
+        "data": {"build": 4711, "branch": "main"},
+    }

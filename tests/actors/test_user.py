@@ -1,0 +1,290 @@
+"""A user's actor: what its devices are told, and what it tells others. The store is played."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from tests.actors.outlets import FakeOutlet
+from tests.actors.virtual_time import settle
+from tocsin.actors.company import Company, DeliverySettings
+from tocsin.actors.ledger import Ledger
+from tocsin.actors.runtime import Actor, Ref, open_supervisor
+from tocsin.actors.storage import StorageMessage, StoreStatus
+from tocsin.actors.user_messages import (
+    Acknowledged,
+    Arrived,
+    DeviceRemoved,
+    HeadMoved,
+    Left,
+    Said,
+    Taken,
+    UserMessage,
+)
+from tocsin.actors.users import Users
+from tocsin.actors.world import World
+from tocsin.persistence.store import Attach, Attached, Counters, Entry, Page, ReadPage
+from tocsin.protocol import frames
+from tocsin.protocol.backoff import Backoff
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor, Start
+from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.session import SessionLimits
+from tocsin.protocol.terms import Acknowledging
+
+LIMITS = SessionLimits(2, 1000, Backoff(10.0, 60.0), 3, 5)
+
+
+class PlayedStorage(Actor[StorageMessage]):
+    """Keeps what it is asked, for the test to answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.ledger = Ledger(linger=0.05)
+
+    async def receive(self, message: StorageMessage) -> None:
+        self.asked.append(message)
+
+    @property
+    def lines(self) -> list[DeliveryRecord]:
+        """What was noted in the ledger since the last look."""
+        return [line for record in self.ledger.waiting.take(math.inf) for line in record.deliveries]
+
+    @property
+    def confirmed(self) -> list[int]:
+        """The sequences that were noted as acknowledged since the last look."""
+        return [line.sequence for line in self.lines if line.acknowledged_at is not None]
+
+    async def answer_attach(self, start: int = 0, **fields: Any) -> Attach:
+        write = self.asked.pop(0)
+        fields = {"head": start, "counters": Counters(0, 0), **fields}
+        write.reply.set(Attached("ann", Start(start, None, resumed=True), **fields))
+        await settle()
+        command: Attach = write.command
+        return command
+
+    async def answer_page(
+        self, *sequences: int, head: int | None = None, horizon: int = 0
+    ) -> ReadPage:
+        read = self.asked.pop(0)
+        through = max(sequences, default=read.query.after)
+        entries = tuple(map(an_entry, sequences))
+        read.reply.set(Page(entries, through, head or through, horizon, Counters(1, 1)))
+        await settle()
+        query: ReadPage = read.query
+        return query
+
+
+def an_entry(sequence: int) -> Entry:
+    return Entry(sequence, f"n{sequence}", "created", "{}", "unseen", None, None, 0, None)
+
+
+@dataclass
+class House:
+    """Ann's actor and what is around it; *heard* is what it told of her."""
+
+    users: Users
+    storage: PlayedStorage
+    heard: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def arrive(
+        self, device: str = "phone", acknowledging: Acknowledging = Acknowledging.EXPLICIT
+    ) -> FakeOutlet:
+        outlet = FakeOutlet(f"of {device}")
+        outlet.last_heard = trio.current_time()
+        self.users.arrive("ann", Arrived(outlet, device, None, 2, None, acknowledging))
+        await settle()
+        return outlet
+
+    async def tell(self, message: UserMessage) -> None:
+        self.users.tell("ann", message)
+        await settle()
+
+
+@asynccontextmanager
+async def a_house() -> AsyncIterator[House]:
+    world = World(lambda: 1_000_000, lambda: 0.5, bytes)
+    users, storage = Users(lambda: 0.0, capacity=100, grace=1.0), PlayedStorage()
+    house = House(users, storage)
+
+    def present(user: str, topics: Iterable[str]) -> None:
+        house.heard.append(("present", user, *topics))
+
+    async with open_supervisor("", lambda: 0.0) as tree:
+        ref: Ref[StorageMessage] = tree.spawn("storage", lambda: storage)
+        tree.spawn("users", lambda: users)
+        users.company = Company(
+            storage=ref,
+            ledger=storage.ledger,
+            status=StoreStatus(available=True, epoch="e"),
+            settings=DeliverySettings("node", LIMITS, 25.0, 10),
+            world=world,
+            acknowledged=lambda notification: None,
+            present=present,
+            absent=lambda user: house.heard.append(("absent", user)),
+            behind=lambda user: house.heard.append(("behind", user)),
+            retire=users.retire,
+            missed={},
+        )
+        await settle()
+        yield house
+        await tree.stop(5)
+
+
+# --- Arriving and leaving -----------------------------------------------------------------------
+
+
+async def test_who_arrives_is_present_in_their_topics_until_they_leave(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(topics=("news", "sport"))
+        assert house.heard == [("present", "ann", "news", "sport")]
+
+        await house.tell(Left(outlet.connection))
+        assert house.heard[1:] == [("absent", "ann")]
+
+
+async def test_who_has_more_in_their_topics_than_was_brought_is_behind(autojump_clock):
+    async with a_house() as house:
+        await house.arrive()
+        await house.storage.answer_attach(behind=True)
+
+        assert ("behind", "ann") in house.heard
+
+
+async def test_what_one_device_brings_by_arriving_the_others_hear_of(autojump_clock):
+    async with a_house() as house:
+        first = await house.arrive("phone")
+        await house.storage.answer_attach(3)
+        await house.arrive("web")
+        await house.storage.answer_attach(4)
+
+        assert (await house.storage.answer_page(4)).device == "phone"
+        assert len(first.pushes) == 1
+
+
+async def test_a_session_knows_where_it_begins_and_what_was_gone_by_then(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(2, head=9, horizon=5)
+
+        assert outlet.began == [Cursor("e", 2, horizon=5)]
+
+
+# --- The log ------------------------------------------------------------------------------------
+
+
+async def test_a_head_that_has_moved_is_read_up_to(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach()
+        await house.tell(HeadMoved(2))
+        await house.storage.answer_page(1, 2)
+
+        assert len(outlet.pushes) == 2
+
+
+async def test_a_purge_that_was_known_at_the_start_is_no_reset(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(0, head=9, horizon=8)
+        await house.storage.answer_page(3, head=9, horizon=8)
+
+        assert len(outlet.pushes) == 1
+        assert frames.Reset("horizon") not in outlet.said
+
+
+async def test_a_purge_under_the_reader_begins_the_session_anew(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(2, head=9)
+        await house.storage.answer_page(head=9, horizon=8)
+
+        assert outlet.said[-1] == frames.Reset("horizon")
+        assert outlet.began == [Cursor("e", 2), Cursor("e", 0, horizon=8)]
+        query = await house.storage.answer_page(3, 9, head=9, horizon=8)
+        assert (query.start, query.after, query.resumed) == (0, 0, False)
+        assert len(outlet.pushes) == 2
+
+
+async def test_a_purge_behind_the_reader_is_no_reset(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(8, head=9)
+        await house.storage.answer_page(9, horizon=5)
+
+        assert frames.Reset("horizon") not in outlet.said
+
+
+# --- Resuming -----------------------------------------------------------------------------------
+
+
+async def test_the_window_of_a_stream_moves_with_what_the_socket_takes(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive(acknowledging=Acknowledging.RESUME)
+        await house.storage.answer_attach(head=3)
+        await house.storage.answer_page(1, 2, head=3)
+        assert not house.storage.asked
+
+        await house.tell(Taken(outlet.connection, 2))
+        await house.storage.answer_page(3)
+
+        assert len(outlet.pushes) == 3
+        assert house.storage.confirmed == []
+
+
+async def test_who_waits_for_an_answer_is_not_asked_for_signs_of_life(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive(acknowledging=Acknowledging.RESUME)
+        outlet.last_heard = float("inf")
+        await house.storage.answer_attach()
+        before = trio.current_time()
+        with trio.move_on_after(1000):
+            await outlet.ended.wait()
+
+        assert trio.current_time() == before + 1000
+        assert outlet.pings == 0
+
+
+# --- Told past the session ----------------------------------------------------------------------
+
+
+async def test_what_a_device_acknowledges_over_http_is_not_sent_again(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive("phone")
+        await house.storage.answer_attach(head=1)
+        await house.storage.answer_page(1)
+        await house.tell(Acknowledged("web", 1, ()))
+        assert house.storage.confirmed == []
+
+        await house.tell(Acknowledged("phone", 1, ()))
+
+        assert house.storage.confirmed == [1]
+        with trio.move_on_after(20):
+            await outlet.ended.wait()
+        assert len(outlet.pushes) == 1
+
+
+async def test_an_acknowledgment_before_the_session_has_begun_is_no_error(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive("phone")
+        await house.tell(Acknowledged("phone", 1, ()))
+        await house.tell(Taken(outlet.connection, 1))
+
+        assert outlet.ends == []
+        await house.tell(Said(outlet.connection, frames.Ack(sequence=1)))
+        assert outlet.ends[0][0] is Closing.MALFORMED
+
+
+async def test_a_device_that_is_removed_is_disconnected_and_no_other(autojump_clock):
+    async with a_house() as house:
+        phone, web = await house.arrive("phone"), await house.arrive("web")
+        await house.tell(DeviceRemoved("phone"))
+
+        assert phone.ends[0][0] is Closing.DISCONNECTED
+        assert web.ends == []

@@ -1,0 +1,166 @@
+"""What every store does when devices acknowledge without a session, are listed, and are removed."""
+
+from __future__ import annotations
+
+from tests.persistence.desk import START_OF_TIME
+from tocsin.persistence.store import (
+    Acknowledge,
+    Attach,
+    BeyondHead,
+    DeviceCursor,
+    DeviceInfo,
+    Devices,
+    Done,
+    ListDevices,
+    NotFound,
+    Record,
+    RemoveDevice,
+)
+from tocsin.protocol.cursor import Start
+
+# --- Acknowledging without a session ------------------------------------------------------------
+
+
+async def test_a_device_acknowledges_everything_through_a_sequence(desk):
+    made = [await desk.publish("ann") for _ in range(3)]
+    await desk.attach("ann", "phone")
+    await desk.sent("ann", "phone", made[0].content.id, 1, at=3)
+
+    assert await desk.one(Acknowledge("ann", "phone", 2, (), 9), Done)
+
+    first = (await desk.ledger(made[0].content.id))["ann", "phone"]
+    assert (first.outcome, first.first_sent_at, first.acknowledged_at) == ("acknowledged", 3, 9)
+    assert (await desk.ledger(made[1].content.id))["ann", "phone"].outcome == "acknowledged"
+    assert await desk.ledger(made[2].content.id) == {}
+    assert (await desk.attach("ann", "phone")).start == Start(2, None, resumed=True)
+    assert (await desk.view(made[1].content.id)).delivered == 1
+
+
+async def test_a_device_acknowledges_by_id_the_change_that_was_last_sent(desk):
+    made = await desk.publish("ann")
+    await desk.attach("ann", "phone")
+    await desk.sent("ann", "phone", made.content.id, 1, attempts=3)
+    await desk.update(made.content.id, title="Not sent yet")
+    acknowledge = Acknowledge("ann", "phone", None, (made.content.id, "nothing"), 9)
+
+    assert await desk.write(acknowledge, acknowledge) == [Done(), Done()]
+
+    line = (await desk.ledger(made.content.id))["ann", "phone"]
+    assert (line.outcome, line.attempts, line.acknowledged_at) == ("acknowledged", 3, 9)
+    assert [entry.sequence for entry in await desk.entries("ann")] == [2]
+    assert (await desk.attach("ann", "phone")).start == Start(0, None, resumed=True)
+
+
+async def test_what_was_not_sent_is_not_acknowledged_by_its_id(desk):
+    made = await desk.publish("ann")
+    await desk.attach("ann", "phone")
+
+    assert await desk.one(Acknowledge("ann", "phone", None, (made.content.id,), 9), Done)
+
+    assert len(await desk.entries("ann")) == 1
+
+
+async def test_acknowledging_less_than_before_moves_nothing_back(desk):
+    for _ in range(3):
+        await desk.publish("ann")
+    await desk.attach("ann", "phone")
+
+    results = await desk.write(*[Acknowledge("ann", "phone", n, (), 9) for n in (1, 3, 2)])
+
+    assert results == [Done()] * 3
+    assert (await desk.attach("ann", "phone")).start.sequence == 3
+
+
+async def test_unknown_devices_and_what_lies_ahead_are_not_acknowledged(desk):
+    await desk.publish("ann")
+    await desk.attach("ann", "phone")
+
+    assert await desk.write(
+        Acknowledge("ann", "tablet", 1, (), 9),
+        Acknowledge("nobody", "phone", 0, (), 9),
+        Acknowledge("ann", "phone", 2, (), 9),
+    ) == [NotFound(), NotFound(), BeyondHead(1)]
+    assert (await desk.attach("ann", "phone")).start.sequence == 0
+
+
+async def test_many_devices_acknowledge_for_the_statements_of_one(desk):
+    await desk.publish("ann")
+    devices = [f"device-{number}" for number in range(100)]
+    await desk.write(*[Attach("ann", device, None, 5) for device in devices])
+
+    async def cost(some: list[str]) -> int:
+        before: int = desk.store.statements_run
+        await desk.write(*[Acknowledge("ann", device, 1, (), 9) for device in some])
+        after: int = desk.store.statements_run
+        return after - before
+
+    assert await cost(devices[:1]) == await cost(devices[1:])
+
+
+# --- Devices listed and removed -----------------------------------------------------------------
+
+
+async def test_devices_are_listed_by_name_with_where_they_stand(desk):
+    for _ in range(2):
+        await desk.publish("ann")
+    await desk.attach("ann", "phone", 2)
+    desk.now_ms = START_OF_TIME + 1
+    await desk.attach("ann", "Laptop", 1)
+    await desk.attach("bob", "watch")
+
+    assert await desk.ask(ListDevices("ann"), Devices) == Devices(
+        (
+            DeviceInfo("Laptop", 1, START_OF_TIME + 1),
+            DeviceInfo("phone", 2, START_OF_TIME),
+        )
+    )
+    assert await desk.ask(ListDevices("nobody"), Devices) == Devices(())
+
+
+async def test_a_device_is_removed_once(desk):
+    await desk.attach("ann", "phone")
+
+    remove = RemoveDevice("ann", "phone")
+    assert await desk.write(remove, remove, RemoveDevice("ann", "tablet")) == [
+        *(Done(), NotFound(), NotFound())
+    ]
+    assert await desk.ask(ListDevices("ann"), Devices) == Devices(())
+    assert await desk.one(Acknowledge("ann", "phone", 0, (), 9), NotFound)
+    assert await desk.one(remove, NotFound)
+
+
+async def test_what_is_still_written_of_a_removed_device_does_not_bring_it_back(desk):
+    await desk.publish("ann")
+    await desk.attach("ann", "phone")
+    await desk.one(RemoveDevice("ann", "phone"), Done)
+
+    await desk.write(Record((), (DeviceCursor("ann", "phone", 1, 5),)))
+
+    assert await desk.ask(ListDevices("ann"), Devices) == Devices(())
+
+
+async def test_a_removed_device_that_returns_is_a_new_one_that_has_nothing(desk):
+    made = [await desk.publish("ann") for _ in range(2)]
+    await desk.attach("ann", "phone")
+    for each in made:
+        await desk.acknowledge("ann", "phone", each)
+    await desk.one(RemoveDevice("ann", "phone"), Done)
+
+    attached = await desk.attach("ann", "phone", "0")
+
+    assert attached.start == Start(0, None, resumed=False)
+    assert [entry.sequence for entry in await desk.entries("ann")] == [1, 2]
+    assert (await desk.ledger(made[0].content.id))["ann", "phone"].outcome == "acknowledged"
+    assert len((await desk.ask(ListDevices("ann"), Devices)).devices) == 1
+
+
+async def test_a_device_may_be_removed_and_attach_again_in_one_batch(desk):
+    await desk.publish("ann")
+    attach = Attach("ann", "phone", None, 5)
+
+    first, removed, second, third = await desk.write(
+        attach, RemoveDevice("ann", "phone"), attach, attach
+    )
+
+    assert removed == Done()
+    assert [each.start.resumed for each in (first, second, third)] == [False, False, True]

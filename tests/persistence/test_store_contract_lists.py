@@ -1,0 +1,63 @@
+"""What every store lists of topics and preferences."""
+
+from __future__ import annotations
+
+from tests.persistence.desk import Desk
+from tocsin.persistence.store import (
+    ListSubscribers,
+    ListSubscriptions,
+    Preferences,
+    ReadPreferences,
+    SetPreferences,
+    Subscribe,
+    Subscribers,
+    Topics,
+    Unsubscribe,
+)
+
+
+async def subscribe(desk: Desk, topic: str, *users: str) -> None:
+    await desk.write(Subscribe(topic, users, 5))
+
+
+async def test_a_user_has_the_topics_that_they_are_in(desk):
+    for topic in ("news", "B", "a", "left"):
+        await subscribe(desk, topic, "ann")
+    await subscribe(desk, "sport", "bob")
+    await desk.write(Unsubscribe("left", ("ann",), 6))
+
+    assert await desk.read(*map(ListSubscriptions, ("ann", "bob", "nobody"))) == [
+        *(Topics(("B", "a", "news")), Topics(("sport",)), Topics(()))
+    ]
+
+
+async def test_the_users_in_a_topic_are_listed_page_by_page(desk):
+    await subscribe(desk, "news", "d", "B", "a", "left", "c", "e")
+    await subscribe(desk, "sport", "other")
+    await desk.write(Unsubscribe("news", ("left",), 6))
+
+    assert await desk.read(
+        ListSubscribers("news", 2, None),
+        ListSubscribers("news", 2, "a"),
+        ListSubscribers("news", 2, "d"),
+        ListSubscribers("news", 5, None),
+        ListSubscribers("nothing", 5, None),
+    ) == [
+        Subscribers(("B", "a"), more=True),
+        Subscribers(("c", "d"), more=True),
+        Subscribers(("e",), more=False),
+        Subscribers(("B", "a", "c", "d", "e"), more=False),
+        Subscribers((), more=False),
+    ]
+
+
+async def test_preferences_are_read_as_they_were_last_set(desk):
+    await desk.write(SetPreferences("ann", {"old": False}, {"news": True}, 5))
+    await desk.write(SetPreferences("ann", {"ads": False, "bills": True}, {"news": False}, 6))
+    await desk.write(SetPreferences("bob", {"ads": True}, {}, 6))
+
+    assert await desk.read(*map(ReadPreferences, ("ann", "bob", "nobody"))) == [
+        Preferences({"ads": False, "bills": True}, {"news": False}),
+        Preferences({"ads": True}, {}),
+        Preferences({}, {}),
+    ]

@@ -1,0 +1,177 @@
+"""What every store does with notifications that wait for their time."""
+
+from __future__ import annotations
+
+import trio
+
+from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
+from tocsin.persistence.store import (
+    Changed,
+    NotActive,
+    Position,
+    Release,
+    Replayed,
+    Update,
+    Withdraw,
+)
+from tocsin.protocol.notification import Patch, answer_to_publish
+
+SOON = START_OF_TIME + 1000
+
+
+async def test_what_is_scheduled_touches_nobodys_log(desk):
+    made = await desk.publish("ann", "bob", deliver_at=SOON)
+
+    assert (made.fan_outs, made.standing, made.recipients) == ((), "scheduled", 2)
+    assert (await desk.page("ann")).head == 0
+    assert (await desk.view(made.content.id)).standing == "scheduled"
+
+
+async def test_what_is_due_is_published_the_earliest_first(desk):
+    late = await desk.publish("ann", deliver_at=SOON + 2)
+    soon = await desk.publish("ann", "bob", deliver_at=SOON)
+    last = await desk.publish("ann", deliver_at=SOON + 9)
+
+    early = await desk.release(SOON - 1)
+    released = await desk.release(SOON + 2)
+
+    assert (early.changes, early.next_at) == ((), SOON)
+    assert released.next_at == SOON + 9
+    assert [each.content.id for each in released.changes] == [soon.content.id, late.content.id]
+    assert [positions(each) for each in released.changes] == [
+        (Position("ann", 1, 1, 1), Position("bob", 1, 1, 1)),
+        (Position("ann", 2, 2, 2),),
+    ]
+    assert {each.standing for each in released.changes} == {"active"}
+    assert (await desk.view(last.content.id)).standing == "scheduled"
+
+
+async def test_what_was_published_is_not_published_again(desk):
+    await desk.publish("ann", deliver_at=SOON)
+    await desk.release(SOON)
+
+    again = await desk.release(SOON)
+
+    assert (again.changes, again.next_at) == ((), None)
+    assert (await desk.page("ann")).head == 1
+
+
+async def test_a_limit_leaves_the_rest_for_the_next_time(desk):
+    for _ in range(3):
+        await desk.publish("ann", deliver_at=SOON)
+
+    first = await desk.release(SOON, limit=2)
+
+    assert (len(first.changes), first.next_at) == (2, SOON)
+    assert len((await desk.release(SOON)).changes) == 1
+
+
+async def test_a_topics_scheduled_notification_is_for_those_who_are_in_it_by_then(desk):
+    await desk.subscribe("news", "ann")
+    made = await desk.publish(topic="news", deliver_at=SOON)
+    await desk.subscribe("news", "bob")
+
+    [change] = (await desk.release(SOON)).changes
+
+    assert (made.recipients, change.recipients, change.standing) == (1, 2, "active")
+    assert told((await desk.bring("ann", "bob")).fan_outs) == [
+        (made.content.id, "created", {"ann": 1, "bob": 1})
+    ]
+
+
+async def test_muting_is_looked_at_when_it_is_delivered(desk):
+    await desk.publish("ann", "bob", category="ads", deliver_at=SOON)
+    await desk.prefer("ann", categories={"ads": False})
+
+    [change] = (await desk.release(SOON)).changes
+
+    assert positions(change) == (Position("bob", 1, 1, 1),)
+    assert change.recipients == 2
+
+
+async def test_what_is_withdrawn_before_its_time_is_never_delivered(desk):
+    made = await desk.publish("ann", deliver_at=SOON)
+
+    withdrawn = await desk.withdraw(made.content.id)
+
+    assert (withdrawn.standing, withdrawn.fan_outs) == ("withdrawn", ())
+    released = await desk.release(SOON)
+    assert (released.changes, released.next_at) == ((), None)
+    patch = Update(made.content.id, Patch(title="New"), START_OF_TIME)
+    assert await desk.one(patch, NotActive) == NotActive("withdrawn")
+
+
+async def test_an_update_before_its_time_is_what_is_delivered(desk):
+    made = await desk.publish("ann", deliver_at=SOON)
+
+    updated = await desk.update(made.content.id, title="New")
+    [change] = (await desk.release(SOON)).changes
+
+    assert (updated.standing, updated.fan_outs) == ("scheduled", ())
+    assert (change.content, change.content.revision) == (updated.content, 2)
+    assert change.fan_outs[0].change == "created"
+
+
+async def test_what_expires_before_its_time_is_over(desk):
+    made = await desk.publish("ann", deliver_at=SOON, expires_at=SOON + 5)
+
+    assert (await desk.expire(SOON + 5)).count == 0
+    released = await desk.release(SOON + 5)
+
+    assert (released.changes, released.next_at) == ((), None)
+    assert (await desk.view(made.content.id)).standing == "expired"
+    assert (await desk.page("ann")).head == 0
+
+
+async def test_a_batch_that_schedules_changes_and_releases_keeps_its_order(desk):
+    first, second = publish("ann", deliver_at=SOON), publish("ann", deliver_at=SOON)
+
+    results = await desk.write(
+        Release(SOON, 9),
+        first,
+        second,
+        Withdraw(first.content.id, SOON),
+        Update(second.content.id, Patch(title="New"), SOON),
+        Release(SOON, 9),
+        publish("ann"),
+    )
+
+    assert results[0].changes == ()
+    [change] = results[5].changes
+    assert (change.content.id, change.content.revision) == (second.content.id, 2)
+    assert positions(results[6]) == (Position("ann", 2, 2, 2),)
+
+
+async def test_scheduling_is_idempotent_by_key_and_by_id_also_after_delivery(desk):
+    keyed, plain = publish("ann", key="k", deliver_at=SOON), publish("ann", deliver_at=SOON)
+    again = publish("ann", key="k", deliver_at=SOON)
+    assert [type(each) for each in await desk.write(keyed, plain)] == [Changed, Changed]
+
+    before = await desk.write(again, plain)
+    await desk.release(SOON)
+
+    answers = [Replayed(answer_to_publish(each.content, "scheduled", 1)) for each in (keyed, plain)]
+    assert before == await desk.write(again, plain) == answers
+    assert (await desk.page("ann")).head == 2
+
+
+async def test_nodes_that_release_at_the_same_time_publish_each_once(desk, database):
+    other = Desk(database.store())
+    await other.store.open()
+    await desk.write(*(publish("ann", "bob", deliver_at=SOON) for _ in range(60)))
+    released: list[str] = []
+
+    async def release(node: Desk) -> None:
+        for _ in range(8):
+            done = await node.release(SOON, limit=10)
+            released.extend(each.content.id for each in done.changes)
+
+    async with trio.open_nursery() as nursery:
+        for node in (desk, other, desk, other):
+            nursery.start_soon(release, node)
+    while (rest := await desk.release(SOON)).changes:
+        released.extend(each.content.id for each in rest.changes)
+
+    assert len(set(released)) == len(released) == 60
+    assert [entry.sequence for entry in await desk.entries("ann")] == list(range(1, 61))
+    await other.store.aclose()

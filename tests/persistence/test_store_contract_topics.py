@@ -1,0 +1,551 @@
+"""What every store does with topics: publish once, bring it once into each subscriber's log."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import trio
+
+from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
+from tocsin.persistence.store import (
+    SUBSCRIPTIONS_MAX,
+    Changed,
+    Expire,
+    Materialise,
+    Position,
+    Publish,
+    Replayed,
+    Subscribe,
+    Unsubscribe,
+    Update,
+    Withdraw,
+)
+from tocsin.protocol.notification import EVERYONE, Patch, answer_to_publish
+
+# --- Publishing ---------------------------------------------------------------------------------
+
+
+async def test_a_topics_notification_reaches_its_subscribers_when_they_are_brought_up_to_date(desk):
+    await desk.subscribe("news", "ann", "bob")
+
+    made = await desk.publish(topic="news")
+
+    assert (made.fan_outs, made.standing, made.recipients) == ((), "active", 2)
+    brought = await desk.bring("ann", "bob", "cem")
+    [fan_out] = brought.fan_outs
+    assert fan_out.content == made.content
+    assert fan_out.positions == (Position("ann", 1, 1, 1), Position("bob", 1, 1, 1))
+    assert [entry.notification for entry in await desk.entries("ann")] == [made.content.id]
+    assert await desk.entries("cem") == ()
+
+
+async def test_nobody_is_brought_the_same_twice(desk):
+    await desk.subscribe("news", "ann")
+    await desk.publish(topic="news")
+    await desk.bring("ann")
+
+    assert (await desk.bring("ann")).fan_outs == ()
+    assert (await desk.page("ann")).head == 1
+
+
+async def test_publishing_to_a_topic_costs_the_same_whatever_the_number_of_its_subscribers(desk):
+    await desk.subscribe("small", "ann")
+    await desk.subscribe("large", *(f"user-{number}" for number in range(1000)))
+
+    before = desk.store.statements_run
+    small = await desk.publish(topic="small")
+    between = desk.store.statements_run
+    large = await desk.publish(topic="large")
+
+    assert (small.recipients, large.recipients) == (1, 1000)
+    assert desk.store.statements_run - between == between - before
+
+
+async def test_news_for_a_thousand_users_is_brought_in_two_statements(desk):
+    users = [f"user-{number:04}" for number in range(1000)]
+    await desk.subscribe("news", *users)
+    made = await desk.publish(topic="news")
+
+    before = desk.store.statements_run
+    brought = await desk.bring(*users)
+
+    assert desk.store.statements_run - before == 2
+    [(notification, change, sequences)] = told(brought.fan_outs)
+    assert (notification, change) == (made.content.id, "created")
+    assert sequences == dict.fromkeys(users, 1)
+
+
+async def test_a_topic_without_subscribers_takes_notifications_for_nobody(desk):
+    made = await desk.publish(topic="news")
+
+    assert made.recipients == 0
+    await desk.subscribe("news", "ann")
+    assert (await desk.bring("ann")).fan_outs == ()
+
+
+async def test_a_topic_publish_is_idempotent_by_key_and_by_id(desk):
+    await desk.subscribe("news", "ann")
+    keyed, plain = publish(topic="news", key="k"), publish(topic="news")
+    again = publish(topic="news", key="k")
+
+    first = await desk.write(keyed, plain, again, plain)
+    await desk.subscribe("news", "bob")
+    second = await desk.write(again, plain, keyed)
+
+    by_key = Replayed(answer_to_publish(keyed.content, "active", 1))
+    by_id = Replayed(answer_to_publish(plain.content, "active", 1))
+    assert [type(each) for each in first[:2]] == [Changed, Changed]
+    assert (first[2:], second) == ([by_key, by_id], [by_key, by_id, by_key])
+    assert len((await desk.bring("ann")).fan_outs) == 2
+
+
+async def test_the_order_of_topics_in_a_log_is_that_of_their_times(desk):
+    await desk.subscribe("a", "ann")
+    await desk.subscribe("b", "ann", "bob")
+    made = []
+    for number, topic in enumerate(["b", "a", "b"]):
+        desk.now_ms = START_OF_TIME + number
+        made.append((await desk.publish(topic=topic)).content.id)
+
+    brought = await desk.bring("bob", "ann")
+
+    assert told(brought.fan_outs) == [
+        (made[0], "created", {"ann": 1, "bob": 1}),
+        (made[1], "created", {"ann": 2}),
+        (made[2], "created", {"ann": 3, "bob": 2}),
+    ]
+
+
+async def test_a_clock_that_goes_back_does_not_change_the_order_within_a_topic(desk):
+    await desk.subscribe("news", "ann")
+    desk.now_ms = START_OF_TIME + 1000
+    first = await desk.publish(topic="news")
+    desk.now_ms = START_OF_TIME
+    second = await desk.publish(topic="news")
+
+    brought = await desk.bring("ann")
+
+    assert [fan_out.content.id for fan_out in brought.fan_outs] == [
+        first.content.id,
+        second.content.id,
+    ]
+
+
+async def test_whoever_attaches_is_brought_up_to_date_by_what_its_batch_publishes(desk):
+    await desk.subscribe("news", "ann")
+
+    await desk.write(publish(topic="news"))
+    attached = await desk.attach("ann", "phone")
+
+    assert (attached.head, attached.counters.unread, attached.behind) == (1, 1, False)
+
+
+async def test_a_backlog_that_is_long_is_brought_in_pieces(desk):
+    await desk.subscribe("news", "ann", "bob")
+    made = [publish(topic="news") for _ in range(1500)]
+    await desk.write(*made)
+
+    first = await desk.bring("ann")
+    second = await desk.bring("ann")
+
+    assert (len(first.fan_outs), first.behind) == (1000, ("ann",))
+    assert (len(second.fan_outs), second.behind) == (500, ())
+    seen = [each.content.id for each in (*first.fan_outs, *second.fan_outs)]
+    assert seen == [each.content.id for each in made]
+    assert (await desk.page("ann")).counters.unread == 1500
+
+
+# --- Updates, withdrawals, expiries ---------------------------------------------------------------
+
+
+async def test_an_update_of_a_topics_notification_reaches_those_who_have_it(desk):
+    await desk.subscribe("news", "ann", "bob")
+    made = await desk.publish(topic="news")
+    await desk.bring("ann")
+
+    updated = await desk.update(made.content.id, title="New")
+
+    assert (updated.fan_outs, updated.content.revision, updated.recipients) == ((), 2, 2)
+    brought = await desk.bring("ann", "bob")
+    assert told(brought.fan_outs) == [
+        (made.content.id, "created", {"bob": 1}),
+        (made.content.id, "updated", {"ann": 2}),
+    ]
+    assert {json.loads(each.content.document)["title"] for each in brought.fan_outs} == {"New"}
+
+
+async def test_a_withdrawal_of_a_topics_notification_takes_it_back(desk):
+    await desk.subscribe("news", "ann", "bob")
+    made = await desk.publish(topic="news")
+    await desk.bring("ann")
+
+    withdrawn = await desk.withdraw(made.content.id)
+
+    assert (withdrawn.standing, withdrawn.fan_outs) == ("withdrawn", ())
+    brought = await desk.bring("ann", "bob")
+    [fan_out] = brought.fan_outs
+    assert (fan_out.change, fan_out.positions) == ("withdrawn", (Position("ann", 2, 0, 0),))
+    assert (await desk.page("bob")).head == 0
+
+
+async def test_what_came_and_went_leaves_no_trace(desk):
+    await desk.subscribe("news", "ann")
+    gone = await desk.publish(topic="news")
+    await desk.update(gone.content.id, title="New")
+    await desk.withdraw(gone.content.id)
+    stays = await desk.publish(topic="news")
+
+    brought = await desk.bring("ann")
+
+    assert told(brought.fan_outs) == [(stays.content.id, "created", {"ann": 1})]
+
+
+async def test_several_updates_of_a_topics_notification_are_one_entry(desk):
+    await desk.subscribe("news", "ann")
+    made = await desk.publish(topic="news")
+    await desk.bring("ann")
+    for title in ("Two", "Three"):
+        await desk.update(made.content.id, title=title)
+
+    [fan_out] = (await desk.bring("ann")).fan_outs
+
+    assert (fan_out.change, fan_out.content.revision) == ("updated", 3)
+    assert fan_out.positions == (Position("ann", 2, 1, 1),)
+
+
+async def test_an_update_tells_what_each_has_done_with_it(desk, database):
+    await desk.subscribe("news", "ann", "bob")
+    made = await desk.publish(topic="news")
+    await desk.bring("ann", "bob")
+    await database.execute("UPDATE inbox SET state = 'read', seen_at = 7, read_at = 8 "
+                           "WHERE user_id = 'bob'")  # fmt: skip
+    await desk.update(made.content.id, title="New")
+
+    [fan_out] = (await desk.bring("ann", "bob")).fan_outs
+
+    [(user, state)] = fan_out.states.items()
+    assert (user, state.state, state.seen_at, state.read_at) == ("bob", "read", 7, 8)
+
+
+async def test_an_expiry_of_a_topics_notification_takes_no_sequence(desk):
+    await desk.subscribe("news", "ann", "bob")
+    made = await desk.publish(topic="news", expires_at=START_OF_TIME + 1000)
+    await desk.bring("ann")
+
+    expired = await desk.expire(START_OF_TIME + 1000)
+
+    assert (expired.count, expired.topics) == (1, ("news",))
+    assert (await desk.bring("ann", "bob")).fan_outs == ()
+    page = await desk.page("ann")
+    assert (page.entries, page.head, page.counters.unread) == ((), 1, 0)
+    assert (await desk.page("bob")).head == 0
+    assert (await desk.view(made.content.id)).standing == "expired"
+
+
+async def test_what_is_past_its_time_is_not_brought_even_before_it_expires(desk):
+    await desk.subscribe("news", "ann")
+    await desk.publish(topic="news", expires_at=START_OF_TIME + 1000)
+    desk.now_ms = START_OF_TIME + 1000
+
+    assert (await desk.bring("ann")).fan_outs == ()
+
+
+async def test_commands_about_a_topics_notification_in_one_batch_build_on_each_other(desk):
+    await desk.subscribe("news", "ann")
+    made, other = publish(topic="news"), publish(topic="news", expires_at=START_OF_TIME + 5)
+
+    results = await desk.write(
+        Update(made.content.id, Patch(title="Early"), START_OF_TIME),
+        made,
+        Update(made.content.id, Patch(title="New"), START_OF_TIME),
+        other,
+        Expire(START_OF_TIME + 5, 10),
+        Withdraw(made.content.id, START_OF_TIME),
+    )
+
+    assert results[2].content.revision == 2
+    assert (results[4].count, results[4].topics) == (1, ("news",))
+    assert (results[5].standing, results[5].recipients) == ("withdrawn", 1)
+    assert (await desk.bring("ann")).fan_outs == ()
+
+
+# --- Everyone -------------------------------------------------------------------------------------
+
+
+async def test_everyone_is_who_was_seen_before(desk):
+    await desk.publish("ann")
+    await desk.attach("bob", "phone")
+
+    made = await desk.publish(topic=EVERYONE)
+    await desk.attach("late", "phone")
+
+    assert made.recipients == 2
+    assert json.loads(made.content.document)["topic"] is None
+    brought = await desk.bring("ann", "bob", "late")
+    assert told(brought.fan_outs) == [(made.content.id, "created", {"ann": 2, "bob": 1})]
+
+
+async def test_who_is_named_first_in_a_batch_gets_what_later_commands_say_to_everyone(desk):
+    early, late = publish(topic=EVERYONE), publish(topic=EVERYONE)
+
+    results = await desk.write(early, publish("ann", "bob"), late)
+
+    assert [each.recipients for each in results] == [0, 2, 2]
+    brought = await desk.bring("ann", "bob")
+    assert told(brought.fan_outs) == [(late.content.id, "created", {"ann": 2, "bob": 2})]
+
+
+async def test_naming_users_who_are_known_costs_no_statement_more(desk):
+    async def cost() -> int:
+        before: int = desk.store.statements_run
+        await desk.publish("ann")
+        after: int = desk.store.statements_run
+        return after - before
+
+    first = await cost()
+    assert await cost() < first
+
+
+async def test_a_user_that_is_scheduled_for_is_known_when_it_is_delivered(desk):
+    await desk.write(publish("ann", deliver_at=START_OF_TIME + 10))
+
+    before = await desk.publish(topic=EVERYONE)
+    await desk.release(START_OF_TIME + 10)
+    after = await desk.publish(topic=EVERYONE)
+
+    assert (before.recipients, after.recipients) == (0, 1)
+
+
+# --- Two at the same time -------------------------------------------------------------------------
+
+
+async def test_two_nodes_that_bring_the_same_users_bring_each_entry_once(desk, database):
+    other = Desk(database.store())
+    await other.store.open()
+    users = [f"user-{number}" for number in range(20)]
+    await desk.subscribe("news", *users)
+    brought: list[tuple[str, int, str]] = []
+
+    async def bring(node: Desk) -> None:
+        for turn in range(10):
+            order = users if turn % 2 else users[::-1]
+            for fan_out in (await node.bring(*order)).fan_outs:
+                brought.extend(
+                    (each.user, each.sequence, fan_out.content.id) for each in fan_out.positions
+                )
+
+    async def produce() -> None:
+        for _ in range(10):
+            await desk.write(*(publish(topic="news") for _ in range(3)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(produce)
+        for node in (desk, other, desk, other):
+            nursery.start_soon(bring, node)
+    while (last := await desk.bring(*users)).fan_outs:
+        for fan_out in last.fan_outs:
+            brought.extend(
+                (each.user, each.sequence, fan_out.content.id) for each in fan_out.positions
+            )
+
+    assert len({(user, notification) for user, _, notification in brought}) == len(brought) == 600
+    for user in users:
+        page = await desk.page(user, limit=1000)
+        assert [entry.sequence for entry in page.entries] == list(range(1, 31))
+        assert page.counters.unread == 30
+    await other.store.aclose()
+
+
+async def test_who_subscribes_while_a_topic_is_published_to_gets_what_counts_it_in(desk, database):
+    other = Desk(database.store())
+    await other.store.open()
+    users = [f"user-{number}" for number in range(30)]
+    made: list[Changed] = []
+
+    async def produce() -> None:
+        made.extend([await desk.publish(topic="news") for _ in range(30)])
+
+    async def join() -> None:
+        for user in users:
+            await other.subscribe("news", user)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(produce)
+        nursery.start_soon(join)
+    await desk.bring(*users)
+    while (await desk.bring(*users)).behind:
+        pass
+
+    got: dict[str, int] = dict.fromkeys((each.content.id for each in made), 0)
+    for user in users:
+        for entry in await desk.entries(user):
+            got[entry.notification] += 1
+    assert got == {each.content.id: each.recipients for each in made}
+    await other.store.aclose()
+
+
+# --- Subscribing ----------------------------------------------------------------------------------
+
+
+async def test_who_joins_gets_nothing_from_before(desk):
+    await desk.publish(topic="news")
+
+    joined = await desk.subscribe("news", "ann")
+    made = await desk.publish(topic="news")
+
+    assert (joined.topic, joined.joined, joined.changed) == ("news", True, ("ann",))
+    assert (joined.refused, joined.heads) == ((), {})
+    assert told((await desk.bring("ann")).fan_outs) == [(made.content.id, "created", {"ann": 1})]
+
+
+async def test_joining_again_changes_nothing(desk):
+    await desk.subscribe("news", "ann")
+    await desk.publish(topic="news")
+
+    again = await desk.subscribe("news", "ann", "bob")
+
+    assert (again.changed, again.heads) == (("bob",), {"ann": 1})
+    assert (await desk.publish(topic="news")).recipients == 2
+
+
+async def test_who_leaves_keeps_what_there_is_and_hears_of_its_changes(desk):
+    await desk.subscribe("news", "ann")
+    made, gone = await desk.publish(topic="news"), await desk.publish(topic="news")
+
+    left = await desk.unsubscribe("news", "ann", "stranger")
+    missed = await desk.publish(topic="news")
+
+    assert (left.joined, left.changed, left.heads) == (False, ("ann",), {"ann": 2})
+    assert missed.recipients == 0
+    await desk.update(made.content.id, title="New")
+    await desk.update(missed.content.id, title="New")
+    await desk.withdraw(gone.content.id)
+    assert told((await desk.bring("ann")).fan_outs) == [
+        (made.content.id, "updated", {"ann": 3}),
+        (gone.content.id, "withdrawn", {"ann": 4}),
+    ]
+
+
+async def test_who_comes_back_gets_nothing_from_in_between_but_the_end_of_what_it_has(desk):
+    await desk.subscribe("news", "ann")
+    made = await desk.publish(topic="news")
+    await desk.unsubscribe("news", "ann")
+    await desk.publish(topic="news")
+    await desk.withdraw(made.content.id)
+
+    back = await desk.subscribe("news", "ann")
+    after = await desk.publish(topic="news")
+
+    assert (back.changed, back.heads) == (("ann",), {"ann": 2})
+    assert told((await desk.bring("ann")).fan_outs) == [(after.content.id, "created", {"ann": 3})]
+    assert (await desk.page("ann")).counters.unread == 1
+
+
+async def test_comings_and_goings_in_one_batch_count_in_their_order(desk):
+    join = Subscribe("news", ("ann", "bob"), START_OF_TIME)
+    leave = Unsubscribe("news", ("ann",), START_OF_TIME)
+
+    results = await desk.write(join, leave, join, leave)
+
+    assert [each.changed for each in results] == [("ann", "bob"), ("ann",), ("ann",), ("ann",)]
+    assert (await desk.publish(topic="news")).recipients == 1
+    assert (await desk.bring("ann")).fan_outs == ()
+
+
+async def test_a_backlog_is_brought_in_full_before_its_owner_leaves(desk):
+    await desk.subscribe("news", "ann")
+    await desk.write(*(publish(topic="news") for _ in range(1200)))
+
+    left = await desk.unsubscribe("news", "ann")
+
+    assert left.heads == {"ann": 1200}
+    assert (await desk.page("ann")).counters.unread == 1200
+
+
+async def test_a_user_is_in_so_many_topics_and_no_more(desk):
+    topics = [f"topic-{number}" for number in range(SUBSCRIPTIONS_MAX)]
+    await desk.write(*(Subscribe(topic, ("ann",), START_OF_TIME) for topic in topics))
+
+    over = await desk.subscribe("one-more", "ann", "bob")
+
+    assert (over.changed, over.refused) == (("bob",), ("ann",))
+    assert (await desk.subscribe(topics[0], "ann")).refused == ()
+    await desk.unsubscribe(topics[0], "ann")
+    assert (await desk.subscribe("one-more", "ann")).changed == ("ann",)
+
+
+# --- Muting ---------------------------------------------------------------------------------------
+
+
+async def test_a_muted_category_stays_out_of_the_log(desk):
+    await desk.prefer("ann", categories={"ads": False, "work": True})
+
+    made = await desk.publish("ann", "bob", category="ads")
+
+    assert positions(made) == (Position("bob", 1, 1, 1),)
+    assert made.recipients == 2
+    assert positions(await desk.publish("ann", category="work"))[0].sequence == 1
+
+
+@pytest.mark.parametrize("topic", [None, "news"])
+async def test_what_is_critical_cannot_be_muted(desk, topic):
+    await desk.subscribe("news", "ann")
+    await desk.prefer("ann", categories={"ads": False}, news=False)
+    users = () if topic else ("ann",)
+
+    await desk.publish(*users, topic=topic, category="ads", priority="critical")
+    await desk.bring("ann")
+
+    assert (await desk.page("ann")).counters.unread == 1
+
+
+async def test_a_muted_topic_or_category_is_not_brought_and_still_counts(desk):
+    await desk.subscribe("news", "ann", "bob")
+    await desk.prefer("ann", news=False)
+    await desk.prefer("bob", categories={"ads": False})
+
+    made = await desk.publish(topic="news", category="ads")
+
+    assert made.recipients == 2
+    assert (await desk.bring("ann", "bob")).fan_outs == ()
+    await desk.prefer("ann")
+    await desk.prefer("bob")
+    assert (await desk.bring("ann", "bob")).fan_outs == ()
+
+
+async def test_preferences_hold_for_what_is_published_from_then_on(desk):
+    await desk.subscribe("news", "ann")
+    await desk.publish(topic="news")
+
+    muted = await desk.prefer("ann", news=False)
+    await desk.publish(topic="news")
+    await desk.bring("ann")
+
+    assert muted.head == 1
+    assert (await desk.page("ann")).head == 1
+
+
+async def test_a_publish_that_cannot_be_muted_does_not_look(desk):
+    async def cost(command: Publish) -> int:
+        before: int = desk.store.statements_run
+        await desk.write(command)
+        after: int = desk.store.statements_run
+        return after - before
+
+    await desk.publish("ann")
+    usual = await cost(publish("ann"))
+    assert await cost(publish("ann", priority="critical")) == usual - 1
+
+
+async def test_bringing_is_answered_once_for_all_who_ask_in_a_batch(desk):
+    await desk.subscribe("news", "ann", "bob")
+    await desk.publish(topic="news")
+
+    results = await desk.write(
+        Materialise(("ann",), START_OF_TIME), Materialise(("bob", "ann"), START_OF_TIME)
+    )
+
+    [fan_out] = results[0].fan_outs
+    assert [each.user for each in fan_out.positions] == ["ann", "bob"]
+    assert results[1].fan_outs == ()

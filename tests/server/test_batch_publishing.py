@@ -1,0 +1,88 @@
+"""Publishing batches against a real store whose actor has little room."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import trio
+
+from tocsin.actors.ledger import Ledger
+from tocsin.actors.notifications import Notifications
+from tocsin.actors.runtime import Ref, open_supervisor
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.storage import StorageActor, StoreStatus
+from tocsin.actors.world import real_world
+from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.store import FindHead, Head
+from tocsin.protocol.notification import Recipients
+from tocsin.protocol.problems import ProblemError
+from tocsin.server.auth import Principal
+from tocsin.server.batch import BatchItem, publish_all
+from tocsin.server.publishing import Published, Publishing
+from tocsin.server.services import Services
+
+SHOP = Principal(user=None, scopes=frozenset({"notify"}), credential="key:shop", expires_at=None)
+
+
+NOT_ASKED = ("users", "connections", "authenticator", "readiness", "snapshot")
+
+
+@asynccontextmanager
+async def open_publishing(
+    directory: Path, capacity: int
+) -> AsyncIterator[tuple[Publishing, Services]]:
+    """A publishing over a store in *directory*, for whose actor *capacity* messages may wait."""
+    random = Random(1).random
+    world = real_world()
+    status = StoreStatus()
+    store = SqliteStore(directory / "tocsin.db", entropy=world.entropy)
+    async with open_supervisor("", random) as tree:
+        storage = tree.spawn(
+            "storage",
+            lambda: StorageActor(store, status, world, Ledger(0.01)),
+            capacity=capacity,
+        )
+        notifications = Notifications(
+            random, storage=storage, scheduler=Ref("scheduler", Mailbox(1)), grace=1.0
+        )
+        tree.spawn("notifications", lambda: notifications)
+        services = Services(
+            settings=cast(Any, SimpleNamespace(store_timeout=10.0)),
+            world=world,
+            storage=storage,
+            status=status,
+            notifications=notifications,
+            **cast(Any, dict.fromkeys(NOT_ASKED)),
+        )
+        with trio.fail_after(20):
+            while not status.available:  # noqa: ASYNC110
+                await trio.sleep(0.005)  # waits for: the store to be open, which nobody signals
+            yield Publishing(services), services
+        for name in ("notifications", "storage"):
+            await tree.stop_child(name, 5.0)
+
+
+def item(title: str) -> BatchItem:
+    return BatchItem(to=Recipients(users=["ada"]), title=title)
+
+
+async def test_a_store_without_room_makes_the_batch_wait_and_fails_no_item(tmp_path: Path):
+    async with open_publishing(tmp_path, capacity=32) as (publishing, services):
+        outcomes = await publish_all(publishing, SHOP, [item(str(n)) for n in range(700)], None)
+        assert all(isinstance(each, Published) for each in outcomes)
+        assert len(outcomes) == 700
+        head = await services.read(FindHead("ada"))
+        assert isinstance(head, Head)
+        assert (head.head, head.counters.unread) == (700, 700)
+
+
+async def test_a_store_that_is_away_is_each_items_problem(tmp_path: Path):
+    async with open_publishing(tmp_path, capacity=1000) as (publishing, services):
+        services.status.available = False
+        outcomes = await publish_all(publishing, SHOP, [item("x")] * 300, None)
+        services.status.available = True
+    codes = {each.problem.code for each in outcomes if isinstance(each, ProblemError)}
+    assert (len(outcomes), codes) == (300, {"store_unavailable"})

@@ -1,0 +1,178 @@
+"""What an SSE stream writes, and what waits for it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import trio
+
+from tests.actors.virtual_time import settle
+from tests.protocol.session_kit import a_session, an_entry, pushed
+from tocsin.protocol import frames
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.push import Push
+from tocsin.server.sse_outlet import COMMENT, SseOutlet
+
+
+def an_outlet(bytes_max: int = 10_000, *, sequence: int = 0, horizon: int = 0) -> SseOutlet:
+    outlet = SseOutlet("7.1", bytes_max, retry=1.5)
+    outlet.begin(Cursor("e", sequence, horizon=horizon))
+    return outlet
+
+
+def a_push(sequence: int, size: int = 10) -> Push:
+    entry = an_entry(sequence, size=size)
+    return pushed(a_session(start=sequence - 1, window_bytes=1 << 20), entry)
+
+
+def a_welcome() -> frames.Welcome:
+    return frames.Welcome(
+        "ann", "web", "7.1", "node", "e", "e.0", 0, 0, 0, True, 25.0, 64, frames.Resend(10.0, 5)
+    )
+
+
+def fields(event: bytes) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in event.decode().splitlines() if line)
+
+
+async def test_each_frame_is_an_event_of_its_name():
+    outlet = an_outlet()
+    outlet.say(a_welcome())
+    outlet.say(frames.Reset("epoch"))
+    outlet.say(frames.Status("ok", "lost"))
+
+    welcome, reset, status, rest = (await outlet.take(1)).split(b"\n\n")
+
+    assert fields(welcome)["event"] == "welcome"
+    assert fields(welcome)["retry"] == "1500"
+    assert json.loads(fields(welcome)["data"])["device"] == "web"
+    assert fields(reset) == {"event": "reset", "data": '{"type":"reset","reason":"epoch"}'}
+    assert fields(status)["event"] == "status"
+    assert rest == b""
+
+
+async def test_the_id_of_a_push_is_the_cursor_behind_it():
+    outlet = an_outlet()
+    push = a_push(3)
+    outlet.push(push)
+
+    event = fields(await outlet.take(1))
+
+    assert event == {"event": "push", "id": "e.3", "data": frames.encode_push(push).decode()}
+
+
+async def test_what_some_take_for_the_end_of_a_line_is_escaped():
+    outlet = an_outlet()
+    push = a_push(1)
+    push.notification = '{"title":"a\x85b\u2028c\u2029d"}'.encode()
+    outlet.push(push)
+
+    event = await outlet.take(1)
+
+    assert len(event.decode().splitlines()) == 4
+    notification = json.loads(fields(event)["data"])["notification"]
+    assert notification["title"] == "a\x85b\u2028c\u2029d"
+
+
+async def test_who_has_caught_up_comes_back_behind_what_was_left_out():
+    outlet = an_outlet()
+    outlet.say(frames.Synced(9))
+
+    assert fields(await outlet.take(1))["id"] == "e.9"
+
+
+async def test_who_comes_back_in_the_middle_of_a_replay_is_not_reset_again():
+    outlet = an_outlet(horizon=5)
+    outlet.push(a_push(3))
+    outlet.push(a_push(6))
+
+    first, second, _ = (await outlet.take(1)).split(b"\n\n")
+
+    assert fields(first)["id"] == "e.3~5"
+    assert fields(second)["id"] == "e.6"
+
+
+async def test_a_stream_in_silence_says_something_that_means_nothing(autojump_clock):
+    outlet = an_outlet()
+
+    assert await outlet.take(24) == COMMENT
+    assert trio.current_time() == 24
+
+
+async def test_a_stream_that_waits_hears_of_a_push_at_once(autojump_clock):
+    outlet = an_outlet()
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def take() -> None:
+            assert b"event: push" in await outlet.take(24)
+
+        await settle()
+        outlet.push(a_push(1))
+    assert trio.current_time() == 0
+
+
+async def test_the_last_event_is_goodbye_and_then_nothing():
+    outlet = an_outlet()
+    outlet.push(a_push(1))
+    outlet.end(Closing.DRAINING, 2.5)
+    outlet.end(Closing.REPLACED)
+    outlet.push(a_push(2))
+
+    _, goodbye, _ = (await outlet.take(1)).split(b"\n\n")
+
+    assert fields(goodbye)["retry"] == "2500"
+    said = json.loads(fields(goodbye)["data"])
+    assert said == {
+        "type": "goodbye", "code": 4000, "reason": "draining", "reconnect": True, "after": 2.5
+    }  # fmt: skip
+    assert await outlet.take(1) == b""
+
+
+async def test_who_should_not_come_back_is_asked_to_take_their_time():
+    outlet = an_outlet()
+    outlet.end(Closing.REPLACED)
+
+    assert fields(await outlet.take(1))["retry"] == "3600000"
+
+
+async def test_more_than_may_wait_ends_the_stream_as_slow():
+    outlet = an_outlet(bytes_max=1000)
+    outlet.push(a_push(1, size=500))
+    outlet.push(a_push(2, size=500))
+
+    [goodbye, _] = (await outlet.take(1)).split(b"\n\n")
+
+    assert json.loads(fields(goodbye)["data"])["reason"] == "slow"
+
+
+async def test_what_was_handed_over_is_known_by_its_last_sequence():
+    outlet = an_outlet()
+    outlet.push(a_push(1))
+    outlet.push(a_push(2))
+    await outlet.take(1)
+    assert outlet.handed == 2
+
+    outlet.begin(Cursor("e", 0, horizon=9))
+    outlet.push(a_push(1))
+    await outlet.take(1)
+    assert outlet.handed == 1
+
+    outlet.say(frames.Synced(9))
+    await outlet.take(1)
+    assert outlet.handed == 0
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_what_the_socket_has_not_taken_counts_as_waiting(taken):
+    outlet = an_outlet(bytes_max=1000)
+    outlet.push(a_push(1, size=500))
+    await outlet.take(1)
+    if taken:
+        with trio.move_on_after(0):
+            await outlet.take(1)
+    outlet.push(a_push(2, size=500))
+
+    assert (b'"slow"' in await outlet.take(1)) is not taken

@@ -1,0 +1,284 @@
+"""Devices that follow a log over any transport, and what they show.
+
+Each follower reads in a thread of its own, as a client would, and applies what it reads to its
+`Screen`. The screen survives the connection: it is what a device keeps when it changes transport.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from socket import SHUT_RDWR
+from typing import Any, Protocol
+
+import httpx
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.system.kit import PATIENCE, Frame, Server, bearer, token
+
+POLL_WAIT = 1
+"""Seconds; short, because nobody can take a poll away from the thread that waits for it."""
+
+
+class Screen:
+    """What one device shows: its model of the inbox, its counters, its cursor.
+
+    While a connection replaces another one, both may write here; the later change wins.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.faults: list[str] = []
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """The device loses its storage."""
+        with self._lock:
+            self._epoch, self._sequence = "", 0
+            self._shown: dict[str, Frame] = {}
+            self._changed: dict[str, int] = {}
+            self._counted = -1
+            self._counters: tuple[int, int] | None = None
+
+    @property
+    def cursor(self) -> str:
+        with self._lock:
+            return f"{self._epoch}.{self._sequence}" if self._sequence else "0"
+
+    def reset(self) -> None:
+        with self._lock:
+            self._shown.clear()
+            self._changed.clear()
+
+    def show(self, push: Frame) -> None:
+        with self._lock:
+            notification, sequence = push["notification"], push["sequence"]
+            if sequence <= self._changed.get(notification["id"], 0):
+                return
+            self._changed[notification["id"]] = sequence
+            if push["change"] == "withdrawn":
+                self._shown.pop(notification["id"], None)
+            else:
+                self._shown[notification["id"]] = notification
+
+    def count(self, sequence: int, counted: Frame) -> None:
+        """The counters as they were at *sequence*."""
+        with self._lock:
+            if sequence >= self._counted:
+                self._counted = sequence
+                self._counters = counted["unread"], counted["unseen"]
+
+    def through(self, epoch: str, sequence: int) -> None:
+        """Everything up to *sequence* has come."""
+        with self._lock:
+            self._epoch, self._sequence = epoch, max(self._sequence, sequence)
+
+    def picture(self) -> tuple[dict[str, Frame], tuple[int, int] | None]:
+        with self._lock:
+            return dict(self._shown), self._counters
+
+
+class Follower(Protocol):
+    """One connection of one device; `close` ends it and waits for its thread."""
+
+    def close(self) -> None: ...
+
+
+class _Threaded:
+    """Reads until it is closed, replaced, or finds a fault.
+
+    It believes nothing: a push that does not follow the one before it on this connection, or comes
+    again without saying so, is a fault.
+    """
+
+    def __init__(self, server: Server, user: str, screen: Screen) -> None:
+        self.server, self.user, self.screen = server, user, screen
+        self.closing = False
+        self.epoch = ""
+        self._last = 0
+        self._thread = threading.Thread(target=self._guarded, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.closing = True
+        self.interrupt()
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive(), f"{type(self).__name__} does not end"
+
+    def interrupt(self) -> None:
+        """Take the connection away from the reading thread."""
+        raise NotImplementedError
+
+    def follow(self) -> None:
+        """Connect, and read to the end."""
+        raise NotImplementedError
+
+    def _guarded(self) -> None:
+        try:
+            self.follow()
+        except (httpx.HTTPError, ConnectionClosed, OSError) as error:
+            if not self.closing:
+                self.screen.faults.append(f"{type(self).__name__} lost its connection: {error!r}")
+        except Exception as error:
+            self.screen.faults.append(f"{type(self).__name__}: {error!r}")
+
+    def frame(self, frame: Frame) -> None:
+        match frame["type"]:
+            case "welcome":
+                self.epoch = frame["epoch"]
+                self._last = int(frame["cursor"].partition(".")[2])
+                self.screen.count(frame["head"], frame)
+            case "push":
+                self.push(frame)
+            case "synced":
+                self.screen.through(self.epoch, frame["sequence"])
+            case "reset":
+                self.screen.reset()
+            case "goodbye" if frame["reason"] == "replaced":
+                self.closing = True
+            case _:
+                pass
+
+    def push(self, push: Frame) -> None:
+        sequence, last = push["sequence"], self._last
+        if sequence <= last:
+            if push["attempt"] == 1:
+                self.screen.faults.append(f"{sequence} came behind {last}, and not as a resend")
+            return
+        if push["previous"] != last:
+            fault = f"{sequence} follows {push['previous']}, but {last} was the last"
+            self.screen.faults.append(fault)
+        self._last = sequence
+        self.screen.show(push)
+        self.screen.count(sequence, push)
+        self.screen.through(self.epoch, sequence)
+
+
+class WebSocketFollower(_Threaded):
+    """Acknowledges each push, cumulatively."""
+
+    def __init__(self, server: Server, user: str, screen: Screen) -> None:
+        self._socket: ClientConnection = connect(
+            server.websocket_url,
+            additional_headers=bearer(token(user)),
+            open_timeout=PATIENCE,
+            ping_interval=None,
+            proxy=None,
+            legacy=True,
+        )
+        super().__init__(server, user, screen)
+
+    def follow(self) -> None:
+        hello = {"type": "hello", "device": self.screen.device, "cursor": self.screen.cursor}
+        self._socket.send(json.dumps(hello))
+        for text in self._socket:
+            frame = json.loads(text)
+            self.frame(frame)
+            if frame["type"] == "push":
+                self._socket.send(json.dumps({"type": "ack", "sequence": frame["sequence"]}))
+
+    def interrupt(self) -> None:
+        self._socket.close()
+
+
+class StreamFollower(_Threaded):
+    """Server-sent events; says nothing until it comes back."""
+
+    def __init__(self, server: Server, user: str, screen: Screen) -> None:
+        self._client = httpx.Client(base_url=server.url, timeout=60, verify=False)
+        self._response: httpx.Response | None = None
+        super().__init__(server, user, screen)
+
+    def follow(self) -> None:
+        headers = bearer(token(self.user))
+        if self.screen.cursor != "0":
+            headers["Last-Event-ID"] = self.screen.cursor
+        query = {"device": self.screen.device, "cursor": "0"}
+        path = "/v1/inbox/stream"
+        with (
+            self._client,
+            self._client.stream("GET", path, params=query, headers=headers) as response,
+        ):
+            self._response = response
+            if self.closing:
+                return
+            assert response.status_code == 200, response.read()
+            for name, data in events(response.iter_lines()):
+                frame = json.loads(data)
+                assert frame["type"] == name, frame
+                self.frame(frame)
+
+    def interrupt(self) -> None:
+        if self._response is not None:
+            _shut_down(self._response)
+
+
+class PollFollower(_Threaded):
+    """Long polls, one behind the other."""
+
+    def __init__(self, server: Server, user: str, screen: Screen) -> None:
+        self._client = httpx.Client(base_url=server.url, timeout=60, verify=False)
+        super().__init__(server, user, screen)
+
+    def follow(self) -> None:
+        with self._client:
+            while not self.closing:
+                query: dict[str, str | int] = {
+                    "device": self.screen.device,
+                    "cursor": self.screen.cursor,
+                    "wait": POLL_WAIT,
+                    "limit": 5,
+                }
+                answer = self._client.get(
+                    "/v1/inbox/changes", params=query, headers=bearer(token(self.user))
+                )
+                if answer.status_code == 409:
+                    return  # replaced by another connection of this device
+                assert answer.status_code == 200, answer.text
+                self._read(answer.json())
+
+    def _read(self, answer: dict[str, Any]) -> None:
+        self.epoch, _, sequence = answer["cursor"].partition(".")
+        if answer.get("reset"):
+            self.screen.reset()
+        for push in answer["changes"]:
+            if push is answer["changes"][0]:
+                self._last = push["previous"]
+            self.push(push)
+        self.screen.count(int(sequence), answer)
+        self.screen.through(self.epoch, int(sequence))
+
+    def interrupt(self) -> None:
+        """Nothing: a poll ends by itself, soon."""
+
+
+def _shut_down(response: httpx.Response) -> None:
+    """Closing would wait for the thread that reads; the socket can be shut under it."""
+    socket = response.extensions["network_stream"].get_extra_info("socket")
+    with suppress(OSError):
+        socket.shutdown(SHUT_RDWR)
+
+
+def events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """The events of a stream, name and data; comments and `retry:` are passed over."""
+    name = data = ""
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            data = value
+        elif not line and name:
+            yield name, data
+            name = data = ""
+
+
+TRANSPORTS: dict[str, Callable[[Server, str, Screen], Follower]] = {
+    "websocket": WebSocketFollower,
+    "stream": StreamFollower,
+    "poll": PollFollower,
+}

@@ -1,0 +1,384 @@
+"""The inbox as a stream of events: what a page with an EventSource meets."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.system.following import acknowledge, stream
+from tests.system.kit import (
+    Producer,
+    Server,
+    bearer,
+    expect_json,
+    expect_problem,
+    token,
+    wait_until,
+)
+from tests.system.raw import Wire
+
+PATH = "/v1/inbox/stream"
+
+
+def get(server: Server, path: str = PATH, **headers: str) -> httpx.Response:
+    return server.http.get(path, headers=headers)
+
+
+def sessions(server: Server) -> int:
+    return int(server.metric("tocsin_sessions"))
+
+
+# --- A session ----------------------------------------------------------------------------------
+
+
+def test_a_new_device_is_welcomed_and_live_at_once(server, producer, ada):
+    with stream(server, ada) as events:
+        welcome = events.expect("welcome", user=ada, resumed=False)
+        assert welcome.data["device"].startswith("device-")
+        assert 1000 <= (welcome.retry or 0) <= 2000
+        events.expect("synced")
+        producer.post(ada, title="Hello")
+        events.expect_push("Hello", change="created", attempt=1, replay=False, unread=1, unseen=1)
+
+
+def test_nothing_on_the_way_may_keep_or_gather_it(server, ada):
+    with stream(server, ada) as events:
+        headers = events.response.headers
+        assert headers["Content-Type"] == "text/event-stream"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Accel-Buffering"] == "no"
+        assert headers["X-Request-Id"]
+
+
+def test_a_silent_stream_says_something_now_and_then(hasty, ada):
+    with stream(hasty, ada) as events:
+        events.expect_live()
+        producer = hasty.producer()
+        started = time.monotonic()
+        threading.Timer(1.3, producer.post, [ada]).start()
+        events.expect_push("Hello")
+        assert time.monotonic() - started > 1
+        assert events.comments >= 2
+
+
+def test_a_ticket_will_do_for_a_credential_once(server, ada):
+    answer = server.http.post("/v1/tickets", headers=bearer(token(ada)))
+    ticket = expect_json(answer, 201)["ticket"]
+    with stream(server, ticket=ticket, device="web") as events:
+        events.expect("welcome", user=ada, device="web")
+    expect_problem(get(server, f"{PATH}?ticket={ticket}"), 401)
+
+
+def test_several_that_wait_come_in_order(server, producer, ada):
+    with stream(server, ada) as events:
+        events.expect_live()
+        for number in range(100):
+            producer.post(ada, title=str(number))
+        for number in range(100):
+            events.expect_push(str(number))
+
+
+def test_the_same_device_again_replaces_the_first(server, ada):
+    with stream(server, ada, device="web") as first:
+        first.expect_live()
+        with stream(server, ada, device="web") as second:
+            second.expect_live()
+            goodbye = first.expect_goodbye(4409)
+            assert goodbye.retry == 3_600_000
+
+
+def test_an_operator_ends_a_stream(server, ada):
+    with stream(server, ada) as events:
+        events.expect_live()
+        path = f"/v1/admin/users/{ada}/disconnect"
+        answer = server.http.post(path, headers=bearer(token("root", "admin")))
+        assert answer.status_code == 204
+        events.expect_goodbye(4410)
+
+
+def test_a_token_that_runs_out_ends_the_stream(server, ada):
+    with stream(server, headers=bearer(token(ada, lifetime=2))) as events:
+        events.expect_live()
+        events.expect_goodbye(4401)
+
+
+# --- Resuming -----------------------------------------------------------------------------------
+
+
+def test_who_comes_back_with_the_last_id_has_acknowledged_everything_up_to_it(
+    server, producer, ada
+):
+    with stream(server, ada, device="web") as events:
+        events.expect_live()
+        first, second = producer.post(ada, title="1"), producer.post(ada, title="2")
+        events.expect_push("1")
+        last_id = str(events.last_id)
+        events.expect_push("2")
+    assert producer.ledger(first)["web"]["outcome"] == "pending"
+
+    with stream(server, ada, device="web", headers={"Last-Event-ID": last_id}) as events:
+        events.expect("welcome", cursor=last_id, resumed=True)
+        events.expect_push("2", attempt=2, replay=True)
+        events.expect("synced")
+
+    assert producer.ledger(first)["web"]["outcome"] == "acknowledged"
+    assert producer.ledger(second)["web"]["outcome"] == "pending"
+
+
+def test_who_comes_back_without_an_id_gets_it_again(server, producer, ada):
+    with stream(server, ada, device="web") as events:
+        events.expect_live()
+        producer.post(ada, title="1")
+        events.expect_push("1", attempt=1)
+    with stream(server, ada, device="web") as events:
+        events.expect("welcome", resumed=True)
+        events.expect_push("1", attempt=2)
+
+
+def test_the_last_id_goes_before_the_cursor(server, producer, ada):
+    producer.post(ada, title="1")
+    producer.post(ada, title="2")
+    with stream(server, ada, cursor=0) as events:
+        events.expect("welcome")
+        events.expect_push("1")
+        first_id = str(events.last_id)
+    with stream(server, ada, cursor=0, headers={"Last-Event-ID": first_id}) as events:
+        events.expect("welcome", cursor=first_id)
+        events.expect_push("2")
+
+
+def test_an_id_of_another_log_is_answered_by_a_reset(server, producer, ada):
+    producer.post(ada, title="1")
+    with stream(server, ada, headers={"Last-Event-ID": "other.7"}) as events:
+        events.expect("welcome", resumed=False)
+        events.expect("reset", reason="epoch")
+        events.expect_push("1", replay=True)
+        events.expect("synced")
+
+
+def test_more_than_a_window_passes_without_any_acknowledgment(start_server, ada):
+    server = start_server(window=4, resend_delay=0.1, resend_limit=1)
+    producer = server.producer()
+    with stream(server, ada) as events:
+        events.expect_live()
+        for number in range(20):
+            producer.post(ada, title=str(number))
+        for number in range(20):
+            events.expect_push(str(number), attempt=1)
+
+
+# --- Acknowledging ------------------------------------------------------------------------------
+
+
+def test_who_acknowledges_explicitly_is_sent_again_what_they_do_not(hasty, ada):
+    producer = hasty.producer()
+    with stream(hasty, ada, device="web", ack="explicit") as events:
+        events.expect_live()
+        producer.post(ada, title="1")
+        events.expect_push("1", attempt=1)
+        push = events.expect_push("1", attempt=2)
+        cursor = str(push.id)
+        assert acknowledge(hasty, ada, device="web", cursor=cursor).status_code == 204
+        notification = producer.post(ada, title="2")
+        wait_until(lambda: next(iter(events)).data["notification"]["title"] == "2")
+        assert acknowledge(hasty, ada, device="web", ids=[notification]).status_code == 204
+        assert producer.ledger(notification)["web"]["outcome"] == "acknowledged"
+
+
+def test_who_acknowledges_explicitly_has_not_done_so_by_coming_back(server, producer, ada):
+    with stream(server, ada, device="web", ack="explicit") as events:
+        events.expect_live()
+        for title in "123":
+            producer.post(ada, title=title)
+            events.expect_push(title)
+            if title == "1":
+                cursor = str(events.last_id)
+        assert acknowledge(server, ada, device="web", cursor=cursor).status_code == 204
+        last = {"Last-Event-ID": str(events.last_id)}
+    with stream(server, ada, device="web", ack="explicit", headers=last) as events:
+        events.expect("welcome", cursor=cursor, resumed=True)
+        events.expect_push("2", attempt=2)
+        events.expect_push("3", attempt=2)
+    # An id before what was acknowledged says that the rest was lost.
+    with stream(server, ada, device="web", ack="explicit", headers={"Last-Event-ID": cursor}) as it:
+        it.expect("welcome", cursor=cursor)
+    # And of a device that nobody knows, the id is all that is known.
+    with stream(server, ada, device="other", ack="explicit", headers=last) as events:
+        events.expect("welcome", cursor=last["Last-Event-ID"])
+
+
+def test_who_acknowledges_explicitly_and_does_not_is_unresponsive(hasty, ada):
+    with stream(hasty, ada, device="web", ack="explicit") as events:
+        events.expect_live()
+        hasty.producer().post(ada)
+        goodbye = events.expect_goodbye(4002)
+        assert goodbye.retry
+        assert goodbye.data["reconnect"] is True
+
+
+def test_what_is_acknowledged_while_away_is_not_sent_again(server, producer, ada):
+    with stream(server, ada, device="web") as events:
+        events.expect_live()
+        first = producer.post(ada, title="1")
+        events.expect_push("1")
+        producer.post(ada, title="2")
+        events.expect_push("2")
+    assert acknowledge(server, ada, device="web", ids=[first]).status_code == 204
+    assert producer.ledger(first)["web"]["outcome"] == "acknowledged"
+    with stream(server, ada, device="web") as events:
+        events.expect("welcome")
+        events.expect_push("2", attempt=2)
+        events.expect("synced")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"device": "web"},
+        {"device": "web", "cursor": "0", "ids": ["x"]},
+        {"device": "web", "ids": ["not an id"]},
+        {"device": "web", "ids": []},
+        {"device": "web", "cursor": "what?"},
+        {"device": "web", "cursor": "other.1"},
+        {"device": "no device", "cursor": "0"},
+        {"cursor": "0"},
+        {"device": "web", "cursor": "0", "sequence": 1},
+    ],
+    ids=str,
+)
+def test_an_acknowledgment_that_makes_no_sense_is_refused(server, ada, body):
+    with stream(server, ada, device="web") as events:
+        events.expect_live()
+    expect_problem(acknowledge(server, ada, **body), 422, "invalid")
+
+
+def test_an_acknowledgment_beyond_the_log_is_refused(server, ada):
+    with stream(server, ada, device="web") as events:
+        epoch = events.expect("welcome").data["epoch"]
+    expect_problem(acknowledge(server, ada, device="web", cursor=f"{epoch}.9"), 422, "invalid")
+
+
+def test_a_device_that_nobody_knows_cannot_acknowledge(server, ada):
+    expect_problem(acknowledge(server, ada, device="web", cursor="0"), 404, "not_found")
+
+
+# --- Refusals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "query", ["cursor=what", "cursor=", "ack=maybe", "device=no%20device", "devise=x"]
+)
+def test_a_stream_that_cannot_be_is_a_problem(server, ada, query):
+    answer = get(server, f"{PATH}?{query}", **bearer(token(ada)))
+    expect_problem(answer, 422, "invalid")
+
+
+def test_an_id_that_is_no_cursor_is_a_problem(server, ada):
+    answer = get(server, **bearer(token(ada)), **{"Last-Event-ID": "what"})
+    expect_problem(answer, 422, "invalid")
+
+
+def test_a_stream_needs_a_user(server):
+    expect_problem(get(server), 401)
+    expect_problem(get(server, **bearer("nonsense")), 401)
+
+
+def test_only_a_get_follows_the_stream(server, ada):
+    answer = server.http.head(PATH, headers=bearer(token(ada)))
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+    expect_problem(server.http.post(PATH, headers=bearer(token(ada))), 405)
+
+
+# --- Ends ---------------------------------------------------------------------------------------
+
+
+def test_a_client_that_hangs_up_has_left_at_once(server, producer, ada):
+    before = sessions(server)
+    with stream(server, ada, device="web") as events:
+        events.expect_live()
+        assert sessions(server) == before + 1
+        first = producer.post(ada, title="1")
+        events.expect_push("1")
+    wait_until(lambda: sessions(server) == before, what="the session to end", patience=3)
+    assert producer.ledger(first)["web"]["outcome"] == "pending"
+
+
+def test_a_stop_says_goodbye(start_server, ada):
+    server = start_server(drain_time=5)
+    with stream(server, ada) as events:
+        events.expect_live()
+        started = time.monotonic()
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        goodbye = events.expect_goodbye(4000)
+        assert goodbye.data["reconnect"] is True
+        assert goodbye.retry == round(goodbye.data["after"] * 1000)
+        stopping.join()
+        assert time.monotonic() - started < 3
+
+
+def test_a_client_that_never_reads_is_let_go(start_server, ada):
+    server = start_server(outbound_bytes_max="4MiB")
+    producer = server.producer()
+    request = f"GET {PATH} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token(ada)}\r\n\r\n"
+    with Wire(server, receive_buffer=4096) as wire:
+        wire.send(request.encode())
+        wait_until(lambda: sessions(server) == 1)
+        for _ in range(100):
+            producer.post(ada, data="x" * 30_000)
+        wait_until(lambda: sessions(server) == 0, what="the deaf to be let go", patience=40)
+        wire.socket.setblocking(True)
+        while wire.read():
+            pass
+
+
+def test_a_client_that_reads_too_slowly_is_told_so(start_server, ada):
+    server = start_server(
+        outbound_bytes_max="64KiB", resend_delay=0.05, resend_delay_max=0.05, resend_limit=1000,
+        delivery_attempts_max=100_000,
+    )  # fmt: skip
+    producer = server.producer()
+    query = "?ack=explicit"
+    head = f"GET {PATH}{query} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token(ada)}\r\n\r\n"
+    with Wire(server, receive_buffer=4096) as wire:
+        wire.send(head.encode())
+        wait_until(lambda: sessions(server) == 1)
+        producer.post(ada, data="x" * 30_000)
+        time.sleep(3)  # waits for: more to be sent to who does not read than may wait
+        everything = b""
+        while not everything.endswith(b"\r\n0\r\n\r\n"):
+            everything += wire.read()
+    assert b'"code":4001,"reason":"slow"' in everything[-400:]
+    wait_until(lambda: sessions(server) == 0)
+
+
+def test_a_stream_with_plain_curl(server, producer, ada):
+    command = [
+        "curl", "-sN", "--max-time", "30", "-H", f"Authorization: Bearer {token(ada)}",
+        f"{server.url}{PATH}?device=curl",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as curl:
+        assert curl.stdout is not None
+        wait_until(lambda: curl.stdout and "event: synced" in curl.stdout.readline())
+        producer.post(ada, title="over curl")
+        line = wait_until(lambda: _line_with(curl, "over curl"))
+        assert line.startswith("data: ")
+        curl.terminate()
+
+
+def _line_with(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    return line if text in line else ""
+
+
+def test_an_event_that_speaks_all_tongues(server, producer: Producer, ada):
+    title = "Grüße \U0001f514\u2028 \r\n data: x"
+    with stream(server, ada) as events:
+        events.expect_live()
+        producer.post(ada, title=title)
+        assert events.expect("push").data["notification"]["title"] == title

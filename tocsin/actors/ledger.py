@@ -1,0 +1,49 @@
+"""The delivery ledger of a node, on its way to the store.
+
+Two lines are noted for every delivery, more than of anything else that goes to the store, and
+nobody waits for them. So noting is a call and not a message: it merges the line into what waits, in
+the task that has it at hand. The storage actor takes what is due from here and writes it. What
+waits outlives that actor's incarnations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from tocsin.actors.ledger_buffer import LedgerBuffer
+from tocsin.actors.runtime.bell import Bell
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+
+LINES_MAX: Final = 50_000
+"""Lines that may wait while the store is slow or away: some tens of MiB."""
+_CROWD: Final = 20_000
+"""With so many, those wait no longer that only say "sent"."""
+
+
+class Ledger:
+    """Lines that only say "sent" wait *linger* seconds for their acknowledgment."""
+
+    __slots__ = ("_linger", "bell", "waiting")
+
+    def __init__(self, linger: float) -> None:
+        self._linger = linger
+        self.waiting = LedgerBuffer()
+        self.bell = Bell()
+        """Rings when there is something to write sooner than before."""
+
+    def note(self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None) -> bool:
+        """Note *records* and how far a device is; whether there was room for them."""
+        waiting = self.waiting
+        if len(waiting) >= LINES_MAX:
+            return False
+        due = waiting.due
+        waiting.add(records, cursor, trio.current_time() + self._linger)
+        if len(waiting) >= _CROWD:
+            waiting.hurry()
+        # Rung only where there is something new to know: most lines cost no task switch.
+        if waiting.due < due:
+            self.bell.ring()
+        return True

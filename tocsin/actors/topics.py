@@ -1,0 +1,126 @@
+"""The topics: brings what is published to them into the logs of those who are online here.
+
+Publishing to a topic appends one entry to the topic's own log, whatever the number of subscribers.
+That entry becomes part of a user's log when somebody looks: for a user who is away, at their next
+arrival or read; for those who are online, now, by this actor. It asks the store in chunks, one at a
+time, so that a topic with everybody in it does not hold up a publish to one. What the store has
+brought is announced like every other change (`announcer`).
+
+Who is online and in which topics is kept here as an index. It may name too many, never too few: it
+is told in the order of commits who has arrived and who has subscribed, so a publish that is
+committed after that finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Final
+
+import structlog
+import trio
+
+from tocsin.actors.runtime import Actor, ActorError, Context, Ref
+from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.storage import StorageMessage, Write
+from tocsin.actors.world import World
+from tocsin.persistence.store import Materialise, Materialised, StoreFailed, StoreUnavailable
+from tocsin.protocol.notification import EVERYONE
+
+logger = structlog.get_logger(__name__)
+
+CHUNK: Final = 1000
+"""Users brought up to date in one transaction: enough for the price of a statement to vanish."""
+_RETRY_DELAY: Final = 1.0
+
+
+class Topics(Actor[Any]):
+    """*online* gives the names of all who are online on this node; see the module."""
+
+    def __init__(
+        self, storage: Ref[StorageMessage], world: World, online: Callable[[], list[str]]
+    ) -> None:
+        self._storage = storage
+        self._world = world
+        self._online = online
+        self._users: dict[str, set[str]] = {}
+        self._topics: dict[str, set[str]] = {}
+        self._behind: dict[str, None] = {}
+        self._bell = Bell()
+
+    async def run(self, context: Context[Any]) -> None:
+        """Bring up to date whoever is behind, until stopped."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._bring_all, name=f"{context.ref.path}/worker")
+            await super().run(context)
+            nursery.cancel_scope.cancel()
+
+    # --- The index -------------------------------------------------------------------------------
+
+    def present(self, user: str, topics: Iterable[str]) -> None:
+        """*user* has arrived, and is in *topics* (without that of everyone)."""
+        known = self._topics.setdefault(user, set())
+        for topic in topics:
+            known.add(topic)
+            self._users.setdefault(topic, set()).add(user)
+
+    def absent(self, user: str) -> None:
+        """*user* has left."""
+        for topic in self._topics.pop(user, ()):
+            users = self._users[topic]
+            users.discard(user)
+            if not users:
+                del self._users[topic]
+
+    def subscribed(self, topic: str, users: Iterable[str]) -> None:
+        """*users* have joined *topic*; those who are not online do not matter."""
+        for user in users:
+            if user in self._topics:
+                self.present(user, (topic,))
+
+    # --- What is new -----------------------------------------------------------------------------
+
+    def advanced(self, topic: str) -> None:
+        """*topic* has a new entry."""
+        users = self._online() if topic == EVERYONE else self._users.get(topic, ())
+        self._behind.update(dict.fromkeys(users))
+        self._bell.ring()
+
+    def behind(self, user: str) -> None:
+        """*user*'s topics hold more than was brought."""
+        self._behind[user] = None
+        self._bell.ring()
+
+    def store_changed(self, available: bool) -> None:
+        """The store was lost, or is back: what was being published then was never announced."""
+        if available:
+            self._behind.update(dict.fromkeys(self._online()))
+            self._bell.ring()
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    async def _bring_all(self) -> None:
+        while True:
+            if not self._behind:
+                await self._bell.wait()
+                continue
+            users = tuple(islice(self._behind, CHUNK))
+            for user in users:
+                del self._behind[user]
+            if not await self._bring(users):
+                self._behind.update(dict.fromkeys(users))
+                await self._bell.wait(trio.current_time() + _RETRY_DELAY)
+
+    async def _bring(self, users: tuple[str, ...]) -> bool:
+        """Bring *users* up to date; whether that could be done now."""
+        command = Materialise(users, self._world.now_ms())
+        try:
+            result = await self._storage.ask(Write(command=command))
+        except (StoreUnavailable, ActorError):
+            return False
+        except StoreFailed:
+            # A bug, logged where it was found. Their next arrival tries again; not we, for ever.
+            return True
+        assert isinstance(result, Materialised)
+        self._behind.update(dict.fromkeys(result.behind))
+        return True

@@ -1,0 +1,106 @@
+"""The script of a purge: what nobody will ask for any more is forgotten, a piece at a time.
+
+Rows of inboxes go for three reasons: archived long ago, expired long ago, or of a notification that
+is old. They are chosen without locks, through an index each, so that a purge with nothing to do
+costs a look at the ends of some indexes. Then their notifications and users are locked in the usual
+order, and what was chosen is forgotten as far as it still should be: a row may have been brought
+back from the archive in the meantime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from tocsin.persistence.mark_scripts import COUNTS, hold_users
+from tocsin.persistence.statements import Rows, Script, run
+from tocsin.persistence.store import Purge, Purged, Result
+
+
+class _Loss(msgspec.Struct):
+    """What one user loses; *horizon* is the last of what a device may not have heard of."""
+
+    unread: int = 0
+    unseen: int = 0
+    horizon: int = 0
+
+
+def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Script[None]:
+    """Run *commands* one after the other: there is seldom more than one."""
+    for index, command in commands:
+        yield from run("idempotency_purge", [command.idempotency_before])
+        yield from run("tickets_purge", [command.tickets_before])
+        chosen = yield from _choose(command)
+        rows = yield from _forget(dict.fromkeys(chosen), command)
+        limit = [command.limit]
+        letters = yield from run("purge_letters", [command.created_before], limit)
+        devices = yield from run("purge_devices", [command.created_before], limit)
+        most = max(len(chosen), len(letters), len(devices))
+        results[index] = Purged(len(rows), more=most >= command.limit)
+
+
+def _choose(command: Purge) -> Script[list[tuple[str, str | None]]]:
+    """Places (notification, user) of at most `limit` rows, no user where there is no row.
+
+    A row that has two reasons to go may come twice.
+    """
+    left = command.limit
+    archived = yield from run("purge_archived", [command.archived_before], [left])
+    left -= len(archived)
+    expired = yield from run("purge_expired", [command.expired_before], [left])
+    left -= len(expired)
+    aged = yield from run("purge_aged", [command.created_before], [left])
+    return [(row[0], row[1]) for row in (*archived, *expired, *aged)]
+
+
+def _forget(chosen: Iterable[tuple[str, str | None]], command: Purge) -> Script[Rows]:
+    """Forget the rows of *chosen*, and the notifications of which none is left."""
+    held = yield from run("purge_hold", sorted({id_ for id_, _ in chosen}))
+    ids = {row[0] for row in held}
+    places = sorted((id_, user) for id_, user in chosen if id_ in ids and user is not None)
+    yield from hold_users(user for _, user in places)
+    rows = yield from run(
+        "purge_inbox",
+        [id_ for id_, _ in places],
+        [user for _, user in places],
+        [command.archived_before] * len(places),
+        [command.expired_before] * len(places),
+        [command.created_before] * len(places),
+    )
+    yield from _correct_users(rows)
+    yield from _forget_notifications(sorted(ids), command.created_before)
+    return rows
+
+
+def _forget_notifications(held: Sequence[str], created_before: int) -> Script[None]:
+    """Forget those of *held* that are in no inbox and no topic's log."""
+    gone = yield from run("purge_notifications", held)
+    forgotten = [row[0] for row in gone]
+    yield from run("purge_deliveries", forgotten)
+    yield from run("purge_collapsing", forgotten)
+    # What an old one has in the log of a topic goes now, and it goes itself with the next purge: as
+    # long as it could be read there, somebody may be bringing it into an inbox.
+    before = [created_before] * len(held)
+    yield from run("purge_topic_log", held, before)
+    yield from run("purge_topic_heads", held, before)
+
+
+def _correct_users(rows: Rows) -> Script[None]:
+    losses: dict[str, _Loss] = {}
+    for user, sequence, state, expired_at in rows:
+        # What has expired is neither counted nor replayed.
+        if expired_at is None:
+            loss = losses.setdefault(user, _Loss())
+            unread, unseen = COUNTS.get(state, (0, 0))
+            loss.unread += unread
+            loss.unseen += unseen
+            loss.horizon = max(loss.horizon, sequence)
+    users = sorted(losses)
+    yield from run(
+        "purge_users",
+        users,
+        [losses[user].unread for user in users],
+        [losses[user].unseen for user in users],
+        [losses[user].horizon for user in users],
+    )

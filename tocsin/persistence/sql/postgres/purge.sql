@@ -1,0 +1,143 @@
+-- What is forgotten in time.
+
+-- name: idempotency_purge
+DELETE FROM idempotency AS i
+USING unnest($1::bigint[]) AS purge (before)
+WHERE i.created_at < purge.before;
+
+-- name: tickets_purge
+DELETE FROM tickets AS t
+USING unnest($1::bigint[]) AS purge (before)
+WHERE t.expires_at < purge.before;
+
+-- name: purge_archived -> rows
+-- Inbox rows that were archived before a time, the first ones, at most `rows_max`.
+SELECT old.*
+FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+CROSS JOIN LATERAL (
+    SELECT i.notification_id, i.user_id
+    FROM inbox AS i
+    WHERE i.archived_at < purge.before
+    ORDER BY i.archived_at
+    LIMIT purge.rows_max
+) AS old;
+
+-- name: purge_expired -> rows
+SELECT old.*
+FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+CROSS JOIN LATERAL (
+    SELECT i.notification_id, i.user_id
+    FROM inbox AS i
+    WHERE i.expired_at < purge.before
+    ORDER BY i.expired_at
+    LIMIT purge.rows_max
+) AS old;
+
+-- name: purge_aged -> rows
+-- Inbox rows of notifications that were made before a time; a notification without any comes with
+-- NULL.
+SELECT old.*
+FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+CROSS JOIN LATERAL (
+    SELECT n.id, i.user_id
+    FROM notifications AS n
+    LEFT JOIN inbox AS i ON i.notification_id = n.id
+    WHERE n.kept_from < purge.before AND n.standing <> 'scheduled'
+    ORDER BY n.kept_from, n.id
+    LIMIT purge.rows_max
+) AS old;
+
+-- name: purge_hold -> rows
+-- Lock notifications, but for those that are being changed now: there will be another purge.
+SELECT n.id
+FROM notifications AS n
+WHERE n.id = ANY ($1::text[])
+ORDER BY n.id
+FOR UPDATE SKIP LOCKED;
+
+-- name: purge_inbox -> rows
+-- Forget rows, once their users are locked, if they are still what they were chosen for.
+DELETE FROM inbox AS i
+USING unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+    AS old (notification_id, user_id, archived_before, expired_before, created_before),
+    notifications AS n
+WHERE i.notification_id = old.notification_id AND i.user_id = old.user_id
+    AND n.id = old.notification_id
+    AND (i.archived_at < old.archived_before OR i.expired_at < old.expired_before
+        OR n.kept_from < old.created_before)
+RETURNING i.user_id, i.sequence, i.state, i.expired_at;
+
+-- name: purge_users
+UPDATE users AS u
+SET unread = u.unread - purged.unread, unseen = u.unseen - purged.unseen,
+    horizon = greatest(u.horizon, purged.horizon)
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+    AS purged (user_id, unread, unseen, horizon)
+WHERE u.user_id = purged.user_id;
+
+-- name: purge_notifications -> rows
+-- Forget notifications that nobody has any more and no topic speaks of.
+DELETE FROM notifications AS n
+USING unnest($1::text[]) AS held (id)
+WHERE n.id = held.id AND n.standing <> 'scheduled'
+    AND NOT EXISTS (SELECT 1 FROM inbox AS i WHERE i.notification_id = n.id)
+    AND NOT EXISTS (SELECT 1 FROM topic_log AS l WHERE l.notification_id = n.id)
+RETURNING n.id;
+
+-- name: purge_deliveries
+DELETE FROM deliveries AS d
+USING unnest($1::text[]) AS gone (notification_id)
+WHERE d.notification_id = gone.notification_id;
+
+-- name: purge_topic_log
+-- Of notifications made before a time, topics forget all but the last entry of their log.
+DELETE FROM topic_log AS l
+USING unnest($1::text[], $2::bigint[]) AS held (id, before), notifications AS n, topics AS t
+WHERE l.notification_id = held.id AND n.id = held.id AND n.kept_from < held.before
+    AND t.topic = l.topic AND l.position < t.head;
+
+-- name: purge_topic_heads
+-- The last entry stays, about nothing: whoever is behind finds it, and is up to date with it.
+UPDATE topic_log AS l
+SET notification_id = ''
+FROM unnest($1::text[], $2::bigint[]) AS held (id, before), notifications AS n
+WHERE l.notification_id = held.id AND n.id = held.id AND n.kept_from < held.before;
+
+-- name: purge_collapsing
+DELETE FROM collapsing AS c
+USING unnest($1::text[]) AS gone (notification_id)
+WHERE c.notification_id = gone.notification_id;
+
+-- name: purge_letters -> rows
+DELETE FROM dead_letters AS l
+USING (
+    SELECT old.id
+    FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+    CROSS JOIN LATERAL (
+        SELECT o.id
+        FROM dead_letters AS o
+        WHERE o.dead_at < purge.before
+        ORDER BY o.dead_at
+        LIMIT purge.rows_max
+        FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE l.id = gone.id
+RETURNING l.id;
+
+-- name: purge_devices -> rows
+DELETE FROM devices AS d
+USING (
+    SELECT old.user_id, old.device_id
+    FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+    CROSS JOIN LATERAL (
+        SELECT o.user_id, o.device_id
+        FROM devices AS o
+        WHERE o.last_seen < purge.before
+        ORDER BY o.last_seen
+        LIMIT purge.rows_max
+        FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id
+RETURNING d.user_id;

@@ -1,0 +1,27 @@
+-- Who is in which topic, and what users want.
+
+-- name: subscriptions_known -> rows
+SELECT s.user_id, s.topic, s.active
+FROM unnest($1::text[], $2::text[]) AS asked (user_id, topic)
+JOIN subscriptions AS s ON s.user_id = asked.user_id AND s.topic = asked.topic;
+
+-- name: subscriptions_count -> rows
+-- In how many topics each user is, that of everyone left out.
+SELECT asked.user_id, counted.topics
+FROM unnest($1::text[]) AS asked (user_id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS topics
+    FROM subscriptions AS s
+    WHERE s.user_id = asked.user_id AND s.active AND s.topic <> '*'
+) AS counted;
+
+-- name: preferences_delete
+DELETE FROM preferences AS p
+USING unnest($1::text[]) AS asked (user_id)
+WHERE p.user_id = asked.user_id;
+
+-- name: preferences_insert
+INSERT INTO preferences (user_id, kind, name, enabled)
+SELECT user_id, kind, name, enabled
+FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[])
+    AS new (user_id, kind, name, enabled);

@@ -1,0 +1,129 @@
+-- Topics: their logs, who is in them, and how their entries come into the logs of users.
+--
+-- A user's subscriptions are changed under the lock of the user's row, a topic's log and the number
+-- of its subscribers under the lock of the topic's row.
+
+-- name: topics_advance -> rows
+-- Give out `taken` positions of each topic's log and count who came and left; returns where that
+-- leads. This is the lock that makes a topic's log visible in order. No entry is older than the
+-- one before it, whatever the clocks of the nodes say.
+INSERT INTO topics AS t (topic, head, subscribers, changed_at)
+SELECT topic, taken, joined, at
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+    AS advance (topic, taken, joined, at)
+ORDER BY topic COLLATE "C"
+ON CONFLICT (topic) DO UPDATE SET
+    head = t.head + excluded.head,
+    subscribers = t.subscribers + excluded.subscribers,
+    changed_at = greatest(t.changed_at, excluded.changed_at)
+RETURNING t.topic, t.head, t.subscribers, t.changed_at;
+
+-- name: topic_log_insert
+INSERT INTO topic_log (topic, position, notification_id, change, at)
+SELECT topic, position, notification_id, change, at
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])
+    AS new (topic, position, notification_id, change, at);
+
+-- name: users_insert -> rows
+-- Returns the users that nobody knew before.
+INSERT INTO users (user_id, head, unread, unseen, changed_at)
+SELECT user_id, 0, 0, 0, changed_at
+FROM unnest($1::text[], $2::bigint[]) AS new (user_id, changed_at)
+ORDER BY user_id COLLATE "C"
+ON CONFLICT (user_id) DO NOTHING
+RETURNING user_id;
+
+-- name: users_outside -> rows
+-- Which users are not in the topic of everyone: they were named for the first time.
+-- Counted, because an EXISTS may become a join that reads the topic of everyone.
+SELECT asked.user_id
+FROM unnest($1::text[]) AS asked (user_id)
+WHERE 0 = (
+    SELECT count(*) FROM subscriptions AS s WHERE s.user_id = asked.user_id AND s.topic = '*'
+);
+
+-- name: subscriptions_save
+-- A position only moves forward.
+INSERT INTO subscriptions AS s (user_id, topic, position, active)
+SELECT user_id, topic, position, active
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
+    AS new (user_id, topic, position, active)
+ON CONFLICT (user_id, topic) DO UPDATE SET
+    position = greatest(s.position, excluded.position),
+    active = excluded.active;
+
+-- name: topics_pending -> rows
+-- Lock the users that have something to get from their topics, and read it: at most $3 entries (and
+-- one more) of each topic, each with where the user's log stands, and whether the user wants it.
+--
+-- Whoever waits here for a lock sees the users and subscriptions as they are then, and everything
+-- else as it was when the statement began. So the position is compared once more outside of what
+-- was limited: what somebody else has brought meanwhile drops out, and nothing comes in.
+SELECT u.user_id, u.head, u.unread, u.unseen, s.topic, t.position, t.notification_id, t.change,
+    t.at,
+    s.active AND n.standing = 'active' AND coalesce(n.expires_at > asked.now, true)
+        AND (n.priority = 'critical' OR NOT EXISTS (
+            SELECT 1 FROM preferences AS p
+            WHERE p.user_id = s.user_id AND NOT p.enabled
+                AND (p.kind, p.name) IN (('category', n.category), ('topic', s.topic))
+        ))
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS asked (user_id, now, entries_max)
+JOIN users AS u ON u.user_id = asked.user_id
+JOIN subscriptions AS s ON s.user_id = asked.user_id
+CROSS JOIN LATERAL (
+    SELECT l.position, l.notification_id, l.change, l.at
+    FROM topic_log AS l
+    WHERE l.topic = s.topic AND l.position > s.position
+    ORDER BY l.position
+    LIMIT asked.entries_max + 1
+) AS t
+LEFT JOIN notifications AS n ON n.id = t.notification_id
+WHERE t.position > s.position
+ORDER BY u.user_id, t.at, s.topic, t.position
+FOR UPDATE OF u, s;
+
+-- name: topics_bring -> rows
+-- Bring entries of topics into the logs of users: those with a sequence as new rows. Moves the
+-- users' heads, counters and positions with them, and returns the contents that are asked for.
+WITH entry AS MATERIALIZED (
+    SELECT *
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[],
+        $7::text[])
+        AS entry (user_id, topic, position, notification_id, sequence, now, content_id)
+), moved AS (
+    UPDATE subscriptions AS s
+    SET position = greatest(s.position, reached.position)
+    FROM (
+        SELECT user_id, topic, max(position) AS position FROM entry GROUP BY user_id, topic
+    ) AS reached
+    WHERE s.user_id = reached.user_id AND s.topic = reached.topic
+), advanced AS (
+    UPDATE users AS u
+    SET head = u.head + new.entries, unread = u.unread + new.entries,
+        unseen = u.unseen + new.entries, changed_at = greatest(u.changed_at, new.now)
+    FROM (
+        SELECT user_id, count(*) AS entries, max(now) AS now
+        FROM entry WHERE sequence IS NOT NULL GROUP BY user_id
+    ) AS new
+    WHERE u.user_id = new.user_id
+), created AS (
+    INSERT INTO inbox (notification_id, user_id, sequence, created_sequence)
+    SELECT notification_id, user_id, sequence, sequence FROM entry WHERE sequence IS NOT NULL
+)
+SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
+    n.standing, n.priority, n.topic, n.collapse_key
+FROM entry
+JOIN notifications AS n ON n.id = entry.content_id;
+
+-- name: inbox_kept -> rows
+-- What users have, of notifications that a topic changes: neither withdrawn nor expired for them.
+SELECT i.notification_id, i.user_id, i.state, i.seen_at, i.read_at
+FROM unnest($1::text[], $2::text[]) AS asked (notification_id, user_id)
+JOIN inbox AS i ON i.notification_id = asked.notification_id AND i.user_id = asked.user_id
+WHERE i.state <> 'withdrawn' AND i.expired_at IS NULL;
+
+-- name: inbox_expire_each
+UPDATE inbox AS i
+SET expired_at = expired.at
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS expired (notification_id, user_id, at)
+WHERE i.notification_id = expired.notification_id AND i.user_id = expired.user_id;

@@ -1,0 +1,158 @@
+"""Scripts of subscriptions and preferences.
+
+Both hold from now on: what was published before is owed as it was. So users are brought up to date
+before anything is changed, and whoever joins a topic begins at its head. A user's subscriptions
+change under the lock of the user's row, which is held when this begins; the head and the number of
+subscribers are read and written under the lock of the topic's row.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from tocsin.persistence.statements import Script, run
+from tocsin.persistence.store import (
+    SUBSCRIPTIONS_MAX,
+    PreferencesSet,
+    Result,
+    SetPreferences,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+)
+from tocsin.persistence.topic_heads import advance_topics
+from tocsin.persistence.topic_scripts import Brought, bring, users_of
+
+Pair = tuple[str, str]
+"""A user and a topic."""
+
+
+class _Subscriptions(msgspec.Struct):
+    """Subscriptions as they are planned: what was there *before*, and which are *active* now."""
+
+    before: dict[Pair, bool]
+    active: dict[Pair, bool]
+    counts: dict[str, int]
+    """In how many topics each user is."""
+
+    def has_room(self, user: str) -> bool:
+        return self.counts.get(user, 0) < SUBSCRIPTIONS_MAX
+
+    def move(self, pair: Pair, *, joined: bool) -> None:
+        self.active[pair] = joined
+        self.counts[pair[0]] = self.counts.get(pair[0], 0) + (1 if joined else -1)
+
+
+def change_subscriptions(
+    commands: Sequence[tuple[int, Any]], results: list[Result], brought: Brought
+) -> Script[None]:
+    """Run *commands*, whose users are locked and *brought* up to date as far as one look does."""
+    if not commands:
+        return
+    now_ms = max(command.now_ms for _, command in commands)
+    concerned = {user for _, command in commands for user in users_of(command)}
+    yield from _catch_up(concerned & brought.behind, brought, now_ms)
+    moves = [(index, each) for index, each in commands if not isinstance(each, SetPreferences)]
+    if moves:
+        subscriptions = yield from _read(moves)
+        for index, command in moves:
+            results[index] = _plan(command, subscriptions, brought)
+        yield from _save(subscriptions, brought, now_ms)
+    settings = [(index, each) for index, each in commands if isinstance(each, SetPreferences)]
+    if settings:
+        yield from _set_preferences(settings, results)
+
+
+def _catch_up(users: Collection[str], brought: Brought, now_ms: int) -> Script[None]:
+    """Bring *users* what one look left, however much it is: it must not be lost by the change."""
+    behind = set(users)
+    while behind:
+        more, _ = yield from bring(sorted(behind), now_ms)
+        brought.heads |= more.heads
+        behind = more.behind
+    brought.behind -= set(users)
+
+
+def _read(commands: Sequence[tuple[int, Subscribe | Unsubscribe]]) -> Script[_Subscriptions]:
+    pairs = sorted({(user, command.topic) for _, command in commands for user in command.users})
+    rows = yield from run(
+        "subscriptions_known", [user for user, _ in pairs], [topic for _, topic in pairs]
+    )
+    before = {(user, topic): bool(active) for user, topic, active in rows}
+    joining = {
+        user for _, command in commands if isinstance(command, Subscribe) for user in command.users
+    }
+    counts = yield from run("subscriptions_count", sorted(joining))
+    return _Subscriptions(before, dict(before), {row[0]: row[1] for row in counts})
+
+
+def _plan(
+    command: Subscribe | Unsubscribe, subscriptions: _Subscriptions, brought: Brought
+) -> Subscribed:
+    joined = isinstance(command, Subscribe)
+    changed: list[str] = []
+    refused: list[str] = []
+    for user in command.users:
+        pair = (user, command.topic)
+        if subscriptions.active.get(pair, False) == joined:
+            continue
+        if joined and not subscriptions.has_room(user):
+            refused.append(user)
+            continue
+        subscriptions.move(pair, joined=joined)
+        changed.append(user)
+    heads = {user: brought.heads[user] for user in command.users if user in brought.heads}
+    return Subscribed(command.topic, joined, tuple(changed), tuple(refused), heads)
+
+
+def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Script[None]:
+    before = subscriptions.before
+    changed = {
+        pair: active
+        for pair, active in subscriptions.active.items()
+        if active != before.get(pair, False)
+    }
+    moves: dict[str, int] = defaultdict(int)
+    for (_, topic), active in changed.items():
+        moves[topic] += 1 if active else -1
+    heads = yield from advance_topics({topic: (0, joined, 0) for topic, joined in moves.items()})
+    # Nothing is added to these topics any more. What was, since these users were brought up to
+    # date, may be an update or a withdrawal of what they have from the time they were in before.
+    returning = {
+        user for (user, topic), active in changed.items() if active and (user, topic) in before
+    }
+    yield from _catch_up(returning, brought, now_ms)
+    yield from run(
+        "subscriptions_save",
+        [user for user, _ in changed],
+        [topic for _, topic in changed],
+        [heads[topic][0] if active else 0 for (_, topic), active in changed.items()],
+        list(changed.values()),
+    )
+
+
+def _set_preferences(
+    commands: Sequence[tuple[int, SetPreferences]], results: list[Result]
+) -> Script[None]:
+    last = {command.user: command for _, command in commands}
+    yield from run("preferences_delete", sorted(last))
+    rows = [
+        (user, kind, name, enabled)
+        for user, command in sorted(last.items())
+        for kind, named in (("category", command.categories), ("topic", command.topics))
+        for name, enabled in sorted(named.items())
+    ]
+    yield from run(
+        "preferences_insert",
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        [row[2] for row in rows],
+        [row[3] for row in rows],
+    )
+    heads = {row[0]: row[1] for row in (yield from run("users_lock", sorted(last)))}
+    for index, command in commands:
+        results[index] = PreferencesSet(command.user, heads[command.user])

@@ -1,0 +1,183 @@
+"""What users and their devices do in the store: commands, each with its result.
+
+Import these names from `tocsin.persistence.store`. A user is first seen by the first command that
+names it; from then on it is in the topic of everyone.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tocsin.persistence.commands import Counters, FanOut
+from tocsin.protocol.cursor import Cursor, Start
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+
+SUBSCRIPTIONS_MAX = 1000
+"""Topics of one user: every look at what is new looks at each of them."""
+
+
+class Attach(msgspec.Struct, frozen=True):
+    """A device arrives: choose its start (`choose_start`), remember it, return both.
+
+    The user is brought up to date first (`Materialise`). With a *requested* cursor that moves a
+    known device forward, what lies between the two counts as acknowledged at *now_ms*. A device
+    that goes back, by a reset or an older cursor, may have lost what it acknowledged: up to the
+    head of this moment, it is sent again.
+    """
+
+    user: str
+    device: str
+    requested: Cursor | None
+    now_ms: int
+
+
+class Attached(msgspec.Struct, frozen=True):
+    """Where the device starts. *topics* are those the user is in, the one of everyone left out.
+
+    *horizon* is the log's: of entries up to it, some were purged. *behind*: there was more in the
+    topics than one transaction should bring; `Materialise` again.
+    """
+
+    user: str
+    start: Start
+    head: int
+    counters: Counters
+    horizon: int = 0
+    topics: tuple[str, ...] = ()
+    behind: bool = False
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Write ledger lines and device cursors; unknown notifications are passed over.
+
+    A line with a `dead_reason` also becomes a dead letter, dead since the last of the times that
+    the record names.
+    """
+
+    deliveries: tuple[DeliveryRecord, ...]
+    cursors: tuple[DeviceCursor, ...]
+
+
+class Acknowledge(msgspec.Struct, frozen=True):
+    """A device acknowledges without a session: everything *through* a sequence, or *ids*.
+
+    By id, what counts is the change that was last sent to the device. Result: `Done`, `NotFound`
+    for a device that never attached, `BeyondHead`.
+    """
+
+    user: str
+    device: str
+    through: int | None
+    ids: tuple[str, ...]
+    now_ms: int
+
+
+class BeyondHead(msgspec.Struct, frozen=True):
+    """A sequence that the log has not reached: *head* is its last."""
+
+    head: int
+
+
+class MarkInbox(msgspec.Struct, frozen=True):
+    """Give notifications another state (`protocol.marking`), each by an entry of the log.
+
+    Those of *ids* that are the user's own; or those created up to the sequence *through*; or all,
+    if neither is given. At most *limit* in one transaction, the oldest first. The user is brought
+    up to date first. Result: `Marked` or `BeyondHead`.
+    """
+
+    user: str
+    mark: str
+    now_ms: int
+    ids: tuple[str, ...] | None = None
+    through: int | None = None
+    limit: int = 2000
+
+
+class Marked(msgspec.Struct, frozen=True):
+    """*changed* have another state now; *more*: the limit was reached, do the same again."""
+
+    user: str
+    changed: int
+    head: int
+    counters: Counters
+    more: bool
+
+
+class Materialise(msgspec.Struct, frozen=True):
+    """Bring *users* up to date with their topics: entries of topics become entries of their logs.
+
+    A notification that came and went in the meantime leaves no trace. Exactly once, whoever does
+    it and how often: a user's place in each topic moves in the same transaction.
+    """
+
+    users: tuple[str, ...]
+    now_ms: int
+
+
+class Materialised(msgspec.Struct, frozen=True):
+    """What was brought, in the order of each user's log.
+
+    Where several commands of a transaction bring users up to date, the *fan_outs* of all of them
+    stand here, once. *behind* are those of its users for whom there is more than one transaction
+    should bring.
+    """
+
+    fan_outs: tuple[FanOut, ...]
+    behind: tuple[str, ...] = ()
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    """From now on *users* get what is published to *topic*; nothing from before."""
+
+    topic: str
+    users: tuple[str, ...]
+    now_ms: int
+
+
+class Unsubscribe(msgspec.Struct, frozen=True):
+    """From now on *users* do not; what they have stays, and is still updated and withdrawn."""
+
+    topic: str
+    users: tuple[str, ...]
+    now_ms: int
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """Result of both: *changed* are in (*joined*) or out now, and were not before.
+
+    *refused* are users who are in `SUBSCRIPTIONS_MAX` topics already. *heads* (user → head) are of
+    those who had still something to get from before.
+    """
+
+    topic: str
+    joined: bool
+    changed: tuple[str, ...]
+    refused: tuple[str, ...]
+    heads: dict[str, int]
+
+
+class SetPreferences(msgspec.Struct, frozen=True):
+    """Replace a user's preferences: which categories and topics are enabled (absent: yes).
+
+    Holds for what is published from now on. Result: `PreferencesSet`.
+    """
+
+    user: str
+    categories: dict[str, bool]
+    topics: dict[str, bool]
+    now_ms: int
+
+
+class PreferencesSet(msgspec.Struct, frozen=True):
+    """*user*'s log has reached *head*, with what there was still to get from before."""
+
+    user: str
+    head: int
+
+
+class RemoveDevice(msgspec.Struct, frozen=True):
+    """Forget a device and its cursor; the ledger stays. Result: `Done` or `NotFound`."""
+
+    user: str
+    device: str

@@ -1,0 +1,58 @@
+"""What marking does: one table from (state, mark) to the next state; a missing pair means nothing.
+
+`unread` is a mark and not a state: what was read becomes `seen`, since it has been. Archived
+notifications are out of the inbox, so marking "all" or "through" a cursor leaves them alone; named
+by its id, one can be brought back by `read` or `unread`. Withdrawn is the producer's word, and
+final.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from tocsin.protocol.notification import State
+
+Mark = Literal["seen", "read", "unread", "archived"]
+
+_NEXT: Final[dict[tuple[str, str], State]] = {
+    (State.UNSEEN, "seen"): State.SEEN,
+    (State.UNSEEN, "read"): State.READ,
+    (State.UNSEEN, "archived"): State.ARCHIVED,
+    (State.SEEN, "read"): State.READ,
+    (State.SEEN, "archived"): State.ARCHIVED,
+    (State.READ, "unread"): State.SEEN,
+    (State.READ, "archived"): State.ARCHIVED,
+}
+_BROUGHT_BACK: Final[dict[tuple[str, str], State]] = {
+    (State.ARCHIVED, "read"): State.READ,
+    (State.ARCHIVED, "unread"): State.SEEN,
+}
+
+
+def marked(state: str, mark: str, *, by_id: bool) -> State | None:
+    """The state that *mark* makes of *state*; `None` if it changes nothing."""
+    following = _NEXT.get((state, mark))
+    if following is None and by_id:
+        return _BROUGHT_BACK.get((state, mark))
+    return following
+
+
+def states_changed(mark: str) -> frozenset[str]:
+    """The states that *mark* changes in notifications that are not named by their ids."""
+    return frozenset(state for state, word in _NEXT if word == mark)
+
+
+def times(
+    state: State, seen_at: int | None, read_at: int | None, now_ms: int
+) -> tuple[int | None, int | None]:
+    """When it was seen and read, for a notification that is in *state* from *now_ms* on."""
+    match state:
+        case State.SEEN:
+            return (now_ms if seen_at is None else seen_at), None
+        case State.READ:
+            return (
+                now_ms if seen_at is None else seen_at,
+                now_ms if read_at is None else read_at,
+            )
+        case _:
+            return seen_at, read_at

@@ -1,0 +1,267 @@
+"""What the HTTP API answers, as types: what is encoded, and what the OpenAPI document describes.
+
+A notification is kept as JSON and only ever spliced (`protocol.notification`), so where an answer
+holds one, `written` puts the text in the type's place.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tocsin.protocol.notification import Priority
+from tocsin.protocol.problems import Problem
+
+Timestamp = Annotated[
+    str,
+    Meta(
+        description="RFC 3339 in UTC, with milliseconds", extra_json_schema={"format": "date-time"}
+    ),
+]
+CursorText = Annotated[str, Meta(description="A place in the user's log; opaque.")]
+UserState = Literal["unseen", "seen", "read", "archived", "withdrawn"]
+Standing = Literal["scheduled", "active", "withdrawn", "expired"]
+Hop = Literal["ok", "lost", "starting", "stopping"]
+
+
+class Answering(msgspec.Struct, frozen=True, kw_only=True):
+    """All answers are made of these."""
+
+
+class Content(Answering, frozen=True, kw_only=True):
+    """A notification, the same for everybody."""
+
+    id: str
+    category: str
+    title: str
+    body: str | None
+    data: Any
+    url: str | None
+    priority: Priority
+    topic: str | None
+    revision: int
+    created_at: Timestamp
+    updated_at: Timestamp
+    expires_at: Timestamp | None
+
+
+class Notification(Content, frozen=True, kw_only=True):
+    """A notification as one of its recipients sees it."""
+
+    state: UserState
+    seen_at: Timestamp | None
+    read_at: Timestamp | None
+
+
+class Counts(Answering, frozen=True, kw_only=True):
+    """Recipients (users), whatever the number of their devices."""
+
+    recipients: int
+    delivered: int
+    seen: int
+    read: int
+    expired: int
+    dead: int
+
+
+class ProducerNotification(Content, frozen=True, kw_only=True):
+    """A notification as its producer sees it."""
+
+    state: Standing
+    counts: Counts
+
+
+class Published(Answering, frozen=True, kw_only=True):
+    """The notification is durable."""
+
+    id: str
+    state: Literal["scheduled", "active"]
+    recipients: int
+    created_at: Timestamp
+
+
+class BatchResult(Answering, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one item: an `id` where *status* is 201, else a `problem`."""
+
+    status: int
+    id: str | None = None
+    replayed: bool = False
+    problem: Problem | None = None
+
+
+class Batch(Answering, frozen=True, kw_only=True):
+    """A result for each item, in their order."""
+
+    results: list[BatchResult]
+
+
+class DeliveryLine(Answering, frozen=True, kw_only=True):
+    """The ledger's line of one user and device."""
+
+    user: str
+    device: str
+    attempts: int
+    first_sent_at: Timestamp
+    acknowledged_at: Timestamp | None
+    outcome: Literal["acknowledged", "dead", "expired", "withdrawn", "pending"]
+    reason: str | None
+
+
+class Ledger(Answering, frozen=True, kw_only=True):
+    """Lines by user and device; pass *next* as `after`."""
+
+    deliveries: list[DeliveryLine]
+    next: str | None
+
+
+class SubscribersPage(Answering, frozen=True, kw_only=True):
+    """Users by name; pass *next* as `after`."""
+
+    subscribers: list[str]
+    next: str | None
+
+
+class SubscribersAdded(Answering, frozen=True, kw_only=True):
+    """How many are in the topic now who were not; *refused* are in too many topics already."""
+
+    added: int
+    refused: list[str]
+
+
+class IssuedTicket(Answering, frozen=True, kw_only=True):
+    """Good for one connection."""
+
+    ticket: str
+    expires_at: Timestamp
+
+
+class InboxList(Answering, frozen=True, kw_only=True):
+    """A page of the inbox, the newest first; pass *next* as `before`."""
+
+    notifications: list[Notification]
+    next: str | None
+    unread: int
+    unseen: int
+    cursor: CursorText
+
+
+class Preferences(Answering, frozen=True, kw_only=True):
+    """What is enabled; what is not named is."""
+
+    categories: dict[str, bool]
+    topics: dict[str, bool]
+
+
+class Subscription(Answering, frozen=True, kw_only=True):
+    """A topic that the user is in; not *enabled* by their preferences, nothing comes from it."""
+
+    topic: str
+    enabled: bool
+
+
+class Subscriptions(Answering, frozen=True, kw_only=True):
+    """The user's topics, by name."""
+
+    subscriptions: list[Subscription]
+
+
+class DeviceLine(Answering, frozen=True, kw_only=True):
+    """A device, and how far it has acknowledged."""
+
+    device: str
+    cursor: CursorText
+    last_seen: Timestamp
+
+
+class DeviceList(Answering, frozen=True, kw_only=True):
+    """The user's devices, by name."""
+
+    devices: list[DeviceLine]
+
+
+class Alive(Answering, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Answering, frozen=True, kw_only=True):
+    """Whether this node wants work, and each hop by name."""
+
+    status: Literal["ok", "not_ready"]
+    hops: dict[str, Hop]
+
+
+class Mailbox(Answering, frozen=True, kw_only=True):
+    """Messages that wait, and how many may."""
+
+    waiting: int
+    capacity: int
+
+
+class ActorLine(Answering, frozen=True, kw_only=True):
+    """An actor, and those it supervises; *child_count* counts also those left out."""
+
+    path: str
+    mailbox: Mailbox
+    restarts: int
+    last_error: str | None
+    child_count: int
+    children: list[ActorLine]
+
+
+class ActorTree(Answering, frozen=True, kw_only=True):
+    """The supervision tree of this node."""
+
+    node: str
+    actors: list[ActorLine]
+
+
+class LetterLine(Answering, frozen=True, kw_only=True):
+    """A notification that did not arrive; *device* is `null` where there was none."""
+
+    id: int
+    notification: str
+    user: str
+    device: str | None
+    cause: Literal["attempts", "expired"]
+    reason: str
+    attempts: int
+    first_sent_at: Timestamp | None
+    dead_at: Timestamp
+    status: Literal["dead", "replayed", "discarded"]
+
+
+class LetterEvent(Answering, frozen=True, kw_only=True):
+    """Something that happened to a dead letter; other fields depend on the event."""
+
+    at: Timestamp
+    event: Literal["sent", "dead", "replayed", "discarded"]
+
+
+class LetterList(Answering, frozen=True, kw_only=True):
+    """Dead letters, the newest first; pass *next* as `before`."""
+
+    dead_letters: list[LetterLine]
+    next: int | None
+
+
+class Letter(LetterLine, frozen=True, kw_only=True):
+    """A dead letter with all that is known: *content* is `null` where it was purged."""
+
+    history: list[LetterEvent]
+    content: Content | None
+
+
+class LetterReplayed(Answering, frozen=True, kw_only=True):
+    """It is on its way again."""
+
+    id: int
+    status: Literal["replayed"] = "replayed"
+
+
+def written(document: bytes | str) -> Any:
+    """A notification that is JSON already, to stand where an answer's type has one."""
+    return msgspec.Raw(document)

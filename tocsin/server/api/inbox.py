@@ -1,0 +1,127 @@
+"""A user's inbox: look at it, and mark what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tocsin.persistence.store import FindInboxItem, Inbox, InboxItem, InboxPage
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.notification import Category, client_view
+from tocsin.protocol.problems import refuse
+from tocsin.server.api import answers
+from tocsin.server.api.operation import (
+    CACHING,
+    Answer,
+    Call,
+    Caller,
+    Header,
+    Operations,
+    Query,
+    given,
+)
+from tocsin.server.marking import (
+    MarkedInbox,
+    MarkRequest,
+    bring_up_to_date,
+    mark_inbox,
+    read_inbox,
+)
+
+operations = Operations("inbox")
+
+_STATES: Final = {
+    None: ("unseen", "seen", "read"),
+    "unread": ("unseen", "seen"),
+    "all": ("unseen", "seen", "read", "archived"),
+    "archived": ("archived",),
+}
+_IF_NONE_MATCH: Final = Header("If-None-Match", "The `ETag` of a page that the caller has.")
+_ETAG: Final = Header("ETag", "The same for the same page; for `If-None-Match`.")
+
+
+class InboxQuery(Query, frozen=True, kw_only=True):
+    """Which of the inbox; without *state*, all but what is archived."""
+
+    state: Literal["unread", "all", "archived"] | UnsetType = UNSET
+    category: Category | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    before: Annotated[int, Meta(ge=1, le=2**53)] | UnsetType = UNSET
+
+
+@operations.define(
+    *("GET", "/v1/inbox", "List the inbox, the newest first"),
+    caller=Caller.USER,
+    query=InboxQuery,
+    headers=(_IF_NONE_MATCH,),
+    sends=(_ETAG, CACHING),
+    answers={200: answers.InboxList, 304: None},
+)
+async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
+    """With the counters and the cursor of the log at that moment, for a device to go on from."""
+    query = InboxPage(
+        user=call.user,
+        states=_STATES[given(call.query.state)],
+        category=given(call.query.category),
+        limit=call.query.limit,
+        before=given(call.query.before),
+        now_ms=call.now_ms,
+    )
+    page = await read_inbox(call.services, query)
+    body = msgspec.json.encode(_list(page, call.services.status.epoch))
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if has_tag(call.headers["If-None-Match"], tag):
+        return Answer(None, 304, headers)
+    return Answer(body, headers=headers)
+
+
+@operations.define(
+    *("GET", "/v1/inbox/{notification}", "Show one notification of the inbox"),
+    caller=Caller.USER,
+    sends=(CACHING,),
+    answers={200: answers.Notification},
+)
+async def show_inbox_item(call: Call[Query, None], notification: str) -> Answer:
+    """Whatever its state; somebody else's is not found."""
+    await bring_up_to_date(call.services, call.user)
+    item = await call.services.read(FindInboxItem(call.user, notification, call.now_ms))
+    if not isinstance(item, InboxItem):
+        raise refuse("not_found", "There is no notification with this id in your inbox.")
+    return Answer(_view(item), headers={"Cache-Control": "private, no-cache"})
+
+
+@operations.define(
+    *("POST", "/v1/inbox/mark", "Mark notifications as seen, read, unread or archived"),
+    caller=Caller.USER,
+    body=MarkRequest,
+    answers={200: MarkedInbox},
+)
+async def mark(call: Call[Query, MarkRequest]) -> Answer:
+    """Some by their ids, those created up to a cursor, or all. Ids of others are passed over."""
+    return Answer(await mark_inbox(call.services, call.user, call.body))
+
+
+def has_tag(if_none_match: str | None, tag: str) -> bool:
+    """Whether *tag* is among those of an `If-None-Match` (RFC 9110 §13.1.2: compared weakly)."""
+    if if_none_match is None:
+        return False
+    tags = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    return tag in tags or tags == ["*"]
+
+
+def _list(page: Inbox, epoch: str) -> answers.InboxList:
+    return answers.InboxList(
+        notifications=[answers.written(_view(item)) for item in page.items],
+        next=str(page.items[-1].created_sequence) if page.more else None,
+        unread=page.counters.unread,
+        unseen=page.counters.unseen,
+        cursor=str(Cursor(epoch, page.head)),
+    )
+
+
+def _view(item: InboxItem) -> bytes:
+    return client_view(item.document, item.state, item.seen_at, item.read_at)

@@ -1,0 +1,191 @@
+"""A user's own settings: tickets, preferences, topics, devices."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from tocsin.actors.user_messages import DeviceRemoved
+from tocsin.persistence.store import (
+    CreateTicket,
+    Devices,
+    ListDevices,
+    ListSubscriptions,
+    NotFound,
+    Preferences,
+    ReadPreferences,
+    RemoveDevice,
+    SetPreferences,
+    StoredTicket,
+    Topics,
+)
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.notification import Category, Topic
+from tocsin.protocol.problems import refuse
+from tocsin.protocol.values import to_rfc3339
+from tocsin.server.api import answers
+from tocsin.server.api.operation import CACHING, NO_CONTENT, Answer, Call, Caller, Operations, Query
+from tocsin.server.api.topics import subscribe_one, unsubscribe_one
+from tocsin.server.auth import Ticket, generate_ticket, ticket_for
+
+operations = Operations("me")
+
+_NAMES_MAX = 1000
+
+
+class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is enabled; what is not named is."""
+
+    categories: Annotated[dict[Category, bool], Meta(max_length=_NAMES_MAX)] = {}
+    topics: Annotated[dict[Topic, bool], Meta(max_length=_NAMES_MAX)] = {}
+
+
+@operations.define(
+    *("POST", "/v1/tickets", "Get a ticket for a WebSocket or a stream"),
+    caller=Caller.USER,
+    sends=(CACHING,),
+    answers={201: answers.IssuedTicket},
+)
+async def create_ticket(call: Call[Query, None]) -> Answer:
+    """For browsers, which cannot send a header there: good once, and not for long."""
+    services = call.services
+    ticket = generate_ticket(services.world.entropy)
+    kept = ticket_for(call.principal, call.now_ms / 1000, services.settings.ticket_lifetime)
+    stored = _stored(ticket.hash, kept)
+    await services.write(CreateTicket(stored))
+    issued = answers.IssuedTicket(ticket=ticket.text, expires_at=to_rfc3339(stored.expires_at))
+    return Answer(issued, 201, {"Cache-Control": "no-store"})
+
+
+@operations.define(
+    *("GET", "/v1/me/preferences", "Show which categories and topics are enabled"),
+    caller=Caller.USER,
+    answers={200: answers.Preferences},
+)
+async def show_preferences(call: Call[Query, None]) -> Answer:
+    """What is not named is enabled. What is `critical` comes in any case."""
+    return Answer(await _preferences(call))
+
+
+@operations.define(
+    *("PUT", "/v1/me/preferences", "Set which categories and topics are enabled"),
+    caller=Caller.USER,
+    body=PreferencesRequest,
+    answers={200: answers.Preferences},
+)
+async def set_preferences(call: Call[Query, PreferencesRequest]) -> Answer:
+    """Replaces what was set before, and holds for what is published from now on."""
+    wanted = call.body
+    await call.services.write(
+        SetPreferences(call.user, wanted.categories, wanted.topics, call.now_ms)
+    )
+    return Answer(await _preferences(call))
+
+
+@operations.define(
+    *("GET", "/v1/me/subscriptions", "List the user's topics"),
+    caller=Caller.USER,
+    answers={200: answers.Subscriptions},
+)
+async def list_subscriptions(call: Call[Query, None]) -> Answer:
+    """By name, and whether the user's preferences let anything come from them."""
+    found = await call.services.read(ListSubscriptions(call.user))
+    assert isinstance(found, Topics)
+    enabled = (await _preferences(call)).topics
+    return Answer(
+        answers.Subscriptions(
+            subscriptions=[
+                answers.Subscription(topic=topic, enabled=enabled.get(topic, True))
+                for topic in found.topics
+            ]
+        )
+    )
+
+
+@operations.define(
+    *("PUT", "/v1/me/subscriptions/{topic}", "Subscribe to a topic"),
+    caller=Caller.USER,
+    problems=("conflict",),
+    answers={204: None},
+)
+async def subscribe(call: Call[Query, None], topic: str) -> Answer:
+    """The user gets what is published from now on; again is no error."""
+    await subscribe_one(call, topic, call.user)
+    return NO_CONTENT
+
+
+@operations.define(
+    *("DELETE", "/v1/me/subscriptions/{topic}", "Leave a topic"),
+    caller=Caller.USER,
+    answers={204: None},
+)
+async def unsubscribe(call: Call[Query, None], topic: str) -> Answer:
+    """What the user has stays, and is still updated and withdrawn; again is no error."""
+    await unsubscribe_one(call, topic, call.user)
+    return NO_CONTENT
+
+
+@operations.define(
+    *("GET", "/v1/me/devices", "List the user's devices"),
+    caller=Caller.USER,
+    answers={200: answers.DeviceList},
+)
+async def list_devices(call: Call[Query, None]) -> Answer:
+    """By name, with what each has acknowledged."""
+    found = await call.services.read(ListDevices(call.user))
+    assert isinstance(found, Devices)
+    epoch = call.services.status.epoch
+    return Answer(
+        answers.DeviceList(
+            devices=[
+                answers.DeviceLine(
+                    device=each.device,
+                    cursor=str(Cursor(epoch, each.acknowledged)),
+                    last_seen=to_rfc3339(each.last_seen),
+                )
+                for each in found.devices
+            ]
+        )
+    )
+
+
+@operations.define(
+    *("DELETE", "/v1/me/devices/{device}", "Forget a device"),
+    caller=Caller.USER,
+    answers={204: None},
+)
+async def remove_device(call: Call[Query, None], device: str) -> Answer:
+    """Its connection ends. If it comes back, it comes as one that was never seen."""
+    removed = await call.services.write(RemoveDevice(call.user, device))
+    if isinstance(removed, NotFound):
+        raise refuse("not_found", "You have no device with this name.")
+    # Beyond the capacity: a session that goes on would write the device's cursor again.
+    call.services.users.tell(call.user, DeviceRemoved(device), forced=True)
+    return NO_CONTENT
+
+
+async def _preferences(
+    call: Call[Any, Any],
+) -> answers.Preferences:
+    found = await call.services.read(ReadPreferences(call.user))
+    assert isinstance(found, Preferences)
+    return answers.Preferences(
+        categories=dict(sorted(found.categories.items())),
+        topics=dict(sorted(found.topics.items())),
+    )
+
+
+def _stored(ticket_hash: bytes, kept: Ticket) -> StoredTicket:
+    """The ticket in the store's words and units."""
+    principal_expires_at = kept.principal_expires_at
+    return StoredTicket(
+        hash=ticket_hash,
+        user=kept.user,
+        scopes=tuple(sorted(kept.scopes)),
+        expires_at=round(kept.expires_at * 1000),
+        principal_expires_at=None
+        if principal_expires_at is None
+        else int(principal_expires_at * 1000),
+    )

@@ -1,0 +1,196 @@
+"""One record for each thing that the HTTP API does, kept beside the function that does it.
+
+    @operations.define(
+        "GET", "/v1/inbox", "List the inbox, the newest first",
+        caller=Caller.USER, query=InboxQuery, answers={200: InboxAnswer, 304: None},
+    )
+    async def list_inbox(call: Call[InboxQuery, None]) -> Answer: ...
+
+The record is not a description of the code: it is what `routing` goes by when it checks who calls,
+reads path, query and body into these types, and sends the answer. So it cannot lie, and the OpenAPI
+document that is made from it cannot either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from quart import Response
+
+from tocsin.protocol.notification import DeviceId, Topic, UserId
+from tocsin.server.auth import Principal
+from tocsin.server.decoding import NotificationId
+from tocsin.server.publishing import Publishing
+from tocsin.server.services import Services
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+T = TypeVar("T")
+
+PATH_TYPES: Final[Mapping[str, Any]] = {
+    "notification": NotificationId,
+    "user": UserId,
+    "device": DeviceId,
+    "topic": Topic,
+    "letter": Annotated[int, Meta(ge=1, le=2**53)],
+}
+"""What may stand in a path, by the name between the braces. What cannot be one is not found."""
+
+
+class Caller(StrEnum):
+    """Who may call: a user for their own things, or whoever has the scope of that name."""
+
+    ANYONE = "anyone"
+    USER = "user"
+    NOTIFY = "notify"
+    ADMIN = "admin"
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The query parameters of an operation; this one has none.
+
+    One that may be absent is `UNSET` then: `None` would be one more text that it could be.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that means something to an operation; its *type* is a text's, for the documents."""
+
+    name: str
+    about: str
+    type: Any = str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler answers: a struct, or JSON that is written already; `None` for nothing."""
+
+    body: msgspec.Struct | bytes | None = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_CONTENT: Final = Answer(status=204)
+CACHING: Final = Header("Cache-Control", "Who may keep this, and for how long.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[Q, B]):
+    """One call of an operation: who, what, and what there is to do it with.
+
+    *headers* holds those that the operation declares.
+    """
+
+    services: Services
+    publishing: Publishing
+    principal: Principal
+    query: Q
+    body: B
+    headers: Mapping[str, str | None]
+
+    @property
+    def user(self) -> str:
+        """Whose things this is about; raises `Forbidden` for a credential without a user."""
+        return self.principal.require_user()
+
+    @property
+    def now_ms(self) -> int:
+        """The time now, in Unix milliseconds."""
+        return self.services.world.now_ms()
+
+
+Handler = Callable[..., Awaitable[Answer | Response]]
+"""Takes a `Call`, and what stands in the path by name. A stream answers with its own response."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """See the module. *name* is the handler's, *about* its docstring.
+
+    *answers* gives for each status of a success the type of its JSON, `None` if it has no body;
+    problems (`protocol.problems`) may come with any operation, and *problems* are the codes of this
+    one's own. *headers* are those of the request, *sends* those of a success. *body* is the type of
+    the JSON that is read for the handler, *streamed* the types by media type where it reads for
+    itself. With *ticket*, a ticket in the query will do for a credential.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    about: str
+    tag: str
+    caller: Caller
+    answers: Mapping[int, Any]
+    handler: Handler
+    query: type[Query]
+    headers: tuple[Header, ...]
+    sends: tuple[Header, ...]
+    problems: tuple[str, ...]
+    body: Any
+    streamed: Mapping[str, Any]
+    produces: str
+    ticket: bool
+
+
+class Operations:
+    """Collects the operations of one part of the API, in the order in which they are written."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.all: list[Operation] = []
+
+    def define(
+        self,
+        method: str,
+        path: str,
+        summary: str,
+        *,
+        caller: Caller,
+        answers: Mapping[int, Any],
+        query: type[Query] = Query,
+        headers: tuple[Header, ...] = (),
+        sends: tuple[Header, ...] = (),
+        problems: tuple[str, ...] = (),
+        body: Any = None,
+        streamed: Mapping[str, Any] | None = None,
+        produces: str = "application/json",
+        ticket: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Declares what the function below it does; see `Operation`."""
+
+        def declare(handler: Handler) -> Handler:
+            operation = Operation(
+                method=method,
+                path=path,
+                name=handler.__name__,
+                summary=summary,
+                about=handler.__doc__ or "",
+                tag=self.tag,
+                caller=caller,
+                answers=answers,
+                handler=handler,
+                query=query,
+                headers=headers,
+                sends=sends,
+                problems=problems,
+                body=body,
+                streamed=streamed or {},
+                produces=produces,
+                ticket=ticket,
+            )
+            self.all.append(operation)
+            return handler
+
+        return declare
+
+
+def given(value: T | UnsetType) -> T | None:
+    """*value*, or `None` if the query does not have it."""
+    return None if value is UNSET else value

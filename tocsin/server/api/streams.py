@@ -1,0 +1,280 @@
+"""Following the inbox over plain HTTP: a stream of events, a long poll, and acknowledging."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from quart import Response, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.user_messages import Acknowledged, Arrived
+from tocsin.persistence.store import Acknowledge, BeyondHead, Devices, ListDevices, NotFound
+from tocsin.protocol import frames
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.notification import DeviceId
+from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.values import is_uuid
+from tocsin.server.api.answers import Answering, CursorText, Notification, written
+from tocsin.server.api.operation import (
+    CACHING,
+    NO_CONTENT,
+    Answer,
+    Call,
+    Caller,
+    Header,
+    Operations,
+    Query,
+    given,
+)
+from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
+from tocsin.server.long_poll import gather
+from tocsin.server.poll_outlet import PollOutlet
+from tocsin.server.services import Services
+from tocsin.server.sse import SseStream
+from tocsin.server.sse_outlet import SseOutlet
+
+WAIT_MAX: Final = 60.0
+CHANGES_MAX: Final = 1000
+_CHANGES_DEFAULT: Final = 100
+_DEFAULT_DEVICE: Final = "default"
+_RETRY_MIN: Final = 1.0
+"""Seconds, to twice as many, before an EventSource comes back that heard no goodbye."""
+
+_RETRY_AFTER: Final = Header("Retry-After", "Seconds to stay away, with a `goodbye`.")
+GivenCursor = Annotated[str, Meta(max_length=64, description="A cursor from the server, or `0`.")]
+
+operations: Final = Operations("inbox")
+
+
+class StreamQuery(Query, frozen=True, kw_only=True):
+    """Where a stream starts, and how what it brings is acknowledged."""
+
+    device: DeviceId | UnsetType = UNSET
+    ticket: str | UnsetType = UNSET
+    cursor: GivenCursor | UnsetType = UNSET
+    ack: Acknowledging = Acknowledging.RESUME
+
+
+class ChangesQuery(Query, frozen=True, kw_only=True):
+    """Which changes, and how long to wait for the first (seconds)."""
+
+    device: DeviceId = _DEFAULT_DEVICE
+    cursor: GivenCursor | UnsetType = UNSET
+    wait: Annotated[float, Meta(ge=0, le=WAIT_MAX)] = 0.0
+    limit: Annotated[int, Meta(ge=1, le=CHANGES_MAX)] = _CHANGES_DEFAULT
+
+
+class PushFrame(Answering, frozen=True, kw_only=True):
+    """A change, the same on all transports."""
+
+    type: Literal["push"]
+    sequence: int
+    previous: int
+    change: Literal["created", "updated", "withdrawn", "state"]
+    attempt: int
+    replay: bool
+    notification: Notification
+    unread: int
+    unseen: int
+
+
+class Goodbye(Answering, frozen=True, kw_only=True):
+    """This node is going away; come back after *after* seconds, to any."""
+
+    code: int
+    reason: str
+    reconnect: bool
+    after: float
+
+
+class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
+    """What has changed; go on with *cursor*, at once if there is *more*.
+
+    With *reset*, drop what you have: these are the first changes of a log that is replayed.
+    """
+
+    changes: list[PushFrame]
+    cursor: CursorText
+    more: bool
+    unread: int
+    unseen: int
+    reset: bool = False
+    reason: Literal["epoch", "horizon"] | None = None
+    goodbye: Goodbye | None = None
+
+
+class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What *device* has received and processed: all up to *cursor*, or just these *ids*."""
+
+    device: DeviceId
+    cursor: GivenCursor | None = None
+    ids: frames.Ids | None = None
+
+
+@operations.define(
+    "GET",
+    "/v1/inbox/stream",
+    "Follow the inbox as a stream of events (SSE)",
+    caller=Caller.USER,
+    query=StreamQuery,
+    headers=(Header("Last-Event-ID", "The id of the last event received; goes before `cursor`."),),
+    sends=(CACHING,),
+    problems=("overloaded",),
+    answers={200: str},
+    produces="text/event-stream",
+    ticket=True,
+)
+async def stream_inbox(call: Call[StreamQuery, None]) -> Response:
+    """Events: `welcome`, `push`, `synced`, `reset`, `status`, `goodbye`."""
+    _refuse_head()
+    services, query = call.services, call.query
+    check_running(services)
+    cursor = await _start_of_stream(call)
+    random = services.world.random
+    outlet = SseOutlet(
+        services.connections.stream_name(),
+        services.settings.outbound_bytes_max,
+        _RETRY_MIN * (1.0 + random()),
+    )
+    device = given(query.device) or new_device(services)
+    window, expires_at = services.settings.window, expiry_ms(call.principal)
+    arrived = Arrived(outlet, device, cursor, window, expires_at, query.ack)
+    response = Response(
+        SseStream(services, call.user, outlet, arrived), content_type="text/event-stream"
+    )
+    # Or Quart would end it after a minute.
+    response.timeout = None
+    response.headers["Cache-Control"] = "no-store"
+    # nginx would gather events into blocks.
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+@operations.define(
+    "GET",
+    "/v1/inbox/changes",
+    "Changes after a cursor, waiting for the first (long poll)",
+    caller=Caller.USER,
+    query=ChangesQuery,
+    sends=(CACHING, _RETRY_AFTER),
+    problems=("replaced", "disconnected", "overloaded"),
+    answers={200: Changes},
+)
+async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
+    """To send a cursor acknowledges everything up to it for the device."""
+    _refuse_head()
+    services, query = call.services, call.query
+    check_running(services)
+    text = given(query.cursor)
+    cursor = None if text is None else read_cursor(services, text, "?cursor")
+    bytes_max = services.users.company.settings.limits.window_bytes
+    outlet = PollOutlet(services.connections.stream_name(), query.limit, bytes_max)
+    expires_at = expiry_ms(call.principal)
+    arrived = Arrived(outlet, query.device, cursor, query.limit, expires_at, Acknowledging.RESUME)
+    await gather(services, call.user, outlet, arrived, query.wait)
+    return _answer(outlet)
+
+
+@operations.define(
+    "POST",
+    "/v1/inbox/ack",
+    "Acknowledge what a device has received",
+    caller=Caller.USER,
+    body=AckBody,
+    problems=("not_found",),
+    answers={204: None},
+)
+async def acknowledge(call: Call[Query, AckBody]) -> Answer:
+    """Durable when answered; for devices on any transport, and for those not connected."""
+    services, body = call.services, call.body
+    through = _acknowledged_through(services, body)
+    ids = tuple(body.ids or ())
+    result = await services.write(Acknowledge(call.user, body.device, through, ids, call.now_ms))
+    match result:
+        case NotFound():
+            raise refuse("not_found", "There is no device with this name.")
+        case BeyondHead(head=head):
+            raise _bad_field("cursor", f"is beyond the end of the log, {head}")
+    # It is in the store: a session that cannot be told asks once more than it had to.
+    with suppress(MailboxFull):
+        services.users.tell(call.user, Acknowledged(body.device, through, ids))
+    return NO_CONTENT
+
+
+def _refuse_head() -> None:
+    """HEAD comes with every GET, but these do something: they take the device's place."""
+    if request.method == "HEAD":
+        raise MethodNotAllowed(["GET"], "There is nothing to look at without getting it.")
+
+
+async def _start_of_stream(call: Call[StreamQuery, None]) -> Cursor | None:
+    """Where the client wants to start; `None`: where the device stopped."""
+    last = call.headers["Last-Event-ID"]
+    if not last:
+        text = given(call.query.cursor)
+        return None if text is None else read_cursor(call.services, text, "?cursor")
+    cursor = read_cursor(call.services, last, "Last-Event-ID")
+    if call.query.ack is Acknowledging.EXPLICIT and await _has_unacknowledged(call, cursor):
+        # An EventSource sends its last id by itself, whatever has become of the events before. Who
+        # acknowledges explicitly has not done so by that.
+        return None
+    return cursor
+
+
+async def _has_unacknowledged(call: Call[StreamQuery, None], cursor: Cursor) -> bool:
+    """Whether the device is known to have stopped before *cursor*."""
+    if cursor.epoch != call.services.status.epoch:
+        return False
+    devices = await call.services.read(ListDevices(call.user))
+    assert isinstance(devices, Devices)
+    return any(
+        each.device == call.query.device and each.acknowledged < cursor.sequence
+        for each in devices.devices
+    )
+
+
+def _answer(outlet: PollOutlet) -> Answer:
+    assert outlet.cursor is not None
+    headers = {"Cache-Control": "no-store"}
+    goodbye = None
+    if (closing := outlet.closing) is not None:
+        after = round(outlet.after, 3)
+        goodbye = Goodbye(
+            code=int(closing), reason=closing.word, reconnect=closing.reconnect, after=after
+        )
+        headers["Retry-After"] = str(math.ceil(after))
+    reason: Any = outlet.reset
+    changes = Changes(
+        changes=[written(change) for change in outlet.changes],
+        cursor=str(outlet.cursor),
+        more=not outlet.caught_up,
+        unread=outlet.unread,
+        unseen=outlet.unseen,
+        reset=reason is not None,
+        reason=reason,
+        goodbye=goodbye,
+    )
+    return Answer(changes, headers=headers)
+
+
+def _acknowledged_through(services: Services, body: AckBody) -> int | None:
+    if (body.cursor is None) == (body.ids is None):
+        raise _bad_field("cursor", "give `cursor` or `ids`, one of the two")
+    if body.ids is not None and not all(map(is_uuid, body.ids)):
+        raise _bad_field("ids", "are notification ids")
+    if body.cursor is None:
+        return None
+    cursor = read_cursor(services, body.cursor, "$.cursor")
+    if cursor.epoch != services.status.epoch:
+        raise _bad_field("cursor", "is of another epoch; there is nothing left to acknowledge")
+    return cursor.sequence
+
+
+def _bad_field(name: str, message: str) -> ProblemError:
+    return refuse("invalid", f"`{name}` {message}.", [FieldError(f"$.{name}", message)])

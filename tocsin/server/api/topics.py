@@ -1,0 +1,116 @@
+"""Who gets what is published to a topic: the producers' part."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tocsin.persistence.store import (
+    SUBSCRIPTIONS_MAX,
+    ListSubscribers,
+    Subscribe,
+    Subscribed,
+    Subscribers,
+    Unsubscribe,
+)
+from tocsin.protocol.notification import UserId
+from tocsin.protocol.problems import refuse
+from tocsin.server.api import answers
+from tocsin.server.api.operation import (
+    NO_CONTENT,
+    Answer,
+    Call,
+    Caller,
+    Operations,
+    Query,
+    given,
+)
+
+operations = Operations("topics")
+
+
+class SubscribersQuery(Query, frozen=True, kw_only=True):
+    """Which of a topic's subscribers."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: UserId | UnsetType = UNSET
+
+
+class NewSubscribers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Users to add; one who is named twice counts once."""
+
+    users: Annotated[list[UserId], Meta(min_length=1, max_length=1000)]
+
+
+@operations.define(
+    *("GET", "/v1/topics/{topic}/subscribers", "List the subscribers of a topic"),
+    caller=Caller.NOTIFY,
+    query=SubscribersQuery,
+    answers={200: answers.SubscribersPage},
+)
+async def list_subscribers(call: Call[SubscribersQuery, None], topic: str) -> Answer:
+    """By name. A topic that nobody is in has none; topics need not be made."""
+    query = ListSubscribers(topic, call.query.limit, given(call.query.after))
+    page = await call.services.read(query)
+    assert isinstance(page, Subscribers)
+    following = page.users[-1] if page.more else None
+    return Answer(answers.SubscribersPage(subscribers=list(page.users), next=following))
+
+
+@operations.define(
+    *("POST", "/v1/topics/{topic}/subscribers", "Add up to 1000 subscribers to a topic"),
+    caller=Caller.NOTIFY,
+    body=NewSubscribers,
+    answers={200: answers.SubscribersAdded},
+)
+async def add_subscribers(call: Call[Query, NewSubscribers], topic: str) -> Answer:
+    """They get what is published from now on. Those who are in too many topics are refused."""
+    subscribed = await subscribe(call, topic, tuple(dict.fromkeys(call.body.users)))
+    added = answers.SubscribersAdded(
+        added=len(subscribed.changed), refused=list(subscribed.refused)
+    )
+    return Answer(added)
+
+
+@operations.define(
+    *("PUT", "/v1/topics/{topic}/subscribers/{user}", "Add a subscriber to a topic"),
+    caller=Caller.NOTIFY,
+    problems=("conflict",),
+    answers={204: None},
+)
+async def add_subscriber(call: Call[Query, None], topic: str, user: str) -> Answer:
+    """The user gets what is published from now on; again is no error."""
+    await subscribe_one(call, topic, user)
+    return NO_CONTENT
+
+
+@operations.define(
+    *("DELETE", "/v1/topics/{topic}/subscribers/{user}", "Remove a subscriber from a topic"),
+    caller=Caller.NOTIFY,
+    answers={204: None},
+)
+async def remove_subscriber(call: Call[Query, None], topic: str, user: str) -> Answer:
+    """What the user has stays, and is still updated and withdrawn; again is no error."""
+    await unsubscribe_one(call, topic, user)
+    return NO_CONTENT
+
+
+async def subscribe_one(call: Call[Query, None], topic: str, user: str) -> None:
+    """Put *user* into *topic*; raises `ProblemError`, `conflict` for one who is in too many."""
+    subscribed = await subscribe(call, topic, (user,))
+    if subscribed.refused:
+        raise refuse("conflict", f"A user is in at most {SUBSCRIPTIONS_MAX} topics.")
+
+
+async def unsubscribe_one(call: Call[Query, None], topic: str, user: str) -> None:
+    """Take *user* out of *topic*; raises `ProblemError`."""
+    await call.services.write(Unsubscribe(topic, (user,), call.now_ms))
+
+
+async def subscribe(call: Call[Any, Any], topic: str, users: tuple[str, ...]) -> Subscribed:
+    """Put *users* into *topic*; raises `ProblemError`."""
+    subscribed = await call.services.write(Subscribe(topic, users, call.now_ms))
+    assert isinstance(subscribed, Subscribed)
+    return subscribed

@@ -1,0 +1,71 @@
+"""What the transports share: who follows the log, from where, and how they arrive and leave.
+
+What follows the log over plain HTTP, a stream or a long poll, is carried by an HTTP connection that
+carries other requests before and after. So each has a name and an outlet of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from tocsin.actors.outlet import Outlet
+from tocsin.actors.runtime import ActorStopped, MailboxFull
+from tocsin.actors.user_messages import Arrived, Left
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.values import uuid7
+from tocsin.server.auth import Principal
+from tocsin.server.services import Services
+
+RETRY_AFTER: Final = 1.0
+"""Seconds, where nothing better is known."""
+
+
+def arrive(services: Services, user: str, arrived: Arrived) -> None:
+    """Hand the device to its user's actor; where that is not possible, its outlet ends."""
+    outlet = arrived.outlet
+    services.connections.opened(outlet)
+    try:
+        services.users.arrive(user, arrived)
+    except MailboxFull:
+        outlet.end(Closing.OVERLOADED, RETRY_AFTER)
+    except ActorStopped:
+        outlet.end(Closing.DRAINING, RETRY_AFTER)
+
+
+def leave(services: Services, user: str, outlet: Outlet) -> None:
+    """Nobody listens at *outlet* any more; says nothing of what has arrived."""
+    services.connections.closed(outlet.connection)
+    # Beyond the capacity: an actor that never hears of it keeps the device for ever.
+    services.users.tell(user, Left(outlet.connection), forced=True)
+
+
+def check_running(services: Services) -> None:
+    """Raise `ProblemError` (503) on a node that is stopping: another one is the place to go."""
+    if services.readiness.stopping:
+        raise refuse("overloaded", "This node is stopping.", retry_after=RETRY_AFTER)
+
+
+def new_device(services: Services) -> str:
+    """A name for a device that has none."""
+    return f"device-{uuid7(services.world.now_ms(), services.world.entropy(10))}"
+
+
+def expiry_ms(principal: Principal) -> int | None:
+    """When the credential ends (Unix milliseconds), if it does."""
+    expires_at = principal.expires_at
+    if expires_at is None or not math.isfinite(expires_at):
+        return None
+    return math.floor(expires_at * 1000)
+
+
+def read_cursor(services: Services, text: str, where: str) -> Cursor:
+    """The client's cursor, which stood in *where*; raises `ProblemError` (422)."""
+    try:
+        return parse_cursor(text, services.status.epoch)
+    except ValueError as error:
+        raise refuse(
+            "invalid", "The cursor cannot be read.", [FieldError(where, str(error))]
+        ) from None

@@ -1,0 +1,80 @@
+"""Reading what clients say into types, and saying what is wrong with it, and where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from tocsin.protocol.problems import FieldError, ProblemError, refuse
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+NotificationId = Annotated[
+    str,
+    Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"),
+]
+
+_PATH_IN_MESSAGE: Final = re.compile(r"(.*) - at `(\$.*)`", re.DOTALL)
+
+
+def decode(type_: type[T], body: bytes | msgspec.Raw) -> T:
+    """Read a request's JSON; raises `ProblemError` that says what is wrong, and where."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse("malformed", f"This is not JSON in UTF-8: {error}") from None
+    except RecursionError:
+        raise refuse("malformed", "The JSON is nested too deeply.") from None
+
+
+def check(type_: type[T], value: object) -> T:
+    """Read what has been decoded, as `decode` does; raises `ProblemError`."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+
+
+def read_text(type_: Any, text: str) -> Any:
+    """Read *text*, which stood in an address; raises `ValueError`."""
+    # A ValidationError is one. Not strict: in an address, a number is text as well.
+    return msgspec.convert(text, type_, strict=False)
+
+
+def read_query(type_: type[S], fields: Mapping[str, list[str]]) -> S:
+    """Read a query's *fields*, each with all its values, into the struct *type_*.
+
+    Raises `ProblemError`, also for parameters that are unknown or there twice: so that typing
+    errors are seen.
+    """
+    unknown = sorted(set(fields) - set(type_.__struct_encode_fields__))
+    if unknown:
+        wrong = [FieldError(f"?{name}", "is not known here") for name in unknown]
+        raise refuse("invalid", f"No such query parameter: {', '.join(unknown)}.", wrong)
+    twice = sorted(name for name, values in fields.items() if len(values) > 1)
+    if twice:
+        wrong = [FieldError(f"?{name}", "is given more than once") for name in twice]
+        raise refuse("invalid", f"Which {twice[0]} is meant is not clear.", wrong)
+    try:
+        return msgspec.convert({name: text for name, [text] in fields.items()}, type_, strict=False)
+    except msgspec.ValidationError as error:
+        message, path = _parts(error)
+        path = "?" + path.removeprefix("$").removeprefix(".")
+        raise refuse("invalid", f"{message} (at {path})", [FieldError(path, message)]) from None
+
+
+def _invalid(error: msgspec.ValidationError) -> ProblemError:
+    message, path = _parts(error)
+    return refuse("invalid", f"{message} (at {path})", [FieldError(path, message)])
+
+
+def _parts(error: msgspec.ValidationError) -> tuple[str, str]:
+    match = _PATH_IN_MESSAGE.fullmatch(str(error))
+    return (match[1], match[2]) if match else (str(error), "$")

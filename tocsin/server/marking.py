@@ -1,0 +1,139 @@
+"""Marking, and reading what is up to date: what several doors want of a user's inbox.
+
+What is published to a topic comes into a user's log when somebody looks (`Materialise`). Whoever
+shows the log therefore looks first whether it is behind.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tocsin.persistence.store import (
+    BeyondHead,
+    FindHead,
+    Head,
+    Inbox,
+    InboxPage,
+    Marked,
+    MarkInbox,
+    Materialise,
+    StoreUnavailable,
+)
+from tocsin.protocol import frames
+from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.marking import Mark
+from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.server.decoding import NotificationId, check
+from tocsin.server.services import Services, storage_problem
+
+IDS_MAX: Final = 500
+_ROUNDS_MAX: Final = 100
+"""Transactions that one look at an inbox may cause; what is left then is left to the next look."""
+
+
+class MarkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Give notifications another state: some, those up to a cursor, or all in the inbox."""
+
+    state: Mark
+    ids: Annotated[list[NotificationId], Meta(min_length=1, max_length=IDS_MAX)] | None = None
+    through: Annotated[str, Meta(max_length=64)] | None = None
+    all: Literal[True] | None = None
+
+
+class MarkedInbox(msgspec.Struct, frozen=True, kw_only=True):
+    """*changed* notifications have another state now; *cursor* is where the log stands."""
+
+    changed: int
+    unread: int
+    unseen: int
+    cursor: str
+
+
+async def mark_inbox(services: Services, user: str, request: MarkRequest) -> MarkedInbox:
+    """Do what *request* says; raises `ProblemError`.
+
+    Cancelled, a part of it may have been done. Doing it again does the rest.
+    """
+    command = MarkInbox(
+        user=user,
+        mark=request.state,
+        now_ms=services.world.now_ms(),
+        ids=None if request.ids is None else tuple(dict.fromkeys(request.ids)),
+        through=_through(request, services.status.epoch),
+    )
+    marked = await _mark_some(services, command)
+    changed = marked.changed
+    while marked.more:
+        marked = await _mark_some(services, command)
+        changed += marked.changed
+    return MarkedInbox(
+        changed=changed,
+        unread=marked.counters.unread,
+        unseen=marked.counters.unseen,
+        cursor=str(Cursor(services.status.epoch, marked.head)),
+    )
+
+
+def request_of(frame: frames.Mark) -> MarkRequest:
+    """The request that a `mark` frame makes; raises `ProblemError`."""
+    fields = {"state": frame.state, "ids": frame.ids, "through": frame.through}
+    return check(MarkRequest, {**fields, "all": frame.all or None})
+
+
+async def bring_up_to_date(services: Services, user: str) -> None:
+    """Bring what *user*'s topics have into the log; raises `ProblemError`.
+
+    Cancelled, some of it may have been brought already.
+    """
+    for _ in range(_ROUNDS_MAX):
+        head = await services.read(FindHead(user))
+        assert isinstance(head, Head)
+        if not head.behind:
+            break
+        await services.write(Materialise((user,), services.world.now_ms()))
+
+
+async def read_inbox(services: Services, query: InboxPage) -> Inbox:
+    """A page of an inbox that is up to date; raises `ProblemError`."""
+    page = await services.read(query)
+    assert isinstance(page, Inbox)
+    if page.behind:
+        await bring_up_to_date(services, query.user)
+        page = await services.read(query)
+        assert isinstance(page, Inbox)
+    return page
+
+
+async def _mark_some(services: Services, command: MarkInbox) -> Marked:
+    marked = await services.write(command)
+    if isinstance(marked, BeyondHead):
+        raise _no_place(f"it is beyond the log, which ends at {marked.head}")
+    assert isinstance(marked, Marked)
+    return marked
+
+
+def _through(request: MarkRequest, epoch: str) -> int | None:
+    """The sequence that *request* names, if it does; raises `ProblemError`."""
+    ways = [request.ids, request.through, request.all]
+    if sum(way is not None for way in ways) != 1:
+        wrong = [FieldError("$", "give `ids`, `through` or `all`, one of the three")]
+        raise refuse("invalid", "It is not clear what to mark.", wrong)
+    if request.through is None:
+        return None
+    if not epoch:
+        raise storage_problem(StoreUnavailable())  # and so the log is not known yet
+    try:
+        cursor = parse_cursor(request.through, epoch)
+    except ValueError as error:
+        raise _no_place(str(error)) from None
+    if cursor.epoch != epoch:
+        raise _no_place("it is of another log; read the inbox anew")
+    return cursor.sequence
+
+
+def _no_place(message: str) -> ProblemError:
+    wrong = [FieldError("$.through", message)]
+    return refuse("invalid", "`through` is no place in the log.", wrong)
