@@ -168,6 +168,35 @@ async def test_what_one_device_brings_by_arriving_the_others_hear_of(autojump_cl
         assert len(first.pushes) == 1
 
 
+async def test_what_a_device_brings_by_arriving_the_others_hear_of_though_it_has_gone(
+    autojump_clock,
+):
+    async with a_house() as house:
+        first = await house.arrive("phone")
+        await house.storage.answer_attach(3)
+        gone = await house.arrive("web")
+        await house.tell(Left(gone.connection))
+        await house.storage.answer_attach(4, behind=True)
+
+        assert (await house.storage.answer_page(4)).device == "phone"
+        assert len(first.pushes) == 1
+        assert ("behind", "ann") in house.heard
+
+
+async def test_who_has_missed_two_changes_is_told_of_the_later_one(autojump_clock):
+    async with a_house() as house:
+        house.users._capacity = 1
+        await house.arrive()
+        await house.storage.answer_attach(0)
+        house.users.head_moved("ann", 1)
+        house.users.head_moved("ann", 7)
+        house.users.head_moved("ann", 6)
+
+        assert house.users.company.missed == {"ann": 7}
+        await settle()
+        assert house.users.company.missed == {}
+
+
 async def test_a_session_knows_where_it_begins_and_what_was_gone_by_then(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive()

@@ -87,6 +87,18 @@ async def test_a_device_that_was_given_up_leaves_a_letter(desk):
     }
 
 
+async def test_a_letter_knows_of_the_sessions_before_the_one_that_gave_up(desk):
+    made = await desk.publish("ann")
+    line = ("ann", "phone", made.content.id, 1)
+    await desk.write(sent(*line, attempts=3, at=7))
+    await desk.write(sent(*line, attempts=4, at=50, dead="unresponsive"))
+
+    [letter] = await letters(desk)
+
+    assert letter.first_sent_at == 7
+    assert events(letter)[0] == ("sent", 7)
+
+
 async def test_a_line_that_is_repeated_is_no_second_death(desk):
     made = await died(desk)
     line = sent("ann", "phone", made.content.id, 1, attempts=20, dead="unresponsive")

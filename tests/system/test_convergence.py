@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.system.followers import TRANSPORTS, Follower, Screen
@@ -54,11 +54,13 @@ operations = st.one_of(
 )
 thorough = settings(
     deadline=None,
+    # Nothing is shrunk: a story that fails takes as long as the patience that it exhausts.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
-@given(story=st.lists(operations, max_size=30))
+@given(story=st.lists(operations, min_size=12, max_size=40))
 @settings(thorough, max_examples=12)
 def test_all_devices_of_a_user_show_the_same(server: Server, story: list[Any]) -> None:
     play(server, story)
@@ -75,11 +77,10 @@ def test_all_devices_of_a_user_show_the_same_at_length(server: Server, story: li
 def play(server: Server, story: list[Any]) -> None:
     household = Household(server)
     try:
+        household.everybody_connects()
         for name, *arguments in story:
             getattr(household, name)(*arguments)
-        for number, name in enumerate(DEVICES):
-            if name not in household.followers:
-                household.connect(name, sorted(TRANSPORTS)[number])
+        household.everybody_connects()
         household.settle()
     finally:
         household.close()
@@ -152,6 +153,12 @@ class Household:
         if before is not None:
             with suppress(OSError):
                 before.close()
+
+    def everybody_connects(self) -> None:
+        """Whoever is not connected, each by a way of its own."""
+        for name, transport in zip(DEVICES, sorted(TRANSPORTS), strict=True):
+            if name not in self.followers:
+                self.connect(name, transport)
 
     def disconnect(self, name: str) -> None:
         follower = self.followers.pop(name, None)

@@ -58,15 +58,17 @@ class Announcer:
                 # Who has left in the meantime would stay in the index for ever.
                 if self._users.find(user) is not None:
                     self._topics.present(user, topics)
-            case Marked(user=user, head=head, changed=changed):
-                if changed:
-                    self._users.head_moved(user, head)
             case Subscribed():
                 for user, head in result.heads.items():
                     self._users.head_moved(user, head)
                 if result.joined:
                     self._topics.subscribed(result.topic, result.changed)
-            case PreferencesSet(user=user, head=head) | LetterReplayed(user=user, head=head):
+            case (
+                Marked(user=user, head=head)
+                | PreferencesSet(user=user, head=head)
+                | LetterReplayed(user=user, head=head)
+            ):
+                # Also of a mark that changed nothing: what is new in topics came first.
                 self._users.head_moved(user, head)
             case Released(changes=changes):
                 for changed_ in changes:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
+import outcome
+
 from tocsin.actors.company import Clock, Company
 from tocsin.actors.device import RETRY_DELAY, ConnectedDevice
 from tocsin.actors.runtime import Actor, ActorError, Context, Ref
@@ -95,6 +97,8 @@ class UserActor(Actor[UserMessage]):
                 if concerned is not None:
                     self._tell(concerned, message)
                     self._after(concerned)
+                elif isinstance(message, AttachDone):
+                    self._attached_too_late(message)
             case _:
                 assert_never(message)
         if self._user in self._company.missed:
@@ -140,9 +144,9 @@ class UserActor(Actor[UserMessage]):
                 device.refreshed(expires_at)
             case Taken(sequence=sequence):
                 device.taken(sequence)
-            case AttachDone(outcome=outcome):
+            case AttachDone(outcome=answer):
                 try:
-                    attached = outcome.unwrap()
+                    attached = answer.unwrap()
                 except (StoreUnavailable, ActorError):
                     device.end(Closing.STORE_UNAVAILABLE, RETRY_DELAY)
                     return
@@ -152,9 +156,9 @@ class UserActor(Actor[UserMessage]):
                     return
                 assert isinstance(attached, Attached)
                 self._attached(device, attached)
-            case PageDone(outcome=outcome):
+            case PageDone(outcome=answer):
                 try:
-                    page = outcome.unwrap()
+                    page = answer.unwrap()
                 except (StoreUnavailable, ActorError):
                     device.page_failed()
                     return
@@ -182,6 +186,15 @@ class UserActor(Actor[UserMessage]):
         device.attached(attached, self._head)
         if attached.head > known:
             # Arriving brings what is new in the user's topics, for the others as well.
+            self._catch_up(attached.head)
+
+    def _attached_too_late(self, done: AttachDone) -> None:
+        """The device has gone; what its arrival brought is announced to the others by nobody else."""
+        if isinstance(done.outcome, outcome.Value):
+            attached = done.outcome.value
+            assert isinstance(attached, Attached)
+            if attached.behind:
+                self._company.behind(self._user)
             self._catch_up(attached.head)
 
     def _log_changed(self, message: LogChanged) -> None:

@@ -64,7 +64,7 @@ class Users(Directory[UserMessage]):
             try:
                 ref.tell(LogChanged(shared, position, states.get(position.user)))
             except MailboxFull:
-                self.company.missed[position.user] = position.sequence
+                self._missed(position.user, position.sequence)
             except ActorStopped:
                 told -= 1
         return told
@@ -74,7 +74,7 @@ class Users(Directory[UserMessage]):
         try:
             self.tell(user, HeadMoved(head))
         except MailboxFull:
-            self.company.missed[user] = head
+            self._missed(user, head)
 
     def store_changed(self, available: bool) -> None:
         """Tell everybody that the store was lost, or is back."""
@@ -90,3 +90,8 @@ class Users(Directory[UserMessage]):
     def retire(self, user: str) -> None:
         """Let an idle user actor end, unless a message for it has just come."""
         self._retire(user)
+
+    def _missed(self, user: str, head: int) -> None:
+        # Heads do not come in order: a batch is announced in the order of its commands.
+        missed = self.company.missed
+        missed[user] = max(head, missed.get(user, 0))

@@ -93,7 +93,8 @@ class InboxItem(msgspec.Struct, frozen=True):
 class Inbox(msgspec.Struct, frozen=True):
     """*more*: older ones follow; *head* and *counters* are of the same moment or before.
 
-    *behind*: there are entries in the user's topics that are not in the log yet (`Materialise`).
+    *behind*: there are entries in the user's topics that are not in the log yet (`Materialise`),
+    or the user is not known yet.
     """
 
     items: tuple[InboxItem, ...]

@@ -45,7 +45,8 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.notification import Standing, State
 
-_NO_LOG = (0, 0, 0, 0, False)
+_NO_LOG = (0, 0, 0, 0, True)
+"""Of a user whom nobody has seen: behind, so that to look is to be seen."""
 _NO_BOUND = 2**63 - 1
 _LOOKING = (InboxPage, FindHead)
 """Questions that want to know whether there is more in the user's topics."""

@@ -54,10 +54,10 @@ class Purge(msgspec.Struct, frozen=True):
     *archived_before* by when they were archived, *expired_before* by when they expired,
     *created_before* by when the notification was made, delivered on schedule or last changed, in
     whatever state. Of users who lose what a device may not have heard of, the horizon moves.
-    Notifications go with their last row, with them their ledger; but those of a topic only when they are older than *created_before*, for there may
-    be users who are not up to date with it: first their entries in the topic's log, with the next
-    purge they themselves. Dead letters and devices go when they are older than *created_before*.
-    What is still scheduled stays.
+    Notifications go with their last row, with them their ledger; but those of a topic only when
+    they are older than *created_before*, for there may be users who are not up to date with it:
+    first their entries in the topic's log, with the next purge they themselves. Dead letters and
+    devices go when they are older than *created_before*. What is still scheduled stays.
     """
 
     idempotency_before: int

@@ -42,7 +42,10 @@ class Hello(_ClientFrame, frozen=True, tag="hello"):
     device: DeviceId | None = None
     cursor: Annotated[str, Meta(max_length=64)] | None = None
     token: Annotated[str, Meta(max_length=8192)] | None = None
-    window: Annotated[int, Meta(ge=1, le=WINDOW_MAX)] | None = None
+    window: (
+        Annotated[int, Meta(ge=1, le=WINDOW_MAX, description="Pushes unacknowledged at a time.")]
+        | None
+    ) = None
     client: Annotated[str, Meta(max_length=256)] | None = None
 
 

@@ -30,16 +30,26 @@ _END: Final = r"(?!\n)"
 UserId = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
 DeviceId = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
 Topic = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
-CollapseKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$" + _END)]
+CollapseKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^[\x21-\x7e]{1,255}$" + _END,
+        description="What has the same key is replaced where it was not delivered, else updated.",
+    ),
+]
 EVERYONE: Final = "*"
 """The topic that every user is in from the time they were first seen; no producer can name it."""
-Category = Annotated[str, Meta(pattern=CATEGORY_PATTERN + _END)]
+Category = Annotated[
+    str, Meta(pattern=CATEGORY_PATTERN + _END, description="Users may mute it, if not `critical`.")
+]
 Title = Annotated[str, Meta(min_length=1, max_length=256)]
 Body = Annotated[str, Meta(max_length=4096)]
-Url = Annotated[str, Meta(min_length=1, max_length=2048)]
+Url = Annotated[str, Meta(min_length=1, max_length=2048, description="Where a click on it leads.")]
 Priority = Literal["low", "normal", "high", "critical"]
 Time = Annotated[datetime, Meta(tz=True)]
-Ttl = Annotated[float, Meta(gt=0, le=_TTL_MAX)]
+Ttl = Annotated[
+    float, Meta(gt=0, le=_TTL_MAX, description="Seconds from its delivery until it expires.")
+]
 
 
 class State(StrEnum):

@@ -12,12 +12,13 @@ WHERE d.sequence > line.sequence
 
 -- name: letters_bury
 -- Write letters; one that was settled is open again. What was withdrawn, and what the user does not
--- have, leaves none.
+-- have, leaves none. The ledger knows best when it was first sent: there were sessions before.
 INSERT INTO dead_letters AS l (notification_id, user_id, device_id, cause, reason, attempts,
     first_sent_at, dead_at, history)
 SELECT death.notification_id, death.user_id, death.device_id, death.cause, death.reason,
-    death.attempts, death.first_sent_at, death.dead_at,
-    '[' || coalesce('{"at":' || death.first_sent_at || ',"event":"sent"},', '')
+    death.attempts, coalesce(d.first_sent_at, death.first_sent_at), death.dead_at,
+    '[' || coalesce(
+            '{"at":' || coalesce(d.first_sent_at, death.first_sent_at) || ',"event":"sent"},', '')
         || '{"at":' || death.dead_at || ',"event":"dead","cause":"' || death.cause
         || '","reason":' || to_json(death.reason)::text
         || ',"attempts":' || death.attempts || '}]'
@@ -25,6 +26,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[
     $8::bigint[])
     AS death (notification_id, user_id, device_id, cause, reason, attempts, first_sent_at,
         dead_at)
+LEFT JOIN deliveries AS d ON d.notification_id = death.notification_id
+    AND d.user_id = death.user_id AND d.device_id = death.device_id
 WHERE EXISTS (
     SELECT 1 FROM inbox AS i
     WHERE i.notification_id = death.notification_id AND i.user_id = death.user_id

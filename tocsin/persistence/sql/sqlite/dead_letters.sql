@@ -10,16 +10,18 @@ WHERE notification_id = ?1 AND user_id = ?2 AND device_id = ?3
 
 -- name: letters_bury
 -- Write a letter; one that was settled is open again. What was withdrawn, and what the user does not
--- have, leaves none.
+-- have, leaves none. The ledger knows best when it was first sent: there were sessions before.
 INSERT INTO dead_letters AS l (notification_id, user_id, device_id, cause, reason, attempts,
     first_sent_at, dead_at, history)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
-    '[' || coalesce('{"at":' || ?7 || ',"event":"sent"},', '')
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, coalesce(d.first_sent_at, ?7), ?8,
+    '[' || coalesce('{"at":' || coalesce(d.first_sent_at, ?7) || ',"event":"sent"},', '')
         || '{"at":' || ?8 || ',"event":"dead","cause":"' || ?4
         || '","reason":' || json_quote(?5)
         || ',"attempts":' || ?6 || '}]'
-FROM inbox
-WHERE notification_id = ?1 AND user_id = ?2 AND state <> 'withdrawn'
+FROM inbox AS i
+LEFT JOIN deliveries AS d
+    ON d.notification_id = i.notification_id AND d.user_id = i.user_id AND d.device_id = ?3
+WHERE i.notification_id = ?1 AND i.user_id = ?2 AND i.state <> 'withdrawn'
 ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
     cause = excluded.cause,
     reason = excluded.reason,

@@ -1,0 +1,175 @@
+"""Requests made from the OpenAPI document itself, and answers held to it.
+
+Some of them are what the document allows, some what it does not, and some are about things that
+there are. Whatever is asked, the server answers in one of the ways that it says it does, and never
+with a fault of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import BaseSchema, Case, CheckFunction, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    positive_data_acceptance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.system.conftest import Store, run_server
+from tests.system.kit import (
+    ADMIN,
+    PATIENCE,
+    PRODUCER,
+    Producer,
+    Server,
+    bearer,
+    expect_json,
+    token,
+    wait_until,
+)
+from tocsin.server.api import OPERATIONS
+from tocsin.server.api.operation import Caller, Operation
+
+EXAMPLES: Final = 30
+"""Requests for each operation: about ten seconds for all, on each of the two stores."""
+USER: Final = "schema"
+CHECKS: Final[list[CheckFunction]] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+CREDENTIALS: Final = {
+    Caller.ANYONE: {},
+    Caller.USER: bearer(token(USER, "", 86_400)),
+    Caller.NOTIFY: bearer(PRODUCER),
+    Caller.ADMIN: bearer(ADMIN),
+}
+# Which cursors and times are good, no document can say.
+DEPENDS_ON_FACTS: Final = {
+    *("publish", "update_notification", "mark", "poll_changes", "acknowledge"),
+}
+# Lines of text are text, whatever they were made from.
+TAKES_ANY_TEXT: Final = {"publish_batch"}
+# A stream has no end to wait for; it has tests of its own.
+ASKED: Final = [each for each in OPERATIONS if each.produces != "text/event-stream"]
+# A poll need not wait for what will not come.
+QUERIES: Final[Mapping[str, dict[str, Any]]] = {"poll_changes": {"wait": 0}}
+
+schemathesis.serializer("application/x-ndjson", "text/plain")(
+    lambda _, value: str(value).encode(errors="surrogateescape")
+)
+
+
+@pytest.fixture(scope="module")
+def server(new_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Of its own: what is published here to everybody is for nobody else's inbox."""
+    yield from run_server(Server(tmp_path_factory.mktemp("schema"), new_store()))
+
+
+@pytest.fixture(scope="module")
+def schema(server: Server) -> BaseSchema:
+    document = expect_json(server.http.get("/openapi.json", headers=bearer(ADMIN)))
+    loaded: BaseSchema = schemathesis.openapi.from_dict(document)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture(scope="module")
+def things(server: Server) -> dict[str, Any]:
+    """What may stand in a path, by name, and is there."""
+    producer = server.producer()
+    producer.post("absent", ttl=0.05)
+    operator = Producer(server.http, ADMIN)
+    letters = wait_until(
+        lambda: operator.request("GET", "/v1/admin/dead-letters").json()["dead_letters"]
+    )
+    notification = producer.post(USER)
+    with server.device(USER) as phone:
+        phone.ack(phone.expect_push())
+    return {
+        "notification": notification,
+        "user": USER,
+        "device": "phone",
+        "topic": "incidents",
+        "letter": letters[0]["id"],
+    }
+
+
+@pytest.mark.parametrize("operation", ASKED, ids=lambda operation: operation.name)
+def test_every_answer_is_one_that_the_document_has(
+    server: Server,
+    schema: BaseSchema,
+    session: requests.Session,
+    things: dict[str, Any],
+    operation: Operation,
+):
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases(schema, operation, things))
+    def ask(case: Case[Any]) -> None:
+        headers = CREDENTIALS[operation.caller]
+        answer = case.call(server.url, session=session, headers=headers, timeout=PATIENCE)
+        case.validate_response(answer, checks=checks_of(operation))
+
+    ask()
+
+
+def checks_of(operation: Operation) -> list[CheckFunction]:
+    """Also that what the document allows is taken, and what it does not is refused."""
+    checks = [*CHECKS]
+    if operation.name not in DEPENDS_ON_FACTS:
+        checks.append(positive_data_acceptance)
+    if operation.name not in TAKES_ANY_TEXT:
+        checks.append(negative_data_rejection)
+    return checks
+
+
+def cases(
+    schema: BaseSchema, operation: Operation, things: dict[str, Any]
+) -> st.SearchStrategy[Case[Any]]:
+    described = schema[operation.path][operation.method]
+    query = QUERIES.get(operation.name)
+    known = {name: value for name, value in things.items() if f"{{{name}}}" in operation.path}
+    strategies = [described.as_strategy(GenerationMode.POSITIVE, query=query)]
+    if known:
+        strategies.append(described.as_strategy(path_parameters=known, query=query))
+    if operation.path.startswith("/v1/"):
+        strategies.append(described.as_strategy(GenerationMode.NEGATIVE))
+    return st.one_of(strategies)
+
+
+def test_an_answer_that_the_document_has_not_is_seen(
+    schema: BaseSchema, server: Server, session: requests.Session
+):
+    document = copy.deepcopy(schema.raw_schema)
+    answers = document["paths"]["/livez"]["get"]["responses"]
+    answers["200"]["content"]["application/json"]["schema"] = {"type": "array"}
+    case = schemathesis.openapi.from_dict(document)["/livez"]["GET"].Case()
+    with pytest.raises(FailureGroup):
+        case.validate_response(case.call(server.url, session=session), checks=CHECKS)

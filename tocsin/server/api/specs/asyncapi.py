@@ -1,0 +1,204 @@
+"""The AsyncAPI 3.0 document of the WebSocket and of the stream of events, from the frames' types.
+
+Operations are those of the server, as AsyncAPI wants it: it *receives* what clients send. Pushes
+are written by hand where they are sent (`protocol.frames`); `streams.PushFrame` is their type.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+
+from tocsin import __version__
+from tocsin.protocol import frames
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.notification import Draft
+from tocsin.server.api import streams
+from tocsin.server.api.specs.examples import FRAMES
+from tocsin.server.api.specs.schemas import Schema, components, fields_of, reference
+
+Document = dict[str, Any]
+
+
+class Pong(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a `ping`."""
+
+    type: Literal["pong"]
+
+
+CLIENT_FRAMES: Final[tuple[type[msgspec.Struct], ...]] = get_args(frames.ClientFrame)
+SERVER_FRAMES: Final[tuple[type[msgspec.Struct], ...]] = (
+    frames.Welcome,
+    frames.ProducerWelcome,
+    streams.PushFrame,
+    frames.Synced,
+    frames.Reset,
+    frames.Status,
+    frames.Reply,
+    Pong,
+    frames.Goodbye,
+)
+EVENTS: Final[tuple[type[msgspec.Struct], ...]] = tuple(
+    each for each in SERVER_FRAMES if each not in (frames.ProducerWelcome, frames.Reply, Pong)
+)
+"""The frames that a stream of events has; an event is named as its frame's type."""
+
+_REPLIES: Final[dict[type, tuple[type, ...]]] = {
+    frames.Hello: (frames.Welcome, frames.ProducerWelcome),
+    frames.Mark: (frames.Reply,),
+    frames.Publish: (frames.Reply,),
+    frames.Refresh: (frames.Reply,),
+    frames.Ping: (Pong,),
+}
+_ABOUT: Final = """\
+A device says `hello`, is welcomed, and gets a `push` for each change of its user's log, which it \
+acknowledges. The contract is the same for the stream of events, except that a device acknowledges \
+there by coming back, or over HTTP.
+"""
+_MEANINGS: Final = {
+    Closing.DRAINING: "This node is stopping; another one is there.",
+    Closing.SLOW: "More waited to be sent than `outbound_bytes_max`.",
+    Closing.UNRESPONSIVE: "A push was not acknowledged, however often it was sent.",
+    Closing.HEARTBEAT_LOST: "Two pings were not answered.",
+    Closing.INTERNAL_ERROR: "Something of ours broke.",
+    Closing.OVERLOADED: "More is going on than this node can take.",
+    Closing.STORE_UNAVAILABLE: "The store does not answer now.",
+    Closing.MALFORMED: "A frame was not what the contract says.",
+    Closing.UNAUTHENTICATED: "No token, or one that is not good any more.",
+    Closing.FORBIDDEN: "The token does not allow this.",
+    Closing.HELLO_TIMEOUT: "No `hello` came in time.",
+    Closing.REPLACED: "The same device has connected again.",
+    Closing.DISCONNECTED: "An operator ended it.",
+    Closing.FRAME_TOO_LARGE: "A frame was longer than frames may be.",
+    Closing.RATE_LIMITED: "Too much in too little time.",
+}
+
+
+def asyncapi_document() -> Document:
+    """The document that describes all frames and events."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Tocsin", "version": __version__, "description": _ABOUT},
+        "defaultContentType": "application/json",
+        "servers": {
+            "websocket": _server("ws", "A WebSocket, with the subprotocol `tocsin.v1.json`."),
+            "events": _server("http", "A stream of events (SSE)."),
+        },
+        "channels": {"websocket": _websocket(), "events": _events()},
+        "operations": {**_received(), **_sent("websocket"), **_sent("events")},
+        "components": {
+            "schemas": _schemas(),
+            "messages": {each.__name__: _message(each) for each in _ALL},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "ticket": {"type": "httpApiKey", "in": "query", "name": "ticket"},
+            },
+        },
+    }
+
+
+_ALL: Final = (*CLIENT_FRAMES, *SERVER_FRAMES)
+
+
+def _server(protocol: str, about: str) -> Document:
+    return {
+        "host": "{host}",
+        "protocol": protocol,
+        "description": about,
+        "variables": {"host": {"default": "127.0.0.1:8080"}},
+        "security": [
+            {"$ref": "#/components/securitySchemes/bearer"},
+            {"$ref": "#/components/securitySchemes/ticket"},
+        ],
+    }
+
+
+def _websocket() -> Document:
+    query = {"type": "object", "properties": {"ticket": {"type": "string"}}}
+    return {
+        "address": "/v1/ws",
+        "description": "JSON objects as text, those of clients up to 16 KiB. The first is `hello`. "
+        "The last of the server is `goodbye`, and a close frame with the same code follows it.",
+        "servers": [{"$ref": "#/servers/websocket"}],
+        "messages": _named(_ALL),
+        "bindings": {"ws": {"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
+        "x-close-codes": [
+            {
+                "code": int(each),
+                "reason": each.word,
+                "reconnect": each.reconnect,
+                "description": _MEANINGS[each],
+            }
+            for each in Closing
+        ],
+    }
+
+
+def _events() -> Document:
+    return {
+        "address": "/v1/inbox/stream",
+        "description": "`event` is the frame's type, `data` the frame, and `id` the cursor to come "
+        "back with in `Last-Event-ID`. What may stand in the query is in the OpenAPI document.",
+        "servers": [{"$ref": "#/servers/events"}],
+        "messages": _named(EVENTS),
+        "x-query": fields_of(streams.StreamQuery),
+    }
+
+
+def _named(types: tuple[type, ...]) -> Document:
+    return {each.__name__: {"$ref": f"#/components/messages/{each.__name__}"} for each in types}
+
+
+def _received() -> Document:
+    operations: Document = {}
+    for frame in CLIENT_FRAMES:
+        operation = {
+            "action": "receive",
+            "channel": {"$ref": "#/channels/websocket"},
+            "messages": _in_channel("websocket", (frame,)),
+        }
+        if replies := _REPLIES.get(frame):
+            operation["reply"] = {
+                "channel": {"$ref": "#/channels/websocket"},
+                "messages": _in_channel("websocket", replies),
+            }
+        operations[f"receive{frame.__name__}"] = operation
+    return operations
+
+
+def _sent(channel: str) -> Document:
+    """One operation for all that comes unasked."""
+    answered = {each for replies in _REPLIES.values() for each in replies}
+    unasked = EVENTS if channel == "events" else tuple(
+        each for each in SERVER_FRAMES if each not in answered
+    )  # fmt: skip
+    return {
+        f"send{channel.capitalize()}": {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{channel}"},
+            "messages": _in_channel(channel, unasked),
+        }
+    }
+
+
+def _in_channel(channel: str, types: tuple[type, ...]) -> list[Document]:
+    return [{"$ref": f"#/channels/{channel}/messages/{each.__name__}"} for each in types]
+
+
+def _message(frame: type) -> Document:
+    example = FRAMES[frame.__name__]
+    return {
+        "name": example["type"],
+        "title": frame.__name__,
+        "summary": (frame.__doc__ or "").strip().splitlines()[0],
+        "payload": reference(frame),
+        "examples": [{"payload": example}],
+    }
+
+
+def _schemas() -> dict[str, Schema]:
+    schemas = components([Draft, *_ALL])
+    # A post in a frame is read as a request is, so that its faults are replied to.
+    schemas["Publish"]["properties"]["notification"] = reference(Draft)
+    return schemas
