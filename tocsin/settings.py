@@ -81,8 +81,8 @@ class Settings:
 
     # Who may connect
     origins: tuple[str, ...] = setting((), ORIGINS,
-        "Web origins whose pages may connect, separated by commas. None named: only pages that "
-        "come from this server's own address.")
+        "Web origins whose pages may connect and use the HTTP API, separated by commas. None "
+        "named: only pages that come from this server's own address.")
     jwt_secret: str | None = setting(None, SECRET,
         "Shared secret that signs user tokens (HS256), 32 bytes or more if other machines reach "
         "`host`. With no JWT setting at all, a development secret is made in `data`, and only "

@@ -9,6 +9,7 @@ from outcome import Outcome
 
 from tests.actors.fake_store import FakeStore, Stage, acknowledged, sent, staged
 from tests.actors.virtual_time import pass_time, settle
+from tests.persistence.desk import publish
 from tocsin.actors import ledger, storage
 from tocsin.actors.runtime import MailboxFull, PipedReply
 from tocsin.actors.storage import StorageMessage, Write
@@ -17,6 +18,7 @@ from tocsin.persistence.store import (
     Done,
     FindKey,
     NotFound,
+    Publish,
     ReadDeliveries,
     Record,
     Result,
@@ -48,6 +50,23 @@ async def test_a_lone_write_never_waits(autojump_clock):
             started = trio.current_time()
             assert await stage.write(str(number)) == Done()
             assert trio.current_time() - started == pytest.approx(0.004)
+
+
+async def test_what_is_for_very_many_is_not_committed_with_too_much_else(
+    autojump_clock, monkeypatch
+):
+    monkeypatch.setattr(storage, "_RECIPIENTS_MAX", 5)
+    async with staged() as stage:
+        for count in (3, 3, 2, 9, 1):
+            users = map(str, range(count))
+            stage.ref.tell(Write(command=publish(*users), reply=PipedReply(lambda done: None)))
+        await pass_time(0.1)
+
+        named = [
+            [len(each.users) for each in batch if isinstance(each, Publish)]
+            for batch in stage.store.transactions
+        ]
+        assert named == [[3], [3, 2], [9], [1]]
 
 
 async def test_every_result_is_announced_before_it_is_answered_and_reads_and_ledger_are_not(

@@ -28,6 +28,7 @@ class Materialiser(Actor[Any]):
         self.errors: list[Exception] = []
         self.behind: dict[str, int] = {}
         self.latency = 0.0
+        self.refuses = ""
 
     async def receive(self, message: Any) -> None:
         assert isinstance(message, Write)
@@ -37,6 +38,9 @@ class Materialiser(Actor[Any]):
             message.reply.fail(self.errors.pop(0))
             return
         users = message.command.users
+        if self.refuses in users:
+            message.reply.fail(StoreFailed("poison"))
+            return
         self.brought.append(users)
         self.times.append(trio.current_time())
         still = tuple(user for user in users if self.behind.get(user, 0) > 0)
@@ -160,3 +164,16 @@ async def test_when_the_store_is_back_everybody_is_looked_after(autojump_clock):
         topics.store_changed(True)
         await settle()
     assert store.brought == [("ann", "bob")]
+
+
+async def test_one_user_whom_the_store_refuses_does_not_keep_the_others_from_their_news(
+    autojump_clock,
+):
+    store = Materialiser()
+    store.refuses = "cem"
+    async with running(store) as topics:
+        for user in ("ann", "bob", "cem", "dan", "eve"):
+            topics.present(user, ["news"])
+        topics.advanced("news")
+        await settle()
+    assert sorted(sum(store.brought, ())) == ["ann", "bob", "dan", "eve"]

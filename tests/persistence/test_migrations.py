@@ -65,6 +65,42 @@ async def test_stores_that_open_at_the_same_moment_agree(database, running):
         await store.aclose()
 
 
+async def test_what_the_first_version_kept_is_kept_whatever_is_in_it(
+    database, running, monkeypatch
+):
+    old = {dialect: migrations.known(dialect)[:1] for dialect in ("sqlite", "postgres")}
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "known", old.__getitem__)
+        store = database.store()
+        await store.open()
+        await store.aclose()
+    document = (
+        r'{"id":"n","category":"c","title":"\\u0000 \"priority\":\"normal\"",'
+        r'"data":{"priority":"low","x":"\u0000"},"url":null,"priority":"critical",'
+        r'"revision":1,"created_at":"2023","updated_at":"2023","expires_at":null}'
+    )
+    await database.execute(f"""
+        INSERT INTO notifications (id, revision, category, created_at, updated_at, credential,
+            document_bytes, document)
+        VALUES ('n', 1, 'c', 1, 2, 'x', 9, '{document}')
+    """)
+    await database.execute("""
+        INSERT INTO inbox (notification_id, user_id, sequence, created_sequence)
+        VALUES ('n', 'ann', 1, 1)
+    """)
+
+    store = database.store()
+    await store.open()
+
+    view = await Desk(store).view("n")
+    assert (view.content.priority, view.recipients, view.content.document) == (
+        "critical",
+        1,
+        document,
+    )
+    await store.aclose()
+
+
 async def test_a_newer_schema_is_refused_in_clear_words(database, running):
     store = database.store()
     await store.open()

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
 import pytest
 import trio
 import trio_asyncio
-from trio_asyncio import aio_as_trio
+from trio_asyncio import aio_as_trio, trio_as_aio
 
-from tests.persistence.desk import Desk, positions, publish, told
+from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
 from tests.servers.postgres import execute
 from tocsin.persistence.postgres import PostgresStore, _settings
 from tocsin.persistence.postgres_errors import translated
-from tocsin.persistence.statements import load
-from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.statements import Statement, load
+from tocsin.persistence.store import Purge, Purged, StoreFailed, StoreUnavailable
 
 OURS = "datname = current_database() AND application_name = 'tocsin'"
 
@@ -385,3 +386,47 @@ async def end_backends(url: str, condition: str = "true") -> None:
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS} AND {condition}"
         )
         assert ended
+
+
+def before_statement(
+    monkeypatch: pytest.MonkeyPatch, desk: Desk, name: str, work: Callable[[], Awaitable[Any]]
+) -> None:
+    """Let something happen just before *desk*'s store runs the statement *name*."""
+    perform = PostgresStore._perform
+
+    async def after_work(store: PostgresStore, connection: Any, statement: Statement) -> Any:
+        if store is desk.store and statement.name == name:
+            await trio_as_aio(work)()
+        return await perform(store, connection, statement)
+
+    monkeypatch.setattr(PostgresStore, "_perform", after_work)
+
+
+async def test_what_is_purged_while_a_page_is_being_read_is_not_passed_over_in_silence(
+    desk, postgres_url, monkeypatch
+):
+    made = await desk.publish("ann")
+    await desk.publish("ann")
+    await desk.mark("ann", "archived", made)
+    other = await opened(postgres_url)
+    purge = Purge(0, 0, archived_before=START_OF_TIME + 1)
+    before_statement(monkeypatch, desk, "pages", lambda: other.one(purge, Purged))
+
+    page = await desk.page("ann")
+
+    assert ([entry.sequence for entry in page.entries], page.horizon) == ([2], 3)
+    await other.store.aclose()
+
+
+async def test_who_comes_back_to_a_topic_hears_of_what_happened_in_that_moment(
+    desk, postgres_url, monkeypatch
+):
+    await desk.subscribe("news", "ann")
+    made = await desk.publish(topic="news")
+    await desk.unsubscribe("news", "ann")
+    other = await opened(postgres_url)
+    update = partial(other.update, made.content.id, title="New")
+    before_statement(monkeypatch, desk, "subscriptions_known", update)
+
+    assert (await desk.subscribe("news", "ann")).heads == {"ann": 2}
+    await other.store.aclose()

@@ -12,6 +12,7 @@ from tocsin.persistence.store import (
     FindNotification,
     NotFound,
     Position,
+    Purge,
     Replayed,
     Update,
     Withdraw,
@@ -235,3 +236,16 @@ async def test_who_loses_it_and_gets_it_back_in_one_batch_has_it_once(desk):
     [entry] = await desk.entries("bob")
     assert (entry.notification, entry.sequence) == (first.content.id, 5)
     assert (await desk.inbox("bob")).counters.unread == 1
+
+
+async def test_the_key_of_who_has_muted_it_stands_for_nothing_that_is_not_there(desk, database):
+    await desk.publish("ann", collapse_key="k")
+    await desk.prefer("bob", categories={"default": False})
+    await desk.publish("ann", "bob", collapse_key="k")
+    purge = Purge(0, 0, created_before=SOON)
+
+    for _ in range(2):
+        await desk.write(purge)
+
+    # No key could be changed like this; so there is none left.
+    await database.execute("UPDATE collapsing SET notification_id = NULL")

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, answer, positions, publish
+from tocsin.persistence import holding
 from tocsin.persistence.store import (
     Changed,
     Expire,
@@ -291,6 +292,18 @@ async def test_what_is_due_expires_the_earliest_first(desk):
     assert (await desk.view(late.content.id)).standing == "active"
     rest = await desk.expire(START_OF_TIME + 5000)
     assert (rest.count, rest.next_at) == (1, None)
+
+
+async def test_what_is_for_very_many_expires_in_pieces(desk, monkeypatch):
+    monkeypatch.setattr(holding, "RECIPIENTS_AT_A_TIME", 4)
+    due = START_OF_TIME + 1000
+    for users in (("a", "b", "c", "d", "e"), ("a", "b"), ("c", "d"), ("e",)):
+        await desk.publish(*users, expires_at=due)
+
+    pieces = [await desk.expire(due) for _ in range(4)]
+
+    assert [piece.count for piece in pieces] == [1, 2, 1, 0]
+    assert [piece.next_at for piece in pieces] == [due, due, None, None]
 
 
 async def test_the_expired_leave_pages_inbox_and_counters_but_take_no_sequence(desk):

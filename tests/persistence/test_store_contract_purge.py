@@ -14,6 +14,7 @@ from tests.persistence.desk import (
     sent,
 )
 from tocsin.persistence.store import (
+    Changed,
     Counters,
     CreateTicket,
     Deliveries,
@@ -168,6 +169,17 @@ async def test_a_notification_goes_with_its_last_row_and_its_ledger_with_it(desk
     # The same id again is another notification, and finds nothing of the first.
     await desk.write(Publish(made.content, ("ann",), "producer"))
     assert await desk.ledger(id_) == {}
+
+
+async def test_a_purge_takes_no_more_idempotency_answers_than_it_may(desk):
+    await desk.write(*[publish("ann", key=str(number)) for number in range(25)])
+    purge = Purge(START_OF_TIME + 1, 0, limit=1)
+
+    purges = [await desk.one(purge, Purged) for _ in range(3)]
+
+    assert [each.more for each in purges] == [True, True, False]
+    again = await desk.write(*[publish("ann", key=str(number)) for number in range(25)])
+    assert {type(each) for each in again} == {Changed}
 
 
 async def test_a_purge_takes_no_more_rows_than_it_may(desk):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
+from tocsin.persistence import holding
 from tocsin.persistence.store import (
     Changed,
     NotActive,
@@ -44,6 +45,18 @@ async def test_what_is_due_is_published_the_earliest_first(desk):
     ]
     assert {each.standing for each in released.changes} == {"active"}
     assert (await desk.view(last.content.id)).standing == "scheduled"
+
+
+async def test_what_is_for_very_many_is_released_in_pieces(desk, monkeypatch):
+    monkeypatch.setattr(holding, "RECIPIENTS_AT_A_TIME", 4)
+    for users in (("a", "b", "c", "d", "e"), ("a", "b"), ("c", "d"), ("e",)):
+        await desk.publish(*users, deliver_at=SOON)
+    await desk.publish(topic="news", deliver_at=SOON)
+
+    pieces = [await desk.release(SOON) for _ in range(4)]
+
+    assert [len(piece.changes) for piece in pieces] == [1, 2, 2, 0]
+    assert [piece.next_at for piece in pieces] == [SOON, SOON, None, None]
 
 
 async def test_what_was_published_is_not_published_again(desk):

@@ -12,11 +12,13 @@ from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
     Changed,
     Expire,
+    ListSubscriptions,
     Materialise,
     Position,
     Publish,
     Replayed,
     Subscribe,
+    Topics,
     Unsubscribe,
     Update,
     Withdraw,
@@ -549,3 +551,29 @@ async def test_bringing_is_answered_once_for_all_who_ask_in_a_batch(desk):
     [fan_out] = results[0].fan_outs
     assert [each.user for each in fan_out.positions] == ["ann", "bob"]
     assert results[1].fan_outs == ()
+
+
+async def test_who_has_left_a_topic_is_still_told_of_what_they_have_from_it(desk):
+    await desk.subscribe("news", "ann")
+    await desk.publish(topic="news")
+    await desk.bring("ann")
+    await desk.unsubscribe("news", "ann")
+
+    assert (await desk.attach("ann", "phone")).topics == ("news",)
+    assert (await desk.ask(ListSubscriptions("ann"), Topics)).topics == ()
+
+
+async def test_who_goes_in_and_out_of_a_topic_without_news_leaves_nothing_behind(desk, database):
+    await desk.subscribe("news", "ann", "bob")
+    await desk.unsubscribe("news", "ann")
+    await desk.write(Subscribe("other", ("cem",), 5), Unsubscribe("other", ("cem",), 6))
+    assert (await desk.attach("ann", "phone")).topics == ()
+    assert (await desk.publish(topic="news")).recipients == 1
+
+    await desk.subscribe("quiet", "ann")
+    await desk.unsubscribe("quiet", "ann")
+    await desk.subscribe("quiet", "cem")
+    assert (await desk.publish(topic="quiet")).recipients == 1
+    # No topic could be changed like this; so there is none left of whom nobody knows anything.
+    await database.execute("UPDATE topics SET topic = NULL WHERE head = 0 AND subscribers = 0")
+    await database.execute("UPDATE subscriptions SET topic = NULL WHERE NOT active")

@@ -299,6 +299,8 @@ def test_an_expiry_lies_in_a_year_that_can_be_written():
     assert seen(content(expires_at=last))["expires_at"] == last
     with pytest.raises(ProblemError, match="too far away"):
         content(expires_at="9999-12-31T23:59:59-05:00")
+    with pytest.raises(ProblemError, match="too far away"):
+        content(deliver_at=last, ttl=1)
 
 
 # --- Patches ------------------------------------------------------------------------------------

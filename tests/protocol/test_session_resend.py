@@ -294,3 +294,10 @@ def test_the_death_of_a_change_ends_what_it_superseded_as_well():
 
     assert the_record(session.expire(NOW + 10, AT)).sequence == 2
     assert (session.in_flight, session.cursor) == (0, 2)
+
+
+def test_a_reason_that_no_store_could_keep_is_made_one_that_it_can():
+    session = a_session(delivery_attempts_max=1)
+    pushed(session, an_entry(1))
+
+    assert the_record(session.nack("n1", "a\0b", None, NOW, AT)).dead_reason == "a\ufffdb"

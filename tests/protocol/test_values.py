@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.values import from_datetime, is_identifier, is_uuid, to_rfc3339, uuid7
+from tocsin.protocol.values import Uuid7s, from_datetime, is_identifier, is_uuid, to_rfc3339, uuid7
 
 TIMES = st.integers(0, 2**48 - 1)
 ENTROPY = st.binary(min_size=10, max_size=10)
@@ -83,6 +83,21 @@ def test_uuids_sort_by_time(one, other, first, second):
 def test_a_uuid_needs_ten_bytes_of_entropy(size):
     with pytest.raises(ValueError, match="10 bytes"):
         uuid7(0, bytes(size))
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), ENTROPY), max_size=60))
+def test_uuids_made_one_after_the_other_sort_like_that_whatever_the_clock_does(made):
+    ids = Uuid7s()
+    texts = [ids.make(at, entropy) for at, entropy in made]
+    assert texts == sorted(set(texts))
+    assert all(uuid.UUID(text).version == 7 for text in texts)
+
+
+def test_more_uuids_than_a_millisecond_has_room_for_go_on_in_the_next():
+    ids = Uuid7s()
+    texts = [ids.make(1000, bytes(10)) for _ in range(10_000)]
+    assert texts == sorted(set(texts))
+    assert uuid.UUID(texts[-1]).int >> 80 == 1002
 
 
 # --- Times --------------------------------------------------------------------------------------

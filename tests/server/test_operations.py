@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal, cast
 
 import pytest
@@ -26,7 +27,8 @@ class Filters(Query, frozen=True, kw_only=True):
 
 
 def app_without_anything_behind_it() -> QuartTrio:
-    return create_app(cast(Any, None), cast(Any, None))
+    services = SimpleNamespace(settings=SimpleNamespace(origins=()))
+    return create_app(cast(Any, services), cast(Any, None))
 
 
 def test_every_route_has_its_operation_and_every_operation_its_route():

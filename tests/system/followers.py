@@ -17,7 +17,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.system.kit import PATIENCE, Frame, Server, bearer, token
+from tests.system.kit import PATIENCE, Frame, Server, bearer, token, wait_until
 
 POLL_WAIT = 1
 """Seconds; short, because nobody can take a poll away from the thread that waits for it."""
@@ -85,6 +85,9 @@ class Screen:
 class Follower(Protocol):
     """One connection of one device; `close` ends it and waits for its thread."""
 
+    def arrive(self) -> None:
+        """Return when the server knows of this connection, so that a later one replaces it."""
+
     def close(self) -> None: ...
 
 
@@ -103,6 +106,9 @@ class _Threaded:
         self._thread = threading.Thread(target=self._guarded, daemon=True)
         self._thread.start()
 
+    def arrive(self) -> None:
+        wait_until(lambda: self.epoch or not self._thread.is_alive(), what="a welcome")
+
     def close(self) -> None:
         self.closing = True
         self.interrupt()
@@ -116,6 +122,10 @@ class _Threaded:
     def follow(self) -> None:
         """Connect, and read to the end."""
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        state = "reading" if self._thread.is_alive() else "ended"
+        return f"{type(self).__name__}, {state}, at {self._last}"
 
     def _guarded(self) -> None:
         try:
@@ -204,8 +214,6 @@ class StreamFollower(_Threaded):
             self._client.stream("GET", path, params=query, headers=headers) as response,
         ):
             self._response = response
-            if self.closing:
-                return
             assert response.status_code == 200, response.read()
             for name, data in events(response.iter_lines()):
                 frame = json.loads(data)
@@ -213,6 +221,8 @@ class StreamFollower(_Threaded):
                 self.frame(frame)
 
     def interrupt(self) -> None:
+        # A request that is still on its way would replace whoever comes next.
+        self.arrive()
         if self._response is not None:
             _shut_down(self._response)
 
@@ -251,6 +261,10 @@ class PollFollower(_Threaded):
             self.push(push)
         self.screen.count(int(sequence), answer)
         self.screen.through(self.epoch, int(sequence))
+
+    def arrive(self) -> None:
+        """Whether a poll has arrived, nobody can tell before it is answered."""
+        self.close()
 
     def interrupt(self) -> None:
         """Nothing: a poll ends by itself, soon."""

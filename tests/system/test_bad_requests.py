@@ -122,6 +122,11 @@ def test_other_upgrades_are_ignored(server: Server, protocol):
         assert status == 200
 
 
+def test_there_is_one_address_for_each_thing(producer: Producer):
+    answer = producer.request("GET", "/v1//topics/news/subscribers")
+    expect_problem(answer, 404, "not_found")
+
+
 def test_a_head_request_gets_no_body(server: Server):
     with Wire(server) as wire:
         wire.send(head("HEAD", "/livez") + head("GET", "/livez"))

@@ -7,6 +7,7 @@ holds, with the same counters, and no device may have seen a gap or a change tak
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.system.followers import TRANSPORTS, Follower, Screen
 from tests.system.kit import (
+    PATIENCE,
     Frame,
     Producer,
     Server,
@@ -24,7 +26,6 @@ from tests.system.kit import (
     expect_json,
     fresh_user,
     token,
-    wait_until,
 )
 
 DEVICES = ("desktop", "browser", "phone")
@@ -149,6 +150,8 @@ class Household:
     def take_over(self, name: str, transport: str) -> None:
         """Come by another way while the old connection is still there, which is then replaced."""
         before = self.followers.pop(name, None)
+        if before is not None:
+            before.arrive()
         self.followers[name] = TRANSPORTS[transport](self.server, self.user, self.screens[name])
         if before is not None:
             with suppress(OSError):
@@ -180,18 +183,27 @@ class Household:
 
     def settle(self) -> None:
         """Every connected device shows the inbox, in a moment."""
-        for name in self.followers:
-            screen = self.screens[name]
-            wait_until(
-                lambda screen=screen: screen.faults or self.shows_inbox(screen),  # type: ignore[misc]
-                what=f"{name} to show the inbox",
-            )
-            assert not screen.faults, screen.faults
+        for name, follower in self.followers.items():
+            deadline = time.monotonic() + PATIENCE
+            while difference := self.difference(self.screens[name]):
+                assert not self.screens[name].faults, self.screens[name].faults
+                assert time.monotonic() < deadline, f"{name}, {follower}: {difference}"
+                time.sleep(0.01)  # waits for: the device's thread to read what has come
+            assert not self.screens[name].faults, self.screens[name].faults
 
-    def shows_inbox(self, screen: Screen) -> bool:
+    def difference(self, screen: Screen) -> str:
+        """What *screen* shows and the inbox does not, or the reverse; empty if they agree."""
         inbox = self.inbox()
         truth = {each["id"]: each for each in inbox["notifications"]}
-        return screen.picture() == (truth, (inbox["unread"], inbox["unseen"]))
+        shown, counters = screen.picture()
+        wrong = [
+            f"{id_}: shown {shown.get(id_)}, in truth {truth.get(id_)}"
+            for id_ in shown.keys() | truth.keys()
+            if shown.get(id_) != truth.get(id_)
+        ]
+        if counters != (inbox["unread"], inbox["unseen"]):
+            wrong.append(f"counters {counters}, in truth {inbox['unread'], inbox['unseen']}")
+        return "; ".join([f"at {screen.cursor} of {inbox['cursor']}", *wrong]) if wrong else ""
 
     def inbox(self) -> Frame:
         answer = self.server.http.get(

@@ -112,6 +112,18 @@ def test_a_user_subscribes_and_leaves(person: Person, producer: Producer):
     assert person.titles() == ["critical", "heard"]
 
 
+@pytest.mark.parametrize("body", ['{"enabled":false}', "[]", "null"])
+def test_a_body_that_would_mean_nothing_is_refused(person: Person, body):
+    wrong = person.request("PUT", f"{SUBSCRIPTIONS}/news", content=body)
+    expect_problem(wrong, 422, "invalid")
+    assert person.get(SUBSCRIPTIONS) == {"subscriptions": []}
+
+
+@pytest.mark.parametrize("body", ["", "{}"])
+def test_an_empty_body_is_none(person: Person, body):
+    no_content(person.request("PUT", f"{SUBSCRIPTIONS}/news", content=body))
+
+
 def test_a_user_can_be_in_too_many_topics(server: Server, producer: Producer, person: Person):
     topics = [fresh_user("topic") for _ in range(1000)]
     for topic in topics:

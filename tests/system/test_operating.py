@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
 
+import asyncpg
 import httpx
 import pytest
 
-from tests.system.kit import ADMIN, PRODUCER, Producer, Server, bearer, expect_json, expect_problem
+from tests.system.kit import (
+    ADMIN,
+    PRODUCER,
+    ROOT,
+    Producer,
+    Server,
+    bearer,
+    expect_json,
+    expect_problem,
+)
 
 
 def test_health_is_asked_without_credentials(server: Server):
@@ -115,3 +129,29 @@ def test_a_refused_request_is_logged_without_what_it_said(server: Server, ada):
     text = json.dumps(lines)
     for word in (secret, "secretticket", PRODUCER, "eyJhbGciOiJub25lIn0"):
         assert word not in text
+
+
+def test_a_database_of_another_release_is_refused_in_a_sentence(postgres_url, tmp_path):
+    options = ["--data", str(tmp_path), "--database", postgres_url]
+    assert run_tocsin("migrate", *options).returncode == 0
+    asyncio.run(execute(postgres_url, "UPDATE migrations SET checksum = 'another'"))
+
+    result = run_tocsin("serve", "--port=0", *options)
+
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("Error: The store cannot be used: Migration 0001"), result.stderr[-2000:]
+
+
+def run_tocsin(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tocsin", *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()

@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 import structlog
@@ -44,6 +44,7 @@ from tocsin.persistence.store import (
     Answer,
     Attach,
     Command,
+    Publish,
     Query,
     ReadDeliveries,
     Record,
@@ -51,6 +52,8 @@ from tocsin.persistence.store import (
     Store,
     StoreFailed,
     StoreUnavailable,
+    Subscribe,
+    Unsubscribe,
 )
 from tocsin.protocol.backoff import Backoff
 
@@ -58,6 +61,8 @@ logger = structlog.get_logger(__name__)
 
 _BATCH_MAX: Final = 1000
 """Commands in one transaction: enough for the price of a commit to vanish."""
+_RECIPIENTS_MAX: Final = 20_000
+"""Users whom the commands of one transaction name, about: each is a row or two."""
 _PENDING_MAX: Final = 20_000
 """Commands and questions gathered; beyond it the mailbox fills and senders are refused."""
 _LEDGER_PAUSE: Final = 0.025
@@ -181,8 +186,8 @@ class StorageActor(Actor[StorageMessage]):
 
     async def _write(self, now: float) -> None:
         """Run one transaction."""
-        batch = self._writes[:_BATCH_MAX]
-        del self._writes[:_BATCH_MAX]
+        batch = self._writes[: _fitting(self._writes)]
+        del self._writes[: len(batch)]
         records = self._ledger.take(math.inf if self._stopping else now)
         self._pace.went(len(batch))
         # Nobody waits for the ledger, so it always takes the pause, unless there is too much of it.
@@ -344,6 +349,17 @@ def _refuse(requests: Iterable[Write | Read], error: StoreUnavailable) -> None:
     for request in requests:
         # An exception of its own for each: one raised in many tasks would gather their tracebacks.
         request.reply.fail(StoreUnavailable(str(error)))
+
+
+def _fitting(writes: Sequence[Write]) -> int:
+    """How many of *writes*, in their order, one transaction should take."""
+    recipients = 0
+    for count, write in enumerate(islice(writes, _BATCH_MAX)):
+        if isinstance(write.command, Publish | Subscribe | Unsubscribe):
+            recipients += len(write.command.users)
+            if recipients > _RECIPIENTS_MAX and count:
+                return count
+    return min(len(writes), _BATCH_MAX)
 
 
 def _reads_ledger(read: Read) -> bool:

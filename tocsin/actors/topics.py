@@ -119,7 +119,10 @@ class Topics(Actor[Any]):
         except (StoreUnavailable, ActorError):
             return False
         except StoreFailed:
-            # A bug, logged where it was found. Their next arrival tries again; not we, for ever.
+            # A bug, logged where it was found. It must not keep the others from their news.
+            if (half := len(users) // 2) > 0:
+                return await self._bring(users[:half]) and await self._bring(users[half:])
+            # Their next arrival tries again; not we, for ever.
             return True
         assert isinstance(result, Materialised)
         self._behind.update(dict.fromkeys(result.behind))

@@ -189,7 +189,7 @@ class UserActor(Actor[UserMessage]):
             self._catch_up(attached.head)
 
     def _attached_too_late(self, done: AttachDone) -> None:
-        """The device has gone; what its arrival brought is announced to the others by nobody else."""
+        """The device has gone; nobody else tells the others what its arrival brought."""
         if isinstance(done.outcome, outcome.Value):
             attached = done.outcome.value
             assert isinstance(attached, Attached)

@@ -92,7 +92,7 @@ def attach(
 ) -> Script[None]:
     """Choose each device's start. No device may occur twice in *commands*."""
     states = yield from _read_states([command for _, command in commands])
-    topics = yield from subscribed_topics(command.user for _, command in commands)
+    topics = yield from subscribed_topics((command.user for _, command in commands), left_too=True)
     ahead: list[_Move] = []
     moved: list[DeviceCursor] = []
     back: list[tuple[DeviceCursor, int]] = []
@@ -127,10 +127,16 @@ def attach(
     )
 
 
-def subscribed_topics(users: Iterable[str]) -> Script[dict[str, tuple[str, ...]]]:
-    """The topics that each of *users* is in by name, the one of everyone left out."""
+def subscribed_topics(
+    users: Iterable[str], *, left_too: bool = False
+) -> Script[dict[str, tuple[str, ...]]]:
+    """The topics that each of *users* is in by name, the one of everyone left out.
+
+    With *left_too* those that they have left as well, whose news still concern what they have.
+    """
+    asked = sorted(set(users))
     topics: dict[str, tuple[str, ...]] = {}
-    for user, topic in (yield from run("subscriptions_read", sorted(set(users)))):
+    for user, topic in (yield from run("subscriptions_read", asked, [left_too] * len(asked))):
         topics[user] = (*topics.get(user, ()), topic)
     return topics
 

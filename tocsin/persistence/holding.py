@@ -8,9 +8,12 @@ import msgspec
 
 from tocsin.persistence.admission import Admission
 from tocsin.persistence.log_plan import Held, Numbered, Plan, Slot
-from tocsin.persistence.statements import Row, Script, run
+from tocsin.persistence.statements import Row, Rows, Script, run
 from tocsin.persistence.store import Expire, RecipientState, Release, Update, Withdraw
 from tocsin.protocol.notification import Content, Standing
+
+RECIPIENTS_AT_A_TIME = 10_000
+"""Of what one transaction expires or releases, about: their users wait for it."""
 
 
 def hold(
@@ -63,7 +66,7 @@ def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
         return ()
     latest = max(each.now_ms for each in expiries)
     most = sum(each.limit for each in expiries) + len(commands)
-    return (yield from run("notifications_due", [latest], [most]))
+    return _first_of((yield from run("notifications_due", [latest], [most])))
 
 
 def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[dict[str, Held]]:
@@ -75,11 +78,24 @@ def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[d
     most = sum(each.limit for each in releases) + len(commands)
     rows = yield from run("schedule_due", [latest], [most])
     scheduled = {}
-    for row in rows:
+    for row in _first_of(rows):
         if row[0] not in fresh:
             held = scheduled[row[0]] = held_of_row(row)
             held.deliver_at, held.users = row[12], _users(row[13])
     return scheduled
+
+
+def _first_of(rows: Rows) -> list[Row]:
+    """As many of the first *rows* as have not too many recipients together; one at least."""
+    first: list[Row] = []
+    recipients = 0
+    for row in rows:
+        # In a topic it is one entry, however many are in it.
+        recipients += 1 if row[9] is not None else row[11]
+        if first and recipients > RECIPIENTS_AT_A_TIME:
+            break
+        first.append(row)
+    return first
 
 
 def _users(text: str | None) -> tuple[str, ...]:

@@ -123,6 +123,8 @@ class PostgresStore:
         try:
             async with asyncio.timeout(timeout), self._pool.connection() as connection:
                 return await work(connection)
+        except (StoreUnavailable, StoreFailed):
+            raise
         except TimeoutError as error:
             raise StoreUnavailable(f"Postgres did not answer within {timeout:g} s") from error
         except Exception as error:

@@ -34,9 +34,7 @@ def is_retryable(error: Exception) -> bool:
 
 
 def translated(error: Exception) -> StoreUnavailable | StoreFailed:
-    """*error* in the port's terms."""
-    if isinstance(error, StoreUnavailable | StoreFailed):
-        return error
+    """*error* in the port's terms; not for one that is in them already."""
     text = f"Postgres: {type(error).__name__}: {error}"
     if isinstance(error, asyncpg.PostgresError):
         # Errors that asyncpg raises by itself, such as a connection lost, carry the code as well.

@@ -89,7 +89,8 @@ def _publish_collapsing(plan: Plan, number: int, new: Held, key: str, at: int) -
         _absorb(plan, new, target)
         _renew(plan, number, target, unmuted, at, steps)
     current = new if target is None else target
-    for user in current.recipients:
+    # Also of those who have muted it, or their keys would stand for what came to nothing.
+    for user in new.users:
         plan.slots[key, "", user] = current.content.id
 
 

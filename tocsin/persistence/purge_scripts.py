@@ -17,6 +17,9 @@ from tocsin.persistence.mark_scripts import COUNTS, hold_users
 from tocsin.persistence.statements import Rows, Script, run
 from tocsin.persistence.store import Purge, Purged, Result
 
+_ANSWERS_PER_ROW = 10
+"""Idempotency answers are cheaper to forget than inbox rows, and there may be many."""
+
 
 class _Loss(msgspec.Struct):
     """What one user loses; *horizon* is the last of what a device may not have heard of."""
@@ -29,7 +32,8 @@ class _Loss(msgspec.Struct):
 def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Script[None]:
     """Run *commands* one after the other: there is seldom more than one."""
     for index, command in commands:
-        yield from run("idempotency_purge", [command.idempotency_before])
+        answers_max = _ANSWERS_PER_ROW * command.limit
+        answers = yield from run("idempotency_purge", [command.idempotency_before], [answers_max])
         yield from run("tickets_purge", [command.tickets_before])
         chosen = yield from _choose(command)
         rows = yield from _forget(dict.fromkeys(chosen), command)
@@ -37,7 +41,8 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
         letters = yield from run("purge_letters", [command.created_before], limit)
         devices = yield from run("purge_devices", [command.created_before], limit)
         most = max(len(chosen), len(letters), len(devices))
-        results[index] = Purged(len(rows), more=most >= command.limit)
+        more = most >= command.limit or len(answers) >= answers_max
+        results[index] = Purged(len(rows), more=more)
 
 
 def _choose(command: Purge) -> Script[list[tuple[str, str | None]]]:

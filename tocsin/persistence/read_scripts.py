@@ -45,7 +45,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.notification import Standing, State
 
-_NO_LOG = (0, 0, 0, 0, True)
+_NO_LOG = (0, 0, 0, True)
 """Of a user whom nobody has seen: behind, so that to look is to be seen."""
 _NO_BOUND = 2**63 - 1
 _LOOKING = (InboxPage, FindHead)
@@ -65,7 +65,7 @@ def read(queries: Sequence[Query]) -> Script[list[Answer]]:
         if kinds[kind]:
             yield from script(kinds[kind], heads, answers)
     for index, query in kinds[FindHead]:
-        head, _, unread, unseen, behind = heads.get(query.user, _NO_LOG)
+        head, unread, unseen, behind = heads.get(query.user, _NO_LOG)
         answers[index] = Head(head, Counters(unread, unseen), bool(behind))
     for kind, plain in _PLAIN.items():
         if kinds[kind]:
@@ -74,13 +74,13 @@ def read(queries: Sequence[Query]) -> Script[list[Answer]]:
 
 
 def _heads(users: Mapping[str, bool]) -> Script[dict[str, Row]]:
-    """Head, horizon, unread and unseen of each user that has a log.
+    """Head, unread and unseen of each user that has a log.
 
     And, where *users* says so, whether there is more in the user's topics.
     """
     asked = sorted(users)
     rows = yield from run("users_read", asked, [users[user] for user in asked])
-    return {row[0]: tuple(row)[1:6] for row in rows}
+    return {row[0]: tuple(row)[1:5] for row in rows}
 
 
 # --- Pages --------------------------------------------------------------------------------------
@@ -99,13 +99,17 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
         [query.began for _, query in queries],
         [query.resumed for _, query in queries],
     )
+    # Read last: what was purged while we were looking for it is not passed over in silence.
+    users = sorted({query.user for _, query in queries})
+    horizons = {row[0]: row[1] for row in (yield from run("users_horizon", users))}
     found = by_first(rows)
     for index, query in queries:
-        answers[index] = _page(found.get(index, ()), heads.get(query.user, _NO_LOG))
+        state, horizon = heads.get(query.user, _NO_LOG), horizons.get(query.user, 0)
+        answers[index] = _page(found.get(index, ()), state, horizon)
 
 
-def _page(rows: Rows, state: Row) -> Page:
-    head, horizon, unread, unseen, _ = state
+def _page(rows: Rows, state: Row, horizon: int) -> Page:
+    head, unread, unseen, _ = state
     entries = tuple([Entry(*row[1:10]) for row in rows])
     last = entries[-1].sequence if entries else 0
     # The last column counts what there was to choose from, up to one more than the limit.
@@ -129,7 +133,7 @@ def _inboxes(queries: Numbered[InboxPage], heads: dict[str, Row], answers: Answe
     for index, query in queries:
         items = [InboxItem(*row[1:6]) for row in found.get(index, ())]
         more = len(items) > query.limit
-        head, _, unread, unseen, behind = heads.get(query.user, _NO_LOG)
+        head, unread, unseen, behind = heads.get(query.user, _NO_LOG)
         answers[index] = Inbox(
             tuple(items[: query.limit]), more, head, Counters(unread, unseen), bool(behind)
         )

@@ -59,9 +59,13 @@ def change_subscriptions(
     moves = [(index, each) for index, each in commands if not isinstance(each, SetPreferences)]
     if moves:
         subscriptions = yield from _read(moves)
-        for index, command in moves:
-            results[index] = _plan(command, subscriptions, brought)
+        planned = [_plan(command, subscriptions) for _, command in moves]
         yield from _save(subscriptions, brought, now_ms)
+        for (index, command), (changed, refused) in zip(moves, planned, strict=True):
+            # Now: saving may have brought something more.
+            heads = {user: brought.heads[user] for user in command.users if user in brought.heads}
+            joined = isinstance(command, Subscribe)
+            results[index] = Subscribed(command.topic, joined, changed, refused, heads)
     settings = [(index, each) for index, each in commands if isinstance(each, SetPreferences)]
     if settings:
         yield from _set_preferences(settings, results)
@@ -91,8 +95,9 @@ def _read(commands: Sequence[tuple[int, Subscribe | Unsubscribe]]) -> Script[_Su
 
 
 def _plan(
-    command: Subscribe | Unsubscribe, subscriptions: _Subscriptions, brought: Brought
-) -> Subscribed:
+    command: Subscribe | Unsubscribe, subscriptions: _Subscriptions
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who is in or out now and was not before, and who has no room for it."""
     joined = isinstance(command, Subscribe)
     changed: list[str] = []
     refused: list[str] = []
@@ -105,8 +110,7 @@ def _plan(
             continue
         subscriptions.move(pair, joined=joined)
         changed.append(user)
-    heads = {user: brought.heads[user] for user in command.users if user in brought.heads}
-    return Subscribed(command.topic, joined, tuple(changed), tuple(refused), heads)
+    return tuple(changed), tuple(refused)
 
 
 def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Script[None]:
@@ -126,13 +130,20 @@ def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Scrip
         user for (user, topic), active in changed.items() if active and (user, topic) in before
     }
     yield from _catch_up(returning, brought, now_ms)
+    # Of a topic to which nothing was ever published nobody has anything: it is left without a
+    # trace, or a user could go in and out of new ones for ever.
+    gone = [pair for pair, active in changed.items() if not active and heads[pair[1]][0] == 0]
+    forgotten = set(gone)
+    kept = {pair: active for pair, active in changed.items() if pair not in forgotten}
     yield from run(
         "subscriptions_save",
-        [user for user, _ in changed],
-        [topic for _, topic in changed],
-        [heads[topic][0] if active else 0 for (_, topic), active in changed.items()],
-        list(changed.values()),
+        [user for user, _ in kept],
+        [topic for _, topic in kept],
+        [heads[topic][0] if active else 0 for (_, topic), active in kept.items()],
+        list(kept.values()),
     )
+    yield from run("subscriptions_forget", [user for user, _ in gone], [topic for _, topic in gone])
+    yield from run("topics_forget", sorted({topic for _, topic in gone}))
 
 
 def _set_preferences(

@@ -32,7 +32,7 @@ class Attach(msgspec.Struct, frozen=True):
 
 
 class Attached(msgspec.Struct, frozen=True):
-    """Where the device starts. *topics* are those the user is in, the one of everyone left out.
+    """Where the device starts. *topics* are those the user is or was in, without that of everyone.
 
     *horizon* is the log's: of entries up to it, some were purged. *behind*: there was more in the
     topics than one transaction should bring; `Materialise` again.

@@ -155,10 +155,7 @@ def delivery_time(draft: Draft, now_ms: int) -> int | None:
     if draft.deliver_at is None:
         return None
     at = from_datetime(draft.deliver_at)
-    if at > _AT_MAX:
-        wrong = FieldError("$.deliver_at", "is after the year 9999 in UTC")
-        raise refuse("invalid", "`deliver_at` is too far away.", [wrong])
-    return at if at > now_ms else None
+    return at if _writable("deliver_at", at) > now_ms else None
 
 
 def answer_to_publish(content: Content, standing: str, recipients: int) -> str:
@@ -289,7 +286,7 @@ def _expiry(draft: Draft, from_ms: int) -> int | None:
         wrong = FieldError("$.ttl", "goes without expires_at")
         raise refuse("invalid", "Give `ttl` or `expires_at`, not both.", [wrong])
     if draft.ttl is not None:
-        return from_ms + round(draft.ttl * 1000)
+        return _writable("ttl", from_ms + round(draft.ttl * 1000))
     return None if draft.expires_at is None else _future(draft.expires_at, from_ms)
 
 
@@ -298,7 +295,12 @@ def _future(time: datetime, now_ms: int) -> int:
     if at <= now_ms:
         wrong = FieldError("$.expires_at", "is not behind the time of delivery")
         raise refuse("invalid", "`expires_at` has passed already.", [wrong])
+    return _writable("expires_at", at)
+
+
+def _writable(field: str, at: int) -> int:
+    """The time *at* that *field* asks for; raises `ProblemError` if RFC 3339 cannot write it."""
     if at > _AT_MAX:
-        wrong = FieldError("$.expires_at", "is after the year 9999 in UTC")
-        raise refuse("invalid", "`expires_at` is too far away.", [wrong])
+        wrong = FieldError(f"$.{field}", "is after the year 9999 in UTC")
+        raise refuse("invalid", f"`{field}` is too far away.", [wrong])
     return at

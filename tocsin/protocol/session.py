@@ -230,7 +230,8 @@ class DeviceSession:
         if push is None:
             return []
         push.unanswered = 0
-        push.dead_reason = reason or "refused by the device"
+        # A text with a NUL in it cannot be stored everywhere.
+        push.dead_reason = (reason or "refused by the device").replace("\0", "\ufffd")
         if push.attempt >= self._limits.delivery_attempts_max:
             return [self._dead(push)]
         delay = self._resend_delay(push) if after is None else after

@@ -45,6 +45,29 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     return f"{time_part[:8]}-{time_part[8:]}-{random_a:04x}-{random_b:04x}-{entropy[4:].hex()}"
 
 
+class Uuid7s:
+    """Makes UUIDv7s that sort in the order in which they were made, also within a millisecond.
+
+    Instead of twelve random bits there is a counter, which starts anew each millisecond (RFC 9562
+    §6.2, method 1). Where it runs out, or the clock goes back, the last time goes on being used.
+    """
+
+    def __init__(self) -> None:
+        self._at = -1
+        self._count = 0
+
+    def make(self, now_ms: int, entropy: bytes) -> str:
+        """The next one, from *now_ms* and ten bytes of *entropy*."""
+        if now_ms > self._at:
+            # Half of the room, so that there is a half to count in.
+            self._at, self._count = now_ms, int.from_bytes(entropy[:2]) & 0x07FF
+        else:
+            self._count += 1
+            if self._count > 0x0FFF:
+                self._at, self._count = self._at + 1, 0
+        return uuid7(self._at, self._count.to_bytes(2) + entropy[2:])
+
+
 # A group commit and a fan-out ask for one millisecond many times.
 @lru_cache(maxsize=256)
 def to_rfc3339(at: int) -> str:

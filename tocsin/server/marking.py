@@ -20,6 +20,7 @@ from tocsin.persistence.store import (
     Marked,
     MarkInbox,
     Materialise,
+    Materialised,
     StoreUnavailable,
 )
 from tocsin.protocol import frames
@@ -94,6 +95,18 @@ async def bring_up_to_date(services: Services, user: str) -> None:
         if not head.behind:
             break
         await services.write(Materialise((user,), services.world.now_ms()))
+
+
+async def bring_all_up_to_date(services: Services, users: tuple[str, ...]) -> None:
+    """Bring *users* up to date in transactions that are short; raises `ProblemError`.
+
+    Before a change that presupposes it, and would else do it at a stretch, while others wait.
+    """
+    behind = users
+    while behind:
+        brought = await services.write(Materialise(behind, services.world.now_ms()))
+        assert isinstance(brought, Materialised)
+        behind = brought.behind
 
 
 async def read_inbox(services: Services, query: InboxPage) -> Inbox:

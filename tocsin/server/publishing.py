@@ -43,7 +43,7 @@ from tocsin.protocol.notification import (
     delivery_time,
 )
 from tocsin.protocol.problems import FieldError, ProblemError, refuse
-from tocsin.protocol.values import uuid7
+from tocsin.protocol.values import Uuid7s
 from tocsin.server.auth import Principal
 from tocsin.server.decoding import decode
 from tocsin.server.services import Services, storage_problem
@@ -70,6 +70,7 @@ class Publishing:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._ids = Uuid7s()
 
     async def publish(self, principal: Principal, draft: Draft, key: str | None) -> Published:
         """Post a notification; returns when it is durable. Raises `ProblemError`, `Forbidden`.
@@ -125,7 +126,7 @@ class Publishing:
         principal.require_scope("notify")
         world = self._services.world
         now_ms = world.now_ms()
-        notification = uuid7(now_ms, world.entropy(10))
+        notification = self._ids.make(now_ms, world.entropy(10))
         command = Publish(
             content=content_of(draft, notification, now_ms),
             users=tuple(dict.fromkeys(draft.to.users or ())),

@@ -12,6 +12,7 @@ from quart import Response
 from quart_trio import QuartTrio
 
 from tocsin.server.api import dead_letters, inbox, me, operators, producers, streams, topics
+from tocsin.server.api.cross_origin import register_cross_origin
 from tocsin.server.api.documents import documents_of
 from tocsin.server.api.operation import Operation
 from tocsin.server.api.problems import register_error_handlers
@@ -44,6 +45,7 @@ def create_app(services: Services, publishing: Publishing) -> QuartTrio:
     register_error_handlers(app)
     mount(app, OPERATIONS, services, publishing)
     register_request_ids(app)
+    register_cross_origin(app, services.settings.origins)
     return app
 
 

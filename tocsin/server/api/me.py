@@ -29,6 +29,7 @@ from tocsin.server.api import answers
 from tocsin.server.api.operation import CACHING, NO_CONTENT, Answer, Call, Caller, Operations, Query
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
 from tocsin.server.auth import Ticket, generate_ticket, ticket_for
+from tocsin.server.marking import bring_all_up_to_date
 
 operations = Operations("me")
 
@@ -78,6 +79,7 @@ async def show_preferences(call: Call[Query, None]) -> Answer:
 async def set_preferences(call: Call[Query, PreferencesRequest]) -> Answer:
     """Replaces what was set before, and holds for what is published from now on."""
     wanted = call.body
+    await bring_all_up_to_date(call.services, (call.user,))
     await call.services.write(
         SetPreferences(call.user, wanted.categories, wanted.topics, call.now_ms)
     )

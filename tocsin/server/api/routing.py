@@ -26,6 +26,7 @@ def mount(
     app: Quart, operations: Iterable[Operation], services: Services, publishing: Publishing
 ) -> None:
     """Serve *operations* as routes of *app*."""
+    app.url_map.merge_slashes = False  # or `//` is redirected, in HTML
     for operation in operations:
         app.add_url_rule(
             operation.path.replace("{", "<").replace("}", ">"),
@@ -59,10 +60,11 @@ async def _identify(operation: Operation, authenticator: Authenticator) -> Princ
     """Who calls; raises `Unauthenticated`, `Forbidden` or `AuthUnavailable`."""
     if operation.caller is Caller.ANYONE:
         return _ANYONE
-    if operation.ticket and "ticket" in request.args:
+    values = request.headers.getlist("Authorization")
+    # The header first, as on the WebSocket.
+    if operation.ticket and not values and "ticket" in request.args:
         principal = await authenticator.from_ticket(request.args["ticket"])
     else:
-        values = request.headers.getlist("Authorization")
         # Two of them is a trick; joined, they match no scheme.
         principal = await authenticator.from_header(", ".join(values) if values else None)
     if operation.caller is Caller.USER:
@@ -86,16 +88,24 @@ def _read_path(path: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+class _NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be said to an operation that is told nothing."""
+
+
 async def _read_body(operation: Operation) -> Any:
     """The body as the operation wants it, bounded in bytes and time by the HTTP host."""
     if operation.streamed:
         if request.mimetype not in {*operation.streamed, *_UNSAID}:
             raise UnsupportedMediaType(f"Give {' or '.join(operation.streamed)}.")
         return request.body
-    if operation.body is None:
+    if operation.body is None and operation.method == "GET":
         return None
     body = await request.get_data()
     assert isinstance(body, bytes)
+    if operation.body is None:
+        if body:
+            decode(_NoFields, body)
+        return None
     return decode(operation.body, body)
 
 

@@ -265,7 +265,7 @@ def _answer(outlet: PollOutlet) -> Answer:
 
 def _acknowledged_through(services: Services, body: AckBody) -> int | None:
     if (body.cursor is None) == (body.ids is None):
-        raise _bad_field("cursor", "give `cursor` or `ids`, one of the two")
+        raise _bad_field("cursor", "or `ids` must be given, one of the two")
     if body.ids is not None and not all(map(is_uuid, body.ids)):
         raise _bad_field("ids", "are notification ids")
     if body.cursor is None:

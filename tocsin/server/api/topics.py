@@ -27,6 +27,7 @@ from tocsin.server.api.operation import (
     Query,
     given,
 )
+from tocsin.server.marking import bring_all_up_to_date
 
 operations = Operations("topics")
 
@@ -106,11 +107,13 @@ async def subscribe_one(call: Call[Query, None], topic: str, user: str) -> None:
 
 async def unsubscribe_one(call: Call[Query, None], topic: str, user: str) -> None:
     """Take *user* out of *topic*; raises `ProblemError`."""
+    await bring_all_up_to_date(call.services, (user,))
     await call.services.write(Unsubscribe(topic, (user,), call.now_ms))
 
 
 async def subscribe(call: Call[Any, Any], topic: str, users: tuple[str, ...]) -> Subscribed:
     """Put *users* into *topic*; raises `ProblemError`."""
+    await bring_all_up_to_date(call.services, users)
     subscribed = await call.services.write(Subscribe(topic, users, call.now_ms))
     assert isinstance(subscribed, Subscribed)
     return subscribed

@@ -8,7 +8,10 @@ ALTER TABLE notifications ADD COLUMN topic TEXT COLLATE "C";
 ALTER TABLE notifications ADD COLUMN recipients BIGINT;
 ALTER TABLE notifications ADD COLUMN collapse_key TEXT COLLATE "C";
 ALTER TABLE notifications ADD COLUMN kept_from BIGINT NOT NULL DEFAULT 0;
-UPDATE notifications SET kept_from = updated_at, priority = document::json ->> 'priority';
+-- The last "priority" in a document is its own: `data` comes before it. Not read as JSON, because
+-- Postgres refuses what has \u0000 anywhere, and so would refuse the whole migration.
+UPDATE notifications SET kept_from = updated_at,
+    priority = substring(document FROM '^.*"priority":"([a-z]+)"');
 
 CREATE INDEX notifications_by_age ON notifications (kept_from, id);
 

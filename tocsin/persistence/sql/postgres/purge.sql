@@ -1,9 +1,21 @@
 -- What is forgotten in time.
 
--- name: idempotency_purge
+-- name: idempotency_purge -> rows
 DELETE FROM idempotency AS i
-USING unnest($1::bigint[]) AS purge (before)
-WHERE i.created_at < purge.before;
+USING (
+    SELECT old.credential, old.key
+    FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+    CROSS JOIN LATERAL (
+        SELECT o.credential, o.key
+        FROM idempotency AS o
+        WHERE o.created_at < purge.before
+        ORDER BY o.created_at
+        LIMIT purge.rows_max
+        FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE i.credential = gone.credential AND i.key = gone.key
+RETURNING i.key;
 
 -- name: tickets_purge
 DELETE FROM tickets AS t

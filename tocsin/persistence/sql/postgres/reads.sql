@@ -3,7 +3,7 @@
 
 -- name: users_read -> rows
 -- Where logs are; and, where that is asked for, whether the user's topics have gone on without them.
-SELECT u.user_id, u.head, u.horizon, u.unread, u.unseen,
+SELECT u.user_id, u.head, u.unread, u.unseen,
     CASE WHEN asked.topics THEN EXISTS (
         SELECT 1
         FROM subscriptions AS s
@@ -11,6 +11,11 @@ SELECT u.user_id, u.head, u.horizon, u.unread, u.unseen,
         WHERE s.user_id = u.user_id AND s.position < t.head
     ) ELSE false END
 FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, topics)
+JOIN users AS u ON u.user_id = asked.user_id;
+
+-- name: users_horizon -> rows
+SELECT u.user_id, u.horizon
+FROM unnest($1::text[]) AS asked (user_id)
 JOIN users AS u ON u.user_id = asked.user_id;
 
 -- name: pages -> rows
@@ -140,11 +145,11 @@ WHERE NOT d.removed
 ORDER BY d.user_id, d.device_id;
 
 -- name: subscriptions_read -> rows
--- The topics that users are in, but for the one of everyone.
+-- The topics that users are in, or have been in, but for the one of everyone.
 SELECT s.user_id, s.topic
-FROM unnest($1::text[]) AS asked (user_id)
+FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, left_too)
 JOIN subscriptions AS s ON s.user_id = asked.user_id
-WHERE s.active AND s.topic <> '*'
+WHERE (s.active OR asked.left_too) AND s.topic <> '*'
 ORDER BY s.user_id, s.topic;
 
 -- name: subscribers_page -> rows

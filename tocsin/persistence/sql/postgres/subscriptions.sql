@@ -15,6 +15,17 @@ CROSS JOIN LATERAL (
     WHERE s.user_id = asked.user_id AND s.active AND s.topic <> '*'
 ) AS counted;
 
+-- name: subscriptions_forget
+DELETE FROM subscriptions AS s
+USING unnest($1::text[], $2::text[]) AS gone (user_id, topic)
+WHERE s.user_id = gone.user_id AND s.topic = gone.topic;
+
+-- name: topics_forget
+-- Topics that have no log and nobody in them, whose rows are locked.
+DELETE FROM topics AS t
+USING unnest($1::text[]) AS gone (topic)
+WHERE t.topic = gone.topic AND t.head = 0 AND t.subscribers = 0;
+
 -- name: preferences_delete
 DELETE FROM preferences AS p
 USING unnest($1::text[]) AS asked (user_id)

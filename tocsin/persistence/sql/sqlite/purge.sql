@@ -1,7 +1,11 @@
 -- What is forgotten in time.
 
--- name: idempotency_purge
-DELETE FROM idempotency WHERE created_at < ?1;
+-- name: idempotency_purge -> rows
+DELETE FROM idempotency
+WHERE (credential, key) IN (
+    SELECT credential, key FROM idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT ?2
+)
+RETURNING key;
 
 -- name: tickets_purge
 DELETE FROM tickets WHERE expires_at < ?1;

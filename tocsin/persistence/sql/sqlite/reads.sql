@@ -3,7 +3,7 @@
 
 -- name: users_read -> rows
 -- Where a log is; and, if ?2 asks for it, whether the user's topics have gone on without it.
-SELECT user_id, head, horizon, unread, unseen,
+SELECT user_id, head, unread, unseen,
     ?2 AND EXISTS (
         SELECT 1
         FROM subscriptions AS s
@@ -12,6 +12,9 @@ SELECT user_id, head, horizon, unread, unseen,
     )
 FROM users
 WHERE user_id = ?1;
+
+-- name: users_horizon -> rows
+SELECT user_id, horizon FROM users WHERE user_id = ?1;
 
 -- name: pages -> rows
 -- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
@@ -112,10 +115,10 @@ WHERE user_id = ?1 AND NOT removed
 ORDER BY device_id;
 
 -- name: subscriptions_read -> rows
--- The topics that a user is in, but for the one of everyone.
+-- The topics that a user is in, or (?2) has been in, but for the one of everyone.
 SELECT user_id, topic
 FROM subscriptions
-WHERE user_id = ?1 AND active AND topic <> '*'
+WHERE user_id = ?1 AND (active OR ?2) AND topic <> '*'
 ORDER BY topic;
 
 -- name: subscribers_page -> rows

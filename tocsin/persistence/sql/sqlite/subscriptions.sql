@@ -7,6 +7,13 @@ SELECT user_id, topic, active FROM subscriptions WHERE user_id = ?1 AND topic = 
 -- In how many topics a user is, that of everyone left out.
 SELECT ?1, count(*) FROM subscriptions WHERE user_id = ?1 AND active AND topic <> '*';
 
+-- name: subscriptions_forget
+DELETE FROM subscriptions WHERE user_id = ?1 AND topic = ?2;
+
+-- name: topics_forget
+-- A topic that has no log and nobody in it.
+DELETE FROM topics WHERE topic = ?1 AND head = 0 AND subscribers = 0;
+
 -- name: preferences_delete
 DELETE FROM preferences WHERE user_id = ?1;
 
