@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.calibration import bare_send
+from bench.cluster_scenarios import CLUSTER_SCENARIOS, open_nodes
 from bench.measuring import Row
 from bench.scenarios import SCENARIOS
 from bench.server import Server
 from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
+
+NAMES = (*SCENARIOS, *CLUSTER_SCENARIOS)
 
 
 def main() -> None:
@@ -23,17 +27,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--store", choices=("sqlite", "postgres", "both"), default="both")
     parser.add_argument("--runs", type=int, default=3, help="the table shows medians of these")
-    parser.add_argument("--only", action="append", choices=SCENARIOS, help="may be repeated")
+    parser.add_argument("--only", action="append", choices=NAMES, help="may be repeated")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     stores = ("sqlite", "postgres") if options.store == "both" else (options.store,)
-    names = options.only or list(SCENARIOS)
+    # A cluster has no SQLite.
+    names = options.only or list(SCENARIOS if options.store == "sqlite" else NAMES)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()};")
     print(f"medians of {options.runs} runs, each on a fresh node;")
     print(f"a bare send of 500 bytes to each of 1 000 sockets costs {bare_send():.1f} µs CPU now\n")
-    results = {store: measure(store, names, options.runs) for store in stores}
-    show(results)
+    of_one = [name for name in names if name in SCENARIOS]
+    if of_one:
+        show({store: measure(store, of_one, options.runs) for store in stores})
+    of_many = [name for name in names if name in CLUSTER_SCENARIOS]
+    if of_many:
+        show({"Postgres and Redis": measure_cluster(of_many, options.runs)})
 
 
 def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
@@ -46,6 +55,29 @@ def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
                 with Server(next(fresh), **scenario.settings) as server:
                     for row in asyncio.run(scenario.run(server)):
                         rows.setdefault(row.name, []).append(row)
+    return medians(rows)
+
+
+def measure_cluster(names: list[str], runs: int) -> dict[str, Row]:
+    """As `measure`, of several nodes."""
+    rows: dict[str, list[Row]] = {}
+    redis = Redis()
+    redis.start()
+    try:
+        with databases("postgres") as fresh:
+            for name in names:
+                scenario = CLUSTER_SCENARIOS[name]
+                for _ in range(runs):
+                    database = redis.create_database()
+                    with open_nodes(scenario.nodes, next(fresh), database) as nodes:
+                        for row in asyncio.run(scenario.run(nodes)):
+                            rows.setdefault(row.name, []).append(row)
+    finally:
+        redis.close()
+    return medians(rows)
+
+
+def medians(rows: dict[str, list[Row]]) -> dict[str, Row]:
     return {
         name: Row(
             name,

@@ -20,9 +20,10 @@ _IN_FLIGHT = 400
 
 
 class Producer:
-    """A backend that holds one WebSocket and publishes through it."""
+    """A backend that holds one WebSocket and publishes through it; *device* is its own."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, device: str = "backend") -> None:
+        self._device = device
         self._swarm = Swarm(server, producers=True)
         self._left: Iterator[list[str]] = iter(())
         self._replies = 0
@@ -30,7 +31,7 @@ class Producer:
         self._done: asyncio.Future[None] | None = None
 
     async def connect(self) -> Producer:
-        await self._swarm.connect([("producer", "backend")])
+        await self._swarm.connect([("producer", self._device)])
         self._swarm.on_frame = self._on_frame
         return self
 

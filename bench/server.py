@@ -64,9 +64,13 @@ class Server:
     ) -> None:
         if kind is not None:
             sys.stderr.write(self._log.read_text()[-3000:])
+        self.kill()
+        self._stack.close()
+
+    def kill(self) -> None:
+        """End it without a word; again is no harm."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        self._stack.close()
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from tests.servers.postgres import DatabaseServer, GivenPostgres, Postgres
+from tests.servers.redis import BusServer, GivenRedis, Redis
 
 KEPT_LOGS = pytest.StashKey[list[Path]]()
 
@@ -42,7 +43,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     for log in config.stash[KEPT_LOGS]:
-        terminalreporter.write_line(f"Postgres log kept: {log}")
+        terminalreporter.write_line(f"Server log kept: {log}")
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +72,42 @@ def postgres_url(postgres: DatabaseServer) -> str:
 def run_postgres(request: pytest.FixtureRequest, *, durable: bool = False) -> Iterator[Postgres]:
     failed_before = request.session.testsfailed
     server = Postgres(durable=durable)
+    try:
+        server.start()
+        yield server
+    finally:
+        keep = request.session.testsfailed > failed_before
+        server.close(keep_log=keep)
+        if keep:
+            request.config.stash[KEPT_LOGS].append(server.log)
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest) -> Iterator[BusServer]:
+    """The server that all tests share; a test that harms its server takes `own_redis`."""
+    if url := os.environ.get("TOCSIN_TEST_REDIS_URL"):
+        given = GivenRedis(url)
+        yield given
+        given.close()
+    else:
+        yield from run_redis(request)
+
+
+@pytest.fixture
+def own_redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
+    """A durable server for one test alone to stop, restart, pause and empty."""
+    yield from run_redis(request, durable=True)
+
+
+@pytest.fixture
+def redis_url(redis_server: BusServer) -> str:
+    """The URL of an empty database."""
+    return redis_server.create_database()
+
+
+def run_redis(request: pytest.FixtureRequest, *, durable: bool = False) -> Iterator[Redis]:
+    failed_before = request.session.testsfailed
+    server = Redis(durable=durable)
     try:
         server.start()
         yield server

@@ -122,6 +122,38 @@ def test_a_shown_database_says_which_and_not_how_to_enter():
     assert shown == "postgres://********@db:5432/tocsin"
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "redis://cache",
+        "redis://cache:6380/",
+        "redis://:p%40ss@cache/15",
+        "rediss://tocsin:secret@[::1]:6380/3?ssl_ca_certs=/etc/ca.pem",
+    ],
+)
+def test_an_accepted_redis_address_is_kept_as_written(written):
+    assert kinds.read_redis(written) == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "cache:6379",
+        "http://cache",
+        "redis://",
+        "redis://:hunter2/x@cache",
+        "redis://cache/zero",
+        "redis://cache/1/2",
+        "redis://cache?db=hunter2",
+        "redis://cache?ssl_ca_certs=/etc/ca.pem",
+        "rediss://cache?ssl_cert_reqs=none",
+    ],
+)
+def test_any_other_redis_address_is_refused_without_showing_its_password(written):
+    with pytest.raises(ValueError, match=re.compile("^(?!.*hunter2)")):
+        kinds.read_redis(written)
+
+
 def test_a_public_key_may_be_text_or_a_file(tmp_path):
     pem = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
     (tmp_path / "key.pem").write_text(pem)

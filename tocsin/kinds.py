@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 T = TypeVar("T")
 
@@ -156,6 +156,25 @@ def read_database(raw: object) -> str:
     return text
 
 
+def read_redis(raw: object) -> str:
+    text = read_text(raw)
+    scheme, separator, _ = text.partition("://")
+    if not separator or scheme not in ("redis", "rediss"):
+        raise ValueError("is not a redis:// or rediss:// address")
+    parts = _split(text)
+    if parts is None:
+        raise ValueError("is not a well-formed address")
+    if not re.fullmatch(r"/?|/[0-9]{1,5}", parts[2]):
+        raise ValueError("does not end in a database's number, or nothing for 0")
+    # What the driver does not know it would pass over in silence, or only fail at the first use.
+    known = _REDIS_OPTIONS if scheme == "rediss" else frozenset()
+    options = dict(parse_qsl(urlsplit(text).query, keep_blank_values=True))
+    if options.keys() - known:
+        allowed = f"only {', '.join(sorted(known))}" if known else "none"
+        raise ValueError(f"has options in its query, of which there may be {allowed}")
+    return text
+
+
 def show_database(text: str) -> str:
     """Without user, password and query: what is left says *which* database, and nothing else."""
     scheme, _, rest = text.partition("://")
@@ -166,6 +185,9 @@ def show_database(text: str) -> str:
         return f"{scheme}://{MASK}"
     masked = f"{MASK}@" if "@" in rest else ""
     return f"{scheme}://{masked}{parts[1]}{parts[2]}"
+
+
+_REDIS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 
 
 def _split(text: str) -> tuple[str, str, str] | None:
@@ -234,7 +256,14 @@ DATABASE = Kind(
     show_database,
     secret=True,
 )
-REDIS = Kind("url", "a redis:// address", read_text, lambda _: MASK, secret=True)
+REDIS = Kind(
+    "url",
+    "redis://:password@host/number (special characters percent-encoded), "
+    "or rediss://… for TLS, with ?ssl_ca_certs=/path/to/ca.pem if its authority is your own",
+    read_redis,
+    show_database,
+    secret=True,
+)
 
 
 def is_loopback(host: str) -> bool:

@@ -42,6 +42,9 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # for offline by anybody who holds one token; it will do where nobody else can reach the server.
 JWT_SECRET_BYTES_MIN = 32
 
+# Three looks of a balancer that looks twice a second, and a margin.
+DRAIN_NOTICE = 2.0
+
 _NODE_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
 
 
@@ -61,20 +64,27 @@ class Settings:
     metrics_port: int | None = setting(None, COUNT,
         "Port of its own for `/metrics`, without credentials, for a network that only the "
         "monitoring reaches. Without it, `/metrics` is on `port` and needs the admin scope. "
-        "0 takes any free one.", 0, 65535)
+        "0 takes any free one. With `workers`, the first of as many ports.", 0, 65535)
     data: Path = setting(Path("tocsin-data"), PATH,  # noqa: RUF009 (a Path never changes)
         "Directory for what the server keeps itself: the SQLite file and development secrets.")
     database: str | None = setting(None, DATABASE,
         "Where notifications live: `postgres://…`, `postgresql://…` or `sqlite:///path` (four "
         "slashes for an absolute path). Without it, the file `tocsin.db` in `data`.")
     redis: str | None = setting(None, REDIS,
-        "Redis that joins nodes to a cluster. Not in this release: refused.")
+        "Redis that joins nodes to a cluster: `redis://` or `rediss://` (TLS), with password and "
+        "database number. Nodes share one Postgres as well.")
+    redis_prefix: str = setting("tocsin:", TEXT,
+        "What keys and channels in Redis begin with: nodes of a cluster have it in common, and "
+        "share it with nothing else on that server.")
+    redis_timeout: float = setting(2.0, DURATION,
+        "Longest wait for Redis before it counts as away. It answers within a millisecond or is "
+        "in trouble, and what waits for it could go another way.", 10 * MILLISECOND, 30.0)
     workers: int = setting(1, COUNT,
-        "Server processes. More than one is a cluster, which is not in this release: refused.",
-        1, 1024)
+        "Server processes on this machine, which share `port`; each is a node of the cluster, so "
+        "more than one needs Postgres and `redis`. About one for each core.", 1, 1024)
     node: str | None = setting(None, TEXT,
         "Name of this node in logs and in `welcome`. Without it, the host's name and a random "
-        "part, new at each start, so that two nodes never share one.")
+        "part, new at each start, so that two nodes never share one. Workers add their number.")
     pool_size: int = setting(4, COUNT,
         "Postgres connections. Writes are committed in groups, so a few carry thousands of "
         "notifications a second; more only take connections from others.", 1, 100)
@@ -168,6 +178,10 @@ class Settings:
     store_timeout: float = setting(10.0, DURATION,
         "Longest wait for the store before a write is answered with 503.",
         10 * MILLISECOND, 5 * MINUTE)
+    drain_notice: float | None = setting(None, DURATION,
+        "First part of `drain_time`, in which a stopping node says so on `/readyz` and serves on, "
+        "for the load balancer to notice: a little more than it takes to. Without it, 2 s with "
+        "`redis` and none without; never more than a quarter of `drain_time`.", 0, HOUR)
     drain_time: float = setting(20.0, DURATION,
         "Time over which a stopping server says goodbye, so that not all clients reconnect at "
         "once. Keep it under what the service manager grants (Kubernetes: 30 s). 0 stops at "
@@ -180,7 +194,7 @@ class Settings:
     # fmt: on
 
     def __post_init__(self) -> None:
-        problems = (*_out_of_bounds(self), *_contradictions(self), *_not_in_this_release(self))
+        problems = (*_out_of_bounds(self), *_contradictions(self))
         if problems:
             raise SettingsError(*problems)
 
@@ -194,6 +208,14 @@ class Settings:
         """The SQLite file, or None if the database is Postgres."""
         scheme, _, path = self.database_url.partition(":///")
         return Path(path) if scheme == "sqlite" else None
+
+    @property
+    def drain_notice_time(self) -> float:
+        """Seconds between being not ready and closing the door."""
+        wanted = self.drain_notice
+        if wanted is None:
+            wanted = 0.0 if self.redis is None else DRAIN_NOTICE
+        return min(wanted, self.drain_time / 4)
 
     @property
     def has_jwt(self) -> bool:
@@ -235,9 +257,8 @@ def _contradictions(s: Settings) -> Iterator[Problem]:
         wrong = "is longer than request_timeout, so no producer would ever see the 503"
         remedy = "lower store_timeout or raise request_timeout"
         yield Problem(("store_timeout", "request_timeout"), wrong, remedy)
-    if s.metrics_port and s.metrics_port == s.port:
-        remedy = "give metrics another port, or leave metrics_port out"
-        yield Problem(("metrics_port", "port"), "is the same as port", remedy)
+    if s.metrics_port:
+        yield from _metrics_port_contradictions(s, s.metrics_port)
     if s.jwt_public_key and s.jwks_url:
         wrong = "and jwks_url both say which public keys to trust"
         yield Problem(("jwt_public_key", "jwks_url"), wrong, "keep one of the two")
@@ -251,14 +272,32 @@ def _contradictions(s: Settings) -> Iterator[Problem]:
     if s.node is not None and not _NODE_NAME.fullmatch(s.node):
         remedy = "use 1 to 128 characters of letters, digits and . _ : @ -"
         yield Problem(("node",), "is not a name", remedy)
+    if s.redis is not None and s.sqlite_path is not None:
+        wrong = "joins nodes, and the embedded store belongs to one process alone"
+        remedy = "set `database` to a Postgres, or leave `redis` out and run one node"
+        yield Problem(("redis", "database"), wrong, remedy)
+    if s.workers > 1:
+        yield from _worker_contradictions(s)
 
 
-def _not_in_this_release(settings: Settings) -> Iterator[Problem]:
-    # Refused, not ignored: somebody who starts two nodes with a Redis must not believe that they
-    # are a cluster while each delivers only to its own half.
-    wrong = "asks for a cluster, which is not in this release but comes with a later one"
-    remedy = "leave it out and run one node"
-    if settings.redis is not None:
-        yield Problem(("redis",), wrong, remedy)
-    if settings.workers > 1:
-        yield Problem(("workers",), f"is {settings.workers}, which {wrong}", remedy)
+def _metrics_port_contradictions(s: Settings, first: int) -> Iterator[Problem]:
+    last = first + s.workers - 1
+    if s.port == first:
+        remedy = "give metrics another port, or leave metrics_port out"
+        yield Problem(("metrics_port", "port"), "is the same as port", remedy)
+    elif first < s.port <= last:
+        wrong = f"is the first of {s.workers}, one for each worker, and port is among them"
+        yield Problem(("metrics_port", "port", "workers"), wrong, "choose a port beyond these")
+    if last > 65535:
+        wrong = f"is the first of {s.workers}, one for each worker, and there are not so many"
+        yield Problem(("metrics_port", "workers"), wrong, "choose a smaller number")
+
+
+def _worker_contradictions(s: Settings) -> Iterator[Problem]:
+    if s.sqlite_path is not None:
+        wrong = f"is {s.workers}, and the embedded store belongs to one process alone"
+        remedy = "set `database` to a Postgres, or run one worker"
+        yield Problem(("workers", "database"), wrong, remedy)
+    if s.redis is None:
+        wrong = f"is {s.workers}, and without redis each would deliver to its own connections only"
+        yield Problem(("workers", "redis"), wrong, "set `redis`, or run one worker")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
 from tocsin.actors.company import DeliverySettings
 from tocsin.actors.scheduler import Upkeep
 from tocsin.actors.world import World
+from tocsin.persistence.bus import Bus, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.problems import TYPE_BASE
@@ -33,6 +37,35 @@ def make_store(settings: Settings, world: World) -> Store:
         command_timeout=settings.store_timeout,
         entropy=world.entropy,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPorts:
+    """What joins a node to others; *aclose* lets go of all of it and never raises."""
+
+    bus: Bus
+    presence: Presence
+    spool: Spool
+    aclose: Callable[[], Awaitable[None]]
+
+
+def make_cluster(settings: Settings) -> ClusterPorts | None:
+    """The ports to the Redis that `redis` names, or `None`; nothing is connected yet.
+
+    They need a `trio_asyncio` loop around them.
+    """
+    if settings.redis is None:
+        return None
+    # Imported only when wanted, as the store is.
+    from tocsin.persistence.redis_bus import RedisBus
+    from tocsin.persistence.redis_client import RedisClient
+    from tocsin.persistence.redis_presence import RedisPresence
+    from tocsin.persistence.redis_spool import RedisSpool
+
+    client = RedisClient(
+        settings.redis, prefix=settings.redis_prefix, timeout=settings.redis_timeout
+    )
+    return ClusterPorts(RedisBus(client), RedisPresence(client), RedisSpool(client), client.aclose)
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:

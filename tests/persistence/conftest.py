@@ -1,4 +1,5 @@
-"""Fixtures: a database of each kind, a store on it, and a desk from which to use the store."""
+"""Fixtures: a database of each kind, a store on it, and a desk from which to use the store; and
+what joins nodes, of each kind."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.persistence.databases import AnyStore, Database, PostgresDatabase, SqliteFile
 from tests.persistence.desk import Desk
+from tests.persistence.services import MemoryService, RedisService, Service
 
 
 @pytest.fixture(params=["sqlite", "inline", "postgres"])
@@ -29,3 +31,12 @@ async def store(database) -> AsyncIterator[AnyStore]:
 @pytest.fixture
 def desk(store) -> Desk:
     return Desk(store)
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def service(request) -> AsyncIterator[Service]:
+    service: Service = MemoryService()
+    if request.param == "redis":
+        service = RedisService(request.getfixturevalue("redis_url"))
+    async with service.running():
+        yield service

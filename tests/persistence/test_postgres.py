@@ -336,11 +336,13 @@ async def test_a_database_in_another_encoding_is_refused_in_clear_words(loop, po
         (asyncpg.InvalidPasswordError("rotated"), StoreUnavailable),
         (asyncpg.DeadlockDetectedError("again and again"), StoreUnavailable),
         (asyncpg.InterfaceError("connection is closed"), StoreUnavailable),
+        (asyncpg.InternalClientError("state 12; another operation (2)"), StoreUnavailable),
         (ConnectionRefusedError(), StoreUnavailable),
         (asyncpg.UniqueViolationError("twice"), StoreFailed),
         (asyncpg.UndefinedTableError("where?"), StoreFailed),
         (asyncpg.DataError("not a number"), StoreFailed),
         (asyncpg.InterfaceError("another operation is in progress"), StoreFailed),
+        (asyncpg.InternalClientError("out of its mind"), StoreFailed),
         (ZeroDivisionError(), StoreFailed),
     ],
 )

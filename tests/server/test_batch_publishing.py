@@ -27,7 +27,10 @@ from tocsin.server.services import Services
 SHOP = Principal(user=None, scopes=frozenset({"notify"}), credential="key:shop", expires_at=None)
 
 
-NOT_ASKED = ("users", "connections", "authenticator", "readiness", "snapshot")
+NOT_ASKED = (
+    *("users", "connections", "attendance", "authenticator", "key_watch"),
+    *("readiness", "snapshot"),
+)
 
 
 @asynccontextmanager

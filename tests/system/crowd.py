@@ -1,7 +1,8 @@
 """Many producers and devices at once, and the books in which every answered notification stands.
 
-The rule of all fault tests: what was answered with 201 is in the user's log afterwards, once and in
-order, and on the device that was there. What was answered with an error, or with silence, may be.
+The rule of all fault tests: what was answered with success is in the user's log afterwards, once
+and in order, and on the device that was there. What was answered with an error, or with silence,
+may be.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ class Books:
     attempted: dict[str, str] = field(default_factory=dict)
     """Title → user: everything that was sent, whatever came back."""
     accepted: dict[str, str] = field(default_factory=dict)
-    """Id → user: what was answered with 201."""
+    """Id → user: what was answered with success: 201, or 202 from the spool."""
+    answered: dict[str, str] = field(default_factory=dict)
+    """Title → user: the same by title, which is the producer's own."""
     refusals: list[tuple[float, httpx.Response]] = field(default_factory=list)
     silences: int = 0
     kept: set[str] = field(default_factory=set)
-    """Titles that were posted with a key until they were answered with 201."""
+    """Titles that were posted with a key until they were answered with success."""
 
     def accepted_for(self, user: str) -> set[str]:
         return {each for each, whose in self.accepted.items() if whose == user}
@@ -77,8 +80,11 @@ async def post_once(
         books.silences += 1
         await asyncio.sleep(0.05)  # waits for: the server, which may be down
         return False
-    if answer.status_code == 201:
-        books.accepted[answer.json()["id"]] = user
+    if answer.status_code in {201, 202}:
+        books.answered[title] = user
+        if answer.status_code == 201 or not keyed:
+            books.accepted[answer.json()["id"]] = user
+        # Else a first attempt, whose answer was lost, may be in the log already, under another id.
         if keyed:
             books.kept.add(title)
         return True

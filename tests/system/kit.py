@@ -108,6 +108,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                process_group=0,  # Ctrl-C is for who started it, who says how to stop
             )  # fmt: skip
         wait_until(self.is_ready, patience=patience, what="the server to be ready")
         return self

@@ -3,13 +3,15 @@
 The storage actor calls this for every result, before it answers whoever asked. So it does not
 matter who asked, nor over which transport: a change of a log reaches the sessions that follow the
 log. And since all is told by one task, a user's changes reach the user's actor in the order of
-their sequences; told by their askers they would not.
+their sequences; told by their askers they would not. The other nodes of a cluster are told the
+same, through the bridge.
 """
 
 from __future__ import annotations
 
 import structlog
 
+from tocsin.actors.neighbours import ALONE, Neighbours
 from tocsin.actors.notifications import Notifications
 from tocsin.actors.topics import Topics
 from tocsin.actors.users import Users
@@ -33,15 +35,23 @@ logger = structlog.get_logger(__name__)
 class Announcer:
     """Called with each result of a committed transaction; never raises."""
 
-    def __init__(self, users: Users, notifications: Notifications, topics: Topics) -> None:
+    def __init__(
+        self,
+        users: Users,
+        notifications: Notifications,
+        topics: Topics,
+        neighbours: Neighbours = ALONE,
+    ) -> None:
         self._users = users
         self._notifications = notifications
         self._topics = topics
+        self._neighbours = neighbours
 
     def __call__(self, result: Result) -> None:
         """Tell whom *result* concerns."""
         try:
             self._announce(result)
+            self._neighbours.announce(result)
         except Exception:
             # A bug of ours must not take the store away from everybody. The sessions find out when
             # they see the next sequence.

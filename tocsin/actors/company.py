@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
+from tocsin.actors.bus_status import BusStatus
 from tocsin.actors.ledger import Ledger
+from tocsin.actors.neighbours import ALONE, Neighbours
 from tocsin.actors.runtime import Ref
 from tocsin.actors.storage import StorageMessage, StoreStatus
 from tocsin.actors.world import World
@@ -32,7 +34,8 @@ class Company:
     *present* of a user who has arrived and the topics they are in, *absent* of one who has left,
     *behind* of one whose topics hold more than was brought on arrival. *retire* takes an idle user
     from the directory, unless there is a message waiting for it. *missed* holds the head (a
-    sequence) for users whose mailbox had no room for a change.
+    sequence) for users whose mailbox had no room for a change, *heads* for all who have attached
+    how far their log was said to reach.
     """
 
     storage: Ref[StorageMessage]
@@ -46,6 +49,9 @@ class Company:
     behind: Callable[[str], None]
     retire: Callable[[str], None]
     missed: dict[str, int]
+    heads: dict[str, int] = field(default_factory=dict)
+    bus: BusStatus = field(default_factory=BusStatus)
+    neighbours: Neighbours = ALONE
 
 
 class Clock:

@@ -31,6 +31,8 @@ from tocsin.protocol.session import (
     Push,
 )
 
+_HOLD: Final = 0.25
+"""Seconds between two looks whether what the other nodes do is known again."""
 RETRY_DELAY: Final = 1.0
 """Seconds, to twice as many, before trying again what the store could not do."""
 
@@ -40,9 +42,11 @@ class ConnectedDevice:
 
     __slots__ = (
         "_acknowledging",
+        "_attaching",
         "_began",
         "_clock",
         "_company",
+        "_cursor",
         "_expires_at",
         "_heartbeat",
         "_horizon",
@@ -53,9 +57,11 @@ class ConnectedDevice:
         "_start",
         "_user",
         "_window",
+        "echoed",
         "ended",
         "name",
         "outlet",
+        "since",
     )
 
     def __init__(
@@ -63,11 +69,16 @@ class ConnectedDevice:
     ) -> None:
         self.name: Final = arrived.device
         self.outlet: Final = arrived.outlet
+        self.since: Final = clock.now
         self.ended = False
+        self.echoed = False
+        """Whether the other nodes have been told of it."""
         self._user = user
         self._ref = ref
         self._company = company
         self._clock = clock
+        self._attaching = False
+        self._cursor = arrived.cursor
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging
         self._expires_at = arrived.expires_at
@@ -76,12 +87,18 @@ class ConnectedDevice:
         self._start = self._began = self._horizon = 0
         self._resumed = False
         self._session: DeviceSession | None = None
-        connection = self.outlet.connection
-        command = Attach(user, arrived.device, arrived.cursor, clock.now_ms)
-        reply: Reply[Result] = ref.piped(lambda done: AttachDone(connection, done))
-        self._tell_storage(Write(command=command, reply=reply))
 
     # --- What happens to it ----------------------------------------------------------------------
+
+    def attach(self) -> None:
+        """Ask the store where to start, once."""
+        if self._attaching:
+            return
+        self._attaching = True
+        connection = self.outlet.connection
+        command = Attach(self._user, self.name, self._cursor, self._clock.now_ms)
+        reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
+        self._tell_storage(Write(command=command, reply=reply))
 
     def attached(self, attached: Attached, head: int) -> None:
         """The store has said where to start; *head* is the user's last sequence, as known here."""
@@ -89,6 +106,8 @@ class ConnectedDevice:
         self._resumed = start.resumed
         session = self._begin(start.sequence, max(head, attached.head), attached.horizon)
         self.outlet.say(self._welcome(attached))
+        if not self._company.bus.available:
+            self._say_status()
         if start.reset is not None:
             self.outlet.say(frames.Reset(start.reset))
         self._carry_out(session.begin())
@@ -177,17 +196,22 @@ class ConnectedDevice:
         """The connection showed a newer token."""
         self._expires_at = expires_at
 
-    def status(self, *, store_available: bool) -> None:
-        """A hop behind the connection was lost or is back."""
+    def store_changed(self, available: bool) -> None:
+        """The store was lost or is back."""
         session = self._session
         if session is None:
             return
-        self.outlet.say(frames.Status(bus="ok", store="ok" if store_available else "lost"))
-        if store_available:
+        self._say_status()
+        if available:
             # What was being committed when it was lost may be in the log, unannounced.
             session.doubt()
             self._retry_at = math.inf
             self._carry_out(())
+
+    def bus_changed(self) -> None:
+        """The bus was lost or is back; what was missed in between, others look for."""
+        if self._session is not None:
+            self._say_status()
 
     def end(self, closing: Closing, after: float = 0.0) -> None:
         """Say goodbye, once; *after* in seconds."""
@@ -203,7 +227,7 @@ class ConnectedDevice:
         if self._expires_at is not None:
             left = max(0, self._expires_at - self._clock.now_ms)
             deadline = min(deadline, self._clock.now + left / 1000)
-        return deadline if self._session is None else min(deadline, self._session.next_deadline())
+        return min(deadline, self._next_resend())
 
     def check(self) -> None:
         """Do what is due: send again, ping, end what has expired or gone."""
@@ -222,7 +246,8 @@ class ConnectedDevice:
         if self._retry_at <= clock.now:
             self._retry_at = math.inf
         if self._session is not None:
-            self._carry_out(self._session.expire(clock.now, clock.now_ms))
+            due = self._next_resend() <= clock.now
+            self._carry_out(self._session.expire(clock.now, clock.now_ms) if due else ())
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -260,6 +285,19 @@ class ConnectedDevice:
             window=self._window,
             resend=frames.Resend(settings.limits.resend.first, settings.limits.resend_limit),
         )
+
+    def _next_resend(self) -> float:
+        now, due = self._clock.now, math.inf
+        if self._session is not None:
+            due = self._session.next_deadline()
+        if due <= now and not self._company.neighbours.is_current:
+            # What is to be sent again may have been withdrawn elsewhere.
+            return now + _HOLD
+        return due
+
+    def _say_status(self) -> None:
+        bus, store = self._company.bus.available, self._company.status.available
+        self.outlet.say(frames.Status(bus="ok" if bus else "lost", store="ok" if store else "lost"))
 
     def _carry_out(self, outputs: Sequence[Output]) -> None:
         """Do what the session wants, note it in the ledger, and read on if there is room."""

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import outcome
@@ -21,8 +21,9 @@ import trio
 from tocsin.actors.directory import Directory
 from tocsin.actors.runtime import Actor, ActorStopped, Context, MailboxFull, Ref, Reply, Request
 from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, SchedulerMessage
+from tocsin.actors.spool_entries import Committal, Spoolable
 from tocsin.actors.storage import StorageMessage, Write
-from tocsin.persistence.store import Changed, Command, Publish, Result, Update, Withdraw
+from tocsin.persistence.store import Changed, Command, Publish, Update, Withdraw
 from tocsin.protocol.problems import refuse
 
 _PATIENCE: Final = 60.0
@@ -31,8 +32,8 @@ _LIVE_MAX: Final = 20_000
 """Notifications kept waiting for acknowledgments; beyond it they are let go once committed."""
 
 
-class Submit(Request[Result]):
-    """Commit *command* and tell the recipients; the answer means it is durable."""
+class Submit(Request[Committal]):
+    """Commit *command* and tell the recipients; answered when it is durable, if in the spool."""
 
     command: Publish | Update | Withdraw
 
@@ -41,7 +42,7 @@ class Committed(msgspec.Struct, frozen=True):
     """The store has answered *submit*."""
 
     submit: Submit
-    outcome: outcome.Outcome[Result]
+    outcome: outcome.Outcome[Committal]
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -96,7 +97,7 @@ class NotificationActor(Actor[NotificationMessage]):
         if not self._asked:
             self._directory.retire(self._id)
 
-    def _committed(self, submit: Submit, result: outcome.Outcome[Result]) -> None:
+    def _committed(self, submit: Submit, result: outcome.Outcome[Committal]) -> None:
         match result:
             case outcome.Value(value=value):
                 submit.reply.set(value)
@@ -114,7 +115,10 @@ class NotificationActor(Actor[NotificationMessage]):
 
 
 class Notifications(Directory[NotificationMessage]):
-    """The directory of live notifications, and the idempotency keys that are in flight."""
+    """The directory of live notifications, and the idempotency keys that are in flight.
+
+    *commit* has a command done and a reply told how; without one, the store is asked.
+    """
 
     def __init__(
         self,
@@ -123,10 +127,12 @@ class Notifications(Directory[NotificationMessage]):
         storage: Ref[StorageMessage],
         scheduler: Ref[SchedulerMessage],
         grace: float,
+        commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,
     ) -> None:
         super().__init__(jitter, capacity=_MAILBOX_CAPACITY, grace=grace)
         self._storage = storage
         self._scheduler = scheduler
+        self._commit = commit or self._ask_store
         self._outstanding: dict[str, int] = {}
         self._keys: set[tuple[str, str]] = set()
 
@@ -148,10 +154,10 @@ class Notifications(Directory[NotificationMessage]):
         ref = self.find(notification)
         if ref is None:
             ref = self._spawn(notification, partial(NotificationActor, notification, self))
-        reply: Reply[Result] = ref.piped(partial(Committed, submit))
+        reply: Reply[Committal] = ref.piped(partial(Committed, submit))
         ref.tell(submit)
         try:
-            self._storage.tell(Write(command=submit.command, reply=reply))
+            self._commit(submit.command, reply)
         except (MailboxFull, ActorStopped) as error:
             reply.fail(error)
             return
@@ -210,6 +216,9 @@ class Notifications(Directory[NotificationMessage]):
         """Let an actor that waits for nothing end."""
         self._outstanding.pop(notification, None)
         self._retire(notification)
+
+    def _ask_store(self, command: Spoolable, reply: Reply[Any]) -> None:
+        self._storage.tell(Write(command=command, reply=reply))
 
 
 def _key(submit: Submit) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from typing import Any, Final
 import structlog
 import trio
 
+from tocsin.actors.neighbours import ALONE, Neighbours
 from tocsin.actors.runtime import Actor, ActorError, Context, Ref
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage import StorageMessage, Write
@@ -43,6 +44,8 @@ class Topics(Actor[Any]):
         self._storage = storage
         self._world = world
         self._online = online
+        self.neighbours: Neighbours = ALONE
+        """Told of the topics that somebody here is in; set by the node."""
         self._users: dict[str, set[str]] = {}
         self._topics: dict[str, set[str]] = {}
         self._behind: dict[str, None] = {}
@@ -62,7 +65,11 @@ class Topics(Actor[Any]):
         known = self._topics.setdefault(user, set())
         for topic in topics:
             known.add(topic)
-            self._users.setdefault(topic, set()).add(user)
+            users = self._users.get(topic)
+            if users is None:
+                users = self._users[topic] = set()
+                self.neighbours.watch_topic(topic)
+            users.add(user)
 
     def absent(self, user: str) -> None:
         """*user* has left."""
@@ -71,6 +78,7 @@ class Topics(Actor[Any]):
             users.discard(user)
             if not users:
                 del self._users[topic]
+                self.neighbours.leave_topic(topic)
 
     def subscribed(self, topic: str, users: Iterable[str]) -> None:
         """*users* have joined *topic*; those who are not online do not matter."""
@@ -78,12 +86,15 @@ class Topics(Actor[Any]):
             if user in self._topics:
                 self.present(user, (topic,))
 
+    def users_of(self, topic: str) -> list[str]:
+        """Who is online here and in *topic*."""
+        return self._online() if topic == EVERYONE else list(self._users.get(topic, ()))
+
     # --- What is new -----------------------------------------------------------------------------
 
     def advanced(self, topic: str) -> None:
         """*topic* has a new entry."""
-        users = self._online() if topic == EVERYONE else self._users.get(topic, ())
-        self._behind.update(dict.fromkeys(users))
+        self._behind.update(dict.fromkeys(self.users_of(topic)))
         self._bell.ring()
 
     def behind(self, user: str) -> None:

@@ -11,7 +11,7 @@ message, an early one means to look once too often.
 from __future__ import annotations
 
 import math
-from typing import assert_never
+from typing import Final, assert_never
 
 import outcome
 
@@ -21,11 +21,17 @@ from tocsin.actors.runtime import Actor, ActorError, Context, Ref
 from tocsin.actors.user_messages import (
     Acknowledged,
     Arrived,
+    ArrivedElsewhere,
     AttachDone,
+    BusChanged,
     DeviceRemoved,
     Disconnect,
+    Echoed,
     HeadMoved,
+    HereElsewhere,
+    Introduce,
     Left,
+    Listening,
     LogChanged,
     PageDone,
     Refreshed,
@@ -39,11 +45,28 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.session import LogEntry
 
+DOUBT: Final = 0.05
+"""Seconds of difference below which nobody knows which of two came first."""
+
+
+def rank_of(node: str, connection: str) -> str:
+    """What decides between two connections of a device that came at the same time."""
+    return f"{node}/{connection}"
+
 
 class UserActor(Actor[UserMessage]):
     """Passivated when its last device has left; see the module."""
 
-    __slots__ = ("_clock", "_company", "_deadline", "_devices", "_head", "_ref", "_user")
+    __slots__ = (
+        "_clock",
+        "_company",
+        "_deadline",
+        "_devices",
+        "_head",
+        "_listening",
+        "_ref",
+        "_user",
+    )
 
     def __init__(self, user: str, company: Company) -> None:
         self._user = user
@@ -51,6 +74,7 @@ class UserActor(Actor[UserMessage]):
         self._clock = Clock(company.world)
         self._devices: dict[str, ConnectedDevice] = {}
         self._head = 0
+        self._listening = False
         self._deadline = math.inf
         self._ref: Ref[UserMessage]
 
@@ -61,6 +85,8 @@ class UserActor(Actor[UserMessage]):
             await super().run(context)
         finally:
             self._company.absent(self._user)
+            self._company.heads.pop(self._user, None)
+            self._company.neighbours.leave(self._user)
             for device in self._devices.values():
                 device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
             for message in context.mailbox.discard():
@@ -77,7 +103,7 @@ class UserActor(Actor[UserMessage]):
                 self._arrived(message)
             case StoreChanged(available=available):
                 for device in list(self._devices.values()):
-                    device.status(store_available=available)
+                    device.store_changed(available)
                     self._after(device)
             case Disconnect(closing=closing):
                 for device in self._devices.values():
@@ -99,6 +125,15 @@ class UserActor(Actor[UserMessage]):
                     self._after(concerned)
                 elif isinstance(message, AttachDone):
                     self._attached_too_late(message)
+            case (
+                BusChanged()
+                | Listening()
+                | Echoed()
+                | ArrivedElsewhere()
+                | Introduce()
+                | HereElsewhere()
+            ):
+                self._heard_of_others(message)
             case _:
                 assert_never(message)
         if self._user in self._company.missed:
@@ -132,6 +167,10 @@ class UserActor(Actor[UserMessage]):
             return
         device = ConnectedDevice(self._user, arrived, self._ref, self._company, self._clock)
         self._devices[arrived.outlet.connection] = device
+        # Before the store is read: what is committed after that elsewhere is then heard here.
+        self._listening = self._listening or self._company.neighbours.listen(self._user, self._ref)
+        if self._listening:
+            device.attach()
         self._after(device)
 
     def _tell(
@@ -182,8 +221,11 @@ class UserActor(Actor[UserMessage]):
         company.present(self._user, attached.topics)
         if attached.behind:
             company.behind(self._user)
-        self._head = max(known, attached.head)
+        self._reach(attached.head)
         device.attached(attached, self._head)
+        company.neighbours.device_arrived(
+            self._user, device.name, device.outlet.connection, attached.head
+        )
         if attached.head > known:
             # Arriving brings what is new in the user's topics, for the others as well.
             self._catch_up(attached.head)
@@ -199,7 +241,7 @@ class UserActor(Actor[UserMessage]):
 
     def _log_changed(self, message: LogChanged) -> None:
         position, shared, state = message.position, message.shared, message.state
-        self._head = max(self._head, position.sequence)
+        self._reach(position.sequence)
         entry = LogEntry(
             position.sequence,
             shared.notification,
@@ -216,10 +258,13 @@ class UserActor(Actor[UserMessage]):
             self._after(device)
 
     def _catch_up(self, head: int) -> None:
-        self._head = max(self._head, head)
+        self._reach(head)
         for device in list(self._devices.values()):
             device.heard_of(head)
             self._after(device)
+
+    def _reach(self, head: int) -> None:
+        self._head = self._company.heads[self._user] = max(self._head, head)
 
     def _after(self, device: ConnectedDevice) -> None:
         if device.ended:
@@ -231,3 +276,54 @@ class UserActor(Actor[UserMessage]):
         self._devices = {
             connection: device for connection, device in self._devices.items() if not device.ended
         }
+
+    # --- The other nodes -------------------------------------------------------------------------
+
+    def _heard_of_others(
+        self,
+        message: BusChanged | Listening | Echoed | ArrivedElsewhere | Introduce | HereElsewhere,
+    ) -> None:
+        devices = list(self._devices.values())
+        match message:
+            case BusChanged():
+                for device in devices:
+                    device.bus_changed()
+            case Listening():
+                self._listening = True
+                for device in devices:
+                    device.attach()
+                    self._after(device)
+            case Echoed(connection=connection):
+                if connection in self._devices:
+                    self._devices[connection].echoed = True
+            case ArrivedElsewhere(device=name, head=head):
+                for device in devices:
+                    # One that the others have not been told of yet is the later of the two.
+                    if device.name == name and device.echoed:
+                        device.end(Closing.REPLACED)
+                self._forget_ended()
+                self._catch_up(head)
+            case Introduce():
+                for device in devices:
+                    self._introduce(device)
+            case HereElsewhere():
+                self._compare(message)
+
+    def _introduce(self, device: ConnectedDevice) -> None:
+        connection = device.outlet.connection
+        self._company.neighbours.device_here(self._user, device.name, connection, device.since)
+
+    def _compare(self, other: HereElsewhere) -> None:
+        """Of two connections of a device the older one ends; the younger one says so."""
+        node = self._company.settings.node
+        for device in list(self._devices.values()):
+            if device.name != other.device:
+                continue
+            older = device.since < other.since
+            if abs(device.since - other.since) < DOUBT:
+                older = rank_of(node, device.outlet.connection) < other.rank
+            if older:
+                device.end(Closing.REPLACED)
+            else:
+                self._introduce(device)
+        self._forget_ended()

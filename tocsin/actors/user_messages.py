@@ -104,6 +104,41 @@ class Disconnect(msgspec.Struct, frozen=True):
     closing: Closing
 
 
+class BusChanged(msgspec.Struct, frozen=True):
+    """This node does not hear the others any more, or hears them again."""
+
+    available: bool
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """What other nodes say of the user is heard now; or there is no point in waiting for that."""
+
+
+class Echoed(msgspec.Struct, frozen=True):
+    """All nodes have been told by now that the device on *connection* has arrived here."""
+
+    connection: str
+
+
+class ArrivedElsewhere(msgspec.Struct, frozen=True):
+    """*device* has attached to another node, when the user's log had *head*."""
+
+    device: str
+    head: int
+
+
+class Introduce(msgspec.Struct, frozen=True):
+    """Something was missed: tell the other nodes which devices are here, and since when."""
+
+
+class HereElsewhere(msgspec.Struct, frozen=True):
+    """*device* is connected to another node *since* (our Trio time); *rank* decides a tie."""
+
+    device: str
+    rank: str
+    since: float
+
+
 class AttachDone(msgspec.Struct, frozen=True):
     """The store has said where a device starts, or why it cannot."""
 
@@ -129,6 +164,12 @@ UserMessage = (
     | Acknowledged
     | DeviceRemoved
     | StoreChanged
+    | BusChanged
+    | Listening
+    | Echoed
+    | ArrivedElsewhere
+    | Introduce
+    | HereElsewhere
     | Disconnect
     | AttachDone
     | PageDone

@@ -7,12 +7,15 @@ from functools import partial
 
 from tocsin.actors.company import Company
 from tocsin.actors.directory import Directory
+from tocsin.actors.presence import Attendance
 from tocsin.actors.runtime import ActorStopped, MailboxFull
 from tocsin.actors.user import UserActor
 from tocsin.actors.user_messages import (
     Arrived,
+    BusChanged,
     Disconnect,
     HeadMoved,
+    Left,
     LogChanged,
     SharedChange,
     StoreChanged,
@@ -24,9 +27,12 @@ from tocsin.protocol.notification import Change, State, client_view
 
 
 class Users(Directory[UserMessage]):
-    """See the module. `company` is set by the node, which makes both."""
+    """See the module. `company` is set by the node, which makes both; *attendance*, if anybody
+    wants to know who is connected.
+    """
 
     company: Company
+    attendance: Attendance | None = None
 
     def arrive(self, user: str, arrived: Arrived) -> None:
         """Hand a device to its user's actor, starting that if need be.
@@ -37,6 +43,15 @@ class Users(Directory[UserMessage]):
         if ref is None:
             ref = self._spawn(user, partial(UserActor, user, self.company))
         ref.tell(arrived)
+        if self.attendance is not None:
+            self.attendance.arrived(user, arrived.device, arrived.outlet.connection)
+
+    def leave(self, user: str, connection: str) -> None:
+        """Tell *user* that a connection has ended, whoever was on it."""
+        # Beyond the capacity: an actor that never hears of it keeps the device for ever.
+        self.tell(user, Left(connection), forced=True)
+        if self.attendance is not None:
+            self.attendance.left(user, connection)
 
     def tell(self, user: str, message: UserMessage, *, forced: bool = False) -> None:
         """Tell *user*, if online; raises `MailboxFull`, unless *forced* for what must be told.
@@ -50,10 +65,8 @@ class Users(Directory[UserMessage]):
 
     def fan_out(self, fan_out: FanOut) -> int:
         """Tell every recipient of a change who is online; returns how many."""
-        content, change = fan_out.content, fan_out.change
-        state = State.WITHDRAWN if change is Change.WITHDRAWN else State.UNSEEN
-        view = client_view(content.document, state, None, None)
-        shared = SharedChange(content.id, change, content.document, view, content.expires_at)
+        content = fan_out.content
+        shared = shared_change(content.id, fan_out.change, content.document, content.expires_at)
         find, states = self.find, fan_out.states
         told = 0
         for position in fan_out.positions:
@@ -69,6 +82,13 @@ class Users(Directory[UserMessage]):
                 told -= 1
         return told
 
+    def log_changed(self, user: str, changed: LogChanged) -> None:
+        """Tell *user*, if online, of an entry that another node has committed."""
+        try:
+            self.tell(user, changed)
+        except MailboxFull:
+            self._missed(user, changed.position.sequence)
+
     def head_moved(self, user: str, head: int) -> None:
         """Tell *user*, if online, that the log has reached *head*, without what is new there."""
         try:
@@ -83,6 +103,12 @@ class Users(Directory[UserMessage]):
             with suppress(MailboxFull):
                 self.tell(user, StoreChanged(available))
 
+    def bus_changed(self, available: bool) -> None:
+        """Tell everybody that this node does not hear the others, or hears them again."""
+        for user in self.names():
+            with suppress(MailboxFull):
+                self.tell(user, BusChanged(available))
+
     def disconnect(self, user: str, closing: Closing) -> None:
         """End all connections of *user* on this node."""
         self.tell(user, Disconnect(closing))
@@ -95,3 +121,12 @@ class Users(Directory[UserMessage]):
         # Heads do not come in order: a batch is announced in the order of its commands.
         missed = self.company.missed
         missed[user] = max(head, missed.get(user, 0))
+
+
+def shared_change(
+    notification: str, change: str, document: str, expires_at: int | None
+) -> SharedChange:
+    """A change, with what most of its recipients see of it made once."""
+    state = State.WITHDRAWN if change == Change.WITHDRAWN else State.UNSEEN
+    view = client_view(document, state, None, None)
+    return SharedChange(notification, change, document, view, expires_at)

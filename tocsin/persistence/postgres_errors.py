@@ -47,4 +47,8 @@ def translated(error: Exception) -> StoreUnavailable | StoreFailed:
     if isinstance(error, asyncpg.InterfaceError) and "closed" in str(error):
         # "connection is closed", "connection was closed in the middle of operation"
         return StoreUnavailable(text)
+    if isinstance(error, asyncpg.InternalClientError) and "another operation" in str(error):
+        # The server has ended an idle connection: its last word is there, its end is not yet, and
+        # asyncpg takes the one for an operation that goes on.
+        return StoreUnavailable(text)
     return StoreFailed(text)

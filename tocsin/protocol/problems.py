@@ -29,6 +29,7 @@ TITLES: Final = {
     "idempotency_key_reused": (422, "This key was used for another request"),
     "rate_limited": (429, "Too many requests"),
     "internal_error": (500, "Our fault"),
+    "bus_unavailable": (503, "The other nodes cannot be asked now"),
     "store_unavailable": (503, "The store cannot take this now"),
     "overloaded": (503, "Too much at once"),
 }

@@ -11,7 +11,7 @@ from typing import Final
 
 from tocsin.actors.outlet import Outlet
 from tocsin.actors.runtime import ActorStopped, MailboxFull
-from tocsin.actors.user_messages import Arrived, Left
+from tocsin.actors.user_messages import Arrived
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, parse_cursor
 from tocsin.protocol.problems import FieldError, refuse
@@ -38,8 +38,7 @@ def arrive(services: Services, user: str, arrived: Arrived) -> None:
 def leave(services: Services, user: str, outlet: Outlet) -> None:
     """Nobody listens at *outlet* any more; says nothing of what has arrived."""
     services.connections.closed(outlet.connection)
-    # Beyond the capacity: an actor that never hears of it keeps the device for ever.
-    services.users.tell(user, Left(outlet.connection), forced=True)
+    services.users.leave(user, outlet.connection)
 
 
 def check_running(services: Services) -> None:

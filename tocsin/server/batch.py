@@ -21,7 +21,7 @@ import msgspec
 import trio
 
 from tocsin.actors.runtime import Reply
-from tocsin.persistence.store import Result
+from tocsin.actors.spool_entries import Committal
 from tocsin.protocol.notification import Draft
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.auth import Principal
@@ -168,7 +168,7 @@ class _OnItsWay:
     index: int
     draft: Draft
     key: str | None
-    reply: Reply[Result]
+    reply: Reply[Committal]
     deadline: float
 
 
@@ -250,7 +250,7 @@ class _Batch:
         return self._hand_over(item.index, item.draft, item.key)
 
     def _hand_over(self, index: int, draft: Draft, key: str | None) -> _OnItsWay:
-        reply: Reply[Result] = Reply()
+        reply: Reply[Committal] = Reply()
         try:
             self._publishing.submit(self._principal, draft, key, reply)
         except ProblemError as error:

@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from tocsin.actors.spooler import Spooler
 from tocsin.server.services import Services
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -42,6 +43,54 @@ class _Collector:
             ),
         ):
             yield GaugeMetricFamily(f"tocsin_{name}", about, value)
+        yield from _of_bus(services)
+        yield from _of_presence(services)
+        if services.spooler is not None:
+            yield from _of_spool(services.spooler)
+
+
+def _of_bus(services: Services) -> Iterator[Metric]:
+    counted = services.bus.statistics
+    for name, about, value in (
+        ("said", "Envelopes said to other nodes.", counted.said),
+        ("heard", "Envelopes heard from other nodes.", counted.heard),
+        ("dropped", "Envelopes that there was no room to say.", counted.dropped),
+        ("unreadable", "Envelopes heard that this release cannot read.", counted.unreadable),
+        ("gaps", "Times that something may have gone unheard.", counted.gaps),
+        ("failures", "Times that the bus could not be used.", counted.failures),
+        ("losses", "Times that this node became deaf.", counted.losses),
+        ("reconciliations", "Looks at the logs of everybody here.", counted.reconciliations),
+        ("found", "Users whose log was further than this node was told.", counted.found),
+    ):
+        yield CounterMetricFamily(f"tocsin_bus_{name}", about, value)
+    for name, about, number in (
+        ("available", "1 while this node hears the cluster.", int(services.bus.available)),
+        ("nodes", "Other nodes that are heard.", services.neighbours.audible),
+    ):
+        yield GaugeMetricFamily(f"tocsin_bus_{name}", about, number)
+
+
+def _of_presence(services: Services) -> Iterator[Metric]:
+    about = "Connections with a device on them, on this node."
+    yield GaugeMetricFamily("tocsin_devices_present", about, len(services.attendance))
+
+
+def _of_spool(spooler: Spooler) -> Iterator[Metric]:
+    counted = spooler.statistics
+    for name, about, value in (
+        ("spooled", "Posts and changes written to the spool by this node.", counted.spooled),
+        ("drained", "Entries that this node brought to the store.", counted.drained),
+        ("repeated", "Of these, known to the store already.", counted.repeated),
+        ("expired", "Of these, expired while they waited.", counted.expired),
+        ("moot", "Of these, changes of what is no more.", counted.moot),
+        ("poisoned", "Entries that can never be stored, kept aside.", counted.poisoned),
+    ):
+        yield CounterMetricFamily(f"tocsin_spool_{name}", about, value)
+    for name, about, value in (
+        ("available", "1 while the spool can be used.", int(spooler.reachable)),
+        ("entries", "Entries of all nodes, at the last look.", spooler.waiting),
+    ):
+        yield GaugeMetricFamily(f"tocsin_spool_{name}", about, value)
 
 
 def render_metrics(services: Services) -> bytes:

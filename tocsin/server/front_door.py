@@ -32,6 +32,7 @@ from tocsin.server.request_head import (
     problem_response,
     read_head,
 )
+from tocsin.server.shared_port import open_shared_listeners
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +72,9 @@ class FrontDoor:
 
     `websocket(stream, head, raw)` and `http(stream, raw)` serve one connection to its end; `raw` is
     what was read of it: the head and perhaps more. They own the stream, which is closed after them
-    in any case; a `BadHead` that they raise before they have answered becomes the answer. All
-    limits are seconds, bytes or counts.
+    in any case; a `BadHead` that they raise before they have answered becomes the answer. With
+    `shares_port` other processes may listen on the same port. All limits are seconds, bytes or
+    counts.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class FrontDoor:
         head_timeout: float = HEAD_TIMEOUT,
         user_timeout: float = USER_TIMEOUT,
         backlog: int = BACKLOG,
+        shares_port: bool = False,
         refusals_max: int = REFUSALS_MAX,
         retry_after: int = RETRY_AFTER,
         type_base: str = "",
@@ -97,6 +100,7 @@ class FrontDoor:
         self._head_timeout = head_timeout
         self._user_timeout = user_timeout
         self._backlog = backlog
+        self._shares_port = shares_port
         self._refusals_max = refusals_max
         self._retry_after = retry_after
         self._type_base = type_base
@@ -132,6 +136,8 @@ class FrontDoor:
         raise CannotListen(errno.EADDRINUSE, f"no port is free on every address of {host or '*'}")
 
     async def _listen(self, host: str | None, port: int) -> list[trio.SocketListener]:
+        if self._shares_port:
+            return await open_shared_listeners(host, port, self._backlog)
         return await trio.open_tcp_listeners(port, host=host, backlog=self._backlog)
 
     async def accept(

@@ -19,6 +19,7 @@ import trio
 
 from tocsin.actors.notifications import Submit
 from tocsin.actors.runtime import ActorError, PipedReply, Reply
+from tocsin.actors.spool_entries import Committal, Spooled
 from tocsin.persistence.store import (
     Changed,
     Idempotency,
@@ -28,7 +29,6 @@ from tocsin.persistence.store import (
     PatchRefused,
     Publish,
     Replayed,
-    Result,
     RevisionMismatch,
     StoreFailed,
     StoreUnavailable,
@@ -54,11 +54,15 @@ _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The answer to a publish: the notification's id, its JSON, whether it was given before."""
+    """The answer to a publish: the notification's id, its JSON, whether it was given before.
+
+    *spooled* if the store has not got it yet.
+    """
 
     id: str
     body: str
     replayed: bool = False
+    spooled: bool = False
 
 
 class _Answered(msgspec.Struct):
@@ -77,7 +81,7 @@ class Publishing:
 
         Cancelled, it may have been posted: that is what idempotency keys are for.
         """
-        reply: Reply[Result] = Reply()
+        reply: Reply[Committal] = Reply()
         self.submit(principal, draft, key, reply)
         return published(await self.answer(reply, self.new_deadline()))
 
@@ -90,7 +94,7 @@ class Publishing:
     ) -> None:
         """As `publish`, but calls *done* with the answer instead of making somebody wait."""
 
-        def settle(result: outcome.Outcome[Result]) -> None:
+        def settle(result: outcome.Outcome[Committal]) -> None:
             try:
                 done(published(result.unwrap()))
             except (StoreUnavailable, StoreFailed, ActorError, ProblemError) as error:
@@ -101,7 +105,7 @@ class Publishing:
 
     async def update(
         self, principal: Principal, notification: str, patch: Patch, if_match: str | None
-    ) -> Changed:
+    ) -> Changed | Spooled:
         """Make the next revision; raises `ProblemError`, `Forbidden`."""
         principal.require_scope("notify")
         command = Update(
@@ -112,7 +116,7 @@ class Publishing:
         )
         return await self._change(notification, command)
 
-    async def withdraw(self, principal: Principal, notification: str) -> Changed:
+    async def withdraw(self, principal: Principal, notification: str) -> Changed | Spooled:
         """Take it back from everybody; again is no error. Raises `ProblemError`, `Forbidden`."""
         principal.require_scope("notify")
         return await self._change(
@@ -120,7 +124,7 @@ class Publishing:
         )
 
     def submit(
-        self, principal: Principal, draft: Draft, key: str | None, reply: Reply[Result]
+        self, principal: Principal, draft: Draft, key: str | None, reply: Reply[Committal]
     ) -> None:
         """Hand the notification to its actor, for `answer`. Raises `ProblemError`, `Forbidden`."""
         principal.require_scope("notify")
@@ -137,10 +141,12 @@ class Publishing:
         self._submit(notification, Submit(command=command, reply=reply))
 
     def new_deadline(self) -> float:
-        """By when (Trio time) the store has to answer what it is given now."""
-        return trio.current_time() + self._services.settings.store_timeout
+        """By when (Trio time) the store, or else the spool, has to answer what it is given now."""
+        services = self._services
+        tries = 1 if services.spooler is None else 2
+        return trio.current_time() + tries * services.settings.store_timeout
 
-    async def answer(self, reply: Reply[Result], deadline: float) -> Result:
+    async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
         """What became of a submission, if it is known by *deadline*; raises `ProblemError`."""
         try:
             with trio.fail_at(deadline):
@@ -149,19 +155,19 @@ class Publishing:
             raise storage_problem(error) from error
 
     def _submit(self, notification: str, submit: Submit) -> None:
-        if not self._services.status.available:
+        if not self._services.status.available and self._services.spooler is None:
             raise storage_problem(StoreUnavailable())
         try:
             self._services.notifications.submit(notification, submit)
         except ActorError as error:
             raise storage_problem(error) from None
 
-    async def _change(self, notification: str, command: Update | Withdraw) -> Changed:
-        reply: Reply[Result] = Reply()
+    async def _change(self, notification: str, command: Update | Withdraw) -> Changed | Spooled:
+        reply: Reply[Committal] = Reply()
         self._submit(notification, Submit(command=command, reply=reply))
         result = await self.answer(reply, self.new_deadline())
         match result:
-            case Changed():
+            case Changed() | Spooled():
                 return result
             case NotFound():
                 raise refuse("not_found", "There is no notification with this id.")
@@ -175,7 +181,7 @@ class Publishing:
                 raise AssertionError(result)
 
 
-def published(result: Result) -> Published:
+def published(result: Committal) -> Published:
     """The answer that *result* means; raises `ProblemError` where it was refused."""
     match result:
         case Changed(content=content):
@@ -185,6 +191,9 @@ def published(result: Result) -> Published:
             # An older id than the submission's, and of another one where that collapsed.
             first = msgspec.json.decode(answer, type=_Answered).id
             return Published(first, answer, replayed=True)
+        case Spooled(answer=answer, replayed=replayed):
+            first = msgspec.json.decode(answer, type=_Answered).id
+            return Published(first, answer, replayed, spooled=True)
         case KeyReused():
             detail = "This Idempotency-Key came with another request before; use a new one."
             raise refuse("idempotency_key_reused", detail)

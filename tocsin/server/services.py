@@ -6,20 +6,25 @@ Made by the node. Handlers ask actors through this; they never see a store.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import trio
 
+from tocsin.actors.bus_status import BusStatus
 from tocsin.actors.connections import Connections
+from tocsin.actors.neighbours import ALONE, Neighbours
 from tocsin.actors.notifications import Notifications
+from tocsin.actors.presence import Attendance
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
+from tocsin.actors.spooler import Spooler
 from tocsin.actors.storage import Read, StorageMessage, StoreStatus, Write
 from tocsin.actors.users import Users
 from tocsin.actors.world import World
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.auth import Authenticator
+from tocsin.server.key_watch import KeyWatch
 
 T = TypeVar("T")
 
@@ -54,7 +59,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """See the module."""
+    """See the module. Without a *spooler*, posts need the store."""
 
     settings: EdgeSettings
     world: World
@@ -63,9 +68,14 @@ class Services:
     users: Users
     notifications: Notifications
     connections: Connections
+    attendance: Attendance
     authenticator: Authenticator
     readiness: Readiness
     snapshot: Callable[[int], tuple[Snapshot, ...]]
+    spooler: Spooler | None = None
+    bus: BusStatus = field(default_factory=BusStatus)
+    neighbours: Neighbours = ALONE
+    key_watch: KeyWatch
 
     async def read(self, query: Query) -> Answer:
         """Ask the store; raises `ProblemError` (503) where it cannot answer now."""

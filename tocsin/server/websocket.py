@@ -99,6 +99,7 @@ class WebSocketEdge:
                 raise
             finally:
                 self._services.connections.closed(name)
+                self._services.key_watch.closed(name)
                 with trio.CancelScope(shield=True):
                     # Takes no longer than the stream's own linger timeout.
                     await frame_stream.aclose()
@@ -142,6 +143,7 @@ class WebSocketEdge:
             # From here on somebody is listening, to whom a stop has to say goodbye.
             self._services.connections.opened(outlet)
             principal, hello = await self._greet(socket, credentials)
+            self._services.key_watch.belongs(outlet, principal)
             session = WebSocketSession(outlet, principal, self._services, self._publishing, nursery)
             if principal.user is None:
                 self._welcome_producer(outlet, principal)

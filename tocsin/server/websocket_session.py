@@ -16,7 +16,7 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from tocsin.actors.runtime import MailboxFull
-from tocsin.actors.user_messages import Left, Refreshed, Said, UserMessage
+from tocsin.actors.user_messages import Refreshed, Said, UserMessage
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import Problem, ProblemError, problem
@@ -93,8 +93,7 @@ class WebSocketSession:
     def closed(self) -> None:
         """The connection has ended, for whatever reason."""
         if self._user is not None:
-            # Beyond the capacity: an actor that never hears of it keeps the device for ever.
-            self._services.users.tell(self._user, Left(self._outlet.connection), forced=True)
+            self._services.users.leave(self._user, self._outlet.connection)
 
     def _handle(self, frame: frames.ClientFrame) -> None:
         match frame:
@@ -175,6 +174,7 @@ class WebSocketSession:
             if principal.user != self._user:
                 raise Ended(Closing.FORBIDDEN)
             self._principal = principal
+            self._services.key_watch.belongs(self._outlet, principal)
             if self._user is not None:
                 self._tell_user(Refreshed(self._outlet.connection, expiry_ms(principal)))
         except Ended as ended:

@@ -289,3 +289,37 @@ async def test_verifying_is_a_checkpoint_even_from_memory(ring, records):
     await ring.verify(key.text)
     with trio.testing.assert_checkpoints():
         await ring.verify(key.text)
+
+
+# --- The store away -----------------------------------------------------------------------------
+
+
+async def test_a_key_in_use_outlasts_an_outage_of_the_store_for_a_while(records, clock):
+    ring = KeyRing(records.find, lambda: clock.now, limits=replace(LIMITS, outage=900.0))
+    key, revoked = records.add(), records.add()
+    await ring.verify(key.text)
+    await ring.verify(revoked.text)
+    records.failure = OSError("away")
+    ring.forget(revoked.id)
+    clock.now += LIMITS.fresh + 899
+    await ring.verify(key.text)
+    with pytest.raises(OSError, match="away"):
+        await ring.verify(revoked.text)
+    with pytest.raises(OSError, match="away"):
+        await ring.verify(make_key().text)
+    clock.now += 2
+    with pytest.raises(OSError, match="away"):
+        await ring.verify(key.text)
+
+
+async def test_those_who_wait_during_an_outage_are_let_in_as_well(records, clock):
+    ring = KeyRing(records.find, lambda: clock.now, limits=replace(LIMITS, outage=900.0))
+    key = records.add()
+    await ring.verify(key.text)
+    clock.now += LIMITS.fresh + 1
+    records.failure, records.open = OSError("away"), trio.Event()
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ring.verify, key.text)
+        await trio.testing.wait_all_tasks_blocked()
+        records.open.set()

@@ -11,7 +11,17 @@ from typing import Final
 from quart import Response
 from quart_trio import QuartTrio
 
-from tocsin.server.api import dead_letters, inbox, me, operators, producers, streams, topics
+from tocsin.server.api import (
+    dead_letters,
+    inbox,
+    me,
+    operators,
+    presence,
+    producers,
+    spool,
+    streams,
+    topics,
+)
 from tocsin.server.api.cross_origin import register_cross_origin
 from tocsin.server.api.documents import documents_of
 from tocsin.server.api.operation import Operation
@@ -25,10 +35,12 @@ from tocsin.server.services import Services
 _WORK: Final[tuple[Operation, ...]] = (
     *producers.operations.all,
     *topics.operations.all,
+    *presence.operations.all,
     *inbox.operations.all,
     *streams.operations.all,
     *me.operations.all,
     *operators.operations.all,
+    *spool.operations.all,
     *dead_letters.operations.all,
 )
 OPERATIONS: Final[tuple[Operation, ...]] = (*_WORK, *documents_of(_WORK).all)

@@ -23,6 +23,7 @@ Timestamp = Annotated[
 CursorText = Annotated[str, Meta(description="A place in the user's log; opaque.")]
 UserState = Literal["unseen", "seen", "read", "archived", "withdrawn"]
 Standing = Literal["scheduled", "active", "withdrawn", "expired"]
+Health = Literal["ok", "degraded", "not_ready"]
 Hop = Literal["ok", "lost", "starting", "stopping"]
 
 
@@ -82,8 +83,25 @@ class Published(Answering, frozen=True, kw_only=True):
     created_at: Timestamp
 
 
+class PublishSpooled(Answering, frozen=True, kw_only=True):
+    """It is kept until the store is back; *recipients* is `null` for a topic, and for all."""
+
+    id: str
+    state: Literal["scheduled", "active"]
+    recipients: int | None
+    created_at: Timestamp
+    durability: Literal["spooled"]
+
+
+class ChangeSpooled(Answering, frozen=True, kw_only=True):
+    """The change is kept until the store is back, and made then, if there is what to change."""
+
+    id: str
+    durability: Literal["spooled"]
+
+
 class BatchResult(Answering, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item: an `id` where *status* is 201, else a `problem`."""
+    """What became of one item: an `id` with *status* 201 or 202 (spooled), else a `problem`."""
 
     status: int
     id: str | None = None
@@ -188,10 +206,42 @@ class Alive(Answering, frozen=True, kw_only=True):
 
 
 class Readiness(Answering, frozen=True, kw_only=True):
-    """Whether this node wants work, and each hop by name."""
+    """Whether this node wants work, and each hop by name; `degraded` wants it, and is late."""
 
-    status: Literal["ok", "not_ready"]
+    status: Health
     hops: dict[str, Hop]
+
+
+class ConnectedDevice(Answering, frozen=True, kw_only=True):
+    """A device, and the node that it is connected to."""
+
+    device: str
+    node: str
+    since: Timestamp
+
+
+class UserPresence(Answering, frozen=True, kw_only=True):
+    """Who is there, by device and node."""
+
+    user: str
+    online: bool
+    devices: list[ConnectedDevice]
+
+
+class PoisonedEntry(Answering, frozen=True, kw_only=True):
+    """Something that was accepted and can never be stored; *payload* is what it says, as text."""
+
+    entry: str
+    reason: str
+    payload: str
+
+
+class SpoolState(Answering, frozen=True, kw_only=True):
+    """What waits for the store, and what was put aside, the newest first."""
+
+    available: bool
+    entries: int
+    poisoned: list[PoisonedEntry]
 
 
 class Mailbox(Answering, frozen=True, kw_only=True):

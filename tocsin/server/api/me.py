@@ -165,6 +165,7 @@ async def remove_device(call: Call[Query, None], device: str) -> Answer:
         raise refuse("not_found", "You have no device with this name.")
     # Beyond the capacity: a session that goes on would write the device's cursor again.
     call.services.users.tell(call.user, DeviceRemoved(device), forced=True)
+    call.services.neighbours.device_gone(call.user, device)
     return NO_CONTENT
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from tocsin.actors.runtime import Snapshot
+from tocsin.actors.store_status import StoreStatus
 from tocsin.protocol.closing import Closing
 from tocsin.server.api import answers
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
@@ -37,15 +38,27 @@ async def livez(call: Call[Query, None]) -> Answer:
     answers={200: answers.Readiness, 503: answers.Readiness},
 )
 async def readyz(call: Call[Query, None]) -> Answer:
-    """With each hop by name: 503 while one is lost, or the node is starting or stopping."""
-    readiness = call.services.readiness
+    """With each hop by name; 503 while it can do nothing for anybody, or is starting or stopping.
+
+    `degraded`, with 200, is a node that does its work late. The bus is usually lost for all nodes
+    at once, and then they deliver a second late; the store too, and then posts go to the spool. To
+    take such nodes away would turn lateness into an outage.
+    """
+    services = call.services
+    readiness, spooler = services.readiness, services.spooler
     hops: dict[str, answers.Hop] = {
-        "store": "ok" if call.services.status.available else "lost",
+        "store": _store_hop(services.status),
+        "bus": "ok" if services.bus.available else "lost",
         "node": "stopping" if readiness.stopping else "ok" if readiness.started else "starting",
     }
-    ready = all(state == "ok" for state in hops.values())
-    answer = answers.Readiness(status="ok" if ready else "not_ready", hops=hops)
-    return Answer(answer, 200 if ready else 503)
+    if spooler is not None:
+        hops["spool"] = "ok" if spooler.reachable else "lost"
+    useful = hops["store"] == "ok" or (hops["store"] == "lost" and hops.get("spool") == "ok")
+    useful = useful and hops["node"] == "ok"
+    if not useful:
+        return Answer(answers.Readiness(status="not_ready", hops=hops), 503)
+    healthy = all(state == "ok" for state in hops.values())
+    return Answer(answers.Readiness(status="ok" if healthy else "degraded", hops=hops))
 
 
 @operations.define(
@@ -77,9 +90,17 @@ async def show_actors(call: Call[ActorsQuery, None]) -> Answer:
     answers={204: None},
 )
 async def disconnect_user(call: Call[Query, None], user: str) -> Answer:
-    """All of them; they are told that an operator did it, and do not come back by themselves."""
+    """On all nodes; they are told that an operator did it, and do not come back by themselves."""
     call.services.users.disconnect(user, Closing.DISCONNECTED)
+    call.services.neighbours.disconnect(user)
     return NO_CONTENT
+
+
+def _store_hop(status: StoreStatus) -> answers.Hop:
+    if status.available:
+        return "ok"
+    # A node that has just begun is not to spool what it could store a moment later.
+    return "lost" if status.epoch or status.statistics.failures else "starting"
 
 
 def _actor(snapshot: Snapshot) -> answers.ActorLine:

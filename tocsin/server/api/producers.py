@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import request
 
+from tocsin.actors.spool_entries import Spooled
 from tocsin.persistence.store import (
     Deliveries,
     Delivery,
@@ -74,16 +75,19 @@ class LedgerQuery(Query, frozen=True, kw_only=True):
     sends=(_LOCATION, _REPLAYED),
     problems=("idempotency_in_flight", "idempotency_key_reused"),
     body=Draft,
-    answers={201: answers.Published},
+    answers={201: answers.Published, 202: answers.PublishSpooled},
 )
 async def publish(call: Call[Query, Draft]) -> Answer:
-    """To users, to a topic, or to all; now, or at a time. It is durable when this is answered."""
+    """To users, to a topic, or to all; now, or at a time. It is durable when this is answered.
+
+    `202` while the store is away: it is kept in the spool and goes out, in order, when it is back.
+    """
     key = call.headers["Idempotency-Key"]
     published = await call.publishing.publish(call.principal, call.body, key)
     headers = {"Location": f"/v1/notifications/{published.id}"}
     if published.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return Answer(published.body.encode(), 201, headers)
+    return Answer(published.body.encode(), 202 if published.spooled else 201, headers)
 
 
 @operations.define(
@@ -145,13 +149,18 @@ async def list_deliveries(call: Call[LedgerQuery, None], notification: str) -> A
     sends=(_ETAG,),
     problems=("conflict", "revision_mismatch"),
     body=Patch,
-    answers={200: answers.Content},
+    answers={200: answers.Content, 202: answers.ChangeSpooled},
 )
 async def update_notification(call: Call[Query, Patch], notification: str) -> Answer:
-    """Its next revision reaches everybody who has it; the `ETag` is the revision."""
+    """Its next revision reaches everybody who has it; the `ETag` is the revision.
+
+    `202` while the store is away; but `503` with `If-Match`, which cannot be compared then.
+    """
     changed = await call.publishing.update(
         call.principal, notification, call.body, call.headers["If-Match"]
     )
+    if isinstance(changed, Spooled):
+        return Answer(changed.answer.encode(), 202)
     content = changed.content
     return Answer(content.document.encode(), headers=_revision(content.revision))
 
@@ -159,11 +168,16 @@ async def update_notification(call: Call[Query, Patch], notification: str) -> An
 @operations.define(
     *("DELETE", "/v1/notifications/{notification}", "Withdraw a notification"),
     caller=Caller.NOTIFY,
-    answers={204: None},
+    answers={202: answers.ChangeSpooled, 204: None},
 )
 async def withdraw_notification(call: Call[Query, None], notification: str) -> Answer:
-    """From everybody who has it, or before it goes out; again is no error."""
-    await call.publishing.withdraw(call.principal, notification)
+    """From everybody who has it, or before it goes out; again is no error.
+
+    `202` while the store is away.
+    """
+    withdrawn = await call.publishing.withdraw(call.principal, notification)
+    if isinstance(withdrawn, Spooled):
+        return Answer(withdrawn.answer.encode(), 202)
     return NO_CONTENT
 
 
@@ -175,7 +189,8 @@ def _result(outcome: Outcome) -> answers.BatchResult:
     if isinstance(outcome, ProblemError):
         wrong = outcome.problem
         return answers.BatchResult(status=wrong.status, problem=wrong)
-    return answers.BatchResult(status=201, id=outcome.id, replayed=outcome.replayed)
+    status = 202 if outcome.spooled else 201
+    return answers.BatchResult(status=status, id=outcome.id, replayed=outcome.replayed)
 
 
 def _producer_view(view: ProducerView) -> bytes:

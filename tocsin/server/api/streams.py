@@ -204,6 +204,7 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
     # It is in the store: a session that cannot be told asks once more than it had to.
     with suppress(MailboxFull):
         services.users.tell(call.user, Acknowledged(body.device, through, ids))
+    services.neighbours.device_acknowledged(call.user, body.device, through, ids)
     return NO_CONTENT
 
 

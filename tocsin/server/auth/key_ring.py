@@ -29,6 +29,7 @@ class KeyRingLimits:
     """Every number of the ring."""
 
     fresh: float = 5.0  # seconds a record is believed: how late a revocation elsewhere bites
+    outage: float = 0.0  # seconds more that it is believed while the store cannot be asked
     known_max: int = 4096  # records, some 400 bytes each
     unknown_max: int = 4096  # ids
     strange_reads_per_second: float = 200.0  # a store answers 100 times as many
@@ -127,7 +128,7 @@ class KeyRing:
                     AuthCode.KEYS_UNAVAILABLE,
                     self._limits.retry_after,
                 ) from read.failure
-            if read.found_out:
+            if read.found_out or read.record is not None:
                 return read.record
             # The one who asked was cancelled: go round, and perhaps ask ourselves.
 
@@ -140,8 +141,10 @@ class KeyRing:
             read.record = await self._find(key_id)
             read.found_out = True
         except Exception as failure:
-            read.failure = failure
-            raise
+            read.record = self._last_known(key_id)
+            if read.record is None:
+                read.failure = failure
+                raise
         finally:
             if self._reading.get(key_id) is read:
                 del self._reading[key_id]
@@ -149,6 +152,14 @@ class KeyRing:
                     self._remember(key_id, read.record)
             read.done.set()
         return read.record
+
+    def _last_known(self, key_id: str) -> StoredKey | None:
+        """What is known of a key while the store cannot be asked, unless that is too long ago.
+
+        Posts are spooled then, and whoever could post before must be able to.
+        """
+        record, until = self._known.get(key_id, (None, float("-inf")))
+        return record if self._monotonic() < until + self._limits.outage else None
 
     def _remember(self, key_id: str, record: StoredKey | None) -> None:
         until = self._monotonic() + self._limits.fresh

@@ -88,6 +88,30 @@ EXAMPLES: Final[dict[Any, Any]] = {
         },
     },
     answers.Published: {"id": _ID, "state": "active", "recipients": 1, "created_at": _AT},
+    answers.PublishSpooled: {
+        "id": _ID,
+        "state": "active",
+        "recipients": 1,
+        "created_at": _AT,
+        "durability": "spooled",
+    },
+    answers.ChangeSpooled: {"id": _ID, "durability": "spooled"},
+    answers.SpoolState: {
+        "available": True,
+        "entries": 0,
+        "poisoned": [
+            {
+                "entry": "1700000000000-0",
+                "reason": "idempotency_key_reused",
+                "payload": '{"v":1,"kind":"publish","command":{}}',
+            }
+        ],
+    },
+    answers.UserPresence: {
+        "user": "ada",
+        "online": True,
+        "devices": [{"device": "phone", "node": "node-1", "since": _AT}],
+    },
     answers.Batch: {
         "results": [{"status": 201, "id": _ID}, {"status": 422, "problem": _PROBLEM}],
     },

@@ -34,7 +34,13 @@ _AUTH_CODES: Final[dict[int, list[str]]] = {
     403: sorted(_FORBIDDEN),
     503: sorted(_AWAY),
 }
-_SUCCESSES: Final = {200: "Done.", 201: "Made.", 204: "Done.", 304: "Nothing has changed."}
+_SUCCESSES: Final = {
+    200: "Done.",
+    201: "Made.",
+    202: "Kept in the spool, to be done when the store is back.",
+    204: "Done.",
+    304: "Nothing has changed.",
+}
 _COMMON_HEADERS: Final[Document] = {
     "X-Request-Id": {
         "description": "The request's own, if it is 1 to 128 of `A-Z a-z 0-9 . _ : -`; else ours",

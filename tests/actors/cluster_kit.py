@@ -1,0 +1,239 @@
+"""Several nodes in one process: their actors, one store and one memory broker, in virtual time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import trio
+
+from tests.actors.outlets import FakeOutlet
+from tests.actors.virtual_time import pass_time
+from tocsin.actors.announcer import Announcer
+from tocsin.actors.bus_status import BusStatus
+from tocsin.actors.cluster import ClusterBridge
+from tocsin.actors.company import Company, DeliverySettings
+from tocsin.actors.ledger import Ledger
+from tocsin.actors.notifications import Notifications
+from tocsin.actors.runtime import Mailbox, Ref, Supervisor, open_supervisor
+from tocsin.actors.storage import StorageActor, StorageMessage, StoreStatus, Write
+from tocsin.actors.topics import Topics
+from tocsin.actors.user_messages import Arrived, Left, Said
+from tocsin.actors.users import Users
+from tocsin.actors.world import World
+from tocsin.persistence.bus import Bus
+from tocsin.persistence.memory_bus import MemoryBroker
+from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.store import Changed, Command, Publish, Result, StoreUnavailable
+from tocsin.protocol import frames
+from tocsin.protocol.backoff import Backoff
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.notification import Content
+from tocsin.protocol.session import SessionLimits
+
+
+class SharedStore(SqliteStore):
+    """One store for all nodes; closed when the test is over, not with the first of them."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:", inline=True, entropy=bytes)
+
+    async def aclose(self) -> None:
+        return
+
+
+class StoreWay:
+    """One node's way to the store, which can be cut."""
+
+    def __init__(self, store: SharedStore) -> None:
+        self._store = store
+        self.is_cut = False
+
+    @property
+    def epoch(self) -> str:
+        return self._store.epoch
+
+    @property
+    def statements_run(self) -> int:
+        return self._store.statements_run
+
+    async def open(self) -> None:
+        self._check()
+
+    async def write(self, commands: Sequence[Command]) -> list[Result]:
+        self._check()
+        return await self._store.write(commands)
+
+    async def read(self, queries):
+        self._check()
+        return await self._store.read(queries)
+
+    async def probe(self) -> None:
+        self._check()
+
+    async def aclose(self) -> None:
+        return
+
+    def _check(self) -> None:
+        if self.is_cut:
+            raise StoreUnavailable("cut")
+
+
+@dataclass
+class Device:
+    """A device on one node, and what it has seen."""
+
+    user: str
+    name: str
+    node: Node
+    outlet: FakeOutlet
+    since: float
+
+    @property
+    def titles(self) -> list[str]:
+        pushes = [msgspec.json.decode(push) for push in self.outlet.pushes]
+        return [push["notification"]["title"] for push in pushes]
+
+    @property
+    def sequences(self) -> list[int]:
+        return [msgspec.json.decode(push)["sequence"] for push in self.outlet.pushes]
+
+    @property
+    def statuses(self) -> list[str]:
+        """What it was told of the bus."""
+        return [said.bus for said in self.outlet.said if isinstance(said, frames.Status)]
+
+    @property
+    def closing(self) -> Closing | None:
+        return self.outlet.ends[0][0] if self.outlet.ends else None
+
+    def ack(self, sequence: int) -> None:
+        frame = frames.Ack(sequence=sequence)
+        self.node.users.tell(self.user, Said(self.outlet.connection, frame))
+
+    def leave(self) -> None:
+        self.node.users.tell(self.user, Left(self.outlet.connection))
+
+
+@dataclass
+class Node:
+    """One node's actors."""
+
+    name: str
+    tree: Supervisor
+    store: StoreWay
+    storage: Ref[StorageMessage]
+    users: Users
+    topics: Topics
+    bridge: ClusterBridge
+    bus: BusStatus
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def write(self, command: Command) -> Result:
+        return await self.storage.ask(Write(command=command))
+
+    async def post(self, *users: str, title: str = "hello", topic: str | None = None) -> str:
+        """Commit a notification, and wait until that is done; its id."""
+        notification = f"{self.name}-{next(self.numbers)}"
+        document = msgspec.json.encode({"id": notification, "title": title}).decode()
+        content = Content(
+            id=notification, revision=1, category="default", topic=topic, created_at=1,
+            updated_at=1, expires_at=None, document=document,
+        )  # fmt: skip
+        changed = await self.write(Publish(content, users, "shop"))
+        assert isinstance(changed, Changed)
+        return notification
+
+    async def device(self, user: str = "ada", name: str = "phone") -> Device:
+        """A device that was welcomed."""
+        device = self.arrive(user, name)
+        with trio.fail_after(30):
+            while not device.outlet.said:
+                await pass_time(0.001)
+        return device
+
+    def arrive(self, user: str = "ada", name: str = "phone") -> Device:
+        """A device that has just said hello."""
+        outlet = FakeOutlet(f"{self.name}-{next(self.numbers)}")
+        outlet.last_heard = float("inf")
+        self.users.arrive(user, Arrived(outlet, name, None, 64, None))
+        return Device(user, name, self, outlet, trio.current_time())
+
+
+@dataclass
+class Cluster:
+    broker: MemoryBroker
+    nodes: dict[str, Node]
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+
+@asynccontextmanager
+async def a_cluster(*names: str, resend_delay: float = 1000.0) -> AsyncIterator[Cluster]:
+    """Nodes with these *names*, all of which hear one another."""
+    limits = SessionLimits(64, 1 << 20, Backoff(resend_delay, 1000.0), 3, 50)
+    store = SharedStore()
+    await store.open()
+    broker = MemoryBroker()
+    async with open_supervisor("", lambda: 0.0) as tree:
+        cluster = Cluster(
+            broker, {name: plant(tree, name, broker, store, limits) for name in names}
+        )
+        await pass_time(3.0)
+        yield cluster
+        for name in names:
+            for part in ("notifications", "topics", "users", "cluster", "storage"):
+                await tree.stop_child(f"{name}/{part}", 1.0)
+
+
+def replace(bus: Bus, **methods: Any) -> None:
+    """Let *bus* do something else from now on."""
+    for name, method in methods.items():
+        setattr(bus, name, method)
+
+
+def plant(
+    tree: Supervisor, name: str, broker: MemoryBroker, shared: SharedStore, limits: SessionLimits
+) -> Node:
+    world = World(lambda: 1_000_000, lambda: 0.5, bytes)
+    status, bus, ledger, store = StoreStatus(), BusStatus(False), Ledger(0.01), StoreWay(shared)
+    storage: Ref[StorageMessage] = tree.spawn(
+        f"{name}/storage",
+        lambda: StorageActor(store, status, world, ledger, announce=announcer),
+        capacity=10_000,
+    )
+    users = Users(lambda: 0.0, capacity=1000, grace=1.0)
+    topics = Topics(storage, world, users.names)
+    bridge = ClusterBridge(broker.bus(name), name, bus, storage=storage, users=users, topics=topics)
+    topics.neighbours = bridge
+    notifications = Notifications(
+        lambda: 0.0, storage=storage, scheduler=Ref("scheduler", Mailbox(10_000)), grace=1.0
+    )
+    announcer = Announcer(users, notifications, topics, bridge)
+    users.company = Company(
+        storage=storage,
+        ledger=ledger,
+        status=status,
+        settings=DeliverySettings(name, limits, 1000.0, 10),
+        world=world,
+        acknowledged=notifications.acknowledged,
+        present=topics.present,
+        absent=topics.absent,
+        behind=topics.behind,
+        retire=users.retire,
+        missed={},
+        bus=bus,
+        neighbours=bridge,
+    )
+    bus.watchers.append(users.bus_changed)
+    status.watchers += [users.store_changed, topics.store_changed]
+    tree.spawn(f"{name}/cluster", lambda: bridge)
+    tree.spawn(f"{name}/users", lambda: users)
+    tree.spawn(f"{name}/topics", lambda: topics)
+    tree.spawn(f"{name}/notifications", lambda: notifications)
+    return Node(name, tree, store, storage, users, topics, bridge, bus)

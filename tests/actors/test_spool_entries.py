@@ -1,0 +1,66 @@
+"""Entries of the spool: what goes in comes out, and what is none is refused."""
+
+from datetime import UTC, datetime
+
+import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from tests.actors.spool_stage import change, post, withdraw
+from tests.persistence.desk import START_OF_TIME
+from tocsin.actors.spool_entries import UnreadableEntry, check, decode, encode, in_time
+from tocsin.persistence.store import Update
+from tocsin.protocol.notification import EVERYONE, Patch
+from tocsin.protocol.problems import ProblemError
+
+COMMANDS = [
+    post("Hello", "ada", "bob", key="k", meaning=bytes(range(256))),
+    post("Hello", topic=EVERYONE, deliver_at=START_OF_TIME + 1, collapse_key="c", body="ü\n"),
+    change(post("Hello"), "Goodbye"),
+    replace(
+        change(post("Hello"), "x"),
+        patch=Patch(body=None, data={"a": [1, None, 1.5, 2**70]}, expires_at=datetime.now(UTC)),
+    ),
+    withdraw(post("Hello")),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_comes_out_as_it_went_in(command):
+    assert decode(encode(command)) == command
+
+
+def test_what_was_not_said_stays_unsaid():
+    read = decode(encode(change(post("Hello"), "Goodbye")))
+    assert isinstance(read, Update)
+    assert read.patch.body is UNSET
+    assert read.patch.data is UNSET
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *(b"", b"\xff", b"[]", b'{"v":1,"kind":"x","command":1}'),
+        b'{"v":2,"kind":"publish","command":{}}',
+        b'{"v":1,"kind":"withdraw","command":{}}',
+        b'{"v":1,"kind":"publish","command":"\xff"}',
+    ],
+)
+def test_what_is_no_entry_is_refused(payload):
+    with pytest.raises(UnreadableEntry):
+        decode(payload)
+
+
+def test_what_no_notification_could_take_is_refused_before_it_is_spooled():
+    command = change(post("Hello"), "x")
+    check(command)
+    past = Patch(expires_at=datetime.fromtimestamp(0, UTC))
+    for patch in (Patch(), Patch(data="x" * 40_000), past):
+        with pytest.raises(ProblemError):
+            check(replace(command, patch=patch))
+
+
+def test_what_has_expired_becomes_a_schedule_that_nobody_sees():
+    command = post("Hello", expires_at=START_OF_TIME + 5)
+    assert in_time(command, START_OF_TIME + 4) is command
+    assert in_time(command, START_OF_TIME + 5) == replace(command, deliver_at=START_OF_TIME + 5)

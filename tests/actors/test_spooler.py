@@ -1,0 +1,363 @@
+"""The spooler: what is accepted while the store is away comes out of it once, and in order."""
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from tests.actors.spool_stage import Cluster, change, post, withdraw
+from tests.actors.virtual_time import pass_time
+from tocsin.actors.spool_entries import Spooled
+from tocsin.persistence.store import (
+    Changed,
+    KeyReused,
+    PatchRefused,
+    Publish,
+    Release,
+    Replayed,
+    StoreFailed,
+    StoreUnavailable,
+)
+from tocsin.protocol.notification import Patch
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+async def test_while_the_store_is_there_nothing_is_spooled(autojump_clock, cluster: Cluster):
+    async with cluster.node().running() as node:
+        assert isinstance(await node.ask(post("a")), Changed)
+        assert node.spooler.statistics.spooled == 0
+
+
+async def test_what_is_posted_while_the_store_is_away_is_accepted_and_stored_later(
+    autojump_clock,
+    cluster: Cluster,
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        a = post("a")
+        spooled = await node.ask(a)
+        assert isinstance(spooled, Spooled)
+        assert f'"id":"{a.content.id}"' in spooled.answer
+        assert spooled.answer.endswith('"durability":"spooled"}')
+        assert await node.ask(change(a, "a, corrected")) == Spooled(
+            f'{{"id":"{a.content.id}","durability":"spooled"}}'
+        )
+        b = post("b")
+        await node.ask(b)
+        await node.ask(withdraw(b))
+        await node.ask(post("c"))
+        cluster.store.away = False
+        await node.drained()
+        assert await cluster.log_of("ada") == ["a, corrected", "c"]
+        assert await cluster.standing_of(b.content.id) == "withdrawn"
+        assert isinstance(await node.ask(post("d")), Changed)
+
+
+async def test_a_topics_recipients_are_not_known_yet(autojump_clock, cluster: Cluster):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        command = post("a", topic="news")
+        spooled = await node.ask(replace(command, users=()))
+        assert isinstance(spooled, Spooled)
+        assert '"recipients":null' in spooled.answer
+
+
+async def test_posts_keep_their_order_through_the_outage_whichever_way_they_go(
+    autojump_clock, cluster: Cluster
+):
+    titles = [str(number) for number in range(900)]
+    async with cluster.node().running() as node:
+        replies = []
+        for number, title in enumerate(titles):
+            cluster.store.away = 200 <= number < 600
+            replies.append(node.submit(post(title)))
+            if number % 7 == 0:
+                await pass_time(0.005)
+        for reply in replies:
+            with trio.fail_after(30):
+                assert isinstance(await reply.wait(), Changed | Spooled)
+        await node.drained()
+        assert await cluster.log_of("ada") == titles
+        statistics = node.spooler.statistics
+        assert 400 <= statistics.spooled < 900
+        assert isinstance(await node.ask(post("afterwards")), Changed)
+
+
+async def test_under_steady_load_posts_find_their_way_back_to_the_store(
+    autojump_clock, cluster: Cluster
+):
+    async with cluster.node("one").running() as one, cluster.node("two").running() as two:
+        await lose_store(cluster)
+        for _ in range(600):
+            await one.ask(post("before"))
+        cluster.store.away = False
+        for number in range(2000):
+            one.submit(post(str(number)))
+            two.submit(post(str(number), "bob"))
+            await pass_time(0.002)
+        assert isinstance(await one.ask(post("last")), Changed)
+        assert isinstance(await two.ask(post("last", "bob")), Changed)
+        titles = [str(number) for number in range(2000)]
+        assert await cluster.log_of("bob") == [*titles, "last"]
+        assert await cluster.log_of("ada") == [*["before"] * 600, *titles, "last"]
+
+
+async def test_who_comes_at_the_moment_when_the_spool_is_found_empty_goes_behind_the_others(
+    autojump_clock, cluster: Cluster
+):
+    async with cluster.node().running() as node:
+        back = trio.Event()
+        node.status.watchers.append(lambda available: back.set() if available else None)
+        for round_ in range(20):
+            await lose_store(cluster)
+            back = trio.Event()
+            cluster.store.away = False
+            await back.wait()
+            user = f"user-{round_}"
+            replies = []
+            for number in range(50):
+                replies.append(node.submit(post(str(number), user)))
+                await trio.lowlevel.checkpoint()
+            with trio.fail_after(30):
+                assert all([isinstance(await each.wait(), Changed) for each in replies])
+            assert await cluster.log_of(user) == [str(number) for number in range(50)]
+
+
+async def test_a_commit_that_nobody_heard_of_is_not_repeated(autojump_clock, cluster: Cluster):
+    async with cluster.node().running() as node:
+        cluster.store.forgets = True
+        replies = [node.submit(post(title)) for title in "abc"]
+        await pass_time(1)
+        cluster.store.forgets = False
+        for reply in replies:
+            assert isinstance(await reply.wait(), Spooled)
+        await node.drained()
+        assert await cluster.log_of("ada") == ["a", "b", "c"]
+        assert node.spooler.statistics.repeated == 3
+
+
+async def test_a_post_waits_behind_what_another_node_has_spooled(autojump_clock, cluster: Cluster):
+    async with cluster.node("one").running() as one, cluster.node("two").running() as two:
+        await lose_store(cluster)
+        await one.ask(post("first"))
+        cluster.store.away = False
+        reply = two.submit(post("second"))
+        with trio.fail_after(30):
+            await reply.wait()
+        await two.drained()
+        assert await cluster.log_of("ada") == ["first", "second"]
+        assert one.spooler.statistics.drained + two.spooler.statistics.drained >= 1
+
+
+# --- Keys -----------------------------------------------------------------------------------------
+
+
+async def test_the_same_key_gets_the_same_answer(autojump_clock, cluster: Cluster):
+    async with cluster.node("one").running() as one, cluster.node("two").running() as two:
+        await lose_store(cluster)
+        first = await one.ask(post("a", key="k"))
+        again = await two.ask(post("a", key="k"))
+        assert isinstance(first, Spooled)
+        assert again == Spooled(first.answer, replayed=True)
+        assert await two.ask(post("b", key="k", meaning=b"another")) == KeyReused()
+        cluster.store.away = False
+        await one.drained()
+        assert await cluster.log_of("ada") == ["a"]
+        await two.drained()
+        assert isinstance(await two.ask(post("a", key="k")), Replayed)
+
+
+async def test_a_key_that_was_used_before_the_outage_keeps_its_first_meaning(
+    autojump_clock, cluster: Cluster
+):
+    async with cluster.node().running() as node:
+        await node.ask(post("a", key="k"))
+        await lose_store(cluster)
+        assert isinstance(await node.ask(post("a", key="k")), Spooled)
+        assert isinstance(await node.ask(post("z", key="l", meaning=b"z")), Spooled)
+        cluster.store.away = False
+        await node.drained()
+        assert await cluster.log_of("ada") == ["a", "z"]
+        assert node.spooler.statistics.repeated == 1
+
+
+async def test_a_key_that_was_used_for_another_post_before_the_outage_is_put_aside(
+    autojump_clock,
+    cluster: Cluster,
+):
+    async with cluster.node().running() as node:
+        await node.ask(post("a", key="k"))
+        await lose_store(cluster)
+        await node.ask(post("b", key="k", meaning=b"another"))
+        cluster.store.away = False
+        await node.drained()
+        [(_, reason)] = await cluster.broker.spool("one").poisoned(10)
+        assert reason == "idempotency_key_reused"
+
+
+# --- What cannot be spooled, or stored ------------------------------------------------------------
+
+
+async def test_a_revision_cannot_be_compared_while_the_store_is_away(
+    autojump_clock, cluster: Cluster
+):
+    async with cluster.node().running() as node:
+        a = post("a")
+        await node.ask(a)
+        await lose_store(cluster)
+        with pytest.raises(StoreUnavailable):
+            await node.ask(change(a, "b", expected_revision=1))
+
+
+async def test_a_change_of_nothing_is_refused_at_once(autojump_clock, cluster: Cluster):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        refused = await node.ask(replace(change(post("a"), "b"), patch=Patch()))
+        assert isinstance(refused, PatchRefused)
+
+
+async def test_without_store_and_spool_posts_are_refused(autojump_clock, cluster: Cluster):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        cluster.broker.stop()
+        replies = [node.submit(post(title)) for title in "abc"]
+        for reply in replies:
+            with trio.fail_after(30), pytest.raises(StoreUnavailable):
+                await reply.wait()
+        cluster.broker.start()
+        assert isinstance(await node.ask(post("d")), Spooled)
+
+
+async def test_without_the_spool_the_store_is_enough(autojump_clock, cluster: Cluster):
+    cluster.broker.stop()
+    async with cluster.node().running() as node:
+        assert isinstance(await node.ask(post("a")), Changed)
+        assert not node.spooler.reachable
+        cluster.broker.start()
+        await pass_time(2)
+        assert node.spooler.reachable
+
+
+async def test_an_entry_that_the_store_refuses_is_put_aside_and_the_others_go_on(
+    autojump_clock,
+    cluster: Cluster,
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        for title in "abc":
+            await node.ask(post(title))
+        await cluster.broker.spool("one").append(b"rubbish", None)
+        cluster.store.refuses = lambda command: (
+            isinstance(command, Publish) and '"title":"b"' in command.content.document
+        )
+        cluster.store.away = False
+        await node.drained()
+        assert await cluster.log_of("ada") == ["a", "c"]
+        assert node.spooler.statistics.poisoned == 2
+        reasons = [reason for _, reason in await cluster.broker.spool("one").poisoned(10)]
+        assert [reason.partition(":")[0] for reason in reasons] == ["poison", "unreadable"][::-1]
+
+
+async def test_what_the_store_refuses_directly_is_not_spooled(autojump_clock, cluster: Cluster):
+    async with cluster.node().running() as node:
+        cluster.store.refuses = lambda command: isinstance(command, Publish)
+        with pytest.raises(StoreFailed):
+            await node.ask(post("a"))
+
+
+# --- Time -----------------------------------------------------------------------------------------
+
+
+async def test_what_expired_in_the_spool_is_never_delivered(autojump_clock, cluster: Cluster):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        brief = post("brief", now_ms=cluster.world.now_ms(), expires_at=cluster.world.now_ms() + 50)
+        await node.ask(brief)
+        await node.ask(post("lasting"))
+        await pass_time(1)
+        cluster.store.away = False
+        await node.drained()
+        await cluster.store.write([Release(cluster.world.now_ms(), 100)])
+        assert await cluster.log_of("ada") == ["lasting"]
+        assert await cluster.standing_of(brief.content.id) == "expired"
+        assert node.spooler.statistics.expired == 1
+
+
+async def test_what_fell_due_in_the_spool_is_released_at_once(autojump_clock, cluster: Cluster):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        now_ms = cluster.world.now_ms()
+        await node.ask(post("due", now_ms=now_ms, deliver_at=now_ms + 50))
+        await pass_time(1)
+        cluster.store.away = False
+        await node.drained()
+        await cluster.store.write([Release(cluster.world.now_ms(), 100)])
+        assert await cluster.log_of("ada") == ["due"]
+
+
+# --- Crashes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("latency", [0.001, 0.5, 5.0])
+@pytest.mark.parametrize("moment", [0.0, 0.002, 0.02, 0.3, 0.6, 1.1])
+async def test_what_a_dead_node_was_draining_is_stored_once_by_another(
+    autojump_clock, cluster: Cluster, latency: float, moment: float
+):
+    titles = [str(number) for number in range(600)]
+    async with cluster.node("one").running() as one:
+        await lose_store(cluster)
+        for title in titles:
+            await one.ask(post(title))
+        cluster.store.away = False
+        cluster.store.latency = latency
+        await pass_time(moment)
+    async with cluster.node("two").running() as two:
+        await two.drained()
+        assert await cluster.log_of("ada") == titles
+
+
+async def test_changes_that_a_dead_node_has_made_already_end_as_they_were_meant(
+    autojump_clock, cluster: Cluster
+):
+    posts = [post(str(number)) for number in range(100)]
+    async with cluster.node("one").running() as one:
+        await lose_store(cluster)
+        for each in posts:
+            await one.ask(each)
+            for title in "ab":
+                await one.ask(change(each, f"{each.content.id} {title}"))
+        await one.ask(withdraw(posts[0]))
+        cluster.store.away = False
+        cluster.store.on_commit = lambda: cluster.broker.cut("one")
+        await pass_time(5)
+    cluster.store.on_commit = lambda: None
+    assert cluster.store.written, "it has died before it drained"
+    async with cluster.node("two").running() as two:
+        await two.drained()
+        assert await cluster.log_of("ada") == [f"{each.content.id} b" for each in posts[1:]]
+
+
+async def test_a_node_whose_spool_goes_away_between_commit_and_done_stores_nothing_twice(
+    autojump_clock,
+    cluster: Cluster,
+):
+    async with cluster.node().running() as node:
+        a = post("a")
+        await lose_store(cluster)
+        await node.ask(a)
+        await node.ask(change(a, "b"))
+        cluster.store.away = False
+        cluster.store.on_commit = lambda: cluster.broker.cut("one")
+        await pass_time(10)
+        cluster.store.on_commit = lambda: None
+        cluster.broker.mend("one")
+        await node.drained()
+        assert len(cluster.store.written) == 2
+
+
+async def lose_store(cluster: Cluster) -> None:
+    cluster.store.away = True
+    await pass_time(5)

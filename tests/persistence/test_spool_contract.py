@@ -1,0 +1,149 @@
+"""What every spool does: keeps posts in order until they are stored, by one node at a time."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from tocsin.persistence.bus import Claim, Entry, Spool
+
+
+@pytest.fixture
+def spool(service):
+    return service.spool("node-a")
+
+
+async def fill(spool: Spool, *payloads: bytes) -> None:
+    for each in payloads:
+        assert await spool.append(each, None) is None
+
+
+async def taken(spool: Spool, node: str = "node-a", limit: int = 100) -> list[bytes]:
+    entries = await spool.take(node, limit, 30)
+    assert entries is not None
+    return [each.payload for each in entries]
+
+
+async def finish(spool: Spool, count: int, node: str = "node-a") -> None:
+    entries = await spool.take(node, count, 30)
+    assert entries is not None
+    await spool.done(node, [each.id for each in entries])
+
+
+async def test_an_empty_spool_gives_nothing(spool):
+    assert await taken(spool) == []
+    assert await spool.size() == 0
+
+
+async def test_what_is_appended_is_taken_in_order_whoever_appended_it(service, spool):
+    await fill(spool, b"1", b"2")
+    await fill(service.spool("node-b"), b"3")
+    assert await taken(spool) == [b"1", b"2", b"3"]
+    assert await spool.size() == 3
+
+
+async def test_what_is_not_done_is_taken_again_before_what_is_new(spool):
+    await fill(spool, b"1", b"2", b"3", b"4")
+    assert await taken(spool, limit=2) == [b"1", b"2"]
+    assert await taken(spool, limit=3) == [b"1", b"2", b"3"]
+
+
+async def test_what_is_done_is_forgotten_and_the_rest_follows(spool):
+    await fill(spool, b"1", b"2", b"3")
+    await finish(spool, 2)
+    assert await spool.size() == 1
+    assert await taken(spool) == [b"3"]
+    await finish(spool, 1)
+    await fill(spool, b"4")
+    assert await taken(spool) == [b"4"]
+
+
+async def test_done_out_of_the_middle_leaves_the_others_in_order(spool):
+    await fill(spool, b"1", b"2", b"3")
+    [_, second, _] = await spool.take("node-a", 3, 30)
+    await spool.done("node-a", [second.id, second.id])
+    assert await taken(spool) == [b"1", b"3"]
+
+
+async def test_one_node_at_a_time_takes(service, spool):
+    await fill(spool, b"1")
+    assert await taken(spool, "node-a") == [b"1"]
+    assert await service.spool("node-b").take("node-b", 10, 30) is None
+
+
+async def test_what_a_dead_node_took_is_taken_by_the_next_and_first(service, spool):
+    await fill(spool, b"1", b"2", b"3")
+    assert len(await spool.take("node-a", 2, 0.05)) == 2
+    await trio.sleep(0.15)  # waits for: the end of the lease, which nobody tells
+    assert await taken(service.spool("node-b"), "node-b") == [b"1", b"2", b"3"]
+
+
+async def test_taking_renews_the_lease(service, spool):
+    await spool.take("node-a", 1, 0.05)
+    await spool.take("node-a", 1, 30)
+    await trio.sleep(0.15)  # waits for: the first lease to be over
+    assert await service.spool("node-b").take("node-b", 1, 30) is None
+
+
+async def test_a_claimed_key_appends_once_and_tells_what_was_answered(service, spool):
+    claim = Claim("producer key", b"\x00print", '{"id": "é"}')
+    assert await spool.append(b"1", claim) is None
+
+    other = Claim("producer key", b"other", "else")
+    assert await service.spool("node-b").append(b"2", other) == claim
+
+    assert await taken(spool) == [b"1"]
+
+
+async def test_a_claim_outlives_its_entry(spool):
+    claim = Claim("key", b"print", "answer")
+    await spool.append(b"1", claim)
+    await finish(spool, 1)
+    assert await spool.append(b"1", claim) == claim
+    assert await spool.size() == 0
+
+
+async def test_of_two_that_come_at_the_same_time_one_is_appended(service):
+    answers: list[Claim | None] = []
+
+    async def append(number: int) -> None:
+        claim = Claim("key", b"print", str(number))
+        answers.append(await service.spool(f"node-{number % 3}").append(b"x", claim))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(append, number)
+
+    assert answers.count(None) == 1
+    assert len({each.answer for each in answers if each}) == 1
+    assert await service.spool("node-1").size() == 1
+
+
+async def test_poison_is_put_aside_and_what_is_behind_it_goes_on(spool):
+    await fill(spool, b"1", b"2", b"3")
+    first, second, _ = await spool.take("node-a", 3, 30)
+    await spool.poison("node-a", first, "bad é")
+    await spool.poison("node-a", second, "worse")
+
+    assert await taken(spool) == [b"3"]
+    assert await spool.size() == 1
+    assert await spool.poisoned(10) == [(second, "worse"), (first, "bad é")]
+    assert await spool.poisoned(1) == [(second, "worse")]
+
+
+async def test_what_is_not_there_any_more_cannot_be_poison(spool):
+    await fill(spool, b"1")
+    [entry] = await spool.take("node-a", 1, 30)
+    await spool.poison("node-a", entry, "bad")
+    await spool.poison("node-a", entry, "bad")
+    await spool.poison("node-a", Entry("1-1", b"?"), "unknown")
+    assert len(await spool.poisoned(10)) == 1
+
+
+async def test_thousands_are_done_at_once(spool):
+    async with trio.open_nursery() as nursery:
+        for number in range(2500):
+            nursery.start_soon(spool.append, b"%d" % number, None)
+    await finish(spool, 2500)
+    await spool.done("node-a", [])
+    assert await spool.size() == 0

@@ -1,0 +1,42 @@
+"""Whether this node hears the others: kept by the cluster bridge, looked at by everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class BusStatistics:
+    """Counters since the node's start.
+
+    *said* and *heard* are envelopes, *dropped* those that there was no room to say, *unreadable*
+    those heard that were none. *found* are users whose log was further than this node had been
+    told: news that did not come over the bus in time.
+    """
+
+    said: int = 0
+    heard: int = 0
+    dropped: int = 0
+    unreadable: int = 0
+    gaps: int = 0
+    failures: int = 0
+    losses: int = 0
+    reconciliations: int = 0
+    found: int = 0
+
+
+@dataclass(slots=True)
+class BusStatus:
+    """Whether the bus works; always, for a node that has none and needs none."""
+
+    available: bool = True
+    statistics: BusStatistics = field(default_factory=BusStatistics)
+    watchers: list[Callable[[bool], None]] = field(default_factory=list)
+
+    def set_available(self, available: bool) -> None:
+        """Note a change and tell the watchers; nothing if it is none."""
+        if available != self.available:
+            self.available = available
+            for watcher in self.watchers:
+                watcher(available)

@@ -1,0 +1,121 @@
+"""Which channels of the bus this node hears: those of its online users and of their topics.
+
+Whoever needs a channel before reading the store waits for it here: subscribing together with all
+others who came in the meantime, so a thousand who arrive at once cost a few round trips. A bus that
+does not answer is not waited for; who then goes on unheard is reconciled once the channel is heard.
+
+What nobody needs any more is heard for a while longer: most who leave come back, and a long poll
+leaves and comes back all the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from itertools import islice
+from typing import Final
+
+import trio
+
+from tocsin.actors.runtime.bell import Bell
+from tocsin.persistence.bus import Bus, BusUnavailable
+
+BATCH: Final = 5000
+"""Channels in one round trip."""
+PATIENCE: Final = 1.0
+"""Seconds that an arriving device waits for a bus of which is not known that it is away."""
+IDLE: Final = 30.0
+"""Seconds for which a channel is heard that nobody needs."""
+_SWEEP: Final = 1.0
+
+
+class Channels:
+    """See the module. *confirmed* is told of channels from which nothing is missed any more."""
+
+    def __init__(self, bus: Bus, confirmed: Callable[[Collection[str]], None]) -> None:
+        self._bus = bus
+        self._confirmed = confirmed
+        self._heard: set[str] = set()
+        self._wanted: dict[str, list[Callable[[], None]]] = {}
+        self._idle: dict[str, float] = {}
+        self._bell = Bell()
+
+    def want(self, channel: str, ready: Callable[[], None] | None = None) -> bool:
+        """Hear *channel*; whether that is so already. If not, *ready* is called when it is.
+
+        Or when there is no point in waiting any longer.
+        """
+        self._idle.pop(channel, None)
+        if channel in self._heard:
+            return True
+        waiting = self._wanted.setdefault(channel, [])
+        if ready is not None:
+            waiting.append(ready)
+        self._bell.ring()
+        return False
+
+    def release(self, channel: str) -> None:
+        """Nobody needs *channel* now."""
+        if not self._idle:
+            self._bell.ring()
+        self._idle[channel] = trio.current_time() + IDLE
+
+    def start_anew(self) -> None:
+        """The bus was opened, and knows nothing of before."""
+        for channel in self._heard:
+            self._wanted.setdefault(channel, [])
+        self._heard.clear()
+        self._bell.ring()
+
+    def give_up_waiting(self) -> None:
+        """The bus is away: let everybody go on."""
+        for waiting in self._wanted.values():
+            _call(waiting)
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    async def run(self) -> None:
+        """Subscribe and unsubscribe, for ever."""
+        while True:
+            if not self._wanted:
+                await self._bell.wait(trio.current_time() + _SWEEP if self._idle else math.inf)
+            await self._unsubscribe_idle(trio.current_time())
+            if self._wanted:
+                await self._subscribe()
+
+    async def _subscribe(self) -> None:
+        batch = {each: self._wanted[each] for each in islice(self._wanted, BATCH)}
+        try:
+            with trio.fail_after(PATIENCE):
+                await self._bus.subscribe(batch)
+        except (BusUnavailable, trio.TooSlowError):
+            self.give_up_waiting()
+            await trio.sleep(PATIENCE)
+            return
+        for channel in batch:
+            del self._wanted[channel]
+        self._heard.update(batch)
+        # First, so that who goes on finds out nothing too late.
+        self._confirmed(batch)
+        for waiting in batch.values():
+            _call(waiting)
+
+    async def _unsubscribe_idle(self, now: float) -> None:
+        due = [channel for channel, until in self._idle.items() if until <= now]
+        if not due:
+            return
+        for channel in due:
+            del self._idle[channel]
+            self._heard.discard(channel)
+            self._wanted.pop(channel, None)
+        try:
+            await self._bus.unsubscribe(due)
+        except BusUnavailable:
+            return
+
+
+def _call(waiting: list[Callable[[], None]]) -> None:
+    for ready in waiting:
+        ready()
+    waiting.clear()

@@ -1,0 +1,364 @@
+"""The cluster bridge: this node's voice and ears on the bus.
+
+It says what is committed here to the nodes whose users it concerns, and hears what concerns the
+users of this one. Nothing depends on it: what goes unheard is found by reconciling (`reconciler`),
+so a bus that is away makes the cluster slow and not wrong. What does matter is to know that it is
+away. Every second the bridge says that it is alive, on a channel that all nodes hear, itself too:
+
+- It does not hear itself for some seconds, or the bus raises: it is *deaf*. The clients and the
+  operator are told, and all of its users are reconciled every second, until it hears something
+  that it has said since. A process that was stopped for a while finds itself deaf when it goes on,
+  does not take for new what had been waiting in its socket, and sends nothing again before it has
+  looked: what it would repeat may have been withdrawn in the meantime.
+- It does not hear another node that it heard before, and which did not say goodbye: dead, and then
+  what it committed last may not have been said; or cut off from the bus, and still committing. So
+  it reconciles as often, for as long as such a node may be expected back.
+
+What the parts do is said in their modules: `channels`, `outbox`, `telling`, `listener`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+import trio
+
+from tocsin.actors.bus_status import BusStatus
+from tocsin.actors.channels import Channels
+from tocsin.actors.listener import Listener
+from tocsin.actors.outbox import Outbox
+from tocsin.actors.peers import Peers
+from tocsin.actors.reconciler import Reconciler
+from tocsin.actors.runtime import Actor, Context, MailboxFull, Ref
+from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.storage import StorageMessage
+from tocsin.actors.telling import tell_of
+from tocsin.actors.topics import Topics
+from tocsin.actors.user_messages import Introduce, Listening, UserMessage
+from tocsin.actors.users import Users
+from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Said
+from tocsin.persistence.store import Result
+from tocsin.protocol.envelopes import (
+    CONTROL,
+    Alive,
+    DeviceAcknowledged,
+    DeviceArrived,
+    DeviceGone,
+    DeviceHere,
+    DisconnectUser,
+    Envelope,
+    Leaving,
+    Unreadable,
+    Voice,
+    channel_topic,
+    channel_user,
+    read_envelope,
+    topic_channel,
+    user_channel,
+)
+from tocsin.protocol.notification import EVERYONE
+
+logger = structlog.get_logger(__name__)
+
+BEAT: Final = 1.0
+"""Seconds between two signs of life."""
+SILENCE_MAX: Final = 3.0
+"""Seconds without one after which nothing is taken to be heard."""
+MISSING_MAX: Final = 120.0
+"""Seconds for which a node is missed that fell silent; then it is dead, and has been for long."""
+SETTLING: Final = 1.0
+"""Seconds in which sessions read what a look has found."""
+_WATCH: Final = 0.5
+_RETRY: Final = 0.5
+_HEAR_MAX: Final = 256
+"""Envelopes heeded before others have their turn."""
+_CLOSE_TIMEOUT: Final = 2.0
+
+
+class ClusterBridge(Actor[Any]):
+    """`Neighbours` of the node called *node*, over *bus*; see the module."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        node: str,
+        status: BusStatus,
+        *,
+        storage: Ref[StorageMessage],
+        users: Users,
+        topics: Topics,
+    ) -> None:
+        self.bus = bus
+        self._node = node
+        self._voice = Voice(node)
+        self._status = status
+        self._users = users
+        self._topics = topics
+        self._outbox = Outbox()
+        self._bell = Bell()
+        self._heart = Bell()
+        self._said = trio.lowlevel.ParkingLot()
+        self.channels = Channels(bus, self._confirmed)
+        self._peers = Peers(SILENCE_MAX, MISSING_MAX)
+        self._listener = Listener(node, users, topics, self._peers)
+        self._reconciler = Reconciler(
+            storage,
+            users,
+            topics,
+            status.statistics,
+            hurried=lambda: self._is_uncertain,
+            looked=self._looked,
+        )
+        self._looked_until = -math.inf
+        self._stale_at = -math.inf
+        self._current_from = math.inf
+        self._heard_until = -math.inf
+        self._trusted_from = -math.inf
+        self.channels.want(CONTROL)
+        self.channels.want(topic_channel(EVERYONE))
+
+    async def run(self, context: Context[Any]) -> None:
+        """Relay until stopped; then say what is left and goodbye."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for task in (self._relay, self._watch, self._reconciler.run):
+                    nursery.start_soon(task, name=f"{context.ref.path}/{task.__name__.strip('_')}")
+                await super().run(context)
+                if self._status.available:
+                    self._say(CONTROL, Leaving())
+                    while len(self._outbox):
+                        await self._said.park()
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT):
+                await self.bus.aclose()
+
+    @property
+    def audible(self) -> int:
+        """How many other nodes are heard."""
+        return self._peers.audible
+
+    # --- What others want of it (`Neighbours`) ---------------------------------------------------
+
+    def listen(self, user: str, ref: Ref[UserMessage]) -> bool:
+        def ready() -> None:
+            with suppress(Exception):
+                ref.tell_beyond(Listening())
+
+        heard = self.channels.want(user_channel(user), ready)
+        return heard or not self._status.available
+
+    def leave(self, user: str) -> None:
+        self.channels.release(user_channel(user))
+
+    def watch_topic(self, topic: str) -> None:
+        self.channels.want(topic_channel(topic))
+
+    def leave_topic(self, topic: str) -> None:
+        self.channels.release(topic_channel(topic))
+
+    def announce(self, result: Result) -> None:
+        write, put = self._voice.write, self._outbox.put
+        for channel, envelope in tell_of(result):
+            put(channel, write(envelope))
+        self._bell.ring()
+
+    def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
+        arrived = DeviceArrived(device, connection, head, trio.current_time())
+        self._say(user_channel(user), arrived, fleeting=True)
+
+    def device_here(self, user: str, device: str, connection: str, since: float) -> None:
+        here = DeviceHere(device, connection, since, trio.current_time())
+        self._say(user_channel(user), here, fleeting=True)
+
+    def device_acknowledged(
+        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
+    ) -> None:
+        self._say(user_channel(user), DeviceAcknowledged(device, through, ids))
+
+    def device_gone(self, user: str, device: str) -> None:
+        self._say(user_channel(user), DeviceGone(device))
+
+    def disconnect(self, user: str) -> None:
+        self._say(CONTROL, DisconnectUser(user))
+
+    @property
+    def is_current(self) -> bool:
+        now = trio.current_time()
+        self._notice_pause(now)
+        return now >= self._current_from
+
+    # --- Saying and hearing ----------------------------------------------------------------------
+
+    def _say(self, channel: str, envelope: Envelope, *, fleeting: bool = False) -> None:
+        self._outbox.put(channel, self._voice.write(envelope), fleeting=fleeting)
+        self._bell.ring()
+
+    async def _relay(self) -> None:
+        while True:
+            try:
+                await self.bus.open()
+                break
+            except BusUnavailable as error:
+                self._lose(str(error))
+                await trio.sleep(_RETRY)
+        self.channels.start_anew()
+        async with trio.open_nursery() as nursery:
+            for task in (self._hear, self.channels.run, self._speak, self._beat):
+                nursery.start_soon(task)
+
+    async def _speak(self) -> None:
+        statistics = self._status.statistics
+        while True:
+            if not len(self._outbox):
+                self._said.unpark_all()
+                await self._bell.wait()
+                continue
+            batch = self._outbox.take()
+            try:
+                await self.bus.publish([said for said, _ in batch])
+                statistics.said += len(batch)
+            except BusUnavailable as error:
+                self._outbox.put_back(batch)
+                self._lose(str(error))
+                await trio.sleep(_RETRY)
+            statistics.dropped = self._outbox.dropped
+
+    async def _beat(self) -> None:
+        """Past the outbox: a sign of life that waits its turn would say nothing."""
+        while True:
+            alive = self._voice.write(Alive(trio.current_time()))
+            try:
+                await self.bus.publish([Said(CONTROL, alive)])
+            except BusUnavailable as error:
+                self._lose(str(error))
+            pause = BEAT if self._status.available else _RETRY
+            await self._heart.wait(trio.current_time() + pause)
+
+    async def _hear(self) -> None:
+        while True:
+            heard = await self.bus.receive()
+            self._check()
+            for start in range(0, len(heard), _HEAR_MAX):
+                self._heed(heard[start : start + _HEAR_MAX])
+                await trio.lowlevel.checkpoint()
+
+    def _heed(self, heard: Sequence[Heard]) -> None:
+        statistics = self._status.statistics
+        for each in heard:
+            if isinstance(each, Gap):
+                statistics.gaps += 1
+                self._missed(each.channels)
+                continue
+            if self._voice.is_own(each.payload):
+                continue
+            statistics.heard += 1
+            try:
+                speaker, envelope = read_envelope(each.payload)
+                if isinstance(envelope, Alive | Leaving):
+                    self._heard_from(speaker, envelope)
+                else:
+                    self._listener.hear(each.channel, speaker, envelope)
+            except Unreadable:
+                statistics.unreadable += 1
+
+    # --- What was missed -------------------------------------------------------------------------
+
+    def _confirmed(self, channels: Collection[str]) -> None:
+        """*channels* are heard from now on; of some, the store was read before that."""
+        if CONTROL in channels:
+            self._heart.ring()
+        heads = self._users.company.heads
+        self._reconciler.doubt(user for user in self._concerned(channels) if user in heads)
+
+    def _missed(self, channels: Iterable[str]) -> None:
+        """Something may have been said on *channels* that was not heard."""
+        users = self._concerned(channels)
+        self._introduce(users)
+        self._reconciler.doubt(users)
+
+    def _concerned(self, channels: Iterable[str]) -> list[str]:
+        users: dict[str, None] = {}
+        for channel in channels:
+            if (topic := channel_topic(channel)) is not None:
+                users.update(dict.fromkeys(self._topics.users_of(topic)))
+            elif (user := channel_user(channel)) is not None:
+                users[user] = None
+        return [user for user in users if self._users.find(user) is not None]
+
+    def _introduce(self, users: Iterable[str]) -> None:
+        """Tell the others which devices are here: each may have gone elsewhere unheard."""
+        for user in users:
+            with suppress(MailboxFull):
+                self._users.tell(user, Introduce())
+
+    # --- Deafness --------------------------------------------------------------------------------
+
+    @property
+    def _is_uncertain(self) -> bool:
+        """Whether something may be committed elsewhere of which nothing is or was heard."""
+        is_stale = self._current_from == math.inf
+        return is_stale or not self._status.available or self._peers.missing > 0
+
+    def _is_audible(self, heard_at: float) -> bool:
+        return trio.current_time() - heard_at <= SILENCE_MAX
+
+    def _notice_pause(self, now: float) -> None:
+        """See whether for some seconds nothing was heard, nor read instead."""
+        known_until = max(self._heard_until, self._looked_until)
+        if now - known_until > SILENCE_MAX and self._current_from < math.inf:
+            self._stale_at, self._current_from = now, math.inf
+
+    def _looked(self, began: float) -> None:
+        """Everybody was looked at, from *began* until now."""
+        now = trio.current_time()
+        self._notice_pause(now)
+        self._looked_until = began
+        if self._current_from == math.inf and began >= self._stale_at:
+            self._current_from = now + SETTLING
+
+    async def _watch(self) -> None:
+        while True:
+            self._check()
+            self._peers.forget_dead()
+            if self._is_uncertain:
+                self._reconciler.hasten()
+            await trio.sleep(_WATCH)
+
+    def _check(self) -> None:
+        self._notice_pause(trio.current_time())
+        if self._status.available and not self._is_audible(self._heard_until):
+            self._lose("the node does not hear itself")
+
+    def _lose(self, reason: str) -> None:
+        self._status.statistics.failures += 1
+        # What was said before this moment does not prove that anything is heard after it.
+        self._trusted_from = trio.current_time()
+        if self._status.available:
+            logger.warning("bus lost", error=reason)
+            self._status.statistics.losses += 1
+            self._status.set_available(False)
+            self._reconciler.hasten()
+        self.channels.give_up_waiting()
+
+    def _heard_from(self, speaker: str, envelope: Alive | Leaving) -> None:
+        if isinstance(envelope, Leaving):
+            self._peers.left(speaker)
+        elif speaker != self._node:
+            self._peers.alive(speaker, envelope.said_at)
+        else:
+            self._heard_until = max(self._heard_until, envelope.said_at)
+            is_late = not self._is_audible(envelope.said_at)
+            if not (self._status.available or is_late or envelope.said_at < self._trusted_from):
+                self._regain()
+
+    def _regain(self) -> None:
+        logger.info("bus ready")
+        self._status.set_available(True)
+        users = self._users.names()
+        self._introduce(users)
+        self._reconciler.doubt(users)

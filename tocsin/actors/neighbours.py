@@ -1,0 +1,102 @@
+"""The other nodes, as the actors of this one see them: whom to tell, and from whom to be told.
+
+The cluster bridge is one; a node alone has `ALONE`, which nobody hears and from which nothing
+comes. No method blocks or raises.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from tocsin.actors.runtime import Ref
+from tocsin.actors.user_messages import UserMessage
+from tocsin.persistence.store import Result
+
+
+class Neighbours(Protocol):
+    """See the module."""
+
+    @property
+    def audible(self) -> int:
+        """How many of them are heard."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what they do is known here, as of some seconds ago."""
+
+    def listen(self, user: str, ref: Ref[UserMessage]) -> bool:
+        """Hear what others say of *user*; whether that is so already.
+
+        If not, *ref* is told `Listening` when it is, or when there is no point in waiting.
+        """
+
+    def leave(self, user: str) -> None:
+        """*user* is online here no more."""
+
+    def watch_topic(self, topic: str) -> None:
+        """Somebody here is in *topic*."""
+
+    def leave_topic(self, topic: str) -> None:
+        """Nobody here is in *topic* any more."""
+
+    def announce(self, result: Result) -> None:
+        """*result* is committed."""
+
+    def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
+        """*device* has attached here, when the log had *head*: elsewhere it is `replaced`."""
+
+    def device_here(self, user: str, device: str, connection: str, since: float) -> None:
+        """*device* has been connected here *since* (Trio time); who has it later, says so."""
+
+    def device_acknowledged(
+        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
+    ) -> None:
+        """The store has noted an acknowledgment that came past the device's session."""
+
+    def device_gone(self, user: str, device: str) -> None:
+        """The store has forgotten *device*."""
+
+    def disconnect(self, user: str) -> None:
+        """End all connections of *user*, everywhere else."""
+
+
+class Alone:
+    """There are no others."""
+
+    audible: Final = 0
+    is_current: Final = True
+
+    def listen(self, user: str, ref: Ref[UserMessage]) -> bool:
+        return True
+
+    def leave(self, user: str) -> None:
+        return
+
+    def watch_topic(self, topic: str) -> None:
+        return
+
+    def leave_topic(self, topic: str) -> None:
+        return
+
+    def announce(self, result: Result) -> None:
+        return
+
+    def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
+        return
+
+    def device_here(self, user: str, device: str, connection: str, since: float) -> None:
+        return
+
+    def device_acknowledged(
+        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
+    ) -> None:
+        return
+
+    def device_gone(self, user: str, device: str) -> None:
+        return
+
+    def disconnect(self, user: str) -> None:
+        return
+
+
+ALONE: Final = Alone()

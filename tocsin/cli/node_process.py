@@ -1,0 +1,179 @@
+"""A process that is one node: from the settings to the end, and who may tell it to end.
+
+A node of its own obeys signals: the first asks for an orderly stop, the second means it. A worker
+obeys its parent over a *line*, a socket on which single bytes are orders; the end of the line says
+that the parent is gone. Signals alone would not do for it: a service manager signals all processes
+at once, and what comes from it and from the parent would count as two.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final, TypeVar
+
+import click
+import structlog
+import trio
+import trio_asyncio
+
+from tocsin import __version__
+from tocsin.actors.runtime import RestartLimitExceeded
+from tocsin.actors.world import World, real_world
+from tocsin.node import Node
+from tocsin.persistence.store import StoreFailed
+from tocsin.secrets import DevelopmentSecrets
+from tocsin.server.auth import AuthConfigurationError, TokenVerifier, mint
+from tocsin.server.front_door import CannotListen
+from tocsin.settings import Problem, Settings, SettingsError
+from tocsin.wiring import make_cluster, make_store, token_verifier
+
+logger = structlog.get_logger(__name__)
+
+STOP: Final = b"s"
+ABANDON: Final = b"a"
+"""Orders on a worker's line."""
+
+_GREETING_TOKEN_LIFETIME: Final = 86_400.0
+
+E = TypeVar("E", bound=BaseException)
+
+
+def run_node(
+    settings: Settings,
+    secrets: DevelopmentSecrets,
+    line: socket.socket | None = None,
+    *,
+    greets: bool = True,
+) -> None:
+    """Run a node until it is told to stop; with a *line*, as a worker.
+
+    Raises `ClickException` for what the operator can mend. What it *greets* with is for people.
+    """
+    structlog.contextvars.bind_contextvars(node=settings.node)
+    world, verifier = real_world(), make_verifier(settings, secrets)
+    try:
+        trio.run(_main, settings, world, secrets, verifier, line, greets)
+    except* RestartLimitExceeded as group:
+        # What the operator can mend is said in a sentence; a bug keeps its traceback.
+        if (refused := _find(group, CannotListen)) is not None:
+            raise click.ClickException(str(refused.strerror)) from None
+        if (unusable := _find(group, StoreFailed)) is not None:
+            raise click.ClickException(f"The store cannot be used: {unusable}") from None
+        raise
+
+
+def make_verifier(settings: Settings, secrets: DevelopmentSecrets) -> TokenVerifier | None:
+    """The verifier of these settings; raises `SettingsError` if they cannot be used."""
+    try:
+        return token_verifier(settings, secrets.jwt_secret)
+    except AuthConfigurationError as error:
+        where = ("jwt_secret", "jwt_public_key", "jwks_url")
+        raise SettingsError(Problem(where, str(error), "see docs/settings.md")) from error
+
+
+async def _main(
+    settings: Settings,
+    world: World,
+    secrets: DevelopmentSecrets,
+    verifier: TokenVerifier | None,
+    line: socket.socket | None,
+    greets: bool,
+) -> None:
+    async with AsyncExitStack() as stack:
+        if settings.sqlite_path is None:
+            await stack.enter_async_context(trio_asyncio.open_loop())
+        node = Node(
+            settings,
+            make_store(settings, world),
+            world,
+            verifier,
+            shares_port=line is not None,
+            ports=make_cluster(settings),
+        )
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                if line is None:
+                    nursery.start_soon(_obey, signals, node, nursery.cancel_scope)
+                else:
+                    nursery.start_soon(_obey_patiently, signals, node)
+                    nursery.start_soon(_obey_parent, line, node, nursery.cancel_scope)
+                async with trio.open_nursery() as running:
+                    await running.start(node.run)
+                    logger.info("listening", host=settings.host, port=node.port)
+                    if greets and settings.log_format == "console" and secrets.generated:
+                        click.echo(greeting(settings, node.port, secrets, world.now_ms() / 1000))
+                nursery.cancel_scope.cancel()
+        logger.info("stopped")
+
+
+async def _obey(signals: AsyncIterator[int], node: Node, scope: trio.CancelScope) -> None:
+    """The first signal asks for an orderly stop; the second means it."""
+    await anext(signals)
+    node.stop()
+    await anext(signals)
+    scope.cancel()
+
+
+async def _obey_patiently(signals: AsyncIterator[int], node: Node) -> None:
+    """However often it is said: stop, in order."""
+    async for _ in signals:
+        node.stop()
+
+
+async def _obey_parent(line: socket.socket, node: Node, scope: trio.CancelScope) -> None:
+    line.setblocking(False)
+    heard = trio.socket.from_stdlib_socket(line)
+    while True:
+        order = await heard.recv(1)
+        if order == ABANDON:
+            scope.cancel()
+        node.stop()
+        if not order:
+            return
+
+
+def greeting(settings: Settings, port: int, secrets: DevelopmentSecrets, now: float) -> str:
+    """What somebody who has just started a node for the first time may paste next."""
+    assert secrets.jwt_secret is not None, "generated secrets can make tokens"
+    token = mint(
+        secrets.jwt_secret,
+        "producer",
+        {"notify"},
+        now,
+        _GREETING_TOKEN_LIFETIME,
+        settings.jwt_issuer,
+        settings.jwt_audience,
+    )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    program = os.environ.get("_TOCSIN_PROGRAM", "tocsin")
+    url = f"http://{host}:{port}"
+    where = "" if url == "http://127.0.0.1:8080" else f" --url {url}"
+    data = "" if settings.data == Path("tocsin-data") else f" --data {settings.data}"
+    return f"""
+Tocsin {__version__} listens on {url}
+
+Listen, in one terminal:
+
+  {program} listen ada{where}{data}
+
+Post, in another (this token is good for a day, on this machine only):
+
+  curl {url}/v1/notifications \\
+    -H 'Authorization: Bearer {token}' \\
+    -d '{{"to":{{"users":["ada"]}},"title":"Hello, Ada"}}'
+"""
+
+
+def _find(group: BaseException, kind: type[E]) -> E | None:
+    """The first exception of *kind* among the group's members and their causes."""
+    if isinstance(group, kind):
+        return group
+    within = list(group.exceptions) if isinstance(group, BaseExceptionGroup) else []
+    if group.__cause__ is not None:
+        within.append(group.__cause__)
+    return next((found for inner in within if (found := _find(inner, kind)) is not None), None)

@@ -1,0 +1,157 @@
+"""The bus's port: what joins the nodes of a cluster. Only ever a wake-up.
+
+The log is in the store; whatever is said here can be lost, delayed or said twice, and nothing is
+lost with it: a session that sees a gap reads the store, and a node that is deaf reconciles. So the
+bus needs no guarantees, only speed, and honesty about when it does not work.
+
+The same service also keeps what must outlive a node but does not belong in the store: leases that
+say who is connected where (`Presence`), and what producers posted while the store was away
+(`Spool`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+CLAIM_LIFETIME = 86_400.0
+"""Seconds that the spool remembers a `Claim`: longer than any producer repeats a post."""
+
+
+class BusUnavailable(Exception):
+    """The bus cannot be reached or did not answer in time. Try again later."""
+
+
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """*payload* is to be heard, or was heard, on *channel*."""
+
+    channel: str
+    payload: bytes
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Something may have been said on *channels* that was not heard: reconcile from the store."""
+
+    channels: tuple[str, ...]
+
+
+Heard = Said | Gap
+
+
+class Bus(Protocol):
+    """Publish and subscribe. All methods raise `BusUnavailable`, nothing else.
+
+    A bus that was lost comes back by itself: what was subscribed is subscribed again, and its
+    channels are reported as a `Gap`. That goes for calls too that raised: the bus remembers which
+    channels are wanted. Cancelling a call abandons its answer, not its work.
+    """
+
+    async def open(self) -> None:
+        """Connect, or raise; safe to call again after a failure."""
+
+    async def publish(self, messages: Sequence[Said]) -> None:
+        """Say all *messages*, in order, in one round trip."""
+
+    async def subscribe(self, channels: Iterable[str]) -> None:
+        """Hear what is said on *channels* from when this returns."""
+
+    async def unsubscribe(self, channels: Iterable[str]) -> None:
+        """Hear no more of *channels*; never raises, because what is not heard needs no bus."""
+
+    async def receive(self) -> Sequence[Heard]:
+        """Wait for something to be heard; all that is there, in order. One task may wait.
+
+        Waits while the bus is away as well: that it is, the other calls tell. Cancelling loses
+        nothing that was heard.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of everything; never raises."""
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """A device of a user is connected to *node*; *since* in Unix milliseconds."""
+
+    device: str
+    node: str
+    since: int
+
+
+def latest(connections: Iterable[Connected]) -> tuple[Connected, ...]:
+    """Of several of one device on one node the latest; in the order of `Presence.of`."""
+    ordered = sorted(connections, key=lambda each: (each.device, each.node, each.since))
+    return tuple({(each.device, each.node): each for each in ordered}.values())
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """*device* of *user* is connected, by the word of *node*."""
+
+    user: str
+    device: str
+    node: str
+    since: int
+
+
+class Presence(Protocol):
+    """Leases of who is connected where. All methods raise `BusUnavailable`.
+
+    Time is the service's own, so that nodes need not agree on it. A lease is of a device, a node
+    and when the device came: releasing what was before does not end what is now.
+    """
+
+    async def hold(self, leases: Sequence[Lease], seconds: float) -> None:
+        """Make or renew *leases*: they end by themselves *seconds* from now."""
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """End *leases* now; those that have ended are passed over."""
+
+    async def of(self, user: str) -> tuple[Connected, ...]:
+        """The devices of *user* whose leases have not ended, by device and node; of several leases
+        of a device on one node, the latest."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """Something that was spooled: *id* says its place, *payload* what it is."""
+
+    id: str
+    payload: bytes
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An idempotency key that was seen while the store was away, and what was answered."""
+
+    key: str
+    fingerprint: bytes
+    answer: str
+
+
+class Spool(Protocol):
+    """What producers posted while the store was away, in order. All methods raise `BusUnavailable`.
+
+    One node at a time takes from it, under a lease; what it took and did not finish before it died
+    is taken again by the next.
+    """
+
+    async def append(self, payload: bytes, claim: Claim | None) -> Claim | None:
+        """Durably append; or, if *claim*'s key was claimed before, append nothing and return that.
+
+        Both in one step: of two that come at the same time, one is appended.
+        """
+
+    async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
+        """The first *limit* entries that are not done, oldest first; `None` while another node has
+        the lease. Holds or renews the lease for *lease* seconds."""
+
+    async def done(self, node: str, ids: Sequence[str]) -> None:
+        """*ids* are in the store now: forget them."""
+
+    async def poison(self, node: str, entry: Entry, reason: str) -> None:
+        """*entry* can never be stored: keep it aside, with the *reason*, and go on behind it."""
+
+    async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
+        """What was put aside, the newest first."""
+
+    async def size(self) -> int:
+        """How many entries wait."""

@@ -1,0 +1,72 @@
+"""The spool, kept in this process: see `memory_bus`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from tocsin.persistence.bus import CLAIM_LIFETIME, Claim, Entry
+
+
+class Entries:
+    """What is spooled: the part that all nodes share."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.clear()
+
+    def clear(self) -> None:
+        self.waiting: dict[str, Entry] = {}
+        self.poisoned: list[tuple[Entry, str]] = []
+        self.claims: dict[str, tuple[Claim, float]] = {}
+        self.holder: tuple[str, float] | None = None
+
+
+class MemorySpool:
+    """`Spool` on *entries* that all nodes share; *reach* raises while they cannot be reached."""
+
+    def __init__(self, entries: Entries, reach: Callable[[], Awaitable[None]]) -> None:
+        self._entries = entries
+        self._reach = reach
+
+    async def append(self, payload: bytes, claim: Claim | None) -> Claim | None:
+        await self._reach()
+        entries, now = self._entries, trio.current_time()
+        if claim is not None:
+            before, ends = entries.claims.get(claim.key, (None, now))
+            if before is not None and ends > now:
+                return before
+            entries.claims[claim.key] = (claim, now + CLAIM_LIFETIME)
+        entries.last += 1
+        entry = Entry(f"0-{entries.last}", payload)
+        entries.waiting[entry.id] = entry
+        return None
+
+    async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
+        await self._reach()
+        entries, now = self._entries, trio.current_time()
+        if entries.holder is not None:
+            holder, ends = entries.holder
+            if holder != node and ends > now:
+                return None
+        entries.holder = (node, now + lease)
+        return list(entries.waiting.values())[:limit]
+
+    async def done(self, node: str, ids: Sequence[str]) -> None:
+        await self._reach()
+        for id_ in ids:
+            self._entries.waiting.pop(id_, None)
+
+    async def poison(self, node: str, entry: Entry, reason: str) -> None:
+        await self._reach()
+        if self._entries.waiting.pop(entry.id, None) is not None:
+            self._entries.poisoned.insert(0, (entry, reason))
+
+    async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
+        await self._reach()
+        return self._entries.poisoned[:limit]
+
+    async def size(self) -> int:
+        await self._reach()
+        return len(self._entries.waiting)

@@ -1,0 +1,213 @@
+"""One connection to Redis that everything but listening goes through.
+
+Crossing from Trio to asyncio is what is dear here, and crossings do not run side by side. So
+nothing crosses: a call is left in a queue, and one asyncio task takes all that wait, writes their
+commands in one go, reads the replies and wakes the callers. The more is asked at once, the less
+each costs.
+
+A connection of which we do not know what it is in the middle of is never used again. What fails
+with the connection fails for everybody who waits at that moment: they would only wait for the same
+server in turn.
+
+Redis-py's `Connection` is used without the client around it: that one retries and reconnects by
+itself, and neither may happen unnoticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import trio
+import trio_asyncio
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from tocsin.persistence.bus import BusUnavailable
+
+Command = Sequence[str | bytes | int]
+Reply = Any
+
+BATCH_CALLS_MAX = 256
+"""Calls whose commands are written in one go."""
+CLOSING = "the connection to Redis is being closed"
+
+
+class RedisClient:
+    """The Redis at *url* (`redis://`, or `rediss://` for TLS); `trio_asyncio.open_loop()` must be
+    open around it. Nothing connects before it is needed.
+
+    Keys and channels begin with *prefix*. A call that has no answer *timeout* seconds after its
+    turn came raises `BusUnavailable`; it may have been done all the same.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "tocsin:", timeout: float = 2.0) -> None:
+        self._factory = ConnectionPool.from_url(
+            url,
+            protocol=2,
+            # One deadline is ours, around all that an attempt does; theirs are one per read.
+            socket_timeout=None,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,
+        )
+        self.prefix = prefix
+        self.timeout = timeout
+        self.database = int(self._factory.connection_kwargs.get("db") or 0)
+        self._waiting: deque[_Call] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connection: AbstractConnection | None = None
+
+    def make_connection(self) -> AbstractConnection:
+        connection: AbstractConnection = self._factory.make_connection()  # type: ignore[no-untyped-call]
+        return connection
+
+    async def call(self, *commands: Command) -> list[Reply]:
+        """The replies to *commands*, sent in order and together. Cancelling abandons the answer."""
+        call = _Call(commands)
+        self._waiting.append(call)
+        self._ensure_running()
+        self._wake.set()
+        await call.answered.wait()
+        if call.error is not None:
+            raise BusUnavailable(call.error)
+        return call.replies
+
+    async def aclose(self) -> None:
+        """End the connection; whoever waits is told. A later call connects again. Never raises."""
+        task, self._task = self._task, None
+        await end_task(task)
+        self._fail_waiting(CLOSING)
+
+    # --- In asyncio -----------------------------------------------------------------------------
+
+    def _ensure_running(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = start_task(self._run)
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    await self._perform(self._next_batch())
+        finally:
+            self._disconnect()
+            self._fail_waiting(CLOSING)
+
+    def _next_batch(self) -> list[_Call]:
+        most = min(len(self._waiting), BATCH_CALLS_MAX)
+        return [self._waiting.popleft() for _ in range(most)]
+
+    async def _perform(self, batch: Sequence[_Call]) -> None:
+        try:
+            async with asyncio.timeout(self.timeout):
+                connection = await self._connected()
+                commands = [command for call in batch for command in call.commands]
+                await connection.send_packed_command(connection.pack_commands(commands))
+                for call in batch:
+                    await self._read_replies(connection, call)
+                    call.answered.set()
+        except Exception as error:
+            self._disconnect()
+            self._fail(batch, described(error, self.timeout))
+            self._fail_waiting(described(error, self.timeout))
+        else:
+            if any(call.error for call in batch):
+                # Perhaps it is a replica by now, or wants another password: connect anew.
+                self._disconnect()
+        finally:
+            self._fail(batch, CLOSING)
+
+    async def _read_replies(self, connection: AbstractConnection, call: _Call) -> None:
+        for _ in call.commands:
+            try:
+                call.replies.append(await connection.read_response())
+            except ResponseError as error:
+                # Out of memory, read only, ...: the others' replies are still to be read.
+                call.error = described(error, self.timeout)
+
+    async def _connected(self) -> AbstractConnection:
+        connection = self._connection
+        if connection is not None and await is_stale(connection):
+            self._disconnect()
+            connection = None
+        if connection is None:
+            # Kept at once, so that it is ended if connecting takes too long.
+            connection = self._connection = self.make_connection()
+            await connection.connect()  # type: ignore[no-untyped-call]
+        return connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            cut(connection)
+
+    def _fail_waiting(self, reason: str) -> None:
+        self._fail(self._waiting, reason)
+        self._waiting.clear()
+
+    def _fail(self, calls: Sequence[_Call], reason: str) -> None:
+        for call in calls:
+            if not call.answered.is_set():
+                call.error = reason
+                call.answered.set()
+
+
+class _Call:
+    __slots__ = ("answered", "commands", "error", "replies")
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.commands = commands
+        self.replies: list[Reply] = []
+        self.error: str | None = None
+        self.answered = trio.Event()
+
+
+def start_task(main: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+    """Run *main* in the trio-asyncio loop; works from Trio as from asyncio."""
+    loop = trio_asyncio.current_loop.get()
+    if loop is None:
+        raise RuntimeError("trio_asyncio.open_loop() must be open around what uses Redis")
+    task: asyncio.Task[None] = loop.create_task(main())
+    return task
+
+
+async def end_task(task: asyncio.Task[None] | None) -> None:
+    """From Trio: cancel *task* and wait for its end."""
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await trio_asyncio.run_aio_future(task)
+    await trio.lowlevel.checkpoint()
+
+
+async def is_stale(connection: AbstractConnection) -> bool:
+    """Whether the server has ended *connection*, or said something that nobody asked for."""
+    try:
+        return not connection.is_connected or await connection.can_read()
+    except Exception:
+        return True
+
+
+def cut(connection: AbstractConnection) -> None:
+    """End *connection* now: closing it in order would wait for a server that may be hanging to take
+    what is still unsent, and that is nothing that anybody waits for.
+    """
+    writer = connection._writer
+    if writer is not None:
+        writer.transport.abort()
+    connection._close()  # type: ignore[no-untyped-call]
+
+
+def described(error: BaseException, timeout: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"Redis did not answer within {timeout:g} s"
+    return f"Redis: {type(error).__name__}: {error}"

@@ -1,0 +1,35 @@
+"""Who is connected, for producers: is there any point in asking now, or is an e-mail better?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tocsin.actors.presence import PresenceUnavailable
+from tocsin.protocol.problems import refuse
+from tocsin.protocol.values import to_rfc3339
+from tocsin.server.api import answers
+from tocsin.server.api.operation import Answer, Call, Caller, Operations, Query
+
+operations = Operations("users")
+
+_RETRY_AFTER: Final = 2.0
+
+
+@operations.define(
+    *("GET", "/v1/users/{user}/presence", "Show where a user is connected"),
+    caller=Caller.NOTIFY,
+    problems=("bus_unavailable",),
+    answers={200: answers.UserPresence},
+)
+async def show_presence(call: Call[Query, None], user: str) -> Answer:
+    """On all nodes. A node that has died counts until its leases end, half a minute at most."""
+    try:
+        connected = await call.services.attendance.of(user)
+    except PresenceUnavailable:
+        detail = "What the other nodes know of this user cannot be read now."
+        raise refuse("bus_unavailable", detail, retry_after=_RETRY_AFTER) from None
+    devices = [
+        answers.ConnectedDevice(device=each.device, node=each.node, since=to_rfc3339(each.since))
+        for each in connected
+    ]
+    return Answer(answers.UserPresence(user=user, online=bool(devices), devices=devices))

@@ -1,0 +1,73 @@
+"""Ends the connections whose API key has been revoked.
+
+A key is checked when a connection begins and never asked for again, so an open one would outlive
+it. Every few seconds the keys of all open connections are looked up together; that works wherever
+the key was revoked, by another node or by a command, and needs nobody to say so.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import trio
+
+from tocsin.actors.outlet import Outlet
+from tocsin.actors.runtime import Actor, ActorError, Context, Ref
+from tocsin.actors.storage import Read, StorageMessage
+from tocsin.persistence.store import ApiKey, FindKey, StoreFailed, StoreUnavailable
+from tocsin.protocol.closing import Closing
+from tocsin.server.auth import Principal
+
+INTERVAL: Final = 3.0
+"""Seconds between two looks: how long a revoked key may go on, at most."""
+_PREFIX: Final = "key:"
+
+
+class KeyWatch(Actor[Any]):
+    """See the module; a store that is away is asked again the next time."""
+
+    def __init__(self, storage: Ref[StorageMessage]) -> None:
+        self._storage = storage
+        self._watched: dict[str, tuple[Outlet, str]] = {}
+
+    def belongs(self, outlet: Outlet, principal: Principal) -> None:
+        """*outlet* is *principal*'s from now on; nothing to watch if that is no API key."""
+        self.closed(outlet.connection)
+        credential = principal.credential
+        if credential.startswith(_PREFIX):
+            self._watched[outlet.connection] = outlet, credential.removeprefix(_PREFIX)
+
+    def closed(self, connection: str) -> None:
+        """*connection* has ended; again is no harm."""
+        self._watched.pop(connection, None)
+
+    async def run(self, context: Context[Any]) -> None:
+        """Look now and then until stopped."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, name=f"{context.ref.path}/watch")
+            await super().run(context)
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await trio.sleep(INTERVAL)
+            if self._watched:
+                await self._look()
+
+    async def _look(self) -> None:
+        reads = {
+            key: Read(query=FindKey(key)) for key in {key for _, key in self._watched.values()}
+        }
+        revoked = set()
+        try:
+            for read in reads.values():
+                await self._storage.send(read)
+            for key, read in reads.items():
+                found = await read.reply.wait()
+                if not isinstance(found, ApiKey) or found.revoked_at is not None:
+                    revoked.add(key)
+        except (StoreUnavailable, StoreFailed, ActorError):
+            return
+        for outlet, key in list(self._watched.values()):
+            if key in revoked:
+                outlet.end(Closing.UNAUTHENTICATED)
