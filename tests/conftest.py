@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import structlog
@@ -13,6 +14,7 @@ from tests.servers.postgres import DatabaseServer, GivenPostgres, Postgres
 from tests.servers.redis import BusServer, GivenRedis, Redis
 
 KEPT_LOGS = pytest.StashKey[list[Path]]()
+S = TypeVar("S", Postgres, Redis)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,13 +56,13 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
         yield given
         given.close()
     else:
-        yield from run_postgres(request)
+        yield from run(request, Postgres())
 
 
 @pytest.fixture
 def own_postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     """A durable server, ready in a second, for one test alone to stop, restart and pause."""
-    yield from run_postgres(request, durable=True)
+    yield from run(request, Postgres(durable=True))
 
 
 @pytest.fixture
@@ -69,9 +71,9 @@ def postgres_url(postgres: DatabaseServer) -> str:
     return postgres.create_database()
 
 
-def run_postgres(request: pytest.FixtureRequest, *, durable: bool = False) -> Iterator[Postgres]:
+def run(request: pytest.FixtureRequest, server: S) -> Iterator[S]:
+    """Start *server* and close it; its log is kept if a test failed meanwhile."""
     failed_before = request.session.testsfailed
-    server = Postgres(durable=durable)
     try:
         server.start()
         yield server
@@ -90,29 +92,16 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[BusServer]:
         yield given
         given.close()
     else:
-        yield from run_redis(request)
+        yield from run(request, Redis())
 
 
 @pytest.fixture
 def own_redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
     """A durable server for one test alone to stop, restart, pause and empty."""
-    yield from run_redis(request, durable=True)
+    yield from run(request, Redis(durable=True))
 
 
 @pytest.fixture
 def redis_url(redis_server: BusServer) -> str:
     """The URL of an empty database."""
     return redis_server.create_database()
-
-
-def run_redis(request: pytest.FixtureRequest, *, durable: bool = False) -> Iterator[Redis]:
-    failed_before = request.session.testsfailed
-    server = Redis(durable=durable)
-    try:
-        server.start()
-        yield server
-    finally:
-        keep = request.session.testsfailed > failed_before
-        server.close(keep_log=keep)
-        if keep:
-            request.config.stash[KEPT_LOGS].append(server.log)

@@ -90,7 +90,12 @@ class Announcer:
                 pass
 
     def _changed(self, changed: Changed) -> None:
-        told = sum([self._users.fan_out(fan_out) for fan_out in changed.fan_outs])
+        told = 0
+        for fan_out in changed.fan_outs:
+            reached = self._users.fan_out(fan_out)
+            # Of a notification that this one replaces nobody waits for an acknowledgment.
+            if fan_out.content.id == changed.content.id:
+                told += reached
         if told:
             self._notifications.expect(changed.content.id, told)
         if changed.content.topic is not None and changed.standing != Standing.SCHEDULED:

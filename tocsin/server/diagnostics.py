@@ -21,7 +21,8 @@ class _Collector:
     def collect(self) -> Iterator[Metric]:
         services = self._services
         store = services.status.statistics
-        for name, about, value in (
+        yield from _counters(
+            "",
             ("store_transactions", "Write transactions committed.", store.transactions),
             ("store_commands", "Commands in those transactions.", store.commands),
             ("store_statements", "Statements run by both, each for many rows.", store.statements),
@@ -29,20 +30,19 @@ class _Collector:
             ("store_queries", "Queries in those batches.", store.queries),
             ("store_failures", "Times that the store could not be used.", store.failures),
             ("store_seconds", "Time spent waiting for transactions.", store.seconds),
-        ):
-            yield CounterMetricFamily(f"tocsin_{name}", about, value)
-        for name, about, value in (
+        )
+        yield from _gauges(
+            "",
             ("store_available", "1 while the store works.", int(services.status.available)),
             ("users_online", "Users with a device on this node.", len(services.users)),
             ("notifications_live", "Notifications with an actor.", len(services.notifications)),
             ("connections", "Open sockets, of every kind.", len(services.connections)),
             (
                 "sessions",
-                "Open WebSockets.",
+                "Open WebSockets, streams and long polls.",
                 services.connections.session_count,
             ),
-        ):
-            yield GaugeMetricFamily(f"tocsin_{name}", about, value)
+        )
         yield from _of_bus(services)
         yield from _of_presence(services)
         if services.spooler is not None:
@@ -51,7 +51,8 @@ class _Collector:
 
 def _of_bus(services: Services) -> Iterator[Metric]:
     counted = services.bus.statistics
-    for name, about, value in (
+    yield from _counters(
+        "bus_",
         ("said", "Envelopes said to other nodes.", counted.said),
         ("heard", "Envelopes heard from other nodes.", counted.heard),
         ("dropped", "Envelopes that there was no room to say.", counted.dropped),
@@ -61,13 +62,12 @@ def _of_bus(services: Services) -> Iterator[Metric]:
         ("losses", "Times that this node became deaf.", counted.losses),
         ("reconciliations", "Looks at the logs of everybody here.", counted.reconciliations),
         ("found", "Users whose log was further than this node was told.", counted.found),
-    ):
-        yield CounterMetricFamily(f"tocsin_bus_{name}", about, value)
-    for name, about, number in (
+    )
+    yield from _gauges(
+        "bus_",
         ("available", "1 while this node hears the cluster.", int(services.bus.available)),
         ("nodes", "Other nodes that are heard.", services.neighbours.audible),
-    ):
-        yield GaugeMetricFamily(f"tocsin_bus_{name}", about, number)
+    )
 
 
 def _of_presence(services: Services) -> Iterator[Metric]:
@@ -77,20 +77,30 @@ def _of_presence(services: Services) -> Iterator[Metric]:
 
 def _of_spool(spooler: Spooler) -> Iterator[Metric]:
     counted = spooler.statistics
-    for name, about, value in (
+    yield from _counters(
+        "spool_",
         ("spooled", "Posts and changes written to the spool by this node.", counted.spooled),
         ("drained", "Entries that this node brought to the store.", counted.drained),
         ("repeated", "Of these, known to the store already.", counted.repeated),
         ("expired", "Of these, expired while they waited.", counted.expired),
         ("moot", "Of these, changes of what is no more.", counted.moot),
         ("poisoned", "Entries that can never be stored, kept aside.", counted.poisoned),
-    ):
-        yield CounterMetricFamily(f"tocsin_spool_{name}", about, value)
-    for name, about, value in (
+    )
+    yield from _gauges(
+        "spool_",
         ("available", "1 while the spool can be used.", int(spooler.reachable)),
         ("entries", "Entries of all nodes, at the last look.", spooler.waiting),
-    ):
-        yield GaugeMetricFamily(f"tocsin_spool_{name}", about, value)
+    )
+
+
+def _counters(prefix: str, *rows: tuple[str, str, float]) -> Iterator[Metric]:
+    for name, about, value in rows:
+        yield CounterMetricFamily(f"tocsin_{prefix}{name}", about, value)
+
+
+def _gauges(prefix: str, *rows: tuple[str, str, float]) -> Iterator[Metric]:
+    for name, about, value in rows:
+        yield GaugeMetricFamily(f"tocsin_{prefix}{name}", about, value)
 
 
 def render_metrics(services: Services) -> bytes:
