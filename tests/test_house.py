@@ -28,7 +28,7 @@ SEES = {
     "actors": {"actors", "protocol", "persistence.store", "persistence.bus"},
     "server": {"server", "actors", "protocol", "persistence.store"},
 }
-ABOVE = {"node", "wiring", "cli", "__main__"}
+ABOVE = {"node", "trunk", "wiring", "cli", "__main__"}
 # What is neither a room nor above them, such as settings, may import its like and this.
 BESIDE_SEES = {"protocol"}
 
