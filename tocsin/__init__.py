@@ -4,7 +4,8 @@ Each user has one durable, ordered log. Each device has a cursor into it and a d
 against it. Live push, replay, inbox, unread counts and read-state sync are all views of that
 log, the same on every transport.
 
-`tocsin.node` and `tocsin.trunk` are the whole supervision tree; `tocsin.settings` is every limit with its reason.
+`tocsin.node` and `tocsin.trunk` are the whole supervision tree; `tocsin.settings` is every limit,
+with its reason.
 """
 
 __version__ = "0.1.0"

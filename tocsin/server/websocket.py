@@ -44,7 +44,7 @@ _MESSAGE_QUEUE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Credentials:
+class Credentials:
     """What the request brought; the token of `hello` comes later."""
 
     ticket: str | None
@@ -66,7 +66,7 @@ class WebSocketEdge:
         refusal = self._refusal(head)
         if refusal is not None:
             raise refusal
-        credentials = _Credentials(
+        credentials = Credentials(
             head.query_values().get("ticket"), head.headers.get("authorization")
         )
         del head  # a page of memory that an idle connection need not hold
@@ -76,9 +76,7 @@ class WebSocketEdge:
             # wsproto's word for a ping that came behind trio-websocket's own close: all is said.
             pass
 
-    async def _serve(
-        self, stream: trio.SocketStream, raw: bytes, credentials: _Credentials
-    ) -> None:
+    async def _serve(self, stream: trio.SocketStream, raw: bytes, credentials: Credentials) -> None:
         name = current_connection.get()
         async with trio.open_nursery() as nursery:
             frame_stream = FrameStream(
@@ -91,15 +89,16 @@ class WebSocketEdge:
             try:
                 with trio.CancelScope() as scope:
                     outlet = WebSocketOutlet(name, frame_stream, scope)
-                    await self._converse(nursery, frame_stream, outlet, credentials)
+                    socket = await self._open(nursery, frame_stream)
+                    await self.converse(nursery, socket, outlet, credentials)
+            except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+                return
             except trio.Cancelled:
                 # Whom the drainer could not tell, because the handshake was not over yet.
                 if self._services.readiness.stopping:
                     outlet.end(Closing.DRAINING, RETRY_AFTER)
                 raise
             finally:
-                self._services.connections.closed(name)
-                self._services.key_watch.closed(name)
                 with trio.CancelScope(shield=True):
                     # Takes no longer than the stream's own linger timeout.
                     await frame_stream.aclose()
@@ -121,27 +120,32 @@ class WebSocketEdge:
             )
         return None
 
-    async def _converse(
+    async def _open(self, nursery: trio.Nursery, stream: FrameStream) -> WebSocketConnection:
+        """Shake hands."""
+        with trio.fail_after(_HANDSHAKE_TIMEOUT):
+            request = await wrap_server_stream(
+                nursery,
+                stream,
+                message_queue_size=_MESSAGE_QUEUE,
+                max_message_size=self._services.settings.frame_bytes_max,
+            )
+            proposed = frames.SUBPROTOCOL_JSON in request.proposed_subprotocols
+            return await request.accept(subprotocol=frames.SUBPROTOCOL_JSON if proposed else None)
+
+    async def converse(
         self,
         nursery: trio.Nursery,
-        stream: FrameStream,
+        socket: WebSocketConnection,
         outlet: WebSocketOutlet,
-        credentials: _Credentials,
+        credentials: Credentials,
     ) -> None:
+        """Greet whoever is at *socket*, and hand on what they say until it ends.
+
+        What they do wrong ends *outlet*. *nursery* runs the little that has to wait.
+        """
+        # From here on somebody is listening, to whom a stop has to say goodbye.
+        self._services.connections.opened(outlet)
         try:
-            with trio.fail_after(_HANDSHAKE_TIMEOUT):
-                request = await wrap_server_stream(
-                    nursery,
-                    stream,
-                    message_queue_size=_MESSAGE_QUEUE,
-                    max_message_size=self._services.settings.frame_bytes_max,
-                )
-                proposed = frames.SUBPROTOCOL_JSON in request.proposed_subprotocols
-                socket = await request.accept(
-                    subprotocol=frames.SUBPROTOCOL_JSON if proposed else None
-                )
-            # From here on somebody is listening, to whom a stop has to say goodbye.
-            self._services.connections.opened(outlet)
             principal, hello = await self._greet(socket, credentials)
             self._services.key_watch.belongs(outlet, principal)
             session = WebSocketSession(outlet, principal, self._services, self._publishing, nursery)
@@ -158,9 +162,12 @@ class WebSocketEdge:
             outlet.end(ended.closing, ended.after)
         except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             return
+        finally:
+            self._services.connections.closed(outlet.connection)
+            self._services.key_watch.closed(outlet.connection)
 
     async def _greet(
-        self, socket: WebSocketConnection, credentials: _Credentials
+        self, socket: WebSocketConnection, credentials: Credentials
     ) -> tuple[Principal, frames.Hello]:
         """Wait for `hello`, and find out who it is."""
         with trio.move_on_after(self._services.settings.hello_timeout) as patience:

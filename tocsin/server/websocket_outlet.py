@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -11,7 +11,7 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
-from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, FrameStream, SlowConsumer
+from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, SlowConsumer
 from tocsin.server.websocket_frames import close_frame, ping_frame, text_frame
 
 _SLOW_AFTER: Final = 1.0
@@ -33,12 +33,26 @@ TRANSLATED_CLOSES: Final = MappingProxyType(
 """What trio-websocket finds wrong by itself, in the contract's words."""
 
 
+class FrameSink(Protocol):
+    """What takes whole frames without waiting: `tocsin.server.frame_stream.FrameStream`."""
+
+    @property
+    def last_received(self) -> float:
+        """When the peer was last heard (Trio time)."""
+
+    def offer(self, data: bytes) -> None:
+        """Send *data*, or drop it if the connection has ended; raises `SlowConsumer`."""
+
+    def finish(self, data: bytes, *, skip_waiting: bool = False) -> None:
+        """Send *data* as the last of all, perhaps before what waits."""
+
+
 class WebSocketOutlet:
     """See `tocsin.actors.outlet.Outlet`. Ending cancels *scope*, in which the connection runs."""
 
     __slots__ = ("_scope", "_stream", "connection", "ended")
 
-    def __init__(self, connection: str, stream: FrameStream, scope: trio.CancelScope) -> None:
+    def __init__(self, connection: str, stream: FrameSink, scope: trio.CancelScope) -> None:
         self.connection: Final = connection
         self.ended = False
         self._stream = stream

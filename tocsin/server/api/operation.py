@@ -137,6 +137,7 @@ class Operation:
     streamed: Mapping[str, Any]
     produces: str
     ticket: bool
+    acts: bool
 
 
 class Operations:
@@ -162,6 +163,7 @@ class Operations:
         streamed: Mapping[str, Any] | None = None,
         produces: str = "application/json",
         ticket: bool = False,
+        acts: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declares what the function below it does; see `Operation`."""
 
@@ -184,6 +186,7 @@ class Operations:
                 streamed=streamed or {},
                 produces=produces,
                 ticket=ticket,
+                acts=acts,
             )
             self.all.append(operation)
             return handler

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 from quart import Quart, Response, request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import MethodNotAllowed, UnsupportedMediaType
 
 from tocsin.protocol.problems import refuse
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation
@@ -40,6 +40,9 @@ def _view(
     operation: Operation, services: Services, publishing: Publishing
 ) -> Callable[..., Awaitable[Response]]:
     async def view(**path: str) -> Response:
+        if operation.acts and request.method == "HEAD":
+            # HEAD comes with every GET, but this one takes the device's place.
+            raise MethodNotAllowed([operation.method])
         principal = await _identify(operation, services.authenticator)
         values = _read_path(path)
         call = Call(

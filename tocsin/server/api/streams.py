@@ -8,8 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from quart import Response, request
-from werkzeug.exceptions import MethodNotAllowed
+from quart import Response
 
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.user_messages import Acknowledged, Arrived
@@ -129,10 +128,10 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     answers={200: str},
     produces="text/event-stream",
     ticket=True,
+    acts=True,
 )
 async def stream_inbox(call: Call[StreamQuery, None]) -> Response:
     """Events: `welcome`, `push`, `synced`, `reset`, `status`, `goodbye`."""
-    _refuse_head()
     services, query = call.services, call.query
     check_running(services)
     cursor = await _start_of_stream(call)
@@ -165,10 +164,10 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Response:
     sends=(CACHING, _RETRY_AFTER),
     problems=("replaced", "disconnected", "overloaded"),
     answers={200: Changes},
+    acts=True,
 )
 async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     """To send a cursor acknowledges everything up to it for the device."""
-    _refuse_head()
     services, query = call.services, call.query
     check_running(services)
     text = given(query.cursor)
@@ -206,12 +205,6 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
         services.users.tell(call.user, Acknowledged(body.device, through, ids))
     services.neighbours.device_acknowledged(call.user, body.device, through, ids)
     return NO_CONTENT
-
-
-def _refuse_head() -> None:
-    """HEAD comes with every GET, but these do something: they take the device's place."""
-    if request.method == "HEAD":
-        raise MethodNotAllowed(["GET"], "There is nothing to look at without getting it.")
 
 
 async def _start_of_stream(call: Call[StreamQuery, None]) -> Cursor | None:
