@@ -92,8 +92,12 @@ class MemoryBroker:
 
     def tell(self, said: Said) -> None:
         for node, bus in self._buses.items():
-            if self._is_reached_by(node) and node not in self._deaf and not self.loss(node, said):
+            if self.hears(node) and not self.loss(node, said):
                 bus.hear(said)
+
+    def hears(self, node: str) -> bool:
+        """Whether what is said now is heard by *node*."""
+        return self._is_reached_by(node) and node not in self._deaf
 
     def _is_reached_by(self, node: str) -> bool:
         return not self._stopped and node not in self._cut

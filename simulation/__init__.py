@@ -1,0 +1,1 @@
+"""The whole cluster in one process, from a seed: see docs/simulation.md."""

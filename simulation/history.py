@@ -1,0 +1,143 @@
+"""What clients did and saw: told by devices and producers as it happens, judged by the checks.
+
+Everything here is what somebody outside the nodes could know, and one thing more: when a frame left
+its node and when a client's word reached it, by the clock of the simulation. So a check can tell a
+repetition that crossed its acknowledgment from one that came after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Frame = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """*promise* (P1 … P8 of the product page) was broken towards *subject* at *time*."""
+
+    time: float
+    promise: str
+    subject: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.promise} at {self.time:.4f}, {self.subject}: {self.what}"
+
+
+@dataclass(slots=True, eq=False)
+class SessionStory:
+    """One session of a device, or one poll: *host* is the node's name, *process* its number there.
+
+    *hello* is what it asked for: the cursor, or `None`.
+    """
+
+    user: str
+    device: str
+    transport: str
+    host: str
+    process: int
+    began_at: float
+    hello: str | None
+    welcome: Frame | None = None
+    ended_at: float | None = None
+    goodbye: Frame | None = None
+
+
+@dataclass(slots=True, eq=False)
+class RequestStory:
+    """One request of a client: *operation* as in `node.Request`; what it was answered, if it was.
+
+    *attempt* counts repetitions with the same idempotency *key*. *body* and *answer* are JSON read.
+    """
+
+    who: str
+    host: str
+    operation: str
+    path: dict[str, str]
+    body: Any
+    key: str | None
+    attempt: int
+    asked_at: float
+    answered_at: float | None = None
+    status: int | None = None
+    answer: Any = None
+    replayed: bool = False
+
+
+class Watcher:
+    """Overrides what it wants to see. Must not change anything that a run depends on."""
+
+    def opened(self, session: SessionStory) -> None:
+        """A session asks to begin."""
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        """A frame reached the device; it left the node at *sent_at*. A poll's answer is a frame of
+        type `changes`."""
+
+    def acknowledged(self, session: SessionStory, ack: Frame) -> None:
+        """The device has sent *ack* (`sequence` or `ids`, or the `nack`)."""
+
+    def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
+        """*ack* has reached the node's process, which runs."""
+
+    def ended(self, session: SessionStory) -> None:
+        """The session is over for the device."""
+
+    def asked(self, request: RequestStory) -> None:
+        """A client sends a request."""
+
+    def answered(self, request: RequestStory) -> None:
+        """It was answered; or its connection ended, then it has no status."""
+
+    def trouble(self, who: str, what: str) -> None:
+        """A fault begins or ends: *who* is a node's name, `store`, `bus`, or a client."""
+
+
+@dataclass(slots=True)
+class History:
+    """Where it is told, and what was found."""
+
+    watchers: list[Watcher] = field(default_factory=list)
+    sessions: list[SessionStory] = field(default_factory=list)
+    requests: list[RequestStory] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+
+    def opened(self, session: SessionStory) -> None:
+        self.sessions.append(session)
+        for watcher in self.watchers:
+            watcher.opened(session)
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        for watcher in self.watchers:
+            watcher.heard(session, frame, sent_at)
+
+    def acknowledged(self, session: SessionStory, ack: Frame) -> None:
+        for watcher in self.watchers:
+            watcher.acknowledged(session, ack)
+
+    def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
+        for watcher in self.watchers:
+            watcher.ack_arrived(session, ack)
+
+    def ended(self, session: SessionStory) -> None:
+        for watcher in self.watchers:
+            watcher.ended(session)
+
+    def asked(self, request: RequestStory) -> None:
+        self.requests.append(request)
+        for watcher in self.watchers:
+            watcher.asked(request)
+
+    def answered(self, request: RequestStory) -> None:
+        for watcher in self.watchers:
+            watcher.answered(request)
+
+    def trouble(self, who: str, what: str) -> None:
+        for watcher in self.watchers:
+            watcher.trouble(who, what)
+
+    def violated(self, violation: Violation) -> None:
+        """A promise was broken; the run ends soon."""
+        self.violations.append(violation)

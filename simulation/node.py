@@ -1,0 +1,222 @@
+"""A node: the production's trunk in a simulated process, and doors without sockets.
+
+Behind the doors everything is the production's: authentication, sessions, operations of the API.
+What stands in for the network's side of them is in this file: where a real node has Hypercorn,
+Quart and trio-websocket, a request is a value and a connection is a `network.Connection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+import trio
+from trio_websocket import ConnectionClosed
+
+from simulation.network import Connection
+from simulation.scheduling import Process
+from tocsin.actors.connections import current_connection
+from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervisor
+from tocsin.actors.world import World
+from tocsin.persistence.store import Store
+from tocsin.protocol.problems import ProblemError
+from tocsin.server.api import OPERATIONS
+from tocsin.server.api.operation import Answer, Call, Caller, Operation
+from tocsin.server.auth import AuthUnavailable, Forbidden, Unauthenticated
+from tocsin.server.decoding import decode, read_query
+from tocsin.server.publishing import Publishing
+from tocsin.server.services import Services
+from tocsin.server.websocket import Credentials, WebSocketEdge
+from tocsin.server.websocket_outlet import WebSocketOutlet
+from tocsin.server.websocket_session import DirectChannel
+from tocsin.settings import Settings
+from tocsin.trunk import Trunk
+from tocsin.wiring import ClusterPorts, token_verifier
+
+logger = structlog.get_logger(__name__)
+
+_BY_NAME: Final[Mapping[str, Operation]] = {each.name: each for each in OPERATIONS}
+_QUEUE: Final = 8
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of the HTTP API: *operation* by the name of its handler."""
+
+    operation: str
+    token: str
+    path: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Response(msgspec.Struct, frozen=True):
+    """Its answer; a problem's *body* is its code."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+class Node:
+    """One process of a node, from start to end; *ports* as in a cluster, or none."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        process: Process,
+        store: Store,
+        world: World,
+        ports: ClusterPorts | None,
+    ) -> None:
+        self.process = process
+        self._settings = settings
+        self._world = world
+        self._ports = ports
+        self._verifier = token_verifier(settings, settings.jwt_secret)
+        self._trunk = Trunk(settings, store, world, self._verifier, ports)
+        self._scope = trio.CancelScope()
+        self._stop = trio.Event()
+        self.services: Services | None = None
+        self.failure: str | None = None
+
+    async def run(self) -> None:
+        """Live until stopped, or until what is left of a dead process is cancelled."""
+        try:
+            with self._scope:
+                async with open_supervisor("", self._world.random) as tree:
+                    services = self._trunk.grow(tree)
+                    self._publishing = Publishing(services)
+                    self._edge = WebSocketEdge(services, self._publishing)
+                    self._trunk.readiness.started = True
+                    self.services = services
+                    await self._stop.wait()
+                    await trio.sleep(self._settings.drain_notice_time)
+                    await self._trunk.fell(tree)
+        except* RestartLimitExceeded as group:
+            self.failure = str(group.exceptions[0])
+        finally:
+            self.services = None
+
+    def stop(self) -> None:
+        """Drain, and end."""
+        self._trunk.readiness.stopping = True
+        self._stop.set()
+
+    def clear_away(self) -> None:
+        """Cancel what is left of a dead process."""
+        self._scope.cancel()
+
+    @property
+    def is_ready(self) -> bool:
+        """What a balancer finds at `/readyz`, store and all."""
+        readiness = self._trunk.readiness
+        is_up = self.services is not None and not (self.process.is_dead or self.process.is_stopped)
+        return is_up and not readiness.stopping and self._trunk.status.available
+
+    # --- Doors -----------------------------------------------------------------------------------
+
+    def connect(self, connection: Connection, token: str) -> None:
+        """A WebSocket is opened; where that cannot be, the connection ends."""
+
+        async def serve() -> None:
+            await self._serve_websocket(connection, token)
+
+        self._start(serve, connection)
+
+    def request(self, request: Request, connection: Connection) -> None:
+        """A request is made; its `Response` is the last that *connection* carries."""
+
+        async def serve() -> None:
+            with trio.CancelScope() as scope:
+                connection.left = scope.cancel
+                connection.finish(await self._respond(request))
+
+        self._start(serve, connection)
+
+    def _start(self, serve: Callable[[], Any], connection: Connection) -> None:
+        try:
+            if self.services is None:
+                raise ConnectionRefusedError
+            self.services.connections.start(serve)
+        except (ActorError, ConnectionRefusedError):
+            connection.finish(b"")
+
+    async def _serve_websocket(self, connection: Connection, token: str) -> None:
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope:
+                socket = _Socket(connection)
+                outlet = WebSocketOutlet(current_connection.get(), connection, scope)
+                credentials = Credentials(None, f"Bearer {token}")
+                # All that it uses of a socket is what `_Socket` has.
+                taken: Any = socket
+                await self._edge.converse(nursery, taken, outlet, credentials)
+            connection.finish(b"")
+            nursery.cancel_scope.cancel()
+
+    async def _respond(self, request: Request) -> Response:
+        try:
+            answer = await self.call(request)
+            body = answer.body
+            if isinstance(body, msgspec.Struct):
+                body = msgspec.json.encode(body)
+            return Response(answer.status, body or b"", answer.headers)
+        except ProblemError as error:
+            return Response(error.problem.status, error.problem.code.encode())
+        except Unauthenticated:
+            return Response(401, b"unauthenticated")
+        except Forbidden:
+            return Response(403, b"forbidden")
+        except AuthUnavailable:
+            return Response(503, b"store_unavailable")
+
+    async def call(self, request: Request) -> Any:
+        """What the operation answers, as `tocsin.server.api.routing` would have it called."""
+        operation = _BY_NAME[request.operation]
+        assert self.services is not None
+        principal = await self.services.authenticator.from_header(f"Bearer {request.token}")
+        if operation.caller is Caller.USER:
+            principal.require_user()
+        else:
+            principal.require_scope(operation.caller)
+        query = {name: [value] for name, value in request.query.items()}
+        call = Call(
+            services=self.services,
+            publishing=self._publishing,
+            principal=principal,
+            query=read_query(operation.query, query),
+            headers={each.name: request.headers.get(each.name) for each in operation.headers},
+            body=None if operation.body is None else decode(operation.body, request.body),
+        )
+        answer: Answer | Any = await operation.handler(call, **request.path)
+        return answer
+
+
+class _Socket:
+    """What the sessions use of a `trio_websocket.WebSocketConnection`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._send_channel: Any
+        self._send_channel, self._recv_channel = trio.open_memory_channel[str](_QUEUE)
+        self._real_channel = self._send_channel
+        connection.received = self._received
+        connection.left = self._left
+
+    async def get_message(self) -> str:
+        try:
+            return await self._recv_channel.receive()
+        except trio.EndOfChannel:
+            raise ConnectionClosed(None) from None
+
+    def _received(self, text: str | None) -> None:
+        if text is None:
+            return  # a pong: that something came has been noted
+        if isinstance(self._send_channel, DirectChannel):
+            self._send_channel._received(text)
+        else:
+            self._send_channel.send_nowait(text)
+
+    def _left(self) -> None:
+        self._real_channel.close()
