@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import asyncpg
-import trio_asyncio
 from trio_asyncio import aio_as_trio
 
+from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import PostgresStore
 from tocsin.persistence.sqlite import MEMORY, SqliteStore
 
@@ -65,7 +65,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with trio_asyncio.open_loop():
+        async with open_asyncio_loop():
             yield
 
     async def execute(self, sql: str) -> None:

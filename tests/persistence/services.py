@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 import trio
-import trio_asyncio
 
 from tests.servers.redis import Redis
+from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Presence, Said, Spool
 from tocsin.persistence.memory_bus import MemoryBroker
 from tocsin.persistence.redis_bus import RedisBus
@@ -53,7 +53,7 @@ class RedisService:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with trio_asyncio.open_loop():
+        async with open_asyncio_loop():
             yield
             for client in self.clients.values():
                 await client.aclose()

@@ -10,11 +10,11 @@ from typing import Any
 import asyncpg
 import pytest
 import trio
-import trio_asyncio
 from trio_asyncio import aio_as_trio, trio_as_aio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
 from tests.servers.postgres import execute
+from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import PostgresStore, _settings
 from tocsin.persistence.postgres_errors import translated
 from tocsin.persistence.statements import Statement, load
@@ -25,7 +25,7 @@ OURS = "datname = current_database() AND application_name = 'tocsin'"
 
 @pytest.fixture
 async def loop():
-    async with trio_asyncio.open_loop():
+    async with open_asyncio_loop():
         yield
 
 

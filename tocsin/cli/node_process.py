@@ -19,12 +19,12 @@ from typing import Final, TypeVar
 import click
 import structlog
 import trio
-import trio_asyncio
 
 from tocsin import __version__
 from tocsin.actors.runtime import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
 from tocsin.node import Node
+from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
 from tocsin.secrets import DevelopmentSecrets
 from tocsin.server.auth import AuthConfigurationError, TokenVerifier, mint
@@ -86,7 +86,7 @@ async def _main(
 ) -> None:
     async with AsyncExitStack() as stack:
         if settings.sqlite_path is None:
-            await stack.enter_async_context(trio_asyncio.open_loop())
+            await stack.enter_async_context(open_asyncio_loop())
         node = Node(
             settings,
             make_store(settings, world),

@@ -47,9 +47,9 @@ async def _run(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
     async with AsyncExitStack() as stack:
         if settings.sqlite_path is None:
             # Imported only when wanted, like the adapter.
-            import trio_asyncio
+            from tocsin.persistence.asyncio_loop import open_asyncio_loop
 
-            await stack.enter_async_context(trio_asyncio.open_loop())
+            await stack.enter_async_context(open_asyncio_loop())
         store = make_store(settings, real_world())
         stack.push_async_callback(store.aclose)
         try:
