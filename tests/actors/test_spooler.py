@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from tests.actors.spool_stage import Cluster, change, post, withdraw
 from tests.actors.virtual_time import pass_time
+from tests.persistence.services import append
 from tocsin.actors.spool_entries import Spooled
 from tocsin.persistence.store import (
     Changed,
@@ -249,7 +250,7 @@ async def test_an_entry_that_the_store_refuses_is_put_aside_and_the_others_go_on
         await lose_store(cluster)
         for title in "abc":
             await node.ask(post(title))
-        await cluster.broker.spool("one").append(b"rubbish", None)
+        await append(cluster.broker.spool("one"), b"rubbish")
         cluster.store.refuses = lambda command: (
             isinstance(command, Publish) and '"title":"b"' in command.content.document
         )

@@ -10,7 +10,17 @@ import trio
 
 from tests.servers.redis import Redis
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
-from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Presence, Said, Spool
+from tocsin.persistence.bus import (
+    Bus,
+    BusUnavailable,
+    Claim,
+    Draft,
+    Gap,
+    Heard,
+    Presence,
+    Said,
+    Spool,
+)
 from tocsin.persistence.memory_bus import MemoryBroker
 from tocsin.persistence.redis_bus import RedisBus
 from tocsin.persistence.redis_client import RedisClient
@@ -120,6 +130,12 @@ async def gap(bus: Bus) -> Sequence[str]:
     """Wait for a gap; the channels that it names."""
     heard = await hear_until(bus, lambda each: isinstance(each, Gap))
     return sorted({c for each in heard if isinstance(each, Gap) for c in each.channels})
+
+
+async def append(spool: Spool, payload: bytes, claim: Claim | None = None) -> Claim | None:
+    """Append one entry; the earlier claim on its key."""
+    [earlier] = (await spool.append([Draft(payload, claim)])).earlier
+    return earlier
 
 
 async def becomes_possible(act: Callable[[], Awaitable[object]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.persistence.services import gap, hear, opened, said
+from tests.persistence.services import append, gap, hear, opened, said
 from tocsin.persistence.bus import BusUnavailable, Lease
 from tocsin.persistence.memory_bus import MemoryBroker
 
@@ -37,7 +37,7 @@ async def test_while_it_is_stopped_nobody_reaches_it_and_then_all_have_a_gap(bro
         lambda: ann.publish(said("u:1", b"x")),
         lambda: ann.subscribe(["u:2"]),
         lambda: broker.presence("a").hold([LEASE], 1),
-        lambda: broker.spool("a").append(b"x", None),
+        lambda: append(broker.spool("a"), b"x"),
         broker.bus("c").open,
     ):
         with pytest.raises(BusUnavailable):
@@ -83,7 +83,7 @@ async def test_what_is_lost_is_lost_for_one(broker, ann, ben):
 
 async def test_deleting_everything_leaves_subscriptions(broker, ann):
     await broker.presence("a").hold([LEASE], 30)
-    await broker.spool("a").append(b"x", None)
+    await append(broker.spool("a"), b"x")
 
     broker.wipe()
 

@@ -15,6 +15,7 @@ import trio
 from tests.persistence.services import (
     CHANNELS,
     RedisService,
+    append,
     becomes_possible,
     gap,
     hear,
@@ -191,7 +192,7 @@ async def test_deleting_everything_harms_neither_bus_nor_presence_nor_spool(own_
     async with service.running(), opened(service.bus("node-a")) as bus:
         await bus.subscribe(CHANNELS)
         spool, presence = service.spool("node-a"), service.presence("node-a")
-        await spool.append(b"gone", None)
+        await append(spool, b"gone")
         assert await payloads(spool) == [b"gone"]
         await presence.hold([lease], 30)
 
@@ -202,7 +203,7 @@ async def test_deleting_everything_harms_neither_bus_nor_presence_nor_spool(own_
         await presence.hold([lease], 30)
         assert len(await presence.of("ann")) == 1
         assert await payloads(spool) == []
-        await spool.append(b"new", None)
+        await append(spool, b"new")
         assert await payloads(spool) == [b"new"]
 
 
@@ -211,12 +212,12 @@ async def test_what_somebody_deleted_by_hand_does_not_stop_the_spool(own_redis):
     async with service.running():
         spool = service.spool("node-a")
         for each in (b"1", b"2", b"3"):
-            await spool.append(each, None)
+            await append(spool, each)
         entries = await spool.take("node-a", 2, 30)
         assert entries is not None
         for entry in entries:
             await in_thread(partial(own_redis.execute, "XDEL", "tocsin:spool", entry.id))
-        await spool.append(b"4", None)
+        await append(spool, b"4")
 
         assert await payloads(spool, limit=2) == []
         assert await payloads(spool, limit=2) == [b"3", b"4"]
@@ -230,12 +231,12 @@ async def test_a_server_without_room_refuses_the_spool_and_still_carries_the_bus
         spool = RedisService(own_redis.url).spool("node-a")
         await in_thread(lambda: own_redis.execute("CONFIG", "SET", "maxmemory", "1"))
         with pytest.raises(BusUnavailable, match="maxmemory"):
-            await spool.append(b"x", Claim("key", b"", "answer"))
+            await append(spool, b"x", Claim("key", b"", "answer"))
         await expect_talk(ann, ben)
 
         await in_thread(lambda: own_redis.execute("CONFIG", "SET", "maxmemory", "0"))
 
-        assert await spool.append(b"x", Claim("key", b"", "answer")) is None
+        assert await append(spool, b"x", Claim("key", b"", "answer")) is None
         await spool._client.aclose()
 
 
@@ -245,9 +246,9 @@ async def test_a_replica_refuses_the_spool_until_it_is_the_master(own_redis):
         spool = service.spool("node-a")
         await in_thread(lambda: own_redis.execute("REPLICAOF", "127.0.0.1", "1"))
         with pytest.raises(BusUnavailable, match=r"(?i)read.?only"):
-            await spool.append(b"x", None)
+            await append(spool, b"x")
         await in_thread(lambda: own_redis.execute("REPLICAOF", "NO", "ONE"))
-        await becomes_possible(lambda: spool.append(b"x", None))
+        await becomes_possible(lambda: append(spool, b"x"))
 
 
 async def test_a_server_that_refused_is_connected_to_anew(own_redis):
@@ -299,7 +300,7 @@ async def test_channels_that_are_forbidden_are_trouble_until_they_are_allowed(ow
 async def test_a_claim_is_kept_for_a_day(redis_url):
     service = RedisService(redis_url)
     async with service.running():
-        await service.spool("node-a").append(b"x", Claim("key", b"", "answer"))
+        await append(service.spool("node-a"), b"x", Claim("key", b"", "answer"))
         [left] = await service.client("node-a").call(("TTL", "tocsin:spool:claim:key"))
     assert 86_000 < left <= 86_400
 

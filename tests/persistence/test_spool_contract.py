@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import trio
+from msgspec.structs import replace
 
-from tocsin.persistence.bus import Claim, Entry, Spool
+from tests.persistence.services import append
+from tocsin.persistence.bus import Claim, Draft, Entry, Spool
 
 
 @pytest.fixture
@@ -15,7 +17,7 @@ def spool(service):
 
 async def fill(spool: Spool, *payloads: bytes) -> None:
     for each in payloads:
-        assert await spool.append(each, None) is None
+        assert await append(spool, each) is None
 
 
 async def taken(spool: Spool, node: str = "node-a", limit: int = 100) -> list[bytes]:
@@ -85,34 +87,64 @@ async def test_taking_renews_the_lease(service, spool):
     assert await service.spool("node-b").take("node-b", 1, 30) is None
 
 
+async def test_many_are_appended_at_once_and_each_key_is_heeded(spool):
+    held = Claim("held", b"print", "first")
+    await append(spool, b"0", held)
+    new = Claim("new", b"print", "second")
+    drafts = [
+        *(Draft(b"1"), Draft(b"again", held), Draft(b"2", new), Draft(b"", None)),
+        *(Draft(b"again", replace(new, answer="third")), Draft(b"3")),
+    ]
+
+    appended = await spool.append(drafts)
+
+    assert appended.earlier == (None, held, None, None, new, None)
+    assert await taken(spool) == [b"0", b"1", b"2", b"", b"3"]
+
+
+async def test_a_run_begins_in_an_empty_spool_and_ends_with_it(service, spool):
+    claim = Claim("key", b"print", "answer")
+    first = (await spool.append([Draft(b"1", claim)])).run
+    assert first
+    assert (await service.spool("node-b").append([Draft(b"2")])).run == first
+    await finish(spool, 1)
+    assert (await spool.append([Draft(b"1", claim)])).run == first
+    await finish(spool, 1)
+    assert (await spool.append([Draft(b"1", claim)])).run == ""
+
+    second = (await spool.append([Draft(b"3")])).run
+
+    assert second not in ("", first)
+
+
 async def test_a_claimed_key_appends_once_and_tells_what_was_answered(service, spool):
     claim = Claim("producer key", b"\x00print", '{"id": "é"}')
-    assert await spool.append(b"1", claim) is None
+    assert await append(spool, b"1", claim) is None
 
     other = Claim("producer key", b"other", "else")
-    assert await service.spool("node-b").append(b"2", other) == claim
+    assert await append(service.spool("node-b"), b"2", other) == claim
 
     assert await taken(spool) == [b"1"]
 
 
 async def test_a_claim_outlives_its_entry(spool):
     claim = Claim("key", b"print", "answer")
-    await spool.append(b"1", claim)
+    await append(spool, b"1", claim)
     await finish(spool, 1)
-    assert await spool.append(b"1", claim) == claim
+    assert await append(spool, b"1", claim) == claim
     assert await spool.size() == 0
 
 
 async def test_of_two_that_come_at_the_same_time_one_is_appended(service):
     answers: list[Claim | None] = []
 
-    async def append(number: int) -> None:
+    async def attempt(number: int) -> None:
         claim = Claim("key", b"print", str(number))
-        answers.append(await service.spool(f"node-{number % 3}").append(b"x", claim))
+        answers.append(await append(service.spool(f"node-{number % 3}"), b"x", claim))
 
     async with trio.open_nursery() as nursery:
         for number in range(20):
-            nursery.start_soon(append, number)
+            nursery.start_soon(attempt, number)
 
     assert answers.count(None) == 1
     assert len({each.answer for each in answers if each}) == 1
@@ -143,7 +175,7 @@ async def test_what_is_not_there_any_more_cannot_be_poison(spool):
 async def test_thousands_are_done_at_once(spool):
     async with trio.open_nursery() as nursery:
         for number in range(2500):
-            nursery.start_soon(spool.append, b"%d" % number, None)
+            nursery.start_soon(append, spool, b"%d" % number)
     await finish(spool, 2500)
     await spool.done("node-a", [])
     assert await spool.size() == 0

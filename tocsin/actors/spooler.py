@@ -50,7 +50,7 @@ from tocsin.actors.spool_entries import (
 )
 from tocsin.actors.storage import StorageMessage, StoreStatus, Write
 from tocsin.actors.world import World
-from tocsin.persistence.bus import BusUnavailable, Claim, Spool
+from tocsin.persistence.bus import BusUnavailable, Claim, Draft, Spool
 from tocsin.persistence.store import Changed, KeyReused, PatchRefused, Result, StoreUnavailable
 from tocsin.protocol.problems import ProblemError
 
@@ -221,7 +221,7 @@ class Spooler(Actor[Any]):
             answer = answer_to(command)
             claim = claim_of(command, answer)
             with self._drain.appending():
-                earlier = await self._spool.append(encode(command), claim)
+                appended = await self._spool.append([Draft(encode(command), claim)])
         except BusUnavailable as error:
             self._cannot_spool(place, error)
             return
@@ -230,6 +230,7 @@ class Spooler(Actor[Any]):
         except StoreUnavailable as error:
             place.fail(error)
         else:
+            [earlier] = appended.earlier
             self._drain.statistics.spooled += earlier is None
             place.settle(_first_answer(answer, claim, earlier))
         self._unasked -= 1

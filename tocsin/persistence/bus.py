@@ -127,6 +127,24 @@ class Claim(msgspec.Struct, frozen=True):
     answer: str
 
 
+class Draft(msgspec.Struct, frozen=True):
+    """What is to become an entry, unless its key was claimed before."""
+
+    payload: bytes
+    claim: Claim | None = None
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What became of drafts: for each the *earlier* claim on its key, or `None`: it is an entry.
+
+    A *run* is the time from the first entry in an empty spool until it is empty again; this is the
+    one that the drafts were appended to, or found. Empty if nothing waits.
+    """
+
+    run: str
+    earlier: tuple[Claim | None, ...]
+
+
 class Spool(Protocol):
     """What producers posted while the store was away, in order. All methods raise `BusUnavailable`.
 
@@ -134,10 +152,11 @@ class Spool(Protocol):
     is taken again by the next.
     """
 
-    async def append(self, payload: bytes, claim: Claim | None) -> Claim | None:
-        """Durably append; or, if *claim*'s key was claimed before, append nothing and return that.
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        """Durably append *drafts*, in order, but for those whose keys were claimed before.
 
-        Both in one step: of two that come at the same time, one is appended.
+        All in one step and one round trip: of two that come at the same time with one key, one is
+        appended. If it raises, all or none of them were.
         """
 
     async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from tocsin.persistence.bus import CLAIM_LIFETIME, Claim, Entry
+from tocsin.persistence.bus import CLAIM_LIFETIME, Appended, Claim, Draft, Entry
 
 
 class Entries:
@@ -21,6 +21,22 @@ class Entries:
         self.poisoned: list[tuple[Entry, str]] = []
         self.claims: dict[str, tuple[Claim, float]] = {}
         self.holder: tuple[str, float] | None = None
+        self.run = ""
+
+    def append(self, draft: Draft) -> Claim | None:
+        """Append *draft*, or tell who has claimed its key."""
+        now = trio.current_time()
+        if (claim := draft.claim) is not None:
+            before, ends = self.claims.get(claim.key, (None, now))
+            if before is not None and ends > now:
+                return before
+            self.claims[claim.key] = (claim, now + CLAIM_LIFETIME)
+        self.last += 1
+        entry = Entry(f"0-{self.last}", draft.payload)
+        if not self.waiting:
+            self.run = entry.id
+        self.waiting[entry.id] = entry
+        return None
 
 
 class MemorySpool:
@@ -30,18 +46,10 @@ class MemorySpool:
         self._entries = entries
         self._reach = reach
 
-    async def append(self, payload: bytes, claim: Claim | None) -> Claim | None:
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
         await self._reach()
-        entries, now = self._entries, trio.current_time()
-        if claim is not None:
-            before, ends = entries.claims.get(claim.key, (None, now))
-            if before is not None and ends > now:
-                return before
-            entries.claims[claim.key] = (claim, now + CLAIM_LIFETIME)
-        entries.last += 1
-        entry = Entry(f"0-{entries.last}", payload)
-        entries.waiting[entry.id] = entry
-        return None
+        earlier = tuple(map(self._entries.append, drafts))
+        return Appended(self._entries.run if self._entries.waiting else "", earlier)
 
     async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
         await self._reach()

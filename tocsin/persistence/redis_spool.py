@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tocsin.persistence.bus import CLAIM_LIFETIME, Claim, Entry
+from tocsin.persistence.bus import CLAIM_LIFETIME, Appended, Claim, Draft, Entry
 from tocsin.persistence.redis_client import Command, RedisClient, Reply
 
 POISONED_MAX = 10_000
@@ -25,16 +25,38 @@ IDS_MAX = 1000
 GROUP = "drain"
 
 APPEND = """\
-if KEYS[2] then
-    local before = redis.call('HMGET', KEYS[2], 'fingerprint', 'answer')
-    if before[1] then return before end
+local stream, run_key, lifetime = KEYS[1], KEYS[2], ARGV[1]
+local run = redis.call('XLEN', stream) > 0 and redis.call('GET', run_key)
+local key, argument, earlier = 3, 2, {}
+
+local function append(payload)
+    local entry = redis.call('XADD', stream, '*', 'payload', payload)
+    if not run then
+        run = entry
+        redis.call('SET', run_key, run)
+    end
 end
-redis.call('XADD', KEYS[1], '*', 'payload', ARGV[1])
-if KEYS[2] then
-    redis.call('HSET', KEYS[2], 'fingerprint', ARGV[2], 'answer', ARGV[3])
-    redis.call('PEXPIRE', KEYS[2], ARGV[4])
+
+while argument <= #ARGV do
+    if ARGV[argument + 1] == '' then
+        append(ARGV[argument])
+        earlier[#earlier + 1] = false
+        argument = argument + 2
+    else
+        local before = redis.call('HMGET', KEYS[key], 'fingerprint', 'answer')
+        if before[1] then
+            earlier[#earlier + 1] = before
+        else
+            append(ARGV[argument])
+            redis.call('HSET', KEYS[key], 'fingerprint', ARGV[argument + 2],
+                'answer', ARGV[argument + 3])
+            redis.call('PEXPIRE', KEYS[key], lifetime)
+            earlier[#earlier + 1] = false
+        end
+        key, argument = key + 1, argument + 4
+    end
 end
-return false
+return {run or '', earlier}
 """
 
 TAKE = """\
@@ -91,16 +113,24 @@ class RedisSpool:
         self._stream = f"{client.prefix}spool"
         self._poisoned = f"{client.prefix}spool:poisoned"
         self._lease = f"{client.prefix}spool:lease"
+        self._run = f"{client.prefix}spool:run"
         self._claims = f"{client.prefix}spool:claim:"
 
-    async def append(self, payload: bytes, claim: Claim | None) -> Claim | None:
-        if claim is None:
-            await self._client.call(("EVAL", APPEND, 1, self._stream, payload))
-            return None
-        keys = (self._stream, self._claims + claim.key)
-        kept = (claim.fingerprint, claim.answer, round(CLAIM_LIFETIME * 1000))
-        [before] = await self._client.call(("EVAL", APPEND, len(keys), *keys, payload, *kept))
-        return before and Claim(claim.key, before[0], before[1].decode())
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        keys = [self._stream, self._run]
+        arguments: list[bytes | str] = []
+        for draft in drafts:
+            if (claim := draft.claim) is None:
+                arguments += (draft.payload, "")
+            else:
+                keys.append(self._claims + claim.key)
+                arguments += (draft.payload, "claimed", claim.fingerprint, claim.answer)
+        lifetime = round(CLAIM_LIFETIME * 1000)
+        [(run, earlier)] = await self._client.call(
+            ("EVAL", APPEND, len(keys), *keys, lifetime, *arguments)
+        )
+        claims = map(_claim, drafts, earlier)
+        return Appended(run.decode(), tuple(claims))
 
     async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
         arguments = (node, round(lease * 1000), limit, GROUP)
@@ -132,6 +162,13 @@ class RedisSpool:
 
     def _forgetting(self, ids: Sequence[str]) -> Command:
         return ("EVAL", DONE, 1, self._stream, GROUP, *ids)
+
+
+def _claim(draft: Draft, reply: Reply) -> Claim | None:
+    if reply is None:
+        return None
+    assert draft.claim is not None
+    return Claim(draft.claim.key, reply[0], reply[1].decode())
 
 
 def _entry(reply: Reply) -> Entry:
