@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import redis
 from tests.servers.postgres import Postgres, in_thread, wheel_binaries
 from tests.servers.redis import Redis, wheel_binary
 from tests.servers.redis import execute as execute_in_redis
+from tests.servers.small_disk import SmallDisk
 
 
 def query(url: str, statement: str, *, timeout: float = 10) -> Any:
@@ -120,6 +123,27 @@ def test_a_killed_test_process_takes_its_postgres_along():
 def guards_of(directory: str) -> list[psutil.Process]:
     processes = psutil.process_iter(["cmdline"])
     return [each for each in processes if directory in (each.info["cmdline"] or [])]
+
+
+def test_a_small_disk_is_full_until_it_is_cleared():
+    with SmallDisk(1 << 20) as disk:
+        kept = disk.path / "kept"
+        disk.fill()
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            kept.write_text("x")
+
+        disk.clear()
+        kept.write_text("x")
+    assert not disk.path.exists()
+
+
+def test_a_postgres_whose_data_stand_elsewhere_leaves_but_its_log():
+    with SmallDisk(200 << 20) as disk:
+        server = Postgres(disk=disk.path)
+        server.start()
+        server.close(keep_log=True)
+        assert [path.name for path in server.log.parent.iterdir()] == ["log"]
+        shutil.rmtree(server.log.parent)
 
 
 def test_each_test_gets_an_empty_redis_database_of_its_own(redis_server, redis_url):

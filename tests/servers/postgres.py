@@ -86,9 +86,19 @@ class Postgres:
 
     `durable` keeps the settings that make a commit survive the server's sudden end; without it the
     server is faster and may lose the last commits in `stop("immediate")`.
+
+    Its data may stand on another *disk* than its temporary directory; with *logs_apart* the
+    write-ahead log does not.
     """
 
-    def __init__(self, *, durable: bool = False, binaries: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        binaries: Path | None = None,
+        disk: Path | None = None,
+        logs_apart: bool = False,
+    ) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="tocsin-postgres-", dir=traversable()))
         self.log = self._directory / "log"
         self._data = self._directory / "data"
@@ -108,7 +118,9 @@ class Postgres:
             self._as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
             if not is_traversable(self._binaries):
                 self._binaries = copy_of_wheel(self._binaries, self._directory / "copy")
-        self._initialise()
+        if disk is not None:
+            self._place_data(disk / "data")
+        self._initialise(["--waldir", str(self._directory / "wal")] if logs_apart else [])
 
     @property
     def url(self) -> str:
@@ -154,6 +166,11 @@ class Postgres:
         finally:
             self._server = None
 
+    def wait(self) -> None:
+        """Return when the server has ended by itself; `stop` it all the same."""
+        assert self._server is not None, "this Postgres is not running"
+        self._server.wait(STOP_TIMEOUT)
+
     def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         self.stop(mode)
         self.start()
@@ -183,14 +200,22 @@ class Postgres:
         self._guard.communicate()
         if keep_log:
             for path in self._directory.iterdir():
-                if path != self.log:
+                if path.is_symlink():
+                    path.unlink()
+                elif path != self.log:
                     shutil.rmtree(path)
         else:
             shutil.rmtree(self._directory)
 
-    def _initialise(self) -> None:
+    def _place_data(self, directory: Path) -> None:
+        directory.mkdir()
+        if self._as_user:
+            os.chown(directory, NOBODY, NOBODY)
+        self._data.symlink_to(directory)
+
+    def _initialise(self, places: list[str]) -> None:
         # Without syncing, whatever `durable` says: what it promises begins with the first commit.
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"]
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", *places]
         with self.log.open("ab") as log:
             made = self._spawn("initdb", "-D", str(self._data), "--no-sync", *options, stdout=log)
             if made.wait(START_TIMEOUT):

@@ -10,20 +10,31 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from cluster.topology import Topology
+from tests.conftest import run
 from tests.servers.haproxy import find_binary
 from tests.servers.postgres import Postgres, execute
 from tests.servers.proxy import Proxy
 from tests.servers.redis import Redis
+from tests.servers.small_disk import SmallDisk
 from tests.system.cluster_kit import Trial
 from tests.system.crowd import eventually
-from tests.system.kit import expect_problem, fresh_user, settled, wait_until
+from tests.system.kit import (
+    bearer,
+    expect_json,
+    expect_problem,
+    fresh_user,
+    settled,
+    token,
+    wait_until,
+)
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -372,6 +383,72 @@ def test_postgres_only_reads(new_cluster: NewCluster, own_postgres: Postgres, ow
             await pause(2)
             await asyncio.to_thread(alter, "off")
             await trial.some_load()
+
+    put_to_the_test(trial, fault)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[SmallDisk]:
+    with SmallDisk(200 << 20) as disk:
+        yield disk
+
+
+@pytest.fixture
+def cramped_postgres(
+    request: pytest.FixtureRequest, small_disk: SmallDisk, how: str
+) -> Iterator[Postgres]:
+    """A server with its tables on the small disk, or with everything."""
+    server = Postgres(durable=True, disk=small_disk.path, logs_apart=how == "tables")
+    yield from run(request, server)
+
+
+@seconds(1, 60)
+@pytest.mark.parametrize("how", ["tables", "everything"])
+def test_the_disk_of_postgres_is_full(
+    new_cluster: NewCluster,
+    small_disk: SmallDisk,
+    cramped_postgres: Postgres,
+    own_redis: Redis,
+    how,
+    lasting,
+):
+    url = cramped_postgres.create_database()
+    trial = Trial(new_cluster(url, own_redis.url), ordered=False)
+    reader, producer = token(trial.books.users[0]), trial.cluster.front.producer()
+
+    def break_it() -> None:
+        small_disk.fill()
+        if how == "everything":
+            # Without room for its log it ends itself, and ends itself again when it recovers.
+            with suppress(asyncpg.PostgresError, OSError):
+                while True:
+                    execute(url, "SELECT pg_logical_emit_message(false, '', repeat('-', 1 << 23))")
+            cramped_postgres.wait()
+
+    def mend_it() -> None:
+        small_disk.clear()
+        if how == "everything":
+            cramped_postgres.restart()
+
+    def expect_to_read() -> None:
+        for node in trial.cluster.nodes:
+            assert expect_json(node.http.get("/v1/inbox", headers=bearer(reader)))["notifications"]
+
+    async def fault() -> None:
+        with trial.trouble():
+            await asyncio.to_thread(break_it)
+            await trial.all_told("store", "lost", patience=30)
+            if how == "tables":
+                await asyncio.to_thread(expect_to_read)
+            await trial.some_load(seconds=lasting)  # which is accepted, into the spool
+            answer = await asyncio.to_thread(producer.try_post, fresh_user())
+            spooled = expect_json(answer, 202)
+            assert spooled["durability"] == "spooled"
+            await asyncio.to_thread(mend_it)
+            await trial.all_told("store", "ok", patience=30)
+            await trial.all_received()
+            view = await asyncio.to_thread(producer.view, spooled["id"])
+            assert view["state"] == "active"
 
     put_to_the_test(trial, fault)
 
