@@ -14,6 +14,7 @@ from tocsin.actors.outbox import Outbox
 from tocsin.actors.reconciler import HASTE, LEISURE
 from tocsin.persistence.bus import BusUnavailable, Said
 from tocsin.persistence.store import Subscribe, Withdraw
+from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import user_channel
 
 SOON = 0.2
@@ -451,6 +452,66 @@ async def test_a_bridge_that_failed_is_started_again_and_hears_what_it_heard(aut
         assert phone.titles == ["hello", "heard again"]
         assert cluster["b"].bus.statistics.found == found
         assert cluster["b"].bus.available
+
+
+@pytest.mark.parametrize("how", ["deaf", "cut off"])
+async def test_a_node_that_did_not_hear_of_a_disconnection_finds_out(autojump_clock, how):
+    async with a_cluster("a", "b") as cluster:
+        begin, end = {
+            "deaf": (cluster.broker.deafen, cluster.broker.cure),
+            "cut off": (cluster.broker.cut, cluster.broker.mend),
+        }[how]
+        before = await cluster["b"].device(name="before")
+        bob = await cluster["b"].device("bob")
+        begin("b")
+        await pass_time(10)
+        cluster["a"].bridge.disconnect("ada")
+        await pass_time(10)
+        after = await cluster["b"].device(name="after")
+        assert not before.outlet.ends
+
+        end("b")
+        await pass_time(2)
+        assert before.closing is Closing.DISCONNECTED
+        assert (after.closing, bob.closing) == (None, None)
+
+
+async def test_a_node_that_finds_itself_in_the_middle_of_a_gap_asks_who_was_disconnected(
+    autojump_clock,
+):
+    async with a_cluster("a", "b") as cluster:
+        phone = await cluster["b"].device()
+        cluster.broker.deafen("b")
+        cluster["a"].bridge.disconnect("ada")
+        await pass_time(0.5)
+        assert not phone.outlet.ends
+
+        cluster.broker.cure("b")
+        await pass_time(0.5)
+        assert phone.closing is Closing.DISCONNECTED
+        assert cluster["b"].bus.statistics.losses == 0
+
+
+async def test_where_nobody_can_be_kept_those_who_hear_are_told(autojump_clock):
+    async with a_cluster("a", "b", "c") as cluster:
+        hears, deaf = [await cluster[name].device(name=name) for name in "bc"]
+        bus = cluster["a"].bridge.bus
+        keep = bus.keep_disconnected
+
+        async def is_full(users):
+            raise BusUnavailable("out of memory")
+
+        replace(bus, keep_disconnected=is_full)
+        cluster.broker.deafen("c")
+        cluster["a"].bridge.disconnect("ada")
+        await pass_time(1)
+        assert (hears.closing, deaf.closing) == (Closing.DISCONNECTED, None)
+
+        replace(bus, keep_disconnected=keep)
+        await pass_time(1)
+        cluster.broker.cure("c")
+        await pass_time(1)
+        assert deaf.closing is Closing.DISCONNECTED
 
 
 async def test_what_could_not_be_said_is_said_when_the_bus_is_back(autojump_clock):

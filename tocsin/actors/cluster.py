@@ -29,6 +29,7 @@ import trio
 
 from tocsin.actors.bus_status import BusStatus
 from tocsin.actors.channels import Channels
+from tocsin.actors.disconnections import Disconnections
 from tocsin.actors.listener import Listener
 from tocsin.actors.outbox import Outbox
 from tocsin.actors.peers import Peers
@@ -113,6 +114,9 @@ class ClusterBridge(Actor[Any]):
             hurried=lambda: self._is_uncertain,
             looked=self._looked,
         )
+        self._disconnections = Disconnections(
+            bus, users, say=lambda user: self._say(CONTROL, DisconnectUser(user))
+        )
         self._looked_until = -math.inf
         self._stale_at = -math.inf
         self._current_from = math.inf
@@ -129,6 +133,7 @@ class ClusterBridge(Actor[Any]):
                     nursery.start_soon(task, name=f"{context.ref.path}/{task.__name__.strip('_')}")
                 await super().run(context)
                 if self._status.available:
+                    self._disconnections.tell()
                     self._say(CONTROL, Leaving())
                     while len(self._outbox):
                         await self._said.park()
@@ -184,7 +189,7 @@ class ClusterBridge(Actor[Any]):
         self._say(user_channel(user), DeviceGone(device))
 
     def disconnect(self, user: str) -> None:
-        self._say(CONTROL, DisconnectUser(user))
+        self._disconnections.disconnect(user)
 
     @property
     def is_current(self) -> bool:
@@ -208,7 +213,8 @@ class ClusterBridge(Actor[Any]):
                 await trio.sleep(_RETRY)
         self.channels.start_anew()
         async with trio.open_nursery() as nursery:
-            for task in (self._hear, self.channels.run, self._speak, self._beat):
+            parts = (self.channels.run, self._disconnections.run)
+            for task in (self._hear, self._speak, self._beat, *parts):
                 nursery.start_soon(task)
 
     async def _speak(self) -> None:
@@ -272,11 +278,14 @@ class ClusterBridge(Actor[Any]):
         """*channels* are heard from now on; of some, the store was read before that."""
         if CONTROL in channels:
             self._heart.ring()
+            self._disconnections.missed()
         heads = self._users.company.heads
         self._reconciler.doubt(user for user in self._concerned(channels) if user in heads)
 
     def _missed(self, channels: Iterable[str]) -> None:
         """Something may have been said on *channels* that was not heard."""
+        if CONTROL in channels:
+            self._disconnections.missed()
         users = self._concerned(channels)
         self._introduce(users)
         self._reconciler.doubt(users)
@@ -359,6 +368,7 @@ class ClusterBridge(Actor[Any]):
     def _regain(self) -> None:
         logger.info("bus ready")
         self._status.set_available(True)
+        self._disconnections.missed()
         users = self._users.names()
         self._introduce(users)
         self._reconciler.doubt(users)

@@ -105,9 +105,10 @@ class UserActor(Actor[UserMessage]):
                 for device in list(self._devices.values()):
                     device.store_changed(available)
                     self._after(device)
-            case Disconnect(closing=closing):
+            case Disconnect(closing=closing, before=before):
                 for device in self._devices.values():
-                    device.end(closing)
+                    if device.since < before:
+                        device.end(closing)
                 self._forget_ended()
             case HeadMoved(head=head):
                 self._catch_up(head)

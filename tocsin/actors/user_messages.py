@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import outcome
 
@@ -99,9 +101,10 @@ class StoreChanged(msgspec.Struct, frozen=True):
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """End all the user's connections."""
+    """End the user's connections that began before *before* (Trio time)."""
 
     closing: Closing
+    before: float = math.inf
 
 
 class BusChanged(msgspec.Struct, frozen=True):

@@ -6,18 +6,23 @@ bus needs no guarantees, only speed, and honesty about when it does not work.
 
 The same service also keeps what must outlive a node but does not belong in the store: leases that
 say who is connected where (`Presence`), and what producers posted while the store was away
-(`Spool`).
+(`Spool`). And for a while the bus itself keeps whom operators have disconnected, because that is
+nowhere else to be found by a node that did not hear it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 CLAIM_LIFETIME = 86_400.0
 """Seconds that the spool remembers a `Claim`: longer than any producer repeats a post."""
+DISCONNECTED_LIFETIME = 3600.0
+"""Seconds that the bus remembers who was disconnected: longer than a node should be cut off."""
+DISCONNECTED_MAX = 10_000
+"""Users that it remembers, the latest: a megabyte or two."""
 
 
 class BusUnavailable(Exception):
@@ -66,6 +71,12 @@ class Bus(Protocol):
         Waits while the bus is away as well: that it is, the other calls tell. Cancelling loses
         nothing that was heard.
         """
+
+    async def keep_disconnected(self, users: Iterable[str]) -> None:
+        """Remember for `DISCONNECTED_LIFETIME` that *users* are disconnected now."""
+
+    async def disconnected(self) -> Mapping[str, float]:
+        """Who was disconnected within that time, and how many seconds ago, the last time."""
 
     async def aclose(self) -> None:
         """Let go of everything; never raises."""

@@ -12,11 +12,18 @@ Nothing is random; a `loss` that drops by chance brings its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import trio
 
-from tocsin.persistence.bus import BusUnavailable, Gap, Heard, Said
+from tocsin.persistence.bus import (
+    DISCONNECTED_LIFETIME,
+    DISCONNECTED_MAX,
+    BusUnavailable,
+    Gap,
+    Heard,
+    Said,
+)
 from tocsin.persistence.hearing import Hearing
 from tocsin.persistence.memory_presence import Leases, MemoryPresence
 from tocsin.persistence.memory_spool import Entries, MemorySpool
@@ -33,6 +40,7 @@ class MemoryBroker:
         self._buses: dict[str, MemoryBus] = {}
         self._leases = Leases()
         self._entries = Entries()
+        self._disconnected: dict[str, float] = {}
         self._cut: set[str] = set()
         self._deaf: set[str] = set()
         self._stopped = False
@@ -81,6 +89,7 @@ class MemoryBroker:
         """Forget all data, as FLUSHALL does. Subscriptions are no data."""
         self._leases.clear()
         self._entries.clear()
+        self._disconnected.clear()
 
     # --- For the ways to it ---------------------------------------------------------------------
 
@@ -98,6 +107,17 @@ class MemoryBroker:
     def hears(self, node: str) -> bool:
         """Whether what is said now is heard by *node*."""
         return self._is_reached_by(node) and node not in self._deaf
+
+    def keep_disconnected(self, user: str) -> None:
+        self._disconnected.pop(user, None)
+        self._disconnected[user] = trio.current_time()
+        while len(self._disconnected) > DISCONNECTED_MAX:
+            del self._disconnected[next(iter(self._disconnected))]
+
+    def disconnected(self) -> dict[str, float]:
+        now = trio.current_time()
+        ages = {user: now - moment for user, moment in self._disconnected.items()}
+        return {user: age for user, age in ages.items() if age < DISCONNECTED_LIFETIME}
 
     def _is_reached_by(self, node: str) -> bool:
         return not self._stopped and node not in self._cut
@@ -138,6 +158,15 @@ class MemoryBus:
 
     async def receive(self) -> Sequence[Heard]:
         return await self._heard.take()
+
+    async def keep_disconnected(self, users: Iterable[str]) -> None:
+        await self._reach()
+        for user in users:
+            self._broker.keep_disconnected(user)
+
+    async def disconnected(self) -> Mapping[str, float]:
+        await self._reach()
+        return self._broker.disconnected()
 
     async def aclose(self) -> None:
         self._closed = True

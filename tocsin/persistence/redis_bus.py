@@ -2,18 +2,27 @@
 
 A publication is not a command each: a script says a whole batch, so that there is one command to
 parse and one reply to read. That is ten times cheaper here, and no dearer there.
+
+Who was disconnected is a sorted set of users with the moments, which are Redis's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from tocsin.persistence.bus import Heard, Said
+from tocsin.persistence.bus import (
+    DISCONNECTED_LIFETIME,
+    DISCONNECTED_MAX,
+    Heard,
+    Said,
+)
 from tocsin.persistence.redis_client import Command, RedisClient
 from tocsin.persistence.redis_ears import RedisEars
+from tocsin.persistence.redis_presence import NOW
 
 MESSAGES_MAX = 500
 """Messages in one command: Redis does nothing else meanwhile, and so is busy for a millisecond."""
+_LIFETIME_MS = round(DISCONNECTED_LIFETIME * 1000)
 
 # As text each time and not by its hash: a server that restarted does not know the hash any more.
 PUBLISH = """\
@@ -22,6 +31,27 @@ for i = 1, #ARGV, 2 do
 end
 """
 
+KEEP_DISCONNECTED = (
+    NOW
+    + """\
+local key, lifetime, most = KEYS[1], ARGV[1], ARGV[2]
+for i = 3, #ARGV do
+    redis.call('ZADD', key, now, ARGV[i])
+end
+redis.call('ZREMRANGEBYSCORE', key, '-inf', now - lifetime)
+redis.call('ZREMRANGEBYRANK', key, 0, -most - 1)
+redis.call('PEXPIRE', key, lifetime)
+"""
+)
+
+DISCONNECTED = (
+    NOW
+    + """\
+local since = '(' .. (now - ARGV[1])
+return {now, redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf', 'WITHSCORES')}
+"""
+)
+
 
 class RedisBus:
     """`Bus` on *client*, which its maker closes."""
@@ -29,6 +59,7 @@ class RedisBus:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._ears = RedisEars(client)
+        self._disconnected = f"{client.prefix}disconnected"
 
     async def open(self) -> None:
         await self._client.call(("PING",))
@@ -48,6 +79,18 @@ class RedisBus:
 
     async def receive(self) -> Sequence[Heard]:
         return await self._ears.receive()
+
+    async def keep_disconnected(self, users: Iterable[str]) -> None:
+        limits = (_LIFETIME_MS, DISCONNECTED_MAX)
+        await self._client.call(("EVAL", KEEP_DISCONNECTED, 1, self._disconnected, *limits, *users))
+
+    async def disconnected(self) -> Mapping[str, float]:
+        [(now, found)] = await self._client.call(
+            ("EVAL", DISCONNECTED, 1, self._disconnected, _LIFETIME_MS)
+        )
+        users = (user.decode() for user in found[::2])
+        ages = ((now - float(moment)) / 1000 for moment in found[1::2])
+        return dict(zip(users, ages, strict=True))
 
     async def aclose(self) -> None:
         await self._ears.aclose()

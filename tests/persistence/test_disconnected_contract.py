@@ -1,0 +1,71 @@
+"""What every bus keeps of whom operators have disconnected."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from tests.persistence.services import opened
+from tocsin.persistence.bus import DISCONNECTED_LIFETIME, DISCONNECTED_MAX
+
+
+@pytest.fixture
+async def ann(service):
+    async with opened(service.bus("node-a")) as bus:
+        yield bus
+
+
+@pytest.fixture
+async def ben(service):
+    async with opened(service.bus("node-b")) as bus:
+        yield bus
+
+
+async def test_nobody_was_disconnected_at_first(ann):
+    assert await ann.disconnected() == {}
+
+
+async def test_who_was_disconnected_is_known_to_every_node_with_the_seconds_since(ann, ben):
+    await ann.keep_disconnected(["ada", "Ümläut \n"])
+    await trio.sleep(0.05)  # waits for: the age that is asserted
+    await ben.keep_disconnected(["bob"])
+
+    ages = await ben.disconnected()
+
+    assert ages.keys() == {"ada", "bob", "Ümläut \n"}
+    assert 0 <= ages["bob"] < 5
+    assert ages["bob"] + 0.04 < ages["ada"] < 5
+
+
+async def test_of_several_times_the_last_one_counts(ann):
+    await ann.keep_disconnected(["ada"])
+    await trio.sleep(0.05)  # waits for: an age
+    await ann.keep_disconnected(["bob"])
+    await ann.keep_disconnected(["ada"])
+    ages = await ann.disconnected()
+    assert ages["ada"] <= ages["bob"]
+
+
+async def test_only_so_many_are_remembered_and_those_are_the_latest(ann):
+    await ann.keep_disconnected(["first"])
+    await trio.sleep(0.002)  # waits for: another millisecond
+    await ann.keep_disconnected(f"user-{number}" for number in range(DISCONNECTED_MAX))
+    ages = await ann.disconnected()
+    assert len(ages) == DISCONNECTED_MAX
+    assert "first" not in ages
+
+
+async def test_none_are_no_work(ann):
+    await ann.keep_disconnected([])
+    assert await ann.disconnected() == {}
+
+
+async def test_after_an_hour_nobody_is_remembered(autojump_clock):
+    from tocsin.persistence.memory_bus import MemoryBroker
+
+    async with opened(MemoryBroker().bus("a")) as ann:
+        await ann.keep_disconnected(["ada"])
+        await trio.sleep(DISCONNECTED_LIFETIME - 1)  # waits for: virtual time
+        assert await ann.disconnected()
+        await trio.sleep(1)  # waits for: virtual time
+        assert await ann.disconnected() == {}
