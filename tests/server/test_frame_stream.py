@@ -446,6 +446,34 @@ async def test_bytes_behind_an_upgrade_wait_for_the_answer(early):
         assert await client.receive_some(7) == text_frame(b"hello")
 
 
+async def test_messages_that_somebody_wants_go_past_trio_websocket():
+    wanted = []
+
+    async def listen(stream, head, raw):
+        async with trio.open_nursery() as nursery:
+            frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
+            websocket = await (await wrap_server_stream(nursery, frames)).accept()
+            wanted.append(await websocket.get_message())
+            frames.on_message = wanted.append
+            frames.offer(text_frame(b"go on"))
+            with pytest.raises(ConnectionClosed):
+                await websocket.get_message()
+            await frames.aclose()
+            nursery.cancel_scope.cancel()
+
+    async with open_edge(websocket=listen) as edge, await edge.connect() as client:
+        await client.send_all(UPGRADE)
+        await read_answer(client)
+        await client.send_all(masked(1, b"hello") + masked(1, b"one")[:5])
+        assert await client.receive_some(7) == text_frame(b"go on")
+        await client.send_all(masked(1, b"one")[5:] + masked(9, b"p") + masked(1, b"two"))
+        assert await client.receive_some(3) == b"\x8a\x01p"
+        await client.send_all(masked(8, b""))
+        await read_all(client)
+
+    assert wanted == ["hello", "one", "two"]
+
+
 async def test_a_rejected_handshake_gets_no_frames():
     async def reject(stream, head, raw):
         async with trio.open_nursery() as nursery:

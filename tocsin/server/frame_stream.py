@@ -3,7 +3,8 @@
 trio-websocket wants a stream to read from and to write its control frames to. This one adds
 `offer`: a frame that was encoded once goes to the socket at once, without a lock, a task switch or
 an await. That is five times faster than `send_message`, and it lets an actor push to a hundred
-connections in one step.
+connections in one step. The other way round, `on_message` is called with a plain message as soon
+as it is read, past trio-websocket, which sees the stream without it (`frame_reader`).
 
 Rules
 - Whole writes never interleave, and what was begun is finished. A `send_all` that is cancelled is
@@ -17,13 +18,14 @@ Rules
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import trio
 
+from tocsin.server.frame_reader import FrameReader
 from tocsin.server.linger import read_to_end
 from tocsin.server.outbound import Outbound, SlowConsumer
 from tocsin.server.websocket_frames import close_code_and_reason, is_close_frame
@@ -31,6 +33,7 @@ from tocsin.server.websocket_frames import close_code_and_reason, is_close_frame
 __all__ = ["CLOSED_WITHOUT_A_FRAME", "FrameStream", "FrameStreamStatistics", "SlowConsumer"]
 
 OUTBOUND_BYTES_MAX: Final = 1 << 20
+MESSAGE_BYTES_MAX: Final = 16 * 1024
 RECEIVE_BYTES: Final = 4096
 LINGER_TIMEOUT: Final = 2.0  # seconds: enough for our last words to cross the world and be answered
 
@@ -70,6 +73,10 @@ class FrameStream(trio.abc.Stream):
 
     `nursery` runs the writer task; it may be given later, before the first write. If it is
     cancelled, `aclose` can still write what waits.
+
+    `on_message` may be set at any time, if there was a `prefix`: otherwise nobody here knows where
+    the first frame begins. It must not raise. Of a message of more than `message_bytes_max` bytes
+    trio-websocket is told, which refuses it.
     """
 
     __slots__ = (
@@ -81,11 +88,13 @@ class FrameStream(trio.abc.Stream):
         "_linger_timeout",
         "_outbound",
         "_prefix",
+        "_reader",
         "_socket",
         "_translate_close",
         "_unanswered_bytes",
         "_upgraded",
         "last_received",
+        "on_message",
     )
 
     def __init__(
@@ -97,6 +106,7 @@ class FrameStream(trio.abc.Stream):
         nursery: trio.Nursery | None = None,
         translate_close: Mapping[int, bytes] = MappingProxyType({}),
         linger_timeout: float = LINGER_TIMEOUT,
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> None:
         self._socket = stream.socket
         self._outbound = Outbound(self._socket, bytes_max=outbound_bytes_max, nursery=nursery)
@@ -107,6 +117,8 @@ class FrameStream(trio.abc.Stream):
         end = prefix.find(_HEAD_END)
         self._unanswered_bytes = len(prefix) if end < 0 else end + len(_HEAD_END)
         self._answered = trio.Event() if prefix else None
+        self._reader = FrameReader(message_bytes_max) if prefix else None
+        self.on_message: Callable[[str], None] | None = None
         self._upgraded = False
         self._finished = False  # a close frame is written or queued
         self._heard_end = False
@@ -211,13 +223,25 @@ class FrameStream(trio.abc.Stream):
         return self._translate_close.get(code, close) if ours else close
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes; `b""` is the peer's end. Notes the time in `last_received`.
+        """The next bytes for trio-websocket; `b""` is the peer's end. `last_received` says when.
 
         Cancelling loses nothing. Raises `trio.BrokenResourceError` if the connection broke and
         `trio.ClosedResourceError` if we closed it.
         """
-        self._check_not_closing()
         limit = max_bytes or RECEIVE_BYTES
+        while True:
+            self._check_not_closing()
+            data = await self._receive(limit)
+            if not data or not self._upgraded or self._reader is None:
+                return data
+            messages, data = self._reader.read(data, cut=self.on_message is not None)
+            if self.on_message is not None:
+                for message in messages:
+                    self.on_message(message)
+            if data:
+                return data
+
+    async def _receive(self, limit: int) -> bytes:
         if self._prefix or self._answered is not None:
             data = await self._receive_prefix(limit)
             if data:

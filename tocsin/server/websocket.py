@@ -1,8 +1,8 @@
 """One WebSocket: the handshake, the hello, and the end.
 
 Two tasks serve a connection: trio-websocket's reader, in which frames are handled
-(`websocket_session`), and this one, which greets and then only waits for the end. What the user's
-actor has for the device leaves through the outlet without either of them.
+(`frame_stream`, `websocket_session`), and this one, which greets and then only waits for the
+end. What the user's actor has for the device leaves through the outlet without either of them.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class WebSocketEdge:
                 outbound_bytes_max=self._services.settings.outbound_bytes_max,
                 nursery=nursery,
                 translate_close=TRANSLATED_CLOSES,
+                message_bytes_max=self._services.settings.frame_bytes_max,
             )
             try:
                 with trio.CancelScope() as scope:
@@ -154,6 +155,7 @@ class WebSocketEdge:
             else:
                 self._attach(outlet, principal, principal.user, hello)
             try:
+                stream.on_message = session.received
                 DirectChannel(socket, session)
                 await self._wait_closed(socket, outlet, watched=principal.user is not None)
             finally:

@@ -196,8 +196,9 @@ class DirectChannel:
     """Stands in for the channel between trio-websocket's reader and whoever calls `get_message`.
 
     The reader puts each message into a memory channel for another task to take. With this in the
-    channel's place it handles the message itself, which saves a task switch per frame: a tenth of
-    what an acknowledged delivery costs. Pinned by a contract test, as the attribute is private.
+    channel's place it handles the message itself, in the order in which they came, also where a
+    client sends what `FrameReader` leaves to wsproto. Pinned by a contract test, as the attribute
+    is private.
     """
 
     __slots__ = ("_channel", "_received")
