@@ -106,6 +106,7 @@ class Connection:
         self._is_finished = False
         self._waiting = 0
         self.last_received = trio.current_time()
+        self.on_message: Callable[[str], None] | None = None
         self.received: Callable[[Any], object] = lambda what: None
         self.left: Callable[[], object] = lambda: None
 

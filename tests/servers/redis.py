@@ -215,7 +215,7 @@ def execute(url: str, *command: str | int, timeout: float = 10) -> Any:
 def find_binary() -> Path:
     for name in ("redis-server", "valkey-server"):
         if on_path := shutil.which(name):
-            return Path(on_path).resolve()
+            return Path(on_path).absolute()
     if in_wheel := wheel_binary():
         return in_wheel
     raise RuntimeError(

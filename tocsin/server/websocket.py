@@ -155,7 +155,7 @@ class WebSocketEdge:
             else:
                 self._attach(outlet, principal, principal.user, hello)
             try:
-                stream.on_message = session.received
+                outlet.hear(session.received)
                 DirectChannel(socket, session)
                 await self._wait_closed(socket, outlet, watched=principal.user is not None)
             finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -34,7 +35,12 @@ TRANSLATED_CLOSES: Final = MappingProxyType(
 
 
 class FrameSink(Protocol):
-    """What takes whole frames without waiting: `tocsin.server.frame_stream.FrameStream`."""
+    """What takes whole frames without waiting: `tocsin.server.frame_stream.FrameStream`.
+
+    *on_message* is called with what it reads past trio-websocket, if anybody wants that.
+    """
+
+    on_message: Callable[[str], None] | None
 
     @property
     def last_received(self) -> float:
@@ -62,6 +68,10 @@ class WebSocketOutlet:
     def last_heard(self) -> float:
         """When the last bytes came in (Trio time)."""
         return self._stream.last_received
+
+    def hear(self, received: Callable[[str], None]) -> None:
+        """Have plain messages handled by *received* as soon as they are read."""
+        self._stream.on_message = received
 
     def begin(self, start: Cursor) -> None:
         """Nothing: where a push stands in the log is in the push."""
