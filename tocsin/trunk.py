@@ -122,6 +122,8 @@ class Trunk:
             capacity=_SCHEDULER_CAPACITY,
         )
         notifications, spooler = self._notify(tree, storage, scheduler)
+        if spooler is not None:
+            spooler.join(neighbours)
         announcer = Announcer(users, notifications, topics, neighbours)
         users.company = Company(
             storage=storage,

@@ -18,15 +18,18 @@ from tocsin.actors.bus_status import BusStatus
 from tocsin.actors.cluster import ClusterBridge
 from tocsin.actors.company import Company, DeliverySettings
 from tocsin.actors.ledger import Ledger
-from tocsin.actors.notifications import Notifications
-from tocsin.actors.runtime import Mailbox, Ref, Supervisor, open_supervisor
+from tocsin.actors.notifications import Notifications, Submit
+from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor, open_supervisor
+from tocsin.actors.spool_entries import Committal, Spoolable
+from tocsin.actors.spooler import Spooler
 from tocsin.actors.storage import StorageActor, StorageMessage, StoreStatus, Write
 from tocsin.actors.topics import Topics
 from tocsin.actors.user_messages import Arrived, Left, Said
 from tocsin.actors.users import Users
 from tocsin.actors.world import World
-from tocsin.persistence.bus import Bus
+from tocsin.persistence.bus import Bus, Spool
 from tocsin.persistence.memory_bus import MemoryBroker
+from tocsin.persistence.memory_spool import MemorySpool
 from tocsin.persistence.sqlite import SqliteStore
 from tocsin.persistence.store import Changed, Command, Publish, Result, StoreUnavailable
 from tocsin.protocol import frames
@@ -131,6 +134,9 @@ class Node:
     topics: Topics
     bridge: ClusterBridge
     bus: BusStatus
+    notifications: Notifications
+    spool: MemorySpool
+    spooler: Spooler
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def write(self, command: Command) -> Result:
@@ -147,6 +153,17 @@ class Node:
         changed = await self.write(Publish(content, users, "shop"))
         assert isinstance(changed, Changed)
         return notification
+
+    def submit(self, command: Spoolable) -> Reply[Committal]:
+        """Ask for it as producers do: it goes to the store or into the spool."""
+        reply: Reply[Committal] = Reply()
+        id_ = command.content.id if isinstance(command, Publish) else command.notification
+        self.notifications.submit(id_, Submit(command=command, reply=reply))
+        return reply
+
+    async def ask(self, command: Spoolable) -> Committal:
+        with trio.fail_after(30):
+            return await self.submit(command).wait()
 
     async def device(self, user: str = "ada", name: str = "phone") -> Device:
         """A device that was welcomed."""
@@ -166,8 +183,16 @@ class Node:
 
 @dataclass
 class Cluster:
+    tree: Supervisor
     broker: MemoryBroker
+    store: SharedStore
+    limits: SessionLimits
     nodes: dict[str, Node]
+
+    def join(self, name: str) -> Node:
+        """Start one more node."""
+        node = self.nodes[name] = plant(self.tree, name, self.broker, self.store, self.limits)
+        return node
 
     def __getitem__(self, name: str) -> Node:
         return self.nodes[name]
@@ -181,20 +206,20 @@ async def a_cluster(*names: str, resend_delay: float = 1000.0) -> AsyncIterator[
     await store.open()
     broker = MemoryBroker()
     async with open_supervisor("", lambda: 0.0) as tree:
-        cluster = Cluster(
-            broker, {name: plant(tree, name, broker, store, limits) for name in names}
-        )
+        cluster = Cluster(tree, broker, store, limits, {})
+        for name in names:
+            cluster.join(name)
         await pass_time(3.0)
         yield cluster
-        for name in names:
-            for part in ("notifications", "topics", "users", "cluster", "storage"):
+        for name in cluster.nodes:
+            for part in ("notifications", "spooler", "topics", "users", "cluster", "storage"):
                 await tree.stop_child(f"{name}/{part}", 1.0)
 
 
-def replace(bus: Bus, **methods: Any) -> None:
-    """Let *bus* do something else from now on."""
+def replace(port: Bus | Spool, **methods: Any) -> None:
+    """Let *port* do something else from now on."""
     for name, method in methods.items():
-        setattr(bus, name, method)
+        setattr(port, name, method)
 
 
 def plant(
@@ -211,8 +236,15 @@ def plant(
     topics = Topics(storage, world, users.names)
     bridge = ClusterBridge(broker.bus(name), name, bus, storage=storage, users=users, topics=topics)
     topics.neighbours = bridge
+    spool = broker.spool(name)
+    spooler = Spooler(spool, storage, status, world, name, time_known=lambda changed, command: None)
+    spooler.join(bridge)
     notifications = Notifications(
-        lambda: 0.0, storage=storage, scheduler=Ref("scheduler", Mailbox(10_000)), grace=1.0
+        lambda: 0.0,
+        storage=storage,
+        scheduler=Ref("scheduler", Mailbox(10_000)),
+        grace=1.0,
+        commit=spooler.commit,
     )
     announcer = Announcer(users, notifications, topics, bridge)
     users.company = Company(
@@ -231,9 +263,13 @@ def plant(
         neighbours=bridge,
     )
     bus.watchers.append(users.bus_changed)
-    status.watchers += [users.store_changed, topics.store_changed]
+    status.watchers += [users.store_changed, topics.store_changed, spooler.store_changed]
     tree.spawn(f"{name}/cluster", lambda: bridge)
     tree.spawn(f"{name}/users", lambda: users)
     tree.spawn(f"{name}/topics", lambda: topics)
+    tree.spawn(f"{name}/spooler", lambda: spooler)
     tree.spawn(f"{name}/notifications", lambda: notifications)
-    return Node(name, tree, store, storage, users, topics, bridge, bus)
+    return Node(
+        *(name, tree, store, storage, users, topics, bridge, bus),
+        *(notifications, spool, spooler),
+    )

@@ -22,6 +22,8 @@ from tocsin.protocol.envelopes import (
     LogChange,
     LogHead,
     SharedPart,
+    Spooling,
+    SpoolingHeard,
     TopicAdvanced,
     Unreadable,
     Voice,
@@ -47,6 +49,8 @@ EVERY: list[Envelope] = [
     DisconnectUser("ada"),
     Alive(1.5),
     Leaving(),
+    Spooling("1-1"),
+    SpoolingHeard("1-1"),
 ]
 
 
@@ -81,7 +85,7 @@ def test_a_node_passes_over_its_own_words_but_for_those_that_it_waits_for():
     a, b = Voice("node-a"), Voice("node")
     own = {type(each) for each in EVERY if a.is_own(a.write(each))}
 
-    assert {type(each) for each in EVERY} - own == {Alive, DeviceArrived}
+    assert {type(each) for each in EVERY} - own == {Alive, DeviceArrived, Spooling}
     assert not any(b.is_own(a.write(each)) or a.is_own(b.write(each)) for each in EVERY)
 
 

@@ -22,17 +22,10 @@ ACK_GRACE = 1.0
 
 
 class Trial:
-    """*users*, each with *devices* devices, on a cluster to which something is done.
+    """*users*, each with *devices* devices, on a cluster to which something is done."""
 
-    Where nodes do not lose the store together, what one of them spools may be stored after what the
-    same producer posts next through another: then nothing is said of their order (*ordered*).
-    """
-
-    def __init__(
-        self, cluster: Topology, *, users: int = 6, devices: int = 3, ordered: bool = True
-    ) -> None:
+    def __init__(self, cluster: Topology, *, users: int = 6, devices: int = 3) -> None:
         self.cluster = cluster
-        self.ordered = ordered
         self.books = Books([fresh_user() for _ in range(users)])
         self.devices = [
             CrowdDevice(cluster.front, user, f"device-{number}")
@@ -104,8 +97,7 @@ class Trial:
             written = {push["notification"]["title"] for push in log}
             lost = {each for each, whose in self.books.answered.items() if whose == user} - written
             assert lost == set(), f"the log of {user}"
-            if self.ordered:
-                assert out_of_order(log, self.books.kept) == [], f"the log of {user}"
+            assert out_of_order(log, self.books.kept) == [], f"the log of {user}"
         for device in self.devices:
             assert device.faults == [], f"{device.name} of {device.user}"
             ids = {push["notification"]["id"] for push in logs[device.user]}

@@ -329,9 +329,7 @@ def test_redis_forgets_or_hangs_up(
 def test_postgres_is_away_and_posts_are_spooled(
     new_cluster: NewCluster, own_postgres: Postgres, own_redis: Redis, how, lasting
 ):
-    # Nodes do not lose the store in one instant: of two posts through two nodes, one may be spooled
-    # while the next is still committed.
-    trial = Trial(new_cluster(own_postgres.create_database(), own_redis.url), ordered=False)
+    trial = Trial(new_cluster(own_postgres.create_database(), own_redis.url))
 
     def break_it() -> None:
         if how == "stop":
@@ -354,7 +352,7 @@ def test_postgres_connections_are_killed_in_mid_transaction(
     new_cluster: NewCluster, own_postgres: Postgres, own_redis: Redis
 ):
     url = own_postgres.create_database()
-    trial = Trial(new_cluster(url, own_redis.url), ordered=False)
+    trial = Trial(new_cluster(url, own_redis.url))
     kill = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -371,7 +369,7 @@ def test_postgres_connections_are_killed_in_mid_transaction(
 
 def test_postgres_only_reads(new_cluster: NewCluster, own_postgres: Postgres, own_redis: Redis):
     url = own_postgres.create_database()
-    trial = Trial(new_cluster(url, own_redis.url), ordered=False)
+    trial = Trial(new_cluster(url, own_redis.url))
 
     def alter(to: str) -> None:
         execute(url, f"ALTER SYSTEM SET default_transaction_read_only = {to}")
@@ -458,7 +456,7 @@ def test_postgres_and_redis_are_away(
     new_cluster: NewCluster, own_postgres: Postgres, own_redis: Redis, lasting
 ):
     cluster = new_cluster(own_postgres.create_database(), own_redis.url)
-    trial = Trial(cluster, ordered=False)
+    trial = Trial(cluster)
 
     async def fault() -> None:
         with trial.trouble():
@@ -520,7 +518,7 @@ def test_one_node_is_parted_from_postgres(
 ):
     with Proxy(postgres_url) as line:
         cluster = new_cluster(postgres_url, redis_url, own={"node-3": {"database": line.url}})
-        trial = Trial(cluster, ordered=False)
+        trial = Trial(cluster)
         parted = cluster.nodes[2]
 
         async def fault() -> None:
@@ -544,7 +542,7 @@ def test_one_node_is_far_from_both(
 ):
     with Proxy(redis_url) as to_redis, Proxy(postgres_url) as to_postgres:
         own = {"node-2": {"redis": to_redis.url, "database": to_postgres.url}}
-        trial = Trial(new_cluster(postgres_url, redis_url, own=own), ordered=False)
+        trial = Trial(new_cluster(postgres_url, redis_url, own=own))
 
         async def fault() -> None:
             with trial.trouble():

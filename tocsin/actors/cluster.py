@@ -14,13 +14,14 @@ away. Every second the bridge says that it is alive, on a channel that all nodes
   what it committed last may not have been said; or cut off from the bus, and still committing. So
   it reconciles as often, for as long as such a node may be expected back.
 
-What the parts do is said in their modules: `channels`, `outbox`, `telling`, `listener`.
+What the parts do is said in their modules: `channels`, `outbox`, `telling`, `listener`,
+`spool_word`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ from tocsin.actors.peers import Peers
 from tocsin.actors.reconciler import Reconciler
 from tocsin.actors.runtime import Actor, Context, MailboxFull, Ref
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.spool_word import SpoolWord
 from tocsin.actors.storage import StorageMessage
 from tocsin.actors.telling import tell_of
 from tocsin.actors.topics import Topics
@@ -53,6 +55,8 @@ from tocsin.protocol.envelopes import (
     DisconnectUser,
     Envelope,
     Leaving,
+    Spooling,
+    SpoolingHeard,
     Unreadable,
     Voice,
     channel_topic,
@@ -106,6 +110,7 @@ class ClusterBridge(Actor[Any]):
         self.channels = Channels(bus, self._confirmed)
         self._peers = Peers(SILENCE_MAX, MISSING_MAX)
         self._listener = Listener(node, users, topics, self._peers)
+        self._spool_word = SpoolWord(node, self._peers, self._say_to_all)
         self._reconciler = Reconciler(
             storage,
             users,
@@ -191,6 +196,12 @@ class ClusterBridge(Actor[Any]):
     def disconnect(self, user: str) -> None:
         self._disconnections.disconnect(user)
 
+    def watch_spool(self, doubt: Callable[[], None]) -> None:
+        self._spool_word.doubt = doubt
+
+    async def spooling(self, run: str) -> None:
+        await self._spool_word.spread(run)
+
     @property
     def is_current(self) -> bool:
         now = trio.current_time()
@@ -202,6 +213,10 @@ class ClusterBridge(Actor[Any]):
     def _say(self, channel: str, envelope: Envelope, *, fleeting: bool = False) -> None:
         self._outbox.put(channel, self._voice.write(envelope), fleeting=fleeting)
         self._bell.ring()
+
+    def _say_to_all(self, word: Spooling | SpoolingHeard) -> None:
+        # Fleeting: what is still to be known is asked again, and what is said late is of no use.
+        self._say(CONTROL, word, fleeting=True)
 
     async def _relay(self) -> None:
         while True:
@@ -267,6 +282,8 @@ class ClusterBridge(Actor[Any]):
                 speaker, envelope = read_envelope(each.payload)
                 if isinstance(envelope, Alive | Leaving):
                     self._heard_from(speaker, envelope)
+                elif isinstance(envelope, Spooling | SpoolingHeard):
+                    self._spool_word.hear(speaker, envelope)
                 else:
                     self._listener.hear(each.channel, speaker, envelope)
             except Unreadable:
@@ -282,10 +299,12 @@ class ClusterBridge(Actor[Any]):
         heads = self._users.company.heads
         self._reconciler.doubt(user for user in self._concerned(channels) if user in heads)
 
-    def _missed(self, channels: Iterable[str]) -> None:
+    def _missed(self, channels: Collection[str]) -> None:
         """Something may have been said on *channels* that was not heard."""
         if CONTROL in channels:
             self._disconnections.missed()
+
+            self._spool_word.doubt()
         users = self._concerned(channels)
         self._introduce(users)
         self._reconciler.doubt(users)
@@ -367,6 +386,7 @@ class ClusterBridge(Actor[Any]):
 
     def _regain(self) -> None:
         logger.info("bus ready")
+        self._spool_word.doubt()
         self._status.set_available(True)
         self._disconnections.missed()
         users = self._users.names()

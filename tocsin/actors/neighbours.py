@@ -1,12 +1,15 @@
 """The other nodes, as the actors of this one see them: whom to tell, and from whom to be told.
 
 The cluster bridge is one; a node alone has `ALONE`, which nobody hears and from which nothing
-comes. No method blocks or raises.
+comes. No method raises, and only `spooling` blocks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
+
+import trio
 
 from tocsin.actors.runtime import Ref
 from tocsin.actors.user_messages import UserMessage
@@ -59,6 +62,15 @@ class Neighbours(Protocol):
     def disconnect(self, user: str) -> None:
         """End all connections of *user*, everywhere else."""
 
+    def watch_spool(self, doubt: Callable[[], None]) -> None:
+        """Call *doubt* whenever others have begun to spool, or may have begun unheard."""
+
+    async def spooling(self, run: str) -> None:
+        """Something waits in the spool since *run* began: return when all who are heard know it.
+
+        That takes a round trip, and `spool_word.PATIENCE` seconds at most.
+        """
+
 
 class Alone:
     """There are no others."""
@@ -97,6 +109,12 @@ class Alone:
 
     def disconnect(self, user: str) -> None:
         return
+
+    def watch_spool(self, doubt: Callable[[], None]) -> None:
+        return
+
+    async def spooling(self, run: str) -> None:
+        await trio.lowlevel.checkpoint()
 
 
 ALONE: Final = Alone()

@@ -53,10 +53,15 @@ class Peers:
         return time + self._differences.get(peer, self._now() - said_at)
 
     @property
+    def heard(self) -> list[str]:
+        """Who is heard."""
+        since = self._now() - self._silence_max
+        return [peer for peer, at in self._heard_at.items() if at >= since]
+
+    @property
     def audible(self) -> int:
         """How many are heard."""
-        since = self._now() - self._silence_max
-        return sum([at >= since for at in self._heard_at.values()])
+        return len(self.heard)
 
     @property
     def missing(self) -> int:

@@ -6,9 +6,10 @@ the next, which does them again: a publish is known by its content's id, a withd
 twice, and an update is repeated behind the same others, so it may count one revision too many but
 says what was said last.
 
-*Waiting* means that new posts have to go behind what waits. It is believed from the moment the
-store comes back until a look has found the spool empty. Under load such a moment would never come:
-so when little is left, posts are *held* for it, not written behind it, for a moment at the most.
+*Waiting* means that new posts have to go behind what waits. It is believed from any *sign* of it on
+(the store's return, an append, the word of another node) until a look that began after the last
+sign has found the spool empty. Under load such a moment would never come: so when little is left,
+posts are *held* for it, not written behind it, for a moment at the most.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Drain:
         self._changed = changed
         self._time_known = time_known
         self._bell = Bell()
-        self._appends = 0
+        self._signs = 0
         self._appending = False
         self._settled: dict[str, str | None] = {}
         self._held_again_at = -math.inf
@@ -105,15 +106,20 @@ class Drain:
     def store_changed(self, available: bool) -> None:
         """The store was lost, or is back: what was spooled meanwhile comes first."""
         if available:
-            self.waiting = True
-            self._hold()
-            self._bell.ring()
+            self.doubt()
+
+    def doubt(self) -> None:
+        """Something may wait: nothing goes to the store before a look that begins now."""
+        self.waiting = True
+        self._signs += 1
+        self._hold()
+        self._bell.ring()
 
     @contextmanager
     def appending(self) -> Iterator[None]:
         """Around an append: from now on something waits."""
         self.waiting = self._appending = True
-        self._appends += 1
+        self._signs += 1
         try:
             yield
         finally:
@@ -140,13 +146,13 @@ class Drain:
 
     async def _look(self) -> float:
         """Drain one batch if there is one; in how many seconds to look again."""
-        appends, quiet = self._appends, not self._appending
+        signs, quiet = self._signs, not self._appending
         self.size = await self._spool.size()
         self.reachable = True
         if not self._status.available:
             return _INTERVAL
         if self.size == 0:
-            if not quiet or appends != self._appends:
+            if not quiet or signs != self._signs:
                 return _PAUSE
             self.waiting = False
             self._settled.clear()

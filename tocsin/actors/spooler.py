@@ -4,7 +4,9 @@ All that producers ask for stands in one line, in the order in which it came, un
 Usually that costs nothing: the store is asked at once, answers in order, and the line is as long as
 what is under way. What the store could not take is appended to the spool when it has come to the
 head of the line, and so is what stands behind it, until the spool is empty again (`spool_drain`).
-So what a producer sends one after the other is done in that order, whichever way it goes.
+So what a producer sends one after the other is done in that order, whichever way it goes; and
+whichever node it goes to, because nobody is told that something was spooled before all nodes know
+it (`spool_word`).
 
 Whether a commit has happened that nobody heard of does not matter: a publish is known by its
 content's id, and is done once, also if it goes through the spool after all.
@@ -15,6 +17,7 @@ the spool is away, the store is all that is needed.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +27,7 @@ import outcome
 import structlog
 import trio
 
+from tocsin.actors.neighbours import ALONE, Neighbours
 from tocsin.actors.runtime import (
     Actor,
     ActorError,
@@ -58,6 +62,9 @@ logger = structlog.get_logger(__name__)
 
 _LINE_MAX: Final = 20_000
 """Commands that may stand in the line; whoever comes then is told to come back."""
+_WATCH: Final = 0.5
+_PAUSE_MAX: Final = 1.5
+"""Seconds after which this process must have been stopped; others gave up on it, but not sooner."""
 
 
 class _Place:
@@ -95,12 +102,20 @@ class Spooler(Actor[Any]):
         self._spool = spool
         self._storage = storage
         self._status = status
+        self._neighbours: Neighbours = ALONE
         self._line: deque[_Place] = deque()
         self._unasked = 0
+        self._known_run = ""
+        self._awake_at = math.inf
         self._bell = Bell()
         self._drain = Drain(
             spool, storage, status, world, node, changed=self._bell.ring, time_known=time_known
         )
+
+    def join(self, neighbours: Neighbours) -> None:
+        """From now on agree with *neighbours* about what waits."""
+        self._neighbours = neighbours
+        neighbours.watch_spool(self._drain.doubt)
 
     async def run(self, context: Context[Any]) -> None:
         """Work until stopped; whoever still stands in the line is told that nobody will answer."""
@@ -108,6 +123,7 @@ class Spooler(Actor[Any]):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._advance, name=f"{context.ref.path}/line")
                 nursery.start_soon(self._drain.run, name=f"{context.ref.path}/drain")
+                nursery.start_soon(self._stay_awake, name=f"{context.ref.path}/watch")
                 await super().run(context)
                 nursery.cancel_scope.cancel()
         finally:
@@ -121,6 +137,7 @@ class Spooler(Actor[Any]):
         """
         if len(self._line) >= _LINE_MAX:
             raise MailboxFull
+        self._notice_pause()
         place = _Place(command, reply)
         if self._unasked or self._goes_to_spool():
             self._unasked += 1
@@ -159,6 +176,26 @@ class Spooler(Actor[Any]):
             Poisoned(entry.id, reason, entry.payload.decode(errors="replace"))
             for entry, reason in found
         ]
+
+    # --- Other nodes ------------------------------------------------------------------------------
+
+    async def _stay_awake(self) -> None:
+        while True:
+            self._awake_at = trio.current_time()
+            await trio.sleep(_WATCH)
+
+    def _notice_pause(self) -> None:
+        """A process that was stopped is not to commit what has waited in its sockets meanwhile."""
+        now = trio.current_time()
+        if now - self._awake_at > _PAUSE_MAX:
+            self._awake_at = now
+            self._drain.doubt()
+
+    async def _tell_others(self, run: str) -> None:
+        """Return when all nodes know that something waits."""
+        if run and run != self._known_run:
+            await self._neighbours.spooling(run)
+            self._known_run = run
 
     # --- The line --------------------------------------------------------------------------------
 
@@ -222,6 +259,7 @@ class Spooler(Actor[Any]):
             claim = claim_of(command, answer)
             with self._drain.appending():
                 appended = await self._spool.append([Draft(encode(command), claim)])
+            await self._tell_others(appended.run)
         except BusUnavailable as error:
             self._cannot_spool(place, error)
             return

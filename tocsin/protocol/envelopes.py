@@ -143,6 +143,18 @@ class Leaving(msgspec.Struct, frozen=True, array_like=True, tag=10, gc=False):
     """On `c`: this node stops in order; its silence from now on means nothing."""
 
 
+class Spooling(msgspec.Struct, frozen=True, array_like=True, tag=11, gc=False):
+    """On `c`: something waits in the spool since *run* began; who knows it is to say so."""
+
+    run: str
+
+
+class SpoolingHeard(msgspec.Struct, frozen=True, array_like=True, tag=12, gc=False):
+    """On `c`: from here nothing goes to the store before what waits in the spool since *run*."""
+
+    run: str
+
+
 Envelope = (
     LogChange
     | LogHead
@@ -155,9 +167,11 @@ Envelope = (
     | DisconnectUser
     | Alive
     | Leaving
+    | Spooling
+    | SpoolingHeard
 )
 
-_ECHOED: Final = (Alive, DeviceArrived)
+_ECHOED: Final = (Alive, DeviceArrived, Spooling)
 """What a node wants to hear from itself as well."""
 
 encode_shared: Final = msgspec.msgpack.Encoder().encode
