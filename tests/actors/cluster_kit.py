@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -225,7 +226,7 @@ def replace(port: Bus | Spool, **methods: Any) -> None:
 def plant(
     tree: Supervisor, name: str, broker: MemoryBroker, shared: SharedStore, limits: SessionLimits
 ) -> Node:
-    world = World(lambda: 1_000_000, lambda: 0.5, bytes)
+    world = World(lambda: 1_000_000, lambda: 0.5, random.Random(name).randbytes)
     status, bus, ledger, store = StoreStatus(), BusStatus(False), Ledger(0.01), StoreWay(shared)
     storage: Ref[StorageMessage] = tree.spawn(
         f"{name}/storage",

@@ -5,6 +5,7 @@ The store is a real one, in memory, that a test can take away, or let commit unh
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from tocsin.actors.spool_entries import Committal, Spoolable
 from tocsin.actors.spooler import Spooler
 from tocsin.actors.storage import StorageActor, StoreStatus
 from tocsin.actors.world import World
+from tocsin.persistence.bus import Spool
 from tocsin.persistence.memory_bus import MemoryBroker
 from tocsin.persistence.sqlite import SqliteStore
 from tocsin.persistence.store import (
@@ -109,7 +111,7 @@ class SpoolNode:
                     capacity=5000,
                 )
                 self.spooler = Spooler(
-                    cluster.broker.spool(self.name),
+                    cluster.spool(self.name),
                     storage,
                     self.status,
                     world,
@@ -156,8 +158,11 @@ class Cluster:
     def __init__(self) -> None:
         self.store = TroubledStore()
         self.broker = MemoryBroker()
+        self.spool: Callable[[str], Spool] = self.broker.spool
         self.world = World(
-            lambda: desk.START_OF_TIME + round(trio.current_time() * 1000), lambda: 0.5, bytes
+            lambda: desk.START_OF_TIME + round(trio.current_time() * 1000),
+            lambda: 0.5,
+            random.Random(1).randbytes,
         )
 
     def node(self, name: str = "one") -> SpoolNode:
@@ -170,9 +175,15 @@ class Cluster:
         return [msgspec.json.decode(each.document)["title"] for each in page.entries]
 
     async def standing_of(self, id_: str) -> str:
+        return (await self._view(id_)).standing
+
+    async def revision_of(self, publish: Publish) -> int:
+        return (await self._view(publish.content.id)).content.revision
+
+    async def _view(self, id_: str) -> ProducerView:
         [view] = await self.store.read([FindNotification(id_)])
         assert isinstance(view, ProducerView)
-        return view.standing
+        return view
 
 
 def post(

@@ -6,8 +6,11 @@ from msgspec.structs import replace
 
 from tests.actors.spool_stage import Cluster, change, post, withdraw
 from tests.actors.virtual_time import pass_time
-from tests.persistence.services import append
+from tests.persistence.services import RedisService, append
+from tests.servers.proxy import Proxy
+from tocsin.actors.spool_drain import LEASE
 from tocsin.actors.spool_entries import Spooled
+from tocsin.persistence.redis_client import RedisClient
 from tocsin.persistence.store import (
     Changed,
     KeyReused,
@@ -320,7 +323,7 @@ async def test_what_a_dead_node_was_draining_is_stored_once_by_another(
         assert await cluster.log_of("ada") == titles
 
 
-async def test_changes_that_a_dead_node_has_made_already_end_as_they_were_meant(
+async def test_changes_that_a_dead_node_has_made_already_are_not_made_again(
     autojump_clock, cluster: Cluster
 ):
     posts = [post(str(number)) for number in range(100)]
@@ -335,10 +338,42 @@ async def test_changes_that_a_dead_node_has_made_already_end_as_they_were_meant(
         cluster.store.on_commit = lambda: cluster.broker.cut("one")
         await pass_time(5)
     cluster.store.on_commit = lambda: None
-    assert cluster.store.written, "it has died before it drained"
+    made = len(cluster.store.written)
+    assert made, "it has died before it drained"
     async with cluster.node("two").running() as two:
         await two.drained()
         assert await cluster.log_of("ada") == [f"{each.content.id} b" for each in posts[1:]]
+        assert two.spooler.statistics.repeated == made
+    assert [await cluster.revision_of(each) for each in posts] == [3] * len(posts)
+
+
+async def test_a_node_that_was_stopped_while_it_drained_does_no_harm_when_it_goes_on(
+    autojump_clock, cluster: Cluster
+):
+    a, b = post("a"), post("b")
+    async with cluster.node("one").running() as one:
+        await lose_store(cluster)
+        await one.ask(a)
+        await one.ask(change(a, "a, changed"))
+        await one.ask(b)
+        await one.ask(withdraw(b))
+        cluster.store.latency = 2 * LEASE
+        cluster.store.away = False
+        await pass_time(2.0)
+        assert await cluster.broker.spool("two").take("two", 1, LEASE) is None
+        # What it has handed to the store by now comes there when others have done it long since.
+        cluster.store.latency = 0.003
+        async with cluster.node("two").running() as two:
+            await pass_time(LEASE)
+            await two.drained()
+            await two.ask(change(a, "a, changed later"))
+            await two.ask(post("c"))
+            assert one.spooler.statistics.drained == 0
+            await pass_time(2 * LEASE)
+            assert one.spooler.statistics.repeated == 4
+    assert await cluster.log_of("ada") == ["a, changed later", "c"]
+    assert await cluster.revision_of(a) == 3
+    assert await cluster.standing_of(b.content.id) == "withdrawn"
 
 
 async def test_a_node_whose_spool_goes_away_between_commit_and_done_stores_nothing_twice(
@@ -357,6 +392,33 @@ async def test_a_node_whose_spool_goes_away_between_commit_and_done_stores_nothi
         cluster.broker.mend("one")
         await node.drained()
         assert len(cluster.store.written) == 2
+
+
+async def test_what_redis_was_not_told_to_be_done_is_not_done_again(redis_url: str):
+    cluster, service = Cluster(), RedisService(redis_url)
+    cluster.spool = service.spool
+    with Proxy(redis_url) as line:
+        async with service.running():
+            service.clients["one"] = RedisClient(line.url, timeout=1.0)
+            cluster.store.away = True
+            posts = [post(str(number)) for number in range(20)]
+            async with cluster.node("one").running() as one:
+                for each in posts:
+                    assert isinstance(await one.ask(each), Spooled)
+                    await one.ask(change(each, f"{each.content.id} changed"))
+                await one.ask(withdraw(posts[0]))
+                cluster.store.on_commit = line.cut
+                cluster.store.away = False
+                with trio.fail_after(10):
+                    while len(cluster.store.written) < 41:
+                        await pass_time(0.01)
+            cluster.store.on_commit = lambda: None
+            await service.client("two").call(("DEL", "tocsin:spool:lease"))
+            async with cluster.node("two").running() as two:
+                await two.drained()
+                assert two.spooler.statistics.repeated == 41
+    assert [await cluster.revision_of(each) for each in posts] == [2] * 20
+    assert await cluster.log_of("ada") == [f"{each.content.id} changed" for each in posts[1:]]
 
 
 async def lose_store(cluster: Cluster) -> None:

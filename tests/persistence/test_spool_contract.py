@@ -172,6 +172,20 @@ async def test_what_is_not_there_any_more_cannot_be_poison(spool):
     assert len(await spool.poisoned(10)) == 1
 
 
+async def test_who_has_lost_the_lease_cannot_put_aside_what_another_has_in_hand(service, spool):
+    await fill(spool, b"1")
+    [entry] = await spool.take("node-a", 1, 0.05)
+    await trio.sleep(0.15)  # waits for: the end of the lease, which nobody tells
+    other = service.spool("node-b")
+    assert await other.take("node-b", 1, 30) == [entry]
+
+    await spool.poison("node-a", entry, "bad")
+
+    assert await spool.poisoned(10) == []
+    await other.poison("node-b", entry, "worse")
+    assert await spool.poisoned(10) == [(entry, "worse")]
+
+
 async def test_thousands_are_done_at_once(spool):
     async with trio.open_nursery() as nursery:
         for number in range(2500):

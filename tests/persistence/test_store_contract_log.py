@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 import trio
@@ -169,6 +170,71 @@ async def test_keys_are_forgotten_when_purged(desk):
 
     await desk.write(Purge(idempotency_before=START_OF_TIME + 1, tickets_before=0))
     assert await desk.one(publish("ann", key="k"), Changed)
+
+
+# --- Once -----------------------------------------------------------------------------------------
+
+
+async def test_a_change_that_has_a_name_is_made_once(desk):
+    first = await desk.publish("ann")
+    update = Update(first.content.id, Patch(title="once"), START_OF_TIME + 1, once="u")
+    later = Update(first.content.id, Patch(title="later"), START_OF_TIME + 2, once="v")
+    withdraw = Withdraw(first.content.id, START_OF_TIME + 3, once="w")
+
+    made = await desk.write(update, update)
+    assert isinstance(made[0], Changed)
+    assert made[1] == Replayed(f'{{"id":"{first.content.id}"}}')
+    await desk.write(later)
+    assert [type(each) for each in await desk.write(update, later)] == [Replayed, Replayed]
+
+    changed = await desk.one(withdraw, Changed)
+    assert changed.content.revision == 3
+    assert '"title":"later"' in changed.content.document
+    assert (await desk.page("ann")).head == 4
+    again = await desk.write(update, later, withdraw, withdraw)
+    assert [type(each) for each in again] == [Replayed] * 4
+
+
+async def test_a_change_that_did_nothing_the_first_time_does_nothing_ever(desk):
+    first = await desk.publish("ann", expires_at=START_OF_TIME + 10)
+    gone = datetime.fromtimestamp(START_OF_TIME / 1000 - 1, UTC)
+    refused = Update(first.content.id, Patch(expires_at=gone), START_OF_TIME + 5, once="u")
+    unknown = Update("nothing", Patch(title="x"), START_OF_TIME, once="v")
+
+    results = await desk.write(refused, unknown)
+
+    assert [type(each) for each in results] == [PatchRefused, NotFound]
+    results = await desk.write(refused, unknown)
+    assert [type(each) for each in results] == [Replayed, Replayed]
+
+
+async def test_a_change_that_many_make_at_the_same_moment_is_made_once(desk):
+    first = await desk.publish("ann")
+    names = [f"{number:02}" for number in range(20)]
+    results: list[object] = []
+
+    async def one() -> None:
+        updates = [
+            Update(first.content.id, Patch(title=name), START_OF_TIME, once=name) for name in names
+        ]
+        results.extend(await desk.write(publish("bob", key="k"), *updates))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(one)
+
+    assert [type(each) for each in results].count(Replayed) == 5 * (1 + len(names))
+    assert (await desk.page("ann")).head == 1 + len(names)
+
+
+async def test_the_names_of_changes_are_forgotten_when_purged(desk):
+    first = await desk.publish("ann")
+    update = Update(first.content.id, Patch(title="once"), START_OF_TIME, once="u")
+    await desk.write(update)
+
+    await desk.write(Purge(idempotency_before=START_OF_TIME + 1, tickets_before=0))
+
+    assert await desk.one(update, Changed)
 
 
 # --- Update -------------------------------------------------------------------------------------

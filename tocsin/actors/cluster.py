@@ -303,7 +303,6 @@ class ClusterBridge(Actor[Any]):
         """Something may have been said on *channels* that was not heard."""
         if CONTROL in channels:
             self._disconnections.missed()
-
             self._spool_word.doubt()
         users = self._concerned(channels)
         self._introduce(users)

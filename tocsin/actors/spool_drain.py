@@ -2,9 +2,9 @@
 
 One node drains at a time, under a lease: entries are taken in order, handed to the storage actor in
 order, and are done when the store has committed them. A node that dies in between leaves them to
-the next, which does them again: a publish is known by its content's id, a withdrawal does no harm
-twice, and an update is repeated behind the same others, so it may count one revision too many but
-says what was said last.
+the next, which asks for them again: a publish is known to the store by its content's id, a change
+by the name that it was given, and neither is done twice. So a node does no harm either that was
+stopped while it drained, and goes on when others have done it all.
 
 *Waiting* means that new posts have to go behind what waits. It is believed from any *sign* of it on
 (the store's return, an append, the word of another node) until a look that began after the last

@@ -9,6 +9,7 @@ has is not known yet, and is `null`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from tocsin.protocol.notification import Content, Standing, patched
 from tocsin.protocol.values import to_rfc3339
 
 _VERSION: Final = 1
+_NAME_BYTES: Final = 16
 _KINDS: Final[dict[str, type[Publish | Update | Withdraw]]] = {
     "publish": Publish,
     "update": Update,
@@ -100,6 +102,13 @@ def answer_to(command: Spoolable) -> str:
         f'{{"id":"{content.id}","state":"{state}","recipients":{recipients},'
         f'"created_at":"{to_rfc3339(content.created_at)}","durability":"spooled"}}'
     )
+
+
+def named(command: Spoolable, entropy: Callable[[int], bytes]) -> Spoolable:
+    """*command* as it can be repeated and is done once; a publish is known by its content's id."""
+    if isinstance(command, Publish) or command.once is not None:
+        return command
+    return msgspec.structs.replace(command, once=entropy(_NAME_BYTES).hex())
 
 
 def claim_of(command: Spoolable, answer: str) -> Claim | None:

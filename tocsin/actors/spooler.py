@@ -9,7 +9,8 @@ whichever node it goes to, because nobody is told that something was spooled bef
 it (`spool_word`).
 
 Whether a commit has happened that nobody heard of does not matter: a publish is known by its
-content's id, and is done once, also if it goes through the spool after all.
+content's id, and is done once, also if it goes through the spool after all. A change gets a name
+when it is spooled, and is done once from then on.
 
 Both away is the end of what can be promised: then whoever stands in the line is refused. Where only
 the spool is away, the store is all that is needed.
@@ -51,6 +52,7 @@ from tocsin.actors.spool_entries import (
     claim_of,
     encode,
     is_spoolable,
+    named,
 )
 from tocsin.actors.storage import StorageMessage, StoreStatus, Write
 from tocsin.actors.world import World
@@ -102,6 +104,7 @@ class Spooler(Actor[Any]):
         self._spool = spool
         self._storage = storage
         self._status = status
+        self._world = world
         self._neighbours: Neighbours = ALONE
         self._line: deque[_Place] = deque()
         self._unasked = 0
@@ -250,7 +253,8 @@ class Spooler(Actor[Any]):
 
     async def _append(self, place: _Place) -> None:
         """Append the head of the line to the spool, if that can be."""
-        command = place.command
+        # From here on it may be done without our knowing.
+        command = place.command = named(place.command, self._world.entropy)
         try:
             check(command)
             if not is_spoolable(command):

@@ -1,4 +1,4 @@
-"""Which publishes of a batch are new, and what their producers are told.
+"""Which commands of a batch are new, and what the producers of publishes are told.
 
 A publish is known by its idempotency key, or by its content's id where the answer to it was lost on
 the way. One that may collapse into an older notification leaves no notification with its own id, so
@@ -7,6 +7,8 @@ it always has a key: without one from its producer, its id is its key.
 The answer stands with the key. Where it is only known later in the transaction (how many
 subscribers a topic has, what it collapsed into), it is written there then; an answer that is
 empty is one that this transaction owes.
+
+An update or a withdrawal is known by the name that it may have (`once`), which is kept like a key.
 """
 
 from __future__ import annotations
@@ -17,14 +19,22 @@ import msgspec
 
 from tocsin.persistence.log_plan import Held, Numbered, Outcome
 from tocsin.persistence.statements import Script, run
-from tocsin.persistence.store import Idempotency, KeyReused, Publish, Replayed, Result
+from tocsin.persistence.store import (
+    Idempotency,
+    KeyReused,
+    Publish,
+    Replayed,
+    Result,
+    Update,
+    Withdraw,
+)
 from tocsin.protocol.notification import Standing, answer_to_publish
 
 Key = tuple[str, str]
 """A credential and its idempotency key."""
 
 _NOBODY = ""
-"""The credential of the keys that we make ourselves."""
+"""The credential of the keys and names that we make ourselves."""
 
 
 class Admission(msgspec.Struct):
@@ -38,14 +48,18 @@ class Admission(msgspec.Struct):
     """Who repeats a publish of this same batch."""
     repeated: list[tuple[int, Publish]] = []
     """Who repeats a publish that is known by its content's id."""
+    done: set[int] = set()
+    """Changes that were made before, by their place in the batch."""
 
 
 def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Admission]:
-    """Claim the keys and insert the notifications of what is new."""
+    """Claim keys and names, and insert the notifications of what is new."""
     admission = Admission()
     publishes = [(index, each) for index, each in commands if isinstance(each, Publish)]
     if any(_key(each) is not None for _, each in publishes):
         publishes = yield from _claim(publishes, admission, results)
+    # Behind the keys of publishes, so that everybody claims in one order.
+    yield from _claim_names(commands, admission, results)
     fresh = yield from _insert(publishes)
     for index, each in publishes:
         if each.content.id in fresh:
@@ -116,6 +130,36 @@ def _claim(
         else:
             admission.waiting.append((index, key_of(key)))
     return mine
+
+
+def _claim_names(
+    commands: Sequence[Numbered], admission: Admission, results: list[Result]
+) -> Script[None]:
+    """Claim the names of changes that have one, and pass over those that were made before."""
+    named = [
+        (index, each, each.once)
+        for index, each in commands
+        if isinstance(each, Update | Withdraw) and each.once is not None
+    ]
+    claims = {name: each for _, each, name in named}
+    rows = yield from run(
+        "idempotency_claim",
+        [_NOBODY] * len(claims),
+        list(claims),
+        [b""] * len(claims),
+        [""] * len(claims),
+        [each.notification for each in claims.values()],
+        [each.now_ms for each in claims.values()],
+    )
+    made = {row[1] for row in rows if row[3]}
+    for index, each, name in named:
+        answer = f'{{"id":"{each.notification}"}}'
+        if name in made:
+            results[index] = Replayed(answer)
+            admission.done.add(index)
+        else:
+            made.add(name)
+            admission.owed[_NOBODY, name] = answer
 
 
 def _is_first(publish: Publish, known: str, admission: Admission) -> bool:

@@ -178,7 +178,10 @@ class Spool(Protocol):
         """*ids* are in the store now: forget them."""
 
     async def poison(self, node: str, entry: Entry, reason: str) -> None:
-        """*entry* can never be stored: keep it aside, with the *reason*, and go on behind it."""
+        """*entry* can never be stored: keep it aside, with the *reason*, and go on behind it.
+
+        Nothing happens while another node has the lease: it may see that differently.
+        """
 
     async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
         """What was put aside, the newest first."""

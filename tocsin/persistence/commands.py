@@ -76,19 +76,28 @@ class Publish(msgspec.Struct, frozen=True):
 
 
 class Update(msgspec.Struct, frozen=True):
-    """Make the next revision; *expected_revision* is the `If-Match`."""
+    """Make the next revision; *expected_revision* is the `If-Match`.
+
+    What has a name of its own, *once*, is done once, whatever comes of it, for as long as answers
+    to idempotency keys are kept; then it is `Replayed`.
+    """
 
     notification: str
     patch: Patch
     now_ms: int
     expected_revision: int | None = None
+    once: str | None = None
 
 
 class Withdraw(msgspec.Struct, frozen=True):
-    """Take a notification back from everybody; again is a success without changes."""
+    """Take a notification back from everybody; again is a success without changes.
+
+    *once* as in `Update`.
+    """
 
     notification: str
     now_ms: int
+    once: str | None = None
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -107,7 +116,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """It was done before, by this idempotency key or content id: the first *answer*."""
+    """It was done before, by this idempotency key, content id or name: the first *answer*."""
 
     answer: str
 

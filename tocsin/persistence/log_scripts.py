@@ -2,7 +2,7 @@
 
 A batch of them is one piece of work in six steps, whatever the number of commands:
 
-1. *admit* the publishes: claim idempotency keys, insert notifications (`admission`);
+1. *admit* what is new: claim idempotency keys and names, insert notifications (`admission`);
 2. *hold* what the other commands name, what is due, and what may collapse: lock it, its
    recipients' users, and read their states (`holding`);
 3. *plan*, without the database and in command order, what each command does (`log_plan`);
@@ -64,6 +64,8 @@ def change_logs(
     if not commands:
         return
     admission = yield from admit(commands, results)
+    if admission.done:
+        commands = [each for each in commands if each[0] not in admission.done]
     plan, claimed = yield from hold(commands, admission, looked_at)
     _plan(commands, plan, admission, results)
     places = yield from _advance(plan.outcomes)

@@ -38,6 +38,13 @@ class Entries:
         self.waiting[entry.id] = entry
         return None
 
+    def is_held_from(self, node: str) -> bool:
+        """Whether another than *node* has the lease."""
+        if self.holder is None:
+            return False
+        holder, ends = self.holder
+        return holder != node and ends > trio.current_time()
+
 
 class MemorySpool:
     """`Spool` on *entries* that all nodes share; *reach* raises while they cannot be reached."""
@@ -53,12 +60,10 @@ class MemorySpool:
 
     async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
         await self._reach()
-        entries, now = self._entries, trio.current_time()
-        if entries.holder is not None:
-            holder, ends = entries.holder
-            if holder != node and ends > now:
-                return None
-        entries.holder = (node, now + lease)
+        entries = self._entries
+        if entries.is_held_from(node):
+            return None
+        entries.holder = (node, trio.current_time() + lease)
         return list(entries.waiting.values())[:limit]
 
     async def done(self, node: str, ids: Sequence[str]) -> None:
@@ -68,6 +73,8 @@ class MemorySpool:
 
     async def poison(self, node: str, entry: Entry, reason: str) -> None:
         await self._reach()
+        if self._entries.is_held_from(node):
+            return
         if self._entries.waiting.pop(entry.id, None) is not None:
             self._entries.poisoned.insert(0, (entry, reason))
 

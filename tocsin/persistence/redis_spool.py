@@ -97,6 +97,8 @@ redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
 """
 
 POISON = """\
+local holder = redis.call('GET', KEYS[3])
+if holder and holder ~= ARGV[6] then return end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 if redis.call('XDEL', KEYS[1], ARGV[2]) == 1 then
     redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[5], '*',
@@ -144,9 +146,9 @@ class RedisSpool:
         await self._client.call(*map(self._forgetting, parts))
 
     async def poison(self, node: str, entry: Entry, reason: str) -> None:
-        keys = (self._stream, self._poisoned)
-        arguments = (GROUP, entry.id, entry.payload, reason, POISONED_MAX)
-        await self._client.call(("EVAL", POISON, 2, *keys, *arguments))
+        keys = (self._stream, self._poisoned, self._lease)
+        arguments = (GROUP, entry.id, entry.payload, reason, POISONED_MAX, node)
+        await self._client.call(("EVAL", POISON, len(keys), *keys, *arguments))
 
     async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
         [found] = await self._client.call(("XREVRANGE", self._poisoned, "+", "-", "COUNT", limit))
