@@ -1,5 +1,7 @@
 """The spooler: what is accepted while the store is away comes out of it once, and in order."""
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 from msgspec.structs import replace
@@ -10,6 +12,8 @@ from tests.persistence.services import RedisService, append
 from tests.servers.proxy import Proxy
 from tocsin.actors.spool_drain import LEASE
 from tocsin.actors.spool_entries import Spooled
+from tocsin.actors.spool_line import APPEND_MAX
+from tocsin.persistence.bus import Appended, Draft
 from tocsin.persistence.redis_client import RedisClient
 from tocsin.persistence.store import (
     Changed,
@@ -128,6 +132,29 @@ async def test_who_comes_at_the_moment_when_the_spool_is_found_empty_goes_behind
             with trio.fail_after(30):
                 assert all([isinstance(await each.wait(), Changed) for each in replies])
             assert await cluster.log_of(user) == [str(number) for number in range(50)]
+
+
+async def test_what_comes_together_is_spooled_together(autojump_clock, cluster: Cluster):
+    spool = cluster.broker.spool("one")
+    append, sizes = spool.append, list[int]()
+
+    async def counted(drafts: Sequence[Draft]) -> Appended:
+        sizes.append(len(drafts))
+        await pass_time(0.001)
+        return await append(drafts)
+
+    spool.append = counted  # type: ignore[method-assign]
+    cluster.spool = lambda name: spool
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        titles = [str(number) for number in range(1000)]
+        replies = [node.submit(post(title)) for title in titles]
+        for reply in replies:
+            assert isinstance(await reply.wait(), Spooled)
+        assert sizes == [APPEND_MAX, APPEND_MAX, APPEND_MAX, 1000 - 3 * APPEND_MAX]
+        cluster.store.away = False
+        await node.drained()
+        assert await cluster.log_of("ada") == titles
 
 
 async def test_a_commit_that_nobody_heard_of_is_not_repeated(autojump_clock, cluster: Cluster):

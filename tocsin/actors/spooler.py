@@ -3,7 +3,8 @@
 All that producers ask for stands in one line, in the order in which it came, until it is settled.
 Usually that costs nothing: the store is asked at once, answers in order, and the line is as long as
 what is under way. What the store could not take is appended to the spool when it has come to the
-head of the line, and so is what stands behind it, until the spool is empty again (`spool_drain`).
+head of the line, and so is what stands behind it, many in one round trip (`spool_line`), until the
+spool is empty again (`spool_drain`).
 So what a producer sends one after the other is done in that order, whichever way it goes; and
 whichever node it goes to, because nobody is told that something was spooled before all nodes know
 it (`spool_word`).
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -41,24 +42,12 @@ from tocsin.actors.runtime import (
 )
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.spool_drain import Drain, SpoolStatistics
-from tocsin.actors.spool_entries import (
-    Committal,
-    Poisoned,
-    Spoolable,
-    Spooled,
-    SpoolUnavailable,
-    answer_to,
-    check,
-    claim_of,
-    encode,
-    is_spoolable,
-    named,
-)
+from tocsin.actors.spool_entries import Committal, Poisoned, Spoolable, SpoolUnavailable
+from tocsin.actors.spool_line import Place, Prepared, prepare
 from tocsin.actors.storage import StorageMessage, StoreStatus, Write
 from tocsin.actors.world import World
-from tocsin.persistence.bus import BusUnavailable, Claim, Draft, Spool
-from tocsin.persistence.store import Changed, KeyReused, PatchRefused, Result, StoreUnavailable
-from tocsin.protocol.problems import ProblemError
+from tocsin.persistence.bus import BusUnavailable, Spool
+from tocsin.persistence.store import Changed, Result, StoreUnavailable
 
 logger = structlog.get_logger(__name__)
 
@@ -67,25 +56,6 @@ _LINE_MAX: Final = 20_000
 _WATCH: Final = 0.5
 _PAUSE_MAX: Final = 1.5
 """Seconds after which this process must have been stopped; others gave up on it, but not sooner."""
-
-
-class _Place:
-    """A place in the line: *asked* while the store has it, *refused* once the store could not."""
-
-    __slots__ = ("asked", "command", "refused", "reply", "settled")
-
-    def __init__(self, command: Spoolable, reply: Reply[Committal]) -> None:
-        self.command = command
-        self.reply = reply
-        self.asked = self.refused = self.settled = False
-
-    def settle(self, value: Committal) -> None:
-        self.settled = True
-        self.reply.set(value)
-
-    def fail(self, error: Exception) -> None:
-        self.settled = True
-        self.reply.fail(error)
 
 
 class Spooler(Actor[Any]):
@@ -106,8 +76,8 @@ class Spooler(Actor[Any]):
         self._status = status
         self._world = world
         self._neighbours: Neighbours = ALONE
-        self._line: deque[_Place] = deque()
-        self._unasked = 0
+        self._line: deque[Place] = deque()
+        self._somebody_waits = False
         self._known_run = ""
         self._awake_at = math.inf
         self._bell = Bell()
@@ -130,7 +100,7 @@ class Spooler(Actor[Any]):
                 await super().run(context)
                 nursery.cancel_scope.cancel()
         finally:
-            self._refuse_unasked(ActorStopped)
+            self._refuse_waiting(ActorStopped)
 
     def commit(self, command: Spoolable, reply: Reply[Committal]) -> None:
         """Have *command* done, and *reply* told how; raises `MailboxFull` or `ActorStopped`.
@@ -141,9 +111,9 @@ class Spooler(Actor[Any]):
         if len(self._line) >= _LINE_MAX:
             raise MailboxFull
         self._notice_pause()
-        place = _Place(command, reply)
-        if self._unasked or self._goes_to_spool():
-            self._unasked += 1
+        place = Place(command, reply)
+        if self._somebody_waits or self._goes_to_spool():
+            self._somebody_waits = True
             self._bell.ring()
         else:
             self._ask_store(place)
@@ -205,23 +175,23 @@ class Spooler(Actor[Any]):
     def _goes_to_spool(self) -> bool:
         return not self._status.available or self._drain.waiting
 
-    def _ask_store(self, place: _Place) -> None:
+    def _ask_store(self, place: Place) -> None:
         reply: Reply[Result] = PipedReply(partial(self._answered, place))
         self._storage.tell(Write(command=place.command, reply=reply))
         place.asked, place.refused = True, False
 
-    def _answered(self, place: _Place, result: outcome.Outcome[Result]) -> None:
+    def _answered(self, place: Place, result: outcome.Outcome[Result]) -> None:
         match result:
             case outcome.Value(value=value):
                 place.settle(value)
             case outcome.Error(error=StoreUnavailable()):
                 place.asked, place.refused = False, True
-                self._unasked += 1
+                self._somebody_waits = True
             case outcome.Error(error=error):
                 assert isinstance(error, Exception)
                 place.fail(error)
         self._leave()
-        if self._unasked:
+        if self._somebody_waits:
             self._bell.ring()
 
     def _leave(self) -> None:
@@ -232,6 +202,7 @@ class Spooler(Actor[Any]):
         """Deal with whoever is at the head of the line and was not asked for in the store."""
         while True:
             self._leave()
+            self._somebody_waits = any(place.waits for place in self._line)
             if not self._line or self._line[0].asked:
                 await self._bell.wait()
             elif not (self._line[0].refused or self._goes_to_spool()):
@@ -239,65 +210,44 @@ class Spooler(Actor[Any]):
             elif self._status.available and trio.current_time() < self._drain.hold_until:
                 await self._bell.wait(self._drain.hold_until)
             else:
-                await self._append(self._line[0])
+                await self._append()
 
     def _ask_waiting(self) -> None:
         """The spool is empty: ask the store for all who stand there."""
         for place in self._line:
-            if not (place.asked or place.settled):
-                self._unasked -= 1
+            if place.waits:
                 try:
                     self._ask_store(place)
                 except ActorError as error:
                     place.fail(error)
 
-    async def _append(self, place: _Place) -> None:
-        """Append the head of the line to the spool, if that can be."""
-        # From here on it may be done without our knowing.
-        command = place.command = named(place.command, self._world.entropy)
-        try:
-            check(command)
-            if not is_spoolable(command):
-                raise StoreUnavailable("the store is away, so nobody knows the revision")
-            answer = answer_to(command)
-            claim = claim_of(command, answer)
-            with self._drain.appending():
-                appended = await self._spool.append([Draft(encode(command), claim)])
+    async def _append(self) -> None:
+        """Append the head of the line to the spool, and what can follow it, in one round trip."""
+        prepared = prepare(self._line, self._world.entropy)
+        if prepared:
+            try:
+                with self._drain.appending():
+                    appended = await self._spool.append([each.draft for each in prepared])
+            except BusUnavailable as error:
+                self._cannot_spool(prepared, error)
+                return
             await self._tell_others(appended.run)
-        except BusUnavailable as error:
-            self._cannot_spool(place, error)
-            return
-        except ProblemError as error:
-            place.settle(PatchRefused(error))
-        except StoreUnavailable as error:
-            place.fail(error)
-        else:
-            [earlier] = appended.earlier
-            self._drain.statistics.spooled += earlier is None
-            place.settle(_first_answer(answer, claim, earlier))
-        self._unasked -= 1
+            self._drain.statistics.spooled += appended.earlier.count(None)
+            for each, earlier in zip(prepared, appended.earlier, strict=True):
+                each.settle(earlier)
 
-    def _cannot_spool(self, place: _Place, error: BusUnavailable) -> None:
+    def _cannot_spool(self, prepared: Sequence[Prepared], error: BusUnavailable) -> None:
         """Without the spool, the store has to do; without both, nobody need wait here."""
         self._drain.lost()
         if self._status.available:
-            place.refused = False
+            for each in prepared:
+                each.place.refused = False
         else:
             logger.warning("neither store nor spool", error=str(error))
-            self._refuse_unasked(lambda: StoreUnavailable("store and spool are away"))
+            self._refuse_waiting(lambda: StoreUnavailable("store and spool are away"))
 
-    def _refuse_unasked(self, error: Callable[[], Exception]) -> None:
+    def _refuse_waiting(self, error: Callable[[], Exception]) -> None:
         for place in self._line:
-            if not (place.asked or place.settled):
-                self._unasked -= 1
+            if place.waits:
                 # An exception for each: one raised in many tasks would gather their tracebacks.
                 place.fail(error())
-
-
-def _first_answer(answer: str, claim: Claim | None, earlier: Claim | None) -> Committal:
-    if earlier is None:
-        return Spooled(answer)
-    assert claim is not None
-    if earlier.fingerprint != claim.fingerprint:
-        return KeyReused()
-    return Spooled(earlier.answer, replayed=True)
