@@ -25,7 +25,7 @@ class Directory(Actor[Any], Generic[M]):
 
     async def run(self, context: Context[Any]) -> None:
         """Keep the children until told to stop."""
-        async with context.open_supervisor(self._jitter) as self._children:
+        async with context.open_supervisor(self._jitter, together=True) as self._children:
             try:
                 await super().run(context)
                 await self._children.stop_together(self._grace)
