@@ -90,6 +90,38 @@ async def test_an_offer_is_written_at_once():
         assert await pair.read(3) == b"now"
 
 
+async def test_what_is_offered_soon_goes_out_together_and_in_order():
+    async with open_pair() as pair:
+        pair.frames.offer_soon(b"first ")
+        pair.frames.offer_soon(b"second ")
+        pair.frames.offer(b"third")
+        assert pair.frames.statistics().bytes_written == 0
+
+        assert await pair.read(18) == b"first second third"
+        assert not pair.frames.statistics().writer_running
+        pair.frames.offer(b"now")
+        assert pair.frames.pending_bytes == 0
+
+
+async def test_what_is_offered_soon_is_said_before_the_last_words():
+    async with open_pair() as pair:
+        pair.frames.offer_soon(b"soon")
+        pair.frames.finish(b"bye")
+        pair.frames.offer_soon(b"late")
+
+        assert await pair.read(7) == b"soonbye"
+        assert pair.frames.pending_bytes == 0
+
+
+async def test_what_is_offered_soon_is_bounded():
+    async with open_pair(outbound_bytes_max=10) as pair:
+        pair.frames.offer_soon(b"x" * 10)
+        with pytest.raises(SlowConsumer):
+            pair.frames.offer_soon(b"y")
+
+        assert await pair.read(10) == b"x" * 10
+
+
 async def test_what_the_kernel_does_not_take_waits_and_comes_in_order():
     async with open_pair() as pair:
         expected = pair.fill()

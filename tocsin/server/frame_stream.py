@@ -159,6 +159,15 @@ class FrameStream(trio.abc.Stream):
         if not (self._finished or self._closing or self._outbound.broken):
             self._outbound.offer(data)
 
+    def offer_soon(self, data: bytes) -> None:
+        """As `offer`, but in one write with what else is offered before other tasks have run.
+
+        A write costs more than all else about a small frame, but starting a task costs as much as
+        one: this is for those that come by the dozen.
+        """
+        if not (self._finished or self._closing or self._outbound.broken):
+            self._outbound.offer_soon(data)
+
     def finish(self, data: bytes, *, skip_waiting: bool = False) -> None:
         """Send `data`, which ends with a close frame, and nothing after it. Does not wait.
 

@@ -1,8 +1,8 @@
 """What leaves one socket: whole writes, in order, written at once or queued within a bound.
 
     offer(data) ──┐                     ┌─ os.write at once, if nothing waits
-                  ├─ whole, in order ───┤
-    put(data) ────┘                     └─ queue ── writer task ── os.writev
+    put(data) ────┼─ whole, in order ───┤
+    offer_soon ───┘                     └─ queue ── writer task ── os.writev
 
 Nothing here waits except `wait_written` and `write_waiting`. The writer task exists only while
 something waits: ten thousand idle connections must not own ten thousand tasks and empty queues.
@@ -74,6 +74,18 @@ class Outbound:
             self._start_writer()
         if rest > self._bytes_max:
             raise SlowConsumer(f"{rest} bytes of one frame would have to wait")
+
+    def offer_soon(self, data: bytes) -> None:
+        """Queue `data`, for one write with what follows before other tasks have had their turn.
+
+        Raises `SlowConsumer` as `offer` does; nothing of `data` is sent in that case.
+        """
+        if self.broken:
+            return
+        if self.pending + len(data) > self._bytes_max:
+            raise SlowConsumer(f"{self.pending} bytes wait, and there is no room for more")
+        self._append(data)
+        self._start_writer()
 
     def put(self, data: bytes) -> None:
         """Write or queue `data`, without a bound: for those who wait, and for last words."""
@@ -157,6 +169,7 @@ class Outbound:
 
     async def _write_waiting(self) -> None:
         try:
+            self._write_some()
             while self._queue:
                 await trio.lowlevel.wait_writable(self._socket)
                 self._write_some()

@@ -186,10 +186,17 @@ class WebSocketSession:
             self._refreshing = False
 
     def _accept(self, request: str | int, result: msgspec.Raw | None) -> None:
-        self._outlet.say(frames.Reply(request, ok=True, result=result))
+        self._reply(frames.Reply(request, ok=True, result=result))
 
     def _refuse(self, request: str | int, wrong: Problem) -> None:
-        self._outlet.say(frames.Reply(request, ok=False, problem=wrong))
+        self._reply(frames.Reply(request, ok=False, problem=wrong))
+
+    def _reply(self, reply: frames.Reply) -> None:
+        # What was published together is committed together, so its answers come together.
+        if self._publishes:
+            self._outlet.say_soon(reply)
+        else:
+            self._outlet.say(reply)
 
 
 class DirectChannel:
