@@ -158,7 +158,7 @@ class Stage:
 
     def note(self, *lines: DeliveryRecord, cursor: DeviceCursor | None = None) -> None:
         """Tell the ledger."""
-        assert self.ledger.note(lines, cursor)
+        assert self.ledger.note(lines, cursor, trio.current_time())
 
     async def write(self, name: str) -> Result:
         return await self.ref.ask(Write(command=RevokeKey(name, 0)))

@@ -370,10 +370,11 @@ async def test_when_too_many_lines_wait_further_ones_are_refused(autojump_clock,
     monkeypatch.setattr(ledger, "LINES_MAX", 100)
     async with staged(FakeStore(latency=1)) as stage:
         await settle()
-        noted = [stage.ledger.note((sent(str(number)),), None) for number in range(150)]
+        now = trio.current_time()
+        noted = [stage.ledger.note((sent(str(number)),), None, now) for number in range(150)]
         assert noted == [True] * 100 + [False] * 50
         await pass_time(5)
-        assert stage.ledger.note((sent("later"),), None)
+        assert stage.ledger.note((sent("later"),), None, trio.current_time())
         await pass_time(5)
         assert len(stage.store.lines) == 101
 

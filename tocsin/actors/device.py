@@ -47,6 +47,7 @@ class ConnectedDevice:
         "_clock",
         "_company",
         "_cursor",
+        "_ends_at",
         "_expires_at",
         "_heartbeat",
         "_horizon",
@@ -82,6 +83,7 @@ class ConnectedDevice:
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging
         self._expires_at = arrived.expires_at
+        self._ends_at = self._end_of_token()
         self._heartbeat = Heartbeat(company.settings.heartbeat, clock.now)
         self._retry_at = math.inf
         self._start = self._began = self._horizon = 0
@@ -114,9 +116,18 @@ class ConnectedDevice:
 
     def changed(self, entry: LogEntry) -> None:
         """The user's log has a new entry."""
-        if self._session is not None:
-            push = self._session.live(entry, self._clock.now, self._clock.now_ms)
-            self._carry_out(() if push is None else (push,))
+        session, clock = self._session, self._clock
+        if session is None:
+            return
+        push = session.live(entry, clock.now, clock.now_ms)
+        if push is None:
+            self._carry_out(())
+            return
+        # As `_carry_out` does it, for what comes far more often than all else. What is in flight
+        # does not move the cursor.
+        self.outlet.push(push)
+        self._note((session.sent(push),), None)
+        self._read_on(session)
 
     def heard_of(self, head: int) -> None:
         """The user's log reaches *head*, but the entries were missed: read them."""
@@ -195,6 +206,7 @@ class ConnectedDevice:
     def refreshed(self, expires_at: int | None) -> None:
         """The connection showed a newer token."""
         self._expires_at = expires_at
+        self._ends_at = self._end_of_token()
 
     def store_changed(self, available: bool) -> None:
         """The store was lost or is back."""
@@ -223,11 +235,7 @@ class ConnectedDevice:
 
     def next_deadline(self) -> float:
         """A time (Trio) no later than the first that `check` has something to do at."""
-        deadline = min(self._heartbeat.deadline, self._retry_at)
-        if self._expires_at is not None:
-            left = max(0, self._expires_at - self._clock.now_ms)
-            deadline = min(deadline, self._clock.now + left / 1000)
-        return min(deadline, self._next_resend())
+        return min(self._heartbeat.deadline, self._retry_at, self._ends_at, self._next_resend())
 
     def check(self) -> None:
         """Do what is due: send again, ping, end what has expired or gone."""
@@ -243,6 +251,7 @@ class ConnectedDevice:
         if self._expires_at is not None and self._expires_at <= clock.now_ms:
             self.end(Closing.UNAUTHENTICATED)
             return
+        self._ends_at = self._end_of_token()
         if self._retry_at <= clock.now:
             self._retry_at = math.inf
         if self._session is not None:
@@ -286,6 +295,15 @@ class ConnectedDevice:
             resend=frames.Resend(settings.limits.resend.first, settings.limits.resend_limit),
         )
 
+    def _end_of_token(self) -> float:
+        """When the token expires, in Trio time as far as the two clocks go together.
+
+        They may be set apart; so this is asked again at every look, which is every heartbeat.
+        """
+        if self._expires_at is None:
+            return math.inf
+        return self._clock.now + max(0, self._expires_at - self._clock.now_ms) / 1000
+
     def _next_resend(self) -> float:
         now, due = self._clock.now, math.inf
         if self._session is not None:
@@ -320,12 +338,10 @@ class ConnectedDevice:
         cursor = session.cursor_moved(self._clock.now_ms)
         if records or cursor is not None:
             self._note(records, cursor)
-        if not self.ended and self._retry_at == math.inf:
-            self._read_on(session)
+        self._read_on(session)
 
     def _read_on(self, session: DeviceSession) -> None:
-        wanted = session.wants_page()
-        if wanted is None:
+        if self.ended or self._retry_at < math.inf or (wanted := session.wants_page()) is None:
             return
         connection = self.outlet.connection
         query = ReadPage(
@@ -342,7 +358,7 @@ class ConnectedDevice:
         self._tell_storage(Read(query=query, reply=reply))
 
     def _note(self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None) -> None:
-        if not self._company.ledger.note(records, cursor):
+        if not self._company.ledger.note(records, cursor, self._clock.now):
             # The device comes back, is told again and acknowledges again: nothing is lost.
             self.end(Closing.OVERLOADED, self._spread(RETRY_DELAY))
 

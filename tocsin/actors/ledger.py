@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import trio
-
 from tocsin.actors.ledger_buffer import LedgerBuffer
 from tocsin.actors.runtime.bell import Bell
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
@@ -34,14 +32,17 @@ class Ledger:
         self.bell = Bell()
         """Rings when there is something to write sooner than before."""
 
-    def note(self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None) -> bool:
-        """Note *records* and how far a device is; whether there was room for them."""
+    def note(
+        self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None, now: float
+    ) -> bool:
+        """Note, at *now* (Trio time), *records* and how far a device is; whether there was room."""
         waiting = self.waiting
-        if len(waiting) >= LINES_MAX:
+        lines = len(waiting)
+        if lines >= LINES_MAX:
             return False
         due = waiting.due
-        waiting.add(records, cursor, trio.current_time() + self._linger)
-        if len(waiting) >= _CROWD:
+        waiting.add(records, cursor, now + self._linger)
+        if lines >= _CROWD:
             waiting.hurry()
         # Rung only where there is something new to know: most lines cost no task switch.
         if waiting.due < due:

@@ -99,6 +99,9 @@ class UserActor(Actor[UserMessage]):
         match message:
             case LogChanged():
                 self._log_changed(message)
+            case Said():
+                # These two first: they are nearly all that comes.
+                self._said(message)
             case Arrived():
                 self._arrived(message)
             case StoreChanged(available=available):
@@ -119,7 +122,7 @@ class UserActor(Actor[UserMessage]):
                         self._after(device)
             case Left(connection=connection):
                 self._devices.pop(connection, None)
-            case Said() | Refreshed() | Taken() | AttachDone() | PageDone():
+            case Refreshed() | Taken() | AttachDone() | PageDone():
                 concerned = self._devices.get(message.connection)
                 if concerned is not None:
                     self._tell(concerned, message)
@@ -174,12 +177,16 @@ class UserActor(Actor[UserMessage]):
             device.attach()
         self._after(device)
 
+    def _said(self, message: Said) -> None:
+        device = self._devices.get(message.connection)
+        if device is not None:
+            device.said(message.frame)
+            self._after(device)
+
     def _tell(
-        self, device: ConnectedDevice, message: Said | Refreshed | Taken | AttachDone | PageDone
+        self, device: ConnectedDevice, message: Refreshed | Taken | AttachDone | PageDone
     ) -> None:
         match message:
-            case Said(frame=frame):
-                device.said(frame)
             case Refreshed(expires_at=expires_at):
                 device.refreshed(expires_at)
             case Taken(sequence=sequence):
@@ -271,7 +278,9 @@ class UserActor(Actor[UserMessage]):
         if device.ended:
             self._devices.pop(device.outlet.connection, None)
         else:
-            self._deadline = min(self._deadline, device.next_deadline())
+            deadline = device.next_deadline()
+            if deadline < self._deadline:
+                self._deadline = deadline
 
     def _forget_ended(self) -> None:
         self._devices = {

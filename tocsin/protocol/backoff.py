@@ -28,5 +28,8 @@ class Backoff:
 
     def delay(self, attempt: int, jitter: float) -> float:
         """Seconds to wait after the *attempt*-th try (1, 2, …); *jitter* is in [0, 1)."""
-        full = min(self.cap, self.initial * 2.0 ** min(attempt - 1, _EXPONENT_MAX))
+        full = self.initial
+        if attempt > 1:
+            full *= 2.0 ** min(attempt - 1, _EXPONENT_MAX)
+        full = min(self.cap, full)
         return full * (1.0 - _SPREAD + 2.0 * _SPREAD * jitter)

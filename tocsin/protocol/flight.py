@@ -71,6 +71,8 @@ class Flight:
         self._by_sequence[push.sequence] = push
         self._latest[push.notification_id] = push
         self.bytes += len(push.notification)
+        if push.deadline < self.first_deadline:
+            self.first_deadline = push.deadline
 
     def drop(self, push: Push) -> None:
         """Take *push* out of flight, and what it superseded with it."""

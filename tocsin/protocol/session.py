@@ -234,7 +234,7 @@ class DeviceSession:
         push.dead_reason = (reason or "refused by the device").replace("\0", "\ufffd")
         if push.attempt >= self._limits.delivery_attempts_max:
             return [self._dead(push)]
-        delay = self._resend_delay(push) if after is None else after
+        delay = self._resend_delay(push.tries) if after is None else after
         self._flight.set_deadline(push, now + delay)
         return [self._record(push)]
 
@@ -267,7 +267,7 @@ class DeviceSession:
                 push.unanswered += 1
                 # Sent again with what is true now, or a client's numbers would go backwards.
                 push.unread, push.unseen = self._counters
-                flight.set_deadline(push, now + self._resend_delay(push))
+                flight.set_deadline(push, now + self._resend_delay(push.tries))
                 outputs.append(push)
         return outputs
 
@@ -340,18 +340,16 @@ class DeviceSession:
             notification_id=entry.notification_id,
             notification=entry.notification,
             first_sent_at=now_ms,
-            deadline=math.inf,
+            deadline=now + self._resend_delay(1) if self._resends else math.inf,
             expires_at=entry.expires_at,
         )
-        if self._resends:
-            self._flight.set_deadline(push, now + self._resend_delay(push))
         self._flight.add(push)
         self._previous = entry.sequence
         self._counters = entry.unread, entry.unseen
         return push
 
-    def _resend_delay(self, push: Push) -> float:
-        return self._limits.resend.delay(push.tries, self._random())
+    def _resend_delay(self, tries: int) -> float:
+        return self._limits.resend.delay(tries, self._random())
 
     def _dead(self, push: Push) -> DeliveryRecord:
         self._flight.drop(push)

@@ -5,7 +5,11 @@ the same bytes are right for every connection: a notification that goes to ten t
 encoded once. trio-websocket cannot be asked for that; it encodes per connection and per message.
 """
 
+from struct import Struct
+
 _TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89  # FIN is set: this server never fragments what it sends
+
+_LENGTH_IN_TWO = Struct("!BBH").pack
 
 CONTROL_PAYLOAD_BYTES_MAX = 125  # RFC 6455 §5.5
 CLOSE_REASON_BYTES_MAX = CONTROL_PAYLOAD_BYTES_MAX - 2  # the code takes two
@@ -53,5 +57,5 @@ def _header(first: int, length: int) -> bytes:
     if length <= 125:
         return bytes((first, length))
     if length <= 0xFFFF:
-        return bytes((first, 126)) + length.to_bytes(2, "big")
+        return _LENGTH_IN_TWO(first, 126, length)
     return bytes((first, 127)) + length.to_bytes(8, "big")
