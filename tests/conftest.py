@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 import structlog
 
+from tests.servers.authority import certify
 from tests.servers.postgres import DatabaseServer, GivenPostgres, Postgres
 from tests.servers.redis import BusServer, GivenRedis, Redis
 
@@ -99,6 +100,12 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[BusServer]:
 def own_redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
     """A durable server for one test alone to stop, restart, pause and empty."""
     yield from run(request, Redis(durable=True))
+
+
+@pytest.fixture
+def tls_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Redis]:
+    """A server that speaks TLS alone, by a certificate of an authority of its own."""
+    yield from run(request, Redis(certified=certify(tmp_path / "certified")))
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_a_shown_database_says_which_and_not_how_to_enter():
         "redis://cache",
         "redis://cache:6380/",
         "redis://:p%40ss@cache/15",
-        "rediss://tocsin:secret@[::1]:6380/3?ssl_ca_certs=/etc/ca.pem",
+        f"rediss://tocsin:secret@[::1]:6380/3?ssl_ca_certs={__file__}",
     ],
 )
 def test_an_accepted_redis_address_is_kept_as_written(written):
@@ -147,11 +147,18 @@ def test_an_accepted_redis_address_is_kept_as_written(written):
         "redis://cache?db=hunter2",
         "redis://cache?ssl_ca_certs=/etc/ca.pem",
         "rediss://cache?ssl_cert_reqs=none",
+        f"rediss://:hunter2@cache?ssl_ca_certs={__file__}.not",
     ],
 )
 def test_any_other_redis_address_is_refused_without_showing_its_password(written):
     with pytest.raises(ValueError, match=re.compile("^(?!.*hunter2)")):
         kinds.read_redis(written)
+
+
+def test_a_file_in_a_redis_address_that_cannot_be_read_is_named_with_the_reason():
+    wrong = "ssl_ca_certs names the file '/nowhere/ca.pem', which cannot be read: No such file"
+    with pytest.raises(ValueError, match=wrong):
+        kinds.read_redis("rediss://:hunter2@cache?ssl_ca_certs=/nowhere/ca.pem")
 
 
 def test_a_public_key_may_be_text_or_a_file(tmp_path):

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from tests.servers.postgres import Postgres, in_thread, wheel_binaries
-from tests.servers.redis import Redis, wheel_binary
+from tests.servers.redis import Redis, find_binary, wheel_binary
 from tests.servers.redis import execute as execute_in_redis
 from tests.servers.small_disk import SmallDisk
 
@@ -194,6 +194,14 @@ def test_the_redis_of_the_wheel_will_do():
         assert execute_in_redis(server.create_database(), "PING")
     finally:
         server.close()
+
+
+def test_the_redis_of_the_system_is_started_by_its_own_name(tmp_path, monkeypatch):
+    # Debian's is a link to another program of the same file, which goes by the name it is called.
+    (tmp_path / "redis-check-rdb").touch(mode=0o755)
+    (tmp_path / "redis-server").symlink_to("redis-check-rdb")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_binary() == tmp_path / "redis-server"
 
 
 def test_a_killed_test_process_takes_its_redis_along():

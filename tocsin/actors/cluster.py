@@ -34,6 +34,7 @@ from tocsin.actors.disconnections import Disconnections
 from tocsin.actors.listener import Listener
 from tocsin.actors.outbox import Outbox
 from tocsin.actors.peers import Peers
+from tocsin.actors.reasons import Reasons
 from tocsin.actors.reconciler import Reconciler
 from tocsin.actors.runtime import Actor, Context, MailboxFull, Ref
 from tocsin.actors.runtime.bell import Bell
@@ -101,6 +102,7 @@ class ClusterBridge(Actor[Any]):
         self._node = node
         self._voice = Voice(node)
         self._status = status
+        self._reasons = Reasons(logger, "bus")
         self._users = users
         self._topics = topics
         self._outbox = Outbox()
@@ -363,10 +365,10 @@ class ClusterBridge(Actor[Any]):
 
     def _lose(self, reason: str) -> None:
         self._status.statistics.failures += 1
+        self._reasons.tell(reason)
         # What was said before this moment does not prove that anything is heard after it.
         self._trusted_from = trio.current_time()
         if self._status.available:
-            logger.warning("bus lost", error=reason)
             self._status.statistics.losses += 1
             self._status.set_available(False)
             self._reconciler.hasten()
@@ -384,7 +386,7 @@ class ClusterBridge(Actor[Any]):
                 self._regain()
 
     def _regain(self) -> None:
-        logger.info("bus ready")
+        self._reasons.over()
         self._spool_word.doubt()
         self._status.set_available(True)
         self._disconnections.missed()

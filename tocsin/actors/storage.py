@@ -34,6 +34,7 @@ import trio
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.ledger_buffer import halves
 from tocsin.actors.pace import Pace
+from tocsin.actors.reasons import Reasons
 from tocsin.actors.runtime import Actor, Context, Request
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.runtime.ref import abandoned
@@ -115,6 +116,7 @@ class StorageActor(Actor[StorageMessage]):
         self._ledger_after = -math.inf
         self._probe_at = -math.inf
         self._setbacks = 0
+        self._reasons = Reasons(logger, "store")
         self._readable = False
         self._writing = False
         self._stopping = False
@@ -313,7 +315,7 @@ class StorageActor(Actor[StorageMessage]):
         if self._status.available:
             self._setbacks = 0
         else:
-            logger.info("store ready", setbacks=self._setbacks)
+            self._reasons.over(setbacks=self._setbacks)
             self._status.epoch = self._store.epoch
             self._status.set_available(True)
 
@@ -325,8 +327,7 @@ class StorageActor(Actor[StorageMessage]):
         self._probe_at = trio.current_time() + delay
         self._setbacks += 1
         self._status.statistics.failures += 1
-        if self._status.available:
-            logger.warning("store lost", error=str(error))
+        self._reasons.tell(str(error))
         # Before it was opened once, nobody knows that there is anything to read.
         self._readable = error.readable and self._status.epoch != ""
         writes, self._writes = self._writes, []

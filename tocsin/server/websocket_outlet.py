@@ -49,6 +49,9 @@ class FrameSink(Protocol):
     def offer(self, data: bytes) -> None:
         """Send *data*, or drop it if the connection has ended; raises `SlowConsumer`."""
 
+    def offer_soon(self, data: bytes) -> None:
+        """As `offer`, but together with what else is offered now."""
+
     def finish(self, data: bytes, *, skip_waiting: bool = False) -> None:
         """Send *data* as the last of all, perhaps before what waits."""
 
