@@ -126,6 +126,22 @@ def test_a_batch_with_a_key_can_be_repeated(batch, person: Person):
     assert len(person.titles()) == 5
 
 
+def test_the_answer_to_a_repeated_batch_says_that_it_was_given_before(
+    producer: Producer, person: Person
+):
+    items = [draft(person.user), {"to": "nobody"}, draft(person.user)]
+    key = fresh_user("key")
+
+    first = send(producer, items, key=key)
+    again = send(producer, items, key=key)
+    with_one_more = send(producer, [*items, draft(person.user)], key=key)
+    nothing_new = send(producer, items[1:2], key=fresh_user("key"))
+
+    assert again.headers["Idempotency-Replayed"] == "true"
+    for other in (first, with_one_more, nothing_new):
+        assert "Idempotency-Replayed" not in other.headers
+
+
 def test_the_key_of_a_batch_is_that_of_each_item(producer: Producer, person: Person):
     key = fresh_user("key")
     own = fresh_user("own")

@@ -195,6 +195,19 @@ async def publish_all(
     return await batch.finish()
 
 
+def is_replayed(items: list[Item], outcomes: list[Outcome]) -> bool:
+    """Whether *outcomes* is the answer to *items* that was given before.
+
+    What cannot be read is the same problem each time; all else has to have been stored before.
+    """
+    stored = [
+        isinstance(outcome, Published) and outcome.replayed
+        for item, outcome in zip(items, outcomes, strict=True)
+        if not isinstance(item, ProblemError)
+    ]
+    return bool(stored) and all(stored)
+
+
 class _Batch:
     """The window of items on their way, and the outcomes of those that have arrived."""
 

@@ -30,7 +30,15 @@ from tocsin.server.api.operation import (
     Query,
     given,
 )
-from tocsin.server.batch import ITEMS_MAX, BatchItem, Outcome, publish_all, read_array, read_lines
+from tocsin.server.batch import (
+    ITEMS_MAX,
+    BatchItem,
+    Outcome,
+    is_replayed,
+    publish_all,
+    read_array,
+    read_lines,
+)
 from tocsin.server.publishing import IDEMPOTENCY_KEY_PATTERN
 
 operations = Operations("notifications")
@@ -94,6 +102,7 @@ async def publish(call: Call[Query, Draft]) -> Answer:
     *("POST", "/v1/notifications/batch", "Publish up to 1000 notifications"),
     caller=Caller.NOTIFY,
     headers=(_BATCH_KEY,),
+    sends=(_REPLAYED,),
     problems=("too_large", "unsupported_media_type"),
     streamed={"application/json": _Items, _NDJSON: BatchItem},
     answers={200: answers.Batch},
@@ -104,7 +113,8 @@ async def publish_batch(call: Call[Query, Any]) -> Answer:
     items = await read(call.body, call.services.settings.body_bytes_max)
     key = call.headers["Idempotency-Key"]
     outcomes = await publish_all(call.publishing, call.principal, items, key)
-    return Answer(answers.Batch(results=[_result(each) for each in outcomes]))
+    headers = {"Idempotency-Replayed": "true"} if is_replayed(items, outcomes) else {}
+    return Answer(answers.Batch(results=[_result(each) for each in outcomes]), headers=headers)
 
 
 @operations.define(
