@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
@@ -9,6 +11,7 @@ from tocsin.persistence import holding
 from tocsin.persistence.store import (
     Changed,
     NotActive,
+    PatchRefused,
     Position,
     Release,
     Replayed,
@@ -112,6 +115,19 @@ async def test_what_is_withdrawn_before_its_time_is_never_delivered(desk):
     assert (released.changes, released.next_at) == ((), None)
     patch = Update(made.content.id, Patch(title="New"), START_OF_TIME)
     assert await desk.one(patch, NotActive) == NotActive("withdrawn")
+
+
+async def test_what_waits_cannot_be_made_to_expire_before_its_time(desk):
+    made = await desk.publish("ann", deliver_at=SOON)
+
+    too_soon = datetime.fromtimestamp(SOON / 1000, UTC)
+    patch = Update(made.content.id, Patch(expires_at=too_soon), START_OF_TIME)
+    await desk.one(patch, PatchRefused)
+
+    later = too_soon + timedelta(milliseconds=1)
+    patch = Update(made.content.id, Patch(expires_at=later), START_OF_TIME)
+    assert (await desk.one(patch, Changed)).content.expires_at == SOON + 1
+    assert len((await desk.release(SOON)).changes) == 1
 
 
 async def test_an_update_before_its_time_is_what_is_delivered(desk):

@@ -294,6 +294,21 @@ def test_an_expiry_lies_in_the_future(time):
         patch(content(), expires_at=time)
 
 
+@pytest.mark.parametrize("early", [0, 1, 60_000])
+def test_what_waits_for_its_time_cannot_be_made_to_expire_before_that(early):
+    delivery = NOW + 60_000
+    too_soon = msgspec.convert({"expires_at": to_rfc3339(delivery - early)}, Patch)
+    with pytest.raises(ProblemError, match="passed already when it is delivered"):
+        patched(content(), too_soon, NOW, delivery)
+
+
+def test_what_waits_for_its_time_may_expire_any_time_after_that():
+    delivery = NOW + 60_000
+    later = msgspec.convert({"expires_at": to_rfc3339(delivery + 1)}, Patch)
+    assert patched(content(), later, NOW, delivery).expires_at == delivery + 1
+    assert patched(content(), Patch(title="New"), NOW, delivery).expires_at is None
+
+
 def test_an_expiry_lies_in_a_year_that_can_be_written():
     last = "9999-12-31T23:59:59.999Z"
     assert seen(content(expires_at=last))["expires_at"] == last

@@ -66,6 +66,7 @@ def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Admissi
             fresh.remove(each.content.id)
             addressed, users = len(each.users), each.users
             held = Held(each.content, _standing(each), addressed, {}, users, each.deliver_at)
+            held.not_before = each.deliver_at
             admission.admitted[index], admission.publishes[index] = held, each
         else:
             admission.repeated.append((index, each))

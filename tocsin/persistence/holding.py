@@ -56,7 +56,7 @@ def content_of_row(row: Row) -> Content:
 
 def held_of_row(row: Row) -> Held:
     """The notification in a row of `notifications_lock`, without its recipients."""
-    return Held(content_of_row(row), row[7], row[11])
+    return Held(content_of_row(row), row[7], row[11], not_before=row[12])
 
 
 def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:

@@ -55,7 +55,8 @@ class Held(msgspec.Struct):
 
     *recipients* are those with whom it still counts, neither withdrawn nor expired; of a topic's
     notification they are not read. *addressed* is how many it was meant for. *users* and
-    *deliver_at* are of a scheduled one, or of one that is being published.
+    *deliver_at* are of a scheduled one that may be due, or of one that is being published;
+    *not_before* is when a scheduled one is to be delivered, also where it is only changed.
     """
 
     content: Content
@@ -65,6 +66,7 @@ class Held(msgspec.Struct):
     users: tuple[str, ...] = ()
     deliver_at: int | None = None
     saved: bool = True
+    not_before: int | None = None
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -161,7 +163,7 @@ class Plan:
         if update.expected_revision not in (None, target.content.revision):
             return RevisionMismatch(target.content.revision)
         try:
-            target.content = patched(target.content, update.patch, update.now_ms)
+            target.content = patched(target.content, update.patch, update.now_ms, target.not_before)
         except ProblemError as error:
             return PatchRefused(error)
         target.saved = False

@@ -187,8 +187,11 @@ def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
     return _content(fields, now_ms, now_ms, expires_at, topic, draft.collapse_key)
 
 
-def patched(content: Content, patch: Patch, now_ms: int) -> Content:
-    """The next revision of *content*; raises `ProblemError` if *patch* changes nothing."""
+def patched(content: Content, patch: Patch, now_ms: int, deliver_at: int | None = None) -> Content:
+    """The next revision of *content*, which waits for *deliver_at* (Unix ms) if that is given.
+
+    Raises `ProblemError` if *patch* changes nothing, or cannot be done.
+    """
     changes = {
         name: value
         for name in ("title", "category", "body", "data", "url", "priority")
@@ -203,7 +206,8 @@ def patched(content: Content, patch: Patch, now_ms: int) -> Content:
     fields["updated_at"] = to_rfc3339(now_ms)
     expires_at = content.expires_at
     if patch.expires_at is not UNSET:
-        expires_at = None if patch.expires_at is None else _future(patch.expires_at, now_ms)
+        from_ms = now_ms if deliver_at is None else max(now_ms, deliver_at)
+        expires_at = None if patch.expires_at is None else _future(patch.expires_at, from_ms)
     return _content(
         fields, content.created_at, now_ms, expires_at, content.topic, content.collapse_key
     )
@@ -290,11 +294,13 @@ def _expiry(draft: Draft, from_ms: int) -> int | None:
     return None if draft.expires_at is None else _future(draft.expires_at, from_ms)
 
 
-def _future(time: datetime, now_ms: int) -> int:
+def _future(time: datetime, from_ms: int) -> int:
     at = from_datetime(time)
-    if at <= now_ms:
+    if at <= from_ms:
         wrong = FieldError("$.expires_at", "is not behind the time of delivery")
-        raise refuse("invalid", "`expires_at` has passed already.", [wrong])
+        raise refuse(
+            "invalid", "`expires_at` will have passed already when it is delivered.", [wrong]
+        )
     return _writable("expires_at", at)
 
 

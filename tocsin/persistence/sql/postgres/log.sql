@@ -49,10 +49,12 @@ USING unnest($1::text[]) AS absorbed (id)
 WHERE n.id = absorbed.id;
 
 -- name: notifications_lock -> rows
--- What an update or a withdrawal is about.
+-- What an update or a withdrawal is about, and when it is to be delivered if it waits for that.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
     n.standing, n.priority, n.topic, n.collapse_key,
-    coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id))
+    coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id)),
+    CASE n.standing WHEN 'scheduled' THEN
+        (SELECT s.deliver_at FROM schedule AS s WHERE s.notification_id = n.id) END
 FROM notifications AS n
 WHERE n.id = ANY ($1::text[])
 ORDER BY n.id
@@ -66,7 +68,8 @@ FROM unnest($1::bigint[], $2::bigint[]) AS asked (now, count)
 CROSS JOIN LATERAL (
     SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
         n.standing, n.priority, n.topic, n.collapse_key,
-        coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id))
+        coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id)),
+        NULL::bigint
     FROM notifications AS n
     WHERE n.standing = 'active' AND n.expires_at <= asked.now
     ORDER BY n.expires_at, n.id

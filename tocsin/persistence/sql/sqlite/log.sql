@@ -29,10 +29,13 @@ SELECT id, coalesce(recipients, 0) FROM notifications WHERE id = ?1;
 DELETE FROM notifications WHERE id = ?1;
 
 -- name: notifications_lock -> rows
--- What an update or a withdrawal is about. (SQLite has one writer: nothing to lock.)
+-- What an update or a withdrawal is about, and when it is to be delivered if it waits for that.
+-- (SQLite has one writer: nothing to lock.)
 SELECT id, revision, category, created_at, updated_at, expires_at, document, standing,
     priority, topic, collapse_key,
-    coalesce(recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = id))
+    coalesce(recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = id)),
+    CASE standing WHEN 'scheduled' THEN
+        (SELECT deliver_at FROM schedule WHERE notification_id = id) END
 FROM notifications
 WHERE id = ?1;
 
@@ -40,7 +43,8 @@ WHERE id = ?1;
 -- At most ?2 notifications that expire at ?1 or before, the earliest first.
 SELECT id, revision, category, created_at, updated_at, expires_at, document, standing,
     priority, topic, collapse_key,
-    coalesce(recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = id))
+    coalesce(recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = id)),
+    NULL
 FROM notifications
 WHERE standing = 'active' AND expires_at <= ?1
 ORDER BY expires_at, id
