@@ -272,7 +272,7 @@ async def test_what_expired_lives_again_for_the_recipient_of_the_letter(desk):
     [letter] = [each for each in await letters(desk) if each.user == "ann"]
 
     desk.now_ms += 5
-    assert await replay(desk, letter) == LetterReplayed("ann", 2)
+    assert await replay(desk, letter) == LetterReplayed("ann", 2, desk.now_ms + LIFETIME)
 
     view = await desk.view(made.content.id)
     assert (view.standing, view.content.revision) == ("active", 2)

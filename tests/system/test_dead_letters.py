@@ -126,6 +126,17 @@ def test_what_expired_lives_again_when_it_is_replayed(server: Server, office: Of
     expect_problem(office.replay(letter), 409, "conflict")
 
 
+def test_what_lives_again_expires_again_in_time(server: Server, office: Office, ada):
+    server.producer().post(ada, title="Late", ttl=0.5)
+    letter = office.wait(user=ada)
+    expect_json(office.replay(letter))
+
+    again = office.show(office.wait(user=ada))
+
+    assert again["notification"] == letter["notification"]
+    assert [each["event"] for each in again["history"]] == ["dead", "replayed", "dead"]
+
+
 def test_a_withdrawn_notification_is_not_replayed(hasty: Server, ada):
     office = Office(hasty)
     producer = hasty.producer()

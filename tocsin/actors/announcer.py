@@ -73,11 +73,11 @@ class Announcer:
                     self._users.head_moved(user, head)
                 if result.joined:
                     self._topics.subscribed(result.topic, result.changed)
-            case (
-                Marked(user=user, head=head)
-                | PreferencesSet(user=user, head=head)
-                | LetterReplayed(user=user, head=head)
-            ):
+            case LetterReplayed(user=user, head=head, expires_at=expires_at):
+                self._users.head_moved(user, head)
+                if expires_at is not None:
+                    self._notifications.will_expire(expires_at)
+            case Marked(user=user, head=head) | PreferencesSet(user=user, head=head):
                 # Also of a mark that changed nothing: what is new in topics came first.
                 self._users.head_moved(user, head)
             case Released(changes=changes):

@@ -202,20 +202,24 @@ class Notifications(Directory[NotificationMessage]):
 
     def time_known(self, changed: Changed, command: Command) -> None:
         """Tell the scheduler when something will have to be done about a notification."""
-        times: list[ExpiryKnown | ReleaseKnown] = []
         if isinstance(command, Publish) and command.deliver_at is not None:
-            times.append(ReleaseKnown(command.deliver_at))
+            self._tell_scheduler(ReleaseKnown(command.deliver_at))
         if changed.content.expires_at is not None:
-            times.append(ExpiryKnown(changed.content.expires_at))
-        for known in times:
-            # It looks for itself every now and then.
-            with suppress(MailboxFull, ActorStopped):
-                self._scheduler.tell(known)
+            self.will_expire(changed.content.expires_at)
+
+    def will_expire(self, at: int) -> None:
+        """Tell the scheduler that a notification expires *at* this time (Unix ms)."""
+        self._tell_scheduler(ExpiryKnown(at))
 
     def retire(self, notification: str) -> None:
         """Let an actor that waits for nothing end."""
         self._outstanding.pop(notification, None)
         self._retire(notification)
+
+    def _tell_scheduler(self, known: SchedulerMessage) -> None:
+        # It looks for itself every now and then.
+        with suppress(MailboxFull, ActorStopped):
+            self._scheduler.tell(known)
 
     def _ask_store(self, command: Spoolable, reply: Reply[Any]) -> None:
         self._storage.tell(Write(command=command, reply=reply))

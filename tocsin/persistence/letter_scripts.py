@@ -130,14 +130,16 @@ def _settle(command: ReplayLetter | DiscardLetter, desk: _Desk) -> Result:
         return NotFound()
     if State.WITHDRAWN in (notification.standing, place.state):
         return NotActive(State.WITHDRAWN)
+    lives_until = None
     if notification.standing == Standing.EXPIRED:
         if notification.content.topic is not None:
             # It would live again for everybody who has not been brought up to date since.
             return NotActive(Standing.EXPIRED)
         _revive(notification, letter.row, command.now_ms)
+        lives_until = notification.content.expires_at
     _replay(letter.row, place, log, command.now_ms, desk)
     _mark_settled(letter, _REPLAYED, command.now_ms, desk)
-    return LetterReplayed(letter.row.user, log.head)
+    return LetterReplayed(letter.row.user, log.head, lives_until)
 
 
 def _mark_settled(letter: _Letter, status: str, now_ms: int, desk: _Desk) -> None:

@@ -89,10 +89,11 @@ class ReplayLetter(msgspec.Struct, frozen=True):
 
 
 class LetterReplayed(msgspec.Struct, frozen=True):
-    """*user*'s log has reached *head*."""
+    """*user*'s log has reached *head*; what lives again by it ends at *expires_at* (Unix ms)."""
 
     user: str
     head: int
+    expires_at: int | None = None
 
 
 class DiscardLetter(msgspec.Struct, frozen=True):
