@@ -133,6 +133,10 @@ class Connection:
             self._waiting += len(data)
         self._down.put(data)
 
+    def offer_soon(self, data: bytes) -> None:
+        """As `offer`: what is offered together arrives together anyway."""
+        self.offer(data)
+
     def finish(self, data: Any, *, skip_waiting: bool = False) -> None:
         """Send *data*, if there is any, and then the end."""
         if self._is_finished or self._process.is_dead:
