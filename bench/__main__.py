@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.calibration import bare_send
-from bench.cluster_scenarios import CLUSTER_SCENARIOS, open_nodes
+from bench.cluster_scenarios import CLUSTER_SCENARIOS
 from bench.measuring import Row
+from bench.nodes import open_nodes
 from bench.scenarios import SCENARIOS
 from bench.server import Server
 from tests.servers.postgres import Postgres

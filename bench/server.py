@@ -72,6 +72,17 @@ class Server:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def stop(self) -> None:
+        """Ask it to end in order; does not wait."""
+        self._process.send_signal(signal.SIGTERM)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs still; what has ended has done so without an error."""
+        code = self._process.poll()
+        assert not code, f"it ended with {code}"
+        return code is None
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"

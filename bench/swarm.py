@@ -11,17 +11,24 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from bench.server import Server, token
+from bench.server import token
 
 _PUSH = b'{"type":"push"'
 _SEQUENCE = re.compile(rb'"sequence":(\d+)')
 _CONNECTING_MAX = 200
 
 
+class Address(Protocol):
+    """Where to connect to, on this machine."""
+
+    @property
+    def port(self) -> int: ...
+
+
 class Peer(asyncio.Protocol):
-    """One client. *on_frame* is called with each text frame's payload."""
+    """One client. `synced` when it has caught up, `lost` when the connection has ended."""
 
     def __init__(self, host: str, headers: str, first: bytes, swarm: Swarm) -> None:
         self._host = host
@@ -32,6 +39,7 @@ class Peer(asyncio.Protocol):
         self._upgraded = False
         self.transport: asyncio.Transport | None = None
         self.synced = asyncio.get_running_loop().create_future()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pushes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,6 +80,7 @@ class Peer(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.lost.set_result(None)
         if not self.synced.done():
             self.synced.set_exception(ConnectionError("closed before it was synced"))
 
@@ -92,9 +101,12 @@ class Peer(asyncio.Protocol):
 
 
 class Swarm:
-    """Clients that connect together and are waited for together."""
+    """Clients that connect together and are waited for together.
 
-    def __init__(self, server: Server, *, acks: bool = True, producers: bool = False) -> None:
+    *on_frame* is called with each text frame's payload.
+    """
+
+    def __init__(self, server: Address, *, acks: bool = True, producers: bool = False) -> None:
         self._server = server
         self.acks = acks
         self.producers = producers
@@ -107,9 +119,27 @@ class Swarm:
     async def connect(self, devices: list[tuple[str, str]], **hello: Any) -> None:
         """Connect each (user, device) and wait until all have caught up."""
         gate = asyncio.Semaphore(_CONNECTING_MAX)
-        self.peers += await asyncio.gather(
-            *(self._connect_one(gate, user, device, hello) for user, device in devices)
+
+        async def connect(user: str, device: str) -> Peer:
+            async with gate:
+                return await self.connect_one(user, device, **hello)
+
+        self.peers += await asyncio.gather(*(connect(user, device) for user, device in devices))
+
+    async def connect_one(self, user: str, device: str, **hello: Any) -> Peer:
+        """Connect, and wait until it has caught up; the caller keeps it, `close` does not know it.
+
+        Raises `OSError` where that fails, `TimeoutError` after a minute.
+        """
+        scope = "notify" if self.producers else ""
+        headers = f"Authorization: Bearer {token(user, scope)}\r\n"
+        first = json.dumps({"type": "hello", "device": device, **hello}).encode()
+        port = self._server.port
+        _, peer = await asyncio.get_running_loop().create_connection(
+            lambda: Peer(f"127.0.0.1:{port}", headers, first, self), "127.0.0.1", port
         )
+        await asyncio.wait_for(peer.synced, 60)
+        return peer
 
     def pushed(self) -> None:
         self._pushes += 1
@@ -137,20 +167,6 @@ class Swarm:
             peer.close()
         self.peers.clear()
         await asyncio.sleep(0)
-
-    async def _connect_one(
-        self, gate: asyncio.Semaphore, user: str, device: str, hello: dict[str, Any]
-    ) -> Peer:
-        scope = "notify" if self.producers else ""
-        headers = f"Authorization: Bearer {token(user, scope)}\r\n"
-        first = json.dumps({"type": "hello", "device": device, **hello}).encode()
-        port = self._server.port
-        async with gate:
-            _, peer = await asyncio.get_running_loop().create_connection(
-                lambda: Peer(f"127.0.0.1:{port}", headers, first, self), "127.0.0.1", port
-            )
-            await asyncio.wait_for(peer.synced, 60)
-        return peer
 
 
 def client_frame(payload: bytes) -> bytes:

@@ -241,6 +241,7 @@ def execute(url: str, *command: str | int, timeout: float = 10) -> Any:
 def find_binary() -> Path:
     for name in ("redis-server", "valkey-server"):
         if on_path := shutil.which(name):
+            # Not resolved: Debian's is a link to a program that does what its name says.
             return Path(on_path).absolute()
     if in_wheel := wheel_binary():
         return in_wheel

@@ -1,0 +1,37 @@
+"""Several nodes that hear each other."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from bench.server import Server
+
+Nodes = Sequence[Server]
+
+_READY_TIMEOUT: Final = 20.0
+
+
+@contextmanager
+def open_nodes(count: int, database: str, redis: str) -> Iterator[list[Server]]:
+    """*count* nodes on these services, all of them hearing each other."""
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(Server(database, redis=redis, node=f"node-{number}"))
+            for number in range(1, count + 1)
+        ]
+        deadline = time.monotonic() + _READY_TIMEOUT
+        while not all(is_whole(node) for node in nodes):
+            assert time.monotonic() < deadline, "the nodes do not hear each other"
+            time.sleep(0.05)
+        yield nodes
+
+
+def is_whole(node: Server) -> bool:
+    """Every hop of *node* works."""
+    with urllib.request.urlopen(node.url + "/readyz", timeout=10) as answer:
+        return bool(json.load(answer)["status"] == "ok")
