@@ -15,6 +15,7 @@ from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, FrameStream
 from tocsin.server.front_door import FrontDoor
 from tocsin.server.http_host import HttpHost, HttpLimits
 from tocsin.server.request_head import RequestHead
+from tocsin.server.turnstile import Place
 from tocsin.server.websocket_frames import close_frame, text_frame
 
 MESSAGE_BYTES_MAX = 16 * 1024
@@ -45,7 +46,8 @@ def masked(opcode: int, payload: bytes, *, first: int | None = None) -> bytes:
     return head + b"\0\0\0\0" + payload
 
 
-async def echo(stream: trio.SocketStream, head: RequestHead, raw: bytes) -> None:
+async def echo(stream: trio.SocketStream, head: RequestHead, raw: bytes, turn: Place) -> None:
+    turn.leave()
     async with trio.open_nursery() as nursery:
         frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
         try:
@@ -175,7 +177,7 @@ async def wait_until(holds: Callable[[], bool]) -> None:
         await trio.sleep(0.002)  # waits for: what nobody signals, between two looks
 
 
-Serve = Callable[[trio.SocketStream, RequestHead, bytes], Awaitable[None]]
+Serve = Callable[[trio.SocketStream, RequestHead, bytes, Place], Awaitable[None]]
 
 
 @asynccontextmanager

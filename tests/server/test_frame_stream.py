@@ -507,7 +507,7 @@ async def test_messages_that_somebody_wants_go_past_trio_websocket():
 
 
 async def test_a_rejected_handshake_gets_no_frames():
-    async def reject(stream, head, raw):
+    async def reject(stream, head, raw, turn):
         async with trio.open_nursery() as nursery:
             frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
             await (await wrap_server_stream(nursery, frames)).reject(401, body=b"who are you?")
@@ -523,7 +523,7 @@ async def test_a_rejected_handshake_gets_no_frames():
 async def test_finish_closes_without_upsetting_trio_websocket_when_a_ping_comes():
     goodbye = text_frame(b"goodbye") + close_frame(4000, "draining")
 
-    async def part(stream, head, raw):
+    async def part(stream, head, raw, turn):
         async with trio.open_nursery() as nursery:
             frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
             websocket = await (await wrap_server_stream(nursery, frames)).accept()

@@ -1,21 +1,25 @@
 """One port for everything: accept, read the request's head, decide who serves, guard.
 
-                    ┌─ Upgrade: websocket ── websocket(stream, head, raw)
+                    ┌─ Upgrade: websocket ── turnstile ── websocket(stream, head, raw, turn)
     accept ─ handle ┤
-                    └─ any other request ─── http(stream, raw)
+                    └─ any other request ──────────────── http(stream, raw)
 
 Neither trio-websocket nor Hypercorn accepts connections here, because neither survives what the
 open internet sends: one packet takes Hypercorn down, one exception of one handler takes
 `serve_websocket` down. Behind this door every connection has bounds before anybody parses it, and
 runs inside a guard, so that what one connection raises is logged and reaches nobody else.
+
+A WebSocket waits for its turn before the handshake (`turnstile`). A request does not: it asks for
+little, may be a load balancer's question whether this node lives, and brings no crowd.
 """
 
 import errno
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from secrets import token_hex
 from typing import Final
 
@@ -28,19 +32,24 @@ from tocsin.server.request_head import (
     BadHead,
     RequestHead,
     check_upgrade,
+    may_be_upgrade,
     parse_head,
     problem_response,
     read_head,
 )
 from tocsin.server.shared_port import open_shared_listeners
+from tocsin.server.turnstile import HANDSHAKES_MAX, Place, Turnstile
 
 logger = logging.getLogger(__name__)
 
 CONNECTIONS_MAX: Final = 50_000  # about 1 GiB of idle WebSockets at 20 KiB each
 REFUSALS_MAX: Final = 64  # connections told that the node is full, at one time
-BACKLOG: Final = 4096  # connections that the kernel keeps for us; all devices may come back at once
+BACKLOG: Final = 65_535  # connections that the kernel keeps for us, or as many as it will
+DEFERRED_MAX: Final = 1  # seconds, about, for which the kernel keeps a connection that is silent
 USER_TIMEOUT: Final = 30.0  # seconds that sent bytes may stay unacknowledged before the kernel ends
 ACCEPT_PAUSE: Final = 0.1  # seconds; as in trio.serve_listeners
+ACCEPTS_MAX: Final = 2  # in one turn of the event loop: those inside are to have most of it
+TURN_TIMEOUT: Final = 30.0  # seconds in the queue; most clients have given up by then
 REFUSAL_TIMEOUT: Final = 2.0  # seconds for a refused client to read why
 RETRY_AFTER: Final = 5  # seconds
 
@@ -70,17 +79,18 @@ class FrontDoorStatistics:
 class FrontDoor:
     """Accepts sockets and hands them to `websocket` or `http`.
 
-    `websocket(stream, head, raw)` and `http(stream, raw)` serve one connection to its end; `raw` is
-    what was read of it: the head and perhaps more. They own the stream, which is closed after them
-    in any case; a `BadHead` that they raise before they have answered becomes the answer. With
-    `shares_port` other processes may listen on the same port. All limits are seconds, bytes or
-    counts.
+    `websocket(stream, head, raw, turn)` and `http(stream, raw)` serve one connection to its end;
+    `raw` is what was read of it: the head and perhaps more; `turn` is a place among
+    `handshakes_max`, to be left when the handshake is over. They own the stream, which is closed
+    after them in any case; a `BadHead` that they raise before they have answered becomes the
+    answer. With `shares_port` other processes may listen on the same port. All limits are seconds,
+    bytes or counts.
     """
 
     def __init__(
         self,
         *,
-        websocket: Callable[[trio.SocketStream, RequestHead, bytes], Awaitable[None]],
+        websocket: Callable[[trio.SocketStream, RequestHead, bytes, Place], Awaitable[None]],
         http: Callable[[trio.SocketStream, bytes], Awaitable[None]],
         connections_max: int = CONNECTIONS_MAX,
         head_bytes_max: int = HEAD_BYTES_MAX,
@@ -89,6 +99,8 @@ class FrontDoor:
         backlog: int = BACKLOG,
         shares_port: bool = False,
         refusals_max: int = REFUSALS_MAX,
+        handshakes_max: int = HANDSHAKES_MAX,
+        turn_timeout: float = TURN_TIMEOUT,
         retry_after: int = RETRY_AFTER,
         type_base: str = "",
         new_request_id: Callable[[], str] = lambda: token_hex(8),
@@ -102,6 +114,8 @@ class FrontDoor:
         self._backlog = backlog
         self._shares_port = shares_port
         self._refusals_max = refusals_max
+        self._handshakes = Turnstile(handshakes_max)
+        self._turn_timeout = turn_timeout
         self._retry_after = retry_after
         self._type_base = type_base
         self._new_request_id = new_request_id
@@ -137,8 +151,16 @@ class FrontDoor:
 
     async def _listen(self, host: str | None, port: int) -> list[trio.SocketListener]:
         if self._shares_port:
-            return await open_shared_listeners(host, port, self._backlog)
-        return await trio.open_tcp_listeners(port, host=host, backlog=self._backlog)
+            listeners = await open_shared_listeners(host, port, self._backlog)
+        else:
+            listeners = await trio.open_tcp_listeners(port, host=host, backlog=self._backlog)
+        # Who says nothing yet waits in the kernel, not here; and of a crowd no more heads are read
+        # in one turn than connections are accepted.
+        option = getattr(socket, "TCP_DEFER_ACCEPT", None)
+        if option is not None:
+            for listener in listeners:
+                listener.socket.setsockopt(socket.IPPROTO_TCP, option, DEFERRED_MAX)
+        return listeners
 
     async def accept(
         self,
@@ -164,25 +186,47 @@ class FrontDoor:
         async with listener:
             while True:
                 try:
-                    stream = await listener.accept()
+                    self._take(await listener.accept(), start, nursery)
                 except OSError as exc:
                     if exc.errno not in _NO_ROOM:
                         raise
                     logger.error("cannot accept connections: %s", os.strerror(exc.errno))
                     await trio.sleep(ACCEPT_PAUSE)
                     continue
-                self._accepted += 1
-                if self._open >= self._connections_max:
-                    self._refuse(stream, nursery)
-                    continue
-                try:
-                    self._set_options(stream.socket)
-                    start(stream)
-                except Exception as exc:
-                    stream.socket.close()
-                    if not isinstance(exc, OSError):  # else the peer was gone before we looked
-                        self._failures += 1
-                        logger.exception("a connection could not be started")
+                for stream in self._more_from(listener):
+                    self._take(stream, start, nursery)
+
+    def _more_from(self, listener: trio.SocketListener) -> Iterator[trio.SocketStream]:
+        """Those who wait at the door as well: as many as one turn may take, and there is room."""
+        # Trio's own `accept` always waits for a turn; this is the same socket, seen without it.
+        door = socket.socket(fileno=listener.socket.fileno())
+        try:
+            for _ in range(min(ACCEPTS_MAX, self._connections_max - self._open) - 1):
+                peer, _address = door.accept()
+                yield trio.SocketStream(trio.socket.from_stdlib_socket(peer))
+        except OSError:
+            return  # nobody there; or what the next waiting finds out as well
+        finally:
+            door.detach()
+
+    def _take(
+        self,
+        stream: trio.SocketStream,
+        start: Callable[[trio.SocketStream], None],
+        nursery: trio.Nursery,
+    ) -> None:
+        self._accepted += 1
+        if self._open >= self._connections_max:
+            self._refuse(stream, nursery)
+            return
+        try:
+            self._set_options(stream.socket)
+            start(stream)
+        except Exception as exc:
+            stream.socket.close()
+            if not isinstance(exc, OSError):  # else the peer was gone before we looked
+                self._failures += 1
+                logger.exception("a connection could not be started")
 
     def _set_options(self, peer: trio.socket.SocketType) -> None:
         # Frames are small, and each is wanted now: do not wait for more (Nagle).
@@ -203,16 +247,15 @@ class FrontDoor:
         nursery.start_soon(self._tell_full, stream)
 
     async def _tell_full(self, stream: trio.SocketStream) -> None:
-        full = BadHead(
-            503,
-            "This node has as many connections as it may have.",
-            code="overloaded",
-            headers=(("Retry-After", str(self._retry_after)),),
-        )
+        full = self._overloaded("This node has as many connections as it may have.")
         try:
             await self._answer(stream, full)
         finally:
             self._refusing -= 1
+
+    def _overloaded(self, detail: str) -> BadHead:
+        retry_after = ("Retry-After", str(self._retry_after))
+        return BadHead(503, detail, code="overloaded", headers=(retry_after,))
 
     async def handle(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end, and close it.
@@ -239,15 +282,30 @@ class FrontDoor:
             )
             if not raw:
                 return
-            head = parse_head(raw)
-            if head.is_websocket_upgrade:
-                check_upgrade(head)
-                await self._websocket(stream, head, raw)
-            else:
+            if not (may_be_upgrade(raw) and await self._upgrade(stream, raw)):
+                parse_head(raw)
                 await self._http(stream, raw)
         except BadHead as bad:
-            self._bad_requests += 1
+            if bad.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                self._refused += 1
+            else:
+                self._bad_requests += 1
             await self._answer(stream, bad)
+
+    async def _upgrade(self, stream: trio.SocketStream, raw: bytes) -> bool:
+        """Serve a WebSocket in its turn, to its end; False at once if it is none."""
+        with await self._turn() as turn:
+            head = parse_head(raw)
+            if not head.is_websocket_upgrade:
+                return False
+            check_upgrade(head)
+            await self._websocket(stream, head, raw, turn)
+            return True
+
+    async def _turn(self) -> Place:
+        with trio.move_on_after(self._turn_timeout):
+            return await self._handshakes.enter()
+        raise self._overloaded("More are connecting than this node can take.")
 
     async def _answer(self, stream: trio.SocketStream, bad: BadHead) -> None:
         answer = problem_response(bad, request_id=self._new_request_id(), type_base=self._type_base)

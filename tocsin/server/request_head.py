@@ -173,6 +173,11 @@ def _is_complete(read: bytearray, seen: int, bytes_max: int) -> bool:
     return end >= 0
 
 
+def may_be_upgrade(raw: bytes) -> bool:
+    """Whether it is worth parsing what `read_head` returned in order to see a WebSocket there."""
+    return b"websocket" in raw.lower()
+
+
 def parse_head(raw: bytes, *, headers_max: int = HEADERS_MAX) -> RequestHead:
     """Parse what `read_head` returned. Raises `BadHead`: 400 if malformed, 431 if there are more
     than `headers_max` fields, 505 for another version of HTTP. Source: RFC 9112 §3 and §5."""

@@ -28,6 +28,7 @@ from tocsin.server.origins import is_allowed_origin
 from tocsin.server.publishing import Publishing
 from tocsin.server.request_head import BadHead, RequestHead
 from tocsin.server.services import Services
+from tocsin.server.turnstile import ATTACHING_MAX, Place, Turnstile
 from tocsin.server.websocket_outlet import TRANSLATED_CLOSES, WebSocketOutlet
 from tocsin.server.websocket_session import (
     DirectChannel,
@@ -52,16 +53,23 @@ class Credentials:
 
 
 class WebSocketEdge:
-    """Serves WebSockets for one node."""
+    """Serves WebSockets for one node.
+
+    Newcomers pass a second turnstile, between the hello and the welcome; the first is at the front
+    door. While we wait for the hello, the client is in neither.
+    """
 
     def __init__(self, services: Services, publishing: Publishing) -> None:
         self._services = services
         self._publishing = publishing
+        self._attaching = Turnstile(ATTACHING_MAX)
 
-    async def serve(self, stream: trio.SocketStream, head: RequestHead, raw: bytes) -> None:
+    async def serve(
+        self, stream: trio.SocketStream, head: RequestHead, raw: bytes, turn: Place
+    ) -> None:
         """Serve one connection to its end; raises `BadHead` for a handshake that it refuses.
 
-        Cancelled, it closes at once.
+        Leaves the place *turn* after the handshake. Cancelled, it closes at once.
         """
         refusal = self._refusal(head)
         if refusal is not None:
@@ -71,12 +79,14 @@ class WebSocketEdge:
         )
         del head  # a page of memory that an idle connection need not hold
         try:
-            await self._serve(stream, raw, credentials)
+            await self._serve(stream, raw, credentials, turn)
         except* LocalProtocolError:
             # wsproto's word for a ping that came behind trio-websocket's own close: all is said.
             pass
 
-    async def _serve(self, stream: trio.SocketStream, raw: bytes, credentials: Credentials) -> None:
+    async def _serve(
+        self, stream: trio.SocketStream, raw: bytes, credentials: Credentials, turn: Place
+    ) -> None:
         name = current_connection.get()
         async with trio.open_nursery() as nursery:
             frame_stream = FrameStream(
@@ -90,7 +100,8 @@ class WebSocketEdge:
             try:
                 with trio.CancelScope() as scope:
                     outlet = WebSocketOutlet(name, frame_stream, scope)
-                    socket = await self._open(nursery, frame_stream)
+                    with turn:
+                        socket = await self._open(nursery, frame_stream)
                     await self.converse(nursery, socket, outlet, credentials)
             except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
                 return
@@ -153,6 +164,9 @@ class WebSocketEdge:
             if principal.user is None:
                 self._welcome_producer(outlet, principal)
             else:
+                outlet.place = await self._attaching.enter()
+                if socket.closed is not None:
+                    return  # gone while it stood in the queue
                 self._attach(outlet, principal, principal.user, hello)
             try:
                 outlet.hear(session.received)
@@ -165,6 +179,7 @@ class WebSocketEdge:
         except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             return
         finally:
+            outlet.leave_place()
             self._services.connections.closed(outlet.connection)
             self._services.key_watch.closed(outlet.connection)
 

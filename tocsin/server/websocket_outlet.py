@@ -13,6 +13,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
 from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, SlowConsumer
+from tocsin.server.turnstile import Place
 from tocsin.server.websocket_frames import close_frame, ping_frame, text_frame
 
 _SLOW_AFTER: Final = 1.0
@@ -59,11 +60,13 @@ class FrameSink(Protocol):
 class WebSocketOutlet:
     """See `tocsin.actors.outlet.Outlet`. Ending cancels *scope*, in which the connection runs."""
 
-    __slots__ = ("_scope", "_stream", "connection", "ended")
+    __slots__ = ("_scope", "_stream", "connection", "ended", "place")
 
     def __init__(self, connection: str, stream: FrameSink, scope: trio.CancelScope) -> None:
         self.connection: Final = connection
         self.ended = False
+        self.place: Place | None = None
+        """What it holds in the turnstile until its session begins."""
         self._stream = stream
         self._scope = scope
 
@@ -77,7 +80,14 @@ class WebSocketOutlet:
         self._stream.on_message = received
 
     def begin(self, start: Cursor) -> None:
-        """Nothing: where a push stands in the log is in the push."""
+        """Let the next device in; where a push stands in the log is in the push."""
+        self.leave_place()
+
+    def leave_place(self) -> None:
+        """Whatever becomes of it now, others need not wait for it; again is no harm."""
+        if self.place is not None:
+            self.place.leave()
+            self.place = None
 
     def push(self, push: Push) -> None:
         """Send a push; too much that waits ends the connection, as it does for all frames."""

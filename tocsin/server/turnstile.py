@@ -1,0 +1,65 @@
+"""How many newcomers are let in at a time: the share of a node that those outside may have.
+
+All devices of a node that died come back in one moment. Each costs more in its first instants than
+in the next hour: a handshake, a token, an actor, a transaction. Whatever is runnable runs in every
+turn of the event loop, so a thousand handshakes at once would make every turn as long as a
+thousand handshakes, and all who are here already would wait for it. So newcomers pass a turnstile,
+so many at a time and in the order in which they came; the rest stand in a queue and cost nothing.
+
+Only what is ours to do is done inside. Nobody holds a place while we wait for *them*, so that those
+who say nothing keep nobody out.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Final, Self
+
+import trio
+
+HANDSHAKES_MAX: Final = 4
+"""Handshakes at a time: a few milliseconds of each turn."""
+ATTACHING_MAX: Final = 64
+"""Devices whose place in the log is being looked up: as one transaction takes without growing
+long, for the pushes that go with it wait as long."""
+
+
+class Turnstile:
+    """Lets *most* through at a time, in order."""
+
+    def __init__(self, most: int) -> None:
+        self._limiter = trio.CapacityLimiter(most)
+
+    async def enter(self) -> Place:
+        """Wait for a place, which is to be left. Cancelling gives up the place in the queue."""
+        place = Place(self._limiter)
+        await self._limiter.acquire_on_behalf_of(place)
+        return place
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in the queue."""
+        return self._limiter.statistics().tasks_waiting
+
+
+class Place:
+    """One place inside; as a context manager it is left with the block."""
+
+    __slots__ = ("__weakref__", "_limiter")
+
+    def __init__(self, limiter: trio.CapacityLimiter) -> None:
+        self._limiter: trio.CapacityLimiter | None = limiter
+
+    def leave(self) -> None:
+        """Let the next one in; again is no harm."""
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter.release_on_behalf_of(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self.leave()
