@@ -88,20 +88,20 @@ class Mailbox(Generic[M]):
             self._burst += 1
             return self._pop()
         self._burst = 1
-        if self._queue or self._closed or deadline <= trio.current_time():
+        if self._queue or self._closed or _has_passed(deadline):
             await trio.lowlevel.checkpoint()
-            if deadline <= trio.current_time():
+            if _has_passed(deadline):
                 return None
         while not self._queue:
             if self._closed:
                 return None
             if deadline < math.inf:
-                if deadline <= trio.current_time():
-                    return None
                 self._set_alarm(deadline)
             assert self._reader is None, "a mailbox has one reader"
             self._reader = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
+            if not self._queue and _has_passed(deadline):
+                return None
         return self._pop()
 
     def close(self) -> None:
@@ -163,3 +163,7 @@ class Mailbox(Generic[M]):
     def _ring(self) -> None:
         self._alarm = None
         self._wake_reader()
+
+
+def _has_passed(deadline: float) -> bool:
+    return deadline < math.inf and deadline <= trio.current_time()
