@@ -12,7 +12,6 @@ asked for a pong regularly, and the connection is ended when it stays silent.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -33,6 +32,7 @@ from tocsin.persistence.redis_client import (
     end_task,
     start_task,
 )
+from tocsin.persistence.resp import ReplyReader
 from tocsin.persistence.subscriptions import Subscriptions
 
 RECONNECT_DELAY = 0.05
@@ -40,8 +40,8 @@ RECONNECT_DELAY = 0.05
 RECONNECT_DELAY_MAX = 1.0
 """What a server that is back waits for us at most: they are few nodes, so attempts cost nothing."""
 PINGS_PER_TIMEOUT = 4
-TURN_MAX = 256
-"""Messages read before other tasks have their turn."""
+READ_BYTES = 1 << 16
+"""Heard before other tasks have their turn: some 150 messages."""
 CHANNELS_MAX = 1000
 """Channels in one command."""
 
@@ -201,21 +201,17 @@ class RedisEars:
 
     async def _listen(self, connection: AbstractConnection) -> None:
         clock = asyncio.get_running_loop().time
+        stream, replies = connection._reader, ReplyReader()
+        assert stream is not None
         async with asyncio.timeout(self._client.timeout) as silence:
-            while True:
-                self._hear(await self._read(connection))
-                for _ in range(TURN_MAX):
-                    if not await connection.can_read():
-                        break
-                    self._hear(await self._read(connection))
+            while data := await stream.read(READ_BYTES):
+                for reply in replies.read(data):
+                    self._hear(reply)
                 silence.reschedule(clock() + self._client.timeout)
                 # Only now: a server may take a connection and refuse whatever is said on it.
                 self._delay = RECONNECT_DELAY
                 await asyncio.sleep(0)
-
-    async def _read(self, connection: AbstractConnection) -> Reply:
-        # `inf` is what redis-py calls no timeout.
-        return await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+        raise ConnectionResetError("the server ended the connection")
 
     def _hear(self, reply: Reply) -> None:
         match reply:
