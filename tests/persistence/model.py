@@ -480,18 +480,20 @@ class Model:
                 continue
             if joined:
                 self.members[user, topic] = Membership(len(self.topics.get(topic, ())))
-            elif member is not None:
+            elif member is not None and topic in self.topics:
                 member.active = False
+            else:
+                self.members.pop((user, topic), None)
             changed.append(user)
         heads = {user: self.heads[user] for user in command.users if user in self.brought}
         return Subscribed(topic, joined, tuple(changed), tuple(refused), heads)
 
-    def topics_of(self, user: str) -> tuple[str, ...]:
+    def topics_of(self, user: str, *, left_too: bool = False) -> tuple[str, ...]:
         return tuple(
             sorted(
                 topic
                 for (name, topic), member in self.members.items()
-                if name == user and member.active and topic != EVERYONE
+                if name == user and (member.active or left_too) and topic != EVERYONE
             )
         )
 
@@ -536,7 +538,8 @@ class Model:
             self.forgotten[user, device] = head
         else:
             self.devices[user, device] = max(stored or 0, start.sequence)
-        return Attached(user, start, head, self.counters(user), 0, self.topics_of(user))
+        topics = self.topics_of(user, left_too=True)
+        return Attached(user, start, head, self.counters(user), 0, topics)
 
     def record(self, record: DeliveryRecord) -> None:
         known = self.notifications.get(record.notification)

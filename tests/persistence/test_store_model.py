@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.persistence.databases import AnyStore, Database, PostgresDatabase, SqliteMemory
@@ -125,6 +125,14 @@ no_new_database = settings(
 
 
 @given(operations=batches)
+@example(
+    [
+        [("subscribe", "work", ("ann",))],
+        [("topic", "work", None, None)],
+        [("unsubscribe", "work", ("ann",))],
+        [("attach", "ann", "phone", None, 0)],
+    ]
+)
 @settings(deadline=None, max_examples=300)
 def test_sqlite_does_what_the_model_does(operations):
     run(SqliteMemory(), operations)
