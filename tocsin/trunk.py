@@ -132,7 +132,6 @@ class Trunk:
             settings=delivery_settings(settings),
             world=world,
             acknowledged=notifications.acknowledged,
-            present=topics.present,
             absent=topics.absent,
             behind=topics.behind,
             retire=users.retire,

@@ -255,7 +255,6 @@ def plant(
         settings=DeliverySettings(name, limits, 1000.0, 10),
         world=world,
         acknowledged=notifications.acknowledged,
-        present=topics.present,
         absent=topics.absent,
         behind=topics.behind,
         retire=users.retire,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,9 +112,6 @@ async def a_house() -> AsyncIterator[House]:
     users, storage = Users(lambda: 0.0, capacity=100, grace=1.0), PlayedStorage()
     house = House(users, storage)
 
-    def present(user: str, topics: Iterable[str]) -> None:
-        house.heard.append(("present", user, *topics))
-
     async with open_supervisor("", lambda: 0.0) as tree:
         ref: Ref[StorageMessage] = tree.spawn("storage", lambda: storage)
         tree.spawn("users", lambda: users)
@@ -125,7 +122,6 @@ async def a_house() -> AsyncIterator[House]:
             settings=DeliverySettings("node", LIMITS, 25.0, 10),
             world=world,
             acknowledged=lambda notification: None,
-            present=present,
             absent=lambda user: house.heard.append(("absent", user)),
             behind=lambda user: house.heard.append(("behind", user)),
             retire=users.retire,
@@ -139,14 +135,14 @@ async def a_house() -> AsyncIterator[House]:
 # --- Arriving and leaving -----------------------------------------------------------------------
 
 
-async def test_who_arrives_is_present_in_their_topics_until_they_leave(autojump_clock):
+async def test_who_leaves_is_absent_from_their_topics(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive()
         await house.storage.answer_attach(topics=("news", "sport"))
-        assert house.heard == [("present", "ann", "news", "sport")]
+        assert house.heard == []
 
         await house.tell(Left(outlet.connection))
-        assert house.heard[1:] == [("absent", "ann")]
+        assert house.heard == [("absent", "ann")]
 
 
 async def test_who_has_more_in_their_topics_than_was_brought_is_behind(autojump_clock):

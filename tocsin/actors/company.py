@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -31,11 +31,11 @@ class Company:
     """Shared by all user actors of a node.
 
     *acknowledged* is told of each notification that some device of a user has acknowledged,
-    *present* of a user who has arrived and the topics they are in, *absent* of one who has left,
-    *behind* of one whose topics hold more than was brought on arrival. *retire* takes an idle user
-    from the directory, unless there is a message waiting for it. *missed* holds the head (a
-    sequence) for users whose mailbox had no room for a change, *heads* for all who have attached
-    how far their log was said to reach.
+    *absent* of a user who has left, *behind* of one whose topics hold more than was brought on
+    arrival. (Who has arrived, the topics hear of from the `announcer`, in the order of commits.)
+    *retire* takes an idle user from the directory, unless there is a message waiting for it.
+    *missed* holds the head (a sequence) for users whose mailbox had no room for a change, *heads*
+    for all who have attached how far their log was said to reach.
     """
 
     storage: Ref[StorageMessage]
@@ -44,7 +44,6 @@ class Company:
     settings: DeliverySettings
     world: World
     acknowledged: Callable[[str], None]
-    present: Callable[[str, Iterable[str]], None]
     absent: Callable[[str], None]
     behind: Callable[[str], None]
     retire: Callable[[str], None]

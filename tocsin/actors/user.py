@@ -226,7 +226,6 @@ class UserActor(Actor[UserMessage]):
 
     def _attached(self, device: ConnectedDevice, attached: Attached) -> None:
         company, known = self._company, self._head
-        company.present(self._user, attached.topics)
         if attached.behind:
             company.behind(self._user)
         self._reach(attached.head)
