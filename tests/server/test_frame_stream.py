@@ -262,29 +262,25 @@ async def test_a_closed_stream_drops_offers_and_refuses_the_rest():
         await pair.frames.aclose()
 
 
-async def test_a_write_that_has_to_wait_needs_a_nursery():
-    async with open_pair(nursery=None) as pair:
-        with pytest.raises(RuntimeError, match="nursery"):
-            pair.fill()
-    async with open_pair(nursery=None) as pair:
-        pair.frames.use_nursery(pair.nursery)
-        expected = pair.fill()
-        assert await pair.read(len(expected)) == expected
-
-
 async def test_after_its_nursery_was_cancelled_closing_still_writes_what_waits():
-    async with open_pair(nursery=None) as pair:
-        async with trio.open_nursery() as nursery:
-            pair.frames.use_nursery(nursery)
+    async with trio.open_nursery() as outer:
+        nursery: trio.Nursery = await outer.start(run_a_nursery)
+        async with open_pair(nursery=nursery) as pair:
             expected = pair.fill()
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-        with pytest.raises(trio.BrokenResourceError):
-            await pair.frames.send_all(b"")
-        pair.frames.finish(b"bye")
-        pair.nursery.start_soon(pair.frames.aclose)
+            with pytest.raises(trio.BrokenResourceError):
+                await pair.frames.send_all(b"")
+            pair.frames.finish(b"bye")
+            pair.nursery.start_soon(pair.frames.aclose)
 
-        assert await read_all(pair.client) == expected + b"bye"
+            assert await read_all(pair.client) == expected + b"bye"
+
+
+async def run_a_nursery(task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    async with trio.open_nursery() as nursery:
+        task_status.started(nursery)
+        await trio.sleep_forever()
 
 
 # ---------------------------------------------------------------- receiving

@@ -71,8 +71,7 @@ class FrameStream(trio.abc.Stream):
     stream and sends nothing, whatever code it reports to us. The peer would see 1006, so
     `CLOSED_WITHOUT_A_FRAME` is the key for what to say then. Echoes of the peer's own close pass.
 
-    `nursery` runs the writer task; it may be given later, before the first write. If it is
-    cancelled, `aclose` can still write what waits.
+    `nursery` runs the writer task. If it is cancelled, `aclose` can still write what waits.
 
     `on_message` may be set at any time, if there was a `prefix`: otherwise nobody here knows where
     the first frame begins. It must not raise. Of a message of more than `message_bytes_max` bytes
@@ -101,9 +100,9 @@ class FrameStream(trio.abc.Stream):
         self,
         stream: trio.SocketStream,
         *,
+        nursery: trio.Nursery,
         prefix: bytes = b"",
         outbound_bytes_max: int = OUTBOUND_BYTES_MAX,
-        nursery: trio.Nursery | None = None,
         translate_close: Mapping[int, bytes] = MappingProxyType({}),
         linger_timeout: float = LINGER_TIMEOUT,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
@@ -125,9 +124,6 @@ class FrameStream(trio.abc.Stream):
         self._closing = False
         self._closed: trio.Event | None = None
         self.last_received: float = trio.current_time()
-
-    def use_nursery(self, nursery: trio.Nursery) -> None:
-        self._outbound.nursery = nursery
 
     @property
     def socket(self) -> trio.socket.SocketType:

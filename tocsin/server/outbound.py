@@ -31,22 +31,22 @@ class Outbound:
 
     __slots__ = (
         "_bytes_max",
+        "_nursery",
         "_progress",
         "_queue",
         "_socket",
         "broken",
         "bytes_written",
-        "nursery",
         "pending",
         "writing",
     )
 
     def __init__(
-        self, socket: trio.socket.SocketType, *, bytes_max: int, nursery: trio.Nursery | None
+        self, socket: trio.socket.SocketType, *, bytes_max: int, nursery: trio.Nursery
     ) -> None:
         self._socket = socket
         self._bytes_max = bytes_max
-        self.nursery = nursery
+        self._nursery = nursery
         self._queue: deque[bytes | memoryview] | None = None
         self._progress: trio.Event | None = None  # set at the next write, if somebody waits for it
         self.pending = 0  # bytes that the kernel has not taken
@@ -159,10 +159,8 @@ class Outbound:
     def _start_writer(self) -> None:
         if self.writing:
             return
-        if self.nursery is None:
-            raise RuntimeError("a write has to wait, but there is no nursery to write in")
         try:
-            self.nursery.start_soon(self._write_waiting)
+            self._nursery.start_soon(self._write_waiting)
         except RuntimeError:
             return  # the nursery has ended; what waits can still go out in flush
         self.writing = True
