@@ -24,6 +24,7 @@ from tocsin.persistence.store import (
     Replayed,
     StoreFailed,
     StoreUnavailable,
+    Update,
 )
 from tocsin.protocol.notification import Patch
 
@@ -290,6 +291,28 @@ async def test_an_entry_that_the_store_refuses_is_put_aside_and_the_others_go_on
         assert node.spooler.statistics.poisoned == 2
         reasons = [reason for _, reason in await cluster.broker.spool("one").poisoned(10)]
         assert [reason.partition(":")[0] for reason in reasons] == ["poison", "unreadable"][::-1]
+
+
+async def test_what_was_put_aside_is_stored_when_it_is_replayed_and_can_be(
+    autojump_clock, cluster: Cluster
+):
+    async with cluster.node().running() as node:
+        a = post("a")
+        await node.ask(a)
+        await lose_store(cluster)
+        await node.ask(change(a, "b"))
+        cluster.store.refuses = lambda command: isinstance(command, Update)
+        cluster.store.away = False
+        await node.drained()
+        [aside] = await node.spooler.poisoned(10)
+        cluster.store.refuses = lambda command: False
+
+        assert await node.spooler.replay(aside.entry)
+        await pass_time(2)
+
+        assert await cluster.log_of("ada") == ["b"]
+        assert await node.spooler.poisoned(10) == []
+        assert not await node.spooler.discard(aside.entry)
 
 
 async def test_what_the_store_refuses_directly_is_not_spooled(autojump_clock, cluster: Cluster):

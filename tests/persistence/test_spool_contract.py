@@ -172,6 +172,37 @@ async def test_what_is_not_there_any_more_cannot_be_poison(spool):
     assert len(await spool.poisoned(10)) == 1
 
 
+async def test_what_was_put_aside_is_replayed_behind_the_others_or_forgotten(spool):
+    await fill(spool, *[b"%d" % number for number in range(250)])
+    entries = await spool.take("node-a", 250, 30)
+    assert entries is not None
+    for each in entries[1:]:
+        await spool.poison("node-a", each, "bad")
+
+    assert await spool.replay(entries[2].id)
+    assert not await spool.replay(entries[2].id)
+    assert await spool.discard(entries[200].id)
+    assert not await spool.discard(entries[200].id)
+    assert not await spool.replay(entries[0].id)
+    assert not await spool.discard("1-1")
+
+    assert await taken(spool) == [b"0", b"2"]
+    left = [entry.id for entry, _ in await spool.poisoned(1000)]
+    kept = [each.id for each in entries[1:] if each not in (entries[2], entries[200])]
+    assert left == kept[::-1]
+
+
+async def test_what_is_replayed_begins_a_run(spool):
+    await fill(spool, b"1")
+    [entry] = await spool.take("node-a", 1, 30)
+    await spool.poison("node-a", entry, "bad")
+    await spool.replay(entry.id)
+    [again] = await spool.take("node-a", 1, 30)
+    assert again != entry
+
+    assert (await spool.append([Draft(b"2")])).run == again.id
+
+
 async def test_who_has_lost_the_lease_cannot_put_aside_what_another_has_in_hand(service, spool):
     await fill(spool, b"1")
     [entry] = await spool.take("node-a", 1, 0.05)

@@ -113,6 +113,7 @@ def things(server: Server) -> dict[str, Any]:
         "device": "phone",
         "topic": "incidents",
         "letter": letters[0]["id"],
+        "entry": "1-0",  # of which a node alone has none
     }
 
 

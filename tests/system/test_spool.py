@@ -18,6 +18,7 @@ from tests.system.kit import (
     ADMIN,
     PRODUCER,
     ROOT,
+    Producer,
     Server,
     bearer,
     expect_json,
@@ -185,6 +186,18 @@ def test_a_post_that_cannot_be_stored_is_put_aside_for_the_operator(
     assert id_ in aside["payload"]
     assert titles(server, ada, 1) == ["first"]
 
+    operator, path = Producer(server.http, ADMIN), "/v1/admin/spool/"
+    replayed = operator.request("POST", f"{path}{aside['entry']}/replay")
+    assert expect_json(replayed) == {"entry": aside["entry"], "status": "replayed"}
+    again = wait_until(lambda: operator.request("GET", path[:-1]).json()["poisoned"])
+    assert [each["payload"] for each in again] == [aside["payload"]], "it is refused again"
+    assert again[0]["entry"] != aside["entry"]
+    gone = operator.request("POST", f"{path}{aside['entry']}/replay")
+    expect_problem(gone, 404, "not_found")
+    assert operator.request("DELETE", path + again[0]["entry"]).status_code == 204
+    expect_problem(operator.request("DELETE", path + again[0]["entry"]), 404, "not_found")
+    assert operator.request("GET", path[:-1]).json()["poisoned"] == []
+
 
 def test_both_away_is_an_honest_no(
     start_server, own_postgres: Postgres, own_redis: Redis, database: str, ada: str
@@ -203,6 +216,7 @@ def test_both_away_is_an_honest_no(
     producer.post(ada, title="second")
     own_redis.start()
     wait_until(lambda: server.metric("tocsin_spool_drained_total") == 1, what="the spool")
+    wait_until(lambda: hops(server)["bus"] == "ok", what="the bus")
     assert titles(server, ada, 2) == ["second", "first"]
 
 
@@ -341,4 +355,6 @@ def create_key(database: str) -> str:
 
 def test_a_node_alone_has_no_spool(server: Server):
     answer = server.http.get("/v1/admin/spool", headers=bearer(ADMIN))
+    expect_problem(answer, 404, "not_found")
+    answer = server.http.delete("/v1/admin/spool/1-1", headers=bearer(ADMIN))
     expect_problem(answer, 404, "not_found")

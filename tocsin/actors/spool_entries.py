@@ -45,7 +45,7 @@ Committal = Result | Spooled
 
 
 class SpoolUnavailable(Exception):
-    """The spool cannot be read now."""
+    """The spool cannot be used now."""
 
 
 class Poisoned(msgspec.Struct, frozen=True):

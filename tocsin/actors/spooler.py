@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -141,14 +142,25 @@ class Spooler(Actor[Any]):
 
     async def poisoned(self, limit: int) -> list[Poisoned]:
         """What can never be stored, the newest first. Raises `SpoolUnavailable`."""
-        try:
+        with _spool_needed():
             found = await self._spool.poisoned(limit)
-        except BusUnavailable as error:
-            raise SpoolUnavailable from error
         return [
             Poisoned(entry.id, reason, entry.payload.decode(errors="replace"))
             for entry, reason in found
         ]
+
+    async def replay(self, entry: str) -> bool:
+        """Try once more to store what was put aside as *entry*, behind all that waits.
+
+        `False` if it is not there. Raises `SpoolUnavailable`.
+        """
+        with _spool_needed():
+            return await self._spool.replay(entry)
+
+    async def discard(self, entry: str) -> bool:
+        """Forget what was put aside as *entry*; otherwise as `replay`."""
+        with _spool_needed():
+            return await self._spool.discard(entry)
 
     # --- Other nodes ------------------------------------------------------------------------------
 
@@ -251,3 +263,11 @@ class Spooler(Actor[Any]):
             if place.waits:
                 # An exception for each: one raised in many tasks would gather their tracebacks.
                 place.fail(error())
+
+
+@contextmanager
+def _spool_needed() -> Iterator[None]:
+    try:
+        yield
+    except BusUnavailable as error:
+        raise SpoolUnavailable from error

@@ -186,5 +186,11 @@ class Spool(Protocol):
     async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
         """What was put aside, the newest first."""
 
+    async def replay(self, entry: str) -> bool:
+        """Append again, as a new entry, what was put aside as *entry*; whether it was there."""
+
+    async def discard(self, entry: str) -> bool:
+        """Forget what was put aside as *entry*; whether it was there."""
+
     async def size(self) -> int:
         """How many entries wait."""

@@ -45,6 +45,14 @@ class Entries:
         holder, ends = self.holder
         return holder != node and ends > trio.current_time()
 
+    def take_aside(self, id_: str) -> Entry | None:
+        """Remove what was put aside as *id_*."""
+        for number, (entry, _) in enumerate(self.poisoned):
+            if entry.id == id_:
+                del self.poisoned[number]
+                return entry
+        return None
+
 
 class MemorySpool:
     """`Spool` on *entries* that all nodes share; *reach* raises while they cannot be reached."""
@@ -81,6 +89,17 @@ class MemorySpool:
     async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
         await self._reach()
         return self._entries.poisoned[:limit]
+
+    async def replay(self, entry: str) -> bool:
+        await self._reach()
+        found = self._entries.take_aside(entry)
+        if found is not None:
+            self._entries.append(Draft(found.payload))
+        return found is not None
+
+    async def discard(self, entry: str) -> bool:
+        await self._reach()
+        return self._entries.take_aside(entry) is not None
 
     async def size(self) -> int:
         await self._reach()

@@ -106,6 +106,29 @@ if redis.call('XDEL', KEYS[1], ARGV[2]) == 1 then
 end
 """
 
+# The oldest are looked for last: it is the newest that somebody deals with.
+SETTLE = """\
+local stream, run_key, poisoned = KEYS[1], KEYS[2], KEYS[3]
+local before = '+'
+while true do
+    local some = redis.call('XREVRANGE', poisoned, before, '-', 'COUNT', 100)
+    if #some == 0 then return 0 end
+    for _, each in ipairs(some) do
+        local id, payload = each[2][2], each[2][4]
+        if id == ARGV[1] then
+            redis.call('XDEL', poisoned, each[1])
+            if ARGV[2] == 'replay' then
+                local run = redis.call('XLEN', stream) > 0 and redis.call('GET', run_key)
+                local entry = redis.call('XADD', stream, '*', 'payload', payload)
+                if not run then redis.call('SET', run_key, entry) end
+            end
+            return 1
+        end
+    end
+    before = '(' .. some[#some][1]
+end
+"""
+
 
 class RedisSpool:
     """`Spool` on *client*."""
@@ -158,9 +181,20 @@ class RedisSpool:
             for each in fields
         ]
 
+    async def replay(self, entry: str) -> bool:
+        return await self._settle(entry, "replay")
+
+    async def discard(self, entry: str) -> bool:
+        return await self._settle(entry, "discard")
+
     async def size(self) -> int:
         [length] = await self._client.call(("XLEN", self._stream))
         return int(length)
+
+    async def _settle(self, entry: str, how: str) -> bool:
+        keys = (self._stream, self._run, self._poisoned)
+        [found] = await self._client.call(("EVAL", SETTLE, len(keys), *keys, entry, how))
+        return bool(found)
 
     def _forgetting(self, ids: Sequence[str]) -> Command:
         return ("EVAL", DONE, 1, self._stream, GROUP, *ids)

@@ -244,6 +244,13 @@ class SpoolState(Answering, frozen=True, kw_only=True):
     poisoned: list[PoisonedEntry]
 
 
+class EntryReplayed(Answering, frozen=True, kw_only=True):
+    """It waits for the store again, as a new entry."""
+
+    entry: str
+    status: Literal["replayed"] = "replayed"
+
+
 class Mailbox(Answering, frozen=True, kw_only=True):
     """Messages that wait, and how many may."""
 

@@ -1,15 +1,18 @@
-"""What operators may know of the spool: what waits in it, and what will never come out."""
+"""The spool, for operators: what waits in it, and what was put aside because it never comes out."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
 from tocsin.actors.spool_entries import SpoolUnavailable
-from tocsin.protocol.problems import refuse
+from tocsin.actors.spooler import Spooler
+from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.api import answers
-from tocsin.server.api.operation import Answer, Call, Caller, Operations, Query
+from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
 
 operations = Operations("operators")
 
@@ -31,15 +34,9 @@ class SpoolQuery(Query, frozen=True, kw_only=True):
 )
 async def show_spool(call: Call[SpoolQuery, None]) -> Answer:
     """How many entries wait, and which can never be stored, and why. `404` without Redis."""
-    spooler = call.services.spooler
-    if spooler is None:
-        raise refuse("not_found", "This node has no spool: it is not part of a cluster.")
-    try:
+    spooler = _spooler(call)
+    with _unavailable_is_503():
         poisoned = await spooler.poisoned(call.query.limit)
-    except SpoolUnavailable:
-        raise refuse(
-            "bus_unavailable", "The spool cannot be read now.", retry_after=_RETRY_AFTER
-        ) from None
     aside = [
         answers.PoisonedEntry(entry=each.entry, reason=each.reason, payload=each.payload)
         for each in poisoned
@@ -47,3 +44,51 @@ async def show_spool(call: Call[SpoolQuery, None]) -> Answer:
     return Answer(
         answers.SpoolState(available=spooler.reachable, entries=spooler.waiting, poisoned=aside)
     )
+
+
+@operations.define(
+    *("POST", "/v1/admin/spool/{entry}/replay", "Try once more to store what was put aside"),
+    caller=Caller.ADMIN,
+    problems=("bus_unavailable", "not_found"),
+    answers={200: answers.EntryReplayed},
+)
+async def replay_entry(call: Call[Query, None], entry: str) -> Answer:
+    """As a new entry, behind all that waits. What is refused again is put aside again."""
+    with _unavailable_is_503():
+        if not await _spooler(call).replay(entry):
+            raise _unknown()
+    return Answer(answers.EntryReplayed(entry=entry))
+
+
+@operations.define(
+    *("DELETE", "/v1/admin/spool/{entry}", "Discard what was put aside"),
+    caller=Caller.ADMIN,
+    problems=("bus_unavailable", "not_found"),
+    answers={204: None},
+)
+async def discard_entry(call: Call[Query, None], entry: str) -> Answer:
+    """For good: nothing is kept of it, so again is `404`."""
+    with _unavailable_is_503():
+        if not await _spooler(call).discard(entry):
+            raise _unknown()
+    return NO_CONTENT
+
+
+def _spooler(call: Call[Any, None]) -> Spooler:
+    if (spooler := call.services.spooler) is None:
+        raise refuse("not_found", "This node has no spool: it is not part of a cluster.")
+    return spooler
+
+
+def _unknown() -> ProblemError:
+    return refuse("not_found", "Nothing was put aside as this entry.")
+
+
+@contextmanager
+def _unavailable_is_503() -> Iterator[None]:
+    try:
+        yield
+    except SpoolUnavailable:
+        raise refuse(
+            "bus_unavailable", "The spool cannot be used now.", retry_after=_RETRY_AFTER
+        ) from None

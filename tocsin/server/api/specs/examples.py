@@ -107,6 +107,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
             }
         ],
     },
+    answers.EntryReplayed: {"entry": "1700000000000-0", "status": "replayed"},
     answers.UserPresence: {
         "user": "ada",
         "online": True,
