@@ -477,7 +477,7 @@ async def test_bytes_behind_an_upgrade_wait_for_the_answer(early):
 async def test_messages_that_somebody_wants_go_past_trio_websocket():
     wanted = []
 
-    async def listen(stream, head, raw):
+    async def listen(stream, head, raw, turn):
         async with trio.open_nursery() as nursery:
             frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
             websocket = await (await wrap_server_stream(nursery, frames)).accept()
