@@ -35,7 +35,8 @@ class Channels:
     def __init__(self, bus: Bus, confirmed: Callable[[Collection[str]], None]) -> None:
         self._bus = bus
         self._confirmed = confirmed
-        self._heard: set[str] = set()
+        # A dictionary for its order: the same calls are said the same way in every run.
+        self._heard: dict[str, None] = {}
         self._wanted: dict[str, list[Callable[[], None]]] = {}
         self._idle: dict[str, float] = {}
         self._bell = Bell()
@@ -95,7 +96,7 @@ class Channels:
             return
         for channel in batch:
             del self._wanted[channel]
-        self._heard.update(batch)
+        self._heard.update(dict.fromkeys(batch))
         # First, so that who goes on finds out nothing too late.
         self._confirmed(batch)
         for waiting in batch.values():
@@ -107,7 +108,7 @@ class Channels:
             return
         for channel in due:
             del self._idle[channel]
-            self._heard.discard(channel)
+            self._heard.pop(channel, None)
             self._wanted.pop(channel, None)
         try:
             await self._bus.unsubscribe(due)

@@ -46,8 +46,9 @@ class Topics(Actor[Any]):
         self._online = online
         self.neighbours: Neighbours = ALONE
         """Told of the topics that somebody here is in; set by the node."""
-        self._users: dict[str, set[str]] = {}
-        self._topics: dict[str, set[str]] = {}
+        # Dictionaries for their order, which is the same in every run.
+        self._users: dict[str, dict[str, None]] = {}
+        self._topics: dict[str, dict[str, None]] = {}
         self._behind: dict[str, None] = {}
         self._bell = Bell()
 
@@ -62,20 +63,20 @@ class Topics(Actor[Any]):
 
     def present(self, user: str, topics: Iterable[str]) -> None:
         """*user* has arrived, and is in *topics* (without that of everyone)."""
-        known = self._topics.setdefault(user, set())
+        known = self._topics.setdefault(user, {})
         for topic in topics:
-            known.add(topic)
+            known[topic] = None
             users = self._users.get(topic)
             if users is None:
-                users = self._users[topic] = set()
+                users = self._users[topic] = {}
                 self.neighbours.watch_topic(topic)
-            users.add(user)
+            users[user] = None
 
     def absent(self, user: str) -> None:
         """*user* has left."""
         for topic in self._topics.pop(user, ()):
             users = self._users[topic]
-            users.discard(user)
+            users.pop(user, None)
             if not users:
                 del self._users[topic]
                 self.neighbours.leave_topic(topic)
