@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tests.servers.postgres import Postgres
+from tests.servers.proxy import Proxy
 from tests.servers.redis import Redis, execute
 from tests.system.kit import (
     ADMIN,
@@ -300,6 +302,31 @@ def test_a_node_killed_while_it_drains_leaves_the_rest_to_another(
     posting.stop()
     assert 202 in posting.statuses
     assert in_order(survivor, ada) == [*numbers, *posting.accepted]
+
+
+def test_a_node_that_was_stopped_commits_nothing_in_front_of_what_others_have_spooled(
+    start_server, postgres_url: str, redis_url: str, ada: str
+):
+    with Proxy(postgres_url) as line:
+        parted = start_server(database=line.url, redis=redis_url, node="one")
+        stopped = start_server(database=postgres_url, redis=redis_url, node="two")
+        line.cut()
+        wait_until(partial(is_lost, parted), what="the store's loss")
+        stopped.producer().post(ada, title="first")
+        stopped.signal(signal.SIGSTOP)
+        try:
+            expect_spooled(parted.producer().try_post(ada, title="second"))
+            answers: list[httpx.Response] = []
+            late = threading.Thread(
+                target=lambda: answers.append(stopped.producer().try_post(ada, title="third"))
+            )
+            late.start()
+            time.sleep(0.5)  # waits for: the post to be in the socket of the stopped process
+        finally:
+            stopped.signal(signal.SIGCONT)
+        late.join(30)
+        assert answers[0].status_code in (201, 202)
+        assert titles(stopped, ada, 3) == ["first", "second", "third"]
 
 
 def waiting(redis_url: str) -> int:
