@@ -157,7 +157,8 @@ class Settings:
         "20 KiB, so the default fits in half a gigabyte.", 1, 1_000_000)
     user_devices_max: int = setting(32, COUNT,
         "Sessions of one user at a time: nobody owns more devices, but a client that invents a "
-        "device name on each connect would.", 1, 10_000)
+        "device name on each connect would. Of devices that the server had to name, as many are "
+        "remembered.", 1, 10_000)
     frame_bytes_max: int = setting(16 * KIB, SIZE,
         "Largest frame that a client may send. Acks and marks are far smaller.", 256, MIB)
     body_bytes_max: int = setting(MIB, SIZE,

@@ -36,6 +36,7 @@ from tocsin.protocol.cursor import Cursor, Start
 from tocsin.protocol.ledger import DeliveryRecord
 from tocsin.protocol.session import SessionLimits
 from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.values import unnamed_device
 
 LIMITS = SessionLimits(2, 1000, Backoff(10.0, 60.0), 3, 5)
 
@@ -143,6 +144,16 @@ async def test_who_leaves_is_absent_from_their_topics(autojump_clock):
 
         await house.tell(Left(outlet.connection))
         assert house.heard == [("absent", "ann")]
+
+
+async def test_of_devices_without_a_name_the_store_is_to_remember_so_many(autojump_clock):
+    async with a_house() as house:
+        await house.arrive("phone")
+        named = await house.storage.answer_attach()
+        await house.arrive(unnamed_device(1, bytes(10)))
+        unnamed = await house.storage.answer_attach()
+
+        assert (named.unnamed_max, unnamed.unnamed_max) == (None, 10)
 
 
 async def test_who_has_more_in_their_topics_than_was_brought_is_behind(autojump_clock):

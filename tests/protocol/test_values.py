@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.values import Uuid7s, from_datetime, is_identifier, is_uuid, to_rfc3339, uuid7
+from tocsin.protocol.values import (
+    Uuid7s,
+    from_datetime,
+    is_identifier,
+    is_unnamed_device,
+    is_uuid,
+    to_rfc3339,
+    unnamed_device,
+    uuid7,
+)
 
 TIMES = st.integers(0, 2**48 - 1)
 ENTROPY = st.binary(min_size=10, max_size=10)
@@ -98,6 +107,15 @@ def test_more_uuids_than_a_millisecond_has_room_for_go_on_in_the_next():
     texts = [ids.make(1000, bytes(10)) for _ in range(10_000)]
     assert texts == sorted(set(texts))
     assert uuid.UUID(texts[-1]).int >> 80 == 1002
+
+
+@given(TIMES, ENTROPY)
+def test_the_name_of_a_device_without_one_is_known_again(at, entropy):
+    name = unnamed_device(at, entropy)
+    assert is_identifier(name)
+    assert is_unnamed_device(name)
+    for other in (name.upper(), name[:-1], name + "0", name.removeprefix("device-"), "device-1"):
+        assert not is_unnamed_device(other)
 
 
 # --- Times --------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from tests.system.kit import (
     Producer,
     Server,
     bearer,
+    expect_json,
     fresh_user,
     settled,
+    token,
     wait_until,
 )
 
@@ -261,6 +263,19 @@ def test_more_devices_than_a_user_may_have_are_turned_away(start_server, ada):
         with server.device(ada, "device-0") as replacing:  # the same device is none too many
             replacing.expect_synced()
         devices[1].expect_synced()
+
+
+def test_a_client_that_never_has_a_name_leaves_no_more_devices_than_a_user_may_have(
+    start_server, ada
+):
+    server = start_server(user_devices_max=3)
+    names = []
+    for _ in range(5):
+        with server.device(ada, None) as device:
+            names.append(device.welcome["device"])
+    answer = server.http.get("/v1/me/devices", headers=bearer(token(ada)))
+    known = {each["device"] for each in expect_json(answer)["devices"]}
+    assert known == set(names[-3:])
 
 
 def test_only_recipients_are_told(server: Server, producer: Producer, ada):

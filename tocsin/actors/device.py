@@ -30,6 +30,7 @@ from tocsin.protocol.session import (
     Output,
     Push,
 )
+from tocsin.protocol.values import is_unnamed_device
 
 _HOLD: Final = 0.25
 """Seconds between two looks whether what the other nodes do is known again."""
@@ -98,7 +99,8 @@ class ConnectedDevice:
             return
         self._attaching = True
         connection = self.outlet.connection
-        command = Attach(self._user, self.name, self._cursor, self._clock.now_ms)
+        most = self._company.settings.devices_max if is_unnamed_device(self.name) else None
+        command = Attach(self._user, self.name, self._cursor, self._clock.now_ms, most)
         reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
         self._tell_storage(Write(command=command, reply=reply))
 

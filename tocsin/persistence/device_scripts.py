@@ -125,6 +125,12 @@ def attach(
         [cursor.seen_at for cursor, _ in back],
         [head for _, head in back],
     )
+    unnamed = {
+        command.user: command.unnamed_max
+        for (_, command), (log, _, _) in zip(commands, states, strict=True)
+        if command.unnamed_max is not None and log.stored is None
+    }
+    yield from run("devices_forget", list(unnamed), list(unnamed.values()))
 
 
 def subscribed_topics(

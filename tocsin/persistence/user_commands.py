@@ -23,12 +23,16 @@ class Attach(msgspec.Struct, frozen=True):
     known device forward, what lies between the two counts as acknowledged at *now_ms*. A device
     that goes back, by a reset or an older cursor, may have lost what it acknowledged: up to the
     head of this moment, it is sent again.
+
+    Where a device is new that had no name (`unnamed_device`), *unnamed_max* of the user's are kept
+    and the longest unseen are forgotten.
     """
 
     user: str
     device: str
     requested: Cursor | None
     now_ms: int
+    unnamed_max: int | None = None
 
 
 class Attached(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ CATEGORY_PATTERN = r"^[a-z0-9._-]{1,64}$"
 
 _IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UNNAMED = "device-"
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +44,16 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     random_b = 0x8000 | (int.from_bytes(entropy[2:4]) & 0x3FFF)
     time_part = f"{now_ms & 0xFFFFFFFFFFFF:012x}"
     return f"{time_part[:8]}-{time_part[8:]}-{random_a:04x}-{random_b:04x}-{entropy[4:].hex()}"
+
+
+def unnamed_device(now_ms: int, entropy: bytes) -> str:
+    """A name for a device that has none; the parameters are those of `uuid7`."""
+    return _UNNAMED + uuid7(now_ms, entropy)
+
+
+def is_unnamed_device(device: str) -> bool:
+    """Whether *device* is a name that `unnamed_device` makes; `devices_forget` knows them, too."""
+    return device.startswith(_UNNAMED) and is_uuid(device.removeprefix(_UNNAMED))
 
 
 class Uuid7s:

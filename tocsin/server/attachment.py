@@ -15,7 +15,7 @@ from tocsin.actors.user_messages import Arrived
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, parse_cursor
 from tocsin.protocol.problems import FieldError, refuse
-from tocsin.protocol.values import uuid7
+from tocsin.protocol.values import unnamed_device
 from tocsin.server.auth import Principal
 from tocsin.server.services import Services
 
@@ -49,7 +49,7 @@ def check_running(services: Services) -> None:
 
 def new_device(services: Services) -> str:
     """A name for a device that has none."""
-    return f"device-{uuid7(services.world.now_ms(), services.world.entropy(10))}"
+    return unnamed_device(services.world.now_ms(), services.world.entropy(10))
 
 
 def expiry_ms(principal: Principal) -> int | None:

@@ -108,6 +108,23 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     last_seen = greatest(d.last_seen, excluded.last_seen),
     removed = false;
 
+-- name: devices_forget
+-- Of a user's devices without a name of their own, all but the `most` that were seen last.
+DELETE FROM devices AS d
+USING (
+    SELECT asked.user_id, old.device_id
+    FROM unnest($1::text[], $2::int[]) AS asked (user_id, most)
+    CROSS JOIN LATERAL (
+        SELECT o.device_id
+        FROM devices AS o
+        WHERE o.user_id = asked.user_id
+            AND o.device_id LIKE 'device-________-____-____-____-____________'
+        ORDER BY o.last_seen DESC, o.device_id DESC
+        OFFSET asked.most
+    ) AS old
+) AS gone
+WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id;
+
 -- name: devices_remove -> rows
 UPDATE devices AS d
 SET removed = true

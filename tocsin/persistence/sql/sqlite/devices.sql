@@ -76,6 +76,17 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     last_seen = max(devices.last_seen, excluded.last_seen),
     removed = 0;
 
+-- name: devices_forget
+-- Of a user's devices without a name of their own, all but the ?2 that were seen last.
+DELETE FROM devices
+WHERE user_id = ?1 AND device_id IN (
+    SELECT device_id
+    FROM devices
+    WHERE user_id = ?1 AND device_id GLOB 'device-????????-????-????-????-????????????'
+    ORDER BY last_seen DESC, device_id DESC
+    LIMIT -1 OFFSET ?2
+);
+
 -- name: devices_remove -> rows
 UPDATE devices SET removed = 1
 WHERE user_id = ?1 AND device_id = ?2 AND NOT removed
