@@ -133,6 +133,12 @@ no_new_database = settings(
         [("attach", "ann", "phone", None, 0)],
     ]
 )
+@example(
+    [
+        [("collapse", ("ann",), None), ("record", 0, "ann", "phone", 0, 1, 5, None)],
+        [("collapse", ("ann",), None), ("withdraw", 0), ("bring", ())],
+    ]
+)
 @settings(deadline=None, max_examples=300)
 def test_sqlite_does_what_the_model_does(operations):
     run(SqliteMemory(), operations)

@@ -47,7 +47,7 @@ from tocsin.persistence.store import (
     Withdraw,
 )
 from tocsin.persistence.topic_heads import append_to_topics
-from tocsin.protocol.notification import Change
+from tocsin.protocol.notification import Change, State
 
 Places = Mapping[str, list[int]]
 """Each user's [head, unread, unseen], moved from entry to entry."""
@@ -133,7 +133,8 @@ class _Rows:
     def __init__(self) -> None:
         # One row may change several times in a batch; only its last place is written.
         self.created: dict[tuple[str, str], int] = {}
-        self.changes: dict[tuple[str, str], tuple[int, str, str | None]] = {}
+        # With it whether it was unseen again in between, which outlives what came after that.
+        self.changes: dict[tuple[str, str], tuple[int, str, str | None, bool]] = {}
         self.expired: list[tuple[str, int]] = []
 
     def add(self, step: Step, positions: Collection[Position]) -> None:
@@ -146,8 +147,9 @@ class _Rows:
         elif step.taken:
             for position in positions:
                 pair = (id_, position.user)
-                state = step.state or self.changes.get(pair, (0, "", None))[2]
-                self.changes[pair] = (position.sequence, step.change, state)
+                _, _, state, anew = self.changes.get(pair, (0, "", None, False))
+                state, anew = step.state or state, anew or step.state == State.UNSEEN
+                self.changes[pair] = (position.sequence, step.change, state, anew)
         else:
             self.expired.append((id_, step.at))
 

@@ -31,7 +31,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.persistence.topic_heads import join_everyone
 from tocsin.persistence.topic_plan import Bringing, Saved, changed_pairs, limited, plan
-from tocsin.protocol.notification import Content
+from tocsin.protocol.notification import Content, State
 
 ENTRIES_MAX = 5000
 """Entries of topics that one transaction brings, about: it holds the locks of all their users."""
@@ -164,6 +164,7 @@ def _save(saved: Sequence[Saved], now_ms: int) -> Script[None]:
         [each.sequence for each in moved],
         [each.change for each in moved],
         [each.state for each in moved],
+        [each.state == State.UNSEEN for each in moved],
     )
     expired = [each for each in saved if not each.taken]
     yield from run(

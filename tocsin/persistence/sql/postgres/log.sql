@@ -146,16 +146,16 @@ ON CONFLICT (notification_id, user_id) DO UPDATE SET
     delivered_at = NULL, expired_at = NULL;
 
 -- name: inbox_save
--- Move rows to their new places in the log; the state stays unless one is given. What is unseen
--- again has not been delivered as it is now.
+-- Move rows to their new places in the log; the state stays unless one is given. What is, or was in
+-- between, unseen `anew`, has not been delivered as it is now.
 UPDATE inbox AS i
 SET sequence = new.sequence, change = new.change, state = coalesce(new.state, i.state),
-    seen_at = CASE WHEN new.state = 'unseen' THEN NULL ELSE i.seen_at END,
-    read_at = CASE WHEN new.state = 'unseen' THEN NULL ELSE i.read_at END,
-    archived_at = CASE WHEN new.state = 'unseen' THEN NULL ELSE i.archived_at END,
-    delivered_at = CASE WHEN new.state = 'unseen' THEN NULL ELSE i.delivered_at END
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
-    AS new (notification_id, user_id, sequence, change, state)
+    seen_at = CASE WHEN new.anew THEN NULL ELSE i.seen_at END,
+    read_at = CASE WHEN new.anew THEN NULL ELSE i.read_at END,
+    archived_at = CASE WHEN new.anew THEN NULL ELSE i.archived_at END,
+    delivered_at = CASE WHEN new.anew THEN NULL ELSE i.delivered_at END
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::boolean[])
+    AS new (notification_id, user_id, sequence, change, state, anew)
 WHERE i.notification_id = new.notification_id AND i.user_id = new.user_id;
 
 -- name: inbox_expire

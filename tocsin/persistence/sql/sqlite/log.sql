@@ -102,14 +102,14 @@ ON CONFLICT (notification_id, user_id) DO UPDATE SET
     delivered_at = NULL, expired_at = NULL;
 
 -- name: inbox_save
--- Move a row to its new place in the log; the state stays unless one is given. What is unseen
--- again has not been delivered as it is now.
+-- Move a row to its new place in the log; the state stays unless one is given. What is, or was in
+-- between, unseen anew (?6), has not been delivered as it is now.
 UPDATE inbox
 SET sequence = ?3, change = ?4, state = coalesce(?5, state),
-    seen_at = iif(?5 IS 'unseen', NULL, seen_at),
-    read_at = iif(?5 IS 'unseen', NULL, read_at),
-    archived_at = iif(?5 IS 'unseen', NULL, archived_at),
-    delivered_at = iif(?5 IS 'unseen', NULL, delivered_at)
+    seen_at = iif(?6, NULL, seen_at),
+    read_at = iif(?6, NULL, read_at),
+    archived_at = iif(?6, NULL, archived_at),
+    delivered_at = iif(?6, NULL, delivered_at)
 WHERE notification_id = ?1 AND user_id = ?2;
 
 -- name: inbox_expire
