@@ -10,7 +10,7 @@ from outcome import Outcome
 from tests.actors.fake_store import FakeStore, Stage, acknowledged, sent, staged
 from tests.actors.virtual_time import pass_time, settle
 from tests.persistence.desk import publish
-from tocsin.actors import ledger, storage
+from tocsin.actors import ledger, storage, weights
 from tocsin.actors.runtime import MailboxFull, PipedReply
 from tocsin.actors.storage import StorageMessage, Write
 from tocsin.persistence.store import (
@@ -24,6 +24,7 @@ from tocsin.persistence.store import (
     Result,
     RevokeKey,
     StoreUnavailable,
+    Withdraw,
 )
 from tocsin.protocol.ledger import DeviceCursor
 
@@ -55,7 +56,7 @@ async def test_a_lone_write_never_waits(autojump_clock):
 async def test_what_is_for_very_many_is_not_committed_with_too_much_else(
     autojump_clock, monkeypatch
 ):
-    monkeypatch.setattr(storage, "_RECIPIENTS_MAX", 5)
+    monkeypatch.setattr(weights, "_RECIPIENTS_MAX", 5)
     async with staged() as stage:
         for count in (3, 3, 2, 9, 1):
             users = map(str, range(count))
@@ -67,6 +68,17 @@ async def test_what_is_for_very_many_is_not_committed_with_too_much_else(
             for batch in stage.store.transactions
         ]
         assert named == [[3], [3, 2], [9], [1]]
+
+
+async def test_nor_are_changes_of_what_very_many_may_have(autojump_clock, monkeypatch):
+    monkeypatch.setattr(weights, "_RECIPIENTS_MAX", 2500)
+    async with staged() as stage:
+        for number in range(5):
+            command = Withdraw(str(number), 0)
+            stage.ref.tell(Write(command=command, reply=PipedReply(lambda done: None)))
+        await pass_time(0.1)
+
+        assert [len(batch) for batch in stage.store.transactions] == [2, 2, 1]
 
 
 async def test_every_result_is_announced_before_it_is_answered_and_reads_and_ledger_are_not(

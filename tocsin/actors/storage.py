@@ -39,13 +39,13 @@ from tocsin.actors.runtime import Actor, Context, Request
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.runtime.ref import abandoned
 from tocsin.actors.store_status import StoreStatus as StoreStatus
+from tocsin.actors.weights import Weights
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Acknowledge,
     Answer,
     Attach,
     Command,
-    Publish,
     Query,
     ReadDeliveries,
     Record,
@@ -53,8 +53,6 @@ from tocsin.persistence.store import (
     Store,
     StoreFailed,
     StoreUnavailable,
-    Subscribe,
-    Unsubscribe,
 )
 from tocsin.protocol.backoff import Backoff
 
@@ -62,8 +60,6 @@ logger = structlog.get_logger(__name__)
 
 _BATCH_MAX: Final = 1000
 """Commands in one transaction: enough for the price of a commit to vanish."""
-_RECIPIENTS_MAX: Final = 20_000
-"""Users whom the commands of one transaction name, about: each is a row or two."""
 _PENDING_MAX: Final = 20_000
 """Commands and questions gathered; beyond it the mailbox fills and senders are refused."""
 _LEDGER_PAUSE: Final = 0.025
@@ -113,6 +109,7 @@ class StorageActor(Actor[StorageMessage]):
         self._written = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
         self._pace = Pace()
+        self._weights = Weights()
         self._ledger_after = -math.inf
         self._probe_at = -math.inf
         self._setbacks = 0
@@ -188,7 +185,8 @@ class StorageActor(Actor[StorageMessage]):
 
     async def _write(self, now: float) -> None:
         """Run one transaction."""
-        batch = self._writes[: _fitting(self._writes)]
+        commands = (write.command for write in islice(self._writes, _BATCH_MAX))
+        batch = self._writes[: self._weights.fitting(commands)]
         del self._writes[: len(batch)]
         records = self._ledger.take(math.inf if self._stopping else now)
         self._pace.went(len(batch))
@@ -238,6 +236,7 @@ class StorageActor(Actor[StorageMessage]):
                 self._probe_at = now + _PROBE_INTERVAL
                 self._setbacks = 0
                 for write, result in zip(batch, results[len(records) :], strict=True):
+                    self._weights.learn(result)
                     self._announce(result)
                     write.reply.set(result)
 
@@ -350,17 +349,6 @@ def _refuse(requests: Iterable[Write | Read], error: StoreUnavailable) -> None:
     for request in requests:
         # An exception of its own for each: one raised in many tasks would gather their tracebacks.
         request.reply.fail(StoreUnavailable(str(error)))
-
-
-def _fitting(writes: Sequence[Write]) -> int:
-    """How many of *writes*, in their order, one transaction should take."""
-    recipients = 0
-    for count, write in enumerate(islice(writes, _BATCH_MAX)):
-        if isinstance(write.command, Publish | Subscribe | Unsubscribe):
-            recipients += len(write.command.users)
-            if recipients > _RECIPIENTS_MAX and count:
-                return count
-    return min(len(writes), _BATCH_MAX)
 
 
 def _reads_ledger(read: Read) -> bool:
