@@ -531,6 +531,11 @@ class Model:
                 line = self.ledger.get((user, device, id_), Line(0, 0, 0))
                 if line.acknowledged < line.sequence <= start.sequence:
                     self.record(DeliveryRecord(user, device, id_, line.sequence, 0, at, at))
+                left_out = row.expired or (
+                    row.state == "withdrawn" and row.created > stored and not line.sequence
+                )
+                if left_out:
+                    continue
                 if line.sequence < row.sequence and stored < row.sequence <= start.sequence:
                     self.record(DeliveryRecord(user, device, id_, row.sequence, 1, at, at))
         if stored is not None and (start.sequence < stored or not start.resumed):

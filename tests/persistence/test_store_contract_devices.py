@@ -221,6 +221,20 @@ async def test_a_cursor_acknowledges_the_change_that_was_sent_not_the_one_since(
     assert [entry.sequence for entry in await desk.entries("ann", start=2)] == [3]
 
 
+async def test_a_cursor_acknowledges_nothing_that_was_left_out_on_the_way(desk):
+    await desk.attach("ann", "phone")
+    withdrawn = await desk.publish("ann")
+    expired = await desk.publish("ann", expires_at=START_OF_TIME + 1)
+    await desk.withdraw(withdrawn.content.id)
+    await desk.expire(START_OF_TIME + 1)
+
+    await desk.attach("ann", "phone", 3)
+
+    for each in (withdrawn, expired):
+        assert await desk.ledger(each.content.id) == {}
+        assert (await desk.view(each.content.id)).delivered == 0
+
+
 async def test_a_device_never_seen_before_acknowledges_nothing_by_its_cursor(desk):
     made = await desk.publish("ann")
 

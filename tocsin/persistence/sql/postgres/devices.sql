@@ -21,7 +21,8 @@ LEFT JOIN LATERAL (
 -- name: deliveries_open -> rows
 -- What each device has got that comes with a cursor and was last known to be at `stored`, and how
 -- often it was sent at the least: what the ledger says was sent to it, and what the ledger does not
--- know of, because a node that dies takes its last lines along.
+-- know of, because a node that dies takes its last lines along; but not what was rightly left out,
+-- because it had expired, or came and was withdrawn in between.
 WITH asked AS (
     SELECT *
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
@@ -38,7 +39,9 @@ JOIN inbox AS i ON i.user_id = asked.user_id
     AND i.sequence > asked.stored AND i.sequence <= asked.cursor
 LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
     AND d.user_id = i.user_id AND d.device_id = asked.device_id
-WHERE coalesce(d.sequence, 0) < i.sequence;
+WHERE coalesce(d.sequence, 0) < i.sequence AND i.expired_at IS NULL
+    AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.stored
+        AND d.notification_id IS NULL);
 
 -- name: inbox_delivered
 -- Delivered is when the first of the user's devices acknowledged.
