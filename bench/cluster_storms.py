@@ -74,7 +74,7 @@ def drain_rows(returned: Returned, started: float) -> list[Row]:
     return [
         Row(f"{name}, first goodbye", returned.first_lost - started, "s"),
         Row(f"{name}, last goodbye", returned.last_lost - started, "s"),
-        Row(f"{name}, all live elsewhere", returned.last_back - started, "s", 20),
+        Row(f"{name}, all live elsewhere", returned.last_back - started, "s"),
         Row(f"{name}, most that came back in one second", returned.back_in_one_second_max, ""),
         Row(f"{name}, attempts that failed", returned.attempts_failed, ""),
     ]

@@ -17,11 +17,12 @@ from typing import Final, Self
 
 import trio
 
-HANDSHAKES_MAX: Final = 4
-"""Handshakes at a time: a few milliseconds of each turn."""
-ATTACHING_MAX: Final = 64
-"""Devices whose place in the log is being looked up: as one transaction takes without growing
-long, for the pushes that go with it wait as long."""
+HANDSHAKES_MAX: Final = 2
+"""Handshakes at a time: half a millisecond of each turn. More would not be sooner over, since they
+share one core."""
+ATTACHING_MAX: Final = 32
+"""Devices whose place in the log is being looked up: what a transaction takes without growing
+long, because commits that go with it wait as long."""
 
 
 class Turnstile:
