@@ -6,10 +6,14 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable
+from typing import Final
 
 from bench.scenarios import Producer
 from bench.server import Server
 from bench.swarm import Peer, Swarm
+
+_OUTSTANDING_MAX: Final = 1000
+"""Of more a node says that its producer has too many on their way, and then nothing is measured."""
 
 
 class Stopwatch:
@@ -32,9 +36,11 @@ class Stopwatch:
         return self
 
     async def run(self, rate: int, until: Callable[[], bool]) -> None:
-        """Publish *rate* times a second, whatever comes back."""
+        """Publish *rate* times a second; raises where too many of them are still on their way."""
         started, number = time.perf_counter(), 0
         while not until():
+            if self._count - len(self._taken) > _OUTSTANDING_MAX:
+                raise RuntimeError(f"{_OUTSTANDING_MAX} pushes behind: too slow to be measured")
             name = self._names[self._count % len(self._names)]
             self._sent[name].append(time.perf_counter())
             self._producer.send([name])
