@@ -195,10 +195,13 @@ class Notifications(Directory[NotificationMessage]):
             return
         del self._outstanding[notification]
         ref = self.find(notification)
-        if ref is not None:
+        if ref is None:
+            return
+        try:
+            ref.tell(Settled())
+        except (MailboxFull, ActorStopped):
             # Its deadline will do where there is no room for the news.
-            with suppress(MailboxFull, ActorStopped):
-                ref.tell(Settled())
+            return
 
     def time_known(self, changed: Changed, command: Command) -> None:
         """Tell the scheduler when something will have to be done about a notification."""

@@ -67,6 +67,8 @@ _LEDGER_PAUSE: Final = 0.025
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
 _CLOSE_TIMEOUT: Final = 5.0
+_OF_LEDGER: Final = (Attach, Acknowledge)
+"""They must find what the device was sent and has acknowledged."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
@@ -146,8 +148,7 @@ class StorageActor(Actor[StorageMessage]):
         if not (self._status.available or (self._readable and isinstance(message, Read))):
             message.reply.fail(StoreUnavailable("the store is away"))
         elif isinstance(message, Write):
-            if isinstance(message.command, Attach | Acknowledge):
-                # They must find what the device was sent and has acknowledged.
+            if isinstance(message.command, _OF_LEDGER):
                 self._ledger.hurry()
             self._writes.append(message)
             first = len(self._writes) == 1

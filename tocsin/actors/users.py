@@ -59,9 +59,12 @@ class Users(Directory[UserMessage]):
         That a connection has ended is: an actor that never hears of it keeps it for ever.
         """
         ref = self.find(user)
-        if ref is not None:
-            with suppress(ActorStopped):
-                (ref.tell_beyond if forced else ref.tell)(message)
+        if ref is None:
+            return
+        try:
+            (ref.tell_beyond if forced else ref.tell)(message)
+        except ActorStopped:
+            return
 
     def fan_out(self, fan_out: FanOut) -> int:
         """Tell every recipient of a change who is online; returns how many."""
