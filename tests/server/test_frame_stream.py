@@ -113,13 +113,24 @@ async def test_what_is_offered_soon_is_said_before_the_last_words():
         assert pair.frames.pending_bytes == 0
 
 
-async def test_what_is_offered_soon_is_bounded():
+async def test_what_is_offered_soon_and_does_not_fit_makes_the_rest_go_now():
     async with open_pair(outbound_bytes_max=10) as pair:
-        pair.frames.offer_soon(b"x" * 10)
-        with pytest.raises(SlowConsumer):
-            pair.frames.offer_soon(b"y")
+        for _ in range(3):
+            pair.frames.offer_soon(b"x" * 10)
+        assert pair.frames.pending_bytes == 10
 
-        assert await pair.read(10) == b"x" * 10
+        assert await pair.read(30) == b"x" * 30
+
+
+async def test_what_is_offered_soon_is_bounded():
+    async with open_pair() as pair:
+        expected = pair.fill()
+        room = LIMIT - pair.frames.pending_bytes
+        pair.frames.offer_soon(b"x" * room)
+        with pytest.raises(SlowConsumer):
+            pair.frames.offer_soon(b"y" * LIMIT)
+
+        assert await pair.read(len(expected) + room) == expected + b"x" * room
 
 
 async def test_what_the_kernel_does_not_take_waits_and_comes_in_order():

@@ -80,6 +80,9 @@ class Outbound:
 
         Raises `SlowConsumer` as `offer` does; nothing of `data` is sent in that case.
         """
+        if self.pending + len(data) > self._bytes_max:
+            # It may be us who have not written, and not the peer who does not read.
+            self._try_write_some()
         if self.broken:
             return
         if self.pending + len(data) > self._bytes_max:
@@ -178,6 +181,12 @@ class Outbound:
             if not self._queue:
                 self._queue = None
             self._wake()
+
+    def _try_write_some(self) -> None:
+        try:
+            self._write_some()
+        except OSError:
+            self.abandon()
 
     def _write_some(self) -> None:
         queue = self._queue
