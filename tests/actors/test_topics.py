@@ -8,7 +8,7 @@ import trio
 from tests.actors.virtual_time import pass_time, settle
 from tocsin.actors.runtime import Actor, open_supervisor
 from tocsin.actors.storage import Write
-from tocsin.actors.topics import CHUNK, Topics
+from tocsin.actors.topics import CHUNK, FEW, Topics
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Materialise,
@@ -130,6 +130,19 @@ async def test_who_has_more_than_a_transaction_should_bring_gets_the_rest_in_fur
         topics.behind("ann")
         await settle()
     assert store.brought == [("ann",)] * 3
+
+
+async def test_who_is_far_behind_is_brought_among_few_and_in_turns_with_the_others(autojump_clock):
+    store = Materialiser()
+    store.latency = 1.0
+    users = [f"user-{number}" for number in range(2 * CHUNK)]
+    far = users[: FEW + 1]
+    store.behind = dict.fromkeys(far, 1)
+    async with running(store, users) as topics:
+        topics.advanced(EVERYONE)
+        await pass_time(10)
+    expected = [tuple(users[:CHUNK]), tuple(far[:FEW]), tuple(users[CHUNK:]), tuple(far[FEW:])]
+    assert store.brought == expected
 
 
 async def test_what_the_store_cannot_do_now_is_tried_again_and_nobody_is_forgotten(autojump_clock):

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
+from tocsin.persistence import topic_scripts
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
     Changed,
@@ -76,6 +77,32 @@ async def test_news_for_a_thousand_users_is_brought_in_two_statements(desk):
     [(notification, change, sequences)] = told(brought.fan_outs)
     assert (notification, change) == (made.content.id, "created")
     assert sequences == dict.fromkeys(users, 1)
+
+
+async def test_much_in_many_topics_is_brought_piece_by_piece_in_the_order_of_all(desk, monkeypatch):
+    monkeypatch.setattr(topic_scripts, "ENTRIES_OF_USER_MAX", 4)
+    monkeypatch.setattr(topic_scripts, "ENTRIES_OF_USER_MIN", 4)
+    topics = [f"topic-{number:02}" for number in range(12)]
+    for topic in topics:
+        await desk.subscribe(topic, "ann", "bob")
+    made = []
+    # A topic with much, others with something now and then, and many with one at the same time.
+    for topic in [*topics[:3] * 3, *topics[7:8] * 6, *topics[1:2], *reversed(topics)]:
+        desk.now_ms += 0 if topic > "topic-08" else 1
+        made.append((desk.now_ms, topic, await desk.publish(topic=topic)))
+    expected = [each.content.id for _, _, each in sorted(made, key=lambda each: each[:2])]
+
+    brought: list[str] = []
+    for turn in range(1, 20):
+        result = await desk.bring("ann", "bob")
+        brought += [id_ for id_, _, at in told(result.fan_outs) if "ann" in at]
+        assert len(brought) == min(4 * turn, len(made))
+        assert result.behind == (() if len(brought) == len(made) else ("ann", "bob"))
+        if not result.behind:
+            break
+
+    assert brought == expected
+    assert [entry.notification for entry in await desk.entries("bob")] == expected
 
 
 async def test_a_topic_without_subscribers_takes_notifications_for_nobody(desk):

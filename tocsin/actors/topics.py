@@ -32,6 +32,9 @@ logger = structlog.get_logger(__name__)
 
 CHUNK: Final = 1000
 """Users brought up to date in one transaction: enough for the price of a statement to vanish."""
+FEW: Final = 5
+"""Users in one if they are known to have much to get. What a transaction brings is shared by all of
+them: among many each would get a little, and the store go through all of their topics for it."""
 _RETRY_DELAY: Final = 1.0
 
 
@@ -50,6 +53,8 @@ class Topics(Actor[Any]):
         self._users: dict[str, dict[str, None]] = {}
         self._topics: dict[str, dict[str, None]] = {}
         self._behind: dict[str, None] = {}
+        self._far: dict[str, None] = {}
+        """Who got something, and has more to get."""
         self._bell = Bell()
 
     async def run(self, context: Context[Any]) -> None:
@@ -100,7 +105,7 @@ class Topics(Actor[Any]):
 
     def behind(self, user: str) -> None:
         """*user*'s topics hold more than was brought."""
-        self._behind[user] = None
+        self._far[user] = None
         self._bell.ring()
 
     def store_changed(self, available: bool) -> None:
@@ -113,15 +118,20 @@ class Topics(Actor[Any]):
 
     async def _bring_all(self) -> None:
         while True:
-            if not self._behind:
+            if not (self._behind or self._far):
                 await self._bell.wait()
-                continue
-            users = tuple(islice(self._behind, CHUNK))
-            for user in users:
-                del self._behind[user]
-            if not await self._bring(users):
-                self._behind.update(dict.fromkeys(users))
-                await self._bell.wait(trio.current_time() + _RETRY_DELAY)
+            # In turns: neither is to wait until there are no more of the others.
+            await self._bring_some(self._behind, CHUNK)
+            await self._bring_some(self._far, FEW)
+
+    async def _bring_some(self, waiting: dict[str, None], most: int) -> None:
+        """Bring the first *most* of those who are *waiting*; later, if that cannot be done now."""
+        users = tuple(islice(waiting, most))
+        for user in users:
+            del waiting[user]
+        if users and not await self._bring(users):
+            waiting.update(dict.fromkeys(users))
+            await self._bell.wait(trio.current_time() + _RETRY_DELAY)
 
     async def _bring(self, users: tuple[str, ...]) -> bool:
         """Bring *users* up to date; whether that could be done now."""
@@ -137,5 +147,5 @@ class Topics(Actor[Any]):
             # Their next arrival tries again; not we, for ever.
             return True
         assert isinstance(result, Materialised)
-        self._behind.update(dict.fromkeys(result.behind))
+        self._far.update(dict.fromkeys(result.behind))
         return True

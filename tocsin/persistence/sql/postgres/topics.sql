@@ -56,6 +56,10 @@ ON CONFLICT (user_id, topic) DO UPDATE SET
 -- Lock the users that have something to get from their topics, and read it: at most $3 entries (and
 -- one more) of each topic, each with where the user's log stands, and whether the user wants it.
 --
+-- The first so many entries of all topics together are in as many topics at most: in those whose own
+-- first entries come first (`nearest`). Of the others only that first one is looked at. (It names the
+-- user, too, so that the planner cannot begin with all of a user's subscriptions.)
+--
 -- Whoever waits here for a lock sees the users and subscriptions as they are then, and everything
 -- else as it was when the statement began. So the position is compared once more outside of what
 -- was limited: what somebody else has brought meanwhile drops out, and nothing comes in.
@@ -69,7 +73,21 @@ SELECT u.user_id, u.head, u.unread, u.unseen, s.topic, t.position, t.notificatio
         ))
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS asked (user_id, now, entries_max)
 JOIN users AS u ON u.user_id = asked.user_id
-JOIN subscriptions AS s ON s.user_id = asked.user_id
+CROSS JOIN LATERAL (
+    SELECT o.user_id, o.topic
+    FROM subscriptions AS o
+    CROSS JOIN LATERAL (
+        SELECT l.at
+        FROM topic_log AS l
+        WHERE l.topic = o.topic AND l.position > o.position
+        ORDER BY l.position
+        LIMIT 1
+    ) AS first
+    WHERE o.user_id = asked.user_id
+    ORDER BY first.at, o.topic
+    LIMIT asked.entries_max + 1
+) AS nearest
+JOIN subscriptions AS s ON s.user_id = nearest.user_id AND s.topic = nearest.topic
 CROSS JOIN LATERAL (
     SELECT l.position, l.notification_id, l.change, l.at
     FROM topic_log AS l

@@ -37,6 +37,9 @@ ON CONFLICT (user_id, topic) DO UPDATE SET
 -- name: topics_pending -> rows
 -- What a user has to get from its topics: at most ?3 entries (and one more) of each, each with
 -- where the user's log stands, and whether the user wants it.
+--
+-- The first so many entries of all topics together are in as many topics at most: in those whose own
+-- first entries come first. Of the others only that first one is looked at.
 SELECT u.user_id, u.head, u.unread, u.unseen, s.topic, t.position, t.notification_id, t.change,
     t.at,
     s.active AND n.standing IS 'active' AND coalesce(n.expires_at > ?2, true)
@@ -47,7 +50,17 @@ SELECT u.user_id, u.head, u.unread, u.unseen, s.topic, t.position, t.notificatio
                     OR p.kind = 'topic' AND p.name = s.topic)
         ))
 FROM users AS u
-JOIN subscriptions AS s ON s.user_id = u.user_id
+JOIN (
+    SELECT o.user_id, o.topic, o.position, o.active,
+        (SELECT at FROM topic_log AS l
+            WHERE l.topic = o.topic AND l.position > o.position
+            ORDER BY l.position
+            LIMIT 1) AS first
+    FROM subscriptions AS o
+    WHERE o.user_id = ?1 AND first IS NOT NULL
+    ORDER BY first, o.topic
+    LIMIT ?3 + 1
+) AS s ON s.user_id = u.user_id
 JOIN topic_log AS t ON t.topic = s.topic AND t.position > s.position
     AND t.position <= (
         SELECT max(position) FROM (
