@@ -71,12 +71,13 @@ class FlightModel:
         return confirmed
 
     def acknowledge_ids(self, ids: Iterable[str]) -> set[int]:
-        """An ack by id answers the earlier changes first, unless the last was sent again."""
+        """An ack by id answers the earlier changes first."""
         confirmed = set()
         for notification in ids:
             push = self.latest(notification)
             older = self.older(notification)
-            if push is not None and older and self.tries[push.sequence] == 1:
+            if push is not None and older:
+                self.silent[push.sequence] = 0
                 for earlier in older:
                     self.forget(earlier)
             elif push is not None:

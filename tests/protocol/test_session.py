@@ -6,6 +6,7 @@ import pytest
 
 from tests.protocol.session_kit import (
     AT,
+    LIMITS,
     NOW,
     a_page,
     a_session,
@@ -332,14 +333,27 @@ def test_a_device_that_acknowledges_an_id_once_for_two_changes_is_asked_once_mor
     assert session.in_flight == 0
 
 
-def test_once_sent_again_an_ack_by_id_covers_all_changes():
+def test_an_ack_by_id_answers_the_older_change_also_where_the_later_was_sent_again():
     session = a_session()
     pushed(session, an_entry(1, "a"))
     pushed(session, an_entry(2, "a", "updated"))
     session.expire(session.next_deadline(), AT)
 
+    assert session.ack_ids(["a"], AT) == []
+    assert sequences(session.expire(session.next_deadline(), AT)) == [2]
     assert the_record(session.ack_ids(["a"], AT)).sequence == 2
     assert session.in_flight == 0
+
+
+def test_a_device_whose_ack_is_taken_for_an_older_change_is_not_unresponsive():
+    session = a_session()
+    pushed(session, an_entry(1, "a"))
+    pushed(session, an_entry(2, "a", "updated"))
+    for _ in range(LIMITS.resend_limit - 1):
+        session.expire(session.next_deadline(), AT)
+    session.ack_ids(["a"], AT)
+
+    assert sequences(session.expire(session.next_deadline(), AT)) == [2]
 
 
 def test_sessions_of_two_devices_know_nothing_of_each_other():

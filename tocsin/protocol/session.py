@@ -189,7 +189,10 @@ class DeviceSession:
             if push is None:
                 continue
             older = self._flight.older(push)
-            if older and push.tries == 1:
+            if older:
+                # Also where the later one was sent again: it may be waiting on a device that does
+                # not read, and whose words still come.
+                push.unanswered = 0
                 for earlier in older:
                     self._flight.drop(earlier)
             else:

@@ -63,7 +63,7 @@ async def mark_inbox(services: Services, user: str, request: MarkRequest) -> Mar
         mark=request.state,
         now_ms=services.world.now_ms(),
         ids=None if request.ids is None else tuple(dict.fromkeys(request.ids)),
-        through=_through(request, services.status.epoch),
+        through=_through(request, services.epoch),
     )
     marked = await _mark_some(services, command)
     changed = marked.changed

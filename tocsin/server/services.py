@@ -77,6 +77,16 @@ class Services:
     neighbours: Neighbours = ALONE
     key_watch: KeyWatch
 
+    @property
+    def epoch(self) -> str:
+        """The log's epoch; raises `ProblemError` (503) if the store was never reached.
+
+        Without it, nobody can tell whether a cursor is of another log.
+        """
+        if not self.status.epoch:
+            raise storage_problem(StoreUnavailable())
+        return self.status.epoch
+
     async def read(self, query: Query) -> Answer:
         """Ask the store; raises `ProblemError` (503) where it cannot answer now."""
         return await ask_storage(self.storage, Read(query=query), self.settings.store_timeout)

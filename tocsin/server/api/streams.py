@@ -223,7 +223,7 @@ async def _start_of_stream(call: Call[StreamQuery, None]) -> Cursor | None:
 
 async def _has_unacknowledged(call: Call[StreamQuery, None], cursor: Cursor) -> bool:
     """Whether the device is known to have stopped before *cursor*."""
-    if cursor.epoch != call.services.status.epoch:
+    if cursor.epoch != call.services.epoch:
         return False
     devices = await call.services.read(ListDevices(call.user))
     assert isinstance(devices, Devices)
@@ -265,7 +265,7 @@ def _acknowledged_through(services: Services, body: AckBody) -> int | None:
     if body.cursor is None:
         return None
     cursor = read_cursor(services, body.cursor, "$.cursor")
-    if cursor.epoch != services.status.epoch:
+    if cursor.epoch != services.epoch:
         raise _bad_field("cursor", "is of another epoch; there is nothing left to acknowledge")
     return cursor.sequence
 
