@@ -18,7 +18,7 @@ from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import PostgresStore, _settings
 from tocsin.persistence.postgres_errors import translated
 from tocsin.persistence.statements import Statement, load
-from tocsin.persistence.store import Purge, Purged, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import Counters, Purge, Purged, StoreFailed, StoreUnavailable
 
 OURS = "datname = current_database() AND application_name = 'tocsin'"
 
@@ -417,6 +417,20 @@ async def test_what_is_purged_while_a_page_is_being_read_is_not_passed_over_in_s
     page = await desk.page("ann")
 
     assert ([entry.sequence for entry in page.entries], page.horizon) == ([2], 3)
+    await other.store.aclose()
+
+
+async def test_what_is_published_while_a_page_is_being_read_is_counted_if_it_is_in_the_page(
+    desk, postgres_url, monkeypatch
+):
+    await desk.publish("ann")
+    other = await opened(postgres_url)
+    before_statement(monkeypatch, desk, "pages", lambda: other.publish("ann"))
+
+    page = await desk.page("ann")
+
+    assert ([entry.sequence for entry in page.entries], page.head) == ([1, 2], 2)
+    assert page.counters == Counters(2, 2)
     await other.store.aclose()
 
 

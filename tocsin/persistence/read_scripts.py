@@ -99,23 +99,26 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
         [query.began for _, query in queries],
         [query.resumed for _, query in queries],
     )
-    # Read last: what was purged while we were looking for it is not passed over in silence.
+    # Read last: what was purged while we were looking for it is not passed over in silence, and
+    # what came meanwhile is counted, if it is in the page. But whole is a page up to the head that
+    # was read first.
     users = sorted({query.user for _, query in queries})
-    horizons = {row[0]: row[1] for row in (yield from run("users_horizon", users))}
+    ends = {row[0]: row[1:] for row in (yield from run("users_read_last", users))}
     found = by_first(rows)
     for index, query in queries:
-        state, horizon = heads.get(query.user, _NO_LOG), horizons.get(query.user, 0)
-        answers[index] = _page(found.get(index, ()), state, horizon)
+        head, *_ = heads.get(query.user, _NO_LOG)
+        horizon, unread, unseen = ends.get(query.user, (0, 0, 0))
+        counters = Counters(unread, unseen)
+        answers[index] = _page(found.get(index, ()), head, horizon, counters)
 
 
-def _page(rows: Rows, state: Row, horizon: int) -> Page:
-    head, unread, unseen, _ = state
+def _page(rows: Rows, head: int, horizon: int, counters: Counters) -> Page:
     entries = tuple([Entry(*row[1:10]) for row in rows])
     last = entries[-1].sequence if entries else 0
     # The last column counts what there was to choose from, up to one more than the limit.
     complete = not rows or rows[0][10] == len(rows)
     head = max(head, last)
-    return Page(entries, head if complete else last, head, horizon, Counters(unread, unseen))
+    return Page(entries, head if complete else last, head, horizon, counters)
 
 
 # --- The inbox ----------------------------------------------------------------------------------

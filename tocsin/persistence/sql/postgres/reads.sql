@@ -13,8 +13,8 @@ SELECT u.user_id, u.head, u.unread, u.unseen,
 FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, topics)
 JOIN users AS u ON u.user_id = asked.user_id;
 
--- name: users_horizon -> rows
-SELECT u.user_id, u.horizon
+-- name: users_read_last -> rows
+SELECT u.user_id, u.horizon, u.unread, u.unseen
 FROM unnest($1::text[]) AS asked (user_id)
 JOIN users AS u ON u.user_id = asked.user_id;
 

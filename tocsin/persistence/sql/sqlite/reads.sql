@@ -13,8 +13,8 @@ SELECT user_id, head, unread, unseen,
 FROM users
 WHERE user_id = ?1;
 
--- name: users_horizon -> rows
-SELECT user_id, horizon FROM users WHERE user_id = ?1;
+-- name: users_read_last -> rows
+SELECT user_id, horizon, unread, unseen FROM users WHERE user_id = ?1;
 
 -- name: pages -> rows
 -- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
