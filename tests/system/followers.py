@@ -26,13 +26,15 @@ POLL_WAIT = 1
 class Screen:
     """What one device shows: its model of the inbox, its counters, its cursor.
 
-    While a connection replaces another one, both may write here; the later change wins.
+    A connection begins with the cursor, and from then on it alone writes here. What the one before
+    it still reads, the device did not have by its own word, so nobody would take it back from it.
     """
 
     def __init__(self, device: str) -> None:
         self.device = device
         self.faults: list[str] = []
         self._lock = threading.Lock()
+        self._writer: object = None
         self.forget()
 
     def forget(self) -> None:
@@ -49,15 +51,22 @@ class Screen:
         with self._lock:
             return f"{self._epoch}.{self._sequence}" if self._sequence else "0"
 
-    def reset(self) -> None:
+    def begin(self, writer: object) -> str:
+        """The cursor with which *writer* comes, in place of whoever wrote before."""
         with self._lock:
-            self._shown.clear()
-            self._changed.clear()
+            self._writer = writer
+        return self.cursor
 
-    def show(self, push: Frame) -> None:
+    def reset(self, writer: object) -> None:
+        with self._lock:
+            if writer is self._writer:
+                self._shown.clear()
+                self._changed.clear()
+
+    def show(self, push: Frame, writer: object) -> None:
         with self._lock:
             notification, sequence = push["notification"], push["sequence"]
-            if sequence <= self._changed.get(notification["id"], 0):
+            if writer is not self._writer or sequence <= self._changed.get(notification["id"], 0):
                 return
             self._changed[notification["id"]] = sequence
             if push["change"] == "withdrawn":
@@ -65,17 +74,18 @@ class Screen:
             else:
                 self._shown[notification["id"]] = notification
 
-    def count(self, sequence: int, counted: Frame) -> None:
+    def count(self, sequence: int, counted: Frame, writer: object) -> None:
         """The counters as they were at *sequence*."""
         with self._lock:
-            if sequence >= self._counted:
+            if writer is self._writer and sequence >= self._counted:
                 self._counted = sequence
                 self._counters = counted["unread"], counted["unseen"]
 
-    def through(self, epoch: str, sequence: int) -> None:
+    def through(self, epoch: str, sequence: int, writer: object) -> None:
         """Everything up to *sequence* has come."""
         with self._lock:
-            self._epoch, self._sequence = epoch, max(self._sequence, sequence)
+            if writer is self._writer:
+                self._epoch, self._sequence = epoch, max(self._sequence, sequence)
 
     def picture(self) -> tuple[dict[str, Frame], tuple[int, int] | None]:
         with self._lock:
@@ -141,13 +151,13 @@ class _Threaded:
             case "welcome":
                 self.epoch = frame["epoch"]
                 self._last = int(frame["cursor"].partition(".")[2])
-                self.screen.count(frame["head"], frame)
+                self.screen.count(frame["head"], frame, self)
             case "push":
                 self.push(frame)
             case "synced":
-                self.screen.through(self.epoch, frame["sequence"])
+                self.screen.through(self.epoch, frame["sequence"], self)
             case "reset":
-                self.screen.reset()
+                self.screen.reset(self)
             case "goodbye" if frame["reason"] == "replaced":
                 self.closing = True
             case _:
@@ -163,9 +173,9 @@ class _Threaded:
             fault = f"{sequence} follows {push['previous']}, but {last} was the last"
             self.screen.faults.append(fault)
         self._last = sequence
-        self.screen.show(push)
-        self.screen.count(sequence, push)
-        self.screen.through(self.epoch, sequence)
+        self.screen.show(push, self)
+        self.screen.count(sequence, push, self)
+        self.screen.through(self.epoch, sequence, self)
 
 
 class WebSocketFollower(_Threaded):
@@ -183,7 +193,8 @@ class WebSocketFollower(_Threaded):
         super().__init__(server, user, screen)
 
     def follow(self) -> None:
-        hello = {"type": "hello", "device": self.screen.device, "cursor": self.screen.cursor}
+        cursor = self.screen.begin(self)
+        hello = {"type": "hello", "device": self.screen.device, "cursor": cursor}
         self._socket.send(json.dumps(hello))
         for text in self._socket:
             frame = json.loads(text)
@@ -205,8 +216,8 @@ class StreamFollower(_Threaded):
 
     def follow(self) -> None:
         headers = bearer(token(self.user))
-        if self.screen.cursor != "0":
-            headers["Last-Event-ID"] = self.screen.cursor
+        if (cursor := self.screen.begin(self)) != "0":
+            headers["Last-Event-ID"] = cursor
         query = {"device": self.screen.device, "cursor": "0"}
         path = "/v1/inbox/stream"
         with (
@@ -239,7 +250,7 @@ class PollFollower(_Threaded):
             while not self.closing:
                 query: dict[str, str | int] = {
                     "device": self.screen.device,
-                    "cursor": self.screen.cursor,
+                    "cursor": self.screen.begin(self),
                     "wait": POLL_WAIT,
                     "limit": 5,
                 }
@@ -254,13 +265,13 @@ class PollFollower(_Threaded):
     def _read(self, answer: dict[str, Any]) -> None:
         self.epoch, _, sequence = answer["cursor"].partition(".")
         if answer.get("reset"):
-            self.screen.reset()
+            self.screen.reset(self)
         for push in answer["changes"]:
             if push is answer["changes"][0]:
                 self._last = push["previous"]
             self.push(push)
-        self.screen.count(int(sequence), answer)
-        self.screen.through(self.epoch, int(sequence))
+        self.screen.count(int(sequence), answer, self)
+        self.screen.through(self.epoch, int(sequence), self)
 
     def arrive(self) -> None:
         """Whether a poll has arrived, nobody can tell before it is answered."""
