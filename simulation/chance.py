@@ -6,6 +6,7 @@ fewer devices, is else as it was. That is what makes a failure small enough to b
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import TypeVar
@@ -28,7 +29,7 @@ class Chance(random.Random):
 
     def wait(self, mean: float) -> float:
         """Seconds until the next of events that come every *mean* seconds, independently."""
-        return self.expovariate(1 / mean)
+        return -math.log(1.0 - self.random()) * mean if mean < math.inf else math.inf
 
     def one(self, of: Sequence[T]) -> T:
         """One of several."""

@@ -1,25 +1,37 @@
-"""Hosts on which nodes run, the services they share, and the balancer in front of them."""
+"""All that a run consists of: hosts on which nodes run, and the services that they share."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 import trio
 
+from simulation.balancer import Balancer
 from simulation.chance import Chance
-from simulation.history import History
+from simulation.history import History, Violation
 from simulation.network import Arrival, Connection
-from simulation.node import Node
+from simulation.node import Node, Request
 from simulation.plan import Plan
 from simulation.scheduling import Process
 from simulation.services import SharedStore, SimulatedBroker, StoreWay
 from simulation.timeline import Timeline
 from simulation.trace import Trace
 from tocsin.actors.world import World
+from tocsin.persistence.key_commands import ApiKey, CreateKey
+from tocsin.protocol.values import from_datetime
+from tocsin.server.auth.keys import NewKey, generate_key
 from tocsin.settings import Settings
 from tocsin.wiring import ClusterPorts
+
+if TYPE_CHECKING:
+    from simulation.devices import Device
+    from simulation.producers import Producer
+    from simulation.users import User
 
 _EPOCH_MS: Final = 1_767_225_600_000
 """When it all begins: the first of January 2026 (Unix milliseconds)."""
@@ -28,7 +40,7 @@ _TOKEN_LIFETIME: Final = 30 * 86_400
 
 
 class Cluster:
-    """All that a run consists of, but for those who use it."""
+    """See the module; whoever uses it is put into it by the run."""
 
     def __init__(self, plan: Plan, timeline: Timeline, trace: Trace, nursery: trio.Nursery) -> None:
         self.plan = plan
@@ -37,8 +49,13 @@ class Cluster:
         self.nursery = nursery
         self.history = History()
         self.store = SharedStore(self.chance("store"))
-        self.broker = SimulatedBroker(timeline, self.chance("broker"))
+        patience = _settings("any", alone=False).redis_timeout
+        self.broker = SimulatedBroker(timeline, self.chance("broker"), patience)
         self.hosts = {name: Host(name, self) for name in plan.node_names}
+        self.balancer = Balancer(self.hosts, timeline)
+        self.devices: list[Device] = []
+        self.producers: list[Producer] = []
+        self.users: list[User] = []
 
     def chance(self, *whom: object) -> Chance:
         """Chance for *whom*, the same in each run of this seed."""
@@ -48,16 +65,45 @@ class Cluster:
         """A line of the trace."""
         self.trace.note(trio.current_time(), who, what)
 
+    def violated(self, promise: str, subject: str, what: str) -> None:
+        """*promise* was broken, now."""
+        violation = Violation(trio.current_time(), promise, subject, what)
+        self.note(subject, f"violates {promise}")
+        self.history.violated(violation)
+
+    def now_ms(self) -> int:
+        """The right time of day (Unix milliseconds)."""
+        return _EPOCH_MS + int(trio.current_time() * 1000)
+
+    def moment_of(self, text: str) -> float:
+        """When it is the time of day that *text* says (RFC 3339), in the simulation's seconds."""
+        return (from_datetime(datetime.fromisoformat(text)) - _EPOCH_MS) / 1000
+
     def token(self, subject: str, scope: str = "") -> str:
         """A credential that lasts."""
         claims = {"sub": subject, "scope": scope, "exp": _EPOCH_MS // 1000 + _TOKEN_LIFETIME}
         return jwt.encode(claims, _SECRET, algorithm="HS256")
 
+    def key(self, holder: str) -> str:
+        """*holder*'s API key."""
+        return self._new_key(holder).text
+
+    async def open(self) -> None:
+        """Make what must be there before anybody comes: the store, and the producers' keys."""
+        await self.store.open()
+        new = [(holder, self._new_key(holder)) for holder in self.plan.producer_names]
+        keys = [
+            ApiKey(key.id, key.hash, ("notify", "admin"), holder, self.now_ms())
+            for holder, key in new
+        ]
+        await self.store.write([CreateKey(key) for key in keys])
+
+    def _new_key(self, holder: str) -> NewKey:
+        return generate_key(self.chance("key", holder).randbytes)
+
     def balance(self, chance: Chance) -> Host | None:
-        """Where a newcomer is sent: to any node that is ready, else to any at all."""
-        hosts = list(self.hosts.values())
-        ready = [host for host in hosts if host.is_ready] or [host for host in hosts if host.is_up]
-        return chance.one(ready) if ready else None
+        """Where a newcomer is sent."""
+        return self.balancer.choose(chance)
 
 
 class Host:
@@ -69,6 +115,7 @@ class Host:
         self.node: Node | None = None
         self._cluster = cluster
         self._starts = 0
+        self._is_silent = False
         # A dictionary for its order.
         self._connections: dict[Connection, None] = {}
 
@@ -81,6 +128,16 @@ class Host:
     @property
     def is_ready(self) -> bool:
         return self.node is not None and self.node.is_ready
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it is there, and does not answer."""
+        return self.node is not None and self.node.process.is_stopped
+
+    @property
+    def drain_time(self) -> float:
+        """Seconds in which a node that is told to stop has ended."""
+        return _settings(self.name, alone=False).drain_time
 
     @property
     def process_number(self) -> int:
@@ -98,8 +155,9 @@ class Host:
             return
         self._starts += 1
         cluster, chance = self._cluster, self._cluster.chance("node", self.name, self._starts)
-        process = Process(self._died)
-        settings = _settings(self.name, alone=cluster.plan.nodes == 1)
+        process = Process(self.name, self._died)
+        plan = cluster.plan
+        settings = _settings(self.name, alone=plan.nodes == 1, resend_delay=plan.resend_delay)
         world = World(self._now_ms, chance.random, chance.randbytes)
         way = StoreWay(
             cluster.store, self.name, process, cluster.timeline, chance, settings.store_timeout
@@ -120,10 +178,17 @@ class Host:
             self._cluster.note(self.name, "stop")
             self.node.process.enter(self.node.stop)
 
-    def kill(self) -> None:
-        """As SIGKILL."""
+    def kill(self, *, silent: bool = False) -> None:
+        """As SIGKILL; *silent* as when the cable is pulled as well."""
         if self.node is not None:
+            self._is_silent = silent
             self.node.process.kill()
+
+    def kill_in(self, steps: int, *, silent: bool = False) -> None:
+        """Kill what runs now in so many steps of its."""
+        if self.node is not None:
+            self._is_silent = silent
+            self.node.process.kill_at = self.node.process.steps + steps
 
     def connect(self, *, chance: Chance, heard: Arrival, ended: Any) -> Connection | None:
         """A connection to the node, if one is running."""
@@ -145,6 +210,23 @@ class Host:
         self._connections[connection] = None
         return connection
 
+    def request(
+        self,
+        request: Request,
+        *,
+        chance: Chance,
+        heard: Arrival,
+        ended: Callable[[], object],
+        arrived: Callable[[], object] | None = None,
+    ) -> Connection | None:
+        """A connection that carries *request* to the node; *arrived* is called when it is there."""
+        connection, node = self.connect(chance=chance, heard=heard, ended=ended), self.node
+        if connection is not None and node is not None:
+            taker = partial(node.request, connection=connection)
+            connection.serve(received=taker, left=lambda: None)
+            connection.say(request, arrived)
+        return connection
+
     @property
     def connections(self) -> list[Connection]:
         """Those that are open, the oldest first."""
@@ -155,7 +237,10 @@ class Host:
         self._cluster.note(self.name, f"ended {node.failure or ''}")
         if self.node is node:
             self.node = None
-            self._break_connections()
+            self._break_connections(client_notices=True)
+            if not node.is_stopping:
+                ended = f"a node that nobody stopped has ended: {node.failure}"
+                self._cluster.violated("P6", self.name, ended)
 
     def _died(self) -> None:
         """The process was killed, perhaps in the middle of a step: what that means comes next."""
@@ -166,21 +251,23 @@ class Host:
     def _bury(self, node: Node) -> None:
         self._cluster.note(self.name, "killed")
         node.clear_away()
-        self._break_connections()
+        self._break_connections(client_notices=not self._is_silent)
 
-    def _break_connections(self) -> None:
+    def _break_connections(self, *, client_notices: bool) -> None:
         for connection in self.connections:
-            connection.cut(client_notices=True, node_notices=False)
+            connection.cut(client_notices=client_notices, node_notices=False)
         self._connections.clear()
 
     def _now_ms(self) -> int:
         return _EPOCH_MS + self.clock + int(trio.current_time() * 1000)
 
 
-def _settings(node: str, *, alone: bool) -> Settings:
+@cache
+def _settings(node: str, *, alone: bool, resend_delay: float = 10.0) -> Settings:
     return Settings(
         node=node,
         jwt_secret=_SECRET,
         database=None if alone else "postgres://simulated/tocsin",
         redis=None if alone else "redis://simulated",
+        resend_delay=resend_delay,
     )

@@ -3,12 +3,19 @@
 Everything here is what somebody outside the nodes could know, and one thing more: when a frame left
 its node and when a client's word reached it, by the clock of the simulation. So a check can tell a
 repetition that crossed its acknowledgment from one that came after it.
+
+What goes wrong is told here as well, when it begins and when it ends, by whoever makes it go wrong.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import trio
+
+from simulation.troubles import Troubles
 
 Frame = dict[str, Any]
 
@@ -30,7 +37,8 @@ class Violation:
 class SessionStory:
     """One session of a device, or one poll: *host* is the node's name, *process* its number there.
 
-    *hello* is what it asked for: the cursor, or `None`.
+    *transport* is `websocket`, `stream` (which acknowledges by coming back), `stream-explicit` or
+    `poll`. *hello* is what it asked for: the cursor, or `None`.
     """
 
     user: str
@@ -49,7 +57,9 @@ class SessionStory:
 class RequestStory:
     """One request of a client: *operation* as in `node.Request`; what it was answered, if it was.
 
-    *attempt* counts repetitions with the same idempotency *key*. *body* and *answer* are JSON read.
+    *attempt* (1, 2, …) counts repetitions with the same idempotency *key*. *body* and *answer* are
+    JSON read; where it was refused, *answer* is the problem's code, a text. What is asked by a
+    frame (`publish`, `mark`) is told the same way, with the operation that does it over HTTP.
     """
 
     who: str
@@ -91,14 +101,15 @@ class Watcher:
     def answered(self, request: RequestStory) -> None:
         """It was answered; or its connection ended, then it has no status."""
 
-    def trouble(self, who: str, what: str) -> None:
-        """A fault begins or ends: *who* is a node's name, `store`, `bus`, or a client."""
-
 
 @dataclass(slots=True)
 class History:
-    """Where it is told, and what was found."""
+    """Where it is told, and what was found; *now* is the simulation's time."""
 
+    now: Callable[[], float] = trio.current_time
+    stop: Callable[[], object] = lambda: None
+    """Called when a promise was broken."""
+    troubles: Troubles = field(default_factory=Troubles)
     watchers: list[Watcher] = field(default_factory=list)
     sessions: list[SessionStory] = field(default_factory=list)
     requests: list[RequestStory] = field(default_factory=list)
@@ -135,9 +146,15 @@ class History:
             watcher.answered(request)
 
     def trouble(self, who: str, what: str) -> None:
-        for watcher in self.watchers:
-            watcher.trouble(who, what)
+        """*who* begins to suffer *what*: a node's name (also where its way to store or bus is cut),
+        `store`, `bus`, or a client (a device as `user/device`, a producer)."""
+        self.troubles.begin(who, what, self.now())
+
+    def mended(self, who: str, what: str) -> None:
+        """That is over, and told also of what takes no time, such as a connection that is cut."""
+        self.troubles.end(who, what, self.now())
 
     def violated(self, violation: Violation) -> None:
         """A promise was broken; the run ends soon."""
         self.violations.append(violation)
+        self.stop()

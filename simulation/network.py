@@ -21,6 +21,10 @@ from tocsin.server.frame_stream import SlowConsumer
 _KERNEL_BYTES: Final = 64 << 10
 """What the kernels at both ends take of what nobody reads."""
 
+_RESET_DELAY: Final = 0.02
+_KEEPALIVE: Final = 90.0
+"""Seconds after which a client's kernel gives up a connection on which nothing comes back."""
+
 Arrival = Callable[[Any, float], object]
 """Is given what arrives, and when it was sent."""
 
@@ -28,7 +32,7 @@ Arrival = Callable[[Any, float], object]
 class Pipe:
     """One direction; *delay* in seconds, the least, with as much again by chance."""
 
-    __slots__ = ("_arrived", "_chance", "_delay", "_last", "_timeline", "held", "is_cut", "stalled")
+    __slots__ = ("_arrived", "_chance", "_delay", "_last", "_stalls", "_timeline", "held", "is_cut")
 
     def __init__(self, timeline: Timeline, chance: Chance, delay: float, arrived: Arrival) -> None:
         self._timeline = timeline
@@ -37,53 +41,54 @@ class Pipe:
         self._arrived = arrived
         self._last = 0.0
         self.held: deque[tuple[Any, float]] = deque()
-        self.stalled = False
+        self._stalls = 0
         self.is_cut = False
 
+    @property
+    def stalled(self) -> bool:
+        return self._stalls > 0
+
     def put(self, what: Any) -> None:
-        """Send *what*; if the pipe stalls it waits here."""
-        now = trio.current_time()
-        if self.is_cut:
-            return
-        if self.stalled:
-            self.held.append((what, now))
-        else:
-            self._send(what, now)
+        """Send *what*."""
+        if not self.is_cut:
+            now = trio.current_time()
+            due = now + self._delay * (1.0 + self._chance.random())
+            self._last = due = max(due, self._last)
+            self._timeline.at(due, self._arrive, what, now)
 
     def stall(self) -> None:
-        """Nothing moves any more, and nothing is lost."""
-        self.stalled = True
+        """Nothing comes out any more, and nothing is lost; whoever stalls it resumes it once."""
+        self._stalls += 1
 
     def resume(self) -> None:
-        self.stalled = False
-        while self.held:
-            self._send(*self.held.popleft())
+        self._stalls -= 1
+        if self.held and not self._stalls:
+            self._timeline.at(trio.current_time(), self._catch_up)
 
     def cut(self) -> None:
         """What is on its way is lost, and all that is put in."""
         self.is_cut = True
         self.held.clear()
 
-    def _send(self, what: Any, sent_at: float) -> None:
-        due = trio.current_time() + self._delay * (1.0 + self._chance.random())
-        self._last = due = max(due, self._last)
-        self._timeline.at(due, self._arrive, what, sent_at)
-
     def _arrive(self, what: Any, sent_at: float) -> None:
         if self.is_cut:
             return
-        if self.stalled:
+        if self._stalls or self.held:
             self.held.append((what, sent_at))
         else:
             self._arrived(what, sent_at)
+
+    def _catch_up(self) -> None:
+        while self.held and not self._stalls:
+            self._arrived(*self.held.popleft())
 
 
 class Connection:
     """One connection of a client to a node's process.
 
     The client's side: `say`, `leave`, and *heard* for what comes, *ended* when there is nothing
-    more to come. The node's side is a `tocsin.server.websocket_outlet.FrameSink`, and `received`,
-    `left` are set by whoever serves it there.
+    more to come. The node's side is a `tocsin.server.websocket_outlet.FrameSink`, and `serve` says
+    who is told there of what comes; until then it waits, as it would in a kernel.
     """
 
     def __init__(
@@ -98,36 +103,53 @@ class Connection:
     ) -> None:
         delay = 0.001 + 0.02 * chance.random() ** 2
         self._process = process
+        self._timeline = timeline
         self._outbound_bytes_max = outbound_bytes_max
-        self._ended = ended
+        self._on_end = ended
+        self._has_ended = False
         self._up = Pipe(timeline, chance, delay, self._up_arrived)
         self._down = Pipe(timeline, chance, delay, self._down_arrived)
         self._heard = heard
         self._is_finished = False
+        self._resets = False
         self._waiting = 0
+        self._moved = trio.lowlevel.ParkingLot()
         self.last_received = trio.current_time()
         self.on_message: Callable[[str], None] | None = None
-        self.received: Callable[[Any], object] = lambda what: None
-        self.left: Callable[[], object] = lambda: None
+        self._received: Callable[[Any], object] | None = None
+        self._left: Callable[[], object] = lambda: None
+        self._early: list[tuple[Any, Callable[[], object] | None]] = []
 
     # --- The client's side -----------------------------------------------------------------------
 
-    def say(self, what: Any) -> None:
-        """Send *what* to the node."""
-        self._up.put(what)
+    def say(self, what: Any, arrived: Callable[[], object] | None = None) -> None:
+        """Send *what* to the node; *arrived* is called when somebody there gets it."""
+        if self._resets:
+            self._timeline.after(_RESET_DELAY, self._ended)
+        self._up.put((what, arrived))
 
     def leave(self) -> None:
         """Close the connection; the node notices when all that was said has come."""
         self._down.cut()
-        self._up.put(_END)
+        self._up.put((_END, None))
+        self._ended()
 
     # --- The node's side -------------------------------------------------------------------------
+
+    def serve(
+        self, *, received: Callable[[Any], object] | None = None, left: Callable[[], object]
+    ) -> None:
+        """Have *received* called with what comes, and *left* when the client has gone."""
+        self._received, self._left = received or (lambda what: None), left
+        early, self._early = self._early, []
+        for what, arrived in early:
+            self._hand(what, arrived)
 
     def offer(self, data: bytes) -> None:
         """Send *data*; raises `SlowConsumer` if too much waits."""
         if self._is_finished or self._process.is_dead:
             return
-        if self._down.stalled:
+        if self._down.stalled or self._down.is_cut:
             if self._waiting + len(data) > _KERNEL_BYTES + self._outbound_bytes_max:
                 raise SlowConsumer("the connection stalls")
             self._waiting += len(data)
@@ -153,36 +175,78 @@ class Connection:
         """Whether what was offered has left the node."""
         return self._waiting < _KERNEL_BYTES
 
+    async def wait_taken(self) -> None:
+        """Wait until what was offered has left the node."""
+        if self.is_taken:
+            await trio.lowlevel.checkpoint()
+        while not self.is_taken:
+            await self._moved.park()
+
     # --- What happens to it ----------------------------------------------------------------------
 
     def stall(self) -> None:
-        """Nothing comes to the client any more: it does not read, or the network does not move."""
+        """Nothing comes to the client any more: it does not read. Whoever stalls it resumes it."""
         self._down.stall()
 
     def resume(self) -> None:
-        self._waiting = 0
         self._down.resume()
+        if not self._down.stalled:
+            self._waiting = 0
+            self._moved.unpark_all()
+
+    def freeze(self) -> None:
+        """The network does not move, in either direction, until it thaws."""
+        self._up.stall()
+        self.stall()
+
+    def thaw(self) -> None:
+        self._up.resume()
+        self.resume()
 
     def cut(self, *, client_notices: bool, node_notices: bool) -> None:
         """It breaks; what is on its way is lost."""
         self._up.cut()
         self._down.cut()
         if node_notices:
-            self._process.enter(self.left)
+            self._process.enter(self._take, (_END, None))
+        # A node that has closed it answers what still comes with a reset.
+        self._resets = node_notices
         if client_notices:
+            self._ended()
+        else:
+            self._timeline.after(_KEEPALIVE, self._ended)
+
+    def give_up(self) -> None:
+        """The client's kernel learns that it is cut."""
+        if self._up.is_cut:
             self._ended()
 
     # --- Inside ----------------------------------------------------------------------------------
 
+    def _ended(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self._on_end()
+
     def _up_arrived(self, what: Any, _: float) -> None:
         self._process.enter(self._take, what)
 
-    def _take(self, what: Any) -> None:
+    def _take(self, said: tuple[Any, Callable[[], object] | None]) -> None:
         self.last_received = trio.current_time()
-        if what is _END:
-            self.left()
+        if self._received is None:
+            self._early.append(said)
         else:
-            self.received(what)
+            self._hand(*said)
+
+    def _hand(self, what: Any, arrived: Callable[[], object] | None) -> None:
+        if self._is_finished:
+            return
+        if arrived is not None:
+            arrived()
+        if what is _END:
+            self._left()
+        elif self._received is not None:
+            self._received(what)
 
     def _down_arrived(self, what: Any, sent_at: float) -> None:
         if what is _END:

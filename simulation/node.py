@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 import trio
+from quart import Response as QuartResponse
+from quart.wrappers.response import ResponseBody
 from trio_websocket import ConnectionClosed
 
 from simulation.network import Connection
@@ -25,6 +27,7 @@ from tocsin.protocol.problems import ProblemError
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.operation import Answer, Call, Caller, Operation
 from tocsin.server.auth import AuthUnavailable, Forbidden, Unauthenticated
+from tocsin.server.bounded_http import HttpLimits
 from tocsin.server.decoding import decode, read_query
 from tocsin.server.publishing import Publishing
 from tocsin.server.services import Services
@@ -39,6 +42,7 @@ logger = structlog.get_logger(__name__)
 
 _BY_NAME: Final[Mapping[str, Operation]] = {each.name: each for each in OPERATIONS}
 _QUEUE: Final = 8
+_WRITE_TIMEOUT: Final = HttpLimits().write_timeout
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +109,11 @@ class Node:
         self._trunk.readiness.stopping = True
         self._stop.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
+
     def clear_away(self) -> None:
         """Cancel what is left of a dead process."""
         self._scope.cancel()
@@ -127,20 +136,32 @@ class Node:
         self._start(serve, connection)
 
     def request(self, request: Request, connection: Connection) -> None:
-        """A request is made; its `Response` is the last that *connection* carries."""
+        """A request is made; the last that *connection* carries is its `Response`, but a stream's
+        is the end."""
+        scope = trio.CancelScope()
+        connection.serve(left=scope.cancel)
 
         async def serve() -> None:
-            with trio.CancelScope() as scope:
-                connection.left = scope.cancel
-                connection.finish(await self._respond(request))
+            with scope:
+                answer = await self._respond(request)
+                if isinstance(answer, Response):
+                    connection.finish(answer)
+                else:
+                    await _pour(answer, connection)
 
         self._start(serve, connection)
 
     def _start(self, serve: Callable[[], Any], connection: Connection) -> None:
+        async def serve_to_the_end() -> None:
+            try:
+                await serve()
+            finally:
+                connection.finish(b"")
+
         try:
             if self.services is None:
                 raise ConnectionRefusedError
-            self.services.connections.start(serve)
+            self.services.connections.start(serve_to_the_end)
         except (ActorError, ConnectionRefusedError):
             connection.finish(b"")
 
@@ -153,26 +174,31 @@ class Node:
                 # All that it uses of a socket is what `_Socket` has.
                 taken: Any = socket
                 await self._edge.converse(nursery, taken, outlet, credentials)
-            connection.finish(b"")
             nursery.cancel_scope.cancel()
 
-    async def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response | ResponseBody:
         try:
             answer = await self.call(request)
-            body = answer.body
-            if isinstance(body, msgspec.Struct):
-                body = msgspec.json.encode(body)
-            return Response(answer.status, body or b"", answer.headers)
         except ProblemError as error:
-            return Response(error.problem.status, error.problem.code.encode())
+            wait = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+            return Response(error.problem.status, error.problem.code.encode(), wait)
         except Unauthenticated:
             return Response(401, b"unauthenticated")
         except Forbidden:
             return Response(403, b"forbidden")
         except AuthUnavailable:
             return Response(503, b"store_unavailable")
+        except Exception:
+            logger.exception("request failed", operation=request.operation)
+            return Response(500, b"internal_error")
+        if not isinstance(answer, Answer):
+            return answer.response
+        body = answer.body
+        if isinstance(body, msgspec.Struct):
+            body = msgspec.json.encode(body)
+        return Response(answer.status, body or b"", answer.headers)
 
-    async def call(self, request: Request) -> Any:
+    async def call(self, request: Request) -> Answer | QuartResponse:
         """What the operation answers, as `tocsin.server.api.routing` would have it called."""
         operation = _BY_NAME[request.operation]
         assert self.services is not None
@@ -190,8 +216,18 @@ class Node:
             headers={each.name: request.headers.get(each.name) for each in operation.headers},
             body=None if operation.body is None else decode(operation.body, request.body),
         )
-        answer: Answer | Any = await operation.handler(call, **request.path)
-        return answer
+        return await operation.handler(call, **request.path)
+
+
+async def _pour(body: ResponseBody, connection: Connection) -> None:
+    """Send what a body that lasts has to say; each chunk once the one before was taken."""
+    async with body as chunks:
+        async for chunk in chunks:
+            connection.offer(chunk)
+            with trio.move_on_after(_WRITE_TIMEOUT) as patience:
+                await connection.wait_taken()
+            if patience.cancelled_caught:
+                break
 
 
 class _Socket:
@@ -201,8 +237,8 @@ class _Socket:
         self._send_channel: Any
         self._send_channel, self._recv_channel = trio.open_memory_channel[str](_QUEUE)
         self._real_channel = self._send_channel
-        connection.received = self._received
-        connection.left = self._left
+        self.closed: object | None = None
+        connection.serve(received=self._received, left=self._left)
 
     async def get_message(self) -> str:
         try:
@@ -219,4 +255,5 @@ class _Socket:
             self._send_channel.send_nowait(text)
 
     def _left(self) -> None:
+        self.closed = True
         self._real_channel.close()

@@ -24,6 +24,41 @@ class Plan:
     producers: int = 3
     posts: float = 2.0
     """A second, of all producers together, on average."""
+    keys: float = 0.8
+    """Of all posts, those with an idempotency key: they are repeated until they are answered."""
+    broadcasts: float = 0.05
+    """Posts to all."""
+    topics: float = 0.2
+    """Posts to a topic."""
+    collapses: float = 0.1
+    """Posts that may renew an earlier one; what is left is to one user, or to several."""
+    expiries: float = 0.1
+    """Of the posts that do not collapse, those that expire within a minute."""
+    schedules: float = 0.1
+    """Those that are to be delivered later."""
+    updates: float = 0.1
+    """Of all that producers do."""
+    withdrawals: float = 0.05
+    inquiries: float = 0.03
+    """Looks at what became of a post."""
+    subscriptions: float = 0.03
+    """Users put into a topic, or taken out."""
+    disconnections: float = 0.005
+    """Users who are disconnected, as an operator does it."""
+    bursts: float = 0.3
+    """Of all producers, those that post several things at once at times."""
+    sockets: float = 0.3
+    """Those that post over a WebSocket, with an API key."""
+    actions: float = 0.03
+    """A second, of each user: what they mark, list and set."""
+    streams: float = 0.2
+    """Of all sessions, those over Server-Sent Events."""
+    polls: float = 0.15
+    """Those over long polls; the rest is WebSockets."""
+    bad_devices: float = 0.3
+    """Of all devices, those that forget, refuse, stall, and come and go all the time."""
+    resend_delay: float = 10.0
+    """The nodes' setting: with a short one, a device that does not answer is soon given up."""
     duration: float = 60.0
     settling: float = 120.0
 
@@ -34,3 +69,7 @@ class Plan:
     @property
     def user_names(self) -> tuple[str, ...]:
         return tuple(f"u{number}" for number in range(self.users))
+
+    @property
+    def producer_names(self) -> tuple[str, ...]:
+        return tuple(f"p{number}" for number in range(self.producers))

@@ -9,17 +9,20 @@ by SIGSTOP, in the middle of anything; deadlines pass meanwhile, and are late wh
 can be killed at any step: from then on it has no effect on anybody (`is_dead`, which all its ways
 out look at), and whoever keeps it cancels what is left of it.
 
-This file alone knows Trio's internals: the random generator of its scheduler, and its run queue.
+This file alone knows Trio's internals: the random generator of its scheduler, its run queue and
+its I/O.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 from trio._core import _run
@@ -27,6 +30,14 @@ from trio._core import _run
 from simulation.timeline import Timeline
 
 T = TypeVar("T")
+
+_GARBAGE_INTERVAL: Final = 120.0
+"""Virtual seconds."""
+_IO_SELDOM: Final = 256
+_ROUNDS_MAX: Final = 100_000
+"""Rounds of tasks in which no time passes."""
+_IDLE_MAX: Final = 1000
+"""Looks in a row, a millisecond each, at which nobody waits for any time."""
 
 _process: ContextVar[Process | None] = ContextVar("process", default=None)
 
@@ -37,6 +48,7 @@ class VirtualClock(trio.abc.Clock):
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._now = 0.0
+        self._idle = 0
 
     def start_clock(self) -> None:
         """Nothing: it stands until somebody waits."""
@@ -46,24 +58,44 @@ class VirtualClock(trio.abc.Clock):
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """No time at all. Trio asks this only when nothing can run."""
-        event = self._timeline.next_time
-        if math.isinf(deadline) and math.isinf(event):
-            raise RuntimeError("everybody waits, and for nothing: the simulation is deadlocked")
-        self._now = max(self._now, min(deadline, event))
-        if event <= self._now:
-            self._timeline.wake()
+        runner, timeline = _run.GLOBAL_RUN_CONTEXT.runner, self._timeline
+        while (event := timeline.next_time) < deadline:
+            self._now = max(self._now, event)
+            timeline.happen(self._now)
+            if runner.runq:
+                self._idle = 0
+                return 0.0
+            deadline = runner.deadlines.next_deadline()
+        if deadline == math.inf:
+            return self._wait_for_trio()
+        self._now = max(self._now, deadline)
         return 0.0
+
+    def _wait_for_trio(self) -> float:
+        # Trio wakes itself through a socket when it ends: that is not there at once.
+        self._idle += 1
+        if self._idle > _IDLE_MAX:
+            raise RuntimeError("everybody waits, and for nothing: the simulation is deadlocked")
+        return 0.001
+
+
+def current_process() -> Process | None:
+    """Whose task or call is running."""
+    return _process.get()
 
 
 class Process:
     """One node's process; *died* is called once, when it has been killed."""
 
-    def __init__(self, died: Callable[[], None]) -> None:
+    def __init__(self, name: str, died: Callable[[], None]) -> None:
+        self.name = name
         self.is_dead = False
         self.is_stopped = False
         self.steps = 0
         self.kill_at = math.inf
         """The step, counted from its start, that it does not take."""
+        self.doom: dict[str, int] = {}
+        """By kind of actor: at which message from now one of them fails."""
         self._died = died
         self._tasks: list[trio.lowlevel.Task] = []
         self._calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
@@ -98,6 +130,17 @@ class Process:
         if self.is_stopped:
             self.go_on()
 
+    def spare(self) -> None:
+        """It is not killed after all."""
+        self.kill_at = math.inf
+
+    def is_doomed(self, actor: str) -> bool:
+        """Whether the *actor* that now has a message is the one to fail."""
+        left = self.doom.pop(actor, 0)
+        if left > 1:
+            self.doom[actor] = left - 1
+        return left == 1
+
     def may_run(self, task: trio.lowlevel.Task) -> bool:
         """Whether *task* takes its next step now; else it is kept."""
         self.steps += 1
@@ -118,17 +161,83 @@ class _RunQueue(deque[trio.lowlevel.Task]):
             super().append(task)
 
 
+class _SeldomIO:
+    """Trio's I/O manager, asked once in a while: there is no I/O but an interrupt by a person.
+
+    Being called once for each round of tasks, it also notices when they go on for ever.
+    """
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self._asked = 0
+        self._now = -math.inf
+        self._moved_at = 0
+
+    def get_events(self, timeout: float) -> Any:
+        self._asked += 1
+        if (now := trio.current_time()) > self._now:
+            self._now, self._moved_at = now, self._asked
+        elif self._asked - self._moved_at > _ROUNDS_MAX:
+            raise RuntimeError(f"tasks are busy without end at {now}")
+        if timeout or self._asked % _IO_SELDOM == 0:
+            return self._real.get_events(timeout)
+        return ()
+
+    def process_events(self, events: Any) -> None:
+        if events:
+            self._real.process_events(events)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def tasks_of_processes() -> list[str]:
+    """The names of all tasks that belong to some process."""
+    tasks = _run.GLOBAL_RUN_CONTEXT.runner.tasks
+    return sorted(task.name for task in tasks if task.context.get(_process) is not None)
+
+
 def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:
     """Run *main* under a virtual clock, in the order that *seed* gives."""
 
-    async def with_our_queue() -> T:
-        _run.GLOBAL_RUN_CONTEXT.runner.runq = _RunQueue(_run.GLOBAL_RUN_CONTEXT.runner.runq)
+    async def with_ours() -> T:
+        runner = _run.GLOBAL_RUN_CONTEXT.runner
+        runner.runq = _RunQueue(runner.runq)
+        # Trio declares what it uses by platform.
+        io_manager: Any = _SeldomIO(runner.io_manager)
+        runner.io_manager = io_manager
         return await main()
 
     before = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r
     _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     _run._r = random.Random(seed)
+    with _garbage_at_fixed_times(timeline):
+        try:
+            return trio.run(with_ours, clock=VirtualClock(timeline))
+        finally:
+            _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r = before  # type: ignore[misc]
+
+
+@contextmanager
+def _garbage_at_fixed_times(timeline: Timeline) -> Iterator[None]:
+    """Collect garbage when it is time, and not when there is much of it.
+
+    How much there is depends on what this process did before; and collecting wakes Trio, where an
+    asynchronous generator was left behind. What was there before is never looked at again: modules,
+    mostly, and looking would cost more than a short run.
+    """
+
+    def collect() -> None:
+        gc.collect()
+        timeline.after(_GARBAGE_INTERVAL, collect)
+
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    timeline.at(_GARBAGE_INTERVAL, collect)
     try:
-        return trio.run(with_our_queue, clock=VirtualClock(timeline))
+        yield
     finally:
-        _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r = before  # type: ignore[misc]
+        if was_enabled:
+            gc.enable()

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
 from simulation.chance import Chance
 from simulation.scheduling import Process
 from simulation.timeline import Timeline
-from tocsin.persistence.bus import Said
+from tocsin.persistence.bus import Appended, BusUnavailable, Draft, Entry, Said
 from tocsin.persistence.memory_bus import MemoryBroker
+from tocsin.persistence.memory_spool import MemorySpool
 from tocsin.persistence.sqlite import MEMORY, SqliteStore
 from tocsin.persistence.store import (
     Answer,
@@ -30,27 +31,32 @@ from tocsin.persistence.store import (
 
 T = TypeVar("T")
 
-_STORE_DELAY = 0.0002, 0.002
-"""Seconds to the store and back, each way: the least, and what comes on top at the most."""
+_STORE_DELAY = 0.0004, 0.004
+"""Seconds to the store and back: the least, and what comes on top at the most."""
 _BUS_DELAY = 0.0002, 0.003
+
+REFUSES: Final = "refuses"
+HANGS: Final = "hangs"
+"""How a service is away: it says so at once, or says nothing."""
 
 
 @dataclass(slots=True)
 class StoreHealth:
-    """What is wrong with the store, for all nodes or for those in *cut*."""
+    """What is wrong with the store, for all nodes or for some."""
 
-    away: bool = False
-    hangs: bool = False
-    """Whether those who ask when it is away get no answer, instead of a refusal."""
+    away: dict[str, str] = field(default_factory=dict)
+    """For whom it is away, by node (everybody is `""`), and how: it `refuses`, or it `hangs`."""
     full: bool = False
-    cut: set[str] = field(default_factory=set)
+    slow: float = 0.0
+    """Seconds on top of what a call takes, at the most."""
     fails: dict[str, int] = field(default_factory=dict)
     """By node: in how many calls one fails before anything is done."""
     loses: dict[str, int] = field(default_factory=dict)
     """By node: in how many commits one happens whose answer never comes."""
 
-    def is_away_for(self, node: str) -> bool:
-        return self.away or node in self.cut
+    def ails(self, node: str) -> str | None:
+        """How it is away for *node*, if it is."""
+        return self.away.get("") or self.away.get(node) if self.away else None
 
 
 class SharedStore(SqliteStore):
@@ -59,6 +65,16 @@ class SharedStore(SqliteStore):
     def __init__(self, chance: Chance) -> None:
         super().__init__(MEMORY, inline=True, entropy=chance.randbytes)
         self.health = StoreHealth()
+        self.transactions = 0
+        """Those that were asked for."""
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        # Without the checkpoint: whoever calls waits for the way back.
+        return self._guarded(work)
+
+    def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """What is committed, for the checks: beside all that nodes do, and at no time at all."""
+        return self._connected().execute(sql, parameters).fetchall()
 
 
 class StoreWay:
@@ -93,6 +109,7 @@ class StoreWay:
         await self._call(self._store.open, writes=False)
 
     async def write(self, commands: Sequence[Command]) -> list[Result]:
+        self._store.transactions += 1
         return await self._call(lambda: self._store.write(commands), writes=True)
 
     async def read(self, queries: Sequence[Query]) -> list[Answer]:
@@ -105,8 +122,9 @@ class StoreWay:
         await trio.lowlevel.checkpoint()
 
     async def _call(self, work: Callable[[], Awaitable[T]], *, writes: bool) -> T:
+        # All the time that it takes passes between the work and its answer. Before the work it
+        # would change nothing: who dies or is cut off on the way there might have been so before.
         health = self._health
-        await self._travel()
         await self._check()
         if writes and health.full:
             raise StoreUnavailable("the disk is full", readable=True)
@@ -117,17 +135,14 @@ class StoreWay:
         done = await work()
         if writes and _counts_down(health.loses, self._node):
             raise StoreUnavailable("the connection broke after the commit")
-        await self._travel()
+        least, more = _STORE_DELAY
+        await self._timeline.sleep(least + (more + health.slow) * self._chance.random())
         await self._check()
         return done
 
-    async def _travel(self) -> None:
-        least, more = _STORE_DELAY
-        await self._timeline.sleep(least + more * self._chance.random())
-
     async def _check(self) -> None:
-        if self._health.is_away_for(self._node):
-            if self._health.hangs:
+        if (ails := self._health.ails(self._node)) is not None:
+            if ails == HANGS:
                 await self._timeline.sleep(self._patience)
             raise StoreUnavailable("the store is away")
 
@@ -141,46 +156,104 @@ def _counts_down(counters: dict[str, int], node: str) -> bool:
 
 
 class SimulatedBroker(MemoryBroker):
-    """What one node says reaches the others later, in order; *lost* and *doubled* by chance."""
+    """What one node says reaches the others later, in order; *lost* and *doubled* by chance.
 
-    def __init__(self, timeline: Timeline, chance: Chance) -> None:
+    Those it knows are processes, called `<node>#<number>`: what is wrong with a node's way is wrong
+    for the next process there as well. *patience* is how long one waits for an answer.
+    """
+
+    def __init__(self, timeline: Timeline, chance: Chance, patience: float) -> None:
         super().__init__()
         self._timeline = timeline
         self._chance = chance
+        self._patience = patience
         self._arrivals: dict[str, float] = {}
+        self.away: dict[str, str] = {}
+        """As the store's."""
         self.lost = 0.0
         """The probability that a message does not reach a node."""
         self.doubled = 0.0
         """The probability that it reaches a node twice."""
-        self.delay_max = 0.0
+        self.delayed = 0.0
         """Seconds on top of what the network takes, at the most."""
+
+    @property
+    def spooled(self) -> int:
+        """How many entries wait in the spool."""
+        return len(self._entries.waiting)
+
+    def spool(self, node: str) -> MemorySpool:
+        return _FarSpool(self._entries, lambda: self.reach(node))
+
+    def lose(self, target: str, how: str) -> None:
+        """It is away, for the node *target* or for all (empty)."""
+        self.away[target] = how
+
+    def regain(self, target: str) -> None:
+        """It is back, with its data; whom it was away for subscribe again."""
+        del self.away[target]
+        for process in self._buses:
+            if target in ("", _host(process)):
+                self._resubscribe(process)
 
     def tell(self, said: Said) -> None:
         """Send *said* to all who hear; it arrives unless they cannot hear then either."""
-        for node in self._buses:
-            if self.hears(node) and not (self.lost and self._chance.happens(self.lost)):
-                self._send(node, said)
+        for process in self._buses:
+            if self.hears(process) and not (self.lost and self._chance.happens(self.lost)):
+                self._send(process, said)
                 if self.doubled and self._chance.happens(self.doubled):
-                    self._send(node, said)
+                    self._send(process, said)
 
     async def reach(self, node: str) -> None:
-        """A round trip; raises if *node* is cut off by then."""
+        """A round trip; raises if *node* cannot get through by then."""
         least, more = _BUS_DELAY
         await self._timeline.sleep(2 * least + more * self._chance.random())
-        await super().reach(node)
+        if self.away and self._ails(node) == HANGS:
+            await self._timeline.sleep(self._patience)
+            raise BusUnavailable("no answer from the broker")
+        if not self._is_reached_by(node):
+            raise BusUnavailable("the broker is away")
 
-    def forget(self, node: str) -> None:
-        """*node* has ended for good."""
-        self._buses.pop(node, None)
-        self._arrivals.pop(node, None)
-        self.cut(node)
+    def forget(self, process: str) -> None:
+        """*process* has ended for good."""
+        self._buses.pop(process, None)
+        self._arrivals.pop(process, None)
+        self.cut(process)
 
-    def _send(self, node: str, said: Said) -> None:
+    def _ails(self, process: str) -> str | None:
+        return self.away.get("") or self.away.get(_host(process))
+
+    def _is_reached_by(self, node: str) -> bool:
+        return super()._is_reached_by(node) and not (self.away and self._ails(node))
+
+    def _send(self, process: str, said: Said) -> None:
         least, more = _BUS_DELAY
-        due = trio.current_time() + least + (more + self.delay_max) * self._chance.random()
-        self._arrivals[node] = due = max(due, self._arrivals.get(node, 0.0))
-        self._timeline.at(due, self._arrive, node, said)
+        due = trio.current_time() + least + (more + self.delayed) * self._chance.random()
+        self._arrivals[process] = due = max(due, self._arrivals.get(process, 0.0))
+        self._timeline.at(due, self._arrive, process, said)
 
-    def _arrive(self, node: str, said: Said) -> None:
-        if node in self._buses and self.hears(node):
-            self._buses[node].hear(said)
+    def _arrive(self, process: str, said: Said) -> None:
+        if process in self._buses and self.hears(process):
+            self._buses[process].hear(said)
+
+
+def _host(process: str) -> str:
+    return process.partition("#")[0]
+
+
+class _FarSpool(MemorySpool):
+    """A spool that answers from afar: what was done may be done, and nobody told."""
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        appended = await super().append(drafts)
+        await self._reach()
+        return appended
+
+    async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
+        entries = await super().take(node, limit, lease)
+        await self._reach()
+        return entries
+
+    async def done(self, node: str, ids: Sequence[str]) -> None:
+        await super().done(node, ids)
+        await self._reach()

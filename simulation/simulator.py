@@ -1,62 +1,180 @@
-"""One run, from its seed to its verdict."""
+"""One run, from its seed to its verdict.
+
+    work      producers post, devices come and go, faults happen
+    mending   whatever is broken is mended, producers end, all devices come and stay
+    settling  once a second the checks are asked what is still missing, until nothing is
+    judging   the checks look at everything
+    stopping  every node is told to stop, and has to end in time with no task left
+
+The first violation ends it.
+"""
 
 from __future__ import annotations
 
+import math
+import traceback
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
+from simulation.checks import ALL
 from simulation.cluster import Cluster
+from simulation.crashes import crashing
 from simulation.devices import Device
+from simulation.faults import Schedule
+from simulation.figures import Counting, Figures
+from simulation.harm import Harm
+from simulation.history import Violation
+from simulation.logs import captured
 from simulation.plan import Plan
 from simulation.producers import Producer
-from simulation.scheduling import run
+from simulation.scheduling import run, tasks_of_processes
 from simulation.timeline import Timeline
 from simulation.trace import Trace
+from simulation.users import User
+
+_LOOK: Final = 1.0
+"""Seconds between two looks of the checks."""
+_GRACE: Final = 5.0
+"""Seconds after its drain time by which a node must have ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """What became of a run; it kept all promises if there are no *violations*."""
+
     plan: Plan
+    schedule: Schedule
     trace: Trace
+    violations: tuple[Violation, ...]
+    figures: Figures
 
 
-def simulate(plan: Plan) -> Verdict:
-    """Run *plan* to its end."""
+def simulate(plan: Plan, schedule: Schedule = (), *, until: float = math.inf) -> Verdict:
+    """Run *plan* with the faults of *schedule*; *until* cuts it off at a time, unjudged."""
     timeline, trace = Timeline(), Trace()
+    runs: list[_Run] = []
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             cluster = Cluster(plan, timeline, trace, nursery)
-            await cluster.store.open()
-            _Run(cluster).begin()
-            await timeline.run()
-            nursery.cancel_scope.cancel()
+            with captured(cluster):
+                await cluster.open()
+                runs.append(_Run(cluster))
+                runs[0].begin(schedule, until)
+                try:
+                    await timeline.run()
+                finally:
+                    nursery.cancel_scope.cancel()
+                    await cluster.store.aclose()
 
-    run(f"{plan.seed}/order", timeline, main)
-    return Verdict(plan, trace)
+    crash: tuple[Violation, ...] = ()
+    with crashing(any(fault.kind == "crash" for fault in schedule)):
+        try:
+            run(f"{plan.seed}/order", timeline, main)
+        except Exception as error:
+            told = "".join(traceback.format_exception(error))
+            crash = (Violation(timeline.now, "run", "simulation", told),)
+    figures, found = runs[0].result() if runs else (Figures(), ())
+    return Verdict(plan, schedule, trace, found + crash, figures)
 
 
 class _Run:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        plan = cluster.plan
-        self._devices = [
+        self._harm = Harm(cluster)
+        self._counting = Counting()
+        plan, history = cluster.plan, cluster.history
+        self._checks = [check(cluster) for check in ALL]
+        history.watchers += [self._counting, *self._checks]
+        history.stop = cluster.timeline.end
+        cluster.devices = [
             Device(cluster, user, f"d{number}")
             for user in plan.user_names
             for number in range(plan.devices)
         ]
-        interval = plan.producers / plan.posts
-        self._producers = [
-            Producer(cluster, f"p{number}", interval) for number in range(plan.producers)
+        interval = plan.producers / plan.posts if plan.posts else math.inf
+        cluster.producers = [Producer(cluster, name, interval) for name in plan.producer_names]
+        pause = 1 / plan.actions if plan.actions else math.inf
+        cluster.users = [
+            User(cluster, name, [each for each in cluster.devices if each.user == name], pause)
+            for name in plan.user_names
         ]
+        self._workers: list[Producer | User] = [*cluster.producers, *cluster.users]
+        self._settle_by = math.inf
 
-    def begin(self) -> None:
-        cluster = self._cluster
+    def begin(self, schedule: Schedule, until: float) -> None:
+        """Have everything happen, until the timeline ends."""
+        cluster, timeline = self._cluster, self._cluster.timeline
         for host in cluster.hosts.values():
             host.start()
-        for device in self._devices:
-            cluster.timeline.at(1.0 + device.chance.random(), device.come)
-        for producer in self._producers:
-            cluster.timeline.at(2.0, producer.begin)
-        cluster.timeline.at(cluster.plan.duration, cluster.timeline.end)
+        cluster.balancer.begin()
+        for device in cluster.devices:
+            timeline.at(1.0 + device.chance.random(), device.come)
+        for worker in self._workers:
+            timeline.at(2.0, worker.begin)
+        self._harm.plan(schedule)
+        timeline.at(_LOOK, self._look)
+        timeline.at(cluster.plan.duration, self._mend)
+        if until < math.inf:
+            timeline.at(until, timeline.end)
+
+    def result(self) -> tuple[Figures, tuple[Violation, ...]]:
+        cluster, figures = self._cluster, self._counting.figures
+        figures.seconds = cluster.timeline.now
+        figures.transactions = cluster.store.transactions
+        figures.steps = cluster.trace.count
+        figures.faults = dict(sorted(self._harm.done.items()))
+        return figures, tuple(cluster.history.violations)
+
+    # --- The phases ------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        for check in self._checks:
+            check.look()
+        if self._settle_by < math.inf:
+            self._settle()
+        if self._settle_by > -math.inf:
+            self._cluster.timeline.after(_LOOK, self._look)
+
+    def _mend(self) -> None:
+        cluster = self._cluster
+        cluster.note("run", "mending")
+        self._harm.mend_all()
+        for host in cluster.hosts.values():
+            host.start()
+        for worker in self._workers:
+            worker.end()
+        for device in cluster.devices:
+            device.calm()
+        self._settle_by = cluster.timeline.now + cluster.plan.settling
+
+    def _settle(self) -> None:
+        missing = [told for check in self._checks if (told := check.settled()) is not None]
+        missing += [f"{each.name} waits" for each in self._workers if not each.is_quiet]
+        if not missing:
+            self._judge()
+        elif self._cluster.timeline.now >= self._settle_by:
+            self._cluster.violated("settling", "cluster", "; ".join(missing))
+
+    def _judge(self) -> None:
+        self._settle_by = -math.inf
+        self._cluster.note("run", "judging")
+        for check in self._checks:
+            check.finish()
+        if self._cluster.history.violations:
+            return
+        drain_time = 0.0
+        for host in self._cluster.hosts.values():
+            host.stop()
+            drain_time = max(drain_time, host.drain_time)
+        self._cluster.timeline.after(drain_time + _GRACE, self._bury)
+
+    def _bury(self) -> None:
+        for host in self._cluster.hosts.values():
+            if host.node is not None:
+                self._cluster.violated("stopping", host.name, "has not ended in its drain time")
+        if left := tasks_of_processes():
+            self._cluster.violated("stopping", "tasks", f"left after the end: {left[:20]}")
+        self._cluster.timeline.end()

@@ -1,7 +1,8 @@
-"""What happens outside the nodes, in order of time: one queue of events, and one task for all.
+"""What happens outside the nodes, in order of time: one queue of events.
 
 Devices, producers, networks and faults are no tasks but objects that are called when their time has
-come. A hundred devices then cost what they do, and not what a hundred sleeping tasks would.
+come, by the clock, when nothing else can be done. A hundred devices then cost what they do, and not
+what a hundred sleeping tasks would.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import trio
+
+_AT_ONCE_MAX: Final = 100_000
+"""Events that happen at one time."""
 
 _Event = tuple[float, int, Callable[..., object], tuple[Any, ...]]
 
@@ -25,6 +29,7 @@ class Timeline:
         self._count = count()
         self._waiting: trio.lowlevel.Task | None = None
         self._is_over = False
+        self._error: Exception | None = None
         self.now = 0.0
         """The time (Trio's), as of the event that is happening."""
 
@@ -35,7 +40,8 @@ class Timeline:
 
     def at(self, time: float, event: Callable[..., object], *arguments: Any) -> None:
         """Have *event* called at *time*, or as soon as nothing else can be done if that is past."""
-        heappush(self._events, (time, next(self._count), event, arguments))
+        if not self._is_over:
+            heappush(self._events, (time, next(self._count), event, arguments))
 
     def after(self, delay: float, event: Callable[..., object], *arguments: Any) -> None:
         """Have *event* called in *delay* seconds."""
@@ -45,27 +51,38 @@ class Timeline:
         """Nothing more happens."""
         self._is_over = True
         self._events.clear()
-        self.at(-math.inf, lambda: None)
-
-    async def run(self) -> None:
-        """Let things happen until `end`."""
-        while not self._is_over:
-            now = self.now = trio.current_time()
-            while self._events and self._events[0][0] <= now:
-                _, _, event, arguments = heappop(self._events)
-                event(*arguments)
-            if not self._is_over:
-                self._waiting = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(self._abandon)
-
-    def wake(self) -> None:
-        """The time for something has come: called by the clock."""
-        if (task := self._waiting) is not None:
-            self._waiting = None
+        if self._waiting is not None:
+            task, self._waiting = self._waiting, None
             trio.lowlevel.reschedule(task)
 
+    async def run(self) -> None:
+        """Wait until `end`; what an event raised is raised here."""
+        if not self._is_over:
+            self._waiting = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abandon)
+        if self._error is not None:
+            raise self._error
+
+    def happen(self, now: float) -> None:
+        """Have everything happen that is due: called by the clock."""
+        self.now = now
+        events, happened = self._events, 0
+        try:
+            while events and events[0][0] <= now:
+                _, _, event, arguments = heappop(events)
+                event(*arguments)
+                if (happened := happened + 1) > _AT_ONCE_MAX:
+                    raise RuntimeError(f"events without end at {now}: the last was {event}")
+        except Exception as error:
+            # Through the clock it would come out as a failure of Trio's.
+            self._error = error
+            self.end()
+
     async def sleep(self, seconds: float) -> None:
-        """As `trio.sleep`, for less: no deadline, no exception."""
+        """As `trio.sleep`, for less: no deadline, no exception. No time passes after the end."""
+        if self._is_over:
+            await trio.lowlevel.checkpoint()
+            return
         task = trio.lowlevel.current_task()
         is_over = False
 

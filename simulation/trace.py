@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _KEPT: Final = 400_000
 """Lines that are kept: some hours of a small cluster, the last ones where there are more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """At *time* (seconds), *who* did or saw *what*."""
 
     time: float

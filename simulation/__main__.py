@@ -1,0 +1,170 @@
+"""`./dev simulate`: one run, or many, or a case; see docs/simulation.md."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from typing import Any, Final
+
+import click
+import msgspec
+
+from simulation import cases
+from simulation.figures import Figures
+from simulation.mutations import survey as hunt_all
+from simulation.report import told_failure, told_figures
+from simulation.shrink import shrink
+from simulation.simulator import Verdict, simulate
+from simulation.survey import Order, Outcome, survey
+from simulation.swarm import Scenario, scenario_of
+
+_SHRINK_SECONDS: Final = 120.0
+"""Nobody waits longer for a smaller failure."""
+_MUTATION_RUNS: Final = 20
+"""In so many, at the most, each seeded bug is looked for."""
+_SIZES: Final = ("nodes", "users", "devices", "posts", "duration")
+"""Fields of the plan that are options."""
+
+
+@click.command()
+@click.option("--seed", default=1, show_default=True, help="The (first) seed.")
+@click.option("--runs", default=1, show_default=True, help="How many seeds.")
+@click.option("--nodes", type=int)
+@click.option("--users", type=int)
+@click.option("--devices", type=int, help="Of each user.")
+@click.option("--posts", type=float, help="A second, of all producers together.")
+@click.option("--duration", type=float, help="Virtual seconds in which there is work and faults.")
+@click.option("--calm", is_flag=True, help="Without faults.")
+@click.option("--case", help="A regression case, by its name.")
+@click.option("--until", type=float, help="End at this virtual second, unjudged.")
+@click.option("--trace", "shows_trace", is_flag=True, help="Print the whole trace.")
+@click.option("--shrink/--no-shrink", "shrinks", default=True, help="Make a failure small.")
+@click.option("--keep", metavar="NAME", help="Write the failure down as a regression case.")
+@click.option("--processes", type=int, help="For several runs; default: one for each core.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each run.")
+@click.option("--mutations", is_flag=True, help="See that seeded bugs are caught.")
+def main(seed: int, runs: int, **options: Any) -> None:
+    """Run a cluster in this process, from a seed, and see that it keeps its promises.
+
+    A seed says how large the cluster is, how it is used and what goes wrong; the options override
+    that. The exit code is 1 if a promise was broken.
+    """
+    wanted = {name: options[name] for name in _SIZES if options[name] is not None}
+    order = Order(calm=options["calm"], wanted=wanted)
+    if options["mutations"]:
+        sys.exit(_mutations(runs if runs > 1 else _MUTATION_RUNS))
+    elif runs > 1:
+        sys.exit(_many(range(seed, seed + runs), order, options))
+    scenario = scenario_of(seed, calm=order.calm, **wanted)
+    if (name := options["case"]) is not None:
+        if name not in cases.names():
+            raise click.UsageError(f"there is no case {name}; there is: {', '.join(cases.names())}")
+        scenario = cases.read(name).scenario
+    sys.exit(_one(scenario, options))
+
+
+# --- One run --------------------------------------------------------------------------------------
+
+
+def _one(scenario: Scenario, options: dict[str, Any]) -> int:
+    until = math.inf if options["until"] is None else options["until"]
+    began = time.monotonic()
+    verdict = simulate(scenario.plan, scenario.schedule, until=until)
+    took = time.monotonic() - began
+    if options["shows_trace"]:
+        for line in verdict.trace.lines():
+            print(line)
+    if options["as_json"]:
+        _print_json(scenario.plan.seed, verdict.trace.digest, verdict.figures, verdict.violations)
+    else:
+        for told in told_figures(verdict.figures):
+            print(told)
+        told = f"{verdict.trace.count} lines of trace, digest {verdict.trace.digest}"
+        print(f"{told}, in {took:.1f} s ({verdict.figures.seconds / took:.0f} times real time)")
+    if not verdict.violations:
+        return 0
+    if not options["as_json"]:
+        _explain(scenario, verdict, options)
+    return 1
+
+
+def _explain(scenario: Scenario, verdict: Verdict, options: dict[str, Any]) -> None:
+    """Make the failure small, and tell it."""
+    print(f"\nBROKEN: {verdict.violations[0]}")
+    if options["shrinks"]:
+        deadline = time.monotonic() + _SHRINK_SECONDS
+        small = shrink(scenario, verdict, goes_on=lambda: time.monotonic() < deadline)
+        scenario, verdict = small.scenario, small.verdict
+        print(f"\nmade small in {small.runs} runs:")
+    print()
+    for told in told_failure(verdict):
+        print(told)
+    if (name := options["keep"]) is not None:
+        story = f"seed {scenario.plan.seed}: {verdict.violations[0]}"
+        case = cases.Case(story=story, plan=scenario.plan, schedule=scenario.schedule)
+        print(
+            f"\nkept as {cases.keep(name, case).name}; repeat it with ./dev simulate --case {name}"
+        )
+    else:
+        print(f"\nrepeat it with {_command(scenario.plan.seed, options)}")
+
+
+def _command(seed: int, options: dict[str, Any]) -> str:
+    if options["case"] is not None:
+        return f"./dev simulate --case {options['case']}"
+    given = [f"--{name} {options[name]:g}" for name in _SIZES if options[name] is not None]
+    calm = ["--calm"] if options["calm"] else []
+    return " ".join([f"./dev simulate --seed {seed}", *given, *calm])
+
+
+# --- Many runs ------------------------------------------------------------------------------------
+
+
+def _many(seeds: range, order: Order, options: dict[str, Any]) -> int:
+    total, failed, began, count = Figures(), list[Outcome](), time.monotonic(), 0
+    for count, outcome in enumerate(survey(seeds, order, options["processes"]), 1):
+        total.add(outcome.figures)
+        if outcome.violations:
+            failed.append(outcome)
+        if options["as_json"]:
+            _print_json(outcome.seed, outcome.digest, outcome.figures, outcome.violations)
+        else:
+            _progress(outcome, count, len(seeds), len(failed))
+    if not options["as_json"]:
+        took = time.monotonic() - began
+        print(f"\n{count} seeds, {seeds[0]} to {seeds[-1]}, in {took:.0f} s")
+        for told in told_figures(total):
+            print(told)
+        print(f"seeds with violations: {len(failed)}")
+        for outcome in sorted(failed, key=lambda each: each.seed):
+            print(f"  {_command(outcome.seed, options)}   {_short(outcome)}")
+    return 1 if failed else 0
+
+
+def _progress(outcome: Outcome, count: int, runs: int, failed: int) -> None:
+    if outcome.violations:
+        print(f"\rseed {outcome.seed}: {_short(outcome)}")
+    if sys.stdout.isatty():
+        print(f"\r{count} of {runs}, {failed} failed", end="", flush=True)
+
+
+def _short(outcome: Outcome) -> str:
+    return str(outcome.violations[0]).splitlines()[0][:160]
+
+
+def _print_json(seed: int, digest: str, figures: Figures, violations: object) -> None:
+    told = {"seed": seed, "digest": digest, "figures": figures, "violations": violations}
+    print(json.dumps(msgspec.to_builtins(told)))
+
+
+def _mutations(runs: int) -> int:
+    hunts = hunt_all(runs)
+    for hunt in hunts:
+        print(hunt)
+    return 0 if all(hunt.caught for hunt in hunts) else 1
+
+
+if __name__ == "__main__":
+    main(prog_name="./dev simulate")

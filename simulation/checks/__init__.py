@@ -1,0 +1,39 @@
+"""The promises of the product page as code that sees every history: one file for each subject."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulation.checks.acceptance import Acceptance
+from simulation.checks.answers import Answers
+from simulation.checks.bounds import Bounds
+from simulation.checks.brought import Brought
+from simulation.checks.check import Check
+from simulation.checks.convergence import Convergence
+from simulation.checks.counters import Counters
+from simulation.checks.durable import Durable
+from simulation.checks.honesty import Honesty
+from simulation.checks.lateness import Lateness
+from simulation.checks.ledger import Ledger
+from simulation.checks.order import Order
+from simulation.checks.quiet import Quiet
+from simulation.checks.sessions import Sessions
+from simulation.checks.single import Single
+
+ALL: Final[tuple[type[Check], ...]] = (
+    Sessions,
+    Single,
+    Durable,
+    Counters,
+    Honesty,
+    Lateness,
+    Brought,
+    Bounds,
+    Answers,
+    Quiet,
+    Convergence,
+    Acceptance,
+    Order,
+    Ledger,
+)
+"""Made with the cluster that they judge, before anything happens there."""

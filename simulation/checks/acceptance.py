@@ -1,0 +1,209 @@
+"""Nothing accepted is lost, nothing is doubled (P1): judged at the end, in the store.
+
+A post that was answered with success is there once and has reached the log of each recipient, or it
+has ended for a reason that somebody gave. What was refused or never answered may be there, once.
+Each change that was answered with success shows, unless a later one may have covered it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from simulation.checks.check import Check
+from simulation.checks.posts import (
+    ACCEPTED,
+    Post,
+    Posts,
+    may_be_overtaken,
+    may_have_been_done,
+    name_in,
+)
+from simulation.checks.subscribers import Subscribers
+from simulation.cluster import Cluster
+from simulation.history import Frame, RequestStory, SessionStory
+
+_FIELDS: Final = ("title", "body", "url", "priority", "category")
+_SPOOLED: Final = 202
+
+
+@dataclass(slots=True)
+class _Stored:
+    """A notification as the store has it, with the users who have it."""
+
+    id: str
+    standing: str
+    revision: int
+    expires_at: int | None
+    collapse_key: str | None
+    document: dict[str, Any]
+    users: dict[str, None] = field(default_factory=dict)
+
+
+class Acceptance(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._posts = Posts()
+        self._subscribers = Subscribers()
+
+    def asked(self, request: RequestStory) -> None:
+        self._posts.asked(request)
+        self._subscribers.asked(request)
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        if frame["type"] in ("welcome", "changes"):
+            self._subscribers.saw(session.user, self.now)
+
+    def settled(self) -> str | None:
+        stored = {name_in(each.document["title"]): each for each in self._read().values()}
+        for post in self._posts:
+            found = stored.get(post.name)
+            if found is None or found.standing != "active" or post.acceptance is None:
+                continue
+            for user in self._must_have(post, post.acceptance):
+                if user not in found.users:
+                    return f"{user} has not got {post.name}"
+        return None
+
+    def finish(self) -> None:
+        stored = self._read()
+        by_name: dict[str, list[_Stored]] = {}
+        for each in stored.values():
+            by_name.setdefault(name_in(each.document["title"]), []).append(each)
+        collapsing = {each.collapse_key for each in stored.values()}
+        for post in self._posts:
+            self._judge(post, by_name.get(post.name, []), stored, collapsing)
+        for id_, each in stored.items():
+            self._judge_changes(id_, each)
+
+    # --- Posts -----------------------------------------------------------------------------------
+
+    def _judge(
+        self,
+        post: Post,
+        found: list[_Stored],
+        stored: dict[str, _Stored],
+        collapsing: set[str | None],
+    ) -> None:
+        if len(found) > 1:
+            ids = ", ".join(each.id for each in found)
+            self.violated("P1", post.name, f"posted once, stored as {ids}")
+        self._compare_answers(post, stored)
+        acceptance = post.acceptance
+        if acceptance is None:
+            return
+        if post.collapse_key is not None:
+            # What it said may have been said over since; the notification that it became has not.
+            if post.collapse_key not in collapsing:
+                self.violated("P1", post.name, f"{_told(acceptance)}, and nothing is stored")
+        elif not found:
+            self.violated("P1", post.name, f"{_told(acceptance)}, and is not stored")
+        else:
+            self._judge_recipients(post, found[0], acceptance)
+
+    def _compare_answers(self, post: Post, stored: dict[str, _Stored]) -> None:
+        """All repetitions of a post are told the same id, and one that exists."""
+        ids = {
+            request.answer["id"]: None
+            for request in post.requests
+            # The id that a spooled one was told never exists where an earlier one was stored.
+            if request.status in ACCEPTED and request.status != _SPOOLED
+        }
+        if len(ids) > 1:
+            self.violated("P1", post.name, f"the same key was answered with {', '.join(ids)}")
+        for id_ in ids:
+            if id_ not in stored:
+                self.violated("P1", post.name, f"was answered {id_}, which is not stored")
+
+    def _judge_recipients(self, post: Post, stored: _Stored, acceptance: RequestStory) -> None:
+        if stored.standing != "active":
+            self._judge_end(post, stored)
+            return
+        for user in self._must_have(post, acceptance):
+            if user not in stored.users:
+                self.violated("P1", post.name, f"{_told(acceptance)}, and {user} has it not")
+        for user in stored.users:
+            if not self._may_have(post, user):
+                self.violated("P1", post.name, f"is not for {user}, who has it")
+
+    def _must_have(self, post: Post, acceptance: RequestStory) -> Iterator[str]:
+        for user in self.cluster.plan.user_names:
+            if post.topic is None:
+                must = user in post.users
+            else:
+                must = self._subscribers.must_have(user, post.topic, acceptance.asked_at)
+            if must and not self._subscribers.may_have_muted(user, post.body):
+                yield user
+
+    def _may_have(self, post: Post, user: str) -> bool:
+        if post.topic is None:
+            return user in post.users
+        return self._subscribers.may_have(user, post.topic)
+
+    def _judge_end(self, post: Post, stored: _Stored) -> None:
+        asked = stored.id in self._posts.withdrawals or any(
+            # A spooled one is known to its producer by another id.
+            request.status == _SPOOLED and request.answer["id"] in self._posts.withdrawals
+            for request in post.requests
+        )
+        if stored.standing == "withdrawn" and not asked:
+            self.violated("P1", post.name, "is withdrawn, and nobody asked for that")
+        elif stored.standing == "expired" and stored.expires_at is None:
+            self.violated("P1", post.name, "has expired, and has no such time")
+        elif stored.standing == "scheduled" and not post.is_scheduled:
+            self.violated("P1", post.name, "is scheduled, and nobody asked for that")
+
+    # --- Changes ---------------------------------------------------------------------------------
+
+    def _judge_changes(self, id_: str, stored: _Stored) -> None:
+        for request in self._posts.withdrawals.get(id_, ()):
+            if request.status in ACCEPTED and stored.standing not in ("withdrawn", "expired"):
+                self.violated("P1", id_, f"{_told(request)}, and is {stored.standing}")
+        if stored.standing == "active" and stored.collapse_key is None:
+            for name in _FIELDS:
+                self._judge_field(id_, name, stored)
+
+    def _judge_field(self, id_: str, name: str, stored: _Stored) -> None:
+        requests = [each for each in self._posts.updates.get(id_, ()) if name in each.body]
+        done = [each for each in requests if each.status in ACCEPTED]
+        last = [each for each in done if not any(self._comes_behind(other, each) for other in done)]
+        possible = [each.body[name] for each in requests if may_have_been_done(each)]
+        possible += [each.body[name] for each in last]
+        if last and stored.document[name] not in possible:
+            seen = stored.document[name]
+            self.violated(
+                "P1", id_, f"{_told(last[-1])}: {name} is {seen!r}, not {last[-1].body[name]!r}"
+            )
+
+    def _comes_behind(self, later: RequestStory, earlier: RequestStory) -> bool:
+        """Whether *later* must have been done behind *earlier*."""
+        assert earlier.answered_at is not None
+        if later is earlier or earlier.answered_at > later.asked_at:
+            return False
+        return not may_be_overtaken(self.cluster, earlier, later)
+
+    # --- The store -------------------------------------------------------------------------------
+
+    def _read(self) -> dict[str, _Stored]:
+        rows = self.cluster.store.rows(
+            "SELECT id, standing, revision, expires_at, collapse_key, document FROM notifications"
+        )
+        stored: dict[str, _Stored] = {}
+        for id_, standing, revision, expires_at, key, text in rows:
+            document = msgspec.json.decode(text)
+            stored[id_] = _Stored(id_, standing, revision, expires_at, key, document)
+        for id_, user in self.cluster.store.rows("SELECT notification_id, user_id FROM inbox"):
+            stored[id_].users[user] = None
+        return stored
+
+
+def _told(request: RequestStory) -> str:
+    """What became of a request, for a violation's text."""
+    return f"{request.operation} was answered {request.status} by {request.host}" + (
+        f" at {request.answered_at:.3f}" if request.answered_at is not None else ""
+    )

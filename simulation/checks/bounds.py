@@ -1,0 +1,82 @@
+"""What a node holds is in proportion to who is there (P6): no actor, line or entry stays for ever.
+
+This looks into the nodes. An actor that should have ended is given some seconds, of which none may
+be such that something was wrong with the node or the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from simulation.checks.check import SETTINGS, Check
+from simulation.cluster import Cluster
+from simulation.history import RequestStory
+from tocsin.actors.ledger import LINES_MAX
+from tocsin.server.services import Services
+
+_LINGERS: Final = 10.0
+"""Seconds for which the actor of a user may outlive the last connection."""
+_NOTIFICATION_LIVES: Final = 75.0
+"""Seconds for which the actor of a notification lives at most: a minute, and some slack."""
+
+_Key = tuple[str, int, str]
+"""A node, its process there, and whose actor."""
+
+
+class Bounds(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._idle_since: dict[_Key, float] = {}
+        self._live_since: dict[_Key, float] = {}
+
+    def answered(self, request: RequestStory) -> None:
+        # What is done to a notification renews its actor's patience.
+        touched = request.path.get("notification")
+        for key in [each for each in self._live_since if each[2] == touched]:
+            self._live_since[key] = self.now
+
+    def look(self) -> None:
+        idle: list[_Key] = []
+        live: list[_Key] = []
+        for name, host in self.cluster.hosts.items():
+            node = host.node
+            if node is None or (services := node.services) is None or node.process.is_stopped:
+                continue
+            process = host.process_number
+            idle += ((name, process, user) for user in _idle_users(services))
+            live += ((name, process, each) for each in services.notifications.names())
+            self._look_at_buffers(name, services)
+        self._idle_since = self._since(idle, self._idle_since)
+        self._live_since = self._since(live, self._live_since)
+        self._judge(self._idle_since, _LINGERS, "has an actor, and no connection,")
+        self._judge(self._live_since, _NOTIFICATION_LIVES, "has an actor")
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _since(self, now: Iterable[_Key], before: dict[_Key, float]) -> dict[_Key, float]:
+        return {key: before.get(key, self.now) for key in now}
+
+    def _judge(self, since: dict[_Key, float], most: float, what: str) -> None:
+        for (host, process, name), began_at in since.items():
+            is_long = self.now - began_at > most
+            if is_long and not self.history.troubles.touch(began_at, self.now, host, "store"):
+                self.violated("P6", f"{host}#{process}", f"{name} {what} since {began_at:.3f}")
+
+    def _look_at_buffers(self, host: str, services: Services) -> None:
+        waiting = len(services.users.company.ledger.waiting)
+        if waiting > LINES_MAX:
+            self.violated("P6", host, f"{waiting} lines of the ledger wait")
+        connections = len(services.connections)
+        if connections > SETTINGS.connections_max:
+            self.violated("P6", host, f"{connections} connections are served")
+        missed = len(services.users.company.missed)
+        if missed > len(services.users):
+            self.violated("P6", host, f"{missed} users have missed something, more than there are")
+
+
+def _idle_users(services: Services) -> list[str]:
+    attendance = services.attendance
+    return [user for user in services.users.names() if next(attendance._here(user), None) is None]

@@ -1,0 +1,80 @@
+"""What is published to a topic is brought to those who are connected, at once (P7).
+
+They are told, on whichever node they are; a slow comparison of heads, which finds what nobody was
+told of, is no excuse for nobody telling. Judged where all was well, for then there is no other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from simulation.checks.check import Check
+from simulation.checks.posts import ACCEPTED, Post
+from simulation.checks.subscribers import Subscribers
+from simulation.cluster import Cluster
+from simulation.history import Frame, RequestStory, SessionStory
+
+_LATE: Final = 9.0
+"""Seconds: less than the 15 after which heads are compared in any case."""
+_AFTERMATH: Final = 30.0
+"""Seconds after a trouble in which something may still be on its way."""
+
+
+class Brought(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._subscribers = Subscribers()
+        self._there: dict[SessionStory, float] = {}
+        """Since when a session has been live."""
+        self._due: deque[tuple[float, RequestStory]] = deque()
+
+    def asked(self, request: RequestStory) -> None:
+        self._subscribers.asked(request)
+
+    def answered(self, request: RequestStory) -> None:
+        if request.operation == "publish" and request.status in ACCEPTED:
+            self._due.append((self.now + _LATE, request))
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        if frame["type"] in ("welcome", "changes"):
+            self._subscribers.saw(session.user, self.now)
+        if frame["type"] == "synced":
+            self._there.setdefault(session, self.now)
+
+    def ended(self, session: SessionStory) -> None:
+        self._there.pop(session, None)
+
+    def look(self) -> None:
+        while self._due and self._due[0][0] <= self.now:
+            _, request = self._due.popleft()
+            if not self.history.troubles.touch(request.asked_at - _AFTERMATH, self.now):
+                self._judge(request)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _judge(self, request: RequestStory) -> None:
+        post = Post("", request.body, [request])
+        topic = post.topic
+        if topic is None or post.is_scheduled or post.collapse_key is not None:
+            return
+        id_ = request.answer["id"]
+        owners = self.cluster.store.rows(
+            "SELECT i.user_id FROM notifications AS n"
+            " LEFT JOIN inbox AS i ON i.notification_id = n.id"
+            " WHERE n.id = ? AND n.standing = 'active'",
+            id_,
+        )
+        users = {session.user: None for session in self._there if self._was_there(session, request)}
+        for user in users:
+            must = self._subscribers.must_have(user, topic, request.asked_at)
+            must = must and not self._subscribers.may_have_muted(user, request.body)
+            if owners and must and (user,) not in owners:
+                text = f"is connected, and {id_}, published to {topic} at {request.asked_at:.3f},"
+                self.violated("P7", user, f"{text} was not brought")
+
+    def _was_there(self, session: SessionStory, request: RequestStory) -> bool:
+        since = request.asked_at - 1.0
+        return self._there[session] < since and self.is_whole(session, since)

@@ -1,0 +1,110 @@
+"""One state everywhere (P5): at the end each device shows what the store has for its user.
+
+A device that never asked for everything shows what changed since it began. What it was given up on
+(a dead letter) it need not show, and what has expired it may go on showing: nobody tells it. So it
+may with what was withdrawn, where only a node that has died knew that the device had it, by an
+acknowledgment out of turn (docs/cluster.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from simulation.checks.check import Check
+from simulation.devices import Device
+from simulation.history import Frame
+
+_INBOX: Final = """
+    SELECT i.notification_id, i.sequence, i.state, n.revision, n.expires_at, d.dead_reason
+    FROM inbox AS i
+    JOIN notifications AS n ON n.id = i.notification_id
+    LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
+        AND d.user_id = i.user_id AND d.device_id = ?
+    WHERE i.user_id = ?
+"""
+
+
+class _Row(NamedTuple):
+    id: str
+    sequence: int
+    state: str
+    revision: int
+    expires_at: int | None
+    dead_reason: str | None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a device that is there must have been told of it as it is now."""
+        return self.expires_at is None and self.dead_reason is None
+
+
+class Convergence(Check):
+    """See the module."""
+
+    def settled(self) -> str | None:
+        for device in self.cluster.devices:
+            if device.session is None:
+                return f"{device.who} is not there"
+            missing = self._missing(device)
+            if missing is not None:
+                return f"{device.who} {missing}"
+        return None
+
+    def finish(self) -> None:
+        for device in self.cluster.devices:
+            if (missing := self._missing(device)) is not None:
+                self.violated("P5", device.who, missing)
+            self._judge_counters(device)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _missing(self, device: Device) -> str | None:
+        """Wherein *device* shows something else than the store has."""
+        screen = device.screen
+        inbox = self._inbox(device)
+        for row in inbox.values():
+            shown = screen.shown.get(row.id)
+            if shown is not None:
+                told = _difference(shown, row)
+                if told is not None and row.is_told and not self._may_be_forgotten(row):
+                    return told
+            elif (
+                row.is_told
+                and row.state != "withdrawn"
+                and screen.since is not None
+                and row.sequence > screen.since
+            ):
+                return f"does not show {row}, which changed since {screen.since}"
+        for id_ in screen.shown:
+            if id_ not in inbox:
+                return f"shows {id_}, which {device.user} does not have"
+        return None
+
+    def _may_be_forgotten(self, row: _Row) -> bool:
+        return row.state == "withdrawn" and any(
+            self.cluster.history.troubles.touch_by(0.0, self.now, host, "killed", "restarted")
+            for host in self.cluster.hosts
+        )
+
+    def _judge_counters(self, device: Device) -> None:
+        if any(row.expires_at is not None for row in self._inbox(device).values()):
+            # That something has expired is no entry of the log, so nobody was told.
+            return
+        rows = self.cluster.store.rows(
+            "SELECT unread, unseen FROM users WHERE user_id = ?", device.user
+        )
+        counters: Any = device.screen.counters
+        if rows and counters is not None and tuple(counters) != rows[0]:
+            self.violated("P5", device.who, f"was told {counters}, and the store has {rows[0]}")
+
+    def _inbox(self, device: Device) -> dict[str, _Row]:
+        rows = self.cluster.store.rows(_INBOX, device.name, device.user)
+        return {row[0]: _Row(*row) for row in rows}
+
+
+def _difference(shown: Frame, row: _Row) -> str | None:
+    notification = shown["notification"]
+    seen = notification["state"], notification["revision"]
+    if seen == (row.state, row.revision):
+        return None
+    return f"shows {row.id} as {seen} of {shown['sequence']}, the store has {row}"

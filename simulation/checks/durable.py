@@ -1,0 +1,123 @@
+"""What a device has acknowledged is not sent to it again by another session (P2).
+
+An acknowledgment counts once it has been at a node for some seconds in which nothing was wrong with
+that node or the store. A device that goes back, with an older cursor, by `"0"` or by a reset, or
+that was removed, may have lost what it had: of that nothing is expected. So it is who comes without
+a cursor that shows whether acknowledgments last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from simulation.checks.check import Check, Complaint, ack_in, sequence_of
+from simulation.cluster import Cluster
+from simulation.history import Frame, RequestStory, SessionStory
+
+_WRITTEN: Final = 3.0
+"""Seconds in which an acknowledgment that has reached a healthy node is in the store."""
+
+
+@dataclass(slots=True)
+class _Memory:
+    """One device: what it has acknowledged for good, by sequence: when, and where."""
+
+    acknowledged: dict[int, tuple[float, SessionStory]] = field(default_factory=dict)
+    waiting: dict[SessionStory, dict[int, str]] = field(default_factory=dict)
+    """By session: what it has heard there and not acknowledged; id by sequence."""
+
+    def forget(self, beyond: int) -> None:
+        """The device goes back to *beyond*: what it says on older sessions counts no more."""
+        self.acknowledged = {
+            sequence: at for sequence, at in self.acknowledged.items() if sequence <= beyond
+        }
+        self.waiting.clear()
+
+
+class Durable(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._memories: dict[tuple[str, str], _Memory] = {}
+
+    def opened(self, session: SessionStory) -> None:
+        memory = self._memories.setdefault((session.user, session.device), _Memory())
+        if session.hello is not None:
+            memory.forget(sequence_of(session.hello))
+        memory.waiting[session] = {}
+
+    def ended(self, session: SessionStory) -> None:
+        # What it has said may still be on its way.
+        self.cluster.timeline.after(_WRITTEN, self._forget, session)
+
+    def asked(self, request: RequestStory) -> None:
+        if request.operation == "remove_device":
+            user = request.who.partition("/")[0]
+            memory = self._memories.get((user, request.path["device"]))
+            if memory is not None:
+                memory.forget(-1)
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        match frame["type"]:
+            case "push":
+                self._pushed(session, frame, sent_at)
+            case "reset":
+                memory = self._memories[session.user, session.device]
+                memory.forget(-1)
+                memory.waiting[session] = {}
+            case _:
+                pass
+
+    def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
+        # What goes over HTTP may be refused there.
+        if session.transport != "stream-explicit":
+            self._acknowledged(session, ack)
+
+    def answered(self, request: RequestStory) -> None:
+        user, _, device = request.who.partition("/")
+        memory, ack = self._memories.get((user, device)), ack_in(request)
+        if memory is not None and ack is not None:
+            for session in list(memory.waiting):
+                self._acknowledged(session, ack)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _acknowledged(self, session: SessionStory, ack: Frame) -> None:
+        memory = self._memories[session.user, session.device]
+        heard = memory.waiting.get(session)
+        if heard is None or ack["type"] == "nack":
+            return
+        if ack.get("ids") is None:
+            done = [sequence for sequence in heard if sequence <= ack["sequence"]]
+        else:
+            # Of several changes an id may mean any.
+            done = [
+                sequence
+                for sequence, notification in heard.items()
+                if notification in ack["ids"]
+                and sum(each == notification for each in heard.values()) == 1
+            ]
+        for sequence in done:
+            del heard[sequence]
+            memory.acknowledged[sequence] = self.now, session
+
+    def _pushed(self, session: SessionStory, push: Frame, sent_at: float) -> None:
+        memory = self._memories[session.user, session.device]
+        if session.hello is None:
+            self._compare(session, push["sequence"], memory)
+        if session in memory.waiting:
+            memory.waiting[session][push["sequence"]] = push["notification"]["id"]
+
+    def _compare(self, session: SessionStory, sequence: int, memory: _Memory) -> None:
+        at, where = memory.acknowledged.get(sequence, (session.began_at, session))
+        if at + _WRITTEN >= session.began_at:
+            return
+        if self.history.troubles.touch(at - 1.0, at + _WRITTEN, *self.answerable(where)):
+            return
+        text = f"{sequence} came, which was acknowledged at {where.host} at {at:.3f}"
+        self.complain(session, Complaint("P2", text))
+
+    def _forget(self, session: SessionStory) -> None:
+        self._memories[session.user, session.device].waiting.pop(session, None)

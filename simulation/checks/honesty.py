@@ -1,0 +1,112 @@
+"""A node that does not hear the cluster, or has lost the store, says so (P7), also to its devices.
+
+Between being cut off and knowing it, seconds pass, and between being mended and knowing that.
+Within these, both answers are right. A device is told by `status`, before anything else that it is
+told after that time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from simulation.checks.check import Check
+from simulation.cluster import Cluster, Host
+from simulation.history import Frame, SessionStory
+
+_DEAF: Final = ("deaf", "bus_away")
+_KNOWN: Final = 5.5
+"""Seconds after which a node that hears nothing knows it, and has told: four, and slack."""
+_KNOWN_OF_STORE: Final = 25.0
+"""For the store, which may hang for a time-out, and another one."""
+_REGAINED: Final = 12.0
+"""Seconds after which a node is whole again."""
+_STORE_REGAINED: Final = 18.0
+"""For the store: a call that hangs may last for a time-out (10), and the next look is 6 away."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a session was told of the bus, and since when it could be told anything."""
+
+    since: float
+    bus: str = "ok"
+
+
+class Honesty(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._told: dict[SessionStory, _Told] = {}
+        self._started: dict[tuple[str, int], float] = {}
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        match frame["type"]:
+            case "welcome":
+                self._told[session] = _Told(sent_at)
+            case "status":
+                if session in self._told:
+                    self._told[session].bus = frame["bus"]
+            case "push" | "synced":
+                if (told := self._told.get(session)) is not None:
+                    self._judge_told(session, told, sent_at)
+            case _:
+                pass
+
+    def ended(self, session: SessionStory) -> None:
+        self._told.pop(session, None)
+
+    def look(self) -> None:
+        for host in self.cluster.hosts.values():
+            node = host.node
+            if node is None or (services := node.services) is None or node.process.is_stopped:
+                continue
+            up_since = self._started.setdefault((host.name, host.process_number), self.now)
+            if self.cluster.plan.nodes > 1:
+                self._judge(host, "bus", services.bus.available, up_since)
+            self._judge(host, "store", services.status.available, up_since)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _judge(self, host: Host, hop: str, is_available: bool, up_since: float) -> None:
+        now, troubles = self.now, self.history.troubles
+        if is_available:
+            known = _KNOWN if hop == "bus" else _KNOWN_OF_STORE
+            since = now - known
+            if since > up_since and self._is_cut_off(host.name, hop, since, now):
+                self.violated("P7", host.name, f"takes the {hop} to be there since {since:.3f}")
+            return
+        regained = _REGAINED if hop == "bus" else _STORE_REGAINED
+        if now - regained > up_since and not troubles.touch(
+            now - regained, now, host.name, hop, "store"
+        ):
+            self.violated("P7", host.name, f"takes the {hop} to be lost, and it is there")
+
+    def _is_cut_off(self, host: str, hop: str, since: float, until: float) -> bool:
+        """Whether *host* had nothing of *hop* all the time, and ran all the time."""
+        troubles = self.history.troubles
+        found = [
+            troubles.suffered(who, kind, since, until)
+            for kind in (_DEAF if hop == "bus" else ("store_away",))
+            for who in (host, hop)
+        ]
+        started = self._started.get((host, self.cluster.hosts[host].process_number), until)
+        # Deaf is a process, and not whoever runs there next.
+        is_so = any(
+            trouble is not None and (trouble.what != "deaf" or trouble.began_at >= started)
+            for trouble in found
+        )
+        return is_so and not troubles.touch_by(since, until, host, "stopped")
+
+    def _judge_told(self, session: SessionStory, told: _Told, sent_at: float) -> None:
+        since = sent_at - _KNOWN
+        if told.bus == "ok" and since > told.since:
+            if self._is_cut_off(session.host, "bus", since, sent_at):
+                text = f"was not told that the bus is lost, by {sent_at:.3f}"
+                self.violated("P7", f"{session.user}/{session.device}", text)
+        elif told.bus != "ok" and not self.history.troubles.touch(
+            sent_at - _REGAINED, sent_at, session.host, "bus", "store"
+        ):
+            text = f"was not told that the bus is back, by {sent_at:.3f}"
+            self.violated("P7", f"{session.user}/{session.device}", text)

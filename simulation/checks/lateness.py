@@ -1,0 +1,110 @@
+"""Who is connected is told within seconds, also of what another node has committed (P6, P7).
+
+Without the bus that is a second or two later, once the node knows that it does not hear; what the
+bus loses unnoticed is found when heads are compared. Never later, unless the device's own node or
+the store is in trouble, or the device has not answered what it was pushed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from simulation.checks.check import SETTINGS, Check, sequence_of
+from simulation.checks.sessions import LEFT_OUT
+from simulation.cluster import Cluster
+from simulation.history import Frame, SessionStory
+
+_LATE: Final = 9.0
+"""Seconds: a node that hears nothing knows it after four, looks every second, reads, and sends."""
+_UNNOTICED: Final = 22.0
+"""Seconds, where the bus loses something and nobody can know."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far a session has come, and since when the log has been further."""
+
+    position: int
+    window: int
+    unanswered: dict[int, str] = field(default_factory=dict)
+    """The notifications of the pushes that no acknowledgment has named, by sequence."""
+    behind_since: float | None = None
+
+    def answered_by(self, ack: Frame) -> list[int]:
+        """The pushes that *ack* answers; an id, the oldest change of its notification."""
+        if "sequence" in ack:
+            return [each for each in self.unanswered if each <= ack["sequence"]]
+        first: dict[str, int] = {}
+        for sequence, id_ in sorted(self.unanswered.items()):
+            first.setdefault(id_, sequence)
+        return [first[id_] for id_ in ack.get("ids", ()) if id_ in first]
+
+
+class Lateness(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._places: dict[SessionStory, _Place] = {}
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        place = self._places.get(session)
+        match frame["type"]:
+            case "welcome":
+                self._places[session] = _Place(sequence_of(frame["cursor"]), frame["window"])
+            case "push" | "synced" if place is not None:
+                if frame["type"] == "push":
+                    place.unanswered[frame["sequence"]] = frame["notification"]["id"]
+                if frame["sequence"] > place.position:
+                    place.position, place.behind_since = frame["sequence"], None
+            case "reset" if place is not None:
+                place.position, place.behind_since = 0, None
+            case _:
+                pass
+
+    def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
+        if (place := self._places.get(session)) is not None:
+            for sequence in place.answered_by(ack):
+                del place.unanswered[sequence]
+
+    def ended(self, session: SessionStory) -> None:
+        self._places.pop(session, None)
+
+    def look(self) -> None:
+        heads: dict[str, int] = dict(self.cluster.store.rows("SELECT user_id, head FROM users"))
+        for session, place in self._places.items():
+            if heads.get(session.user, 0) <= place.position:
+                place.behind_since = None
+            elif place.behind_since is None:
+                place.behind_since = self.now
+            elif self.now - place.behind_since > _LATE:
+                self._judge(session, place, place.behind_since)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _judge(self, session: SessionStory, place: _Place, since: float) -> None:
+        troubles, who = self.history.troubles, f"{session.user}/{session.device}"
+        hindered = troubles.touch(since - 15.0, self.now, session.host, "store")
+        if (
+            hindered
+            or len(place.unanswered) >= place.window
+            or not self.is_whole(session, since - 1.0)
+        ):
+            place.behind_since = None
+            return
+        is_noisy = troubles.touch(since - _UNNOTICED, self.now, "bus", *self.cluster.hosts)
+        if self.now - since < (_UNNOTICED if is_noisy else _LATE):
+            return
+        place.behind_since = None
+        rows = self.cluster.store.rows(
+            LEFT_OUT,
+            session.device,
+            session.user,
+            place.position,
+            2**53,
+            SETTINGS.delivery_attempts_max,
+        )
+        if rows:
+            text = f"was pushed nothing behind {place.position} since {since:.3f}: {rows}"
+            self.violated("P7", who, f"{text} ({session.transport} at {session.host})")

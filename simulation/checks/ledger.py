@@ -1,0 +1,206 @@
+"""The ledger says what devices did (P2): judged at the end, line by line, against what was seen.
+
+Never more than they did: what it calls acknowledged, the device has acknowledged, or something that
+came behind it. And no less, of the last session of each device, in which nothing was wrong any
+more: what was acknowledged there is in the ledger, with as many attempts as were seen. A device's
+cursor has nothing behind it that it neither acknowledged nor was rightly spared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from simulation.checks.check import Check, ack_in, sequence_of
+from simulation.cluster import Cluster
+from simulation.history import Frame, RequestStory, SessionStory
+
+_WRITTEN: Final = 3.0
+"""Seconds within which what reaches a healthy node is in the store."""
+_LINES: Final = """
+    SELECT d.user_id, d.device_id, d.notification_id, d.attempts, d.acknowledged_sequence,
+        i.expired_at IS NOT NULL OR i.state = 'withdrawn'
+    FROM deliveries AS d
+    JOIN inbox AS i ON i.notification_id = d.notification_id AND i.user_id = d.user_id
+"""
+_SKIPPED: Final = """
+    SELECT i.notification_id, i.sequence
+    FROM inbox AS i
+    JOIN notifications AS n ON n.id = i.notification_id
+    LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
+        AND d.user_id = i.user_id AND d.device_id = ?
+    WHERE i.user_id = ? AND i.sequence > ? AND i.sequence <= ? AND i.state <> 'withdrawn'
+        AND i.expired_at IS NULL AND n.expires_at IS NULL AND d.dead_reason IS NULL
+"""
+_MUTE: Final = """
+    SELECT d.notification_id, d.user_id, d.device_id
+    FROM deliveries AS d
+    JOIN notifications AS n ON n.id = d.notification_id
+    JOIN inbox AS i ON i.notification_id = d.notification_id AND i.user_id = d.user_id
+        AND i.state <> 'withdrawn'
+    LEFT JOIN dead_letters AS l ON l.notification_id = d.notification_id
+        AND l.user_id = d.user_id AND l.device_id = d.device_id
+    WHERE d.dead_reason = '' OR (d.dead_reason IS NOT NULL AND n.topic IS NULL
+        AND (l.id IS NULL OR l.reason = ''))
+"""
+
+
+@dataclass(slots=True)
+class _Device:
+    """What one device heard and said; sequences by notification."""
+
+    began_at: float | None = None
+    start: int | None = None
+    heard: dict[str, int] = field(default_factory=dict)
+    """The last sequence that it was pushed of each notification, in any session."""
+    said: dict[str, int] = field(default_factory=dict)
+    """The last one that it may have acknowledged."""
+    last: SessionStory | None = None
+    attempts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """In its last session: sequence and attempt of the last push."""
+    answered: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """In its last session: the sequence that was surely acknowledged, and when."""
+
+    def say(self, sequence: int) -> None:
+        """The device may have acknowledged everything up to *sequence*."""
+        for notification, heard in self.heard.items():
+            if heard <= sequence:
+                self.said[notification] = heard
+
+
+class Ledger(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._devices: dict[tuple[str, str], _Device] = {}
+
+    def opened(self, session: SessionStory) -> None:
+        device = self._devices.setdefault((session.user, session.device), _Device())
+        device.last = session
+        device.attempts.clear()
+        device.answered.clear()
+        if session.hello is not None:
+            device.say(sequence_of(session.hello))
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        device = self._devices[session.user, session.device]
+        match frame["type"]:
+            case "welcome":
+                start = sequence_of(frame["cursor"])
+                device.start = start if device.start is None else min(device.start, start)
+            case "reset":
+                device.start = 0
+            case "push":
+                self._pushed(device, session, frame)
+            case "changes":
+                if device.start is None:
+                    device.start = self._start_of(frame)
+                for push in frame["changes"]:
+                    self._pushed(device, session, push)
+            case _:
+                pass
+
+    def acknowledged(self, session: SessionStory, ack: Frame) -> None:
+        device = self._devices[session.user, session.device]
+        if ack["type"] == "nack":
+            return
+        if ack.get("ids") is None:
+            device.say(ack["sequence"])
+        else:
+            for notification in ack["ids"]:
+                if notification in device.heard:
+                    device.said[notification] = device.heard[notification]
+
+    def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
+        # What goes over HTTP may be refused there.
+        if session.transport != "stream-explicit":
+            self._acknowledged(session, ack)
+
+    def answered(self, request: RequestStory) -> None:
+        user, _, name = request.who.partition("/")
+        device, ack = self._devices.get((user, name)), ack_in(request)
+        if device is not None and device.last is not None and ack is not None:
+            self._acknowledged(device.last, ack)
+
+    def settled(self) -> str | None:
+        for name, host in self.cluster.hosts.items():
+            services = None if host.node is None else host.node.services
+            if services is not None and len(services.users.company.ledger.waiting):
+                return f"{name} has lines of the ledger to write"
+        return None
+
+    def finish(self) -> None:
+        lines: dict[tuple[str, str, str], tuple[int, int]] = {}
+        for user, name, id_, attempts, acknowledged, is_over in self.cluster.store.rows(_LINES):
+            lines[user, name, id_] = acknowledged, attempts
+            device = self._devices.get((user, name), _Device())
+            # A cursor covers what was left out because it had ended, too.
+            if not is_over and device.said.get(id_, 0) < acknowledged:
+                said = device.said.get(id_)
+                text = f"{id_} is acknowledged up to {acknowledged}; the device said {said}"
+                self.violated("P2", f"{user}/{name}", text)
+        for (user, name), device in self._devices.items():
+            self._judge_last(user, name, device, lines)
+        self._judge_cursors()
+        for id_, user, name in self.cluster.store.rows(_MUTE):
+            self.violated("P1", f"{user}/{name}", f"{id_} is dead, and nobody is told why")
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _acknowledged(self, session: SessionStory, ack: Frame) -> None:
+        device = self._devices[session.user, session.device]
+        if device.last is not session or ack["type"] == "nack" or ack.get("ids") is not None:
+            return
+        for notification, (sequence, _) in device.attempts.items():
+            if sequence <= ack["sequence"]:
+                before = device.answered.get(notification)
+                if before is None or before[0] < sequence:
+                    device.answered[notification] = sequence, self.now
+
+    def _pushed(self, device: _Device, session: SessionStory, push: Frame) -> None:
+        id_, sequence = push["notification"]["id"], push["sequence"]
+        device.heard[id_] = max(sequence, device.heard.get(id_, 0))
+        # What expires while it is in flight is let go, acknowledged or not.
+        if device.last is session and push["notification"]["expires_at"] is None:
+            device.attempts[id_] = sequence, push["attempt"]
+
+    def _start_of(self, answer: Frame) -> int:
+        for push in answer["changes"]:
+            previous: int = push["previous"]
+            return previous
+        return sequence_of(answer["cursor"])
+
+    def _judge_last(
+        self,
+        user: str,
+        name: str,
+        device: _Device,
+        lines: dict[tuple[str, str, str], tuple[int, int]],
+    ) -> None:
+        story = device.last
+        if story is None or self.history.troubles.touch(story.began_at, self.now):
+            return
+        for id_, (sequence, at) in device.answered.items():
+            acknowledged, attempts = lines.get((user, name, id_), (0, 0))
+            if at + _WRITTEN < self.now and acknowledged < sequence:
+                text = f"{sequence} was acknowledged at {at:.3f}, the ledger says {acknowledged}"
+                self.violated("P2", f"{user}/{name}", f"{id_}: {text}")
+            seen = device.attempts[id_]
+            if seen[0] == sequence == acknowledged and attempts < seen[1]:
+                text = f"{seen[1]} attempts were seen, the ledger says {attempts}"
+                self.violated("P2", f"{user}/{name}", f"{id_}: {text}")
+
+    def _judge_cursors(self) -> None:
+        for user, name, cursor, removed in self.cluster.store.rows(
+            "SELECT user_id, device_id, acknowledged, removed FROM devices"
+        ):
+            device = self._devices.get((user, name))
+            if device is None or device.start is None or removed:
+                continue
+            rows = self.cluster.store.rows(_SKIPPED, name, user, device.start, cursor)
+            for id_, sequence in rows:
+                if device.said.get(id_, 0) < sequence:
+                    said = device.said.get(id_)
+                    text = f"stands at {cursor}; of {id_}, {sequence} in the log, it said {said}"
+                    self.violated("P2", f"{user}/{name}", text)

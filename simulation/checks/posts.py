@@ -1,0 +1,118 @@
+"""What producers asked for: each post with all its repetitions, and what was done to it since.
+
+A post is known by its title, of which no update changes what comes before the first dot: so it is
+found in the store whatever id it got, and however often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from simulation.cluster import Cluster
+from simulation.history import RequestStory
+
+_SPOOLED: Final = 202
+_APART: Final = ("bus_away", "deaf", "killed", "restarted", "stopped")
+"""What may keep a node from knowing that something waits in the spool."""
+_AFTERMATH: Final = 10.0
+"""Seconds for which it may not know that yet."""
+ACCEPTED: Final = frozenset({200, 201, 202, 204})
+
+
+@dataclass(slots=True)
+class Post:
+    """One post; *requests* are its repetitions, in order."""
+
+    name: str
+    body: dict[str, Any]
+    requests: list[RequestStory] = field(default_factory=list)
+
+    @property
+    def who(self) -> str:
+        return self.requests[0].who
+
+    @property
+    def key(self) -> str | None:
+        return self.requests[0].key
+
+    @property
+    def is_scheduled(self) -> bool:
+        return "deliver_at" in self.body
+
+    @property
+    def collapse_key(self) -> str | None:
+        key: str | None = self.body.get("collapse_key")
+        return key
+
+    @property
+    def users(self) -> list[str]:
+        """To whom it is addressed by name."""
+        return list(self.body["to"].get("users", ()))
+
+    @property
+    def topic(self) -> str | None:
+        """The topic that it goes to; `*` is everybody."""
+        topic: str | None = "*" if self.body["to"].get("all") else self.body["to"].get("topic")
+        return topic
+
+    @property
+    def acceptance(self) -> RequestStory | None:
+        """The first of its requests that was answered with success."""
+        for request in self.requests:
+            if request.status in ACCEPTED:
+                return request
+        return None
+
+
+class Posts:
+    """All of a run, and all changes that were asked for, by the id of what they change."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Post] = {}
+        self.updates: dict[str, list[RequestStory]] = {}
+        self.withdrawals: dict[str, list[RequestStory]] = {}
+
+    def asked(self, request: RequestStory) -> None:
+        """Note *request*, if it is one of a producer."""
+        match request.operation:
+            case "publish":
+                name = name_in(request.body["title"])
+                post = self.by_name.setdefault(name, Post(name, request.body))
+                post.requests.append(request)
+            case "update_notification":
+                self.updates.setdefault(request.path["notification"], []).append(request)
+            case "withdraw_notification":
+                self.withdrawals.setdefault(request.path["notification"], []).append(request)
+            case _:
+                pass
+
+    def __iter__(self) -> Iterator[Post]:
+        return iter(self.by_name.values())
+
+
+def name_in(title: str) -> str:
+    """The name of the post that has this *title*."""
+    return title.partition(".")[0]
+
+
+def may_be_overtaken(cluster: Cluster, earlier: RequestStory, later: RequestStory) -> bool:
+    """Whether *later* may have been done first, though it was asked when *earlier* was answered.
+
+    What is spooled stands behind what is committed by a node that does not reach the bus, or has
+    just started (docs/cluster.md).
+    """
+    if earlier.status != _SPOOLED or later.status == _SPOOLED:
+        return False
+    assert later.answered_at is not None
+    since, until = earlier.asked_at - _AFTERMATH, later.answered_at
+    troubles = cluster.history.troubles
+    return troubles.touch(since, until, "bus") or any(
+        troubles.touch_by(since, until, host, *_APART) for host in cluster.hosts
+    )
+
+
+def may_have_been_done(request: RequestStory) -> bool:
+    """Whether nobody knows what became of *request*."""
+    return request.status is None or request.status >= 500

@@ -1,0 +1,191 @@
+"""The pushes of one session, as they ought to be answered and repeated (P2).
+
+A push is *open* until an acknowledgment that covers it has reached the node. What counts is when
+that was, against when a repetition left the node: both by the simulation's clock. An id does not
+say which change it answers, so it is believed twice: it closes everything that it may mean where
+too many open pushes would be a complaint, and only what it must mean where a repetition would be.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from simulation.checks.check import SETTINGS, Complaint
+from simulation.history import Frame
+from tocsin.protocol.backoff import Backoff
+
+_GRACE: Final = 0.5
+"""Seconds that an acknowledgment may take from the node's door to the user's actor."""
+_LATE: Final = 2.0
+"""Seconds by which a repetition may be late."""
+_AFTERMATH: Final = 10.0
+"""Seconds for which a trouble that is over may still be felt."""
+
+
+@dataclass(slots=True, eq=False)
+class Pushed:
+    """One push, and what came of it so far; *sent_at* is when it was sent last."""
+
+    sequence: int
+    notification: str
+    attempt: int
+    replay: bool
+    sent_at: float
+    first_sent_at: float
+    expires: bool
+    tries: int = 1
+    unanswered: int = 1
+    due: float = math.inf
+    nacked_at: float = -math.inf
+    superseded: bool = False
+
+
+class Pushes:
+    """See the module. *delay* in seconds and *limit* as the welcome has them."""
+
+    def __init__(self, delay: float, limit: int, window: int) -> None:
+        self.open: dict[int, Pushed] = {}
+        """Not answered by anything that may mean it, by sequence."""
+        self.most_unanswered = 0
+        self._backoff = Backoff(delay, SETTINGS.resend_delay_max)
+        self._limit = limit
+        self._window = window
+        self._by_sequence: dict[int, Pushed] = {}
+        self._of: dict[str, list[Pushed]] = {}
+        self._through: list[int] = []
+        self._through_at: list[float] = []
+        self._named: dict[str, list[float]] = {}
+        self._next_due = math.inf
+
+    def __contains__(self, sequence: int) -> bool:
+        return sequence in self._by_sequence
+
+    def get(self, sequence: int) -> Pushed | None:
+        return self._by_sequence.get(sequence)
+
+    def pushed(self, push: Frame, sent_at: float) -> Iterator[Complaint]:
+        """*push* is a new one."""
+        notification = push["notification"]
+        new = Pushed(
+            push["sequence"],
+            notification["id"],
+            push["attempt"],
+            push["replay"],
+            sent_at,
+            sent_at,
+            notification["expires_at"] is not None,
+        )
+        due = sent_at + self._latest(new)
+        for earlier in self._of.setdefault(new.notification, []):
+            earlier.superseded = True
+            if earlier.nacked_at >= sent_at:
+                # The refusal of the earlier one has crossed this one, and was taken for its.
+                new.nacked_at, due = earlier.nacked_at, max(due, earlier.due)
+        self._of[new.notification].append(new)
+        self.open[new.sequence] = self._by_sequence[new.sequence] = new
+        self._wait(new, due)
+        filling = sum(not (each.expires or _may_be_dead(each)) for each in self.open.values())
+        if filling > self._window:
+            yield Complaint(
+                "P6", f"{filling} pushes are unanswered, and the window is {self._window}"
+            )
+
+    def again(self, known: Pushed, push: Frame, sent_at: float) -> Iterator[Complaint]:
+        """*known* was sent again as *push*."""
+        sequence = known.sequence
+        if push["attempt"] != known.attempt + 1:
+            expected = known.attempt + 1
+            yield Complaint("P2", f"{sequence} came as attempt {push['attempt']}, not {expected}")
+        if known.superseded:
+            yield Complaint("P3", f"{sequence} came again after a later change of its notification")
+        if push["attempt"] > SETTINGS.delivery_attempts_max:
+            yield Complaint("P2", f"{sequence} came as attempt {push['attempt']}")
+        answered_at = self._surely_answered(known, sent_at)
+        if answered_at < sent_at - _GRACE:
+            text = f"{sequence} was sent again at {sent_at:.3f}, acknowledged at {answered_at:.3f}"
+            yield Complaint("P2", text, answered_at - _AFTERMATH)
+        least = self._backoff.delay(known.tries, 0.0)
+        if sent_at - known.sent_at < least - 0.01 and known.nacked_at < known.sent_at:
+            waited = sent_at - known.sent_at
+            text = f"{sequence} was sent again after {waited:.3f} s, not {least:.3f}"
+            yield Complaint("P2", text, known.sent_at)
+        known.attempt = push["attempt"]
+        known.tries += 1
+        known.unanswered += 1
+        known.sent_at = sent_at
+        self.most_unanswered = max(self.most_unanswered, known.unanswered)
+        if known.unanswered > self._limit:
+            yield Complaint("P2", f"{sequence} was sent {known.unanswered} times to who is silent")
+        self._wait(known, sent_at + self._latest(known))
+
+    def answered(self, ack: Frame, now: float, *, surely: bool = True) -> None:
+        """*ack* has reached a node; *surely* says that it has been heeded there."""
+        if ack["type"] == "nack":
+            self._refused(ack, now)
+        elif ack.get("ids") is not None:
+            for notification in ack["ids"]:
+                if surely:
+                    self._named.setdefault(notification, []).append(now)
+                for push in self._of.get(notification, ()):
+                    # It may answer an earlier change; but who says something is not silent.
+                    push.unanswered = 0
+                    self.open.pop(push.sequence, None)
+        else:
+            if surely and (not self._through or ack["sequence"] > self._through[-1]):
+                self._through.append(ack["sequence"])
+                self._through_at.append(now)
+            for sequence in [each for each in self.open if each <= ack["sequence"]]:
+                del self.open[sequence]
+
+    def overdue(self, now: float) -> Iterator[Complaint]:
+        """What should have left the node before *now*, and did not."""
+        if now < self._next_due:
+            return
+        self._next_due = math.inf
+        for push in self.open.values():
+            if push.superseded or push.expires or _may_be_dead(push):
+                continue
+            if push.due <= now:
+                # Nothing is sent again before what was missed is known.
+                since = push.sent_at - _AFTERMATH
+                text = f"{push.sequence}, sent {push.tries} times, last at {push.sent_at:.3f}"
+                yield Complaint("P2", f"{text}, was not sent again by {now:.3f}", since)
+                push.due = math.inf
+            self._next_due = min(self._next_due, push.due)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _refused(self, nack: Frame, now: float) -> None:
+        pushes = self._of.get(nack["id"])
+        if pushes:
+            push, after = pushes[-1], nack.get("after")
+            push.nacked_at = now
+            push.unanswered = 0
+            # It may have crossed a repetition, and then counts for that.
+            self._wait(push, now + (2 * self._latest(push) if after is None else after + _LATE))
+
+    def _wait(self, push: Pushed, due: float) -> None:
+        push.due = due
+        self._next_due = min(self._next_due, due)
+
+    def _latest(self, push: Pushed) -> float:
+        return self._backoff.delay(push.tries, 1.0) + _LATE
+
+    def _surely_answered(self, push: Pushed, before: float) -> float:
+        """When an acknowledgment came that cannot mean anything but *push*, or more."""
+        place = bisect_left(self._through, push.sequence)
+        found = self._through_at[place] if place < len(self._through) else math.inf
+        for at in self._named.get(push.notification, ()):
+            sent = [each for each in self._of[push.notification] if each.first_sent_at <= at]
+            if at < before and sent == [push]:
+                found = min(found, at)
+        # Who has refused what it acknowledged, has it sent again.
+        return math.inf if push.nacked_at > found else found
+
+
+def _may_be_dead(push: Pushed) -> bool:
+    return push.attempt >= SETTINGS.delivery_attempts_max

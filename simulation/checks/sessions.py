@@ -1,0 +1,163 @@
+"""Every session, frame by frame (P2, P3, P4): what it says, and whether that leaves nothing out.
+
+A session's grammar and its repetitions are judged from what it says alone (`talk`, `pushes`). That
+nothing was left out on the way is seen in the store: a row of the inbox keeps the sequence of its
+last change, so one that lies between two pushes was there before the second of them was made.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulation.checks.check import SETTINGS, Check, Complaint, ack_in, sequence_of
+from simulation.checks.talk import Talk
+from simulation.cluster import Cluster
+from simulation.history import Frame, RequestStory, SessionStory
+
+LEFT_OUT: Final = """
+    SELECT i.sequence, i.notification_id, i.state
+    FROM inbox AS i
+    JOIN notifications AS n ON n.id = i.notification_id
+    LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
+        AND d.user_id = i.user_id AND d.device_id = ?
+    WHERE i.user_id = ? AND i.sequence > ? AND i.sequence < ?
+        AND i.state <> 'withdrawn' AND i.expired_at IS NULL AND n.expires_at IS NULL
+        AND NOT (d.notification_id IS NOT NULL AND d.sequence >= i.sequence AND (
+            d.acknowledged_sequence >= i.sequence OR d.dead_reason IS NOT NULL OR d.attempts >= ?))
+    ORDER BY i.sequence LIMIT 3
+"""
+"""What a device should have been pushed between two sequences, and has not acknowledged."""
+
+
+_EXPIRED: Final = 0.5
+"""Seconds by which a push may leave its node after what it says has expired."""
+
+
+class Sessions(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._talks: dict[SessionStory, Talk] = {}
+
+    def opened(self, session: SessionStory) -> None:
+        self._talks[session] = Talk(session)
+
+    def ended(self, session: SessionStory) -> None:
+        self._talks.pop(session, None)
+
+    def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
+        if session.transport == "websocket":
+            talk = self._talks.get(session)
+            if talk is not None and talk.pushes is not None:
+                talk.pushes.answered(ack, self.now)
+            return
+        # What goes over HTTP may be refused there; and all sessions of the device may hear of it.
+        for other, talk in self._talks.items():
+            is_its = (other.user, other.device) == (session.user, session.device)
+            if is_its and talk.pushes is not None:
+                talk.pushes.answered(ack, self.now, surely=False)
+
+    def answered(self, request: RequestStory) -> None:
+        if (ack := ack_in(request)) is None:
+            return
+        for session, talk in self._talks.items():
+            is_its = f"{session.user}/{session.device}" == request.who
+            if is_its and talk.pushes is not None and session.transport == "stream-explicit":
+                talk.pushes.answered(ack, self.now)
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        if session.transport == "poll":
+            self._polled(session, frame)
+            return
+        talk = self._talks.get(session)
+        if talk is None:
+            return
+        before = talk.position
+        for complaint in talk.heard(frame, sent_at):
+            self.complain(session, complaint)
+        if frame["type"] == "push":
+            self._judge_expiry(session, frame, sent_at)
+        if frame["type"] == "push" and talk.position > before:
+            self._look_between(session, before, frame["sequence"])
+        elif frame["type"] == "synced":
+            self._look_between(session, before, frame["sequence"] + 1)
+        elif frame["type"] == "reset":
+            self._judge_reset(session, frame["reason"])
+
+    def look(self) -> None:
+        for session, talk in self._talks.items():
+            # Frames that are on their way are not heard yet; a second is more than they take.
+            if talk.pushes is not None and self.is_whole(session, session.began_at):
+                for complaint in talk.pushes.overdue(self.now - 1.0):
+                    self.complain(session, complaint)
+
+    def settled(self) -> str | None:
+        for session, talk in self._talks.items():
+            who = f"{session.user}/{session.device}"
+            if not talk.synced and session.transport != "poll":
+                return f"{who} is not synced"
+            if talk.pushes is not None:
+                for push in talk.pushes.open.values():
+                    if not (push.expires or push.superseded):
+                        return f"{who} has not acknowledged {push.sequence}"
+        return None
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _look_between(self, session: SessionStory, after: int, before: int) -> None:
+        if before <= after + 1:
+            return
+        attempts = SETTINGS.delivery_attempts_max
+        rows = self.cluster.store.rows(
+            LEFT_OUT, session.device, session.user, after, before, attempts
+        )
+        if rows:
+            text = f"nothing was pushed between {after} and {before}, but there is {rows}"
+            self.complain(session, Complaint("P4", text))
+
+    def _judge_expiry(self, session: SessionStory, push: Frame, sent_at: float) -> None:
+        expires_at = push["notification"]["expires_at"]
+        if expires_at is None:
+            return
+        late = sent_at - self.cluster.moment_of(expires_at)
+        if late > _EXPIRED and not self.history.troubles.touch_by(
+            sent_at - late, self.now, session.host, "clock", "stopped"
+        ):
+            text = f"{push['sequence']} was sent {late:.3f} s after it had expired"
+            self.complain(session, Complaint("P1", text))
+
+    def _judge_reset(self, session: SessionStory, reason: str) -> None:
+        welcome, hello = session.welcome, session.hello
+        if reason == "horizon" or welcome is None:
+            rows = self.cluster.store.rows(
+                "SELECT 1 FROM users WHERE user_id = ? AND horizon > 0", session.user
+            )
+            if not rows:
+                self.complain(session, Complaint("P4", "reset horizon, and nothing was purged"))
+        elif hello is None or (
+            hello.partition(".")[0] == welcome["epoch"] and sequence_of(hello) <= welcome["head"]
+        ):
+            self.complain(session, Complaint("P4", f"reset {reason}, and {hello} could be served"))
+
+    def _polled(self, session: SessionStory, answer: Frame) -> None:
+        if answer["type"] != "changes":
+            return
+        hello = session.hello
+        is_new = hello is None or hello == "0" or answer.get("reset", False)
+        after = 0 if is_new else sequence_of(hello or "0")
+        cursor = sequence_of(answer["cursor"])
+        for number, push in enumerate(answer["changes"]):
+            sequence, previous = push["sequence"], push["previous"]
+            if number == 0 and hello is None:
+                after = previous
+            if sequence <= after or previous != after:
+                text = f"the answer to {hello} has {sequence} behind {previous}, not {after}"
+                self.complain(session, Complaint("P3", text))
+            else:
+                self._look_between(session, after, sequence)
+            after = sequence
+        if cursor < after:
+            self.complain(session, Complaint("P4", f"the cursor is {cursor}, behind {after}"))
+        elif not (is_new and not answer["changes"]):
+            self._look_between(session, after, cursor + 1)

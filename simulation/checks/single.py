@@ -1,0 +1,61 @@
+"""A device has one session: those before it end, on whatever node they are. And none ends unsaid.
+
+A node that does not hear the others cannot know who has come elsewhere: so it is given time, and
+trouble of the bus or of a node excuses it. When a node stops, its sessions end with a goodbye.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulation.checks.check import Check
+from simulation.cluster import Cluster
+from simulation.history import Frame, SessionStory
+
+_REPLACED: Final = 6.0
+"""Seconds within which an older session has ended, or is no longer pushed anything."""
+_AFTERMATH: Final = 15.0
+
+
+class Single(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._latest: dict[tuple[str, str], tuple[SessionStory, float]] = {}
+        self._is_ending = False
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        key = session.user, session.device
+        if frame["type"] == "welcome":
+            latest, _ = self._latest.get(key, (session, 0.0))
+            if latest.began_at <= session.began_at:
+                self._latest[key] = session, sent_at
+        elif frame["type"] == "push":
+            latest, since = self._latest.get(key, (session, sent_at))
+            if session is not latest and sent_at > since + _REPLACED:
+                self._accuse(session, latest, since, frame["sequence"])
+
+    def ended(self, session: SessionStory) -> None:
+        node = self.cluster.hosts[session.host].node
+        is_told = session.goodbye is not None or session.welcome is None
+        is_its_own = session.process == self.cluster.hosts[session.host].process_number
+        if not (self._is_ending and is_its_own and not is_told):
+            return
+        if node is not None and node.is_stopping:
+            self.violated("P7", f"{session.user}/{session.device}", "ended without a goodbye")
+
+    def finish(self) -> None:
+        # From now on no device leaves, and no connection breaks: only nodes end.
+        self._is_ending = True
+
+    def _accuse(
+        self, session: SessionStory, latest: SessionStory, since: float, sequence: int
+    ) -> None:
+        hosts = self.cluster.hosts
+        if self.history.troubles.touch(since - _AFTERMATH, self.now, "bus", "store", *hosts):
+            return
+        who = f"{session.user}/{session.device}"
+        text = f"{sequence} was pushed on its session at {session.host}#{session.process}"
+        other = f"which another at {latest.host}#{latest.process} replaced at {since:.3f}"
+        self.violated("P8", who, f"{text}, {other}")

@@ -1,0 +1,344 @@
+"""The bugs that the checks have to find: each does a little less than it should.
+
+They are what is forgotten in real life: a case left out, an order not kept, a thing said before it
+was so. Each takes the original, and gives what stands in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import trio
+from msgspec import structs
+
+from simulation.mutation import Mutation
+from tocsin.actors.announcer import Announcer
+from tocsin.actors.device import ConnectedDevice
+from tocsin.actors.drainer import Drainer
+from tocsin.actors.ledger import Ledger
+from tocsin.actors.reconciler import Reconciler
+from tocsin.actors.spool_drain import Drain
+from tocsin.actors.topics import Topics
+from tocsin.actors.user import UserActor
+from tocsin.actors.user_messages import ArrivedElsewhere, HereElsewhere
+from tocsin.actors.users import Users
+from tocsin.persistence import admission, device_scripts
+from tocsin.persistence.mark_scripts import UserLog
+from tocsin.persistence.memory_spool import MemorySpool
+from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.statements import drive
+from tocsin.persistence.store import Marked
+from tocsin.persistence.write_scripts import write
+from tocsin.protocol import session
+from tocsin.protocol.cursor import Start
+from tocsin.protocol.session import DeviceSession, Push
+
+_ROLLED_BACK: Final = 40
+"""Of so many commits one does not happen, and is answered all the same."""
+
+Original = Callable[..., Any]
+
+
+# --- Sessions -------------------------------------------------------------------------------------
+
+
+def _skip_a_resend(expire: Original) -> Original:
+    def skipping(self: DeviceSession, now: float, now_ms: int) -> list[Any]:
+        outputs: list[Any] = expire(self, now, now_ms)
+        return [each for each in outputs if not (isinstance(each, Push) and each.tries == 2)]
+
+    return skipping
+
+
+def _push_over_a_gap(live: Original) -> Original:
+    def careless(self: DeviceSession, entry: Any, now: float, now_ms: int) -> Push | None:
+        if entry.sequence > self.position + 1 and self.synced and not self._fetching:
+            self.position = entry.sequence - 1
+        pushed: Push | None = live(self, entry, now, now_ms)
+        return pushed
+
+    return careless
+
+
+def _reverse_a_replay(page: Original) -> Original:
+    def reversing(self: DeviceSession, entries: Sequence[Any], *rest: Any) -> Any:
+        return page(self, list(reversed(list(entries))), *rest)
+
+    return reversing
+
+
+def _keep_withdrawals_from_those_away(page: Original) -> Original:
+    def silent(self: DeviceSession, entries: Sequence[Any], *rest: Any) -> Any:
+        return page(self, [each for each in entries if each.change != "withdrawn"], *rest)
+
+    return silent
+
+
+def _never_expire(_: Original) -> Original:
+    return lambda what, now_ms: False
+
+
+def _believe_all_was_done(_: Any) -> Any:
+    return property(lambda self: self.position)
+
+
+def _forget_the_window(_: Original) -> Original:
+    return lambda self: True
+
+
+def _serve_any_cursor(choose_start: Original) -> Original:
+    def trusting(requested: Any, epoch: str, state: Any) -> Start:
+        if requested is not None and requested.epoch != epoch:
+            return Start(min(requested.sequence, state.head), None, resumed=True)
+        chosen: Start = choose_start(requested, epoch, state)
+        return chosen
+
+    return trusting
+
+
+# --- Actors ---------------------------------------------------------------------------------------
+
+
+def _do_nothing(_: Original) -> Original:
+    return lambda *arguments, **named: None
+
+
+def _write_no_ledger(_: Original) -> Original:
+    return lambda *arguments: True
+
+
+def _never_reconcile(_: Original) -> Original:
+    async def idle(self: Reconciler) -> None:
+        await trio.sleep_forever()
+
+    return idle
+
+
+def _announce_no_marks(announce: Original) -> Original:
+    def silent(self: Announcer, result: Any) -> None:
+        if not isinstance(result, Marked):
+            announce(self, result)
+
+    return silent
+
+
+def _say_no_goodbye(_: Original) -> Original:
+    async def curt(self: Drainer, outlets: Sequence[Any]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    return curt
+
+
+def _replace_nobody(hear: Original) -> Original:
+    def tolerant(self: UserActor, message: Any) -> None:
+        if not isinstance(message, ArrivedElsewhere | HereElsewhere):
+            hear(self, message)
+
+    return tolerant
+
+
+def _trust_the_store(_: Original) -> Original:
+    def trusting(self: ConnectedDevice, available: bool) -> None:
+        if self._session is not None:
+            self._say_status()
+
+    return trusting
+
+
+# --- The store and the spool ----------------------------------------------------------------------
+
+
+def _answer_what_is_rolled_back(_: Original) -> Original:
+    def write_or_not(self: SqliteStore, commands: Sequence[Any]) -> Any:
+        connection = self._connected()
+        connection.execute("BEGIN IMMEDIATE")
+        results = drive(write(commands, self.epoch), partial(self._perform, connection))
+        is_lost = self.statements_run % _ROLLED_BACK == 0
+        connection.execute("ROLLBACK" if is_lost else "COMMIT")
+        return results
+
+    return write_or_not
+
+
+def _answer_what_is_not_spooled(append: Original) -> Original:
+    async def forgetful(self: MemorySpool, drafts: Sequence[Any]) -> Any:
+        appended = await append(self, drafts[1:])
+        return structs.replace(appended, earlier=(None, *appended.earlier))
+
+    return forgetful
+
+
+def _done_before_it_is_stored(drain: Original) -> Original:
+    async def hasty(self: Drain, entries: Sequence[Any]) -> bool:
+        await self._spool.done(self._node, [entry.id for entry in entries])
+        whole: bool = await drain(self, entries)
+        return whole
+
+    return hasty
+
+
+def _ignore_keys(_: Original) -> Original:
+    return lambda publish: None
+
+
+def _count_unseen_wrongly(append: Original) -> Original:
+    def miscounting(self: UserLog, now_ms: int, unread: int, unseen: int) -> int:
+        sequence: int = append(self, now_ms, unread, 0)
+        return sequence
+
+    return miscounting
+
+
+_BAD: Final[dict[str, Any]] = {"bad_devices": 1.0}
+_DEAF: Final = {"deaf": 4.0, "bus_away": 2.0, "bus_noisy": 2.0}
+_AWAY: Final = {"store_away": 6.0, "store_fails": 4.0}
+
+ALL: Final = (
+    Mutation(
+        name="skip a resend",
+        owner=DeviceSession,
+        attribute="expire",
+        patch=_skip_a_resend,
+        plan=_BAD,
+    ),
+    Mutation(
+        name="push over a gap",
+        owner=DeviceSession,
+        attribute="live",
+        patch=_push_over_a_gap,
+        faults=_DEAF,
+    ),
+    Mutation(
+        name="reverse a replay",
+        owner=DeviceSession,
+        attribute="page",
+        patch=_reverse_a_replay,
+        plan=_BAD,
+    ),
+    Mutation(
+        name="tell no withdrawals later",
+        owner=DeviceSession,
+        attribute="page",
+        patch=_keep_withdrawals_from_those_away,
+        plan=_BAD | {"withdrawals": 0.3},
+    ),
+    Mutation(
+        name="push what has expired",
+        owner=session,
+        attribute="_has_expired",
+        patch=_never_expire,
+        plan=_BAD | {"expiries": 0.6},
+        within=20,
+    ),
+    Mutation(
+        name="cursor beyond what was done",
+        owner=DeviceSession,
+        attribute="cursor",
+        patch=_believe_all_was_done,
+        plan=_BAD,
+    ),
+    Mutation(
+        name="forget the window",
+        owner=DeviceSession,
+        attribute="_has_room",
+        patch=_forget_the_window,
+        plan=_BAD | {"posts": 60.0, "users": 2, "settling": 30.0},
+    ),
+    Mutation(
+        name="serve a foreign cursor",
+        owner=device_scripts,
+        attribute="choose_start",
+        patch=_serve_any_cursor,
+        plan=_BAD,
+        within=20,
+    ),
+    Mutation(
+        name="leak user actors", owner=Users, attribute="retire", patch=_do_nothing, plan=_BAD
+    ),
+    Mutation(name="write no ledger", owner=Ledger, attribute="note", patch=_write_no_ledger),
+    Mutation(
+        name="never reconcile",
+        owner=Reconciler,
+        attribute="run",
+        patch=_never_reconcile,
+        faults=_DEAF,
+    ),
+    Mutation(
+        name="deaf without a word",
+        owner=Users,
+        attribute="bus_changed",
+        patch=_do_nothing,
+        faults=_DEAF,
+    ),
+    Mutation(
+        name="announce no marks",
+        owner=Announcer,
+        attribute="__call__",
+        patch=_announce_no_marks,
+        plan={"posts": 0.5, "actions": 0.3},
+    ),
+    Mutation(name="no goodbye", owner=Drainer, attribute="_say_goodbye", patch=_say_no_goodbye),
+    Mutation(
+        name="replace nobody elsewhere",
+        owner=UserActor,
+        attribute="_heard_of_others",
+        patch=_replace_nobody,
+        plan=_BAD,
+        within=20,
+    ),
+    Mutation(
+        name="trust the store that is back",
+        owner=ConnectedDevice,
+        attribute="store_changed",
+        patch=_trust_the_store,
+        faults={"commit_lost": 20.0},
+        plan={"nodes": 1, "posts": 1.0, "users": 10},
+    ),
+    Mutation(
+        name="bring no topics",
+        owner=Topics,
+        attribute="advanced",
+        patch=_do_nothing,
+        plan={"topics": 0.4},
+    ),
+    Mutation(
+        name="answer what is rolled back",
+        owner=SqliteStore,
+        attribute="_write",
+        patch=_answer_what_is_rolled_back,
+    ),
+    Mutation(
+        name="answer what is not spooled",
+        owner=MemorySpool,
+        attribute="append",
+        patch=_answer_what_is_not_spooled,
+        faults=_AWAY,
+    ),
+    Mutation(
+        name="done before it is stored",
+        owner=Drain,
+        attribute="_drain",
+        patch=_done_before_it_is_stored,
+        faults=_AWAY,
+        within=20,
+    ),
+    Mutation(
+        name="ignore keys",
+        owner=admission,
+        attribute="_key",
+        patch=_ignore_keys,
+        # With neighbours there is a spool, which knows a post again that was committed unheard.
+        faults={"commit_lost": 60.0},
+        plan={"nodes": 1, "keys": 1.0},
+        within=20,
+    ),
+    Mutation(
+        name="count unseen wrongly",
+        owner=UserLog,
+        attribute="append",
+        patch=_count_unseen_wrongly,
+    ),
+)
+"""All of them, by what they concern."""

@@ -1,0 +1,190 @@
+"""What the checks of nodes complain of: answers, honesty, bounds, lateness."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from simulation.checks.answers import Answers
+from simulation.checks.bounds import Bounds
+from simulation.checks.honesty import Honesty
+from simulation.checks.lateness import Lateness
+from tests.simulation.stage import Stage, a_post
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+# --- Answers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "is_right"), [(201, True), (503, False), (500, False)])
+def test_without_trouble_a_refusal_is_wrong(stage, status, is_right):
+    stage.watched_by(Answers)
+    stage.told(a_post("p0-1", "u0"), status, "code")
+    assert (stage.complaints == []) == is_right
+
+
+@pytest.mark.parametrize(("status", "is_right"), [(503, True), (500, False), (422, False)])
+def test_trouble_excuses_a_refusal_and_no_bug(stage, status, is_right):
+    stage.watched_by(Answers)
+    with stage.trouble("store", "store_away"):
+        stage.told(a_post("p0-1", "u0"), status, "code")
+    assert (stage.complaints == []) == is_right
+
+
+def silent_for(stage, seconds):
+    stage.watched_by(Answers)
+    request = a_post("p0-1", "u0")
+    stage.history.asked(request)
+    stage.now += seconds
+    request.answered_at = stage.now
+    stage.history.answered(request)
+
+
+def test_whoever_waits_for_all_its_patience_should_have_been_answered(stage):
+    silent_for(stage, 30.0)
+    assert stage.complains("P7", "was not answered within 30.0 s")
+
+
+def test_who_breaks_off_need_not_be_answered(stage):
+    silent_for(stage, 3.0)
+    assert stage.complaints == []
+
+
+# --- Honesty --------------------------------------------------------------------------------------
+
+
+def running(stage: Stage, **parts: Any) -> None:
+    """Have node a run with these *parts*, and node b not at all."""
+    services: dict[str, Any] = {
+        "bus": SimpleNamespace(available=True),
+        "status": SimpleNamespace(available=True),
+    }
+    stage.hosts["a"].node.services = SimpleNamespace(**services | parts)
+
+
+def look_for(stage: Stage, check: Any, seconds: int) -> None:
+    for _ in range(seconds):
+        stage.now += 1.0
+        check.look()
+
+
+@pytest.mark.parametrize(("what", "is_right"), [("deaf", False), ("stalled", True)])
+def test_a_node_that_is_deaf_must_know_it(stage, what, is_right):
+    check = stage.watched_by(Honesty)
+    running(stage)
+    look_for(stage, check, 30)
+    with stage.trouble("a", what):
+        look_for(stage, check, 6)
+    assert (stage.complaints == []) == is_right
+
+
+def test_for_some_seconds_it_need_not(stage):
+    check = stage.watched_by(Honesty)
+    running(stage)
+    look_for(stage, check, 30)
+    with stage.trouble("a", "deaf"):
+        look_for(stage, check, 4)
+    assert stage.complaints == []
+
+
+def test_a_node_must_know_that_all_is_well(stage):
+    check = stage.watched_by(Honesty)
+    running(stage, bus=SimpleNamespace(available=False))
+    look_for(stage, check, 30)
+    assert "P7 takes the bus to be lost, and it is there" in stage.complaints
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_device_is_told_before_it_is_told_anything_else(stage, is_told):
+    check = stage.watched_by(Honesty)
+    running(stage, bus=SimpleNamespace(available=False))
+    check.look()
+    stage.now += 30.0
+    session = stage.session()
+    with stage.trouble("bus", "bus_away"):
+        stage.now += 6.0
+        if is_told:
+            session.hear({"type": "status", "bus": "lost", "store": "ok"})
+        session.push(1)
+    assert (stage.complaints == []) == is_told
+
+
+# --- Bounds ---------------------------------------------------------------------------------------
+
+
+class Attendance:
+    def __init__(self, *users: str) -> None:
+        self._users = users
+
+    def _here(self, user: str) -> Any:
+        return iter([user] if user in self._users else [])
+
+
+class Named(list[str]):
+    def names(self) -> list[str]:
+        return list(self)
+
+
+def actors(stage: Stage, *, users: Named, notifications: Named, here: Attendance) -> None:
+    ledger = SimpleNamespace(waiting=[])
+    company = SimpleNamespace(ledger=ledger, missed={})
+    directory: Any = users
+    directory.company = company
+    parts = {"users": directory, "notifications": notifications, "attendance": here}
+    running(stage, connections=[], **parts)
+
+
+@pytest.mark.parametrize("is_here", [False, True])
+def test_a_users_actor_ends_with_the_last_connection(stage, is_here):
+    check = stage.watched_by(Bounds)
+    here = Attendance("u0") if is_here else Attendance()
+    actors(stage, users=Named(["u0"]), notifications=Named(), here=here)
+    look_for(stage, check, 12)
+    assert (stage.complaints == []) == is_here
+    assert all("u0 has an actor, and no connection," in each for each in stage.complaints)
+
+
+def test_a_notifications_actor_does_not_live_for_ever(stage):
+    check = stage.watched_by(Bounds)
+    actors(stage, users=Named(), notifications=Named(["n1"]), here=Attendance())
+    look_for(stage, check, 70)
+    assert stage.complaints == []
+    look_for(stage, check, 7)
+    assert stage.complains("P6", "n1 has an actor since 1.000")
+
+
+# --- Lateness -------------------------------------------------------------------------------------
+
+
+def waiting(stage: Stage, seconds: int, *, hindered_by: str = "") -> None:
+    check = stage.watched_by(Lateness)
+    stage.now = 100.0
+    session = stage.session()
+    session.synced(0)
+    stage.notify("n1", "p0-1")
+    stage.enter("u0", "n1", 1)
+    stage.count("u0", 1, 1, 1)
+    if hindered_by:
+        with stage.trouble(hindered_by, "stopped"):
+            look_for(stage, check, seconds)
+    else:
+        look_for(stage, check, seconds)
+
+
+def test_what_is_committed_is_pushed_within_seconds(stage):
+    waiting(stage, 11)
+    assert stage.complains("P7", "was pushed nothing behind 0 since 101.000", "n1")
+
+
+def test_not_at_once(stage):
+    waiting(stage, 8)
+    assert stage.complaints == []
+
+
+def test_not_where_the_node_cannot(stage):
+    waiting(stage, 30, hindered_by="a")
+    assert stage.complaints == []

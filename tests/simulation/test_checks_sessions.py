@@ -1,0 +1,280 @@
+"""What the checks of sessions complain of, and what they let pass."""
+
+import pytest
+
+from simulation.checks.durable import Durable
+from simulation.checks.sessions import Sessions
+from simulation.checks.single import Single
+from tests.simulation.stage import EPOCH, Stage
+
+
+@pytest.fixture
+def stage():
+    stage = Stage()
+    stage.watched_by(Sessions)
+    return stage
+
+
+def test_a_session_as_it_should_be_is_no_matter(stage):
+    session = stage.session(hello=f"{EPOCH}.3", start=3, head=5)
+    session.push(4, replay=True)
+    session.push(5, replay=True)
+    session.synced(5)
+    session.push(6)
+    session.ack(6)
+    session.goodbye("draining")
+    assert stage.complaints == []
+
+
+def test_a_push_must_name_the_one_before_it(stage):
+    session = stage.session()
+    session.synced(0)
+    session.push(1)
+    session.push(2, previous=0)
+    assert stage.complains("P3", "2 says that 0 came before it, not 1")
+
+
+def test_a_push_must_not_come_behind_a_later_one(stage):
+    session = stage.session()
+    session.synced(0)
+    session.push(2)
+    session.push(1)
+    assert stage.complains("P3", "1 came behind 2")
+
+
+@pytest.mark.parametrize("is_synced", [False, True])
+def test_replay_is_said_before_synced_and_not_after(stage, is_synced):
+    session = stage.session()
+    if is_synced:
+        session.synced(0)
+    session.push(1, replay=is_synced)
+    assert stage.complains("P3", "1 says replay")
+
+
+def test_synced_may_not_be_said_behind_the_head(stage):
+    session = stage.session(head=4)
+    session.synced(3)
+    assert stage.complains("P4", "synced at 3")
+
+
+def test_nothing_may_follow_a_goodbye(stage):
+    session = stage.session()
+    session.synced(0)
+    session.goodbye("slow")
+    session.push(1)
+    assert stage.complains("P3", "push came after goodbye")
+
+
+def test_what_lies_between_two_pushes_must_not_be_in_the_store(stage):
+    stage.notify("n1", "a")
+    stage.enter("u0", "n1", 1)
+    session = stage.session()
+    session.synced(0)
+    session.push(2)
+    assert stage.complains("P4", "between 0 and 2", "n1")
+
+
+@pytest.mark.parametrize("state", ["withdrawn", "unseen"])
+def test_what_was_withdrawn_may_be_left_out(stage, state):
+    stage.notify("n1", "a")
+    stage.enter("u0", "n1", 1, state)
+    session = stage.session()
+    session.synced(1)
+    assert stage.complaints == [] or state == "unseen"
+    assert bool(stage.complaints) == (state == "unseen")
+
+
+def test_a_foreign_cursor_needs_a_reset(stage):
+    session = stage.session(hello="other.3", head=3)
+    session.push(1, replay=True)
+    assert stage.complains("P4", "push came, and not a reset")
+
+
+def test_after_a_reset_all_begins_anew(stage):
+    session = stage.session(hello="other.3", head=1)
+    session.hear({"type": "reset", "reason": "epoch"})
+    session.push(1, replay=True)
+    session.synced(1)
+    assert stage.complaints == []
+
+
+def test_a_reset_without_need_is_one_too_many(stage):
+    session = stage.session(hello=f"{EPOCH}.2", start=2, head=3)
+    session.hear({"type": "reset", "reason": "epoch"})
+    assert stage.complains("P4", "could be served")
+
+
+def test_a_session_must_start_where_it_was_asked_to(stage):
+    stage.session(hello=f"{EPOCH}.2", start=3, head=3)
+    assert stage.complains("P4", "starts at 3")
+
+
+# --- Repetitions ----------------------------------------------------------------------------------
+
+
+def repeated(stage, *, after=10.0, attempt=2, acknowledged=False, **changes):
+    session = stage.session()
+    session.synced(0)
+    session.push(1)
+    if acknowledged:
+        stage.now += 1.0
+        session.ack(1)
+        after -= 1.0
+    stage.now += after
+    session.push(1, attempt=attempt, **changes)
+
+
+def test_what_is_not_acknowledged_comes_again(stage):
+    repeated(stage)
+    assert stage.complaints == []
+
+
+def test_what_is_acknowledged_does_not(stage):
+    repeated(stage, acknowledged=True)
+    assert stage.complains("P2", "1 was sent again at 10.000, acknowledged at 1.000")
+
+
+def test_it_may_if_the_node_was_in_trouble(stage):
+    with stage.trouble("a", "stopped"):
+        repeated(stage, acknowledged=True)
+    assert stage.complaints == []
+
+
+def test_it_comes_as_the_next_attempt(stage):
+    repeated(stage, attempt=3)
+    assert stage.complains("P2", "as attempt 3, not 2")
+
+
+def test_it_does_not_come_before_its_delay(stage):
+    repeated(stage, after=5.0)
+    assert stage.complains("P2", "after 5.000 s, not 8.000")
+
+
+def test_it_does_not_come_too_late(stage):
+    session = stage.session()
+    session.synced(0)
+    session.push(1)
+    stage.now += 30.0
+    session.push(2)
+    assert stage.complains("P2", "1, sent 1 times", "was not sent again by 30.000")
+
+
+def test_an_older_change_does_not_come_again_after_a_newer_one(stage):
+    session = stage.session()
+    session.synced(0)
+    session.push(1, id="n")
+    session.push(2, id="n", change="updated")
+    stage.now += 10.0
+    session.push(1, id="n", attempt=2)
+    assert stage.complains("P3", "1 came again after a later change")
+
+
+def test_more_than_the_window_is_too_much(stage):
+    session = stage.session(window=2)
+    session.synced(0)
+    for sequence in (1, 2, 3):
+        session.push(sequence)
+    assert stage.complains("P6", "3 pushes are unanswered, and the window is 2")
+
+
+def test_unresponsive_is_not_said_before_the_limit(stage):
+    session = stage.session()
+    session.synced(0)
+    session.push(1)
+    session.goodbye("unresponsive")
+    assert stage.complains("P2", "unresponsive before the limit")
+
+
+def test_what_has_expired_is_not_pushed(stage):
+    stage.now = 100.0
+    session = stage.session()
+    session.synced(0)
+    session.push(1, expires_at="1970-01-01T00:01:30.000Z")
+    assert stage.complains("P1", "10.000 s after it had expired")
+
+
+# --- Polls ----------------------------------------------------------------------------------------
+
+
+def answer_of(*sequences, cursor, previous=0):
+    changes = []
+    for sequence in sequences:
+        changes.append({"sequence": sequence, "previous": previous})
+        previous = sequence
+    return {"type": "changes", "changes": changes, "cursor": f"{EPOCH}.{cursor}", "reset": False}
+
+
+def test_an_answer_to_a_poll_goes_on_behind_its_cursor(stage):
+    session = stage.session(transport="poll", hello=f"{EPOCH}.3", start=3)
+    session.hear(answer_of(4, 6, cursor=6, previous=3))
+    assert stage.complaints == []
+
+
+def test_it_does_not_go_back(stage):
+    session = stage.session(transport="poll", hello=f"{EPOCH}.3", start=3)
+    session.hear(answer_of(3, cursor=3, previous=2))
+    assert stage.complains("P3", "has 3 behind 2, not 3")
+
+
+# --- Across sessions ------------------------------------------------------------------------------
+
+
+def come_back(*, hello=None, kept_from_writing=False):
+    stage = Stage()
+    stage.watched_by(Durable)
+    session = stage.session()
+    session.push(1)
+    session.ack(1)
+    if kept_from_writing:
+        with stage.trouble("store", "store_away"):
+            stage.now += 1.0
+    stage.now += 20.0
+    stage.session(hello=hello, host="b").push(1)
+    return stage
+
+
+def test_what_was_acknowledged_does_not_come_in_the_next_session():
+    assert come_back().complains("P2", "1 came, which was acknowledged at a")
+
+
+def test_it_may_where_the_store_was_away():
+    assert come_back(kept_from_writing=True).complaints == []
+
+
+def test_it_does_to_a_device_that_goes_back():
+    assert come_back(hello="0").complaints == []
+
+
+def connected_twice(*, trouble):
+    stage = Stage()
+    stage.watched_by(Single)
+    stage.now = 100.0
+    older = stage.session()
+    stage.now += 1.0
+    stage.session(host="b")
+    if trouble:
+        with stage.trouble("bus", "bus_away"):
+            stage.now += 10.0
+    stage.now += 10.0
+    older.push(1)
+    return stage
+
+
+def test_a_session_that_was_replaced_is_pushed_nothing():
+    assert connected_twice(trouble=False).complains("P8", "1 was pushed on its session at a#1")
+
+
+def test_a_node_that_cannot_know_goes_on():
+    assert connected_twice(trouble=True).complaints == []
+
+
+def test_a_session_that_ends_with_its_node_is_told():
+    stage = Stage()
+    check = stage.watched_by(Single)
+    told, untold = stage.session(device="d0"), stage.session(device="d1")
+    check.finish()
+    stage.hosts["a"].node.is_stopping = True
+    told.goodbye("draining")
+    told.end()
+    untold.end()
+    assert stage.complains("P7", "ended without a goodbye")

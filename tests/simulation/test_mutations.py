@@ -1,0 +1,24 @@
+"""The checks bite: each bug that is put into the production is found within a few short runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulation.mutants import ALL
+from simulation.mutation import Mutation
+from simulation.mutations import hunt
+
+
+@pytest.mark.parametrize("mutation", ALL, ids=[mutation.name for mutation in ALL])
+def test_the_checks_find(mutation: Mutation):
+    found = hunt(mutation, mutation.within)
+
+    assert found.caught, f"nothing was violated in {mutation.within} runs"
+
+
+def test_a_mutation_is_gone_when_its_run_is_over():
+    before = [getattr(mutation.owner, mutation.attribute) for mutation in ALL]
+    for mutation in ALL:
+        with mutation.applied():
+            assert getattr(mutation.owner, mutation.attribute) is not before[ALL.index(mutation)]
+    assert [getattr(mutation.owner, mutation.attribute) for mutation in ALL] == before

@@ -1,0 +1,52 @@
+"""Short runs from a fixed set of seeds, and every failure that was found before: none may fail.
+
+A seed that fails is repeated, made small and explained by the command in the message.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from simulation import cases
+from simulation.faults import Faults
+from simulation.figures import Figures
+from simulation.simulator import simulate
+from simulation.survey import Order, examine
+
+SECONDS = 20.0
+SEEDS = range(200)
+BLOCK = 10
+
+total = Figures()
+
+
+@pytest.mark.parametrize("first", SEEDS[::BLOCK])
+def test_promises_are_kept_from_seed(first):
+    for seed in range(first, first + BLOCK):
+        outcome = examine(seed, Order(wanted={"duration": SECONDS}))
+        total.add(outcome.figures)
+        if outcome.violations:
+            command = f"./dev simulate --seed {seed} --duration {SECONDS:g}"
+            pytest.fail(f"{command}\n{outcome.violations[0]}", pytrace=False)
+
+
+@pytest.mark.parametrize("name", cases.names())
+def test_what_was_found_does_not_come_back(name):
+    case = cases.read(name)
+
+    verdict = simulate(case.plan, case.schedule)
+
+    if verdict.violations:
+        command = f"./dev simulate --case {name}"
+        pytest.fail(f"{command}\n{case.story}\n{verdict.violations[0]}", pytrace=False)
+
+
+def test_the_seeds_together_are_no_idle_ones(request):
+    blocks = [item for item in request.session.items if "promises_are_kept" in item.name]
+    if len(blocks) < len(SEEDS) // BLOCK:
+        pytest.skip("not all seeds were run")
+
+    drawn = {kind for kind in Faults.__struct_fields__ if kind not in ("rolled", "dark")}
+    assert drawn <= set(total.faults)
+    assert total.deliveries > 5_000
+    assert total.spooled > 20
