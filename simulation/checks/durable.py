@@ -26,9 +26,12 @@ class _Memory:
     acknowledged: dict[int, tuple[float, SessionStory]] = field(default_factory=dict)
     waiting: dict[SessionStory, dict[int, str]] = field(default_factory=dict)
     """By session: what it has heard there and not acknowledged; id by sequence."""
+    has_gone_back: bool = False
+    """What it then says out of turn, by ids, is not remembered (docs/protocol.md)."""
 
     def forget(self, beyond: int) -> None:
         """The device goes back to *beyond*: what it says on older sessions counts no more."""
+        self.has_gone_back |= any(sequence > beyond for sequence in self.acknowledged)
         self.acknowledged = {
             sequence: at for sequence, at in self.acknowledged.items() if sequence <= beyond
         }
@@ -88,6 +91,8 @@ class Durable(Check):
         memory = self._memories[session.user, session.device]
         heard = memory.waiting.get(session)
         if heard is None or ack["type"] == "nack":
+            return
+        if ack.get("ids") is not None and memory.has_gone_back:
             return
         if ack.get("ids") is None:
             done = [sequence for sequence in heard if sequence <= ack["sequence"]]
