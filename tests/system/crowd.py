@@ -20,7 +20,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.system.kit import PRODUCER, Frame, Server, bearer, token
+from tests.system.kit import PATIENCE, PRODUCER, Frame, Server, bearer, token
+from tocsin.protocol.closing import Closing
 
 ANSWERED_LATE = 30.0
 """Seconds after which a producer gives up on an answer."""
@@ -252,7 +253,22 @@ async def load(server: Server, books: Books, producers: int):
 
 
 async def read_log(server: Server, user: str) -> list[Frame]:
-    """The user's whole log, as a device sees it that has never been there."""
+    """The user's whole log, as a device sees it that has never been there.
+
+    It comes back where it is asked to: not all nodes find their store again at the same time.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await _read_log(server, user)
+        except ConnectionClosed as closed:
+            if closed.rcvd is None or closed.rcvd.code != Closing.STORE_UNAVAILABLE:
+                raise
+            assert time.monotonic() < deadline, "the store does not come back"
+            await asyncio.sleep(1)  # waits for: what the goodbye said
+
+
+async def _read_log(server: Server, user: str) -> list[Frame]:
     pushes: list[Frame] = []
     async with open_socket(server, user) as socket:
         await socket.send(

@@ -7,7 +7,9 @@ a long one for `./dev test --faults`.
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
+import string
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
@@ -422,6 +424,16 @@ def test_the_disk_of_postgres_is_full(
                 while True:
                     execute(url, "SELECT pg_logical_emit_message(false, '', repeat('-', 1 << 23))")
             cramped_postgres.wait()
+        else:
+            use_up_what_is_left()
+
+    def use_up_what_is_left() -> None:
+        """There is room in the tables' last pages, for small notifications, for a while."""
+        large = {"letters": "".join(random.choices(string.ascii_letters, k=30_000))}
+        for _ in range(1000):
+            if producer.try_post(fresh_user(), data=large).status_code == 202:
+                return
+        raise AssertionError("there is still room")
 
     def mend_it() -> None:
         small_disk.clear()
@@ -435,15 +447,18 @@ def test_the_disk_of_postgres_is_full(
     async def fault() -> None:
         with trial.trouble():
             await asyncio.to_thread(break_it)
-            await trial.all_told("store", "lost", patience=30)
             if how == "tables":
+                # What is small still finds room here and there, so not every node loses the store.
                 await asyncio.to_thread(expect_to_read)
+            else:
+                await trial.all_told("store", "lost", patience=30)
             await trial.some_load(seconds=lasting)  # which is accepted, into the spool
             answer = await asyncio.to_thread(producer.try_post, fresh_user())
             spooled = expect_json(answer, 202)
             assert spooled["durability"] == "spooled"
             await asyncio.to_thread(mend_it)
-            await trial.all_told("store", "ok", patience=30)
+            if how == "everything":
+                await trial.all_told("store", "ok", patience=30)
             await trial.all_received()
             view = await asyncio.to_thread(producer.view, spooled["id"])
             assert view["state"] == "active"

@@ -166,6 +166,8 @@ class Spooler(Actor[Any]):
 
     async def _stay_awake(self) -> None:
         while True:
+            # After a pause either this task or a post is the first to run.
+            self._notice_pause()
             self._awake_at = trio.current_time()
             await trio.sleep(_WATCH)
 
