@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 NODES: Final = "abcdefgh"
@@ -68,8 +69,13 @@ class Plan:
 
     @property
     def user_names(self) -> tuple[str, ...]:
-        return tuple(f"u{number}" for number in range(self.users))
+        return _numbered("u", self.users)
 
     @property
     def producer_names(self) -> tuple[str, ...]:
-        return tuple(f"p{number}" for number in range(self.producers))
+        return _numbered("p", self.producers)
+
+
+@cache
+def _numbered(letter: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{letter}{number}" for number in range(count))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -151,12 +152,19 @@ class _Run:
         self._settle_by = cluster.timeline.now + cluster.plan.settling
 
     def _settle(self) -> None:
-        missing = [told for check in self._checks if (told := check.settled()) is not None]
-        missing += [f"{each.name} waits" for each in self._workers if not each.is_quiet]
-        if not missing:
+        if next(self._missing(), None) is None:
             self._judge()
         elif self._cluster.timeline.now >= self._settle_by:
-            self._cluster.violated("settling", "cluster", "; ".join(missing))
+            self._cluster.violated("settling", "cluster", "; ".join(self._missing()))
+
+    def _missing(self) -> Iterator[str]:
+        """What is still to happen: what is dear to find out comes last, and is seldom asked."""
+        for worker in self._workers:
+            if not worker.is_quiet:
+                yield f"{worker.name} waits"
+        for check in self._checks:
+            if (told := check.settled()) is not None:
+                yield told
 
     def _judge(self) -> None:
         self._settle_by = -math.inf

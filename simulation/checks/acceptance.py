@@ -132,12 +132,10 @@ class Acceptance(Check):
                 self.violated("P1", post.name, f"is not for {user}, who has it")
 
     def _must_have(self, post: Post, acceptance: RequestStory) -> Iterator[str]:
-        for user in self.cluster.plan.user_names:
-            if post.topic is None:
-                must = user in post.users
-            else:
-                must = self._subscribers.must_have(user, post.topic, acceptance.asked_at)
-            if must and not self._subscribers.may_have_muted(user, post.body):
+        subscribers, topic = self._subscribers, post.topic
+        for user in post.users if topic is None else self.cluster.plan.user_names:
+            must = topic is None or subscribers.must_have(user, topic, acceptance.asked_at)
+            if must and not subscribers.may_have_muted(user, post.body):
                 yield user
 
     def _may_have(self, post: Post, user: str) -> bool:
