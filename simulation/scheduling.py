@@ -27,7 +27,9 @@ from typing import Any, Final, TypeVar
 import trio
 from trio._core import _run
 
+from simulation.alarms import TimelineAlarms
 from simulation.timeline import Timeline
+from tocsin.actors.runtime.alarms import set_alarm_clock
 
 T = TypeVar("T")
 
@@ -206,6 +208,7 @@ def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:
         # Trio declares what it uses by platform.
         io_manager: Any = _SeldomIO(runner.io_manager)
         runner.io_manager = io_manager
+        set_alarm_clock(TimelineAlarms(timeline))
         return await main()
 
     before = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r

@@ -1,11 +1,11 @@
-"""Wakes mailboxes at the deadlines of those who wait at them.
+"""Wakes those who wait at mailboxes and bells, at their deadlines.
 
 `trio.move_on_at` around every wait would do, at three times the price of the wait itself: nearly
 always a message comes first, and then a cancel scope was made for nothing. Here an alarm that was
 set for an earlier wait stays set, and a later wait whose deadline is not earlier costs nothing. So
-an alarm may ring too early, never too late; the mailbox looks at the clock and sets the next one.
+an alarm may ring too early, never too late; who is woken looks at the clock and sets the next one.
 
-One task does this for all mailboxes of a Trio run. It is a system task: it belongs to nobody, and
+One task does this for all of a Trio run. It is a system task: it belongs to nobody, and
 ends with the run.
 """
 
@@ -82,6 +82,11 @@ class AlarmClock:
 
 
 _clock: Final = trio.lowlevel.RunVar[AlarmClock]("alarm clock")
+
+
+def set_alarm_clock(clock: AlarmClock) -> None:
+    """Have *clock* wake who waits in this Trio run; before anybody does."""
+    _clock.set(clock)
 
 
 def alarm_clock() -> AlarmClock:

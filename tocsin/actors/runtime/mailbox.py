@@ -2,8 +2,8 @@
 
 Trio's memory channels would do, at two to three times the price: they serve many receivers, and a
 mailbox has one. That one task parks here and is rescheduled by the first message, so a message to
-an idle actor costs one task switch and nothing else. Its deadline is an alarm and not a cancel
-scope for the same reason (see `alarms`).
+an idle actor costs one task switch and nothing else. Its deadline is an alarm for the same reason
+(see `waiting`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 import outcome
 import trio
 
-from tocsin.actors.runtime.alarms import Alarm, alarm_clock
 from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
+from tocsin.actors.runtime.waiting import WaitingPlace, has_passed
 
 M = TypeVar("M")
 
@@ -25,16 +25,15 @@ _BURST = 64
 """Messages read without a checkpoint in between: more would starve the other actors."""
 
 
-class Mailbox(Generic[M]):
+class Mailbox(WaitingPlace, Generic[M]):
     """First in, first out; closing it lets what is already inside be read."""
 
-    __slots__ = ("_alarm", "_burst", "_closed", "_queue", "_reader", "_senders", "capacity")
+    __slots__ = ("_burst", "_closed", "_queue", "_senders", "capacity")
 
     def __init__(self, capacity: int) -> None:
+        super().__init__()
         self.capacity = capacity
         self._queue: deque[M] = deque()
-        self._reader: trio.lowlevel.Task | None = None
-        self._alarm: Alarm | None = None
         # Those who wait for room, with what they bring; only while there is none.
         self._senders: OrderedDict[trio.lowlevel.Task, M] | None = None
         self._closed = False
@@ -55,8 +54,8 @@ class Mailbox(Generic[M]):
         if self._closed:
             raise ActorStopped
         self._queue.append(message)
-        if self._reader is not None:
-            self._wake_reader()
+        if self._waiting is not None:
+            self._wake()
 
     async def put(self, message: M) -> None:
         """Add *message*, waiting for room; cancelled, it has not been added.
@@ -88,26 +87,23 @@ class Mailbox(Generic[M]):
             self._burst += 1
             return self._pop()
         self._burst = 1
-        if self._queue or self._closed or _has_passed(deadline):
+        if self._queue or self._closed or has_passed(deadline):
             await trio.lowlevel.checkpoint()
-            if _has_passed(deadline):
+            if has_passed(deadline):
                 return None
         while not self._queue:
             if self._closed:
                 return None
-            if deadline < math.inf:
-                self._set_alarm(deadline)
-            assert self._reader is None, "a mailbox has one reader"
-            self._reader = trio.lowlevel.current_task()
+            self._enter(deadline)
             await trio.lowlevel.wait_task_rescheduled(self._abort)
-            if not self._queue and _has_passed(deadline):
+            if not self._queue and has_passed(deadline):
                 return None
         return self._pop()
 
     def close(self) -> None:
         """Accept nothing more; waiting senders get `ActorStopped`."""
         self._closed = True
-        self._wake_reader()
+        self._wake()
         while self._senders:
             sender, _ = self._senders.popitem(last=False)
             trio.lowlevel.reschedule(sender, outcome.Error(ActorStopped()))
@@ -125,9 +121,7 @@ class Mailbox(Generic[M]):
     def discard(self) -> Iterator[M]:
         """Close, and yield what nobody will read."""
         self.close()
-        if self._alarm is not None:
-            alarm_clock().cancel(self._alarm)
-            self._alarm = None
+        self._forget_alarm()
         while self._queue:
             yield self._queue.popleft()
 
@@ -142,28 +136,3 @@ class Mailbox(Generic[M]):
             self._queue.append(waiting)
             trio.lowlevel.reschedule(sender)
         return message
-
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self._reader = None
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    def _wake_reader(self) -> None:
-        if self._reader is not None:
-            reader, self._reader = self._reader, None
-            trio.lowlevel.reschedule(reader)
-
-    def _set_alarm(self, deadline: float) -> None:
-        """See to it that the reader is woken no later than at *deadline*."""
-        if self._alarm is not None:
-            if self._alarm.at <= deadline:
-                return
-            alarm_clock().cancel(self._alarm)
-        self._alarm = alarm_clock().set(deadline, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        self._wake_reader()
-
-
-def _has_passed(deadline: float) -> bool:
-    return deadline < math.inf and deadline <= trio.current_time()

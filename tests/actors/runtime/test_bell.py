@@ -1,0 +1,73 @@
+"""A bell wakes who waits, keeps a ring that nobody waits for, and is never late."""
+
+import pytest
+import trio
+
+from tests.actors.virtual_time import pass_time, settle
+from tocsin.actors.runtime.bell import Bell
+
+
+async def test_a_ring_wakes_who_waits(autojump_clock, nursery):
+    bell = Bell()
+    nursery.start_soon(pass_then_ring, bell, 3)
+
+    await bell.wait(10)
+
+    assert trio.current_time() == 3
+
+
+async def test_a_ring_that_nobody_waits_for_is_kept_once(autojump_clock):
+    bell = Bell()
+    bell.ring()
+    bell.ring()
+
+    await bell.wait(10)
+    assert trio.current_time() == 0
+    await bell.wait(10)
+    assert trio.current_time() == 10
+
+
+async def test_an_alarm_of_an_earlier_wait_does_not_end_a_later_one(autojump_clock, nursery):
+    bell = Bell()
+    nursery.start_soon(pass_then_ring, bell, 1)
+    await bell.wait(5)
+
+    await bell.wait(20)
+
+    assert trio.current_time() == 20
+
+
+async def test_to_wait_for_what_has_passed_lets_others_run(autojump_clock, nursery):
+    ran = []
+    nursery.start_soon(note, ran)
+
+    # Who is scheduled in one batch runs in any order; two batches later they all have.
+    await Bell().wait(-1.0)
+    await Bell().wait(-1.0)
+
+    assert ran == [0]
+    assert trio.current_time() == 0
+
+
+async def test_who_is_cancelled_leaves_the_ring_to_the_next(autojump_clock):
+    bell = Bell()
+    bell.ring()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await bell.wait()
+
+    with trio.fail_after(1):
+        await bell.wait()
+
+    with pytest.raises(trio.TooSlowError), trio.fail_after(1):
+        await bell.wait()
+
+
+async def pass_then_ring(bell, seconds):
+    await pass_time(seconds)
+    bell.ring()
+
+
+async def note(ran):
+    ran.append(trio.current_time())
+    await trio.lowlevel.checkpoint()
