@@ -266,9 +266,10 @@ class ClusterBridge(Actor[Any]):
         while True:
             heard = await self.bus.receive()
             self._check()
-            for start in range(0, len(heard), _HEAR_MAX):
-                self._heed(heard[start : start + _HEAR_MAX])
+            self._heed(heard[:_HEAR_MAX])
+            for start in range(_HEAR_MAX, len(heard), _HEAR_MAX):
                 await trio.lowlevel.checkpoint()
+                self._heed(heard[start : start + _HEAR_MAX])
 
     def _heed(self, heard: Sequence[Heard]) -> None:
         statistics = self._status.statistics

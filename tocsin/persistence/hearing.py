@@ -33,7 +33,6 @@ class Hearing:
     async def take(self) -> Sequence[Heard]:
         """Wait until there is something; all of it, in order. Cancelling loses nothing."""
         # A checkpoint even if there is something: in a flood, others want to run too.
-        await trio.lowlevel.checkpoint()
         await self._something.wait()
         heard, self._heard = self._heard, []
         self._something = trio.Event()

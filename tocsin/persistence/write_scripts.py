@@ -90,7 +90,9 @@ class _Gathered:
     def of(self, *kinds: type[Any]) -> list[tuple[int, Any]]:
         """The commands of these *kinds*, in the order of the batch."""
         found = [self._kinds[kind] for kind in kinds if kind in self._kinds]
-        return list(merge(*found, key=itemgetter(0))) if len(found) != 1 else found[0]
+        if len(found) > 1:
+            return list(merge(*found, key=itemgetter(0)))
+        return found[0] if found else []
 
 
 def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.virtual_time import pass_time
 from tocsin.actors.runtime.bell import Bell
 
 
