@@ -44,10 +44,13 @@ _Move = tuple[str, str, int, int, int]
 
 def record(commands: Sequence[tuple[int, Record]], results: list[Result]) -> Script[None]:
     """Merge all ledger lines and cursors of *commands*."""
+    if not commands:
+        return
     dead = [(line, at) for _, command in commands for line, at in _dead_lines(command)]
-    deaths = yield from deaths_in(dead)
+    deaths = (yield from deaths_in(dead)) if dead else ()
     yield from _write_lines(line for _, command in commands for line in command.deliveries)
-    yield from bury(deaths)
+    if deaths:
+        yield from bury(deaths)
     yield from _write_cursors(cursor for _, command in commands for cursor in command.cursors)
     for index, _ in commands:
         results[index] = Done()
@@ -55,6 +58,8 @@ def record(commands: Sequence[tuple[int, Record]], results: list[Result]) -> Scr
 
 def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Result]) -> Script[None]:
     """Write what devices acknowledge without a session as if one had."""
+    if not commands:
+        return
     states = yield from _read_states([command for _, command in commands])
     moves: list[_Move] = []
     named: list[tuple[Acknowledge, str]] = []
@@ -76,6 +81,8 @@ def remove_devices(
     commands: Sequence[tuple[int, RemoveDevice]], results: list[Result]
 ) -> Script[None]:
     """Forget devices; of two commands for one, the second finds nothing."""
+    if not commands:
+        return
     devices = {(command.user, command.device): None for _, command in commands}
     rows = yield from run(
         "devices_remove", [user for user, _ in devices], [device for _, device in devices]
@@ -91,6 +98,8 @@ def attach(
     commands: Sequence[tuple[int, Attach]], results: list[Result], brought: Brought, epoch: str
 ) -> Script[None]:
     """Choose each device's start. No device may occur twice in *commands*."""
+    if not commands:
+        return
     states = yield from _read_states([command for _, command in commands])
     topics = yield from subscribed_topics((command.user for _, command in commands), left_too=True)
     ahead: list[_Move] = []

@@ -24,6 +24,8 @@ KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket
 
 def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result]) -> Script[None]:
     """Run *commands*, kind by kind: what is made is there before it is revoked or taken."""
+    if not commands:
+        return
     created: list[ApiKey] = []
     tickets: list[StoredTicket] = []
     revoked: list[tuple[int, RevokeKey]] = []
