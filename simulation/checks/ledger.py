@@ -55,17 +55,31 @@ class _Device:
     """The last sequence that it was pushed of each notification, in any session."""
     said: dict[str, int] = field(default_factory=dict)
     """The last one that it may have acknowledged."""
+    unsaid: dict[str, int] = field(default_factory=dict)
+    """Of those heard, the ones that are not said."""
     last: SessionStory | None = None
     attempts: dict[str, tuple[int, int]] = field(default_factory=dict)
     """In its last session: sequence and attempt of the last push."""
     answered: dict[str, tuple[int, float]] = field(default_factory=dict)
     """In its last session: the sequence that was surely acknowledged, and when."""
+    unanswered: dict[str, int] = field(default_factory=dict)
+    """In its last session: the sequence of the last push that was not."""
+
+    def hear(self, notification: str, sequence: int) -> None:
+        """The device was pushed *sequence* of *notification*."""
+        if sequence > self.heard.get(notification, 0):
+            self.heard[notification] = self.unsaid[notification] = sequence
 
     def say(self, sequence: int) -> None:
         """The device may have acknowledged everything up to *sequence*."""
-        for notification, heard in self.heard.items():
+        for notification, heard in list(self.unsaid.items()):
             if heard <= sequence:
-                self.said[notification] = heard
+                self.say_of(notification)
+
+    def say_of(self, notification: str) -> None:
+        """The device may have acknowledged what it has heard of *notification*."""
+        if notification in self.unsaid:
+            self.said[notification] = self.unsaid.pop(notification)
 
 
 class Ledger(Check):
@@ -80,6 +94,7 @@ class Ledger(Check):
         device.last = session
         device.attempts.clear()
         device.answered.clear()
+        device.unanswered.clear()
         if session.hello is not None:
             device.say(sequence_of(session.hello))
 
@@ -109,8 +124,7 @@ class Ledger(Check):
             device.say(ack["sequence"])
         else:
             for notification in ack["ids"]:
-                if notification in device.heard:
-                    device.said[notification] = device.heard[notification]
+                device.say_of(notification)
 
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
         # What goes over HTTP may be refused there.
@@ -152,18 +166,19 @@ class Ledger(Check):
         device = self._devices[session.user, session.device]
         if device.last is not session or ack["type"] == "nack" or ack.get("ids") is not None:
             return
-        for notification, (sequence, _) in device.attempts.items():
-            if sequence <= ack["sequence"]:
-                before = device.answered.get(notification)
-                if before is None or before[0] < sequence:
-                    device.answered[notification] = sequence, self.now
+        done = [each for each in device.unanswered.items() if each[1] <= ack["sequence"]]
+        for notification, sequence in done:
+            device.answered[notification] = sequence, self.now
+            del device.unanswered[notification]
 
     def _pushed(self, device: _Device, session: SessionStory, push: Frame) -> None:
         id_, sequence = push["notification"]["id"], push["sequence"]
-        device.heard[id_] = max(sequence, device.heard.get(id_, 0))
+        device.hear(id_, sequence)
         # What expires while it is in flight is let go, acknowledged or not.
         if device.last is session and push["notification"]["expires_at"] is None:
             device.attempts[id_] = sequence, push["attempt"]
+            if device.answered.get(id_, (0, 0.0))[0] < sequence:
+                device.unanswered[id_] = sequence
 
     def _start_of(self, answer: Frame) -> int:
         for push in answer["changes"]:

@@ -141,9 +141,13 @@ class Pushes:
             for sequence in [each for each in self.open if each <= ack["sequence"]]:
                 del self.open[sequence]
 
+    def is_any_due(self, now: float) -> bool:
+        """Whether `overdue` may find something."""
+        return now >= self._next_due
+
     def overdue(self, now: float) -> Iterator[Complaint]:
         """What should have left the node before *now*, and did not."""
-        if now < self._next_due:
+        if not self.is_any_due(now):
             return
         self._next_due = math.inf
         for push in self.open.values():

@@ -86,10 +86,14 @@ class Sessions(Check):
             self._judge_reset(session, frame["reason"])
 
     def look(self) -> None:
+        # Frames that are on their way are not heard yet; a second is more than they take.
+        heard_by = self.now - 1.0
         for session, talk in self._talks.items():
-            # Frames that are on their way are not heard yet; a second is more than they take.
-            if talk.pushes is not None and self.is_whole(session, session.began_at):
-                for complaint in talk.pushes.overdue(self.now - 1.0):
+            pushes = talk.pushes
+            if pushes is None or not pushes.is_any_due(heard_by):
+                continue
+            if self.is_whole(session, session.began_at):
+                for complaint in pushes.overdue(heard_by):
                     self.complain(session, complaint)
 
     def settled(self) -> str | None:
