@@ -47,7 +47,7 @@ class Cluster:
         self.timeline = timeline
         self.trace = trace
         self.nursery = nursery
-        self.history = History()
+        self.history = History(lambda: timeline.now)
         self.store = SharedStore(self.chance("store"))
         patience = _settings("any", alone=False).redis_timeout
         self.broker = SimulatedBroker(timeline, self.chance("broker"), patience)
@@ -63,17 +63,17 @@ class Cluster:
 
     def note(self, who: str, what: str) -> None:
         """A line of the trace."""
-        self.trace.note(trio.current_time(), who, what)
+        self.trace.note(self.timeline.now, who, what)
 
     def violated(self, promise: str, subject: str, what: str) -> None:
         """*promise* was broken, now."""
-        violation = Violation(trio.current_time(), promise, subject, what)
+        violation = Violation(self.timeline.now, promise, subject, what)
         self.note(subject, f"violates {promise}")
         self.history.violated(violation)
 
     def now_ms(self) -> int:
         """The right time of day (Unix milliseconds)."""
-        return _EPOCH_MS + int(trio.current_time() * 1000)
+        return _EPOCH_MS + int(self.timeline.now * 1000)
 
     def moment_of(self, text: str) -> float:
         """When it is the time of day that *text* says (RFC 3339), in the simulation's seconds."""
@@ -259,7 +259,7 @@ class Host:
         self._connections.clear()
 
     def _now_ms(self) -> int:
-        return _EPOCH_MS + self.clock + int(trio.current_time() * 1000)
+        return _EPOCH_MS + self.clock + int(self._cluster.timeline.now * 1000)
 
 
 @cache

@@ -51,7 +51,7 @@ class Pipe:
     def put(self, what: Any) -> None:
         """Send *what*."""
         if not self.is_cut:
-            now = trio.current_time()
+            now = self._timeline.now
             due = now + self._delay * (1.0 + self._chance.random())
             self._last = due = max(due, self._last)
             self._timeline.at(due, self._arrive, what, now)
@@ -63,7 +63,7 @@ class Pipe:
     def resume(self) -> None:
         self._stalls -= 1
         if self.held and not self._stalls:
-            self._timeline.at(trio.current_time(), self._catch_up)
+            self._timeline.at(self._timeline.now, self._catch_up)
 
     def cut(self) -> None:
         """What is on its way is lost, and all that is put in."""
@@ -114,7 +114,7 @@ class Connection:
         self._resets = False
         self._waiting = 0
         self._moved = trio.lowlevel.ParkingLot()
-        self.last_received = trio.current_time()
+        self.last_received = timeline.now
         self.on_message: Callable[[str], None] | None = None
         self._received: Callable[[Any], object] | None = None
         self._left: Callable[[], object] = lambda: None
@@ -232,7 +232,7 @@ class Connection:
         self._process.enter(self._take, what)
 
     def _take(self, said: tuple[Any, Callable[[], object] | None]) -> None:
-        self.last_received = trio.current_time()
+        self.last_received = self._timeline.now
         if self._received is None:
             self._early.append(said)
         else:

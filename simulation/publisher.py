@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import trio
-
 from simulation.history import Frame, RequestStory
 from simulation.requests import Done, Question, Requester
 from simulation.sockets import Socket
@@ -34,7 +32,7 @@ class Publisher:
             body=question.body,
             key=question.key,
             attempt=question.attempt,
-            asked_at=trio.current_time(),
+            asked_at=self._requester.cluster.timeline.now,
         )
         self._socket.ask(story, _frame(question), self._watched(done))
         return True

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-import trio
 
 from simulation.chance import Chance
 from simulation.cluster import Cluster, Host
@@ -101,7 +100,7 @@ class Asking:
             body=question.query if question.body is None else question.body,
             key=question.key,
             attempt=question.attempt,
-            asked_at=trio.current_time(),
+            asked_at=requester.cluster.timeline.now,
         )
 
     def begin(self, patience: float, arrived: Callable[[], object] | None) -> None:
@@ -137,7 +136,7 @@ class Asking:
         if self._is_over:
             return
         self._is_over = True
-        self.story.answered_at = trio.current_time()
+        self.story.answered_at = self._cluster.timeline.now
         self._cluster.note(self._requester.who, f"{self.story.operation} {self.story.status}")
         self._cluster.history.answered(self.story)
         if self._done is not None:

@@ -49,28 +49,26 @@ class VirtualClock(trio.abc.Clock):
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._now = 0.0
         self._idle = 0
 
     def start_clock(self) -> None:
         """Nothing: it stands until somebody waits."""
 
     def current_time(self) -> float:
-        return self._now
+        return self._timeline.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """No time at all. Trio asks this only when nothing can run."""
         runner, timeline = _run.GLOBAL_RUN_CONTEXT.runner, self._timeline
-        while (event := timeline.next_time) < deadline:
-            self._now = max(self._now, event)
-            timeline.happen(self._now)
+        while timeline.next_time < deadline:
+            timeline.happen()
             if runner.runq:
                 self._idle = 0
                 return 0.0
             deadline = runner.deadlines.next_deadline()
         if deadline == math.inf:
             return self._wait_for_trio()
-        self._now = max(self._now, deadline)
+        timeline.pass_to(deadline)
         return 0.0
 
     def _wait_for_trio(self) -> float:
@@ -169,15 +167,16 @@ class _SeldomIO:
     Being called once for each round of tasks, it also notices when they go on for ever.
     """
 
-    def __init__(self, real: Any) -> None:
+    def __init__(self, real: Any, timeline: Timeline) -> None:
         self._real = real
+        self._timeline = timeline
         self._asked = 0
         self._now = -math.inf
         self._moved_at = 0
 
     def get_events(self, timeout: float) -> Any:
         self._asked += 1
-        if (now := trio.current_time()) > self._now:
+        if (now := self._timeline.now) > self._now:
             self._now, self._moved_at = now, self._asked
         elif self._asked - self._moved_at > _ROUNDS_MAX:
             raise RuntimeError(f"tasks are busy without end at {now}")
@@ -206,7 +205,7 @@ def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:
         runner = _run.GLOBAL_RUN_CONTEXT.runner
         runner.runq = _RunQueue(runner.runq)
         # Trio declares what it uses by platform.
-        io_manager: Any = _SeldomIO(runner.io_manager)
+        io_manager: Any = _SeldomIO(runner.io_manager, timeline)
         runner.io_manager = io_manager
         set_alarm_clock(TimelineAlarms(timeline))
         return await main()

@@ -228,7 +228,7 @@ class SimulatedBroker(MemoryBroker):
 
     def _send(self, process: str, said: Said) -> None:
         least, more = _BUS_DELAY
-        due = trio.current_time() + least + (more + self.delayed) * self._chance.random()
+        due = self._timeline.now + least + (more + self.delayed) * self._chance.random()
         self._arrivals[process] = due = max(due, self._arrivals.get(process, 0.0))
         self._timeline.at(due, self._arrive, process, said)
 

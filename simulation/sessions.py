@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import trio
-
 from simulation.history import Frame, SessionStory
 from simulation.traits import Reaction
 
@@ -54,7 +52,7 @@ class Session:
         self._says_again = False
         self._is_acking = False
         self._is_silent = device.chance.happens(device.traits.silent)
-        self._last_heard = trio.current_time()
+        self._last_heard = self.device.cluster.timeline.now
 
     # --- What transports do ----------------------------------------------------------------------
 
@@ -107,25 +105,25 @@ class Session:
             transport=self.transport,
             host=self.host.name,
             process=self.host.process_number,
-            began_at=trio.current_time(),
+            began_at=self.device.cluster.timeline.now,
             hello=hello,
         )
 
     def _closed(self) -> None:
         if self.story.ended_at is None:
-            self.story.ended_at = trio.current_time()
+            self.story.ended_at = self.device.cluster.timeline.now
             self.device.cluster.history.ended(self.story)
 
     def alive(self) -> None:
         """Something was heard."""
-        self._last_heard = trio.current_time()
+        self._last_heard = self.device.cluster.timeline.now
 
     def _watch(self) -> None:
         """Give up on a node that says nothing."""
         if self.is_over:
             return
         patience = _SILENCE_MAX if self.is_welcome else _WELCOME_PATIENCE
-        left = self._last_heard + patience - trio.current_time()
+        left = self._last_heard + patience - self.device.cluster.timeline.now
         if left <= 0.0:
             self.device.note("hears nothing")
             self.end()

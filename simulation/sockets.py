@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-import trio
 
 from simulation.chance import Chance
 from simulation.cluster import Cluster, Host
@@ -96,7 +95,7 @@ class Socket:
 
     def _answer(self, number: int, status: int | None, answer: Any) -> None:
         story, done = self._questions.pop(number)
-        story.answered_at, story.status, story.answer = trio.current_time(), status, answer
+        story.answered_at, story.status, story.answer = self._cluster.timeline.now, status, answer
         self._cluster.note(self._who, f"{story.operation} by a frame: {status}")
         self._cluster.history.answered(story)
         done(story, None)

@@ -31,7 +31,7 @@ class Timeline:
         self._is_over = False
         self._error: Exception | None = None
         self.now = 0.0
-        """The time (Trio's), as of the event that is happening."""
+        """The time, which is Trio's."""
 
     @property
     def next_time(self) -> float:
@@ -45,7 +45,7 @@ class Timeline:
 
     def after(self, delay: float, event: Callable[..., object], *arguments: Any) -> None:
         """Have *event* called in *delay* seconds."""
-        self.at(trio.current_time() + delay, event, *arguments)
+        self.at(self.now + delay, event, *arguments)
 
     def end(self) -> None:
         """Nothing more happens."""
@@ -63,10 +63,15 @@ class Timeline:
         if self._error is not None:
             raise self._error
 
-    def happen(self, now: float) -> None:
-        """Have everything happen that is due: called by the clock."""
-        self.now = now
-        events, happened = self._events, 0
+    def pass_to(self, time: float) -> None:
+        """Let time pass; it never goes back."""
+        if time > self.now:
+            self.now = time
+
+    def happen(self) -> None:
+        """Let time pass to what comes next, and have that happen: called by the clock."""
+        self.pass_to(self.next_time)
+        now, events, happened = self.now, self._events, 0
         try:
             while events and events[0][0] <= now:
                 _, _, event, arguments = heappop(events)

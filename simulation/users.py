@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import trio
-
 from simulation.cluster import Cluster
 from simulation.devices import Device
 from simulation.history import Frame, RequestStory
@@ -89,7 +87,7 @@ class User:
             body=body,
             key=None,
             attempt=1,
-            asked_at=trio.current_time(),
+            asked_at=device.cluster.timeline.now,
         )
         session.mark(story, self._done)
 

@@ -38,7 +38,7 @@ async def test_an_alarm_of_an_earlier_wait_does_not_end_a_later_one(autojump_clo
 
 
 async def test_to_wait_for_what_has_passed_lets_others_run(autojump_clock, nursery):
-    ran = []
+    ran: list[float] = []
     nursery.start_soon(note, ran)
 
     # Who is scheduled in one batch runs in any order; two batches later they all have.
