@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -102,6 +102,10 @@ class Watcher:
         """It was answered; or its connection ended, then it has no status."""
 
 
+_EVENTS: Final = "opened", "heard", "acknowledged", "ack_arrived", "ended", "asked", "answered"
+"""What a watcher can see, by its methods."""
+
+
 @dataclass(slots=True)
 class History:
     """Where it is told, and what was found; *now* is the simulation's time."""
@@ -110,40 +114,49 @@ class History:
     stop: Callable[[], object] = lambda: None
     """Called when a promise was broken."""
     troubles: Troubles = field(default_factory=Troubles)
-    watchers: list[Watcher] = field(default_factory=list)
     sessions: list[SessionStory] = field(default_factory=list)
     requests: list[RequestStory] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
+    _told: dict[str, list[Callable[..., object]]] = field(
+        default_factory=lambda: {event: [] for event in _EVENTS}
+    )
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell *watcher*, from now on, what it wants to see."""
+        for event, told in self._told.items():
+            # Most want to see little, there are many, and they are told of each frame.
+            if getattr(type(watcher), event) is not getattr(Watcher, event):
+                told.append(getattr(watcher, event))
 
     def opened(self, session: SessionStory) -> None:
         self.sessions.append(session)
-        for watcher in self.watchers:
-            watcher.opened(session)
+        for tell in self._told["opened"]:
+            tell(session)
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
-        for watcher in self.watchers:
-            watcher.heard(session, frame, sent_at)
+        for tell in self._told["heard"]:
+            tell(session, frame, sent_at)
 
     def acknowledged(self, session: SessionStory, ack: Frame) -> None:
-        for watcher in self.watchers:
-            watcher.acknowledged(session, ack)
+        for tell in self._told["acknowledged"]:
+            tell(session, ack)
 
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
-        for watcher in self.watchers:
-            watcher.ack_arrived(session, ack)
+        for tell in self._told["ack_arrived"]:
+            tell(session, ack)
 
     def ended(self, session: SessionStory) -> None:
-        for watcher in self.watchers:
-            watcher.ended(session)
+        for tell in self._told["ended"]:
+            tell(session)
 
     def asked(self, request: RequestStory) -> None:
         self.requests.append(request)
-        for watcher in self.watchers:
-            watcher.asked(request)
+        for tell in self._told["asked"]:
+            tell(request)
 
     def answered(self, request: RequestStory) -> None:
-        for watcher in self.watchers:
-            watcher.answered(request)
+        for tell in self._told["answered"]:
+            tell(request)
 
     def trouble(self, who: str, what: str) -> None:
         """*who* begins to suffer *what*: a node's name (also where its way to store or bus is cut),

@@ -56,7 +56,7 @@ class StoreHealth:
 
     def ails(self, node: str) -> str | None:
         """How it is away for *node*, if it is."""
-        return self.away.get("") or self.away.get(node) if self.away else None
+        return self.away.get("") or self.away.get(node)
 
 
 class SharedStore(SqliteStore):
@@ -125,7 +125,8 @@ class StoreWay:
         # All the time that it takes passes between the work and its answer. Before the work it
         # would change nothing: who dies or is cut off on the way there might have been so before.
         health = self._health
-        await self._check()
+        if health.away:
+            await self._check()
         if writes and health.full:
             raise StoreUnavailable("the disk is full", readable=True)
         if _counts_down(health.fails, self._node):
@@ -137,7 +138,8 @@ class StoreWay:
             raise StoreUnavailable("the connection broke after the commit")
         least, more = _STORE_DELAY
         await self._timeline.sleep(least + (more + health.slow) * self._chance.random())
-        await self._check()
+        if health.away:
+            await self._check()
         return done
 
     async def _check(self) -> None:

@@ -88,7 +88,8 @@ class _Run:
         self._counting = Counting()
         plan, history = cluster.plan, cluster.history
         self._checks = [check(cluster) for check in ALL]
-        history.watchers += [self._counting, *self._checks]
+        for watcher in (self._counting, *self._checks):
+            history.watch(watcher)
         history.stop = cluster.timeline.end
         cluster.devices = [
             Device(cluster, user, f"d{number}")

@@ -88,11 +88,11 @@ class Pushes:
         self._of[new.notification].append(new)
         self.open[new.sequence] = self._by_sequence[new.sequence] = new
         self._wait(new, due)
-        filling = sum(not (each.expires or _may_be_dead(each)) for each in self.open.values())
-        if filling > self._window:
-            yield Complaint(
-                "P6", f"{filling} pushes are unanswered, and the window is {self._window}"
-            )
+        if len(self.open) > self._window:
+            filling = sum(not (each.expires or _may_be_dead(each)) for each in self.open.values())
+            if filling > self._window:
+                text = f"{filling} pushes are unanswered, and the window is {self._window}"
+                yield Complaint("P6", text)
 
     def again(self, known: Pushed, push: Frame, sent_at: float) -> Iterator[Complaint]:
         """*known* was sent again as *push*."""

@@ -53,7 +53,7 @@ class Stage:
 
     def watched_by(self, check: type[Check]) -> Any:
         made = check(cast(Any, self))
-        self.history.watchers.append(made)
+        self.history.watch(made)
         return made
 
     @property
