@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 _GARBAGE_INTERVAL: Final = 120.0
 """Virtual seconds."""
+_OLD_GARBAGE: Final = 10
+"""Of so many collections, one looks at everything: the others at what is new since the last."""
 _IO_SELDOM: Final = 256
 _ROUNDS_MAX: Final = 100_000
 """Rounds of tasks in which no time passes."""
@@ -229,15 +231,15 @@ def _garbage_at_fixed_times(timeline: Timeline) -> Iterator[None]:
     mostly, and looking would cost more than a short run.
     """
 
-    def collect() -> None:
-        gc.collect()
-        timeline.after(_GARBAGE_INTERVAL, collect)
+    def collect(number: int) -> None:
+        gc.collect(2 if number % _OLD_GARBAGE == 0 else 1)
+        timeline.after(_GARBAGE_INTERVAL, collect, number + 1)
 
     was_enabled = gc.isenabled()
     gc.collect()
     gc.freeze()
     gc.disable()
-    timeline.at(_GARBAGE_INTERVAL, collect)
+    timeline.at(_GARBAGE_INTERVAL, collect, 1)
     try:
         yield
     finally:
