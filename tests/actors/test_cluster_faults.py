@@ -6,6 +6,7 @@ import random
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from tests.actors.cluster_kit import Cluster, Device, a_cluster, replace
 from tests.actors.virtual_time import pass_time
@@ -15,7 +16,7 @@ from tocsin.actors.reconciler import HASTE, LEISURE
 from tocsin.persistence.bus import BusUnavailable, Said
 from tocsin.persistence.store import Subscribe, Withdraw
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.envelopes import user_channel
+from tocsin.protocol.envelopes import CONTROL, Alive, Voice, user_channel
 
 SOON = 0.2
 LATE = HASTE + 1.0
@@ -103,6 +104,41 @@ async def test_what_cannot_be_read_is_counted_and_passed_over(autojump_clock):
 
 
 # --- Deafness -----------------------------------------------------------------------------------
+
+
+async def a_namesake_lives(cluster: Cluster, seconds: int, its_clock: float) -> None:
+    """Somebody else who is called "a", and whose clock began elsewhere, says that it is alive."""
+    voice = Voice("a")
+    for second in range(seconds):
+        beat = Said(CONTROL, voice.write(Alive(its_clock + second)))
+        await cluster["b"].bridge.bus.publish([beat])
+        await pass_time(1.0)
+
+
+@pytest.mark.parametrize("its_clock", [-1e6, 1e6])
+async def test_a_node_is_not_well_while_another_has_its_name(autojump_clock, its_clock):
+    async with a_cluster("a", "b") as cluster:
+        phone = await cluster["a"].device()
+        with capture_logs() as lines:
+            await a_namesake_lives(cluster, 10, its_clock)
+        assert not cluster["a"].bus.available
+        assert cluster["b"].bus.available
+        reasons = [line["error"] for line in lines if line["event"] == "bus lost"]
+        assert reasons == ['another node is called "a" too: each needs a name of its own']
+
+        await pass_time(SILENCE_MAX + 2.0)
+        assert cluster["a"].bus.available
+        assert phone.statuses == ["lost", "ok"]
+
+
+async def test_a_namesakes_signs_of_life_do_not_hide_that_a_node_is_deaf(autojump_clock):
+    async with a_cluster("a", "b") as cluster:
+        await a_namesake_lives(cluster, 1, 1e6)
+        await pass_time(SILENCE_MAX + 2.0)
+        cluster.broker.deafen("a")
+        await pass_time(SILENCE_MAX + 1.5)
+
+        assert not cluster["a"].bus.available
 
 
 async def test_a_deaf_node_says_so_and_delivers_a_second_late(autojump_clock):

@@ -14,8 +14,8 @@ away. Every second the bridge says that it is alive, on a channel that all nodes
   what it committed last may not have been said; or cut off from the bus, and still committing. So
   it reconciles as often, for as long as such a node may be expected back.
 
-What the parts do is said in their modules: `channels`, `outbox`, `telling`, `listener`,
-`spool_word`.
+What the parts do is said in their modules: `canary`, `channels`, `outbox`, `telling`,
+`listener`, `spool_word`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import structlog
 import trio
 
 from tocsin.actors.bus_status import BusStatus
+from tocsin.actors.canary import Canary
 from tocsin.actors.channels import Channels
 from tocsin.actors.disconnections import Disconnections
 from tocsin.actors.listener import Listener
@@ -101,6 +102,7 @@ class ClusterBridge(Actor[Any]):
         self.bus = bus
         self._node = node
         self._voice = Voice(node)
+        self._canary = Canary()
         self._status = status
         self._reasons = Reasons(logger, "bus")
         self._users = users
@@ -254,7 +256,7 @@ class ClusterBridge(Actor[Any]):
     async def _beat(self) -> None:
         """Past the outbox: a sign of life that waits its turn would say nothing."""
         while True:
-            alive = self._voice.write(Alive(trio.current_time()))
+            alive = self._voice.write(self._canary.sing())
             try:
                 await self.bus.publish([Said(CONTROL, alive)])
             except BusUnavailable as error:
@@ -380,6 +382,9 @@ class ClusterBridge(Actor[Any]):
             self._peers.left(speaker)
         elif speaker != self._node:
             self._peers.alive(speaker, envelope.said_at)
+        elif not self._canary.is_own(envelope):
+            self._lose(f'another node is called "{self._node}" too: each needs a name of its own')
+            self._trusted_from += SILENCE_MAX
         else:
             self._heard_until = max(self._heard_until, envelope.said_at)
             is_late = not self._is_audible(envelope.said_at)
