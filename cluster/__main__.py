@@ -30,12 +30,27 @@ def main() -> None:
         "--data", type=Path, default=Path("tocsin-data"), help="keeps the development secret"
     )
     parser.add_argument(
-        "settings", nargs="*", metavar="name=value", help="settings of all nodes, as of `serve`"
+        "settings",
+        nargs="*",
+        type=read_setting,
+        metavar="name=value",
+        help="settings of all nodes, as of `serve`",
     )
     options = parser.parse_args()
-    settings = dict(each.split("=", 1) for each in options.settings)
     with interrupts():
-        run(options.port, options.data.absolute(), settings)
+        try:
+            run(options.port, options.data.absolute(), dict(options.settings))
+        except (RuntimeError, AssertionError) as refusal:
+            # As what starts servers for tests says what a person can mend; what there was is ended.
+            sys.exit(f"./dev cluster: {refusal}")
+
+
+def read_setting(text: str) -> tuple[str, str]:
+    """The name and the value; raises `ArgumentTypeError`."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text} is not name=value")
+    return name, value
 
 
 def run(port: int, data: Path, settings: dict[str, str]) -> None:
@@ -50,10 +65,11 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
         postgres.start()
         redis = stack.enter_context(closing(Redis()))
         redis.start()
+        database = postgres.create_database()
         cluster = Topology(
             directory,
             {
-                "database": postgres.create_database(),
+                "database": database,
                 "redis": redis.url,
                 "data": data,
                 "drain-time": 8,
@@ -65,7 +81,8 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
         stack.callback(cluster.close)
         cluster.start()
         print(greeting(Settings(data=data, node="cluster"), port, secrets, time.time()))
-        print(about(cluster, postgres, redis, time.monotonic() - began), flush=True)
+        services = {"postgres": (postgres.pid, database), "redis": (redis.pid, redis.url)}
+        print(about(cluster, services, time.monotonic() - began), flush=True)
         try:
             signal.pause()
         except KeyboardInterrupt:
@@ -74,14 +91,13 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
                 sys.exit(int(any(cluster.stop())))
 
 
-def about(cluster: Topology, postgres: Postgres, redis: Redis, seconds: float) -> str:
+def about(cluster: Topology, services: dict[str, tuple[int, str]], seconds: float) -> str:
     """What runs where: to look at, and to harm."""
     lines = [f"Ready after {seconds:.1f} s. What runs, with its process:", ""]
     for node in cluster.nodes:
         name = str(node.settings["node"])
         lines.append(f"  {name:9} {node.process.pid:>7}  {node.url}  {node.directory / 'log'}")
-    lines.append(f"  postgres  {postgres.pid:>7}  {postgres.url}")
-    lines.append(f"  redis     {redis.pid:>7}  {redis.url}")
+    lines += [f"  {name:9} {pid:>7}  {url}" for name, (pid, url) in services.items()]
     lines += ["", "Try what a cluster is for: kill -9 one of them. Ctrl-C ends everything."]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import psutil
 import pytest
 import redis
 
+from tests.servers.haproxy import HAProxy
 from tests.servers.postgres import Postgres, in_thread, wheel_binaries
 from tests.servers.redis import Redis, find_binary, wheel_binary
 from tests.servers.redis import execute as execute_in_redis
@@ -123,6 +125,36 @@ def test_a_killed_test_process_takes_its_postgres_along():
 def guards_of(directory: str) -> list[psutil.Process]:
     processes = psutil.process_iter(["cmdline"])
     return [each for each in processes if directory in (each.info["cmdline"] or [])]
+
+
+def test_a_killed_test_process_takes_its_nodes_along(tmp_path):
+    program = (
+        "from pathlib import Path\n"
+        "from tests.system.kit import Server\n"
+        f"server = Server(Path({str(tmp_path)!r})).start()\n"
+        "print(server.process.pid, flush=True)\n"
+        "input()\n"
+    )
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        node = psutil.Process(int(process.stdout.readline()))
+        os.kill(process.pid, signal.SIGKILL)
+
+    node.wait(timeout=20)
+
+
+def test_a_balancer_does_not_take_somebody_elses_port_for_its_own():
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        balancer = HAProxy(["127.0.0.1:1"] * 3, port)
+        try:
+            with pytest.raises(RuntimeError, match=f"Port {port} is in use"):
+                balancer.start()
+        finally:
+            balancer.close()
 
 
 def test_a_small_disk_is_full_until_it_is_cleared():

@@ -46,6 +46,8 @@ class HAProxy:
     def start(self) -> Self:
         """Start, and return when it takes connections; the nodes need not be there."""
         assert self._process is None, "this HAProxy is running already"
+        if self._listens():
+            raise RuntimeError(f"Port {self.port} is in use by another program.")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 # -db: in the foreground. It must not outlive a test process that is killed; HAProxy

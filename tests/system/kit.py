@@ -31,6 +31,12 @@ SECRET = "a secret of the acceptance tests, long enough"
 PATIENCE = 15.0
 """Seconds that anything may take that should happen at once: the machine may be busy."""
 
+# Ends the server should the test process die without a word: see the guard of Postgres.
+GUARD = """
+cat >/dev/null
+kill -KILL "$1" 2>/dev/null
+"""
+
 Frame = dict[str, Any]
 T = TypeVar("T")
 
@@ -91,6 +97,7 @@ class Server:
         }
         self._log = directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._http: httpx.Client | None = None
 
     # --- Its life --------------------------------------------------------------------------------
@@ -110,6 +117,11 @@ class Server:
                 stderr=subprocess.STDOUT,
                 process_group=0,  # Ctrl-C is for who started it, who says how to stop
             )  # fmt: skip
+        self._guard = subprocess.Popen(
+            ["sh", "-c", GUARD, "guard", str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            process_group=0,
+        )
         wait_until(self.is_ready, patience=patience, what="the server to be ready")
         return self
 
@@ -130,6 +142,9 @@ class Server:
         assert self._process is not None
         code = self._process.wait(patience)
         self._process = None
+        assert self._guard is not None
+        self._guard.kill()
+        self._guard.communicate()
         return code
 
     def stop(self) -> int:
