@@ -91,13 +91,13 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
                 sys.exit(int(any(cluster.stop())))
 
 
-def about(cluster: Topology, services: dict[str, tuple[int, str]], seconds: float) -> str:
+def about(cluster: Topology, services: dict[str, tuple[int | None, str]], seconds: float) -> str:
     """What runs where: to look at, and to harm."""
     lines = [f"Ready after {seconds:.1f} s. What runs, with its process:", ""]
     for node in cluster.nodes:
         name = str(node.settings["node"])
         lines.append(f"  {name:9} {node.process.pid:>7}  {node.url}  {node.directory / 'log'}")
-    lines += [f"  {name:9} {pid:>7}  {url}" for name, (pid, url) in services.items()]
+    lines += [f"  {name:9} {pid!s:>7}  {url}" for name, (pid, url) in services.items()]
     lines += ["", "Try what a cluster is for: kill -9 one of them. Ctrl-C ends everything."]
     return "\n".join(lines)
 

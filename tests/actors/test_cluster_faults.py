@@ -121,13 +121,12 @@ async def test_a_node_is_not_well_while_another_has_its_name(autojump_clock, its
         phone = await cluster["a"].device()
         with capture_logs() as lines:
             await a_namesake_lives(cluster, 10, its_clock)
-        assert not cluster["a"].bus.available
+        assert phone.statuses == ["lost"]
         assert cluster["b"].bus.available
         reasons = [line["error"] for line in lines if line["event"] == "bus lost"]
         assert reasons == ['another node is called "a" too: each needs a name of its own']
 
         await pass_time(SILENCE_MAX + 2.0)
-        assert cluster["a"].bus.available
         assert phone.statuses == ["lost", "ok"]
 
 
