@@ -14,8 +14,7 @@ away. Every second the bridge says that it is alive, on a channel that all nodes
   what it committed last may not have been said; or cut off from the bus, and still committing. So
   it reconciles as often, for as long as such a node may be expected back.
 
-What the parts do is said in their modules: `canary`, `channels`, `outbox`, `telling`,
-`listener`, `spool_word`.
+Its parts: `canary`, `channels`, `outbox`, `telling`, `listener`, `spool_word`, `reconciler`.
 """
 
 from __future__ import annotations
