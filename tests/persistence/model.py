@@ -527,13 +527,14 @@ class Model:
         start = choose_start(command.requested, self.epoch, state)
         if stored is not None and start.resumed and start.sequence > stored:
             at = command.now_ms
-            for id_, row, _ in self.log(user):
+            for id_, row, known in self.log(user):
                 line = self.ledger.get((user, device, id_), Line(0, 0, 0))
+                expires_at = known.content.expires_at
                 if line.acknowledged < line.sequence <= start.sequence:
                     self.record(DeliveryRecord(user, device, id_, line.sequence, 0, at, at))
-                left_out = row.expired or (
-                    row.state == "withdrawn" and row.created > stored and not line.sequence
-                )
+                is_over = expires_at is not None and expires_at <= at
+                came_and_went = row.state == "withdrawn" and row.created > stored
+                left_out = row.expired or is_over or (came_and_went and not line.sequence)
                 if left_out:
                     continue
                 if line.sequence < row.sequence and stored < row.sequence <= start.sequence:

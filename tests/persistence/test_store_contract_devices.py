@@ -227,10 +227,12 @@ async def test_a_cursor_acknowledges_nothing_that_was_left_out_on_the_way(desk):
     expired = await desk.publish("ann", expires_at=START_OF_TIME + 1)
     await desk.withdraw(withdrawn.content.id)
     await desk.expire(START_OF_TIME + 1)
+    over = await desk.publish("ann", expires_at=START_OF_TIME + 2)
+    desk.now_ms = START_OF_TIME + 2
 
-    await desk.attach("ann", "phone", 3)
+    await desk.attach("ann", "phone", 4)
 
-    for each in (withdrawn, expired):
+    for each in (withdrawn, expired, over):
         assert await desk.ledger(each.content.id) == {}
         assert (await desk.view(each.content.id)).delivered == 0
 

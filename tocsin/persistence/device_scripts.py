@@ -199,6 +199,7 @@ def _acknowledge(moves: Sequence[_Move]) -> Script[None]:
         [device for _, device, _, _, _ in moves],
         [stored for _, _, stored, _, _ in moves],
         [cursor for _, _, _, cursor, _ in moves],
+        [now_ms for _, _, _, _, now_ms in moves],
     )
     yield from _write_lines(
         DeliveryRecord(

@@ -25,8 +25,8 @@ LEFT JOIN LATERAL (
 -- because it had expired, or came and was withdrawn in between.
 WITH asked AS (
     SELECT *
-    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-        AS asked (user_id, device_id, stored, cursor)
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+        AS asked (user_id, device_id, stored, cursor, at)
 )
 SELECT d.user_id, d.device_id, d.notification_id, d.sequence, 0
 FROM asked
@@ -37,9 +37,11 @@ SELECT i.user_id, asked.device_id, i.notification_id, i.sequence, 1
 FROM asked
 JOIN inbox AS i ON i.user_id = asked.user_id
     AND i.sequence > asked.stored AND i.sequence <= asked.cursor
+JOIN notifications AS n ON n.id = i.notification_id
 LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
     AND d.user_id = i.user_id AND d.device_id = asked.device_id
 WHERE coalesce(d.sequence, 0) < i.sequence AND i.expired_at IS NULL
+    AND (n.expires_at IS NULL OR n.expires_at > asked.at)
     AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.stored
         AND d.notification_id IS NULL);
 

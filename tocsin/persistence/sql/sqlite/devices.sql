@@ -15,7 +15,7 @@ LEFT JOIN users AS u ON u.user_id = ?2
 LEFT JOIN devices AS d ON d.user_id = ?2 AND d.device_id = ?3;
 
 -- name: deliveries_open -> rows
--- What a device has got that comes with cursor ?4 and was last known to be at ?3, and how often it
+-- What a device has got that comes with cursor ?4 at ?5 and was last known to be at ?3, and how often it
 -- was sent at the least: what the ledger says was sent to it, and what the ledger does not know of,
 -- because a node that dies takes its last lines along; but not what was rightly left out, because it
 -- had expired, or came and was withdrawn in between.
@@ -25,10 +25,12 @@ WHERE user_id = ?1 AND device_id = ?2 AND sequence <= ?4 AND acknowledged_sequen
 UNION ALL
 SELECT i.user_id, ?2, i.notification_id, i.sequence, 1
 FROM inbox AS i
+JOIN notifications AS n ON n.id = i.notification_id
 LEFT JOIN deliveries AS d
     ON d.notification_id = i.notification_id AND d.user_id = i.user_id AND d.device_id = ?2
 WHERE i.user_id = ?1 AND i.sequence > ?3 AND i.sequence <= ?4
     AND coalesce(d.sequence, 0) < i.sequence AND i.expired_at IS NULL
+    AND (n.expires_at IS NULL OR n.expires_at > ?5)
     AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?3 AND d.notification_id IS NULL);
 
 -- name: inbox_delivered
