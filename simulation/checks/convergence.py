@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from simulation.checks.check import Check
 from simulation.devices import Device
-from simulation.history import Frame
+from simulation.history import Frame, SessionStory
 
 _INBOX: Final = """
     SELECT i.notification_id, i.sequence, i.state, n.revision, n.expires_at, d.dead_reason
@@ -43,7 +43,7 @@ class Convergence(Check):
 
     def settled(self) -> str | None:
         for device in self.cluster.devices:
-            if device.session is None:
+            if device.session is None or not self._is_live(device.session.story):
                 return f"{device.who} is not there"
             missing = self._missing(device)
             if missing is not None:
@@ -79,6 +79,10 @@ class Convergence(Check):
             if id_ not in inbox:
                 return f"shows {id_}, which {device.user} does not have"
         return None
+
+    def _is_live(self, story: SessionStory) -> bool:
+        """Whether the process that it is connected to still runs: the device may not know."""
+        return self.cluster.hosts[story.host].process_number == story.process
 
     def _may_be_forgotten(self, row: _Row) -> bool:
         return row.state == "withdrawn" and any(

@@ -19,8 +19,9 @@ _WRITTEN: Final = 3.0
 """Seconds within which what reaches a healthy node is in the store."""
 _LINES: Final = """
     SELECT d.user_id, d.device_id, d.notification_id, d.attempts, d.acknowledged_sequence,
-        i.expired_at IS NOT NULL OR i.state = 'withdrawn'
+        i.expired_at IS NOT NULL OR i.state = 'withdrawn', n.expires_at IS NOT NULL
     FROM deliveries AS d
+    JOIN notifications AS n ON n.id = d.notification_id
     JOIN inbox AS i ON i.notification_id = d.notification_id AND i.user_id = d.user_id
 """
 _SKIPPED: Final = """
@@ -146,7 +147,15 @@ class Ledger(Check):
 
     def finish(self) -> None:
         lines: dict[tuple[str, str, str], tuple[int, int]] = {}
-        for user, name, id_, attempts, acknowledged, is_over in self.cluster.store.rows(_LINES):
+        # A node whose clock is wrong leaves out what to the others has not expired.
+        clocks_differ = any(
+            self.history.troubles.touch_by(0.0, self.now, host, "clock")
+            for host in self.cluster.hosts
+        )
+        for user, name, id_, attempts, acknowledged, is_over, expires in self.cluster.store.rows(
+            _LINES
+        ):
+            is_over = is_over or (expires and clocks_differ)
             lines[user, name, id_] = acknowledged, attempts
             device = self._devices.get((user, name), _Device())
             # A cursor covers what was left out because it had ended, too.

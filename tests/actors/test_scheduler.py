@@ -144,11 +144,11 @@ async def test_more_than_one_transaction_may_hold_is_expired_in_several(autojump
     assert len(calendar.expiries) == 1 + 3
 
 
-async def test_a_node_that_is_asked_for_nothing_asks_seldom(autojump_clock):
+async def test_a_node_that_is_told_nothing_looks_every_fifteen_seconds(autojump_clock):
     calendar = Calendar()
     async with scheduled(calendar):
         await pass_time(3650)
-    assert calendar.expiries == list(range(0, 3601, 300))
+    assert calendar.expiries == list(range(0, 3651, 15))
 
 
 async def test_what_is_old_is_forgotten_every_ten_minutes(autojump_clock):

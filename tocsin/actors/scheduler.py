@@ -39,8 +39,9 @@ _PURGE_MAX: Final = 1000
 _PURGE_INTERVAL: Final = 600.0
 _RETRY_DELAY: Final = 5.0
 _PAUSE_MIN: Final = 0.1
-_SLEEP_MAX: Final = 300.0
-"""Wall clocks jump, and other nodes schedule too: look again after this long in any case."""
+_SLEEP_MAX: Final = 15.0
+"""Seconds after which to look again in any case: wall clocks jump, and who knew of a time may have
+died with it, or never have heard that it was stored."""
 
 
 @dataclass(frozen=True, slots=True)
