@@ -17,6 +17,8 @@ from simulation.history import Frame, RequestStory, SessionStory
 
 _WRITTEN: Final = 3.0
 """Seconds in which an acknowledgment that has reached a healthy node is in the store."""
+_REGAINED: Final = 18.0
+"""Seconds after which a node has its store again that hung: its call's time-out, and a pause."""
 
 
 @dataclass(slots=True)
@@ -119,7 +121,11 @@ class Durable(Check):
         at, where = memory.acknowledged.get(sequence, (session.began_at, session))
         if at + _WRITTEN >= session.began_at:
             return
-        if self.history.troubles.touch(at - 1.0, at + _WRITTEN, *self.answerable(where)):
+        troubles = self.history.troubles
+        if troubles.touch(at - 1.0, at + _WRITTEN, *self.answerable(where)) or any(
+            troubles.touch_by(at - _REGAINED, at, who, "store_away")
+            for who in (where.host, "store")
+        ):
             return
         text = f"{sequence} came, which was acknowledged at {where.host} at {at:.3f}"
         self.complain(session, Complaint("P2", text))
