@@ -486,7 +486,8 @@ class Model:
                 self.members.pop((user, topic), None)
             changed.append(user)
         heads = {user: self.heads[user] for user in command.users if user in self.brought}
-        return Subscribed(topic, joined, tuple(changed), tuple(refused), heads)
+        members = tuple(user for user in command.users if joined and user not in refused)
+        return Subscribed(topic, joined, tuple(changed), tuple(refused), heads, members)
 
     def topics_of(self, user: str, *, left_too: bool = False) -> tuple[str, ...]:
         return tuple(

@@ -72,7 +72,7 @@ class Announcer:
                 for user, head in result.heads.items():
                     self._users.head_moved(user, head)
                 if result.joined:
-                    self._topics.subscribed(result.topic, result.changed)
+                    self._topics.subscribed(result.topic, result.members)
             case LetterReplayed(user=user, head=head, expires_at=expires_at):
                 self._users.head_moved(user, head)
                 if expires_at is not None:

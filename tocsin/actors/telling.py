@@ -53,7 +53,7 @@ def tell_of(result: Result) -> Iterator[tuple[str, Envelope]]:
                 yield user_channel(user), LogHead(head)
             if result.joined:
                 joined = Joined(result.topic)
-                for user in result.changed:
+                for user in result.members:
                     yield user_channel(user), joined
         case Released(changes=changes):
             for changed in changes:

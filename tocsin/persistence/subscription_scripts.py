@@ -65,7 +65,8 @@ def change_subscriptions(
             # Now: saving may have brought something more.
             heads = {user: brought.heads[user] for user in command.users if user in brought.heads}
             joined = isinstance(command, Subscribe)
-            results[index] = Subscribed(command.topic, joined, changed, refused, heads)
+            members = tuple(each for each in command.users if joined and each not in refused)
+            results[index] = Subscribed(command.topic, joined, changed, refused, heads, members)
     settings = [(index, each) for index, each in commands if isinstance(each, SetPreferences)]
     if settings:
         yield from _set_preferences(settings, results)

@@ -151,7 +151,8 @@ class Subscribed(msgspec.Struct, frozen=True):
     """Result of both: *changed* are in (*joined*) or out now, and were not before.
 
     *refused* are users who are in `SUBSCRIPTIONS_MAX` topics already. *heads* (user → head) are of
-    those who had still something to get from before.
+    those who had still something to get from before. *members* are all who were named and are in
+    now: also those who were in before, for the answer that said so may have been lost.
     """
 
     topic: str
@@ -159,6 +160,7 @@ class Subscribed(msgspec.Struct, frozen=True):
     changed: tuple[str, ...]
     refused: tuple[str, ...]
     heads: dict[str, int]
+    members: tuple[str, ...] = ()
 
 
 class SetPreferences(msgspec.Struct, frozen=True):
