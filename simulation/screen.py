@@ -21,7 +21,10 @@ class Screen:
     which on it is complete: what did not change after that may be missing. `None` is before all.
     """
 
-    __slots__ = ("_acknowledged", "_unconfirmed", "counters", "cursor", "recent", "shown", "since")
+    __slots__ = (
+        *("_acknowledged", "_through", "_unconfirmed"),
+        *("counters", "cursor", "recent", "shown", "since"),
+    )
 
     def __init__(self) -> None:
         self.shown: dict[str, Frame] = {}
@@ -31,6 +34,7 @@ class Screen:
         self.recent: deque[str] = deque(maxlen=_RECENT)
         self._unconfirmed: dict[str, None] = {}
         self._acknowledged: dict[str, int] = {}
+        self._through = 0
 
     def begin(self, start: int) -> None:
         """A session starts at *start*.
@@ -42,7 +46,7 @@ class Screen:
         self._unconfirmed = {
             identity: None
             for identity, push in self.shown.items()
-            if push["sequence"] > max(start, self._acknowledged.get(identity, 0))
+            if push["sequence"] > max(start, self._through, self._acknowledged.get(identity, 0))
         }
 
     def acknowledge(self, identities: Iterable[str]) -> None:
@@ -50,6 +54,10 @@ class Screen:
         for identity in identities:
             if identity in self.shown:
                 self._acknowledged[identity] = self.shown[identity]["sequence"]
+
+    def acknowledge_through(self, sequence: int) -> None:
+        """All that is shown up to *sequence* is being acknowledged."""
+        self._through = max(self._through, sequence)
 
     def confirm(self, identity: str) -> None:
         """A change of it has come, though it is not shown yet."""
@@ -76,6 +84,7 @@ class Screen:
         """Drop it all: the log is replayed from its start."""
         self.shown.clear()
         self._unconfirmed.clear()
+        self._through = 0
         self.recent.clear()
         self.since = 0
 
@@ -85,5 +94,5 @@ class Screen:
         copy.shown = dict(self.shown)
         copy.cursor, copy.since, copy.counters = self.cursor, self.since, self.counters
         copy.recent.extend(self.recent)
-        copy._acknowledged = dict(self._acknowledged)
+        copy._acknowledged, copy._through = dict(self._acknowledged), self._through
         return copy

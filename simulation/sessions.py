@@ -216,6 +216,8 @@ class Session:
         for push in list(self._open.values()):
             self._process(push)
         if self._shows:
+            # What it had put off for long it does now.
+            self._is_acking = False
             self._acknowledge_soon()
 
     def _process(self, push: Frame) -> None:
@@ -279,6 +281,7 @@ class Session:
     def _tell_ack(self, ack: Frame) -> None:
         if self._shows:
             self.device.screen.acknowledge(ack.get("ids", ()))
+            self.device.screen.acknowledge_through(ack.get("sequence", 0))
         self.device.cluster.history.acknowledged(self.story, ack)
         self._send_ack(ack)
 
