@@ -45,7 +45,7 @@ class Convergence(Check):
         for device in self.cluster.devices:
             if device.session is None or not self._is_live(device.session.story):
                 return f"{device.who} is not there"
-            missing = self._missing(device)
+            missing = self._missing(device) or self._miscounted(device)
             if missing is not None:
                 return f"{device.who} {missing}"
         return None
@@ -54,7 +54,8 @@ class Convergence(Check):
         for device in self.cluster.devices:
             if (missing := self._missing(device)) is not None:
                 self.violated("P5", device.who, missing)
-            self._judge_counters(device)
+            if (wrong := self._miscounted(device)) is not None:
+                self.violated("P5", device.who, wrong)
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -90,16 +91,17 @@ class Convergence(Check):
             for host in self.cluster.hosts
         )
 
-    def _judge_counters(self, device: Device) -> None:
+    def _miscounted(self, device: Device) -> str | None:
         if any(row.expires_at is not None for row in self._inbox(device).values()):
             # That something has expired is no entry of the log, so nobody was told.
-            return
+            return None
         rows = self.cluster.store.rows(
             "SELECT unread, unseen FROM users WHERE user_id = ?", device.user
         )
         counters: Any = device.screen.counters
         if rows and counters is not None and tuple(counters) != rows[0]:
-            self.violated("P5", device.who, f"was told {counters}, and the store has {rows[0]}")
+            return f"was told {counters}, and the store has {rows[0]}"
+        return None
 
     def _inbox(self, device: Device) -> dict[str, _Row]:
         rows = self.cluster.store.rows(_INBOX, device.name, device.user)
