@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from tocsin.actors.hop_status import HopStatus
 
 
 @dataclass(slots=True)
@@ -27,16 +28,8 @@ class BusStatistics:
 
 
 @dataclass(slots=True)
-class BusStatus:
+class BusStatus(HopStatus):
     """Whether the bus works; always, for a node that has none and needs none."""
 
     available: bool = True
     statistics: BusStatistics = field(default_factory=BusStatistics)
-    watchers: list[Callable[[bool], None]] = field(default_factory=list)
-
-    def set_available(self, available: bool) -> None:
-        """Note a change and tell the watchers; nothing if it is none."""
-        if available != self.available:
-            self.available = available
-            for watcher in self.watchers:
-                watcher(available)

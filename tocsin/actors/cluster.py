@@ -14,7 +14,8 @@ away. Every second the bridge says that it is alive, on a channel that all nodes
   what it committed last may not have been said; or cut off from the bus, and still committing. So
   it reconciles as often, for as long as such a node may be expected back.
 
-Its parts: `canary`, `channels`, `outbox`, `telling`, `listener`, `spool_word`, `reconciler`.
+Its parts: `canary`, `freshness`, `channels`, `outbox`, `telling`, `listener`, `spool_word`,
+`reconciler`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tocsin.actors.bus_status import BusStatus
 from tocsin.actors.canary import Canary
 from tocsin.actors.channels import Channels
 from tocsin.actors.disconnections import Disconnections
+from tocsin.actors.freshness import Freshness
 from tocsin.actors.listener import Listener
 from tocsin.actors.outbox import Outbox
 from tocsin.actors.peers import Peers
@@ -76,8 +78,6 @@ SILENCE_MAX: Final = 3.0
 """Seconds without one after which nothing is taken to be heard."""
 MISSING_MAX: Final = 120.0
 """Seconds for which a node is missed that fell silent; then it is dead, and has been for long."""
-SETTLING: Final = 1.0
-"""Seconds in which sessions read what a look has found."""
 _WATCH: Final = 0.5
 _RETRY: Final = 0.5
 _HEAR_MAX: Final = 256
@@ -120,15 +120,12 @@ class ClusterBridge(Actor[Any]):
             topics,
             status.statistics,
             hurried=lambda: self._is_uncertain,
-            looked=self._looked,
+            looked=lambda began: self._freshness.looked(began, trio.current_time()),
         )
         self._disconnections = Disconnections(
             bus, users, say=lambda user: self._say(CONTROL, DisconnectUser(user))
         )
-        self._looked_until = -math.inf
-        self._stale_at = -math.inf
-        self._current_from = math.inf
-        self._heard_until = -math.inf
+        self._freshness = Freshness(SILENCE_MAX)
         self._trusted_from = -math.inf
         self.channels.want(CONTROL)
         self.channels.want(topic_channel(EVERYONE))
@@ -207,9 +204,7 @@ class ClusterBridge(Actor[Any]):
 
     @property
     def is_current(self) -> bool:
-        now = trio.current_time()
-        self._notice_pause(now)
-        return now >= self._current_from
+        return self._freshness.is_fresh(trio.current_time())
 
     # --- Saying and hearing ----------------------------------------------------------------------
 
@@ -332,25 +327,11 @@ class ClusterBridge(Actor[Any]):
     @property
     def _is_uncertain(self) -> bool:
         """Whether something may be committed elsewhere of which nothing is or was heard."""
-        is_stale = self._current_from == math.inf
-        return is_stale or not self._status.available or self._peers.missing > 0
+        is_deaf = not self._status.available
+        return self._freshness.is_stale or is_deaf or self._peers.missing > 0
 
     def _is_audible(self, heard_at: float) -> bool:
         return trio.current_time() - heard_at <= SILENCE_MAX
-
-    def _notice_pause(self, now: float) -> None:
-        """See whether for some seconds nothing was heard, nor read instead."""
-        known_until = max(self._heard_until, self._looked_until)
-        if now - known_until > SILENCE_MAX and self._current_from < math.inf:
-            self._stale_at, self._current_from = now, math.inf
-
-    def _looked(self, began: float) -> None:
-        """Everybody was looked at, from *began* until now."""
-        now = trio.current_time()
-        self._notice_pause(now)
-        self._looked_until = began
-        if self._current_from == math.inf and began >= self._stale_at:
-            self._current_from = now + SETTLING
 
     async def _watch(self) -> None:
         while True:
@@ -361,8 +342,8 @@ class ClusterBridge(Actor[Any]):
             await trio.sleep(_WATCH)
 
     def _check(self) -> None:
-        self._notice_pause(trio.current_time())
-        if self._status.available and not self._is_audible(self._heard_until):
+        self._freshness.notice_pause(trio.current_time())
+        if self._status.available and not self._is_audible(self._freshness.heard_until):
             self._lose("the node does not hear itself")
 
     def _lose(self, reason: str) -> None:
@@ -385,7 +366,7 @@ class ClusterBridge(Actor[Any]):
             self._lose(f'another node is called "{self._node}" too: each needs a name of its own')
             self._trusted_from += SILENCE_MAX
         else:
-            self._heard_until = max(self._heard_until, envelope.said_at)
+            self._freshness.heard(envelope.said_at)
             is_late = not self._is_audible(envelope.said_at)
             if not (self._status.available or is_late or envelope.said_at < self._trusted_from):
                 self._regain()

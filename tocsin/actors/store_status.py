@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from tocsin.actors.hop_status import HopStatus
 
 
 @dataclass(slots=True)
@@ -20,17 +21,8 @@ class StorageStatistics:
 
 
 @dataclass(slots=True)
-class StoreStatus:
+class StoreStatus(HopStatus):
     """Whether the store works, for everyone to look at; *epoch* is known once it has."""
 
-    available: bool = False
     epoch: str = ""
     statistics: StorageStatistics = field(default_factory=StorageStatistics)
-    watchers: list[Callable[[bool], None]] = field(default_factory=list)
-
-    def set_available(self, available: bool) -> None:
-        """Note a change and tell the watchers; nothing if it is none."""
-        if available != self.available:
-            self.available = available
-            for watcher in self.watchers:
-                watcher(available)
