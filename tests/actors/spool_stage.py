@@ -170,7 +170,8 @@ class Cluster:
 
     async def log_of(self, user: str) -> list[str]:
         """The titles in the user's log, in order."""
-        [page] = await self.store.read([ReadPage(user, "phone", 0, 0, 10_000, 1 << 24, 0, False)])
+        query = ReadPage(user, "phone", 0, 0, 10_000, 1 << 24, 0, False, 0)
+        [page] = await self.store.read([query])
         assert isinstance(page, Page)
         return [msgspec.json.decode(each.document)["title"] for each in page.entries]
 

@@ -28,7 +28,7 @@ async def stored(cluster: Cluster, user: str = "ada") -> list[str]:
     with trio.fail_after(60):
         while await cluster["a"].spool.size():
             await pass_time(0.05)
-    query = ReadPage(user, "phone", 0, 0, 10_000, 1 << 24, 0, False)
+    query = ReadPage(user, "phone", 0, 0, 10_000, 1 << 24, 0, False, 0)
     [page] = await cluster.store.read([query])
     assert isinstance(page, Page)
     return [msgspec.json.decode(each.document)["title"] for each in page.entries]

@@ -75,7 +75,8 @@ class PlayedStorage(Actor[StorageMessage]):
         read = self.asked.pop(0)
         through = max(sequences, default=read.query.after)
         entries = tuple(map(an_entry, sequences))
-        read.reply.set(Page(entries, through, head or through, horizon, Counters(1, 1)))
+        head = head or through
+        read.reply.set(Page(entries, through, head, horizon, Counters(1, 1), head))
         await settle()
         query: ReadPage = read.query
         return query

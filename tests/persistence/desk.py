@@ -248,9 +248,10 @@ class Desk:
         bytes_max: int = 1 << 20,
         began: int = 1 << 40,
         resumed: bool = False,
+        counted: int = 0,
     ) -> Page:
         after = start if after is None else after
-        query = ReadPage(user, device, start, after, limit, bytes_max, began, resumed)
+        query = ReadPage(user, device, start, after, limit, bytes_max, began, resumed, counted)
         return await self.ask(query, Page)
 
     async def entries(self, user: str, device: str = "phone", **more: Any) -> tuple[Entry, ...]:

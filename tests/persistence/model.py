@@ -596,7 +596,8 @@ class Model:
                 and (row.sequence <= query.began or row.created > query.after)
                 and not (query.resumed and (query.user, query.device, id_) in self.ledger)
             )
-            if news and row.state == "withdrawn":
+            counted = row.created <= query.counted < row.sequence
+            if news and row.state == "withdrawn" and not counted:
                 continue
             acknowledged = line.acknowledged >= row.sequence
             if acknowledged and row.sequence > self.forgotten.get((query.user, query.device), 0):
@@ -607,7 +608,7 @@ class Model:
             if len(entries) == query.limit or (entries and size > query.bytes_max):
                 through = entries[-1].sequence
                 break
-            change = "created" if news else row.change
+            change = "created" if news and row.state != "withdrawn" else row.change
             tried = line.sequence == row.sequence and not acknowledged
             attempts = line.attempts if tried else 0
             document = each.content.document
@@ -617,7 +618,7 @@ class Model:
                 expires_at,
             )  # fmt: skip
             entries.append(entry)
-        return Page(tuple(entries), through, head, 0, self.counters(query.user))
+        return Page(tuple(entries), through, head, 0, self.counters(query.user), head)
 
     def inbox(self, user: str) -> list[InboxItem]:
         items = [

@@ -29,7 +29,7 @@ from tocsin.persistence.store import (
 
 
 async def test_a_page_of_an_empty_log_is_complete(desk):
-    assert await desk.page("nobody") == Page((), 0, 0, 0, Counters(0, 0))
+    assert await desk.page("nobody") == Page((), 0, 0, 0, Counters(0, 0), 0)
 
 
 async def test_a_page_holds_entries_in_order_up_to_its_limit(desk):
@@ -87,6 +87,30 @@ async def test_what_is_newer_than_the_start_is_created_whatever_happened_to_it(d
     assert changes == {old.content.id: "updated", new.content.id: "created"}
 
 
+async def test_what_is_withdrawn_before_the_device_had_it_is_left_out(desk):
+    made = await desk.publish("ann")
+    await desk.withdraw(made.content.id)
+
+    page = await desk.page("ann", counted=0)
+
+    assert (page.entries, page.through) == ((), 2)
+
+
+async def test_what_is_withdrawn_after_the_device_was_told_its_count_corrects_it(desk):
+    await desk.publish("ann")
+    made = await desk.publish("ann")
+    page = await desk.page("ann", limit=1)
+    assert (page.through, page.counters, page.counted) == (1, Counters(2, 2), 2)
+    await desk.withdraw(made.content.id)
+
+    page = await desk.page("ann", after=1, began=0, counted=page.counted)
+
+    assert [(entry.sequence, entry.change) for entry in page.entries] == [(3, "withdrawn")]
+    assert page.counters == Counters(1, 1)
+    # And once that was told, no more of it.
+    assert (await desk.page("ann", after=1, began=0, counted=3)).entries == ()
+
+
 async def test_start_and_position_within_the_session_are_two_things(desk):
     made = await desk.publish("ann")
     await desk.publish("ann")
@@ -134,7 +158,7 @@ async def test_pages_for_many_devices_come_in_order_and_in_few_statements(desk):
     async def ask(count: int) -> int:
         before: int = desk.store.statements_run
         pages = await desk.read(
-            *[ReadPage(u, "d", 0, 0, 9, 1 << 20, 9, False) for u in users[:count]]
+            *[ReadPage(u, "d", 0, 0, 9, 1 << 20, 9, False, 9) for u in users[:count]]
         )
         assert [len(page.entries) for page in pages] == ([2] * 100 + [1] * 100)[:count]
         after: int = desk.store.statements_run
@@ -145,10 +169,10 @@ async def test_pages_for_many_devices_come_in_order_and_in_few_statements(desk):
 
 async def test_the_same_question_twice_in_one_read_has_two_answers(desk):
     await desk.publish("ann")
-    query = ReadPage("ann", "phone", 0, 0, 10, 1000, 9, False)
+    query = ReadPage("ann", "phone", 0, 0, 10, 1000, 9, False, 9)
 
     first, second, other = await desk.read(
-        query, query, ReadPage("ann", "phone", 0, 1, 10, 1000, 9, False)
+        query, query, ReadPage("ann", "phone", 0, 1, 10, 1000, 9, False, 9)
     )
 
     assert first == second

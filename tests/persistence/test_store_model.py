@@ -230,10 +230,11 @@ async def compare_answers(store: AnyStore, model: Model) -> None:
     heads = [0, *range(1, max(model.heads.values(), default=0) + 1)]
     cuts = [(start, after) for start, after in itertools.product(heads, heads) if start <= after]
     pages = [
-        ReadPage(user, device, start, after, limit, BYTES_MAX, (start + after) // 2 + 1, resumed)
+        ReadPage(user, device, start, after, limit, BYTES_MAX, began, resumed, began + more)
         for user, device in itertools.product(USERS, DEVICES)
         for start, after in cuts[:: 1 + len(cuts) // 12]
-        for limit, resumed in ((2, False), (100, True), (100, False))
+        for began in ((start + after) // 2 + 1,)
+        for limit, resumed, more in ((2, False, 0), (100, True, 1), (100, False, 2))
     ]
     assert await store.read(pages) == [model.page(page) for page in pages]
     for user in USERS:

@@ -16,6 +16,7 @@ class Sent(NamedTuple):
     change: str
     attempt: int
     replay: bool
+    unread: int
     notification: str
 
     @classmethod
@@ -26,6 +27,7 @@ class Sent(NamedTuple):
             push.change,
             push.attempt,
             push.replay,
+            push.unread,
             push.notification_id,
         )
 
@@ -37,6 +39,7 @@ class DeviceModel:
     shown: dict[str, tuple[int, str]] = field(default_factory=dict)
     cursor: int | None = None
     floor: int = 0
+    unread: int = 0
     backup: tuple[dict[str, tuple[int, str]], int, int] | None = None
 
     # One session long.
@@ -45,8 +48,9 @@ class DeviceModel:
     acknowledged: set[int] = field(default_factory=set)
     synced: bool = False
 
-    def connect(self, start: int, *, anew: bool) -> None:
-        """A session begins at *start*; *anew* if what it shows was dropped."""
+    def connect(self, start: int, unread: int, *, anew: bool) -> None:
+        """A session begins at *start*, with so many unread; *anew* if what it shows was dropped."""
+        self.unread = unread
         if anew:
             self.shown = {}
         if anew or self.cursor is None:
@@ -83,6 +87,7 @@ class DeviceModel:
         else:
             assert frame.sequence in {each.sequence for each in self.received}
         self.received.append(frame)
+        self.unread = frame.unread
         # Never an older change of a notification after a newer one.
         assert frame.sequence >= self.shown.get(frame.notification, (0, ""))[0]
         self.shown[frame.notification] = (frame.sequence, frame.change)

@@ -51,13 +51,16 @@ class Page(NamedTuple):
     entries: list[LogEntry]
     through: int
     head: int
+    counted: int
 
 
 @dataclass
 class LogModel:
-    """The truth; see the module."""
+    """The truth; see the module. *unread* counts what was not withdrawn and has not expired."""
 
     head: int = 0
+    unread: int = 0
+    has_expired: bool = False
     horizon: int = 0
     rows: dict[str, Row] = field(default_factory=dict)
     lines: dict[str, Line] = field(default_factory=dict)
@@ -69,16 +72,19 @@ class LogModel:
         notification = f"n{self.head + 1}"
         row = Row(notification, 0, self.head + 1, "created", b"x" * size)
         self.rows[notification] = row
+        self.unread += 1
         return self._append(row)
 
     def change(self, notification: str, change: str) -> LogEntry:
         row = self.rows[notification]
         row.change = change
+        self.unread -= row.withdrawn
         return self._append(row)
 
     def expire(self, notification: str) -> None:
         """An expiry is no entry of the log."""
-        self.rows[notification].expired = True
+        self.rows[notification].expired = self.has_expired = True
+        self.unread -= 1
 
     def purge(self, horizon: int) -> None:
         """Forget what has ended up to *horizon*; what is still open outlives it."""
@@ -100,7 +106,7 @@ class LogModel:
 
     def entry(self, row: Row, change: str, attempts: int) -> LogEntry:
         view = row.document + TAIL
-        return LogEntry(row.sequence, row.notification, change, view, 0, 0, attempts)
+        return LogEntry(row.sequence, row.notification, change, view, self.unread, 0, attempts)
 
     # --- The device ------------------------------------------------------------------------------
 
@@ -173,11 +179,12 @@ class LogModel:
             return False
         return not (row.sequence > began and row.created <= after)
 
-    def left_out(self, row: Row, start: Start, began: int, after: int) -> bool:
+    def left_out(self, row: Row, start: Start, began: int, wanted: PageWanted) -> bool:
         line = self.line(row.notification)
+        is_counted = row.created <= wanted.counted < row.sequence
         return (
             row.expired
-            or (row.withdrawn and self.is_news(row, start, began, after))
+            or (row.withdrawn and self.is_news(row, start, began, wanted.after) and not is_counted)
             or line.acknowledged >= row.sequence
             or (line.dead and line.sequence >= row.sequence)
         )
@@ -186,16 +193,16 @@ class LogModel:
         """A page as `ReadPage` asks for it, of *rows_max* rows at most."""
         rows = sorted(self.rows.values(), key=lambda row: row.sequence)
         rows = [row for row in rows if row.sequence > wanted.after]
-        rows = [row for row in rows if not self.left_out(row, start, began, wanted.after)]
+        rows = [row for row in rows if not self.left_out(row, start, began, wanted)]
         entries: list[LogEntry] = []
         size = 0
         for row in rows:
             size += len(row.document)
             full = len(entries) == min(wanted.limit, rows_max) or size > wanted.bytes_max
             if full and entries:
-                return Page(entries, entries[-1].sequence, self.head)
+                return Page(entries, entries[-1].sequence, self.head, self.head)
             line = self.line(row.notification)
             attempts = line.attempts if line.sequence == row.sequence else 0
-            news = self.is_news(row, start, began, wanted.after)
+            news = self.is_news(row, start, began, wanted.after) and not row.withdrawn
             entries.append(self.entry(row, "created" if news else row.change, attempts))
-        return Page(entries, self.head, self.head)
+        return Page(entries, self.head, self.head, self.head)

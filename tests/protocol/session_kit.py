@@ -56,7 +56,8 @@ def a_page(
     """Answer what the session wants with *entries*, complete up to the last unless *through*."""
     assert session.wants_page() is not None
     through = max([through, *[entry.sequence for entry in entries]])
-    return session.page(entries, through, max(head, through), now, AT)
+    head = max(head, through)
+    return session.page(entries, through, head, head, now, AT)
 
 
 def sequences(outputs: list[Output]) -> list[int]:

@@ -71,7 +71,8 @@ class SessionStage:
         elif cursor == "foreign":
             requested = Cursor("e0", 3)
         self.start = start = self.log.attach(requested)
-        self.device.connect(start.sequence, anew=cursor == "0" or start.reset is not None)
+        anew = cursor == "0" or start.reset is not None
+        self.device.connect(start.sequence, self.log.unread, anew=anew)
         self.began = self.known = self.log.head
         self.news = []
         self.wanted = self.page = None
@@ -140,8 +141,11 @@ class SessionStage:
         page, self.page, self.wanted = self.page, None, None
         self.known = max(self.known, page.head)
         entries = [self.log.as_of_now(entry) for entry in page.entries]
-        outputs = self.session.page(entries, page.through, page.head, self.now, self.now_ms)
-        self.carry_out(outputs)
+        self.carry_out(
+            self.session.page(
+                entries, page.through, page.head, page.counted, self.now, self.now_ms
+            )
+        )
 
     def acknowledge_through(self, sequence: int) -> None:
         confirmed = self.flight.acknowledge_through(sequence)
@@ -224,7 +228,7 @@ class SessionStage:
         behind = self.is_doubtful or session.position < self.known
         assert (wanted is not None) == (not self.wanted and behind and min(window, size) > 0)
         if wanted is not None:
-            assert wanted == PageWanted(session.position, window, size)
+            assert wanted == PageWanted(session.position, window, size, wanted.counted)
             self.wanted = wanted
             self.is_doubtful = False
 

@@ -39,7 +39,7 @@ def test_a_live_entry_behind_a_gap_waits_and_the_gap_is_read():
     session = a_session(start=7)
 
     assert session.live(an_entry(9), NOW, AT) is None
-    assert session.wants_page() == PageWanted(7, 4, 1000)
+    assert session.wants_page() == PageWanted(7, 4, 1000, 7)
 
 
 def test_a_live_entry_that_was_heard_before_is_passed_over():
@@ -56,7 +56,7 @@ def test_a_live_entry_while_a_page_is_read_is_left_to_the_page():
     assert session.wants_page() is not None
 
     assert session.live(an_entry(1), NOW, AT) is None
-    assert sequences(session.page([an_entry(1), an_entry(2)], 2, 2, NOW, AT)) == [1, 2]
+    assert sequences(session.page([an_entry(1), an_entry(2)], 2, 2, 2, NOW, AT)) == [1, 2]
 
 
 def test_a_live_entry_during_the_replay_is_left_to_the_replay():
@@ -71,12 +71,38 @@ def test_a_live_entry_during_the_replay_is_left_to_the_replay():
     assert session.synced
 
 
+def test_a_page_is_asked_for_with_what_the_devices_counters_count():
+    session = a_session(start=2, head=5, window=2)
+    assert session.wants_page() == PageWanted(2, 2, 1000, 5)
+
+    session.page([an_entry(3), an_entry(4)], through=4, head=7, counted=8, now=NOW, now_ms=AT)
+    session.ack_through(4, AT)
+    assert session.wants_page() == PageWanted(4, 2, 1000, 8)
+
+
+def test_a_page_without_a_push_tells_the_device_no_counters():
+    session = a_session(start=2, head=5)
+    session.wants_page()
+
+    session.page([], through=5, head=5, counted=8, now=NOW, now_ms=AT)
+    session.heard_of(6)
+    assert session.wants_page() == PageWanted(5, 4, 1000, 5)
+
+
+def test_a_live_push_counts_what_was_created_up_to_it():
+    session = a_session(start=2)
+    pushed(session, an_entry(3))
+    session.heard_of(9)
+
+    assert session.wants_page() == PageWanted(3, 3, 990, 3)
+
+
 def test_what_another_node_tells_of_is_read():
     session = a_session()
     session.heard_of(3)
     session.heard_of(2)
 
-    assert session.wants_page() == PageWanted(0, 4, 1000)
+    assert session.wants_page() == PageWanted(0, 4, 1000, 0)
 
 
 # --- Replay -------------------------------------------------------------------------------------
@@ -128,7 +154,7 @@ def test_a_page_that_ends_before_the_head_is_followed_by_another():
 
     assert sequences(outputs) == [1, 2]
     assert not session.synced
-    assert session.wants_page() == PageWanted(2, 2, 980)
+    assert session.wants_page() == PageWanted(2, 2, 980, 6)
 
 
 def test_only_one_page_is_wanted_at_a_time():
@@ -155,7 +181,7 @@ def test_beyond_the_window_entries_wait_in_the_log():
     assert session.live(an_entry(3), NOW, AT) is None
     assert session.wants_page() is None
     session.ack_through(1, AT)
-    assert session.wants_page() == PageWanted(2, 1, 990)
+    assert session.wants_page() == PageWanted(2, 1, 990, 2)
 
 
 def test_beyond_the_bytes_entries_wait_in_the_log():
@@ -165,7 +191,7 @@ def test_beyond_the_bytes_entries_wait_in_the_log():
 
     assert session.live(an_entry(3, size=1), NOW, AT) is None
     session.ack_through(1, AT)
-    assert session.wants_page() == PageWanted(2, 3, 40)
+    assert session.wants_page() == PageWanted(2, 3, 40, 2)
 
 
 def test_a_notification_larger_than_the_window_is_pushed_alone():
@@ -206,7 +232,7 @@ def test_content_that_was_superseded_counts_until_it_is_answered():
     assert session.live(an_entry(3, "busy", "updated"), NOW, AT) is None
     session.ack_through(2, AT)
     assert session.in_flight == 0
-    assert session.wants_page() == PageWanted(2, 4, 100)
+    assert session.wants_page() == PageWanted(2, 4, 100, 2)
 
 
 # --- Acknowledgments (rule 3) -------------------------------------------------------------------

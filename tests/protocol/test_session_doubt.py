@@ -35,7 +35,7 @@ def test_a_doubt_that_finds_nothing_is_over():
     session = live_session()
     session.doubt()
     session.wants_page()
-    assert session.page([], 3, 3, now=0.0, now_ms=0) == []
+    assert session.page([], 3, 3, 3, now=0.0, now_ms=0) == []
     assert session.wants_page() is None
 
 
@@ -43,7 +43,7 @@ def test_a_doubt_that_finds_an_unannounced_change_pushes_it_live():
     session = live_session()
     session.doubt()
     session.wants_page()
-    (push,) = session.page([entry(4)], 4, 4, now=0.0, now_ms=0)
+    (push,) = session.page([entry(4)], 4, 4, 4, now=0.0, now_ms=0)
     assert isinstance(push, Push)
     assert (push.sequence, push.previous, push.replay) == (4, 3, False)
 

@@ -285,6 +285,8 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
             self.connect("own")
             self._come_to_rest()
         assert self.session.cursor == self.session.position == self.log.head == self.log.stored
+        # What expires is no entry of the log, so nobody is told.
+        assert self.log.has_expired or self.device.unread == self.log.unread
         for row in self.log.rows.values():
             if row.sequence > self.device.floor and not self.is_over(row):
                 sequence, change = self.device.shown.get(row.notification, (0, "withdrawn"))

@@ -55,7 +55,7 @@ def test_what_the_socket_has_not_taken_fills_the_window():
     assert session.live(an_entry(3), NOW, AT) is None
     assert session.wants_page() is None
     session.taken(1)
-    assert session.wants_page() == PageWanted(2, 1, 990)
+    assert session.wants_page() == PageWanted(2, 1, 990, 2)
 
 
 def test_what_the_socket_has_taken_is_still_unacknowledged():

@@ -162,7 +162,9 @@ class ConnectedDevice:
             for entry in page.entries
         ]
         before = session.position
-        outputs = session.page(entries, page.through, page.head, clock.now, clock.now_ms)
+        outputs = session.page(
+            entries, page.through, page.head, page.counted, clock.now, clock.now_ms
+        )
         if session.position == before and session.is_behind:
             # The store knows less than we were told: a replica that lags. Asking again at once
             # would be asking for ever.
@@ -355,6 +357,7 @@ class ConnectedDevice:
             wanted.bytes_max,
             self._began,
             self._resumed,
+            wanted.counted,
         )
         reply: Reply[Answer] = self._ref.piped(lambda done: PageDone(connection, done))
         self._tell_storage(Read(query=query, reply=reply))

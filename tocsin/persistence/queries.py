@@ -39,7 +39,9 @@ class ReadPage(msgspec.Struct, frozen=True):
     News to the device is what was created after *start* and cannot have been sent to it: not in
     this session (it has not changed since *began*, or was created behind *after*), nor in an
     earlier one that this one goes on from (*resumed*, and the ledger has a line). News is `created`
-    whatever its revision, and left out if it is withdrawn. Left out too: what has expired, what is
+    whatever its revision, and left out if it is withdrawn; unless that happened after it was
+    *counted*: the counters that the device was told know what was created up to there, and only a
+    push corrects them. Left out too: what has expired, what is
     dead for this device, and what it has acknowledged at its present sequence and cannot have
     lost since (`Attach`).
     """
@@ -52,13 +54,15 @@ class ReadPage(msgspec.Struct, frozen=True):
     bytes_max: int
     began: int
     resumed: bool
+    counted: int
 
 
 class Page(msgspec.Struct, frozen=True):
     """*entries*, and the sequence *through* which they are complete.
 
     *through* is the head when there is nothing more, so entries that were left out are covered.
-    *horizon* is the user's: a reader whose *after* is below it has lost something.
+    *horizon* is the user's: a reader whose *after* is below it has lost something. *counters* are
+    those of the moment when the head was *counted*.
     """
 
     entries: tuple[Entry, ...]
@@ -66,6 +70,7 @@ class Page(msgspec.Struct, frozen=True):
     head: int
     horizon: int
     counters: Counters
+    counted: int
 
 
 class InboxPage(msgspec.Struct, frozen=True):

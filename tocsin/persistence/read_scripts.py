@@ -98,6 +98,7 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
         [query.bytes_max for _, query in queries],
         [query.began for _, query in queries],
         [query.resumed for _, query in queries],
+        [query.counted for _, query in queries],
     )
     # Read last: what was purged while we were looking for it is not passed over in silence, and
     # what came meanwhile is counted, if it is in the page. But whole is a page up to the head that
@@ -107,18 +108,19 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
     found = by_first(rows)
     for index, query in queries:
         head, *_ = heads.get(query.user, _NO_LOG)
-        horizon, unread, unseen = ends.get(query.user, (0, 0, 0))
-        counters = Counters(unread, unseen)
-        answers[index] = _page(found.get(index, ()), head, horizon, counters)
+        end = ends.get(query.user, (0, 0, 0, 0))
+        answers[index] = _page(found.get(index, ()), head, end)
 
 
-def _page(rows: Rows, head: int, horizon: int, counters: Counters) -> Page:
+def _page(rows: Rows, head: int, end: Row) -> Page:
     entries = tuple([Entry(*row[1:10]) for row in rows])
     last = entries[-1].sequence if entries else 0
     # The last column counts what there was to choose from, up to one more than the limit.
     complete = not rows or rows[0][10] == len(rows)
     head = max(head, last)
-    return Page(entries, head if complete else last, head, horizon, counters)
+    horizon, unread, unseen, counted = end
+    through = head if complete else last
+    return Page(entries, through, head, horizon, Counters(unread, unseen), counted)
 
 
 # --- The inbox ----------------------------------------------------------------------------------

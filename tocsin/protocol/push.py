@@ -55,11 +55,15 @@ class Push(msgspec.Struct, gc=False):
 
 
 class PageWanted(msgspec.Struct, frozen=True, gc=False):
-    """Read the log behind *after*, at most *limit* entries and about *bytes_max* bytes."""
+    """Read the log behind *after*, at most *limit* entries and about *bytes_max* bytes.
+
+    The device was told counters that count what was created up to *counted*.
+    """
 
     after: int
     limit: int
     bytes_max: int
+    counted: int
 
 
 class CaughtUp(msgspec.Struct, frozen=True, gc=False):

@@ -53,6 +53,7 @@ class DeviceSession:
     """See the module. *random* gives numbers in [0, 1) for the jitter of resends."""
 
     __slots__ = (
+        "_counted",
         "_counters",
         "_cursor",
         "_doubtful",
@@ -93,6 +94,9 @@ class DeviceSession:
         self._resends = acknowledging is Acknowledging.EXPLICIT
         self._flight = Flight()
         self._counters = 0, 0
+        # What was created up to there is counted in what the device was told, by a push or as it
+        # was welcomed.
+        self._counted = head
 
     # --- The log ---------------------------------------------------------------------------------
 
@@ -112,7 +116,10 @@ class DeviceSession:
         ):
             return None
         self.position = entry.sequence
-        return None if _has_expired(entry, now_ms) else self._push(entry, now, now_ms)
+        if _has_expired(entry, now_ms):
+            return None
+        self._counted = entry.sequence
+        return self._push(entry, now, now_ms)
 
     def heard_of(self, head: int) -> None:
         """The log reaches *head*, says somebody who does not have the entries."""
@@ -137,12 +144,22 @@ class DeviceSession:
             self.position,
             limits.window - len(self._flight),
             max(1, limits.window_bytes - self._flight.bytes),
+            self._counted,
         )
 
     def page(
-        self, entries: Iterable[LogEntry], through: int, head: int, now: float, now_ms: int
+        self,
+        entries: Iterable[LogEntry],
+        through: int,
+        head: int,
+        counted: int,
+        now: float,
+        now_ms: int,
     ) -> list[Output]:
-        """The page that was wanted: *entries* in order, complete up to *through*."""
+        """The page that was wanted: *entries* in order, complete up to *through*.
+
+        Their counters count what was created up to *counted*, which may be behind them.
+        """
         self._fetching = False
         self._known_head = max(self._known_head, head)
         outputs: list[Output] = []
@@ -156,6 +173,7 @@ class DeviceSession:
             if entry.attempts >= self._limits.delivery_attempts_max:
                 outputs.append(self._dead_on_arrival(entry, now_ms))
             else:
+                self._counted = max(self._counted, counted)
                 outputs.append(self._push(entry, now, now_ms))
         self.position = max(self.position, through)
         return outputs + self._caught_up()

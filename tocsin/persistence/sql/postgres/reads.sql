@@ -14,7 +14,7 @@ FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, topics)
 JOIN users AS u ON u.user_id = asked.user_id;
 
 -- name: users_read_last -> rows
-SELECT u.user_id, u.horizon, u.unread, u.unseen
+SELECT u.user_id, u.horizon, u.unread, u.unseen, u.head
 FROM unnest($1::text[]) AS asked (user_id)
 JOIN users AS u ON u.user_id = asked.user_id;
 
@@ -26,8 +26,9 @@ JOIN users AS u ON u.user_id = asked.user_id;
 SELECT asked.number, page.sequence, page.notification_id, page.change, page.document, page.state,
     page.seen_at, page.read_at, page.attempts, page.expires_at, page.candidates
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::boolean[])
-    AS asked (number, user_id, device_id, start, after, entries_max, bytes_max, began, resumed)
+    $7::bigint[], $8::bigint[], $9::boolean[], $10::bigint[])
+    AS asked (number, user_id, device_id, start, after, entries_max, bytes_max, began, resumed,
+        counted)
 LEFT JOIN devices AS known
     ON known.user_id = asked.user_id AND known.device_id = asked.device_id
 CROSS JOIN LATERAL (
@@ -38,7 +39,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
             n.document_bytes, n.expires_at,
-            CASE WHEN i.created_sequence > asked.start
+            CASE WHEN i.created_sequence > asked.start AND i.state <> 'withdrawn'
                 AND (i.sequence <= asked.began OR i.created_sequence > asked.after)
                 AND NOT (asked.resumed AND d.notification_id IS NOT NULL)
                 THEN 'created' ELSE i.change END AS change,
@@ -53,7 +54,8 @@ CROSS JOIN LATERAL (
             AND i.expired_at IS NULL
             AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.start
                 AND (i.sequence <= asked.began OR i.created_sequence > asked.after)
-                AND NOT (asked.resumed AND d.notification_id IS NOT NULL))
+                AND NOT (asked.resumed AND d.notification_id IS NOT NULL)
+                AND NOT (i.created_sequence <= asked.counted AND i.sequence > asked.counted))
             AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
                 OR i.sequence <= known.forgotten)
             AND (d.dead_reason IS NULL OR d.sequence < i.sequence)
