@@ -33,8 +33,6 @@ class Session:
     transport = ""
     acknowledges = True
     """Whether it says what has arrived; else coming back with a cursor does."""
-    names_ids = True
-    """Whether it may say so by ids."""
 
     def __init__(self, device: Device, host: Host, number: int, cursor: str | None) -> None:
         self.device = device
@@ -197,8 +195,10 @@ class Session:
         open_one = self._open.get(identity)
         is_open = open_one is not None and open_one["sequence"] == sequence
         if sequence > self._last:
-            # Whatever came of an older change of it: this one tells the same and more.
+            # Whatever came of an older change of it: this one tells the same and more. Its id, said
+            # from now on, would be taken to be of this one.
             self._open[identity] = push
+            self._done_ids.pop(identity, None)
             self._moved(sequence, place)
         elif not is_open:
             self._says_again = True
@@ -271,7 +271,7 @@ class Session:
         if self.is_over:
             return
         ids, self._done_ids = list(self._done_ids), {}
-        if self.device.traits.acks_ids and self.names_ids:
+        if self.device.traits.acks_ids:
             for start in range(0, len(ids), _IDS_MAX):
                 self._tell_ack({"type": "ack", "ids": ids[start : start + _IDS_MAX]})
         elif (sequence := self._done_through) > self._acknowledged or self._says_again:

@@ -82,9 +82,6 @@ class ExplicitStreamSession(StreamSession):
 
     transport = "stream-explicit"
     acknowledges = True
-    # Over HTTP an id stands for the change that was last sent (docs/protocol.md), so also for one
-    # that crossed the acknowledgment: who wants to be told everything says a cursor.
-    names_ids = False
 
     _asking: Asking | None = None
 

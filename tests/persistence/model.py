@@ -12,8 +12,11 @@ from typing import Any
 
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
+    Acknowledge,
+    Answered,
     Attach,
     Attached,
+    BeyondHead,
     Changed,
     Command,
     Counters,
@@ -110,6 +113,7 @@ class Line:
     acknowledged_at: int | None = None
     acknowledged: int = 0
     dead: str | None = None
+    unanswered: int = 0
 
 
 @dataclass
@@ -188,6 +192,8 @@ class Model:
                 return self.release(command)
             case Attach():
                 return self.attach(command)
+            case Acknowledge():
+                return self.acknowledge(command)
             case MarkInbox():
                 return self.mark(command)
             case Subscribe() | Unsubscribe():
@@ -527,19 +533,7 @@ class Model:
         state = LogState(head, 0, stored, min(waiting, default=None))
         start = choose_start(command.requested, self.epoch, state)
         if stored is not None and start.resumed and start.sequence > stored:
-            at = command.now_ms
-            for id_, row, known in self.log(user):
-                line = self.ledger.get((user, device, id_), Line(0, 0, 0))
-                expires_at = known.content.expires_at
-                if line.acknowledged < line.sequence <= start.sequence:
-                    self.record(DeliveryRecord(user, device, id_, line.sequence, 0, at, at))
-                is_over = expires_at is not None and expires_at <= at
-                came_and_went = row.state == "withdrawn" and row.created > stored
-                left_out = row.expired or is_over or (came_and_went and not line.sequence)
-                if left_out:
-                    continue
-                if line.sequence < row.sequence and stored < row.sequence <= start.sequence:
-                    self.record(DeliveryRecord(user, device, id_, row.sequence, 1, at, at))
+            self.acknowledge_through(user, device, stored, start.sequence, command.now_ms)
         if stored is not None and (start.sequence < stored or not start.resumed):
             self.devices[user, device] = start.sequence
             self.forgotten[user, device] = head
@@ -547,6 +541,42 @@ class Model:
             self.devices[user, device] = max(stored or 0, start.sequence)
         topics = self.topics_of(user, left_too=True)
         return Attached(user, start, head, self.counters(user), 0, topics)
+
+    def acknowledge(self, command: Acknowledge) -> Result:
+        user, device, at = command.user, command.device, command.now_ms
+        stored, through = self.devices.get((user, device)), command.through or 0
+        if stored is None:
+            return NotFound()
+        if through > self.heads.get(user, 0):
+            return BeyondHead(self.heads.get(user, 0))
+        answered = []
+        for id_ in command.ids:
+            line = self.ledger.get((user, device, id_), Line(0, 0, 0))
+            is_open = line.acknowledged < line.sequence
+            answered.append((id_, (line.unanswered or line.sequence) if is_open else 0))
+        for id_, sequence in answered:
+            if sequence:
+                self.record(DeliveryRecord(user, device, id_, sequence, 0, at, at))
+        if through > stored:
+            self.acknowledge_through(user, device, stored, through, at)
+            self.devices[user, device] = through
+        return Answered(tuple(answered))
+
+    def acknowledge_through(
+        self, user: str, device: str, stored: int, through: int, at: int
+    ) -> None:
+        for id_, row, known in self.log(user):
+            line = self.ledger.get((user, device, id_), Line(0, 0, 0))
+            expires_at = known.content.expires_at
+            if line.acknowledged < line.sequence <= through:
+                self.record(DeliveryRecord(user, device, id_, line.sequence, 0, at, at))
+            is_over = expires_at is not None and expires_at <= at
+            came_and_went = row.state == "withdrawn" and row.created > stored
+            left_out = row.expired or is_over or (came_and_went and not line.sequence)
+            if left_out:
+                continue
+            if line.sequence < row.sequence and stored < row.sequence <= through:
+                self.record(DeliveryRecord(user, device, id_, row.sequence, 1, at, at))
 
     def record(self, record: DeliveryRecord) -> None:
         known = self.notifications.get(record.notification)
@@ -556,6 +586,13 @@ class Model:
         line = self.ledger.setdefault(
             key, Line(record.sequence, record.attempts, record.first_sent_at)
         )
+        is_answer = record.acknowledged_at is not None or record.dead_reason is not None
+        if is_answer:
+            if record.sequence >= line.unanswered:
+                line.unanswered = 0
+        elif record.sequence > line.sequence:
+            is_open = line.acknowledged < line.sequence and line.dead is None
+            line.unanswered = (line.unanswered or line.sequence) if is_open else 0
         if record.sequence > line.sequence:
             line.sequence, line.attempts, line.dead = record.sequence, record.attempts, None
         if record.sequence == line.sequence:

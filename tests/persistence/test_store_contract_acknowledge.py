@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.persistence.desk import START_OF_TIME
 from tocsin.persistence.store import (
     Acknowledge,
+    Answered,
     Attach,
     BeyondHead,
     DeviceCursor,
@@ -26,7 +27,7 @@ async def test_a_device_acknowledges_everything_through_a_sequence(desk):
     await desk.attach("ann", "phone")
     await desk.sent("ann", "phone", made[0].content.id, 1, at=3)
 
-    assert await desk.one(Acknowledge("ann", "phone", 2, (), 9), Done)
+    await desk.one(Acknowledge("ann", "phone", 2, (), 9), Answered)
 
     first = (await desk.ledger(made[0].content.id))["ann", "phone"]
     assert (first.outcome, first.first_sent_at, first.acknowledged_at) == ("acknowledged", 3, 9)
@@ -43,7 +44,9 @@ async def test_a_device_acknowledges_by_id_the_change_that_was_last_sent(desk):
     await desk.update(made.content.id, title="Not sent yet")
     acknowledge = Acknowledge("ann", "phone", None, (made.content.id, "nothing"), 9)
 
-    assert await desk.write(acknowledge, acknowledge) == [Done(), Done()]
+    answered = Answered(((made.content.id, 1), ("nothing", 0)))
+    assert await desk.write(acknowledge, acknowledge) == [answered, answered]
+    assert await desk.write(acknowledge) == [Answered(((made.content.id, 0), ("nothing", 0)))]
 
     line = (await desk.ledger(made.content.id))["ann", "phone"]
     assert (line.outcome, line.attempts, line.acknowledged_at) == ("acknowledged", 3, 9)
@@ -51,11 +54,41 @@ async def test_a_device_acknowledges_by_id_the_change_that_was_last_sent(desk):
     assert (await desk.attach("ann", "phone")).start == Start(0, None, resumed=True)
 
 
+async def test_an_acknowledgment_by_id_that_may_have_crossed_a_later_change_answers_the_older(desk):
+    made = await desk.publish("ann")
+    id_ = made.content.id
+    await desk.attach("ann", "phone")
+    await desk.sent("ann", "phone", id_, 1)
+    await desk.update(id_, title="Sent as well")
+    await desk.sent("ann", "phone", id_, 2)
+    acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
+
+    assert await desk.one(acknowledge, Answered) == Answered(((id_, 1),))
+    assert [entry.sequence for entry in await desk.entries("ann")] == [2]
+    assert (await desk.view(id_)).delivered == 1
+
+    assert await desk.one(acknowledge, Answered) == Answered(((id_, 2),))
+    assert await desk.entries("ann") == ()
+
+
+async def test_a_change_that_was_answered_leaves_none_for_an_acknowledgment_to_cross(desk):
+    made = await desk.publish("ann")
+    id_ = made.content.id
+    await desk.attach("ann", "phone")
+    for sequence, answer in ((1, {"acknowledged_at": 5}), (2, {"dead": "refused"}), (3, {})):
+        await desk.sent("ann", "phone", id_, sequence)
+        await desk.sent("ann", "phone", id_, sequence, **answer)
+        await desk.update(id_, title=f"After {sequence}")
+
+    acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
+    assert await desk.one(acknowledge, Answered) == Answered(((id_, 3),))
+
+
 async def test_what_was_not_sent_is_not_acknowledged_by_its_id(desk):
     made = await desk.publish("ann")
     await desk.attach("ann", "phone")
 
-    assert await desk.one(Acknowledge("ann", "phone", None, (made.content.id,), 9), Done)
+    await desk.one(Acknowledge("ann", "phone", None, (made.content.id,), 9), Answered)
 
     assert len(await desk.entries("ann")) == 1
 
@@ -67,7 +100,7 @@ async def test_acknowledging_less_than_before_moves_nothing_back(desk):
 
     results = await desk.write(*[Acknowledge("ann", "phone", n, (), 9) for n in (1, 3, 2)])
 
-    assert results == [Done()] * 3
+    assert results == [Answered(())] * 3
     assert (await desk.attach("ann", "phone")).start.sequence == 3
 
 

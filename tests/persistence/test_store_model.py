@@ -15,6 +15,7 @@ from tests.persistence.databases import AnyStore, Database, PostgresDatabase, Sq
 from tests.persistence.desk import ALL_BUT_ARCHIVED, START_OF_TIME, content
 from tests.persistence.model import Model
 from tocsin.persistence.store import (
+    Acknowledge,
     Attach,
     Changed,
     Command,
@@ -86,6 +87,11 @@ attaches = st.tuples(
 )
 
 
+acknowledgments = st.tuples(
+    st.just("acknowledge"), user, device, st.none() | st.integers(0, 8), st.lists(which, max_size=3)
+)
+
+
 switches = st.dictionaries(st.sampled_from(["default", "news", "work"]), st.booleans())
 looks = st.one_of(
     st.tuples(st.just("bring"), users),
@@ -115,7 +121,8 @@ def one_device_each(operations: list[Any]) -> list[Any]:
 batches = st.lists(
     st.lists(changes, max_size=5).flatmap(lambda first: looks.map(lambda last: [*first, last]))
     | st.lists(changes | records(st.none() | st.integers(5, 8)), min_size=1, max_size=8)
-    | st.lists(attaches | records(st.none()), min_size=1, max_size=4).map(one_device_each),
+    | st.lists(attaches | records(st.none()), min_size=1, max_size=4).map(one_device_each)
+    | acknowledgments.map(lambda one: [one]),
     max_size=8,
 )
 
@@ -386,6 +393,18 @@ def build_record(
     )
     cursors = (DeviceCursor(user, device, sequence, 5),) if acknowledged_at else ()
     return Record((line,), cursors)
+
+
+def build_acknowledge(
+    model: Model,
+    made: list[Publish],
+    user: str,
+    device: str,
+    through: int | None,
+    numbers: list[int],
+) -> Command:
+    ids = tuple(dict.fromkeys(pick(made, number) for number in numbers))
+    return Acknowledge(user, device, through, ids, START_OF_TIME + 4)
 
 
 def build_attach(

@@ -85,14 +85,22 @@ class FlightModel:
                 confirmed.add(push.sequence)
         return confirmed
 
-    def acknowledge_last(self, ids: Iterable[str]) -> set[int]:
-        """The store takes an id for the last change that it stands for."""
+    def acknowledge_changes(self, answered: Iterable[tuple[str, int]]) -> set[int]:
+        """The store says which change an id is taken for, or that it knows of none."""
         confirmed = set()
-        for notification in ids:
+        for notification, sequence in answered:
             push = self.latest(notification)
-            if push is not None:
+            if sequence == 0:
+                confirmed |= self.acknowledge_ids([notification])
+            elif push is not None and push.sequence <= sequence:
                 self.forget(push)
                 confirmed.add(push.sequence)
+            elif push is not None:
+                older = self.older(notification)
+                self.silent[push.sequence] *= not older
+                for earlier in older:
+                    if earlier.sequence <= sequence:
+                        self.forget(earlier)
         return confirmed
 
     def forget(self, push: Push) -> None:

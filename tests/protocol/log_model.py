@@ -45,6 +45,7 @@ class Line:
     attempts: int = 0
     acknowledged: int = 0
     dead: bool = False
+    unanswered: int = 0
 
 
 class Page(NamedTuple):
@@ -138,6 +139,11 @@ class LogModel:
     def record(self, record: DeliveryRecord) -> None:
         """Merge a ledger line by the rules of `deliveries_record`."""
         line = self.lines.setdefault(record.notification, Line())
+        if record.acknowledged_at is not None or record.dead_reason is not None:
+            line.unanswered = 0 if record.sequence >= line.unanswered else line.unanswered
+        elif record.sequence > line.sequence:
+            is_open = line.acknowledged < line.sequence and not line.dead
+            line.unanswered = (line.unanswered or line.sequence) if is_open else 0
         if record.sequence > line.sequence:
             line.sequence = record.sequence
             line.attempts = record.attempts
@@ -154,13 +160,23 @@ class LogModel:
         expires_at = 0 if row is not None and row.expired else None
         return structs.replace(entry, expires_at=expires_at)
 
-    def acknowledge(self, through: int | None, ids: Iterable[str]) -> None:
-        """Without a session: by cursor, or by the last change that was sent."""
-        for name, line in self.lines.items():
-            if name in ids or (through is not None and line.sequence <= through):
+    def acknowledge(self, through: int | None, ids: Iterable[str]) -> list[tuple[str, int]]:
+        """Without a session: by cursor, or by ids; returns what these are taken for."""
+        answered = []
+        for name in dict.fromkeys(ids):
+            line = self.line(name)
+            is_open = line.acknowledged < line.sequence
+            answered.append((name, (line.unanswered or line.sequence) if is_open else 0))
+            if is_open:
+                line.acknowledged = max(line.acknowledged, line.unanswered or line.sequence)
+                line.unanswered = 0
+        for line in self.lines.values():
+            if through is not None and line.sequence <= through:
                 line.acknowledged = max(line.acknowledged, line.sequence)
+                line.unanswered = 0
         if through is not None:
             self.stored = max(self.stored or 0, through)
+        return answered
 
     # --- Pages -----------------------------------------------------------------------------------
 

@@ -142,9 +142,7 @@ class SessionStage:
         self.known = max(self.known, page.head)
         entries = [self.log.as_of_now(entry) for entry in page.entries]
         self.carry_out(
-            self.session.page(
-                entries, page.through, page.head, page.counted, self.now, self.now_ms
-            )
+            self.session.page(entries, page.through, page.head, page.counted, self.now, self.now_ms)
         )
 
     def acknowledge_through(self, sequence: int) -> None:
@@ -157,10 +155,10 @@ class SessionStage:
 
     def acknowledge_elsewhere(self, through: int | None, ids: list[str]) -> None:
         """The store notes it, and then the session is told."""
-        self.log.acknowledge(through, ids)
+        answered = self.log.acknowledge(through, ids)
         confirmed = set() if through is None else self.flight.acknowledge_through(through)
-        confirmed |= self.flight.acknowledge_last(ids)
-        records = self.session.acknowledged(through, ids, self.now_ms)
+        confirmed |= self.flight.acknowledge_changes(answered)
+        records = self.session.acknowledged(through, answered, self.now_ms)
         assert {record.sequence for record in records} == confirmed
         self.carry_out(records)
 

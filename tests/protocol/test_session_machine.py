@@ -175,11 +175,11 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
     def acknowledge_over_http(self, data, by_id: bool) -> None:
         received = sorted(self.device.received)
         if by_id:
-            latest = [self.flight.latest(sent.notification) for sent in received]
-            sure = [sent for sent, push in zip(received, latest, strict=True)
-                    if push is None or push.sequence == sent.sequence]  # fmt: skip
-            sent = data.draw(st.lists(st.sampled_from(sure))) if sure else []
-            self.acknowledge_elsewhere(None, [each.notification for each in sent])
+            names = sorted({sent.notification for sent in received})
+            sure = [name for name in names if self.is_unambiguous(name)]
+            self.acknowledge_elsewhere(
+                None, data.draw(st.lists(st.sampled_from(sure))) if sure else []
+            )
         else:
             self.acknowledge_elsewhere(data.draw(st.sampled_from(received)).sequence, [])
         self.let_the_quick_go_on()

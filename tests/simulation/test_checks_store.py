@@ -241,7 +241,7 @@ def ledger_line(stage, sequence=1, *, acknowledged, attempts=1, dead_reason=None
     stage.notify("n1", "p0-1")
     stage.enter("u0", "n1", 1)
     stage.put(
-        "INSERT INTO deliveries VALUES ('n1', 'u0', 'd0', ?, ?, 0, ?, ?, ?)",
+        "INSERT INTO deliveries VALUES ('n1', 'u0', 'd0', ?, ?, 0, ?, ?, ?, 0)",
         *(sequence, attempts, 1 if acknowledged else None, sequence if acknowledged else 0),
         dead_reason,
     )

@@ -81,11 +81,14 @@ class HeadMoved(msgspec.Struct, frozen=True):
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
-    """The store has noted that *device* has everything *through* a sequence, or *ids*."""
+    """The store has noted that *device* has everything *through* a sequence, or *ids*.
+
+    With each id the change that it was taken for, 0 where the store knew of none (`Answered`).
+    """
 
     device: str
     through: int | None
-    ids: tuple[str, ...]
+    ids: tuple[tuple[str, int], ...]
 
 
 class DeviceRemoved(msgspec.Struct, frozen=True):

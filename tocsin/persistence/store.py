@@ -87,6 +87,7 @@ from tocsin.persistence.upkeep_commands import (
 from tocsin.persistence.user_commands import (
     SUBSCRIPTIONS_MAX,
     Acknowledge,
+    Answered,
     Attach,
     Attached,
     BeyondHead,
@@ -108,6 +109,7 @@ __all__ = [
     "SUBSCRIPTIONS_MAX",
     "Acknowledge",
     "Answer",
+    "Answered",
     "ApiKey",
     "Attach",
     "Attached",
@@ -229,6 +231,7 @@ Result = (
     | Released
     | Purged
     | Attached
+    | Answered
     | BeyondHead
     | Marked
     | Materialised

@@ -114,11 +114,14 @@ class DeviceHere(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
 
 
 class DeviceAcknowledged(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
-    """On `u:`: the store has noted that *device* has everything *through* a sequence, or *ids*."""
+    """On `u:`: the store has noted that *device* has everything *through* a sequence, or *ids*.
+
+    With each id the change that it was taken for, 0 where the store knew of none.
+    """
 
     device: str
     through: int | None
-    ids: tuple[str, ...]
+    ids: tuple[tuple[str, int], ...]
 
 
 class DeviceGone(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):

@@ -197,42 +197,23 @@ class DeviceSession:
     def ack_ids(self, ids: Iterable[str], now_ms: int) -> list[DeliveryRecord]:
         """These notifications have arrived, as last pushed; ids not in flight are passed over.
 
-        An id does not say which change of a notification it answers. While an earlier one is
-        unanswered too, it is taken for that: the ack may have crossed the later change, and
-        a device that is sent something twice is better off than one that is never sent it.
+        An id does not say which change of a notification it answers (`Flight.answered`): a device
+        that is sent something twice is better off than one that is never sent it.
         """
-        records = []
-        for notification_id in ids:
-            push = self._flight.latest(notification_id)
-            if push is None:
-                continue
-            older = self._flight.older(push)
-            if older:
-                # Also where the later one was sent again: it may be waiting on a device that does
-                # not read, and whose words still come.
-                push.unanswered = 0
-                for earlier in older:
-                    self._flight.drop(earlier)
-            else:
-                self._flight.drop(push)
-                records.append(self._record(push, now_ms))
-        return records
+        answered = [self._flight.answered(notification_id) for notification_id in ids]
+        return [self._record(push, now_ms) for push in answered if push is not None]
 
     def acknowledged(
-        self, through: int | None, ids: Iterable[str], now_ms: int
+        self, through: int | None, ids: Iterable[tuple[str, int]], now_ms: int
     ) -> list[DeliveryRecord]:
         """The store has noted an acknowledgment that did not come through this session.
 
-        Never an error: it may be of what an earlier session was sent. An id is taken for the last
-        change of it, as the store takes it.
+        Never an error: it may be of what an earlier session was sent. With each id comes the change
+        that the store takes it for, or 0 where it knows of none that was sent.
         """
         records = [] if through is None else self._acknowledge_through(through, now_ms)
-        for notification_id in ids:
-            push = self._flight.latest(notification_id)
-            if push is not None:
-                self._flight.drop(push)
-                records.append(self._record(push, now_ms))
-        return records
+        answered = [self._flight.answered(id_, sequence or None) for id_, sequence in ids]
+        return records + [self._record(push, now_ms) for push in answered if push is not None]
 
     def taken(self, sequence: int) -> None:
         """Resuming: the transport has handed over everything up to *sequence*."""

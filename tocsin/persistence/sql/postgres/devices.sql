@@ -86,7 +86,15 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
     dead_reason = CASE
         WHEN excluded.sequence > d.sequence THEN excluded.dead_reason
         WHEN excluded.sequence = d.sequence THEN coalesce(excluded.dead_reason, d.dead_reason)
-        ELSE d.dead_reason END;
+        ELSE d.dead_reason END,
+    unanswered_sequence = CASE
+        WHEN excluded.acknowledged_sequence > 0 OR excluded.dead_reason IS NOT NULL
+            THEN CASE WHEN excluded.sequence < d.unanswered_sequence THEN d.unanswered_sequence
+                ELSE 0 END
+        WHEN excluded.sequence <= d.sequence THEN d.unanswered_sequence
+        WHEN d.acknowledged_sequence >= d.sequence OR d.dead_reason IS NOT NULL THEN 0
+        WHEN d.unanswered_sequence > 0 THEN d.unanswered_sequence
+        ELSE d.sequence END;
 
 -- name: devices_save
 -- A cursor only moves forward.
@@ -142,9 +150,9 @@ WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id AND NOT d.remove
 RETURNING d.user_id, d.device_id;
 
 -- name: deliveries_sent -> rows
--- The changes that were last sent to devices, of notifications that they name and as far as they
--- have not acknowledged them.
-SELECT d.user_id, d.device_id, d.notification_id, d.sequence
+-- Of notifications that devices name: the oldest change that each was sent and has not answered.
+SELECT d.user_id, d.device_id, d.notification_id,
+    CASE WHEN d.unanswered_sequence > 0 THEN d.unanswered_sequence ELSE d.sequence END
 FROM unnest($1::text[], $2::text[], $3::text[]) AS named (user_id, device_id, notification_id)
 JOIN deliveries AS d ON d.notification_id = named.notification_id
     AND d.user_id = named.user_id AND d.device_id = named.device_id

@@ -59,7 +59,15 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
     dead_reason = CASE
         WHEN excluded.sequence > d.sequence THEN excluded.dead_reason
         WHEN excluded.sequence = d.sequence THEN coalesce(excluded.dead_reason, d.dead_reason)
-        ELSE d.dead_reason END;
+        ELSE d.dead_reason END,
+    unanswered_sequence = CASE
+        WHEN excluded.acknowledged_sequence > 0 OR excluded.dead_reason IS NOT NULL
+            THEN CASE WHEN excluded.sequence < d.unanswered_sequence THEN d.unanswered_sequence
+                ELSE 0 END
+        WHEN excluded.sequence <= d.sequence THEN d.unanswered_sequence
+        WHEN d.acknowledged_sequence >= d.sequence OR d.dead_reason IS NOT NULL THEN 0
+        WHEN d.unanswered_sequence > 0 THEN d.unanswered_sequence
+        ELSE d.sequence END;
 
 -- name: devices_save
 -- A cursor only moves forward.
@@ -97,9 +105,9 @@ WHERE user_id = ?1 AND device_id = ?2 AND NOT removed
 RETURNING user_id, device_id;
 
 -- name: deliveries_sent -> rows
--- The change that was last sent to a device, of a notification that it names and unless it has
--- acknowledged it.
-SELECT user_id, device_id, notification_id, sequence
+-- Of a notification that a device names: the oldest change that it was sent and has not answered.
+SELECT user_id, device_id, notification_id,
+    CASE WHEN unanswered_sequence > 0 THEN unanswered_sequence ELSE sequence END
 FROM deliveries
 WHERE notification_id = ?3 AND user_id = ?1 AND device_id = ?2
     AND acknowledged_sequence < sequence;
