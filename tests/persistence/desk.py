@@ -143,8 +143,11 @@ def sent(
     at: int = START_OF_TIME,
     acknowledged_at: int | None = None,
     dead: str | None = None,
+    unanswered: int = 0,
 ) -> Record:
-    line = DeliveryRecord(user, device, notification, sequence, attempts, at, acknowledged_at, dead)
+    line = DeliveryRecord(
+        user, device, notification, sequence, attempts, at, acknowledged_at, dead, unanswered
+    )
     return Record((line,), ())
 
 

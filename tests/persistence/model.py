@@ -587,12 +587,10 @@ class Model:
             key, Line(record.sequence, record.attempts, record.first_sent_at)
         )
         is_answer = record.acknowledged_at is not None or record.dead_reason is not None
-        if is_answer:
-            if record.sequence >= line.unanswered:
-                line.unanswered = 0
-        elif record.sequence > line.sequence:
-            is_open = line.acknowledged < line.sequence and line.dead is None
-            line.unanswered = (line.unanswered or line.sequence) if is_open else 0
+        if record.sequence > line.sequence or (record.sequence == line.sequence and not is_answer):
+            line.unanswered = record.unanswered
+        elif is_answer and record.sequence >= line.unanswered:
+            line.unanswered = 0
         if record.sequence > line.sequence:
             line.sequence, line.attempts, line.dead = record.sequence, record.attempts, None
         if record.sequence == line.sequence:

@@ -60,7 +60,7 @@ async def test_an_acknowledgment_by_id_that_may_have_crossed_a_later_change_answ
     await desk.attach("ann", "phone")
     await desk.sent("ann", "phone", id_, 1)
     await desk.update(id_, title="Sent as well")
-    await desk.sent("ann", "phone", id_, 2)
+    await desk.sent("ann", "phone", id_, 2, unanswered=1)
     acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
 
     assert await desk.one(acknowledge, Answered) == Answered(((id_, 1),))
@@ -71,16 +71,35 @@ async def test_an_acknowledgment_by_id_that_may_have_crossed_a_later_change_answ
     assert await desk.entries("ann") == ()
 
 
-async def test_a_change_that_was_answered_leaves_none_for_an_acknowledgment_to_cross(desk):
+async def test_what_an_earlier_session_sent_is_not_what_an_acknowledgment_has_crossed(desk):
     made = await desk.publish("ann")
     id_ = made.content.id
     await desk.attach("ann", "phone")
-    for sequence, answer in ((1, {"acknowledged_at": 5}), (2, {"dead": "refused"}), (3, {})):
-        await desk.sent("ann", "phone", id_, sequence)
-        await desk.sent("ann", "phone", id_, sequence, **answer)
-        await desk.update(id_, title=f"After {sequence}")
+    await desk.sent("ann", "phone", id_, 1)
+    for sequence in (2, 3):
+        await desk.update(id_, title=f"Change {sequence}")
+    await desk.sent("ann", "phone", id_, 2, unanswered=1)
+    await desk.attach("ann", "phone")
+    await desk.sent("ann", "phone", id_, 3)
 
     acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
+    assert await desk.one(acknowledge, Answered) == Answered(((id_, 3),))
+
+
+async def test_an_answer_leaves_nothing_that_an_acknowledgment_could_have_crossed(desk):
+    made = await desk.publish("ann")
+    id_ = made.content.id
+    await desk.attach("ann", "phone")
+    for sequence in (2, 3):
+        await desk.update(id_, title=f"Change {sequence}")
+    await desk.sent("ann", "phone", id_, 3, unanswered=2)
+    acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
+
+    await desk.sent("ann", "phone", id_, 1, acknowledged_at=5)
+    assert await desk.one(acknowledge, Answered) == Answered(((id_, 2),))
+
+    await desk.sent("ann", "phone", id_, 3, attempts=2, unanswered=2)
+    await desk.sent("ann", "phone", id_, 2, acknowledged_at=5)
     assert await desk.one(acknowledge, Answered) == Answered(((id_, 3),))
 
 

@@ -388,8 +388,10 @@ def build_record(
         # batch is brought it before the line or after that is open.
         id_ = "nothing"
     sequence = max(1, (row.sequence if row else 1) - behind)
+    is_open = acknowledged_at is None and dead is None
+    unanswered = max(0, sequence - attempts) if is_open and behind == 1 else 0
     line = DeliveryRecord(
-        user, device, id_, sequence, attempts, 9 - attempts, acknowledged_at, dead
+        *(user, device, id_, sequence, attempts, 9 - attempts, acknowledged_at, dead, unanswered)
     )
     cursors = (DeviceCursor(user, device, sequence, 5),) if acknowledged_at else ()
     return Record((line,), cursors)

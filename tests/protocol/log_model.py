@@ -139,11 +139,11 @@ class LogModel:
     def record(self, record: DeliveryRecord) -> None:
         """Merge a ledger line by the rules of `deliveries_record`."""
         line = self.lines.setdefault(record.notification, Line())
-        if record.acknowledged_at is not None or record.dead_reason is not None:
-            line.unanswered = 0 if record.sequence >= line.unanswered else line.unanswered
-        elif record.sequence > line.sequence:
-            is_open = line.acknowledged < line.sequence and not line.dead
-            line.unanswered = (line.unanswered or line.sequence) if is_open else 0
+        is_answer = record.acknowledged_at is not None or record.dead_reason is not None
+        if record.sequence > line.sequence or (record.sequence == line.sequence and not is_answer):
+            line.unanswered = record.unanswered
+        elif is_answer and record.sequence >= line.unanswered:
+            line.unanswered = 0
         if record.sequence > line.sequence:
             line.sequence = record.sequence
             line.attempts = record.attempts

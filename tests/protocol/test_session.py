@@ -337,6 +337,18 @@ def test_an_ack_of_the_new_change_covers_the_superseded_one():
     assert (session.in_flight, session.cursor) == (0, 3)
 
 
+def test_the_ledger_is_told_the_oldest_change_that_is_unanswered_too():
+    session = a_session()
+    first = pushed(session, an_entry(1, "a"))
+    second = pushed(session, an_entry(2, "a", "updated"))
+    third = pushed(session, an_entry(3, "a", "updated"))
+    assert [session.sent(push).unanswered for push in (first, second, third)] == [0, 1, 1]
+
+    session.ack_through(1, AT)
+    assert session.sent(third).unanswered == 2
+    assert the_record(session.ack_through(3, AT)).unanswered == 0
+
+
 def test_an_ack_by_id_that_crossed_an_update_does_not_acknowledge_the_update():
     session = a_session()
     pushed(session, an_entry(1, "a"))

@@ -271,6 +271,7 @@ def _merge_lines(lines: Collection[DeliveryRecord]) -> Script[None]:
         [line.first_sent_at for line in lines],
         [line.acknowledged_at for line in lines],
         [line.dead_reason for line in lines],
+        [line.unanswered for line in lines],
     )
 
 

@@ -75,6 +75,10 @@ class Flight:
         flying = self._by_sequence
         return [flying[sequence] for sequence in push.older if sequence in flying]
 
+    def oldest(self, push: Push) -> int:
+        """The first sequence of `older`; 0 for none."""
+        return next((older.sequence for older in self.older(push)), 0)
+
     def through(self, sequence: int) -> list[Push]:
         """Those up to *sequence*, ascending."""
         covered = []

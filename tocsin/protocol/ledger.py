@@ -8,8 +8,9 @@ import msgspec
 class DeliveryRecord(msgspec.Struct, frozen=True):
     """The ledger's line for one device and notification, in absolute values.
 
-    *sequence* is the last change that was sent, *attempts* how often that one was. Absolute values
-    make the record safe to write twice and to merge: the later one wins.
+    *sequence* is the last change that was sent, *attempts* how often that one was, *unanswered* the
+    oldest of the earlier changes that the session has sent and the device has not answered, 0 for
+    none. Absolute values make the record safe to write twice and to merge: the later one wins.
     """
 
     user: str
@@ -20,6 +21,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True):
     first_sent_at: int
     acknowledged_at: int | None = None
     dead_reason: str | None = None
+    unanswered: int = 0
 
 
 class DeviceCursor(msgspec.Struct, frozen=True):

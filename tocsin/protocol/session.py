@@ -381,6 +381,7 @@ class DeviceSession:
             push.first_sent_at,
             acknowledged_at,
             dead_reason,
+            self._flight.oldest(push) if push.older else 0,
         )
 
 

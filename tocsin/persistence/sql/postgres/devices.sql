@@ -61,14 +61,15 @@ WHERE i.notification_id = acknowledged.notification_id AND i.user_id = acknowled
 -- Merge ledger lines: a later sequence starts the count anew, an earlier one adds nothing but its
 -- times. A line whose notification the user does not have is passed over.
 INSERT INTO deliveries AS d (user_id, device_id, notification_id, sequence, attempts,
-    first_sent_at, acknowledged_at, acknowledged_sequence, dead_reason)
+    first_sent_at, acknowledged_at, acknowledged_sequence, dead_reason, unanswered_sequence)
 SELECT line.user_id, line.device_id, line.notification_id, line.sequence, line.attempts,
     line.first_sent_at, line.acknowledged_at,
-    CASE WHEN line.acknowledged_at IS NULL THEN 0 ELSE line.sequence END, line.dead_reason
+    CASE WHEN line.acknowledged_at IS NULL THEN 0 ELSE line.sequence END, line.dead_reason,
+    line.unanswered_sequence
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::bigint[],
-    $7::bigint[], $8::text[])
+    $7::bigint[], $8::text[], $9::bigint[])
     AS line (user_id, device_id, notification_id, sequence, attempts, first_sent_at,
-        acknowledged_at, dead_reason)
+        acknowledged_at, dead_reason, unanswered_sequence)
 WHERE EXISTS (
     SELECT 1 FROM inbox AS i
     WHERE i.notification_id = line.notification_id AND i.user_id = line.user_id
@@ -88,13 +89,12 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         WHEN excluded.sequence = d.sequence THEN coalesce(excluded.dead_reason, d.dead_reason)
         ELSE d.dead_reason END,
     unanswered_sequence = CASE
+        WHEN excluded.sequence > d.sequence THEN excluded.unanswered_sequence
         WHEN excluded.acknowledged_sequence > 0 OR excluded.dead_reason IS NOT NULL
             THEN CASE WHEN excluded.sequence < d.unanswered_sequence THEN d.unanswered_sequence
                 ELSE 0 END
-        WHEN excluded.sequence <= d.sequence THEN d.unanswered_sequence
-        WHEN d.acknowledged_sequence >= d.sequence OR d.dead_reason IS NOT NULL THEN 0
-        WHEN d.unanswered_sequence > 0 THEN d.unanswered_sequence
-        ELSE d.sequence END;
+        WHEN excluded.sequence = d.sequence THEN excluded.unanswered_sequence
+        ELSE d.unanswered_sequence END;
 
 -- name: devices_save
 -- A cursor only moves forward.

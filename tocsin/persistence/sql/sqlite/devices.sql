@@ -43,8 +43,8 @@ WHERE notification_id = ?1 AND user_id = ?2 AND delivered_at IS NULL;
 -- Merge a ledger line: a later sequence starts the count anew, an earlier one adds nothing but
 -- its times. A line whose notification the user does not have is passed over.
 INSERT INTO deliveries AS d (user_id, device_id, notification_id, sequence, attempts,
-    first_sent_at, acknowledged_at, acknowledged_sequence, dead_reason)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, CASE WHEN ?7 IS NULL THEN 0 ELSE ?4 END, ?8
+    first_sent_at, acknowledged_at, acknowledged_sequence, dead_reason, unanswered_sequence)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, CASE WHEN ?7 IS NULL THEN 0 ELSE ?4 END, ?8, ?9
 FROM inbox
 WHERE notification_id = ?3 AND user_id = ?1
 ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
@@ -61,13 +61,12 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         WHEN excluded.sequence = d.sequence THEN coalesce(excluded.dead_reason, d.dead_reason)
         ELSE d.dead_reason END,
     unanswered_sequence = CASE
+        WHEN excluded.sequence > d.sequence THEN excluded.unanswered_sequence
         WHEN excluded.acknowledged_sequence > 0 OR excluded.dead_reason IS NOT NULL
             THEN CASE WHEN excluded.sequence < d.unanswered_sequence THEN d.unanswered_sequence
                 ELSE 0 END
-        WHEN excluded.sequence <= d.sequence THEN d.unanswered_sequence
-        WHEN d.acknowledged_sequence >= d.sequence OR d.dead_reason IS NOT NULL THEN 0
-        WHEN d.unanswered_sequence > 0 THEN d.unanswered_sequence
-        ELSE d.sequence END;
+        WHEN excluded.sequence = d.sequence THEN excluded.unanswered_sequence
+        ELSE d.unanswered_sequence END;
 
 -- name: devices_save
 -- A cursor only moves forward.
