@@ -59,6 +59,7 @@ class Pushes:
         self._through: list[int] = []
         self._through_at: list[float] = []
         self._named: dict[str, list[float]] = {}
+        self._maybe_named: dict[str, float] = {}
         self._next_due = math.inf
 
     def __contains__(self, sequence: int) -> bool:
@@ -86,7 +87,10 @@ class Pushes:
                 # The refusal of the earlier one has crossed this one, and was taken for its.
                 new.nacked_at, due = earlier.nacked_at, max(due, earlier.due)
         self._of[new.notification].append(new)
-        self.open[new.sequence] = self._by_sequence[new.sequence] = new
+        self._by_sequence[new.sequence] = new
+        if self._maybe_named.get(new.notification, -math.inf) < sent_at - _GRACE:
+            # Else what was said of it over HTTP, on another session, may have met it on its way.
+            self.open[new.sequence] = new
         self._wait(new, due)
         if len(self.open) > self._window:
             filling = sum(not (each.expires or _may_be_dead(each)) for each in self.open.values())
@@ -128,6 +132,7 @@ class Pushes:
             self._refused(ack, now)
         elif ack.get("ids") is not None:
             for notification in ack["ids"]:
+                self._maybe_named[notification] = now
                 if surely:
                     self._named.setdefault(notification, []).append(now)
                 for push in self._of.get(notification, ()):

@@ -49,22 +49,22 @@ class Sessions(Check):
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
         if session.transport == "websocket":
             talk = self._talks.get(session)
-            if talk is not None and talk.pushes is not None:
-                talk.pushes.answered(ack, self.now)
+            if talk is not None:
+                talk.answered(ack, self.now)
             return
         # What goes over HTTP may be refused there; and all sessions of the device may hear of it.
         for other, talk in self._talks.items():
             is_its = (other.user, other.device) == (session.user, session.device)
-            if is_its and talk.pushes is not None:
-                talk.pushes.answered(ack, self.now, surely=False)
+            if is_its:
+                talk.answered(ack, self.now, surely=False)
 
     def answered(self, request: RequestStory) -> None:
         if (ack := ack_in(request)) is None:
             return
         for session, talk in self._talks.items():
             is_its = f"{session.user}/{session.device}" == request.who
-            if is_its and talk.pushes is not None and session.transport == "stream-explicit":
-                talk.pushes.answered(ack, self.now)
+            if is_its and session.transport == "stream-explicit":
+                talk.answered(ack, self.now)
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
         if session.transport == "poll":

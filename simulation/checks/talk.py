@@ -33,6 +33,15 @@ class Talk:
         self._attempts: dict[int, int] = {}
         self._welcomed = False
         self._reset_due: str | None = None
+        self._early: list[tuple[Frame, float]] = []
+
+    def answered(self, ack: Frame, now: float, *, surely: bool = True) -> None:
+        """*ack* has reached a node; *surely* says that it has been heeded there."""
+        if self.pushes is not None:
+            self.pushes.answered(ack, now, surely=surely)
+        elif not self._welcomed:
+            # What is said over HTTP finds a session that has begun, and has not said so yet.
+            self._early.append((ack, now))
 
     def heard(self, frame: Frame, sent_at: float) -> Iterator[Complaint]:
         """*frame* reached the device; it was sent at *sent_at*."""
@@ -101,6 +110,9 @@ class Talk:
         if self.story.transport in _EXPLICIT:
             resend = self._welcome["resend"]
             self.pushes = Pushes(resend["delay"], resend["limit"], self._welcome["window"])
+            early, self._early = self._early, []
+            for ack, at in early:
+                self.pushes.answered(ack, at, surely=False)
 
     def _pushed(self, push: Frame, sent_at: float) -> Iterator[Complaint]:
         sequence, unread, unseen = push["sequence"], push["unread"], push["unseen"]

@@ -13,7 +13,6 @@ from typing import Any
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
     Acknowledge,
-    Answered,
     Attach,
     Attached,
     BeyondHead,
@@ -549,18 +548,15 @@ class Model:
             return NotFound()
         if through > self.heads.get(user, 0):
             return BeyondHead(self.heads.get(user, 0))
-        answered = []
         for id_ in command.ids:
             line = self.ledger.get((user, device, id_), Line(0, 0, 0))
-            is_open = line.acknowledged < line.sequence
-            answered.append((id_, (line.unanswered or line.sequence) if is_open else 0))
-        for id_, sequence in answered:
-            if sequence:
+            if line.acknowledged < line.sequence:
+                sequence = line.unanswered or line.sequence
                 self.record(DeliveryRecord(user, device, id_, sequence, 0, at, at))
         if through > stored:
             self.acknowledge_through(user, device, stored, through, at)
             self.devices[user, device] = through
-        return Answered(tuple(answered))
+        return Done()
 
     def acknowledge_through(
         self, user: str, device: str, stored: int, through: int, at: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.persistence.desk import START_OF_TIME
 from tocsin.persistence.store import (
     Acknowledge,
-    Answered,
     Attach,
     BeyondHead,
     DeviceCursor,
@@ -27,7 +26,7 @@ async def test_a_device_acknowledges_everything_through_a_sequence(desk):
     await desk.attach("ann", "phone")
     await desk.sent("ann", "phone", made[0].content.id, 1, at=3)
 
-    await desk.one(Acknowledge("ann", "phone", 2, (), 9), Answered)
+    await desk.one(Acknowledge("ann", "phone", 2, (), 9), Done)
 
     first = (await desk.ledger(made[0].content.id))["ann", "phone"]
     assert (first.outcome, first.first_sent_at, first.acknowledged_at) == ("acknowledged", 3, 9)
@@ -44,9 +43,7 @@ async def test_a_device_acknowledges_by_id_the_change_that_was_last_sent(desk):
     await desk.update(made.content.id, title="Not sent yet")
     acknowledge = Acknowledge("ann", "phone", None, (made.content.id, "nothing"), 9)
 
-    answered = Answered(((made.content.id, 1), ("nothing", 0)))
-    assert await desk.write(acknowledge, acknowledge) == [answered, answered]
-    assert await desk.write(acknowledge) == [Answered(((made.content.id, 0), ("nothing", 0)))]
+    assert await desk.write(acknowledge, acknowledge) == [Done(), Done()]
 
     line = (await desk.ledger(made.content.id))["ann", "phone"]
     assert (line.outcome, line.attempts, line.acknowledged_at) == ("acknowledged", 3, 9)
@@ -63,11 +60,11 @@ async def test_an_acknowledgment_by_id_that_may_have_crossed_a_later_change_answ
     await desk.sent("ann", "phone", id_, 2, unanswered=1)
     acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
 
-    assert await desk.one(acknowledge, Answered) == Answered(((id_, 1),))
+    await desk.one(acknowledge, Done)
     assert [entry.sequence for entry in await desk.entries("ann")] == [2]
     assert (await desk.view(id_)).delivered == 1
 
-    assert await desk.one(acknowledge, Answered) == Answered(((id_, 2),))
+    await desk.one(acknowledge, Done)
     assert await desk.entries("ann") == ()
 
 
@@ -82,8 +79,8 @@ async def test_what_an_earlier_session_sent_is_not_what_an_acknowledgment_has_cr
     await desk.attach("ann", "phone")
     await desk.sent("ann", "phone", id_, 3)
 
-    acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
-    assert await desk.one(acknowledge, Answered) == Answered(((id_, 3),))
+    await desk.one(Acknowledge("ann", "phone", None, (id_,), 9), Done)
+    assert await desk.entries("ann") == ()
 
 
 async def test_an_answer_leaves_nothing_that_an_acknowledgment_could_have_crossed(desk):
@@ -92,22 +89,24 @@ async def test_an_answer_leaves_nothing_that_an_acknowledgment_could_have_crosse
     await desk.attach("ann", "phone")
     for sequence in (2, 3):
         await desk.update(id_, title=f"Change {sequence}")
-    await desk.sent("ann", "phone", id_, 3, unanswered=2)
     acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
 
+    await desk.sent("ann", "phone", id_, 3, unanswered=2)
     await desk.sent("ann", "phone", id_, 1, acknowledged_at=5)
-    assert await desk.one(acknowledge, Answered) == Answered(((id_, 2),))
+    await desk.one(acknowledge, Done)
+    assert [entry.sequence for entry in await desk.entries("ann")] == [3]
 
     await desk.sent("ann", "phone", id_, 3, attempts=2, unanswered=2)
     await desk.sent("ann", "phone", id_, 2, acknowledged_at=5)
-    assert await desk.one(acknowledge, Answered) == Answered(((id_, 3),))
+    await desk.one(acknowledge, Done)
+    assert await desk.entries("ann") == ()
 
 
 async def test_what_was_not_sent_is_not_acknowledged_by_its_id(desk):
     made = await desk.publish("ann")
     await desk.attach("ann", "phone")
 
-    await desk.one(Acknowledge("ann", "phone", None, (made.content.id,), 9), Answered)
+    await desk.one(Acknowledge("ann", "phone", None, (made.content.id,), 9), Done)
 
     assert len(await desk.entries("ann")) == 1
 
@@ -119,7 +118,7 @@ async def test_acknowledging_less_than_before_moves_nothing_back(desk):
 
     results = await desk.write(*[Acknowledge("ann", "phone", n, (), 9) for n in (1, 3, 2)])
 
-    assert results == [Answered(())] * 3
+    assert results == [Done()] * 3
     assert (await desk.attach("ann", "phone")).start.sequence == 3
 
 

@@ -73,7 +73,7 @@ class FlightModel:
     def acknowledge_ids(self, ids: Iterable[str]) -> set[int]:
         """An ack by id answers the earlier changes first."""
         confirmed = set()
-        for notification in ids:
+        for notification in dict.fromkeys(ids):
             push = self.latest(notification)
             older = self.older(notification)
             if push is not None and older:
@@ -83,24 +83,6 @@ class FlightModel:
             elif push is not None:
                 self.forget(push)
                 confirmed.add(push.sequence)
-        return confirmed
-
-    def acknowledge_changes(self, answered: Iterable[tuple[str, int]]) -> set[int]:
-        """The store says which change an id is taken for, or that it knows of none."""
-        confirmed = set()
-        for notification, sequence in answered:
-            push = self.latest(notification)
-            if sequence == 0:
-                confirmed |= self.acknowledge_ids([notification])
-            elif push is not None and push.sequence <= sequence:
-                self.forget(push)
-                confirmed.add(push.sequence)
-            elif push is not None:
-                older = self.older(notification)
-                self.silent[push.sequence] *= not older
-                for earlier in older:
-                    if earlier.sequence <= sequence:
-                        self.forget(earlier)
         return confirmed
 
     def forget(self, push: Push) -> None:

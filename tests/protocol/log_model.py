@@ -160,15 +160,12 @@ class LogModel:
         expires_at = 0 if row is not None and row.expired else None
         return structs.replace(entry, expires_at=expires_at)
 
-    def acknowledge(self, through: int | None, ids: Iterable[str]) -> list[tuple[str, int]]:
-        """Without a session: by cursor, or by ids; returns what these are taken for."""
-        answered = []
+    def acknowledge(self, through: int | None, ids: Iterable[str]) -> None:
+        """Without a session: by cursor, or by ids."""
         for name in dict.fromkeys(ids):
             line = self.line(name)
-            is_open = line.acknowledged < line.sequence
-            answered.append((name, (line.unanswered or line.sequence) if is_open else 0))
-            if is_open:
-                line.acknowledged = max(line.acknowledged, line.unanswered or line.sequence)
+            if line.acknowledged < line.sequence:
+                line.acknowledged = line.unanswered or line.sequence
                 line.unanswered = 0
         for line in self.lines.values():
             if through is not None and line.sequence <= through:
@@ -176,7 +173,6 @@ class LogModel:
                 line.unanswered = 0
         if through is not None:
             self.stored = max(self.stored or 0, through)
-        return answered
 
     # --- Pages -----------------------------------------------------------------------------------
 

@@ -155,10 +155,10 @@ class SessionStage:
 
     def acknowledge_elsewhere(self, through: int | None, ids: list[str]) -> None:
         """The store notes it, and then the session is told."""
-        answered = self.log.acknowledge(through, ids)
+        self.log.acknowledge(through, ids)
         confirmed = set() if through is None else self.flight.acknowledge_through(through)
-        confirmed |= self.flight.acknowledge_changes(answered)
-        records = self.session.acknowledged(through, answered, self.now_ms)
+        confirmed |= self.flight.acknowledge_ids(ids)
+        records = self.session.acknowledged(through, ids, self.now_ms)
         assert {record.sequence for record in records} == confirmed
         self.carry_out(records)
 

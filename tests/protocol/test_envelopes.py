@@ -43,7 +43,7 @@ EVERY: list[Envelope] = [
     Joined("news"),
     DeviceArrived("phone", "1.2", 7, 0.5),
     DeviceHere("phone", "1.2", 100.5, 120.25),
-    DeviceAcknowledged("phone", None, (("a", 7), ("b", 0))),
+    DeviceAcknowledged("phone", None, ("a", "b")),
     DeviceAcknowledged("phone", 7, ()),
     DeviceGone("phone"),
     DisconnectUser("ada"),

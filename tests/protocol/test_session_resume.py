@@ -127,36 +127,18 @@ def test_an_acknowledgment_of_what_this_session_never_sent_is_no_error():
     session = a_session()
     pushed(session, an_entry(1))
 
-    assert len(session.acknowledged(900, (("n1", 0), ("unknown", 3)), AT)) == 1
+    assert len(session.acknowledged(900, ("n1", "unknown"), AT)) == 1
     assert session.position == 1
 
 
-def test_an_id_acknowledged_elsewhere_means_the_change_that_the_store_took_it_for():
+def test_an_id_acknowledged_elsewhere_is_taken_as_one_said_in_the_session():
     session = a_session()
     pushed(session, an_entry(1, "n1"))
     pushed(session, an_entry(2, "n1", "updated"))
 
-    assert session.acknowledged(None, (("n1", 1),), AT) == []
+    assert session.acknowledged(None, ("n1",), AT) == []
     assert session.in_flight == 1
-    assert the_record(session.acknowledged(None, (("n1", 2),), AT)).sequence == 2
-    assert session.in_flight == 0
-
-
-def test_an_id_taken_for_what_an_earlier_session_sent_leaves_what_this_one_sent():
-    session = a_session(start=1)
-    pushed(session, an_entry(2, "n1", "updated"))
-
-    assert session.acknowledged(None, (("n1", 1),), AT) == []
-    assert session.in_flight == 1
-
-
-def test_an_id_that_the_store_knows_nothing_of_is_taken_as_one_said_in_the_session():
-    session = a_session()
-    pushed(session, an_entry(1, "n1"))
-    pushed(session, an_entry(2, "n1", "updated"))
-
-    assert session.acknowledged(None, (("n1", 0),), AT) == []
-    assert the_record(session.acknowledged(None, (("n1", 0),), AT)).sequence == 2
+    assert the_record(session.acknowledged(None, ("n1",), AT)).sequence == 2
 
 
 # --- Expiry -------------------------------------------------------------------------------------

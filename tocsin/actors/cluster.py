@@ -186,7 +186,7 @@ class ClusterBridge(Actor[Any]):
         self._say(user_channel(user), here, fleeting=True)
 
     def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[tuple[str, int], ...]
+        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
     ) -> None:
         self._say(user_channel(user), DeviceAcknowledged(device, through, ids))
 

@@ -196,7 +196,7 @@ class ConnectedDevice:
                 return
         self._carry_out(outputs)
 
-    def acknowledged(self, through: int | None, ids: Iterable[tuple[str, int]]) -> None:
+    def acknowledged(self, through: int | None, ids: Iterable[str]) -> None:
         """The device has acknowledged, and the store has noted it, without this connection."""
         if self._session is not None:
             self._carry_out(self._session.acknowledged(through, ids, self._clock.now_ms))

@@ -52,7 +52,7 @@ class Neighbours(Protocol):
         """*device* has been connected here *since* (Trio time); who has it later, says so."""
 
     def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[tuple[str, int], ...]
+        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
     ) -> None:
         """The store has noted an acknowledgment that came past the device's session."""
 
@@ -100,7 +100,7 @@ class Alone:
         return
 
     def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[tuple[str, int], ...]
+        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
     ) -> None:
         return
 

@@ -81,14 +81,11 @@ class HeadMoved(msgspec.Struct, frozen=True):
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
-    """The store has noted that *device* has everything *through* a sequence, or *ids*.
-
-    With each id the change that it was taken for, 0 where the store knew of none (`Answered`).
-    """
+    """The store has noted that *device* has everything *through* a sequence, or *ids*."""
 
     device: str
     through: int | None
-    ids: tuple[tuple[str, int], ...]
+    ids: tuple[str, ...]
 
 
 class DeviceRemoved(msgspec.Struct, frozen=True):

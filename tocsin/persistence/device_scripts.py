@@ -14,7 +14,6 @@ from tocsin.persistence.dead_letter_scripts import bury, deaths_in
 from tocsin.persistence.statements import Script, run
 from tocsin.persistence.store import (
     Acknowledge,
-    Answered,
     Attach,
     Attached,
     BeyondHead,
@@ -63,23 +62,15 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
         return
     states = yield from _read_states([command for _, command in commands])
     moves: list[_Move] = []
-    accepted: list[tuple[int, Acknowledge]] = []
+    named: list[tuple[Acknowledge, str]] = []
     for (index, command), state in zip(commands, states, strict=True):
-        stored, through = state.log.stored, command.through or 0
-        if stored is None:
-            results[index] = NotFound()
-        elif through > state.log.head:
-            results[index] = BeyondHead(state.log.head)
-        else:
-            through = max(stored, through)
-            moves.append((command.user, command.device, stored, through, command.now_ms))
-            accepted.append((index, command))
-    taken = yield from _acknowledge_named([command for _, command in accepted])
-    for index, command in accepted:
-        user, device = command.user, command.device
-        results[index] = Answered(
-            tuple([(id_, taken.get((user, device, id_), 0)) for id_ in command.ids])
-        )
+        results[index] = _refusal(command, state.log) or Done()
+        if (stored := state.log.stored) is None or results[index] != Done():
+            continue
+        through = stored if command.through is None else max(stored, command.through)
+        moves.append((command.user, command.device, stored, through, command.now_ms))
+        named += [(command, notification) for notification in command.ids]
+    yield from _acknowledge_named(named)
     yield from _acknowledge([move for move in moves if move[3] > move[2]])
     yield from _write_cursors(
         DeviceCursor(user, device, through, now_ms) for user, device, _, through, now_ms in moves
@@ -176,6 +167,14 @@ def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
     return [(line, max(times)) for line in dead]
 
 
+def _refusal(command: Acknowledge, log: LogState) -> Result | None:
+    if log.stored is None:
+        return NotFound()
+    if command.through is not None and command.through > log.head:
+        return BeyondHead(log.head)
+    return None
+
+
 def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_DeviceState]]:
     rows = yield from run(
         "attach_read",
@@ -210,15 +209,9 @@ def _acknowledge(moves: Sequence[_Move]) -> Script[None]:
     )
 
 
-def _acknowledge_named(
-    commands: Sequence[Acknowledge],
-) -> Script[dict[tuple[str, str, str], int]]:
-    """Count as acknowledged what the ids stand for; returns that, by user, device and id."""
-    times = {
-        (command.user, command.device, id_): command.now_ms
-        for command in commands
-        for id_ in command.ids
-    }
+def _acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
+    """Count as acknowledged what the ids of these notifications stand for."""
+    times = {(command.user, command.device, id_): command.now_ms for command, id_ in named}
     rows = yield from run(
         "deliveries_sent",
         [user for user, _, _ in times],
@@ -230,7 +223,6 @@ def _acknowledge_named(
         DeliveryRecord(user, device, id_, sequence, 0, at := times[user, device, id_], at)
         for user, device, id_, sequence in rows
     )
-    return {(user, device, id_): sequence for user, device, id_, sequence in rows}
 
 
 def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:

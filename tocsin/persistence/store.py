@@ -87,7 +87,6 @@ from tocsin.persistence.upkeep_commands import (
 from tocsin.persistence.user_commands import (
     SUBSCRIPTIONS_MAX,
     Acknowledge,
-    Answered,
     Attach,
     Attached,
     BeyondHead,
@@ -109,7 +108,6 @@ __all__ = [
     "SUBSCRIPTIONS_MAX",
     "Acknowledge",
     "Answer",
-    "Answered",
     "ApiKey",
     "Attach",
     "Attached",
@@ -231,7 +229,6 @@ Result = (
     | Released
     | Purged
     | Attached
-    | Answered
     | BeyondHead
     | Marked
     | Materialised

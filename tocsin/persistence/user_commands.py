@@ -66,7 +66,7 @@ class Acknowledge(msgspec.Struct, frozen=True):
     """A device acknowledges without a session: everything *through* a sequence, or *ids*.
 
     An id is taken for the oldest change that the device was sent and has not answered: it may have
-    crossed a later one. Result: `Answered`, `NotFound` for a device that never attached,
+    crossed a later one. Result: `Done`, `NotFound` for a device that never attached,
     `BeyondHead`.
     """
 
@@ -75,16 +75,6 @@ class Acknowledge(msgspec.Struct, frozen=True):
     through: int | None
     ids: tuple[str, ...]
     now_ms: int
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """Durable; each of the *ids* with the change that it was taken for.
-
-    That is 0 where the store knows of no change that the device has yet to answer; it does not
-    know yet what was sent in the last moments.
-    """
-
-    ids: tuple[tuple[str, int], ...]
 
 
 class BeyondHead(msgspec.Struct, frozen=True):

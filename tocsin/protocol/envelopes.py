@@ -114,14 +114,11 @@ class DeviceHere(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
 
 
 class DeviceAcknowledged(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
-    """On `u:`: the store has noted that *device* has everything *through* a sequence, or *ids*.
-
-    With each id the change that it was taken for, 0 where the store knew of none.
-    """
+    """On `u:`: the store has noted that *device* has everything *through* a sequence, or *ids*."""
 
     device: str
     through: int | None
-    ids: tuple[tuple[str, int], ...]
+    ids: tuple[str, ...]
 
 
 class DeviceGone(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):

@@ -47,27 +47,24 @@ class Flight:
         """The last change of the notification that is in flight."""
         return self._latest.get(notification_id)
 
-    def answered(self, notification_id: str, through: int | None = None) -> Push | None:
+    def answered(self, notification_id: str) -> Push | None:
         """The device has answered the notification: take what that means out of flight.
 
-        Returns the last change if it was that. What does not say which change it answers, answers
-        an earlier one while that is unanswered too, since it may have crossed the last; else it is
-        known to be *through* a sequence.
+        Returns the last change if it was that. While an earlier one is unanswered too, it is taken
+        for that, since it may have crossed the last.
         """
         push = self.latest(notification_id)
         if push is None:
             return None
         older = self.older(push)
-        if push.sequence <= through if through is not None else not older:
+        if not older:
             self.drop(push)
             return push
-        if older:
-            # Also where the later one was sent again: it may be waiting on a device that does not
-            # read, and whose words still come.
-            push.unanswered = 0
+        # Also where the later one was sent again: it may be waiting on a device that does not read,
+        # and whose words still come.
+        push.unanswered = 0
         for earlier in older:
-            if through is None or earlier.sequence <= through:
-                self.drop(earlier)
+            self.drop(earlier)
         return None
 
     def older(self, push: Push) -> list[Push]:

@@ -200,20 +200,19 @@ class DeviceSession:
         An id does not say which change of a notification it answers (`Flight.answered`): a device
         that is sent something twice is better off than one that is never sent it.
         """
-        answered = [self._flight.answered(notification_id) for notification_id in ids]
+        # Named twice in one breath is still one answer.
+        answered = [self._flight.answered(id_) for id_ in dict.fromkeys(ids)]
         return [self._record(push, now_ms) for push in answered if push is not None]
 
     def acknowledged(
-        self, through: int | None, ids: Iterable[tuple[str, int]], now_ms: int
+        self, through: int | None, ids: Iterable[str], now_ms: int
     ) -> list[DeliveryRecord]:
         """The store has noted an acknowledgment that did not come through this session.
 
-        Never an error: it may be of what an earlier session was sent. With each id comes the change
-        that the store takes it for, or 0 where it knows of none that was sent.
+        Never an error: it may be of what an earlier session was sent.
         """
         records = [] if through is None else self._acknowledge_through(through, now_ms)
-        answered = [self._flight.answered(id_, sequence or None) for id_, sequence in ids]
-        return records + [self._record(push, now_ms) for push in answered if push is not None]
+        return records + self.ack_ids(ids, now_ms)
 
     def taken(self, sequence: int) -> None:
         """Resuming: the transport has handed over everything up to *sequence*."""

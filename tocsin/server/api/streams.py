@@ -12,14 +12,7 @@ from quart import Response
 
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.user_messages import Acknowledged, Arrived
-from tocsin.persistence.store import (
-    Acknowledge,
-    Answered,
-    BeyondHead,
-    Devices,
-    ListDevices,
-    NotFound,
-)
+from tocsin.persistence.store import Acknowledge, BeyondHead, Devices, ListDevices, NotFound
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import DeviceId
@@ -207,11 +200,10 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
             raise refuse("not_found", "There is no device with this name.")
         case BeyondHead(head=head):
             raise _bad_field("cursor", f"is beyond the end of the log, {head}")
-        case Answered(ids=answered):
-            # It is in the store: a session that cannot be told asks once more than it had to.
-            with suppress(MailboxFull):
-                services.users.tell(call.user, Acknowledged(body.device, through, answered))
-            services.neighbours.device_acknowledged(call.user, body.device, through, answered)
+    # It is in the store: a session that cannot be told asks once more than it had to.
+    with suppress(MailboxFull):
+        services.users.tell(call.user, Acknowledged(body.device, through, ids))
+    services.neighbours.device_acknowledged(call.user, body.device, through, ids)
     return NO_CONTENT
 
 
