@@ -60,6 +60,7 @@ class Pushes:
         self._through_at: list[float] = []
         self._named: dict[str, list[float]] = {}
         self._maybe_named: dict[str, float] = {}
+        self._maybe_through = 0, -math.inf
         self._next_due = math.inf
 
     def __contains__(self, sequence: int) -> bool:
@@ -88,8 +89,7 @@ class Pushes:
                 new.nacked_at, due = earlier.nacked_at, max(due, earlier.due)
         self._of[new.notification].append(new)
         self._by_sequence[new.sequence] = new
-        if self._maybe_named.get(new.notification, -math.inf) < sent_at - _GRACE:
-            # Else what was said of it over HTTP, on another session, may have met it on its way.
+        if not self._may_have_met(new):
             self.open[new.sequence] = new
         self._wait(new, due)
         if len(self.open) > self._window:
@@ -132,15 +132,18 @@ class Pushes:
             self._refused(ack, now)
         elif ack.get("ids") is not None:
             for notification in ack["ids"]:
-                self._maybe_named[notification] = now
                 if surely:
                     self._named.setdefault(notification, []).append(now)
+                else:
+                    self._maybe_named[notification] = now
                 for push in self._of.get(notification, ()):
                     # It may answer an earlier change; but who says something is not silent.
                     push.unanswered = 0
                     self.open.pop(push.sequence, None)
         else:
-            if surely and (not self._through or ack["sequence"] > self._through[-1]):
+            if not surely:
+                self._maybe_through = max(self._maybe_through, (ack["sequence"], now))
+            elif not self._through or ack["sequence"] > self._through[-1]:
                 self._through.append(ack["sequence"])
                 self._through_at.append(now)
             for sequence in [each for each in self.open if each <= ack["sequence"]]:
@@ -180,6 +183,12 @@ class Pushes:
     def _wait(self, push: Pushed, due: float) -> None:
         push.due = due
         self._next_due = min(self._next_due, due)
+
+    def _may_have_met(self, push: Pushed) -> bool:
+        """Whether what was said over HTTP, on another session, may have met *push* on its way."""
+        through, at = self._maybe_through
+        named_at = self._maybe_named.get(push.notification, -math.inf)
+        return max(named_at, at if push.sequence <= through else -math.inf) >= push.sent_at - _GRACE
 
     def _latest(self, push: Pushed) -> float:
         return self._backoff.delay(push.tries, 1.0) + _LATE

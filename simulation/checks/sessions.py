@@ -97,7 +97,11 @@ class Sessions(Check):
                     self.complain(session, complaint)
 
     def settled(self) -> str | None:
-        for session, talk in self._talks.items():
+        current = [each.session.story for each in self.cluster.devices if each.session is not None]
+        for session in current:
+            talk = self._talks.get(session)
+            if talk is None:
+                continue
             who = f"{session.user}/{session.device}"
             if not talk.synced and session.transport != "poll":
                 return f"{who} is not synced"
