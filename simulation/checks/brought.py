@@ -35,7 +35,8 @@ class Brought(Check):
         self._subscribers.asked(request)
 
     def answered(self, request: RequestStory) -> None:
-        if request.operation == "publish" and request.status in ACCEPTED:
+        # A repetition may be answered for what was done, and brought, before.
+        if request.operation == "publish" and request.status in ACCEPTED and request.attempt == 1:
             self._due.append((self.now + _LATE, request))
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:

@@ -58,6 +58,11 @@ class Post:
         return topic
 
     @property
+    def asked_at(self) -> float:
+        """When it was asked for first: that may have been done, whatever was answered."""
+        return self.requests[0].asked_at
+
+    @property
     def acceptance(self) -> RequestStory | None:
         """The first of its requests that was answered with success."""
         for request in self.requests:

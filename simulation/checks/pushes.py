@@ -59,6 +59,7 @@ class Pushes:
         self._through: list[int] = []
         self._through_at: list[float] = []
         self._named: dict[str, list[float]] = {}
+        self._said_at: dict[str, float] = {}
         self._maybe_named: dict[str, float] = {}
         self._maybe_through = 0, -math.inf
         self._next_due = math.inf
@@ -119,6 +120,8 @@ class Pushes:
             yield Complaint("P2", text, known.sent_at)
         known.attempt = push["attempt"]
         known.tries += 1
+        if known.sent_at <= self._said_at.get(known.notification, -math.inf) <= sent_at:
+            known.unanswered = 0
         known.unanswered += 1
         known.sent_at = sent_at
         self.most_unanswered = max(self.most_unanswered, known.unanswered)
@@ -136,8 +139,9 @@ class Pushes:
                     self._named.setdefault(notification, []).append(now)
                 else:
                     self._maybe_named[notification] = now
+                # It may answer an earlier change; but who says something is not silent.
+                self._said_at[notification] = now
                 for push in self._of.get(notification, ()):
-                    # It may answer an earlier change; but who says something is not silent.
                     push.unanswered = 0
                     self.open.pop(push.sequence, None)
         else:

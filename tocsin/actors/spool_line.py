@@ -103,7 +103,7 @@ def _prepare(place: Place, entropy: Callable[[int], bytes]) -> Prepared | None:
         place.settle(PatchRefused(error))
         return None
     if not is_spoolable(command):
-        place.fail(StoreUnavailable("the store is away, so nobody knows the revision"))
+        place.fail(StoreUnavailable("changes wait to be stored, so nobody knows the revision"))
         return None
     answer = answer_to(command)
     return Prepared(place, Draft(encode(command), claim_of(command, answer)), answer)
