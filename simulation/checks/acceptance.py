@@ -65,7 +65,7 @@ class Acceptance(Check):
             found = stored.get(post.name)
             if found is None or found.standing != "active" or post.acceptance is None:
                 continue
-            for user in self._must_have(post):
+            for user in self._must_have(post, found.id):
                 if user not in found.users:
                     return f"{user} has not got {post.name}"
         return None
@@ -124,18 +124,23 @@ class Acceptance(Check):
         if stored.standing != "active":
             self._judge_end(post, stored)
             return
-        for user in self._must_have(post):
+        for user in self._must_have(post, stored.id):
             if user not in stored.users:
                 self.violated("P1", post.name, f"{_told(acceptance)}, and {user} has it not")
         for user in stored.users:
             if not self._may_have(post, user):
                 self.violated("P1", post.name, f"is not for {user}, who has it")
 
-    def _must_have(self, post: Post) -> Iterator[str]:
+    def _must_have(self, post: Post, id_: str) -> Iterator[str]:
         subscribers, topic = self._subscribers, post.topic
+        bodies = [post.body]
+        if post.is_scheduled:
+            # What counts is what it was when its time came.
+            changes = self._posts.updates.get(id_, ())
+            bodies += [{**post.body, **request.body} for request in changes]
         for user in post.users if topic is None else self.cluster.plan.user_names:
             must = topic is None or subscribers.must_have(user, topic, post.asked_at)
-            if must and not subscribers.may_have_muted(user, post.body):
+            if must and not any(subscribers.may_have_muted(user, body) for body in bodies):
                 yield user
 
     def _may_have(self, post: Post, user: str) -> bool:
