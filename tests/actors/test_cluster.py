@@ -206,6 +206,20 @@ async def test_a_device_that_moved_while_the_bus_was_away_is_replaced_when_it_is
         assert new.closing is None
 
 
+async def test_a_device_that_came_while_the_bus_was_away_is_replaced_as_any_other(autojump_clock):
+    async with a_cluster("a", "b") as cluster:
+        cluster.broker.stop()
+        await pass_time(5)
+        old = await cluster["a"].device()
+        await pass_time(5)
+        cluster.broker.start()
+        await pass_time(10)
+        new = await cluster["b"].device()
+        await pass_time(SOON)
+
+        assert (old.closing, new.closing) == (Closing.REPLACED, None)
+
+
 async def test_a_node_that_heard_nothing_for_a_while_gives_up_the_devices_that_have_moved(
     autojump_clock,
 ):

@@ -85,7 +85,7 @@ def test_a_node_passes_over_its_own_words_but_for_those_that_it_waits_for():
     a, b = Voice("node-a"), Voice("node")
     own = {type(each) for each in EVERY if a.is_own(a.write(each))}
 
-    assert {type(each) for each in EVERY} - own == {Alive, DeviceArrived, Spooling}
+    assert {type(each) for each in EVERY} - own == {Alive, DeviceArrived, DeviceHere, Spooling}
     assert not any(b.is_own(a.write(each)) or a.is_own(b.write(each)) for each in EVERY)
 
 

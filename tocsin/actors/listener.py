@@ -87,10 +87,8 @@ class Listener:
                 self._topics.subscribed(topic, (user,))
             case DeviceArrived():
                 self._arrived(user, speaker, envelope)
-            case DeviceHere(device=device, connection=connection):
-                since = self._peers.our_time(speaker, envelope.since, envelope.said_at)
-                rank = rank_of(speaker, connection)
-                self._tell_user(user, HereElsewhere(device, rank, since))
+            case DeviceHere():
+                self._is_here(user, speaker, envelope)
             case DeviceAcknowledged(device=device, through=through, ids=ids):
                 with suppress(MailboxFull):
                     self._users.tell(user, Acknowledged(device, through, ids))
@@ -118,8 +116,21 @@ class Listener:
     def _arrived(self, user: str, speaker: str, envelope: DeviceArrived) -> None:
         if speaker != self._node:
             self._tell_user(user, ArrivedElsewhere(envelope.device, envelope.head))
-        elif trio.current_time() - envelope.said_at <= _ECHO_MAX:
-            self._tell_user(user, Echoed(envelope.connection))
+        else:
+            self._echoed(user, envelope)
+
+    def _is_here(self, user: str, speaker: str, envelope: DeviceHere) -> None:
+        if speaker == self._node:
+            # As good as its arrival, of which they may not have heard: whoever comes now is later.
+            self._echoed(user, envelope)
+            return
+        since = self._peers.our_time(speaker, envelope.since, envelope.said_at)
+        rank = rank_of(speaker, envelope.connection)
+        self._tell_user(user, HereElsewhere(envelope.device, rank, since))
+
+    def _echoed(self, user: str, own: DeviceArrived | DeviceHere) -> None:
+        if trio.current_time() - own.said_at <= _ECHO_MAX:
+            self._tell_user(user, Echoed(own.connection))
 
     def _tell_user(self, user: str, message: UserMessage) -> None:
         # Beyond the capacity: few, and nobody says them again.

@@ -118,7 +118,7 @@ class Listening(msgspec.Struct, frozen=True):
 
 
 class Echoed(msgspec.Struct, frozen=True):
-    """All nodes have been told by now that the device on *connection* has arrived here."""
+    """All nodes have been told by now that the device on *connection* has arrived here, or is."""
 
     connection: str
 

@@ -171,7 +171,7 @@ Envelope = (
     | SpoolingHeard
 )
 
-_ECHOED: Final = (Alive, DeviceArrived, Spooling)
+_ECHOED: Final = (Alive, DeviceArrived, DeviceHere, Spooling)
 """What a node wants to hear from itself as well."""
 
 encode_shared: Final = msgspec.msgpack.Encoder().encode
