@@ -18,6 +18,7 @@ from tocsin.actors.announcer import Announcer
 from tocsin.actors.device import ConnectedDevice
 from tocsin.actors.drainer import Drainer
 from tocsin.actors.ledger import Ledger
+from tocsin.actors.presence import Attendance, PresenceActor
 from tocsin.actors.reconciler import Reconciler
 from tocsin.actors.spool_drain import Drain
 from tocsin.actors.topics import Topics
@@ -26,6 +27,7 @@ from tocsin.actors.user_messages import ArrivedElsewhere, HereElsewhere
 from tocsin.actors.users import Users
 from tocsin.persistence import admission, device_scripts
 from tocsin.persistence.mark_scripts import UserLog
+from tocsin.persistence.memory_presence import MemoryPresence
 from tocsin.persistence.memory_spool import MemorySpool
 from tocsin.persistence.sqlite import SqliteStore
 from tocsin.persistence.statements import drive
@@ -137,6 +139,13 @@ def _replace_nobody(hear: Original) -> Original:
             hear(self, message)
 
     return tolerant
+
+
+def _hold_no_leases(_: Original) -> Original:
+    async def silent(self: PresenceActor, leases: Sequence[Any]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    return silent
 
 
 def _trust_the_store(_: Original) -> Original:
@@ -287,6 +296,31 @@ ALL: Final = (
         patch=_replace_nobody,
         plan=_BAD,
         within=20,
+    ),
+    Mutation(
+        name="forget nobody who left",
+        owner=Attendance,
+        attribute="left",
+        patch=_do_nothing,
+        plan=_BAD,
+    ),
+    Mutation(
+        name="tell nobody who came", owner=PresenceActor, attribute="_hold", patch=_hold_no_leases
+    ),
+    Mutation(
+        name="let leases end by themselves",
+        owner=PresenceActor,
+        attribute="_release",
+        patch=_hold_no_leases,
+        plan=_BAD | {"looks": 5.0},
+    ),
+    Mutation(
+        name="leases that do not end",
+        owner=MemoryPresence,
+        attribute="_forget_ended",
+        patch=_do_nothing,
+        faults={"killed": 4.0},
+        plan={"nodes": 4, "looks": 5.0, "duration": 60.0},
     ),
     Mutation(
         name="trust the store that is back",

@@ -52,6 +52,8 @@ class Plan:
     """Those that post over a WebSocket, with an API key."""
     actions: float = 0.03
     """A second, of each user: what they mark, list and set."""
+    looks: float = 0.5
+    """A second, of all together: questions where somebody is."""
     streams: float = 0.2
     """Of all sessions, those over Server-Sent Events."""
     polls: float = 0.15

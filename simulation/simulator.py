@@ -19,6 +19,7 @@ from typing import Final
 
 import trio
 
+from simulation.census import Census
 from simulation.checks import ALL
 from simulation.cluster import Cluster
 from simulation.crashes import crashing
@@ -104,6 +105,8 @@ class _Run:
             for name in plan.user_names
         ]
         self._workers: list[Producer | User] = [*cluster.producers, *cluster.users]
+        looks = math.inf if not plan.looks else 1 / plan.looks
+        self._census = Census(cluster, looks)
         self._settle_by = math.inf
 
     def begin(self, schedule: Schedule, until: float) -> None:
@@ -114,7 +117,7 @@ class _Run:
         cluster.balancer.begin()
         for device in cluster.devices:
             timeline.at(1.0 + device.chance.random(), device.come)
-        for worker in self._workers:
+        for worker in (*self._workers, self._census):
             timeline.at(2.0, worker.begin)
         self._harm.plan(schedule)
         timeline.at(_LOOK, self._look)
@@ -146,7 +149,7 @@ class _Run:
         self._harm.mend_all()
         for host in cluster.hosts.values():
             host.start()
-        for worker in self._workers:
+        for worker in (*self._workers, self._census):
             worker.end()
         for device in cluster.devices:
             device.calm()
@@ -166,6 +169,8 @@ class _Run:
         for check in self._checks:
             if (told := check.settled()) is not None:
                 yield told
+        if (told := self._census.settled()) is not None:
+            yield told
 
     def _judge(self) -> None:
         self._settle_by = -math.inf

@@ -16,6 +16,7 @@ from simulation.checks.honesty import Honesty
 from simulation.checks.lateness import Lateness
 from simulation.checks.ledger import Ledger
 from simulation.checks.order import Order
+from simulation.checks.presence import Presence
 from simulation.checks.quiet import Quiet
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
@@ -23,6 +24,7 @@ from simulation.checks.single import Single
 ALL: Final[tuple[type[Check], ...]] = (
     Sessions,
     Single,
+    Presence,
     Durable,
     Counters,
     Honesty,

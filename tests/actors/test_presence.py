@@ -14,6 +14,7 @@ from tocsin.actors.runtime import open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Connected
 from tocsin.persistence.memory_bus import MemoryBroker
+from tocsin.persistence.memory_presence import Leases, MemoryPresence
 
 LEASE = 30.0
 WORLD = World(lambda: round(trio.current_time() * 1000), lambda: 0.5, bytes)
@@ -96,6 +97,25 @@ async def test_a_node_that_stops_takes_back_what_it_said(autojump_clock):
             await pass_time(1)
             one.arrived("bob", "phone", "2")
         assert await devices_of(two) == await devices_of(two, "bob") == []
+
+
+async def test_a_node_that_stops_takes_back_what_it_was_just_taking_back(autojump_clock):
+    leases: Leases = {}
+
+    async def reach_slowly() -> None:
+        await pass_time(0.5)
+
+    async with open_supervisor("", lambda: 0.0) as tree:
+        actor = PresenceActor(MemoryPresence(leases, reach_slowly), "one", WORLD)
+        tree.spawn("presence", lambda: actor)
+        actor.arrived("ada", "phone", "1")
+        await pass_time(3)
+        assert leases
+        actor.left("ada", "1")
+        await pass_time(0.3)
+        await tree.stop(5)
+
+    assert not leases
 
 
 async def test_a_node_that_crashes_is_forgotten_within_the_lease(autojump_clock):

@@ -138,7 +138,8 @@ class PresenceActor(Attendance, Actor[Any]):
             else:
                 await self._hold([each for each in news if self._is_current(each)])
             await self._release([each for each in news if not self._is_current(each)])
-        except BusUnavailable:
+        except BaseException:
+            # Also where a stop comes in between: what was not told yet is taken back then.
             self._news = news | self._news
             raise
 
