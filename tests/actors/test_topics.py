@@ -13,6 +13,7 @@ from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Materialise,
     Materialised,
+    NotFound,
     StoreFailed,
     StoreUnavailable,
 )
@@ -29,6 +30,8 @@ class Materialiser(Actor[Any]):
         self.behind: dict[str, int] = {}
         self.latency = 0.0
         self.refuses = ""
+        self.bug = False
+        """Whether the next is answered with what no actor of topics understands."""
 
     async def receive(self, message: Any) -> None:
         assert isinstance(message, Write)
@@ -36,6 +39,10 @@ class Materialiser(Actor[Any]):
         await pass_time(self.latency)
         if self.errors:
             message.reply.fail(self.errors.pop(0))
+            return
+        if self.bug:
+            self.bug = False
+            message.reply.set(NotFound())
             return
         users = message.command.users
         if self.refuses in users:
@@ -74,6 +81,20 @@ async def test_an_entry_of_a_topic_is_brought_to_those_of_its_users_who_are_onli
         topics.advanced("nobody's")
         await settle()
     assert [set(users) for users in store.brought] == [{"ann", "bob"}, {"ann"}]
+
+
+async def test_who_was_being_brought_to_date_when_the_actor_failed_is_so_by_the_next(
+    autojump_clock,
+):
+    store = Materialiser()
+    store.bug = True
+    async with running(store) as topics:
+        topics.present("ann", ["news"])
+        topics.advanced("news")
+        await settle()
+        assert store.brought == []
+        await pass_time(1)
+    assert store.brought == [("ann",)]
 
 
 async def test_who_has_left_or_was_never_there_is_not_asked_for(autojump_clock):

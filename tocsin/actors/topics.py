@@ -127,10 +127,18 @@ class Topics(Actor[Any]):
     async def _bring_some(self, waiting: dict[str, None], most: int) -> None:
         """Bring the first *most* of those who are *waiting*; later, if that cannot be done now."""
         users = tuple(islice(waiting, most))
+        if not users:
+            return
         for user in users:
             del waiting[user]
-        if users and not await self._bring(users):
-            waiting.update(dict.fromkeys(users))
+        is_done = False
+        try:
+            is_done = await self._bring(users)
+        finally:
+            if not is_done:
+                # Also where it fails: the next incarnation goes on with them.
+                waiting.update(dict.fromkeys(users))
+        if not is_done:
             await self._bell.wait(trio.current_time() + _RETRY_DELAY)
 
     async def _bring(self, users: tuple[str, ...]) -> bool:
