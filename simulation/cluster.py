@@ -107,11 +107,14 @@ class Cluster:
 
 
 class Host:
-    """Where one node runs, process after process; *clock* is how much it is ahead (ms)."""
+    """Where one node runs, process after process; *clock* is how much it is ahead (ms).
+
+    *clock_least* and *clock_most* are the least and the most that it has been.
+    """
 
     def __init__(self, name: str, cluster: Cluster) -> None:
         self.name = name
-        self.clock = 0
+        self.clock = self.clock_least = self.clock_most = 0
         self.node: Node | None = None
         self._cluster = cluster
         self._starts = 0
@@ -148,6 +151,12 @@ class Host:
     def bus_name(self) -> str:
         """What the broker calls the process that runs now."""
         return f"{self.name}#{self._starts}"
+
+    def set_clock(self, ahead: int) -> None:
+        """Have its wall clock be *ahead* of the right time, in milliseconds."""
+        self.clock = ahead
+        self.clock_least = min(self.clock_least, ahead)
+        self.clock_most = max(self.clock_most, ahead)
 
     def start(self) -> None:
         """Start a node, if none is running."""

@@ -130,12 +130,8 @@ class Harm:
     def _clock(self, fault: Fault) -> Mend | None:
         if (host := self._host(fault)) is None:
             return None
-        host.clock = round(fault.amount * 1000)
-
-        def right() -> None:
-            host.clock = 0
-
-        return right
+        host.set_clock(round(fault.amount * 1000))
+        return partial(host.set_clock, 0)
 
     def _crash(self, fault: Fault) -> Mend | None:
         host, now = self._host(fault), self._cluster.timeline.now

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+Original = Callable[..., Any]
+"""What a bug takes the place of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:

@@ -20,6 +20,7 @@ from simulation.checks.presence import Presence
 from simulation.checks.quiet import Quiet
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
+from simulation.checks.times import Times
 
 ALL: Final[tuple[type[Check], ...]] = (
     Sessions,
@@ -29,6 +30,7 @@ ALL: Final[tuple[type[Check], ...]] = (
     Counters,
     Honesty,
     Lateness,
+    Times,
     Brought,
     Bounds,
     Answers,

@@ -29,10 +29,6 @@ LEFT_OUT: Final = """
 """What a device should have been pushed between two sequences, and has not acknowledged."""
 
 
-_EXPIRED: Final = 0.5
-"""Seconds by which a push may leave its node after what it says has expired."""
-
-
 class Sessions(Check):
     """See the module."""
 
@@ -76,8 +72,6 @@ class Sessions(Check):
         before = talk.position
         for complaint in talk.heard(frame, sent_at):
             self.complain(session, complaint)
-        if frame["type"] == "push":
-            self._judge_expiry(session, frame, sent_at)
         if frame["type"] == "push" and talk.position > before:
             self._look_between(session, before, frame["sequence"])
         elif frame["type"] == "synced":
@@ -123,17 +117,6 @@ class Sessions(Check):
         if rows:
             text = f"nothing was pushed between {after} and {before}, but there is {rows}"
             self.complain(session, Complaint("P4", text))
-
-    def _judge_expiry(self, session: SessionStory, push: Frame, sent_at: float) -> None:
-        expires_at = push["notification"]["expires_at"]
-        if expires_at is None:
-            return
-        late = sent_at - self.cluster.moment_of(expires_at)
-        if late > _EXPIRED and not self.history.troubles.touch_by(
-            sent_at - late, self.now, session.host, "clock", "stopped"
-        ):
-            text = f"{push['sequence']} was sent {late:.3f} s after it had expired"
-            self.complain(session, Complaint("P1", text))
 
     def _judge_reset(self, session: SessionStory, reason: str) -> None:
         welcome, hello = session.welcome, session.hello

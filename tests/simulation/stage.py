@@ -195,7 +195,8 @@ def a_host() -> Any:
     """One that runs its first process, of which nothing else is known."""
     process = SimpleNamespace(is_stopped=False)
     node = SimpleNamespace(is_stopping=False, services=None, process=process)
-    return SimpleNamespace(name="a", node=node, process_number=1)
+    clocks = {"clock_least": 0, "clock_most": 0}
+    return SimpleNamespace(name="a", node=node, process_number=1, **clocks)
 
 
 def a_post(title: str, *users: str, key: str | None = None, **facts: Any) -> RequestStory:

@@ -185,14 +185,6 @@ def test_unresponsive_is_not_said_before_the_limit(stage):
     assert stage.complains("P2", "unresponsive before the limit")
 
 
-def test_what_has_expired_is_not_pushed(stage):
-    stage.now = 100.0
-    session = stage.session()
-    session.synced(0)
-    session.push(1, expires_at="1970-01-01T00:01:30.000Z")
-    assert stage.complains("P1", "10.000 s after it had expired")
-
-
 # --- Polls ----------------------------------------------------------------------------------------
 
 

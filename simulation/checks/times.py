@@ -1,0 +1,104 @@
+"""Nothing comes before its time, and nothing after (P1): what is scheduled, and what has expired.
+
+What is scheduled enters no log, no list and no counter before (the counters are compared with the
+logs by another check). It is released by whichever node finds it due, so any whose clock is ahead
+may be early, by as much. What has expired is neither pushed, live or again, nor listed; whether it
+has, the node that does it says by its own clock.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulation.checks.check import Check, Complaint
+from simulation.checks.posts import ACCEPTED, name_in
+from simulation.cluster import Cluster
+from simulation.history import Frame, RequestStory, SessionStory
+
+_ROUNDED: Final = 0.002
+"""Seconds: times of day are in milliseconds."""
+_ON_ITS_WAY: Final = 0.05
+"""Seconds by which a push may leave its node after it was found to be in time."""
+_ENTERED: Final = "SELECT 1 FROM inbox WHERE notification_id = ? LIMIT 1"
+
+
+class Times(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._due: dict[str, float] = {}
+        """When each scheduled post is to be delivered, by its name."""
+        self._pending: dict[str, str] = {}
+        """The names of those that were accepted and are not due yet, by id."""
+
+    def asked(self, request: RequestStory) -> None:
+        if request.operation == "publish" and "deliver_at" in request.body:
+            name = name_in(request.body["title"])
+            self._due[name] = self.cluster.moment_of(request.body["deliver_at"])
+
+    def answered(self, request: RequestStory) -> None:
+        assert request.answered_at is not None
+        if request.operation == "publish" and request.status in ACCEPTED:
+            name = name_in(request.body["title"])
+            if self._due.get(name, 0.0) > self.now:
+                self._pending[request.answer["id"]] = name
+        elif request.operation == "list_inbox" and request.status == 200:
+            for notification in request.answer["notifications"]:
+                self._judge_start(notification, request.who, request.answered_at, "was listed")
+                self._judge_list(notification, request)
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        pushes = frame["changes"] if frame["type"] == "changes" else [frame]
+        who = f"{session.user}/{session.device}"
+        for push in pushes if frame["type"] in ("changes", "push") else ():
+            self._judge_start(push["notification"], who, sent_at, "was pushed")
+            self._judge_push(session, push, sent_at)
+
+    def look(self) -> None:
+        for id_, name in list(self._pending.items()):
+            due = self._due[name]
+            if due <= self.now:
+                del self._pending[id_]
+            elif self.cluster.store.rows(_ENTERED, id_) and not self._is_ahead(due - self.now):
+                text = f"{id_} is in the inbox, and to be delivered at {due:.3f}"
+                self.violated("P1", name, text)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _judge_start(self, notification: Frame, who: str, at: float, what: str) -> None:
+        due = self._due.get(name_in(notification["title"]), 0.0)
+        early = due - at
+        if early > _ROUNDED and not self._is_ahead(early):
+            text = f"{notification['id']} {what} at {at:.3f}, {early:.3f} s before its time"
+            self.violated("P1", who, text)
+
+    def _judge_push(self, session: SessionStory, push: Frame, sent_at: float) -> None:
+        late = self._late(push["notification"], sent_at)
+        if late > _ON_ITS_WAY and not self._is_behind(session.host, late):
+            # In the answer of a poll it waits for what the store has to say, and in a stream for
+            # its task to write it.
+            waits, since = session.transport != "websocket", sent_at - late
+            if waits and self.history.troubles.touch(since, self.now, session.host, "store"):
+                return
+            text = f"{push['sequence']} was sent {late:.3f} s after it had expired"
+            self.complain(session, Complaint("P1", text))
+
+    def _judge_list(self, notification: Frame, request: RequestStory) -> None:
+        late = self._late(notification, request.asked_at)
+        if late > _ROUNDED and not self._is_behind(request.host, late):
+            text = f"{notification['id']} was listed {late:.3f} s after it had expired"
+            self.violated("P1", request.who, text)
+
+    def _late(self, notification: Frame, at: float) -> float:
+        expires_at = notification["expires_at"]
+        return 0.0 if expires_at is None else at - self.cluster.moment_of(expires_at)
+
+    def _is_ahead(self, seconds: float) -> bool:
+        """Whether some clock has been ahead by so much."""
+        hosts = self.cluster.hosts.values()
+        return any(host.clock_most >= 1000 * (seconds - _ROUNDED) for host in hosts)
+
+    def _is_behind(self, host: str, seconds: float) -> bool:
+        """Whether the clock of *host* has been behind by so much."""
+        return self.cluster.hosts[host].clock_least <= -1000 * (seconds - _ON_ITS_WAY)
