@@ -67,6 +67,9 @@ class NotificationActor(Actor[NotificationMessage]):
         """Serve until settled; whoever still waits for an answer is told that none will come."""
         try:
             await super().run(context)
+        except Exception:
+            self._directory.failed(self._id)
+            raise
         finally:
             for submit in self._asked:
                 self._directory.answered(submit)
@@ -134,7 +137,8 @@ class Notifications(Directory[NotificationMessage]):
         self._scheduler = scheduler
         self._commit = commit or self._ask_store
         self._outstanding: dict[str, int] = {}
-        self._keys: set[tuple[str, str]] = set()
+        self._keys: dict[tuple[str, str], str] = {}
+        """Those in flight, each with the notification that it is to become."""
 
     def submit(self, notification: str, submit: Submit) -> None:
         """Have *submit* committed, and its notification's actor carry on from there.
@@ -162,13 +166,19 @@ class Notifications(Directory[NotificationMessage]):
             reply.fail(error)
             return
         if key is not None:
-            self._keys.add(key)
+            self._keys[key] = notification
 
     def answered(self, submit: Submit) -> None:
         """The request's idempotency key is free again: from now on the store answers for it."""
         key = _key(submit)
         if key is not None:
-            self._keys.discard(key)
+            self._keys.pop(key, None)
+
+    def failed(self, notification: str) -> None:
+        """Its actor has failed: whoever asked it for something may ask again."""
+        self._outstanding.pop(notification, None)
+        # Also those of which it had not heard yet.
+        self._keys = {key: its for key, its in self._keys.items() if its != notification}
 
     def expect(self, notification: str, count: int) -> None:
         """Somebody was told: *count* acknowledgments are to be expected, if it is live here.

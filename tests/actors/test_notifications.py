@@ -1,0 +1,84 @@
+"""The live notifications: what is left of one whose actor has failed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import outcome
+import pytest
+import trio
+
+from tests.actors.virtual_time import settle
+from tocsin.actors.notifications import Committed, Notifications, Submit
+from tocsin.actors.runtime import Ref, Reply, open_supervisor
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.spool_entries import Committal, Spoolable
+from tocsin.persistence.store import Idempotency, NotFound, Publish, Withdraw
+from tocsin.protocol.notification import Content
+from tocsin.protocol.problems import ProblemError
+
+CONTENT = Content(
+    id="n1", revision=1, category="default", topic=None, created_at=1, updated_at=1,
+    expires_at=None, document="{}",
+)  # fmt: skip
+PUBLISH = Publish(CONTENT, ("ada",), "shop", Idempotency("shop", "key", b"x"))
+
+
+def never(command: Spoolable, reply: Reply[Committal]) -> None:
+    """A store that does not answer."""
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Notifications]:
+    """Over a store that does not answer; nothing is stopped in order."""
+    notifications = Notifications(
+        lambda: 0.0,
+        storage=Ref("storage", Mailbox(1)),
+        scheduler=Ref("scheduler", Mailbox(1)),
+        grace=1.0,
+        commit=never,
+    )
+    with trio.CancelScope() as crash:
+        async with open_supervisor("", lambda: 0.0) as tree:
+            tree.spawn("notifications", lambda: notifications)
+            await settle()
+            yield notifications
+            crash.cancel()
+
+
+def fail(notifications: Notifications) -> None:
+    """Have the actor fail at its next message: an answer to what nobody asked."""
+    stranger = Submit(command=Withdraw("n1", 1))
+    ref = notifications.find("n1")
+    assert ref is not None
+    ref.tell(Committed(stranger, outcome.Value(NotFound())))
+
+
+async def test_a_key_is_in_flight_until_its_request_is_answered(autojump_clock):
+    async with running() as notifications:
+        notifications.submit("n1", Submit(command=PUBLISH))
+        with pytest.raises(ProblemError, match="has not been answered yet"):
+            notifications.submit("n1", Submit(command=PUBLISH))
+
+
+async def test_a_key_is_free_again_when_the_actor_has_failed_that_should_have_answered(
+    autojump_clock,
+):
+    async with running() as notifications:
+        notifications.submit("n1", Submit(command=Withdraw("n1", 1)))
+        fail(notifications)
+        notifications.submit("n1", Submit(command=PUBLISH))
+        await settle()
+
+        notifications.submit("n1", Submit(command=PUBLISH))
+
+
+async def test_nobody_is_waited_for_when_the_actor_has_failed_that_did(autojump_clock):
+    async with running() as notifications:
+        notifications.submit("n1", Submit(command=PUBLISH))
+        notifications.expect("n1", 1)
+        fail(notifications)
+        await settle()
+
+        assert not notifications.is_expected("n1")
