@@ -121,6 +121,7 @@ class Host:
         self._is_silent = False
         # A dictionary for its order.
         self._connections: dict[Connection, None] = {}
+        self._held: list[Connection] = []
 
     @property
     def is_up(self) -> bool:
@@ -217,6 +218,8 @@ class Host:
             ended=over,
         )
         self._connections[connection] = None
+        self._held = [each for each in self._held if each.is_held]
+        self._held.append(connection)
         return connection
 
     def request(
@@ -240,6 +243,11 @@ class Host:
     def connections(self) -> list[Connection]:
         """Those that are open, the oldest first."""
         return list(self._connections)
+
+    @property
+    def held(self) -> int:
+        """How many connections the node may believe to be open; their clients may know better."""
+        return sum(each.is_held for each in self._held)
 
     async def _keep(self, node: Node) -> None:
         await node.run()
@@ -266,6 +274,7 @@ class Host:
         for connection in self.connections:
             connection.cut(client_notices=client_notices, node_notices=False)
         self._connections.clear()
+        self._held.clear()
 
     def _now_ms(self) -> int:
         return _EPOCH_MS + self.clock + int(self._cluster.timeline.now * 1000)

@@ -17,6 +17,7 @@ from tocsin.actors.announcer import Announcer
 from tocsin.actors.device import ConnectedDevice
 from tocsin.actors.drainer import Drainer
 from tocsin.actors.ledger import Ledger
+from tocsin.actors.notifications import Notifications
 from tocsin.actors.presence import Attendance, PresenceActor
 from tocsin.actors.reconciler import Reconciler
 from tocsin.actors.topics import Topics
@@ -238,6 +239,20 @@ ALL: Final = (
         patch=_replace_nobody,
         plan=_BAD,
         within=20,
+    ),
+    Mutation(
+        name="keep keys in flight",
+        owner=Notifications,
+        attribute="answered",
+        patch=_do_nothing,
+        plan={"calm": 90.0},
+    ),
+    Mutation(
+        name="keep the topics of who left",
+        owner=Topics,
+        attribute="absent",
+        patch=_do_nothing,
+        plan=_BAD | {"calm": 90.0, "devices": 1, "subscriptions": 0.4, "posts": 2.0},
     ),
     Mutation(
         name="forget nobody who left",

@@ -110,6 +110,8 @@ class Connection:
         self._up = Pipe(timeline, chance, delay, self._up_arrived)
         self._down = Pipe(timeline, chance, delay, self._down_arrived)
         self._heard = heard
+        self.is_held = True
+        """Whether its node has not ended it, and was not told that it has ended."""
         self._is_finished = False
         self._resets = False
         self._waiting = 0
@@ -164,6 +166,7 @@ class Connection:
         if self._is_finished or self._process.is_dead:
             return
         self._is_finished = True
+        self.is_held = False
         if skip_waiting:
             self._down.held.clear()
         if data:
@@ -244,6 +247,7 @@ class Connection:
         if arrived is not None:
             arrived()
         if what is _END:
+            self.is_held = False
             self._left()
         elif self._received is not None:
             self._received(what)

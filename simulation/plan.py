@@ -64,6 +64,8 @@ class Plan:
     """The nodes' setting: with a short one, a device that does not answer is soon given up."""
     duration: float = 60.0
     settling: float = 120.0
+    calm: float = 0.0
+    """After all is settled, so long nothing happens at all before it is judged."""
 
     @property
     def node_names(self) -> tuple[str, ...]:

@@ -194,10 +194,11 @@ class _SeldomIO:
         return getattr(self._real, name)
 
 
-def tasks_of_processes() -> list[str]:
-    """The names of all tasks that belong to some process."""
+def tasks_of_processes(only: Process | None = None) -> list[str]:
+    """The names of all tasks that belong to some process, or to this one."""
     tasks = _run.GLOBAL_RUN_CONTEXT.runner.tasks
-    return sorted(task.name for task in tasks if task.context.get(_process) is not None)
+    owners = ((task.name, task.context.get(_process)) for task in tasks)
+    return sorted(name for name, owner in owners if owner is not None and only in (None, owner))
 
 
 def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:

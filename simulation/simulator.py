@@ -2,7 +2,8 @@
 
     work      producers post, devices come and go, faults happen
     mending   whatever is broken is mended, producers end, all devices come and stay
-    settling  once a second the checks are asked what is still missing, until nothing is
+    settling  once a second the checks are asked what is still missing, until nothing is; some runs
+              go on for a while then, in which nothing happens
     judging   the checks look at everything
     stopping  every node is told to stop, and has to end in time with no task left
 
@@ -108,6 +109,7 @@ class _Run:
         looks = math.inf if not plan.looks else 1 / plan.looks
         self._census = Census(cluster, looks)
         self._settle_by = math.inf
+        self._judge_at = math.inf
 
     def begin(self, schedule: Schedule, until: float) -> None:
         """Have everything happen, until the timeline ends."""
@@ -157,9 +159,18 @@ class _Run:
 
     def _settle(self) -> None:
         if next(self._missing(), None) is None:
-            self._judge()
+            self._rest()
         elif self._cluster.timeline.now >= self._settle_by:
             self._cluster.violated("settling", "cluster", "; ".join(self._missing()))
+
+    def _rest(self) -> None:
+        """All is settled; it has to be so after the time of calm, too."""
+        calm, now = self._cluster.plan.calm, self._cluster.timeline.now
+        if self._judge_at == math.inf:
+            self._judge_at = now + calm
+            self._settle_by += calm
+        if now >= self._judge_at:
+            self._judge()
 
     def _missing(self) -> Iterator[str]:
         """What is still to happen: what is dear to find out comes last, and is seldom asked."""

@@ -20,6 +20,9 @@ _LEFT_OUT_WORK: Final = 0.3
 _LEFT_OUT_FAULT: Final = 0.5
 _CALM: Final = 0.08
 _ALONE: Final = 0.15
+_CALM_ENDS: Final = 0.05
+_CALM_END: Final = 90.0
+"""Seconds in which whatever is held for a while should be let go."""
 
 WORK: Final = (
     *("keys", "broadcasts", "topics", "collapses", "expiries", "schedules", "updates"),
@@ -56,6 +59,7 @@ def _plan(seed: int, chance: Chance) -> Plan:
         producers=chance.one((1, 2, 3)),
         posts=chance.one((0.5, 1.0, 2.0, 4.0)),
         resend_delay=Chance(seed, "terms").one((1.0, 10.0, 10.0)),
+        calm=_CALM_END if Chance(seed, "calm").happens(_CALM_ENDS) else 0.0,
         duration=chance.one((20.0, 30.0, 60.0, 120.0)),
         **work,
     )

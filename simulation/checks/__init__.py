@@ -12,6 +12,7 @@ from simulation.checks.check import Check
 from simulation.checks.convergence import Convergence
 from simulation.checks.counters import Counters
 from simulation.checks.durable import Durable
+from simulation.checks.holdings import Holdings
 from simulation.checks.honesty import Honesty
 from simulation.checks.lateness import Lateness
 from simulation.checks.ledger import Ledger
@@ -35,6 +36,7 @@ ALL: Final[tuple[type[Check], ...]] = (
     Bounds,
     Answers,
     Quiet,
+    Holdings,
     Convergence,
     Acceptance,
     Order,

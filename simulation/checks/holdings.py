@@ -1,0 +1,111 @@
+"""What a node holds when all is quiet follows from who is there (P6): no task and no entry more.
+
+    one task for each part of it, the same on each node
+    one for each connection that it was not told is over
+    one for each user who is connected
+    one for each notification that not everybody has acknowledged, for a while (see `bounds`)
+
+After some time of calm, in a run that has such, there is no notification left, no idempotency key
+is in flight, and of the bus a node hears what concerns those who are there, and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from simulation.checks.check import Check
+from simulation.cluster import Host
+from simulation.scheduling import tasks_of_processes
+from tocsin.actors.cluster import ClusterBridge
+from tocsin.protocol.envelopes import channel_topic, channel_user
+from tocsin.protocol.notification import EVERYONE
+from tocsin.server.services import Services
+
+_CALM: Final = 80.0
+"""Seconds after which a notification's actor has lost its patience, and a channel nobody needs is
+heard no more."""
+_SWEPT: Final = 3.0
+"""Seconds after its time by which such a channel is heard no more."""
+_MEMBERS: Final = "SELECT DISTINCT topic FROM subscriptions WHERE user_id IN ({})"
+
+
+class Holdings(Check):
+    """See the module."""
+
+    def settled(self) -> str | None:
+        parts: dict[str, list[str]] = {}
+        for host in self.cluster.hosts.values():
+            if host.node is None or (services := host.node.services) is None:
+                return f"{host.name} is not up"
+            parts[host.name] = []
+            for wrong in self._unexplained(host, services, parts[host.name]):
+                return f"{host.name} has {wrong}"
+        first = next(iter(parts.values()))
+        for name, found in parts.items():
+            if found != first:
+                differing = sorted({*found} ^ {*first})
+                return f"{name} is made of other parts than the first: {differing}"
+        return None
+
+    def finish(self) -> None:
+        if self.cluster.plan.calm < _CALM:
+            return
+        for host in self.cluster.hosts.values():
+            if host.node is not None and (services := host.node.services) is not None:
+                for what in self._forgotten(services):
+                    self.violated("P6", host.name, f"still has {what}")
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _unexplained(self, host: Host, services: Services, parts: list[str]) -> Iterator[str]:
+        """What of its tasks nothing explains; its constant parts are put into *parts*."""
+        assert host.node is not None
+        connections = 0
+        for task in tasks_of_processes(host.node.process):
+            match task.split("/"):
+                case ["", "connections", _]:
+                    connections += 1
+                case ["", "users", user]:
+                    if next(services.attendance._here(user), None) is None:
+                        yield f"an actor for {user}, who is not here"
+                case ["", "notifications", _]:
+                    pass
+                case _:
+                    parts.append(task)
+        if connections > (held := host.held):
+            yield f"{connections} tasks for {held} connections"
+        for task, count in Counter(parts).items():
+            if count > 1:
+                yield f"{count} of {task}"
+
+    def _forgotten(self, services: Services) -> Iterator[str]:
+        """What it holds for nobody."""
+        notifications, company = services.notifications, services.users.company
+        present = services.users.names()
+        if names := notifications.names():
+            yield f"actors for the notifications {names}"
+        if notifications._keys:
+            yield f"idempotency keys in flight: {sorted(notifications._keys)}"
+        if notifications._outstanding:
+            yield f"acknowledgments to wait for: {notifications._outstanding}"
+        for what, kept in (("heads", company.heads), ("missed changes", company.missed)):
+            if gone := [user for user in kept if user not in present]:
+                yield f"{what} of {gone}, who are not here"
+        if isinstance(bridge := services.neighbours, ClusterBridge):
+            yield from self._heard_for_nobody(bridge, present)
+
+    def _heard_for_nobody(self, bridge: ClusterBridge, present: list[str]) -> Iterator[str]:
+        marks = ",".join("?" * len(present))
+        rows = self.cluster.store.rows(_MEMBERS.format(marks), *present)
+        topics = [EVERYONE, *(topic for (topic,) in rows)]
+        for channel in bridge.channels._heard:
+            if bridge.channels._idle.get(channel, -math.inf) > self.now - _SWEPT:
+                continue  # Somebody who polls comes and goes.
+            user, topic = channel_user(channel), channel_topic(channel)
+            if user is not None and user not in present:
+                yield f"the channel of {user}, who is not here"
+            if topic is not None and topic not in topics:
+                yield f"the channel of {topic}, which nobody here is in"
