@@ -14,23 +14,46 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from simulation.scheduling import current_process
+from tocsin.actors.channels import Channels
 from tocsin.actors.cluster import ClusterBridge
+from tocsin.actors.disconnections import Disconnections
+from tocsin.actors.drainer import Drainer
 from tocsin.actors.notifications import NotificationActor
 from tocsin.actors.presence import PresenceActor
+from tocsin.actors.reconciler import Reconciler
 from tocsin.actors.scheduler import Scheduler
+from tocsin.actors.spool_drain import Drain
+from tocsin.actors.spooler import Spooler
 from tocsin.actors.storage import StorageActor
 from tocsin.actors.topics import Topics
 from tocsin.actors.user import UserActor
+from tocsin.server.key_watch import KeyWatch
+from tocsin.server.websocket_session import WebSocketSession
 
-_WORK: Final[tuple[tuple[type, str], ...]] = (
-    (UserActor, "receive"),
-    (NotificationActor, "receive"),
-    (StorageActor, "receive"),
-    (Scheduler, "on_deadline"),
-    (Topics, "_bring"),
-    (ClusterBridge, "_heed"),
-    (PresenceActor, "_tell"),
-)
+PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
+    "UserActor": ((UserActor, "receive"),),
+    "NotificationActor": ((NotificationActor, "receive"),),
+    "StorageActor": ((StorageActor, "receive"),),
+    "StorageWork": ((StorageActor, "_commit"), (StorageActor, "_answer")),
+    "Scheduler": ((Scheduler, "on_deadline"), (Scheduler, "_release"), (Scheduler, "_expire")),
+    "Topics": ((Topics, "_bring"),),
+    "ClusterBridge": ((ClusterBridge, "_heed"),),
+    "ClusterWork": (
+        (Channels, "_subscribe"),
+        (Disconnections, "_keep"),
+        (Reconciler, "_look_at"),
+    ),
+    "PresenceActor": ((PresenceActor, "_tell"), (PresenceActor, "_release")),
+    "Spooler": ((Spooler, "_append"), (Spooler, "_ask_waiting")),
+    "SpoolDrain": ((Drain, "_look"), (Drain, "_drain"), (Drain, "_forget")),
+    "KeyWatch": ((KeyWatch, "_look"),),
+    "Drainer": ((Drainer, "_say_goodbye"),),
+    "Connection": ((WebSocketSession, "_handle"),),
+}
+"""By what is said to fail, the places where it does: what an actor has in hand, or a task of its.
+
+Directories have nothing in hand; it is their children who fail.
+"""
 
 
 class Crash(Exception):
@@ -53,9 +76,10 @@ def is_ours(error: BaseException | None) -> bool:
 def crashing(some: bool) -> Iterator[None]:
     """Actors fail where their process is doomed to; it costs nothing if not *some* ever are."""
     with ExitStack() as stack:
-        for kind, name in _WORK if some else ():
-            work = _doomed(kind.__name__, getattr(kind, name))
-            stack.enter_context(patch.object(kind, name, work))
+        for actor, places in PLACES.items() if some else ():
+            for kind, name in places:
+                work = _doomed(actor, getattr(kind, name))
+                stack.enter_context(patch.object(kind, name, work))
         yield
 
 

@@ -77,9 +77,13 @@ _ALONE_NEVER: Final = ("bus_away", "bus_noisy", "bus_wiped", "deaf", "dark", "ro
 
 CRASHING: Final = (
     *("UserActor", "UserActor", "NotificationActor", "NotificationActor"),
-    *("StorageActor", "Scheduler", "Topics", "ClusterBridge", "PresenceActor"),
+    *("StorageActor", "StorageWork", "Scheduler", "Topics", "ClusterBridge", "ClusterWork"),
+    *("PresenceActor", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Connection"),
 )
-"""Whose crashes are drawn; those that there are many of more often."""
+"""Whose crashes are drawn (see `crashes`); those that there are many of more often."""
+_SELDOM: Final = ("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "KeyWatch", "Drainer")
+_SELDOM_NTH: Final = 3
+"""Who has little to do fails at one of the next few things."""
 
 
 def draw(seed: int, faults: Faults, plan: Plan) -> Schedule:
@@ -222,6 +226,8 @@ def _clock(chance: Chance, at: float, plan: Plan) -> _Drawn:
 def _crash(chance: Chance, at: float, plan: Plan) -> _Drawn:
     target, nth = _somebody(chance, plan), int(_spread(chance, 1, 50))
     how = chance.one(CRASHING)
+    if how in _SELDOM:
+        nth = 1 + nth % _SELDOM_NTH
     return [Fault(at=at, kind="crash", target=target, lasts=20.0, nth=nth, how=how)]
 
 

@@ -1,0 +1,49 @@
+"""Every actor fails in some run, and a node survives each of these failures."""
+
+import pytest
+
+from simulation.crashes import PLACES
+from simulation.faults import CRASHING, Fault
+from simulation.plan import Plan
+from simulation.simulator import simulate
+from tocsin import trunk
+from tocsin.actors.directory import Directory
+from tocsin.actors.notifications import NotificationActor
+from tocsin.actors.runtime import Actor
+from tocsin.actors.user import UserActor
+
+PLAN = Plan(
+    seed=4,
+    nodes=2,
+    users=8,
+    producers=6,
+    posts=6.0,
+    sockets=1.0,
+    bad_devices=1.0,
+    disconnections=0.1,
+    duration=15.0,
+)
+AWAY = Fault(at=6.0, kind="store_away", lasts=4.0, how="refuses")
+STOPPED = Fault(at=11.0, kind="restarted", target="a", lasts=30.0)
+
+
+def test_all_actors_of_the_trunk_may_fail():
+    actors = {
+        each
+        for each in vars(trunk).values()
+        if isinstance(each, type) and issubclass(each, Actor) and not issubclass(each, Directory)
+    }
+    failing = {kind for places in PLACES.values() for kind, _ in places}
+    assert actors | {UserActor, NotificationActor} <= failing
+    assert set(CRASHING) == set(PLACES)
+
+
+@pytest.mark.parametrize("actor", PLACES)
+def test_a_node_survives_that_somebody_fails(actor):
+    crash = Fault(at=4.0, kind="crash", target="a", lasts=11.0, nth=1, how=actor)
+
+    verdict = simulate(PLAN, (crash, AWAY, STOPPED))
+
+    assert verdict.violations == ()
+    told = ("actor failed", "frame failed")
+    assert any(line.what.endswith(told) and line.who == "a" for line in verdict.trace.lines())
