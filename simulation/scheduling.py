@@ -9,8 +9,7 @@ by SIGSTOP, in the middle of anything; deadlines pass meanwhile, and are late wh
 can be killed at any step: from then on it has no effect on anybody (`is_dead`, which all its ways
 out look at), and whoever keeps it cancels what is left of it.
 
-This file alone knows Trio's internals: the random generator of its scheduler, its run queue and
-its I/O.
+This file alone knows Trio's internals: its loop, in whose place there is one of ours.
 """
 
 from __future__ import annotations
@@ -18,14 +17,17 @@ from __future__ import annotations
 import gc
 import math
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Any, Final, TypeVar
+from operator import attrgetter
+from typing import Any, Final, NoReturn, TypeVar
+from unittest.mock import patch
 
 import trio
+from outcome import Error, Outcome, Value
 from trio._core import _run
+from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled
 
 from simulation.alarms import TimelineAlarms
 from simulation.timeline import Timeline
@@ -38,20 +40,23 @@ _GARBAGE_INTERVAL: Final = 120.0
 _OLD_GARBAGE: Final = 10
 """Of so many collections, one looks at everything: the others at what is new since the last."""
 _IO_SELDOM: Final = 256
+"""Rounds of tasks, after one of which it is seen whether a person interrupts."""
+_IO_WAIT: Final = 0.001
+"""Seconds (real) to wait for Trio's word that it ends, which comes through a socket."""
 _ROUNDS_MAX: Final = 100_000
 """Rounds of tasks in which no time passes."""
 _IDLE_MAX: Final = 1000
-"""Looks in a row, a millisecond each, at which nobody waits for any time."""
+"""Such waits in a row."""
 
+_number_of: Final = attrgetter("_counter")
 _process: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
 class VirtualClock(trio.abc.Clock):
-    """Stands still while anything can run; then it is time for what comes next."""
+    """The timeline's time: it passes in the loop."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._idle = 0
 
     def start_clock(self) -> None:
         """Nothing: it stands until somebody waits."""
@@ -59,26 +64,9 @@ class VirtualClock(trio.abc.Clock):
     def current_time(self) -> float:
         return self._timeline.now
 
-    def deadline_to_sleep_time(self, deadline: float) -> float:
-        """No time at all. Trio asks this only when nothing can run."""
-        runner, timeline = _run.GLOBAL_RUN_CONTEXT.runner, self._timeline
-        while timeline.next_time < deadline:
-            timeline.happen()
-            if runner.runq:
-                self._idle = 0
-                return 0.0
-            deadline = runner.deadlines.next_deadline()
-        if deadline == math.inf:
-            return self._wait_for_trio()
-        timeline.pass_to(deadline)
-        return 0.0
-
-    def _wait_for_trio(self) -> float:
-        # Trio wakes itself through a socket when it ends: that is not there at once.
-        self._idle += 1
-        if self._idle > _IDLE_MAX:
-            raise RuntimeError("everybody waits, and for nothing: the simulation is deadlocked")
-        return 0.001
+    def deadline_to_sleep_time(self, deadline: float) -> NoReturn:
+        """Only Trio's loop asks this."""
+        raise NotImplementedError
 
 
 def current_process() -> Process | None:
@@ -154,44 +142,96 @@ class Process:
         return not self.is_stopped
 
 
-class _RunQueue(deque[trio.lowlevel.Task]):
-    """Trio's run queue, without the tasks of stopped processes."""
+class _Loop:
+    """Runs what is runnable, round after round; time passes when there is nothing.
 
-    def append(self, task: trio.lowlevel.Task) -> None:
-        process = task.context.get(_process)
-        if process is None or process.may_run(task):
-            super().append(task)
-
-
-class _SeldomIO:
-    """Trio's I/O manager, asked once in a while: there is no I/O but an interrupt by a person.
-
-    Being called once for each round of tasks, it also notices when they go on for ever.
+    It stands in the place of Trio's loop, `trio._core._run.unrolled_run`, and understands as that
+    does what tasks yield. That one would do, with a clock, a run queue, a random generator and an
+    I/O manager of ours; but it asks many things in each round that have only one answer here, and
+    most rounds are one step of one task: they would be a fifteenth of a run.
     """
 
-    def __init__(self, real: Any, timeline: Timeline) -> None:
-        self._real = real
+    def __init__(self, timeline: Timeline, order: random.Random) -> None:
         self._timeline = timeline
-        self._asked = 0
-        self._now = -math.inf
-        self._moved_at = 0
+        self._order = order
+        self._runner = _run.GLOBAL_RUN_CONTEXT.runner
 
-    def get_events(self, timeout: float) -> Any:
-        self._asked += 1
-        if (now := self._timeline.now) > self._now:
-            self._now, self._moved_at = now, self._asked
-        elif self._asked - self._moved_at > _ROUNDS_MAX:
-            raise RuntimeError(f"tasks are busy without end at {now}")
-        if timeout or self._asked % _IO_SELDOM == 0:
-            return self._real.get_events(timeout)
-        return ()
+    def run(self) -> Generator[float, Any, None]:
+        """Run until no task is left. Yields how long to wait for I/O, and is sent what came: there
+        is none but an interrupt by a person, and Trio's own word that it ends."""
+        runner, timeline = self._runner, self._timeline
+        rounds = idle = moved_at = 0
+        moved_to = -math.inf
+        while runner.tasks:
+            rounds += 1
+            if not self._is_runnable():
+                idle += 1
+                if idle > _IDLE_MAX:
+                    raise RuntimeError("everybody waits, and for nothing: this is a deadlock")
+                runner.io_manager.process_events((yield _IO_WAIT))
+                continue
+            idle = 0
+            if rounds % _IO_SELDOM == 0:
+                runner.io_manager.process_events((yield 0.0))
+            if timeline.now > moved_to:
+                moved_to, moved_at = timeline.now, rounds
+            elif rounds - moved_at > _ROUNDS_MAX:
+                raise RuntimeError(f"tasks are busy without end at {moved_to}")
+            self._run_round()
 
-    def process_events(self, events: Any) -> None:
-        if events:
-            self._real.process_events(events)
+    def _is_runnable(self) -> bool:
+        """Let time pass until something can run; there may be nothing that ever can."""
+        runner, timeline = self._runner, self._timeline
+        while not runner.runq:
+            deadline = runner.deadlines.next_deadline()
+            if timeline.next_time < deadline:
+                timeline.happen()
+            elif deadline < math.inf:
+                timeline.pass_to(deadline)
+                return True
+            else:
+                return False
+        return True
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+    def _run_round(self) -> None:
+        runner = self._runner
+        runner.deadlines.expire(self._timeline.now)
+        batch = list(runner.runq)
+        runner.runq.clear()
+        if len(batch) > 1:
+            # First as Trio has numbered them: it goes through sets where it wakes several.
+            batch.sort(key=_number_of)
+            self._order.shuffle(batch)
+        while batch:
+            task = batch.pop()
+            process = task.context.get(_process)
+            if process is None or process.may_run(task):
+                self._step(task)
+
+    def _step(self, task: trio.lowlevel.Task) -> None:
+        runner, context = self._runner, _run.GLOBAL_RUN_CONTEXT
+        send, value = task._next_send_fn, task._next_send
+        task._next_send_fn = task._next_send = None
+        assert send is not None
+        outcome: Outcome[object] | None = None
+        context.task = task
+        try:
+            message: Any = task.context.run(send, value)
+        except StopIteration as end:
+            outcome = Value(end.value)
+        except BaseException as error:
+            outcome = Error(error)
+        if outcome is not None:
+            runner.task_exited(task, outcome)
+        elif message is CancelShieldedCheckpoint:
+            runner.reschedule(task)
+        else:
+            assert type(message) is WaitTaskRescheduled, f"a task yielded {message!r}"
+            task._abort_func = message.abort_func
+            if runner.ki_pending and task is runner.main_task:
+                task._attempt_delivery_of_pending_ki()
+            task._attempt_delivery_of_any_pending_cancel()
+        del context.task
 
 
 def tasks_of_processes(only: Process | None = None) -> list[str]:
@@ -202,25 +242,31 @@ def tasks_of_processes(only: Process | None = None) -> list[str]:
 
 
 def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:
-    """Run *main* under a virtual clock, in the order that *seed* gives."""
+    """Run *main* under a virtual clock, in the order that *seed* gives; then the timeline ends."""
 
     async def with_ours() -> T:
-        runner = _run.GLOBAL_RUN_CONTEXT.runner
-        runner.runq = _RunQueue(runner.runq)
-        # Trio declares what it uses by platform.
-        io_manager: Any = _SeldomIO(runner.io_manager, timeline)
-        runner.io_manager = io_manager
         set_alarm_clock(TimelineAlarms(timeline))
-        return await main()
-
-    before = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r
-    _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    _run._r = random.Random(seed)
-    with _garbage_at_fixed_times(timeline):
         try:
-            return trio.run(with_ours, clock=VirtualClock(timeline))
+            return await main()
         finally:
-            _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r = before  # type: ignore[misc]
+            timeline.end()
+
+    @trio.lowlevel.enable_ki_protection
+    def loop(
+        runner: _run.Runner, function: Callable[..., Awaitable[object]], arguments: tuple[Any, ...]
+    ) -> Generator[float, Any, None]:
+        try:
+            runner.entry_queue.wakeup.wakeup_on_signals()
+            runner.init_task = runner.spawn_impl(
+                runner.init, (function, arguments), None, "<init>", system_task=True
+            )
+            yield from _Loop(timeline, random.Random(seed)).run()
+        finally:
+            runner.close()
+            _run.GLOBAL_RUN_CONTEXT.__dict__.clear()
+
+    with _garbage_at_fixed_times(timeline), patch.object(_run, "unrolled_run", loop):
+        return trio.run(with_ours, clock=VirtualClock(timeline))
 
 
 @contextmanager
