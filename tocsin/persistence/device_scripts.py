@@ -7,11 +7,13 @@ An acknowledgment reaches the store on three ways: in a session's `Record`, as t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import astuple
+
 from tocsin.persistence.dead_letter_scripts import bury, deaths_in
-from tocsin.persistence.statements import Script, run
+from tocsin.persistence.statements import Script, run, run_for
 from tocsin.persistence.store import (
     Acknowledge,
     Attach,
@@ -46,12 +48,13 @@ def record(commands: Sequence[tuple[int, Record]], results: list[Result]) -> Scr
     """Merge all ledger lines and cursors of *commands*."""
     if not commands:
         return
+    lines = [line for _, command in commands for line in command.deliveries]
     dead = [(line, at) for _, command in commands for line, at in _dead_lines(command)]
     deaths = (yield from deaths_in(dead)) if dead else ()
-    yield from _write_lines(line for _, command in commands for line in command.deliveries)
+    yield from _write_lines(lines)
     if deaths:
         yield from bury(deaths)
-    yield from _write_cursors(cursor for _, command in commands for cursor in command.cursors)
+    yield from _write_cursors([cursor for _, command in commands for cursor in command.cursors])
     for index, _ in commands:
         results[index] = Done()
 
@@ -242,29 +245,10 @@ def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
         if (at := line.acknowledged_at) is not None:
             pair = key[:2]
             delivered[pair] = min(at, delivered.get(pair, at))
-    yield from run(
-        "inbox_delivered",
-        [notification for notification, _ in delivered],
-        [user for _, user in delivered],
-        list(delivered.values()),
-    )
+    yield from run_for("inbox_delivered", [(*pair, at) for pair, at in delivered.items()])
     for merge in rounds:
-        yield from _merge_lines(merge.values())
-
-
-def _merge_lines(lines: Collection[DeliveryRecord]) -> Script[None]:
-    yield from run(
-        "deliveries_record",
-        [line.user for line in lines],
-        [line.device for line in lines],
-        [line.notification for line in lines],
-        [line.sequence for line in lines],
-        [line.attempts for line in lines],
-        [line.first_sent_at for line in lines],
-        [line.acknowledged_at for line in lines],
-        [line.dead_reason for line in lines],
-        [line.unanswered for line in lines],
-    )
+        # A line's fields are the statement's parameters, in their order.
+        yield from run_for("deliveries_record", [astuple(line) for line in merge.values()])
 
 
 def _write_cursors(cursors: Iterable[DeviceCursor]) -> Script[None]:
@@ -273,10 +257,4 @@ def _write_cursors(cursors: Iterable[DeviceCursor]) -> Script[None]:
         key = (cursor.user, cursor.device)
         sequence, seen_at = furthest.get(key, (0, 0))
         furthest[key] = (max(cursor.sequence, sequence), max(cursor.seen_at, seen_at))
-    yield from run(
-        "devices_save",
-        [user for user, _ in furthest],
-        [device for _, device in furthest],
-        [sequence for sequence, _ in furthest.values()],
-        [seen_at for _, seen_at in furthest.values()],
-    )
+    yield from run_for("devices_save", [(*key, *far) for key, far in furthest.items()])

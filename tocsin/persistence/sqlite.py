@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ import trio
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.read_scripts import read
-from tocsin.persistence.statements import Rows, Sql, Statement, drive, load
+from tocsin.persistence.statements import Rows, Script, Sql, Statement, drive, load, run
 from tocsin.persistence.store import (
     Answer,
     Command,
@@ -157,29 +157,26 @@ class SqliteStore:
             raise StoreFailed(f"{type(error).__name__}: {error}") from error
 
     def _open(self) -> None:
-        connection = self._connected()
-        with self._transaction(connection, "IMMEDIATE"):
-            connection.execute(migrations.CREATE_TABLE)
-            for migration in migrations.missing(DIALECT, _applied(connection)):
-                _apply(connection, migration)
-            fresh = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
-            rows = self._perform(connection, Statement("epoch_claim", ([fresh],)))
-        self._epoch = rows[0][0]
+        self._epoch = self._in_transaction("IMMEDIATE", self._migrate)
+
+    def _migrate(self, connection: sqlite3.Connection) -> str:
+        """Make the database what it has to be; the epoch of its logs."""
+        connection.execute(migrations.CREATE_TABLE)
+        for migration in migrations.missing(DIALECT, _applied(connection)):
+            _apply(connection, migration)
+        fresh = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
+        rows = self._perform(connection, Statement("epoch_claim", ([fresh],)))
+        epoch: str = rows[0][0]
+        return epoch
 
     def _write(self, commands: Sequence[Command]) -> list[Result]:
-        connection = self._connected()
-        with self._transaction(connection, "IMMEDIATE"):
-            return drive(write(commands, self.epoch), partial(self._perform, connection))
+        return self._run_script("IMMEDIATE", write(commands, self.epoch))
 
     def _read(self, queries: Sequence[Query]) -> list[Answer]:
-        connection = self._connected()
-        with self._transaction(connection, "DEFERRED"):
-            return drive(read(queries), partial(self._perform, connection))
+        return self._run_script("DEFERRED", read(queries))
 
     def _probe(self) -> None:
-        connection = self._connected()
-        with self._transaction(connection, "IMMEDIATE"):
-            self._perform(connection, Statement("probe", ()))
+        self._run_script("IMMEDIATE", run("probe"))
 
     def _pending(self) -> list[Migration]:
         applied: dict[int, str] = {}
@@ -211,15 +208,22 @@ class SqliteStore:
             found += execute(text, row)
         return found
 
-    @contextmanager
-    def _transaction(self, connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    def _run_script(self, kind: str, script: Script[T]) -> T:
+        return self._in_transaction(
+            kind, lambda connection: drive(script, partial(self._perform, connection))
+        )
+
+    def _in_transaction(self, kind: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        # A call and not a context manager: this is once for every transaction.
+        connection = self._connected()
         connection.execute(f"BEGIN {kind}")
         try:
-            yield
+            done = work(connection)
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)
             raise
+        return done
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         # Some errors (a full disk) have rolled back already.

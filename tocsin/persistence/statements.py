@@ -16,7 +16,7 @@ statements as a batch of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple, TypeVar
@@ -63,6 +63,14 @@ def run(name: str, *columns: Sequence[Any]) -> Script[Rows]:
         return ()
     rows: Rows = yield Statement(name, columns)
     return rows
+
+
+def run_for(name: str, rows: Collection[Row]) -> Script[Rows]:
+    """Run one statement for each of *rows*, which hold its parameters in order."""
+    if not rows:
+        return ()
+    found: Rows = yield Statement(name, tuple(zip(*rows, strict=True)))
+    return found
 
 
 def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
