@@ -44,7 +44,11 @@ class Ledger:
         waiting.add(records, cursor, now + self._linger)
         if lines >= _CROWD:
             waiting.hurry()
-        # Rung only where there is something new to know: most lines cost no task switch.
+        # Only where there is something new to know, and woken only where that is for now: most
+        # lines cost no task switch.
         if waiting.due < due:
-            self.bell.ring()
+            if waiting.due <= now:
+                self.bell.ring()
+            else:
+                self.bell.ring_by(waiting.due)
         return True

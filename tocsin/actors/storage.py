@@ -23,8 +23,7 @@ transaction is in flight at a time, so what is written keeps the order in which 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from typing import Final
 
@@ -134,8 +133,7 @@ class StorageActor(Actor[StorageMessage]):
                 self._writer.ring()
                 self._reader.ring()
         finally:
-            for request in (*self._writes, *self._reads):
-                abandoned(request)
+            _abandon((*self._writes, *self._reads))
             try:
                 self._status.set_available(False)
             finally:
@@ -194,11 +192,17 @@ class StorageActor(Actor[StorageMessage]):
         # Nobody waits for the ledger, so it always takes the pause, unless there is too much of it.
         self._ledger_after = now + _LEDGER_PAUSE if self._ledger.due > now else now
         self._writing = True
-        with _in_hand(batch):
+        try:
             await self._commit(records, batch)
+        except BaseException:
+            _abandon(batch)
+            raise
         self._writing = False
-        self._written.unpark_all()
-        self._room.unpark_all()
+        # Asked first, because nearly always nobody is there.
+        if self._written:
+            self._written.unpark_all()
+        if self._room:
+            self._room.unpark_all()
 
     async def _commit(self, records: list[Record], batch: list[Write]) -> None:
         """Write *records* and *batch*, in this order, and answer everybody.
@@ -250,11 +254,14 @@ class StorageActor(Actor[StorageMessage]):
                 continue
             batch = self._reads[:_BATCH_MAX]
             del self._reads[:_BATCH_MAX]
-            with _in_hand(batch):
+            try:
                 await self._answer([read for read in batch if not _reads_ledger(read)])
                 if of_ledger := [read for read in batch if _reads_ledger(read)]:
                     await self._flush_ledger()
                     await self._answer(of_ledger)
+            except BaseException:
+                _abandon(batch)
+                raise
             self._room.unpark_all()
 
     async def _answer(self, batch: list[Read]) -> None:
@@ -356,15 +363,10 @@ def _reads_ledger(read: Read) -> bool:
     return isinstance(read.query, ReadDeliveries)
 
 
-@contextmanager
-def _in_hand(requests: Sequence[Write | Read]) -> Iterator[None]:
-    """If this fails or is cancelled, nobody waits for an answer that will not come."""
-    try:
-        yield
-    except BaseException:
-        for request in requests:
-            abandoned(request)
-        raise
+def _abandon(requests: Iterable[Write | Read]) -> None:
+    """This fails or is cancelled: nobody is to wait for an answer that will not come."""
+    for request in requests:
+        abandoned(request)
 
 
 def _halves(records: list[Record], batch: list[Write]) -> list[tuple[list[Record], list[Write]]]:

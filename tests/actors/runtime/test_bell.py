@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from tests.actors.virtual_time import pass_time
+from tocsin.actors.runtime.alarms import alarm_clock
 from tocsin.actors.runtime.bell import Bell
 
 
@@ -61,6 +62,32 @@ async def test_who_is_cancelled_leaves_the_ring_to_the_next(autojump_clock):
 
     with pytest.raises(trio.TooSlowError), trio.fail_after(1):
         await bell.wait()
+
+
+async def test_who_is_to_look_by_a_time_is_woken_then_and_not_before(autojump_clock):
+    bell = Bell()
+    async with trio.open_nursery() as waiting:
+        waiting.start_soon(bell.wait, 10)
+        await pass_time(1)
+
+        bell.ring_by(5)
+        bell.ring_by(3)
+        bell.ring_by(20)
+
+        assert trio.lowlevel.current_statistics().tasks_runnable == 0
+    assert trio.current_time() == 3
+
+
+async def test_a_time_that_is_named_as_an_earlier_alarm_rings_is_not_lost(autojump_clock):
+    bell = Bell()
+    with trio.move_on_after(1):
+        await bell.wait(5)
+    # At the same time, and after it.
+    alarm_clock().set(5, lambda: bell.ring_by(7))
+
+    await bell.wait(20)
+
+    assert trio.current_time() == 7
 
 
 async def pass_then_ring(bell, seconds):

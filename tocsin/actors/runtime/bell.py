@@ -12,23 +12,35 @@ from tocsin.actors.runtime.waiting import WaitingPlace, has_passed
 class Bell(WaitingPlace):
     """Wakes one waiting task; a ring while nobody waits is kept."""
 
-    __slots__ = ("_has_rung",)
+    __slots__ = ("_deadline", "_has_rung")
 
     def __init__(self) -> None:
         super().__init__()
         self._has_rung = False
+        self._deadline = math.inf
 
     def ring(self) -> None:
         """Whoever waits, or waits next, is to look again."""
         self._has_rung = True
         self._wake()
 
+    def ring_by(self, time: float) -> None:
+        """Whoever waits is to look again at *time* (Trio time) at the latest, and is not woken
+        before; who does not wait is about to look in any case."""
+        if time < self._deadline:
+            self._deadline = time
+            if self._waiting is not None:
+                self._set_alarm(time)
+
     async def wait(self, deadline: float = math.inf) -> None:
         """Wait for a ring or for *deadline* (Trio time); cancelled, the ring is kept."""
-        if self._has_rung or has_passed(deadline):
+        self._deadline = deadline
+        is_over = self._has_rung or has_passed(deadline)
+        if is_over:
             await trio.lowlevel.checkpoint()
-        while not (self._has_rung or has_passed(deadline)):
-            self._enter(deadline)
+        while not is_over:
+            self._enter(self._deadline)
             await trio.lowlevel.wait_task_rescheduled(self._abort)
+            is_over = self._has_rung or has_passed(self._deadline)
         # A ring just after the deadline is not lost: its hearer is about to look in any case.
         self._has_rung = False
