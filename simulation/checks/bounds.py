@@ -57,11 +57,13 @@ class Bounds(Check):
     # --- Inside ----------------------------------------------------------------------------------
 
     def _since(self, now: Iterable[_Key], before: dict[_Key, float]) -> dict[_Key, float]:
-        return {key: before.get(key, self.now) for key in now}
+        time = self.now
+        return {key: before.get(key, time) for key in now}
 
     def _judge(self, since: dict[_Key, float], most: float, what: str) -> None:
+        time = self.now
         for (host, process, name), began_at in since.items():
-            is_long = self.now - began_at > most
+            is_long = time - began_at > most
             if is_long and not self.history.troubles.touch(began_at, self.now, host, "store"):
                 self.violated("P6", f"{host}#{process}", f"{name} {what} since {began_at:.3f}")
 

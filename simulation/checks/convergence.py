@@ -8,6 +8,7 @@ acknowledgment out of turn (docs/cluster.md).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from simulation.checks.check import Check
@@ -45,24 +46,27 @@ class Convergence(Check):
         for device in self.cluster.devices:
             if device.session is None or not self._is_live(device.session.story):
                 return f"{device.who} is not there"
-            missing = self._missing(device) or self._miscounted(device)
-            if missing is not None:
-                return f"{device.who} {missing}"
+            for wrong in self._wrong_with(device):
+                return f"{device.who} {wrong}"
         return None
 
     def finish(self) -> None:
         for device in self.cluster.devices:
-            if (missing := self._missing(device)) is not None:
-                self.violated("P5", device.who, missing)
-            if (wrong := self._miscounted(device)) is not None:
+            for wrong in self._wrong_with(device):
                 self.violated("P5", device.who, wrong)
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _missing(self, device: Device) -> str | None:
+    def _wrong_with(self, device: Device) -> Iterator[str]:
+        rows = self.cluster.store.rows(_INBOX, device.name, device.user)
+        inbox = {row[0]: _Row(*row) for row in rows}
+        for wrong in (self._missing(device, inbox), self._miscounted(device, inbox)):
+            if wrong is not None:
+                yield wrong
+
+    def _missing(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
         """Wherein *device* shows something else than the store has."""
         screen = device.screen
-        inbox = self._inbox(device)
         for row in inbox.values():
             shown = screen.shown.get(row.id)
             if shown is not None:
@@ -91,8 +95,8 @@ class Convergence(Check):
             for host in self.cluster.hosts
         )
 
-    def _miscounted(self, device: Device) -> str | None:
-        if any(row.expires_at is not None for row in self._inbox(device).values()):
+    def _miscounted(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
+        if any(row.expires_at is not None for row in inbox.values()):
             # That something has expired is no entry of the log, so nobody was told.
             return None
         rows = self.cluster.store.rows(
@@ -102,10 +106,6 @@ class Convergence(Check):
         if rows and counters is not None and tuple(counters) != rows[0]:
             return f"was told {counters}, and the store has {rows[0]}"
         return None
-
-    def _inbox(self, device: Device) -> dict[str, _Row]:
-        rows = self.cluster.store.rows(_INBOX, device.name, device.user)
-        return {row[0]: _Row(*row) for row in rows}
 
 
 def _difference(shown: Frame, row: _Row) -> str | None:
