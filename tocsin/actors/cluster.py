@@ -39,7 +39,7 @@ from tocsin.actors.peers import Peers
 from tocsin.actors.reasons import Reasons
 from tocsin.actors.reconciler import Reconciler
 from tocsin.actors.runtime import Actor, Context, MailboxFull, Ref
-from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.bell import Bell, pause
 from tocsin.actors.spool_word import SpoolWord
 from tocsin.actors.storage import StorageMessage
 from tocsin.actors.telling import tell_of
@@ -339,7 +339,7 @@ class ClusterBridge(Actor[Any]):
             self._peers.forget_dead()
             if self._is_uncertain:
                 self._reconciler.hasten()
-            await trio.sleep(_WATCH)
+            await pause(_WATCH)
 
     def _check(self) -> None:
         self._freshness.notice_pause(trio.current_time())

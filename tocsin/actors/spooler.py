@@ -41,7 +41,7 @@ from tocsin.actors.runtime import (
     Ref,
     Reply,
 )
-from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.bell import Bell, pause
 from tocsin.actors.spool_drain import Drain, SpoolStatistics
 from tocsin.actors.spool_entries import Committal, Poisoned, Spoolable, SpoolUnavailable
 from tocsin.actors.spool_line import Place, Prepared, prepare
@@ -169,7 +169,7 @@ class Spooler(Actor[Any]):
             # After a pause either this task or a post is the first to run.
             self._notice_pause()
             self._awake_at = trio.current_time()
-            await trio.sleep(_WATCH)
+            await pause(_WATCH)
 
     def _notice_pause(self) -> None:
         """A process that was stopped is not to commit what has waited in its sockets meanwhile."""

@@ -1,11 +1,11 @@
-"""A bell wakes who waits, keeps a ring that nobody waits for, and is never late."""
+"""A bell wakes who waits, keeps a ring that nobody waits for, is never late, and gives pauses."""
 
 import pytest
 import trio
 
 from tests.actors.virtual_time import pass_time
 from tocsin.actors.runtime.alarms import alarm_clock
-from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.bell import Bell, pause
 
 
 async def test_a_ring_wakes_who_waits(autojump_clock, nursery):
@@ -88,6 +88,16 @@ async def test_a_time_that_is_named_as_an_earlier_alarm_rings_is_not_lost(autoju
     await bell.wait(20)
 
     assert trio.current_time() == 7
+
+
+async def test_a_pause_ends_in_time_or_when_it_is_cancelled(autojump_clock):
+    await pause(3)
+    assert trio.current_time() == 3
+
+    with trio.move_on_after(1) as scope:
+        await pause(5)
+    assert scope.cancelled_caught
+    assert trio.current_time() == 4
 
 
 async def pass_then_ring(bell, seconds):

@@ -44,3 +44,9 @@ class Bell(WaitingPlace):
             is_over = self._has_rung or has_passed(self._deadline)
         # A ring just after the deadline is not lost: its hearer is about to look in any case.
         self._has_rung = False
+
+
+async def pause(seconds: float) -> None:
+    """As `trio.sleep`, at a third of the price: an alarm and no cancel scope. For what looks again
+    and again."""
+    await Bell().wait(trio.current_time() + seconds)
