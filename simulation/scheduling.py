@@ -184,13 +184,11 @@ class _Loop:
         runner, timeline = self._runner, self._timeline
         while not runner.runq:
             deadline = runner.deadlines.next_deadline()
-            if timeline.next_time < deadline:
-                timeline.happen()
-            elif deadline < math.inf:
+            if not timeline.happen(before=deadline):
+                if deadline == math.inf:
+                    return False
                 timeline.pass_to(deadline)
                 return True
-            else:
-                return False
         return True
 
     def _run_round(self) -> None:

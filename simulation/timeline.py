@@ -7,7 +7,6 @@ what a hundred sleeping tasks would.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
@@ -32,11 +31,6 @@ class Timeline:
         self._error: Exception | None = None
         self.now = 0.0
         """The time, which is Trio's."""
-
-    @property
-    def next_time(self) -> float:
-        """When something happens next."""
-        return self._events[0][0] if self._events else math.inf
 
     def at(self, time: float, event: Callable[..., object], *arguments: Any) -> None:
         """Have *event* called at *time*, or as soon as nothing else can be done if that is past."""
@@ -68,10 +62,14 @@ class Timeline:
         if time > self.now:
             self.now = time
 
-    def happen(self) -> None:
-        """Let time pass to what comes next, and have that happen: called by the clock."""
-        self.pass_to(self.next_time)
-        now, events, happened = self.now, self._events, 0
+    def happen(self, before: float) -> bool:
+        """Let time pass to what comes next, if that is *before* a time, and have it happen; whether
+        there was anything. Called by the loop."""
+        events, happened = self._events, 0
+        if not events or events[0][0] >= before:
+            return False
+        self.pass_to(events[0][0])
+        now = self.now
         try:
             while events and events[0][0] <= now:
                 _, _, event, arguments = heappop(events)
@@ -79,9 +77,10 @@ class Timeline:
                 if (happened := happened + 1) > _AT_ONCE_MAX:
                     raise RuntimeError(f"events without end at {now}: the last was {event}")
         except Exception as error:
-            # Through the clock it would come out as a failure of Trio's.
+            # It comes out where the run waits for its end, and everything is then put away.
             self._error = error
             self.end()
+        return True
 
     async def sleep(self, seconds: float) -> None:
         """As `trio.sleep`, for less: no deadline, no exception. No time passes after the end."""
