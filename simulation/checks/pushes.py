@@ -59,9 +59,10 @@ class Pushes:
         self._through: list[int] = []
         self._through_at: list[float] = []
         self._named: dict[str, list[float]] = {}
-        self._said_at: dict[str, float] = {}
         self._maybe_named: dict[str, float] = {}
         self._maybe_through = 0, -math.inf
+        self._spoken_of: dict[str, list[float]] = {}
+        """When something was said of each notification, whichever of its changes that was about."""
         self._next_due = math.inf
 
     def __contains__(self, sequence: int) -> bool:
@@ -120,7 +121,7 @@ class Pushes:
             yield Complaint("P2", text, known.sent_at)
         known.attempt = push["attempt"]
         known.tries += 1
-        if known.sent_at <= self._said_at.get(known.notification, -math.inf) <= sent_at:
+        if self._was_spoken_of(known, known.sent_at, sent_at):
             known.unanswered = 0
         known.unanswered += 1
         known.sent_at = sent_at
@@ -135,12 +136,12 @@ class Pushes:
             self._refused(ack, now)
         elif ack.get("ids") is not None:
             for notification in ack["ids"]:
+                self._spoken_of.setdefault(notification, []).append(now)
                 if surely:
                     self._named.setdefault(notification, []).append(now)
                 else:
                     self._maybe_named[notification] = now
                 # It may answer an earlier change; but who says something is not silent.
-                self._said_at[notification] = now
                 for push in self._of.get(notification, ()):
                     push.unanswered = 0
                     self.open.pop(push.sequence, None)
@@ -175,7 +176,12 @@ class Pushes:
 
     # --- Inside ----------------------------------------------------------------------------------
 
+    def _was_spoken_of(self, push: Pushed, since: float, until: float) -> bool:
+        """Whether the device has said something of it in between, perhaps before it read it."""
+        return any(since < at <= until for at in self._spoken_of.get(push.notification, ()))
+
     def _refused(self, nack: Frame, now: float) -> None:
+        self._spoken_of.setdefault(nack["id"], []).append(now)
         pushes = self._of.get(nack["id"])
         if pushes:
             push, after = pushes[-1], nack.get("after")

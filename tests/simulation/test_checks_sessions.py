@@ -3,6 +3,7 @@
 import pytest
 
 from simulation.checks.durable import Durable
+from simulation.checks.pushes import Pushes
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
 from tests.simulation.stage import EPOCH, Stage
@@ -270,3 +271,25 @@ def test_a_session_that_ends_with_its_node_is_told():
     told.end()
     untold.end()
     assert stage.complains("P7", "ended without a goodbye")
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_who_speaks_of_a_notification_is_not_silent_about_a_change_that_it_reads_later(speaks):
+    def push(sequence, attempt=1):
+        notification = {"id": "n", "expires_at": None}
+        facts = {"attempt": attempt, "replay": False, "notification": notification}
+        return {"sequence": sequence, **facts}
+
+    pushes = Pushes(delay=1.0, limit=2, window=64)
+    complaints = list(pushes.pushed(push(1), 0.0))
+    if speaks:
+        pushes.answered({"type": "ack", "ids": ["n"]}, 5.0)
+    complaints += pushes.pushed(push(2), 1.0)
+    known = pushes.get(2)
+    assert known is not None
+    for attempt, sent_at in ((2, 2.5), (3, 6.0)):
+        complaints += pushes.again(known, push(2, attempt), sent_at)
+
+    assert [each.what for each in complaints] == (
+        [] if speaks else ["2 was sent 3 times to who is silent"]
+    )
