@@ -8,6 +8,7 @@ until it is right: the leases of a node that has died end within half a minute.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from simulation.cluster import Cluster, Host
@@ -32,7 +33,7 @@ class Census:
         self._chance = cluster.chance("census")
         token = cluster.token("census", "notify")
         self._requester = Requester(cluster, "census", token, cluster.chance("network", "census"))
-        self._interval = interval
+        self._interval = interval if cluster.plan.users else math.inf
         self._is_over = False
         self._wrong: dict[_Place, str] = {
             (host, user): f"{host} has not said where {user} is"

@@ -25,14 +25,14 @@ def draft(cluster: Cluster, chance: Chance, title: str) -> Draft:
     """One post, called *title*."""
     plan = cluster.plan
     drawn = chance.random()
-    if drawn < plan.collapses:
+    if drawn < plan.collapses and plan.users:
         return _collapsing(cluster, chance, title)
     content = _content(cluster, chance, title)
     drawn -= plan.collapses
     if drawn < plan.broadcasts:
         return {"to": {"all": True}, **content}
     drawn -= plan.broadcasts
-    if drawn < plan.topics:
+    if drawn < plan.topics or not plan.users:
         return {"to": {"topic": chance.one(TOPICS)}, **content}
     return {"to": {"users": _some_users(cluster, chance)}, **content}
 

@@ -85,14 +85,14 @@ class Producer:
         if self._is_over:
             return
         plan, drawn = self.cluster.plan, self.chance.random()
-        for share, work in (
-            (plan.updates, self._update),
-            (plan.withdrawals, self._withdraw),
-            (plan.inquiries, self._inquire),
-            (plan.subscriptions, self._subscribe),
-            (plan.disconnections, self._disconnect),
+        for share, work, needs_users in (
+            (plan.updates, self._update, False),
+            (plan.withdrawals, self._withdraw, False),
+            (plan.inquiries, self._inquire, True),
+            (plan.subscriptions, self._subscribe, True),
+            (plan.disconnections, self._disconnect, True),
         ):
-            if drawn < share:
+            if drawn < share and (plan.users or not needs_users):
                 work()
                 return
             drawn -= share

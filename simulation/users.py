@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from simulation.cluster import Cluster
@@ -16,14 +17,14 @@ _LOOKS: Final = "list_devices", "list_subscriptions", "show_preferences"
 
 
 class User:
-    """See the module; does something every *interval* seconds on average."""
+    """See the module; does something every *interval* seconds on average, if there is a device."""
 
     def __init__(self, cluster: Cluster, name: str, devices: list[Device], interval: float) -> None:
         self.cluster = cluster
         self.name = name
         self.chance = cluster.chance("user", name)
         self._devices = devices
-        self._interval = interval
+        self._interval = interval if devices else math.inf
         self._under_way = 0
         self._is_over = False
 

@@ -33,6 +33,8 @@ class Counters(Check):
 
     def look(self) -> None:
         users = self.cluster.plan.user_names
+        if not users:
+            return
         count = min(_AT_A_TIME, len(users))
         chosen = [users[(self._next + each) % len(users)] for each in range(count)]
         self._next = (self._next + count) % len(users)
