@@ -1,9 +1,13 @@
-"""Many seeds, on all cores: each in a process that has nothing but it to do."""
+"""Many seeds, on all cores: each in a process that has nothing but it to do.
+
+These processes end with the one that has started them, however that ends.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -55,7 +59,7 @@ def survey(seeds: Iterable[int], order: Order, processes: int | None = None) -> 
     count = processes or os.cpu_count() or 1
     waiting = iter(seeds)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    with ProcessPoolExecutor(count, context, initializer=_end_with_parent) as pool:
 
         def begin(how_many: int) -> set[Future[Outcome]]:
             return {pool.submit(examine, seed, order) for seed in islice(waiting, how_many)}
@@ -69,3 +73,19 @@ def survey(seeds: Iterable[int], order: Order, processes: int | None = None) -> 
                 yield from (future.result() for future in done)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Have this process end as soon as its parent has.
+
+    One that is killed tells nobody, and an idle worker would wait for work for ever: its queue is
+    open as long as the other workers are. Its sentinel is a pipe that the parent alone holds open.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()
