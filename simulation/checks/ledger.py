@@ -141,7 +141,7 @@ class Ledger(Check):
     def settled(self) -> str | None:
         for name, host in self.cluster.hosts.items():
             services = None if host.node is None else host.node.services
-            if services is not None and len(services.users.company.ledger.waiting):
+            if services is not None and services.users.company.ledger.waiting.transactions:
                 return f"{name} has lines of the ledger to write"
         return None
 

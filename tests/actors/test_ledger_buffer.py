@@ -9,11 +9,19 @@ from tests.actors.fake_store import acknowledged, dead, sent
 from tocsin.actors import ledger_buffer
 from tocsin.actors.ledger_buffer import LedgerBuffer, halves
 from tocsin.persistence.store import Record
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 
 def cursor(sequence: int, device: str = "phone") -> DeviceCursor:
     return DeviceCursor("ada", device, sequence, 3000)
+
+
+def end(session: str = "a/1", device: str = "phone") -> SessionEnd:
+    return SessionEnd("ada", device, session)
+
+
+def ends(records: list[Record]) -> list[SessionEnd]:
+    return [end for record in records for end in record.ends]
 
 
 def lines(records: list[Record]) -> list[DeliveryRecord]:
@@ -135,6 +143,65 @@ def test_what_is_put_back_comes_before_what_has_come_since():
     assert [record.cursors for record in records if record.cursors] == [(cursor(6),)]
 
 
+def test_the_end_of_a_session_goes_with_whatever_is_written():
+    buffer = LedgerBuffer()
+    buffer.end(end(), 5.0)
+    assert (len(buffer), buffer.due, buffer.transactions) == (1, 15.0, 0)
+    buffer.add((acknowledged(),), cursor(1), 6.0)
+
+    assert buffer.take(1.0) == [
+        Record((acknowledged(),), (cursor(1),)),
+        Record((), (), (end(),)),
+    ]
+    assert (len(buffer), buffer.due) == (0, math.inf)
+
+
+def test_the_end_of_a_session_waits_for_its_lines():
+    buffer = LedgerBuffer()
+    buffer.add((sent(),), None, 5.0)
+    buffer.end(end(), 5.0)
+    buffer.add((acknowledged("other"),), None, 6.0)
+
+    assert ends(buffer.take(4.0)) == []
+    records = buffer.take(5.0)
+    assert [len(record.deliveries) for record in records] == [1, 0]
+    assert ends(records) == [end()]
+
+
+def test_the_end_of_a_session_waits_for_a_flood_to_be_written():
+    buffer = LedgerBuffer()
+    for number in range(6000):
+        buffer.add((acknowledged(str(number)),), None, 1.0)
+    buffer.end(end(), 1.0)
+
+    assert ends(buffer.take(1.0)) == []
+    assert ends(buffer.take(1.0)) == [end()]
+
+
+def test_of_two_sessions_of_a_device_only_the_last_end_matters():
+    buffer = LedgerBuffer()
+    buffer.end(end("a/1"), 5.0)
+    buffer.end(end("a/2", "tablet"), 6.0)
+    buffer.end(end("a/3"), 7.0)
+
+    assert buffer.due == 15.0
+    assert ends(buffer.take(7.0)) == [end("a/2", "tablet"), end("a/3")]
+
+
+def test_the_end_of_a_session_is_put_back_behind_its_lines():
+    buffer = LedgerBuffer()
+    buffer.add((acknowledged("a"),), None, 1.0)
+    buffer.end(end(), 1.0)
+    taken = buffer.take(1.0)
+    buffer.add((sent("b"),), None, 2.0)
+    buffer.end(end("a/2", "tablet"), 2.0)
+    buffer.put_back(taken)
+
+    records = buffer.take(1.0)
+    assert lines(records) == [acknowledged("a"), sent("b")]
+    assert records[-1] == Record((), (), (end(), end("a/2", "tablet")))
+
+
 def test_a_flood_is_taken_in_parts():
     buffer = LedgerBuffer()
     for number in range(12_000):
@@ -162,11 +229,13 @@ def test_a_record_is_halved_until_it_says_a_single_thing():
         smaller = halves(record)
         return [part for half in smaller for part in parts(half)] if smaller else [record]
 
-    whole = Record((sent("a"), sent("b"), sent("c")), (cursor(1), cursor(2)))
+    over = (end(), end("a/2", "tablet"))
+    whole = Record((sent("a"), sent("b"), sent("c")), (cursor(1), cursor(2)), over)
 
     assert parts(whole) == [
         *(Record((sent(name),), ()) for name in "abc"),
         *(Record((), (cursor(number),)) for number in (1, 2)),
+        *(Record((), (), (each,)) for each in over),
     ]
 
 
@@ -179,6 +248,7 @@ actions = st.one_of(
         st.sampled_from("abc"),
         st.integers(1, 4),
     ),
+    st.tuples(st.just("end")),
     st.tuples(st.just("take")),
     st.tuples(st.just("fail")),
     st.tuples(st.just("hurry")),
@@ -200,6 +270,7 @@ def play(script):
     buffer = LedgerBuffer()
     added: dict[str, list[DeliveryRecord]] = {}
     written: dict[str, list[DeliveryRecord]] = {}
+    ended: dict[str, list[DeliveryRecord]] = {}
     now = 0.0
 
     def take() -> list[Record]:
@@ -212,6 +283,10 @@ def play(script):
     def write(records: list[Record]) -> None:
         for line in lines(records):
             written.setdefault(line.notification, []).append(line)
+        for each in ends(records):
+            # What it said last of everything is there, or something that came later.
+            for line in ended.pop(each.session, []):
+                assert any(other.sequence >= line.sequence for other in written[line.notification])
 
     for at, (verb, *arguments) in enumerate(script):
         match verb:
@@ -224,6 +299,9 @@ def play(script):
                 }[kind]
                 added.setdefault(notification, []).append(line)
                 buffer.add((line,), None, now + 2)
+            case "end":
+                ended = {str(at): [each[-1] for each in added.values()]}
+                buffer.end(end(str(at)), now + 2)
             case "take":
                 write(take())
             case "fail":
@@ -236,6 +314,7 @@ def play(script):
         now = max(now, buffer.due)
         write(take())
     assert buffer.due == math.inf
+    assert not ended
     for notification, all_lines in added.items():
         assert written[notification] == unmerged(all_lines, written[notification])
 

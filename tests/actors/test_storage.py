@@ -26,7 +26,9 @@ from tocsin.persistence.store import (
     StoreUnavailable,
     Withdraw,
 )
-from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.ledger import DeviceCursor, SessionEnd
+
+OVER = SessionEnd("ada", "phone", "a/1")
 
 
 def names(store: FakeStore) -> list[str]:
@@ -261,7 +263,7 @@ async def test_an_acknowledgment_survives_the_next_change_being_sent(autojump_cl
 
 
 async def test_the_ledger_goes_before_the_commands(autojump_clock):
-    attach = Attach("ada", "phone", None, 0)
+    attach = Attach("ada", "phone", None, 0, "a/1")
     async with staged(linger=5) as stage:
         stage.note(acknowledged("a"))
         stage.note(sent("b"))
@@ -271,6 +273,39 @@ async def test_the_ledger_goes_before_the_commands(autojump_clock):
             Record((sent("b"),), ()),
             attach,
         ]
+
+
+async def test_the_end_of_a_session_goes_with_whatever_is_written_next(autojump_clock):
+    async with staged(linger=0.05) as stage:
+        stage.ledger.note_end(OVER, trio.current_time())
+        await pass_time(5)
+        assert stage.store.transactions == []
+
+        await stage.write("a")
+        assert stage.store.transactions == [[Record((), (), (OVER,)), RevokeKey("a", 0)]]
+
+
+async def test_the_end_of_a_session_is_written_at_last_and_before_the_store_is_closed(
+    autojump_clock,
+):
+    async with staged(linger=0.05) as stage:
+        stage.ledger.note_end(OVER, trio.current_time())
+        await pass_time(11)
+        assert stage.store.records == [Record((), (), (OVER,))]
+        await stage.read_deliveries()
+        stage.ledger.note_end(OVER, trio.current_time())
+    assert stage.store.records == [Record((), (), (OVER,))] * 2
+
+
+async def test_there_is_no_room_for_the_ends_of_sessions_that_is_not_there_for_lines(
+    autojump_clock, monkeypatch
+):
+    monkeypatch.setattr(ledger, "LINES_MAX", 1)
+    async with staged(linger=0.05) as stage:
+        stage.note(sent())
+        stage.ledger.note_end(OVER, trio.current_time())
+        await pass_time(20)
+        assert stage.store.records == [Record((sent(),), ())]
 
 
 async def test_who_reads_deliveries_sees_everything_noted_before(autojump_clock):

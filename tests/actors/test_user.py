@@ -12,6 +12,7 @@ import trio
 
 from tests.actors.outlets import FakeOutlet
 from tests.actors.virtual_time import settle
+from tocsin.actors import ledger
 from tocsin.actors.company import Company, DeliverySettings
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
@@ -20,6 +21,7 @@ from tocsin.actors.user_messages import (
     Acknowledged,
     Arrived,
     DeviceRemoved,
+    Disconnect,
     HeadMoved,
     Left,
     Said,
@@ -33,7 +35,7 @@ from tocsin.protocol import frames
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, Start
-from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.ledger import DeliveryRecord, SessionEnd
 from tocsin.protocol.session import SessionLimits
 from tocsin.protocol.terms import Acknowledging
 from tocsin.protocol.values import unnamed_device
@@ -55,6 +57,12 @@ class PlayedStorage(Actor[StorageMessage]):
     def lines(self) -> list[DeliveryRecord]:
         """What was noted in the ledger since the last look."""
         return [line for record in self.ledger.waiting.take(math.inf) for line in record.deliveries]
+
+    @property
+    def ended(self) -> list[str]:
+        """The devices of whom a session was noted to have ended since the last look."""
+        records = self.ledger.waiting.take(math.inf)
+        return [end.device for record in records for end in record.ends]
 
     @property
     def confirmed(self) -> list[int]:
@@ -211,6 +219,80 @@ async def test_a_session_knows_where_it_begins_and_what_was_gone_by_then(autojum
         await house.storage.answer_attach(2, head=9, horizon=5)
 
         assert outlet.began == [Cursor("e", 2, horizon=5)]
+
+
+# --- The end of a session -----------------------------------------------------------------------
+
+
+async def test_the_store_is_told_that_the_session_of_who_leaves_has_ended(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        attach = await house.storage.answer_attach()
+        await house.tell(Left(outlet.connection))
+
+        [record] = house.storage.ledger.waiting.take(math.inf)
+        assert record.ends == (SessionEnd("ann", "phone", attach.session),)
+
+
+async def test_no_two_sessions_of_a_device_have_one_name(autojump_clock):
+    async with a_house() as house:
+        first, second = FakeOutlet("1"), FakeOutlet("2")
+        for outlet in (first, second):
+            house.users.arrive("ann", Arrived(outlet, "phone", None, 2, None))
+            await settle()
+        names = [write.command.session for write in house.storage.asked]
+
+        assert len(set(names)) == 2
+        assert all(name.startswith("node/") for name in names)
+
+
+async def test_so_it_is_of_who_is_told_to_go(autojump_clock):
+    async with a_house() as house:
+        for device in ("replaced", "removed", "wrong", "disconnected"):
+            await house.arrive(device)
+            await house.storage.answer_attach()
+        await house.arrive("replaced")
+        assert house.storage.ended == ["replaced"]
+
+        await house.tell(DeviceRemoved("removed"))
+        assert house.storage.ended == ["removed"]
+        await house.tell(Said("of wrong", frames.Ack(sequence=7)))
+        assert house.storage.ended == ["wrong"]
+        await house.tell(Disconnect(Closing.DISCONNECTED))
+        assert house.storage.ended == ["disconnected", "replaced"]
+
+
+async def test_a_session_ends_behind_its_lines_and_once(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(head=2)
+        await house.storage.answer_page(1, 2)
+        await house.tell(Said(outlet.connection, frames.Ack(sequence=7)))
+        await house.tell(Left(outlet.connection))
+
+        sent, over = house.storage.ledger.waiting.take(math.inf)
+        assert [len(sent.deliveries), len(over.ends)] == [2, 1]
+
+
+async def test_the_session_of_who_leaves_before_the_store_has_answered_has_ended(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.tell(Left(outlet.connection))
+
+        assert house.storage.ended == ["phone"]
+
+
+async def test_a_session_of_which_the_ledger_lacks_a_line_stays_open(autojump_clock, monkeypatch):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(head=1)
+        with monkeypatch.context() as patched:
+            patched.setattr(ledger, "LINES_MAX", 0)
+            await house.storage.answer_page(1)
+        assert [closing for closing, *_ in outlet.ends] == [Closing.OVERLOADED]
+        await house.tell(Left(outlet.connection))
+
+        assert house.storage.ended == []
 
 
 # --- The log ------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from tocsin.persistence.store import (
     Record,
     Release,
     Released,
+    SessionEnd,
     SetPreferences,
     Subscribe,
     Subscribed,
@@ -221,14 +222,20 @@ class Desk:
         command = SetPreferences(user, categories or {}, topics, self.now_ms)
         return await self.one(command, PreferencesSet)
 
-    async def attach(self, user: str, device: str, cursor: int | str | None = None) -> Attached:
+    async def attach(
+        self, user: str, device: str, cursor: int | str | None = None, session: str = "a/1"
+    ) -> Attached:
         """Arrive with no cursor, a sequence of the present epoch, or a cursor's text."""
         requested = None
         if isinstance(cursor, int):
             requested = Cursor(self.store.epoch, cursor)
         elif cursor is not None:
             requested = parse_cursor(cursor, self.store.epoch)
-        return await self.one(Attach(user, device, requested, self.now_ms), Attached)
+        return await self.one(Attach(user, device, requested, self.now_ms, session), Attached)
+
+    async def leave(self, user: str, device: str, session: str = "a/1") -> None:
+        """The end of a session is recorded."""
+        await self.write(Record((), (), (SessionEnd(user, device, session),)))
 
     async def sent(self, *args: Any, **more: Any) -> None:
         await self.write(sent(*args, **more))

@@ -135,6 +135,9 @@ class Model:
     heads: dict[str, int] = field(default_factory=dict)
     devices: dict[tuple[str, str], int] = field(default_factory=dict)
     forgotten: dict[tuple[str, str], int] = field(default_factory=dict)
+    sessions: dict[tuple[str, str], str] = field(default_factory=dict)
+    ended: dict[tuple[str, str], str] = field(default_factory=dict)
+    doubtful: dict[tuple[str, str], int] = field(default_factory=dict)
     ledger: dict[tuple[str, str, str], Line] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
@@ -148,6 +151,7 @@ class Model:
     def write(self, commands: Sequence[Command]) -> list[Result]:
         """Logs first, then those are brought up to date who are looked at, then the rest."""
         results: dict[int, Result] = {}
+        self.ended = {}
         before = {topic: len(log) for topic, log in self.topics.items()}
         for index, command in enumerate(commands):
             if isinstance(command, Publish | Update | Withdraw | Expire | Release):
@@ -211,6 +215,10 @@ class Model:
                 for cursor in command.cursors:
                     key = (cursor.user, cursor.device)
                     self.devices[key] = max(self.devices.get(key, 0), cursor.sequence)
+                for end in command.ends:
+                    self.ended[end.user, end.device] = end.session
+                    if self.sessions.get((end.user, end.device)) == end.session:
+                        del self.sessions[end.user, end.device]
                 return Done()
             case _:
                 raise AssertionError(command)
@@ -538,6 +546,10 @@ class Model:
             self.forgotten[user, device] = head
         else:
             self.devices[user, device] = max(stored or 0, start.sequence)
+        if (user, device) in self.sessions:
+            self.doubtful[user, device] = head
+        if self.ended.pop((user, device), None) != command.session:
+            self.sessions[user, device] = command.session
         topics = self.topics_of(user, left_too=True)
         return Attached(user, start, head, self.counters(user), 0, topics)
 
@@ -628,7 +640,10 @@ class Model:
                 and not (query.resumed and (query.user, query.device, id_) in self.ledger)
             )
             counted = row.created <= query.counted < row.sequence
-            if news and row.state == "withdrawn" and not counted:
+            # Whoever left a session open may have it, unknown to the ledger.
+            is_doubtful = row.created <= self.doubtful.get((query.user, query.device), 0)
+            told = counted or (query.resumed and is_doubtful)
+            if news and row.state == "withdrawn" and not told:
                 continue
             acknowledged = line.acknowledged >= row.sequence
             if acknowledged and row.sequence > self.forgotten.get((query.user, query.device), 0):

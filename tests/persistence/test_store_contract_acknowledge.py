@@ -137,7 +137,7 @@ async def test_unknown_devices_and_what_lies_ahead_are_not_acknowledged(desk):
 async def test_many_devices_acknowledge_for_the_statements_of_one(desk):
     await desk.publish("ann")
     devices = [f"device-{number}" for number in range(100)]
-    await desk.write(*[Attach("ann", device, None, 5) for device in devices])
+    await desk.write(*[Attach("ann", device, None, 5, "a/1") for device in devices])
 
     async def cost(some: list[str]) -> int:
         before: int = desk.store.statements_run
@@ -207,7 +207,7 @@ async def test_a_removed_device_that_returns_is_a_new_one_that_has_nothing(desk)
 
 async def test_a_device_may_be_removed_and_attach_again_in_one_batch(desk):
     await desk.publish("ann")
-    attach = Attach("ann", "phone", None, 5)
+    attach = Attach("ann", "phone", None, 5, "a/1")
 
     first, removed, second, third = await desk.write(
         attach, RemoveDevice("ann", "phone"), attach, attach

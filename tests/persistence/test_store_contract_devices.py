@@ -162,8 +162,8 @@ async def test_many_devices_attach_in_one_batch_for_the_same_statements(desk):
 
     async def cost(count: int) -> int:
         before: int = desk.store.statements_run
-        attaches = [Attach("ann", f"device-{count}-{number}", None, 5) for number in range(count)]
-        results = await desk.write(*attaches)
+        names = [f"device-{count}-{number}" for number in range(count)]
+        results = await desk.write(*[Attach("ann", name, None, 5, "a/1") for name in names])
         assert {result.start for result in results} == {Start(0, None, resumed=False)}
         after: int = desk.store.statements_run
         return after - before
@@ -175,10 +175,10 @@ async def test_what_happens_to_one_device_in_one_batch_happens_in_order(desk):
     await desk.publish("ann")
     await desk.publish("ann")
     moved = Record((), (DeviceCursor("ann", "phone", 2, 5),))
-    attach = Attach("ann", "phone", None, 5)
+    attach = Attach("ann", "phone", None, 5, "a/1")
 
     before, _, after, reset, again = await desk.write(
-        attach, moved, attach, Attach("ann", "phone", Cursor("another", 1), 5), attach
+        attach, moved, attach, Attach("ann", "phone", Cursor("another", 1), 5, "a/2"), attach
     )
 
     assert before.start == Start(0, None, resumed=False)

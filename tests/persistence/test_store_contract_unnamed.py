@@ -15,7 +15,7 @@ def name(number: int) -> str:
 
 async def arrive(desk: Desk, *numbers: int, user: str = "ann", at: int = 5, most: int = 2) -> None:
     """Unnamed devices arrive in one transaction, of which *most* are remembered."""
-    await desk.write(*[Attach(user, name(each), None, at, most) for each in numbers])
+    await desk.write(*[Attach(user, name(each), None, at, "a/1", most) for each in numbers])
 
 
 async def known(desk: Desk, user: str = "ann") -> set[str]:

@@ -38,6 +38,7 @@ from tocsin.persistence.store import (
     Record,
     Release,
     Released,
+    SessionEnd,
     SetPreferences,
     Subscribe,
     Unsubscribe,
@@ -82,9 +83,16 @@ def records(acknowledged_at: st.SearchStrategy[int | None]) -> st.SearchStrategy
     )
 
 
+session = st.sampled_from(["a/1", "b/1"])
 attaches = st.tuples(
-    st.just("attach"), user, device, st.none() | st.integers(0, 8), st.sampled_from([0, 0, 0, 1])
+    st.just("attach"),
+    user,
+    device,
+    st.none() | st.integers(0, 8),
+    st.sampled_from([0, 0, 0, 1]),
+    session,
 )
+ends = st.tuples(st.just("end"), user, device, session)
 
 
 acknowledgments = st.tuples(
@@ -120,8 +128,8 @@ def one_device_each(operations: list[Any]) -> list[Any]:
 # marks with what changes preferences or brings: they are of another kind, and kinds have an order.
 batches = st.lists(
     st.lists(changes, max_size=5).flatmap(lambda first: looks.map(lambda last: [*first, last]))
-    | st.lists(changes | records(st.none() | st.integers(5, 8)), min_size=1, max_size=8)
-    | st.lists(attaches | records(st.none()), min_size=1, max_size=4).map(one_device_each)
+    | st.lists(changes | ends | records(st.none() | st.integers(5, 8)), min_size=1, max_size=8)
+    | st.lists(attaches | ends | records(st.none()), min_size=1, max_size=4).map(one_device_each)
     | acknowledgments.map(lambda one: [one]),
     max_size=8,
 )
@@ -137,7 +145,7 @@ no_new_database = settings(
         [("subscribe", "work", ("ann",))],
         [("topic", "work", None, None)],
         [("unsubscribe", "work", ("ann",))],
-        [("attach", "ann", "phone", None, 0)],
+        [("attach", "ann", "phone", None, 0, "a/1")],
     ]
 )
 @example(
@@ -151,9 +159,9 @@ no_new_database = settings(
         [("publish", ("ann", "cem"), None), ("topic", "*", 40, None)],
         [
             ("record", 1, "cem", "phone", 1, 3, None, "unresponsive"),
-            ("attach", "ann", "tablet", 2, 0),
+            ("attach", "ann", "tablet", 2, 0, "a/1"),
             ("record", 0, "ann", "tablet", 1, 3, None, "unresponsive"),
-            ("attach", "cem", "tablet", 5, 0),
+            ("attach", "cem", "tablet", 5, 0, "a/1"),
         ],
     ]
 )
@@ -409,9 +417,19 @@ def build_acknowledge(
     return Acknowledge(user, device, through, ids, START_OF_TIME + 4)
 
 
+def build_end(model: Model, made: list[Publish], user: str, device: str, session: str) -> Command:
+    return Record((), (), (SessionEnd(user, device, session),))
+
+
 def build_attach(
-    model: Model, made: list[Publish], user: str, device: str, sequence: int | None, foreign: int
+    model: Model,
+    made: list[Publish],
+    user: str,
+    device: str,
+    sequence: int | None,
+    foreign: int,
+    session: str,
 ) -> Command:
     epoch = "another" if foreign else model.epoch
     requested = None if sequence is None else Cursor(epoch, sequence)
-    return Attach(user, device, requested, START_OF_TIME + 3)
+    return Attach(user, device, requested, START_OF_TIME + 3, session)

@@ -7,6 +7,7 @@ no session could keep P5: see `is_news`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -57,7 +58,11 @@ class Page(NamedTuple):
 
 @dataclass
 class LogModel:
-    """The truth; see the module. *unread* counts what was not withdrawn and has not expired."""
+    """The truth; see the module. *unread* counts what was not withdrawn and has not expired.
+
+    What has *written* been of *lines* and of *stored*, survives the node that knows the rest. Up to
+    *doubtful*, the device may have what the lines do not know of.
+    """
 
     head: int = 0
     unread: int = 0
@@ -66,6 +71,9 @@ class LogModel:
     rows: dict[str, Row] = field(default_factory=dict)
     lines: dict[str, Line] = field(default_factory=dict)
     stored: int | None = None
+    written: tuple[dict[str, Line], int | None] = field(default_factory=lambda: ({}, None))
+    is_open: bool = False
+    doubtful: int = 0
 
     # --- Producers -------------------------------------------------------------------------------
 
@@ -111,8 +119,25 @@ class LogModel:
 
     # --- The device ------------------------------------------------------------------------------
 
+    def write(self) -> None:
+        """What the node knows is durable."""
+        self.written = deepcopy(self.lines), self.stored
+
+    def leave(self) -> None:
+        """The session has ended, and all is written."""
+        self.is_open = False
+
+    def die(self) -> None:
+        """The node is gone, and what was not written is; that somebody was given up is, at once."""
+        lines, self.stored = self.written
+        dead = {name: line for name, line in self.lines.items() if line.dead}
+        self.lines = deepcopy(lines) | dead
+
     def attach(self, requested: Cursor | None) -> Start:
         """Where the device starts; going back, it may have lost what it acknowledged beyond."""
+        if self.is_open:
+            self.doubtful = self.head
+        self.is_open = True
         undelivered = [
             row.sequence
             for name, row in self.rows.items()
@@ -131,6 +156,7 @@ class LogModel:
                 line.acknowledged = start.sequence
             if start.resumed and line.sequence <= start.sequence:
                 line.acknowledged = max(line.acknowledged, line.sequence)
+        self.write()
         return start
 
     def line(self, notification: str) -> Line:
@@ -173,6 +199,7 @@ class LogModel:
                 line.unanswered = 0
         if through is not None:
             self.stored = max(self.stored or 0, through)
+        self.write()
 
     # --- Pages -----------------------------------------------------------------------------------
 
@@ -194,9 +221,10 @@ class LogModel:
     def left_out(self, row: Row, start: Start, began: int, wanted: PageWanted) -> bool:
         line = self.line(row.notification)
         is_counted = row.created <= wanted.counted < row.sequence
+        is_told = is_counted or (start.resumed and row.created <= self.doubtful)
         return (
             row.expired
-            or (row.withdrawn and self.is_news(row, start, began, wanted.after) and not is_counted)
+            or (row.withdrawn and self.is_news(row, start, began, wanted.after) and not is_told)
             or line.acknowledged >= row.sequence
             or (line.dead and line.sequence >= row.sequence)
         )

@@ -60,7 +60,11 @@ class SessionStage:
 
     # --- A session begins ------------------------------------------------------------------------
 
-    def connect(self, cursor: str) -> None:
+    def connect(self, cursor: str, *, node_died: bool = False) -> None:
+        if node_died:
+            self.log.die()
+        else:
+            self.log.leave()
         requested = None
         if cursor == "own" and self.device.cursor is not None:
             requested = Cursor(EPOCH, self.device.cursor)

@@ -236,12 +236,20 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
     @rule(
         cursor=st.sampled_from(["stored", "own", "0", "backup", "foreign"]),
         purged=st.sampled_from([0, 0, 0, 1, 3]),
+        withdrawn=st.sampled_from([0, 0, 1, 3]),
+        node_died=st.sampled_from([False, False, True]),
     )
-    def come_back(self, cursor: str, purged: int) -> None:
+    def come_back(self, cursor: str, purged: int, withdrawn: int, node_died: bool) -> None:
         """The connection breaks, and what is on the way is lost; then the device returns."""
+        for notification in self.log.changeable()[::-1][:withdrawn]:
+            self.log.change(notification, "withdrawn")
         self.log.purge(min(self.log.head, self.log.horizon + purged))
-        self.connect(cursor)
+        self.connect(cursor, node_died=node_died)
         self.let_the_quick_go_on()
+
+    @rule()
+    def let_the_ledger_be_written(self) -> None:
+        self.log.write()
 
     # --- What must never be otherwise ------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.session import (
     AckedUnsent,
@@ -52,6 +52,8 @@ class ConnectedDevice:
         "_expires_at",
         "_heartbeat",
         "_horizon",
+        "_is_noted",
+        "_name",
         "_ref",
         "_resumed",
         "_retry_at",
@@ -79,6 +81,9 @@ class ConnectedDevice:
         self._ref = ref
         self._company = company
         self._clock = clock
+        # No other session of the device has this name, on any node, in any of its lives.
+        self._name = f"{company.settings.node}/{self.outlet.connection}/{clock.now_ms}"
+        self._is_noted = True
         self._attaching = False
         self._cursor = arrived.cursor
         self._window = arrived.window
@@ -100,7 +105,8 @@ class ConnectedDevice:
         self._attaching = True
         connection = self.outlet.connection
         most = self._company.settings.devices_max if is_unnamed_device(self.name) else None
-        command = Attach(self._user, self.name, self._cursor, self._clock.now_ms, most)
+        now_ms = self._clock.now_ms
+        command = Attach(self._user, self.name, self._cursor, now_ms, self._name, most)
         reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
         self._tell_storage(Write(command=command, reply=reply))
 
@@ -235,6 +241,12 @@ class ConnectedDevice:
             self.ended = True
             self.outlet.end(closing, after)
 
+    def left(self) -> None:
+        """It is over: nothing is sent any more, and the ledger knows what was."""
+        if self._attaching and self._is_noted:
+            end = SessionEnd(self._user, self.name, self._name)
+            self._company.ledger.note_end(end, self._clock.now)
+
     # --- Time ------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float:
@@ -365,6 +377,7 @@ class ConnectedDevice:
     def _note(self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None) -> None:
         if not self._company.ledger.note(records, cursor, self._clock.now):
             # The device comes back, is told again and acknowledges again: nothing is lost.
+            self._is_noted = False
             self.end(Closing.OVERLOADED, self._spread(RETRY_DELAY))
 
     def _tell_storage(self, message: StorageMessage) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from tocsin.actors.ledger_buffer import LedgerBuffer
 from tocsin.actors.runtime.bell import Bell
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 LINES_MAX: Final = 50_000
 """Lines that may wait while the store is slow or away: some tens of MiB."""
@@ -52,3 +52,16 @@ class Ledger:
             else:
                 self.bell.ring_by(waiting.due)
         return True
+
+    def note_end(self, end: SessionEnd, now: float) -> None:
+        """Note, at *now*, that a session has ended, all of whose lines were noted.
+
+        Where there is no room for it, the store goes on believing that the session is open, which
+        costs its device no more than to be told of withdrawals that do not concern it.
+        """
+        waiting = self.waiting
+        if len(waiting) < LINES_MAX:
+            due = waiting.due
+            waiting.end(end, now + self._linger)
+            if waiting.due < due:
+                self.bell.ring()

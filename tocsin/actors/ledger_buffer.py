@@ -5,17 +5,22 @@ their acknowledgment makes one line of two. Lines of different sequences never b
 device has acknowledged sequence 5 is not said by having been sent sequence 6. The store merges
 those itself, so all that matters is that they go out in order, and that no record holds two lines
 of one device and notification.
+
+That a session has ended goes out behind all lines that were here when it did: who finds it closed
+knows that the ledger is whole. It goes with whatever is written next, and is no reason to write
+until it has waited for long: a device that polls ends a session with every answer, and begins the
+next one at once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final, TypeVar
 
 from tocsin.persistence.store import Record
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -23,10 +28,12 @@ Key = tuple[str, str, str]
 
 _LINES_MAX: Final = 5000
 """Lines of each kind in one transaction, so that a flood does not keep posts waiting."""
+_END_PATIENCE: Final = 10.0
+"""Seconds that the end of a session waits for something else to be written."""
 
 
 class LedgerBuffer:
-    """Lines and cursors that are to be written; `due` says when."""
+    """Lines, cursors and ends of sessions that are to be written; `due` says when."""
 
     def __init__(self) -> None:
         # In the order in which lines of one key go out: earlier ones, the settled, the sent.
@@ -35,16 +42,17 @@ class LedgerBuffer:
         self._settled: dict[Key, DeliveryRecord] = {}
         self._sent: dict[Key, tuple[float, DeliveryRecord]] = {}
         self._cursors: dict[tuple[str, str], DeviceCursor] = {}
+        self._ends: dict[tuple[str, str], tuple[float, SessionEnd]] = {}
         self._hurried = False
         self.due = math.inf
 
     def __len__(self) -> int:
-        count = len(self._settled) + len(self._sent) + len(self._cursors)
+        count = len(self._settled) + len(self._sent) + len(self._cursors) + len(self._ends)
         return count + sum(map(len, self._earlier)) if self._earlier else count
 
     @property
     def transactions(self) -> int:
-        """How many it takes to write what is here now."""
+        """How many it takes to write the lines that are here now."""
         most = max(len(self._settled), len(self._sent), len(self._cursors), len(self._earlier))
         return -(-most // _LINES_MAX)
 
@@ -71,6 +79,15 @@ class LedgerBuffer:
             self._cursors[cursor.user, cursor.device] = cursor
             self.due = -math.inf
 
+    def end(self, end: SessionEnd, sent_due: float) -> None:
+        """A session has ended, and has no more lines; *sent_due* as in `add`."""
+        key = (end.user, end.device)
+        # Its place in the order of due times goes with an earlier one, which matters no more.
+        self._ends.pop(key, None)
+        self._ends[key] = (sent_due, end)
+        if (due := sent_due + _END_PATIENCE) < self.due:
+            self.due = due
+
     def hurry(self) -> None:
         """What is here is wanted now."""
         if len(self):
@@ -88,7 +105,9 @@ class LedgerBuffer:
             records.append(Record(tuple(settled.values()), cursors))
         if sent:
             records.append(Record(tuple(sent.values()), ()))
-        self._hurried = self._hurried and bool(self._sent)
+        if ends := self._take_ends():
+            records.append(Record((), (), ends))
+        self._hurried = self._hurried and bool(self._sent or self._ends)
         self.due = self._next_due()
         return records
 
@@ -101,12 +120,16 @@ class LedgerBuffer:
     def put_back(self, records: Sequence[Record]) -> None:
         """They were not written; what has come since is newer."""
         newer = self._lines()
-        self._earlier, self._settled, self._sent = [], {}, {}
+        ends = [end for record in records for end in record.ends]
+        ends += (end for _, end in self._ends.values())
+        self._earlier, self._settled, self._sent, self._ends = [], {}, {}, {}
         for record in records:
             self.add(record.deliveries, None, -math.inf)
             for cursor in record.cursors:
                 self._cursors.setdefault((cursor.user, cursor.device), cursor)
         self.add(newer, None, -math.inf)
+        for end in ends:
+            self.end(end, -math.inf)
         self.due = -math.inf if len(self) else math.inf
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -142,17 +165,32 @@ class LedgerBuffer:
             del self._sent[key]
         return taken
 
+    def _take_ends(self) -> tuple[SessionEnd, ...]:
+        """Those that have no line left before them."""
+        if self._settled or self._cursors:
+            return ()
+        first = _first_due(self._sent)
+        ends = islice(self._ends.values(), _LINES_MAX)
+        taken = tuple([end for _, end in takewhile(lambda each: each[0] < first, ends)])
+        for end in taken:
+            del self._ends[end.user, end.device]
+        return taken
+
     def _next_due(self) -> float:
         if self._settled or self._cursors or self._hurried:
             return -math.inf
-        # They came in the order in which they are due.
-        return next(iter(self._sent.values()))[0] if self._sent else math.inf
+        return min(_first_due(self._sent), _first_due(self._ends) + _END_PATIENCE)
 
     def _lines(self) -> list[DeliveryRecord]:
         lines = [record for layer in self._earlier for record in layer.values()]
         lines += self._settled.values()
         lines += (record for _, record in self._sent.values())
         return lines
+
+
+def _first_due(waiting: dict[K, tuple[float, V]]) -> float:
+    # They came in the order in which they are due.
+    return next(iter(waiting.values()))[0] if waiting else math.inf
 
 
 def _take(lines: dict[K, V]) -> dict[K, V]:
@@ -165,7 +203,12 @@ def _take(lines: dict[K, V]) -> dict[K, V]:
 
 def halves(record: Record) -> list[Record]:
     """The same in two records; none if it is a single line."""
-    lines, cursors = record.deliveries, record.cursors
+    lines, cursors, ends = record.deliveries, record.cursors, record.ends
+    if ends and (lines or cursors):
+        return [Record(lines, cursors), Record((), (), ends)]
+    if len(ends) > 1:
+        middle = len(ends) // 2
+        return [Record((), (), ends[:middle]), Record((), (), ends[middle:])]
     if lines and cursors:
         return [Record(lines, ()), Record((), cursors)]
     if len(lines) + len(cursors) < 2:

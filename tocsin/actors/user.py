@@ -121,7 +121,7 @@ class UserActor(Actor[UserMessage]):
                         self._tell_of_store(device, message)
                         self._after(device)
             case Left(connection=connection):
-                self._devices.pop(connection, None)
+                self._remove(connection)
             case Refreshed() | Taken() | AttachDone() | PageDone():
                 concerned = self._devices.get(message.connection)
                 if concerned is not None:
@@ -275,16 +275,21 @@ class UserActor(Actor[UserMessage]):
 
     def _after(self, device: ConnectedDevice) -> None:
         if device.ended:
-            self._devices.pop(device.outlet.connection, None)
+            self._remove(device.outlet.connection)
         else:
             deadline = device.next_deadline()
             if deadline < self._deadline:
                 self._deadline = deadline
 
     def _forget_ended(self) -> None:
-        self._devices = {
-            connection: device for connection, device in self._devices.items() if not device.ended
-        }
+        for connection, device in list(self._devices.items()):
+            if device.ended:
+                self._remove(connection)
+
+    def _remove(self, connection: str) -> None:
+        device = self._devices.pop(connection, None)
+        if device is not None:
+            device.left()
 
     # --- The other nodes -------------------------------------------------------------------------
 

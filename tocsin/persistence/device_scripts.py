@@ -7,7 +7,7 @@ An acknowledgment reaches the store on three ways: in a session's `Record`, as t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import astuple
@@ -33,19 +33,48 @@ from tocsin.protocol.cursor import LogState, choose_start
 
 
 class _DeviceState(NamedTuple):
-    """What the store knows of a log and a device; *removed* says that this one was known once."""
+    """What the store knows of a log and a device; *removed* says that this one was known once.
+
+    *session* is the one of the device that is open.
+    """
 
     log: LogState
     counters: Counters
     removed: bool
+    session: str | None
 
+
+class _Place(NamedTuple):
+    """Where a device is (or was at least), since when (Unix ms), and what its *session* did.
+
+    It was *opened*, or has ended; what was created up to *doubtful* was perhaps sent before it.
+    """
+
+    user: str
+    device: str
+    sequence: int
+    seen_at: int
+    session: str | None = None
+    opened: bool = False
+    doubtful: int = 0
+
+
+Ends = Mapping[tuple[str, str], str]
+"""The session that has ended, by user and device."""
 
 _Move = tuple[str, str, int, int, int]
 """User, device, where it was, where it is now, and the time (Unix ms)."""
 
 
-def record(commands: Sequence[tuple[int, Record]], results: list[Result]) -> Script[None]:
-    """Merge all ledger lines and cursors of *commands*."""
+def ends_in(commands: Sequence[tuple[int, Record]]) -> Ends:
+    """The sessions that have ended by *commands*; of several of a device, the last."""
+    return {(end.user, end.device): end.session for _, each in commands for end in each.ends}
+
+
+def record(
+    commands: Sequence[tuple[int, Record]], ends: Ends, results: list[Result]
+) -> Script[None]:
+    """Merge all ledger lines and cursors of *commands*, and note the *ends* of sessions."""
     if not commands:
         return
     lines = [line for _, command in commands for line in command.deliveries]
@@ -54,7 +83,8 @@ def record(commands: Sequence[tuple[int, Record]], results: list[Result]) -> Scr
     yield from _write_lines(lines)
     if deaths:
         yield from bury(deaths)
-    yield from _write_cursors([cursor for _, command in commands for cursor in command.cursors])
+    cursors = [cursor for _, command in commands for cursor in command.cursors]
+    yield from _write_places(_furthest(cursors, ends))
     for index, _ in commands:
         results[index] = Done()
 
@@ -75,9 +105,10 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
         named += [(command, notification) for notification in command.ids]
     yield from _acknowledge_named(named)
     yield from _acknowledge([move for move in moves if move[3] > move[2]])
-    yield from _write_cursors(
+    cursors = [
         DeviceCursor(user, device, through, now_ms) for user, device, _, through, now_ms in moves
-    )
+    ]
+    yield from _write_places(_furthest(cursors, {}))
 
 
 def remove_devices(
@@ -98,26 +129,45 @@ def remove_devices(
 
 
 def attach(
-    commands: Sequence[tuple[int, Attach]], results: list[Result], brought: Brought, epoch: str
+    commands: Sequence[tuple[int, Attach]],
+    ends: Ends,
+    results: list[Result],
+    brought: Brought,
+    epoch: str,
 ) -> Script[None]:
-    """Choose each device's start. No device may occur twice in *commands*."""
+    """Choose each device's start. No device may occur twice in *commands*.
+
+    The *ends* of sessions are noted with it: a device that comes back at once, as one does that
+    polls, costs no row for having left.
+    """
     if not commands:
         return
     states = yield from _read_states([command for _, command in commands])
     topics = yield from subscribed_topics((command.user for _, command in commands), left_too=True)
     ahead: list[_Move] = []
-    moved: list[DeviceCursor] = []
-    back: list[tuple[DeviceCursor, int]] = []
-    for (index, command), (log, counters, removed) in zip(commands, states, strict=True):
+    moved: list[_Place] = []
+    back: list[tuple[_Place, int]] = []
+    others = dict(ends)
+    for (index, command), (log, counters, removed, open_) in zip(commands, states, strict=True):
         start = choose_start(command.requested, epoch, log)
-        cursor = DeviceCursor(command.user, command.device, start.sequence, command.now_ms)
+        ended = others.pop((command.user, command.device), None)
+        place = _Place(
+            command.user,
+            command.device,
+            start.sequence,
+            command.now_ms,
+            command.session,
+            # One that nobody waited for may have ended before it began.
+            opened=command.session != ended,
+            doubtful=0 if open_ is None or open_ == ended else log.head,
+        )
         stored = log.stored
         if stored is not None and start.resumed and start.sequence > stored:
             ahead.append((command.user, command.device, stored, start.sequence, command.now_ms))
         if removed or (stored is not None and (start.sequence < stored or not start.resumed)):
-            back.append((cursor, log.head))
+            back.append((place, log.head))
         else:
-            moved.append(cursor)
+            moved.append(place)
         results[index] = Attached(
             user=command.user,
             start=start,
@@ -128,18 +178,11 @@ def attach(
             behind=command.user in brought.behind,
         )
     yield from _acknowledge(ahead)
-    yield from _write_cursors(moved)
-    yield from run(
-        "devices_reset",
-        [cursor.user for cursor, _ in back],
-        [cursor.device for cursor, _ in back],
-        [cursor.sequence for cursor, _ in back],
-        [cursor.seen_at for cursor, _ in back],
-        [head for _, head in back],
-    )
+    yield from _write_places(moved + _furthest((), others))
+    yield from run_for("devices_reset", [(*place, head) for place, head in back])
     unnamed = {
         command.user: command.unnamed_max
-        for (_, command), (log, _, _) in zip(commands, states, strict=True)
+        for (_, command), (log, _, _, _) in zip(commands, states, strict=True)
         if command.unnamed_max is not None and log.stored is None
     }
     yield from run("devices_forget", list(unnamed), list(unnamed.values()))
@@ -187,9 +230,9 @@ def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_Devic
     )
     # In the order of the questions, which a database need not keep.
     states: dict[int, _DeviceState] = {}
-    for number, head, horizon, unread, unseen, stored, first, removed in rows:
+    for number, head, horizon, unread, unseen, stored, first, removed, session in rows:
         log = LogState(head, horizon, stored, first)
-        states[number] = _DeviceState(log, Counters(unread, unseen), bool(removed))
+        states[number] = _DeviceState(log, Counters(unread, unseen), bool(removed), session)
     return [states[number] for number in range(len(commands))]
 
 
@@ -251,10 +294,19 @@ def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
         yield from run_for("deliveries_record", [astuple(line) for line in merge.values()])
 
 
-def _write_cursors(cursors: Iterable[DeviceCursor]) -> Script[None]:
-    furthest: dict[tuple[str, str], tuple[int, int]] = {}
+def _furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[_Place]:
+    """One place for each device, with the end of its session if that has come."""
+    places = {key: _Place(*key, 0, 0, session) for key, session in ends.items()}
     for cursor in cursors:
         key = (cursor.user, cursor.device)
-        sequence, seen_at = furthest.get(key, (0, 0))
-        furthest[key] = (max(cursor.sequence, sequence), max(cursor.seen_at, seen_at))
-    yield from run_for("devices_save", [(*key, *far) for key, far in furthest.items()])
+        before = places.get(key, _Place(*key, 0, 0))
+        places[key] = before._replace(
+            sequence=max(cursor.sequence, before.sequence),
+            seen_at=max(cursor.seen_at, before.seen_at),
+        )
+    return list(places.values())
+
+
+def _write_places(places: Sequence[_Place]) -> Script[None]:
+    # A place's fields are the statement's parameters, in their order.
+    yield from run_for("devices_save", places)

@@ -41,9 +41,9 @@ class ReadPage(msgspec.Struct, frozen=True):
     earlier one that this one goes on from (*resumed*, and the ledger has a line). News is `created`
     whatever its revision, and left out if it is withdrawn; unless that happened after it was
     *counted*: the counters that the device was told know what was created up to there, and only a
-    push corrects them. Left out too: what has expired, what is
-    dead for this device, and what it has acknowledged at its present sequence and cannot have
-    lost since (`Attach`).
+    push corrects them; and unless an earlier session may have sent it without the ledger knowing
+    (*resumed*, and see `Attach`). Left out too: what has expired, what is dead for this device, and
+    what it has acknowledged at its present sequence and cannot have lost since (`Attach`).
     """
 
     user: str

@@ -102,7 +102,7 @@ from tocsin.persistence.user_commands import (
     Subscribed,
     Unsubscribe,
 )
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 __all__ = [
     "SUBSCRIPTIONS_MAX",
@@ -179,6 +179,7 @@ __all__ = [
     "Result",
     "RevisionMismatch",
     "RevokeKey",
+    "SessionEnd",
     "SetPreferences",
     "Store",
     "StoreFailed",

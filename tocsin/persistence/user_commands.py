@@ -10,7 +10,7 @@ import msgspec
 
 from tocsin.persistence.commands import Counters, FanOut
 from tocsin.protocol.cursor import Cursor, Start
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 SUBSCRIPTIONS_MAX = 1000
 """Topics of one user: every look at what is new looks at each of them."""
@@ -24,6 +24,10 @@ class Attach(msgspec.Struct, frozen=True):
     that goes back, by a reset or an older cursor, may have lost what it acknowledged: up to the
     head of this moment, it is sent again.
 
+    *session* is open from now until its end is recorded, and no two have one name. A device whose
+    earlier one is still open may have what the ledger does not know of, up to the head of this
+    moment: if that is withdrawn, the device is told (`ReadPage`).
+
     Where a device is new that had no name (`unnamed_device`), *unnamed_max* of the user's are kept
     and the longest unseen are forgotten.
     """
@@ -32,6 +36,7 @@ class Attach(msgspec.Struct, frozen=True):
     device: str
     requested: Cursor | None
     now_ms: int
+    session: str
     unnamed_max: int | None = None
 
 
@@ -54,12 +59,13 @@ class Attached(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """Write ledger lines and device cursors; unknown notifications are passed over.
 
-    A line with a `dead_reason` also becomes a dead letter, dead since the last of the times that
-    the record names.
+    Of a session that ends, no line may follow in a later record. A line with a `dead_reason` also
+    becomes a dead letter, dead since the last of the times that the record names.
     """
 
     deliveries: tuple[DeliveryRecord, ...]
     cursors: tuple[DeviceCursor, ...]
+    ends: tuple[SessionEnd, ...] = ()
 
 
 class Acknowledge(msgspec.Struct, frozen=True):

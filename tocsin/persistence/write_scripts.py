@@ -18,7 +18,13 @@ from heapq import merge
 from operator import itemgetter
 from typing import Any, Final
 
-from tocsin.persistence.device_scripts import acknowledge, attach, record, remove_devices
+from tocsin.persistence.device_scripts import (
+    acknowledge,
+    attach,
+    ends_in,
+    record,
+    remove_devices,
+)
 from tocsin.persistence.key_scripts import change_keys
 from tocsin.persistence.letter_scripts import settle_letters
 from tocsin.persistence.log_scripts import change_logs
@@ -101,19 +107,21 @@ def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:
     records = [(at, each) for at, each in enumerate(commands) if isinstance(each, Record)]
     if len(records) == len(commands):
         # Nothing but the ledger: where little is going on, that is what most transactions are.
-        yield from record(records, results)
+        yield from record(records, ends_in(records), results)
         return results
     for gathered in _gather(commands):
         of = gathered.of
+        arrivals, records = of(Attach), of(Record)
+        ends = ends_in(records)
         logs, looking = of(*_LOGS), of(Attach, MarkInbox, Materialise, *_SUBSCRIPTIONS)
         looked_at = {user for _, command in looking for user in users_of(command)}
         yield from change_logs(logs, results, looked_at)
         brought = yield from bring_up_to_date(looking, results, locked=bool(logs))
         yield from mark_inboxes(of(MarkInbox), results)
         yield from change_subscriptions(of(*_SUBSCRIPTIONS), results, brought)
-        yield from record(of(Record), results)
+        yield from record(records, {} if arrivals else ends, results)
         yield from acknowledge(of(Acknowledge), results)
-        yield from attach(of(Attach), results, brought, epoch)
+        yield from attach(arrivals, ends, results, brought, epoch)
         yield from remove_devices(of(RemoveDevice), results)
         yield from settle_letters(of(*_LETTERS), results)
         yield from purge(of(Purge), results)
@@ -146,6 +154,7 @@ def _devices(command: Command) -> set[tuple[str, str]]:
     """The devices that *command* is about, if it is about any."""
     if isinstance(command, Record):
         lines = {(line.user, line.device) for line in command.deliveries}
+        lines |= {(end.user, end.device) for end in command.ends}
         return lines | {(cursor.user, cursor.device) for cursor in command.cursors}
     if isinstance(command, Acknowledge | Attach | RemoveDevice):
         return {(command.user, command.device)}

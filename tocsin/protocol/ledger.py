@@ -31,3 +31,11 @@ class DeviceCursor(msgspec.Struct, frozen=True):
     device: str
     sequence: int
     seen_at: int
+
+
+class SessionEnd(msgspec.Struct, frozen=True):
+    """A device's *session* is over, and the ledger has all that it has to say of it."""
+
+    user: str
+    device: str
+    session: str

@@ -1,11 +1,11 @@
 -- Devices: where they stand, and the ledger of what was sent to them.
 
 -- name: attach_read -> rows
--- What `choose_start` needs, by number of the question, also for a user without a log; and whether
--- the device is one that was removed.
+-- What `choose_start` needs, by number of the question, also for a user without a log; whether the
+-- device is one that was removed; and which session of it is open.
 SELECT asked.number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
     coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
-    undelivered.sequence, coalesce(d.removed, false)
+    undelivered.sequence, coalesce(d.removed, false), CASE WHEN d.session_open THEN d.session END
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, user_id, device_id)
 LEFT JOIN users AS u ON u.user_id = asked.user_id
 LEFT JOIN devices AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
@@ -97,28 +97,46 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         ELSE d.unanswered_sequence END;
 
 -- name: devices_save
--- A cursor only moves forward.
-INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen)
-SELECT user_id, device_id, acknowledged, last_seen
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-    AS moved (user_id, device_id, acknowledged, last_seen)
+-- A cursor only moves forward. A session, if one is named, has been opened, or has ended: then it is
+-- closed, unless another has been opened since. A device that is not known any more is not made known
+-- by the end of its session.
+INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen, session, session_open,
+    doubtful)
+SELECT user_id, device_id, acknowledged, last_seen, session, opened, doubtful
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[],
+    $7::bigint[])
+    AS moved (user_id, device_id, acknowledged, last_seen, session, opened, doubtful)
+WHERE moved.last_seen > 0 OR EXISTS (
+    SELECT 1 FROM devices AS k
+    WHERE k.user_id = moved.user_id AND k.device_id = moved.device_id
+)
 ORDER BY user_id COLLATE "C", device_id COLLATE "C"
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = greatest(d.acknowledged, excluded.acknowledged),
-    last_seen = greatest(d.last_seen, excluded.last_seen);
+    last_seen = greatest(d.last_seen, excluded.last_seen),
+    session = CASE WHEN excluded.session_open THEN excluded.session ELSE d.session END,
+    session_open = excluded.session_open
+        OR (d.session_open AND d.session IS DISTINCT FROM excluded.session),
+    doubtful = greatest(d.doubtful, excluded.doubtful);
 
 -- name: devices_reset
 -- But that of a device which goes back, because it asked to or because its cursor pointed into a log
 -- that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
-INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen, forgotten)
-SELECT user_id, device_id, acknowledged, last_seen, forgotten
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-    AS moved (user_id, device_id, acknowledged, last_seen, forgotten)
+INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen, session, session_open,
+    doubtful, forgotten)
+SELECT user_id, device_id, acknowledged, last_seen, session, opened, doubtful, forgotten
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[],
+    $7::bigint[], $8::bigint[])
+    AS moved (user_id, device_id, acknowledged, last_seen, session, opened, doubtful, forgotten)
 ORDER BY user_id COLLATE "C", device_id COLLATE "C"
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = excluded.acknowledged,
     forgotten = excluded.forgotten,
     last_seen = greatest(d.last_seen, excluded.last_seen),
+    session = CASE WHEN excluded.session_open THEN excluded.session ELSE d.session END,
+    session_open = excluded.session_open
+        OR (d.session_open AND d.session IS DISTINCT FROM excluded.session),
+    doubtful = greatest(d.doubtful, excluded.doubtful),
     removed = false;
 
 -- name: devices_forget

@@ -21,7 +21,8 @@ JOIN users AS u ON u.user_id = asked.user_id;
 -- name: pages -> rows
 -- Each device's next entries, at most `entries_max` and `bytes_max` bytes of documents (the first
 -- entry always fits). What a device has acknowledged is left out, but for what it has forgotten
--- since (`devices.forgotten`). `candidates` counts one entry beyond the limit, so that the page knows
+-- since (`devices.forgotten`). What it may have without the ledger knowing (`devices.doubtful`), it is
+-- told of if that is withdrawn. `candidates` counts one entry beyond the limit, so that the page knows
 -- whether it is the last.
 SELECT asked.number, page.sequence, page.notification_id, page.change, page.document, page.state,
     page.seen_at, page.read_at, page.attempts, page.expires_at, page.candidates
@@ -54,7 +55,8 @@ CROSS JOIN LATERAL (
             AND i.expired_at IS NULL
             AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.start
                 AND (i.sequence <= asked.began OR i.created_sequence > asked.after)
-                AND NOT (asked.resumed AND d.notification_id IS NOT NULL)
+                AND NOT (asked.resumed AND (d.notification_id IS NOT NULL
+                    OR i.created_sequence <= known.doubtful))
                 AND NOT (i.created_sequence <= asked.counted AND i.sequence > asked.counted))
             AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
                 OR i.sequence <= known.forgotten)

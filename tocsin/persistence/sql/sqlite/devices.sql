@@ -1,15 +1,15 @@
 -- Devices: where they stand, and the ledger of what was sent to them.
 
 -- name: attach_read -> rows
--- What `choose_start` needs, by number of the question (?1), also for a user without a log; and
--- whether the device is one that was removed.
+-- What `choose_start` needs, by number of the question (?1), also for a user without a log; whether
+-- the device is one that was removed; and which session of it is open.
 SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
     coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
     (SELECT sequence FROM inbox
         WHERE user_id = ?2 AND delivered_at IS NULL AND expired_at IS NULL
             AND state <> 'withdrawn'
         ORDER BY sequence LIMIT 1),
-    coalesce(d.removed, 0)
+    coalesce(d.removed, 0), CASE WHEN d.session_open THEN d.session END
 FROM (SELECT 1) AS question
 LEFT JOIN users AS u ON u.user_id = ?2
 LEFT JOIN devices AS d ON d.user_id = ?2 AND d.device_id = ?3;
@@ -69,22 +69,34 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         ELSE d.unanswered_sequence END;
 
 -- name: devices_save
--- A cursor only moves forward.
-INSERT INTO devices (user_id, device_id, acknowledged, last_seen)
-VALUES (?1, ?2, ?3, ?4)
+-- A cursor only moves forward. A session, if one is named, has been opened, or has ended: then it is
+-- closed, unless another has been opened since. A device that is not known any more is not made known
+-- by the end of its session.
+INSERT INTO devices (user_id, device_id, acknowledged, last_seen, session, session_open, doubtful)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+WHERE ?4 > 0 OR EXISTS (SELECT 1 FROM devices WHERE user_id = ?1 AND device_id = ?2)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = max(devices.acknowledged, excluded.acknowledged),
-    last_seen = max(devices.last_seen, excluded.last_seen);
+    last_seen = max(devices.last_seen, excluded.last_seen),
+    session = CASE WHEN excluded.session_open THEN excluded.session ELSE devices.session END,
+    session_open = excluded.session_open
+        OR (devices.session_open AND devices.session IS NOT excluded.session),
+    doubtful = max(devices.doubtful, excluded.doubtful);
 
 -- name: devices_reset
 -- But that of a device which goes back, because it asked to or because its cursor pointed into a log
 -- that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
-INSERT INTO devices (user_id, device_id, acknowledged, last_seen, forgotten)
-VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO devices (user_id, device_id, acknowledged, last_seen, session, session_open, doubtful,
+    forgotten)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = excluded.acknowledged,
     forgotten = excluded.forgotten,
     last_seen = max(devices.last_seen, excluded.last_seen),
+    session = CASE WHEN excluded.session_open THEN excluded.session ELSE devices.session END,
+    session_open = excluded.session_open
+        OR (devices.session_open AND devices.session IS NOT excluded.session),
+    doubtful = max(devices.doubtful, excluded.doubtful),
     removed = 0;
 
 -- name: devices_forget

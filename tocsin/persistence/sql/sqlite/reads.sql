@@ -20,8 +20,9 @@ SELECT user_id, horizon, unread, unseen, head FROM users WHERE user_id = ?1;
 -- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
 -- ?8 the head when its session began, ?9 whether that goes on from an earlier one, ?10 what the
 -- device's counters count (the first entry always fits). What the device has acknowledged is left out, but for what it
--- has forgotten since (`devices.forgotten`). `candidates` counts one entry beyond the limit, so that the
--- page knows whether it is the last.
+-- has forgotten since (`devices.forgotten`). What it may have without the ledger knowing
+-- (`devices.doubtful`), it is told of if that is withdrawn. `candidates` counts one entry beyond the
+-- limit, so that the page knows whether it is the last.
 SELECT ?1, sequence, notification_id, change, document, state, seen_at, read_at, attempts,
     expires_at, candidates
 FROM (
@@ -46,7 +47,9 @@ FROM (
             AND i.expired_at IS NULL
             AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?4
                 AND (i.sequence <= ?8 OR i.created_sequence > ?5)
-                AND NOT (?9 AND d.notification_id IS NOT NULL)
+                AND NOT (?9 AND (d.notification_id IS NOT NULL
+                    OR i.created_sequence <= (SELECT doubtful FROM devices
+                        WHERE user_id = ?2 AND device_id = ?3)))
                 AND NOT (i.created_sequence <= ?10 AND i.sequence > ?10))
             AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
                 OR i.sequence <= (SELECT forgotten FROM devices
