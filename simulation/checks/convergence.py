@@ -1,9 +1,7 @@
 """One state everywhere (P5): at the end each device shows what the store has for its user.
 
 A device that never asked for everything shows what changed since it began. What it was given up on
-(a dead letter) it need not show, and what has expired it may go on showing: nobody tells it. So it
-may with what was withdrawn, where only a node that has died knew that the device had it, by an
-acknowledgment out of turn (docs/cluster.md).
+(a dead letter) it need not show, and what has expired it may go on showing: nobody tells it.
 """
 
 from __future__ import annotations
@@ -71,7 +69,7 @@ class Convergence(Check):
             shown = screen.shown.get(row.id)
             if shown is not None:
                 told = _difference(shown, row)
-                if told is not None and row.is_told and not self._may_be_forgotten(row):
+                if told is not None and row.is_told:
                     return told
             elif (
                 row.is_told
@@ -88,12 +86,6 @@ class Convergence(Check):
     def _is_live(self, story: SessionStory) -> bool:
         """Whether the process that it is connected to still runs: the device may not know."""
         return self.cluster.hosts[story.host].process_number == story.process
-
-    def _may_be_forgotten(self, row: _Row) -> bool:
-        return row.state == "withdrawn" and any(
-            self.cluster.history.troubles.touch_by(0.0, self.now, host, "killed", "restarted")
-            for host in self.cluster.hosts
-        )
 
     def _miscounted(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
         if any(row.expires_at is not None for row in inbox.values()):
