@@ -1,7 +1,8 @@
 """What is published to a topic is brought to those who are connected, at once (P7).
 
 They are told, on whichever node they are; a slow comparison of heads, which finds what nobody was
-told of, is no excuse for nobody telling. Judged where all was well, for then there is no other.
+told of, is no excuse for nobody telling. Judged where all was well with bus and store, the node
+that published and the one of the device, for then there is no other.
 """
 
 from __future__ import annotations
@@ -51,10 +52,15 @@ class Brought(Check):
     def look(self) -> None:
         while self._due and self._due[0][0] <= self.now:
             _, request = self._due.popleft()
-            if not self.history.troubles.touch(request.asked_at - _AFTERMATH, self.now):
+            if self._all_was_well(request, request.host, "bus", "store"):
                 self._judge(request)
 
     # --- Inside ----------------------------------------------------------------------------------
+
+    def _all_was_well(self, request: RequestStory, *whom: str) -> bool:
+        """Whether none of *whom* was in trouble, of those by whose way the news goes."""
+        since = request.asked_at - _AFTERMATH
+        return not self.history.troubles.touch(since, self.now, *whom)
 
     def _judge(self, request: RequestStory) -> None:
         post = Post("", request.body, [request])
@@ -78,4 +84,8 @@ class Brought(Check):
 
     def _was_there(self, session: SessionStory, request: RequestStory) -> bool:
         since = request.asked_at - 1.0
-        return self._there[session] < since and self.is_whole(session, since)
+        return (
+            self._there[session] < since
+            and self.is_whole(session, since)
+            and self._all_was_well(request, session.host)
+        )

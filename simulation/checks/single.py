@@ -1,7 +1,8 @@
 """A device has one session: those before it end, on whatever node they are. And none ends unsaid.
 
 A node that does not hear the others cannot know who has come elsewhere: so it is given time, and
-trouble of the bus or of a node excuses it. When a node stops, its sessions end with a goodbye.
+trouble of the bus, the store or one of the two nodes excuses it. When a node stops, its sessions
+end with a goodbye.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Single(Check):
     def _accuse(
         self, session: SessionStory, latest: SessionStory, since: float, sequence: int
     ) -> None:
-        hosts = self.cluster.hosts
+        hosts = session.host, latest.host
         if self.history.troubles.touch(since - _AFTERMATH, self.now, "bus", "store", *hosts):
             return
         who = f"{session.user}/{session.device}"

@@ -35,6 +35,27 @@ def test_trouble_excuses_a_refusal_and_no_bug(stage, status, is_right):
     assert (stage.complaints == []) == is_right
 
 
+@pytest.mark.parametrize(
+    ("answer", "who", "what", "is_excused"),
+    [
+        ("store_unavailable", "bus", "bus_away", False),
+        ("store_unavailable", "a", "deaf", False),
+        ("store_unavailable", "a", "store_away", True),
+        ("store_unavailable", "b", "store_away", False),
+        ("bus_unavailable", "bus", "bus_away", True),
+        ("bus_unavailable", "a", "bus_away", True),
+        ("bus_unavailable", "store", "store_away", False),
+    ],
+)
+def test_a_refusal_is_excused_by_the_trouble_that_it_speaks_of(
+    stage, answer, who, what, is_excused
+):
+    stage.watched_by(Answers)
+    with stage.trouble(who, what):
+        stage.told(a_post("p0-1", "u0"), 503, answer)
+    assert (stage.complaints == []) == is_excused
+
+
 def silent_for(stage, seconds):
     stage.watched_by(Answers)
     request = a_post("p0-1", "u0")

@@ -6,6 +6,7 @@ from simulation.checks.durable import Durable
 from simulation.checks.pushes import Pushes
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
+from simulation.plan import Plan
 from tests.simulation.stage import EPOCH, Stage
 
 
@@ -238,27 +239,30 @@ def test_it_does_to_a_device_that_goes_back():
     assert come_back(hello="0").complaints == []
 
 
-def connected_twice(*, trouble):
-    stage = Stage()
+def connected_twice(*, trouble=None):
+    stage = Stage(Plan(users=2, nodes=3))
     stage.watched_by(Single)
     stage.now = 100.0
     older = stage.session()
     stage.now += 1.0
     stage.session(host="b")
     if trouble:
-        with stage.trouble("bus", "bus_away"):
+        with stage.trouble(trouble, "stopped"):
             stage.now += 10.0
     stage.now += 10.0
     older.push(1)
     return stage
 
 
-def test_a_session_that_was_replaced_is_pushed_nothing():
-    assert connected_twice(trouble=False).complains("P8", "1 was pushed on its session at a#1")
+@pytest.mark.parametrize("trouble", [None, "c"])
+def test_a_session_that_was_replaced_is_pushed_nothing(trouble):
+    stage = connected_twice(trouble=trouble)
+    assert stage.complains("P8", "1 was pushed on its session at a#1")
 
 
-def test_a_node_that_cannot_know_goes_on():
-    assert connected_twice(trouble=True).complaints == []
+@pytest.mark.parametrize("trouble", ["a", "b", "bus", "store"])
+def test_a_node_that_cannot_know_goes_on(trouble):
+    assert connected_twice(trouble=trouble).complaints == []
 
 
 def test_a_session_that_ends_with_its_node_is_told():
