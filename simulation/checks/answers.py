@@ -62,12 +62,14 @@ class Answers(Check):
             is_so = troubles.touch_by(since, self.now, request.host, "bus_away")
             is_so = is_so or troubles.touch(since, self.now, "bus")
         else:
-            # Without the bus everything is answered that the store can answer. But a change with
-            # `If-Match` cannot be checked while something waits that any node has spooled.
-            is_change = request.operation == "update_notification"
-            hosts = self.cluster.hosts if is_change else (request.host,)
-            is_so = any(troubles.touch_by(since, self.now, host, *_REFUSING) for host in hosts)
+            # Without the bus everything is answered that the store can answer.
+            is_so = troubles.touch_by(since, self.now, request.host, *_REFUSING)
             is_so = is_so or troubles.touch(since, self.now, "store")
+        if request.operation == "update_notification":
+            # With `If-Match` it cannot be checked while something waits that any node has spooled,
+            # nor while nobody knows whether something waits.
+            hosts = ("bus", *self.cluster.hosts)
+            is_so = is_so or troubles.touch(since, self.now, *hosts)
         if not is_so and self._is_up(request.host):
             text = (
                 f"{self._told(request)}: was refused ({request.answer}), and there was no trouble"
