@@ -29,7 +29,6 @@ _CALM: Final = 80.0
 heard no more."""
 _SWEPT: Final = 3.0
 """Seconds after its time by which such a channel is heard no more."""
-_MEMBERS: Final = "SELECT DISTINCT topic FROM subscriptions WHERE user_id IN ({})"
 
 
 class Holdings(Check):
@@ -98,14 +97,13 @@ class Holdings(Check):
             yield from self._heard_for_nobody(bridge, present)
 
     def _heard_for_nobody(self, bridge: ClusterBridge, present: list[str]) -> Iterator[str]:
-        marks = ",".join("?" * len(present))
-        rows = self.cluster.store.rows(_MEMBERS.format(marks), *present)
-        topics = [EVERYONE, *(topic for (topic,) in rows)]
         for channel in bridge.channels._heard:
             if bridge.channels._idle.get(channel, -math.inf) > self.now - _SWEPT:
                 continue  # Somebody who polls comes and goes.
             user, topic = channel_user(channel), channel_topic(channel)
             if user is not None and user not in present:
                 yield f"the channel of {user}, who is not here"
-            if topic is not None and topic not in topics:
+            # Who has left a topic is still told what becomes of what it brought.
+            members = [] if topic is None else bridge._topics.users_of(topic)
+            if topic not in (None, EVERYONE) and not set(members) & set(present):
                 yield f"the channel of {topic}, which nobody here is in"

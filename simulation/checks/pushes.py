@@ -50,7 +50,7 @@ class Pushes:
     def __init__(self, delay: float, limit: int, window: int) -> None:
         self.open: dict[int, Pushed] = {}
         """Not answered by anything that may mean it, by sequence."""
-        self.most_unanswered = 0
+        self.most_unanswered = self.most_tries = 0
         self._backoff = Backoff(delay, SETTINGS.resend_delay_max)
         self._limit = limit
         self._window = window
@@ -126,6 +126,7 @@ class Pushes:
         known.unanswered += 1
         known.sent_at = sent_at
         self.most_unanswered = max(self.most_unanswered, known.unanswered)
+        self.most_tries = max(self.most_tries, known.tries)
         if known.unanswered > self._limit:
             yield Complaint("P2", f"{sequence} was sent {known.unanswered} times to who is silent")
         self._wait(known, sent_at + self._latest(known))

@@ -161,6 +161,12 @@ class Talk:
         if reason in ("malformed", "internal_error", "frame_too_large", "hello_timeout"):
             yield Complaint("P8", f"goodbye {reason}", self.story.began_at)
         if reason == "unresponsive" and (
-            self.pushes is None or self.pushes.most_unanswered < self._welcome["resend"]["limit"]
+            self.pushes is None or self._most_sent(self.pushes) < self._welcome["resend"]["limit"]
         ):
             yield Complaint("P2", "goodbye unresponsive before the limit")
+
+    def _most_sent(self, pushes: Pushes) -> int:
+        """How often something was sent, at the most, to a device that may be called silent."""
+        # What it says over HTTP may not be heeded: then it was silent, whatever it said.
+        is_heeded = self.story.transport == "websocket"
+        return pushes.most_unanswered if is_heeded else pushes.most_tries
