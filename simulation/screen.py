@@ -7,7 +7,7 @@ often it comes, or whether an older one comes behind it. Nothing else is believe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Final
 
 from simulation.history import Frame
@@ -23,7 +23,7 @@ class Screen:
 
     __slots__ = (
         *("_acknowledged", "_through", "_unconfirmed"),
-        *("counters", "cursor", "recent", "shown", "since"),
+        *("clearings", "counters", "cursor", "recent", "shown", "since"),
     )
 
     def __init__(self) -> None:
@@ -31,6 +31,7 @@ class Screen:
         self.cursor: str | None = None
         self.since: int | None = None
         self.counters: tuple[int, int] | None = None
+        self.clearings = 0
         self.recent: deque[str] = deque(maxlen=_RECENT)
         self._unconfirmed: dict[str, None] = {}
         self._acknowledged: dict[str, int] = {}
@@ -49,11 +50,10 @@ class Screen:
             if push["sequence"] > max(start, self._through, self._acknowledged.get(identity, 0))
         }
 
-    def acknowledge(self, identities: Iterable[str]) -> None:
-        """What is shown of them is being acknowledged."""
-        for identity in identities:
-            if identity in self.shown:
-                self._acknowledged[identity] = self.shown[identity]["sequence"]
+    def acknowledge(self, sequences: Mapping[str, int]) -> None:
+        """These changes, by notification, are being acknowledged."""
+        for identity, sequence in sequences.items():
+            self._acknowledged[identity] = max(sequence, self._acknowledged.get(identity, 0))
 
     def acknowledge_through(self, sequence: int) -> None:
         """All that is shown up to *sequence* is being acknowledged."""
@@ -84,7 +84,9 @@ class Screen:
         """Drop it all: the log is replayed from its start."""
         self.shown.clear()
         self._unconfirmed.clear()
+        self._acknowledged.clear()
         self._through = 0
+        self.clearings += 1
         self.recent.clear()
         self.since = 0
 

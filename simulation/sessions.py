@@ -11,6 +11,8 @@ behind still acknowledges what it had shown.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from simulation.history import Frame, SessionStory
@@ -46,7 +48,8 @@ class Session:
         self._last = 0
         self._place: str | None = None
         self._acknowledged = 0
-        self._done_ids: dict[str, None] = {}
+        self._done: dict[str, int] = {}
+        self._clearings = device.screen.clearings
         self._says_again = False
         self._is_acking = False
         self._is_silent = device.chance.happens(device.traits.silent)
@@ -185,6 +188,7 @@ class Session:
         self._last = self._acknowledged = 0
         if self._shows:
             self.device.screen.clear()
+            self._clearings = self.device.screen.clearings
 
     def pushed(self, push: Frame, place: str | None = None) -> None:
         """One change."""
@@ -198,11 +202,11 @@ class Session:
             # Whatever came of an older change of it: this one tells the same and more. Its id, said
             # from now on, would be taken to be of this one.
             self._open[identity] = push
-            self._done_ids.pop(identity, None)
+            self._done.pop(identity, None)
             self._moved(sequence, place)
         elif not is_open:
             self._says_again = True
-            self._note_done(identity)
+            self._note_done(push)
             return
         match device.reaction(push) if self.acknowledges else Reaction.TAKE:
             case Reaction.TAKE:
@@ -226,7 +230,7 @@ class Session:
             del self._open[identity]
             self.device.screen.show(push)
             self._note_cursor()
-            self._note_done(identity)
+            self._note_done(push)
 
     # --- How far it is ---------------------------------------------------------------------------
 
@@ -253,9 +257,9 @@ class Session:
 
     # --- Acknowledging ---------------------------------------------------------------------------
 
-    def _note_done(self, identity: str) -> None:
+    def _note_done(self, push: Frame) -> None:
         if self.acknowledges:
-            self._done_ids[identity] = None
+            self._done[push["notification"]["id"]] = push["sequence"]
             self._acknowledge_soon()
 
     def _acknowledge_soon(self) -> None:
@@ -270,18 +274,21 @@ class Session:
         self._is_acking = False
         if self.is_over:
             return
-        ids, self._done_ids = list(self._done_ids), {}
+        done, self._done = self._done, {}
         if self.device.traits.acks_ids:
-            for start in range(0, len(ids), _IDS_MAX):
-                self._tell_ack({"type": "ack", "ids": ids[start : start + _IDS_MAX]})
+            for start in range(0, len(done), _IDS_MAX):
+                part = dict(islice(done.items(), start, start + _IDS_MAX))
+                self._tell_ack({"type": "ack", "ids": list(part)}, part)
         elif (sequence := self._done_through) > self._acknowledged or self._says_again:
             self._acknowledged, self._says_again = sequence, False
-            self._tell_ack({"type": "ack", "sequence": sequence})
+            self._tell_ack({"type": "ack", "sequence": sequence}, {})
 
-    def _tell_ack(self, ack: Frame) -> None:
-        if self._shows:
-            self.device.screen.acknowledge(ack.get("ids", ()))
-            self.device.screen.acknowledge_through(ack.get("sequence", 0))
+    def _tell_ack(self, ack: Frame, sequences: Mapping[str, int]) -> None:
+        screen = self.device.screen
+        if screen.clearings == self._clearings:
+            # Also one that was left behind: what it acknowledges does not come again.
+            screen.acknowledge(sequences)
+            screen.acknowledge_through(ack.get("sequence", 0))
         self.device.cluster.history.acknowledged(self.story, ack)
         self._send_ack(ack)
 

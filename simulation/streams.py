@@ -111,7 +111,7 @@ class ExplicitStreamSession(StreamSession):
     def _told(self, request: RequestStory, after: float | None) -> None:
         self._asking = None
         if request.status == 204:
-            if self._done_ids:
+            if self._done:
                 self._acknowledge_soon()
         else:
             # Its pushes come again, and are acknowledged again then.
