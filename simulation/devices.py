@@ -225,7 +225,12 @@ class Device:
 
     def _restore(self) -> None:
         """Be as it was when it was backed up."""
-        if self._backup is not None and self._backup.cursor is not None:
+        if self._backup is None or self._backup.cursor is None:
+            return
+        if self.traits.acks_ids:
+            # What it acknowledged out of turn does not come again for the cursor that it had.
+            self._forget_all()
+        else:
             self._begin_anew(self._backup.copy())
 
     def _move(self) -> None:
