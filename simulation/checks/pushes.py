@@ -196,10 +196,14 @@ class Pushes:
         self._next_due = min(self._next_due, due)
 
     def _may_have_met(self, push: Pushed) -> bool:
-        """Whether what was said over HTTP, on another session, may have met *push* on its way."""
+        """Whether what was said before *push* was read may have answered it on its way."""
         through, at = self._maybe_through
-        named_at = self._maybe_named.get(push.notification, -math.inf)
-        return max(named_at, at if push.sequence <= through else -math.inf) >= push.sent_at - _GRACE
+        if push.sequence <= through and at >= push.sent_at - _GRACE:
+            return True
+        if self._maybe_named.get(push.notification, -math.inf) >= push.sent_at - _GRACE:
+            return True
+        named = self._named.get(push.notification)
+        return named is not None and named[-1] >= push.sent_at
 
     def _latest(self, push: Pushed) -> float:
         return self._backoff.delay(push.tries, 1.0) + _LATE
