@@ -299,11 +299,13 @@ def _furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[_Place]:
     places = {key: _Place(*key, 0, 0, session) for key, session in ends.items()}
     for cursor in cursors:
         key = (cursor.user, cursor.device)
-        before = places.get(key, _Place(*key, 0, 0))
-        places[key] = before._replace(
-            sequence=max(cursor.sequence, before.sequence),
-            seen_at=max(cursor.seen_at, before.seen_at),
-        )
+        if (before := places.get(key)) is None:
+            places[key] = _Place(*key, cursor.sequence, cursor.seen_at)
+        else:
+            places[key] = before._replace(
+                sequence=max(cursor.sequence, before.sequence),
+                seen_at=max(cursor.seen_at, before.seen_at),
+            )
     return list(places.values())
 
 
