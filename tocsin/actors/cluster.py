@@ -188,7 +188,8 @@ class ClusterBridge(Actor[Any]):
     def device_acknowledged(
         self, user: str, device: str, through: int | None, ids: tuple[str, ...]
     ) -> None:
-        self._say(user_channel(user), DeviceAcknowledged(device, through, ids))
+        acknowledged = DeviceAcknowledged(device, through, ids, trio.current_time())
+        self._say(user_channel(user), acknowledged)
 
     def device_gone(self, user: str, device: str) -> None:
         self._say(user_channel(user), DeviceGone(device))

@@ -89,9 +89,10 @@ class Listener:
                 self._arrived(user, speaker, envelope)
             case DeviceHere():
                 self._is_here(user, speaker, envelope)
-            case DeviceAcknowledged(device=device, through=through, ids=ids):
+            case DeviceAcknowledged(device=device, through=through, ids=ids, said_at=said_at):
+                said_at = self._peers.our_time(speaker, said_at, said_at)
                 with suppress(MailboxFull):
-                    self._users.tell(user, Acknowledged(device, through, ids))
+                    self._users.tell(user, Acknowledged(device, through, ids, said_at))
             case DeviceGone(device=device):
                 self._tell_user(user, DeviceRemoved(device))
             case _:

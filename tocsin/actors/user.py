@@ -219,8 +219,8 @@ class UserActor(Actor[UserMessage]):
         self, device: ConnectedDevice, message: Acknowledged | DeviceRemoved
     ) -> None:
         match message:
-            case Acknowledged(through=through, ids=ids):
-                device.acknowledged(through, ids)
+            case Acknowledged(through=through, ids=ids, said_at=said_at):
+                device.acknowledged(through, ids if said_at >= device.since else ())
             case DeviceRemoved():
                 device.end(Closing.DISCONNECTED)
 

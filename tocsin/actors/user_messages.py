@@ -81,11 +81,15 @@ class HeadMoved(msgspec.Struct, frozen=True):
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
-    """The store has noted that *device* has everything *through* a sequence, or *ids*."""
+    """The store has noted that *device* has everything *through* a sequence, or *ids*.
+
+    That was before *said_at* (Trio time). A session that has begun since cannot be meant by *ids*.
+    """
 
     device: str
     through: int | None
     ids: tuple[str, ...]
+    said_at: float
 
 
 class DeviceRemoved(msgspec.Struct, frozen=True):

@@ -114,11 +114,15 @@ class DeviceHere(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
 
 
 class DeviceAcknowledged(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
-    """On `u:`: the store has noted that *device* has everything *through* a sequence, or *ids*."""
+    """On `u:`: the store has noted that *device* has everything *through* a sequence, or *ids*.
+
+    That was before *said_at*, by the speaker's clock.
+    """
 
     device: str
     through: int | None
     ids: tuple[str, ...]
+    said_at: float
 
 
 class DeviceGone(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):

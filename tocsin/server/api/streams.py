@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import trio
 from msgspec import UNSET, Meta, UnsetType
 from quart import Response
 
@@ -202,7 +203,8 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
             raise _bad_field("cursor", f"is beyond the end of the log, {head}")
     # It is in the store: a session that cannot be told asks once more than it had to.
     with suppress(MailboxFull):
-        services.users.tell(call.user, Acknowledged(body.device, through, ids))
+        acknowledged = Acknowledged(body.device, through, ids, trio.current_time())
+        services.users.tell(call.user, acknowledged)
     services.neighbours.device_acknowledged(call.user, body.device, through, ids)
     return NO_CONTENT
 
