@@ -17,6 +17,7 @@ from tocsin.actors.company import Company, DeliverySettings
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
 from tocsin.actors.storage import StorageMessage, StoreStatus
+from tocsin.actors.user import UserActor
 from tocsin.actors.user_messages import (
     Acknowledged,
     Arrived,
@@ -153,6 +154,18 @@ async def test_who_leaves_is_absent_from_their_topics(autojump_clock):
 
         await house.tell(Left(outlet.connection))
         assert house.heard == [("absent", "ann")]
+
+
+async def test_a_device_whose_arrival_fails_is_told_so(autojump_clock, monkeypatch):
+    async with a_house() as house:
+        with monkeypatch.context() as patched:
+            patched.setattr(UserActor, "_arrived", lambda actor, message: 1 / 0)
+            outlet = await house.arrive()
+        assert [closing for closing, *_ in outlet.ends] == [Closing.INTERNAL_ERROR]
+
+        again = await house.arrive()
+        await house.storage.answer_attach()
+        assert again.ends == []
 
 
 async def test_of_devices_without_a_name_the_store_is_to_remember_so_many(autojump_clock):

@@ -90,8 +90,12 @@ class UserActor(Actor[UserMessage]):
             for device in self._devices.values():
                 device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
             for message in context.mailbox.discard():
-                if isinstance(message, Arrived):
-                    message.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
+                self.dropped(message)
+
+    def dropped(self, message: UserMessage) -> None:
+        """A device that is not known yet would wait for its welcome for ever."""
+        if isinstance(message, Arrived) and message.outlet.connection not in self._devices:
+            message.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
 
     async def receive(self, message: UserMessage) -> None:
         """Handle one message."""

@@ -55,15 +55,23 @@ class Actor(Generic[M]):
                 await self.receive(message)
             except Exception as error:
                 crashed(message, error)
+                self.dropped(message)
                 raise
             except BaseException:
                 # Cancelled with the message in hand: whoever asked would wait for ever.
                 abandoned(message)
+                self.dropped(message)
                 raise
 
     async def receive(self, message: M) -> None:
         """Handle one message; what it raises ends this incarnation."""
         raise NotImplementedError
+
+    def dropped(self, message: M) -> None:
+        """*message* was in hand when this incarnation failed, or was cancelled; must not raise.
+
+        For what somebody waits for in another way than by a reply, who is told already.
+        """
 
     def next_deadline(self) -> float:
         """When `on_deadline` wants to be called next (Trio time); asked before every wait."""
