@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from dataclasses import fields
 from typing import Any, Final
 
 import click
@@ -14,6 +15,7 @@ import msgspec
 from simulation import cases
 from simulation.figures import Figures
 from simulation.mutations import survey as hunt_all
+from simulation.plan import Plan
 from simulation.report import told_failure, told_figures
 from simulation.shrink import shrink
 from simulation.simulator import Verdict, simulate
@@ -36,6 +38,7 @@ _SIZES: Final = ("nodes", "users", "devices", "posts", "duration")
 @click.option("--devices", type=int, help="Of each user.")
 @click.option("--posts", type=float, help="A second, of all producers together.")
 @click.option("--duration", type=float, help="Virtual seconds in which there is work and faults.")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=NUMBER", help="Of the plan.")
 @click.option("--calm", is_flag=True, help="Without faults.")
 @click.option("--case", help="A regression case, by its name.")
 @click.option("--until", type=float, help="End at this virtual second, unjudged.")
@@ -52,6 +55,7 @@ def main(seed: int, runs: int, **options: Any) -> None:
     that. The exit code is 1 if a promise was broken.
     """
     wanted = {name: options[name] for name in _SIZES if options[name] is not None}
+    wanted |= dict(map(_setting, options["settings"]))
     order = Order(calm=options["calm"], wanted=wanted)
     if options["mutations"]:
         sys.exit(_mutations(runs if runs > 1 else _MUTATION_RUNS))
@@ -63,6 +67,18 @@ def main(seed: int, runs: int, **options: Any) -> None:
             raise click.UsageError(f"there is no case {name}; there is: {', '.join(cases.names())}")
         scenario = cases.read(name).scenario
     sys.exit(_one(scenario, options))
+
+
+def _setting(text: str) -> tuple[str, float]:
+    """One `--set`, read."""
+    name, _, number = text.partition("=")
+    rates = [each.name for each in fields(Plan) if each.type == "float"]
+    if name not in rates:
+        raise click.UsageError(f"--set {text}: it is one of {', '.join(rates)}")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise click.UsageError(f"--set {text}: {number or 'nothing'} is no number") from None
 
 
 # --- One run --------------------------------------------------------------------------------------
@@ -115,6 +131,7 @@ def _command(seed: int, options: dict[str, Any]) -> str:
     if options["case"] is not None:
         return f"./dev simulate --case {options['case']}"
     given = [f"--{name} {options[name]:g}" for name in _SIZES if options[name] is not None]
+    given += [f"--set {setting}" for setting in options["settings"]]
     calm = ["--calm"] if options["calm"] else []
     return " ".join([f"./dev simulate --seed {seed}", *given, *calm])
 

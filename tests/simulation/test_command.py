@@ -1,0 +1,35 @@
+"""`./dev simulate` as a person types it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from simulation.__main__ import main
+
+
+def simulate(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--seed", "3", "--duration", "6", "--calm", *arguments])
+
+
+def figures(*arguments: str) -> dict[str, Any]:
+    result = simulate("--json", *arguments)
+    assert result.exit_code == 0, result.output
+    told: dict[str, Any] = json.loads(result.output)["figures"]
+    return told
+
+
+def test_a_field_of_the_plan_is_set():
+    assert figures("--set", "posts=3")["notifications"] > 0
+    assert figures("--set", "posts=3", "--set", "posts=0")["notifications"] == 0
+
+
+def test_what_is_no_field_or_no_number_is_refused_with_what_would_be_right():
+    unknown = simulate("--set", "updats=0.4")
+    assert unknown.exit_code == 2
+    assert "updates" in unknown.output
+
+    assert "x is no number" in simulate("--set", "updates=x").output
+    assert "nothing is no number" in simulate("--set", "updates").output
