@@ -278,7 +278,7 @@ async def test_the_ledger_goes_before_the_commands(autojump_clock):
 async def test_the_end_of_a_session_goes_with_whatever_is_written_next(autojump_clock):
     async with staged(linger=0.05) as stage:
         stage.ledger.note_end(OVER, trio.current_time())
-        await pass_time(5)
+        await pass_time(0.9)
         assert stage.store.transactions == []
 
         await stage.write("a")
@@ -290,7 +290,7 @@ async def test_the_end_of_a_session_is_written_at_last_and_before_the_store_is_c
 ):
     async with staged(linger=0.05) as stage:
         stage.ledger.note_end(OVER, trio.current_time())
-        await pass_time(11)
+        await pass_time(2)
         assert stage.store.records == [Record((), (), (OVER,))]
         await stage.read_deliveries()
         stage.ledger.note_end(OVER, trio.current_time())
