@@ -8,8 +8,8 @@ of one device and notification.
 
 That a session has ended goes out behind all lines that were here when it did: who finds it closed
 knows that the ledger is whole. It goes with whatever is written next, and is no reason to write
-until it has waited for long: a device that polls ends a session with every answer, and begins the
-next one at once.
+until it has waited for a second: a device that polls ends a session with every answer, and begins
+the next one at once.
 """
 
 from __future__ import annotations
