@@ -19,7 +19,7 @@ _WRITTEN: Final = 3.0
 """Seconds within which what reaches a healthy node is in the store."""
 _LINES: Final = """
     SELECT d.user_id, d.device_id, d.notification_id, d.attempts, d.acknowledged_sequence,
-        i.expired_at IS NOT NULL OR i.state = 'withdrawn', n.expires_at IS NOT NULL
+        i.expired_at IS NOT NULL OR i.state = 'withdrawn', n.expires_at IS NOT NULL, i.sequence
     FROM deliveries AS d
     JOIN notifications AS n ON n.id = d.notification_id
     JOIN inbox AS i ON i.notification_id = d.notification_id AND i.user_id = d.user_id
@@ -54,6 +54,8 @@ class _Device:
     start: int | None = None
     heard: dict[str, int] = field(default_factory=dict)
     """The last sequence that it was pushed of each notification, in any session."""
+    through: int = 0
+    """The greatest sequence up to which it has acknowledged everything."""
     said: dict[str, int] = field(default_factory=dict)
     """The last one that it may have acknowledged."""
     unsaid: dict[str, int] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class _Device:
 
     def say(self, sequence: int) -> None:
         """The device may have acknowledged everything up to *sequence*."""
+        self.through = max(self.through, sequence)
         for notification, heard in list(self.unsaid.items()):
             if heard <= sequence:
                 self.say_of(notification)
@@ -152,14 +155,15 @@ class Ledger(Check):
             self.history.troubles.touch_by(0.0, self.now, host, "clock")
             for host in self.cluster.hosts
         )
-        for user, name, id_, attempts, acknowledged, is_over, expires in self.cluster.store.rows(
-            _LINES
-        ):
+        rows = self.cluster.store.rows(_LINES)
+        for user, name, id_, attempts, acknowledged, is_over, expires, last in rows:
             is_over = is_over or (expires and clocks_differ)
             lines[user, name, id_] = acknowledged, attempts
             device = self._devices.get((user, name), _Device())
-            # A cursor covers what was left out because it had ended, too.
-            if not is_over and device.said.get(id_, 0) < acknowledged:
+            # A cursor covers what was left out because it had ended, too; and a change that was
+            # sent, and was no more when the device that never read it went on behind its place.
+            is_past = acknowledged < last and acknowledged <= device.through
+            if not (is_over or is_past) and device.said.get(id_, 0) < acknowledged:
                 said = device.said.get(id_)
                 text = f"{id_} is acknowledged up to {acknowledged}; the device said {said}"
                 self.violated("P2", f"{user}/{name}", text)
