@@ -20,6 +20,8 @@ _INTERVAL: Final = 3.0
 """Seconds after which what was wrong is asked again."""
 _ROUNDED: Final = 0.002
 """Seconds by which a time in milliseconds may be early."""
+_SAID: Final = 5.0
+"""Seconds within which a node says that a device has come."""
 
 _Place = tuple[str, str]
 """A device and a node."""
@@ -116,6 +118,10 @@ class Census:
         moment, began_at = self._cluster.moment_of(since), session.story.began_at
         is_so = began_at - _ROUNDED <= moment <= story.asked_at
         troubles = self._cluster.history.troubles
+        if troubles.touch(began_at - _SAID, began_at + _SAID, "bus"):
+            # The bus may have lost the word that it came, and the older one lives on.
+            for left in device.left_behind:
+                told.pop((device.name, left.story.host), None)
         if is_so or troubles.touch_by(began_at, story.asked_at, place[1], "clock"):
             return None
         return f"says {place} since {moment:.3f}, and that began at {began_at:.3f}"

@@ -64,6 +64,11 @@ class Device:
         return self.screen.shown
 
     @property
+    def left_behind(self) -> tuple[Session, ...]:
+        """Sessions that go on beside its present one."""
+        return tuple(self._left)
+
+    @property
     def cursor(self) -> str | None:
         return self.screen.cursor
 
