@@ -104,9 +104,10 @@ class _Gathered:
 def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:
     """Run *commands*; their results, in the same order."""
     results: list[Result] = [Done()] * len(commands)
-    records = [(at, each) for at, each in enumerate(commands) if isinstance(each, Record)]
-    if len(records) == len(commands):
+    lines = [each for each in commands if isinstance(each, Record)]
+    if len(lines) == len(commands):
         # Nothing but the ledger: where little is going on, that is what most transactions are.
+        records = list(enumerate(lines))
         yield from record(records, ends_in(records), results)
         return results
     for gathered in _gather(commands):

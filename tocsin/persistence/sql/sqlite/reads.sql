@@ -19,10 +19,10 @@ SELECT user_id, horizon, unread, unseen, head FROM users WHERE user_id = ?1;
 -- name: pages -> rows
 -- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
 -- ?8 the head when its session began, ?9 whether that goes on from an earlier one, ?10 what the
--- device's counters count (the first entry always fits). What the device has acknowledged is left out, but for what it
--- has forgotten since (`devices.forgotten`). What it may have without the ledger knowing
--- (`devices.doubtful`), it is told of if that is withdrawn. `candidates` counts one entry beyond the
--- limit, so that the page knows whether it is the last.
+-- device's counters count (the first entry always fits). What the device has acknowledged is left
+-- out, but for what it has forgotten since (`devices.forgotten`). What it may have without the ledger
+-- knowing (`devices.doubtful`), it is told of if that is withdrawn. `candidates` counts one entry
+-- beyond the limit, so that the page knows whether it is the last.
 SELECT ?1, sequence, notification_id, change, document, state, seen_at, read_at, attempts,
     expires_at, candidates
 FROM (
