@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import inbox_scenarios
+from bench import http_scenarios, inbox_scenarios
 from bench.measuring import Cost, Row, notification
 from bench.server import Server, token
 from bench.swarm import Peer, Swarm
@@ -297,6 +297,9 @@ class Scenario:
 
 SCENARIOS: dict[str, Scenario] = {
     "single": Scenario(ingest_single),
+    "posts": Scenario(http_scenarios.posts),
+    "pages": Scenario(http_scenarios.pages),
+    "health": Scenario(http_scenarios.health),
     "publish": Scenario(ingest_publish),
     "delivery-500": Scenario(lambda server: delivery(server, 500)),
     "delivery-5000": Scenario(lambda server: delivery(server, 5000)),

@@ -13,8 +13,6 @@ from typing import Any, Final
 import msgspec
 import structlog
 import trio
-from quart import Response as QuartResponse
-from quart.wrappers.response import ResponseBody
 from trio_websocket import ConnectionClosed
 
 from simulation.network import Connection
@@ -25,10 +23,10 @@ from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.problems import ProblemError
 from tocsin.server.api import OPERATIONS
-from tocsin.server.api.operation import Answer, Call, Caller, Operation
+from tocsin.server.api.operation import Answer, Operation, Streamed
+from tocsin.server.api.serving import Asked, serve, whole
 from tocsin.server.auth import AuthUnavailable, Forbidden, Unauthenticated
-from tocsin.server.bounded_http import HttpLimits
-from tocsin.server.decoding import decode, read_query
+from tocsin.server.http.limits import HttpLimits
 from tocsin.server.publishing import Publishing
 from tocsin.server.services import Services
 from tocsin.server.websocket import Credentials, WebSocketEdge
@@ -176,7 +174,7 @@ class Node:
                 await self._edge.converse(nursery, taken, outlet, credentials)
             nursery.cancel_scope.cancel()
 
-    async def _respond(self, request: Request) -> Response | ResponseBody:
+    async def _respond(self, request: Request) -> Response | Streamed:
         try:
             answer = await self.call(request)
         except ProblemError as error:
@@ -191,37 +189,28 @@ class Node:
         except Exception:
             logger.exception("request failed", operation=request.operation)
             return Response(500, b"internal_error")
-        if not isinstance(answer, Answer):
-            return answer.response
-        body = answer.body
-        if isinstance(body, msgspec.Struct):
-            body = msgspec.json.encode(body)
-        return Response(answer.status, body or b"", answer.headers)
+        if isinstance(answer, Streamed):
+            return answer
+        written = whole(_BY_NAME[request.operation], answer)
+        return Response(written.status, written.body or b"", dict(written.headers))
 
-    async def call(self, request: Request) -> Answer | QuartResponse:
-        """What the operation answers, as `tocsin.server.api.routing` would have it called."""
-        operation = _BY_NAME[request.operation]
-        assert self.services is not None
-        principal = await self.services.authenticator.from_header(f"Bearer {request.token}")
-        if operation.caller is Caller.USER:
-            principal.require_user()
-        else:
-            principal.require_scope(operation.caller)
-        query = {name: [value] for name, value in request.query.items()}
-        call = Call(
-            services=self.services,
-            publishing=self._publishing,
-            principal=principal,
-            query=read_query(operation.query, query),
-            headers={each.name: request.headers.get(each.name) for each in operation.headers},
-            body=None if operation.body is None else decode(operation.body, request.body),
+    async def call(self, request: Request) -> Answer | Streamed:
+        """What the operation answers, served as the door serves it."""
+        services = self.services
+        assert services is not None
+        asked = Asked(
+            principal=await services.authenticator.from_header(f"Bearer {request.token}"),
+            path=request.path,
+            query={name: [value] for name, value in request.query.items()},
+            header=request.headers.get,
+            body=request.body,
         )
-        return await operation.handler(call, **request.path)
+        return await serve(_BY_NAME[request.operation], services, self._publishing, asked)
 
 
-async def _pour(body: ResponseBody, connection: Connection) -> None:
+async def _pour(streamed: Streamed, connection: Connection) -> None:
     """Send what a body that lasts has to say; each chunk once the one before was taken."""
-    async with body as chunks:
+    async with streamed.body as chunks:
         async for chunk in chunks:
             connection.offer(chunk)
             with trio.move_on_after(_WRITE_TIMEOUT) as patience:

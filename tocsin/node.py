@@ -23,12 +23,15 @@ from tocsin.actors.runtime import FATAL, Supervisor, open_supervisor
 from tocsin.actors.storage import StoreStatus
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
-from tocsin.protocol.problems import TYPE_BASE
-from tocsin.server.api import create_app, create_metrics_app
+from tocsin.protocol.problems import refuse
+from tocsin.server.api import OPERATIONS, open_metrics_operation
+from tocsin.server.api.http_api import HttpApi
+from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth import TokenVerifier
 from tocsin.server.edge_actors import FrontDoorActor, HttpActor
 from tocsin.server.front_door import FrontDoor
 from tocsin.server.publishing import Publishing
+from tocsin.server.request_head import RequestHead
 from tocsin.server.services import Services
 from tocsin.server.websocket import WebSocketEdge
 from tocsin.settings import Settings
@@ -106,14 +109,17 @@ class Node:
         settings, connections = self._settings, services.connections
         publishing = Publishing(services)
         limits, grace = http_limits(settings), 0.1 * settings.drain_time
-        http = HttpActor(create_app(services, publishing), limits, grace=grace)
+        edge = WebSocketEdge(services, publishing)
+        api = HttpApi(OPERATIONS, services, publishing, edge.check)
+        app = make_quart_app(OPERATIONS, services, publishing)
+        http = HttpActor(api, app, limits, grace=grace)
         tree.spawn("http", lambda: http)
         door = FrontDoor(
-            websocket=WebSocketEdge(services, publishing).serve,
+            websocket=edge.serve,
+            websocket_turned=edge.turn_away,
             http=http.serve,
             connections_max=settings.connections_max,
             shares_port=self._shares_port,
-            type_base=TYPE_BASE,
         )
 
         def opened(port: int) -> None:
@@ -127,13 +133,18 @@ class Node:
             policy=FATAL,
         )
         if settings.metrics_port is not None:
-            self._open_metrics(tree, services, settings.metrics_port)
+            self._open_metrics(tree, services, publishing, settings.metrics_port)
         return http
 
-    def _open_metrics(self, tree: Supervisor, services: Services, port: int) -> None:
-        http = HttpActor(create_metrics_app(services), http_limits(self._settings), grace=0.0)
+    def _open_metrics(
+        self, tree: Supervisor, services: Services, publishing: Publishing, port: int
+    ) -> None:
+        operations = (open_metrics_operation(),)
+        api = HttpApi(operations, services, publishing, _check_no_websocket)
+        app = make_quart_app((), services, publishing)
+        http = HttpActor(api, app, http_limits(self._settings), grace=0.0)
         tree.spawn("metrics-http", lambda: http)
-        door = FrontDoor(websocket=_no_websocket, http=http.serve, type_base=TYPE_BASE)
+        door = FrontDoor(websocket=_no_websocket, websocket_turned=_no_websocket, http=http.serve)
 
         def opened(port: int) -> None:
             self.metrics_port = port
@@ -145,5 +156,9 @@ class Node:
         )
 
 
+def _check_no_websocket(_: RequestHead) -> None:
+    raise refuse("not_found", "There are no WebSockets on this port.")
+
+
 async def _no_websocket(*_: Any) -> None:
-    """The metrics port has no sockets to offer: closing is answer enough."""
+    """None gets past the check."""

@@ -11,10 +11,9 @@ from tocsin.actors.world import World
 from tocsin.persistence.bus import Bus, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
-from tocsin.protocol.problems import TYPE_BASE
 from tocsin.protocol.session import SessionLimits
 from tocsin.server.auth import KeySet, TokenVerifier, keys_from_pem
-from tocsin.server.http_host import HttpLimits
+from tocsin.server.http.limits import HttpLimits
 from tocsin.server.services import EdgeSettings
 from tocsin.settings import Settings
 
@@ -117,12 +116,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
 
 def http_limits(settings: Settings) -> HttpLimits:
     """What the HTTP host is told."""
-    return HttpLimits(
-        body_bytes_max=settings.body_bytes_max,
-        batch_bytes_max=settings.batch_bytes_max,
-        body_timeout=settings.request_timeout,
-        type_base=TYPE_BASE,
-    )
+    return HttpLimits(body_timeout=settings.request_timeout)
 
 
 def token_verifier(settings: Settings, jwt_secret: str | None) -> TokenVerifier | None:

@@ -11,9 +11,13 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
+from tocsin.protocol.problems import refuse
+from tocsin.server.api.problems import problem_answer
 from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, FrameStream
 from tocsin.server.front_door import FrontDoor
-from tocsin.server.http_host import HttpHost, HttpLimits
+from tocsin.server.http.application import Incoming, Plan, Turned
+from tocsin.server.http.host import HttpHost, HttpLimits
+from tocsin.server.http.response import Whole
 from tocsin.server.request_head import RequestHead
 from tocsin.server.turnstile import Place
 from tocsin.server.websocket_frames import close_frame, text_frame
@@ -82,10 +86,6 @@ def make_app(edge: "Edge") -> QuartTrio:
     async def hello() -> dict[str, bool]:
         return {"ok": True}
 
-    @app.get("/v1/ws")
-    async def plain() -> tuple[str, int]:
-        return "this is a WebSocket", 426
-
     @app.post("/v1/notifications/batch")
     @app.post("/length")
     async def length() -> dict[str, int]:
@@ -95,6 +95,7 @@ def make_app(edge: "Edge") -> QuartTrio:
     async def refuse() -> tuple[str, int]:
         return "not you", 401
 
+    @app.get("/slow-lasting")
     @app.get("/slow")
     async def slow() -> str:
         edge.slow_entered.set()
@@ -120,6 +121,54 @@ def make_app(edge: "Edge") -> QuartTrio:
         raise ZeroDivisionError("as asked")
 
     return app
+
+
+class EdgeApplication:
+    """Lets everybody in; answers `/lean` and `/livez` itself, and leaves the rest to Quart."""
+
+    def __init__(self, body_bytes_max: int) -> None:
+        self._body_bytes_max = body_bytes_max
+
+    def find(self, head: RequestHead) -> Plan | Whole:
+        if head.path == "/nothing":
+            raise refuse("not_found", "There is nothing at this address.")
+        return Plan(
+            self._body_bytes_max,
+            lean=head.path in {"/lean", "/livez", "/crash-lean"},
+            lasts=head.path in {"/endless", "/slow-lasting"},
+            always=head.path == "/livez",
+        )
+
+    def check_websocket(self, head: RequestHead) -> None:
+        if head.headers.get("origin") == "https://evil.example":
+            raise refuse("forbidden", "Not from there.")
+
+    def known(self, plan: Plan, head: RequestHead) -> str | None:
+        return "anyone"
+
+    async def identify(self, plan: Plan, head: RequestHead) -> str:
+        raise AssertionError("everybody is known")
+
+    async def answer(self, incoming: Incoming) -> Whole:
+        if incoming.head.path == "/crash-lean":
+            raise ZeroDivisionError("as asked")
+        assert isinstance(incoming.body, bytes)
+        return Whole(200, b'{"length":%d}' % len(incoming.body))
+
+    def refusal(self, error: Exception, head: RequestHead | None, request_id: str) -> Whole:
+        return problem_answer(error)
+
+    def turned_away(self, why: Turned, head: RequestHead, plan: Plan) -> Whole:
+        return problem_answer(refuse("overloaded", why.value, retry_after=5))
+
+    def extra_headers(self, head: RequestHead) -> str:
+        return "Vary: Origin\r\n"
+
+
+async def turned_away(
+    stream: trio.SocketStream, head: RequestHead, rest: bytes, turned: Turned
+) -> None:
+    await stream.send_all(f"turned away: {turned.value}".encode())
 
 
 @dataclass
@@ -182,12 +231,20 @@ Serve = Callable[[trio.SocketStream, RequestHead, bytes, Place], Awaitable[None]
 
 @asynccontextmanager
 async def open_edge(
-    *, limits: HttpLimits | None = None, websocket: Serve = echo, **door: Any
+    *,
+    limits: HttpLimits | None = None,
+    websocket: Serve = echo,
+    body_bytes_max: int = 1 << 20,
+    **door: Any,
 ) -> AsyncIterator[Edge]:
     with trio.fail_after(30):
         edge = Edge()
-        edge.host = HttpHost(make_app(edge), limits=limits or HttpLimits())
-        edge.door = FrontDoor(websocket=websocket, http=edge.host.serve, **door)
+        edge.host = HttpHost(
+            EdgeApplication(body_bytes_max), make_app(edge), limits=limits or HttpLimits()
+        )
+        edge.door = FrontDoor(
+            websocket=websocket, websocket_turned=turned_away, http=edge.host.serve, **door
+        )
         listeners = await edge.door.open("127.0.0.1", 0)
         edge.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as nursery:

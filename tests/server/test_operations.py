@@ -2,19 +2,19 @@
 
 import inspect
 import re
-from types import SimpleNamespace
 from typing import Annotated, Any, Literal, cast
 
 import pytest
 from msgspec import UNSET, Meta, UnsetType
-from quart_trio import QuartTrio
 
 from tocsin.protocol.problems import ProblemError
-from tocsin.server.api import OPERATIONS, create_app
+from tocsin.server.api import OPERATIONS
 from tocsin.server.api.answers import Alive, Published
 from tocsin.server.api.inbox import has_tag
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Query
-from tocsin.server.api.routing import respond
+from tocsin.server.api.quart_app import make_quart_app
+from tocsin.server.api.routes import MethodNotAllowed, Routes
+from tocsin.server.api.serving import whole
 from tocsin.server.decoding import NotificationId, read_query, read_text
 
 NAMES = [operation.name for operation in OPERATIONS]
@@ -26,19 +26,69 @@ class Filters(Query, frozen=True, kw_only=True):
     topic: str | UnsetType = UNSET
 
 
-def app_without_anything_behind_it() -> QuartTrio:
-    services = SimpleNamespace(settings=SimpleNamespace(origins=()))
-    return create_app(cast(Any, services), cast(Any, None))
-
-
-def test_every_route_has_its_operation_and_every_operation_its_route():
+def test_every_operation_that_is_not_lean_has_its_view():
+    app = make_quart_app(OPERATIONS, cast(Any, None), cast(Any, None))
     rules = {
-        (method, re.sub(r"<(\w+)>", r"{\1}", rule.rule))
-        for rule in app_without_anything_behind_it().url_map.iter_rules()
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
         if rule.endpoint != "static"
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        for method in (rule.methods or set()) - {"HEAD"}
     }
-    assert rules == {(operation.method, operation.path) for operation in OPERATIONS}
+    served = [each for each in OPERATIONS if not each.lean]
+    assert rules == {(each.method, re.sub(r"{(\w+)}", r"<\1>", each.path)) for each in served}
+
+
+def test_the_hot_operations_are_lean():
+    lean = {f"{each.method} {each.path}" for each in OPERATIONS if each.lean}
+    assert lean == {
+        "POST /v1/notifications",
+        "POST /v1/notifications/batch",
+        "GET /v1/inbox",
+        "POST /v1/inbox/mark",
+        "POST /v1/inbox/ack",
+        "GET /livez",
+        "GET /readyz",
+    }
+
+
+def test_every_operation_is_found_by_its_path():
+    routes = Routes(OPERATIONS)
+    for operation in OPERATIONS:
+        path = re.sub(r"{(\w+)}", r"%2F\1%C3%A4", operation.path)
+        names = re.findall(r"{(\w+)}", operation.path)
+        found, values = routes.find(operation.method, path)
+        assert found is operation
+        assert values == {name: f"/{name}ä" for name in names}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "",
+        "/livez/",
+        "//livez",
+        "/v1//inbox",
+        "/v1/inbox/",
+        "/v1%2Finbox",
+        "/v1/users/ada/presence/",
+        "/v1/users/%FF/presence",
+        "/v1/../livez",
+        "/" * 10_000,
+    ],
+)
+def test_there_is_one_address_for_each_thing(path):
+    with pytest.raises(ProblemError) as caught:
+        Routes(OPERATIONS).find("GET", path)
+    assert caught.value.problem.code == "not_found"
+
+
+def test_a_method_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(MethodNotAllowed) as caught:
+        Routes(OPERATIONS).find("BREW", "/v1/inbox")
+    assert caught.value.allowed == ("GET", "HEAD", "OPTIONS")
+    with pytest.raises(MethodNotAllowed):
+        Routes(OPERATIONS).find("HEAD", "/v1/inbox/stream")
 
 
 def test_names_are_unique():
@@ -113,14 +163,14 @@ def test_what_nothing_can_be_called_is_no_path(type_, text):
         read_text(type_, text)
 
 
-async def test_an_answer_that_is_not_declared_is_a_bug():
+def test_an_answer_that_is_not_declared_is_a_bug():
     livez = next(each for each in OPERATIONS if each.name == "livez")
     with pytest.raises(KeyError):
-        respond(livez, Answer(status=201))
+        whole(livez, Answer(status=201))
     published = Published(id="x", state="active", recipients=1, created_at="")
     with pytest.raises(AssertionError, match="does not answer Published"):
-        respond(livez, Answer(published))
-    assert await respond(livez, Answer(Alive())).get_data() == b'{"status":"ok"}'
+        whole(livez, Answer(published))
+    assert whole(livez, Answer(Alive())).body == b'{"status":"ok"}'
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,19 @@ from hypercorn.typing import ASGIFramework
 from tocsin.actors.connections import Connections
 from tocsin.actors.runtime import Actor, Context
 from tocsin.server.front_door import FrontDoor
-from tocsin.server.http_host import HttpHost, HttpLimits
+from tocsin.server.http.application import Application, Turned
+from tocsin.server.http.connection import Upgrade
+from tocsin.server.http.host import HttpHost
+from tocsin.server.http.limits import HttpLimits
 
 
 class HttpActor(Actor[Any]):
     """Runs the application; when stopped, lets requests in progress finish within *grace* s."""
 
-    def __init__(self, app: ASGIFramework, limits: HttpLimits, *, grace: float) -> None:
+    def __init__(
+        self, application: Application, app: ASGIFramework, limits: HttpLimits, *, grace: float
+    ) -> None:
+        self._application = application
         self._app = app
         self._limits = limits
         self._grace = grace
@@ -27,7 +33,7 @@ class HttpActor(Actor[Any]):
     async def run(self, context: Context[Any]) -> None:
         """Serve until stopped."""
         async with trio.open_nursery() as nursery:
-            self._host = HttpHost(self._app, limits=self._limits)
+            self._host = HttpHost(self._application, self._app, limits=self._limits)
             await nursery.start(self._host.run)
             await super().run(context)
             await self._host.stop(self._grace)
@@ -37,10 +43,12 @@ class HttpActor(Actor[Any]):
         if self._host is not None:
             self._host.begin_drain()
 
-    async def serve(self, stream: trio.SocketStream, raw: bytes) -> None:
-        """Serve one connection to its end."""
+    async def serve(
+        self, stream: trio.SocketStream, address: str, turned: Turned | None
+    ) -> Upgrade | None:
+        """Serve one connection until it ends, or is to become a WebSocket."""
         assert self._host is not None, "the front door opens after the host has started"
-        await self._host.serve(stream, raw)
+        return await self._host.serve(stream, address, turned)
 
 
 class FrontDoorActor(Actor[Any]):

@@ -1,57 +1,52 @@
-"""One port for everything: accept, read the request's head, decide who serves, guard.
+"""One port for everything: accept, have requests served, hand over WebSockets, guard.
 
-                    ┌─ Upgrade: websocket ── turnstile ── websocket(stream, head, raw, turn)
-    accept ─ handle ┤
-                    └─ any other request ──────────────── http(stream, raw)
+    accept ─ handle ─ http(stream, address) ─ … an upgrade, as any request of the connection …
+                                                     │
+                                                 turnstile ── websocket(stream, head, raw, turn)
 
 Neither trio-websocket nor Hypercorn accepts connections here, because neither survives what the
 open internet sends: one packet takes Hypercorn down, one exception of one handler takes
-`serve_websocket` down. Behind this door every connection has bounds before anybody parses it, and
-runs inside a guard, so that what one connection raises is logged and reaches nobody else.
+`serve_websocket` down. Behind this door every request has bounds before anybody acts on it, and
+every connection runs inside a guard, so that what one raises is logged and reaches nobody else.
 
 A WebSocket waits for its turn before the handshake (`turnstile`). A request does not: it asks for
 little, may be a load balancer's question whether this node lives, and brings no crowd.
+
+A node that is full still answers, on a few connections in reserve: whether it lives, and to all
+others in their own language that they should come back (`http.application.Turned`).
 """
 
 import errno
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from http import HTTPStatus
-from secrets import token_hex
 from typing import Final
 
 import trio
 
-from tocsin.server.linger import read_to_end
-from tocsin.server.request_head import (
-    HEAD_BYTES_MAX,
-    HEAD_TIMEOUT,
-    BadHead,
-    RequestHead,
-    check_upgrade,
-    may_be_upgrade,
-    parse_head,
-    problem_response,
-    read_head,
-)
+from tocsin.server.http.application import Turned
+from tocsin.server.http.connection import Upgrade
+from tocsin.server.request_head import RequestHead
 from tocsin.server.shared_port import open_shared_listeners
 from tocsin.server.turnstile import HANDSHAKES_MAX, Place, Turnstile
+from tocsin.server.upgrade import canonical_upgrade
 
 logger = logging.getLogger(__name__)
 
 CONNECTIONS_MAX: Final = 50_000  # about 1 GiB of idle WebSockets at 20 KiB each
-REFUSALS_MAX: Final = 64  # connections told that the node is full, at one time
+RESERVE: Final = 64  # connections of a full node that are answered once, at one time
+RESERVE_PER_ADDRESS: Final = 16  # of them for one address: a flood leaves some for the others
 BACKLOG: Final = 65_535  # connections that the kernel keeps for us, or as many as it will
 DEFERRED_MAX: Final = 1  # seconds, about, for which the kernel keeps a connection that is silent
 USER_TIMEOUT: Final = 30.0  # seconds that sent bytes may stay unacknowledged before the kernel ends
 ACCEPT_PAUSE: Final = 0.1  # seconds; as in trio.serve_listeners
 ACCEPTS_MAX: Final = 2  # in one turn of the event loop: those inside are to have most of it
 TURN_TIMEOUT: Final = 30.0  # seconds in the queue; most clients have given up by then
-REFUSAL_TIMEOUT: Final = 2.0  # seconds for a refused client to read why
-RETRY_AFTER: Final = 5  # seconds
+TURNING_AWAY_TIMEOUT: Final = 4.0  # seconds for a client in the reserve to ask, and read its answer
+RETRY_AFTER: Final = 5.0  # seconds
 
 # The process or the machine has no room for one more socket. That passes; dying would not help.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -72,60 +67,54 @@ class FrontDoorStatistics:
     open: int
     accepted: int
     refused: int
-    bad_requests: int
     failures: int
 
 
-class FrontDoor:
-    """Accepts sockets and hands them to `websocket` or `http`.
+Http = Callable[[trio.SocketStream, str, Turned | None], Awaitable[Upgrade | None]]
+WebSocket = Callable[[trio.SocketStream, RequestHead, bytes, Place], Awaitable[None]]
+TurnedWebSocket = Callable[[trio.SocketStream, RequestHead, bytes, Turned], Awaitable[None]]
 
-    `websocket(stream, head, raw, turn)` and `http(stream, raw)` serve one connection to its end;
-    `raw` is what was read of it: the head and perhaps more; `turn` is a place among
-    `handshakes_max`, to be left when the handshake is over. They own the stream, which is closed
-    after them in any case; a `BadHead` that they raise before they have answered becomes the
-    answer. With `shares_port` other processes may listen on the same port. All limits are seconds,
-    bytes or counts.
+
+class FrontDoor:
+    """Accepts sockets and serves each to its end.
+
+    `http(stream, address, turned)` serves requests until the connection ends or is to become a
+    WebSocket; `websocket(stream, head, raw, turn)` serves that: `raw` is the head in our own words
+    and what was read behind it, `turn` is a place among `handshakes_max`, to be left when the
+    handshake is over. `websocket_turned(stream, head, rest, turned)` tells one why it is not
+    served. They own the stream, which is closed after them in any case. With `shares_port` other
+    processes may listen on the same port. All limits are seconds, bytes or counts.
     """
 
     def __init__(
         self,
         *,
-        websocket: Callable[[trio.SocketStream, RequestHead, bytes, Place], Awaitable[None]],
-        http: Callable[[trio.SocketStream, bytes], Awaitable[None]],
+        websocket: WebSocket,
+        websocket_turned: TurnedWebSocket,
+        http: Http,
         connections_max: int = CONNECTIONS_MAX,
-        head_bytes_max: int = HEAD_BYTES_MAX,
-        head_timeout: float = HEAD_TIMEOUT,
         user_timeout: float = USER_TIMEOUT,
         backlog: int = BACKLOG,
         shares_port: bool = False,
-        refusals_max: int = REFUSALS_MAX,
+        reserve: int = RESERVE,
         handshakes_max: int = HANDSHAKES_MAX,
         turn_timeout: float = TURN_TIMEOUT,
-        retry_after: int = RETRY_AFTER,
-        type_base: str = "",
-        new_request_id: Callable[[], str] = lambda: token_hex(8),
     ) -> None:
         self._websocket = websocket
+        self._websocket_turned = websocket_turned
         self._http = http
         self._connections_max = connections_max
-        self._head_bytes_max = head_bytes_max
-        self._head_timeout = head_timeout
         self._user_timeout = user_timeout
         self._backlog = backlog
         self._shares_port = shares_port
-        self._refusals_max = refusals_max
+        self._reserve = reserve
         self._handshakes = Turnstile(handshakes_max)
         self._turn_timeout = turn_timeout
-        self._retry_after = retry_after
-        self._type_base = type_base
-        self._new_request_id = new_request_id
-        self._open = self._accepted = self._refused = self._bad_requests = self._failures = 0
-        self._refusing = 0
+        self._open = self._accepted = self._refused = self._failures = 0
+        self._in_reserve: Counter[str] = Counter()
 
     def statistics(self) -> FrontDoorStatistics:
-        return FrontDoorStatistics(
-            self._open, self._accepted, self._refused, self._bad_requests, self._failures
-        )
+        return FrontDoorStatistics(self._open, self._accepted, self._refused, self._failures)
 
     async def open(self, host: str | None, port: int) -> list[trio.SocketListener]:
         """Listen on `host` (None is every address of the machine) and `port` (0 is a free one, the
@@ -240,22 +229,22 @@ class FrontDoor:
         # Told in a task of its own, so that the queue behind is not held up, and only so many at a
         # time: a node that is full must not fill up with refusals.
         self._refused += 1
-        if self._refusing >= self._refusals_max:
+        address = peer_address(stream)
+        held = self._in_reserve[address]
+        if held >= RESERVE_PER_ADDRESS or self._in_reserve.total() >= self._reserve:
             stream.socket.close()
             return
-        self._refusing += 1
-        nursery.start_soon(self._tell_full, stream)
+        self._in_reserve[address] += 1
+        nursery.start_soon(self._turn_away, stream, address)
 
-    async def _tell_full(self, stream: trio.SocketStream) -> None:
-        full = self._overloaded("This node has as many connections as it may have.")
+    async def _turn_away(self, stream: trio.SocketStream, address: str) -> None:
         try:
-            await self._answer(stream, full)
+            with trio.move_on_after(TURNING_AWAY_TIMEOUT):
+                await self._guarded(stream, address, Turned.FULL)
         finally:
-            self._refusing -= 1
-
-    def _overloaded(self, detail: str) -> BadHead:
-        retry_after = ("Retry-After", str(self._retry_after))
-        return BadHead(503, detail, code="overloaded", headers=(retry_after,))
+            self._in_reserve[address] -= 1
+            if not self._in_reserve[address]:
+                del self._in_reserve[address]
 
     async def handle(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end, and close it.
@@ -265,58 +254,52 @@ class FrontDoor:
         """
         self._open += 1
         try:
-            await self._dispatch(stream)
+            await self._guarded(stream, peer_address(stream), None)
+        finally:
+            self._open -= 1
+
+    async def _guarded(
+        self, stream: trio.SocketStream, address: str, turned: Turned | None
+    ) -> None:
+        try:
+            upgrade = await self._http(stream, address, turned)
+            if upgrade is not None:
+                head, rest = upgrade.head, upgrade.rest
+                del upgrade  # what an idle connection need not hold
+                await self._upgrade(stream, head, rest, turned)
         except* PeerGone as group:
             logger.debug("a peer went away: %r", group.exceptions[0])
         except* Exception as group:
             self._failures += 1
             logger.error("a connection failed", exc_info=group)
         finally:
-            self._open -= 1
             stream.socket.close()
 
-    async def _dispatch(self, stream: trio.SocketStream) -> None:
-        try:
-            raw = await read_head(
-                stream, bytes_max=self._head_bytes_max, timeout=self._head_timeout
-            )
-            if not raw:
-                return
-            if not (may_be_upgrade(raw) and await self._upgrade(stream, raw)):
-                parse_head(raw)
-                await self._http(stream, raw)
-        except BadHead as bad:
-            if bad.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                self._refused += 1
-            else:
-                self._bad_requests += 1
-            await self._answer(stream, bad)
+    async def _upgrade(
+        self, stream: trio.SocketStream, head: RequestHead, rest: bytes, turned: Turned | None
+    ) -> None:
+        """Serve a WebSocket in its turn, to its end."""
+        turn = None
+        if turned is None:
+            with trio.move_on_after(self._turn_timeout):
+                turn = await self._handshakes.enter()
+        if turn is None:
+            # More are connecting than this node can take, if it is not full anyway.
+            self._refused += 1
+            await self._websocket_turned(stream, head, rest, turned or Turned.FULL)
+            return
+        with turn:
+            await self._websocket(stream, head, canonical_upgrade(head) + rest, turn)
 
-    async def _upgrade(self, stream: trio.SocketStream, raw: bytes) -> bool:
-        """Serve a WebSocket in its turn, to its end; False at once if it is none."""
-        with await self._turn() as turn:
-            head = parse_head(raw)
-            if not head.is_websocket_upgrade:
-                return False
-            check_upgrade(head)
-            await self._websocket(stream, head, raw, turn)
-            return True
 
-    async def _turn(self) -> Place:
-        with trio.move_on_after(self._turn_timeout):
-            return await self._handshakes.enter()
-        raise self._overloaded("More are connecting than this node can take.")
-
-    async def _answer(self, stream: trio.SocketStream, bad: BadHead) -> None:
-        answer = problem_response(bad, request_id=self._new_request_id(), type_base=self._type_base)
-        try:
-            with trio.move_on_after(REFUSAL_TIMEOUT):
-                await stream.send_all(answer)
-                await read_to_end(stream.socket, timeout=REFUSAL_TIMEOUT)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            stream.socket.close()
+def peer_address(stream: trio.SocketStream) -> str:
+    """The address that the connection comes from; nothing if it has gone already."""
+    try:
+        name = stream.socket.getpeername()
+    except OSError:
+        return ""
+    address: str = name[0]
+    return address.removeprefix("::ffff:")  # IPv4 on a socket for both
 
 
 def _why(exc: OSError, host: str | None, port: int) -> str:

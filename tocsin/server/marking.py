@@ -31,6 +31,8 @@ from tocsin.server.decoding import NotificationId, check
 from tocsin.server.services import Services, storage_problem
 
 IDS_MAX: Final = 500
+MARK_BYTES_MAX: Final = 32 * 1024
+"""So many ids, with commas, quotes and some blanks."""
 _ROUNDS_MAX: Final = 100
 """Transactions that one look at an inbox may cause; what is left then is left to the next look."""
 

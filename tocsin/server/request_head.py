@@ -1,40 +1,54 @@
-"""The head of an HTTP/1 request: read within bounds, parsed strictly, refused politely.
+"""The head of an HTTP/1 request, as values: found within bounds, judged strictly, refused politely.
 
-The front door reads it to decide who serves the connection; whoever that is parses the same bytes
-again with h11. So this parser only has to be stricter than h11, never cleverer: what it passes, the
-others understand in the same way, and what would crash them (a Host that is not ASCII kills wsproto
-and Quart alike) never gets there.
+    bytes of a connection ── find_head_end ── parse_head ── RequestHead
+
+Every request of every connection goes through here, the thousandth like the first, and nobody
+parses its bytes a second time: what is behind this is told what *we* read (`http`, `upgrade`). So
+there is one judge, and no two that could disagree.
+
+All of it is linear in the bytes, whatever they are: a head is split, stripped, and compared with
+classes of characters by `translate`, which takes one pass in C. No regular expression sees a peer's
+bytes.
 """
 
-import base64
-import binascii
-import json
-import re
+from __future__ import annotations
+
+import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-import trio
-
 HEAD_BYTES_MAX: Final = 16 * 1024
-HEAD_TIMEOUT: Final = 10.0  # seconds, for the whole head
 HEADERS_MAX: Final = 100
 QUERY_FIELDS_MAX: Final = 100
+_HOST_LENGTH_MAX: Final = 261  # a name of 253 characters, and a port with its colon
+_HOSTS_REMEMBERED: Final = 1024
+_METHOD_LENGTH_MAX: Final = 24
 
-_READ_BYTES: Final = 4096
-_HEAD_END: Final = b"\r\n\r\n"
-_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 §5.6.2
-_REQUEST_LINE: Final = re.compile(rb"(%s) ([\x21-\x7e]+) HTTP/(\d\.\d)" % _TOKEN)
-_HEADER_LINE: Final = re.compile(rb"(%s):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*" % _TOKEN)
-# RFC 3986 §3.2.2 and a port: names, IPv4 and bracketed IPv6. No user, no path, ASCII only.
-_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]*)?")
-_LONE_LF: Final = re.compile(rb"(?<!\r)\n")
+HEAD_END: Final = b"\r\n\r\n"
+_TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""RFC 9110 §5.6.2."""
+_TEXT: Final = bytes((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
+"""What may stand in a line: tab, visible ASCII, blanks, and obs-text (RFC 9110 §5.5)."""
+_VISIBLE: Final = bytes(range(0x21, 0x7F))
 _HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n"  # RFC 9113 §3.4
 _TLS_HANDSHAKE: Final = b"\x16\x03"
+_VERSIONS: Final = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+_METHODS: Final = {
+    method.encode(): method
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
+}
+# RFC 3986 §3.2.2: a registered name, without what could be a user, a path or a second name.
+_NAME: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # In the words of `tocsin.protocol.problems`, for those that have other names there.
-_CODES: Final = {400: "malformed", 413: "too_large"}
+_CODES: Final = {
+    400: "malformed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+    503: "overloaded",
+}
 
 
 class BadHead(Exception):
@@ -52,246 +66,247 @@ class BadHead(Exception):
 
 
 class Headers:
-    """Header fields by lower-case name. Values are latin-1 (RFC 9110 §5.5)."""
+    """Header fields in their order; names in lower case, values in latin-1 (RFC 9110 §5.5)."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_joined", "fields")
 
     def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
-        values: dict[str, list[str]] = {}
-        for name, value in fields:
-            values.setdefault(name.lower(), []).append(value)
-        self._fields = {name: tuple(all_) for name, all_ in values.items()}
+        self.fields = [(name.lower(), value) for name, value in fields]
+        self._joined: dict[str, str] = {}
+        joined = self._joined
+        for name, value in self.fields:
+            joined[name] = f"{joined[name]}, {value}" if name in joined else value
 
     def get(self, name: str) -> str | None:
         """The value, or all of them joined by commas (RFC 9110 §5.3). So a second Authorization or
         Origin makes the field wrong instead of being overlooked."""
-        values = self._fields.get(name.lower())
-        return None if values is None else ", ".join(values)
+        return self._joined.get(name.lower())
 
     def get_all(self, name: str) -> tuple[str, ...]:
-        return self._fields.get(name.lower(), ())
+        """The values of each field of this name."""
+        name = name.lower()
+        if name not in self._joined:
+            return ()
+        return tuple(value for each, value in self.fields if each == name)
 
     def tokens(self, name: str) -> frozenset[str]:
         """The members of a comma-separated list such as Connection, in lower case."""
-        joined = ",".join(self.get_all(name))
+        joined = self._joined.get(name.lower(), "")
         return frozenset(token.strip().lower() for token in joined.split(",")) - {""}
 
     def items(self) -> Iterable[tuple[str, str]]:
-        return ((name, value) for name, values in self._fields.items() for value in values)
+        return iter(self.fields)
 
     def __contains__(self, name: str) -> bool:
-        return name.lower() in self._fields
+        return name.lower() in self._joined
 
     def __len__(self) -> int:
-        return sum(len(values) for values in self._fields.values())
+        return len(self.fields)
 
     def __repr__(self) -> str:
-        return f"<Headers {', '.join(self._fields)}>"  # no values: one of them is a credential
+        return f"<Headers {', '.join(self._joined)}>"  # no values: one of them is a credential
 
 
-@dataclass(frozen=True, slots=True)
 class RequestHead:
-    """A request line and its header fields. `path` is percent-decoded, `query` is not.
+    """A request line and its header fields.
 
-    `bytes_total` is the length of the head: what was read beyond is the body, or pipelined.
+    `target` begins with a slash, or is `*`; `raw_path` and `query` are its parts as they were sent;
+    `bytes_total` is the length of the head.
     """
 
-    method: str
-    target: str = field(repr=False)  # may carry a ticket
-    http_version: str
-    path: str
-    query: str = field(repr=False)
-    headers: Headers
-    bytes_total: int
+    __slots__ = ("bytes_total", "headers", "http_version", "method", "query", "raw_path", "target")
+
+    def __init__(
+        self, method: str, target: str, http_version: str, headers: Headers, bytes_total: int
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.http_version = http_version
+        self.headers = headers
+        self.bytes_total = bytes_total
+        self.raw_path, _, self.query = target.partition("?")
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded."""
+        return unquote(self.raw_path)
 
     @property
     def is_websocket_upgrade(self) -> bool:
         """Does the client ask for a WebSocket (RFC 6455 §4.1)? `check_upgrade` says if rightly."""
+        headers = self.headers
         return (
-            self.method == "GET"
-            and "websocket" in self.headers.tokens("upgrade")
-            and "upgrade" in self.headers.tokens("connection")
+            "upgrade" in headers
+            and self.method == "GET"
+            and "websocket" in headers.tokens("upgrade")
+            and "upgrade" in headers.tokens("connection")
         )
+
+    def query_fields(self) -> list[tuple[str, str]]:
+        """The query's fields in their order. Raises `BadHead` if there are too many."""
+        if not self.query:
+            return []
+        try:
+            return parse_qsl(self.query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
+        except ValueError:
+            raise BadHead(400, f"The query has more than {QUERY_FIELDS_MAX} fields.") from None
 
     def query_values(self) -> Mapping[str, str]:
         """The query's fields, the last of each name. Raises `BadHead` if there are too many."""
-        try:
-            fields = parse_qsl(self.query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
-        except ValueError:
-            raise BadHead(400, f"The query has more than {QUERY_FIELDS_MAX} fields.") from None
-        return dict(fields)
+        return dict(self.query_fields())
+
+    def __repr__(self) -> str:
+        # Neither query nor headers: they carry tickets and tokens.
+        return f"<RequestHead {self.method} {self.raw_path}>"
 
 
-async def read_head(
-    stream: trio.abc.ReceiveStream,
-    *,
-    bytes_max: int = HEAD_BYTES_MAX,
-    timeout: float = HEAD_TIMEOUT,
-) -> bytes:
-    """Read a request head, and what arrived together with it, as raw bytes.
+def find_head_end(read: bytes | bytearray, seen: int, bytes_max: int = HEAD_BYTES_MAX) -> int:
+    """Where the head at the beginning of *read* ends, behind its blank line; -1 if it does not yet.
 
-    Returns `b""` if the client goes, or says nothing for `timeout` seconds: browsers open
-    connections in advance, and would show the error of one that they never used. Raises `BadHead`:
-    431 over `bytes_max`, 408 after `timeout` seconds in all (a client that dribbles gains nothing),
-    and at once what can no longer become a request. At most 4095 bytes beyond the head are read.
-    Cancelling loses what was read.
+    The first *seen* bytes were looked at before. Raises `BadHead`: 431 if the head is longer than
+    *bytes_max*, and at once what can no longer become a request.
     """
-    read = bytearray()
-    try:
-        with trio.fail_after(timeout):
-            while True:
-                data = await stream.receive_some(_READ_BYTES)
-                if not data:
-                    if not read:
-                        return b""
-                    raise BadHead(400, "The connection ended within the request's head.")
-                seen = max(0, len(read) - len(_HEAD_END))
-                read += data
-                if _is_complete(read, seen, bytes_max):
-                    return bytes(read)
-    except trio.TooSlowError:
-        if not read:
-            return b""
-        raise BadHead(408, f"The request's head was not complete after {timeout:g} s.") from None
-
-
-def _is_complete(read: bytearray, seen: int, bytes_max: int) -> bool:
-    if not seen and (read.startswith((b"\r\n", b"\n"))):
-        # RFC 9112 §2.2 lets a server skip an empty line. None of today's clients sends one, and
-        # h11 would have to agree with us about it.
-        raise BadHead(400, "The request begins with an empty line.")
-    if read.startswith(_TLS_HANDSHAKE):
-        raise BadHead(400, "This port speaks plain HTTP, and this looks like TLS.")
-    if read.startswith(_HTTP2_PREFACE):
+    if not seen:
+        if read.startswith((b"\r", b"\n")):
+            # RFC 9112 §2.2 lets a server skip an empty line. None of today's clients sends one.
+            raise BadHead(400, "The request begins with an empty line.")
+        if read.startswith(_TLS_HANDSHAKE):
+            raise BadHead(400, "This port speaks plain HTTP, and this looks like TLS.")
+    if seen < len(_HTTP2_PREFACE) and read.startswith(_HTTP2_PREFACE):
         raise BadHead(505, "HTTP/2 is not spoken here; use HTTP/1.1, or a proxy that translates.")
-    end = read.find(_HEAD_END, seen)
-    head_bytes = len(read) if end < 0 else end + len(_HEAD_END)
+    start = max(0, seen - len(HEAD_END) + 1)
+    end = read.find(HEAD_END, start)
+    head_bytes = len(read) if end < 0 else end + len(HEAD_END)
     if head_bytes > bytes_max:
         raise BadHead(431, f"The request's head is longer than {bytes_max} bytes.")
-    if _LONE_LF.search(read, seen, head_bytes):
+    if read.count(b"\n", start, head_bytes) != read.count(b"\r\n", max(0, start - 1), head_bytes):
         raise BadHead(400, "Lines of a request's head end with CR LF.")
-    return end >= 0
+    return head_bytes if end >= 0 else -1
 
 
-def may_be_upgrade(raw: bytes) -> bool:
-    """Whether it is worth parsing what `read_head` returned in order to see a WebSocket there."""
-    return b"websocket" in raw.lower()
+def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> RequestHead:
+    """Judge the head at the beginning of *raw*. Raises `BadHead`: 400 if malformed, 431 if there
+    are more than `headers_max` fields, 505 for another version of HTTP, 405 for CONNECT.
 
-
-def parse_head(raw: bytes, *, headers_max: int = HEADERS_MAX) -> RequestHead:
-    """Parse what `read_head` returned. Raises `BadHead`: 400 if malformed, 431 if there are more
-    than `headers_max` fields, 505 for another version of HTTP. Source: RFC 9112 §3 and §5."""
-    head, end, _ = raw.partition(_HEAD_END)
-    if not end:
+    Source: RFC 9112 §3 and §5. Lines that continue another (obs-fold, §5.2) are refused.
+    """
+    end = raw.find(HEAD_END)
+    if end < 0:
         raise BadHead(400, "The request's head is not complete.")
-    request_line, *lines = head.split(b"\r\n")
-    method, target, version = _parse_request_line(request_line)
-    if len(lines) > headers_max:
+    head = bytes(raw[:end])
+    lines = head.split(b"\r\n")
+    # Whatever is left when all that may stand in a line is taken out: the line ends and no more.
+    if head.translate(None, _TEXT) != b"\r\n" * (len(lines) - 1):
+        raise BadHead(400, "The request's head has a character that cannot stand there.")
+    if len(lines) - 1 > headers_max:
         raise BadHead(431, f"The request has more than {headers_max} header fields.")
-    headers = Headers(_parse_header(line) for line in lines)
+    method, target, version = _parse_request_line(lines[0])
+    headers = Headers(map(_parse_header, lines[1:]))
     check_host(headers.get_all("host"), required=version == "1.1")
-    path, query = _split_target(method, target)
-    return RequestHead(
-        method, target, version, path, query, headers, bytes_total=len(head) + len(end)
-    )
+    return RequestHead(method, _origin_form(method, target), version, headers, end + len(HEAD_END))
 
 
 def _parse_request_line(line: bytes) -> tuple[str, str, str]:
-    match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
+    parts = line.split(b" ")
+    if len(parts) != 3:
         raise BadHead(400, "The request line is malformed.")
-    method, target, version = (part.decode("ascii") for part in match.groups())
-    if version not in {"1.1", "1.0"}:
-        raise BadHead(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    return method, target, version
+    word, target, protocol = parts
+    method = _METHODS.get(word)
+    if method is None:
+        if not word or word.translate(None, _TOKEN) or len(word) > _METHOD_LENGTH_MAX:
+            raise BadHead(400, "The request line is malformed.")
+        method = word.decode("ascii")
+    if not target or target.translate(None, _VISIBLE):
+        raise BadHead(400, "The request line is malformed.")
+    version = _VERSIONS.get(protocol)
+    if version is None:
+        name, _, number = protocol.partition(b"/")
+        if name == b"HTTP" and len(number) == 3 and number.replace(b".", b"0", 1).isdigit():
+            raise BadHead(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        raise BadHead(400, "The request line is malformed.")
+    return method, target.decode("ascii"), version
 
 
 def _parse_header(line: bytes) -> tuple[str, str]:
-    # A line that begins with a blank continues the one before (obs-fold). It is obsolete, and two
-    # parsers that read it differently are what request smuggling is made of: RFC 9112 §5.2.
-    match = _HEADER_LINE.fullmatch(line)
-    if match is None:
+    name, colon, value = line.partition(b":")
+    # A blank before the colon, or before the name, is what requests are smuggled with: two parsers
+    # read it differently.
+    if not colon or not name or name.translate(None, _TOKEN):
         raise BadHead(400, "A header field is malformed.")
-    return match[1].decode("ascii"), match[2].decode("latin-1")
+    return name.decode("ascii"), value.strip(b" \t").decode("latin-1")
+
+
+def _origin_form(method: str, target: str) -> str:
+    """The target as path and query; raises `BadHead` where it has none that is ours."""
+    if method == "CONNECT":
+        raise BadHead(405, "This server is not a proxy.", headers=(("Allow", "GET, HEAD, POST"),))
+    if target.startswith("/"):
+        return target
+    if target == "*" and method == "OPTIONS":
+        return target
+    # The absolute form (RFC 9112 §3.2.2); its authority is not ours to check.
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in {"http", "https", "ws", "wss"}:
+        raise BadHead(400, "The request's target is malformed.")
+    cut = next((place for place, each in enumerate(rest) if each in "/?"), len(rest))
+    path = rest[cut:]
+    return path if path.startswith("/") else f"/{path}"
+
+
+# --- Host -----------------------------------------------------------------------------------------
+
+_sane_hosts: dict[str, bool] = {}
 
 
 def check_host(hosts: tuple[str, ...], *, required: bool) -> None:
     """Raise `BadHead` unless there is exactly one sane Host (RFC 9112 §3.2)."""
     if len(hosts) > 1 or (required and not hosts):
         raise BadHead(400, "A request has exactly one Host header field.")
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    if hosts and not is_sane_host(hosts[0]):
         raise BadHead(400, "The Host header field is malformed.")
 
 
-def _split_target(method: str, target: str) -> tuple[str, str]:
-    if method == "CONNECT":
-        raise BadHead(405, "This server is not a proxy.", headers=(("Allow", "GET, HEAD, POST"),))
-    if target == "*" and method == "OPTIONS":
-        return target, ""
-    if not target.startswith("/"):
-        # The absolute form (RFC 9112 §3.2.2); its authority is not ours to check.
-        scheme, separator, rest = target.partition("://")
-        if not separator or scheme.lower() not in {"http", "https", "ws", "wss"}:
-            raise BadHead(400, "The request's target is malformed.")
-        _, slash, rest = rest.partition("/")
-        target = slash + rest or "/"
-    path, _, query = target.partition("?")
-    return unquote(path), query
+def is_sane_host(host: str) -> bool:
+    """Whether *host* is a name or an address, with a port or without, that IDNA takes too.
 
-
-def check_upgrade(head: RequestHead) -> None:
-    """Raise `BadHead` unless trio-websocket can answer this upgrade: RFC 6455 §4.2.1.
-
-    It answers some of these faults itself, but then leaves the caller waiting; a subprotocol that
-    is not ASCII crashes it, and the key it does not look at.
+    Names are asked about again and again, so the last of them are remembered.
     """
-    headers = head.headers
-    if headers.get("sec-websocket-version") != "13":
-        raise BadHead(
-            426,
-            "Only version 13 of the WebSocket protocol is spoken here.",
-            headers=(("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")),
-        )
-    if head.http_version != "1.1" or (headers.get("upgrade") or "").lower() != "websocket":
-        raise BadHead(400, "A WebSocket begins with HTTP/1.1 and Upgrade: websocket.")
-    if not _is_key(headers.get("sec-websocket-key") or ""):
-        raise BadHead(400, "Sec-WebSocket-Key is 16 bytes in base64.")
-    if "transfer-encoding" in headers or headers.get("content-length") not in {None, "0"}:
-        raise BadHead(400, "A WebSocket upgrade has no body.")
-    for name in ("sec-websocket-protocol", "sec-websocket-extensions"):
-        if not (headers.get(name) or "").isascii():
-            raise BadHead(400, f"{name} is not ASCII.")
+    known = _sane_hosts.get(host)
+    if known is None:
+        if len(host) > _HOST_LENGTH_MAX:
+            return False
+        if len(_sane_hosts) >= _HOSTS_REMEMBERED:
+            _sane_hosts.clear()
+        known = _sane_hosts[host] = _judge_host(host)
+    return known
 
 
-def _is_key(key: str) -> bool:
-    try:
-        return len(base64.b64decode(key, validate=True)) == 16
-    except (binascii.Error, ValueError):
+def _judge_host(host: str) -> bool:
+    if host.startswith("["):
+        address, bracket, port = host[1:].partition("]")
+        return bool(bracket) and _is_ipv6(address) and (not port or _is_port(port))
+    name, colon, port = host.partition(":")
+    if colon and not _is_port(f":{port}"):
         return False
+    if not _NAME.issuperset(name):
+        return False
+    try:
+        # What takes a host apart later asks IDNA: empty labels, labels of more than 63 characters
+        # and `xn--` with nonsense behind it raise there.
+        name.encode("ascii").decode("idna").encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
-def problem_body(bad: BadHead, *, type_base: str = "") -> bytes:
-    """An RFC 9457 problem as JSON. `type_base` is the address in front of the code, if any."""
-    problem = {
-        "type": f"{type_base}{bad.code}" if type_base else "about:blank",
-        "title": HTTPStatus(bad.status).phrase,
-        "status": bad.status,
-        "detail": bad.detail,
-        "code": bad.code,
-    }
-    return json.dumps(problem).encode()
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
-def problem_response(bad: BadHead, *, request_id: str = "", type_base: str = "") -> bytes:
-    """A whole HTTP/1.1 answer that ends the connection."""
-    body = problem_body(bad, type_base=type_base)
-    fields = [
-        ("Content-Type", "application/problem+json"),
-        ("Content-Length", str(len(body))),
-        ("Connection", "close"),
-        *([("X-Request-Id", request_id)] if request_id else []),
-        *bad.headers,
-    ]
-    lines = [f"HTTP/1.1 {bad.status} {HTTPStatus(bad.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in fields]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+def _is_port(text: str) -> bool:
+    digits = text[1:]
+    return text[0] == ":" and len(digits) <= 5 and (not digits or digits.isdecimal())

@@ -1,15 +1,13 @@
 """One SSE stream: the body of a response that lasts.
 
-The device arrives when the response is being written, and not before: from then on Quart promises
-to leave the body again, however it ends. A client that hangs up cancels the writing.
+The device arrives when the response is being written, and not before: from then on whoever writes
+it promises to leave the body again, however it ends. A client that hangs up cancels the writing.
 """
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import Final, Self
-
-from quart.wrappers.response import ResponseBody
 
 from tocsin.actors.user_messages import Arrived, Taken
 from tocsin.protocol.terms import Acknowledging
@@ -21,7 +19,7 @@ _SILENCE_MAX: Final = 24.0
 """Seconds. The contract says 25, and the client's clock starts when the last byte has arrived."""
 
 
-class SseStream(ResponseBody):
+class SseStream:
     """The events of one device, for ever; see the module."""
 
     def __init__(self, services: Services, user: str, outlet: SseOutlet, arrived: Arrived) -> None:

@@ -21,12 +21,14 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, parse_cursor
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
+from tocsin.protocol.problems import refuse
 from tocsin.server.attachment import RETRY_AFTER, expiry_ms, new_device
 from tocsin.server.auth import Principal
 from tocsin.server.frame_stream import FrameStream
+from tocsin.server.http.application import Turned
 from tocsin.server.origins import is_allowed_origin
 from tocsin.server.publishing import Publishing
-from tocsin.server.request_head import BadHead, RequestHead
+from tocsin.server.request_head import RequestHead
 from tocsin.server.services import Services
 from tocsin.server.turnstile import ATTACHING_MAX, Place, Turnstile
 from tocsin.server.websocket_outlet import TRANSLATED_CLOSES, WebSocketOutlet
@@ -67,13 +69,10 @@ class WebSocketEdge:
     async def serve(
         self, stream: trio.SocketStream, head: RequestHead, raw: bytes, turn: Place
     ) -> None:
-        """Serve one connection to its end; raises `BadHead` for a handshake that it refuses.
+        """Serve one connection, which `check` has passed, to its end.
 
         Leaves the place *turn* after the handshake. Cancelled, it closes at once.
         """
-        refusal = self._refusal(head)
-        if refusal is not None:
-            raise refusal
         credentials = Credentials(
             head.query_values().get("ticket"), head.headers.get("authorization")
         )
@@ -116,21 +115,22 @@ class WebSocketEdge:
                     await frame_stream.aclose()
                 nursery.cancel_scope.cancel()
 
-    def _refusal(self, head: RequestHead) -> BadHead | None:
-        """Why this handshake is refused with an HTTP status, if it is."""
+    def check(self, head: RequestHead) -> None:
+        """Raise `ProblemError` for a handshake that is answered with an HTTP status."""
         if head.path != PATH:
-            return BadHead(404, f"WebSockets are served at {PATH}.", code="not_found")
+            raise refuse("not_found", f"WebSockets are served at {PATH}.")
         if not is_allowed_origin(head.headers, self._services.settings.origins):
-            return BadHead(403, "This origin is not in `origins`.", code="forbidden")
+            raise refuse("forbidden", "This origin is not in `origins`.")
         offered = head.headers.tokens("sec-websocket-protocol")
         if offered and frames.SUBPROTOCOL_JSON not in offered:
             detail = f"No subprotocol in common; we speak {frames.SUBPROTOCOL_JSON}."
-            return BadHead(400, detail, code="malformed")
-        if self._services.readiness.stopping:
-            return BadHead(
-                503, "This node is stopping.", code="overloaded", headers=(("Retry-After", "1"),)
-            )
-        return None
+            raise refuse("malformed", detail)
+
+    async def turn_away(
+        self, stream: trio.SocketStream, head: RequestHead, rest: bytes, turned: Turned
+    ) -> None:
+        """Tell a client inside its WebSocket why it is not served."""
+        stream.socket.close()
 
     async def _open(self, nursery: trio.Nursery, stream: FrameStream) -> WebSocketConnection:
         """Shake hands."""

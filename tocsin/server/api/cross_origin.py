@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from quart import Quart, Response, request
-
+from tocsin.server.http.response import Whole
 from tocsin.server.origins import is_allowed_origin
-from tocsin.server.request_head import Headers
+from tocsin.server.request_head import RequestHead
 
 _METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
 _TAKEN: Final = (
@@ -21,33 +20,36 @@ _TAKEN: Final = (
 _SHOWN: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-Id"
 _PREFLIGHT_LIFETIME: Final = 600
 """Seconds for which a browser need not ask again."""
+_OTHERS: Final = "Vary: Origin\r\n"
 
 
-def register_cross_origin(app: Quart, origins: tuple[str, ...]) -> None:
-    """Let pages of *origins* read the answers of *app*."""
+def cross_origin_lines(head: RequestHead, origins: tuple[str, ...]) -> str:
+    """Header lines with which a browser shows the answer to the page that asked, if it may."""
+    origin = head.headers.get("origin")
+    if origin is None or not is_allowed_origin(head.headers, origins):
+        return _OTHERS
+    return (
+        f"{_OTHERS}Access-Control-Allow-Origin: {origin}\r\n"
+        f"Access-Control-Expose-Headers: {_SHOWN}\r\n"
+    )
 
-    def origin() -> str | None:
-        """The origin of the page that asks, if it may."""
-        given = request.headers.get("Origin")
-        headers = Headers(request.headers.items())
-        return given if given is not None and is_allowed_origin(headers, origins) else None
 
-    @app.before_request
-    async def answer_preflight() -> Response | None:
-        asked = request.headers.get("Access-Control-Request-Method")
-        if request.method != "OPTIONS" or asked is None or origin() is None:
-            return None
-        response = Response(b"", 204)
-        del response.headers["Content-Type"]
-        response.headers["Access-Control-Allow-Methods"] = _METHODS
-        response.headers["Access-Control-Allow-Headers"] = _TAKEN
-        response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_LIFETIME)
-        return response
-
-    @app.after_request
-    async def name_origin(response: Response) -> Response:
-        response.headers.add("Vary", "Origin")
-        if (allowed := origin()) is not None:
-            response.headers["Access-Control-Allow-Origin"] = allowed
-            response.headers["Access-Control-Expose-Headers"] = _SHOWN
-        return response
+def preflight(head: RequestHead, origins: tuple[str, ...]) -> Whole | None:
+    """The answer to a browser that asks whether its page may ask, if it may."""
+    headers = head.headers
+    if (
+        head.method != "OPTIONS"
+        or "access-control-request-method" not in headers
+        or "origin" not in headers
+        or not is_allowed_origin(headers, origins)
+    ):
+        return None
+    return Whole(
+        204,
+        None,
+        headers=(
+            ("Access-Control-Allow-Methods", _METHODS),
+            ("Access-Control-Allow-Headers", _TAKEN),
+            ("Access-Control-Max-Age", str(_PREFLIGHT_LIFETIME)),
+        ),
+    )

@@ -24,6 +24,7 @@ from tocsin.server.api.operation import (
     given,
 )
 from tocsin.server.marking import (
+    MARK_BYTES_MAX,
     MarkedInbox,
     MarkRequest,
     bring_up_to_date,
@@ -59,6 +60,7 @@ class InboxQuery(Query, frozen=True, kw_only=True):
     headers=(_IF_NONE_MATCH,),
     sends=(_ETAG, CACHING),
     answers={200: answers.InboxList, 304: None},
+    lean=True,
 )
 async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
     """With the counters and the cursor of the log at that moment, for a device to go on from."""
@@ -99,6 +101,8 @@ async def show_inbox_item(call: Call[Query, None], notification: str) -> Answer:
     caller=Caller.USER,
     body=MarkRequest,
     answers={200: MarkedInbox},
+    lean=True,
+    body_bytes_max=MARK_BYTES_MAX,
 )
 async def mark(call: Call[Query, MarkRequest]) -> Answer:
     """Some by their ids, those created up to a cursor, or all. Ids of others are passed over."""

@@ -6,21 +6,22 @@
     )
     async def list_inbox(call: Call[InboxQuery, None]) -> Answer: ...
 
-The record is not a description of the code: it is what `routing` goes by when it checks who calls,
-reads path, query and body into these types, and sends the answer. So it cannot lie, and the OpenAPI
-document that is made from it cannot either.
+The record is not a description of the code: it is what `serving` goes by when it checks who calls,
+reads path, query and body into these types, and encodes the answer. So it cannot lie, and the
+OpenAPI document that is made from it cannot either. No HTTP library is in it: the door answers the
+hot operations by it, Quart the others, and the simulation all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from quart import Response
 
 from tocsin.protocol.notification import DeviceId, Topic, UserId
 from tocsin.server.auth import Principal
@@ -77,6 +78,15 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What a handler answers whose answer lasts: *body* is entered when it is begun, and left
+    however it ends. A chunk is asked for when the client has taken the one before."""
+
+    body: AbstractAsyncContextManager[AsyncIterator[bytes]]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 NO_CONTENT: Final = Answer(status=204)
 CACHING: Final = Header("Cache-Control", "Who may keep this, and for how long.")
 
@@ -85,7 +95,8 @@ CACHING: Final = Header("Cache-Control", "Who may keep this, and for how long.")
 class Call(Generic[Q, B]):
     """One call of an operation: who, what, and what there is to do it with.
 
-    *headers* holds those that the operation declares.
+    *headers* holds those that the operation declares; *body* comes in pieces where it is streamed,
+    as *media_type*. *address* is the client's, *request_id* the name that its answer has.
     """
 
     services: Services
@@ -94,6 +105,9 @@ class Call(Generic[Q, B]):
     query: Q
     body: B
     headers: Mapping[str, str | None]
+    media_type: str = ""
+    address: str = ""
+    request_id: str = ""
 
     @property
     def user(self) -> str:
@@ -106,8 +120,8 @@ class Call(Generic[Q, B]):
         return self.services.world.now_ms()
 
 
-Handler = Callable[..., Awaitable[Answer | Response]]
-"""Takes a `Call`, and what stands in the path by name. A stream answers with its own response."""
+Handler = Callable[..., Awaitable[Answer | Streamed]]
+"""Takes a `Call`, and what stands in the path by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +132,9 @@ class Operation:
     problems (`protocol.problems`) may come with any operation, and *problems* are the codes of this
     one's own. *headers* are those of the request, *sends* those of a success. *body* is the type of
     the JSON that is read for the handler, *streamed* the types by media type where it reads for
-    itself. With *ticket*, a ticket in the query will do for a credential.
+    itself, *body_bytes_max* what it may be at most where that is less than other bodies may. With
+    *ticket*, a ticket in the query will do for a credential. What *acts* takes the device's place,
+    and may last. What is *lean* comes by the thousand: the door answers it without Quart.
     """
 
     method: str
@@ -139,6 +155,8 @@ class Operation:
     produces: str
     ticket: bool
     acts: bool
+    lean: bool
+    body_bytes_max: int | None
 
 
 class Operations:
@@ -165,6 +183,8 @@ class Operations:
         produces: str = "application/json",
         ticket: bool = False,
         acts: bool = False,
+        lean: bool = False,
+        body_bytes_max: int | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declares what the function below it does; see `Operation`."""
 
@@ -188,6 +208,8 @@ class Operations:
                 produces=produces,
                 ticket=ticket,
                 acts=acts,
+                lean=lean,
+                body_bytes_max=body_bytes_max,
             )
             self.all.append(operation)
             return handler

@@ -26,6 +26,7 @@ class ActorsQuery(Query, frozen=True, kw_only=True):
     *("GET", "/livez", "Is the process alive?"),
     caller=Caller.ANYONE,
     answers={200: answers.Alive},
+    lean=True,
 )
 async def livez(call: Call[Query, None]) -> Answer:
     """It is if it answers."""
@@ -36,6 +37,7 @@ async def livez(call: Call[Query, None]) -> Answer:
     *("GET", "/readyz", "Does this node want work?"),
     caller=Caller.ANYONE,
     answers={200: answers.Readiness, 503: answers.Readiness},
+    lean=True,
 )
 async def readyz(call: Call[Query, None]) -> Answer:
     """With each hop by name; 503 while it can do nothing for anybody, or is starting or stopping.

@@ -7,76 +7,60 @@ from typing import Final
 
 import msgspec
 import structlog
-from quart import Quart, Response
-from werkzeug.exceptions import HTTPException
 
-from tocsin.protocol.problems import Problem, ProblemError, problem
+from tocsin.protocol.problems import TITLES, TYPE_BASE, Problem, ProblemError, problem
+from tocsin.server.api.routes import MethodNotAllowed
 from tocsin.server.auth import AuthError, AuthUnavailable, Forbidden, Unauthenticated
+from tocsin.server.http.response import Whole
 from tocsin.server.request_head import BadHead
 
 logger = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
-_CODES: Final = {
-    400: "malformed",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    413: "too_large",
-    415: "unsupported_media_type",
-}
 
 
-def problem_answer(wrong: Problem, retry_after: float | None = None) -> Response:
-    """The response for *wrong*; *retry_after* in seconds, rounded up."""
-    response = Response(msgspec.json.encode(wrong), wrong.status, content_type=MEDIA_TYPE)
-    if retry_after is not None:
-        response.headers["Retry-After"] = str(math.ceil(retry_after))
-    return response
+def problem_answer(error: Exception) -> Whole:
+    """The answer that *error* means; what is our fault is logged with its traceback."""
+    match error:
+        case MethodNotAllowed(allowed=allowed):
+            return _answer(error.problem, ("Allow", ", ".join(allowed)))
+        case ProblemError():
+            return _answer(error.problem, *_retry_after(error.retry_after))
+        case AuthError():
+            return _auth_answer(error)
+        case BadHead():
+            return _answer(_bad_head(error), *error.headers)
+        case _:
+            logger.error("request failed", exc_info=error)
+            return _answer(problem("internal_error", "Something of ours broke; it is logged."))
 
 
-def register_error_handlers(app: Quart) -> None:
-    """Answer every exception with a problem; what is our fault is logged with its traceback."""
+def _auth_answer(error: AuthError) -> Whole:
+    match error:
+        case Forbidden():
+            return _answer(_named(problem("forbidden", error.detail), error))
+        case AuthUnavailable():
+            wrong = _named(problem("store_unavailable", error.detail), error)
+            return _answer(wrong, *_retry_after(error.retry_after))
+        case Unauthenticated():
+            wrong = _named(problem("unauthenticated", error.detail), error)
+            return _answer(wrong, ("WWW-Authenticate", error.challenge))
+        case _:
+            raise AssertionError(error)
 
-    @app.errorhandler(ProblemError)
-    async def on_problem(error: ProblemError) -> Response:
-        return problem_answer(error.problem, error.retry_after)
 
-    @app.errorhandler(AuthError)
-    async def on_auth(error: AuthError) -> Response:
-        match error:
-            case Forbidden():
-                wrong = problem("forbidden", error.detail)
-                return problem_answer(msgspec.structs.replace(wrong, code=str(error.code)))
-            case AuthUnavailable():
-                wrong = problem("store_unavailable", error.detail)
-                return problem_answer(
-                    msgspec.structs.replace(wrong, code=str(error.code)), error.retry_after
-                )
-            case Unauthenticated():
-                wrong = problem("unauthenticated", error.detail)
-                response = problem_answer(msgspec.structs.replace(wrong, code=str(error.code)))
-                response.headers["WWW-Authenticate"] = error.challenge
-                return response
-            case _:
-                raise AssertionError(error)
+def _named(wrong: Problem, error: AuthError) -> Problem:
+    return msgspec.structs.replace(wrong, code=str(error.code))
 
-    @app.errorhandler(BadHead)
-    async def on_bad_head(error: BadHead) -> Response:
-        return problem_answer(problem(_CODES.get(error.status, "malformed"), error.detail))
 
-    @app.errorhandler(HTTPException)
-    async def on_http(error: HTTPException) -> Response:
-        status = error.code or 500
-        code = _CODES.get(status)
-        if code is None:
-            code = "malformed" if status < 500 else "internal_error"
-        response = problem_answer(problem(code, error.description or error.name))
-        if status == 405:
-            response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
-        return response
+def _bad_head(bad: BadHead) -> Problem:
+    _, title = TITLES.get(bad.code, (bad.status, "Not a request that is understood here"))
+    return Problem(TYPE_BASE + bad.code, title, bad.status, bad.detail, bad.code)
 
-    @app.errorhandler(Exception)
-    async def on_bug(error: Exception) -> Response:
-        logger.error("request failed", exc_info=error)
-        return problem_answer(problem("internal_error", "Something of ours broke; it is logged."))
+
+def _retry_after(seconds: float | None) -> tuple[tuple[str, str], ...]:
+    return () if seconds is None else (("Retry-After", str(math.ceil(seconds))),)
+
+
+def _answer(wrong: Problem, *headers: tuple[str, str]) -> Whole:
+    return Whole(wrong.status, msgspec.json.encode(wrong), MEDIA_TYPE, headers)

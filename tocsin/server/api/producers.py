@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from quart import request
 
 from tocsin.actors.spool_entries import Spooled
 from tocsin.persistence.store import (
@@ -84,6 +83,7 @@ class LedgerQuery(Query, frozen=True, kw_only=True):
     problems=("idempotency_in_flight", "idempotency_key_reused"),
     body=Draft,
     answers={201: answers.Published, 202: answers.PublishSpooled},
+    lean=True,
 )
 async def publish(call: Call[Query, Draft]) -> Answer:
     """To users, to a topic, or to all; now, or at a time. It is durable when this is answered.
@@ -106,10 +106,11 @@ async def publish(call: Call[Query, Draft]) -> Answer:
     problems=("too_large", "unsupported_media_type"),
     streamed={"application/json": _Items, _NDJSON: BatchItem},
     answers={200: answers.Batch},
+    lean=True,
 )
 async def publish_batch(call: Call[Query, Any]) -> Answer:
     """Each item stands alone: one that is refused has its problem, the others are published."""
-    read = read_lines if request.mimetype == _NDJSON else read_array
+    read = read_lines if call.media_type == _NDJSON else read_array
     items = await read(call.body, call.services.settings.body_bytes_max)
     key = call.headers["Idempotency-Key"]
     outcomes = await publish_all(call.publishing, call.principal, items, key)

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import trio
 from msgspec import UNSET, Meta, UnsetType
-from quart import Response
 
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.user_messages import Acknowledged, Arrived
@@ -30,6 +29,7 @@ from tocsin.server.api.operation import (
     Header,
     Operations,
     Query,
+    Streamed,
     given,
 )
 from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
@@ -46,7 +46,10 @@ _DEFAULT_DEVICE: Final = "default"
 _RETRY_MIN: Final = 1.0
 """Seconds, to twice as many, before an EventSource comes back that heard no goodbye."""
 
+_ACK_BYTES_MAX: Final = 64 * 1024
+"""1 024 ids, with commas, quotes and some blanks."""
 _RETRY_AFTER: Final = Header("Retry-After", "Seconds to stay away, with a `goodbye`.")
+_UNBUFFERED: Final = Header("X-Accel-Buffering", "`no`: proxies are to hand on at once.")
 GivenCursor = Annotated[str, Meta(max_length=64, description="A cursor from the server, or `0`.")]
 
 operations: Final = Operations("inbox")
@@ -124,14 +127,14 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     caller=Caller.USER,
     query=StreamQuery,
     headers=(Header("Last-Event-ID", "The id of the last event received; goes before `cursor`."),),
-    sends=(CACHING,),
+    sends=(CACHING, _UNBUFFERED),
     problems=("overloaded",),
     answers={200: str},
     produces="text/event-stream",
     ticket=True,
     acts=True,
 )
-async def stream_inbox(call: Call[StreamQuery, None]) -> Response:
+async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
     """Events: `welcome`, `push`, `synced`, `reset`, `status`, `goodbye`."""
     services, query = call.services, call.query
     check_running(services)
@@ -145,15 +148,9 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Response:
     device = given(query.device) or new_device(services)
     window, expires_at = services.settings.window, expiry_ms(call.principal)
     arrived = Arrived(outlet, device, cursor, window, expires_at, query.ack)
-    response = Response(
-        SseStream(services, call.user, outlet, arrived), content_type="text/event-stream"
-    )
-    # Or Quart would end it after a minute.
-    response.timeout = None
-    response.headers["Cache-Control"] = "no-store"
     # nginx would gather events into blocks.
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Streamed(SseStream(services, call.user, outlet, arrived), headers)
 
 
 @operations.define(
@@ -189,6 +186,8 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     body=AckBody,
     problems=("not_found",),
     answers={204: None},
+    lean=True,
+    body_bytes_max=_ACK_BYTES_MAX,
 )
 async def acknowledge(call: Call[Query, AckBody]) -> Answer:
     """Durable when answered; for devices on any transport, and for those not connected."""

@@ -19,7 +19,7 @@ from typing import Final
 
 import trio
 
-from .errors import AuthCode, AuthUnavailable
+from .errors import AuthCode, AuthUnavailable, Unauthenticated
 from .keys import StoredKey, check_key, read_key_id
 from .principal import Principal
 
@@ -94,6 +94,15 @@ class KeyRing:
         key_id = read_key_id(text)
         await trio.lowlevel.checkpoint()
         return check_key(text, await self._look_up(key_id))
+
+    def known(self, text: str) -> Principal | None:
+        """Who holds this key, if that is known and fresh; never raises."""
+        try:
+            key_id = read_key_id(text)
+            record, until = self._known[key_id]
+            return check_key(text, record) if self._monotonic() < until else None
+        except (Unauthenticated, KeyError):
+            return None
 
     def forget(self, key_id: str) -> None:
         """Ask the store at the next use: call it when a key is revoked or changed.

@@ -95,7 +95,7 @@ class TokenVerifier:
         for a fetch of the key set (see `KeySet.find` for what cancelling does then).
         """
         await trio.lowlevel.checkpoint()
-        remembered = self._remembered(token, now)
+        remembered = self.known(token, now)
         if remembered is not None:
             return remembered
         header = _read_header(token)
@@ -108,7 +108,7 @@ class TokenVerifier:
         self._remember(token, principal, now)
         return principal
 
-    def _remembered(self, token: str, now: float) -> Principal | None:
+    def known(self, token: str, now: float) -> Principal | None:
         """The principal of a token that was verified a moment ago and has not ended since."""
         known = self._verified.get(token)
         if known is None:

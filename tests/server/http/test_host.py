@@ -1,22 +1,34 @@
 """A real Quart-Trio application, asked by httpx and by clients that no library would be."""
 
+import inspect
 import logging
 import socket
+from functools import partial
 
 import httpx
 import pytest
 import trio
 import trio.testing
 from hypercorn.config import Config
-from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import EventWrapper, WorkerContext
+from hypercorn.protocol.http_stream import HTTPStream
 from quart_trio import QuartTrio
 
-from tests.server.edge import GET, UPGRADE, UPGRADE_LINES, masked, open_edge, read_all, wait_until
-from tocsin.server.http_host import HttpHost, HttpLimits, LifespanFailed
+from tests.server.edge import (
+    GET,
+    UPGRADE,
+    UPGRADE_LINES,
+    EdgeApplication,
+    masked,
+    open_edge,
+    read_all,
+    wait_until,
+)
+from tocsin.server.http.host import HttpHost, HttpLimits, LifespanFailed
 
-LIMITS = HttpLimits(body_bytes_max=100_000, write_timeout=0.2, linger_timeout=0.3)
+open_strict_edge = partial(
+    open_edge, limits=HttpLimits(write_timeout=0.2, linger_timeout=0.3), body_bytes_max=100_000
+)
+ENDS = b'{"ok":true}\n'
 
 
 H2C_LINES = (
@@ -86,7 +98,7 @@ async def test_a_connection_serves_so_many_requests():
     async with open_edge(limits=HttpLimits(keep_alive_requests_max=2)) as edge:
         answers = await edge.say(GET + GET + GET + GET)
         assert answers.count(b'{"ok":true}') == 2
-        assert b"connection: close" in answers
+        assert b"Connection: close" in answers
 
 
 async def test_an_idle_connection_is_closed():
@@ -94,24 +106,40 @@ async def test_an_idle_connection_is_closed():
         assert (await edge.say(GET)).endswith(b'{"ok":true}\n')
 
 
-# ------------------------------------------------------------ upgrades, never
+# ------------------------------------------------------------------ upgrades
 
 
-@pytest.mark.parametrize("behind", [b"", b"x", masked(1, b"hello")], ids=["", "byte", "frame"])
-async def test_an_upgrade_as_second_request_is_a_plain_request(behind):
+@pytest.mark.parametrize("behind", [b"", masked(1, b"hello")], ids=["", "frame"])
+@pytest.mark.parametrize(
+    "connection", [b"Upgrade", b"keep-alive, Upgrade", b"upgrade,keep-alive,"], ids=str
+)
+async def test_any_request_of_a_connection_may_be_an_upgrade(behind, connection):
+    upgrade = UPGRADE.replace(b"Connection: Upgrade", b"Connection: " + connection)
     async with open_edge() as edge, await edge.connect() as client:
-        await client.send_all(GET)
-        await read_response(client, b'{"ok":true}\n')
-        await client.send_all(UPGRADE + behind)
-        assert (await read_response(client, b"this is a WebSocket")).startswith(b"HTTP/1.1 426 ")
-        await edge.expect_alive()
+        for _ in range(2):
+            await client.send_all(GET)
+            await read_response(client, ENDS)
+        await client.send_all(upgrade + behind)
+        answer = await read_response(client, b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        await client.send_all(masked(1, b"again"))
+        await read_response(client, b"again")
         assert edge.door.statistics().failures == 0
 
 
-async def test_an_upgrade_pipelined_behind_a_request_is_a_plain_request():
+async def test_an_upgrade_may_be_pipelined_behind_a_request():
     async with open_edge() as edge, await edge.connect() as client:
-        await client.send_all(GET + UPGRADE + b"x")
-        await read_response(client, b"this is a WebSocket")
+        await client.send_all(GET + UPGRADE + masked(1, b"hello"))
+        answer = await read_response(client, b"\x81\x05hello")
+        assert answer.index(b'{"ok":true}') < answer.index(b"HTTP/1.1 101 ")
+
+
+async def test_an_upgrade_that_is_refused_leaves_the_connection_open():
+    evil = UPGRADE.replace(b"Host: h", b"Host: h\r\nOrigin: https://evil.example")
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(evil + GET)
+        answer = await read_response(client, ENDS)
+        assert answer.startswith(b"HTTP/1.1 403 ")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +185,10 @@ async def test_garbage_as_second_request_gets_a_problem(garbage):
 
 @pytest.mark.parametrize("size", [100_001, 5_000_000])
 async def test_a_declared_body_that_is_too_large_is_refused(size):
-    async with open_edge(limits=LIMITS) as edge, httpx.AsyncClient(base_url=edge.base) as client:
+    async with (
+        open_strict_edge() as edge,
+        httpx.AsyncClient(base_url=edge.base) as client,
+    ):
         response = await client.post("/length", content=bytes(size))
         assert response.status_code == 413
         assert response.json()["code"] == "too_large"
@@ -168,22 +199,13 @@ async def test_a_chunked_body_that_grows_too_large_is_refused():
         for _ in range(20):
             yield bytes(10_000)
 
-    async with open_edge(limits=LIMITS) as edge, httpx.AsyncClient(base_url=edge.base) as client:
+    async with (
+        open_strict_edge() as edge,
+        httpx.AsyncClient(base_url=edge.base) as client,
+    ):
         assert (await client.post("/length", content=chunks())).status_code == 413
         await wait_until(lambda: edge.host.connection_count == 0)
         assert edge.door.statistics().failures == 0
-
-
-async def test_a_batch_may_be_larger_than_other_bodies():
-    limits = HttpLimits(body_bytes_max=1000, batch_bytes_max=2000)
-    async with open_edge(limits=limits) as edge, httpx.AsyncClient(base_url=edge.base) as client:
-        for path in ("/v1/notifications/batch", "/v1/notifications/batch?x=/length"):
-            assert (await client.post(path, content=bytes(2000))).json() == {"length": 2000}
-        response = await client.post("/v1/notifications/batch", content=bytes(2001))
-        assert response.status_code == 413
-        assert "2000 bytes" in response.json()["detail"]
-        for path in ("/length", "/length?/v1/notifications/batch"):
-            assert (await client.post(path, content=bytes(1001))).status_code == 413
 
 
 async def test_a_chunked_body_within_the_limit_passes():
@@ -191,7 +213,10 @@ async def test_a_chunked_body_within_the_limit_passes():
         for _ in range(10):
             yield bytes(10_000)
 
-    async with open_edge(limits=LIMITS) as edge, httpx.AsyncClient(base_url=edge.base) as client:
+    async with (
+        open_strict_edge() as edge,
+        httpx.AsyncClient(base_url=edge.base) as client,
+    ):
         assert (await client.post("/length", content=chunks())).json() == {"length": 100_000}
 
 
@@ -208,13 +233,13 @@ async def test_a_body_that_does_not_come_is_not_awaited_for_ever():
         answer = await edge.say(post(b"/length", b"Content-Length: 10"), b"12345")
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"problem+json" in answer
-        assert b"x-request-id: " in answer
+        assert b"X-Request-Id: " in answer
         await wait_until(lambda: edge.host.connection_count == 0)
         assert edge.door.statistics().failures == 0
 
 
 async def test_a_body_that_breaks_its_chunks_gets_a_problem():
-    async with open_edge(limits=LIMITS) as edge:
+    async with open_strict_edge() as edge:
         answer = await edge.say(post(b"/length", b"Transfer-Encoding: chunked"), b"xyz\r\n")
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert answer.count(b"HTTP/1.1 4") == 1
@@ -226,7 +251,10 @@ async def test_a_body_that_breaks_its_chunks_gets_a_problem():
 
 @pytest.mark.parametrize("path", [b"/huge", b"/endless"])
 async def test_a_client_that_never_reads_is_let_go(path):
-    async with open_edge(limits=LIMITS) as edge, await stalled_reader(edge, path):
+    async with (
+        open_strict_edge() as edge,
+        await stalled_reader(edge, path),
+    ):
         await wait_until(lambda: edge.host.connection_count == 1)
         await wait_until(lambda: edge.host.connection_count == 0)
         assert edge.door.statistics().failures == 0
@@ -255,6 +283,143 @@ async def test_a_client_that_goes_with_a_request_pipelined_leaves_nothing_behind
         assert edge.door.statistics().failures == 0
 
 
+# ------------------------------------------------------------------ half-close
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GET,
+        post(b"/lean", b"Content-Length: 5") + b"hello",
+        post(b"/length", b"Content-Length: 5") + b"hello",
+        GET + GET,
+    ],
+    ids=["Quart", "lean", "body", "two"],
+)
+async def test_who_closes_its_half_is_answered_whole(request_):
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(request_)
+        await client.send_eof()
+        answer = await read_all(client)
+        assert answer.count(b"HTTP/1.1 200 ") == request_.count(b"HTTP/1.1")
+        await wait_until(lambda: edge.host.connection_count == 0)
+
+
+async def test_who_closes_its_half_is_waited_for_by_a_slow_answer():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.send_eof()
+        await edge.slow_entered.wait()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        edge.slow_may_end.set()
+        assert (await read_all(client)).endswith(b"done")
+
+
+async def test_who_has_gone_ends_what_lasts():
+    limits = HttpLimits(gone_grace=0.05)
+    async with open_edge(limits=limits) as edge:
+        client = await edge.connect()
+        await client.send_all(b"GET /slow-lasting HTTP/1.1\r\nHost: h\r\n\r\n")
+        await edge.slow_entered.wait()
+        await client.aclose()
+        await wait_until(lambda: edge.host.connection_count == 0)
+        assert edge.door.statistics().failures == 0
+
+
+# --------------------------------------------------------------- the lean lane
+
+
+async def test_lean_and_other_requests_mix_on_a_connection():
+    async with open_edge() as edge, httpx.AsyncClient(base_url=edge.base) as client:
+        for _ in range(3):
+            assert (await client.post("/lean", content=b"12345")).json() == {"length": 5}
+            assert (await client.get("/hello")).json() == {"ok": True}
+            assert (await client.head("/lean")).headers["content-length"] == "12"
+        assert edge.door.statistics().accepted == 1
+
+
+@pytest.mark.parametrize("path", [b"/lean", b"/hello"])
+async def test_all_answers_have_the_same_headers(path):
+    async with open_edge() as edge:
+        answers = [
+            await edge.say(b"GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % path),
+            await edge.say(b"GET /nothing HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+            await edge.say(b"GET %s HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\n\r\n" % path),
+        ]
+    for answer in answers:
+        head = answer.partition(b"\r\n\r\n")[0].lower()
+        for name in (
+            b"x-request-id: ",
+            b"date: ",
+            b"x-content-type-options: nosniff",
+            b"referrer-policy: no-referrer",
+            b"cross-origin-resource-policy: same-origin",
+            b"cache-control: no-store",
+            b"vary: origin",
+            b"connection: close",
+        ):
+            assert name in head, answer
+
+
+async def test_a_client_is_told_to_go_on_with_its_body():
+    async with open_edge() as edge, await edge.connect() as client:
+        for path, ending in ((b"/lean", b'{"length":3}'), (b"/length", b'{"length":3}\n')):
+            await client.send_all(post(path, b"Content-Length: 3", b"Expect: 100-continue"))
+            assert await read_response(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            await client.send_all(b"abc")
+            await read_response(client, ending)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ([b"Content-Length: 3", b"Content-Length: 3"], 400),
+        ([b"Content-Length: 3", b"Transfer-Encoding: chunked"], 400),
+        ([b"Content-Length: 0x3"], 400),
+        ([b"Content-Length: +3"], 400),
+        ([b"Content-Length: " + b"9" * 30], 400),
+        ([b"Transfer-Encoding: gzip, chunked"], 501),
+        ([b"Content-Length: 3", b"Content-Encoding: gzip"], 415),
+        ([b"Content-Length: 3", b"Expect: magic"], 417),
+        ([b"Content-Length: 100001"], 413),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "later"])
+@pytest.mark.parametrize("path", [b"/lean", b"/length"])
+async def test_a_body_that_is_not_read_is_refused_on_any_request(before, path, lines, status):
+    async with open_strict_edge() as edge:
+        answer = (await edge.say(before + post(path, *lines) + b"abc")).removeprefix(b"")
+        assert b"HTTP/1.1 %d " % status in answer
+        assert b"Connection: close" in answer
+        assert answer.count(b"HTTP/1.1 ") == (2 if before else 1)
+
+
+async def test_a_bug_in_the_lean_lane_is_an_answer():
+    async with open_edge() as edge:
+        answer = await edge.get("/crash-lean")
+        assert answer.status_code == 500
+        assert answer.json()["code"] == "internal_error"
+
+
+async def test_many_requests_in_one_packet_let_others_run():
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with open_edge() as edge, await edge.connect() as client:
+        edge.nursery.start_soon(count)
+        await client.send_all(b"GET /lean HTTP/1.1\r\nHost: h\r\n\r\n" * 800)
+        read = b""
+        turns = 0
+        while read.count(b"HTTP/1.1 200 ") < 800:
+            read += await client.receive_some()
+        assert turns >= 100
+
+
 # -------------------------------------------------------------------- the end
 
 
@@ -270,7 +435,7 @@ async def test_draining_finishes_the_request_in_progress():
         edge.slow_may_end.set()
         answer = await read_all(client)
         assert answer.endswith(b"done")
-        assert b"connection: close" in answer
+        assert b"Connection: close" in answer
         assert (await edge.say(GET)).startswith(b"HTTP/1.1 503 ")
 
         await edge.host.stop(grace=5)
@@ -310,12 +475,13 @@ async def test_a_host_that_is_cancelled_lets_go_of_its_connections():
         await trio.sleep_forever()
 
     client, server = await socket_pair()
-    host = HttpHost(app)
+    host = HttpHost(EdgeApplication(0), app)
     with trio.fail_after(5):
         async with client, trio.open_nursery() as connections:
             async with trio.open_nursery() as nursery:
                 await nursery.start(host.run)
-                connections.start_soon(host.serve, server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                connections.start_soon(host.serve, server)
+                await client.send_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
                 await wait_until(lambda: host.connection_count == 1)
                 nursery.cancel_scope.cancel()
             assert await read_all(client) == b""
@@ -346,7 +512,7 @@ async def test_an_application_that_does_not_start_is_named():
         (without_lifespan, "AssertionError"),
     ):
         with pytest.raises(LifespanFailed, match=words):
-            await HttpHost(broken, startup_timeout=0.05).run()
+            await HttpHost(EdgeApplication(0), broken, startup_timeout=0.05).run()
 
 
 @pytest.mark.parametrize("fault", ["raises", "hangs"])
@@ -359,7 +525,7 @@ async def test_an_application_that_fails_to_shut_down_does_not_hold_the_node(fau
             raise ValueError("no more database")
         await trio.sleep_forever()
 
-    host = HttpHost(app, shutdown_timeout=0.05)
+    host = HttpHost(EdgeApplication(0), app, shutdown_timeout=0.05)
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             await nursery.start(host.run)
@@ -370,33 +536,12 @@ async def test_an_application_that_fails_to_shut_down_does_not_hold_the_node(fau
 # --------------------------------------------------------- what we lean on
 
 
-H11_PARTS = [
-    "handle",
-    "initiate",
-    "stream_send",
-    "_check_protocol",
-    "_create_stream",
-    "_send_error_response",
-    "_send_h11_event",
-]
-SERVER_PARTS = [
-    "run",
-    "protocol_send",
-    "_close",
-    "_idle_timeout",
-    "_initiate_server_close",
-    "_read_data",
-]
-
-
-def test_hypercorn_has_the_parts_that_we_override_and_call():
-    """`bounded_http` stands on these. If one is gone or renamed, its bound is silently gone too."""
-    for name in H11_PARTS:
-        assert callable(getattr(H11Protocol, name)), name
-    for name in SERVER_PARTS:
-        assert callable(getattr(TCPServer, name)), name
-    assert isinstance(WorkerContext(None).terminated, EventWrapper)
-    assert isinstance(EventWrapper()._event, trio.Event)
+def test_hypercorn_has_the_parts_that_we_call():
+    """`asgi_lane` stands on these."""
+    assert callable(HTTPStream.handle)
+    assert list(inspect.signature(HTTPStream.__init__).parameters)[1:] == [
+        "app", "config", "context", "task_group", "ssl", "client", "server", "send", "stream_id",
+    ]  # fmt: skip
 
 
 async def test_hypercorn_logs_through_the_logger_that_it_is_given():

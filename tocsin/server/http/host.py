@@ -1,14 +1,17 @@
-"""An ASGI application on Hypercorn, as one more part of our own supervision tree.
+"""What all HTTP connections share: the application, the limits, and an end within its time.
 
 Hypercorn's own `serve` wants to own the process: the listener, the signals, the exit. We want none
-of that, only its way of serving one connection, so this host does what remains: the application's
-lifespan, the set of open connections, and an end that takes no longer than it was given.
+of that, only its way of serving one request (`asgi_lane`), so this host does what remains: the
+lifespan of the ASGI application, the set of open connections, and an end that takes no longer than
+it was given.
 
     run ── lifespan startup ── started ──────── wait for stop ────── lifespan shutdown
-    serve(stream, prefix) … one per connection, in the caller's task
+    serve(stream, address) … one per connection, in the caller's task
     begin_drain() ── no new requests; connections close after the answer in progress
     stop(grace) ──── begin_drain, wait for `grace` seconds, kill the rest, end run
 """
+
+from __future__ import annotations
 
 import logging
 from collections.abc import Callable
@@ -17,14 +20,15 @@ from typing import Final
 
 import trio
 from hypercorn.config import Config
-from hypercorn.trio.worker_context import EventWrapper, WorkerContext
+from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
 
-from tocsin.server.bounded_http import BoundedTCPServer, HttpLimits
+from tocsin.server.http.application import Application, Turned
+from tocsin.server.http.connection import HttpConnection, Upgrade
+from tocsin.server.http.limits import HttpLimits
 from tocsin.server.lifespan import Lifespan, LifespanFailed
-from tocsin.server.linger import read_to_end
-from tocsin.server.request_head import BadHead, problem_response
+from tocsin.server.request_head import RequestHead
 
 __all__ = ["HttpHost", "HttpLimits", "LifespanFailed"]
 
@@ -33,36 +37,37 @@ logger = logging.getLogger(__name__)
 DEFAULT_LIMITS: Final = HttpLimits()
 STARTUP_TIMEOUT: Final = 30.0
 SHUTDOWN_TIMEOUT: Final = 10.0
-RETRY_AFTER: Final = 5  # seconds; another node, or this one again, is there by then
 _KILL_TIMEOUT: Final = 1.0  # a killed connection unwinds at once, unless the application shields
+_REQUEST_ID_LENGTH_MAX: Final = 128
+_REQUEST_ID: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-")
 
 
 class HttpHost:
-    """Serves `app` on streams that others have accepted.
+    """Serves *application* on streams that others have accepted, and *app* where it says so.
 
-    All limits are in `limits`. Errors of the application and of Hypercorn are logged by the logger
-    of this module; there is no access log.
+    All limits are in `limits`. Errors of the ASGI application and of Hypercorn are logged by the
+    logger of this module.
     """
 
     def __init__(
         self,
+        application: Application,
         app: ASGIFramework,
         *,
         limits: HttpLimits = DEFAULT_LIMITS,
         startup_timeout: float = STARTUP_TIMEOUT,
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
-        retry_after: int = RETRY_AFTER,
         new_request_id: Callable[[], str] = lambda: token_hex(8),
     ) -> None:
-        self._app = wrap_app(app, 0, "asgi")
-        self._limits = limits
-        self._retry_after = retry_after
+        self.application = application
+        self.limits = limits
+        self.app = wrap_app(app, 0, "asgi")
+        self.config = _config()
+        self.context = WorkerContext(None)
+        self.draining = False
         self._new_request_id = new_request_id
-        self._config = _config(limits)
-        self._context = WorkerContext(None)
-        self._context.terminated = self._draining = EventWrapper()
         self._lifespan = Lifespan(app, startup_timeout, shutdown_timeout)
-        self._connections: set[BoundedTCPServer] = set()
+        self._connections: set[HttpConnection] = set()
         self._serving = False
         self._stop_asked = trio.Event()
         self._stopped = trio.Event()
@@ -99,38 +104,37 @@ class HttpHost:
         if failure is not None:
             raise failure
 
-    async def serve(self, stream: trio.SocketStream, prefix: bytes = b"") -> None:
-        """Serve one connection to its end, and close it. `prefix` was read from it before.
+    async def serve(
+        self, stream: trio.SocketStream, address: str = "", turned: Turned | None = None
+    ) -> Upgrade | None:
+        """Serve one connection of *address* until it ends, or is to become a WebSocket.
 
-        Answers 503 when draining or not running. Raises what Hypercorn's bugs raise, possibly as an
-        exception group; errors of the application are answered and logged. Cancelling closes at
-        once.
+        A connection that is *turned* away gets one answer, as all do when draining or not running.
+        Raises what Hypercorn's bugs raise, possibly as an exception group; errors of the
+        application are answered and logged. Closes the stream, unless there is an upgrade.
+        Cancelling closes at once.
         """
-        if not self._serving or self._draining.is_set():
-            await self._refuse(stream)
-            return
-        connection = BoundedTCPServer(
-            self._app,
-            self._config,
-            self._context,
-            stream,
-            prefix=prefix,
-            limits=self._limits,
-            new_request_id=self._new_request_id,
-        )
+        if not self._serving or self.draining:
+            turned = Turned.DRAINING
+        connection = HttpConnection(stream, self, address, turned)
         self._connections.add(connection)
+        upgrade = None
         try:
-            await connection.run()
+            upgrade = await connection.run()
         finally:
+            if upgrade is None:
+                stream.socket.close()
             self._connections.discard(connection)
             if not self._connections:
                 self._emptied.set()
+        return upgrade
 
     def begin_drain(self) -> None:
         """Take no new requests. Idle connections close, others after the answer in progress, which
         says `Connection: close`."""
-        # The wrapper's own set() is async for the sake of asyncio; on Trio it never waits.
-        self._draining._event.set()
+        self.draining = True
+        for connection in tuple(self._connections):
+            connection.drain()
 
     async def stop(self, grace: float) -> None:
         """Drain for at most `grace` seconds, kill the rest, shut the application down.
@@ -149,6 +153,13 @@ class HttpHost:
         if self._serving:
             await self._stopped.wait()
 
+    def name_request(self, head: RequestHead | None) -> str:
+        """The request's id: the client's, if it may stand in a header and a log line."""
+        given = None if head is None else head.headers.get("x-request-id")
+        if given and len(given) <= _REQUEST_ID_LENGTH_MAX and _REQUEST_ID.issuperset(given):
+            return given
+        return self._new_request_id()
+
     async def _wait_empty(self) -> None:
         while self._connections:
             self._emptied = trio.Event()
@@ -161,31 +172,10 @@ class HttpHost:
         for connection in tuple(self._connections):
             connection.kill()
 
-    async def _refuse(self, stream: trio.SocketStream) -> None:
-        unavailable = BadHead(
-            503,
-            "This node is stopping, or has not started yet.",
-            headers=(("Retry-After", str(self._retry_after)),),
-        )
-        answer = problem_response(
-            unavailable, request_id=self._new_request_id(), type_base=self._limits.type_base
-        )
-        try:
-            with trio.move_on_after(self._limits.linger_timeout):
-                await stream.send_all(answer)
-                await read_to_end(stream.socket, timeout=self._limits.linger_timeout)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            stream.socket.close()
 
-
-def _config(limits: HttpLimits) -> Config:
+def _config() -> Config:
     config = Config()
     config.accesslog = None
     config.errorlog = logger
     config.include_server_header = False
-    config.h11_max_incomplete_size = limits.head_bytes_max
-    config.keep_alive_timeout = limits.keep_alive_timeout
-    config.keep_alive_max_requests = limits.keep_alive_requests_max
     return config

@@ -1,0 +1,88 @@
+"""What a request costs on a kept connection: a post, a page of the inbox, a health check."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from typing import Final
+
+from bench.measuring import Cost, Row, notification
+from bench.server import Server, token
+from bench.swarm import Swarm
+
+_CONNECTIONS: Final = 16
+
+
+class Kept:
+    """One kept-alive connection that asks the same thing again and again, one after the other."""
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self._port = port
+        self._request = request
+        self.taken: list[float] = []
+
+    async def run(self, count: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            for _ in range(count):
+                started = time.perf_counter()
+                writer.write(self._request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), head
+                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length))
+                self.taken.append(time.perf_counter() - started)
+        finally:
+            writer.close()
+
+
+def request(method: str, path: str, bearer: str | None, body: bytes = b"") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: bench", "Accept: */*", "User-Agent: bench"]
+    if bearer is not None:
+        lines.append(f"Authorization: Bearer {bearer}")
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def _ask(server: Server, asked: bytes, count: int, name: str) -> list[Row]:
+    each = count // _CONNECTIONS
+    await asyncio.gather(*(Kept(server.port, asked).run(20) for _ in range(_CONNECTIONS)))
+    clients = [Kept(server.port, asked) for _ in range(_CONNECTIONS)]
+    cost = Cost(server)
+    await asyncio.gather(*(client.run(each) for client in clients))
+    cpu, rate = cost.per(each * _CONNECTIONS)
+    taken = [seconds for client in clients for seconds in client.taken]
+    return [
+        Row(name, cpu, "µs CPU"),
+        Row(f"{name}, rate", rate, "1/s"),
+        Row(f"{name}, p50", statistics.median(taken) * 1000, "ms"),
+    ]
+
+
+async def posts(server: Server) -> list[Row]:
+    """Posts to one connected user, who acknowledges, from 16 kept connections."""
+    swarm = Swarm(server)
+    await swarm.connect([("ada", "phone")])
+    body = json.dumps(notification(["ada"])).encode()
+    asked = request("POST", "/v1/notifications", token("producer", "notify"), body)
+    rows = await _ask(server, asked, 6400, "POST on a kept connection")
+    server.wait_settled()
+    await swarm.close()
+    return rows
+
+
+async def pages(server: Server) -> list[Row]:
+    """A page of twenty of the inbox."""
+    body = json.dumps(notification(["ada"])).encode()
+    asked = request("POST", "/v1/notifications", token("producer", "notify"), body)
+    await Kept(server.port, asked).run(40)
+    page = request("GET", "/v1/inbox?limit=20", token("ada"))
+    return await _ask(server, page, 4800, "GET of an inbox page of 20")
+
+
+async def health(server: Server) -> list[Row]:
+    """`/livez`, as a balancer asks it."""
+    return await _ask(server, request("GET", "/livez", None), 16_000, "GET /livez")

@@ -1,0 +1,154 @@
+"""The HTTP API as the door sees it: which operation, who asks, and for the hot ones the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from tocsin.protocol.problems import refuse
+from tocsin.server.api.cross_origin import cross_origin_lines, preflight
+from tocsin.server.api.operation import Answer, Operation
+from tocsin.server.api.problems import problem_answer
+from tocsin.server.api.routes import Routes
+from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
+from tocsin.server.auth import Principal
+from tocsin.server.http.application import Incoming, Plan, Turned
+from tocsin.server.http.response import Whole
+from tocsin.server.publishing import Publishing
+from tocsin.server.request_head import RequestHead
+from tocsin.server.services import Services
+
+logger = structlog.get_logger(__name__)
+
+_NOTHING_MAX: Final = 1024
+"""Bytes of a body that says nothing, such as `{}`."""
+_PLAIN_NAMES: Final = {ord("{"): None, ord("}"): None}
+_ALWAYS: Final = frozenset(("/livez", "/readyz"))
+"""What a node is asked by those who decide whether it lives; also when it is full."""
+_RETRY_AFTER: Final = 5.0  # seconds; another node, or this one again, is there by then
+
+
+class HttpApi:
+    """`tocsin.server.http.application.Application` for *operations*."""
+
+    def __init__(
+        self,
+        operations: Iterable[Operation],
+        services: Services,
+        publishing: Publishing,
+        check_websocket: Callable[[RequestHead], None],
+    ) -> None:
+        operations = tuple(operations)
+        self._services = services
+        self._publishing = publishing
+        self._check_websocket = check_websocket
+        self._routes = Routes(operations)
+        self._plans = {operation.name: self._plan(operation) for operation in operations}
+
+    def find(self, head: RequestHead) -> Plan | Whole:
+        """The operation's plan; preflights and other OPTIONS are answered at once."""
+        if head.method == "OPTIONS":
+            return self._options(head)
+        operation, values = self._routes.find(head.method, head.raw_path)
+        plan = self._plans[operation.name]
+        return replace(plan, values=values) if values else plan
+
+    def check_websocket(self, head: RequestHead) -> None:
+        """Raise `ProblemError` where the origin, the path or the subprotocol is wrong."""
+        self._check_websocket(head)
+
+    def known(self, plan: Plan, head: RequestHead) -> Principal | None:
+        """The principal of a credential that was seen before."""
+        authorization = head.headers.get("authorization")
+        return known_caller(plan.operation, self._services.authenticator, authorization)
+
+    async def identify(self, plan: Plan, head: RequestHead) -> Principal:
+        """The principal; may wait for the store."""
+        operation: Operation = plan.operation
+        ticket = head.query_values().get("ticket") if operation.ticket else None
+        return await identify_caller(
+            operation, self._services.authenticator, head.headers.get("authorization"), ticket
+        )
+
+    async def answer(self, incoming: Incoming) -> Whole:
+        """Do what is asked."""
+        operation: Operation = incoming.plan.operation
+        answer = await serve(operation, self._services, self._publishing, asked_of(incoming))
+        assert isinstance(answer, Answer), "what lasts is not lean"
+        return whole(operation, answer)
+
+    def refusal(self, error: Exception, head: RequestHead | None, request_id: str) -> Whole:
+        """A problem; what is not ours to mend is worth a line."""
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            answer = problem_answer(error)
+            level = logger.info if answer.status < 500 else logger.error
+            level("request refused", method=_method(head), status=answer.status)
+        return answer
+
+    def turned_away(self, why: Turned, head: RequestHead, plan: Plan) -> Whole:
+        """503, with when to come back."""
+        detail = {
+            Turned.FULL: "This node has as many connections as it may have.",
+            Turned.DRAINING: "This node is stopping, or has not started yet.",
+        }[why]
+        return problem_answer(refuse("overloaded", detail, retry_after=_RETRY_AFTER))
+
+    def extra_headers(self, head: RequestHead) -> str:
+        """Those of CORS."""
+        return cross_origin_lines(head, self._services.settings.origins)
+
+    def _options(self, head: RequestHead) -> Whole:
+        answer = preflight(head, self._services.settings.origins)
+        if answer is not None:
+            return answer
+        methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+        if head.target != "*":
+            methods = self._routes.methods(head.raw_path)
+        return Whole(204, None, headers=(("Allow", ", ".join(methods)),))
+
+    def _plan(self, operation: Operation) -> Plan:
+        settings = self._services.settings
+        if operation.streamed:
+            bytes_max = settings.batch_bytes_max
+        elif operation.body is None:
+            bytes_max = _NOTHING_MAX
+        else:
+            bytes_max = min(
+                operation.body_bytes_max or settings.body_bytes_max, settings.body_bytes_max
+            )
+        return Plan(
+            body_bytes_max=bytes_max,
+            lean=operation.lean,
+            streamed=bool(operation.streamed),
+            lasts=operation.acts,
+            always=operation.path in _ALWAYS,
+            # What stands in a path has been read already; Quart need only find its view.
+            path=operation.path.translate(_PLAIN_NAMES),
+            operation=operation,
+            values={},
+        )
+
+
+def asked_of(incoming: Incoming, body: bytes | None = None) -> Asked:
+    """What *incoming* asks, free of HTTP; its *body* where somebody else has read it."""
+    head = incoming.head
+    query: dict[str, list[str]] = {}
+    if head.query:
+        for name, value in head.query_fields():
+            query.setdefault(name, []).append(value)
+    return Asked(
+        principal=incoming.principal,
+        path=incoming.plan.values,
+        query=query,
+        header=head.headers.get,
+        body=incoming.body if body is None else body,
+        address=incoming.address,
+        request_id=incoming.request_id,
+    )
+
+
+def _method(head: RequestHead | None) -> str:
+    return "" if head is None else head.method

@@ -1,0 +1,116 @@
+"""The HTTP API as a Quart application: the views of what is not answered by the door itself.
+
+What comes here was let in by the door (`http.connection`): the operation was found, its caller is
+known, the body is bounded. A view reads the body, has the operation served, and makes a response of
+the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+
+import structlog
+from quart import Quart, Response, request
+from quart.wrappers.response import ResponseBody
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from tocsin.protocol.problems import ProblemError, problem
+from tocsin.server.api.http_api import asked_of
+from tocsin.server.api.operation import Operation, Streamed
+from tocsin.server.api.problems import problem_answer
+from tocsin.server.api.serving import serve, whole
+from tocsin.server.http.asgi_lane import incoming_of
+from tocsin.server.http.response import Whole
+from tocsin.server.publishing import Publishing
+from tocsin.server.services import Services
+
+logger = structlog.get_logger(__name__)
+
+
+def make_quart_app(
+    operations: Iterable[Operation], services: Services, publishing: Publishing
+) -> QuartTrio:
+    """Routes for those of *operations* that are not lean."""
+    app = QuartTrio("tocsin")
+    # How large a body may be and how long it may take has been seen to before it gets here.
+    app.config["MAX_CONTENT_LENGTH"] = None
+    app.config["BODY_TIMEOUT"] = None
+    app.url_map.merge_slashes = False  # or `//` is redirected, in HTML
+    for operation in operations:
+        if not operation.lean:
+            app.add_url_rule(
+                operation.path.replace("{", "<").replace("}", ">"),
+                operation.name,
+                _view(operation, services, publishing),
+                methods=[operation.method],
+                provide_automatic_options=False,
+            )
+    _register_error_handlers(app)
+    return app
+
+
+def _view(
+    operation: Operation, services: Services, publishing: Publishing
+) -> Callable[..., Awaitable[Response]]:
+    async def view(**_path: str) -> Response:
+        incoming = incoming_of(request.scope)
+        body = b"" if operation.method == "GET" else await request.get_data()
+        assert isinstance(body, bytes)
+        with structlog.contextvars.bound_contextvars(request_id=incoming.request_id):
+            answer = await serve(operation, services, publishing, asked_of(incoming, body))
+        if isinstance(answer, Streamed):
+            return _lasting(operation, answer)
+        return _response(whole(operation, answer))
+
+    return view
+
+
+class _Body(ResponseBody):
+    """A body that lasts, the way Quart takes it."""
+
+    def __init__(self, streamed: Streamed) -> None:
+        self._streamed = streamed
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        return await self._streamed.body.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._streamed.body.__aexit__(kind, error, trace)
+
+
+def _lasting(operation: Operation, streamed: Streamed) -> Response:
+    response = Response(_Body(streamed), content_type=operation.produces)
+    response.timeout = None  # or Quart would end it after a minute
+    response.headers.update(streamed.headers)
+    return response
+
+
+def _response(answer: Whole) -> Response:
+    response = Response(answer.body or b"", answer.status)
+    if answer.body is None:
+        del response.headers["Content-Type"]
+    else:
+        response.headers["Content-Type"] = answer.content_type
+    response.headers.extend(answer.headers)
+    return response
+
+
+def _register_error_handlers(app: Quart) -> None:
+    @app.errorhandler(HTTPException)
+    async def on_http(error: HTTPException) -> Response:
+        # Quart's own: nothing that was let in raises one, so it says something of our routes.
+        code = "not_found" if error.code == 404 else "malformed"
+        return _response(problem_answer(ProblemError(problem(code, error.description or ""))))
+
+    @app.errorhandler(Exception)
+    async def on_error(error: Exception) -> Response:
+        incoming = incoming_of(request.scope)
+        with structlog.contextvars.bound_contextvars(request_id=incoming.request_id):
+            return _response(problem_answer(error))

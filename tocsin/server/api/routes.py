@@ -1,0 +1,108 @@
+"""Which operation a request is for, by its method and its path.
+
+A path is cut at its slashes before it is decoded, so a name may have any character in it, a slash
+too (`%2F`). There is one address for each thing: no slash is added, left out or merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote
+
+from tocsin.protocol.problems import ProblemError, problem
+from tocsin.server.api.operation import Operation
+
+_SEGMENTS_MAX: Final = 16
+
+
+class MethodNotAllowed(ProblemError):
+    """The path is known, but not with this method; *allowed* are those it has."""
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(problem("method_not_allowed", "There is nothing to do this way here."))
+        self.allowed = allowed
+
+
+@dataclass(slots=True)
+class _Place:
+    """One path: *segments* with `None` where a name stands, and what can be done there."""
+
+    segments: tuple[str | None, ...]
+    names: tuple[str, ...]
+    by_method: dict[str, Operation] = field(default_factory=dict)
+
+    def values(self, segments: list[str]) -> dict[str, str] | None:
+        """The names in *segments*, if this is their place."""
+        if len(segments) != len(self.segments):
+            return None
+        values = []
+        for ours, theirs in zip(self.segments, segments, strict=True):
+            if ours is None and theirs:
+                values.append(theirs)
+            elif ours != theirs:
+                return None
+        return dict(zip(self.names, values, strict=True))
+
+
+class Routes:
+    """The paths of *operations*."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        places: dict[str, _Place] = {}
+        for operation in operations:
+            place = places.setdefault(operation.path, _place(operation.path))
+            place.by_method[operation.method] = operation
+            if operation.method == "GET" and not operation.acts:
+                place.by_method["HEAD"] = operation
+        self._plain = {path: place for path, place in places.items() if not place.names}
+        self._named = [place for place in places.values() if place.names]
+
+    def find(self, method: str, raw_path: str) -> tuple[Operation, dict[str, str]]:
+        """The operation, and what stands in the path by name, decoded.
+
+        Raises `ProblemError` for what is not there, `MethodNotAllowed`.
+        """
+        place, values = self._look(raw_path)
+        operation = place.by_method.get(method)
+        if operation is None:
+            raise MethodNotAllowed(_methods(place))
+        return operation, values
+
+    def methods(self, raw_path: str) -> tuple[str, ...]:
+        """What can be done at *raw_path*; raises `ProblemError` if there is nothing."""
+        return _methods(self._look(raw_path)[0])
+
+    def _look(self, raw_path: str) -> tuple[_Place, dict[str, str]]:
+        place = self._plain.get(raw_path)
+        if place is not None:
+            return place, {}
+        segments = _decoded(raw_path)
+        if segments is not None:
+            place = self._plain.get("/".join(segments)) if "%2F" not in raw_path.upper() else None
+            if place is not None:
+                return place, {}
+            for named in self._named:
+                values = named.values(segments)
+                if values is not None:
+                    return named, values
+        raise ProblemError(problem("not_found", "There is nothing at this address."))
+
+
+def _place(path: str) -> _Place:
+    segments = path.split("/")
+    names = tuple(each[1:-1] for each in segments if each.startswith("{"))
+    return _Place(tuple(None if each.startswith("{") else each for each in segments), names)
+
+
+def _methods(place: _Place) -> tuple[str, ...]:
+    return (*sorted(place.by_method), "OPTIONS")
+
+
+def _decoded(raw_path: str) -> list[str] | None:
+    segments = raw_path.split("/", _SEGMENTS_MAX)
+    try:
+        return [unquote(each, errors="strict") if "%" in each else each for each in segments]
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,148 @@
+"""From what was asked to an operation's handler and back: the same way for all, as its record says.
+
+In this order, so that nobody learns more than they may: who is it, may they, then what do they
+ask. The door calls this for the hot operations, Quart's views for the others, and the simulation
+for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from tocsin.protocol.problems import refuse
+from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Streamed
+from tocsin.server.auth import Authenticator, Principal
+from tocsin.server.decoding import decode, read_query, read_text
+from tocsin.server.http.response import Whole
+from tocsin.server.publishing import Publishing
+from tocsin.server.services import Services
+
+ANYONE: Final = Principal(user=None, scopes=frozenset(), credential="", expires_at=None)
+"""Whoever calls what needs no credential."""
+_UNSAID: Final = ("", "application/x-www-form-urlencoded")
+"""Media types of who says nothing: the second is what `curl -d` says by itself. Taken for JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of an operation, free of any HTTP library; *header* gives one by its name."""
+
+    principal: Principal
+    path: Mapping[str, str]
+    query: Mapping[str, list[str]]
+    header: Callable[[str], str | None]
+    body: bytes | AsyncIterator[bytes] = b""
+    address: str = ""
+    request_id: str = ""
+
+
+async def serve(
+    operation: Operation, services: Services, publishing: Publishing, asked: Asked
+) -> Answer | Streamed:
+    """Do what is *asked*. Raises `ProblemError`, `AuthError`, and what a bug raises.
+
+    Cancelled, it may have been done.
+    """
+    check_caller(operation, asked.principal)
+    values = _read_path(asked.path) if asked.path else {}
+    media_type = ""
+    body: Any = asked.body
+    if operation.streamed:
+        media_type = _media_type(operation, asked.header("Content-Type"))
+    else:
+        assert isinstance(body, bytes)
+        body = _read_body(operation, body)
+    call = Call(
+        services=services,
+        publishing=publishing,
+        principal=asked.principal,
+        query=read_query(operation.query, asked.query),
+        headers={each.name: asked.header(each.name) for each in operation.headers},
+        body=body,
+        media_type=media_type,
+        address=asked.address,
+        request_id=asked.request_id,
+    )
+    return await operation.handler(call, **values)
+
+
+def check_caller(operation: Operation, principal: Principal) -> None:
+    """Raise `Forbidden` unless *principal* may call *operation*."""
+    if operation.caller is Caller.USER:
+        principal.require_user()
+    elif operation.caller is not Caller.ANYONE:
+        principal.require_scope(operation.caller)
+
+
+def known_caller(
+    operation: Operation, authenticator: Authenticator, authorization: str | None
+) -> Principal | None:
+    """Who calls, where that is known without waiting; raises `Forbidden`."""
+    if operation.caller is Caller.ANYONE:
+        return ANYONE
+    principal = authenticator.known(authorization)
+    if principal is not None:
+        check_caller(operation, principal)
+    return principal
+
+
+async def identify_caller(
+    operation: Operation,
+    authenticator: Authenticator,
+    authorization: str | None,
+    ticket: str | None,
+) -> Principal:
+    """Who calls; raises `Unauthenticated`, `Forbidden` or `AuthUnavailable`, or what the store
+    does."""
+    # The header first, as on the WebSocket.
+    if operation.ticket and authorization is None and ticket is not None:
+        principal = await authenticator.from_ticket(ticket)
+    else:
+        principal = await authenticator.from_header(authorization)
+    check_caller(operation, principal)
+    return principal
+
+
+def whole(operation: Operation, answer: Answer) -> Whole:
+    """*answer* as bytes, if it is one of those that the operation declares."""
+    declared = operation.answers[answer.status]
+    body = answer.body
+    undeclared = answer.headers.keys() - {header.name for header in operation.sends}
+    assert not undeclared, f"{operation.name} does not send {', '.join(undeclared)}"
+    if isinstance(body, msgspec.Struct):
+        assert type(body) is declared, f"{operation.name} does not answer {type(body).__name__}"
+        body = msgspec.json.encode(body)
+    return Whole(answer.status, body, operation.produces, tuple(answer.headers.items()))
+
+
+class _NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be said to an operation that is told nothing."""
+
+
+def _read_path(path: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for name, text in path.items():
+        try:
+            values[name] = read_text(PATH_TYPES[name], text)
+        except ValueError:
+            raise refuse("not_found", f"Nothing can be called this: {name}.") from None
+    return values
+
+
+def _read_body(operation: Operation, body: bytes) -> Any:
+    if operation.body is not None:
+        return decode(operation.body, body)
+    if body and operation.method != "GET":
+        decode(_NoFields, body)
+    return None
+
+
+def _media_type(operation: Operation, content_type: str | None) -> str:
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if media_type not in {*operation.streamed, *_UNSAID}:
+        raise refuse("unsupported_media_type", f"Give {' or '.join(operation.streamed)}.")
+    return media_type

@@ -1,0 +1,89 @@
+"""What a connection asks of the application behind it, request by request.
+
+In this order, so that nobody learns more than they may, and nothing is read of a body before its
+sender is known:
+
+    find ── which operation is it?            404, 405
+    known / identify ── who asks, may they?   401, 403, 503
+    (the connection: how much may come?)      413, 415
+    answer ── do it                           or the ASGI application does
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from tocsin.server.http.response import Whole
+from tocsin.server.request_head import RequestHead
+
+
+class Turned(Enum):
+    """Why a whole connection is turned away: its one request is answered with that."""
+
+    FULL = "full"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to become of a request.
+
+    *lean*: `answer` answers it, else the ASGI application does, which knows it by *path*.
+    *streamed*: the handler takes the body in pieces. *lasts*: it may wait long for what it answers,
+    so a client that goes ends it. *always*: it is answered also where others are turned away.
+    *operation* and *values* are the application's own.
+    """
+
+    body_bytes_max: int
+    lean: bool = False
+    streamed: bool = False
+    lasts: bool = False
+    always: bool = False
+    path: str = ""
+    operation: Any = None
+    values: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One request that was let in; *body* is whole, or comes in pieces where that is the plan."""
+
+    plan: Plan
+    head: RequestHead
+    principal: Any
+    body: bytes | AsyncIterator[bytes]
+    request_id: str
+    address: str
+
+
+class Application(Protocol):
+    """See the module. What `find`, `identify` and `answer` raise becomes the answer, by
+    `refusal`."""
+
+    def find(self, head: RequestHead) -> Plan | Whole:
+        """What is to become of the request; or at once its answer."""
+
+    def check_websocket(self, head: RequestHead) -> None:
+        """Raise, if this well-formed upgrade is not to be answered with a WebSocket."""
+
+    def known(self, plan: Plan, head: RequestHead) -> Any | None:
+        """The principal, where that can be told at once; `None` where it has to be asked for."""
+
+    async def identify(self, plan: Plan, head: RequestHead) -> Any:
+        """The principal; may wait for the store. Cancelled, nothing has happened but that a ticket
+        may be spent."""
+
+    async def answer(self, incoming: Incoming) -> Whole:
+        """Do what is asked, for a plan that is lean. Cancelled, it may have been done."""
+
+    def refusal(self, error: Exception, head: RequestHead | None, request_id: str) -> Whole:
+        """The answer that *error* means; *head* is `None` where there is none."""
+
+    def turned_away(self, why: Turned, head: RequestHead, plan: Plan) -> Whole:
+        """The answer to a request of a connection that cannot be served."""
+
+    def extra_headers(self, head: RequestHead) -> str:
+        """Header lines for this client, each with its end, such as those of CORS."""

@@ -1,0 +1,204 @@
+"""One request on Hypercorn and Quart: judged values go in, events come out.
+
+Hypercorn's `HTTPStream` holds the ASGI conversation of one request. Around it stands what
+Hypercorn's own connection does otherwise, without a second parser: the body's pieces are handed on
+as they come, the answer's events become bytes, and the client is watched for its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import trio
+from hypercorn.config import Config
+from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, StreamClosed
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState
+
+from tocsin.server.http.application import Incoming
+from tocsin.server.http.limits import HttpLimits
+from tocsin.server.http.response import chunk, has_body, response_head
+from tocsin.server.http.wire import PeerGone, Wire
+from tocsin.server.request_head import BadHead
+
+INCOMING: Final = "tocsin.incoming"
+"""Where the application finds what was judged, in the ASGI scope's `state`."""
+_STREAM: Final = 1
+_KEPT_MAX: Final = 65536
+"""Bytes kept of what a client says while its request is being answered."""
+_OURS: Final = frozenset((b"connection", b"transfer-encoding", b"date", b"server", b"x-request-id"))
+"""Headers that this side writes, whatever the application says."""
+
+
+class AsgiExchange:
+    """See the module; `run` it once.
+
+    *must_close* says, when the answer begins, whether the connection ends behind it; *abandoned*,
+    whether all of it was cancelled, whereupon Hypercorn would still answer with a 500.
+    """
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        limits: HttpLimits,
+        wire: Wire,
+        incoming: Incoming,
+        extra: str,
+        must_close: Callable[[], bool],
+        abandoned: Callable[[], bool],
+    ) -> None:
+        self._app = app
+        self._config = config
+        self._context = context
+        self._limits = limits
+        self._wire = wire
+        self._incoming = incoming
+        self._extra = extra
+        self._must_close = must_close
+        self._abandoned = abandoned
+        self._feeding = trio.CancelScope()
+        self._buffered = b""
+        self._chunked = False
+        self._bodiless = False
+        self._given_up = False  # what the application says now comes too late
+        self.begun = False
+        self.ended = False
+        self.closes = False
+
+    async def run(self, body: AsyncIterator[bytes] | None) -> None:
+        """Have the request answered. Returns when the answer is with the kernel.
+
+        Raises `BadHead` for a body that is wrong, if no answer has begun, and `PeerGone` where
+        there is nobody to answer. Cancelling abandons the answer where it stands.
+        """
+        gone = False
+        wrong: BadHead | None = None
+        async with TaskGroup() as tasks:
+            nursery = tasks._nursery
+            assert nursery is not None
+            stream = HTTPStream(
+                self._app, self._config, self._context, tasks, False,
+                (self._incoming.address, 0), None, self._heard, _STREAM,
+            )  # fmt: skip
+            await stream.handle(self._request())
+            with self._feeding:
+                try:
+                    await self._feed(stream, body)
+                    gone = True
+                except BadHead as bad:
+                    wrong = bad
+            if self.ended:
+                nursery.cancel_scope.cancel()
+            else:
+                self._given_up = True
+                # Quart ends what it is doing when it hears of the disconnect.
+                nursery.cancel_scope.deadline = trio.current_time() + self._limits.linger_timeout
+                await stream.handle(StreamClosed(stream_id=_STREAM))
+        if self.ended and not gone:
+            return
+        if wrong is not None and not self.begun:
+            raise wrong
+        raise PeerGone
+
+    def _request(self) -> Request:
+        head = self._incoming.head
+        target = self._incoming.plan.path or head.raw_path
+        target = f"{target}?{head.query}" if head.query else target
+        return Request(
+            stream_id=_STREAM,
+            headers=[
+                (name.encode("ascii"), value.encode("latin-1"))
+                for name, value in head.headers.items()
+                if name not in ("upgrade", "http2-settings", "expect", "transfer-encoding")
+            ],
+            http_version=head.http_version,
+            method=head.method,
+            raw_path=target.encode("ascii"),
+            state=ConnectionState({INCOMING: self._incoming}),
+        )
+
+    async def _feed(self, stream: HTTPStream, body: AsyncIterator[bytes] | None) -> None:
+        """Hand on the body, then watch the client; returns when it has gone."""
+        if body is not None:
+            async for part in body:
+                await stream.handle(Body(stream_id=_STREAM, data=part))
+        await stream.handle(EndBody(stream_id=_STREAM))
+        wire = self._wire
+        while not wire.heard_end:
+            if len(wire.data) >= _KEPT_MAX:
+                await trio.sleep_forever()
+            wire.data += await wire.read()
+        if not (self._incoming.plan.lasts or wire.broken):
+            # It has closed its half, and waits for the answer.
+            await trio.sleep_forever()
+        await trio.sleep(self._limits.gone_grace)
+
+    async def _heard(self, event: Event) -> None:
+        """One event of the answer; in the application's task."""
+        # An answer that has no end must not keep others from running, heard or not.
+        await trio.lowlevel.checkpoint()
+        if self._given_up or self.ended or self._abandoned():
+            return
+        try:
+            match event:
+                case Response():
+                    await self._begin(event)
+                case Body():
+                    await self._go_on(bytes(event.data))
+                case EndBody():
+                    await self._end()
+                case _:
+                    pass
+        except PeerGone:
+            self._given_up = True
+            self._feeding.cancel()
+
+    async def _begin(self, response: Response) -> None:
+        head, status = self._incoming.head, response.status_code
+        fields = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in response.headers
+            if name not in _OURS
+        ]
+        measured = any(name == b"content-length" for name, _ in response.headers)
+        self._bodiless = not has_body(head.method, status)
+        self._chunked = not (measured or self._bodiless) and head.http_version == "1.1"
+        self.closes = self._must_close() or not (measured or self._bodiless or self._chunked)
+        text = response_head(
+            status,
+            fields,
+            "Transfer-Encoding: chunked\r\n" if self._chunked else "",
+            request_id=self._incoming.request_id,
+            extra=self._extra,
+            close=self.closes,
+        )
+        self.begun = True
+        if measured:
+            self._buffered = text  # what is short goes out in one write with its body
+        else:
+            await self._wire.write(text)
+
+    async def _go_on(self, data: bytes) -> None:
+        if self._bodiless or not data:
+            return
+        data = chunk(data) if self._chunked else data
+        buffered, self._buffered = self._buffered, b""
+        await self._wire.write(buffered + data)
+
+    async def _end(self) -> None:
+        last = self._buffered + (chunk(b"") if self._chunked else b"")
+        if last:
+            await self._wire.write(last)
+        self.ended = True
+        self._feeding.cancel()
+
+
+def incoming_of(scope: Any) -> Incoming:
+    """What was judged of the request that *scope* is of."""
+    incoming: Incoming = scope["state"][INCOMING]
+    return incoming

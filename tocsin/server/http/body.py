@@ -1,0 +1,128 @@
+"""Where a request's body ends: RFC 9112 §6 and §7.1, without what requests are smuggled with.
+
+Refused: Content-Length beside Transfer-Encoding, more than one of either, codings other than
+`chunked`, chunk sizes that are not plain hexadecimal, and lines that do not end with CR LF.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from tocsin.server.request_head import BadHead, RequestHead
+
+_LENGTH_DIGITS_MAX: Final = 15
+_SIZE_DIGITS_MAX: Final = 12
+_LINE_BYTES_MAX: Final = 1024
+"""A chunk's size with its extensions, which nobody sends; and all lines of the trailer."""
+_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
+
+CHUNKED: Final = -1
+"""In place of a length: the body says where it ends as it comes."""
+
+
+def body_length(head: RequestHead) -> int:
+    """The length of *head*'s body in bytes, 0 for none, or `CHUNKED`. Raises `BadHead`."""
+    headers = head.headers
+    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+    if coding is not None:
+        if length is not None:
+            # RFC 9112 §6.1: two parsers that choose differently are how requests are smuggled.
+            raise BadHead(400, "A body has Content-Length or Transfer-Encoding, not both.")
+        if head.http_version != "1.1":
+            raise BadHead(400, "HTTP/1.0 knows no Transfer-Encoding.")
+        if coding.lower() != "chunked":
+            raise BadHead(501, "The only transfer coding that is understood here is `chunked`.")
+        return CHUNKED
+    if length is None:
+        return 0
+    if not (length.isascii() and length.isdecimal() and len(length) <= _LENGTH_DIGITS_MAX):
+        raise BadHead(400, "There is one Content-Length, and it is a number.")
+    return int(length)
+
+
+def check_coding(head: RequestHead) -> None:
+    """Raise `BadHead` (415) for a body that is compressed: its size would be anybody's guess."""
+    coding = head.headers.get("content-encoding")
+    if coding is not None and coding.strip().lower() not in {"", "identity"}:
+        raise BadHead(
+            415, "Compressed bodies are not read here.", headers=(("Accept-Encoding", "identity"),)
+        )
+
+
+class _State(Enum):
+    SIZE = "a chunk's size"
+    DATA = "a chunk"
+    DATA_END = "the end of a chunk"
+    TRAILER = "the trailer"
+    DONE = "the end"
+
+
+class ChunkedBody:
+    """Takes a chunked body apart as it comes; `feed` what is read, in pieces of any size."""
+
+    __slots__ = ("_left", "_line", "_state", "_trailer_bytes")
+
+    def __init__(self) -> None:
+        self._state = _State.SIZE
+        self._line = bytearray()
+        self._left = 0
+        self._trailer_bytes = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last chunk and the trailer have come."""
+        return self._state is _State.DONE
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """What *data* has of the body, and what of it lies behind the body's end.
+
+        Linear in *data*. Raises `BadHead` (400) for what is not chunked.
+        """
+        parts: list[bytes] = []
+        start = 0
+        while start < len(data) and self._state is not _State.DONE:
+            if self._state is _State.DATA:
+                part = data[start : start + self._left]
+                parts.append(part)
+                start += len(part)
+                self._left -= len(part)
+                if not self._left:
+                    self._state = _State.DATA_END
+                continue
+            end = data.find(b"\n", start) + 1
+            self._line += data[start : end or len(data)]
+            start = end or len(data)
+            if len(self._line) + self._trailer_bytes > _LINE_BYTES_MAX:
+                raise BadHead(400, f"A line of the chunked body is too long: {self._state.value}.")
+            if end:
+                self._end_line()
+        return b"".join(parts), data[start:]
+
+    def _end_line(self) -> None:
+        line = bytes(self._line)
+        self._line.clear()
+        if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
+            raise BadHead(400, "Lines of a chunked body end with CR LF.")
+        line = line[:-2]
+        match self._state:
+            case _State.SIZE:
+                self._left = _size(line)
+                self._state = _State.DATA if self._left else _State.TRAILER
+            case _State.DATA_END:
+                if line:
+                    raise BadHead(400, "A chunk is longer than it says.")
+                self._state = _State.SIZE
+            case _:
+                # Fields of a trailer mean nothing here, but are bounded like a line.
+                self._trailer_bytes += len(line)
+                if not line:
+                    self._state = _State.DONE
+
+
+def _size(line: bytes) -> int:
+    digits, _, _extension = line.partition(b";")
+    digits = digits.rstrip(b" \t")
+    if not digits or len(digits) > _SIZE_DIGITS_MAX or not _HEX.issuperset(digits):
+        raise BadHead(400, "A chunk's size is a hexadecimal number.")
+    return int(digits, 16)
