@@ -233,7 +233,7 @@ async def test_a_server_that_crashes_costs_its_connection_only(caplog):
 
 
 async def test_cancelling_passes_through_the_guard_also_beside_a_failure():
-    async def fail_when_cancelled(stream, raw):
+    async def fail_when_cancelled():
         try:
             await trio.sleep_forever()
         finally:
@@ -241,9 +241,9 @@ async def test_cancelling_passes_through_the_guard_also_beside_a_failure():
 
     entered = trio.Event()
 
-    async def both(stream, raw):
+    async def both(stream, address, turned):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(fail_when_cancelled, stream, raw)
+            nursery.start_soon(fail_when_cancelled)
             nursery.start_soon(trio.sleep_forever)
             entered.set()
 

@@ -201,7 +201,7 @@ def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> Req
     if len(lines) - 1 > headers_max:
         raise BadHead(431, f"The request has more than {headers_max} header fields.")
     method, target, version = _parse_request_line(lines[0])
-    headers = Headers(map(_parse_header, lines[1:]))
+    headers = Headers(map(parse_field, lines[1:]))
     check_host(headers.get_all("host"), required=version == "1.1")
     return RequestHead(method, _origin_form(method, target), version, headers, end + len(HEAD_END))
 
@@ -227,7 +227,11 @@ def _parse_request_line(line: bytes) -> tuple[str, str, str]:
     return method, target.decode("ascii"), version
 
 
-def _parse_header(line: bytes) -> tuple[str, str]:
+def parse_field(line: bytes) -> tuple[str, str]:
+    """A header field's name and value; raises `BadHead` unless it has the form of one.
+
+    Its characters are `parse_head`'s business, which looks at those of all lines at once.
+    """
     name, colon, value = line.partition(b":")
     # A blank before the colon, or before the name, is what requests are smuggled with: two parsers
     # read it differently.

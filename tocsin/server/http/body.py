@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from tocsin.server.request_head import BadHead, RequestHead
+from tocsin.server.request_head import BadHead, RequestHead, parse_field
 
 _LENGTH_DIGITS_MAX: Final = 15
 _SIZE_DIGITS_MAX: Final = 12
@@ -114,9 +114,11 @@ class ChunkedBody:
                     raise BadHead(400, "A chunk is longer than it says.")
                 self._state = _State.SIZE
             case _:
-                # Fields of a trailer mean nothing here, but are bounded like a line.
+                # Fields of a trailer mean nothing here, but are bounded, and have to be some.
                 self._trailer_bytes += len(line)
-                if not line:
+                if line:
+                    parse_field(line)
+                else:
                     self._state = _State.DONE
 
 
