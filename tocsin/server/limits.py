@@ -55,7 +55,7 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitFigures:
-    """How much. Rates are requests a second, of which `rate_window` seconds' worth may come at once."""
+    """How much; rates are requests a second, and `rate_window` seconds' worth may come at once."""
 
     peer_connections_max: int
     peer_requests_max: int
