@@ -12,13 +12,12 @@ Where both headers come, `X-Forwarded-For` counts: nearly all proxies write that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 Address = IPv4Address | IPv6Address
-Networks = tuple[IPv4Network | IPv6Network, ...]
 
 HOPS_MAX: Final = 20
 """Proxies that a request may come through; what stands further left is not looked at."""
@@ -33,28 +32,49 @@ _PORT: Final = re.compile(r":[0-9]{1,5}|:_[A-Za-z0-9._-]{1,64}|")
 _BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](.*)")
 
 
-def client_address(
-    peer: str, forwarded: str | None, x_forwarded_for: str | None, trusted: Networks
-) -> str:
-    """The address of whoever made the request, as text in the usual form.
+class Forwarding:
+    """Reads the headers of requests that come through proxies of the *trusted* networks."""
 
-    *peer* is whom the connection comes from; a header that came several times is given as one,
-    joined by commas. If all hops are *trusted*, it is the first of them. What makes no sense where
-    a trusted proxy should have written an address, `unknown` and obfuscated names included, leaves
-    it at the *peer*.
-    """
-    if not trusted:
-        return peer
-    address = _address(peer)
-    if address is None or not _is_trusted(address, trusted):
-        return peer
-    for hop in _hops(forwarded, x_forwarded_for):
-        address = None if hop is None or len(hop) > HOP_LENGTH_MAX else _node(hop)
-        if address is None:
+    def __init__(self, trusted: Iterable[IPv4Network | IPv6Network] = ()) -> None:
+        self._trusted = tuple(trusted)
+        # The same few thousand addresses come again and again; parsing one costs microseconds.
+        self._peer = lru_cache(ADDRESSES_MAX)(self._look_at_peer)
+        self._hop = lru_cache(ADDRESSES_MAX)(self._look_at_hop)
+
+    def client_address(self, peer: str, forwarded: str | None, x_forwarded_for: str | None) -> str:
+        """The address of whoever made the request, as text in the usual form.
+
+        *peer* is whom the connection comes from; a header that came several times is given as one,
+        joined by commas. If all hops are trusted, it is the first of them. What makes no sense
+        where a trusted proxy should have written an address, `unknown` and obfuscated names
+        included, leaves it at the *peer*.
+        """
+        if (forwarded is None and x_forwarded_for is None) or not self.is_trusted(peer):
             return peer
-        if not _is_trusted(address, trusted):
-            break
-    return str(address)
+        client = peer
+        for hop in _hops(forwarded, x_forwarded_for):
+            seen = None if hop is None or len(hop) > HOP_LENGTH_MAX else self._hop(hop)
+            if seen is None:
+                return peer
+            client, trusted = seen
+            if not trusted:
+                break
+        return client
+
+    def is_trusted(self, peer: str) -> bool:
+        """Whether *peer* is a proxy whose headers are believed."""
+        return bool(self._trusted) and self._peer(peer)
+
+    def _look_at_peer(self, peer: str) -> bool:
+        address = _address(peer)
+        return address is not None and self._is_trusted(address)
+
+    def _look_at_hop(self, hop: str) -> tuple[str, bool] | None:
+        address = _node(hop)
+        return None if address is None else (str(address), self._is_trusted(address))
+
+    def _is_trusted(self, address: Address) -> bool:
+        return any(address in network for network in self._trusted)
 
 
 def _hops(forwarded: str | None, x_forwarded_for: str | None) -> Iterator[str | None]:
@@ -106,7 +126,6 @@ def _for(element: str) -> str | None:
     return found
 
 
-@lru_cache(ADDRESSES_MAX)
 def _node(text: str) -> Address | None:
     """The address in `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]:80` or `2001:db8::1`."""
     if bracketed := _BRACKETED.fullmatch(text):
@@ -122,7 +141,6 @@ def _node(text: str) -> Address | None:
     return _address(text)
 
 
-@lru_cache(ADDRESSES_MAX)
 def _address(text: str) -> Address | None:
     try:
         address = ip_address(text.partition("%")[0])
@@ -130,7 +148,3 @@ def _address(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
-
-
-def _is_trusted(address: Address, trusted: Networks) -> bool:
-    return any(address in network for network in trusted)
