@@ -187,7 +187,7 @@ def _expect_readable(option: str, path: str) -> None:
         raise ValueError(wrong) from error
 
 
-def show_database(text: str) -> str:
+def show_address(text: str) -> str:
     """Without user, password and query: what is left says *which* database, and nothing else."""
     scheme, _, rest = text.partition("://")
     if scheme == "sqlite":
@@ -252,7 +252,13 @@ DURATION = Kind(
 SIZE = Kind("size", "a size such as 1MiB, 64KiB or bytes", read_size, show_size)
 PATH = Kind("path", "a path", read_path)
 ORIGINS = Kind("origins", "origins such as https://app.example.com", read_origins, ",".join)
-JWKS_URL = Kind("url", "an address such as https://id.example.com/jwks.json", read_jwks_url)
+JWKS_URL = Kind(
+    "url",
+    "an address such as https://id.example.com/jwks.json",
+    read_jwks_url,
+    show_address,
+    secret=True,  # some providers want a key in its query
+)
 PUBLIC_KEY = Kind(
     "pem",
     "a PEM file's path, or its text",
@@ -265,7 +271,7 @@ DATABASE = Kind(
     "postgres://user:password@host/name (special characters percent-encoded), "
     "postgresql://… or sqlite:///path/to/file.db",
     read_database,
-    show_database,
+    show_address,
     secret=True,
 )
 REDIS = Kind(
@@ -273,7 +279,7 @@ REDIS = Kind(
     "redis://:password@host/number (special characters percent-encoded), "
     "or rediss://… for TLS, with ?ssl_ca_certs=/path/to/ca.pem if its authority is your own",
     read_redis,
-    show_database,
+    show_address,
     secret=True,
 )
 

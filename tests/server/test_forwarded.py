@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import example, given
@@ -103,6 +103,7 @@ def test_so_many_hops_and_no_more():
 
 
 ADDRESSES = st.ip_addresses().map(str)
+STRANGERS = ADDRESSES.filter(lambda address: not FORWARDING.is_trusted(address))
 HOSTILE = st.text(st.sampled_from('",;=\\ for:[]%1a._\t\x00é'), max_size=60)
 
 
@@ -113,7 +114,7 @@ def test_whatever_comes_it_is_the_peer_or_an_address(header, peer):
         assert client == peer or str(ip_address(client)) == client
 
 
-@given(client=ADDRESSES, hostile=HOSTILE, proxies=st.lists(st.just("10.0.0.2"), max_size=3))
+@given(client=STRANGERS, hostile=HOSTILE, proxies=st.lists(st.just("10.0.0.2"), max_size=3))
 def test_nothing_that_a_client_sends_changes_what_its_proxy_says(client, hostile, proxies):
     said = ", ".join([client, *proxies])
     assert x(f"{hostile}, {said}") == x(said)
@@ -128,7 +129,7 @@ def test_nothing_that_a_client_sends_changes_what_its_proxy_says(client, hostile
 )
 def test_64_kib_of_anything_take_no_time(piece):
     text = piece * (65_536 // len(piece))
-    start = perf_counter()
+    start = thread_time()
     x(text)
     f(text)
-    assert perf_counter() - start < 0.02
+    assert thread_time() - start < 0.02

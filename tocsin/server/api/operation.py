@@ -85,7 +85,8 @@ CACHING: Final = Header("Cache-Control", "Who may keep this, and for how long.")
 class Call(Generic[Q, B]):
     """One call of an operation: who, what, and what there is to do it with.
 
-    *headers* holds those that the operation declares.
+    *headers* holds those that the operation declares. *address* is the client's, *request_id* that
+    of the answer; both for the logs.
     """
 
     services: Services
@@ -94,6 +95,8 @@ class Call(Generic[Q, B]):
     query: Q
     body: B
     headers: Mapping[str, str | None]
+    address: str = ""
+    request_id: str = ""
 
     @property
     def user(self) -> str:
