@@ -24,6 +24,7 @@ from tests.servers.postgres import free_port
 from tests.system.kit import ROOT, wait_until
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import TITLES
+from tocsin.server.refusals import Reason
 from tocsin.settings import SETTINGS
 
 README = ROOT / "README.md"
@@ -205,7 +206,7 @@ def test_the_table_of_metrics_is_complete(desk):
     token = desk.third.paste_and_wait("./dev token root --scope admin").splitlines()[-1]
     url = f"http://127.0.0.1:{desk.port}/metrics"
     text = httpx.get(url, headers={"Authorization": f"Bearer {token}"}).text
-    exposed = set(re.findall(r"^(tocsin_\w+) ", text, re.MULTILINE))
+    exposed = set(re.findall(r"^(tocsin_\w+)[ {]", text, re.MULTILINE))
     rows = re.findall(r"^\| (`tocsin_.*?) \|", OPERATIONS.read_text(), re.MULTILINE)
     told = {name for row in rows for name in re.findall(r"tocsin_\w+", row)}
     of_clusters = {name for name in told if name.startswith("tocsin_spool_")}
@@ -214,8 +215,9 @@ def test_the_table_of_metrics_is_complete(desk):
 
 
 def test_every_setting_that_the_operations_name_exists():
-    known = {each.name for each in SETTINGS}
+    known = {each.name for each in SETTINGS} | {"forwarded_from"}
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", OPERATIONS.read_text()))
-    codes = {closing.word for closing in Closing} | set(TITLES)
+    codes = {closing.word for closing in Closing} | set(TITLES) | {str(each) for each in Reason}
     metrics = {word for word in words if word.startswith("tocsin_")}
-    assert words - known - codes - metrics == {"request_id", "expires_at", "pg_dump"}
+    others = {"request_id", "expires_at", "pg_dump", "left_out", "os_user"}
+    assert words - known - codes - metrics == others

@@ -139,6 +139,14 @@ def read_jwks_url(raw: object) -> str:
     return text
 
 
+def show_jwks_url(text: str) -> str:
+    """Without the query, which may hold a secret, and without user or password."""
+    parts = urlsplit(text)
+    host = parts.netloc.rpartition("@")[2]
+    shown = parts._replace(netloc=host, query="", fragment="").geturl()
+    return shown + ("?…" if parts.query else "")
+
+
 def read_database(raw: object) -> str:
     text = read_text(raw)
     scheme, separator, rest = text.partition("://")
@@ -187,7 +195,7 @@ def _expect_readable(option: str, path: str) -> None:
         raise ValueError(wrong) from error
 
 
-def show_address(text: str) -> str:
+def show_database(text: str) -> str:
     """Without user, password and query: what is left says *which* database, and nothing else."""
     scheme, _, rest = text.partition("://")
     if scheme == "sqlite":
@@ -256,7 +264,7 @@ JWKS_URL = Kind(
     "url",
     "an address such as https://id.example.com/jwks.json",
     read_jwks_url,
-    show_address,
+    show_jwks_url,
     secret=True,  # some providers want a key in its query
 )
 PUBLIC_KEY = Kind(
@@ -271,7 +279,7 @@ DATABASE = Kind(
     "postgres://user:password@host/name (special characters percent-encoded), "
     "postgresql://… or sqlite:///path/to/file.db",
     read_database,
-    show_address,
+    show_database,
     secret=True,
 )
 REDIS = Kind(
@@ -279,7 +287,7 @@ REDIS = Kind(
     "redis://:password@host/number (special characters percent-encoded), "
     "or rediss://… for TLS, with ?ssl_ca_certs=/path/to/ca.pem if its authority is your own",
     read_redis,
-    show_address,
+    show_database,
     secret=True,
 )
 
