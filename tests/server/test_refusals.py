@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tocsin.server.limits import Limit
-from tocsin.server.refusals import LINES_MAX, PERIOD, Reason, Refusals, known_method
+from tocsin.server.refusals import LINES_MAX, PERIOD, Reason, Refusals, known_method, reason_of
 
 
 class Clock:
@@ -84,3 +84,24 @@ def test_a_method_that_http_does_not_have_is_not_written(method, written):
 def test_every_reason_is_counted_from_the_start():
     assert set(Refusals(Clock()).counts) == {*Reason, *Limit}
     assert not {str(each) for each in Reason} & {str(each) for each in Limit}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (401, "key_revoked", Reason.UNAUTHENTICATED),
+        (403, "scope_missing", Reason.FORBIDDEN),
+        (408, "request_timeout", Reason.TIMEOUT),
+        (413, "too_large", Reason.TOO_LARGE),
+        (431, "too_large", Reason.TOO_LARGE),
+        (400, "malformed", Reason.BODY),
+        (503, "overloaded", Reason.FULL),
+        (503, "store_unavailable", None),
+        (429, "rate_limited", None),
+        (422, "invalid", None),
+        (404, "not_found", None),
+        (201, "", None),
+    ],
+)
+def test_an_answer_is_a_refusal_of_the_edge_or_is_not(status, code, reason):
+    assert reason_of(status, code) is reason

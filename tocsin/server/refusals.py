@@ -103,6 +103,29 @@ class Refusals:
         )
 
 
+def reason_of(status: int, code: str) -> Reason | None:
+    """Why an answer with this *status* and the problem's *code* is a refusal of the edge's.
+
+    `None` for what is none: a success, what was not found or not valid, a store that is away, and a
+    limit, whose `Refusal` knows its own name.
+    """
+    match status, code:
+        case 401, _:
+            return Reason.UNAUTHENTICATED
+        case 403, _:
+            return Reason.FORBIDDEN
+        case 408, _:
+            return Reason.TIMEOUT
+        case 413 | 431, _:
+            return Reason.TOO_LARGE
+        case 400, "malformed":
+            return Reason.BODY
+        case 503, "overloaded":
+            return Reason.FULL
+        case _:
+            return None
+
+
 def known_method(method: str) -> str:
     """*method* if HTTP has it (RFC 9110 §9, RFC 5789), for a log line; else `other`."""
     return method if method in METHODS else "other"
