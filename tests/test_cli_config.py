@@ -134,11 +134,15 @@ def test_the_file_can_be_named_by_a_variable(tocsin, tmp_path):
 def test_secrets_are_masked(tocsin):
     result = tocsin(
         *("config", "show", "--database", "postgres://tocsin:hunter2@db/tocsin?password=hunter3"),
+        *("--jwks-url", "https://id.example/keys?code=hunter4", "--jwt-audience", "tocsin"),
+        *("--redis", "redis://:hunter5@cache/1"),
         TOCSIN_JWT_SECRET=SECRET,
     )
     rows = shown(result)
     assert rows["jwt_secret"].startswith("******** ")
     assert rows["database"].startswith("postgres://********@db/tocsin ")
+    assert rows["jwks_url"].startswith("https://id.example/keys?… ")
+    assert rows["redis"].startswith("redis://********@cache/1 ")
     for secret in (SECRET, "hunter"):
         assert secret not in result.output
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patterns import SECONDS_MAX, Pattern, patterns_of, slow_texts, troubles
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tocsin"
 
@@ -40,6 +42,9 @@ IMPURE_CALLS = {
     *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
     *("uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"),
 }
+
+# Its parser is being replaced (issue 11).
+NOT_YET_LINEAR = {"request_head.py"}
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
@@ -108,6 +113,29 @@ def test_no_test_sleeps_without_saying_what_for():
         ),
         "A test waits for the thing itself, not for a while. Where only a while will do, "
         'say why on the same line: "# waits for: ..."',
+    )
+
+
+def test_no_pattern_can_take_longer_than_its_text_is_long():
+    refuse(
+        (
+            f"{pattern.where} {pattern.text!r} has {trouble}"
+            for pattern in patterns()
+            for trouble in troubles(pattern.text, pattern.flags)
+        ),
+        "Matching goes back and tries again, and a peer chooses the text. Split, strip and one "
+        "class of characters will do",
+    )
+
+
+def test_every_pattern_is_quick_on_64_kib_that_it_nearly_matches():
+    refuse(
+        (
+            f"{pattern.where} takes {seconds:.2f} s for {text[:40]!r}…"
+            for pattern in patterns()
+            for text, seconds in slow_texts(pattern)
+        ),
+        f"A pattern has {SECONDS_MAX} s for 64 KiB, whatever they are",
     )
 
 
@@ -213,12 +241,58 @@ def test_sleeps_are_seen_unless_explained():
     assert list(unexplained_sleeps(source)) == [1, 5]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "is_trouble"),
+    [
+        ("(a+)+", True),
+        ("(a?b?)*", True),
+        ("(?:[a-z]+-?)*", True),
+        (".*,.*", True),
+        (r"[ \t]*([\t -~]*?)[ \t]*", True),
+        (r"\w+(\d+)x", True),
+        (r"(?:a*|b)[a-z]*", True),
+        ("(?i:a+)A+", True),
+        (r"[^/]*\d?[a-z]*", True),
+        (r"\s*(?!x)\s*", True),
+        (r"[^a]*[^b]*", True),
+        (r"[\w-]+\.[\w-]+", False),
+        ("a+b+a+", False),
+        ("[a-z]{1,64}[a-z]{1,64}", False),
+        ("a++a", False),
+        ("(?:abc)*", False),
+        (rb"[0-9]+[a-z]*", False),
+        (r"\d+\s*", False),
+    ],
+)
+def test_repeats_that_share_characters_are_seen(pattern, is_trouble):
+    assert bool(troubles(pattern)) is is_trouble
+
+
+@pytest.mark.parametrize(
+    ("pattern", "method"),
+    [
+        (r"\beyJ[\w-]+\.[\w-]+", "search"),
+        (r"[ \t]*([\t -~]*?)[ \t]*", "fullmatch"),
+        (r"<[^>]*>", "search"),
+        ("[a-z]+:", "search"),
+    ],
+)
+def test_slow_patterns_are_found_by_hostile_texts(pattern, method):
+    assert list(slow_texts(Pattern("here", pattern, 0, frozenset({method})), length=32_768))
+
+
 # --- how they look --------------------------------------------------------------------------------
 
 
 def refuse(found: Iterable[str], rule: str) -> None:
     if listed := sorted(found):
         pytest.fail("\n  ".join([f"{rule}:", *listed]), pytrace=False)
+
+
+def patterns() -> Iterator[Pattern]:
+    for path in python_files(PACKAGE):
+        if path.name not in NOT_YET_LINEAR:
+            yield from patterns_of(path)
 
 
 def python_files(directory: Path) -> list[Path]:

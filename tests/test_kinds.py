@@ -117,6 +117,18 @@ def test_any_other_database_address_is_refused_without_showing_its_password(writ
         kinds.read_database(written)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://id.example/keys?api_key=hunter2#hunter3", "https://id.example/keys?…"),
+        ("https://id.example:8443/keys", "https://id.example:8443/keys"),
+        ("https://u:hunter2@id.example/keys", "https://id.example/keys"),
+    ],
+)
+def test_a_shown_key_sets_address_has_no_query(address, shown):
+    assert kinds.JWKS_URL.show(address) == shown
+
+
 def test_a_shown_database_says_which_and_not_how_to_enter():
     shown = kinds.show_database("postgres://u:hunter2@db:5432/tocsin?password=hunter3")
     assert shown == "postgres://********@db:5432/tocsin"

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from time import thread_time
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ import structlog
 import trio
 
 from tocsin import logs
+from tocsin.server.audit import audit
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl"
 
@@ -26,7 +28,8 @@ def _logging_as_before():
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
     root.setLevel(level)
-    logging.getLogger("tocsin").setLevel(logging.NOTSET)
+    for name in ("tocsin", "audit", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     logging.captureWarnings(False)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
@@ -201,6 +204,11 @@ def test_long_texts_and_lists_are_cut(lines):
         ("GET /v1/ws?ticket=sesame&cursor=1", "GET /v1/ws?ticket=[hidden]&cursor=1"),
         ("Authorization: Bearer sesame", "Authorization: Bearer [hidden]"),
         ("key tk_se-sa_me given", "key tk_[hidden] given"),
+        ("ticket tt_sesamesesame given", "ticket tt_[hidden] given"),
+        ("/v1/ws?next=%2Fws%3Fticket%3Dtt_sesame", "/v1/ws?next=%2Fws%3Fticket%3D[hidden]"),
+        ("X-Token=sesame;api_key=sesame", "X-Token=[hidden]"),
+        (f"x-{JWT}", "x-eyJ[hidden]"),
+        ("postgres://tocsin:ses@me@db/tocsin", "postgres://[hidden]@db/tocsin"),
         (f"token {JWT} given", "token eyJ[hidden] given"),
         ("postgres://tocsin:sesame@db/tocsin", "postgres://[hidden]@db/tocsin"),
         ("see https://example.com/a@b", "see https://example.com/a@b"),
@@ -216,6 +224,83 @@ def test_what_looks_like_a_credential_is_masked_wherever_it_stands(lines, text, 
 def test_a_credential_at_the_cut_is_masked_before_it(lines):
     ours().info("seen", text="x" * (logs.TEXT_MAX - 10) + " " + JWT)
     assert "Jhb" not in lines()[0]["text"]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("eyJ-", "eyJa.", "eyJ", "tk_", "tt_a", "Bearer ", "bearer  \t", "://", "://a@", "://a"),
+        *(
+            "ticket=",
+            "ticket=&",
+            "token%3D",
+            "a",
+            " ",
+            "\n",
+            "\x00",
+            "\u2028",
+            "password",
+            "-tk_ab",
+        ),
+    ],
+)
+def test_masking_takes_no_longer_than_the_text_is_long(piece):
+    text = piece * (65_536 // len(piece))
+    assert min(seconds_to_mask(text) for _ in range(3)) < 0.02
+
+
+def seconds_to_mask(text):
+    start = thread_time()
+    logs._masked(text)
+    return thread_time() - start
+
+
+def test_a_method_of_credentials_costs_nothing_and_shows_nothing(lines):
+    ours().info("request refused", method="eyJ-" * 2500)
+    (line,) = lines()
+    assert line["method"] == "eyJ[hidden]"
+
+
+def test_what_people_do_is_written_whatever_the_level():
+    stream = io.StringIO()
+    logs.configure("json", "error", stream)
+    ours().warning("not this")
+    audit("user disconnected", credential="key:abc", address="192.0.2.1", request_id="r", user="u")
+    (line,) = [json.loads(line) for line in stream.getvalue().splitlines()]
+    del line["timestamp"]
+    assert line == {
+        "event": "user disconnected",
+        "level": "info",
+        "logger": "audit",
+        "outcome": "done",
+        "credential": "key:abc",
+        "address": "192.0.2.1",
+        "request_id": "r",
+        "user": "u",
+    }
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpcore", "httpcore.http11"])
+def test_what_fetches_the_keys_does_not_write_their_address(lines, library):
+    logging.getLogger(library).info("HTTP Request: GET https://id.example/keys?code=hunter2")
+    assert lines() == []
+
+
+def test_names_of_values_are_bounded_too(lines):
+    ours().info("seen", fields={"x" * 1000: 1})
+    assert lines()[0]["fields"] == {"x" * logs.NAME_MAX + "…": 1}
+
+
+def test_half_a_character_can_be_written_and_a_reordered_line_is_not(lines):
+    ours().info("seen", text="\ud800 \u202eevil\u2028next")
+    assert lines()[0]["text"] == r"\ud800 \u202eevil\u2028next"
+
+
+def test_a_credential_at_the_cut_of_a_traceback_is_masked(lines):
+    for at in range(logs.TRACEBACK_MAX // 2 - 300, logs.TRACEBACK_MAX // 2 + 10, 7):
+        text = ("y " * logs.TRACEBACK_MAX)[:at] + JWT + " z" * logs.TRACEBACK_MAX
+        assert "c2lnbmF0dXJl" not in logs._traceback(text)
+        assert "c2lnbmF0dXJl" not in logs._traceback(text[::-1].replace(JWT[::-1], JWT))
 
 
 def crash():

@@ -102,6 +102,15 @@ def test_all_problems_are_listed_at_once_with_what_to_do():
     ("values", "name"),
     [
         ({"store_timeout": 31.0}, "store_timeout"),
+        ({"peer_body_bytes_max": (16 << 20) - 1}, "peer_body_bytes_max"),
+        (
+            {
+                "credential_body_bytes_max": 32 << 20,
+                "body_bytes_max": 1 << 25 | 1,
+                "peer_body_bytes_max": 1 << 26,
+            },
+            "credential_body_bytes_max",
+        ),
         ({"port": 9000, "metrics_port": 9000}, "metrics_port"),
         ({"jwt_public_key": "PEM", "jwks_url": "https://id.example"}, "jwt_public_key"),
         ({"jwt_secret": "s" * 31, "host": "0.0.0.0"}, "jwt_secret"),
@@ -114,6 +123,12 @@ def test_settings_that_contradict_each_other_are_refused(values, name):
 
 def test_two_ports_chosen_by_the_system_are_no_contradiction():
     assert Settings(port=0, metrics_port=0).metrics_port == 0
+
+
+def test_one_address_may_have_a_quarter_of_the_connections_unless_something_else_is_said():
+    assert Settings().peer_connections == 5000
+    assert Settings(connections_max=2).peer_connections == 1
+    assert Settings(peer_connections_max=7).peer_connections == 7
 
 
 CLUSTER: dict[str, Any] = {"redis": "redis://cache", "database": "postgres://db/tocsin"}

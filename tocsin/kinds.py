@@ -139,6 +139,14 @@ def read_jwks_url(raw: object) -> str:
     return text
 
 
+def show_jwks_url(text: str) -> str:
+    """Without the query, which may hold a secret, and without user or password."""
+    parts = urlsplit(text)
+    host = parts.netloc.rpartition("@")[2]
+    shown = parts._replace(netloc=host, query="", fragment="").geturl()
+    return shown + ("?…" if parts.query else "")
+
+
 def read_database(raw: object) -> str:
     text = read_text(raw)
     scheme, separator, rest = text.partition("://")
@@ -252,7 +260,13 @@ DURATION = Kind(
 SIZE = Kind("size", "a size such as 1MiB, 64KiB or bytes", read_size, show_size)
 PATH = Kind("path", "a path", read_path)
 ORIGINS = Kind("origins", "origins such as https://app.example.com", read_origins, ",".join)
-JWKS_URL = Kind("url", "an address such as https://id.example.com/jwks.json", read_jwks_url)
+JWKS_URL = Kind(
+    "url",
+    "an address such as https://id.example.com/jwks.json",
+    read_jwks_url,
+    show_jwks_url,
+    secret=True,  # some providers want a key in its query
+)
 PUBLIC_KEY = Kind(
     "pem",
     "a PEM file's path, or its text",

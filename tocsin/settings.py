@@ -155,6 +155,32 @@ class Settings:
     connections_max: int = setting(20_000, COUNT,
         "Connections on this node; further ones are told `overloaded`. An idle one costs about "
         "20 KiB, so the default fits in half a gigabyte.", 1, 1_000_000)
+    peer_connections_max: int | None = setting(None, COUNT,
+        "Connections from one address (IPv6: one /64); further ones are refused. Without it, a "
+        "quarter of `connections_max`: enough for all phones behind one NAT, and nobody can take "
+        "every place. Loopback addresses and trusted proxies have no limits as addresses.",
+        1, 1_000_000)
+    peer_requests_max: int = setting(2048, COUNT,
+        "Requests under way from one address; further ones are answered with 429. Streams and "
+        "polls that wait are connections, and do not count here.", 1, 1_000_000)
+    peer_body_bytes_max: int = setting(32 * MIB, SIZE,
+        "Bytes of request bodies under way from one address, at least `batch_bytes_max`; more is "
+        "answered with 429. This much memory a peer can make a node hold.", 256, 16 * GIB)
+    peer_rate: int = setting(5000, COUNT,
+        "Requests a second from one address; more is answered with 429. About what a core can do: "
+        "a producer may post thousands, and a flood is refused before it costs more than a head.",
+        1, 1_000_000)
+    credential_requests_max: int = setting(2048, COUNT,
+        "Requests under way with one credential (an API key, or a user's tokens); as for "
+        "addresses. A producer that posts 5 000 a second to a store that takes 0.2 s has 1 000.",
+        1, 1_000_000)
+    credential_body_bytes_max: int = setting(32 * MIB, SIZE,
+        "Bytes of request bodies under way with one credential; as for addresses.", 256, 16 * GIB)
+    credential_rate: int = setting(5000, COUNT,
+        "Requests a second with one credential; as for addresses.", 1, 1_000_000)
+    rate_window: float = setting(5.0, DURATION,
+        "How many seconds' worth of `peer_rate` and `credential_rate` may come at once: clients "
+        "start together after an outage, and are to be paced, not punished.", 1.0, HOUR)
     user_devices_max: int = setting(32, COUNT,
         "Sessions of one user at a time: nobody owns more devices, but a client that invents a "
         "device name on each connect would. Of devices that the server had to name, as many are "
@@ -219,6 +245,11 @@ class Settings:
         return min(wanted, self.drain_time / 4)
 
     @property
+    def peer_connections(self) -> int:
+        """Connections from one address."""
+        return self.peer_connections_max or max(1, self.connections_max // 4)
+
+    @property
     def has_jwt(self) -> bool:
         """Whether anything was set that user tokens can be verified with."""
         return any((self.jwt_secret, self.jwt_public_key, self.jwks_url))
@@ -258,6 +289,10 @@ def _contradictions(s: Settings) -> Iterator[Problem]:
         wrong = "is longer than request_timeout, so no producer would ever see the 503"
         remedy = "lower store_timeout or raise request_timeout"
         yield Problem(("store_timeout", "request_timeout"), wrong, remedy)
+    for name in ("peer_body_bytes_max", "credential_body_bytes_max"):
+        if getattr(s, name) < max(s.batch_bytes_max, s.body_bytes_max):
+            wrong = "is less than batch_bytes_max or body_bytes_max, so such a body would never do"
+            yield Problem((name, "batch_bytes_max"), wrong, f"raise {name}, or lower the others")
     if s.metrics_port:
         yield from _metrics_port_contradictions(s, s.metrics_port)
     if s.jwt_public_key and s.jwks_url:

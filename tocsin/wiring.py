@@ -14,6 +14,7 @@ from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.session import SessionLimits
 from tocsin.server.auth import KeySet, TokenVerifier, keys_from_pem
 from tocsin.server.http.limits import HttpLimits
+from tocsin.server.limits import LimitFigures
 from tocsin.server.services import EdgeSettings
 from tocsin.settings import Settings
 
@@ -111,6 +112,20 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         outbound_bytes_max=settings.outbound_bytes_max,
         ticket_lifetime=settings.ticket_lifetime,
         store_timeout=settings.store_timeout,
+    )
+
+
+def limit_figures(settings: Settings) -> LimitFigures:
+    """What one address, and one credential, may take."""
+    return LimitFigures(
+        peer_connections_max=settings.peer_connections,
+        peer_requests_max=settings.peer_requests_max,
+        peer_body_bytes_max=settings.peer_body_bytes_max,
+        peer_rate=settings.peer_rate,
+        credential_requests_max=settings.credential_requests_max,
+        credential_body_bytes_max=settings.credential_body_bytes_max,
+        credential_rate=settings.credential_rate,
+        rate_window=settings.rate_window,
     )
 
 

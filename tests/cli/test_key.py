@@ -1,5 +1,8 @@
 """`tocsin key`, with and without a server on the same database."""
 
+import json
+import os
+import pwd
 import re
 
 import httpx
@@ -57,6 +60,29 @@ def test_no_server_is_needed_and_the_database_is_made(tocsin, tmp_path):
     assert (tmp_path / "tocsin-data" / "tocsin.db").exists()
     [row] = rows(tocsin("key", "list")).values()
     assert (row["ID"], row["NAME"], row["SCOPES"]) == (key.split("_")[1], "-", "admin,notify")
+
+
+def test_making_and_revoking_a_key_leaves_a_line_with_the_users_name(tocsin):
+    made = tocsin("key", "create", "--scope", "notify", TOCSIN_LOG_FORMAT="json", USER="mallory")
+    id_, secret = last_line(made).split("_")[1:]
+    revoked = tocsin("key", "revoke", id_, TOCSIN_LOG_FORMAT="json", TOCSIN_LOG_LEVEL="error")
+    lines = [
+        json.loads(line)
+        for result in (made, revoked)
+        for line in result.stderr.splitlines()
+        if line.startswith("{")
+    ]
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert [(line["event"], line["key"], line["os_user"]) for line in lines] == [
+        ("API key made", id_, user),
+        ("API key revoked", id_, user),
+    ]
+    assert {line["logger"] for line in lines} == {"audit"}
+    assert secret not in made.stderr
+
+
+def test_a_key_that_was_not_there_to_revoke_leaves_no_line(tocsin):
+    assert "audit" not in tocsin("key", "revoke", "a" * 16).stderr
 
 
 def test_the_database_holds_no_key(tocsin, tmp_path):

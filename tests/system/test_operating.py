@@ -55,6 +55,20 @@ def test_metrics_count_what_happens(server: Server, producer: Producer, ada):
     assert server.metric("tocsin_store_available") == 1
 
 
+def test_every_reason_for_a_refusal_is_a_metric_from_the_start(server: Server):
+    for reason in ("origin", "unauthenticated", "peer_rate", "credential_body_bytes_max"):
+        assert server.metric(f'tocsin_refused_total{{reason="{reason}"}}') >= 0
+
+
+def test_what_an_operator_does_is_in_the_audit_log(server: Server, ada):
+    path = f"/v1/admin/users/{ada}/disconnect"
+    asked = server.http.post(path, headers=bearer(ADMIN) | {"X-Request-Id": "audit-1"})
+    assert asked.status_code == 204
+    [line] = [each for each in server.log() if each["logger"] == "audit" and each["user"] == ada]
+    assert (line["event"], line["outcome"]) == ("user disconnected", "done")
+    assert line["credential"].endswith(":root")
+
+
 def test_metrics_may_have_a_port_of_their_own(start_server, tmp_path):
     from tests.servers.postgres import free_port
 

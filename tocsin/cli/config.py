@@ -19,9 +19,10 @@ Each setting can be given in four ways. The first one that is given counts:
 
 1. a flag: `tocsin serve --resend-delay 5s`;
 2. an environment variable: `TOCSIN_RESEND_DELAY=5s`. An empty one counts as not given.
-   Secrets (`jwt_secret`, `database`, `redis`) may instead come from a file that a variable names:
-   `TOCSIN_JWT_SECRET_FILE=/run/secrets/jwt`. One newline at its end is left out. Prefer this or
-   the plain variable to the flag: other users of a machine can see a program's flags;
+   Secrets (`jwt_secret`, `database`, `redis`, `jwks_url`) may instead come from a file that a
+   variable names: `TOCSIN_JWT_SECRET_FILE=/run/secrets/jwt`. One newline at its end is left out.
+   Prefer this or the plain variable to the flag: other users of a machine can see a program's
+   flags;
 3. a key of a TOML file: `resend_delay = "5s"`. The file is named by `--config` or `TOCSIN_CONFIG`;
    keys stand at its top, not in tables, and relative paths start at the working directory;
 4. the default.

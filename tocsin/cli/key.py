@@ -7,17 +7,19 @@ when it is first used, and believes what it found for five seconds.
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import time
 from typing import Final
 
 import click
 
-from tocsin.cli.options import Flags, subset
+from tocsin.cli.options import Flags, load_settings, subset
 from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
+from tocsin.logs import configured
 from tocsin.persistence.store import (
     ApiKey,
     CreateKey,
@@ -28,6 +30,7 @@ from tocsin.persistence.store import (
     Store,
 )
 from tocsin.protocol.values import to_rfc3339
+from tocsin.server.audit import audit
 from tocsin.server.auth import KEY_PREFIX, generate_key
 
 NAME_MAX: Final = 100
@@ -65,6 +68,7 @@ def create(scopes: tuple[frozenset[str], ...], name: str, flags: Flags) -> None:
         await store.write([CreateKey(stored)])
 
     run_with_store(flags, work)
+    _audit(flags, "API key made", made.id, named)
     click.echo(f"Key {made.id} is made. This is the only time that it is shown:", err=True)
     click.echo(made.text)
 
@@ -111,7 +115,28 @@ def revoke(id: str, flags: Flags) -> None:  # noqa: A002 (what the person calls 
         raise Trouble(
             f"There is no key with the id {command.id}", f"see {program()} key list, and repeat"
         )
+    _audit(flags, "API key revoked", command.id)
     click.echo(f"Key {command.id} is revoked; a running server obeys within 5 seconds.")
+
+
+def _audit(flags: Flags, event: str, key: str, scopes: tuple[str, ...] | None = None) -> None:
+    """A line for the audit log, on standard error like all log lines."""
+    settings = load_settings(flags, os.environ)
+    try:
+        # Not by the environment, as `getpass` would: that says what its owner likes.
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in containers, whose users have no names
+        user = f"uid {os.getuid()}"
+    with configured(settings.log_format, settings.log_level):
+        audit(
+            event,
+            credential=None,
+            address=None,
+            request_id=None,
+            os_user=user,
+            key=key,
+            scopes=scopes,
+        )
 
 
 def _row(kept: ApiKey) -> tuple[str, ...]:

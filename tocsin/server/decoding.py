@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -18,8 +17,6 @@ NotificationId = Annotated[
     str,
     Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"),
 ]
-
-_PATH_IN_MESSAGE: Final = re.compile(r"(.*) - at `(\$.*)`", re.DOTALL)
 
 
 def decode(type_: type[T], body: bytes | msgspec.Raw) -> T:
@@ -76,5 +73,9 @@ def _invalid(error: msgspec.ValidationError) -> ProblemError:
 
 
 def _parts(error: msgspec.ValidationError) -> tuple[str, str]:
-    match = _PATH_IN_MESSAGE.fullmatch(str(error))
-    return (match[1], match[2]) if match else (str(error), "$")
+    """What is wrong, and where: "… - at `$.to`". Both may have words of the client's in them."""
+    text = str(error)
+    message, found, path = text.rpartition(" - at `")
+    if not found or not path.startswith("$") or not path.endswith("`"):
+        return text, "$"
+    return message, path.removesuffix("`")

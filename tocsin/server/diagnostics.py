@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tocsin.actors.spooler import Spooler
+from tocsin.server.refusals import Refusals
 from tocsin.server.services import Services
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -45,6 +46,7 @@ class _Collector:
         )
         yield from _of_bus(services)
         yield from _of_presence(services)
+        yield _of_refusals(services.refusals)
         if services.spooler is not None:
             yield from _of_spool(services.spooler)
 
@@ -73,6 +75,14 @@ def _of_bus(services: Services) -> Iterator[Metric]:
 def _of_presence(services: Services) -> Iterator[Metric]:
     about = "Connections with a device on them, on this node."
     yield GaugeMetricFamily("tocsin_devices_present", about, len(services.attendance))
+
+
+def _of_refusals(refusals: Refusals) -> Metric:
+    about = "What the edges refused, by reason; limits by the name of their setting."
+    family = CounterMetricFamily("tocsin_refused", about, labels=("reason",))
+    for reason, count in refusals.counts.items():
+        family.add_metric((str(reason),), count)
+    return family
 
 
 def _of_spool(spooler: Spooler) -> Iterator[Metric]:

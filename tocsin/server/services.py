@@ -25,6 +25,7 @@ from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.auth import Authenticator
 from tocsin.server.key_watch import KeyWatch
+from tocsin.server.refusals import Refusals
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ class Services:
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
     key_watch: KeyWatch
+    refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))
 
     @property
     def epoch(self) -> str:

@@ -32,6 +32,7 @@ from tocsin.server.api.operation import (
     Query,
     given,
 )
+from tocsin.server.audit import audited
 from tocsin.server.decoding import NotificationId
 
 operations = Operations("dead letters")
@@ -102,13 +103,14 @@ async def show_dead_letter(call: Call[Query, None], letter: int) -> Answer:
 )
 async def replay_dead_letter(call: Call[Query, None], letter: int) -> Answer:
     """To the device or user that it was for, with attempts counted anew."""
-    match await call.services.write(ReplayLetter(letter, call.now_ms)):
-        case LetterReplayed():
-            return Answer(answers.LetterReplayed(id=letter))
-        case NotActive(standing=standing):
-            raise refuse("conflict", f"It is {standing}, so it cannot be delivered again.")
-        case _:
-            raise _unknown()
+    with audited(call, "dead letter replayed", letter=letter):
+        match await call.services.write(ReplayLetter(letter, call.now_ms)):
+            case LetterReplayed():
+                return Answer(answers.LetterReplayed(id=letter))
+            case NotActive(standing=standing):
+                raise refuse("conflict", f"It is {standing}, so it cannot be delivered again.")
+            case _:
+                raise _unknown()
 
 
 @operations.define(
@@ -118,8 +120,9 @@ async def replay_dead_letter(call: Call[Query, None], letter: int) -> Answer:
 )
 async def discard_dead_letter(call: Call[Query, None], letter: int) -> Answer:
     """It is kept as discarded, until retention takes it; again is no error."""
-    if isinstance(await call.services.write(DiscardLetter(letter, call.now_ms)), NotFound):
-        raise _unknown()
+    with audited(call, "dead letter discarded", letter=letter):
+        if isinstance(await call.services.write(DiscardLetter(letter, call.now_ms)), NotFound):
+            raise _unknown()
     return NO_CONTENT
 
 

@@ -11,6 +11,7 @@ from tocsin.actors.store_status import StoreStatus
 from tocsin.protocol.closing import Closing
 from tocsin.server.api import answers
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
+from tocsin.server.audit import audited
 from tocsin.server.diagnostics import METRICS_CONTENT_TYPE, render_metrics
 
 operations = Operations("operators")
@@ -93,8 +94,9 @@ async def show_actors(call: Call[ActorsQuery, None]) -> Answer:
 )
 async def disconnect_user(call: Call[Query, None], user: str) -> Answer:
     """On all nodes; they are told that an operator did it, and do not come back by themselves."""
-    call.services.users.disconnect(user, Closing.DISCONNECTED)
-    call.services.neighbours.disconnect(user)
+    with audited(call, "user disconnected", user=user):
+        call.services.users.disconnect(user, Closing.DISCONNECTED)
+        call.services.neighbours.disconnect(user)
     return NO_CONTENT
 
 

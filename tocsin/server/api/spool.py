@@ -13,6 +13,7 @@ from tocsin.actors.spooler import Spooler
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.api import answers
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
+from tocsin.server.audit import audited
 
 operations = Operations("operators")
 
@@ -54,7 +55,7 @@ async def show_spool(call: Call[SpoolQuery, None]) -> Answer:
 )
 async def replay_entry(call: Call[Query, None], entry: str) -> Answer:
     """As a new entry, behind all that waits. What is refused again is put aside again."""
-    with _unavailable_is_503():
+    with audited(call, "spool entry replayed", entry=entry), _unavailable_is_503():
         if not await _spooler(call).replay(entry):
             raise _unknown()
     return Answer(answers.EntryReplayed(entry=entry))
@@ -68,7 +69,7 @@ async def replay_entry(call: Call[Query, None], entry: str) -> Answer:
 )
 async def discard_entry(call: Call[Query, None], entry: str) -> Answer:
     """For good: nothing is kept of it, so again is `404`."""
-    with _unavailable_is_503():
+    with audited(call, "spool entry discarded", entry=entry), _unavailable_is_503():
         if not await _spooler(call).discard(entry):
             raise _unknown()
     return NO_CONTENT
