@@ -26,7 +26,8 @@ def _logging_as_before():
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
     root.setLevel(level)
-    logging.getLogger("tocsin").setLevel(logging.NOTSET)
+    for name in ("tocsin", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     logging.captureWarnings(False)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
@@ -102,6 +103,13 @@ def test_debug_is_for_our_lines_only():
     ours().debug("ours")
     logging.getLogger("trio-websocket").debug("received b'secret'")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["ours"]
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpcore.http11"])
+def test_the_addresses_that_are_asked_are_not_written(lines, name):
+    logging.getLogger(name).info('HTTP Request: GET https://id.example/keys?secret "200 OK"')
+    logging.getLogger(name).warning("trouble")
+    assert [line["event"] for line in lines()] == ["trouble"]
 
 
 def test_a_level_above_info_holds_for_libraries_as_well():

@@ -114,6 +114,9 @@ def _route(handler: logging.Handler, level: int) -> None:
     # Debug is for our own lines. On that level libraries write the bytes they send and receive.
     root.setLevel(max(level, logging.INFO))
     logging.getLogger("tocsin").setLevel(level)
+    # It writes the address of every request, and that of a key set may hold a secret.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
 
 

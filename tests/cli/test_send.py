@@ -128,7 +128,7 @@ def test_without_a_secret_none_is_made(tocsin, tmp_path):
     ("arguments", "told"),
     [
         (["ada"], "USER..."),
-        (["a b", "Hello"], "a user has 1 to 128 characters"),
+        (["a b", "Hello"], "a user has 1 to 255 visible characters"),
         (["ada", "Hello", "--data", "./data"], "--data-dir"),
         (["ada", "Hello", "--url", "localhost:8080"], "is not an address such as"),
         (["ada", "Hello", "--priority", "urgent"], "critical"),

@@ -62,7 +62,7 @@ def test_issuer_and_audience_of_the_settings_are_in_it(tocsin):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["a b"], "a user has 1 to 128 characters"),
+        (["a b"], "a user has 1 to 255 visible characters"),
         (["ada", "--scope", "root"], "no such scope: root"),
         (["ada", "--scope", ","], "names no scope"),
         (["ada", "--lifetime", "soon"], "is not a duration"),

@@ -96,11 +96,18 @@ def test_a_query_that_cannot_be_read_is_refused_by_name(fields, path):
 
 
 @pytest.mark.parametrize(
+    "user", ["auth0|5f7c", "ada+x@example.org", "https://idp.example/users/42", "..", "%2F", "Ädä"]
+)
+def test_a_user_in_a_path_is_any_user_once_it_is_decoded(user):
+    assert read_text(PATH_TYPES["user"], user) == user
+
+
+@pytest.mark.parametrize(
     ("type_", "text"),
     [
         (PATH_TYPES["user"], "a b"),
         (PATH_TYPES["user"], "ada\n"),
-        (PATH_TYPES["user"], "x" * 129),
+        (PATH_TYPES["user"], "x" * 256),
         (PATH_TYPES["topic"], "*"),
         (PATH_TYPES["letter"], "0"),
         (PATH_TYPES["letter"], "x"),

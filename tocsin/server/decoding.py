@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.user_ids import USER_ID_CHARACTER
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -19,6 +20,8 @@ NotificationId = Annotated[
     Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"),
 ]
 
+# As msgspec writes it in a message. The list of what cannot be seen tells people nothing.
+_VISIBLE: Final = repr(USER_ID_CHARACTER)[1:-1]
 _PATH_IN_MESSAGE: Final = re.compile(r"(.*) - at `(\$.*)`", re.DOTALL)
 
 
@@ -76,5 +79,6 @@ def _invalid(error: msgspec.ValidationError) -> ProblemError:
 
 
 def _parts(error: msgspec.ValidationError) -> tuple[str, str]:
-    match = _PATH_IN_MESSAGE.fullmatch(str(error))
-    return (match[1], match[2]) if match else (str(error), "$")
+    said = str(error).replace(_VISIBLE, "[visible]")
+    match = _PATH_IN_MESSAGE.fullmatch(said)
+    return (match[1], match[2]) if match else (said, "$")

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
+from tocsin.protocol.user_ids import SURROGATES, USER_ID_CHARACTER
+
 Document = dict[str, Any]
 
 _LINE_WIDTH: Final = 64
 _CODE: Final = re.compile(r"`([^`]+)`")
+_VISIBLE: Final = USER_ID_CHARACTER.replace(SURROGATES, "")
 _EMPHASIS: Final = re.compile(r"(?<!\w)\*(\w[^*]*)\*(?!\w)")
 _NUMBERS: Final = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
 _LENGTHS: Final = {
@@ -103,7 +106,9 @@ def _bounds(schema: Document) -> list[str]:
     if "format" in schema:
         words.append(f"({escape(schema['format'])})")
     if "pattern" in schema:
-        words.append(f"<code>{escape(schema['pattern'])}</code>")
+        # The list of what cannot be seen tells people nothing.
+        pattern = schema["pattern"].replace(_VISIBLE, "[visible]")
+        words.append(f"<code>{escape(pattern)}</code>")
     return words
 
 
