@@ -128,7 +128,11 @@ def test_every_problem_has_a_place():
 
 
 def test_patterns_are_those_of_every_language():
-    assert "(?!" not in json.dumps(DOCUMENT)
+    said = json.dumps(DOCUMENT)
+    assert "(?!" not in said
+    # Past U+FFFF, and for the halves of what is there, languages differ.
+    assert r"\\U000" not in said
+    assert r"\\ud8" not in said
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,6 @@ def test_patterns_are_those_of_every_language():
             True,
         ),
         ("Draft", {"to": {"users": ["a\u200db"]}, "title": "x"}, False),
-        ("Draft", {"to": {"users": ["\U000f0000"]}, "title": "x"}, False),
         ("Draft", {"to": {"users": ["x" * 256]}, "title": "x"}, False),
         ("Draft", {"to": {"users": ["ada"]}, "title": "x", "titel": "x"}, False),
         ("Draft", {"to": {"users": ["ada"]}, "title": "x", "deliver_at": "tomorrow"}, False),

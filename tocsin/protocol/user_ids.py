@@ -15,11 +15,7 @@ from typing import Final
 USER_ID_CHARACTERS_MAX: Final = 255
 
 # Written out, and not asked of Python's tables: the nodes of one cluster, and clients, may have
-# those of different years. Beyond U+FFFF the characters stand themselves, because Python's escape
-# for them is in no other language.
-SURROGATES: Final = r"\ud800-\udfff"
-"""The part of `USER_ID_CHARACTER` that JSON Schema is better without: its texts have none, and some
-readers do not take such escapes."""
+# those of different years.
 _UNSEEN: Final = (
     # Control characters and all that separates; formats, which are invisible, and of which some
     # turn the text around them.
@@ -28,12 +24,17 @@ _UNSEEN: Final = (
     # What is for private use, and what is no character. U+FFFD stands for what could not be read:
     # two broken ids would become one.
     r"\ue000-\uf8ff\ufdd0-\ufdef\ufff0-\uffff"
-    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    # Past plane 3 there is nothing to be seen.
-    "\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe-\U0010ffff"
 )
+UNSEEN_BEYOND_SCHEMAS: Final = (
+    r"\ud800-\udfff"
+    r"\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    # Past plane 3 there is nothing to be seen.
+    r"\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe-\U0010ffff"
+)
+"""The part of `USER_ID_CHARACTER` that is not said in JSON Schemas: no two languages write what is
+past U+FFFF alike, and in some it breaks the pattern."""
 
-USER_ID_CHARACTER: Final = f"[^{SURROGATES}{_UNSEEN}]"
+USER_ID_CHARACTER: Final = f"[^{_UNSEEN}{UNSEEN_BEYOND_SCHEMAS}]"
 """One of the characters that they are made of."""
 USER_ID_PATTERN: Final = f"^{USER_ID_CHARACTER}*$"
 """What they are made of; how long they are is for who uses it to say. Read in one pass."""

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
-from tocsin.protocol.user_ids import SURROGATES, USER_ID_CHARACTER
+from tocsin.protocol.user_ids import UNSEEN_BEYOND_SCHEMAS, USER_ID_CHARACTER
 
 Document = dict[str, Any]
 
 _LINE_WIDTH: Final = 64
 _CODE: Final = re.compile(r"`([^`]+)`")
-_VISIBLE: Final = USER_ID_CHARACTER.replace(SURROGATES, "")
+_VISIBLE: Final = USER_ID_CHARACTER.replace(UNSEEN_BEYOND_SCHEMAS, "")
 _EMPHASIS: Final = re.compile(r"(?<!\w)\*(\w[^*]*)\*(?!\w)")
 _NUMBERS: Final = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
 _LENGTHS: Final = {
