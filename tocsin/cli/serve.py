@@ -30,7 +30,7 @@ def serve(flags: Flags) -> None:
     settings = load_settings(flags, os.environ)
     settings = settings.named(socket.gethostname(), os.urandom)
     secrets = DevelopmentSecrets.open(settings, os.urandom)
-    check_bind(settings.host, secrets.generated)
+    check_bind(settings, secrets.generated)
     make_verifier(settings, secrets)  # refuses now, and once, what no worker could use
     configure(settings.log_format, settings.log_level)
     structlog.contextvars.bind_contextvars(node=settings.node)

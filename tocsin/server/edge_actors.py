@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from tocsin.actors.connections import Connections
 from tocsin.actors.runtime import Actor, Context
 from tocsin.server.front_door import FrontDoor
 from tocsin.server.http_host import HttpHost, HttpLimits
+from tocsin.server.shared_port import every_host
 
 
 class HttpActor(Actor[Any]):
@@ -53,24 +54,36 @@ class FrontDoorActor(Actor[Any]):
         self,
         door: FrontDoor,
         connections: Connections,
-        host: str,
+        hosts: Sequence[str],
         port: int,
         opened: Callable[[int], None],
     ) -> None:
         self._door = door
         self._connections = connections
-        self._host = host
+        self._hosts = hosts
         self._port = port
         self._opened = opened
 
     async def run(self, context: Context[Any]) -> None:
         """Accept until stopped; raises `CannotListen`."""
-        listeners = await self._door.open(self._host, self._port)
+        listeners = await self._listen()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._door.accept, listeners, self._start)
             self._opened(listeners[0].socket.getsockname()[1])
             await super().run(context)
             nursery.cancel_scope.cancel()
+
+    async def _listen(self) -> list[trio.SocketListener]:
+        listeners, port = list[trio.SocketListener](), self._port
+        try:
+            for host in every_host(self._hosts):
+                listeners += await self._door.open(host, port)
+                port = listeners[0].socket.getsockname()[1]
+        except BaseException:
+            for listener in listeners:
+                listener.socket.close()
+            raise
+        return listeners
 
     def _start(self, stream: trio.SocketStream) -> None:
         self._connections.start(partial(self._door.handle, stream))

@@ -55,7 +55,9 @@ def _readable(schema: Schema) -> Schema:
     """*schema*, saying the same in fewer words, and in those of JSON Schema only."""
     made = {name: _inside(name, value) for name, value in schema.items() if value != []}
     if "pattern" in made:
-        made["pattern"] = made["pattern"].replace(_PYTHON_END, "$").replace(UNSEEN_BEYOND_SCHEMAS, "")
+        made["pattern"] = (
+            made["pattern"].replace(_PYTHON_END, "$").replace(UNSEEN_BEYOND_SCHEMAS, "")
+        )
     if "description" in made:
         made["description"] = inspect.cleandoc(made["description"])
     if "type" not in made and all(isinstance(each, str) for each in made.get("enum", [0])):
