@@ -30,6 +30,12 @@ def test_it_posts_and_prints_the_id(beside, inbox):
         assert (notification["id"], notification["title"]) == (sent, "Hello")
 
 
+def test_a_user_is_whoever_an_identity_provider_names(beside, inbox):
+    user = fresh_user("https://idp.example/users/Ädä|42?x=1&y")
+    sent = last_line(beside("send", user, "Hello"))
+    assert [each["id"] for each in inbox(user)] == [sent]
+
+
 def test_every_field_can_be_given(beside, inbox):
     ada = fresh_user()
     sent = beside(
