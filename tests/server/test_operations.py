@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import time
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, cast
 
@@ -14,6 +15,7 @@ from tocsin.server.api import OPERATIONS, create_app
 from tocsin.server.api.answers import Alive, Published
 from tocsin.server.api.inbox import has_tag
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Query
+from tocsin.server.api.producers import LedgerQuery
 from tocsin.server.api.routing import respond
 from tocsin.server.decoding import NotificationId, read_query, read_text
 
@@ -93,6 +95,31 @@ def test_a_query_that_cannot_be_read_is_refused_by_name(fields, path):
         read_query(Filters, fields)
     assert caught.value.problem.code == "invalid"
     assert [error.path for error in caught.value.problem.errors] == [path]
+
+
+@pytest.mark.parametrize(
+    ("after", "is_one"),
+    [
+        *(("ada/phone", True), ("https://idp.example/u/phone", True), ("/phone/phone", True)),
+        *(("ada", False), ("/phone", False), ("ada/", False), ("a b/phone", False)),
+        *(("ada/ä", False), ("x" * 255 + "/" + "y" * 128, True), ("x" * 256 + "/y", False)),
+    ],
+)
+def test_a_place_in_the_ledger_is_a_user_and_a_device(after, is_one):
+    try:
+        read_query(LedgerQuery, {"after": [after]})
+    except ProblemError:
+        assert not is_one
+    else:
+        assert is_one
+
+
+@pytest.mark.parametrize("after", ["/a" * 500_000, "a/" * 500_000, "/" * 1_000_000, "a" * 10**6])
+def test_a_place_in_the_ledger_is_read_in_one_pass(after):
+    began = time.perf_counter()
+    with pytest.raises(ProblemError):
+        read_query(LedgerQuery, {"after": [after]})
+    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.server.test_shared_port import needs_ipv6
-from tests.system.kit import Server, bearer, expect_json, expect_problem, fresh_user, token
+from tests.system.kit import (
+    Producer,
+    Server,
+    bearer,
+    expect_json,
+    expect_problem,
+    fresh_user,
+    token,
+)
 from tests.system.person import Person
 
 CLAIM = "https://example.org/user"
@@ -21,9 +30,11 @@ def alive(server: Server, host: str) -> bool:
 def test_the_claim_that_the_settings_name_holds_the_user(start_server: Callable[..., Server]):
     server = start_server(user_claim=CLAIM)
     ada = fresh_user("https://idp.example/users/Ädä")
-    notification = server.producer(token("", "notify", **{CLAIM: "shop"})).post(ada)
+    shop: dict[str, Any] = {"scope": "notify", CLAIM: "shop"}
+    notification = server.producer(token("", **shop)).post(ada)
 
-    named = bearer(token("somebody else", **{CLAIM: ada}))
+    person: dict[str, Any] = {CLAIM: ada}
+    named = bearer(token("somebody else", **person))
     inbox = expect_json(server.http.get("/v1/inbox", headers=named))
 
     assert [each["id"] for each in inbox["notifications"]] == [notification]
@@ -33,10 +44,13 @@ def test_the_claim_that_the_settings_name_holds_the_user(start_server: Callable[
 
 @pytest.mark.parametrize("name", ["scope", "scp"])
 def test_scopes_come_as_text_or_as_a_list(server: Server, ada: str, name: str):
+    def shop(said: Any) -> Producer:
+        claims: dict[str, Any] = {"scope": "", name: said}
+        return server.producer(token("shop", **claims))
+
     for said in ("openid notify", ["openid", "notify"]):
-        claims = {"scope": "", name: said}
-        assert server.producer(token("shop", **claims)).post(ada)
-    expect_problem(server.producer(token("shop", **{"scope": "", name: []})).try_post(ada), 403)
+        shop(said).post(ada)
+    expect_problem(shop([]).try_post(ada), 403)
     assert len(Person(server, ada).titles()) == 2
 
 

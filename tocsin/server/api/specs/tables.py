@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
-from tocsin.protocol.user_ids import UNSEEN_BEYOND_SCHEMAS, USER_ID_CHARACTER
+from tocsin.protocol.user_ids import USER_ID_CHARACTER_OF_SCHEMAS
 
 Document = dict[str, Any]
 
 _LINE_WIDTH: Final = 64
 _CODE: Final = re.compile(r"`([^`]+)`")
-_VISIBLE: Final = USER_ID_CHARACTER.replace(UNSEEN_BEYOND_SCHEMAS, "")
 _EMPHASIS: Final = re.compile(r"(?<!\w)\*(\w[^*]*)\*(?!\w)")
 _NUMBERS: Final = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
 _LENGTHS: Final = {
@@ -107,7 +106,7 @@ def _bounds(schema: Document) -> list[str]:
         words.append(f"({escape(schema['format'])})")
     if "pattern" in schema:
         # The list of what cannot be seen tells people nothing.
-        pattern = schema["pattern"].replace(_VISIBLE, "[visible]")
+        pattern = schema["pattern"].replace(USER_ID_CHARACTER_OF_SCHEMAS, "[visible]")
         words.append(f"<code>{escape(pattern)}</code>")
     return words
 
