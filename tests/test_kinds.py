@@ -1,5 +1,6 @@
 """How values of settings are written: what is read, what is refused, and how it is shown."""
 
+import ipaddress
 import re
 
 import pytest
@@ -78,11 +79,99 @@ def test_origins_are_compared_the_way_browsers_write_them():
 
 
 @pytest.mark.parametrize(
-    "written", ["*", "app.example.com", "https://a/path", "https://u@a", "https://a?b", "ws://a"]
+    "origin",
+    [
+        *("capacitor://localhost", "ionic://localhost", "tauri://localhost", "app://-"),
+        "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+        "moz-extension://3c078156-979c-498b-8990-85f7987dd929",
+        "app://bundle:80",
+    ],
+)
+def test_origins_of_apps_are_kept_as_they_are(origin):
+    assert kinds.read_origins(origin) == (origin,)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("app.example.com", "https://a/path", "https://u@a", "https://a?b", "ws://a", "wss://a"),
+        *("file://a", "file:///", "data:text", "blob://a", "app://", "://a", "1a://b", "a b://c"),
+    ],
 )
 def test_what_is_no_origin_is_refused(written):
     with pytest.raises(ValueError, match="not an origin"):
         kinds.read_origins(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("*", "pages of others"),
+        ("https://*.example.com", "pages of others"),
+        ("capacitor://*", "pages of others"),
+        ("null", "sandboxed"),
+        ("NULL", "sandboxed"),
+    ],
+)
+def test_what_would_let_everybody_in_is_no_origin_and_it_is_said_why(written, why):
+    with pytest.raises(ValueError, match=why):
+        kinds.read_origins(["https://app.example.com", written])
+
+
+def test_hosts_are_one_or_several():
+    assert kinds.read_hosts("::") == ("::",)
+    assert kinds.read_hosts("127.0.0.1, [::1],localhost,127.0.0.1") == (
+        *("127.0.0.1", "::1", "localhost"),
+    )
+    assert kinds.HOSTS.show(kinds.read_hosts(["a", "b"])) == "a,b"
+
+
+@pytest.mark.parametrize("written", ["", " ", ",", [], ["a", ""], 1, "a b", "http://a", "a\n\tb"])
+def test_what_is_no_host_is_refused(written):
+    with pytest.raises(ValueError, match=r"is empty|not an address or a name|not a list"):
+        kinds.read_hosts(written)
+
+
+def test_networks_are_addresses_and_ranges_of_both_families():
+    written = "10.0.0.7, 192.168.0.0/16,::1,fd00::/8"
+    networks = kinds.read_networks(written)
+    assert ipaddress.ip_address("192.168.3.4") in networks[1]
+    assert ipaddress.ip_address("10.0.0.8") not in networks[0]
+    assert kinds.NETWORKS.show(networks) == "10.0.0.7,192.168.0.0/16,::1,fd00::/8"
+
+
+@pytest.mark.parametrize("written", ["proxy", "10.0.0.7/8", "10.0.0/8", "fd00::/129", "*", "[::1]"])
+def test_what_is_no_network_is_refused(written):
+    with pytest.raises(ValueError, match="not an address, nor a network"):
+        kinds.read_networks(written)
+
+
+@pytest.mark.parametrize(
+    "written", ["email", "https://example.org/user", "a.b", "cognito:username"]
+)
+def test_a_claim_is_one_name_whatever_it_looks_like(written):
+    assert kinds.read_claim(written) == written
+
+
+@pytest.mark.parametrize(
+    "written", ["", "two words", 'a"b', "a\\b", "é", "x" * 257, "exp", "scope"]
+)
+def test_what_can_name_no_user_is_no_claim(written):
+    with pytest.raises(ValueError, match="is "):
+        kinds.read_claim(written)
+
+
+@pytest.mark.parametrize("written", ["none", "NONE", " none "])
+def test_that_any_audience_will_do_can_be_said(written):
+    assert kinds.read_audience(written) is kinds.Said.NONE
+    assert kinds.AUDIENCE.show(kinds.Said.NONE) == "none"
+
+
+def test_the_address_of_a_key_set_is_shown_without_its_query():
+    address = "https://id.example.com/keys?code=hunter2#x"
+    assert kinds.JWKS_URL.read(address) == address
+    assert kinds.JWKS_URL.show(address) == "https://id.example.com/keys?…"
+    assert kinds.JWKS_URL.show("https://id.example.com/keys") == "https://id.example.com/keys"
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,13 @@ def test_debug_is_for_our_lines_only():
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["ours"]
 
 
+@pytest.mark.parametrize("name", ["httpx", "httpcore.http11"])
+def test_the_addresses_that_are_asked_are_not_written(lines, name):
+    logging.getLogger(name).info('HTTP Request: GET https://id.example/keys?secret "200 OK"')
+    logging.getLogger(name).warning("trouble")
+    assert [line["event"] for line in lines()] == ["trouble"]
+
+
 def test_a_level_above_info_holds_for_libraries_as_well():
     stream = io.StringIO()
     logs.configure("json", "error", stream)

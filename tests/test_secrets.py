@@ -6,12 +6,14 @@ import sys
 
 import pytest
 
+from tocsin.kinds import read_networks
 from tocsin.secrets import DevelopmentSecrets, check_bind
 from tocsin.settings import Settings, SettingsError
 
 OPEN = """
 import os, sys
 from pathlib import Path
+from tocsin.kinds import read_networks
 from tocsin.secrets import DevelopmentSecrets
 from tocsin.settings import Settings
 print("ready", flush=True)
@@ -47,7 +49,7 @@ def test_a_secret_that_was_set_is_used_and_nothing_is_made(tmp_path):
 
 
 def test_with_public_keys_only_there_is_no_secret(tmp_path):
-    settings = Settings(data=tmp_path, jwks_url="https://id.example/jwks.json")
+    settings = Settings(data=tmp_path, jwks_url="https://id.example/jwks.json", jwt_audience="app")
     assert DevelopmentSecrets.open(settings, os.urandom) == DevelopmentSecrets(None, False)
 
 
@@ -131,7 +133,7 @@ def test_a_secret_is_in_no_repr():
     "host", ["127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]", "::ffff:127.0.0.1"]
 )
 def test_a_generated_secret_may_serve_this_machine(host):
-    check_bind(host, generated=True)
+    check_bind(Settings(host=(host,)), generated=True)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +142,17 @@ def test_a_generated_secret_may_serve_this_machine(host):
 )
 def test_a_generated_secret_may_not_serve_others(host):
     with pytest.raises(SettingsError, match="set TOCSIN_JWT_SECRET") as caught:
-        check_bind(host, generated=True)
+        check_bind(Settings(host=("127.0.0.1", host)), generated=True)
     assert caught.value.problems[0].settings == ("host",)
 
 
+def test_a_generated_secret_may_not_serve_those_behind_a_proxy():
+    behind = Settings(forwarded_from=read_networks("127.0.0.1"))
+    with pytest.raises(SettingsError, match="set TOCSIN_JWT_SECRET") as caught:
+        check_bind(behind, generated=True)
+    assert caught.value.problems[0].settings == ("forwarded_from",)
+    check_bind(behind, generated=False)
+
+
 def test_a_secret_that_was_set_may_serve_everybody():
-    check_bind("0.0.0.0", generated=False)
+    check_bind(Settings(host=("0.0.0.0",)), generated=False)

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from tocsin import kinds
+from tocsin.kinds import read_networks
 from tocsin.settings import SETTINGS, Settings, SettingsError
 
 SECRET = "s" * 32
 
 # protocol.md §6: names and defaults that others rely on.
 CONTRACT = {
-    "host": "127.0.0.1",
+    "host": ("127.0.0.1",),
     "port": 8080,
     "data": Path("tocsin-data"),
     "database": None,
@@ -24,6 +25,8 @@ CONTRACT = {
     "jwt_public_key": None,
     "jwks_url": None,
     "jwt_audience": None,
+    "user_claim": "sub",
+    "forwarded_from": (),
     "jwt_issuer": None,
     "resend_delay": 10,
     "resend_limit": 5,
@@ -92,7 +95,7 @@ def test_a_duration_that_is_not_finite_is_refused(value):
 
 
 def test_all_problems_are_listed_at_once_with_what_to_do():
-    names, text = wrong(port=-1, window=0, jwt_secret="short", host="0.0.0.0")
+    names, text = wrong(port=-1, window=0, jwt_secret="short", host=("0.0.0.0",))
     assert names == ["port", "window", "jwt_secret"]
     assert text.startswith("3 problems")
     assert text.count("do:") == 3
@@ -112,13 +115,39 @@ def test_all_problems_are_listed_at_once_with_what_to_do():
             "credential_body_bytes_max",
         ),
         ({"port": 9000, "metrics_port": 9000}, "metrics_port"),
-        ({"jwt_public_key": "PEM", "jwks_url": "https://id.example"}, "jwt_public_key"),
-        ({"jwt_secret": "s" * 31, "host": "0.0.0.0"}, "jwt_secret"),
+        (
+            {"jwt_public_key": "PEM", "jwks_url": "https://id.example", "jwt_audience": "app"},
+            "jwt_public_key",
+        ),
+        ({"jwks_url": "https://id.example"}, "jwks_url"),
+        ({"jwt_secret": "s" * 31, "host": ("0.0.0.0",)}, "jwt_secret"),
+        ({"jwt_secret": "s" * 31, "host": ("127.0.0.1", "::")}, "jwt_secret"),
+        ({"jwt_secret": "s" * 31, "forwarded_from": read_networks("127.0.0.1")}, "jwt_secret"),
+        ({"jwt_secret": "s" * 31, "origins": ("https://app.example",)}, "jwt_secret"),
+        ({"jwt_secret": "s" * 31, "origins": ("chrome-extension://abc",)}, "jwt_secret"),
         ({"node": "two words"}, "node"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(values, name):
     assert wrong(**values)[0] == [name]
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        {},
+        {"host": ("127.0.0.1", "::1", "localhost")},
+        {"origins": ("http://localhost:3000", "https://127.0.0.1:5173", "tauri://localhost")},
+    ],
+)
+def test_a_short_secret_may_serve_this_machine(around):
+    assert Settings(jwt_secret="s", **around).is_local
+
+
+def test_only_who_says_so_takes_tokens_for_any_audience():
+    assert Settings().audience is None
+    assert Settings(jwks_url="https://id.example", jwt_audience=kinds.Said.NONE).audience is None
+    assert Settings(jwks_url="https://id.example", jwt_audience="app").audience == "app"
 
 
 def test_two_ports_chosen_by_the_system_are_no_contradiction():
@@ -182,7 +211,7 @@ def test_postgres_has_no_sqlite_file():
 
 @pytest.mark.parametrize("name", ["jwt_secret", "jwt_public_key", "jwks_url"])
 def test_any_way_to_verify_tokens_counts_as_jwt_set_up(name):
-    given: dict[str, Any] = {name: SECRET}
+    given: dict[str, Any] = {name: SECRET, "jwt_audience": "app"}
     assert Settings(**given).has_jwt
     assert not Settings().has_jwt
 

@@ -152,6 +152,35 @@ def test_an_empty_flag_is_a_mistake():
     assert "host is empty" in problem({"host": ""}, {})
 
 
+JWKS = "https://id.example/keys"
+
+
+@pytest.mark.parametrize("how", ["flag", "variable", "file"])
+def test_no_audience_is_something_to_say_and_not_the_same_as_nothing(write, how):
+    said = {
+        "flag": ({"jwks_url": JWKS, "jwt_audience": "none"}, {}),
+        "variable": ({"jwks_url": JWKS}, {"TOCSIN_JWT_AUDIENCE": "none"}),
+        "file": ({"jwks_url": JWKS, "config": write("t.toml", 'jwt_audience = "none"')}, {}),
+    }[how]
+    assert load_settings(*said).audience is None
+
+
+@pytest.mark.parametrize("environ", [{}, {"TOCSIN_JWT_AUDIENCE": ""}])
+def test_a_key_set_without_a_word_about_the_audience_is_refused(environ):
+    text = problem({"jwks_url": JWKS}, environ)
+    assert "jwks_url comes without jwt_audience" in text
+    assert "or to `none` to take any" in text
+    assert "jwks_url: flag --jwks-url, jwt_audience: default" in text
+
+
+def test_hosts_and_networks_are_arrays_in_a_file(write):
+    file = write("t.toml", 'host = ["127.0.0.1", "::1"]\nforwarded_from = ["10.0.0.0/8"]')
+    settings = load_settings({"config": file}, {})
+    assert settings.host == ("127.0.0.1", "::1")
+    assert [str(each) for each in settings.forwarded_from] == ["10.0.0.0/8"]
+    assert not settings.is_local
+
+
 @pytest.mark.parametrize(("name", "default"), [("metrics_port", None), ("origins", ())])
 def test_none_takes_back_what_a_worse_source_gives(name, default):
     environ = {"TOCSIN_METRICS_PORT": "9100", "TOCSIN_ORIGINS": "https://a.example"}
@@ -205,7 +234,7 @@ def test_a_file_that_is_missing_or_no_toml_is_a_problem(tmp_path, write):
     [
         ("port = true", "not a whole number"),
         ("retention = inf", "not a duration"),
-        ("host = 1", "not text"),
+        ("host = 1", "not a list of texts"),
         ("origins = [1]", "not a list of texts"),
         ("data = {}", "not text"),
         ('log_level = "loud"', "not one of debug, info"),

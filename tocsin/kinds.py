@@ -14,11 +14,13 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 T = TypeVar("T")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MASK = "********"
 
@@ -26,7 +28,13 @@ _DURATION_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 _DURATION = re.compile(r"([+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(ms|s|m|h|d)?")
 _SIZE = re.compile(r"([+-]?[0-9]{1,18})\s*(GiB|MiB|KiB|B)?")
-_ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?")
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?")
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+# Of these no page or app has its origin: browsers call it `null`, or by the scheme of the page.
+_NO_ORIGINS = frozenset({"file", "data", "blob", "filesystem", "about", "javascript", "ws", "wss"})
+_CLAIM = re.compile(r"[!#-\[\]-~]{1,256}")
+# Claims that say something else, in every token.
+_OTHER_CLAIMS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "scope", "scp"})
 _COUNT = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -40,6 +48,14 @@ class Kind(Generic[T]):
     show: Callable[[T], str] = str
     # Never in a repr, an error or an output; and may come from a `TOCSIN_…_FILE`.
     secret: bool = False
+    # Whether the word `none` says something here that not giving the setting does not.
+    has_none: bool = False
+
+
+class Said(Enum):
+    """What a setting may be given on purpose, where not giving it means something else."""
+
+    NONE = "none"
 
 
 def read_text(raw: object) -> str:
@@ -106,24 +122,86 @@ def read_path(raw: object) -> Path:
     return Path(read_text(raw))
 
 
-def read_origins(raw: object) -> tuple[str, ...]:
-    """Origins as browsers send them (RFC 6454): scheme, host, and a port if it is not the usual."""
+def read_list(raw: object) -> list[str]:
+    """The items of a list in TOML, or of a text between commas."""
     if isinstance(raw, str):
-        raw = [part.strip() for part in raw.split(",") if part.strip()]
+        return [part.strip() for part in raw.split(",") if part.strip()]
     if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
         raise ValueError("is not a list of texts")
-    return tuple(_read_origin(item) for item in raw)
+    return raw
+
+
+def read_hosts(raw: object) -> tuple[str, ...]:
+    """Addresses and names to listen on, each once; IPv6 with or without its brackets."""
+    hosts = [text.strip().removeprefix("[").removesuffix("]") for text in read_list(raw)]
+    if not hosts or not all(hosts):
+        raise ValueError("is empty")
+    for host in hosts:
+        if len(host) > 255 or not host.isprintable() or set(host) & set(" /@[]"):
+            raise ValueError(f"has {host!r}, which is not an address or a name")
+    return tuple(dict.fromkeys(hosts))
+
+
+def read_networks(raw: object) -> tuple[Network, ...]:
+    """Addresses, and networks in the form of CIDR (RFC 4632, RFC 4291 §2.3)."""
+    return tuple(_read_network(text) for text in read_list(raw))
+
+
+def show_networks(networks: tuple[Network, ...]) -> str:
+    return ",".join(
+        str(each.network_address) if each.num_addresses == 1 else str(each) for each in networks
+    )
+
+
+def _read_network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        # Also one with bits behind its prefix: whoever wrote that meant the address or the network.
+        wrong = f"has {text!r}, which is not an address, nor a network such as 10.0.0.0/8"
+        raise ValueError(wrong) from None
+
+
+def read_origins(raw: object) -> tuple[str, ...]:
+    """Origins as browsers send them (RFC 6454): scheme, host, and a port if it is not the usual.
+
+    Those of apps (`capacitor://localhost`) and of extensions have a scheme of their own.
+    """
+    return tuple(_read_origin(item) for item in read_list(raw))
 
 
 def _read_origin(text: str) -> str:
+    if "*" in text:
+        wrong = "would let pages of others act for whoever looks at them; name each origin"
+        raise ValueError(f"has {text!r}, which {wrong}")
+    if text.lower() == "null":
+        wrong = "is what sandboxed pages and local files of anybody say they come from"
+        raise ValueError(f"has {text!r}, which {wrong}")
     match = _ORIGIN.fullmatch(text.lower())
-    if match is None or _split(text) is None:
-        # A wildcard is refused too: it would quietly switch the check off.
+    if match is None or match[1] in _NO_ORIGINS or _split(text) is None:
         raise ValueError(f"has {text!r}, which is not an origin")
     scheme, host, port = match.groups()
     # Browsers leave the usual port out, so an origin that names it would never match.
-    usual = {"http": ":80", "https": ":443"}[scheme]
-    return f"{scheme}://{host}" + ("" if port is None or port == usual else port)
+    return f"{scheme}://{host}" + ("" if port in (None, _USUAL_PORTS.get(scheme)) else port)
+
+
+def read_claim(raw: object) -> str:
+    """The name of a claim at the top of a token; a dot or a slash in it is a letter like others."""
+    text = read_text(raw).strip()
+    if not _CLAIM.fullmatch(text):
+        raise ValueError("is not 1 to 256 visible ASCII characters without quotes and backslashes")
+    if text in _OTHER_CLAIMS:
+        raise ValueError(f"is {text}, which says something else than who the user is")
+    return text
+
+
+def read_audience(raw: object) -> str | Said:
+    text = read_text(raw)
+    return Said.NONE if text.strip().lower() == Said.NONE.value else text
+
+
+def show_audience(said: str | Said) -> str:
+    return said.value if isinstance(said, Said) else said
 
 
 def read_jwks_url(raw: object) -> str:
@@ -259,7 +337,27 @@ DURATION = Kind(
 )
 SIZE = Kind("size", "a size such as 1MiB, 64KiB or bytes", read_size, show_size)
 PATH = Kind("path", "a path", read_path)
-ORIGINS = Kind("origins", "origins such as https://app.example.com", read_origins, ",".join)
+HOSTS = Kind("addresses", "an address such as 127.0.0.1, or several", read_hosts, ",".join)
+NETWORKS = Kind(
+    "networks",
+    "addresses and networks such as 10.0.0.7,192.168.0.0/16",
+    read_networks,
+    show_networks,
+)
+ORIGINS = Kind(
+    "origins",
+    "origins such as https://app.example.com or capacitor://localhost",
+    read_origins,
+    ",".join,
+)
+CLAIM = Kind("text", "a claim's name such as email", read_claim)
+AUDIENCE = Kind(
+    "text",
+    "the audience that the identity provider writes, or `none` if any will do",
+    read_audience,
+    show_audience,
+    has_none=True,
+)
 JWKS_URL = Kind(
     "url",
     "an address such as https://id.example.com/jwks.json",

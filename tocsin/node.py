@@ -13,6 +13,7 @@ as it lives: the door closes first, the store last. What metrics say is to be se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -24,19 +25,23 @@ from tocsin.actors.storage import StoreStatus
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.problems import refuse
+from tocsin.server.admission import Admissions
 from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth import TokenVerifier
 from tocsin.server.edge_actors import FrontDoorActor, HttpActor
+from tocsin.server.forwarded import Forwarding
 from tocsin.server.front_door import FrontDoor
+from tocsin.server.limits import Limits
+from tocsin.server.origins import is_allowed_host
 from tocsin.server.publishing import Publishing
 from tocsin.server.request_head import RequestHead
 from tocsin.server.services import Services
 from tocsin.server.websocket import WebSocketEdge
 from tocsin.settings import Settings
 from tocsin.trunk import Trunk
-from tocsin.wiring import ClusterPorts, http_limits
+from tocsin.wiring import ClusterPorts, http_limits, limit_figures
 
 logger = structlog.get_logger(__name__)
 
@@ -108,11 +113,15 @@ class Node:
     def _open_doors(self, tree: Supervisor, services: Services) -> HttpActor:
         settings, connections = self._settings, services.connections
         publishing = Publishing(services)
-        limits, grace = http_limits(settings), 0.1 * settings.drain_time
+        grace = 0.1 * settings.drain_time
         edge = WebSocketEdge(services, publishing)
-        api = HttpApi(OPERATIONS, services, publishing, edge.check)
+        limits = Limits(limit_figures(settings), exempt=settings.forwarded_from)
+        admissions = Admissions(limits, Forwarding(settings.forwarded_from), trio.current_time)
+        api = HttpApi(
+            OPERATIONS, services, publishing, edge.check, admissions, _judge_of_hosts(settings)
+        )
         app = make_quart_app(OPERATIONS, services, publishing)
-        http = HttpActor(api, app, limits, grace=grace)
+        http = HttpActor(api, app, http_limits(settings), grace=grace)
         tree.spawn("http", lambda: http)
         door = FrontDoor(
             websocket=edge.serve,
@@ -120,6 +129,7 @@ class Node:
             http=http.serve,
             connections_max=settings.connections_max,
             shares_port=self._shares_port,
+            limits=limits,
         )
 
         def opened(port: int) -> None:
@@ -140,7 +150,17 @@ class Node:
         self, tree: Supervisor, services: Services, publishing: Publishing, port: int
     ) -> None:
         operations = (open_metrics_operation(),)
-        api = HttpApi(operations, services, publishing, _check_no_websocket)
+        admissions = Admissions(
+            Limits(limit_figures(self._settings)), Forwarding(), trio.current_time
+        )
+        api = HttpApi(
+            operations,
+            services,
+            publishing,
+            _check_no_websocket,
+            admissions,
+            _judge_of_hosts(self._settings),
+        )
         app = make_quart_app((), services, publishing)
         http = HttpActor(api, app, http_limits(self._settings), grace=0.0)
         tree.spawn("metrics-http", lambda: http)
@@ -154,6 +174,13 @@ class Node:
             lambda: FrontDoorActor(door, services.connections, self._settings.host, port, opened),
             policy=FATAL,
         )
+
+
+def _judge_of_hosts(settings: Settings) -> Callable[[str | None], bool]:
+    """Whether a request may call this node by its `Host` (DNS rebinding); see `is_allowed_host`."""
+    if settings.forwarded_from:
+        return lambda host: True
+    return lambda host: is_allowed_host(host, settings.host, settings.origins)
 
 
 def _check_no_websocket(_: RequestHead) -> None:

@@ -3,7 +3,8 @@
 Somebody who tries Tocsin should not have to invent a secret first. So when nothing says how user
 tokens are verified, the server makes a secret and keeps it in its data directory, where
 `tocsin token` finds the same one. That is safe only as long as nobody else can connect:
-`check_bind` refuses every address that is not loopback while a generated secret is in use.
+`check_bind` refuses every address that is not loopback, and a proxy in front, while a generated
+secret is in use.
 """
 
 import base64
@@ -59,18 +60,21 @@ class DevelopmentSecrets:
         return cls(secret, generated=True)
 
 
-def check_bind(host: str, generated: bool) -> None:
+def check_bind(settings: Settings, generated: bool) -> None:
     """Raises `SettingsError` if a generated secret would be reachable from other machines."""
-    if generated and not is_loopback(host):
-        raise SettingsError(
-            Problem(
-                ("host",),
-                f"is {host}, which other machines can reach, but nothing says whose tokens to trust"
-                " (the generated development secret is for this machine only)",
-                "set TOCSIN_JWT_SECRET (`openssl rand -base64 32`), jwt_public_key or jwks_url; "
-                "or listen on 127.0.0.1",
-            )
-        )
+    if not generated or settings.is_local:
+        return
+    nobody = (
+        "but nothing says whose tokens to trust"
+        " (the generated development secret is for this machine only)"
+    )
+    remedy = "set TOCSIN_JWT_SECRET (`openssl rand -base64 32`), jwt_public_key or jwks_url"
+    for host in settings.host:
+        if not is_loopback(host):
+            wrong = f"is {host}, which other machines can reach, {nobody}"
+            raise SettingsError(Problem(("host",), wrong, f"{remedy}; or listen on 127.0.0.1"))
+    wrong = f"lets other machines come through a proxy, {nobody}"
+    raise SettingsError(Problem(("forwarded_from",), wrong, remedy))
 
 
 def _read(path: Path) -> str | None:

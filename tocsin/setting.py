@@ -41,7 +41,9 @@ class Setting:
 
     def show(self, value: Any) -> str:
         """The value as it is written, or a mask if it is a secret."""
-        return "none" if value in (None, ()) else self.kind.show(value)
+        if value in (None, ()):
+            return "not given" if self.kind.has_none else "none"
+        return self.kind.show(value)
 
     @property
     def bounds(self) -> str:

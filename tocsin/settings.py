@@ -15,12 +15,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from tocsin.kinds import (
+    AUDIENCE,
+    CLAIM,
     COUNT,
     DATABASE,
     DURATION,
+    HOSTS,
     JWKS_URL,
+    NETWORKS,
     ORIGINS,
     PATH,
     PUBLIC_KEY,
@@ -28,6 +33,8 @@ from tocsin.kinds import (
     SECRET,
     SIZE,
     TEXT,
+    Network,
+    Said,
     choice,
     is_loopback,
 )
@@ -56,9 +63,10 @@ class Settings:
     # fmt: off
 
     # Where it listens and what it keeps
-    host: str = setting("127.0.0.1", TEXT,
-        "Address to listen on. Only this machine by default: what is open to the network should "
-        "be so because somebody decided it.")
+    host: tuple[str, ...] = setting(("127.0.0.1",), HOSTS,
+        "Addresses to listen on, separated by commas, all on `port`. Only this machine by default: "
+        "what is open to the network should be so because somebody decided it. `0.0.0.0` is every "
+        "IPv4 address of the machine, `::` every address of both families.")
     port: int = setting(8080, COUNT,
         "Port for everything: HTTP, WebSocket and SSE. 0 takes any free one.", 0, 65535)
     metrics_port: int | None = setting(None, COUNT,
@@ -93,18 +101,28 @@ class Settings:
     origins: tuple[str, ...] = setting((), ORIGINS,
         "Web origins whose pages may connect and use the HTTP API, separated by commas. None "
         "named: only pages that come from this server's own address.")
+    forwarded_from: tuple[Network, ...] = setting((), NETWORKS,
+        "Addresses and networks of the proxies in front, separated by commas: their `Forwarded` "
+        "and `X-Forwarded-For` are believed. From anybody else these are anybody's words.")
     jwt_secret: str | None = setting(None, SECRET,
-        "Shared secret that signs user tokens (HS256), 32 bytes or more if other machines reach "
-        "`host`. With no JWT setting at all, a development secret is made in `data`, and only "
-        "loopback addresses are served.")
+        "Shared secret that signs user tokens (HS256), 32 bytes or more unless only this machine "
+        "can reach the server: `host` is loopback, and neither a proxy (`forwarded_from`) nor a "
+        "page of another machine (`origins`) is told of. With no JWT setting at all, a development "
+        "secret is made in `data`, and only loopback addresses are served, without a proxy.")
     jwt_public_key: str | None = setting(None, PUBLIC_KEY,
         "Public key (PEM) that verifies user tokens (RS256, ES256, EdDSA): a file or its text.")
     jwks_url: str | None = setting(None, JWKS_URL,
         "Address of the identity provider's key set; keys are cached and follow its rotation.")
-    jwt_audience: str | None = setting(None, TEXT,
-        "`aud` that tokens must carry. Without it, `aud` is not checked.")
+    jwt_audience: str | Said | None = setting(None, AUDIENCE,  # noqa: RUF009 (a word never changes)
+        "`aud` that tokens must carry. Not given, `aud` is not checked; with `jwks_url` that has "
+        "to be said: `none`. A provider signs for all its customers or applications with the same "
+        "keys, and without this each of their tokens opens an inbox here.")
     jwt_issuer: str | None = setting(None, TEXT,
         "`iss` that tokens must carry. Without it, `iss` is not checked.")
+    user_claim: str = setting("sub", CLAIM,
+        "Claim that holds the user's id: one name at the top of the token, also where it looks "
+        "like a path or a URL. Only one that the provider gives to nobody twice, and that users "
+        "cannot change.")
     ticket_lifetime: float = setting(30.0, DURATION,
         "How long a ticket for a URL may wait to be used. URLs end up in logs, so: just long "
         "enough to open a connection.", 10 * MILLISECOND, HOUR)
@@ -250,6 +268,16 @@ class Settings:
         return self.peer_connections_max or max(1, self.connections_max // 4)
 
     @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server, as far as the settings tell."""
+        return all(map(is_loopback, self.host)) and not self.forwarded_from
+
+    @property
+    def audience(self) -> str | None:
+        """What tokens must be made for, or None if anything will do."""
+        return self.jwt_audience if isinstance(self.jwt_audience, str) else None
+
+    @property
     def has_jwt(self) -> bool:
         """Whether anything was set that user tokens can be verified with."""
         return any((self.jwt_secret, self.jwt_public_key, self.jwks_url))
@@ -298,13 +326,12 @@ def _contradictions(s: Settings) -> Iterator[Problem]:
     if s.jwt_public_key and s.jwks_url:
         wrong = "and jwks_url both say which public keys to trust"
         yield Problem(("jwt_public_key", "jwks_url"), wrong, "keep one of the two")
-    weak = s.jwt_secret and len(s.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN
-    if weak and not is_loopback(s.host):
-        wrong = (
-            f"has fewer than {JWT_SECRET_BYTES_MIN} bytes, and other machines can reach host:"
-            " one token is enough to guess it"
-        )
-        yield Problem(("jwt_secret", "host"), wrong, "make one with `openssl rand -base64 32`")
+    if s.jwks_url and s.jwt_audience is None:
+        wrong = "comes without jwt_audience, so tokens for other applications would be taken too"
+        remedy = "set jwt_audience to the `aud` of your tokens, or to `none` to take any"
+        yield Problem(("jwks_url", "jwt_audience"), wrong, remedy)
+    if s.jwt_secret and len(s.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
+        yield from _weak_secret(s)
     if s.node is not None and not _NODE_NAME.fullmatch(s.node):
         remedy = "use 1 to 128 characters of letters, digits and . _ : @ -"
         yield Problem(("node",), "is not a name", remedy)
@@ -314,6 +341,22 @@ def _contradictions(s: Settings) -> Iterator[Problem]:
         yield Problem(("redis", "database"), wrong, remedy)
     if s.workers > 1:
         yield from _worker_contradictions(s)
+
+
+def _weak_secret(s: Settings) -> Iterator[Problem]:
+    """The first sign that others than this machine get tokens signed with it."""
+    if not all(map(is_loopback, s.host)):
+        name, whom = "host", "other machines can reach host"
+    elif s.forwarded_from:
+        name, whom = "forwarded_from", "other machines come through the proxies of forwarded_from"
+    elif not all(is_loopback(urlsplit(each).hostname or "") for each in s.origins):
+        name, whom = "origins", "pages of other machines are named in origins"
+    else:
+        return
+    wrong = (
+        f"has fewer than {JWT_SECRET_BYTES_MIN} bytes, and {whom}: one token is enough to guess it"
+    )
+    yield Problem(("jwt_secret", name), wrong, "make one with `openssl rand -base64 32`")
 
 
 def _metrics_port_contradictions(s: Settings, first: int) -> Iterator[Problem]:

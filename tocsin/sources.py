@@ -101,7 +101,7 @@ def _whence(name: str, origins: Mapping[str, str], problem: Problem) -> str:
 
 def _read(known: Setting, raw: object) -> object:
     # So that a flag can take back what a file sets.
-    if known.optional and raw == "none":
+    if known.optional and raw == "none" and not known.kind.has_none:
         nothing: object = known.default
         return nothing
     value: object = known.kind.read(raw)

@@ -143,6 +143,7 @@ def token_verifier(settings: Settings, jwt_secret: str | None) -> TokenVerifier 
         secret=jwt_secret,
         public_keys=() if pem is None else keys_from_pem(pem),
         key_set=None if jwks_url is None else KeySet(jwks_url),
-        audience=settings.jwt_audience,
+        audience=settings.audience,
         issuer=settings.jwt_issuer,
+        user_claim=settings.user_claim,
     )

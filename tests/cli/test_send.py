@@ -30,6 +30,12 @@ def test_it_posts_and_prints_the_id(beside, inbox):
         assert (notification["id"], notification["title"]) == (sent, "Hello")
 
 
+def test_a_user_is_whoever_an_identity_provider_names(beside, inbox):
+    user = fresh_user("https://idp.example/users/Ädä|42?x=1&y")
+    sent = last_line(beside("send", user, "Hello"))
+    assert [each["id"] for each in inbox(user)] == [sent]
+
+
 def test_every_field_can_be_given(beside, inbox):
     ada = fresh_user()
     sent = beside(
@@ -128,7 +134,7 @@ def test_without_a_secret_none_is_made(tocsin, tmp_path):
     ("arguments", "told"),
     [
         (["ada"], "USER..."),
-        (["a b", "Hello"], "a user has 1 to 128 characters"),
+        (["a b", "Hello"], "a user has 1 to 255 visible characters"),
         (["ada", "Hello", "--data", "./data"], "--data-dir"),
         (["ada", "Hello", "--url", "localhost:8080"], "is not an address such as"),
         (["ada", "Hello", "--priority", "urgent"], "critical"),

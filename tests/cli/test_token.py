@@ -59,10 +59,25 @@ def test_issuer_and_audience_of_the_settings_are_in_it(tocsin):
     assert (read["iss"], read["aud"]) == ("us", "app")
 
 
+def test_a_user_is_whoever_an_identity_provider_names(tocsin):
+    user = "https://idp.example/users/Ädä|42"
+    assert claims(last_line(tocsin("token", user, TOCSIN_JWT_SECRET=SECRET)))["sub"] == user
+
+
+def test_the_user_stands_in_the_claim_that_the_settings_name(tocsin):
+    result = tocsin(
+        *("token", "ada", "--user-claim", "email", "--jwt-audience", "none"),
+        TOCSIN_JWT_SECRET=SECRET,
+    )
+    read = claims(last_line(result))
+    assert read["email"] == "ada"
+    assert read.keys().isdisjoint({"sub", "aud"})
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["a b"], "a user has 1 to 128 characters"),
+        (["a b"], "a user has 1 to 255 visible characters"),
         (["ada", "--scope", "root"], "no such scope: root"),
         (["ada", "--scope", ","], "names no scope"),
         (["ada", "--lifetime", "soon"], "is not a duration"),

@@ -24,7 +24,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.notification import Patch, State
 
-USERS = ("ann", "bob")
+USERS = ("ann", 'b/"ö\\|b')
 
 # Which notification an operation is about is a number that is taken modulo how many there are, so
 # that shrinking one operation leaves the others what they were.

@@ -31,6 +31,15 @@ async def test_leases_are_seen_from_every_node_in_order(service, presence):
     assert await service.presence("node-c").of("ann") == connected(LAPTOP, PHONE)
 
 
+@pytest.mark.parametrize(
+    "user", ["auth0|5f", "https://a.b/c", '{x}:*"', "Ädä", "😀" * 255], ids=range(5)
+)
+async def test_a_user_is_whoever_an_identity_provider_names(presence, user):
+    await presence.hold([Lease(user, "phone", "node-a", 1000)], 30)
+    assert await presence.of(user) == connected(PHONE)
+    assert await presence.of(user[:-1]) == ()
+
+
 async def test_a_lease_that_is_not_renewed_ends(presence):
     await presence.hold([PHONE], 0.05)
     await presence.hold([LAPTOP], 30)

@@ -48,7 +48,7 @@ from tocsin.persistence.store import (
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import EVERYONE, Patch
 
-USERS = ("ann", "bob", "cem")
+USERS = ("ann", 'b/"ö\\|b', "cem")
 DEVICES = ("phone", "tablet")
 BYTES_MAX = 700  # two or three documents
 

@@ -12,15 +12,22 @@ from quart_trio import QuartTrio
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
 from tocsin.protocol.problems import refuse
+from tocsin.server.admission import Admission, Admissions
 from tocsin.server.api.problems import problem_answer
+from tocsin.server.api.serving import ANYONE
+from tocsin.server.auth import Principal
+from tocsin.server.forwarded import Forwarding
 from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, FrameStream
 from tocsin.server.front_door import FrontDoor
-from tocsin.server.http.application import Incoming, Plan, Turned
+from tocsin.server.http.application import About, Incoming, Plan, Turned
 from tocsin.server.http.host import HttpHost, HttpLimits
 from tocsin.server.http.response import Whole
+from tocsin.server.limits import Limits
 from tocsin.server.request_head import RequestHead
 from tocsin.server.turnstile import Place
 from tocsin.server.websocket_frames import close_frame, text_frame
+from tocsin.settings import Settings
+from tocsin.wiring import limit_figures
 
 MESSAGE_BYTES_MAX = 16 * 1024
 HUGE_BYTES = 64 << 20
@@ -126,8 +133,10 @@ def make_app(edge: "Edge") -> QuartTrio:
 class EdgeApplication:
     """Lets everybody in; answers `/lean` and `/livez` itself, and leaves the rest to Quart."""
 
-    def __init__(self, body_bytes_max: int) -> None:
+    def __init__(self, body_bytes_max: int = 1 << 20) -> None:
         self._body_bytes_max = body_bytes_max
+        limits = Limits(limit_figures(Settings()))
+        self._admissions = Admissions(limits, Forwarding(), trio.current_time)
 
     def find(self, head: RequestHead) -> Plan | Whole:
         if head.path == "/nothing":
@@ -143,10 +152,10 @@ class EdgeApplication:
         if head.headers.get("origin") == "https://evil.example":
             raise refuse("forbidden", "Not from there.")
 
-    def known(self, plan: Plan, head: RequestHead) -> str | None:
-        return "anyone"
+    def known(self, plan: Plan, head: RequestHead) -> Principal | None:
+        return ANYONE
 
-    async def identify(self, plan: Plan, head: RequestHead) -> str:
+    async def identify(self, plan: Plan, head: RequestHead) -> Principal:
         raise AssertionError("everybody is known")
 
     async def answer(self, incoming: Incoming) -> Whole:
@@ -155,10 +164,13 @@ class EdgeApplication:
         assert isinstance(incoming.body, bytes)
         return Whole(200, b'{"length":%d}' % len(incoming.body))
 
-    def refusal(self, error: Exception, head: RequestHead | None, request_id: str) -> Whole:
+    def admit(self, peer: str, head: RequestHead) -> Admission:
+        return self._admissions.admit(peer, head)
+
+    def refusal(self, error: Exception, about: About) -> Whole:
         return problem_answer(error)
 
-    def turned_away(self, why: Turned, head: RequestHead, plan: Plan) -> Whole:
+    def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
         return problem_answer(refuse("overloaded", why.value, retry_after=5))
 
     def extra_headers(self, head: RequestHead) -> str:
@@ -245,14 +257,14 @@ async def open_edge(
         edge.door = FrontDoor(
             websocket=websocket, websocket_turned=turned_away, http=edge.host.serve, **door
         )
-        listeners = await edge.door.open("127.0.0.1", 0)
+        listeners = await edge.door.open(["127.0.0.1"], 0)
         edge.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as nursery:
             edge.nursery = nursery
             await nursery.start(edge.host.run)
 
-            def start(stream: trio.SocketStream) -> None:
-                nursery.start_soon(edge.door.handle, stream)
+            def start(stream: trio.SocketStream, address: str) -> None:
+                nursery.start_soon(edge.door.handle, stream, address)
 
             nursery.start_soon(edge.door.accept, listeners, start)
             yield edge

@@ -38,10 +38,10 @@ def problem(answer: bytes):
 # ------------------------------------------------------------------- listening
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", None])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "::"])
 async def test_it_listens_on_one_port_for_all_addresses(host):
     try:
-        listeners = await make_door().open(host, 0)
+        listeners = await make_door().open([host], 0)
     except CannotListen as exc:
         if exc.errno == errno.EADDRNOTAVAIL:
             pytest.skip("this machine has no such address")
@@ -53,17 +53,17 @@ async def test_it_listens_on_one_port_for_all_addresses(host):
 
 async def test_an_address_in_use_is_named():
     door = make_door()
-    (listener,) = await door.open("127.0.0.1", 0)
+    (listener,) = await door.open(["127.0.0.1"], 0)
     port = listener.socket.getsockname()[1]
     async with listener:
         with pytest.raises(CannotListen, match=f"127.0.0.1:{port}: another program") as caught:
-            await door.open("127.0.0.1", port)
+            await door.open(["127.0.0.1"], port)
     assert caught.value.errno == errno.EADDRINUSE
 
 
 async def test_an_address_that_is_not_ours_is_named():
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:0"):
-        await make_door().open("192.0.2.1", 0)
+        await make_door().open(["192.0.2.1"], 0)
 
 
 # ----------------------------------------------------------------- dispatching
@@ -251,7 +251,7 @@ async def test_cancelling_passes_through_the_guard_also_beside_a_failure():
     client, server = await socket_pair()
     with trio.fail_after(5):
         async with client, trio.open_nursery() as nursery:
-            nursery.start_soon(door.handle, server)
+            nursery.start_soon(door.handle, server, "127.0.0.1")
             await client.send_all(GET)
             await entered.wait()
             nursery.cancel_scope.cancel()
@@ -353,11 +353,11 @@ def fill_descriptors() -> list[int]:
 
 async def test_what_cannot_be_started_is_closed_and_the_next_is_served(caplog):
     door = make_door()
-    listeners = await door.open("127.0.0.1", 0)
+    listeners = await door.open(["127.0.0.1"], 0)
     started: list[trio.SocketStream] = []
     refused = trio.Event()
 
-    def start(stream):
+    def start(stream, address):
         if not refused.is_set():
             refused.set()
             raise RuntimeError("no more children")
@@ -378,10 +378,10 @@ async def test_what_cannot_be_started_is_closed_and_the_next_is_served(caplog):
 
 async def test_cancelling_closes_the_listeners():
     door = make_door()
-    listeners = await door.open("127.0.0.1", 0)
+    listeners = await door.open(["127.0.0.1"], 0)
     address = listeners[0].socket.getsockname()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(door.accept, listeners, lambda stream: None)
+        nursery.start_soon(door.accept, listeners, lambda stream, address: None)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     with pytest.raises(OSError, match="connect"):

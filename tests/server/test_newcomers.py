@@ -97,10 +97,10 @@ async def test_who_has_waited_too_long_for_a_turn_is_told_to_come_back():
 async def test_of_a_crowd_at_the_door_some_are_let_in_in_each_turn_of_the_loop():
     crowd_size, let_in_at = 20, []
     door = make_door()
-    listeners = await door.open("127.0.0.1", 0)
+    listeners = await door.open(["127.0.0.1"], 0)
     turns = Turns()
 
-    def start(stream: trio.SocketStream) -> None:
+    def start(stream: trio.SocketStream, address: str) -> None:
         let_in_at.append(turns.count)
         stream.socket.close()
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import time
 from typing import Annotated, Any, Literal, cast
 
 import pytest
@@ -12,6 +13,7 @@ from tocsin.server.api import OPERATIONS
 from tocsin.server.api.answers import Alive, Published
 from tocsin.server.api.inbox import has_tag
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Query
+from tocsin.server.api.producers import LedgerQuery
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.api.routes import MethodNotAllowed, Routes
 from tocsin.server.api.serving import whole
@@ -146,11 +148,43 @@ def test_a_query_that_cannot_be_read_is_refused_by_name(fields, path):
 
 
 @pytest.mark.parametrize(
+    ("after", "is_one"),
+    [
+        *(("ada/phone", True), ("https://idp.example/u/phone", True), ("/phone/phone", True)),
+        *(("ada", False), ("/phone", False), ("ada/", False), ("a b/phone", False)),
+        *(("ada/ä", False), ("x" * 255 + "/" + "y" * 128, True), ("x" * 256 + "/y", False)),
+    ],
+)
+def test_a_place_in_the_ledger_is_a_user_and_a_device(after, is_one):
+    try:
+        read_query(LedgerQuery, {"after": [after]})
+    except ProblemError:
+        assert not is_one
+    else:
+        assert is_one
+
+
+@pytest.mark.parametrize("after", ["/a" * 500_000, "a/" * 500_000, "/" * 1_000_000, "a" * 10**6])
+def test_a_place_in_the_ledger_is_read_in_one_pass(after):
+    began = time.perf_counter()
+    with pytest.raises(ProblemError):
+        read_query(LedgerQuery, {"after": [after]})
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize(
+    "user", ["auth0|5f7c", "ada+x@example.org", "https://idp.example/users/42", "..", "%2F", "Ädä"]
+)
+def test_a_user_in_a_path_is_any_user_once_it_is_decoded(user):
+    assert read_text(PATH_TYPES["user"], user) == user
+
+
+@pytest.mark.parametrize(
     ("type_", "text"),
     [
         (PATH_TYPES["user"], "a b"),
         (PATH_TYPES["user"], "ada\n"),
-        (PATH_TYPES["user"], "x" * 129),
+        (PATH_TYPES["user"], "x" * 256),
         (PATH_TYPES["topic"], "*"),
         (PATH_TYPES["letter"], "0"),
         (PATH_TYPES["letter"], "x"),

@@ -161,7 +161,7 @@ def test_an_unclear_addressee_is_refused(producer: Producer, to):
         ("GET", "/v1/topics/a%20b/subscribers", 404),
         ("GET", "/v1/topics/*/subscribers", 404),
         ("PUT", "/v1/topics/news/subscribers/a%20b", 404),
-        ("PUT", f"/v1/topics/news/subscribers/{'x' * 129}", 404),
+        ("PUT", f"/v1/topics/news/subscribers/{'x' * 256}", 404),
         ("POST", "/v1/topics/news/subscribers/ada", 405),
         ("PATCH", "/v1/topics/news/subscribers", 405),
         ("GET", "/v1/topics/news/subscribers?limit=1001", 422),

@@ -52,7 +52,7 @@ def check(flags: Flags) -> None:
     settings = resolve(flags, os.environ).settings
     # A server without JWT settings would use a generated secret. Whether it *may* is the one check
     # that the settings alone do not make.
-    check_bind(settings.host, generated=not settings.has_jwt)
+    check_bind(settings, generated=not settings.has_jwt)
     click.echo("The settings can be used.")
 
 

@@ -19,7 +19,10 @@ from tocsin.secrets import FILE_NAME, DevelopmentSecrets
 from tocsin.server.auth import AuthConfigurationError, mint
 from tocsin.settings import Problem, Settings, SettingsError
 
-TOKEN_SETTINGS: Final = ("data", "database", "jwt_secret", "jwt_issuer", "jwt_audience")
+TOKEN_SETTINGS: Final = (
+    *("data", "database"),
+    *("jwt_secret", "jwt_issuer", "jwt_audience", "user_claim"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,18 @@ class Minter:
 
     def mint(self, user: str, scopes: Collection[str], lifetime: float) -> str:
         """A token of *user* for *lifetime* seconds from now."""
-        issuer, audience = self.settings.jwt_issuer, self.settings.jwt_audience
+        settings = self.settings
         try:
-            return mint(self.secret, user, scopes, time.time(), lifetime, issuer, audience)
+            return mint(
+                self.secret,
+                user,
+                scopes,
+                time.time(),
+                lifetime,
+                settings.jwt_issuer,
+                settings.audience,
+                settings.user_claim,
+            )
         except AuthConfigurationError as error:
             remedy = "make one with `openssl rand -base64 32`"
             raise SettingsError(

@@ -15,7 +15,7 @@ import trio
 
 from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter
 from tocsin.cli.options import Flags, subset
-from tocsin.cli.parameters import GivenToken, Identifier, url_option
+from tocsin.cli.parameters import GivenToken, UserName, url_option
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble
 from tocsin.client.calls import CallFailed
@@ -61,7 +61,7 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="What has become of them.",
 )
-@click.option("--user", type=Identifier("user"), help="Only this user's.")
+@click.option("--user", type=UserName(), help="Only this user's.")
 @click.option("--notification", metavar="id", help="Only those of this notification.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
 @click.option("--before", type=click.IntRange(1), metavar="ID", help="Go on from this one.")

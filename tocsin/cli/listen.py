@@ -18,7 +18,7 @@ import trio
 from tocsin import __version__
 from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter, token_source
 from tocsin.cli.options import Flags, subset
-from tocsin.cli.parameters import CursorText, GivenToken, Identifier, url_option
+from tocsin.cli.parameters import CursorText, DeviceName, GivenToken, UserName, url_option
 from tocsin.client.actions import Show, Stop, Tell
 from tocsin.client.follower import Follower
 from tocsin.client.lines import push_line
@@ -46,10 +46,8 @@ class Terminal:
 
 
 @click.command()
-@click.argument("user", type=Identifier("user"))
-@click.option(
-    "--device", type=Identifier("device"), help="This device's name.  [default: cli-HOSTNAME]"
-)
+@click.argument("user", type=UserName())
+@click.option("--device", type=DeviceName(), help="This device's name.  [default: cli-HOSTNAME]")
 @click.option("--from-start", is_flag=True, help="Everything that is retained, from the first on.")
 @click.option("--cursor", type=CursorText(), help="Go on behind this cursor.")
 @click.option("--no-ack", is_flag=True, help="Only watch: the server will send everything again.")

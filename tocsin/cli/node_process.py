@@ -104,7 +104,7 @@ async def _main(
                     nursery.start_soon(_obey_parent, line, node, nursery.cancel_scope)
                 async with trio.open_nursery() as running:
                     await running.start(node.run)
-                    logger.info("listening", host=settings.host, port=node.port)
+                    logger.info("listening", host=",".join(settings.host), port=node.port)
                     if greets and settings.log_format == "console" and secrets.generated:
                         click.echo(greeting(settings, node.port, secrets, world.now_ms() / 1000))
                 nursery.cancel_scope.cancel()
@@ -147,9 +147,11 @@ def greeting(settings: Settings, port: int, secrets: DevelopmentSecrets, now: fl
         now,
         _GREETING_TOKEN_LIFETIME,
         settings.jwt_issuer,
-        settings.jwt_audience,
+        settings.audience,
+        settings.user_claim,
     )
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    first = settings.host[0]
+    host = f"[{first}]" if ":" in first else first
     program = os.environ.get("_TOCSIN_PROGRAM", "tocsin")
     url = f"http://{host}:{port}"
     where = "" if url == "http://127.0.0.1:8080" else f" --url {url}"

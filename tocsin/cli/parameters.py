@@ -11,6 +11,7 @@ import msgspec
 
 from tocsin.kinds import read_duration
 from tocsin.protocol.cursor import parse_cursor
+from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
 from tocsin.protocol.values import is_identifier
 from tocsin.server.auth import SCOPES, TOKEN_LENGTH_MAX
 from tocsin.settings import DAY
@@ -22,15 +23,25 @@ Parameter = click.Parameter | None
 Context = click.Context | None
 
 
-class Identifier(click.ParamType[str]):
-    """A user's or a device's id, as the protocol has it."""
+class DeviceName(click.ParamType[str]):
+    """A device's id, as the protocol has it."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name = "device"
 
     def convert(self, value: str, param: Parameter, ctx: Context) -> str:
         if not is_identifier(value):
-            wrong = f"a {self.name} has 1 to 128 characters of A-Z a-z 0-9 . _ : @ -"
+            self.fail("a device has 1 to 128 characters of A-Z a-z 0-9 . _ : @ -", param, ctx)
+        return value
+
+
+class UserName(click.ParamType[str]):
+    """A user's id, as the protocol has it."""
+
+    name = "user"
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> str:
+        if not is_user_id(value):
+            wrong = f"a user has 1 to {USER_ID_CHARACTERS_MAX} visible characters, without spaces"
             self.fail(wrong, param, ctx)
         return value
 

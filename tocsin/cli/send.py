@@ -9,7 +9,7 @@ import trio
 
 from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter
 from tocsin.cli.options import Flags, subset
-from tocsin.cli.parameters import Duration, GivenToken, Identifier, Json, url_option
+from tocsin.cli.parameters import Duration, GivenToken, Json, UserName, url_option
 from tocsin.cli.trouble import Trouble
 from tocsin.client.calls import CallFailed
 from tocsin.client.posting import Posted, post
@@ -20,7 +20,7 @@ _SETTINGS: Final = tuple(name for name in TOKEN_SETTINGS if name not in ("data",
 
 
 @click.command()
-@click.argument("users", metavar="USER...", nargs=-1, required=True, type=Identifier("user"))
+@click.argument("users", metavar="USER...", nargs=-1, required=True, type=UserName())
 @click.argument("title")
 @click.option("--body", help="More text.")
 @click.option("--data", type=Json(), help="JSON for the program that receives it.")

@@ -11,6 +11,7 @@ from typing import Final
 import click
 import structlog
 
+from tocsin.cli.descriptors import with_room
 from tocsin.cli.node_process import make_verifier, run_node
 from tocsin.cli.options import Flags, load_settings, serve_options
 from tocsin.cli.workers import Workers
@@ -30,10 +31,11 @@ def serve(flags: Flags) -> None:
     settings = load_settings(flags, os.environ)
     settings = settings.named(socket.gethostname(), os.urandom)
     secrets = DevelopmentSecrets.open(settings, os.urandom)
-    check_bind(settings.host, secrets.generated)
+    check_bind(settings, secrets.generated)
     make_verifier(settings, secrets)  # refuses now, and once, what no worker could use
     configure(settings.log_format, settings.log_level)
     structlog.contextvars.bind_contextvars(node=settings.node)
+    settings = with_room(settings)  # before workers are forked, which inherit it
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     if settings.workers == 1:

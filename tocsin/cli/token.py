@@ -6,11 +6,11 @@ import click
 
 from tocsin.cli.credentials import TOKEN_SETTINGS, open_minter
 from tocsin.cli.options import Flags, subset
-from tocsin.cli.parameters import Duration, Identifier, scope_option
+from tocsin.cli.parameters import Duration, UserName, scope_option
 
 
 @click.command()
-@click.argument("user", type=Identifier("user"))
+@click.argument("user", type=UserName())
 @scope_option(required=False, about="What it allows besides the user's own inbox.")
 @click.option(
     "--lifetime", type=Duration(), default="1h", show_default=True, help="How long it is good for."

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, USER_ID_PATTERN
 from tocsin.protocol.values import CATEGORY_PATTERN, IDENTIFIER_PATTERN, from_datetime, to_rfc3339
 
 DATA_BYTES_MAX: Final = 32 * 1024
@@ -27,7 +28,9 @@ _AT_MAX: Final = 253_402_300_799_999
 # `$` alone would let a trailing newline through in Python.
 _END: Final = r"(?!\n)"
 
-UserId = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
+UserId = Annotated[
+    str, Meta(min_length=1, max_length=USER_ID_CHARACTERS_MAX, pattern=USER_ID_PATTERN + _END)
+]
 DeviceId = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
 Topic = Annotated[str, Meta(pattern=IDENTIFIER_PATTERN + _END)]
 CollapseKey = Annotated[

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 IDENTIFIER_PATTERN = r"^[A-Za-z0-9._:@-]{1,128}$"
-"""User ids, device ids and topics."""
+"""Device ids and topics."""
 
 CATEGORY_PATTERN = r"^[a-z0-9._-]{1,64}$"
 
@@ -23,7 +23,7 @@ _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_identifier(text: str) -> bool:
-    """Whether *text* may name a user, a device or a topic."""
+    """Whether *text* may name a device or a topic."""
     # `$` also matches before a trailing newline; fullmatch does not.
     return _IDENTIFIER.fullmatch(text) is not None
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.user_ids import USER_ID_CHARACTER
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -17,6 +18,9 @@ NotificationId = Annotated[
     str,
     Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"),
 ]
+
+# As msgspec writes it in a message. The list of what cannot be seen tells people nothing.
+_VISIBLE: Final = repr(USER_ID_CHARACTER)[1:-1]
 
 
 def decode(type_: type[T], body: bytes | msgspec.Raw) -> T:
@@ -74,7 +78,7 @@ def _invalid(error: msgspec.ValidationError) -> ProblemError:
 
 def _parts(error: msgspec.ValidationError) -> tuple[str, str]:
     """What is wrong, and where: "… - at `$.to`". Both may have words of the client's in them."""
-    text = str(error)
+    text = str(error).replace(_VISIBLE, "[visible]")
     message, found, path = text.rpartition(" - at `")
     if not found or not path.startswith("$") or not path.endswith("`"):
         return text, "$"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -61,24 +61,24 @@ class FrontDoorActor(Actor[Any]):
         self,
         door: FrontDoor,
         connections: Connections,
-        host: str,
+        hosts: Sequence[str],
         port: int,
         opened: Callable[[int], None],
     ) -> None:
         self._door = door
         self._connections = connections
-        self._host = host
+        self._hosts = hosts
         self._port = port
         self._opened = opened
 
     async def run(self, context: Context[Any]) -> None:
         """Accept until stopped; raises `CannotListen`."""
-        listeners = await self._door.open(self._host, self._port)
+        listeners = await self._door.open(self._hosts, self._port)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._door.accept, listeners, self._start)
             self._opened(listeners[0].socket.getsockname()[1])
             await super().run(context)
             nursery.cancel_scope.cancel()
 
-    def _start(self, stream: trio.SocketStream) -> None:
-        self._connections.start(partial(self._door.handle, stream))
+    def _start(self, stream: trio.SocketStream, address: str) -> None:
+        self._connections.start(partial(self._door.handle, stream, address))

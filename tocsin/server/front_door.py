@@ -21,7 +21,7 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,8 +29,10 @@ import trio
 
 from tocsin.server.http.application import Turned
 from tocsin.server.http.connection import Upgrade
+from tocsin.server.limits import Limits
 from tocsin.server.request_head import RequestHead
-from tocsin.server.shared_port import open_shared_listeners
+from tocsin.server.seldom import Seldom
+from tocsin.server.shared_port import open_listeners
 from tocsin.server.turnstile import HANDSHAKES_MAX, Place, Turnstile
 from tocsin.server.upgrade import canonical_upgrade
 
@@ -50,7 +52,8 @@ RETRY_AFTER: Final = 5.0  # seconds
 
 # The process or the machine has no room for one more socket. That passes; dying would not help.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-_SAME_PORT_ATTEMPTS: Final = 8
+_CANNOT_ACCEPT_PERIOD: Final = 10.0
+"""Seconds between two lines that say so."""
 
 # How a connection ends when the other side goes: not worth a line in the log.
 PeerGone = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError, TimeoutError)
@@ -82,8 +85,9 @@ class FrontDoor:
     WebSocket; `websocket(stream, head, raw, turn)` serves that: `raw` is the head in our own words
     and what was read behind it, `turn` is a place among `handshakes_max`, to be left when the
     handshake is over. `websocket_turned(stream, head, rest, turned)` tells one why it is not
-    served. They own the stream, which is closed after them in any case. With `shares_port` other
-    processes may listen on the same port. All limits are seconds, bytes or counts.
+    served. They own the stream, which is closed after them in any case. *limits* bound the
+    connections of one address. With `shares_port` other processes may listen on the same port. All
+    limits are seconds, bytes or counts.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class FrontDoor:
         reserve: int = RESERVE,
         handshakes_max: int = HANDSHAKES_MAX,
         turn_timeout: float = TURN_TIMEOUT,
+        limits: Limits | None = None,
     ) -> None:
         self._websocket = websocket
         self._websocket_turned = websocket_turned
@@ -110,39 +115,23 @@ class FrontDoor:
         self._reserve = reserve
         self._handshakes = Turnstile(handshakes_max)
         self._turn_timeout = turn_timeout
+        self._limits = limits
+        self._cannot_accept = Seldom(1, _CANNOT_ACCEPT_PERIOD)
         self._open = self._accepted = self._refused = self._failures = 0
         self._in_reserve: Counter[str] = Counter()
 
     def statistics(self) -> FrontDoorStatistics:
         return FrontDoorStatistics(self._open, self._accepted, self._refused, self._failures)
 
-    async def open(self, host: str | None, port: int) -> list[trio.SocketListener]:
-        """Listen on `host` (None is every address of the machine) and `port` (0 is a free one, the
-        same for all addresses). Raises `CannotListen`. Cancelling leaves nothing open."""
-        try:
-            for _ in range(_SAME_PORT_ATTEMPTS):
-                listeners = await self._listen(host, port)
-                ports = [listener.socket.getsockname()[1] for listener in listeners]
-                if len(set(ports)) == 1:
-                    return listeners
-                # The kernel gave each address family a port of its own. Ask for one of them on all;
-                # somebody else may have it there.
-                for listener in listeners:
-                    listener.socket.close()
-                try:
-                    return await self._listen(host, ports[0])
-                except OSError as exc:
-                    if exc.errno != errno.EADDRINUSE:
-                        raise
-        except OSError as exc:
-            raise CannotListen(exc.errno, _why(exc, host, port)) from exc
-        raise CannotListen(errno.EADDRINUSE, f"no port is free on every address of {host or '*'}")
+    async def open(self, hosts: Sequence[str], port: int) -> list[trio.SocketListener]:
+        """Listen on *port* of every address of *hosts*; 0 is a free one, the same on all.
 
-    async def _listen(self, host: str | None, port: int) -> list[trio.SocketListener]:
-        if self._shares_port:
-            listeners = await open_shared_listeners(host, port, self._backlog)
-        else:
-            listeners = await trio.open_tcp_listeners(port, host=host, backlog=self._backlog)
+        Raises `CannotListen`. Cancelling leaves nothing open.
+        """
+        try:
+            listeners = await open_listeners(hosts, port, self._backlog, share=self._shares_port)
+        except OSError as error:
+            raise CannotListen(error.errno, error.strerror or str(error)) from error
         # Who says nothing yet waits in the kernel, not here; and of a crowd no more heads are read
         # in one turn than connections are accepted.
         option = getattr(socket, "TCP_DEFER_ACCEPT", None)
@@ -154,13 +143,14 @@ class FrontDoor:
     async def accept(
         self,
         listeners: list[trio.SocketListener],
-        start: Callable[[trio.SocketStream], None],
+        start: Callable[[trio.SocketStream, str], None],
     ) -> None:
         """Accept from all `listeners` until cancelled, and give each stream to `start`.
 
-        `start` must not wait, and sees to it that `handle(stream)` runs; what it raises is logged
-        and costs that connection only. Without room for another socket it pauses and goes on. Above
-        `connections_max` it answers 503. Cancelling closes the listeners, and no connection.
+        `start` must not wait, and sees to it that `handle(stream, address)` runs; what it raises is
+        logged and costs that connection only. Without room for another socket it pauses and goes
+        on. Above `connections_max`, or beyond what one address may have, connections are answered
+        from the reserve. Cancelling closes the listeners, and no connection.
         """
         async with trio.open_nursery() as nursery:
             for listener in listeners:
@@ -169,7 +159,7 @@ class FrontDoor:
     async def _accept_from(
         self,
         listener: trio.SocketListener,
-        start: Callable[[trio.SocketStream], None],
+        start: Callable[[trio.SocketStream, str], None],
         nursery: trio.Nursery,
     ) -> None:
         async with listener:
@@ -179,7 +169,10 @@ class FrontDoor:
                 except OSError as exc:
                     if exc.errno not in _NO_ROOM:
                         raise
-                    logger.error("cannot accept connections: %s", os.strerror(exc.errno))
+                    left_out = self._cannot_accept.due(trio.current_time())
+                    if left_out is not None:
+                        why = os.strerror(exc.errno)
+                        logger.error("cannot accept connections: %s (%d times)", why, left_out + 1)
                     await trio.sleep(ACCEPT_PAUSE)
                     continue
                 for stream in self._more_from(listener):
@@ -201,18 +194,25 @@ class FrontDoor:
     def _take(
         self,
         stream: trio.SocketStream,
-        start: Callable[[trio.SocketStream], None],
+        start: Callable[[trio.SocketStream, str], None],
         nursery: trio.Nursery,
     ) -> None:
         self._accepted += 1
+        address = peer_address(stream)
+        turned = None
         if self._open >= self._connections_max:
-            self._refuse(stream, nursery)
+            turned = Turned.FULL
+        elif self._limits is not None and self._limits.admit_connection(address) is not None:
+            turned = Turned.CROWDED
+        if turned is not None:
+            self._refuse(stream, address, turned, nursery)
             return
         try:
             self._set_options(stream.socket)
-            start(stream)
+            start(stream, address)
         except Exception as exc:
             stream.socket.close()
+            self._closed(address)
             if not isinstance(exc, OSError):  # else the peer was gone before we looked
                 self._failures += 1
                 logger.exception("a connection could not be started")
@@ -225,38 +225,44 @@ class FrontDoor:
         if option is not None:
             peer.setsockopt(socket.IPPROTO_TCP, option, int(self._user_timeout * 1000))
 
-    def _refuse(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
+    def _closed(self, address: str) -> None:
+        if self._limits is not None:
+            self._limits.connection_closed(address)
+
+    def _refuse(
+        self, stream: trio.SocketStream, address: str, turned: Turned, nursery: trio.Nursery
+    ) -> None:
         # Told in a task of its own, so that the queue behind is not held up, and only so many at a
         # time: a node that is full must not fill up with refusals.
         self._refused += 1
-        address = peer_address(stream)
         held = self._in_reserve[address]
         if held >= RESERVE_PER_ADDRESS or self._in_reserve.total() >= self._reserve:
             stream.socket.close()
             return
         self._in_reserve[address] += 1
-        nursery.start_soon(self._turn_away, stream, address)
+        nursery.start_soon(self._turn_away, stream, address, turned)
 
-    async def _turn_away(self, stream: trio.SocketStream, address: str) -> None:
+    async def _turn_away(self, stream: trio.SocketStream, address: str, turned: Turned) -> None:
         try:
             with trio.move_on_after(TURNING_AWAY_TIMEOUT):
-                await self._guarded(stream, address, Turned.FULL)
+                await self._guarded(stream, address, turned)
         finally:
             self._in_reserve[address] -= 1
             if not self._in_reserve[address]:
                 del self._in_reserve[address]
 
-    async def handle(self, stream: trio.SocketStream) -> None:
-        """Serve one connection to its end, and close it.
+    async def handle(self, stream: trio.SocketStream, address: str) -> None:
+        """Serve one connection of *address* to its end, and close it.
 
         Raises nothing but cancellation: what its server raises is logged, without anything that the
         client sent, and counted.
         """
         self._open += 1
         try:
-            await self._guarded(stream, peer_address(stream), None)
+            await self._guarded(stream, address, None)
         finally:
             self._open -= 1
+            self._closed(address)
 
     async def _guarded(
         self, stream: trio.SocketStream, address: str, turned: Turned | None
@@ -264,9 +270,14 @@ class FrontDoor:
         try:
             upgrade = await self._http(stream, address, turned)
             if upgrade is not None:
-                head, rest = upgrade.head, upgrade.rest
-                del upgrade  # what an idle connection need not hold
-                await self._upgrade(stream, head, rest, turned)
+                # Nothing here holds the head while the WebSocket lives: it is a page of memory.
+                serving = self._upgrade(stream, upgrade.head, upgrade.rest, turned)
+                admission = upgrade.admission
+                del upgrade
+                try:
+                    await serving
+                finally:
+                    admission.release()
         except* PeerGone as group:
             logger.debug("a peer went away: %r", group.exceptions[0])
         except* Exception as group:
@@ -289,7 +300,9 @@ class FrontDoor:
             await self._websocket_turned(stream, head, rest, turned or Turned.FULL)
             return
         with turn:
-            await self._websocket(stream, head, canonical_upgrade(head) + rest, turn)
+            serving = self._websocket(stream, head, canonical_upgrade(head) + rest, turn)
+            del head, rest
+            await serving
 
 
 def peer_address(stream: trio.SocketStream) -> str:
@@ -300,10 +313,3 @@ def peer_address(stream: trio.SocketStream) -> str:
         return ""
     address: str = name[0]
     return address.removeprefix("::ffff:")  # IPv4 on a socket for both
-
-
-def _why(exc: OSError, host: str | None, port: int) -> str:
-    address = f"{host or '*'}:{port}"
-    if exc.errno == errno.EADDRINUSE:
-        return f"cannot listen on {address}: another program is using it"
-    return f"cannot listen on {address}: {exc.strerror or exc}"

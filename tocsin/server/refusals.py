@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from tocsin.protocol.problems import ProblemError, problem
 from tocsin.server.limits import Limit
 from tocsin.server.seldom import Seldom
 
@@ -47,6 +48,14 @@ class Reason(StrEnum):
 # What an operator may have to do something about, or is being attacked with; the rest is a client's
 # own trouble.
 _WARNED: Final = frozenset({Reason.FULL, *Limit})
+
+
+class EdgeRefusal(ProblemError):
+    """A problem that the edge has with a request, whose *reason* is counted."""
+
+    def __init__(self, reason: Reason, code: str, detail: str) -> None:
+        super().__init__(problem(code, detail))
+        self.reason = reason
 
 
 class Refusals:

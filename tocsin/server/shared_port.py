@@ -8,40 +8,46 @@ the last to listen takes all.)
 
 What the option takes away is given back by `Reservation`: that a port in use by somebody else is an
 error, and that port 0 is the same free port for everybody.
+
+Where several addresses are listened on, the port is the same on all of them. Each family has
+sockets of its own, also where `::` asks for both: on a socket for both, whoever comes by IPv4 would
+have an address of IPv6, which no list of networks knows.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
+from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 import trio
 
-Address = tuple[socket.AddressFamily, tuple[object, ...]]
+Address = tuple[socket.AddressFamily, tuple[Any, ...]]
+
+_BOTH: Final = "::"
+_EVERY_IPV4: Final = "0.0.0.0"
+_SAME_PORT_ATTEMPTS: Final = 8
 
 
 class Reservation:
-    """Holds a port, without listening on it, for processes that do.
+    """Holds a port of every address of *hosts*, without listening on it, for processes that do.
 
     A bound socket that does not listen is dealt no connection, but keeps strangers from the port
     while every process that listens happens to be down. Raises `OSError` with a text for people.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self._held = ExitStack()
-        self.port = port
-        try:
-            for family, address in addresses(host, port):
-                self._hold(family, address)
-        except OSError as error:
-            self._held.close()
-            taken = error.errno == errno.EADDRINUSE
-            why = "another program is using it" if taken else error.strerror
-            raise OSError(error.errno, f"cannot listen on {host}:{self.port}: {why}") from error
+    def __init__(self, hosts: Sequence[str], port: int) -> None:
+        # First without the option, which fails also where another program shares its port.
+        probes = bound_everywhere(hosts, port, share=False)
+        self.port: int = probes[0].getsockname()[1]
+        for probe in probes:
+            probe.close()
+        self._held = bound_everywhere(hosts, self.port, share=True)
 
     def __enter__(self) -> Self:
         return self
@@ -53,40 +59,87 @@ class Reservation:
 
     def close(self) -> None:
         """Let go of the port, as far as it is up to this process."""
-        self._held.close()
-
-    def _hold(self, family: socket.AddressFamily, address: tuple[object, ...]) -> None:
-        where = (address[0], self.port, *address[2:])
-        # First without the option, which fails also where another program shares its port.
-        with bound(family, where, share=False) as probe:
-            where = probe.getsockname()
-        held = self._held.enter_context(bound(family, where, share=True))
-        self.port = held.getsockname()[1]
+        for each in self._held:
+            each.close()
 
 
-async def open_shared_listeners(
-    host: str | None, port: int, backlog: int
+async def open_listeners(
+    hosts: Sequence[str], port: int, backlog: int, *, share: bool
 ) -> list[trio.SocketListener]:
-    """Listen on *port* of every address of *host* beside whoever shares it. Raises `OSError`."""
-    found = await trio.to_thread.run_sync(lambda: list(addresses(host, port)))
+    """Listen on *port* of every address of *hosts*, with *share* beside other processes that do.
+
+    0 is a free port, the same on all. Waits for the resolver where a host is a name; cancelling
+    leaves nothing open. Raises `OSError` with a text for people.
+    """
+    sockets = await trio.to_thread.run_sync(partial(bound_everywhere, hosts, port, share=share))
     with ExitStack() as opened:
-        sockets = [opened.enter_context(bound(*each, share=True)) for each in found]
         for each in sockets:
-            each.listen(backlog)
+            opened.enter_context(each).listen(backlog)
         opened.pop_all()
     return [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
 
 
-def addresses(host: str | None, port: int) -> Iterator[Address]:
-    """Where to bind; waits for the resolver if *host* is a name."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    for family, _, _, _, address in found:
-        yield family, address
+def bound_everywhere(hosts: Sequence[str], port: int, *, share: bool) -> list[socket.socket]:
+    """Sockets on the same *port* of every address of *hosts*, the same free one for 0.
+
+    Waits for the resolver where a host is a name. Raises `OSError` with a text for people.
+    """
+    found = list(addresses(hosts, port))
+    for _ in range(_SAME_PORT_ATTEMPTS):
+        try:
+            return _bound_to_all(found, port, share=share)
+        except OSError as error:
+            # The kernel chose a port on the first address; somebody else may have it on another.
+            if port or error.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(errno.EADDRINUSE, f"no port is free on every address of {', '.join(hosts)}")
 
 
-def bound(
-    family: socket.AddressFamily, address: tuple[object, ...], *, share: bool
-) -> socket.socket:
+def _bound_to_all(found: Sequence[Address], port: int, *, share: bool) -> list[socket.socket]:
+    with ExitStack() as opened:
+        sockets = []
+        for family, address in found:
+            try:
+                made = bound(family, (address[0], port, *address[2:]), share=share)
+            except OSError as error:
+                raise OSError(error.errno, _why(error, address[0], port)) from error
+            sockets.append(opened.enter_context(made))
+            port = made.getsockname()[1]
+        opened.pop_all()
+    return sockets
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    taken = error.errno == errno.EADDRINUSE
+    why = "another program is using it" if taken else error.strerror or str(error)
+    return f"cannot listen on {f'[{host}]' if ':' in host else host}:{port}: {why}"
+
+
+def addresses(hosts: Sequence[str], port: int) -> Iterator[Address]:
+    """Where to bind, each address once; waits for the resolver if a host is a name.
+
+    `::` is every address of both families. Raises `OSError` with a text for people.
+    """
+    seen = set[Address]()
+    for host in every_host(hosts):
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except OSError as error:
+            raise OSError(error.errno, _why(error, host, port)) from error
+        for family, _, _, _, address in found:
+            if (family, address) not in seen:
+                seen.add((family, address))
+                yield family, address
+
+
+def every_host(hosts: Sequence[str]) -> tuple[str, ...]:
+    """*hosts*, each once, with `::` taken for both families."""
+    both = ((host, _EVERY_IPV4) if host == _BOTH else (host,) for host in hosts)
+    return tuple(dict.fromkeys(chain.from_iterable(both)))
+
+
+def bound(family: socket.AddressFamily, address: tuple[Any, ...], *, share: bool) -> socket.socket:
+    """A socket on *address*. Raises `OSError`."""
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         # As Trio's own listeners: a restart need not wait for the last connections' TIME_WAIT.

@@ -28,6 +28,7 @@ from tocsin.server.frame_stream import FrameStream
 from tocsin.server.http.application import Turned
 from tocsin.server.origins import is_allowed_origin
 from tocsin.server.publishing import Publishing
+from tocsin.server.refusals import EdgeRefusal, Reason
 from tocsin.server.request_head import RequestHead
 from tocsin.server.services import Services
 from tocsin.server.turnstile import ATTACHING_MAX, Place, Turnstile
@@ -120,11 +121,11 @@ class WebSocketEdge:
         if head.path != PATH:
             raise refuse("not_found", f"WebSockets are served at {PATH}.")
         if not is_allowed_origin(head.headers, self._services.settings.origins):
-            raise refuse("forbidden", "This origin is not in `origins`.")
+            raise EdgeRefusal(Reason.ORIGIN, "forbidden", "This origin is not in `origins`.")
         offered = head.headers.tokens("sec-websocket-protocol")
         if offered and frames.SUBPROTOCOL_JSON not in offered:
             detail = f"No subprotocol in common; we speak {frames.SUBPROTOCOL_JSON}."
-            raise refuse("malformed", detail)
+            raise EdgeRefusal(Reason.HANDSHAKE, "malformed", detail)
 
     async def turn_away(
         self, stream: trio.SocketStream, head: RequestHead, rest: bytes, turned: Turned

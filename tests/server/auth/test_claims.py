@@ -72,15 +72,46 @@ async def test_a_token_without_subject_is_refused():
 
 
 @pytest.mark.parametrize(
-    "subject", [7, ["alice"], "", "a" * 129, "al ice", "alice\n", "älice", "a/b", "\ud800", False]
+    "subject", [7, ["alice"], "", "a" * 256, "al ice", "alice\n", "a\u200bb", "\ud800", False]
 )
 async def test_a_subject_that_is_no_user_id_is_refused(subject):
     assert await refused(sign(claims(sub=subject))) is AuthCode.TOKEN_CLAIM_INVALID
 
 
-@pytest.mark.parametrize("subject", ["a", "a" * 128, "Alice.B_c:d@e-f"])
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("a", "a" * 255, "Alice.B_c:d@e-f", "auth0|5f7c8ec7c33c6c004bbafe82", "ada+x@example.org"),
+        *("https://idp.example/users/42", "Ädä", "😀" * 255),
+    ],
+)
 async def test_a_subject_that_is_a_user_id_is_the_user(subject):
     assert (await accepted(sign(claims(sub=subject)))).user == subject
+
+
+@pytest.mark.parametrize("name", ["email", "https://example.org/user", "a.b"])
+async def test_another_claim_may_name_the_user(name):
+    told = TokenVerifier(secret=SECRET, user_claim=name)
+    principal = await told.verify(sign(claims(sub="alice", **{name: "ada@example.org"})), NOW)
+    assert principal.user == "ada@example.org"
+
+
+async def test_the_subject_is_nobody_where_another_claim_names_the_user():
+    told = TokenVerifier(secret=SECRET, user_claim="a.b")
+    token = sign(claims(sub="alice", a={"b": "ada"}))
+    assert await refusal(told.verify(token, NOW)) is AuthCode.TOKEN_CLAIM_MISSING
+    token = sign(claims(sub="alice", **{"a.b": ["ada"]}))
+    assert await refusal(told.verify(token, NOW)) is AuthCode.TOKEN_CLAIM_INVALID
+
+
+async def test_a_credential_is_as_long_as_an_index_takes_and_still_tells_users_apart():
+    issuer = "日" * 256
+    named = [
+        (await accepted(sign(claims(iss=issuer, sub="日" * 254 + last)))).credential
+        for last in "abb"
+    ]
+    assert named[0] != named[1] == named[2]
+    assert len(named[0].encode()) <= 1024
 
 
 async def test_only_scopes_that_exist_are_kept():
@@ -92,8 +123,27 @@ async def test_a_token_without_scope_has_none():
     assert (await accepted(sign(claims(scope=None)))).scopes == frozenset()
 
 
-async def test_a_scope_that_is_no_string_is_refused():
-    assert await refused(sign(claims(scope=["admin"]))) is AuthCode.TOKEN_CLAIM_INVALID
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"scope": ["openid", "notify", "admin"]},
+        {"scope": None, "scp": "notify admin User.Read"},
+        {"scope": None, "scp": ["notify", "offline_access", "admin"]},
+        {"scope": "notify", "scp": ["admin"]},
+    ],
+)
+async def test_scopes_may_be_a_list_and_may_stand_in_scp(said):
+    assert (await accepted(sign(claims(**said)))).scopes == {"notify", "admin"}
+
+
+async def test_a_word_of_a_list_of_scopes_is_one_word():
+    assert (await accepted(sign(claims(scope=["notify admin"])))).scopes == frozenset()
+
+
+@pytest.mark.parametrize("name", ["scope", "scp"])
+@pytest.mark.parametrize("said", [7, {"admin": True}, ["admin", 7], [["admin"]]])
+async def test_scopes_that_are_no_words_are_refused(name, said):
+    assert await refused(sign(claims(**{name: said}))) is AuthCode.TOKEN_CLAIM_INVALID
 
 
 @pytest.mark.parametrize("issuer", [None, "https://evil.example", "https://idp.example/"])

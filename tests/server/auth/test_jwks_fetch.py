@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 import trio
 
 from tocsin.server.auth import AuthConfigurationError, AuthUnavailable, KeySet, KeySetLimits
+
+from .issuer import published
 
 LIMITS = KeySetLimits()
 
@@ -30,12 +33,53 @@ async def test_an_answer_beyond_its_bound_is_a_failure(key_set, provider):
     assert key_set.statistics().last_failure == "the answer exceeds 262144 bytes"
 
 
-async def test_a_compressed_answer_is_a_failure(key_set, provider):
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "X-Gzip"])
+async def test_an_answer_that_comes_in_gzip_unasked_is_unpacked(key_set, provider, coding):
     provider.body = gzip.compress(json.dumps({"keys": provider.keys}).encode())
-    provider.headers = {"Content-Encoding": "gzip"}
+    provider.headers = {"Content-Encoding": coding}
+    assert len(await key_set.find("kid-0", "ES256")) == 1
+
+
+async def test_no_coding_has_a_name_in_any_case(key_set, provider):
+    provider.headers = {"Content-Encoding": "Identity"}
+    assert len(await key_set.find("kid-0", "ES256")) == 1
+
+
+WHOLE = gzip.compress(b'{"keys":[]}')
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "reason"),
+    [
+        ("br", b"", "the answer is compressed in a way that was not asked for"),
+        ("gzip, gzip", WHOLE, "the answer is compressed in a way that was not asked for"),
+        ("gzip", b'{"keys":[]}', "the answer is not the gzip that it says it is"),
+        ("gzip", WHOLE[:-1], "the answer is cut off"),
+        ("gzip", b"", "the answer is cut off"),
+        (
+            "gzip",
+            gzip.compress(b'{"keys":[]}' + b" " * LIMITS.body_bytes_max),
+            "the answer unpacks to more than 262144 bytes",
+        ),
+    ],
+    ids=range(6),
+)
+async def test_an_answer_that_cannot_be_unpacked_is_a_failure(
+    key_set, provider, coding, body, reason
+):
+    provider.body = body
+    provider.headers = {"Content-Encoding": coding}
     with pytest.raises(AuthUnavailable):
         await key_set.find("kid-0", "ES256")
-    assert key_set.statistics().last_failure == "the answer is compressed"
+    assert key_set.statistics().last_failure == reason
+
+
+async def test_a_set_has_as_many_keys_as_fit_and_what_is_no_key_is_passed_over(key_set, provider):
+    strange: list[Any] = [None, 7, {}, {"kty": "EC", "crv": "P-256", "x": "", "y": "AA"}]
+    provider.keys = [*strange, *(published(1) | {"kid": f"other-{n}"} for n in range(500))]
+    provider.keys.append(published(0))
+    assert len(await key_set.find("kid-0", "ES256")) == 1
+    assert key_set.statistics().keys == 501
 
 
 async def test_a_redirect_is_not_followed(key_set, provider):

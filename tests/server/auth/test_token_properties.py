@@ -82,7 +82,7 @@ async def test_no_header_at_all_makes_an_unsigned_token_good(header, algorithm, 
     await is_refused(f"{encode(json.dumps(header).encode())}.{payload}.{encode(signature)}")
 
 
-claim_names = st.sampled_from(["sub", "exp", "nbf", "iat", "iss", "aud", "scope"])
+claim_names = st.sampled_from(["sub", "exp", "nbf", "iat", "iss", "aud", "scope", "scp"])
 
 
 @given(st.dictionaries(claim_names, json_values))

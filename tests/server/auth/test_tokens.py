@@ -191,6 +191,12 @@ async def test_a_minted_token_is_accepted_by_the_verifier():
     assert principal.expires_at == NOW + 61
 
 
+async def test_a_minted_token_names_its_user_where_the_server_looks():
+    token = mint(SECRET, "Ädä|1", (), NOW, 60, user_claim="https://example.org/user")
+    verifier = TokenVerifier(secret=SECRET, user_claim="https://example.org/user")
+    assert (await verifier.verify(token, NOW)).user == "Ädä|1"
+
+
 async def test_a_minted_token_needs_neither_scope_nor_issuer():
     assert (await with_secret().verify(mint(SECRET, "a", (), NOW, 1), NOW)).scopes == frozenset()
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 import structlog
 
+from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import refuse
+from tocsin.server.admission import Admission, Admissions, LimitReached
 from tocsin.server.api.cross_origin import cross_origin_lines, preflight
 from tocsin.server.api.operation import Answer, Operation
 from tocsin.server.api.problems import problem_answer
 from tocsin.server.api.routes import Routes
 from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
-from tocsin.server.auth import Principal
-from tocsin.server.http.application import Incoming, Plan, Turned
+from tocsin.server.auth import AuthError, Principal
+from tocsin.server.http.application import About, Incoming, Plan, Turned
 from tocsin.server.http.response import Whole
+from tocsin.server.limits import Limit
 from tocsin.server.publishing import Publishing
-from tocsin.server.request_head import RequestHead
+from tocsin.server.refusals import EdgeRefusal, Reason, reason_of
+from tocsin.server.request_head import BadHead, RequestHead
 from tocsin.server.services import Services
+from tocsin.server.stream_refusal import stream_goodbye
 
 logger = structlog.get_logger(__name__)
 
@@ -29,6 +34,16 @@ _PLAIN_NAMES: Final = {ord("{"): None, ord("}"): None}
 _ALWAYS: Final = frozenset(("/livez", "/readyz"))
 """What a node is asked by those who decide whether it lives; also when it is full."""
 _RETRY_AFTER: Final = 5.0  # seconds; another node, or this one again, is there by then
+_TURNED: Final[Mapping[Turned, tuple[Reason | Limit, Closing]]] = {
+    Turned.FULL: (Reason.FULL, Closing.OVERLOADED),
+    Turned.CROWDED: (Limit.PEER_CONNECTIONS, Closing.RATE_LIMITED),
+    Turned.DRAINING: (Reason.DRAINING, Closing.DRAINING),
+}
+_DETAILS: Final = {
+    Turned.FULL: "This node has as many connections as it may have.",
+    Turned.CROWDED: "This address has as many connections as it may have.",
+    Turned.DRAINING: "This node is stopping, or has not started yet.",
+}
 
 
 class HttpApi:
@@ -40,13 +55,25 @@ class HttpApi:
         services: Services,
         publishing: Publishing,
         check_websocket: Callable[[RequestHead], None],
+        admissions: Admissions,
+        is_our_host: Callable[[str | None], bool],
     ) -> None:
         operations = tuple(operations)
         self._services = services
         self._publishing = publishing
         self._check_websocket = check_websocket
+        self._admissions = admissions
+        self._is_our_host = is_our_host
         self._routes = Routes(operations)
         self._plans = {operation.name: self._plan(operation) for operation in operations}
+
+    def admit(self, peer: str, head: RequestHead) -> Admission:
+        """Count it for its address. Raises `LimitReached`, `EdgeRefusal` for a foreign Host."""
+        admission = self._admissions.admit(peer, head)
+        if not self._is_our_host(head.headers.get("host")):
+            admission.release()
+            raise EdgeRefusal(Reason.HOST, "forbidden", "This server is not called that.")
+        return admission
 
     def find(self, head: RequestHead) -> Plan | Whole:
         """The operation's plan; preflights and other OPTIONS are answered at once."""
@@ -80,21 +107,34 @@ class HttpApi:
         assert isinstance(answer, Answer), "what lasts is not lean"
         return whole(operation, answer)
 
-    def refusal(self, error: Exception, head: RequestHead | None, request_id: str) -> Whole:
-        """A problem; what is not ours to mend is worth a line."""
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+    def refusal(self, error: Exception, about: About) -> Whole:
+        """A problem; the operator can see that it was given."""
+        with structlog.contextvars.bound_contextvars(request_id=about.request_id):
             answer = problem_answer(error)
-            level = logger.info if answer.status < 500 else logger.error
-            level("request refused", method=_method(head), status=answer.status)
+        reason = _reason(error, answer.status, about.head)
+        if reason is not None:
+            self._note(reason, answer.status, about)
         return answer
 
-    def turned_away(self, why: Turned, head: RequestHead, plan: Plan) -> Whole:
-        """503, with when to come back."""
-        detail = {
-            Turned.FULL: "This node has as many connections as it may have.",
-            Turned.DRAINING: "This node is stopping, or has not started yet.",
-        }[why]
-        return problem_answer(refuse("overloaded", detail, retry_after=_RETRY_AFTER))
+    def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
+        """When to come back; to a stream in its own language, for any other ends an
+        `EventSource`."""
+        reason, closing = _TURNED[why]
+        self._note(reason, closing, about)
+        if plan.operation.produces == "text/event-stream":
+            return Whole(200, stream_goodbye(closing, _RETRY_AFTER), "text/event-stream")
+        code = "rate_limited" if why is Turned.CROWDED else "overloaded"
+        return problem_answer(refuse(code, _DETAILS[why], retry_after=_RETRY_AFTER))
+
+    def _note(self, reason: Reason | Limit, status: int, about: About) -> None:
+        self._services.refusals.note(
+            reason,
+            address=about.address,
+            status=status,
+            method=None if about.head is None else about.head.method,
+            route=about.route or None,
+            request_id=about.request_id,
+        )
 
     def extra_headers(self, head: RequestHead) -> str:
         """Those of CORS."""
@@ -150,5 +190,20 @@ def asked_of(incoming: Incoming, body: bytes | None = None) -> Asked:
     )
 
 
-def _method(head: RequestHead | None) -> str:
-    return "" if head is None else head.method
+def _reason(error: Exception, status: int, head: RequestHead | None) -> Reason | Limit | None:
+    """Why *error* was answered, if that is something to be counted."""
+    match error:
+        case LimitReached(refusal=refusal):
+            return refusal.limit
+        case EdgeRefusal(reason=reason):
+            return reason
+        case BadHead(status=400) if head is None:
+            return Reason.MALFORMED_HEAD
+        case BadHead(status=426):
+            return Reason.HANDSHAKE
+        case BadHead(code=code):
+            return reason_of(status, code)
+        case AuthError():
+            return reason_of(status, "")
+        case _:
+            return None

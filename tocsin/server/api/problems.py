@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from tocsin.protocol.problems import TITLES, TYPE_BASE, Problem, ProblemError, problem
+from tocsin.server.admission import LimitReached
 from tocsin.server.api.routes import MethodNotAllowed
 from tocsin.server.auth import AuthError, AuthUnavailable, Forbidden, Unauthenticated
 from tocsin.server.http.response import Whole
@@ -24,6 +25,8 @@ def problem_answer(error: Exception) -> Whole:
     match error:
         case MethodNotAllowed(allowed=allowed):
             return _answer(error.problem, ("Allow", ", ".join(allowed)))
+        case LimitReached(refusal=refusal):
+            return _answer(error.problem, *refusal.headers)
         case ProblemError():
             return _answer(error.problem, *_retry_after(error.retry_after))
         case AuthError():

@@ -17,6 +17,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.protocol.user_ids import USER_ID_CHARACTER, USER_ID_CHARACTERS_MAX
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (
@@ -43,8 +44,10 @@ from tocsin.server.publishing import IDEMPOTENCY_KEY_PATTERN
 operations = Operations("notifications")
 
 _NDJSON: Final = "application/x-ndjson"
-_LINE_PATTERN: Final = r"^[A-Za-z0-9._:@-]{1,128}/[A-Za-z0-9._:@-]{1,128}$(?!\n)"
-"""A place in the ledger: user and device."""
+_LINE_PATTERN: Final = (
+    rf"^{USER_ID_CHARACTER}{{1,{USER_ID_CHARACTERS_MAX}}}/[A-Za-z0-9._:@-]{{1,128}}$(?!\n)"
+)
+"""A place in the ledger: user and device. Read in one pass, since only the user may have a `/`."""
 _Key = Annotated[str, Meta(pattern=IDEMPOTENCY_KEY_PATTERN)]
 _Items = Annotated[list[BatchItem], Meta(min_length=1, max_length=ITEMS_MAX)]
 _Revision = Annotated[str, Meta(pattern=r'^"[0-9]{1,9}"$')]
@@ -233,5 +236,5 @@ def _delivery(line: Delivery) -> answers.DeliveryLine:
 def _read_after(after: str | None) -> tuple[str, str] | None:
     if after is None:
         return None
-    user, _, device = after.partition("/")
+    user, _, device = after.rpartition("/")  # the last one: a user's id may have it as well
     return user, device

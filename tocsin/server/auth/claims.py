@@ -9,14 +9,17 @@ Sources: RFC 7519 §4.1 (the claims), RFC 8725 §3 (best current practice).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+from tocsin.protocol.user_ids import is_user_id
+
 from .errors import AuthCode, Unauthenticated
-from .principal import SCOPES, USER_ID, Principal
+from .principal import SCOPES, Principal
 
 #: Seconds by which an issuer's clock may be ahead of ours (RFC 7519 §4.1.5: "some
 #: small leeway"). It applies to `nbf` and `iat` only. `exp` gets none: a session
@@ -30,13 +33,29 @@ NUMERIC_DATE_MAX: Final = 253_402_300_799
 #: Characters. The issuer becomes part of a column (`Principal.credential`).
 ISSUER_LENGTH_MAX: Final = 256
 
+#: Bytes. With an idempotency key it must fit into an entry of an index of Postgres,
+#: 2 704 bytes, and an issuer and a user of many scripts may come to four thousand.
+CREDENTIAL_BYTES_MAX: Final = 1024
+
+#: The claim that names the user, unless the settings say another (RFC 7519 §4.1.2).
+SUBJECT: Final = "sub"
+
+#: Where scopes may stand: as text with spaces (RFC 8693 §4.2, and most providers in both)
+#: or as a list (Okta in `scp`). Entra says `scp` and not `scope`.
+_SCOPE_CLAIMS: Final = ("scope", "scp")
+
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What a token must say of itself; None where anything, or nothing, will do."""
+    """What a token must say of itself; None where anything, or nothing, will do.
+
+    `user_claim` is the name of the claim that holds the user's id, at the top of the
+    payload: dots and slashes in it are letters as any others.
+    """
 
     audience: str | None = None
     issuer: str | None = None
+    user_claim: str = SUBJECT
 
 
 def principal_from_claims(payload: bytes, expected: Expectations, now: float) -> Principal:
@@ -49,13 +68,11 @@ def principal_from_claims(payload: bytes, expected: Expectations, now: float) ->
     expires_at = _check_times(claims, now)
     issuer = _check_issuer(claims, expected.issuer)
     _check_audience(claims, expected.audience)
-    user = _read_user(claims)
+    user = _read_user(claims, expected.user_claim)
     return Principal(
         user=user,
         scopes=_read_scopes(claims),
-        # Quoted, because both halves may hold colons: issuer "a" with subject "b:c"
-        # must not share idempotency keys with issuer "a:b" and subject "c".
-        credential=f"jwt:{quote(issuer, safe='')}:{user}",
+        credential=_credential(issuer, user),
         expires_at=expires_at,
     )
 
@@ -115,21 +132,37 @@ def _check_audience(claims: dict[str, object], expected: str | None) -> None:
         raise Unauthenticated("The token is for another audience.", AuthCode.TOKEN_AUDIENCE)
 
 
-def _read_user(claims: dict[str, object]) -> str:
-    if "sub" not in claims:
-        raise Unauthenticated("The token has no sub claim.", AuthCode.TOKEN_CLAIM_MISSING)
-    user = claims["sub"]
-    if not isinstance(user, str) or USER_ID.fullmatch(user) is None:
-        raise _invalid("sub")
+def _read_user(claims: dict[str, object], name: str) -> str:
+    if name not in claims:
+        raise Unauthenticated(f"The token has no {name} claim.", AuthCode.TOKEN_CLAIM_MISSING)
+    user = claims[name]
+    if not isinstance(user, str) or not is_user_id(user):
+        raise _invalid(name)
     return user
 
 
+def _credential(issuer: str, user: str) -> str:
+    # Quoted, because both halves may hold colons: issuer "a" with subject "b:c"
+    # must not share idempotency keys with issuer "a:b" and subject "c".
+    name = f"jwt:{quote(issuer, safe='')}:{user}"
+    if len(name.encode()) <= CREDENTIAL_BYTES_MAX:
+        return name
+    return f"jwt-sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+
+
 def _read_scopes(claims: dict[str, object]) -> frozenset[str]:
-    """The space-separated `scope` string (RFC 8693 §4.2), less what is not ours."""
-    scope = claims.get("scope", "")
-    if not isinstance(scope, str):
-        raise _invalid("scope")
-    return SCOPES.intersection(scope.split(" "))
+    """What the claims for scopes say together, less what is not ours."""
+    said = (word for name in _SCOPE_CLAIMS for word in _words(claims, name))
+    return SCOPES.intersection(said)
+
+
+def _words(claims: dict[str, object], name: str) -> list[str]:
+    said = claims.get(name, "")
+    if isinstance(said, str):
+        return said.split(" ")
+    if not isinstance(said, list) or not all(isinstance(word, str) for word in said):
+        raise _invalid(name)
+    return said
 
 
 def _invalid(name: str) -> Unauthenticated:

@@ -6,9 +6,10 @@ cannot tell just now (`AuthUnavailable`, 503). Keeping the third apart matters:
 a client that is told 401 throws its credential away, one that is told 503
 comes back with it.
 
-`detail` is for humans and is always one of our own fixed sentences. Nothing
-that the caller sent is ever quoted in it: these texts end in logs, and a
-credential with a typing error in it is still nearly a credential.
+`detail` is for humans and is always one of our own fixed sentences, at most with the
+name of a claim from the settings. Nothing that the caller sent is ever quoted in it:
+these texts end in logs, and a credential with a typing error in it is still nearly a
+credential.
 """
 
 from __future__ import annotations

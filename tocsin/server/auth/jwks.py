@@ -29,9 +29,6 @@ from .errors import AuthCode, AuthUnavailable
 from .jwks_fetch import Fetcher, FetchFailed
 from .verification_key import VerificationKey, key_from_jwk
 
-#: Keys of one set that are looked at. Providers publish two to six.
-KEYS_MAX: Final = 64
-
 _log = structlog.get_logger("tocsin.auth")
 
 
@@ -40,7 +37,7 @@ class KeySetLimits:
     """Every number of the cache. Seconds, unless the name says otherwise."""
 
     timeout: float = 5.0  # a whole fetch; a user is waiting at the other end
-    body_bytes_max: int = 256 * 1024  # real sets are under 16 KiB
+    body_bytes_max: int = 256 * 1024  # some providers publish dozens of keys, with certificates
     cooldown: float = 30.0  # between fetches because of an unknown kid
     age_max: float = 15 * 60.0  # a key that the provider withdrew stops working by then
     retry_delay: float = 30.0  # between refetches of an aged set that fail
@@ -184,6 +181,7 @@ class KeySet:
 def parse_key_set(body: bytes) -> tuple[VerificationKey, ...]:
     """The usable keys of a JSON Web Key Set. Raises `FetchFailed` if it is not one.
 
+    How many there are, its bytes bound. What is no key for us is passed over.
     An empty set is a set: a provider that withdraws every key has said something,
     and keeping the old ones then would be deafness, not patience.
     """
@@ -193,5 +191,5 @@ def parse_key_set(body: bytes) -> tuple[VerificationKey, ...]:
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
         raise FetchFailed("the answer is not a JSON Web Key Set")
-    usable = (key_from_jwk(jwk) for jwk in keys[:KEYS_MAX])
+    usable = map(key_from_jwk, keys)
     return tuple(key for key in usable if key is not None)

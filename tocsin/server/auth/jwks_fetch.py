@@ -1,14 +1,15 @@
 """One bounded HTTP GET, for a URL that the operator configured.
 
 The answer decides who may come in, so it is fetched over TLS or not at all (this
-machine itself excepted), no redirect is followed (it could lead off TLS, or inward),
-and no content coding is accepted: 256 KiB of gzip may unpack to a quarter of a
-gigabyte, and the bound must hold for what is unpacked.
+machine itself excepted), and no redirect is followed (it could lead off TLS, or inward). No
+content coding is asked for. Some caches send gzip all the same: 256 KiB of it may
+unpack to a quarter of a gigabyte, so the bound holds for what is unpacked as well.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import zlib
 from typing import Final
 
 import httpx
@@ -20,6 +21,11 @@ _HEADERS: Final = {
     "Accept": "application/jwk-set+json, application/json",
     "Accept-Encoding": "identity",
 }
+
+
+_CODINGS: Final = frozenset({"identity", "gzip", "x-gzip"})
+#: For zlib: the largest window, and the head and the checksum of gzip (RFC 1952).
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class FetchFailed(Exception):
@@ -67,9 +73,12 @@ class Fetcher:
         ):
             if response.status_code != 200:
                 raise FetchFailed(f"status {response.status_code}")
-            if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise FetchFailed("the answer is compressed")
-            return await self._read(response)
+            # Its names are the same in any case (RFC 9110 §8.4.1).
+            coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if coding not in _CODINGS:
+                raise FetchFailed("the answer is compressed in a way that was not asked for")
+            body = await self._read(response)
+            return body if coding == "identity" else self._unpack(body)
 
     async def _read(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -84,6 +93,18 @@ class Fetcher:
         if len(body) > self._body_bytes_max:
             raise FetchFailed(f"the answer exceeds {self._body_bytes_max} bytes")
         return bytes(body)
+
+    def _unpack(self, body: bytes) -> bytes:
+        stream = zlib.decompressobj(_GZIP)
+        try:
+            unpacked = stream.decompress(body, self._body_bytes_max + 1)
+        except zlib.error:
+            raise FetchFailed("the answer is not the gzip that it says it is") from None
+        if len(unpacked) > self._body_bytes_max:
+            raise FetchFailed(f"the answer unpacks to more than {self._body_bytes_max} bytes")
+        if not stream.eof:
+            raise FetchFailed("the answer is cut off")
+        return unpacked
 
 
 def _accept(text: str, insecure_http: bool) -> httpx.URL:

@@ -6,7 +6,6 @@ no secret, so it may be logged, kept for a session's life, and compared.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,10 +14,6 @@ from .errors import AuthCode, Forbidden
 #: The scopes that exist. A credential that names others simply does not have them:
 #: identity providers put their own words (`openid`, `profile`) into the same claim.
 SCOPES: Final = frozenset({"notify", "admin"})
-
-#: A user id as the protocol has it. Use with `fullmatch`: `$` also matches before a
-#: final newline, which would make two user ids out of one.
-USER_ID: Final = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Final
 import jwt
 import trio
 
-from .claims import Expectations, principal_from_claims
+from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
+
+from .claims import SUBJECT, Expectations, principal_from_claims
 from .errors import AuthCode, Unauthenticated
-from .principal import SCOPES, USER_ID, Principal
+from .principal import SCOPES, Principal
 from .verification_key import ASYMMETRIC, SYMMETRIC, VerificationKey, key_from_secret
 
 if TYPE_CHECKING:
@@ -76,13 +78,14 @@ class TokenVerifier:
         key_set: KeySet | None = None,
         audience: str | None = None,
         issuer: str | None = None,
+        user_claim: str = SUBJECT,
     ) -> None:
         if secret is None and not public_keys and key_set is None:
             raise ValueError("a TokenVerifier needs a secret, public keys or a key set")
         shared = () if secret is None else (key_from_secret(secret),)
         self._keys: Final = (*shared, *public_keys)
         self._key_set: Final = key_set
-        self._expected: Final = Expectations(audience, issuer)
+        self._expected: Final = Expectations(audience, issuer, user_claim)
         served = frozenset[str]().union(*(key.algorithms for key in self._keys))
         self._verified: Final[dict[str, tuple[Principal, float]]] = {}
         self._algorithms: Final = served | (ASYMMETRIC if key_set is not None else frozenset())
@@ -157,6 +160,7 @@ def mint(
     lifetime: float,
     issuer: str | None = None,
     audience: str | None = None,
+    user_claim: str = SUBJECT,
 ) -> str:
     """An HS256 token for `user`: what `tocsin token` prints.
 
@@ -164,15 +168,15 @@ def mint(
     for a secret that the server would refuse too, `ValueError` for a user id, scope
     or lifetime that cannot be.
     """
-    if USER_ID.fullmatch(user) is None:
-        raise ValueError("a user id has 1 to 128 characters of A-Z a-z 0-9 . _ : @ -")
+    if not is_user_id(user):
+        raise ValueError(f"a user id has 1 to {USER_ID_CHARACTERS_MAX} visible characters")
     unknown = set(scopes) - SCOPES
     if unknown:
         raise ValueError(f"no such scope: {', '.join(sorted(unknown))}")
     if not (lifetime > 0 and math.isfinite(lifetime)):
         raise ValueError("a lifetime is a number of seconds greater than 0")
     claims: dict[str, object] = {
-        "sub": user,
+        user_claim: user,
         "iat": math.floor(now),
         "exp": math.ceil(now + lifetime),
     }

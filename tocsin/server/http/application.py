@@ -3,9 +3,10 @@
 In this order, so that nobody learns more than they may, and nothing is read of a body before its
 sender is known:
 
+    admit ── has its sender too much already? 429
     find ── which operation is it?            404, 405
     known / identify ── who asks, may they?   401, 403, 503
-    (the connection: how much may come?)      413, 415
+    (the connection: how much may come?)      413, 415, 429
     answer ── do it                           or the ASGI application does
 """
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
+from tocsin.server.admission import Admission
 from tocsin.server.http.response import Whole
 from tocsin.server.request_head import RequestHead
 
@@ -24,6 +26,7 @@ class Turned(Enum):
     """Why a whole connection is turned away: its one request is answered with that."""
 
     FULL = "full"
+    CROWDED = "crowded"  # its address has as many connections as it may have
     DRAINING = "draining"
 
 
@@ -47,7 +50,7 @@ class Plan:
     values: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """One request that was let in; *body* is whole, or comes in pieces where that is the plan."""
 
@@ -59,9 +62,23 @@ class Incoming:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which request is refused: of whom, and under which name; *head* where there is one."""
+
+    head: RequestHead | None
+    request_id: str
+    address: str
+    route: str = ""
+    credential: str = ""
+
+
 class Application(Protocol):
     """See the module. What `find`, `identify` and `answer` raise becomes the answer, by
     `refusal`."""
+
+    def admit(self, peer: str, head: RequestHead) -> Admission:
+        """Count a request of *peer* that begins; each is to be released."""
 
     def find(self, head: RequestHead) -> Plan | Whole:
         """What is to become of the request; or at once its answer."""
@@ -79,10 +96,10 @@ class Application(Protocol):
     async def answer(self, incoming: Incoming) -> Whole:
         """Do what is asked, for a plan that is lean. Cancelled, it may have been done."""
 
-    def refusal(self, error: Exception, head: RequestHead | None, request_id: str) -> Whole:
-        """The answer that *error* means; *head* is `None` where there is none."""
+    def refusal(self, error: Exception, about: About) -> Whole:
+        """The answer that *error* means."""
 
-    def turned_away(self, why: Turned, head: RequestHead, plan: Plan) -> Whole:
+    def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
         """The answer to a request of a connection that cannot be served."""
 
     def extra_headers(self, head: RequestHead) -> str:

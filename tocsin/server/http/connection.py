@@ -17,14 +17,14 @@ does its end mean that it has gone.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
-from tocsin.server.http.application import Incoming, Plan, Turned
+from tocsin.server.admission import Admission
+from tocsin.server.http.application import About, Incoming, Plan, Turned
 from tocsin.server.http.asgi_lane import AsgiExchange
 from tocsin.server.http.body import CHUNKED, ChunkedBody, body_length, check_coding
 from tocsin.server.http.patience import Patience
@@ -46,6 +46,8 @@ class Upgrade:
 
     head: RequestHead
     rest: bytes
+    admission: Admission
+    """To be released when the WebSocket has ended."""
 
 
 class _Phase(Enum):
@@ -61,6 +63,7 @@ class HttpConnection:
     """See the module; `run` it once. *turned* away, it gets one answer."""
 
     __slots__ = (
+        "_admission",
         "_application",
         "_asgi",
         "_burst",
@@ -73,6 +76,7 @@ class HttpConnection:
         "_limits",
         "_patience",
         "_phase",
+        "_plan",
         "_request_id",
         "_served",
         "_turned",
@@ -98,6 +102,8 @@ class HttpConnection:
         self._closing = False
         # The present request: its head, its name, what its answers have besides.
         self._head: RequestHead | None = None
+        self._plan: Plan | None = None
+        self._admission: Admission | None = None
         self._request_id = ""
         self._extra = ""
         # What of its body has not been read.
@@ -146,8 +152,9 @@ class HttpConnection:
             head = await self._read_head()
             if head is None:
                 break
-            if await self._respond(head):
-                return Upgrade(head, self.wire.data)
+            upgrade = await self._respond(head)
+            if upgrade is not None:
+                return upgrade
         return None
 
     # --- Reading ----------------------------------------------------------------------------------
@@ -193,7 +200,7 @@ class HttpConnection:
         return head
 
     def _begin_head(self) -> None:
-        self._head = None
+        self._head = self._plan = None
         self._request_id = self._extra = ""
         self._phase = _Phase.HEAD
         self._patience.until(trio.current_time() + self._limits.head_timeout)
@@ -233,64 +240,77 @@ class HttpConnection:
             self._left -= len(part)
         else:
             part, self.wire.data = self._chunks.feed(data)
+            if self._admission is not None:
+                self._admission.reserve(len(part))
             self._left = 0 if self._chunks.ended else CHUNKED
         return part
 
     # --- Answering --------------------------------------------------------------------------------
 
-    async def _respond(self, head: RequestHead) -> bool:
-        """Answer one request; `_closing` says afterwards whether it was the last.
+    async def _respond(self, head: RequestHead) -> Upgrade | None:
+        """Answer one request, unless it is one for a WebSocket, which is returned.
 
-        Returns whether there is no answer yet, because it is to be that of a WebSocket.
+        `_closing` says afterwards whether it was the last.
         """
         self._phase = _Phase.ANSWER
         self._patience.until(math.inf)
         self._head = head
+        self._plan = None
         self._request_id = self._host.name_request(head)
         self._extra = self._application.extra_headers(head)
         self._left = body_length(head)
         self._chunks = ChunkedBody() if self._left == CHUNKED else None
         try:
-            if head.is_websocket_upgrade:
-                check_upgrade(head)
-                self._application.check_websocket(head)
-                return True
-            answer = await self._perform(head)
+            admission = self._admission = self._application.admit(self.address, head)
+            try:
+                if head.is_websocket_upgrade:
+                    check_upgrade(head)
+                    self._application.check_websocket(head)
+                    admission.last()
+                    self._admission = None
+                    return Upgrade(head, self.wire.data, admission)
+                answer = await self._perform(head, admission)
+            finally:
+                if self._admission is not None:
+                    admission.release()
+                    self._admission = None
         except (BadHead, PeerGone):
             raise
         except Exception as error:
-            answer = self._application.refusal(error, head, self._request_id)
+            answer = self._application.refusal(error, self._about())
         if answer is not None:
             self._settle(head)
             without_body = head.method == "HEAD"
             await self.wire.write(self._written(answer, without_body=without_body))
-        return False
+        return None
 
-    async def _perform(self, head: RequestHead) -> Whole | None:
+    async def _perform(self, head: RequestHead, admission: Admission) -> Whole | None:
         """The answer, unless it was given already."""
         application = self._application
         plan = application.find(head)
         if isinstance(plan, Whole):
             return plan
+        self._plan = plan
         if self._turned is not None and not plan.always:
-            return application.turned_away(self._turned, head, plan)
+            return application.turned_away(self._turned, plan, self._about())
         principal = application.known(plan, head)
         if principal is None:
             principal = await application.identify(plan, head)
-        await self._expect_body(head, plan)
+        admission.charge(principal)
+        await self._expect_body(head, plan, admission)
+        incoming = Incoming(plan, head, principal, b"", self._request_id, admission.address)
         if not plan.lean:
-            await self._serve_asgi(head, plan, principal)
+            if plan.lasts:
+                admission.last()
+            await self._serve_asgi(incoming)
             return None
-        body: bytes | AsyncIterator[bytes] = b""
         if plan.streamed:
-            body = _BodyParts(self, plan.body_bytes_max)
+            incoming.body = _BodyParts(self, plan.body_bytes_max)
         elif self._left:
-            body = await self._read_body(plan.body_bytes_max)
-        return await application.answer(
-            Incoming(plan, head, principal, body, self._request_id, self.address)
-        )
+            incoming.body = await self._read_body(plan.body_bytes_max)
+        return await application.answer(incoming)
 
-    async def _expect_body(self, head: RequestHead, plan: Plan) -> None:
+    async def _expect_body(self, head: RequestHead, plan: Plan, admission: Admission) -> None:
         """Raise `BadHead` for a body that is not read; have one sent that waits for our word."""
         expectation = head.headers.get("expect")
         if expectation is not None and expectation.lower() != "100-continue":
@@ -300,17 +320,19 @@ class HttpConnection:
         check_coding(head)
         if self._left > plan.body_bytes_max:
             raise _too_large(plan.body_bytes_max)
+        if self._left > 0:
+            admission.reserve(self._left)
         if expectation is not None and head.http_version == "1.1" and not self.wire.data:
             await self.wire.write(CONTINUE)
 
-    async def _serve_asgi(self, head: RequestHead, plan: Plan, principal: Any) -> None:
-        host = self._host
+    async def _serve_asgi(self, incoming: Incoming) -> None:
+        host, head = self._host, incoming.head
         self._asgi = asgi = AsgiExchange(
-            host.app, host.config, host.context, self._limits, self.wire,
-            Incoming(plan, head, principal, b"", self._request_id, self.address),
-            self._extra, lambda: self._settle(head), lambda: self.scope.cancel_called,
+            host.app, host.config, host.context, self._limits, self.wire, incoming, self._extra,
+            lambda: self._settle(head), lambda: self.scope.cancel_called,
         )  # fmt: skip
-        await asgi.run(_BodyParts(self, plan.body_bytes_max) if self._left else None)
+        body_bytes_max = incoming.plan.body_bytes_max
+        await asgi.run(_BodyParts(self, body_bytes_max) if self._left else None)
         self._closing = self._closing or asgi.closes or self._left != 0
         self._asgi = None
 
@@ -339,7 +361,7 @@ class HttpConnection:
             return b""
         self._closing = True
         self._request_id = self._request_id or self._host.name_request(None)
-        return self._written(self._application.refusal(bad, self._head, self._request_id))
+        return self._written(self._application.refusal(bad, self._about()))
 
     def _too_slow(self) -> bytes:
         """What to say to a client whose time is over, if anything."""
@@ -352,6 +374,11 @@ class HttpConnection:
             case _:
                 return b""
         return self._refusal(bad)
+
+    def _about(self) -> About:
+        address = self.address if self._admission is None else self._admission.address
+        route = "" if self._plan is None else self._plan.path
+        return About(self._head, self._request_id, address, route)
 
     def _written(self, answer: Whole, *, without_body: bool = False) -> bytes:
         return whole_response(

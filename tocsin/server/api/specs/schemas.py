@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tocsin.protocol.user_ids import USER_ID_CHARACTER, USER_ID_CHARACTER_OF_SCHEMAS
 from tocsin.server.api.specs.rules import RULES
 
 Schema = dict[str, Any]
@@ -54,7 +55,8 @@ def _readable(schema: Schema) -> Schema:
     """*schema*, saying the same in fewer words, and in those of JSON Schema only."""
     made = {name: _inside(name, value) for name, value in schema.items() if value != []}
     if "pattern" in made:
-        made["pattern"] = made["pattern"].replace(_PYTHON_END, "$")
+        pattern = made["pattern"].replace(_PYTHON_END, "$")
+        made["pattern"] = pattern.replace(USER_ID_CHARACTER, USER_ID_CHARACTER_OF_SCHEMAS)
     if "description" in made:
         made["description"] = inspect.cleandoc(made["description"])
     if "type" not in made and all(isinstance(each, str) for each in made.get("enum", [0])):

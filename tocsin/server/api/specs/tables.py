@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
+from tocsin.protocol.user_ids import USER_ID_CHARACTER_OF_SCHEMAS
+
 Document = dict[str, Any]
 
 _LINE_WIDTH: Final = 64
@@ -103,7 +105,9 @@ def _bounds(schema: Document) -> list[str]:
     if "format" in schema:
         words.append(f"({escape(schema['format'])})")
     if "pattern" in schema:
-        words.append(f"<code>{escape(schema['pattern'])}</code>")
+        # The list of what cannot be seen tells people nothing.
+        pattern = schema["pattern"].replace(USER_ID_CHARACTER_OF_SCHEMAS, "[visible]")
+        words.append(f"<code>{escape(pattern)}</code>")
     return words
 
 
