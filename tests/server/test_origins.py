@@ -70,13 +70,12 @@ def test_this_machine_is_called_by_its_names_and_by_those_that_are_named(host):
     "host",
     [
         *("evil.example.com", "evil.example.com:8080", "127.0.0.1.nip.io", "localhost.evil.com"),
-        *("0.0.0.0", "[::]", "10.0.0.1", "127.1", "2130706433", "", ":8080", "localhost:x", "h h"),
+        *("127.1", "", ":8080", "localhost:x", "h h"),
         *(
             "a@localhost",
             "localhost/x",
             "[localhost]",
             "[::1",
-            "xlocalhost",
             "127.0.0.1, localhost",
         ),
         *("\xe9", "example.com", "sub.app.example.com", "x" * 100_000, "[" + ":" * 100_000 + "]"),
@@ -84,6 +83,11 @@ def test_this_machine_is_called_by_its_names_and_by_those_that_are_named(host):
 )
 def test_this_machine_is_not_called_by_the_names_of_others(host):
     assert not is_allowed_host(host, LOOPBACK, NAMED)
+
+
+@pytest.mark.parametrize("host", ["a", "tocsin:8080", "0.0.0.0", "[::]", "10.0.0.1", "xlocalhost"])
+def test_what_no_page_can_be_called_will_do(host):
+    assert is_allowed_host(host, LOOPBACK, NAMED)
 
 
 @pytest.mark.parametrize("hosts", [("0.0.0.0",), ("127.0.0.1", "192.168.1.5"), ("::",), ("name",)])

@@ -50,10 +50,11 @@ def is_allowed_origin(headers: Headers, allowed: tuple[str, ...]) -> bool:
 def is_allowed_host(host: str | None, hosts: tuple[str, ...], origins: tuple[str, ...]) -> bool:
     """Whether a request may call this server by *host*, the value of its `Host`.
 
-    *hosts* are what is listened on. Where that is only this machine, a name of this machine will
-    do, or the host of one of *origins*, with any port; elsewhere the server cannot know how it is
-    called, and what a page could reach by a name of its own, it can reach without one. A request
-    without the header is from no browser. Whoever has a proxy in front does not ask.
+    *hosts* are what is listened on. Where others reach that too, the server cannot know how it is
+    called, and what a page could reach by a name of its own, it can reach without one. Where it is
+    only this machine, what a stranger's page cannot have will do: an address, a name of this
+    machine, a name without a dot (of /etc/hosts, of a container), or the host of one of *origins*.
+    A request without the header is from no browser. Whoever has a proxy in front does not ask.
     """
     if host is None or not all(map(_is_this_machine, hosts)):
         return True
@@ -61,6 +62,8 @@ def is_allowed_host(host: str | None, hosts: tuple[str, ...], origins: tuple[str
     if match is None:
         return False
     name = match[1].removesuffix(".")
+    if "." not in name or _address(name) is not None:
+        return True
     return _is_this_machine(name) or any(_host_of(origin) == name for origin in origins)
 
 
@@ -73,8 +76,12 @@ def _is_this_machine(name: str) -> bool:
     """Whether *name* is loopback wherever it is looked up (RFC 6761 §6.3 for `localhost`)."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    address = _address(name)
+    return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+        return None
