@@ -1,0 +1,197 @@
+"""What a client says on one connection, request by request: heads, and bodies as they come.
+
+Reading is bounded in bytes by what is asked for, and in time by a deadline for each thing that is
+waited for (`patience`), whose end cancels the scope of the connection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, Self
+
+import trio
+
+from tocsin.server.http.body import CHUNKED, ChunkedBody, body_length
+from tocsin.server.http.limits import HttpLimits
+from tocsin.server.http.patience import Patience
+from tocsin.server.http.wire import Wire
+from tocsin.server.request_head import BadHead, RequestHead, find_head_end, parse_head
+
+_BURST: Final = 8
+"""Requests of one connection that are answered without letting others run."""
+
+
+class Phase(Enum):
+    """What the connection waits for."""
+
+    NEXT = "the next request"
+    HEAD = "the request's head"
+    BODY = "the request's body"
+    ANSWER = "its answer"
+
+
+class RequestReader:
+    """See the module. `phase` says what is waited for, `left` what of the present body has not
+    been read (`CHUNKED` where nobody knows yet), `served` how many heads there were."""
+
+    __slots__ = (
+        "_burst",
+        "_chunks",
+        "_limits",
+        "_patience",
+        "_wire",
+        "counted",
+        "left",
+        "phase",
+        "served",
+    )
+
+    def __init__(self, wire: Wire, limits: HttpLimits, scope: trio.CancelScope) -> None:
+        self._wire = wire
+        self._limits = limits
+        self._patience = Patience(scope)
+        self._chunks: ChunkedBody | None = None
+        self._burst = 0
+        self.phase = Phase.NEXT
+        self.left = 0
+        self.served = 0
+        self.counted: Callable[[int], None] = _nobody_counts
+        """Told of the bytes of a body whose length was not declared, as they come."""
+
+    async def read_head(self) -> RequestHead | None:
+        """The next request's head, judged; `None` where there is no further request.
+
+        Who has said nothing is told nothing: browsers open connections in advance, and would show
+        the error of one that they never used. Raises `BadHead`.
+        """
+        wire, limits = self._wire, self._limits
+        if wire.data:
+            self._begin_head()
+            self._burst += 1
+            if self._burst >= _BURST:
+                self._burst = 0
+                await trio.lowlevel.checkpoint()
+        else:
+            self._burst = 0
+            self.phase = Phase.NEXT
+            idle = limits.keep_alive_timeout if self.served else limits.head_timeout
+            self._patience.until(trio.current_time() + idle)
+        seen = 0
+        while True:
+            if wire.data:
+                end = find_head_end(wire.data, seen, limits.head_bytes_max)
+                if end >= 0:
+                    break
+                seen = len(wire.data)
+            data = await wire.read()
+            if not data:
+                if not wire.data:
+                    return None
+                raise BadHead(400, "The connection ended within the request's head.")
+            if not wire.data:
+                self._begin_head()
+            wire.data += data
+        head = parse_head(wire.data)
+        wire.data = wire.data[end:]
+        self.served += 1
+        self.answering()
+        return head
+
+    def begin_body(self, head: RequestHead) -> None:
+        """The body of *head* is to be read, or skipped. Raises `BadHead`."""
+        self.left = body_length(head)
+        self._chunks = ChunkedBody() if self.left == CHUNKED else None
+        self.counted = _nobody_counts
+
+    async def read_body(self, bytes_max: int) -> bytes:
+        """All of the body. Raises `BadHead`: 413 over *bytes_max*, 400 where it ends too soon."""
+        wire = self._wire
+        if 0 <= self.left <= len(wire.data):
+            # It came with the head, nearly always.
+            body, wire.data = wire.data[: self.left], wire.data[self.left :]
+            self.left = 0
+            return body
+        return b"".join([part async for part in BodyParts(self, bytes_max)])
+
+    async def read_part(self) -> bytes:
+        """The next piece of the body, `b""` at its end. Raises `BadHead` where it ends too soon."""
+        wire = self._wire
+        if self.phase is not Phase.BODY:
+            self.phase = Phase.BODY
+            self._patience.until(trio.current_time() + self._limits.body_timeout)
+        while self.left:
+            data = wire.data or await wire.read()
+            wire.data = b""
+            if not data:
+                raise BadHead(400, "The connection ended within the request's body.")
+            part = self._take(data)
+            if part:
+                return part
+        self.answering()
+        return b""
+
+    def skip_body(self) -> None:
+        """Skip a body that nobody wants, if all of it is here already."""
+        wire = self._wire
+        if 0 < self.left <= len(wire.data):
+            wire.data = wire.data[self.left :]
+            self.left = 0
+
+    def answering(self) -> None:
+        """Nothing is waited for but our own answer."""
+        self.phase = Phase.ANSWER
+        self._patience.until(math.inf)
+
+    def end(self) -> None:
+        """Nothing is waited for any more."""
+        self._patience.end()
+
+    def _begin_head(self) -> None:
+        self.phase = Phase.HEAD
+        self._patience.until(trio.current_time() + self._limits.head_timeout)
+
+    def _take(self, data: bytes) -> bytes:
+        """What *data* has of the body; what lies behind is kept."""
+        if self._chunks is None:
+            part, self._wire.data = data[: self.left], data[self.left :]
+            self.left -= len(part)
+        else:
+            part, self._wire.data = self._chunks.feed(data)
+            self.left = 0 if self._chunks.ended else CHUNKED
+            self.counted(len(part))
+        return part
+
+
+class BodyParts:
+    """A body as it comes. Raises `BadHead`: 413 over *bytes_max*, and what `read_part` does.
+
+    No generator: one that is left in the middle would have to be closed, and nobody would.
+    """
+
+    def __init__(self, reader: RequestReader, bytes_max: int) -> None:
+        self._reader = reader
+        self._bytes_max = bytes_max
+        self._count = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        part = await self._reader.read_part()
+        self._count += len(part)
+        if self._count > self._bytes_max:
+            raise too_large(self._bytes_max)
+        if not part:
+            raise StopAsyncIteration
+        return part
+
+
+def too_large(bytes_max: int) -> BadHead:
+    """The refusal of a body of more than *bytes_max* bytes."""
+    return BadHead(413, f"The request's body is longer than {bytes_max} bytes.")
+
+
+def _nobody_counts(_: int) -> None:
+    pass
