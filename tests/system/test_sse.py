@@ -289,7 +289,7 @@ def test_a_stream_needs_a_user(server):
 
 def test_only_a_get_follows_the_stream(server, ada):
     answer = server.http.head(PATH, headers=bearer(token(ada)))
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, OPTIONS")
     expect_problem(server.http.post(PATH, headers=bearer(token(ada))), 405)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 import structlog
+import trio
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import refuse
@@ -21,8 +22,16 @@ from tocsin.server.http.application import About, Incoming, Plan, Turned
 from tocsin.server.http.response import Whole
 from tocsin.server.limits import Limit
 from tocsin.server.publishing import Publishing
-from tocsin.server.refusals import EdgeRefusal, Reason, reason_of
+from tocsin.server.refusals import (
+    LINES_MAX,
+    PERIOD,
+    EdgeRefusal,
+    Reason,
+    known_method,
+    reason_of,
+)
 from tocsin.server.request_head import BadHead, RequestHead
+from tocsin.server.seldom import Seldom
 from tocsin.server.services import Services
 from tocsin.server.stream_refusal import stream_goodbye
 
@@ -65,6 +74,7 @@ class HttpApi:
         self._admissions = admissions
         self._is_our_host = is_our_host
         self._routes = Routes(operations)
+        self._refused = Seldom(LINES_MAX, PERIOD)
         self._plans = {operation.name: self._plan(operation) for operation in operations}
 
     def admit(self, peer: str, head: RequestHead) -> Admission:
@@ -114,6 +124,16 @@ class HttpApi:
         reason = _reason(error, answer.status, about.head)
         if reason is not None:
             self._note(reason, answer.status, about)
+        elif (left_out := self._refused.due(trio.current_time())) is not None:
+            # The client's own trouble, but whoever helps them will look here.
+            logger.info(
+                "request refused",
+                status=answer.status,
+                method=None if about.head is None else known_method(about.head.method),
+                route=about.route,
+                request_id=about.request_id,
+                left_out=left_out,
+            )
         return answer
 
     def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
