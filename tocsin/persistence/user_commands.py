@@ -93,8 +93,8 @@ class MarkInbox(msgspec.Struct, frozen=True):
     """Give notifications another state (`protocol.marking`), each by an entry of the log.
 
     Those of *ids* that are the user's own; or those created up to the sequence *through*; or all,
-    if neither is given. At most *limit* in one transaction, the oldest first. The user is brought
-    up to date first. Result: `Marked` or `BeyondHead`.
+    if neither is given. At most *limit* in one transaction, the oldest first; several commands that
+    name no ids share that. The user is brought up to date first. Result: `Marked` or `BeyondHead`.
     """
 
     user: str
@@ -102,7 +102,7 @@ class MarkInbox(msgspec.Struct, frozen=True):
     now_ms: int
     ids: tuple[str, ...] | None = None
     through: int | None = None
-    limit: int = 2000
+    limit: int = 1000
 
 
 class Marked(msgspec.Struct, frozen=True):
