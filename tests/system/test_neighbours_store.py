@@ -8,62 +8,76 @@ import time
 
 import httpx
 
-from tests.system.kit import PATIENCE, PRODUCER, Server, bearer, fresh_user, token
+from tests.system.kit import PRODUCER, Producer, Server, bearer, fresh_user, token
 
 WORST = 0.25
-"""Seconds from a neighbour's post to its push, on a machine that has nothing else to do."""
-
-
-def batch_of(items: int, recipients: int) -> bytes:
-    prefix = fresh_user("many")
-    users = [f"{prefix}-{number}" for number in range(recipients)]
-    item = json.dumps({"to": {"users": users}, "title": "To very many"})
-    return "\n".join([item] * items).encode()
+"""Seconds that a neighbour's post may take to its push, besides one transaction of the batch's."""
+SECONDS = 10
+"""How long a neighbour looks; the batch takes longer."""
+RECIPIENTS = 1000
 
 
 class Batch(threading.Thread):
-    """A batch on its way, over a connection of its own."""
+    """Five hundred posts to a thousand users each on their way, over a connection of its own."""
 
-    def __init__(self, server: Server, content: bytes, credential: str) -> None:
+    def __init__(self, server: Server) -> None:
         super().__init__()
-        self._request = {
-            "url": f"{server.url}/v1/notifications/batch",
-            "content": content,
-            "headers": {**bearer(credential), "Content-Type": "application/x-ndjson"},
-        }
-        self.statuses: list[int] = []
-        self.seconds = 0.0
+        prefix = fresh_user("many")
+        self.users = [f"{prefix}-{number}" for number in range(RECIPIENTS)]
+        item = json.dumps({"to": {"users": self.users}, "title": "To very many"})
+        self._server = server
+        self._content = "\n".join([item] * 500).encode()
 
     def run(self) -> None:
-        started = time.monotonic()
-        answer = httpx.post(**self._request, timeout=600, verify=False)
-        assert answer.status_code == 200, answer.text
-        self.statuses = [each["status"] for each in answer.json()["results"]]
-        self.seconds = time.monotonic() - started
+        headers = {**bearer(PRODUCER), "Content-Type": "application/x-ndjson"}
+        url = f"{self._server.url}/v1/notifications/batch"
+        try:
+            httpx.post(url, content=self._content, headers=headers, timeout=600, verify=False)
+        except httpx.TransportError:
+            return  # the test has seen enough, and has ended the server
 
 
-def neighbour_of(server: Server, batch: Batch, seconds: float) -> list[float]:
+def delays_beside(batch: Batch, server: Server, producer: Producer) -> list[float]:
     """How long each of a neighbour's posts takes to its push, five a second, beside *batch*."""
-    ada = fresh_user("ada")
-    producer, delays = server.producer(token("other", "notify")), []
+    ada, delays = fresh_user("ada"), []
     with server.device(ada) as device:
         device.expect("synced")
         batch.start()
-        ends = time.monotonic() + seconds
-        while batch.is_alive() and time.monotonic() < ends:
+        ends = time.monotonic() + SECONDS
+        while time.monotonic() < ends:
             started = time.monotonic()
             producer.post(ada, title=str(len(delays)))
-            device.ack(device.expect_push(str(len(delays)), patience=PATIENCE))
+            device.ack(device.expect_push(str(len(delays))))
             delays.append(time.monotonic() - started)
-            time.sleep(max(0.0, 0.2 - delays[-1]))
+            time.sleep(max(0.0, 0.2 - delays[-1]))  # waits for: the pace of a neighbour
+        assert batch.is_alive(), "a batch that is over bothers nobody"
     return delays
 
 
-def test_a_batch_to_very_many_is_not_felt_by_a_neighbour(start_server, new_store):
-    server = start_server(**new_store(), request_timeout=300)
-    batch = Batch(server, batch_of(500, 1000), PRODUCER)
-    delays = neighbour_of(server, batch, 600)
+def ordinary_transaction(batch: Batch, producer: Producer) -> float:
+    """Seconds that one post to the batch's users takes beside it, at most."""
+    durations = []
+    for _ in range(5):
+        started = time.monotonic()
+        producer.post(*batch.users)
+        durations.append(time.monotonic() - started)
+    return max(durations)
+
+
+def look_beside_a_batch(server: Server, neighbour: Producer) -> None:
+    batch = Batch(server)
+    worst = max(delays_beside(batch, server, neighbour))
+    ordinary = ordinary_transaction(batch, neighbour)
+    server.close()
     batch.join()
-    print(len(delays), sorted(delays)[-5:], batch.seconds)
-    assert batch.statuses == [201] * 500
-    assert max(delays) <= WORST
+    assert worst <= WORST + ordinary, (worst, ordinary)
+
+
+def test_a_batch_to_very_many_is_not_felt_by_a_neighbour(start_server, new_store):
+    server = start_server(**new_store())
+    look_beside_a_batch(server, server.producer(token("other", "notify")))
+
+
+def test_nor_by_who_posts_with_the_same_credential(start_server, new_store):
+    server = start_server(**new_store())
+    look_beside_a_batch(server, server.producer(PRODUCER))
