@@ -39,7 +39,8 @@ class Batch(threading.Thread):
 
 def delays_beside(batch: Batch, server: Server, producer: Producer) -> list[float]:
     """How long each of a neighbour's posts takes to its push, five a second, beside *batch*."""
-    ada, delays = fresh_user("ada"), []
+    ada = fresh_user("ada")
+    delays: list[float] = []
     with server.device(ada) as device:
         device.expect("synced")
         batch.start()

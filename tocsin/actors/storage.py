@@ -319,6 +319,7 @@ class StorageActor(Actor[StorageMessage]):
             await self._store.probe()
         except StoreUnavailable as error:
             self._lost(error)
+            self._status.note_attempt()
             if self._stopping:
                 self._give_up()
             return
@@ -329,6 +330,7 @@ class StorageActor(Actor[StorageMessage]):
             self._reasons.over(setbacks=self._setbacks)
             self._status.epoch = self._store.epoch
             self._status.set_available(True)
+            self._status.note_attempt()
 
     def _lost(self, error: StoreUnavailable) -> None:
         """Note that the store is away, and when to look again."""
