@@ -30,6 +30,7 @@ from tocsin.persistence.store import (
     Release,
     RemoveDevice,
     SetPreferences,
+    SetTopic,
     Subscribe,
     Unsubscribe,
     Update,
@@ -148,7 +149,7 @@ def lane_of(command: Command) -> str:
             return f"of {command.user}"
         case Materialise():
             return f"of {command.users[0]}"
-        case Subscribe() | Unsubscribe():
+        case Subscribe() | Unsubscribe() | SetTopic():
             return f"to {command.topic}"
         case Expire() | Release() | Purge():
             return "upkeep"

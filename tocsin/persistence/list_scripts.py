@@ -16,6 +16,7 @@ from tocsin.persistence.store import (
     Devices,
     FindKey,
     FindLetter,
+    FindTopic,
     FoundLetter,
     Keys,
     Letters,
@@ -28,6 +29,7 @@ from tocsin.persistence.store import (
     Preferences,
     ReadPreferences,
     Subscribers,
+    TopicInfo,
     Topics,
 )
 
@@ -87,6 +89,13 @@ def subscribers(queries: Numbered[ListSubscribers], answers: Answers) -> Script[
     for index, query in queries:
         users = [row[1] for row in found.get(index, ())]
         answers[index] = Subscribers(tuple(users[: query.limit]), len(users) > query.limit)
+
+
+def topic(queries: Numbered[FindTopic], answers: Answers) -> Script[None]:
+    rows = yield from run("topics_read", sorted({query.topic for _, query in queries}))
+    found = {row[0]: TopicInfo(row[0], bool(row[1]), row[2]) for row in rows}
+    for index, query in queries:
+        answers[index] = found.get(query.topic, TopicInfo(query.topic, False, 0))
 
 
 # --- Dead letters -------------------------------------------------------------------------------

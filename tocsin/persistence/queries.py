@@ -159,6 +159,20 @@ class Topics(msgspec.Struct, frozen=True):
     topics: tuple[str, ...]
 
 
+class FindTopic(msgspec.Struct, frozen=True):
+    """Result: `TopicInfo`, also for a topic that nobody knows: it is open, and nobody in it."""
+
+    topic: str
+
+
+class TopicInfo(msgspec.Struct, frozen=True):
+    """*closed*: only producers subscribe users to it."""
+
+    topic: str
+    closed: bool
+    subscribers: int
+
+
 class ListSubscribers(msgspec.Struct, frozen=True):
     """The users in a topic by name, behind *after* if given. Result: `Subscribers`."""
 

@@ -52,6 +52,7 @@ from tocsin.persistence.queries import (
     FindKey,
     FindLetter,
     FindNotification,
+    FindTopic,
     FoundLetter,
     Head,
     Inbox,
@@ -71,6 +72,7 @@ from tocsin.persistence.queries import (
     ReadPage,
     ReadPreferences,
     Subscribers,
+    TopicInfo,
     Topics,
 )
 from tocsin.persistence.upkeep_commands import (
@@ -98,8 +100,11 @@ from tocsin.persistence.user_commands import (
     Record,
     RemoveDevice,
     SetPreferences,
+    SetTopic,
     Subscribe,
     Subscribed,
+    TopicClosed,
+    TopicSet,
     Unsubscribe,
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
@@ -135,6 +140,7 @@ __all__ = [
     "FindKey",
     "FindLetter",
     "FindNotification",
+    "FindTopic",
     "FoundLetter",
     "Head",
     "Idempotency",
@@ -181,6 +187,7 @@ __all__ = [
     "RevokeKey",
     "SessionEnd",
     "SetPreferences",
+    "SetTopic",
     "Store",
     "StoreFailed",
     "StoreUnavailable",
@@ -189,6 +196,9 @@ __all__ = [
     "Subscribed",
     "Subscribers",
     "TakeTicket",
+    "TopicClosed",
+    "TopicInfo",
+    "TopicSet",
     "Topics",
     "Unsubscribe",
     "Update",
@@ -209,6 +219,7 @@ Command = (
     | Materialise
     | Subscribe
     | Unsubscribe
+    | SetTopic
     | SetPreferences
     | RemoveDevice
     | ReplayLetter
@@ -234,6 +245,8 @@ Result = (
     | Marked
     | Materialised
     | Subscribed
+    | TopicClosed
+    | TopicSet
     | PreferencesSet
     | LetterReplayed
     | StoredTicket
@@ -249,6 +262,7 @@ Query = (
     | ListDevices
     | ListSubscriptions
     | ListSubscribers
+    | FindTopic
     | ReadPreferences
     | ListLetters
     | FindLetter
@@ -265,6 +279,7 @@ Answer = (
     | Devices
     | Topics
     | Subscribers
+    | TopicInfo
     | Preferences
     | Letters
     | FoundLetter

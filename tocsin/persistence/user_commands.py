@@ -139,11 +139,15 @@ class Materialised(msgspec.Struct, frozen=True):
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """From now on *users* get what is published to *topic*; nothing from before."""
+    """From now on *users* get what is published to *topic*; nothing from before.
+
+    *by_user* is the users' own wish, which a closed topic does not grant: `TopicClosed`.
+    """
 
     topic: str
     users: tuple[str, ...]
     now_ms: int
+    by_user: bool = False
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
@@ -168,6 +172,27 @@ class Subscribed(msgspec.Struct, frozen=True):
     refused: tuple[str, ...]
     heads: dict[str, int]
     members: tuple[str, ...] = ()
+
+
+class TopicClosed(msgspec.Struct, frozen=True):
+    """Only producers subscribe users to this topic."""
+
+    topic: str
+
+
+class SetTopic(msgspec.Struct, frozen=True):
+    """Close *topic* to the wishes of users, or open it. Who is in it stays. Result: `TopicSet`."""
+
+    topic: str
+    closed: bool
+
+
+class TopicSet(msgspec.Struct, frozen=True):
+    """*topic* is as it was said, with so many *subscribers* now."""
+
+    topic: str
+    closed: bool
+    subscribers: int
 
 
 class SetPreferences(msgspec.Struct, frozen=True):

@@ -148,6 +148,14 @@ class SubscribersAdded(Answering, frozen=True, kw_only=True):
     refused: list[str]
 
 
+class TopicRecord(Answering, frozen=True, kw_only=True):
+    """A topic; only producers subscribe users to one that is *closed*."""
+
+    topic: str
+    closed: bool
+    subscribers: int
+
+
 class IssuedTicket(Answering, frozen=True, kw_only=True):
     """Good for one connection."""
 

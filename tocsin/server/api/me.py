@@ -109,12 +109,12 @@ async def list_subscriptions(call: Call[Query, None]) -> Answer:
 @operations.define(
     *("PUT", "/v1/me/subscriptions/{topic}", "Subscribe to a topic"),
     caller=Caller.USER,
-    problems=("conflict",),
+    problems=("conflict", "topic_closed"),
     answers={204: None},
 )
 async def subscribe(call: Call[Query, None], topic: str) -> Answer:
-    """The user gets what is published from now on; again is no error."""
-    await subscribe_one(call, topic, call.user)
+    """The user gets what is published from now on; again is no error. Not into a closed topic."""
+    await subscribe_one(call, topic, call.user, by_user=True)
     return NO_CONTENT
 
 
