@@ -76,7 +76,8 @@ class Page(msgspec.Struct, frozen=True):
 class InboxPage(msgspec.Struct, frozen=True):
     """A user's inbox, newest created first, below *before* (a created sequence) if given.
 
-    *states* says which to list; what has expired by *now_ms* is left out. Result: `Inbox`.
+    *states* says which to list; what has expired by *now_ms* is left out. At most *limit* items
+    and, but for the first, at most *bytes_max* bytes of documents. Result: `Inbox`.
     """
 
     user: str
@@ -85,6 +86,7 @@ class InboxPage(msgspec.Struct, frozen=True):
     limit: int
     before: int | None
     now_ms: int
+    bytes_max: int = 2**63 - 1
 
 
 class InboxItem(msgspec.Struct, frozen=True):
