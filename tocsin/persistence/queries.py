@@ -134,9 +134,15 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class ListDevices(msgspec.Struct, frozen=True):
-    """Result: `Devices`, by name."""
+    """A user's devices by name, behind *after* if given, at most *limit*; or only the one *named*.
+
+    Result: `Devices`.
+    """
 
     user: str
+    limit: int = 1000
+    after: str | None = None
+    named: str | None = None
 
 
 class DeviceInfo(msgspec.Struct, frozen=True):
@@ -149,6 +155,7 @@ class DeviceInfo(msgspec.Struct, frozen=True):
 
 class Devices(msgspec.Struct, frozen=True):
     devices: tuple[DeviceInfo, ...]
+    more: bool = False
 
 
 class ListSubscriptions(msgspec.Struct, frozen=True):

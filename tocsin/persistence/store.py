@@ -29,6 +29,7 @@ from tocsin.persistence.commands import (
     RecipientState,
     Replayed,
     RevisionMismatch,
+    TooMany,
     Update,
     Withdraw,
 )
@@ -196,6 +197,7 @@ __all__ = [
     "Subscribed",
     "Subscribers",
     "TakeTicket",
+    "TooMany",
     "TopicClosed",
     "TopicInfo",
     "TopicSet",
@@ -250,6 +252,7 @@ Result = (
     | PreferencesSet
     | LetterReplayed
     | StoredTicket
+    | TooMany
     | Done
 )
 Query = (

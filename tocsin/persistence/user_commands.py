@@ -29,7 +29,8 @@ class Attach(msgspec.Struct, frozen=True):
     moment: if that is withdrawn, the device is told (`ReadPage`).
 
     Where a device is new that had no name (`unnamed_device`), *unnamed_max* of the user's are kept
-    and the longest unseen are forgotten.
+    and the longest unseen are removed. A new one with a name of its own is not let in where
+    *named_max* of the user's are known: then the result is `TooMany`, else `Attached`.
     """
 
     user: str
@@ -38,6 +39,7 @@ class Attach(msgspec.Struct, frozen=True):
     now_ms: int
     session: str
     unnamed_max: int | None = None
+    named_max: int | None = None
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -215,7 +217,10 @@ class PreferencesSet(msgspec.Struct, frozen=True):
 
 
 class RemoveDevice(msgspec.Struct, frozen=True):
-    """Forget a device and its cursor; the ledger stays. Result: `Done` or `NotFound`."""
+    """Forget a device and its cursor; the ledger's lines about it go with a later purge.
+
+    Result: `Done` or `NotFound`.
+    """
 
     user: str
     device: str

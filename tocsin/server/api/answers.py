@@ -202,9 +202,10 @@ class DeviceLine(Answering, frozen=True, kw_only=True):
 
 
 class DeviceList(Answering, frozen=True, kw_only=True):
-    """The user's devices, by name."""
+    """A page of the user's devices, by name; pass *next* as `after`."""
 
     devices: list[DeviceLine]
+    next: str | None
 
 
 class Alive(Answering, frozen=True, kw_only=True):

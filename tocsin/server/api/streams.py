@@ -227,7 +227,10 @@ async def _has_unacknowledged(call: Call[StreamQuery, None], cursor: Cursor) -> 
     """Whether the device is known to have stopped before *cursor*."""
     if cursor.epoch != call.services.epoch:
         return False
-    devices = await call.services.read(ListDevices(call.user))
+    named = given(call.query.device)
+    if named is None:
+        return False
+    devices = await call.services.read(ListDevices(call.user, named=named))
     assert isinstance(devices, Devices)
     return any(
         each.device == call.query.device and each.acknowledged < cursor.sequence

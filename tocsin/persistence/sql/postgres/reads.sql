@@ -174,11 +174,19 @@ JOIN notifications AS n ON n.id = i.notification_id
 WHERE i.expired_at IS NULL AND (n.expires_at IS NULL OR n.expires_at > asked.now);
 
 -- name: devices_list -> rows
-SELECT d.user_id, d.device_id, d.acknowledged, d.last_seen
-FROM unnest($1::text[]) AS asked (user_id)
-JOIN devices AS d ON d.user_id = asked.user_id
-WHERE NOT d.removed
-ORDER BY d.user_id, d.device_id;
+-- The devices of users, each behind a device, at most `devices_max`, or only the one named.
+SELECT asked.number, known.device_id, known.acknowledged, known.last_seen
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+    AS asked (number, user_id, after, devices_max, named)
+CROSS JOIN LATERAL (
+    SELECT d.device_id, d.acknowledged, d.last_seen
+    FROM devices AS d
+    WHERE d.user_id = asked.user_id AND d.device_id > asked.after AND NOT d.removed
+        AND (asked.named IS NULL OR d.device_id = asked.named)
+    ORDER BY d.device_id
+    LIMIT asked.devices_max
+) AS known
+ORDER BY asked.number, known.device_id;
 
 -- name: subscriptions_read -> rows
 -- The topics that users are in, or have been in, but for the one of everyone.

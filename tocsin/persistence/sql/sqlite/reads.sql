@@ -157,10 +157,12 @@ WHERE i.user_id = ?2 AND i.notification_id = ?3 AND i.expired_at IS NULL
     AND (n.expires_at IS NULL OR n.expires_at > ?4);
 
 -- name: devices_list -> rows
-SELECT user_id, device_id, acknowledged, last_seen
+-- The devices of user ?2 behind device ?3, at most ?4, or only ?5.
+SELECT ?1, device_id, acknowledged, last_seen
 FROM devices
-WHERE user_id = ?1 AND NOT removed
-ORDER BY device_id;
+WHERE user_id = ?2 AND device_id > ?3 AND NOT removed AND (?5 IS NULL OR device_id = ?5)
+ORDER BY device_id
+LIMIT ?4;
 
 -- name: subscriptions_read -> rows
 -- The topics that a user is in, or (?2) has been in, but for the one of everyone.

@@ -150,6 +150,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     answers.Subscriptions: {"subscriptions": [{"topic": "incidents", "enabled": True}]},
     answers.DeviceList: {
         "devices": [{"device": "phone", "cursor": _CURSOR, "last_seen": _LATER}],
+        "next": None,
     },
     answers.Alive: {"status": "ok"},
     answers.Readiness: {"status": "ok", "hops": {"store": "ok", "node": "ok"}},
