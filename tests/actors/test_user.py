@@ -32,6 +32,7 @@ from tocsin.actors.user_messages import (
 from tocsin.actors.users import Users
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
+    AcknowledgedPartly,
     Attach,
     Attached,
     Counters,
@@ -195,6 +196,23 @@ async def test_one_device_too_many_is_told_so_and_the_others_stay(autojump_clock
         house.storage.asked.pop(0).reply.set(TooMany(1))
         await settle()
         assert [closing for closing, *_ in tablet.ends] == [Closing.TOO_MANY_DEVICES]
+        assert phone.ends == []
+
+
+async def test_a_device_before_whose_cursor_there_is_much_is_asked_for_until_it_is_in(
+    autojump_clock,
+):
+    async with a_house() as house:
+        phone = await house.arrive("phone")
+        asked = []
+        for _ in range(2):
+            write = house.storage.asked.pop(0)
+            asked.append(write.command)
+            write.reply.set(AcknowledgedPartly())
+            await settle()
+        assert phone.said == []
+        asked.append(await house.storage.answer_attach(3))
+        assert asked == [asked[0]] * 3
         assert phone.ends == []
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from tests.persistence.databases import Database
 from tests.persistence.desk import START_OF_TIME, Desk, sent
+from tocsin.persistence import device_scripts
 from tocsin.persistence.store import (
+    Acknowledge,
+    AcknowledgedPartly,
     Attach,
     Attached,
+    Changed,
     CreateTicket,
     DeviceCursor,
     Devices,
@@ -22,6 +26,7 @@ from tocsin.persistence.store import (
     TakeTicket,
     TooMany,
 )
+from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.ledger import SessionEnd
 from tocsin.protocol.values import unnamed_device
 
@@ -193,6 +198,52 @@ async def test_a_late_line_does_not_make_a_removed_device_known(desk):
     late = sent("ann", "phone", made.content.id, 1, at=desk.now_ms)
     await desk.write(late, Record((), (DeviceCursor("ann", "phone", 1, desk.now_ms),)))
     assert await known(desk) == []
+
+
+# --- what a cursor acknowledges ------------------------------------------------------------------
+
+
+async def acknowledged(desk: Desk, *made: Changed) -> int:
+    ledgers = [await desk.ledger(each.content.id) for each in made]
+    return sum(line.outcome == "acknowledged" for ledger in ledgers for line in ledger.values())
+
+
+async def test_a_cursor_far_ahead_lets_a_device_in_when_all_before_it_is_acknowledged(
+    desk, monkeypatch
+):
+    monkeypatch.setattr(device_scripts, "ACKNOWLEDGED_MAX", 2)
+    monkeypatch.setattr(device_scripts, "_ACKNOWLEDGED_MIN", 1)
+    await desk.attach("ann", "phone", 0)
+    made = [await desk.publish("ann") for _ in range(5)]
+    came = Attach("ann", "phone", Cursor(desk.store.epoch, 5), NOW, "a/2")
+
+    steps = []
+    for _ in range(2):
+        assert await desk.write(came) == [AcknowledgedPartly()]
+        steps.append(await acknowledged(desk, *made))
+    attached = await desk.one(came, Attached)
+
+    assert steps == [2, 4]
+    assert await acknowledged(desk, *made) == 5
+    assert (attached.start.sequence, attached.start.resumed) == (5, True)
+    assert await desk.entries("ann") == ()
+
+
+async def test_so_it_is_without_a_session_and_the_cursor_stays_until_then(desk, monkeypatch):
+    monkeypatch.setattr(device_scripts, "ACKNOWLEDGED_MAX", 2)
+    monkeypatch.setattr(device_scripts, "_ACKNOWLEDGED_MIN", 1)
+    await desk.attach("ann", "phone", 0)
+    made = [await desk.publish("ann") for _ in range(3)]
+    command = Acknowledge("ann", "phone", 3, (), NOW)
+
+    async def cursor() -> int:
+        [phone] = (await desk.ask(ListDevices("ann"), Devices)).devices
+        return int(phone.acknowledged)
+
+    assert await desk.write(command) == [AcknowledgedPartly()]
+    assert (await acknowledged(desk, *made), await cursor()) == (2, 0)
+    assert await desk.write(command) == [Done()]
+    assert (await acknowledged(desk, *made), await cursor()) == (3, 3)
 
 
 # --- tickets -------------------------------------------------------------------------------------

@@ -118,6 +118,11 @@ class ConnectedDevice:
         reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
         self._tell_storage(Write(command=command, reply=reply))
 
+    def attach_again(self) -> None:
+        """Ask the store once more: before the device's cursor there is more to acknowledge."""
+        self._attaching = False
+        self.attach()
+
     def attached(self, attached: Attached, head: int) -> None:
         """The store has said where to start; *head* is the user's last sequence, as known here."""
         start = attached.start

@@ -90,6 +90,7 @@ from tocsin.persistence.upkeep_commands import (
 from tocsin.persistence.user_commands import (
     SUBSCRIPTIONS_MAX,
     Acknowledge,
+    AcknowledgedPartly,
     Attach,
     Attached,
     BeyondHead,
@@ -113,6 +114,7 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 __all__ = [
     "SUBSCRIPTIONS_MAX",
     "Acknowledge",
+    "AcknowledgedPartly",
     "Answer",
     "ApiKey",
     "Attach",
@@ -253,6 +255,7 @@ Result = (
     | LetterReplayed
     | StoredTicket
     | TooMany
+    | AcknowledgedPartly
     | Done
 )
 Query = (

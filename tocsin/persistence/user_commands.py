@@ -20,8 +20,8 @@ class Attach(msgspec.Struct, frozen=True):
     """A device arrives: choose its start (`choose_start`), remember it, return both.
 
     The user is brought up to date first (`Materialise`). With a *requested* cursor that moves a
-    known device forward, what lies between the two counts as acknowledged at *now_ms*. A device
-    that goes back, by a reset or an older cursor, may have lost what it acknowledged: up to the
+    known device forward, what lies between the two counts as acknowledged at *now_ms*; if that is
+    more than one transaction does, the result is `AcknowledgedPartly`. A device that goes back, by a reset or an older cursor, may have lost what it acknowledged: up to the
     head of this moment, it is sent again.
 
     *session* is open from now until its end is recorded, and no two have one name. A device whose
@@ -74,8 +74,8 @@ class Acknowledge(msgspec.Struct, frozen=True):
     """A device acknowledges without a session: everything *through* a sequence, or *ids*.
 
     An id is taken for the oldest change that the device was sent and has not answered: it may have
-    crossed a later one. Result: `Done`, `NotFound` for a device that never attached,
-    `BeyondHead`.
+    crossed a later one. Result: `Done`, `AcknowledgedPartly`, `NotFound` for a device that never
+    attached, `BeyondHead`.
     """
 
     user: str
@@ -83,6 +83,13 @@ class Acknowledge(msgspec.Struct, frozen=True):
     through: int | None
     ids: tuple[str, ...]
     now_ms: int
+
+
+class AcknowledgedPartly(msgspec.Struct, frozen=True):
+    """More lies before the place that was acknowledged than one transaction does: do it again.
+
+    Result of `Attach`, which then has not let the device in yet, and of `Acknowledge`.
+    """
 
 
 class BeyondHead(msgspec.Struct, frozen=True):

@@ -13,7 +13,14 @@ from quart import Response
 
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.user_messages import Acknowledged, Arrived
-from tocsin.persistence.store import Acknowledge, BeyondHead, Devices, ListDevices, NotFound
+from tocsin.persistence.store import (
+    Acknowledge,
+    AcknowledgedPartly,
+    BeyondHead,
+    Devices,
+    ListDevices,
+    NotFound,
+)
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import DeviceId
@@ -195,7 +202,9 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
     services, body = call.services, call.body
     through = _acknowledged_through(services, body)
     ids = tuple(body.ids or ())
-    result = await services.write(Acknowledge(call.user, body.device, through, ids, call.now_ms))
+    command = Acknowledge(call.user, body.device, through, ids, call.now_ms)
+    while isinstance(result := await services.write(command), AcknowledgedPartly):
+        continue
     match result:
         case NotFound():
             raise refuse("not_found", "There is no device with this name.")

@@ -18,7 +18,7 @@ LEFT JOIN devices AS d ON d.user_id = ?2 AND d.device_id = ?3;
 -- What a device has got that comes with cursor ?4 at ?5 and was last known to be at ?3, and how often it
 -- was sent at the least: what the ledger says was sent to it, and what the ledger does not know of,
 -- because a node that dies takes its last lines along; but not what was rightly left out, because it
--- had expired, or came and was withdrawn in between.
+-- had expired, or came and was withdrawn in between. The first ?6 of it.
 SELECT user_id, device_id, notification_id, sequence, 0
 FROM deliveries
 WHERE user_id = ?1 AND device_id = ?2 AND sequence <= ?4 AND acknowledged_sequence < sequence
@@ -31,7 +31,9 @@ LEFT JOIN deliveries AS d
 WHERE i.user_id = ?1 AND i.sequence > ?3 AND i.sequence <= ?4
     AND coalesce(d.sequence, 0) < i.sequence AND i.expired_at IS NULL
     AND (n.expires_at IS NULL OR n.expires_at > ?5)
-    AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?3 AND d.notification_id IS NULL);
+    AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?3 AND d.notification_id IS NULL)
+ORDER BY sequence
+LIMIT ?6;
 
 -- name: inbox_delivered
 -- Delivered is when the first of the user's devices acknowledged.
