@@ -21,8 +21,9 @@ class Attach(msgspec.Struct, frozen=True):
 
     The user is brought up to date first (`Materialise`). With a *requested* cursor that moves a
     known device forward, what lies between the two counts as acknowledged at *now_ms*; if that is
-    more than one transaction does, the result is `AcknowledgedPartly`. A device that goes back, by a reset or an older cursor, may have lost what it acknowledged: up to the
-    head of this moment, it is sent again.
+    more than one transaction does, the result is `AcknowledgedPartly`. A device that goes
+    back, by a reset or an older cursor, may have lost what it acknowledged: up to the head of this
+    moment, it is sent again.
 
     *session* is open from now until its end is recorded, and no two have one name. A device whose
     earlier one is still open may have what the ledger does not know of, up to the head of this
