@@ -98,9 +98,9 @@ class ConnectedDevice:
 
     # --- What happens to it ----------------------------------------------------------------------
 
-    def attach(self) -> None:
-        """Ask the store where to start, once."""
-        if self._attaching:
+    def attach(self, *, again: bool = False) -> None:
+        """Ask the store where to start: once, or *again* where it has to be asked once more."""
+        if self._attaching and not again:
             return
         self._attaching = True
         connection = self.outlet.connection
@@ -117,11 +117,6 @@ class ConnectedDevice:
         )
         reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
         self._tell_storage(Write(command=command, reply=reply))
-
-    def attach_again(self) -> None:
-        """Ask the store once more: before the device's cursor there is more to acknowledge."""
-        self._attaching = False
-        self.attach()
 
     def attached(self, attached: Attached, head: int) -> None:
         """The store has said where to start; *head* is the user's last sequence, as known here."""

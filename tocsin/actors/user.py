@@ -216,7 +216,7 @@ class UserActor(Actor[UserMessage]):
                     device.end(Closing.TOO_MANY_DEVICES)
                     return
                 if isinstance(attached, AcknowledgedPartly):
-                    device.attach_again()
+                    device.attach(again=True)
                     return
                 assert isinstance(attached, Attached)
                 self._attached(device, attached)
