@@ -83,6 +83,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         ),
         heartbeat=settings.heartbeat,
         devices_max=settings.user_devices_max,
+        devices_known_max=settings.user_devices_known_max,
     )
 
 
@@ -111,6 +112,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         batch_bytes_max=settings.batch_bytes_max,
         outbound_bytes_max=settings.outbound_bytes_max,
         ticket_lifetime=settings.ticket_lifetime,
+        user_tickets_max=settings.user_tickets_max,
         store_timeout=settings.store_timeout,
     )
 

@@ -21,7 +21,7 @@ from tocsin.persistence.store import (
 )
 
 KEY = ApiKey("key-1", b"\x00\xff hash", ("notify", "admin"), "Producer ü", 5)
-TICKET = StoredTicket(b"\x00\xff", "ann", ("admin",), 1000, None)
+TICKET = StoredTicket(b"\x00\xff", "ann", 1000, None)
 
 
 async def test_a_key_is_found_by_its_id(desk):
@@ -65,7 +65,7 @@ async def test_keys_are_listed_oldest_first(desk):
 
 
 async def test_a_ticket_is_taken_once(desk):
-    other = StoredTicket(b"other", "bob", (), 2000, 3000)
+    other = StoredTicket(b"other", "bob", 2000, 3000)
     await desk.write(CreateTicket(TICKET), CreateTicket(other))
 
     assert await desk.write(TakeTicket(TICKET.hash), TakeTicket(TICKET.hash)) == [

@@ -33,18 +33,26 @@ class RevokeKey(msgspec.Struct, frozen=True):
 class StoredTicket(msgspec.Struct, frozen=True):
     """A ticket waiting to be used; the times are Unix milliseconds.
 
-    *principal_expires_at* is when the token that bought it expires, if that is known.
+    *principal_expires_at* is when the token that bought it expires, if that is known. A ticket
+    stands for its user and carries no scopes.
     """
 
     hash: bytes
     user: str
-    scopes: tuple[str, ...]
     expires_at: int
     principal_expires_at: int | None
 
 
 class CreateTicket(msgspec.Struct, frozen=True):
+    """Keep *ticket*; those of its user that have expired by *now_ms* are forgotten.
+
+    Result: `Done`, or `TooMany` where *most* of the user's wait to be used already. Nodes that do
+    it at the same moment may exceed that by a few.
+    """
+
     ticket: StoredTicket
+    now_ms: int = 0
+    most: int = 1_000_000
 
 
 class TakeTicket(msgspec.Struct, frozen=True):

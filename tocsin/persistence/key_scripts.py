@@ -17,6 +17,7 @@ from tocsin.persistence.store import (
     StoredTicket,
     StoreFailed,
     TakeTicket,
+    TooMany,
 )
 
 KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket
@@ -27,7 +28,7 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
     if not commands:
         return
     created: list[ApiKey] = []
-    tickets: list[StoredTicket] = []
+    tickets: list[tuple[int, CreateTicket]] = []
     revoked: list[tuple[int, RevokeKey]] = []
     taken: list[tuple[int, TakeTicket]] = []
     for index, command in commands:
@@ -38,14 +39,14 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
             case RevokeKey():
                 revoked.append((index, command))
             case CreateTicket():
-                tickets.append(command.ticket)
+                tickets.append((index, command))
             case TakeTicket():
                 taken.append((index, command))
             case _:
                 assert_never(command)
     yield from _create_keys(created)
     yield from _revoke_keys(revoked, results)
-    yield from _create_tickets(tickets)
+    yield from _create_tickets(tickets, results)
     yield from _take_tickets(taken, results)
 
 
@@ -79,12 +80,25 @@ def _revoke_keys(revoked: Sequence[tuple[int, RevokeKey]], results: list[Result]
             results[index] = NotFound()
 
 
-def _create_tickets(tickets: Sequence[StoredTicket]) -> Script[None]:
+def _create_tickets(
+    commands: Sequence[tuple[int, CreateTicket]], results: list[Result]
+) -> Script[None]:
+    now = {command.ticket.user: command.now_ms for _, command in commands}
+    users = sorted(now)
+    yield from run("tickets_forget", users, [now[user] for user in users])
+    counts = {row[0]: row[1] for row in (yield from run("tickets_count", users))}
+    tickets = []
+    for index, command in commands:
+        user = command.ticket.user
+        if counts[user] >= command.most:
+            results[index] = TooMany(command.most)
+        else:
+            counts[user] += 1
+            tickets.append(command.ticket)
     yield from run(
         "tickets_insert",
         [ticket.hash for ticket in tickets],
         [ticket.user for ticket in tickets],
-        [" ".join(ticket.scopes) for ticket in tickets],
         [ticket.expires_at for ticket in tickets],
         [ticket.principal_expires_at for ticket in tickets],
     )
@@ -99,4 +113,4 @@ def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]
         if row is None:
             results[index] = NotFound()
         else:
-            results[index] = StoredTicket(row[0], row[1], tuple(row[2].split()), row[3], row[4])
+            results[index] = StoredTicket(*row)

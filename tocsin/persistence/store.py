@@ -29,6 +29,7 @@ from tocsin.persistence.commands import (
     RecipientState,
     Replayed,
     RevisionMismatch,
+    TooMany,
     Update,
     Withdraw,
 )
@@ -52,6 +53,7 @@ from tocsin.persistence.queries import (
     FindKey,
     FindLetter,
     FindNotification,
+    FindTopic,
     FoundLetter,
     Head,
     Inbox,
@@ -71,6 +73,7 @@ from tocsin.persistence.queries import (
     ReadPage,
     ReadPreferences,
     Subscribers,
+    TopicInfo,
     Topics,
 )
 from tocsin.persistence.upkeep_commands import (
@@ -87,6 +90,7 @@ from tocsin.persistence.upkeep_commands import (
 from tocsin.persistence.user_commands import (
     SUBSCRIPTIONS_MAX,
     Acknowledge,
+    AcknowledgedPartly,
     Attach,
     Attached,
     BeyondHead,
@@ -98,8 +102,11 @@ from tocsin.persistence.user_commands import (
     Record,
     RemoveDevice,
     SetPreferences,
+    SetTopic,
     Subscribe,
     Subscribed,
+    TopicClosed,
+    TopicSet,
     Unsubscribe,
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
@@ -107,6 +114,7 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 __all__ = [
     "SUBSCRIPTIONS_MAX",
     "Acknowledge",
+    "AcknowledgedPartly",
     "Answer",
     "ApiKey",
     "Attach",
@@ -135,6 +143,7 @@ __all__ = [
     "FindKey",
     "FindLetter",
     "FindNotification",
+    "FindTopic",
     "FoundLetter",
     "Head",
     "Idempotency",
@@ -181,6 +190,7 @@ __all__ = [
     "RevokeKey",
     "SessionEnd",
     "SetPreferences",
+    "SetTopic",
     "Store",
     "StoreFailed",
     "StoreUnavailable",
@@ -189,6 +199,10 @@ __all__ = [
     "Subscribed",
     "Subscribers",
     "TakeTicket",
+    "TooMany",
+    "TopicClosed",
+    "TopicInfo",
+    "TopicSet",
     "Topics",
     "Unsubscribe",
     "Update",
@@ -209,6 +223,7 @@ Command = (
     | Materialise
     | Subscribe
     | Unsubscribe
+    | SetTopic
     | SetPreferences
     | RemoveDevice
     | ReplayLetter
@@ -234,9 +249,13 @@ Result = (
     | Marked
     | Materialised
     | Subscribed
+    | TopicClosed
+    | TopicSet
     | PreferencesSet
     | LetterReplayed
     | StoredTicket
+    | TooMany
+    | AcknowledgedPartly
     | Done
 )
 Query = (
@@ -249,6 +268,7 @@ Query = (
     | ListDevices
     | ListSubscriptions
     | ListSubscribers
+    | FindTopic
     | ReadPreferences
     | ListLetters
     | FindLetter
@@ -265,6 +285,7 @@ Answer = (
     | Devices
     | Topics
     | Subscribers
+    | TopicInfo
     | Preferences
     | Letters
     | FoundLetter

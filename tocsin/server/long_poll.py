@@ -23,6 +23,10 @@ from tocsin.server.services import STORE_RETRY_AFTER, Services
 _DETAILS: Final = {
     Closing.REPLACED: ("replaced", "Another connection of this device has taken over."),
     Closing.DISCONNECTED: ("disconnected", "This device was disconnected."),
+    Closing.TOO_MANY_DEVICES: (
+        "conflict",
+        "This is one device too many; DELETE /v1/me/devices/{device} removes one you do not need.",
+    ),
     Closing.STORE_UNAVAILABLE: ("store_unavailable", "The store does not answer now."),
     Closing.OVERLOADED: ("overloaded", "More is going on than this node can take."),
     Closing.DRAINING: ("overloaded", "This node is stopping."),

@@ -47,6 +47,7 @@ class EdgeSettings:
     batch_bytes_max: int
     outbound_bytes_max: int
     ticket_lifetime: float
+    user_tickets_max: int
     store_timeout: float
 
 

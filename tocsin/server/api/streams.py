@@ -12,7 +12,14 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.user_messages import Acknowledged, Arrived
-from tocsin.persistence.store import Acknowledge, BeyondHead, Devices, ListDevices, NotFound
+from tocsin.persistence.store import (
+    Acknowledge,
+    AcknowledgedPartly,
+    BeyondHead,
+    Devices,
+    ListDevices,
+    NotFound,
+)
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import DeviceId
@@ -194,7 +201,9 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
     services, body = call.services, call.body
     through = _acknowledged_through(services, body)
     ids = tuple(body.ids or ())
-    result = await services.write(Acknowledge(call.user, body.device, through, ids, call.now_ms))
+    command = Acknowledge(call.user, body.device, through, ids, call.now_ms)
+    while isinstance(result := await services.write(command), AcknowledgedPartly):
+        continue
     match result:
         case NotFound():
             raise refuse("not_found", "There is no device with this name.")
@@ -226,7 +235,10 @@ async def _has_unacknowledged(call: Call[StreamQuery, None], cursor: Cursor) -> 
     """Whether the device is known to have stopped before *cursor*."""
     if cursor.epoch != call.services.epoch:
         return False
-    devices = await call.services.read(ListDevices(call.user))
+    named = given(call.query.device)
+    if named is None:
+        return False
+    devices = await call.services.read(ListDevices(call.user, named=named))
     assert isinstance(devices, Devices)
     return any(
         each.device == call.query.device and each.acknowledged < cursor.sequence

@@ -17,14 +17,22 @@ SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys WHERE id = ?
 SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id;
 
 -- name: tickets_insert
+-- A ticket has no scopes; the column is of an earlier release, which may run beside this one.
 INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at)
-VALUES (?1, ?2, ?3, ?4, ?5)
+VALUES (?1, ?2, '', ?3, ?4)
 ON CONFLICT (hash) DO NOTHING;
+
+-- name: tickets_forget
+-- Those of a user that have expired by ?2.
+DELETE FROM tickets WHERE user_id = ?1 AND expires_at <= ?2;
+
+-- name: tickets_count -> rows
+SELECT ?1, count(*) FROM tickets WHERE user_id = ?1;
 
 -- name: tickets_take -> rows
 -- Reading is removing: the second to ask finds nothing.
 DELETE FROM tickets WHERE hash = ?1
-RETURNING hash, user_id, scopes, expires_at, principal_expires_at;
+RETURNING hash, user_id, expires_at, principal_expires_at;
 
 -- name: probe
 -- A real write, so that a disk that is full and a database that is read-only both show. It counts,
