@@ -88,8 +88,9 @@ class ConnectedDevice:
         self._cursor = arrived.cursor
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging
-        self._expires_at = arrived.expires_at
-        self._ends_at = self._end_of_token()
+        self._expires_at: float = math.inf
+        self._ends_at = math.inf
+        self._keep_to(arrived.expires_at)
         self._heartbeat = Heartbeat(company.settings.heartbeat, clock.now)
         self._retry_at = math.inf
         self._start = self._began = self._horizon = 0
@@ -125,7 +126,7 @@ class ConnectedDevice:
     def changed(self, entry: LogEntry) -> None:
         """The user's log has a new entry."""
         session, clock = self._session, self._clock
-        if session is None:
+        if session is None or self._has_expired():
             return
         push = session.live(entry, clock.now, clock.now_ms)
         if push is None:
@@ -215,8 +216,7 @@ class ConnectedDevice:
 
     def refreshed(self, expires_at: int | None) -> None:
         """The connection showed a newer token."""
-        self._expires_at = expires_at
-        self._ends_at = self._end_of_token()
+        self._keep_to(expires_at)
 
     def store_changed(self, available: bool) -> None:
         """The store was lost or is back."""
@@ -264,8 +264,7 @@ class ConnectedDevice:
                 self.outlet.ping()
             case Pulse.QUIET:
                 pass
-        if self._expires_at is not None and self._expires_at <= clock.now_ms:
-            self.end(Closing.UNAUTHENTICATED)
+        if self._has_expired():
             return
         self._ends_at = self._end_of_token()
         if self._retry_at <= clock.now:
@@ -311,14 +310,31 @@ class ConnectedDevice:
             resend=frames.Resend(settings.limits.resend.first, settings.limits.resend_limit),
         )
 
-    def _end_of_token(self) -> float:
-        """When the token expires, in Trio time as far as the two clocks go together.
+    def _keep_to(self, expires_at: int | None) -> None:
+        """The token ends at *expires_at* (Unix ms)."""
+        self._expires_at = math.inf if expires_at is None else expires_at
+        self._ends_at = self._end_of_token()
 
-        They may be set apart; so this is asked again at every look, which is every heartbeat.
+    def _end_of_token(self) -> float:
+        """When to look at the token's end again (Trio time).
+
+        The two clocks are set apart by whoever sets the wall's, and Trio's stands still while a
+        machine sleeps; so it is looked at once a heartbeat, on a stream as well, which has none.
         """
-        if self._expires_at is None:
+        if self._expires_at == math.inf:
             return math.inf
-        return self._clock.now + max(0, self._expires_at - self._clock.now_ms) / 1000
+        left = max(0.0, self._expires_at - self._clock.now_ms) / 1000
+        return self._clock.now + min(left, self._company.settings.heartbeat)
+
+    def _has_expired(self) -> bool:
+        """Whether the token has ended by the wall's clock; then so has the session.
+
+        Asked before anything is pushed: the last look may be a heartbeat ago.
+        """
+        if self._clock.now_ms < self._expires_at:
+            return False
+        self.end(Closing.UNAUTHENTICATED)
+        return True
 
     def _next_resend(self) -> float:
         now, due = self._clock.now, math.inf
@@ -341,8 +357,9 @@ class ConnectedDevice:
         for output in outputs:
             match output:
                 case Push():
-                    self.outlet.push(output)
-                    records.append(session.sent(output))
+                    if not self._has_expired():
+                        self.outlet.push(output)
+                        records.append(session.sent(output))
                 case DeliveryRecord():
                     records.append(output)
                     if output.acknowledged_at is not None:
