@@ -19,6 +19,7 @@ from tocsin.persistence.store import Answer, Attach, Attached, Page, ReadPage, R
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
+from tocsin.protocol.expiry import Expiry
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.notification import client_view
@@ -48,8 +49,7 @@ class ConnectedDevice:
         "_clock",
         "_company",
         "_cursor",
-        "_ends_at",
-        "_expires_at",
+        "_expiry",
         "_heartbeat",
         "_horizon",
         "_is_noted",
@@ -88,9 +88,7 @@ class ConnectedDevice:
         self._cursor = arrived.cursor
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging
-        self._expires_at: float = math.inf
-        self._ends_at = math.inf
-        self._keep_to(arrived.expires_at)
+        self.refreshed(arrived.expires_at)
         self._heartbeat = Heartbeat(company.settings.heartbeat, clock.now)
         self._retry_at = math.inf
         self._start = self._began = self._horizon = 0
@@ -216,7 +214,8 @@ class ConnectedDevice:
 
     def refreshed(self, expires_at: int | None) -> None:
         """The connection showed a newer token."""
-        self._keep_to(expires_at)
+        self._expiry = Expiry(expires_at, self._company.settings.heartbeat)
+        self._expiry.look(self._clock.now, self._clock.now_ms)
 
     def store_changed(self, available: bool) -> None:
         """The store was lost or is back."""
@@ -251,7 +250,9 @@ class ConnectedDevice:
 
     def next_deadline(self) -> float:
         """A time (Trio) no later than the first that `check` has something to do at."""
-        return min(self._heartbeat.deadline, self._retry_at, self._ends_at, self._next_resend())
+        return min(
+            self._heartbeat.deadline, self._retry_at, self._expiry.next_look, self._next_resend()
+        )
 
     def check(self) -> None:
         """Do what is due: send again, ping, end what has expired or gone."""
@@ -266,7 +267,7 @@ class ConnectedDevice:
                 pass
         if self._has_expired():
             return
-        self._ends_at = self._end_of_token()
+        self._expiry.look(clock.now, clock.now_ms)
         if self._retry_at <= clock.now:
             self._retry_at = math.inf
         if self._session is not None:
@@ -310,31 +311,12 @@ class ConnectedDevice:
             resend=frames.Resend(settings.limits.resend.first, settings.limits.resend_limit),
         )
 
-    def _keep_to(self, expires_at: int | None) -> None:
-        """The token ends at *expires_at* (Unix ms)."""
-        self._expires_at = math.inf if expires_at is None else expires_at
-        self._ends_at = self._end_of_token()
-
-    def _end_of_token(self) -> float:
-        """When to look at the token's end again (Trio time).
-
-        The two clocks are set apart by whoever sets the wall's, and Trio's stands still while a
-        machine sleeps; so it is looked at once a heartbeat, on a stream as well, which has none.
-        """
-        if self._expires_at == math.inf:
-            return math.inf
-        left = max(0.0, self._expires_at - self._clock.now_ms) / 1000
-        return self._clock.now + min(left, self._company.settings.heartbeat)
-
     def _has_expired(self) -> bool:
-        """Whether the token has ended by the wall's clock; then so has the session.
-
-        Asked before anything is pushed: the last look may be a heartbeat ago.
-        """
-        if self._clock.now_ms < self._expires_at:
-            return False
-        self.end(Closing.UNAUTHENTICATED)
-        return True
+        """Whether the token has ended; then so has the session. Asked before whatever is pushed."""
+        if self._expiry.has_passed(self._clock.now_ms):
+            self.end(Closing.UNAUTHENTICATED)
+            return True
+        return False
 
     def _next_resend(self) -> float:
         now, due = self._clock.now, math.inf
