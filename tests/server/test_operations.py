@@ -12,7 +12,6 @@ from quart_trio import QuartTrio
 from tocsin.protocol.problems import ProblemError
 from tocsin.server.api import OPERATIONS, create_app
 from tocsin.server.api.answers import Alive, Published
-from tocsin.server.api.inbox import has_tag
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Query
 from tocsin.server.api.routing import respond
 from tocsin.server.decoding import NotificationId, read_query, read_text
@@ -121,23 +120,6 @@ async def test_an_answer_that_is_not_declared_is_a_bug():
     with pytest.raises(AssertionError, match="does not answer Published"):
         respond(livez, Answer(published))
     assert await respond(livez, Answer(Alive())).get_data() == b'{"status":"ok"}'
-
-
-@pytest.mark.parametrize(
-    ("header", "matches"),
-    [
-        ('"a"', True),
-        ('W/"a"', True),
-        ('"b", "a"', True),
-        ("*", True),
-        ('"b"', False),
-        ("a", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_which_tags_are_those_of_a_page(header, matches):
-    assert has_tag(header, '"a"') is matches
 
 
 def test_a_call_is_what_handlers_say_they_take():
