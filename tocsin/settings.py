@@ -152,6 +152,11 @@ class Settings:
     heartbeat: float = setting(25.0, DURATION,
         "Silence before the server pings. Proxies cut idle connections after 30 to 60 s.",
         10 * MILLISECOND, 5 * MINUTE)
+    poll_wait_max: float = setting(50.0, DURATION,
+        "Longest that a long poll waits, whatever it asks for: less than the 60 s after which "
+        "proxies give up an answer. nginx counts that against the node, and soon answers 502 to "
+        "everybody.",
+        10 * MILLISECOND, MINUTE)
     connections_max: int = setting(20_000, COUNT,
         "Connections on this node; further ones are told `overloaded`. An idle one costs about "
         "20 KiB, so the default fits in half a gigabyte.", 1, 1_000_000)

@@ -62,7 +62,7 @@ class StreamQuery(Query, frozen=True, kw_only=True):
 
 
 class ChangesQuery(Query, frozen=True, kw_only=True):
-    """Which changes, and how long to wait for the first (seconds)."""
+    """Which changes, and how long to wait for the first (seconds); the node may wait less."""
 
     device: DeviceId = _DEFAULT_DEVICE
     cursor: GivenCursor | UnsetType = UNSET
@@ -177,7 +177,8 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     outlet = PollOutlet(services.connections.stream_name(), query.limit, bytes_max)
     expires_at = expiry_ms(call.principal)
     arrived = Arrived(outlet, query.device, cursor, query.limit, expires_at, Acknowledging.RESUME)
-    await gather(services, call.user, outlet, arrived, query.wait)
+    wait = min(query.wait, services.settings.poll_wait_max)
+    await gather(services, call.user, outlet, arrived, wait)
     return _answer(outlet)
 
 
