@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from tocsin.persistence.statements import Row, Script, run
+from tocsin.persistence.statements import Row, Script, run, run_for
 from tocsin.persistence.store import (
     ApiKey,
+    BindTicket,
     CreateKey,
     CreateTicket,
     Done,
     NotFound,
     Result,
     RevokeKey,
+    RevokeTickets,
     StoredTicket,
     StoreFailed,
     TakeTicket,
 )
 
-KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket
+KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket | BindTicket | RevokeTickets
 
 
 def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result]) -> Script[None]:
@@ -30,6 +32,8 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
     tickets: list[StoredTicket] = []
     revoked: list[tuple[int, RevokeKey]] = []
     taken: list[tuple[int, TakeTicket]] = []
+    bound: list[tuple[int, BindTicket]] = []
+    users: list[str] = []
     for index, command in commands:
         results[index] = Done()
         match command:
@@ -41,12 +45,22 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
                 tickets.append(command.ticket)
             case TakeTicket():
                 taken.append((index, command))
+            case BindTicket():
+                bound.append((index, command))
+            case RevokeTickets(user=user):
+                users.append(user)
             case _:
                 assert_never(command)
     yield from _create_keys(created)
     yield from _revoke_keys(revoked, results)
     yield from _create_tickets(tickets)
     yield from _take_tickets(taken, results)
+    yield from _bind_tickets(bound, results)
+    yield from run("tickets_of_users", sorted(set(users)))
+
+
+def ticket_of_row(row: Row) -> StoredTicket:
+    return StoredTicket(row[0], row[1], tuple(row[2].split()), *row[3:7])
 
 
 def key_of_row(row: Row) -> ApiKey:
@@ -80,6 +94,8 @@ def _revoke_keys(revoked: Sequence[tuple[int, RevokeKey]], results: list[Result]
 
 
 def _create_tickets(tickets: Sequence[StoredTicket]) -> Script[None]:
+    devices = {(each.user, each.device) for each in tickets if each.device is not None}
+    yield from run_for("tickets_of_devices", sorted(devices))
     yield from run(
         "tickets_insert",
         [ticket.hash for ticket in tickets],
@@ -87,16 +103,25 @@ def _create_tickets(tickets: Sequence[StoredTicket]) -> Script[None]:
         [" ".join(ticket.scopes) for ticket in tickets],
         [ticket.expires_at for ticket in tickets],
         [ticket.principal_expires_at for ticket in tickets],
+        [ticket.device for ticket in tickets],
     )
 
 
 def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]) -> Script[None]:
     rows = yield from run("tickets_take", list({command.hash for _, command in taken}))
-    tickets = {row[0]: row for row in rows}
+    tickets = {row[0]: ticket_of_row(row) for row in rows}
+    missing = sorted({command.hash for _, command in taken} - tickets.keys())
+    kept = (yield from run("tickets_find", missing)) if missing else ()
+    of_streams = {row[0]: ticket_of_row(row) for row in kept}
     for index, command in taken:
         # pop: the second taker in this batch finds nothing, like one in a later batch.
-        row = tickets.pop(command.hash, None)
-        if row is None:
-            results[index] = NotFound()
-        else:
-            results[index] = StoredTicket(row[0], row[1], tuple(row[2].split()), row[3], row[4])
+        found = tickets.pop(command.hash, None) or of_streams.get(command.hash)
+        results[index] = found or NotFound()
+
+
+def _bind_tickets(bound: Sequence[tuple[int, BindTicket]], results: list[Result]) -> Script[None]:
+    first = {command.hash: command.origin for _, command in reversed(bound)}
+    rows = yield from run("tickets_bind", list(first), list(first.values()))
+    tickets = {row[0]: ticket_of_row(row) for row in rows}
+    for index, command in bound:
+        results[index] = tickets.get(command.hash) or NotFound()

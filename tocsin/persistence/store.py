@@ -34,9 +34,11 @@ from tocsin.persistence.commands import (
 )
 from tocsin.persistence.key_commands import (
     ApiKey,
+    BindTicket,
     CreateKey,
     CreateTicket,
     RevokeKey,
+    RevokeTickets,
     StoredTicket,
     TakeTicket,
 )
@@ -112,6 +114,7 @@ __all__ = [
     "Attach",
     "Attached",
     "BeyondHead",
+    "BindTicket",
     "Changed",
     "Command",
     "Counters",
@@ -179,6 +182,7 @@ __all__ = [
     "Result",
     "RevisionMismatch",
     "RevokeKey",
+    "RevokeTickets",
     "SessionEnd",
     "SetPreferences",
     "Store",
@@ -217,6 +221,8 @@ Command = (
     | RevokeKey
     | CreateTicket
     | TakeTicket
+    | BindTicket
+    | RevokeTickets
 )
 Result = (
     Changed
