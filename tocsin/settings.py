@@ -109,6 +109,11 @@ class Settings:
         "How long a ticket for a URL may wait to be used. URLs end up in logs, so: just long "
         "enough to open a connection.", 10 * MILLISECOND, HOUR)
 
+    stream_ticket_lifetime: float = setting(DAY, DURATION,
+        "How long the ticket of a stream lets its device come back, if the token behind it lasts "
+        "as long. It is a credential in a URL all the while: as short as users stay on a page.",
+        1.0, 30 * DAY)
+
     # Delivery
     resend_delay: float = setting(10.0, DURATION,
         "Wait for a device's ack before the first resend; doubles with every attempt.",

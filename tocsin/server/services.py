@@ -46,6 +46,7 @@ class EdgeSettings:
     batch_bytes_max: int
     outbound_bytes_max: int
     ticket_lifetime: float
+    stream_ticket_lifetime: float
     poll_wait_max: float
     store_timeout: float
 

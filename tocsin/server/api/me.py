@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from tocsin.actors.user_messages import DeviceRemoved
 from tocsin.persistence.store import (
@@ -22,13 +22,15 @@ from tocsin.persistence.store import (
     Topics,
 )
 from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.notification import Category, Topic
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.notification import Category, DeviceId, Topic
+from tocsin.protocol.problems import FieldError, refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.operation import CACHING, NO_CONTENT, Answer, Call, Caller, Operations, Query
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
+from tocsin.server.attachment import new_device
 from tocsin.server.auth import Ticket, generate_ticket, ticket_for
+from tocsin.server.decoding import decode
 from tocsin.server.marking import bring_all_up_to_date
 
 operations = Operations("me")
@@ -43,20 +45,50 @@ class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     topics: Annotated[dict[Topic, bool], Meta(max_length=_NAMES_MAX)] = {}
 
 
+class TicketRequest(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    rename={"purpose": "for"},
+):
+    """What the ticket is *for*; a *stream* may be of a *device* that has a name already."""
+
+    purpose: Literal["connection", "stream"] = "connection"
+    device: DeviceId | None = None
+
+
 @operations.define(
     *("POST", "/v1/tickets", "Get a ticket for a WebSocket or a stream"),
     caller=Caller.USER,
     sends=(CACHING,),
+    streamed={"application/json": TicketRequest},
     answers={201: answers.IssuedTicket},
 )
-async def create_ticket(call: Call[Query, None]) -> Answer:
-    """For browsers, which cannot send a header there: good once, and not for long."""
-    services = call.services
+async def create_ticket(call: Call[Query, Any]) -> Answer:
+    """For browsers, which cannot send a header there: good once, and not for long.
+
+    For a `stream`, it lets that stream of that device come back until it expires, as an EventSource
+    does by itself. Without a body it is for one `connection`, of any kind.
+    """
+    services, settings = call.services, call.services.settings
+    # Read here, because it may be left out.
+    body = await call.body
+    wanted = decode(TicketRequest, body) if body else TicketRequest()
+    device, lifetime = wanted.device, settings.ticket_lifetime
+    if wanted.purpose == "stream":
+        device, lifetime = device or new_device(services), settings.stream_ticket_lifetime
+    elif device is not None:
+        wrong = [FieldError("$.device", "goes with `for: stream` only")]
+        raise refuse("invalid", "A ticket for one connection is of no device.", wrong)
     ticket = generate_ticket(services.world.entropy)
-    kept = ticket_for(call.principal, call.now_ms / 1000, services.settings.ticket_lifetime)
-    stored = _stored(ticket.hash, kept)
+    stored = _stored(ticket.hash, ticket_for(call.principal, call.now_ms / 1000, lifetime, device))
     await services.write(CreateTicket(stored))
-    issued = answers.IssuedTicket(ticket=ticket.text, expires_at=to_rfc3339(stored.expires_at))
+    issued = answers.IssuedTicket(
+        ticket=ticket.text,
+        expires_at=to_rfc3339(stored.expires_at),
+        device=device or UNSET,
+    )
     return Answer(issued, 201, {"Cache-Control": "no-store"})
 
 
@@ -191,4 +223,5 @@ def _stored(ticket_hash: bytes, kept: Ticket) -> StoredTicket:
         principal_expires_at=None
         if principal_expires_at is None
         else int(principal_expires_at * 1000),
+        device=kept.device,
     )

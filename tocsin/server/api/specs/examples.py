@@ -132,6 +132,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     },
     answers.SubscribersPage: {"subscribers": ["ada", "grace"], "next": None},
     answers.SubscribersAdded: {"added": 2, "refused": []},
+    me.TicketRequest: {"for": "stream", "device": "web"},
     answers.IssuedTicket: {
         "ticket": "tt_aNQ3v8pQm1yZ0cXr5sKd2LwTfUe7bHgJ",
         "expires_at": "2026-03-09T08:15:30.000Z",

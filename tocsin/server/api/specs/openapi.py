@@ -115,8 +115,18 @@ def _operation(operation: Operation) -> Document:
         "responses": _responses(operation),
     }
     if operation.body is not None or operation.streamed:
-        made["requestBody"] = {"required": True, "content": _request_content(operation)}
+        content = _request_content(operation)
+        made["requestBody"] = {"required": not _may_say_nothing(operation), "content": content}
     return made
+
+
+def _may_say_nothing(operation: Operation) -> bool:
+    """Whether the body, which the operation reads for itself, may be left out."""
+    return bool(operation.streamed) and all(
+        isinstance(type_, type)
+        and not any(field.required for field in msgspec.structs.fields(type_))
+        for type_ in operation.streamed.values()
+    )
 
 
 def _security(operation: Operation) -> list[Document]:
