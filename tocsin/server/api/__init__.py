@@ -31,6 +31,7 @@ from tocsin.server.api.routing import mount
 from tocsin.server.diagnostics import METRICS_CONTENT_TYPE, render_metrics
 from tocsin.server.publishing import Publishing
 from tocsin.server.services import Services
+from tocsin.server.stream_refusal import register_stream_refusals
 
 _WORK: Final[tuple[Operation, ...]] = (
     *producers.operations.all,
@@ -56,6 +57,7 @@ def create_app(services: Services, publishing: Publishing) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = None
     register_error_handlers(app)
     mount(app, OPERATIONS, services, publishing)
+    register_stream_refusals(app, services)
     register_request_ids(app)
     register_cross_origin(app, services.settings.origins)
     return app

@@ -47,6 +47,7 @@ from tocsin.server.poll_outlet import PollOutlet
 from tocsin.server.services import Services
 from tocsin.server.sse import SseStream
 from tocsin.server.sse_outlet import SseOutlet
+from tocsin.server.stream_refusal import STREAM_HEADERS, STREAM_PATH
 
 WAIT_MAX: Final = 60.0
 CHANGES_MAX: Final = 1000
@@ -142,7 +143,7 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 @operations.define(
     "GET",
-    "/v1/inbox/stream",
+    STREAM_PATH,
     "Follow the inbox as a stream of events (SSE)",
     caller=Caller.USER,
     query=StreamQuery,
@@ -151,14 +152,17 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         Header("Origin", "As browsers send it; the ticket of a stream is bound to the first."),
     ),
     sends=(CACHING,),
-    problems=("overloaded",),
     answers={200: str},
     produces="text/event-stream",
     ticket=True,
     acts=True,
 )
 async def stream_inbox(call: Call[StreamQuery, None]) -> Response:
-    """Events: `welcome`, `push`, `synced`, `reset`, `status`, `goodbye`."""
+    """Events: `welcome`, `push`, `synced`, `reset`, `status`, `goodbye`.
+
+    What keeps it from being served now, but will pass, is said by a `goodbye` on a stream: any
+    status but 200 ends an EventSource for good.
+    """
     services, query = call.services, call.query
     check_running(services)
     device = await _device_of_stream(call)
@@ -172,13 +176,11 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Response:
     window, expires_at = services.settings.window, expiry_ms(call.principal)
     arrived = Arrived(outlet, device, cursor, window, expires_at, query.ack)
     response = Response(
-        SseStream(services, call.user, outlet, arrived), content_type="text/event-stream"
+        SseStream(services, call.user, outlet, arrived),
     )
     # Or Quart would end it after a minute.
     response.timeout = None
-    response.headers["Cache-Control"] = "no-store"
-    # nginx would gather events into blocks.
-    response.headers["X-Accel-Buffering"] = "no"
+    response.headers.update(STREAM_HEADERS)
     return response
 
 

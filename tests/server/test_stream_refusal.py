@@ -1,0 +1,56 @@
+"""What an EventSource is told that cannot be served now."""
+
+from __future__ import annotations
+
+import pytest
+
+from tocsin.protocol.closing import Closing
+from tocsin.server.api import OPERATIONS
+from tocsin.server.stream_refusal import STREAM_PATH, is_stream, passing, stream_goodbye
+
+
+def test_a_stream_that_is_not_to_be_is_a_goodbye_and_when_to_come_back():
+    assert stream_goodbye(Closing.OVERLOADED, 1.25, "All connections are taken.") == (
+        b"retry: 1250\n"
+        b"event: goodbye\n"
+        b'data: {"type":"goodbye","code":4005,"reason":"overloaded","reconnect":true,'
+        b'"after":1.25,"detail":"All connections are taken."}\n\n'
+    )
+
+
+def test_a_detail_breaks_no_line():
+    body = stream_goodbye(Closing.DRAINING, 1.0, "one\r\ntwo\u2028three")
+    assert body.count(b"\n") == 4
+    assert b"\r" not in body
+    assert "\u2028".encode() not in body
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "closing"),
+    [
+        (503, "overloaded", Closing.OVERLOADED),
+        (503, "store_unavailable", Closing.STORE_UNAVAILABLE),
+        (503, "jwks_unavailable", Closing.STORE_UNAVAILABLE),
+        (503, "keys_busy", Closing.STORE_UNAVAILABLE),
+        (500, "internal_error", Closing.INTERNAL_ERROR),
+        (429, "rate_limited", Closing.RATE_LIMITED),
+        (400, "malformed", None),
+        (401, "token_expired", None),
+        (403, "forbidden", None),
+        (404, "not_found", None),
+        (405, "method_not_allowed", None),
+        (422, "invalid", None),
+    ],
+)
+def test_what_will_pass_is_said_on_a_stream_and_nothing_else(status, code, closing):
+    assert passing(status, code) is closing
+    assert closing is None or closing.reconnect
+
+
+def test_a_stream_is_asked_for_in_one_way():
+    [path] = {each.path for each in OPERATIONS if each.produces == "text/event-stream"}
+    assert path == STREAM_PATH
+    assert is_stream("GET", path)
+    assert not is_stream("HEAD", path)
+    assert not is_stream("GET", f"{path}/")
+    assert not is_stream("GET", "/v1/inbox")
