@@ -25,6 +25,7 @@ from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.auth import Authenticator
 from tocsin.server.key_watch import KeyWatch
+from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
 T = TypeVar("T")
 
@@ -77,6 +78,9 @@ class Services:
     spooler: Spooler | None = None
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
+    attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))
+    """What streams and long polls pass on their way in; and the latter, next, on their way out."""
+    answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
 
     @property

@@ -33,6 +33,7 @@ class SseStream(ResponseBody):
         self._resuming = arrived.acknowledging is Acknowledging.RESUME
 
     async def __aenter__(self) -> Self:
+        self._outlet.place = await self._services.attaching.enter()
         arrive(self._services, self._user, self._arrived)
         return self
 
@@ -43,6 +44,7 @@ class SseStream(ResponseBody):
         tb: TracebackType | None,
     ) -> None:
         leave(self._services, self._user, self._outlet)
+        self._outlet.leave_place()
 
     def __aiter__(self) -> Self:
         return self

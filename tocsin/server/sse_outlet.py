@@ -17,6 +17,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
 from tocsin.server.sse_events import COMMENT, event, goodbye, retry
+from tocsin.server.turnstile import Place
 
 _SLOW_AFTER: Final = 1.0
 """Seconds that a slow consumer is asked to stay away."""
@@ -37,6 +38,7 @@ class SseOutlet:
         "_waiting",
         "connection",
         "handed",
+        "place",
     )
 
     # A stream says nothing. That its client has gone shows when a write is not taken in time.
@@ -44,6 +46,8 @@ class SseOutlet:
 
     def __init__(self, connection: str, bytes_max: int, retry: float) -> None:
         self.connection: Final = connection
+        self.place: Place | None = None
+        """What it holds in the turnstile until its session begins."""
         self.handed = 0
         """The last sequence in the chunk that was taken; 0 for none."""
         self._bytes_max = bytes_max
@@ -57,8 +61,15 @@ class SseOutlet:
     # --- The actor's side ------------------------------------------------------------------------
 
     def begin(self, start: Cursor) -> None:
-        """The ids of the events are places behind *start*."""
+        """The ids of the events are places behind *start*. The next device may come in."""
         self._start = start
+        self.leave_place()
+
+    def leave_place(self) -> None:
+        """Whatever becomes of it now, others need not wait for it; again is no harm."""
+        if self.place is not None:
+            self.place.leave()
+            self.place = None
 
     def push(self, push: Push) -> None:
         """Write a `push` event; too much that waits ends the stream, as it does for all events."""
@@ -84,6 +95,7 @@ class SseOutlet:
             return
         if closing is Closing.SLOW:
             self._events.clear()
+        self.leave_place()
         self._events.append(goodbye(closing, after))
         self._ended = True
         self._wake()
