@@ -82,7 +82,12 @@ class Node:
         """
         try:
             async with open_supervisor("", self._world.random) as tree:
-                http = self._open_doors(tree, self._trunk.grow(tree))
+                services = self._trunk.grow(tree)
+                # Behind a door there is to be something. A store that does not even say no is
+                # another thing: then the doors open, and say so.
+                with trio.move_on_after(self._settings.store_timeout):
+                    await self.status.wait_first_attempt()
+                http = self._open_doors(tree, services)
                 await self._open.wait()
                 self._trunk.readiness.started = True
                 task_status.started(self)

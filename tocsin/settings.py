@@ -169,6 +169,13 @@ class Settings:
         "Sessions of one user at a time: nobody owns more devices, but a client that invents a "
         "device name on each connect would. Of devices that the server had to name, as many are "
         "remembered.", 1, 10_000)
+    user_devices_known_max: int = setting(256, COUNT,
+        "Devices of one user that are remembered, of those that have a name of their own. With so "
+        "many a new name is refused until one is removed (`DELETE /v1/me/devices/{device}`): a "
+        "client that invents names would fill the database.", 1, 100_000)
+    user_tickets_max: int = setting(64, COUNT,
+        "Tickets of one user that wait to be used; with more, `409`. Each opens one connection "
+        "and expires after `ticket_lifetime`.", 1, 100_000)
     frame_bytes_max: int = setting(16 * KIB, SIZE,
         "Largest frame that a client may send. Acks and marks are far smaller.", 256, MIB)
     body_bytes_max: int = setting(MIB, SIZE,

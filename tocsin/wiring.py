@@ -83,6 +83,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         ),
         heartbeat=settings.heartbeat,
         devices_max=settings.user_devices_max,
+        devices_known_max=settings.user_devices_known_max,
     )
 
 
@@ -113,6 +114,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         ticket_lifetime=settings.ticket_lifetime,
         stream_ticket_lifetime=settings.stream_ticket_lifetime,
         poll_wait_max=settings.poll_wait_max,
+        user_tickets_max=settings.user_tickets_max,
         store_timeout=settings.store_timeout,
     )
 

@@ -252,7 +252,7 @@ def plant(
         storage=storage,
         ledger=ledger,
         status=status,
-        settings=DeliverySettings(name, limits, 1000.0, 10),
+        settings=DeliverySettings(name, limits, 1000.0, 10, 20),
         world=world,
         acknowledged=notifications.acknowledged,
         absent=topics.absent,

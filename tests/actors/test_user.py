@@ -34,7 +34,16 @@ from tocsin.actors.user_messages import (
 )
 from tocsin.actors.users import Users
 from tocsin.actors.world import World
-from tocsin.persistence.store import Attach, Attached, Counters, Entry, Page, Position, ReadPage
+from tocsin.persistence.store import (
+    Attach,
+    Attached,
+    Counters,
+    Entry,
+    Page,
+    Position,
+    ReadPage,
+    TooMany,
+)
 from tocsin.protocol import frames
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
@@ -143,7 +152,7 @@ async def a_house() -> AsyncIterator[House]:
             storage=ref,
             ledger=storage.ledger,
             status=StoreStatus(available=True, epoch="e"),
-            settings=DeliverySettings("node", LIMITS, 25.0, 10),
+            settings=DeliverySettings("node", LIMITS, 25.0, 10, 20),
             world=world,
             acknowledged=lambda notification: None,
             absent=lambda user: house.heard.append(("absent", user)),
@@ -189,6 +198,18 @@ async def test_of_devices_without_a_name_the_store_is_to_remember_so_many(autoju
         unnamed = await house.storage.answer_attach()
 
         assert (named.unnamed_max, unnamed.unnamed_max) == (None, 10)
+        assert (named.named_max, unnamed.named_max) == (20, None)
+
+
+async def test_one_device_too_many_is_told_so_and_the_others_stay(autojump_clock):
+    async with a_house() as house:
+        phone = await house.arrive("phone")
+        await house.storage.answer_attach()
+        tablet = await house.arrive("tablet")
+        house.storage.asked.pop(0).reply.set(TooMany(1))
+        await settle()
+        assert [closing for closing, *_ in tablet.ends] == [Closing.TOO_MANY_DEVICES]
+        assert phone.ends == []
 
 
 async def test_who_has_more_in_their_topics_than_was_brought_is_behind(autojump_clock):

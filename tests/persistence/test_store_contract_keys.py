@@ -25,7 +25,7 @@ from tocsin.persistence.store import (
 )
 
 KEY = ApiKey("key-1", b"\x00\xff hash", ("notify", "admin"), "Producer ü", 5)
-TICKET = StoredTicket(b"\x00\xff", "ann", ("admin",), 1000, None)
+TICKET = StoredTicket(b"\x00\xff", "ann", 1000, None)
 
 
 async def test_a_key_is_found_by_its_id(desk):
@@ -69,7 +69,7 @@ async def test_keys_are_listed_oldest_first(desk):
 
 
 async def test_a_ticket_is_taken_once(desk):
-    other = StoredTicket(b"other", "bob", (), 2000, 3000)
+    other = StoredTicket(b"other", "bob", 2000, 3000)
     await desk.write(CreateTicket(TICKET), CreateTicket(other))
 
     assert await desk.write(TakeTicket(TICKET.hash), TakeTicket(TICKET.hash)) == [
@@ -96,7 +96,7 @@ async def test_a_ticket_that_many_take_at_once_goes_to_one(desk):
 
 # --- Tickets of streams ---------------------------------------------------------------------------
 
-STREAM = StoredTicket(b"stream", "ann", (), 5000, 9000, "web")
+STREAM = StoredTicket(b"stream", "ann", 5000, 9000, "web")
 
 
 async def test_the_ticket_of_a_stream_is_taken_again_and_again(desk):

@@ -113,6 +113,20 @@ def test_a_stream_comes_back_by_its_ticket_with_the_last_id(server, producer, ad
             events.expect("synced")
 
 
+def test_the_last_id_of_who_acknowledges_explicitly_says_nothing_by_a_ticket_either(
+    server, producer, ada
+):
+    ticket = ticket_of(server, ada, device="web")
+    with stream(server, ticket=ticket, ack="explicit") as events:
+        events.expect_live()
+        producer.post(ada, title="1")
+        events.expect_push("1")
+        last = {"Last-Event-ID": str(events.last_id)}
+    with stream(server, ticket=ticket, ack="explicit", headers=last) as events:
+        events.expect("welcome", resumed=True)
+        events.expect_push("1", attempt=2)
+
+
 def test_a_stream_comes_back_that_has_heard_nothing_yet(server, producer, ada):
     issued = expect_json(ask(server, token(ada), **{"for": "stream"}), 201)
     for _ in range(3):

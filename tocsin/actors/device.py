@@ -103,9 +103,17 @@ class ConnectedDevice:
             return
         self._attaching = True
         connection = self.outlet.connection
-        most = self._company.settings.devices_max if is_unnamed_device(self.name) else None
-        now_ms = self._clock.now_ms
-        command = Attach(self._user, self.name, self._cursor, now_ms, self._name, most)
+        settings, now_ms = self._company.settings, self._clock.now_ms
+        is_unnamed = is_unnamed_device(self.name)
+        command = Attach(
+            self._user,
+            self.name,
+            self._cursor,
+            now_ms,
+            self._name,
+            unnamed_max=settings.devices_max if is_unnamed else None,
+            named_max=None if is_unnamed else settings.devices_known_max,
+        )
         reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
         self._tell_storage(Write(command=command, reply=reply))
 

@@ -54,6 +54,8 @@ _PAUSE: Final = 0.1
 HOLD: Final = 0.5
 """Seconds that posts are held at most; then they are spooled, and for as long not held again."""
 
+_LANE: Final = "spool"
+
 
 @dataclass(slots=True)
 class SpoolStatistics:
@@ -180,7 +182,8 @@ class Drain:
             command = None if entry.id in self._settled else self._read(entry)
             if command is not None:
                 reply: Reply[Result] = Reply()
-                await self._storage.send(Write(command=command, reply=reply))
+                # One lane, whoever posted: they are stored in the order in which they came.
+                await self._storage.send(Write(command=command, reply=reply, lane=_LANE))
                 asked.append((entry, command, reply))
         whole = True
         for entry, command, reply in asked:

@@ -40,7 +40,7 @@ from tocsin.actors.user_messages import (
     Taken,
     UserMessage,
 )
-from tocsin.persistence.store import Attached, Page, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import Attached, Page, StoreFailed, StoreUnavailable, TooMany
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.session import LogEntry
@@ -205,6 +205,9 @@ class UserActor(Actor[UserMessage]):
                     # A bug, and logged where it was found; the user's other devices go on.
                     device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
                     return
+                if isinstance(attached, TooMany):
+                    device.end(Closing.TOO_MANY_DEVICES)
+                    return
                 assert isinstance(attached, Attached)
                 self._attached(device, attached)
             case PageDone(outcome=answer):
@@ -245,6 +248,8 @@ class UserActor(Actor[UserMessage]):
         """The device has gone; nobody else tells the others what its arrival brought."""
         if isinstance(done.outcome, outcome.Value):
             attached = done.outcome.value
+            if isinstance(attached, TooMany):
+                return
             assert isinstance(attached, Attached)
             if attached.behind:
                 self._company.behind(self._user)

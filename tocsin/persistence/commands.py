@@ -147,5 +147,11 @@ class PatchRefused(msgspec.Struct, frozen=True):
     error: Exception
 
 
+class TooMany(msgspec.Struct, frozen=True):
+    """There are as many as there may be, *most*; nothing was done."""
+
+    most: int
+
+
 class Done(msgspec.Struct, frozen=True):
     """Durable; nothing more to say."""

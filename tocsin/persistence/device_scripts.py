@@ -27,6 +27,7 @@ from tocsin.persistence.store import (
     Record,
     RemoveDevice,
     Result,
+    TooMany,
 )
 from tocsin.persistence.topic_scripts import Brought
 from tocsin.protocol.cursor import LogState, choose_start
@@ -136,7 +137,7 @@ def attach(
     brought: Brought,
     epoch: str,
 ) -> Script[None]:
-    """Choose each device's start. No device may occur twice in *commands*.
+    """Choose the start of each device that is not one too many. None may occur twice in *commands*.
 
     The *ends* of sessions are noted with it: a device that comes back at once, as one does that
     polls, costs no row for having left.
@@ -144,12 +145,18 @@ def attach(
     if not commands:
         return
     states = yield from _read_states([command for _, command in commands])
+    named = yield from _count_named(commands, states)
     topics = yield from subscribed_topics((command.user for _, command in commands), left_too=True)
     ahead: list[_Move] = []
     moved: list[_Place] = []
     back: list[tuple[_Place, int]] = []
     others = dict(ends)
     for (index, command), (log, counters, removed, open_) in zip(commands, states, strict=True):
+        if command.named_max is not None and log.stored is None:
+            if named[command.user] >= command.named_max:
+                results[index] = TooMany(command.named_max)
+                continue
+            named[command.user] += 1
         start = choose_start(command.requested, epoch, log)
         ended = others.pop((command.user, command.device), None)
         place = _Place(
@@ -187,6 +194,18 @@ def attach(
         if command.unnamed_max is not None and log.stored is None
     }
     yield from run("devices_forget", list(unnamed), list(unnamed.values()))
+
+
+def _count_named(
+    commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
+) -> Script[dict[str, int]]:
+    """How many devices with names of their own are known of those users who come with a new one."""
+    users = {
+        command.user
+        for (_, command), state in zip(commands, states, strict=True)
+        if command.named_max is not None and state.log.stored is None
+    }
+    return {row[0]: row[1] for row in (yield from run("devices_count", sorted(users)))}
 
 
 def subscribed_topics(

@@ -33,14 +33,14 @@ class RevokeKey(msgspec.Struct, frozen=True):
 class StoredTicket(msgspec.Struct, frozen=True):
     """A ticket waiting to be used; the times are Unix milliseconds.
 
-    *principal_expires_at* is when the token that bought it expires, if that is known. With a
-    *device* it is a stream's: it lets that device come back until it expires. *origin* is that of
-    the page which used it first, `""` for none, and not known before.
+    *principal_expires_at* is when the token that bought it expires, if that is known. A ticket
+    stands for its user and carries no scopes. With a *device* it is a stream's: it lets that device
+    come back until it expires. *origin* is that of the page which used it first, `""` for none, and
+    not known before.
     """
 
     hash: bytes
     user: str
-    scopes: tuple[str, ...]
     expires_at: int
     principal_expires_at: int | None
     device: str | None = None
@@ -48,9 +48,15 @@ class StoredTicket(msgspec.Struct, frozen=True):
 
 
 class CreateTicket(msgspec.Struct, frozen=True):
-    """Keep a ticket; a stream's takes the place of the one that its device had."""
+    """Keep *ticket*; those of its user that have expired by *now_ms* are forgotten.
+
+    A stream's takes the place of the one that its device had. Result: `Done`, or `TooMany` where
+    the user has *most* already. Nodes that do it at the same moment may exceed that by a few.
+    """
 
     ticket: StoredTicket
+    now_ms: int = 0
+    most: int = 1_000_000
 
 
 class TakeTicket(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from tocsin.persistence.store import (
     StoredTicket,
     StoreFailed,
     TakeTicket,
+    TooMany,
 )
 
 KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket | BindTicket | RevokeTickets
@@ -29,7 +30,7 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
     if not commands:
         return
     created: list[ApiKey] = []
-    tickets: list[StoredTicket] = []
+    tickets: list[tuple[int, CreateTicket]] = []
     revoked: list[tuple[int, RevokeKey]] = []
     taken: list[tuple[int, TakeTicket]] = []
     bound: list[tuple[int, BindTicket]] = []
@@ -42,7 +43,7 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
             case RevokeKey():
                 revoked.append((index, command))
             case CreateTicket():
-                tickets.append(command.ticket)
+                tickets.append((index, command))
             case TakeTicket():
                 taken.append((index, command))
             case BindTicket():
@@ -53,14 +54,10 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
                 assert_never(command)
     yield from _create_keys(created)
     yield from _revoke_keys(revoked, results)
-    yield from _create_tickets(tickets)
+    yield from _create_tickets(tickets, results)
     yield from _take_tickets(taken, results)
     yield from _bind_tickets(bound, results)
     yield from run("tickets_of_users", sorted(set(users)))
-
-
-def ticket_of_row(row: Row) -> StoredTicket:
-    return StoredTicket(row[0], row[1], tuple(row[2].split()), *row[3:7])
 
 
 def key_of_row(row: Row) -> ApiKey:
@@ -93,14 +90,28 @@ def _revoke_keys(revoked: Sequence[tuple[int, RevokeKey]], results: list[Result]
             results[index] = NotFound()
 
 
-def _create_tickets(tickets: Sequence[StoredTicket]) -> Script[None]:
-    devices = {(each.user, each.device) for each in tickets if each.device is not None}
+def _create_tickets(
+    commands: Sequence[tuple[int, CreateTicket]], results: list[Result]
+) -> Script[None]:
+    now = {command.ticket.user: command.now_ms for _, command in commands}
+    users = sorted(now)
+    yield from run("tickets_forget", users, [now[user] for user in users])
+    of_streams = [command.ticket for _, command in commands if command.ticket.device is not None]
+    devices = {(each.user, each.device) for each in of_streams}
     yield from run_for("tickets_of_devices", sorted(devices))
+    counts = {row[0]: row[1] for row in (yield from run("tickets_count", users))}
+    tickets = []
+    for index, command in commands:
+        user = command.ticket.user
+        if counts[user] >= command.most:
+            results[index] = TooMany(command.most)
+        else:
+            counts[user] += 1
+            tickets.append(command.ticket)
     yield from run(
         "tickets_insert",
         [ticket.hash for ticket in tickets],
         [ticket.user for ticket in tickets],
-        [" ".join(ticket.scopes) for ticket in tickets],
         [ticket.expires_at for ticket in tickets],
         [ticket.principal_expires_at for ticket in tickets],
         [ticket.device for ticket in tickets],
@@ -109,10 +120,10 @@ def _create_tickets(tickets: Sequence[StoredTicket]) -> Script[None]:
 
 def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]) -> Script[None]:
     rows = yield from run("tickets_take", list({command.hash for _, command in taken}))
-    tickets = {row[0]: ticket_of_row(row) for row in rows}
+    tickets = {row[0]: StoredTicket(*row) for row in rows}
     missing = sorted({command.hash for _, command in taken} - tickets.keys())
     kept = (yield from run("tickets_find", missing)) if missing else ()
-    of_streams = {row[0]: ticket_of_row(row) for row in kept}
+    of_streams = {row[0]: StoredTicket(*row) for row in kept}
     for index, command in taken:
         # pop: the second taker in this batch finds nothing, like one in a later batch.
         found = tickets.pop(command.hash, None) or of_streams.get(command.hash)
@@ -122,6 +133,6 @@ def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]
 def _bind_tickets(bound: Sequence[tuple[int, BindTicket]], results: list[Result]) -> Script[None]:
     first = {command.hash: command.origin for _, command in reversed(bound)}
     rows = yield from run("tickets_bind", list(first), list(first.values()))
-    tickets = {row[0]: ticket_of_row(row) for row in rows}
+    tickets = {row[0]: StoredTicket(*row) for row in rows}
     for index, command in bound:
         results[index] = tickets.get(command.hash) or NotFound()

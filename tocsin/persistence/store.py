@@ -29,6 +29,7 @@ from tocsin.persistence.commands import (
     RecipientState,
     Replayed,
     RevisionMismatch,
+    TooMany,
     Update,
     Withdraw,
 )
@@ -54,6 +55,7 @@ from tocsin.persistence.queries import (
     FindKey,
     FindLetter,
     FindNotification,
+    FindTopic,
     FoundLetter,
     Head,
     Inbox,
@@ -73,6 +75,7 @@ from tocsin.persistence.queries import (
     ReadPage,
     ReadPreferences,
     Subscribers,
+    TopicInfo,
     Topics,
 )
 from tocsin.persistence.upkeep_commands import (
@@ -100,8 +103,11 @@ from tocsin.persistence.user_commands import (
     Record,
     RemoveDevice,
     SetPreferences,
+    SetTopic,
     Subscribe,
     Subscribed,
+    TopicClosed,
+    TopicSet,
     Unsubscribe,
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
@@ -138,6 +144,7 @@ __all__ = [
     "FindKey",
     "FindLetter",
     "FindNotification",
+    "FindTopic",
     "FoundLetter",
     "Head",
     "Idempotency",
@@ -185,6 +192,7 @@ __all__ = [
     "RevokeTickets",
     "SessionEnd",
     "SetPreferences",
+    "SetTopic",
     "Store",
     "StoreFailed",
     "StoreUnavailable",
@@ -193,6 +201,10 @@ __all__ = [
     "Subscribed",
     "Subscribers",
     "TakeTicket",
+    "TooMany",
+    "TopicClosed",
+    "TopicInfo",
+    "TopicSet",
     "Topics",
     "Unsubscribe",
     "Update",
@@ -213,6 +225,7 @@ Command = (
     | Materialise
     | Subscribe
     | Unsubscribe
+    | SetTopic
     | SetPreferences
     | RemoveDevice
     | ReplayLetter
@@ -240,9 +253,12 @@ Result = (
     | Marked
     | Materialised
     | Subscribed
+    | TopicClosed
+    | TopicSet
     | PreferencesSet
     | LetterReplayed
     | StoredTicket
+    | TooMany
     | Done
 )
 Query = (
@@ -255,6 +271,7 @@ Query = (
     | ListDevices
     | ListSubscriptions
     | ListSubscribers
+    | FindTopic
     | ReadPreferences
     | ListLetters
     | FindLetter
@@ -271,6 +288,7 @@ Answer = (
     | Devices
     | Topics
     | Subscribers
+    | TopicInfo
     | Preferences
     | Letters
     | FoundLetter

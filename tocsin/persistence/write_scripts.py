@@ -53,6 +53,7 @@ from tocsin.persistence.store import (
     RevokeKey,
     RevokeTickets,
     SetPreferences,
+    SetTopic,
     Subscribe,
     TakeTicket,
     Unsubscribe,
@@ -121,7 +122,7 @@ def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:
         yield from change_logs(logs, results, looked_at)
         brought = yield from bring_up_to_date(looking, results, locked=bool(logs))
         yield from mark_inboxes(of(MarkInbox), results)
-        yield from change_subscriptions(of(*_SUBSCRIPTIONS), results, brought)
+        yield from change_subscriptions(of(*_SUBSCRIPTIONS, SetTopic), results, brought)
         yield from record(records, {} if arrivals else ends, results)
         yield from acknowledge(of(Acknowledge), results)
         yield from attach(arrivals, ends, results, brought, epoch)

@@ -27,6 +27,10 @@ _QUEUE_MAX: Final = 5.0
 _DETAILS: Final = {
     Closing.REPLACED: ("replaced", "Another connection of this device has taken over."),
     Closing.DISCONNECTED: ("disconnected", "This device was disconnected."),
+    Closing.TOO_MANY_DEVICES: (
+        "conflict",
+        "This is one device too many; DELETE /v1/me/devices/{device} removes one you do not need.",
+    ),
     Closing.STORE_UNAVAILABLE: ("store_unavailable", "The store does not answer now."),
     Closing.OVERLOADED: ("overloaded", "More is going on than this node can take."),
     Closing.DRAINING: ("overloaded", "This node is stopping."),

@@ -49,6 +49,7 @@ class EdgeSettings:
     ticket_lifetime: float
     stream_ticket_lifetime: float
     poll_wait_max: float
+    user_tickets_max: int
     store_timeout: float
 
 

@@ -57,7 +57,7 @@ def box() -> Box:
 async def test_a_ticket_opens_the_inbox_of_its_user_until_the_token_ends(box):
     text = box.issue(ticket_for(ALICE, NOW, 30))
     principal = await redeem_ticket(text, box.take, NOW + 29)
-    assert principal == Principal("alice", frozenset({"notify"}), "ticket:alice", NOW + 600)
+    assert principal == Principal("alice", frozenset(), "ticket:alice", NOW + 600)
 
 
 async def test_a_ticket_works_once(box):
@@ -85,7 +85,7 @@ async def test_a_ticket_does_not_outlive_its_token(box):
 
 
 async def test_a_ticket_whose_token_ended_first_is_refused(box):
-    text = box.issue(Ticket("alice", frozenset(), NOW + 30, NOW + 10))
+    text = box.issue(Ticket("alice", NOW + 30, NOW + 10))
     attempt = redeem_ticket(text, box.take, NOW + 10)
     assert await refusal(attempt) is AuthCode.TOKEN_EXPIRED
 

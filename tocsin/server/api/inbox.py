@@ -62,7 +62,10 @@ class InboxQuery(Query, frozen=True, kw_only=True):
     answers={200: answers.InboxList, 304: None},
 )
 async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
-    """With the counters and the cursor of the log at that moment, for a device to go on from."""
+    """With the counters and the cursor of the log at that moment, for a device to go on from.
+
+    A page also ends at a quarter of `outbound_bytes_max` in content; one item always fits.
+    """
     query = InboxPage(
         user=call.user,
         states=_STATES[given(call.query.state)],
@@ -70,6 +73,7 @@ async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
         limit=call.query.limit,
         before=given(call.query.before),
         now_ms=call.now_ms,
+        bytes_max=call.services.settings.outbound_bytes_max // 4,
     )
     page = await read_inbox(call.services, query)
     body = msgspec.json.encode(_list(page, call.services.status.epoch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.user_messages import DeviceRemoved
 from tocsin.persistence.store import (
@@ -19,6 +19,7 @@ from tocsin.persistence.store import (
     RemoveDevice,
     SetPreferences,
     StoredTicket,
+    TooMany,
     Topics,
 )
 from tocsin.protocol.cursor import Cursor
@@ -26,7 +27,16 @@ from tocsin.protocol.notification import Category, DeviceId, Topic
 from tocsin.protocol.problems import FieldError, refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
-from tocsin.server.api.operation import CACHING, NO_CONTENT, Answer, Call, Caller, Operations, Query
+from tocsin.server.api.operation import (
+    CACHING,
+    NO_CONTENT,
+    Answer,
+    Call,
+    Caller,
+    Operations,
+    Query,
+    given,
+)
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
 from tocsin.server.attachment import new_device
 from tocsin.server.auth import Ticket, generate_ticket, ticket_for
@@ -62,11 +72,13 @@ class TicketRequest(
     *("POST", "/v1/tickets", "Get a ticket for a WebSocket or a stream"),
     caller=Caller.USER,
     sends=(CACHING,),
+    problems=("conflict",),
     streamed={"application/json": TicketRequest},
     answers={201: answers.IssuedTicket},
 )
 async def create_ticket(call: Call[Query, Any]) -> Answer:
-    """For browsers, which cannot send a header there: good once, and not for long.
+    """For browsers, which cannot send a header there: good once, not for long, and for the user's
+    own inbox only. What else the token may do (`notify`, `admin`) does not come with it.
 
     For a `stream`, it lets that stream of that device come back until it expires, as an EventSource
     does by itself. Without a body it is for one `connection`, of any kind.
@@ -83,7 +95,10 @@ async def create_ticket(call: Call[Query, Any]) -> Answer:
         raise refuse("invalid", "A ticket for one connection is of no device.", wrong)
     ticket = generate_ticket(services.world.entropy)
     stored = _stored(ticket.hash, ticket_for(call.principal, call.now_ms / 1000, lifetime, device))
-    await services.write(CreateTicket(stored))
+    most = settings.user_tickets_max
+    if isinstance(await services.write(CreateTicket(stored, call.now_ms, most)), TooMany):
+        detail = f"You have {most} tickets; use them, or wait until they expire."
+        raise refuse("conflict", detail, retry_after=settings.ticket_lifetime)
     issued = answers.IssuedTicket(
         ticket=ticket.text,
         expires_at=to_rfc3339(stored.expires_at),
@@ -141,12 +156,12 @@ async def list_subscriptions(call: Call[Query, None]) -> Answer:
 @operations.define(
     *("PUT", "/v1/me/subscriptions/{topic}", "Subscribe to a topic"),
     caller=Caller.USER,
-    problems=("conflict",),
+    problems=("conflict", "topic_closed"),
     answers={204: None},
 )
 async def subscribe(call: Call[Query, None], topic: str) -> Answer:
-    """The user gets what is published from now on; again is no error."""
-    await subscribe_one(call, topic, call.user)
+    """The user gets what is published from now on; again is no error. Not into a closed topic."""
+    await subscribe_one(call, topic, call.user, by_user=True)
     return NO_CONTENT
 
 
@@ -161,14 +176,23 @@ async def unsubscribe(call: Call[Query, None], topic: str) -> Answer:
     return NO_CONTENT
 
 
+class DevicesQuery(Query, frozen=True, kw_only=True):
+    """Which of the user's devices."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: DeviceId | UnsetType = UNSET
+
+
 @operations.define(
     *("GET", "/v1/me/devices", "List the user's devices"),
     caller=Caller.USER,
+    query=DevicesQuery,
     answers={200: answers.DeviceList},
 )
-async def list_devices(call: Call[Query, None]) -> Answer:
-    """By name, with what each has acknowledged."""
-    found = await call.services.read(ListDevices(call.user))
+async def list_devices(call: Call[DevicesQuery, None]) -> Answer:
+    """By name, with what each has acknowledged; pass `next` as `after`."""
+    query = ListDevices(call.user, call.query.limit, given(call.query.after))
+    found = await call.services.read(query)
     assert isinstance(found, Devices)
     epoch = call.services.status.epoch
     return Answer(
@@ -180,7 +204,8 @@ async def list_devices(call: Call[Query, None]) -> Answer:
                     last_seen=to_rfc3339(each.last_seen),
                 )
                 for each in found.devices
-            ]
+            ],
+            next=found.devices[-1].device if found.more else None,
         )
     )
 
@@ -218,7 +243,6 @@ def _stored(ticket_hash: bytes, kept: Ticket) -> StoredTicket:
     return StoredTicket(
         hash=ticket_hash,
         user=kept.user,
-        scopes=tuple(sorted(kept.scopes)),
         expires_at=round(kept.expires_at * 1000),
         principal_expires_at=None
         if principal_expires_at is None

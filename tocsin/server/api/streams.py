@@ -166,7 +166,7 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Response:
     services, query = call.services, call.query
     check_running(services)
     device = await _device_of_stream(call)
-    cursor = await _start_of_stream(call)
+    cursor = await _start_of_stream(call, device)
     random = services.world.random
     outlet = SseOutlet(
         services.connections.stream_name(),
@@ -262,7 +262,7 @@ async def _bound_origin(services: Services, grant: StreamGrant, origin: str) -> 
     return ticket.origin if isinstance(ticket, StoredTicket) else None
 
 
-async def _start_of_stream(call: Call[StreamQuery, None]) -> Cursor | None:
+async def _start_of_stream(call: Call[StreamQuery, None], device: str) -> Cursor | None:
     """Where the client wants to start; `None`: where the device stopped."""
     query = call.query
     ids = (
@@ -276,22 +276,21 @@ async def _start_of_stream(call: Call[StreamQuery, None]) -> Cursor | None:
         return None if text is None else read_cursor(call.services, text, "?cursor")
     where, text = last
     cursor = read_cursor(call.services, text, where)
-    if call.query.ack is Acknowledging.EXPLICIT and await _has_unacknowledged(call, cursor):
+    if call.query.ack is Acknowledging.EXPLICIT and await _has_unacknowledged(call, device, cursor):
         # An EventSource sends its last id by itself, whatever has become of the events before. Who
         # acknowledges explicitly has not done so by that.
         return None
     return cursor
 
 
-async def _has_unacknowledged(call: Call[StreamQuery, None], cursor: Cursor) -> bool:
-    """Whether the device is known to have stopped before *cursor*."""
+async def _has_unacknowledged(call: Call[StreamQuery, None], device: str, cursor: Cursor) -> bool:
+    """Whether *device* is known to have stopped before *cursor*."""
     if cursor.epoch != call.services.epoch:
         return False
-    devices = await call.services.read(ListDevices(call.user))
+    devices = await call.services.read(ListDevices(call.user, named=device))
     assert isinstance(devices, Devices)
     return any(
-        each.device == call.query.device and each.acknowledged < cursor.sequence
-        for each in devices.devices
+        each.device == device and each.acknowledged < cursor.sequence for each in devices.devices
     )
 
 

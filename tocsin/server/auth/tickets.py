@@ -39,12 +39,12 @@ class Ticket:
     """What the store keeps under a ticket's hash. Times are Unix seconds.
 
     `expires_at` ends the ticket; `principal_expires_at` ends the session it opens,
-    since a session must not outlive the token that it was traded for. A stream's has
+    since a session must not outlive the token that it was traded for. It stands for the user
+    alone: what a token may do besides (`notify`, `admin`) does not come with a URL. A stream's has
     a `device`, and an `origin` (`""` for none) once it was used.
     """
 
     user: str
-    scopes: frozenset[str]
     expires_at: float
     principal_expires_at: float | None
     device: str | None = None
@@ -68,9 +68,7 @@ def ticket_for(
     expires_at = now + lifetime
     if principal.expires_at is not None:
         expires_at = min(expires_at, principal.expires_at)
-    scopes = principal.scopes if device is None else frozenset[str]()
-    user = principal.require_user()
-    return Ticket(user, scopes, expires_at, principal.expires_at, device)
+    return Ticket(principal.require_user(), expires_at, principal.expires_at, device)
 
 
 async def redeem_ticket(
@@ -98,7 +96,7 @@ async def redeem_ticket(
         raise Unauthenticated("The token behind the ticket expired.", AuthCode.TOKEN_EXPIRED)
     return Principal(
         user=ticket.user,
-        scopes=ticket.scopes,
+        scopes=frozenset(),
         # By user, not by ticket: one who comes back with a new ticket and repeats an
         # idempotency key must meet the first answer.
         credential=f"ticket:{ticket.user}",

@@ -137,24 +137,37 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     session_open = excluded.session_open
         OR (d.session_open AND d.session IS DISTINCT FROM excluded.session),
     doubtful = greatest(d.doubtful, excluded.doubtful),
-    removed = false;
+    removed = false,
+    cleared = 0;
 
 -- name: devices_forget
 -- Of a user's devices without a name of their own, all but the `most` that were seen last.
-DELETE FROM devices AS d
-USING (
+UPDATE devices AS d
+SET removed = true
+FROM (
     SELECT asked.user_id, old.device_id
     FROM unnest($1::text[], $2::int[]) AS asked (user_id, most)
     CROSS JOIN LATERAL (
         SELECT o.device_id
         FROM devices AS o
-        WHERE o.user_id = asked.user_id
+        WHERE o.user_id = asked.user_id AND NOT o.removed
             AND o.device_id LIKE 'device-________-____-____-____-____________'
         ORDER BY o.last_seen DESC, o.device_id DESC
         OFFSET asked.most
     ) AS old
 ) AS gone
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id;
+
+-- name: devices_count -> rows
+-- How many devices of each user have a name of their own.
+SELECT asked.user_id, counted.devices
+FROM unnest($1::text[]) AS asked (user_id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS devices
+    FROM devices AS d
+    WHERE d.user_id = asked.user_id AND NOT d.removed
+        AND d.device_id NOT LIKE 'device-________-____-____-____-____________'
+) AS counted;
 
 -- name: devices_remove -> rows
 UPDATE devices AS d

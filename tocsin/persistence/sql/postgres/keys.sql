@@ -26,22 +26,45 @@ JOIN api_keys AS k ON k.id = asked.id;
 SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id;
 
 -- name: tickets_insert
+-- A ticket has no scopes; the column is of an earlier release, which may run beside this one.
 INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at, device_id)
-SELECT hash, user_id, scopes, expires_at, principal_expires_at, device_id
-FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])
-    AS new (hash, user_id, scopes, expires_at, principal_expires_at, device_id)
+SELECT hash, user_id, '', expires_at, principal_expires_at, device_id
+FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
+    AS new (hash, user_id, expires_at, principal_expires_at, device_id)
 ON CONFLICT (hash) DO NOTHING;
+
+-- name: tickets_forget
+-- Those of users that have expired by a time; what somebody else is about to forget is left to them.
+DELETE FROM tickets AS t
+USING (
+    SELECT old.hash
+    FROM unnest($1::text[], $2::bigint[]) AS asked (user_id, now)
+    CROSS JOIN LATERAL (
+        SELECT o.hash
+        FROM tickets AS o
+        WHERE o.user_id = asked.user_id AND o.expires_at <= asked.now
+        FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE t.hash = gone.hash;
+
+-- name: tickets_count -> rows
+SELECT asked.user_id, counted.tickets
+FROM unnest($1::text[]) AS asked (user_id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS tickets FROM tickets AS t WHERE t.user_id = asked.user_id
+) AS counted;
 
 -- name: tickets_take -> rows
 -- Reading is removing: the second to ask, on whatever node, waits here and finds nothing.
 DELETE FROM tickets AS t
 USING unnest($1::bytea[]) AS taken (hash)
 WHERE t.hash = taken.hash AND t.device_id IS NULL
-RETURNING t.hash, t.user_id, t.scopes, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
+RETURNING t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
 
 -- name: tickets_find -> rows
 -- Those of streams, which stay.
-SELECT t.hash, t.user_id, t.scopes, t.expires_at, t.principal_expires_at, t.device_id, t.origin
+SELECT t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin
 FROM unnest($1::bytea[]) AS asked (hash)
 JOIN tickets AS t ON t.hash = asked.hash AND t.device_id IS NOT NULL;
 
@@ -53,7 +76,7 @@ FROM (
     SELECT hash, origin FROM unnest($1::bytea[], $2::text[]) AS named (hash, origin) ORDER BY hash
 ) AS used
 WHERE t.hash = used.hash AND t.device_id IS NOT NULL
-RETURNING t.hash, t.user_id, t.scopes, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
+RETURNING t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
 
 -- name: tickets_of_devices
 DELETE FROM tickets AS t

@@ -97,18 +97,27 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     session_open = excluded.session_open
         OR (devices.session_open AND devices.session IS NOT excluded.session),
     doubtful = max(devices.doubtful, excluded.doubtful),
-    removed = 0;
+    removed = 0,
+    cleared = 0;
 
 -- name: devices_forget
 -- Of a user's devices without a name of their own, all but the ?2 that were seen last.
-DELETE FROM devices
+UPDATE devices SET removed = 1
 WHERE user_id = ?1 AND device_id IN (
     SELECT device_id
     FROM devices
-    WHERE user_id = ?1 AND device_id GLOB 'device-????????-????-????-????-????????????'
+    WHERE user_id = ?1 AND NOT removed
+        AND device_id GLOB 'device-????????-????-????-????-????????????'
     ORDER BY last_seen DESC, device_id DESC
     LIMIT -1 OFFSET ?2
 );
+
+-- name: devices_count -> rows
+-- How many devices of a user have a name of their own.
+SELECT ?1, count(*)
+FROM devices
+WHERE user_id = ?1 AND NOT removed
+    AND device_id NOT GLOB 'device-????????-????-????-????-????????????';
 
 -- name: devices_remove -> rows
 UPDATE devices SET removed = 1

@@ -70,6 +70,7 @@ _MEANINGS: Final = {
     Closing.HELLO_TIMEOUT: "No `hello` came in time.",
     Closing.REPLACED: "The same device has connected again.",
     Closing.DISCONNECTED: "An operator ended it.",
+    Closing.TOO_MANY_DEVICES: "A new name, with as many devices known as there may be: remove one.",
     Closing.FRAME_TOO_LARGE: "A frame was longer than frames may be.",
     Closing.RATE_LIMITED: "Too much in too little time.",
 }

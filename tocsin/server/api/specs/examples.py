@@ -73,6 +73,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     me.PreferencesRequest: {"categories": {"marketing": False}, "topics": {}},
     streams.AckBody: {"device": "phone", "cursor": _CURSOR},
     topics.NewSubscribers: {"users": ["ada", "grace"]},
+    topics.TopicRequest: {"closed": True},
     answers.Content: _CONTENT,
     answers.Notification: _NOTIFICATION,
     answers.ProducerNotification: {
@@ -133,6 +134,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     answers.SubscribersPage: {"subscribers": ["ada", "grace"], "next": None},
     answers.SubscribersAdded: {"added": 2, "refused": []},
     me.TicketRequest: {"for": "stream", "device": "web"},
+    answers.TopicRecord: {"topic": "incidents", "closed": True, "subscribers": 2},
     answers.IssuedTicket: {
         "ticket": "tt_aNQ3v8pQm1yZ0cXr5sKd2LwTfUe7bHgJ",
         "expires_at": "2026-03-09T08:15:30.000Z",
@@ -149,6 +151,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     answers.Subscriptions: {"subscriptions": [{"topic": "incidents", "enabled": True}]},
     answers.DeviceList: {
         "devices": [{"device": "phone", "cursor": _CURSOR, "last_seen": _LATER}],
+        "next": None,
     },
     answers.Alive: {"status": "ok"},
     answers.Readiness: {"status": "ok", "hops": {"store": "ok", "node": "ok"}},
