@@ -174,8 +174,8 @@ class Settings:
         "many a new name is refused until one is removed (`DELETE /v1/me/devices/{device}`): a "
         "client that invents names would fill the database.", 1, 100_000)
     user_tickets_max: int = setting(64, COUNT,
-        "Tickets of one user that wait to be used; with more, `409`. Each opens one connection "
-        "and expires after `ticket_lifetime`.", 1, 100_000)
+        "Tickets of one user. For one more, the oldest of a stream is forgotten; where all wait to "
+        "open their one connection, for `ticket_lifetime`, the answer is `409`.", 1, 100_000)
     frame_bytes_max: int = setting(16 * KIB, SIZE,
         "Largest frame that a client may send. Acks and marks are far smaller.", 256, MIB)
     body_bytes_max: int = setting(MIB, SIZE,

@@ -22,6 +22,7 @@ from tocsin.persistence.store import (
     StoredTicket,
     StoreFailed,
     TakeTicket,
+    TooMany,
 )
 
 KEY = ApiKey("key-1", b"\x00\xff hash", ("notify", "admin"), "Producer ü", 5)
@@ -180,3 +181,31 @@ async def test_all_tickets_of_a_user_are_revoked_together(desk):
     assert await desk.write(RevokeTickets("ann"), RevokeTickets("nobody")) == [Done(), Done()]
     hashes = (b"stream", TICKET.hash, b"bob")
     assert await desk.write(*map(TakeTicket, hashes)) == [NotFound(), NotFound(), bobs]
+
+
+async def test_tickets_of_streams_make_room_the_oldest_first(desk):
+    def of_stream(number: int) -> StoredTicket:
+        name = f"tab-{number}"
+        return msgspec.structs.replace(
+            STREAM, hash=name.encode(), device=name, expires_at=5000 + number
+        )
+
+    streams = [of_stream(number) for number in range(3)]
+    others = msgspec.structs.replace(STREAM, hash=b"bob", user="bob")
+    await desk.write(*(CreateTicket(each, 0, 3) for each in [*streams, others]))
+
+    assert await desk.write(CreateTicket(TICKET, 0, 3), CreateTicket(of_stream(3), 0, 3)) == [
+        Done(),
+        Done(),
+    ]
+    found = await desk.write(*(TakeTicket(each.hash) for each in [*streams, of_stream(3), others]))
+    assert found == [NotFound(), NotFound(), streams[2], of_stream(3), others]
+
+
+async def test_where_no_ticket_is_of_a_stream_none_makes_room(desk):
+    plain = [msgspec.structs.replace(TICKET, hash=bytes([number])) for number in range(3)]
+    await desk.write(CreateTicket(plain[0], 0, 2), CreateTicket(STREAM, 0, 2))
+
+    results = await desk.write(CreateTicket(plain[1], 0, 2), CreateTicket(plain[2], 0, 2))
+    assert results == [Done(), TooMany(2)]
+    assert await desk.one(TakeTicket(STREAM.hash), NotFound)

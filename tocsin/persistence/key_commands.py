@@ -50,8 +50,9 @@ class StoredTicket(msgspec.Struct, frozen=True):
 class CreateTicket(msgspec.Struct, frozen=True):
     """Keep *ticket*; those of its user that have expired by *now_ms* are forgotten.
 
-    A stream's takes the place of the one that its device had. Result: `Done`, or `TooMany` where
-    the user has *most* already. Nodes that do it at the same moment may exceed that by a few.
+    A stream's takes the place of the one that its device had. Where the user has *most* already,
+    those of streams that expire first make room; the result is `Done`, or `TooMany` where there are
+    none. Nodes that do it at the same moment may exceed that by a few.
     """
 
     ticket: StoredTicket

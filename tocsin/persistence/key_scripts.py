@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -99,7 +100,7 @@ def _create_tickets(
     of_streams = [command.ticket for _, command in commands if command.ticket.device is not None]
     devices = {(each.user, each.device) for each in of_streams}
     yield from run_for("tickets_of_devices", sorted(devices))
-    counts = {row[0]: row[1] for row in (yield from run("tickets_count", users))}
+    counts = yield from _count_tickets(commands, users)
     tickets = []
     for index, command in commands:
         user = command.ticket.user
@@ -116,6 +117,25 @@ def _create_tickets(
         [ticket.principal_expires_at for ticket in tickets],
         [ticket.device for ticket in tickets],
     )
+
+
+def _count_tickets(
+    commands: Sequence[tuple[int, CreateTicket]], users: Sequence[str]
+) -> Script[dict[str, int]]:
+    """How many tickets each of *users* has, after those of streams have made room for *commands*.
+
+    These live for a day, and a page may ask for a new one whenever it is loaded: its user would be
+    refused for the rest of the day.
+    """
+    rows = yield from run("tickets_count", users)
+    counts: dict[str, int] = {row[0]: row[1] for row in rows}
+    wanted = Counter(command.ticket.user for _, command in commands)
+    most = {command.ticket.user: command.most for _, command in commands}
+    excess = {user: counts[user] + wanted[user] - most[user] for user in users}
+    crowded = [(user, min(excess[user], counts[user])) for user in users if excess[user] > 0]
+    for row in (yield from run_for("tickets_make_room", crowded)):
+        counts[row[0]] -= 1
+    return counts
 
 
 def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]) -> Script[None]:

@@ -55,6 +55,24 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS tickets FROM tickets AS t WHERE t.user_id = asked.user_id
 ) AS counted;
 
+-- name: tickets_make_room -> rows
+-- Of the tickets of streams, so many that expire first.
+DELETE FROM tickets AS t
+USING (
+    SELECT old.hash
+    FROM unnest($1::text[], $2::bigint[]) AS crowded (user_id, excess)
+    CROSS JOIN LATERAL (
+        SELECT o.hash
+        FROM tickets AS o
+        WHERE o.user_id = crowded.user_id AND o.device_id IS NOT NULL
+        ORDER BY o.expires_at, o.hash
+        LIMIT crowded.excess
+        FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE t.hash = gone.hash
+RETURNING t.user_id;
+
 -- name: tickets_take -> rows
 -- Reading is removing: the second to ask, on whatever node, waits here and finds nothing.
 DELETE FROM tickets AS t

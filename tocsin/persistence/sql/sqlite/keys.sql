@@ -29,6 +29,14 @@ DELETE FROM tickets WHERE user_id = ?1 AND expires_at <= ?2;
 -- name: tickets_count -> rows
 SELECT ?1, count(*) FROM tickets WHERE user_id = ?1;
 
+-- name: tickets_make_room -> rows
+-- Of the tickets of streams, ?2 that expire first.
+DELETE FROM tickets WHERE hash IN (
+    SELECT hash FROM tickets WHERE user_id = ?1 AND device_id IS NOT NULL
+    ORDER BY expires_at, hash LIMIT ?2
+)
+RETURNING user_id;
+
 -- name: tickets_take -> rows
 -- Reading is removing: the second to ask finds nothing.
 DELETE FROM tickets WHERE hash = ?1 AND device_id IS NULL
