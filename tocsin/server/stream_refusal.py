@@ -59,6 +59,26 @@ def passing(status: int, code: str) -> Closing | None:
             return None
 
 
+def instead_of_problem(
+    status: int, problem: bytes, retry_after: float | None, *, stopping: bool, random: float
+) -> bytes | None:
+    """The body of the stream that is answered instead of *problem*; `None` if that stays.
+
+    *retry_after* in seconds; *random* in [0, 1) keeps apart who is refused together. *stopping*
+    says that the node is.
+    """
+    if status < 400:
+        return None
+    said = msgspec.json.decode(problem, type=_Said)
+    closing = passing(status, said.code)
+    if closing is None:
+        return None
+    if closing is Closing.OVERLOADED and stopping:
+        closing = Closing.DRAINING
+    after = (RETRY_AFTER if retry_after is None else retry_after) * (1.0 + random)
+    return stream_goodbye(closing, after, said.detail)
+
+
 def register_stream_refusals(app: Quart, services: Services) -> None:
     """Have what refuses a stream of *app*, wherever that was done, said on one if it will pass."""
 
@@ -66,16 +86,19 @@ def register_stream_refusals(app: Quart, services: Services) -> None:
     async def say_on_a_stream(response: Response) -> Response:
         if response.status_code < 400 or not is_stream(request.method, request.path):
             return response
-        said = msgspec.json.decode(await response.get_data(), type=_Said)
-        closing = passing(response.status_code, said.code)
-        if closing is None:
-            return response
-        if closing is Closing.OVERLOADED and services.readiness.stopping:
-            closing = Closing.DRAINING
-        after = float(response.headers.pop("Retry-After", RETRY_AFTER))
-        # Apart, or those who are refused together come back together.
-        after *= 1.0 + services.world.random()
-        response.status_code = 200
-        response.set_data(stream_goodbye(closing, after, said.detail))
-        response.headers.update(STREAM_HEADERS)
+        retry_after = response.headers.get("Retry-After")
+        problem = await response.get_data()
+        assert isinstance(problem, bytes)
+        body = instead_of_problem(
+            response.status_code,
+            problem,
+            None if retry_after is None else float(retry_after),
+            stopping=services.readiness.stopping,
+            random=services.world.random(),
+        )
+        if body is not None:
+            response.status_code = 200
+            response.set_data(body)
+            del response.headers["Retry-After"]
+            response.headers.update(STREAM_HEADERS)
         return response
