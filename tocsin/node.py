@@ -125,7 +125,7 @@ class Node:
         api = HttpApi(
             OPERATIONS, services, publishing, edge.check, admissions, _judge_of_hosts(settings)
         )
-        app = make_quart_app(OPERATIONS, services, publishing)
+        app = make_quart_app(OPERATIONS, services, publishing, api.refusal)
         http = HttpActor(api, app, http_limits(settings), grace=grace)
         tree.spawn("http", lambda: http)
         door = FrontDoor(
@@ -166,7 +166,7 @@ class Node:
             admissions,
             _judge_of_hosts(self._settings),
         )
-        app = make_quart_app((), services, publishing)
+        app = make_quart_app((), services, publishing, api.refusal)
         http = HttpActor(api, app, http_limits(self._settings), grace=0.0)
         tree.spawn("metrics-http", lambda: http)
         door = FrontDoor(websocket=_no_websocket, websocket_turned=_no_websocket, http=http.serve)

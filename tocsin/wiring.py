@@ -112,6 +112,8 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         batch_bytes_max=settings.batch_bytes_max,
         outbound_bytes_max=settings.outbound_bytes_max,
         ticket_lifetime=settings.ticket_lifetime,
+        stream_ticket_lifetime=settings.stream_ticket_lifetime,
+        poll_wait_max=settings.poll_wait_max,
         user_tickets_max=settings.user_tickets_max,
         store_timeout=settings.store_timeout,
     )

@@ -241,7 +241,7 @@ async def test_a_revision_cannot_be_compared_while_the_store_is_away(
         await node.ask(a)
         await lose_store(cluster)
         with pytest.raises(StoreUnavailable):
-            await node.ask(change(a, "b", expected_revision=1))
+            await node.ask(change(a, "b", expected_revisions=(1,)))
 
 
 async def test_a_change_of_nothing_is_refused_at_once(autojump_clock, cluster: Cluster):

@@ -355,7 +355,8 @@ class Model:
             return NotFound()
         if target.standing not in ("active", "scheduled"):
             return NotActive(target.standing)
-        if command.expected_revision not in (None, target.content.revision):
+        expected = command.expected_revisions
+        if expected is not None and target.content.revision not in expected:
             return RevisionMismatch(target.content.revision)
         target.content = patched(target.content, command.patch, command.now_ms)
         return self.tell(target, "updated", command.now_ms)

@@ -66,7 +66,7 @@ changes = st.one_of(
     st.tuples(st.just("publish"), users, st.none() | st.integers(1, 40)),
     st.tuples(st.just("keyed"), users, st.sampled_from("kl"), st.sampled_from([b"1", b"2"])),
     st.tuples(st.just("again"), which),
-    st.tuples(st.just("update"), which, st.none() | st.integers(1, 3)),
+    st.tuples(st.just("update"), which, st.none() | st.lists(st.integers(1, 3), max_size=2)),
     st.tuples(st.just("withdraw"), which),
     st.tuples(st.just("topic"), topic, st.none() | st.integers(1, 40), keys),
     st.tuples(st.just("topic"), topic, st.none() | st.integers(1, 40), keys),
@@ -372,8 +372,11 @@ def pick(made: list[Publish], number: int) -> str:
     return made[number % len(made)].content.id if made else "nothing"
 
 
-def build_update(model: Model, made: list[Publish], number: int, revision: int | None) -> Command:
-    return Update(pick(made, number), Patch(title=f"New {number}"), START_OF_TIME, revision)
+def build_update(
+    model: Model, made: list[Publish], number: int, revisions: list[int] | None
+) -> Command:
+    expected = None if revisions is None else tuple(revisions)
+    return Update(pick(made, number), Patch(title=f"New {number}"), START_OF_TIME, expected)
 
 
 def build_withdraw(model: Model, made: list[Publish], number: int) -> Command:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -149,6 +150,32 @@ def test_the_last_id_goes_before_the_cursor(server, producer, ada):
     with stream(server, ada, cursor=0, headers={"Last-Event-ID": first_id}) as events:
         events.expect("welcome", cursor=first_id)
         events.expect_push("2")
+
+
+@pytest.mark.parametrize("name", ["lastEventId", "last_event_id"])
+def test_a_polyfill_says_the_last_id_in_the_query(server, producer, ada, name):
+    producer.post(ada, title="1")
+    producer.post(ada, title="2")
+
+    def said(text: str) -> dict[str, Any]:
+        return {"device": "web", name: text}
+
+    with stream(server, ada, cursor=0, **said("")) as events:
+        events.expect("welcome")
+        events.expect_push("1")
+        first_id = str(events.last_id)
+        events.expect_push("2")
+        last_id = str(events.last_id)
+    with stream(server, ada, cursor=0, **said(first_id)) as events:
+        events.expect("welcome", cursor=first_id)
+        events.expect_push("2")
+    # The header goes before it, as a real EventSource sends both.
+    header = {"Last-Event-ID": last_id}
+    with stream(server, ada, headers=header, **said(first_id)) as events:
+        events.expect("welcome", cursor=last_id)
+        events.expect("synced")
+    answer = get(server, f"{PATH}?{name}=what", **bearer(token(ada)))
+    assert expect_problem(answer, 422, "invalid")["errors"][0]["path"] == f"?{name}"
 
 
 def test_an_id_of_another_log_is_answered_by_a_reset(server, producer, ada):

@@ -19,6 +19,7 @@ from tocsin.persistence.store import Answer, Attach, Attached, Page, ReadPage, R
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
+from tocsin.protocol.expiry import Expiry
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.notification import client_view
@@ -48,8 +49,7 @@ class ConnectedDevice:
         "_clock",
         "_company",
         "_cursor",
-        "_ends_at",
-        "_expires_at",
+        "_expiry",
         "_heartbeat",
         "_horizon",
         "_is_noted",
@@ -88,8 +88,7 @@ class ConnectedDevice:
         self._cursor = arrived.cursor
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging
-        self._expires_at = arrived.expires_at
-        self._ends_at = self._end_of_token()
+        self.refreshed(arrived.expires_at)
         self._heartbeat = Heartbeat(company.settings.heartbeat, clock.now)
         self._retry_at = math.inf
         self._start = self._began = self._horizon = 0
@@ -133,7 +132,7 @@ class ConnectedDevice:
     def changed(self, entry: LogEntry) -> None:
         """The user's log has a new entry."""
         session, clock = self._session, self._clock
-        if session is None:
+        if session is None or self._has_expired():
             return
         push = session.live(entry, clock.now, clock.now_ms)
         if push is None:
@@ -223,8 +222,8 @@ class ConnectedDevice:
 
     def refreshed(self, expires_at: int | None) -> None:
         """The connection showed a newer token."""
-        self._expires_at = expires_at
-        self._ends_at = self._end_of_token()
+        self._expiry = Expiry(expires_at, self._company.settings.heartbeat)
+        self._expiry.look(self._clock.now, self._clock.now_ms)
 
     def store_changed(self, available: bool) -> None:
         """The store was lost or is back."""
@@ -259,7 +258,9 @@ class ConnectedDevice:
 
     def next_deadline(self) -> float:
         """A time (Trio) no later than the first that `check` has something to do at."""
-        return min(self._heartbeat.deadline, self._retry_at, self._ends_at, self._next_resend())
+        return min(
+            self._heartbeat.deadline, self._retry_at, self._expiry.next_look, self._next_resend()
+        )
 
     def check(self) -> None:
         """Do what is due: send again, ping, end what has expired or gone."""
@@ -272,10 +273,9 @@ class ConnectedDevice:
                 self.outlet.ping()
             case Pulse.QUIET:
                 pass
-        if self._expires_at is not None and self._expires_at <= clock.now_ms:
-            self.end(Closing.UNAUTHENTICATED)
+        if self._has_expired():
             return
-        self._ends_at = self._end_of_token()
+        self._expiry.look(clock.now, clock.now_ms)
         if self._retry_at <= clock.now:
             self._retry_at = math.inf
         if self._session is not None:
@@ -319,14 +319,12 @@ class ConnectedDevice:
             resend=frames.Resend(settings.limits.resend.first, settings.limits.resend_limit),
         )
 
-    def _end_of_token(self) -> float:
-        """When the token expires, in Trio time as far as the two clocks go together.
-
-        They may be set apart; so this is asked again at every look, which is every heartbeat.
-        """
-        if self._expires_at is None:
-            return math.inf
-        return self._clock.now + max(0, self._expires_at - self._clock.now_ms) / 1000
+    def _has_expired(self) -> bool:
+        """Whether the token has ended; then so has the session. Asked before whatever is pushed."""
+        if self._expiry.has_passed(self._clock.now_ms):
+            self.end(Closing.UNAUTHENTICATED)
+            return True
+        return False
 
     def _next_resend(self) -> float:
         now, due = self._clock.now, math.inf
@@ -349,8 +347,9 @@ class ConnectedDevice:
         for output in outputs:
             match output:
                 case Push():
-                    self.outlet.push(output)
-                    records.append(session.sent(output))
+                    if not self._has_expired():
+                        self.outlet.push(output)
+                        records.append(session.sent(output))
                 case DeliveryRecord():
                     records.append(output)
                     if output.acknowledged_at is not None:

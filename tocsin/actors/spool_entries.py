@@ -87,7 +87,7 @@ def decode(payload: bytes) -> Spoolable:
 def is_spoolable(command: Command) -> bool:
     """Whether *command* may wait. An `If-Match` cannot: nobody knows the revision now."""
     if isinstance(command, Update):
-        return command.expected_revision is None
+        return command.expected_revisions is None
     return isinstance(command, Publish | Withdraw)
 
 

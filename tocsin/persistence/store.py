@@ -35,9 +35,11 @@ from tocsin.persistence.commands import (
 )
 from tocsin.persistence.key_commands import (
     ApiKey,
+    BindTicket,
     CreateKey,
     CreateTicket,
     RevokeKey,
+    RevokeTickets,
     StoredTicket,
     TakeTicket,
 )
@@ -120,6 +122,7 @@ __all__ = [
     "Attach",
     "Attached",
     "BeyondHead",
+    "BindTicket",
     "Changed",
     "Command",
     "Counters",
@@ -188,6 +191,7 @@ __all__ = [
     "Result",
     "RevisionMismatch",
     "RevokeKey",
+    "RevokeTickets",
     "SessionEnd",
     "SetPreferences",
     "SetTopic",
@@ -232,6 +236,8 @@ Command = (
     | RevokeKey
     | CreateTicket
     | TakeTicket
+    | BindTicket
+    | RevokeTickets
 )
 Result = (
     Changed

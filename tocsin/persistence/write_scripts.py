@@ -34,6 +34,7 @@ from tocsin.persistence.statements import Script
 from tocsin.persistence.store import (
     Acknowledge,
     Attach,
+    BindTicket,
     Command,
     CreateKey,
     CreateTicket,
@@ -50,6 +51,7 @@ from tocsin.persistence.store import (
     ReplayLetter,
     Result,
     RevokeKey,
+    RevokeTickets,
     SetPreferences,
     SetTopic,
     Subscribe,
@@ -64,7 +66,7 @@ from tocsin.persistence.topic_scripts import bring_up_to_date, users_of
 _LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
 _SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)
 _LETTERS: Final = (ReplayLetter, DiscardLetter)
-_KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket)
+_KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, RevokeTickets)
 _OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)
 """In the order in which they run."""
 _AFTER_RECORDS: Final = _OF_DEVICES[1:]

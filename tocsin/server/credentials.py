@@ -39,6 +39,8 @@ def ticket_taker(
             principal_expires_at=None
             if principal_expires_at is None
             else principal_expires_at / 1000,
+            device=taken.device,
+            origin=taken.origin,
         )
 
     return take

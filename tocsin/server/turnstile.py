@@ -24,6 +24,10 @@ ATTACHING_MAX: Final = 32
 """Devices whose place in the log is being looked up: what a transaction takes without growing
 long, because commits that go with it wait as long."""
 
+ANSWERS_MAX: Final = 2
+"""Long polls that are answered at a time: one publish may be what thousands have waited for, and an
+answer costs a millisecond."""
+
 
 class Turnstile:
     """Lets *most* through at a time, in order."""

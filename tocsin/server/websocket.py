@@ -200,7 +200,7 @@ class WebSocketEdge:
             if credentials.authorization is not None:
                 return await authenticator.from_header(credentials.authorization)
             if credentials.ticket is not None:
-                return await authenticator.from_ticket(credentials.ticket)
+                return await authenticator.from_socket_ticket(credentials.ticket)
             return await authenticator.from_token(hello.token or "")
 
         return await identified(self._services, ask), hello

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.protocol.notification import Priority
+from tocsin.protocol.notification import DeviceId, Priority
 from tocsin.protocol.problems import Problem
 
 Timestamp = Annotated[
@@ -157,10 +157,11 @@ class TopicRecord(Answering, frozen=True, kw_only=True):
 
 
 class IssuedTicket(Answering, frozen=True, kw_only=True):
-    """Good for one connection."""
+    """Good for one connection; that of a stream for all of its *device* until *expires_at*."""
 
     ticket: str
     expires_at: Timestamp
+    device: DeviceId | UnsetType = UNSET
 
 
 class InboxList(Answering, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.persistence.store import FindInboxItem, Inbox, InboxItem, InboxPage
+from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, client_view
 from tocsin.protocol.problems import refuse
@@ -111,14 +112,6 @@ async def show_inbox_item(call: Call[Query, None], notification: str) -> Answer:
 async def mark(call: Call[Query, MarkRequest]) -> Answer:
     """Some by their ids, those created up to a cursor, or all. Ids of others are passed over."""
     return Answer(await mark_inbox(call.services, call.user, call.body))
-
-
-def has_tag(if_none_match: str | None, tag: str) -> bool:
-    """Whether *tag* is among those of an `If-None-Match` (RFC 9110 §13.1.2: compared weakly)."""
-    if if_none_match is None:
-        return False
-    tags = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-    return tag in tags or tags == ["*"]
 
 
 def _list(page: Inbox, epoch: str) -> answers.InboxList:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -24,7 +24,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, DeviceId, Topic
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.problems import FieldError, refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (
@@ -38,8 +38,11 @@ from tocsin.server.api.operation import (
     given,
 )
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
+from tocsin.server.attachment import new_device
 from tocsin.server.auth import Ticket, generate_ticket, ticket_for
 from tocsin.server.marking import bring_all_up_to_date
+
+_TICKET_BYTES_MAX: Final = 1024
 
 operations = Operations("me")
 
@@ -53,26 +56,55 @@ class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     topics: Annotated[dict[Topic, bool], Meta(max_length=_NAMES_MAX)] = {}
 
 
+class TicketRequest(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    rename={"purpose": "for"},
+):
+    """What the ticket is *for*; a *stream* may be of a *device* that has a name already."""
+
+    purpose: Literal["connection", "stream"] = "connection"
+    device: DeviceId | None = None
+
+
 @operations.define(
     *("POST", "/v1/tickets", "Get a ticket for a WebSocket or a stream"),
     caller=Caller.USER,
     sends=(CACHING,),
     problems=("conflict",),
+    body=TicketRequest,
+    body_optional=True,
+    body_bytes_max=_TICKET_BYTES_MAX,
     answers={201: answers.IssuedTicket},
 )
-async def create_ticket(call: Call[Query, None]) -> Answer:
+async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
     """For browsers, which cannot send a header there: good once, not for long, and for the user's
     own inbox only. What else the token may do (`notify`, `admin`) does not come with it.
+
+    For a `stream`, it lets that stream of that device come back until it expires, as an EventSource
+    does by itself. Without a body it is for one `connection`, of any kind.
     """
-    services = call.services
+    services, settings = call.services, call.services.settings
+    wanted = call.body or TicketRequest()
+    device, lifetime = wanted.device, settings.ticket_lifetime
+    if wanted.purpose == "stream":
+        device, lifetime = device or new_device(services), settings.stream_ticket_lifetime
+    elif device is not None:
+        wrong = [FieldError("$.device", "goes with `for: stream` only")]
+        raise refuse("invalid", "A ticket for one connection is of no device.", wrong)
     ticket = generate_ticket(services.world.entropy)
-    kept = ticket_for(call.principal, call.now_ms / 1000, services.settings.ticket_lifetime)
-    stored = _stored(ticket.hash, kept)
-    most = services.settings.user_tickets_max
+    stored = _stored(ticket.hash, ticket_for(call.principal, call.now_ms / 1000, lifetime, device))
+    most = settings.user_tickets_max
     if isinstance(await services.write(CreateTicket(stored, call.now_ms, most)), TooMany):
-        detail = f"{most} tickets of yours wait to be used; use them, or wait until they expire."
-        raise refuse("conflict", detail, retry_after=services.settings.ticket_lifetime)
-    issued = answers.IssuedTicket(ticket=ticket.text, expires_at=to_rfc3339(stored.expires_at))
+        detail = f"You have {most} tickets; use them, or wait until they expire."
+        raise refuse("conflict", detail, retry_after=settings.ticket_lifetime)
+    issued = answers.IssuedTicket(
+        ticket=ticket.text,
+        expires_at=to_rfc3339(stored.expires_at),
+        device=device or UNSET,
+    )
     return Answer(issued, 201, {"Cache-Control": "no-store"})
 
 
@@ -216,4 +248,5 @@ def _stored(ticket_hash: bytes, kept: Ticket) -> StoredTicket:
         principal_expires_at=None
         if principal_expires_at is None
         else int(principal_expires_at * 1000),
+        device=kept.device,
     )

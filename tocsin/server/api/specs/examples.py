@@ -133,6 +133,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     },
     answers.SubscribersPage: {"subscribers": ["ada", "grace"], "next": None},
     answers.SubscribersAdded: {"added": 2, "refused": []},
+    me.TicketRequest: {"for": "stream", "device": "web"},
     answers.TopicRecord: {"topic": "incidents", "closed": True, "subscribers": 2},
     answers.IssuedTicket: {
         "ticket": "tt_aNQ3v8pQm1yZ0cXr5sKd2LwTfUe7bHgJ",
