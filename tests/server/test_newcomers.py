@@ -141,7 +141,8 @@ class Played:
     def _services(self) -> Any:
         settings = SimpleNamespace(
             origins=(), outbound_bytes_max=65536, frame_bytes_max=16384, hello_timeout=10,
-            store_timeout=10, window=64,
+            store_timeout=10, window=64, frames_per_second_max=500,
+            frame_bytes_per_second_max=1 << 20,
         )  # fmt: skip
         nobody = SimpleNamespace(
             opened=lambda outlet: None, closed=lambda name: None, belongs=lambda *which: None

@@ -4,7 +4,7 @@
     put(data) ────┼─ whole, in order ───┤
     offer_soon ───┘                     └─ queue ── writer task ── os.writev
 
-Nothing here waits except `wait_written` and `write_waiting`. The writer task exists only while
+Nothing here waits except `flush` and the writer task. That task exists only while
 something waits: ten thousand idle connections must not own ten thousand tasks and empty queues.
 """
 
@@ -91,7 +91,7 @@ class Outbound:
         self._start_writer()
 
     def put(self, data: bytes) -> None:
-        """Write or queue `data`, without a bound: for those who wait, and for last words."""
+        """Write or queue `data`, without a bound: for last words."""
         if not data or self.broken:
             return
         sent = 0 if self.pending else self._write_now(data)
@@ -107,20 +107,6 @@ class Outbound:
             self.pending = 0
             if isinstance(first, memoryview):  # only the rest of a begun write is a view
                 self._append(first)
-
-    async def wait_written(self) -> None:
-        """Wait until everything put so far is with the kernel, or the peer is gone.
-
-        Raises `trio.BrokenResourceError` then, and also if the writer's nursery was cancelled, for
-        nobody would write any more. Cancelling stops the waiting, not the writing.
-        """
-        mark = self.bytes_written + self.pending
-        while self.bytes_written < mark and not self.broken:
-            if not self.writing:
-                raise trio.BrokenResourceError("the writer was cancelled")
-            await self._wait_progress()
-        if self.broken:
-            raise trio.BrokenResourceError("the peer is gone")
 
     async def flush(self) -> None:
         """Write what waits, also when the writer's nursery is no more. Raises nothing.

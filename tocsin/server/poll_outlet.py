@@ -92,7 +92,7 @@ class PollOutlet:
     def ping(self) -> None:
         """Nothing: the answer is the next thing that the client hears."""
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Answer now, with what there is, and why; only the first call counts."""
         if self.closing is None:
             self.closing, self.after = closing, after

@@ -89,14 +89,15 @@ class SseOutlet:
     def ping(self) -> None:
         """Nothing: the stream itself breaks its silence."""
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Say goodbye behind what waits, and end the stream; only the first call counts."""
         if self._ended:
             return
         if closing is Closing.SLOW:
             self._events.clear()
         retry = _retry(after if closing.reconnect else _FOR_LONG)
-        self._events.append(retry + _event("goodbye", frames.encode_goodbye(closing, after)))
+        goodbye = frames.encode_goodbye(closing, after, detail)
+        self._events.append(retry + _event("goodbye", goodbye))
         self._ended = True
         self._wake()
 

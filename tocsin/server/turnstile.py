@@ -23,6 +23,9 @@ share one core."""
 ATTACHING_MAX: Final = 32
 """Devices whose place in the log is being looked up: what a transaction takes without growing
 long, because commits that go with it wait as long."""
+SPEAKERS_MAX: Final = 4
+"""Of the WebSockets that have more to say than is handled in a turn, those that go on in one: a
+millisecond or two of each turn, however many they are."""
 
 
 class Turnstile:
