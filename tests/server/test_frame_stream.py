@@ -340,6 +340,8 @@ async def test_of_one_that_says_much_so_many_frames_are_read_in_a_turn(flood):
         spend = pair.frames.pace.spend
 
         class Counting:
+            is_strained = False
+
             def spend(self, count, bytes_, now):
                 nonlocal frames
                 frames += count

@@ -29,7 +29,7 @@ import trio
 
 from tocsin.protocol.closing import Closing
 from tocsin.server.ended import Ended
-from tocsin.server.frame_reader import FrameReader
+from tocsin.server.frame_reader import FrameReader, Reading
 from tocsin.server.linger import read_to_end
 from tocsin.server.outbound import Outbound, SlowConsumer
 from tocsin.server.pace import NEWCOMER, NEWCOMER_BYTES_MAX, Pace, PaceLimits
@@ -209,6 +209,10 @@ class FrameStream:
             await trio.lowlevel.wait_readable(self._socket)
         if not self._has_much:
             return self._take(received)
+        if self.pace.is_strained and self.has_gone():
+            # It has flooded us and gone. What lies in the kernel is megabytes of the same, and
+            # nobody waits for an answer.
+            return False
         with await self._crowd.enter():
             if not self._take(received):
                 return False
@@ -230,16 +234,27 @@ class FrameStream:
         reading = self._reader.read(data)
         self._has_much = self._reader.has_more or len(data) >= RECEIVE_BYTES
         self.pace.spend(reading.frames, len(data), self.last_received)
-        if reading.pings:
-            self._answer(reading.pings)
-        for message in reading.messages:
-            received(message)
+        if reading.frames == 1:
+            self._handle(reading, received)
+        else:
+            # What is said to them meanwhile goes out in one write.
+            self._outbound.hold()
+            try:
+                self._handle(reading, received)
+            finally:
+                self._outbound.let_go()
         if reading.wrong is not None:
             raise reading.wrong
         if reading.close is not None:
             self.finish(close_echo(reading.close))
             return False
         return True
+
+    def _handle(self, reading: Reading, received: Callable[[str], None]) -> None:
+        if reading.pings:
+            self._answer(reading.pings)
+        for message in reading.messages:
+            received(message)
 
     def _receive(self) -> bytes:
         """Some bytes, and none at the end; raises `BlockingIOError` if there is nothing now."""

@@ -5,7 +5,7 @@ that gets RST may throw away what it has not read yet: the goodbye, the 413, the
 refuses has nearly always bytes unread, because it refuses in the middle of something. The remedy
 is old (RFC 6455 §7.1.1, RFC 9112 §9.6, nginx's `lingering_close`): say that we have finished
 (SHUT_WR), read and discard until the peer has finished too, then close. Bounded in time and in
-bytes: a peer that floods goes on flooding here, and each of its reads is a turn of the event loop.
+bytes; and since a peer that floods goes on flooding here, those that do take turns.
 """
 
 import socket
@@ -13,10 +13,16 @@ from typing import Final
 
 import trio
 
+from tocsin.server.turnstile import Turnstile
+
 DISCARD_BYTES: Final = 65536
 DISCARD_BYTES_MAX: Final = 32 << 20
 """Twice the largest body that a client may have begun to send before it reads why not."""
 
+DISCARDING_MAX: Final = 2
+"""Of the peers that go on flooding, those of whom is read in a turn, however many they are."""
+
+_flooders: Final = Turnstile(DISCARDING_MAX)
 # One for all: what is read into it is never looked at.
 _discarded: Final = bytearray(DISCARD_BYTES)
 
@@ -35,10 +41,10 @@ async def read_to_end(
         try:
             trio.lowlevel.notify_closing(peer)
             peer.shutdown(socket.SHUT_WR)
-            left = bytes_max
+            left, count = bytes_max, 0
             while left > 0:
                 try:
-                    count = await peer.recv_into(_discarded)
+                    count = await _discard(peer, has_much=count == DISCARD_BYTES)
                 except trio.BusyResourceError:
                     trio.lowlevel.notify_closing(peer)
                     continue
@@ -47,3 +53,11 @@ async def read_to_end(
                 left -= count
         except (OSError, trio.ClosedResourceError):
             pass
+
+
+async def _discard(peer: trio.socket.SocketType, *, has_much: bool) -> int:
+    if not has_much:
+        return await peer.recv_into(_discarded)
+    await trio.lowlevel.wait_readable(peer)
+    with await _flooders.enter():
+        return await peer.recv_into(_discarded)

@@ -16,7 +16,7 @@ from tocsin.server.ended import Ended
 PAUSE: Final = 10.0
 """Seconds for which one that was too fast is asked to stay away: longer than a bucket takes to
 fill, so that coming back is not the way to say more."""
-_BURST: Final = 4.0
+_BURST: Final = 5.0
 """Seconds for which a client that was silent may be faster: after a reconnect, for example."""
 _ANSWER_BYTES: Final = 256
 """What the answer to a push has, generously: an acknowledgment by its id has eighty."""
@@ -24,7 +24,7 @@ _ANSWER_BYTES: Final = 256
 NEWCOMER_BYTES_MAX: Final = 16 * 1024
 """The largest frame before the hello: twice the longest token."""
 _NEWCOMER_FRAMES: Final = 32
-_PRODUCER_FRAMES: Final = 20
+_PRODUCER_FRAMES: Final = 50
 _PRODUCER_BYTES: Final = 16
 
 
@@ -66,6 +66,12 @@ class Pace:
         """Begin anew, with full buckets."""
         self._limits = limits
         self._frames, self._bytes, self._at = limits.frames_burst, limits.bytes_burst, now
+
+    @property
+    def is_strained(self) -> bool:
+        """Whether more than half is gone of what it may say at once."""
+        limits = self._limits
+        return 2 * self._frames < limits.frames_burst or 2 * self._bytes < limits.bytes_burst
 
     def entitle(self) -> None:
         """Something was said that is to be answered."""

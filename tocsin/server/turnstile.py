@@ -26,6 +26,9 @@ long, because commits that go with it wait as long."""
 SPEAKERS_MAX: Final = 4
 """Of the WebSockets that have more to say than is handled in a turn, those that go on in one: a
 millisecond or two of each turn, however many they are."""
+MARKING_MAX: Final = 32
+"""Marks from WebSockets on their way to the store: as many are answered in one turn, because they
+are committed together."""
 
 
 class Turnstile:

@@ -31,7 +31,7 @@ from tocsin.server.publishing import Publishing
 from tocsin.server.request_head import BadHead, RequestHead
 from tocsin.server.services import Services
 from tocsin.server.turning_away import turn_away
-from tocsin.server.turnstile import ATTACHING_MAX, SPEAKERS_MAX, Place, Turnstile
+from tocsin.server.turnstile import ATTACHING_MAX, MARKING_MAX, SPEAKERS_MAX, Place, Turnstile
 from tocsin.server.websocket_handshake import subprotocols, switching_protocols
 from tocsin.server.websocket_outlet import WebSocketOutlet
 from tocsin.server.websocket_session import WebSocketSession, decode, identified
@@ -78,6 +78,7 @@ class WebSocketEdge:
         self._publishing = publishing
         self._attaching = Turnstile(ATTACHING_MAX)
         self._speakers = Turnstile(SPEAKERS_MAX)
+        self._marking = Turnstile(MARKING_MAX)
 
     async def serve(
         self, stream: trio.SocketStream, head: RequestHead, raw: bytes, turn: Place
@@ -168,7 +169,9 @@ class WebSocketEdge:
             principal, hello = greeted
             self._services.key_watch.belongs(outlet, principal)
             channel.admit(self._pace_of(principal), self._services.settings.frame_bytes_max)
-            session = WebSocketSession(outlet, principal, self._services, self._publishing, nursery)
+            session = WebSocketSession(
+                outlet, principal, self._services, self._publishing, nursery, self._marking
+            )
             if principal.user is None:
                 self._welcome_producer(outlet, principal)
             else:

@@ -25,6 +25,7 @@ from tocsin.server.ended import Ended
 from tocsin.server.marking import mark_inbox, request_of
 from tocsin.server.publishing import Published, Publishing
 from tocsin.server.services import Services
+from tocsin.server.turnstile import Turnstile
 from tocsin.server.websocket_outlet import WebSocketOutlet
 
 logger = structlog.get_logger(__name__)
@@ -36,9 +37,13 @@ _MARKS_MAX: Final = 16
 
 
 class WebSocketSession:
-    """One client after its hello; *nursery* runs the little that has to wait."""
+    """One client after its hello; *nursery* runs the little that has to wait.
+
+    *marking* is where the marks of all clients pass, so many at a time.
+    """
 
     __slots__ = (
+        "_marking",
         "_marks",
         "_nursery",
         "_outlet",
@@ -57,8 +62,10 @@ class WebSocketSession:
         services: Services,
         publishing: Publishing,
         nursery: trio.Nursery,
+        marking: Turnstile,
     ) -> None:
         self._outlet = outlet
+        self._marking = marking
         self._principal = principal
         self._user = principal.user
         self._services = services
@@ -150,7 +157,9 @@ class WebSocketSession:
         """As over HTTP; what is wrong with it, or with the store, is the reply."""
         try:
             user = self._principal.require_user()
-            marked = await mark_inbox(self._services, user, request_of(frame))
+            request = request_of(frame)
+            with await self._marking.enter():
+                marked = await mark_inbox(self._services, user, request)
         except ProblemError as error:
             self._refuse(frame.request, error.problem)
         except Forbidden as error:
