@@ -135,6 +135,7 @@ class Played:
 
     def __init__(self) -> None:
         self.arrived: list[Any] = []
+        self.readiness = Readiness()
         services = self._services()
         self._edge = WebSocketEdge(services, services)
 
@@ -153,7 +154,7 @@ class Played:
         )
         return SimpleNamespace(
             settings=settings,
-            readiness=Readiness(),
+            readiness=self.readiness,
             connections=nobody,
             key_watch=nobody,
             authenticator=SimpleNamespace(from_header=self.identify),

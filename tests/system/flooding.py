@@ -2,8 +2,8 @@
 
     python -m tests.system.flooding PORT SECONDS KIND NAME...
 
-A NAME is a token, with which a socket says hello first, or `-` for one that never does. Whoever is
-thrown out comes back at once.
+The KIND "all" is each kind in turn. A NAME is a token, with which a socket says hello first, or `-`
+for one that never does. Whoever is thrown out comes back at once.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def flood(server: Server, kind: str, names: Sequence[str], seconds: float) -> It
 class _Flooder:
     def __init__(self, port: int, kind: str, name: str, number: int) -> None:
         self._port = port
-        self._flood = FLOODS[kind]
+        kinds = list(FLOODS) if kind == "all" else [kind]
+        self._flood = FLOODS[kinds[number % len(kinds)]]
         hello = {"type": "hello", "device": f"flooder-{number}"}
         self._greeting = upgrade_request()
         if name != "-":

@@ -120,7 +120,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Felt:
-    """What an attack did: the neighbour's *worst* delay in seconds, the bytes that the node grew."""
+    """What an attack did: the *worst* delay in seconds, the bytes that the node has *grown*."""
 
     worst: float
     grown: int
