@@ -24,7 +24,7 @@ from tocsin.server.ended import Ended
 
 FRAMES_MAX: Final = 32
 """Frames taken at a time: a third of a millisecond, if each is a message for an actor."""
-FRAGMENTS_MAX: Final = 1024
+FRAGMENTS_MAX: Final = 256
 """Fragments of one message. Whoever has a reason to send so small ones has few of them."""
 
 _FINAL, _RESERVED, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
@@ -107,6 +107,15 @@ class FrameReader:
         """Take frames from *data*; where the first begins that was left."""
         at, size = 0, len(data)
         while at < size and reading.frames < frames_max and reading.close is None:
+            if self._payload is None and self._text is None and data[at] == _WHOLE_TEXT:
+                start, end = self._plain(data, at)
+                if end:
+                    reading.frames += 1
+                    reading.messages.append(
+                        _text(_unmasked(data[start:end], data[start - 4 : start]))
+                    )
+                    at = end
+                    continue
             if self._payload is not None:
                 rest = data[at : at + self.missing]
                 self._payload += rest
@@ -130,6 +139,25 @@ class FrameReader:
             reading.frames += 1
             self._take(first, _unmasked(payload, mask) if payload else payload, reading)
         return at
+
+    def _plain(self, data: bytes, at: int) -> tuple[int, int]:
+        """Where the payload of a whole text frame at *at* begins and ends, if all of it is there.
+
+        Nearly all frames are like this, and this is a third of what the others cost. Whatever is
+        in any way unusual is left to `_measure`, which says what is wrong with it.
+        """
+        size = len(data)
+        if size < at + 8:
+            return 0, 0
+        length, start = data[at + 1] - _MASKED, at + 6
+        if length == _IN_TWO_BYTES:
+            length, start = data[at + 2] << 8 | data[at + 3], at + 8
+            if length < _IN_TWO_BYTES:
+                return 0, 0
+        elif not 0 < length <= _SHORT_MAX:
+            return 0, 0
+        end = start + length
+        return (start, end) if end <= size and length <= self.message_bytes_max else (0, 0)
 
     def _measure(self, data: bytes, at: int) -> tuple[int, int]:
         """Where the payload of the frame at *at* begins, and its length.

@@ -208,7 +208,10 @@ class FrameStream:
         if not (self._early or self._reader.has_more):
             await trio.lowlevel.wait_readable(self._socket)
         if not self._has_much:
-            return self._take(received)
+            goes_on = self._take(received)
+            if goes_on and self._has_much:
+                await trio.lowlevel.checkpoint()  # the rest is for another turn
+            return goes_on
         if self.pace.is_strained and self.has_gone():
             # It has flooded us and gone. What lies in the kernel is megabytes of the same, and
             # nobody waits for an answer.
