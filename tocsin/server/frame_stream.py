@@ -44,6 +44,7 @@ RECEIVE_BYTES: Final = 4096
 LINGER_TIMEOUT: Final = 2.0  # seconds: enough for our last words to cross the world and be answered
 SLOW_AFTER: Final = 1.0
 """Seconds that a slow consumer is asked to stay away."""
+SLOW_DETAIL: Final = "More waited to be read than `outbound_bytes_max` of this server."
 
 # Says that the peer has finished also where something unread stands before that; not everywhere.
 _PEER_HAS_FINISHED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
@@ -207,7 +208,8 @@ class FrameStream:
         """Handle what there is for one turn, or wait for it; False when the peer has ended."""
         if not (self._early or self._reader.has_more):
             await trio.lowlevel.wait_readable(self._socket)
-        if not self._has_much:
+        had_much = self._has_much
+        if not had_much:
             goes_on = self._take(received)
             if goes_on and self._has_much:
                 await trio.lowlevel.checkpoint()  # the rest is for another turn
@@ -280,7 +282,7 @@ class FrameStream:
         try:
             self.offer(b"".join(map(pong_frame, pings)))
         except SlowConsumer:
-            raise Ended(Closing.SLOW, SLOW_AFTER) from None
+            raise Ended(Closing.SLOW, SLOW_AFTER, SLOW_DETAIL) from None
 
     # --- Closing ---------------------------------------------------------------------------------
 

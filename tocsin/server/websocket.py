@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import structlog
 import trio
 
 from tocsin.actors.connections import current_connection
@@ -34,9 +33,8 @@ from tocsin.server.turning_away import turn_away
 from tocsin.server.turnstile import ATTACHING_MAX, MARKING_MAX, SPEAKERS_MAX, Place, Turnstile
 from tocsin.server.websocket_handshake import subprotocols, switching_protocols
 from tocsin.server.websocket_outlet import WebSocketOutlet
+from tocsin.server.websocket_refusals import address_of, refused
 from tocsin.server.websocket_session import WebSocketSession, decode, identified
-
-logger = structlog.get_logger(__name__)
 
 PATH: Final = "/v1/ws"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -91,7 +89,7 @@ class WebSocketEdge:
         with turn:
             refusal = self._refusal(head)
             if refusal is not None:
-                refused(refusal.code, refusal.detail, stream)
+                refused(refusal.code, refusal.detail, address_of(stream))
                 raise refusal
             answer = switching_protocols(head)
             credentials = Credentials(
@@ -99,8 +97,9 @@ class WebSocketEdge:
             )
         early = raw.partition(_HEAD_END)[2]
         if self._services.readiness.stopping:
-            refused(Closing.DRAINING.word, "This node is stopping.", stream)
-            await turn_away(stream, head, early, Closing.DRAINING, RETRY_AFTER)
+            detail = "This node is stopping."
+            refused(Closing.DRAINING.word, detail, address_of(stream))
+            await turn_away(stream, head, early, Closing.DRAINING, RETRY_AFTER, detail)
             return
         del head, raw  # pages of memory that an idle connection need not hold
         await self._serve(stream, answer, early, credentials)
@@ -122,7 +121,9 @@ class WebSocketEdge:
             del answer, early
             try:
                 with trio.CancelScope() as scope:
-                    outlet = WebSocketOutlet(name, frame_stream, scope, frame_stream.pace)
+                    outlet = WebSocketOutlet(
+                        name, frame_stream, scope, frame_stream.pace, address_of(stream)
+                    )
                     await self.converse(nursery, frame_stream, outlet, credentials)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
@@ -188,7 +189,7 @@ class WebSocketEdge:
             finally:
                 session.closed()
         except Ended as ended:
-            outlet.end(ended.closing, ended.after, ended.detail)
+            outlet.refuse(ended)
         finally:
             outlet.leave_place()
             self._services.connections.closed(outlet.connection)
@@ -274,16 +275,3 @@ class WebSocketEdge:
                     outlet.ping()
                 case Pulse.QUIET:
                     pass
-
-
-def refused(kind: str, reason: str, stream: trio.SocketStream) -> None:
-    """Somebody was not let in, or sent away: seen by operators, not only by the client."""
-    logger.info("refused", kind=kind, reason=reason, address=address_of(stream))
-
-
-def address_of(stream: trio.SocketStream) -> str:
-    """The peer's, as far as it is still known."""
-    try:
-        return str(stream.socket.getpeername()[0])
-    except (OSError, IndexError):
-        return "unknown"

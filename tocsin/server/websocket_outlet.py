@@ -10,10 +10,12 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
-from tocsin.server.frame_stream import SLOW_AFTER, SlowConsumer
+from tocsin.server.ended import Ended
+from tocsin.server.frame_stream import SLOW_AFTER, SLOW_DETAIL, SlowConsumer
 from tocsin.server.pace import Pace
 from tocsin.server.turnstile import Place
 from tocsin.server.websocket_frames import close_frame, ping_frame, text_frame
+from tocsin.server.websocket_refusals import refused
 
 
 def farewell(closing: Closing, after: float = 0.0, detail: str = "") -> bytes:
@@ -45,7 +47,7 @@ class WebSocketOutlet:
     Each push entitles the client to a frame more of its *pace*, if it has one.
     """
 
-    __slots__ = ("_pace", "_scope", "_stream", "connection", "ended", "place")
+    __slots__ = ("_address", "_pace", "_scope", "_stream", "connection", "ended", "place")
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class WebSocketOutlet:
         stream: FrameSink,
         scope: trio.CancelScope,
         pace: Pace | None = None,
+        address: str = "",
     ) -> None:
         self.connection: Final = connection
         self.ended = False
@@ -61,6 +64,7 @@ class WebSocketOutlet:
         self._stream = stream
         self._scope = scope
         self._pace = pace
+        self._address = address
 
     @property
     def last_heard(self) -> float:
@@ -113,9 +117,14 @@ class WebSocketOutlet:
             self._stream.finish(words, skip_waiting=closing is Closing.SLOW)
             self._scope.cancel()
 
+    def refuse(self, ended: Ended) -> None:
+        """End for what the client has done, or could not be given: seen by operators as well."""
+        if not self.ended:
+            refused(ended.closing.word, ended.detail, self._address)
+        self.end(ended.closing, ended.after, ended.detail)
+
     def _end_slow(self) -> None:
-        detail = "More waited to be read than `outbound_bytes_max` of this server."
-        self.end(Closing.SLOW, SLOW_AFTER, detail)
+        self.end(Closing.SLOW, SLOW_AFTER, SLOW_DETAIL)
 
     def _offer(self, data: bytes) -> None:
         try:

@@ -82,7 +82,7 @@ class WebSocketSession:
         try:
             self._handle(decode(message))
         except Ended as ended:
-            self._outlet.end(ended.closing, ended.after, ended.detail)
+            self._outlet.refuse(ended)
         except Exception:
             # Raised into the task that reads, it would end the connection without a word.
             logger.exception("frame failed")
@@ -180,7 +180,7 @@ class WebSocketSession:
             if self._user is not None:
                 self._tell_user(Refreshed(self._outlet.connection, expiry_ms(principal)))
         except Ended as ended:
-            self._outlet.end(ended.closing, ended.after, ended.detail)
+            self._outlet.refuse(ended)
         else:
             if frame.request is not None:
                 self._accept(frame.request, None)
@@ -206,7 +206,6 @@ def decode(message: str) -> frames.ClientFrame:
     try:
         return frames.decode_client_frame(message)
     except frames.MalformedFrame as error:
-        logger.info("malformed frame", reason=str(error))
         raise Ended(Closing.MALFORMED, detail=str(error)) from None
 
 
@@ -221,7 +220,6 @@ async def identified(services: Services, ask: Callable[[], Awaitable[Principal]]
         with trio.fail_after(services.settings.store_timeout):
             return await ask()
     except Unauthenticated as error:
-        logger.info("unauthenticated", code=str(error.code))
         # What it says of a credential is a code and a sentence of ours, never the credential.
         raise Ended(Closing.UNAUTHENTICATED, detail=f"{error.code}: {error.detail}") from None
     except (AuthUnavailable, ProblemError, trio.TooSlowError):
