@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.frames import WINDOW_MAX
 from tocsin.server.ended import Ended
 from tocsin.server.pace import Pace, PaceLimits, device_pace, producer_pace
 
@@ -45,16 +46,31 @@ def test_silence_fills_the_buckets_and_no_more():
         pace.spend(1, 0, 1000)
 
 
-def test_a_push_entitles_to_an_answer_and_many_to_no_more_than_the_burst():
-    pace = Pace(PaceLimits(0, 0, 4, 4 * 256), 0)
-    for _ in range(1000):
+def test_a_push_entitles_to_an_answer_however_fast_they_come():
+    pace = Pace(PaceLimits(0, 0, 4, 4), 0)
+    for _ in range(10_000):
         pace.entitle()
         pace.spend(1, 80, 0)
-    for _ in range(1000):
+
+
+def test_the_largest_window_may_be_answered_at_once_by_who_has_said_all_else():
+    pace = Pace(device_pace(200, 1 << 20), 0)
+    for _ in range(WINDOW_MAX):
         pace.entitle()
-    pace.spend(4, 80, 0)
+    pace.spend(WINDOW_MAX, WINDOW_MAX * 80, 0)
+    pace.spend(1000, 1000, 0)
     with pytest.raises(Ended):
-        pace.spend(1, 80, 0)
+        pace.spend(1, 1, 0)
+
+
+def test_pushes_that_are_not_answered_entitle_to_no_flood():
+    pace = Pace(PaceLimits(0, 0, 4, 4), 0)
+    for _ in range(100_000):
+        pace.entitle()
+    pace.spend(WINDOW_MAX, 0, 0)
+    pace.spend(4, 0, 0)
+    with pytest.raises(Ended):
+        pace.spend(1, 0, 0)
 
 
 def test_it_is_strained_beyond_half_of_what_may_be_said_at_once():

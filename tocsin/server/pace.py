@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.frames import WINDOW_MAX
 from tocsin.server.ended import Ended
 
 PAUSE: Final = 10.0
@@ -57,7 +58,7 @@ def producer_pace(frames: float, bytes_: float) -> PaceLimits:
 class Pace:
     """What one connection may still say; times are Trio's."""
 
-    __slots__ = ("_at", "_bytes", "_frames", "_limits")
+    __slots__ = ("_at", "_bytes", "_frames", "_limits", "_owed")
 
     def __init__(self, limits: PaceLimits, now: float) -> None:
         self.become(limits, now)
@@ -65,6 +66,7 @@ class Pace:
     def become(self, limits: PaceLimits, now: float) -> None:
         """Begin anew, with full buckets."""
         self._limits = limits
+        self._owed = 0  # answers
         self._frames, self._bytes, self._at = limits.frames_burst, limits.bytes_burst, now
 
     @property
@@ -74,14 +76,18 @@ class Pace:
         return 2 * self._frames < limits.frames_burst or 2 * self._bytes < limits.bytes_burst
 
     def entitle(self) -> None:
-        """Something was said that is to be answered."""
-        # The buckets stay bounded: no more than a window of pushes is unanswered at a time.
-        limits = self._limits
-        self._frames = min(limits.frames_burst, self._frames + 1)
-        self._bytes = min(limits.bytes_burst, self._bytes + _ANSWER_BYTES)
+        """Something was said that is to be answered, in a frame of its own perhaps."""
+        # No more than a window of pushes is unanswered at a time.
+        if self._owed < WINDOW_MAX:
+            self._owed += 1
 
     def spend(self, frames: int, bytes_: int, now: float) -> None:
         """So much was said; raises `Ended` if that was too much."""
+        if self._owed:
+            answers = min(frames, self._owed)
+            self._owed -= answers
+            frames -= answers
+            bytes_ = max(0, bytes_ - answers * _ANSWER_BYTES)
         limits, passed, self._at = self._limits, now - self._at, now
         self._frames = min(limits.frames_burst, self._frames + passed * limits.frames) - frames
         self._bytes = min(limits.bytes_burst, self._bytes + passed * limits.bytes) - bytes_
