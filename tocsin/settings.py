@@ -220,8 +220,16 @@ class Settings:
     user_tickets_max: int = setting(64, COUNT,
         "Tickets of one user. For one more, the oldest of a stream is forgotten; where all wait to "
         "open their one connection, for `ticket_lifetime`, the answer is `409`.", 1, 100_000)
-    frame_bytes_max: int = setting(16 * KIB, SIZE,
-        "Largest frame that a client may send. Acks and marks are far smaller.", 256, MIB)
+    frame_bytes_max: int = setting(64 * KIB, SIZE,
+        "Largest frame that a client may send, and largest message in fragments: an ack of 1024 "
+        "ids has 40 KiB. Before its hello, 16 KiB at most.", 256, MIB)
+    frames_per_second_max: int = setting(200, COUNT,
+        "Frames a second that a device may send over its WebSocket, besides one for each push; "
+        "five times as many at once. Legal clients send a few. Credentials with the scope "
+        "`notify`: fifty times as many; before the hello, 32 in all.", 1, 1_000_000)
+    frame_bytes_per_second_max: int = setting(MIB, SIZE,
+        "Bytes a second that a device may send over its WebSocket; five times as many at once. "
+        "With the scope `notify`: sixteen times as many.", 256, GIB)
     body_bytes_max: int = setting(MIB, SIZE,
         "Largest request body, but for batches. More is answered with 413.", 256, GIB)
     batch_bytes_max: int = setting(16 * MIB, SIZE,

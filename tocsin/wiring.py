@@ -108,6 +108,8 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         heartbeat=settings.heartbeat,
         hello_timeout=settings.hello_timeout,
         frame_bytes_max=settings.frame_bytes_max,
+        frames_per_second_max=settings.frames_per_second_max,
+        frame_bytes_per_second_max=settings.frame_bytes_per_second_max,
         body_bytes_max=settings.body_bytes_max,
         batch_bytes_max=settings.batch_bytes_max,
         outbound_bytes_max=settings.outbound_bytes_max,

@@ -194,7 +194,7 @@ class ConnectedDevice:
         """The device acknowledged or refused pushes."""
         session, clock = self._session, self._clock
         if session is None:
-            self.end(Closing.MALFORMED)
+            self.end(Closing.MALFORMED, detail="Nothing was sent yet that could be acknowledged.")
             return
         outputs: Sequence[Output]
         if isinstance(frame, frames.Nack):
@@ -205,7 +205,8 @@ class ConnectedDevice:
             try:
                 outputs = session.ack_through(frame.sequence or 0, clock.now_ms)
             except AckedUnsent:
-                self.end(Closing.MALFORMED)
+                detail = f"ack: the sequence {frame.sequence} was not sent on this session."
+                self.end(Closing.MALFORMED, detail=detail)
                 return
         self._carry_out(outputs)
 
@@ -242,11 +243,11 @@ class ConnectedDevice:
         if self._session is not None:
             self._say_status()
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
-        """Say goodbye, once; *after* in seconds."""
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
+        """Say goodbye, once; *after* in seconds, *detail* what was wrong."""
         if not self.ended:
             self.ended = True
-            self.outlet.end(closing, after)
+            self.outlet.end(closing, after, detail)
 
     def left(self) -> None:
         """It is over: nothing is sent any more, and the ledger knows what was."""
@@ -322,7 +323,7 @@ class ConnectedDevice:
     def _has_expired(self) -> bool:
         """Whether the token has ended; then so has the session. Asked before whatever is pushed."""
         if self._expiry.has_passed(self._clock.now_ms):
-            self.end(Closing.UNAUTHENTICATED)
+            self.end(Closing.UNAUTHENTICATED, detail="token_expired: the token has run out.")
             return True
         return False
 

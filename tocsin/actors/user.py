@@ -178,7 +178,8 @@ class UserActor(Actor[UserMessage]):
                 device.end(Closing.REPLACED)
         self._forget_ended()
         if len(self._devices) >= self._company.settings.devices_max:
-            arrived.outlet.end(Closing.OVERLOADED, RETRY_DELAY)
+            detail = f"A user has at most {self._company.settings.devices_max} sessions at a time."
+            arrived.outlet.end(Closing.OVERLOADED, RETRY_DELAY, detail)
             return
         device = ConnectedDevice(self._user, arrived, self._ref, self._company, self._clock)
         self._devices[arrived.outlet.connection] = device

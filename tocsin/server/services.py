@@ -44,6 +44,8 @@ class EdgeSettings:
     heartbeat: float
     hello_timeout: float
     frame_bytes_max: int
+    frames_per_second_max: int
+    frame_bytes_per_second_max: int
     body_bytes_max: int
     batch_bytes_max: int
     outbound_bytes_max: int

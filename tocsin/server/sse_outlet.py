@@ -89,14 +89,14 @@ class SseOutlet:
     def ping(self) -> None:
         """Nothing: the stream itself breaks its silence."""
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Say goodbye behind what waits, and end the stream; only the first call counts."""
         if self._ended:
             return
         if closing is Closing.SLOW:
             self._events.clear()
         self.leave_place()
-        self._events.append(goodbye(closing, after))
+        self._events.append(goodbye(closing, after, detail))
         self._ended = True
         self._wake()
 

@@ -112,13 +112,14 @@ class PushFrame(Answering, frozen=True, kw_only=True):
     unseen: int
 
 
-class Goodbye(Answering, frozen=True, kw_only=True):
-    """This node is going away; come back after *after* seconds, to any."""
+class Goodbye(Answering, frozen=True, kw_only=True, omit_defaults=True):
+    """This node is going away; come back after *after* seconds, to any. *detail* is for people."""
 
     code: int
     reason: str
     reconnect: bool
     after: float
+    detail: str = ""
 
 
 class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
@@ -305,7 +306,11 @@ def _answer(outlet: PollOutlet) -> Answer:
     if (closing := outlet.closing) is not None:
         after = round(outlet.after, 3)
         goodbye = Goodbye(
-            code=int(closing), reason=closing.word, reconnect=closing.reconnect, after=after
+            code=int(closing),
+            reason=closing.word,
+            reconnect=closing.reconnect,
+            after=after,
+            detail=outlet.detail,
         )
         headers["Retry-After"] = str(math.ceil(after))
     reason: Any = outlet.reset

@@ -237,10 +237,11 @@ FRAMES: Final[dict[str, dict[str, Any]]] = {
     "Pong": {"type": "pong"},
     "Goodbye": {
         "type": "goodbye",
-        "code": 4000,
-        "reason": "draining",
+        "code": 4429,
+        "reason": "rate_limited",
         "reconnect": True,
-        "after": 1.25,
+        "after": 10.0,
+        "detail": "More than 1000 frames at once, or 200 a second.",
     },
 }
 """A frame of each kind, by the name of its type."""
