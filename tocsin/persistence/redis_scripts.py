@@ -190,9 +190,11 @@ local stream, lease = KEYS[1], KEYS[2]
 if is_held_from(lease, ARGV[1]) then return end
 for i = 2, #ARGV, 6 do
     local list, most, id = KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
-    if redis.call('XDEL', stream, id) == 1 then
+    if #redis.call('XRANGE', stream, id, id) == 1 then
+        -- In this order, because adding may be refused, and what was done before stays done.
         redis.call('XADD', list, 'MAXLEN', most, '*',
             'id', id, 'payload', ARGV[i + 3], 'reason', ARGV[i + 4], 'seal', ARGV[i + 5])
+        redis.call('XDEL', stream, id)
     end
 end
 """
@@ -254,10 +256,11 @@ REPLAY: Final = (
     _APPENDING
     + """
 local stream, run_key, list = KEYS[1], KEYS[2], KEYS[3]
-if redis.call('XDEL', list, ARGV[1]) == 0 then return 0 end
+if #redis.call('XRANGE', list, ARGV[1], ARGV[1]) == 0 then return 0 end
 local run = current_run(stream, run_key)
 local entry = append(stream, ARGV[2], ARGV[3], ARGV[4])
 if not run then redis.call('SET', run_key, entry) end
+redis.call('XDEL', list, ARGV[1])
 return 1
 """
 )
