@@ -115,6 +115,10 @@ class Redis:
         return f"rediss://{address}?ssl_ca_certs={quote(str(self._certified.authority))}"
 
     @property
+    def port(self) -> int:
+        return self._port
+
+    @property
     def pid(self) -> int | None:
         return self._server.pid if self._server else None
 

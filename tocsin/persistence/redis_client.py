@@ -108,7 +108,7 @@ class RedisClient:
             return await self.call(*commands)
         except WrongKind:
             [cleared] = await self.call(("EVAL", CLEAR, len(kinds), *kinds, *kinds.values()))
-            self.refusals.add("key", "wrong kind", cleared)
+            self.refusals.add("key", "wrong_kind", cleared)
             return await self.call(*commands)
 
     async def aclose(self) -> None:

@@ -214,7 +214,7 @@ class RedisEars:
     def _hear(self, reply: Reply) -> None:
         match reply:
             case [b"message", _, None]:
-                self._client.refusals.add("envelope", "too large")
+                self._client.refusals.add("envelope", "too_large")
             case [b"message", channel, payload]:
                 name = self._name(channel)
                 if name in self._subscriptions:

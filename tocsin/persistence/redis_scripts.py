@@ -22,6 +22,7 @@ CLAIM_BYTES_MAX: Final = 4096
 FIELDS_MAX: Final = 16
 """Fields of an entry that anybody looks at."""
 
+LAST_ID: Final = f"{2**64 - 1}-{2**64 - 1}"
 AHEAD_MAX: Final = 3600.0
 """Seconds that an entry's id may be ahead of Redis's clock, which may have been set back."""
 
@@ -162,16 +163,17 @@ while #taken < limit and bytes < {TAKEN_BYTES_MAX} do
             for i = 1, math.min(#fields, {FIELDS_MAX}) do
                 seen[i] = string.sub(fields[i], 1, {EXCERPT_BYTES // FIELDS_MAX})
             end
-            row = {{entry[1], 'no payload', table.concat(seen, ' ')}}
+            row = {{entry[1], 'no_payload', table.concat(seen, ' ')}}
         elseif #payload > {ENTRY_BYTES_MAX} then
-            row = {{entry[1], 'too large', string.sub(payload, 1, {EXCERPT_BYTES})}}
+            row = {{entry[1], 'too_large', string.sub(payload, 1, {EXCERPT_BYTES})}}
         else
             row = {{entry[1], '', payload, field(fields, 'at', 20), field(fields, 'seal', 64)}}
         end
         taken[#taken + 1] = row
         bytes = bytes + #row[3]
     end
-    if #some == 0 then break end
+    -- Nothing can come behind the highest id, and Redis refuses to be asked for it.
+    if #some == 0 or some[#some][1] == '{LAST_ID}' then break end
     from = '(' .. some[#some][1]
 end
 return taken

@@ -115,7 +115,7 @@ class RedisSpool:
                  reason, seal)
             )  # fmt: skip
             if entry.fault:
-                self._client.refusals.add("spool entry", entry.fault)
+                self._client.refusals.add("spool_entry", entry.fault)
         keys = (self._stream, self._lease, *lists)
         flat = [part for each in arguments for part in each]
         await self._client.call_on(self._kinds, self._script(scripts.PUT_ASIDE, keys, node, *flat))
@@ -182,7 +182,7 @@ class RedisSpool:
         payload = entry.payload
         if entry.fault:
             payload = payload[: scripts.FOREIGN_BYTES_MAX]
-            if len(payload) < len(entry.payload) or entry.fault in ("no payload", "too large"):
+            if len(payload) < len(entry.payload) or entry.fault in ("no_payload", "too_large"):
                 return payload, ""
         return payload, self._aside.of(entry.id.encode(), payload).hex()
 

@@ -238,8 +238,9 @@ _STAMP_BYTES: Final = 8
 _FROM_NAME: Final = len(_MARK) + INCARNATION_BYTES + 1
 _AGE_MAX: Final = round(AGE_MAX * 1_000_000)
 _LAG_MAX: Final = round(LAG_MAX * 1_000_000)
-_SPEAKERS_MAX: Final = 1000
-"""Processes that are remembered before those are forgotten whose words nobody would heed."""
+_LANES: Final = (0, 1)
+_LANES_MAX: Final = 2000
+"""Orders that are remembered before those are forgotten in which nothing new would be heeded."""
 
 
 class Voice:
@@ -293,14 +294,14 @@ class Ear:
     *node* is who hears, since *began_ms* (Unix milliseconds).
     """
 
-    __slots__ = ("_began", "_node", "_seal", "_speakers")
+    __slots__ = ("_began", "_lanes", "_node", "_seal")
 
     def __init__(self, node: str, seal: Seal, began_ms: int) -> None:
         self._node = node
         self._seal = seal
         self._began = began_ms * 1000
-        self._speakers: dict[bytes, _Speaker] = {}
-        """By all that stands before the lane."""
+        self._lanes: dict[bytes, _Lane] = {}
+        """By all that stands before the stamp."""
 
     def hear(self, channel: str, payload: bytes, now_ms: int) -> tuple[str, Envelope]:
         """The speaker's name, and what it said; raises `Untrusted` or `Unreadable`."""
@@ -313,45 +314,58 @@ class Ear:
             raise Untrusted(Distrust.UNSEALED)
         if not self._seal.fits(payload[-SEAL_BYTES:], channel.encode(), payload[:-SEAL_BYTES]):
             raise Untrusted(Distrust.FORGED)
-        speaker = self._admit(payload[1:head_end], payload[head_end:start], now_ms * 1000)
+        stamp = int.from_bytes(payload[head_end:start])
+        speaker = self._admit(payload[1:head_end], stamp, now_ms * 1000)
         try:
             return speaker, _decode(memoryview(payload)[start:-SEAL_BYTES])
         except msgspec.DecodeError as error:
             raise Unreadable(str(error)) from None
 
-    def _admit(self, head: bytes, stamp_bytes: bytes, now: int) -> str:
-        """The speaker's name, if this is new; *now* in microseconds."""
-        stamp, lane = int.from_bytes(stamp_bytes), head[-1]
-        speaker = self._speakers.get(head[:-1]) or _Speaker(head[1:-_FROM_NAME])
-        if stamp <= speaker.said.get(lane, 0):
+    def _admit(self, head: bytes, stamp: int, now: int) -> str:
+        """The speaker's name, if this is new; times in microseconds."""
+        lane = self._lanes.get(head) or self._new_lane(head, now)
+        if stamp <= lane.said:
             raise Untrusted(Distrust.REPEATED)
+        speaker = lane.speaker
         # Two processes of one name are a mistake of today's, or one of them is no more.
         oldest = self._began if speaker.name == self._node else now - _AGE_MAX
-        if stamp < max(oldest, speaker.latest - _LAG_MAX):
+        if stamp < oldest or stamp < speaker.latest - _LAG_MAX:
             raise Untrusted(Distrust.STALE)
-        if not speaker.latest:
-            self._forget_old(now)
-            self._speakers[head[:-1]] = speaker
-        speaker.said[lane] = stamp
-        speaker.latest = max(speaker.latest, stamp)
+        lane.said = stamp
+        if stamp > speaker.latest:
+            speaker.latest = stamp
         return speaker.name
 
-    def _forget_old(self, now: int) -> None:
-        if len(self._speakers) >= _SPEAKERS_MAX:
+    def _new_lane(self, head: bytes, now: int) -> _Lane:
+        if len(self._lanes) >= _LANES_MAX:
             since = now - _AGE_MAX
-            kept = {head: each for head, each in self._speakers.items() if each.latest > since}
-            self._speakers = kept
+            kept = {head: each for head, each in self._lanes.items() if each.speaker.latest > since}
+            self._lanes = kept
+        of_speaker = (self._lanes.get(head[:-1] + bytes((lane,))) for lane in _LANES)
+        known = next((each.speaker for each in of_speaker if each is not None), None)
+        speaker = known or _Speaker(head[1:-_FROM_NAME].decode(errors="replace"))
+        lane = self._lanes[head] = _Lane(speaker)
+        return lane
 
 
 class _Speaker:
-    """A process that speaks: when it said the last on each lane, and on any (microseconds)."""
+    """A process that speaks, by *name*; *latest* is its last stamp (microseconds)."""
 
-    __slots__ = ("latest", "name", "said")
+    __slots__ = ("latest", "name")
 
-    def __init__(self, name: bytes) -> None:
-        self.name = name.decode(errors="replace")
-        self.said: dict[int, int] = {}
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.latest = 0
+
+
+class _Lane:
+    """One of the orders in which a speaker speaks, and its last stamp."""
+
+    __slots__ = ("said", "speaker")
+
+    def __init__(self, speaker: _Speaker) -> None:
+        self.speaker = speaker
+        self.said = 0
 
 
 def read_shared(shared: bytes) -> SharedPart:
