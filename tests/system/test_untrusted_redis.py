@@ -90,6 +90,8 @@ def stage(own_postgres: Postgres, start_server: Callable[..., Server]) -> Iterat
     with closing(make_redis(users={"intruder": EVERYTHING}, durable=True)) as redis_server:
         redis_server.start()
         stage = Stage(own_postgres, redis_server, make_database(own_postgres))
+        # Our own client has asked for something while the server started.
+        stage.intruder.acl_log_reset()
         # No flags: everybody on the machine can read them.
         environment = {"TOCSIN_DATABASE": stage.database, "TOCSIN_REDIS": redis_server.url}
         stage.nodes = [start_server(environment, node=name) for name in NAMES]
