@@ -218,4 +218,5 @@ def test_every_setting_that_the_operations_name_exists():
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", OPERATIONS.read_text()))
     codes = {closing.word for closing in Closing} | set(TITLES)
     metrics = {word for word in words if word.startswith("tocsin_")}
-    assert words - known - codes - metrics == {"request_id", "expires_at", "pg_dump"}
+    labels = {"spool_entry", "wrong_kind", "no_payload"}
+    assert words - known - codes - metrics - labels == {"request_id", "expires_at", "pg_dump"}
