@@ -330,6 +330,13 @@ class Store(Protocol):
         """The incarnation of the data, the same for its whole life; known after `open`."""
 
     @property
+    def secret(self) -> str:
+        """What all nodes on this store share and nobody else knows; known after `open`.
+
+        Made at the first opening. It is in no log, metric or answer.
+        """
+
+    @property
     def statements_run(self) -> int:
         """Statements of scripts so far, each for all its rows; to see that batches stay cheap."""
 

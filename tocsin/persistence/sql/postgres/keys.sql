@@ -112,9 +112,9 @@ WHERE t.user_id = gone.user_id;
 INSERT INTO meta (name, value) VALUES ('probe', '1')
 ON CONFLICT (name) DO UPDATE SET value = (meta.value::bigint + 1)::text;
 
--- name: epoch_claim -> rows
--- The first incarnation stays: the update changes nothing, it only makes the row come back.
+-- name: meta_claim -> rows
+-- The first value stays: the update changes nothing, it only makes the row come back.
 INSERT INTO meta (name, value)
-SELECT 'epoch', value FROM unnest($1::text[]) AS new (value)
+SELECT name, value FROM unnest($1::text[], $2::text[]) AS new (name, value)
 ON CONFLICT (name) DO UPDATE SET name = excluded.name
 RETURNING value;

@@ -64,8 +64,8 @@ DELETE FROM tickets WHERE user_id = ?1;
 INSERT INTO meta (name, value) VALUES ('probe', '1')
 ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT);
 
--- name: epoch_claim -> rows
--- The first incarnation stays: the update changes nothing, it only makes the row come back.
-INSERT INTO meta (name, value) VALUES ('epoch', ?1)
+-- name: meta_claim -> rows
+-- The first value stays: the update changes nothing, it only makes the row come back.
+INSERT INTO meta (name, value) VALUES (?1, ?2)
 ON CONFLICT (name) DO UPDATE SET name = excluded.name
 RETURNING value;
