@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tocsin import kinds
+from tocsin import kinds, service_urls
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_shown_key_sets_address_has_no_query(address, shown):
 
 
 def test_a_shown_database_says_which_and_not_how_to_enter():
-    shown = kinds.show_database("postgres://u:hunter2@db:5432/tocsin?password=hunter3")
+    shown = service_urls.show_database("postgres://u:hunter2@db:5432/tocsin?password=hunter3")
     assert shown == "postgres://********@db:5432/tocsin"
 
 
