@@ -95,18 +95,6 @@ def test_requests_on_one_connection_do_not_bleed_into_each_other(server: Server,
         assert wire.read_answer()[0] == 200
 
 
-@pytest.mark.parametrize("with_body_behind", [False, True])
-def test_an_upgrade_on_a_used_connection_is_a_plain_request(server: Server, with_body_behind):
-    upgrade = head(
-        "GET", "/v1/ws", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    )  # fmt: skip
-    with Wire(server) as wire:
-        assert wire.ask(head("GET", "/livez"))[0] == 200
-        wire.send(upgrade + (b"\x81\x00" * 10 if with_body_behind else b""))
-        assert wire.read_answer()[0] in {404, 400, 426}
-
-
 @pytest.mark.parametrize("protocol", ["h2c", "TLS/1.0", "websocket2", "x" * 1000])
 def test_other_upgrades_are_ignored(server: Server, protocol):
     with Wire(server) as wire:

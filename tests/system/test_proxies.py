@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
 from tests.servers.postgres import free_port
+from tests.system.conftest import run_server
 from tests.system.kit import PATIENCE, Frame, Server, bearer, expect_json, token, wait_until
 from tests.system.raw import TEXT, frame
 from tests.system.through import (
@@ -24,6 +25,7 @@ from tests.system.through import (
     documented,
     documented_haproxy,
     documented_nginx,
+    node_of,
     unverified,
 )
 
@@ -31,8 +33,10 @@ COMPRESSING = "gzip on; gzip_types application/json; gzip_min_length 1; gzip_pro
 LARGE = "client_max_body_size 16m;"
 
 
-def node_of(server: Server) -> str:
-    return f"127.0.0.1:{server.port}"
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all here, whatever its store: what is in question is its door."""
+    yield from run_server(Server(tmp_path_factory.mktemp("server")))
 
 
 @pytest.fixture

@@ -265,9 +265,14 @@ class HttpConnection:
         return self._refusal(bad)
 
     def _about(self) -> About:
-        address = self.address if self._admission is None else self._admission.address
+        head, address = self._head, self.address
+        if self._admission is not None:
+            address = self._admission.address
+        elif head is not None:
+            # Refused before it was let in: that is worth knowing of whoever is behind the proxy.
+            address = self._application.address_of(address, head)
         route = "" if self._plan is None else self._plan.path
-        return About(self._head, self._request_id, address, route)
+        return About(head, self._request_id, address, route)
 
     def _written(self, answer: Whole, *, without_body: bool = False) -> bytes:
         return whole_response(
