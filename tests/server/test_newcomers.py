@@ -28,7 +28,7 @@ class Handshakes:
         self.turns: list[Any] = []
         self.ended = trio.Event()
 
-    async def __call__(self, stream, head, raw, turn) -> None:
+    async def __call__(self, stream, head, rest, turn, address) -> None:
         self.turns.append(turn)
         await self.ended.wait()
 
@@ -133,13 +133,15 @@ class Played:
 
     def __init__(self) -> None:
         self.arrived: list[Any] = []
+        self.readiness = Readiness()
         services = self._services()
         self._edge = WebSocketEdge(services, services)
 
     def _services(self) -> Any:
         settings = SimpleNamespace(
             origins=(), outbound_bytes_max=65536, frame_bytes_max=16384, hello_timeout=10,
-            store_timeout=10, window=64,
+            store_timeout=10, window=64, frames_per_second_max=500,
+            frame_bytes_per_second_max=1 << 20,
         )  # fmt: skip
         nobody = SimpleNamespace(
             opened=lambda outlet: None, closed=lambda name: None, belongs=lambda *which: None
@@ -150,7 +152,7 @@ class Played:
         )
         return SimpleNamespace(
             settings=settings,
-            readiness=Readiness(),
+            readiness=self.readiness,
             connections=nobody,
             key_watch=nobody,
             authenticator=SimpleNamespace(from_header=self.identify),
@@ -160,9 +162,9 @@ class Played:
     async def identify(self, header: str) -> Principal:
         return Principal(header, frozenset(), "jwt:ann", None)
 
-    async def serve(self, stream, head, raw, turn) -> None:
+    async def serve(self, stream, head, rest, turn, address) -> None:
         current_connection.set(str(id(stream)))
-        await self._edge.serve(stream, head, raw, turn)
+        await self._edge.serve(stream, head, rest, turn, address)
 
 
 HELLO = masked(1, json.dumps({"type": "hello", "device": "phone"}).encode())
