@@ -16,6 +16,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.server.auth import Principal
 from tocsin.server.front_door import ACCEPTS_MAX
+from tocsin.server.refusals import Refusals
 from tocsin.server.services import Readiness
 from tocsin.server.turnstile import ATTACHING_MAX
 from tocsin.server.websocket import WebSocketEdge
@@ -134,8 +135,9 @@ class Played:
     def __init__(self) -> None:
         self.arrived: list[Any] = []
         self.readiness = Readiness()
+        self.refusals = Refusals(trio.current_time)
         services = self._services()
-        self._edge = WebSocketEdge(services, services)
+        self.edge = WebSocketEdge(services, services)
 
     def _services(self) -> Any:
         settings = SimpleNamespace(
@@ -157,6 +159,7 @@ class Played:
             key_watch=nobody,
             authenticator=SimpleNamespace(from_header=self.identify),
             users=users,
+            refusals=self.refusals,
         )
 
     async def identify(self, header: str) -> Principal:
@@ -164,7 +167,7 @@ class Played:
 
     async def serve(self, stream, head, rest, turn, address) -> None:
         current_connection.set(str(id(stream)))
-        await self._edge.serve(stream, head, rest, turn, address)
+        await self.edge.serve(stream, head, rest, turn, address)
 
 
 HELLO = masked(1, json.dumps({"type": "hello", "device": "phone"}).encode())

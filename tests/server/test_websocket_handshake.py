@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import structlog
 import trio
 from wsproto import WSConnection
 from wsproto.connection import ConnectionType
 from wsproto.events import AcceptConnection, Request
 
-from tests.server.edge import UPGRADE, UPGRADE_LINES, open_edge, read_all
+from tests.server.edge import UPGRADE, UPGRADE_LINES, masked, open_edge, read_all
 from tests.server.test_newcomers import Played
+from tocsin.server.refusals import EdgeRefusal, Reason
 from tocsin.server.request_head import parse_head
 from tocsin.server.websocket_handshake import subprotocols, switching_protocols
 
@@ -97,12 +97,17 @@ async def test_a_stopping_node_says_so_inside():
 
 
 @pytest.mark.parametrize("origin", [b"https://elsewhere.example", b"null"])
-async def test_who_is_refused_is_seen_by_operators(origin):
+async def test_a_page_from_elsewhere_is_refused_before_it_takes_a_place(origin):
     played = Played()
-    with structlog.testing.capture_logs() as logs:
-        async with open_edge(websocket=played.serve) as edge:
-            answer = await edge.say(UPGRADE[:-2] + b"Origin: " + origin + b"\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 403 ")
-    [line] = [line for line in logs if line["event"] == "refused"]
-    assert (line["kind"], line["address"]) == ("forbidden", "127.0.0.1")
-    assert "origin" in line["reason"]
+    upgrade = parse_head(UPGRADE[:-2] + b"Origin: " + origin + b"\r\n\r\n")
+    with pytest.raises(EdgeRefusal) as caught:
+        played.edge.check(upgrade)
+    assert (caught.value.reason, caught.value.problem.status) == (Reason.ORIGIN, 403)
+
+
+async def test_who_is_thrown_out_is_counted():
+    played = Played()
+    async with open_edge(websocket=played.serve) as edge, await edge.connect() as client:
+        await client.send_all(UPGRADE + masked(1, b"no hello"))
+        assert b'"code":4400' in await read_all(client)
+    assert played.refusals.counts[Reason.FRAME] == 1

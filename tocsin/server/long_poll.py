@@ -60,10 +60,10 @@ async def gather(
             if outlet.caught_up and wait:
                 with trio.move_on_at(patience):
                     await outlet.enough.wait()
-            # The rest costs a millisecond, and follows in the turn in which the place is left. What
-            # comes while it is waited for is in the answer as well.
-            with trio.move_on_at(latest):
-                (await services.answering.enter()).leave()
+            # The rest costs half a millisecond, and follows in the turn in which the place is left.
+            # What comes while it is waited for is in the answer as well.
+            with trio.move_on_at(latest), await services.answering.enter():
+                await trio.lowlevel.checkpoint()
         finally:
             leave(services, user, outlet)
     if outlet.closing is not None and not _is_goodbye(outlet):

@@ -42,10 +42,10 @@ def _check_protocols(head: RequestHead) -> None:
     offered = head.headers.get("sec-websocket-protocol")
     if offered is None:
         return
-    protocols = [each.strip(" \t") for each in offered.split(",")]
+    # A list may have empty members, which say nothing (RFC 9110 §5.6.1.2).
+    protocols = [each for each in map(str.strip, offered.split(",")) if each]
     wrong = any(
-        not each or len(each) > _PROTOCOL_LENGTH_MAX or not _TOKEN.issuperset(each)
-        for each in protocols
+        len(each) > _PROTOCOL_LENGTH_MAX or not _TOKEN.issuperset(each) for each in protocols
     )
     if wrong or len(protocols) > _PROTOCOLS_MAX:
         raise BadHead(400, "Sec-WebSocket-Protocol is a list of a few tokens.")
