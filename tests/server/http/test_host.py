@@ -418,6 +418,24 @@ async def test_who_is_refused_is_known_as_the_client_behind_the_proxy(said):
         assert edge.application.refused[0].address == "203.0.113.9"
 
 
+async def test_a_websocket_too_many_of_a_proxys_client_is_told_so_inside():
+    settings = Settings(
+        forwarded_from=(ip_network("127.0.0.1"),), peer_connections_max=1, jwt_secret="x" * 32
+    )
+    of_one, of_another = (
+        UPGRADE.replace(b"\r\n", b"\r\nX-Forwarded-For: 203.0.113.%d\r\n" % number, 1)
+        for number in (1, 2)
+    )
+    async with open_edge(settings=settings) as edge:
+        for upgrade in (of_one, of_another):
+            async with await edge.connect() as client:
+                await client.send_all(upgrade)
+                assert (await read_response(client, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+                for _ in range(2):
+                    assert await edge.say(upgrade) == b"turned away: crowded"
+            await wait_until(lambda: edge.door.statistics().open == 0)
+
+
 async def test_a_bug_in_the_lean_lane_is_an_answer():
     async with open_edge() as edge:
         answer = await edge.get("/crash-lean")
