@@ -112,8 +112,11 @@ def replaced(text: str, replacements: Mapping[str, str]) -> str:
     return text
 
 
-def documented_nginx(directory: Path, port: int, node: str) -> Nginx:
-    """nginx as documented, with TLS on *port*; what else it listens on is the class's own."""
+def documented_nginx(directory: Path, port: int, node: str, *, more: str = "") -> Nginx:
+    """nginx as documented, with TLS on *port*; what else it listens on is the class's own.
+
+    *more* is added to its server.
+    """
     files = certify(directory / "certified")
     example = replaced(
         documented("nginx"),
@@ -123,6 +126,7 @@ def documented_nginx(directory: Path, port: int, node: str) -> Nginx:
             "/etc/nginx/notify.pem": str(files.certificate),
             "/etc/nginx/notify.key": str(files.key),
             "/var/log/nginx/notify.log": str(directory / "notify.log"),
+            "    location / {\n": f"{more}    location / {{\n",
         },
     )
     return Nginx([node], http=example)
