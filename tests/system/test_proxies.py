@@ -17,7 +17,17 @@ from websockets.exceptions import InvalidStatus
 from tests.servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
 from tests.servers.postgres import free_port
 from tests.system.conftest import run_server
-from tests.system.kit import PATIENCE, Frame, Server, bearer, expect_json, token, wait_until
+from tests.system.following import poll, stream, titles
+from tests.system.kit import (
+    PATIENCE,
+    PRODUCER,
+    Frame,
+    Server,
+    bearer,
+    expect_json,
+    token,
+    wait_until,
+)
 from tests.system.raw import TEXT, frame
 from tests.system.through import (
     Through,
@@ -175,6 +185,52 @@ def test_a_large_batch_goes_through_in_chunks(server: Server, nginx: Nginx, ada:
     results = expect_json(answer)["results"]
     assert [each["status"] for each in results] == [201] * 900
     assert server.is_ready()
+
+
+REFUSED = [
+    ("/v1/notifications", False, 2, 401),
+    ("/v1/notifications", True, 2, 413),
+    ("/v1/notifications/batch", False, 15, 401),
+    ("/v1/notifications/batch", True, 17, 413),
+    ("/v1/nothing", True, 15, 404),
+]
+"""Path, with a credential or without, MiB of body, status."""
+
+
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "length"])
+@pytest.mark.parametrize("proxied", ["nginx", "haproxy"])
+def test_what_is_refused_before_it_was_read_is_told(
+    server: Server, tmp_path, through, proxied: str, chunked: bool
+):
+    """The node answers while the proxy is still sending: that must not be a 502."""
+    streaming = "proxy_request_buffering off; proxy_http_version 1.1; client_max_body_size 32m;"
+    with (
+        Nginx([node_of(server)], upstream="keepalive 8;", location=streaming)
+        if proxied == "nginx"
+        else documented_haproxy(tmp_path, node_of(server))
+    ) as proxy:
+        client = through(proxy.url)
+        wait_until(client.is_reached)
+        for path, known, size, status in REFUSED * 3:
+            pieces = (b"x" * (1 << 20) for _ in range(size))
+            answer = client.http.post(
+                path,
+                content=pieces if chunked else b"".join(pieces),
+                headers=bearer(PRODUCER) if known else {},
+            )
+            assert answer.status_code == status, (path, known, answer.text)
+            assert client.http.get("/livez").status_code == 200
+
+
+def test_the_plainest_nginx_serves_requests(server: Server, through, ada: str):
+    """It speaks HTTP/1.0, says `Connection: close` and calls the node by a name of its own."""
+    with Nginx([node_of(server)]) as nginx:
+        client = through(nginx.url)
+        client.producer().post(ada, title="Hello")
+        with stream(client, ada, device="tab", cursor="0") as events:
+            events.expect("welcome")
+            events.expect_push("Hello")
+        assert titles(poll(client, ada, device="phone", cursor="0")) == ["Hello"]
 
 
 # --- HAProxy --------------------------------------------------------------------------------------
