@@ -29,6 +29,7 @@ from tests.system.kit import (
     wait_until,
 )
 from tests.system.raw import TEXT, frame
+from tests.system.test_plain_clients import curl
 from tests.system.through import (
     Through,
     Traffic,
@@ -252,6 +253,38 @@ def test_everything_goes_through_the_haproxy_of_the_docs(
         finally:
             traffic.close()
     assert server.is_ready()
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+@pytest.mark.parametrize("proxied", ["nginx", "haproxy"])
+def test_curl_through_the_proxies_of_the_docs(
+    server: Server, tmp_path, through, ada: str, proxied: str, version: str
+):
+    """What asks before it sends, what wants the head alone, and what asks what it may."""
+    port = free_port()
+    with (
+        documented_nginx(tmp_path, port, node_of(server))
+        if proxied == "nginx"
+        else documented_haproxy(tmp_path, node_of(server))
+    ) as proxy:
+        url = f"https://127.0.0.1:{port}" if proxied == "nginx" else proxy.url
+        wait_until(through(url).is_reached)
+        # nginx never says it over h2, so that clients go on by themselves after a while.
+        patience = "0.2" if (proxied, version) == ("nginx", "--http2") else "600"
+        common = ["--insecure", version, "--header", f"Authorization: Bearer {PRODUCER}"]
+        body = json.dumps([{"to": {"users": [ada]}, "title": "Hello", "body": "x" * 900}] * 900)
+        said, _ = curl(
+            *[*common, "--header", "Expect: 100-continue", "--expect100-timeout", patience],
+            *["--header", "Content-Type: application/json", "--data-binary", "@-"],
+            f"{url}/v1/notifications/batch",
+            body=body.encode(),
+        )
+        assert [each["status"] for each in json.loads(said)["results"]] == [201] * 900
+        said, told = curl(*common, "--head", f"{url}/readyz")
+        assert " 200" in said.partition("\n")[0], told
+        assert "content-length: " in said.lower()
+        _, told = curl(*common, "--request", "OPTIONS", f"{url}/v1/inbox")
+        assert "< allow: get, head, options" in told.lower(), told
 
 
 def test_a_websocket_over_h2(server: Server, tmp_path, ada: str, through):
