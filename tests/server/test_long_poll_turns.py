@@ -89,7 +89,7 @@ async def test_what_wakes_all_of_them_leaves_room_for_others_in_each_turn(autoju
             turns.append(room.left - before)
         # Trio shuffles each turn, so between two looks may be the ends of two.
         assert max(turns) <= 2 * ANSWERS_MAX
-        assert len(turns) <= MANY
+        assert len(turns) <= MANY + 1
 
 
 async def test_who_has_waited_long_enough_is_answered_whoever_stands_before(autojump_clock):
