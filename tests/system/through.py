@@ -57,7 +57,8 @@ class Through(Server):
         if self._url.startswith("https:"):
             options["ssl"] = context = unverified()
             # This client reads in a thread of its own while it writes, which OpenSSL does not
-            # allow. With TLS 1.3, whose session tickets come then, some handshakes hang for ever.
+            # allow. With TLS 1.3, whose session tickets come just then, handshakes were seen to
+            # hang, with the request never sent, as far as the proxy could tell.
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         socket = connect(
             self.websocket_url + query,
