@@ -142,10 +142,13 @@ def make_app(edge: "Edge") -> QuartTrio:
 class EdgeApplication:
     """Lets everybody in; answers `/lean` and `/livez` itself, and leaves the rest to Quart."""
 
-    def __init__(self, body_bytes_max: int = 1 << 20) -> None:
+    def __init__(self, body_bytes_max: int = 1 << 20, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
         self._body_bytes_max = body_bytes_max
-        limits = Limits(limit_figures(Settings()))
-        self._admissions = Admissions(limits, Forwarding(), trio.current_time)
+        limits = Limits(limit_figures(settings))
+        forwarding = Forwarding(settings.forwarded_from)
+        self._admissions = Admissions(limits, forwarding, trio.current_time)
+        self.refused: list[About] = []
 
     def find(self, head: RequestHead) -> Plan | Whole:
         if head.path == "/nothing":
@@ -173,10 +176,14 @@ class EdgeApplication:
         assert isinstance(incoming.body, bytes)
         return Whole(200, b'{"length":%d}' % len(incoming.body))
 
+    def address_of(self, peer: str, head: RequestHead) -> str:
+        return self._admissions.address_of(peer, head)
+
     def admit(self, peer: str, head: RequestHead) -> Admission:
         return self._admissions.admit(peer, head)
 
     def refusal(self, error: Exception, about: About) -> Whole:
+        self.refused.append(about)
         return problem_answer(error)
 
     def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
@@ -200,6 +207,7 @@ class Edge:
     slow_entered: trio.Event = field(default_factory=trio.Event)
     slow_may_end: trio.Event = field(default_factory=trio.Event)
     port: int = 0
+    application: EdgeApplication = field(init=False)
     door: FrontDoor = field(init=False)
     host: HttpHost = field(init=False)
     nursery: trio.Nursery = field(init=False)
@@ -256,13 +264,13 @@ async def open_edge(
     limits: HttpLimits | None = None,
     websocket: Serve = echo,
     body_bytes_max: int = 1 << 20,
+    settings: Settings | None = None,
     **door: Any,
 ) -> AsyncIterator[Edge]:
     with trio.fail_after(30):
         edge = Edge()
-        edge.host = HttpHost(
-            EdgeApplication(body_bytes_max), make_app(edge), limits=limits or HttpLimits()
-        )
+        edge.application = EdgeApplication(body_bytes_max, settings)
+        edge.host = HttpHost(edge.application, make_app(edge), limits=limits or HttpLimits())
         edge.door = FrontDoor(
             websocket=websocket, websocket_turned=turned_away, http=edge.host.serve, **door
         )

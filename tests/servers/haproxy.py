@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 CONFIGURATION = Path(__file__).parent.parent.parent / "cluster" / "haproxy.cfg"
@@ -25,10 +26,22 @@ START_TIMEOUT = 20
 
 
 class HAProxy:
-    """Before *nodes* (`host:port`), listening on *port*, configured by `cluster/haproxy.cfg`."""
+    """Before *nodes* (`host:port`), listening on *port*; a context manager.
 
-    def __init__(self, nodes: Sequence[str], port: int) -> None:
+    Configured by `cluster/haproxy.cfg`, or by another file, whose *scheme* may be `https`.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[str],
+        port: int,
+        *,
+        configuration: Path = CONFIGURATION,
+        scheme: str = "http",
+    ) -> None:
         self._binary = find_binary("haproxy")
+        self._configuration = configuration
+        self._scheme = scheme
         self._environment = {
             "PATH": os.defpath,
             "BIND": f"127.0.0.1:{port}",
@@ -41,7 +54,19 @@ class HAProxy:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self.close()
 
     def start(self) -> Self:
         """Start, and return when it takes connections; the nodes need not be there."""
@@ -52,7 +77,7 @@ class HAProxy:
             self._process = subprocess.Popen(
                 # -db: in the foreground. It must not outlive a test process that is killed; HAProxy
                 # has no switch for that, so the shell waits for the end of its input and ends it.
-                ["sh", "-c", GUARD, "guard", self._binary, str(CONFIGURATION)],
+                ["sh", "-c", GUARD, "guard", self._binary, str(self._configuration)],
                 env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=log,

@@ -270,7 +270,7 @@ class FrontDoor:
             upgrade = await self._http(stream, address, turned)
             if upgrade is not None:
                 # Nothing here holds the head while the WebSocket lives: it is a page of memory.
-                serving = self._upgrade(stream, upgrade, turned)
+                serving = self._upgrade(stream, upgrade, turned or upgrade.turned)
                 admission = upgrade.admission
                 del upgrade
                 try:

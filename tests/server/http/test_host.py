@@ -4,6 +4,7 @@ import inspect
 import logging
 import socket
 from functools import partial
+from ipaddress import ip_network
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from tests.server.edge import (
     wait_until,
 )
 from tocsin.server.http.host import HttpHost, HttpLimits, LifespanFailed
+from tocsin.settings import Settings
 
 open_strict_edge = partial(
     open_edge, limits=HttpLimits(write_timeout=0.2, linger_timeout=0.3), body_bytes_max=100_000
@@ -392,6 +394,46 @@ async def test_a_body_that_is_not_read_is_refused_on_any_request(before, path, l
         assert b"HTTP/1.1 %d " % status in answer
         assert b"Connection: close" in answer
         assert answer.count(b"HTTP/1.1 ") == (2 if before else 1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [GET.replace(b"/hello", b"/nothing")],
+        [UPGRADE.replace(b"Version: 13", b"Version: 12")],
+        [post(b"/lean", b"Content-Length: +3")],
+        [GET, GET, GET],
+    ],
+    ids=["nothing there", "no upgrade", "no length", "too many"],
+)
+async def test_who_is_refused_is_known_as_the_client_behind_the_proxy(said):
+    settings = Settings(
+        forwarded_from=(ip_network("127.0.0.1"),), peer_rate=2, rate_window=1.0, jwt_secret="x" * 32
+    )
+    named = b"\r\nX-Forwarded-For: 203.0.113.9\r\n"
+    async with open_edge(settings=settings) as edge, await edge.connect() as client:
+        for each in said:
+            await client.send_all(each.replace(b"\r\n", named, 1))
+        await wait_until(lambda: bool(edge.application.refused))
+        assert edge.application.refused[0].address == "203.0.113.9"
+
+
+async def test_a_websocket_too_many_of_a_proxys_client_is_told_so_inside():
+    settings = Settings(
+        forwarded_from=(ip_network("127.0.0.1"),), peer_connections_max=1, jwt_secret="x" * 32
+    )
+    of_one, of_another = (
+        UPGRADE.replace(b"\r\n", b"\r\nX-Forwarded-For: 203.0.113.%d\r\n" % number, 1)
+        for number in (1, 2)
+    )
+    async with open_edge(settings=settings) as edge:
+        for upgrade in (of_one, of_another):
+            async with await edge.connect() as client:
+                await client.send_all(upgrade)
+                assert (await read_response(client, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+                for _ in range(2):
+                    assert await edge.say(upgrade) == b"turned away: crowded"
+            await wait_until(lambda: edge.door.statistics().open == 0)
 
 
 async def test_a_bug_in_the_lean_lane_is_an_answer():

@@ -17,7 +17,9 @@ _TAKEN: Final = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
     "X-Request-Id"
 )
-_SHOWN: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-Id"
+_SHOWN: Final = (
+    "ETag, Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+)
 _PREFLIGHT_LIFETIME: Final = 600
 """Seconds for which a browser need not ask again."""
 _OTHERS: Final = "Vary: Origin\r\n"

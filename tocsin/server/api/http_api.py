@@ -82,6 +82,10 @@ class HttpApi:
         self._refused = Seldom(LINES_MAX, PERIOD)
         self._plans = {operation.name: self._plan(operation) for operation in operations}
 
+    def address_of(self, peer: str, head: RequestHead) -> str:
+        """The client's address: *peer*, or whom a proxy that is believed names."""
+        return self._admissions.address_of(peer, head)
+
     def admit(self, peer: str, head: RequestHead) -> Admission:
         """Count it for its address. Raises `LimitReached`, `EdgeRefusal` for a foreign Host."""
         admission = self._admissions.admit(peer, head)

@@ -77,6 +77,9 @@ class Application(Protocol):
     """See the module. What `find`, `identify` and `answer` raise becomes the answer, by
     `refusal`."""
 
+    def address_of(self, peer: str, head: RequestHead) -> str:
+        """Whom a request that comes from *peer* is of, behind proxies that are believed."""
+
     def admit(self, peer: str, head: RequestHead) -> Admission:
         """Count a request of *peer* that begins; each is to be released."""
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tocsin.server.admission import Admission
+from tocsin.server.admission import Admission, LimitReached
 from tocsin.server.http.application import About, Incoming, Plan, Turned
 from tocsin.server.http.asgi_lane import AsgiExchange
 from tocsin.server.http.body import check_coding
@@ -39,12 +39,13 @@ if TYPE_CHECKING:
 class Upgrade:
     """A request for a WebSocket that can be answered; *rest* is what was read behind its head.
 
-    *admission* is to be released when the WebSocket has ended.
+    *admission* is to be released when the WebSocket has ended. *turned* away, it is to be told so.
     """
 
     head: RequestHead
     rest: bytes
     admission: Admission
+    turned: Turned | None = None
 
 
 class HttpConnection:
@@ -157,9 +158,9 @@ class HttpConnection:
                 if head.is_websocket_upgrade:
                     check_upgrade(head)
                     self._application.check_websocket(head)
-                    admission.last()
+                    turned = _crowded(admission)
                     self._admission = None
-                    return Upgrade(head, self.wire.data, admission)
+                    return Upgrade(head, self.wire.data, admission, turned)
                 answer = await self._perform(head, admission)
             finally:
                 if self._admission is not None:
@@ -265,9 +266,14 @@ class HttpConnection:
         return self._refusal(bad)
 
     def _about(self) -> About:
-        address = self.address if self._admission is None else self._admission.address
+        head, address = self._head, self.address
+        if self._admission is not None:
+            address = self._admission.address
+        elif head is not None:
+            # Refused before it was let in: that is worth knowing of whoever is behind the proxy.
+            address = self._application.address_of(address, head)
         route = "" if self._plan is None else self._plan.path
-        return About(self._head, self._request_id, address, route)
+        return About(head, self._request_id, address, route)
 
     def _written(self, answer: Whole, *, without_body: bool = False) -> bytes:
         return whole_response(
@@ -277,3 +283,15 @@ class HttpConnection:
             close=self._closing,
             without_body=without_body,
         )
+
+
+def _crowded(admission: Admission) -> Turned | None:
+    """Whether a WebSocket is one too many of whoever is behind a proxy.
+
+    It is told inside, as it would be at the door: a browser shows its page no status.
+    """
+    try:
+        admission.last()
+    except LimitReached:
+        return Turned.CROWDED
+    return None
