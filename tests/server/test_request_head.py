@@ -1,4 +1,6 @@
+import math
 import time
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -43,6 +45,8 @@ def test_a_request_is_taken_apart():
     [
         (b"http://a.example/x?y", "/x"),
         (b"http://a.example", "/"),
+        (b"http://a.example?x/y", "/"),
+        (b"http://a.example/x/y?z/?", "/x/y"),
         (b"/", "/"),
         (b"//evil.example/x", "//evil.example/x"),
         (b"/a?b?c", "/a"),
@@ -93,6 +97,38 @@ def test_a_bad_request_line_is_refused(line):
 )
 def test_a_bad_header_is_refused(line):
     assert status_of(head(b"Host: h", line)) == 400
+
+
+@pytest.mark.parametrize("name", [b"Connection", b"Upgrade"])
+def test_a_list_that_is_taken_apart_for_every_request_is_short(name):
+    assert status_of(head(b"Host: h", name + b": " + b"a," * 600)) == 431
+    assert status_of(head(b"Host: h", *[name + b": " + b"a," * 50] * 20)) == 431
+    parse_head(head(b"Host: h", name + b": " + b"a," * 400))
+
+
+def test_a_head_costs_a_bounded_time_whatever_is_in_it():
+    size = 15_000
+    heads = [
+        head(b"Host: h", target=b"http://" + b"a" * size),
+        head(b"Host: h", target=b"http://" + b"/?" * (size // 2)),
+        head(b"Host: h", b"Connection: " + b"a," * (size // 2)),
+        head(b"Host: h", b"X: " + b" " * size),
+        head(b"Host: h", b"X:" + b" " * size + b"\x00"),
+        head(b"Host: h", b"X: a" + b" \t" * (size // 2) + b"a"),
+        head(b"Host: h", *[b"X:"] * 99),
+        head(b"Host: " + b"a." * (size // 2)),
+        head(b"Host: " + b"xn--" + b"a" * 250),
+    ]
+    for raw in heads:
+        best = math.inf
+        for _ in range(20):
+            started = time.thread_time()
+            with suppress(BadHead):
+                parsed = parse_head(raw)
+                assert not parsed.is_websocket_upgrade
+                parsed.headers.tokens("connection")
+            best = min(best, time.thread_time() - started)
+        assert best < 0.0005, raw[:60]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ QUERY_FIELDS_MAX: Final = 100
 _HOST_LENGTH_MAX: Final = 261  # a name of 253 characters, and a port with its colon
 _HOSTS_REMEMBERED: Final = 1024
 _METHOD_LENGTH_MAX: Final = 24
+_LIST_LENGTH_MAX: Final = 1024
+"""Characters of the lists that are taken apart for every request: Connection and Upgrade."""
 
 HEAD_END: Final = b"\r\n\r\n"
 _TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -202,6 +204,9 @@ def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> Req
         raise BadHead(431, f"The request has more than {headers_max} header fields.")
     method, target, version = _parse_request_line(lines[0])
     headers = Headers(map(parse_field, lines[1:]))
+    for name in ("connection", "upgrade"):
+        if len(headers.get(name) or "") > _LIST_LENGTH_MAX:
+            raise BadHead(431, f"The header field {name} has more than {_LIST_LENGTH_MAX} bytes.")
     check_host(headers.get_all("host"), required=version == "1.1")
     return RequestHead(method, _origin_form(method, target), version, headers, end + len(HEAD_END))
 
@@ -252,9 +257,9 @@ def _origin_form(method: str, target: str) -> str:
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in {"http", "https", "ws", "wss"}:
         raise BadHead(400, "The request's target is malformed.")
-    cut = next((place for place, each in enumerate(rest) if each in "/?"), len(rest))
-    path = rest[cut:]
-    return path if path.startswith("/") else f"/{path}"
+    before, mark, query = rest.partition("?")
+    _authority, _slash, path = before.partition("/")
+    return f"/{path}{mark}{query}"
 
 
 # --- Host -----------------------------------------------------------------------------------------

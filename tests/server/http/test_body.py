@@ -24,8 +24,10 @@ def read(raw: bytes, cuts: list[int]) -> tuple[bytes, bytes, bool] | int:
             if body.ended:
                 rest += raw[a:b]
                 continue
-            part, behind = body.feed(raw[a:b])
-            found += part
+            behind = raw[a:b]
+            while behind and not body.ended:
+                part, behind = body.feed(behind)
+                found += part
             rest += behind
     except BadHead as bad:
         return bad.status

@@ -3,6 +3,8 @@
 import inspect
 import logging
 import socket
+import time
+from collections import Counter
 from functools import partial
 
 import httpx
@@ -418,6 +420,79 @@ async def test_many_requests_in_one_packet_let_others_run():
         while read.count(b"HTTP/1.1 200 ") < 800:
             read += await client.receive_some()
         assert turns >= 100
+
+
+@pytest.mark.parametrize("pipelined", [8, 100])
+async def test_turns_stay_short_however_many_connections_say_much_at_once(monkeypatch, pipelined):
+    """Each of a hundred has requests in a row; in one turn few of them are answered."""
+    answered = Counter[int]()
+    turn = 0
+
+    async def count():
+        nonlocal turn
+        while True:
+            turn += 1
+            await trio.lowlevel.checkpoint()
+
+    async def ask(edge, each):
+        async with await edge.connect() as client:
+            for _ in range(400 // pipelined):
+                await client.send_all(b"GET /lean HTTP/1.1\r\nHost: h\r\n\r\n" * pipelined)
+                read = b""
+                while read.count(b"HTTP/1.1 200 ") < pipelined:
+                    read += await client.receive_some()
+
+    async with open_edge() as edge:
+        answer = edge.host.application.answer
+
+        async def counted(incoming):
+            answered[turn] += 1
+            return await answer(incoming)
+
+        monkeypatch.setattr(edge.host.application, "answer", counted)
+        edge.nursery.start_soon(count)
+        async with trio.open_nursery() as nursery:
+            for each in range(60):
+                nursery.start_soon(ask, edge, each)
+    by_turn = sorted(answered.values())
+    assert sum(by_turn) == 60 * 400
+    # At first everybody has some at once.
+    assert by_turn[-10] <= 60 + 4 * 8
+
+
+async def test_a_body_of_tiny_chunks_lets_others_run():
+    tiny = b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n"
+    longest = 0.0
+
+    async def watch():
+        nonlocal longest
+        while True:
+            started = time.thread_time()
+            await trio.lowlevel.checkpoint()
+            longest = max(longest, time.thread_time() - started)
+
+    async def send(edge, path):
+        async with await edge.connect() as client:
+            await client.send_all(post(path, b"Transfer-Encoding: chunked") + tiny)
+            read = b""
+            while b'{"length":10000}' not in read:
+                read += await client.receive_some()
+
+    async with open_edge() as edge:
+        edge.nursery.start_soon(watch)
+        async with trio.open_nursery() as nursery:
+            for path in (b"/lean", b"/length") * 6:
+                nursery.start_soon(send, edge, path)
+    assert longest < 0.1  # a turn in which each takes apart what it has read is half a second
+
+
+async def test_what_lasts_may_have_a_chunked_body():
+    async with open_edge() as edge, await edge.connect() as client:
+        lines = post(b"/slow-lasting", b"Transfer-Encoding: chunked").replace(b"POST", b"GET")
+        await client.send_all(lines + b"2\r\n{}\r\n0\r\n\r\n")
+        await edge.slow_entered.wait()
+        edge.slow_may_end.set()
+        assert (await read_response(client, b"done")).startswith(b"HTTP/1.1 200 ")
 
 
 # -------------------------------------------------------------------- the end

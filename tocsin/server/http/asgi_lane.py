@@ -22,7 +22,6 @@ from tocsin.server.http.application import Incoming
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.response import chunk, has_body, response_head
 from tocsin.server.http.wire import PeerGone, Wire
-from tocsin.server.request_head import BadHead
 
 INCOMING: Final = "tocsin.incoming"
 """Where the application finds what was judged, in the ASGI scope's `state`."""
@@ -73,11 +72,11 @@ class AsgiExchange:
     async def run(self, body: AsyncIterator[bytes] | None) -> None:
         """Have the request answered. Returns when the answer is with the kernel.
 
-        Raises `BadHead` for a body that is wrong, if no answer has begun, and `PeerGone` where
-        there is nobody to answer. Cancelling abandons the answer where it stands.
+        Raises what reading the body raises (`BadHead`, `LimitReached`), if no answer has begun, and
+        `PeerGone` where there is nobody to answer. Cancelling abandons the answer where it stands.
         """
         gone = False
-        wrong: BadHead | None = None
+        wrong: Exception | None = None
         async with TaskGroup() as tasks:
             nursery = tasks._nursery
             assert nursery is not None
@@ -90,8 +89,9 @@ class AsgiExchange:
                 try:
                     await self._feed(stream, body)
                     gone = True
-                except BadHead as bad:
-                    wrong = bad
+                except Exception as error:
+                    # The request's fault, or ours, but not the application's.
+                    wrong = error
             if self.ended:
                 nursery.cancel_scope.cancel()
             else:
@@ -103,7 +103,7 @@ class AsgiExchange:
             return
         if wrong is not None and not self.begun:
             raise wrong
-        raise PeerGone
+        raise PeerGone from wrong
 
     def _request(self) -> Request:
         head = self._incoming.head

@@ -15,6 +15,8 @@ _LENGTH_DIGITS_MAX: Final = 15
 _SIZE_DIGITS_MAX: Final = 12
 _LINE_BYTES_MAX: Final = 1024
 """A chunk's size with its extensions, which nobody sends; and all lines of the trailer."""
+_LINES_AT_A_TIME: Final = 400
+"""A tiny chunk costs as much as a large one, so it is chunks that are counted: a millisecond."""
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 
 CHUNKED: Final = -1
@@ -59,7 +61,8 @@ class _State(Enum):
 
 
 class ChunkedBody:
-    """Takes a chunked body apart as it comes; `feed` what is read, in pieces of any size."""
+    """Takes a chunked body apart as it comes; `feed` what is read, in pieces of any size, until it
+    has `ended`."""
 
     __slots__ = ("_left", "_line", "_state", "_trailer_bytes")
 
@@ -75,13 +78,14 @@ class ChunkedBody:
         return self._state is _State.DONE
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """What *data* has of the body, and what of it lies behind the body's end.
+        """What *data* has of the body, and the rest of it: that lies behind the body's end, or
+        there were so many chunks that others are to run before it is fed again.
 
-        Linear in *data*. Raises `BadHead` (400) for what is not chunked.
+        Raises `BadHead` (400) for what is not chunked.
         """
         parts: list[bytes] = []
-        start = 0
-        while start < len(data) and self._state is not _State.DONE:
+        start = lines = 0
+        while start < len(data) and self._state is not _State.DONE and lines < _LINES_AT_A_TIME:
             if self._state is _State.DATA:
                 part = data[start : start + self._left]
                 parts.append(part)
@@ -96,6 +100,7 @@ class ChunkedBody:
             if len(self._line) + self._trailer_bytes > _LINE_BYTES_MAX:
                 raise BadHead(400, f"A line of the chunked body is too long: {self._state.value}.")
             if end:
+                lines += 1
                 self._end_line()
         return b"".join(parts), data[start:]
 

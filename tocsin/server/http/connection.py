@@ -78,7 +78,7 @@ class HttpConnection:
         self.address = address
         self.wire = Wire(stream, self._limits.write_timeout)
         self.scope = trio.CancelScope()
-        self._reader = RequestReader(self.wire, self._limits, self.scope)
+        self._reader = RequestReader(self.wire, self._limits, self.scope, host.going_on)
         self._closing = False
         self._forget_request()
 
@@ -192,6 +192,8 @@ class HttpConnection:
         if not plan.lean:
             if plan.lasts:
                 admission.last()
+                # It holds no place among requests any more, and its body is next to nothing.
+                reader.count_no_further()
             await self._serve_asgi(incoming)
             return None
         if plan.streamed:

@@ -27,6 +27,7 @@ from hypercorn.utils import wrap_app
 from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import HttpConnection, Upgrade
 from tocsin.server.http.limits import HttpLimits
+from tocsin.server.http.request_reader import GOING_ON_MAX
 from tocsin.server.lifespan import Lifespan, LifespanFailed
 from tocsin.server.request_head import RequestHead
 
@@ -64,6 +65,7 @@ class HttpHost:
         self.app = wrap_app(app, 0, "asgi")
         self.config = _config()
         self.context = WorkerContext(None)
+        self.going_on = trio.Semaphore(GOING_ON_MAX)
         self.draining = False
         self._new_request_id = new_request_id
         self._lifespan = Lifespan(app, startup_timeout, shutdown_timeout)
