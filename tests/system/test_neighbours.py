@@ -1,0 +1,287 @@
+"""Who attacks over HTTP is not felt by a neighbour, with or without a token.
+
+Attackers come from loopback addresses, which have no limits of their own as addresses: so it is the
+node itself that holds, and not its limits. What these do, and how they count whoever is behind a
+proxy, is at the end.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.system.attacking import Attack, Result, attacked
+from tests.system.kit import ADMIN, PRODUCER, Server, fresh_user, token, wait_until
+from tests.system.neighbour import expect_unfelt
+from tests.system.raw import upgrade_request
+
+# What the store has to do with it is the same with each.
+pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
+SECONDS = 2.5
+BLANKS = b" \t" * 7500
+
+
+def request(line: str, *fields: str, credential: str = "", body: bytes = b"") -> bytes:
+    lines = [f"{line} HTTP/1.1", "Host: localhost", *fields]
+    if credential:
+        lines.append(f"Authorization: Bearer {credential}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+LIVE = request("GET /livez")
+
+
+def expect_bearable(server: Server, attack: Attack, *statuses: str) -> Result:
+    """The *attack* is not felt, and it was one: the node has answered with all of *statuses*."""
+    told = Result()
+
+    @contextmanager
+    def attacking() -> Iterator[None]:
+        with attacked(server, attack, SECONDS) as result:
+            yield
+        told.__dict__.update(result.__dict__)
+
+    before = server.process.num_fds()
+    expect_unfelt(server, attacking)
+    assert told.came >= attack.connections
+    assert told.statuses.keys() >= set(statuses), told
+    wait_until(lambda: server.process.num_fds() <= before + 2, what="the sockets to be closed")
+    actors = server.http.get("/v1/admin/actors", headers={"Authorization": f"Bearer {ADMIN}"})
+    assert actors.status_code == 200
+    assert actors.text.count('"http') <= 10, "connections have been left behind"
+    return told
+
+
+def test_nobody_is_not_felt(server: Server):
+    """What a neighbour feels of this machine alone."""
+    expect_bearable(server, Attack(connections=0))
+
+
+# --- Heads ----------------------------------------------------------------------------------------
+
+
+def blank_heads(*, later: bool) -> tuple[bytes, ...]:
+    """Blanks before, in and behind a header's value, with and without a byte that is wrong."""
+    values = [BLANKS + b"x", b"x" + BLANKS + b"x", b"x" + BLANKS, BLANKS]
+    values += [value + bad for value in values for bad in (b"\0", b"\r", b"\x7f")]
+    values += [b"\0" + BLANKS, b"x\0" + BLANKS + b"x"]
+    before = LIVE if later else b""
+    return tuple(before + LIVE.replace(b"Host", b"X:" + value + b"\r\nHost", 1) for value in values)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["first", "later"])
+def test_heads_full_of_blanks(server: Server, later):
+    attack = Attack(again=blank_heads(later=later), connections=50)
+    expect_bearable(server, attack, "200", "400")
+
+
+ODD_HEADS = [
+    b"\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"eyJ-" * 2500 + b" / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /" + b"/" * 15000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /" + b"%" * 15000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /" + b"%2f" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /v1/users/" + b"%c3%a9" * 2500 + b"/inbox HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET http://" + b"a" * 15000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /v1/inbox/stream?" + b"&" * 15000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /v1/inbox/stream?ticket=" + b"%00" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: " + b"a." * 7500 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: xn--" + b"a" * 250 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: [" + b":" * 15000 + b"]\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X:\r\n" * 3500 + b"\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: " + b"a," * 7500 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: " + b"1," * 7500 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nForwarded: " + b'for="' * 3000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://" + b"[" * 15000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nCookie: " + b"a=b;" * 3700 + b"\r\n\r\n",
+    b"GET /v1/inbox HTTP/1.1\r\nHost: a\r\nIf-None-Match: " + b'"a",' * 3700 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: " + b"\xff" * 15000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nExpect: " + b"x" * 15000 + b"\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"HEAD /livez HTTP/1.0\r\n\r\n",
+    b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /v1/notifications HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 15000 + b"\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+    b"x" * 20_000,
+]
+
+
+def test_methods_paths_hosts_and_headers_of_every_odd_kind(server: Server):
+    attack = Attack(again=tuple(ODD_HEADS), connections=50, patient=True)
+    expect_bearable(server, attack, "400", "401", "404", "405", "431", "505")
+
+
+def encoded(header: bytes) -> str:
+    return base64.urlsafe_b64encode(header).rstrip(b"=").decode()
+
+
+ODD_TOKENS = [
+    "tk_" + "a" * 15_000,
+    "." * 15_000,
+    "eyJ." * 3_700,
+    encoded(b"[" * 11_000) + ".e30.AAAA",
+    encoded(b'{"alg":' + b"9" * 11_000 + b"}") + ".e30.AAAA",
+    encoded(b'{"alg":"none"}') + ".e30.",
+    encoded(b'{"alg":"HS256","kid":"' + b"\xc3\xa9" * 5_000 + b'"}') + ".e30.AAAA",
+    encoded(b'{"alg":"HS256"}') + "." + encoded(b'{"a":' * 2_000) + ".AAAA",
+    encoded(b'{"alg":"HS256","crit":["x"],"b64":false}') + ".e30.AAAA",
+]
+
+
+def test_credentials_of_every_odd_kind(server: Server):
+    heads = tuple(request("GET /v1/inbox", credential=each) for each in ODD_TOKENS)
+    expect_bearable(server, Attack(again=heads, connections=50, patient=True), "401")
+
+
+def test_heads_that_dribble(server: Server):
+    """Of the first request, and behind one that was answered."""
+    head = LIVE + request("GET /livez", "X: " + "x" * 10_000)
+    attack = Attack(first=head, connections=300, piece=1, pause=0.02)
+    expect_bearable(server, attack)
+
+
+@pytest.mark.parametrize(
+    "line", ["GET /livez", "GET /nothing", "GET /v1/inbox", "GET /v1/me/devices"]
+)
+def test_pipelined_requests_by_the_thousand(server: Server, line):
+    eve = token(fresh_user("eve"))
+    attack = Attack(again=(request(line, credential=eve) * 1000,), connections=100)
+    expect_bearable(server, attack, "404" if "nothing" in line else "200")
+
+
+def test_pipelined_requests_whose_answers_nobody_reads(server: Server):
+    attack = Attack(again=(LIVE * 1000,), connections=100, reads=0, receive_buffer=4096)
+    expect_bearable(server, attack)
+
+
+def test_who_comes_and_goes(server: Server):
+    attack = Attack(again=(request("GET /livez", "Connection: close"),), connections=50)
+    assert expect_bearable(server, attack, "200").came > 100
+
+
+# --- Handshakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("connections", [6, 100])
+def test_handshakes_with_two_connection_headers(server: Server, connections):
+    two = upgrade_request(headers=["Connection: keep-alive"])
+    attack = Attack(first=two, connections=connections)
+    expect_bearable(server, attack, "101")
+
+
+def test_handshakes_that_cannot_be_answered(server: Server):
+    good = upgrade_request()
+    bad = (
+        good.replace(b"Version: 13", b"Version: 12"),
+        good.replace(b"dGhl", b"d\xe9"),
+        good.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        good.replace(b"/v1/ws", b"/v1/w"),
+        good.replace(b"websocket", b"websocket, h2c"),
+        upgrade_request(headers=["Sec-WebSocket-Protocol: " + "a," * 7000]),
+        upgrade_request(headers=["Sec-WebSocket-Extensions: " + "a;" * 7000 + "\x01"]),
+        upgrade_request(headers=["Origin: https://evil.example"]),
+        upgrade_request(headers=["Content-Length: 9"]),
+    )
+    attack = Attack(again=bad, connections=50, patient=True)
+    expect_bearable(server, attack, "400", "403", "404", "426")
+
+
+# --- Bodies ---------------------------------------------------------------------------------------
+
+
+def test_unfinished_bodies_of_one_user(server: Server):
+    eve = token(fresh_user("eve"))
+    body = b" " * 20_000
+    mark = request("POST /v1/inbox/mark", "Content-Length: 20001", credential=eve, body=body)
+    expect_bearable(server, Attack(first=mark, connections=300))
+
+
+@pytest.mark.parametrize("path", ["/v1/notifications", "/v1/notifications/batch"])
+def test_unfinished_bodies_of_one_producer(server: Server, path):
+    """More than fits; what is too much is refused, and the connection ends."""
+    head = request(f"POST {path}", "Content-Length: 1000000", credential=PRODUCER)
+    attack = Attack(first=head + b" " * 999_999, connections=300)
+    expect_bearable(server, attack, "429")
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 20000", "Transfer-Encoding: chunked"])
+def test_bodies_that_dribble(server: Server, framing):
+    eve = token(fresh_user("eve"))
+    body = b" " * 20_000 if "Length" in framing else b"1\r\n \r\n" * 3000
+    mark = request("POST /v1/inbox/mark", framing, credential=eve, body=body)
+    expect_bearable(server, Attack(first=mark, connections=200, piece=1, pause=0.02))
+
+
+@pytest.mark.parametrize(
+    ("line", "credential"),
+    [
+        ("POST /v1/inbox/mark", ""),
+        ("POST /v1/inbox/ack", ""),
+        ("PATCH /v1/notifications/0", PRODUCER),
+        ("POST /v1/notifications/batch", PRODUCER),
+    ],
+    ids=lambda each: str(each)[:30],
+)
+def test_bodies_in_tiny_chunks(server: Server, line, credential):
+    eve = token(fresh_user("eve"))
+    head = request(line, "Transfer-Encoding: chunked", credential=credential or eve)
+    attack = Attack(again=(head + b"1\r\n \r\n" * 100_000,), connections=100)
+    expect_bearable(server, attack)
+
+
+def test_chunks_that_are_none(server: Server):
+    eve = token(fresh_user("eve"))
+    head = request("POST /v1/inbox/ack", "Transfer-Encoding: chunked", credential=eve)
+    bodies = [
+        b"f" * 15_000,
+        b"0" * 15_000 + b"\r\n",
+        b"1;" + b" " * 15_000,
+        b"1\n \n0\n\n",
+        b"-1\r\n",
+        b"1\r\n   \r\n",
+        b"0\r\n" + b"X: y\r\n" * 5_000,
+        b"0\r\nno field\r\n\r\n",
+    ]
+    heads = tuple(head + body for body in bodies)
+    expect_bearable(server, Attack(again=heads, connections=50, patient=True), "400")
+
+
+# --- Readers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full_inbox(server: Server) -> str:
+    eve = fresh_user("eve")
+    for _ in range(60):
+        server.producer().post(eve, body="x" * 4000, data="x" * 28_000)
+    return token(eve)
+
+
+@pytest.mark.parametrize("line", ["GET /v1/inbox", "GET /v1/inbox/changes", "GET /v1/me/devices"])
+@pytest.mark.parametrize("reads", [0, 1])
+def test_slow_readers_of_a_full_inbox(server: Server, full_inbox, line, reads):
+    page = request(line, credential=full_inbox)
+    attack = Attack(again=(page * 50,), connections=60, reads=reads, receive_buffer=4096)
+    expect_bearable(server, attack)
+
+
+@pytest.mark.parametrize("line", ["GET /v1/inbox/stream", "GET /v1/inbox/changes?wait=9"])
+def test_new_devices_in_a_loop(server: Server, line):
+    eve = token(fresh_user("eve"))
+    mark = "&" if "?" in line else "?"
+    asking = request(f"{line}{mark}device=d%NUMBER%", credential=eve)
+    expect_bearable(server, Attack(again=(asking,), connections=20, patient=True))
+
+
+def test_streams_whose_clients_say_more(server: Server):
+    eve = token(fresh_user("eve"))
+    stream = request("GET /v1/inbox/stream?device=d%NUMBER%", credential=eve)
+    attack = Attack(first=stream, again=(LIVE * 1000,), connections=100)
+    expect_bearable(server, attack)
