@@ -8,15 +8,18 @@ proxy, is at the end.
 from __future__ import annotations
 
 import base64
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.system.attacking import Attack, Result, attacked
+from tests.system.conftest import Store, run_server
 from tests.system.kit import ADMIN, PRODUCER, Server, fresh_user, token, wait_until
 from tests.system.neighbour import expect_unfelt
-from tests.system.raw import upgrade_request
+from tests.system.raw import Wire, upgrade_request
 
 # What the store has to do with it is the same with each.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
@@ -32,6 +35,8 @@ def request(line: str, *fields: str, credential: str = "", body: bytes = b"") ->
 
 
 LIVE = request("GET /livez")
+HEALTH_CHECKS = ("GET /livez", "GET /readyz")
+UNKNOWN = "01890000-0000-7000-8000-000000000000"
 
 
 def expect_bearable(server: Server, attack: Attack, *statuses: str) -> Result:
@@ -224,7 +229,7 @@ def test_bodies_that_dribble(server: Server, framing):
     [
         ("POST /v1/inbox/mark", ""),
         ("POST /v1/inbox/ack", ""),
-        ("PATCH /v1/notifications/0", PRODUCER),
+        (f"PATCH /v1/notifications/{UNKNOWN}", PRODUCER),
         ("POST /v1/notifications/batch", PRODUCER),
     ],
     ids=lambda each: str(each)[:30],
@@ -285,3 +290,99 @@ def test_streams_whose_clients_say_more(server: Server):
     stream = request("GET /v1/inbox/stream?device=d%NUMBER%", credential=eve)
     attack = Attack(first=stream, again=(LIVE * 1000,), connections=100)
     expect_bearable(server, attack)
+
+
+# --- One address ----------------------------------------------------------------------------------
+
+
+def ask_from(server: Server, source: str, head: bytes) -> int:
+    """The status of the answer to *head* on a connection of its own from *source*."""
+    with socket.create_connection(("127.0.0.1", server.port), 5, (source, 0)) as peer:
+        peer.sendall(head)
+        return int(peer.recv(65536).split(b" ", 2)[1])
+
+
+def test_one_address_takes_every_connection(start_server, new_store):
+    """Who asks whether the node lives is answered, and who is inside feels nothing."""
+    server = start_server(connections_max=200, **new_store())
+    statuses: list[int] = []
+
+    @contextmanager
+    def attacking() -> Iterator[None]:
+        attack = Attack(first=b"GET /livez HTTP/1.1\r\nHo", connections=400)
+        with attacked(server, attack, SECONDS):
+            ended = time.monotonic() + SECONDS - 0.5
+            wait_until(lambda: ask_from(server, "127.0.0.2", request("GET /nothing")) == 503)
+            while time.monotonic() < ended:
+                statuses.extend(
+                    ask_from(server, "127.0.0.2", request(line)) for line in HEALTH_CHECKS
+                )
+                time.sleep(0.05)  # waits for: the clock itself
+            yield
+
+    expect_unfelt(server, attacking)
+    assert len(statuses) > 4
+    assert set(statuses) == {200}
+    assert ask_from(server, "127.0.0.1", request("GET /nothing")) == 404
+
+
+EVE = "X-Forwarded-For: 1.2.3.4, 203.0.113.7"
+OTHER = "X-Forwarded-For: 203.0.113.7, 203.0.113.8"
+
+
+@pytest.fixture(scope="module")
+def proxied(new_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server behind a proxy, where addresses have little."""
+    little = {"peer-connections-max": 20, "peer-rate": 50, "peer-requests-max": 20}
+    settings = {"forwarded-from": "127.0.0.0/8", **little, **new_store()}
+    yield from run_server(Server(tmp_path_factory.mktemp("proxied"), settings))
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (request("GET /livez", EVE) * 1000, "429"),
+        (request("GET /v1/inbox", EVE) * 1000, "429"),
+        (upgrade_request(headers=[EVE]), "429"),
+        (request("GET /v1/inbox/stream", EVE, credential=token("eve")), "429"),
+        (request("GET /v1/inbox/changes?wait=9", EVE, credential=token("eve")), "429"),
+    ],
+    ids=["pipelined", "no credential", "upgrades", "streams", "polls"],
+)
+def test_an_address_behind_a_proxy_has_its_share_and_no_more(proxied: Server, said, status):
+    others: list[int] = []
+
+    @contextmanager
+    def attacking() -> Iterator[None]:
+        attack = Attack(again=(said,), connections=60, patient=True)
+        with attacked(proxied, attack, SECONDS) as result:
+            for _ in range(10):
+                head = upgrade_request(headers=[OTHER])
+                others.append(ask_from(proxied, "127.0.0.2", head))
+                time.sleep(SECONDS / 12)  # waits for: the clock itself
+            yield
+        assert result.statuses[status] > 10, result
+
+    expect_unfelt(proxied, attacking)
+    assert set(others) == {101}
+
+
+def test_tiny_limits_of_bodies_hold_where_nothing_is_declared(start_server, new_store):
+    """On the lean lane, where the body is streamed, and where the framework takes it."""
+    names = ("body_bytes_max", "batch_bytes_max", "credential_body_bytes_max")
+    server = start_server(**dict.fromkeys(names, "64KiB"), **new_store())
+    for line in (
+        "POST /v1/notifications",
+        "POST /v1/notifications/batch",
+        f"PATCH /v1/notifications/{UNKNOWN}",
+    ):
+        head = request(line, "Transfer-Encoding: chunked", credential=PRODUCER)
+        with Wire(server) as first, Wire(server) as second:
+            first.send(head + b"a000\r\n" + b" " * 0xA000)
+            wait_until(
+                lambda: server.http.get("/livez").status_code == 200, what="the first to be read"
+            )
+            status, headers, _ = second.ask(head + b"a000\r\n" + b" " * 0xA000)
+            assert status == 429, line
+            assert headers["retry-after"]
+    server.expect_sound()

@@ -34,6 +34,19 @@ def read(raw: bytes, cuts: list[int]) -> tuple[bytes, bytes, bool] | int:
     return found, rest, body.ended
 
 
+def test_chunks_may_be_tiny_but_not_all_of_them():
+    def feed(chunk: bytes, count: int) -> None:
+        body, rest = ChunkedBody(), b"%x\r\n%b\r\n" % (len(chunk), chunk) * count
+        while rest:
+            _, rest = body.feed(rest)
+
+    feed(b"x", 1000)
+    feed(b"xxxx", 100_000)
+    with pytest.raises(BadHead) as caught:
+        feed(b"x", 2000)
+    assert caught.value.status == 400
+
+
 def test_how_long_a_body_is():
     assert body_length(head()) == 0
     assert body_length(head(b"Content-Length: 17")) == 17

@@ -461,7 +461,7 @@ async def test_turns_stay_short_however_many_connections_say_much_at_once(monkey
 
 
 async def test_a_body_of_tiny_chunks_lets_others_run():
-    tiny = b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n"
+    tiny = b"4\r\nxxxx\r\n" * 10_000 + b"0\r\n\r\n"
     longest = 0.0
 
     async def watch():
@@ -475,7 +475,7 @@ async def test_a_body_of_tiny_chunks_lets_others_run():
         async with await edge.connect() as client:
             await client.send_all(post(path, b"Transfer-Encoding: chunked") + tiny)
             read = b""
-            while b'{"length":10000}' not in read:
+            while b'{"length":40000}' not in read:
                 read += await client.receive_some()
 
     async with open_edge() as edge:
@@ -484,6 +484,15 @@ async def test_a_body_of_tiny_chunks_lets_others_run():
             for path in (b"/lean", b"/length") * 6:
                 nursery.start_soon(send, edge, path)
     assert longest < 0.1  # a turn in which each takes apart what it has read is half a second
+
+
+async def test_what_lasts_ends_with_a_client_that_says_more_and_more():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(GET.replace(b"hello", b"slow-lasting"))
+        await edge.slow_entered.wait()
+        await client.send_all(b"x" * 20_000)
+        assert await read_all(client) == b""
+        await wait_until(lambda: edge.host.connection_count == 0)
 
 
 async def test_what_lasts_may_have_a_chunked_body():

@@ -26,7 +26,7 @@ from tocsin.server.http.wire import PeerGone, Wire
 INCOMING: Final = "tocsin.incoming"
 """Where the application finds what was judged, in the ASGI scope's `state`."""
 _STREAM: Final = 1
-_KEPT_MAX: Final = 65536
+_KEPT_MAX: Final = 16384
 """Bytes kept of what a client says while its request is being answered."""
 _OURS: Final = frozenset((b"connection", b"transfer-encoding", b"date", b"server", b"x-request-id"))
 """Headers that this side writes, whatever the application says."""
@@ -130,9 +130,12 @@ class AsgiExchange:
         await stream.handle(EndBody(stream_id=_STREAM))
         wire = self._wire
         while not wire.heard_end:
-            if len(wire.data) >= _KEPT_MAX:
+            room = _KEPT_MAX - len(wire.data)
+            if room <= 0:
+                if self._incoming.plan.lasts:
+                    return  # it wants no answer, and with its bytes unread its end would go unseen
                 await trio.sleep_forever()
-            wire.data += await wire.read()
+            wire.data += await wire.read(room)
         if not (self._incoming.plan.lasts or wire.broken):
             # It has closed its half, and waits for the answer.
             await trio.sleep_forever()
