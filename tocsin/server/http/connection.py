@@ -222,6 +222,8 @@ class HttpConnection:
 
     async def _serve_asgi(self, incoming: Incoming) -> None:
         host, head = self._host, incoming.head
+        async with host.entering:
+            pass  # see there
         self._asgi = asgi = AsgiExchange(
             host.app, host.config, host.context, self._limits, self.wire, incoming, self._extra,
             lambda: self._settle(head), lambda: self.scope.cancel_called,

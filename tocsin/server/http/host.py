@@ -40,6 +40,9 @@ STARTUP_TIMEOUT: Final = 30.0
 SHUTDOWN_TIMEOUT: Final = 10.0
 _KILL_TIMEOUT: Final = 1.0  # a killed connection unwinds at once, unless the application shields
 _REQUEST_ID_LENGTH_MAX: Final = 128
+_ENTERING_MAX: Final = 2
+"""Requests that go to Hypercorn and Quart in one turn of the event loop, each of which takes a
+millisecond to begin with. A semaphore that is free is held for a turn, and handed on once in one."""
 _REQUEST_ID: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-")
 
 
@@ -66,6 +69,7 @@ class HttpHost:
         self.config = _config()
         self.context = WorkerContext(None)
         self.going_on = trio.Semaphore(GOING_ON_MAX)
+        self.entering = trio.Semaphore(_ENTERING_MAX)
         self.draining = False
         self._new_request_id = new_request_id
         self._lifespan = Lifespan(app, startup_timeout, shutdown_timeout)
