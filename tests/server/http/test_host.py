@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import socket
 import time
 from collections import Counter
@@ -458,6 +459,40 @@ async def test_turns_stay_short_however_many_connections_say_much_at_once(monkey
     assert sum(by_turn) == 60 * 400
     # At first everybody has some at once.
     assert by_turn[-10] <= 60 + 4 * 8
+
+
+async def test_few_requests_begin_on_the_lane_of_the_framework_in_one_turn(monkeypatch):
+    entered = Counter[int]()
+    turn = 0
+
+    async def count():
+        nonlocal turn
+        while True:
+            turn += 1
+            await trio.lowlevel.checkpoint()
+
+    async with open_edge() as edge:
+        app = edge.host.app
+
+        async def counted(*arguments):
+            entered[turn] += 1
+            await app(*arguments)
+
+        monkeypatch.setattr(edge.host, "app", counted)
+        edge.nursery.start_soon(count)
+        clients = [await edge.connect() for _ in range(40)]
+        for client in clients:
+            await client.send_all(GET)
+        for client in clients:
+            await read_response(client, ENDS)
+        entered.clear()
+        for client in clients:
+            os.write(client.socket.fileno(), GET)  # without a turn between them
+        for client in clients:
+            await read_response(client, ENDS)
+            await client.aclose()
+    assert entered.total() == 40
+    assert max(entered.values()) <= 5
 
 
 async def test_a_body_of_tiny_chunks_lets_others_run():

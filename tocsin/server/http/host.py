@@ -41,8 +41,8 @@ SHUTDOWN_TIMEOUT: Final = 10.0
 _KILL_TIMEOUT: Final = 1.0  # a killed connection unwinds at once, unless the application shields
 _REQUEST_ID_LENGTH_MAX: Final = 128
 _ENTERING_MAX: Final = 2
-"""Requests that go to Hypercorn and Quart in one turn of the event loop, each of which takes a
-millisecond to begin with. A semaphore that is free is held for a turn, and handed on once in one."""
+"""Requests that go to Hypercorn and Quart in one turn of the event loop: each of them takes a
+millisecond to begin with. A semaphore is held for a turn, or handed on once in each."""
 _REQUEST_ID: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-")
 
 
