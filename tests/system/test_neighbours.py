@@ -8,10 +8,11 @@ proxy, is at the end.
 from __future__ import annotations
 
 import base64
+import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -388,3 +389,45 @@ def test_tiny_limits_of_bodies_hold_where_nothing_is_declared(start_server, new_
             assert status == 429, line
             assert headers["retry-after"]
     server.expect_sound()
+
+
+# --- The end --------------------------------------------------------------------------------------
+
+
+def test_a_node_that_stops_ends_requests_in_every_phase(start_server, new_store):
+    """Those that it can answer are answered, and none keeps it."""
+    server = start_server(drain_time=2, **new_store())
+    eve = token(fresh_user("eve"))
+    post = request("POST /v1/notifications", "Content-Length: 9", credential=PRODUCER)
+    phases = {
+        "idle": LIVE,
+        "in a head": LIVE[:-2],
+        "in a later head": LIVE + LIVE[:-2],
+        "in a body": post + b"{",
+        "in chunks": request(
+            "POST /v1/inbox/mark", "Transfer-Encoding: chunked", credential=eve, body=b"5\r\n{"
+        ),
+        "behind a body": request("POST /v1/inbox/mark", "Content-Length: 9999", body=b"{"),
+        "expecting": request(
+            "POST /v1/inbox/mark", "Content-Length: 9", "Expect: 100-continue", credential=eve
+        ),
+        "polling": request("GET /v1/inbox/changes?wait=50", credential=eve),
+        "following": request("GET /v1/inbox/stream", credential=eve),
+        "following and talking": request("GET /v1/inbox/stream", credential=eve) + LIVE * 100,
+        "a socket": upgrade_request(),
+    }
+    with ExitStack() as stack:
+        wires = {phase: stack.enter_context(Wire(server)) for phase in phases}
+        for phase, said in phases.items():
+            wires[phase].send(said)
+        wait_until(lambda: server.metric("tocsin_sessions") >= 2, what="all to be taken up")
+        started = time.monotonic()
+        server.signal(signal.SIGTERM)
+        ends = {phase: wire.read_to_end() for phase, wire in wires.items()}
+        assert server.wait() == 0
+        assert time.monotonic() - started < 8
+    assert ends["in a head"] == b""
+    assert ends["idle"].count(b"HTTP/1.1 200 ") == 1
+    assert b"HTTP/1.1 401 " in ends["behind a body"]
+    assert b'"draining"' in ends["polling"]
+    assert b'"draining"' in ends["following"]
