@@ -24,7 +24,7 @@ from tests.system.raw import Wire, upgrade_request
 
 # What the store has to do with it is the same with each.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
-SECONDS = 2.5
+SECONDS = 2.0
 BLANKS = b" \t" * 7500
 
 
@@ -144,6 +144,22 @@ ODD_TOKENS = [
 def test_credentials_of_every_odd_kind(server: Server):
     heads = tuple(request("GET /v1/inbox", credential=each) for each in ODD_TOKENS)
     expect_bearable(server, Attack(again=heads, connections=50, patient=True), "401")
+
+
+@pytest.mark.parametrize(
+    "guess",
+    [
+        request("GET /v1/inbox/stream?ticket=%NUMBER%"),
+        request("GET /v1/inbox", credential="tk_%NUMBER%_" + "a" * 32),
+        request("GET /v1/inbox", credential=token("eve")[:-8] + "%NUMBER%"),
+        upgrade_request(target="/v1/ws?ticket=%NUMBER%"),
+    ],
+    ids=["tickets", "keys", "signatures", "tickets of sockets"],
+)
+@pytest.mark.parametrize("connections", [20, 300])
+def test_guesses_of_credentials(server: Server, guess, connections):
+    attack = Attack(again=(guess,), connections=connections, patient=True)
+    expect_bearable(server, attack, "101" if b"websocket" in guess else "401")
 
 
 def test_heads_that_dribble(server: Server):

@@ -461,6 +461,38 @@ async def test_turns_stay_short_however_many_connections_say_much_at_once(monkey
     assert by_turn[-10] <= 60 + 4 * 8
 
 
+async def test_who_was_refused_stands_in_line_with_the_next_request(monkeypatch):
+    tried = Counter[int]()
+    turn = 0
+
+    async def count():
+        nonlocal turn
+        while True:
+            turn += 1
+            await trio.lowlevel.checkpoint()
+
+    async with open_edge() as edge:
+        find = edge.host.application.find
+
+        def counted(head):
+            tried[turn] += 1
+            return find(head)
+
+        monkeypatch.setattr(edge.host.application, "find", counted)
+        edge.nursery.start_soon(count)
+        clients = [await edge.connect() for _ in range(40)]
+        for round_ in range(3):
+            tried.clear()
+            for client in clients:
+                os.write(client.socket.fileno(), GET.replace(b"hello", b"nothing"))
+            for client in clients:
+                await read_response(client, b"}")
+            assert round_ == 0 or max(tried.values()) <= 10
+        for client in clients:
+            await client.aclose()
+    assert tried.total() == 40
+
+
 async def test_few_requests_begin_on_the_lane_of_the_framework_in_one_turn(monkeypatch):
     entered = Counter[int]()
     turn = 0

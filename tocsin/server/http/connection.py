@@ -17,7 +17,7 @@ does its end mean that it has gone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -33,6 +33,10 @@ from tocsin.server.upgrade import check_upgrade
 
 if TYPE_CHECKING:
     from tocsin.server.http.host import HttpHost
+
+
+_REFUSED: Final = 400
+"""The first of the statuses that say that a request is not answered as it wished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,8 @@ class HttpConnection:
             answer = self._application.refusal(error, self._about())
         if answer is not None:
             self._settle(head)
+            if answer.status >= _REFUSED:
+                self._reader.stand_in_line()
             without_body = head.method == "HEAD"
             await self.wire.write(self._written(answer, without_body=without_body))
         return None

@@ -79,9 +79,6 @@ class RequestReader:
         if wire.data:
             self._begin_head()
             self._burst += 1
-            if self._burst >= _BURST:
-                self._burst = 0
-                await self._let_others_run()
         else:
             # Who says the next ones when it has heard of the last ones has still said many at once.
             self._burst = max(0, self._burst - 1)
@@ -103,11 +100,21 @@ class RequestReader:
             if not wire.data:
                 self._begin_head()
             wire.data += data
+        self.answering()
+        if self._burst >= _BURST:
+            self._burst = 0
+            await self._let_others_run()
         head = parse_head(wire.data)
         wire.data = wire.data[end:]
         self.served += 1
-        self.answering()
         return head
+
+    def stand_in_line(self) -> None:
+        """The next request has to wait until it is its turn: this one was refused.
+
+        Hundreds who try and try again are answered few at a time.
+        """
+        self._burst = _BURST + 1
 
     def begin_body(self, head: RequestHead) -> None:
         """The body of *head* is to be read, or skipped. Raises `BadHead`."""
