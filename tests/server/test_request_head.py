@@ -364,6 +364,8 @@ def test_a_hostile_head_costs_little(raw):
         "xn--zzzzzzzzzzzzzz99",
         "[::1%25lo]",
         "h:99999999",
+        "h:65536",
+        "[::1]:70000",
     ],
 )
 def test_a_host_that_idna_refuses_is_refused(host):

@@ -89,6 +89,8 @@ def test_what_was_chunked_comes_whole_in_any_pieces(parts, behind, data):
         b"\r\n",
         b"-1\r\n",
         b"0x5\r\nhello\r\n",
+        b"5;\x00\r\nhello\r\n0\r\n\r\n",
+        b"0\r\nX: y\x0c\r\n\r\n",
         b"5\nhello\r\n0\r\n\r\n",
         b"5\r\nhello0\r\n\r\n",
         b"5\r\nhello\n0\r\n\r\n",

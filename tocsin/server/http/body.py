@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from tocsin.server.request_head import BadHead, RequestHead, parse_field
+from tocsin.server.request_head import TEXT, BadHead, RequestHead, parse_field
 
 _LENGTH_DIGITS_MAX: Final = 15
 _SIZE_DIGITS_MAX: Final = 12
@@ -145,6 +145,10 @@ class ChunkedBody:
         if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
             raise BadHead(400, "Lines of a chunked body end with CR LF.")
         line = line[:-2]
+        if line.translate(None, TEXT):
+            raise BadHead(
+                400, "A line of the chunked body has a character that cannot stand there."
+            )
         match self._state:
             case _State.SIZE:
                 self._left = _size(line)
