@@ -146,9 +146,7 @@ class ChunkedBody:
             raise BadHead(400, "Lines of a chunked body end with CR LF.")
         line = line[:-2]
         if line.translate(None, TEXT):
-            raise BadHead(
-                400, "A line of the chunked body has a character that cannot stand there."
-            )
+            raise BadHead(400, "A chunked body has a character that cannot stand there.")
         match self._state:
             case _State.SIZE:
                 self._left = _size(line)
