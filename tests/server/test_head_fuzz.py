@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -288,6 +289,8 @@ def why_h11_refuses(head: RequestHead, rest: bytes | None, refused: str) -> str:
     """Why it is right to take what h11 does not; empty where it is not."""
     if rest is None:
         return "we refuse a chunk's end when the line is whole"
+    if re.search(r"illegal chunk header.*[0-9a-fA-F](?: |\\t)+;", refused):
+        return "blanks before a chunk's extension are to be passed over (RFC 9112 §7.1.1)"
     return ""
 
 
