@@ -291,6 +291,9 @@ def why_h11_refuses(head: RequestHead, rest: bytes | None, refused: str) -> str:
         return "we refuse a chunk's end when the line is whole"
     if re.search(r"illegal chunk header.*[0-9a-fA-F](?: |\\t)+;", refused):
         return "blanks before a chunk's extension are to be passed over (RFC 9112 §7.1.1)"
+    if re.search("Transfer-Encoding|Content-Length", refused):
+        # We agreed about those of the head, so it is the trailer's (RFC 9110 §6.5.1).
+        return "what frames a message means nothing in a trailer, which nobody reads"
     return ""
 
 
