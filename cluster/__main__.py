@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from cluster.services import make_database, make_redis
 from cluster.topology import Topology
 from tests.servers.haproxy import find_binary
 from tests.servers.postgres import Postgres
-from tests.servers.redis import Redis
 from tocsin.cli.node_process import greeting
 from tocsin.secrets import DevelopmentSecrets
 from tocsin.settings import Settings
@@ -63,20 +63,19 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-cluster-")))
         postgres = stack.enter_context(closing(Postgres(durable=True)))
         postgres.start()
-        redis = stack.enter_context(closing(Redis()))
+        redis = stack.enter_context(closing(make_redis()))
         redis.start()
-        database = postgres.create_database()
+        database = make_database(postgres)
         cluster = Topology(
             directory,
-            {
-                "database": database,
-                "redis": redis.url,
-                "data": data,
-                "drain-time": 8,
-                **settings,
-            },
+            {"data": data, "drain-time": 8, **settings},
             port=port,
-            environment={"TOCSIN_JWT_SECRET": secrets.jwt_secret},
+            environment={
+                # Not among the arguments, which everybody on the machine can read.
+                "TOCSIN_DATABASE": database,
+                "TOCSIN_REDIS": redis.url,
+                "TOCSIN_JWT_SECRET": secrets.jwt_secret,
+            },
         )
         stack.callback(cluster.close)
         cluster.start()

@@ -117,7 +117,6 @@ class Connection:
         self._waiting = 0
         self._moved = trio.lowlevel.ParkingLot()
         self.last_received = timeline.now
-        self.on_message: Callable[[str], None] | None = None
         self._received: Callable[[Any], object] | None = None
         self._left: Callable[[], object] = lambda: None
         self._early: list[tuple[Any, Callable[[], object] | None]] = []

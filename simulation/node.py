@@ -2,18 +2,18 @@
 
 Behind the doors everything is the production's: authentication, sessions, operations of the API.
 What stands in for the network's side of them is in this file: where a real node has Hypercorn,
-Quart and trio-websocket, a request is a value and a connection is a `network.Connection`.
+and Quart, a request is a value and a connection is a `network.Connection`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 import structlog
 import trio
-from trio_websocket import ConnectionClosed
 
 from simulation.network import Connection
 from simulation.scheduling import Process
@@ -31,7 +31,6 @@ from tocsin.server.publishing import Publishing
 from tocsin.server.services import Services
 from tocsin.server.websocket import Credentials, WebSocketEdge
 from tocsin.server.websocket_outlet import WebSocketOutlet
-from tocsin.server.websocket_session import DirectChannel
 from tocsin.settings import Settings
 from tocsin.trunk import Trunk
 from tocsin.wiring import ClusterPorts, token_verifier
@@ -39,7 +38,6 @@ from tocsin.wiring import ClusterPorts, token_verifier
 logger = structlog.get_logger(__name__)
 
 _BY_NAME: Final[Mapping[str, Operation]] = {each.name: each for each in OPERATIONS}
-_QUEUE: Final = 8
 _WRITE_TIMEOUT: Final = HttpLimits().write_timeout
 
 
@@ -166,12 +164,9 @@ class Node:
     async def _serve_websocket(self, connection: Connection, token: str) -> None:
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as scope:
-                socket = _Socket(connection)
                 outlet = WebSocketOutlet(current_connection.get(), connection, scope)
                 credentials = Credentials(None, f"Bearer {token}")
-                # All that it uses of a socket is what `_Socket` has.
-                taken: Any = socket
-                await self._edge.converse(nursery, taken, outlet, credentials)
+                await self._edge.converse(nursery, _Channel(connection), outlet, credentials)
             nursery.cancel_scope.cancel()
 
     async def _respond(self, request: Request) -> Response | Streamed:
@@ -219,30 +214,43 @@ async def _pour(streamed: Streamed, connection: Connection) -> None:
                 break
 
 
-class _Socket:
-    """What the sessions use of a `trio_websocket.WebSocketConnection`."""
+class _Channel:
+    """What is said on a connection, as `tocsin.server.websocket` hears it."""
 
     def __init__(self, connection: Connection) -> None:
-        self._send_channel: Any
-        self._send_channel, self._recv_channel = trio.open_memory_channel[str](_QUEUE)
-        self._real_channel = self._send_channel
-        self.closed: object | None = None
-        connection.serve(received=self._received, left=self._left)
+        self._received: Callable[[str], None] | None = None
+        self._early: deque[str] = deque()
+        self._moved = trio.lowlevel.ParkingLot()
+        self._has_left = False
+        connection.serve(received=self._take, left=self._left)
 
-    async def get_message(self) -> str:
-        try:
-            return await self._recv_channel.receive()
-        except trio.EndOfChannel:
-            raise ConnectionClosed(None) from None
+    async def first_message(self) -> str | None:
+        while not (self._early or self._has_left):
+            await self._moved.park()
+        return self._early.popleft() if self._early else None
 
-    def _received(self, text: str | None) -> None:
+    async def listen(self, received: Callable[[str], None]) -> None:
+        while self._early:
+            received(self._early.popleft())
+        self._received = received
+        while not self._has_left:
+            await self._moved.park()
+
+    def admit(self, limits: object, message_bytes_max: int) -> None:
+        """Clients here are no floods."""
+
+    def has_gone(self) -> bool:
+        return self._has_left
+
+    def _take(self, text: str | None) -> None:
         if text is None:
             return  # a pong: that something came has been noted
-        if isinstance(self._send_channel, DirectChannel):
-            self._send_channel._received(text)
+        if self._received is not None:
+            self._received(text)
         else:
-            self._send_channel.send_nowait(text)
+            self._early.append(text)
+            self._moved.unpark_all()
 
     def _left(self) -> None:
-        self.closed = True
-        self._real_channel.close()
+        self._has_left = True
+        self._moved.unpark_all()

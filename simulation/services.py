@@ -102,6 +102,10 @@ class StoreWay:
         return self._store.epoch
 
     @property
+    def secret(self) -> str:
+        return self._store.secret
+
+    @property
     def statements_run(self) -> int:
         return self._store.statements_run
 

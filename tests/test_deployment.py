@@ -1,4 +1,4 @@
-"""What is shipped to run a cluster with: the compose file and the balancer's configuration."""
+"""What is shipped to run a cluster with: the compose file, the roles and the balancer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+import redis
 import yaml  # type: ignore[import-untyped]
 
 from tests.servers.haproxy import CONFIGURATION, find_binary
+from tests.servers.redis import Redis, execute
 from tocsin.kinds import read_duration
 from tocsin.settings import SETTINGS, Settings
 
@@ -33,7 +38,7 @@ def test_compose_understands_the_file():
         # Where there is no compose, at least it is YAML, and says nothing twice.
         yaml.safe_load(FILE.read_text())
         return
-    environment = {**os.environ, "TOCSIN_JWT_SECRET": "s" * 32}
+    environment = {**os.environ, "TOCSIN_SECRETS": "./secrets"}
     checked = subprocess.run(
         [*compose, "-f", str(FILE), "config", "--quiet"],
         env=environment,
@@ -57,7 +62,7 @@ def test_every_setting_in_it_exists(services):
     known = {setting.variable for setting in SETTINGS}
     for name in (*NODES, "migrate"):
         given = {each for each in services[name]["environment"] if each.startswith("TOCSIN_")}
-        assert given <= known
+        assert {each.removesuffix("_FILE") for each in given} <= known
 
 
 def test_nodes_start_when_the_tables_are_made_and_have_names_of_their_own(services):
@@ -68,6 +73,152 @@ def test_nodes_start_when_the_tables_are_made_and_have_names_of_their_own(servic
         assert node["depends_on"]["redis"]["condition"] == "service_healthy"
     assert services["migrate"]["command"] == ["migrate"]
     assert services["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+
+
+# --- Secrets and roles ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A checkout in which the first step was done."""
+    (tmp_path / "cluster").mkdir()
+    for name in ("make-secrets", "redis.acl"):
+        shutil.copy(ROOT / "cluster" / name, tmp_path / "cluster" / name)
+    make_secrets(tmp_path)
+    return tmp_path
+
+
+def make_secrets(checkout: Path) -> None:
+    subprocess.run(
+        [checkout / "cluster" / "make-secrets"], check=True, capture_output=True, timeout=60
+    )
+
+
+def test_the_first_step_makes_every_secret_that_the_file_names(made):
+    document = yaml.safe_load(FILE.read_text())
+    variable = "${TOCSIN_SECRETS:?run ./cluster/make-secrets first}"
+    assert {name: each["file"] for name, each in document["secrets"].items()} == {
+        name: f"{variable}/{name}" for name in document["secrets"]
+    }
+    assert (made / ".env").read_text() == "TOCSIN_SECRETS=./secrets\n"
+    assert {path.name for path in (made / "secrets").iterdir()} == set(document["secrets"])
+    assert (made / "secrets").stat().st_mode & 0o077 == 0
+
+
+def test_secrets_are_long_unlike_and_stay(made):
+    before = {path.name: path.read_text() for path in (made / "secrets").iterdir()}
+    passwords = [text for name, text in before.items() if name.endswith(("password", "secret"))]
+    assert len(set(passwords)) == len(passwords) == 5
+    assert all(re.fullmatch("[0-9a-f]{64}", each) for each in passwords)
+
+    make_secrets(made)
+
+    assert {path.name: path.read_text() for path in (made / "secrets").iterdir()} == before
+    assert (made / ".env").read_text().count("TOCSIN_SECRETS") == 1
+
+
+def test_the_file_has_no_secret_in_it_nor_a_default_for_one(services):
+    assert ":-" not in FILE.read_text(), "a default"
+    for service in services.values():
+        for name, value in service.get("environment", {}).items():
+            is_secret = re.search("PASSWORD|SECRET|DATABASE|REDIS", name)
+            assert not is_secret or name.endswith("_FILE"), name
+            if is_secret:
+                assert value.removeprefix("/run/secrets/") in service["secrets"]
+
+
+def test_who_needs_a_secret_has_it_and_no_others(services):
+    needs = {name: set(service.get("secrets", ())) for name, service in services.items()}
+    nodes = {"node-database", "redis", "jwt-secret"}
+    assert needs == {
+        "haproxy": set(),
+        **dict.fromkeys(NODES, nodes),
+        "migrate": {"owner-database"},
+        "postgres": {"postgres-password", "owner-password", "node-password"},
+        "redis": {"redis-acl", "redis-password"},
+    }
+
+
+def test_nodes_are_given_settings_that_they_understand(made):
+    environment = {
+        "TOCSIN_DATABASE_FILE": str(made / "secrets" / "node-database"),
+        "TOCSIN_REDIS_FILE": str(made / "secrets" / "redis"),
+        "TOCSIN_JWT_SECRET_FILE": str(made / "secrets" / "jwt-secret"),
+        "PYTHONPATH": str(ROOT),
+    }
+    checked = subprocess.run(
+        [sys.executable, "-m", "tocsin", "config", "check", "--host", "0.0.0.0", "--node", "a"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_nobody_in_it_is_root_or_can_write_beside_the_volumes(services):
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add"} & service.keys(), name
+    # The other images name a user of their own.
+    assert (services["postgres"]["user"], services["redis"]["user"]) == ("postgres", "redis")
+    assert "USER 10001" in (ROOT / "Dockerfile").read_text()
+
+
+def test_nothing_but_the_balancer_is_reachable_from_outside(services):
+    assert [name for name, service in services.items() if "ports" in service] == ["haproxy"]
+
+
+def test_the_image_is_built_once_and_taken_from_nowhere_else(services):
+    assert [name for name, service in services.items() if "build" in service] == ["migrate"]
+    for name in NODES:
+        assert services[name]["image"] == services["migrate"]["image"]
+        assert services[name]["pull_policy"] == "never"
+
+
+def test_postgres_believes_nobody_without_a_password(services):
+    environment = services["postgres"]["environment"]
+    assert environment["POSTGRES_INITDB_ARGS"] == "--auth=scram-sha-256"
+    assert environment["POSTGRES_USER"] == "postgres", "the superuser is none of Tocsin's roles"
+    assert "trust" not in FILE.read_text()
+    mounted = [each.split(":")[:2] for each in services["postgres"]["volumes"]]
+    script = ROOT / "cluster" / "postgres-init.sh"
+    assert ["./cluster/postgres-init.sh", "/docker-entrypoint-initdb.d/tocsin.sh"] in mounted
+    assert ["./cluster/roles.sql", "/roles.sql"] in mounted
+    for name in re.findall(r"/run/secrets/([\w-]+)", script.read_text()):
+        assert name in services["postgres"]["secrets"]
+    assert os.access(script, os.X_OK)
+
+
+def test_redis_takes_the_users_that_were_made_and_no_others(made):
+    users = (made / "secrets" / "redis-acl").read_text()
+    url = urlsplit((made / "secrets" / "redis").read_text())
+    assert url.username is not None
+    assert url.password is not None
+    with closing(Redis(acl=users, login=(url.username, url.password))) as server:
+        server.start()
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            execute(urlunsplit(url._replace(netloc=f"127.0.0.1:{server.port}")), "PING")
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            server.execute("CONFIG", "GET", "*")
+
+
+def test_the_documents_list_what_the_roles_may_do():
+    told = (ROOT / "docs" / "operations.md").read_text()
+    rules = (ROOT / "cluster" / "redis.acl").read_text()
+    assert " ".join(re.findall(r"[+-]\S+|[~&]\S+", rules)) in " ".join(told.split())
+    for line in re.findall(r"^(?:GRANT|REVOKE|ALTER) .*", _roles(), re.MULTILINE):
+        assert line.rstrip(";") in told
+
+
+def _roles() -> str:
+    return (ROOT / "cluster" / "roles.sql").read_text()
+
+
+# --- The balancer ---------------------------------------------------------------------------------
 
 
 def test_nobody_is_killed_who_is_still_saying_goodbye(services):

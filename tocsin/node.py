@@ -90,7 +90,12 @@ class Node:
         """
         try:
             async with open_supervisor("", self._world.random) as tree:
-                http = self._open_doors(tree, self._trunk.grow(tree))
+                services = self._trunk.grow(tree)
+                # Behind a door there is to be something. A store that does not even say no is
+                # another thing: then the doors open, and say so.
+                with trio.move_on_after(self._settings.store_timeout):
+                    await self.status.wait_first_attempt()
+                http = self._open_doors(tree, services)
                 await self._open.wait()
                 self._trunk.readiness.started = True
                 task_status.started(self)
@@ -120,7 +125,7 @@ class Node:
         api = HttpApi(
             OPERATIONS, services, publishing, edge.check, admissions, _judge_of_hosts(settings)
         )
-        app = make_quart_app(OPERATIONS, services, publishing)
+        app = make_quart_app(OPERATIONS, services, publishing, api.refusal)
         http = HttpActor(api, app, http_limits(settings), grace=grace)
         tree.spawn("http", lambda: http)
         door = FrontDoor(
@@ -161,7 +166,7 @@ class Node:
             admissions,
             _judge_of_hosts(self._settings),
         )
-        app = make_quart_app((), services, publishing)
+        app = make_quart_app((), services, publishing, api.refusal)
         http = HttpActor(api, app, http_limits(self._settings), grace=0.0)
         tree.spawn("metrics-http", lambda: http)
         door = FrontDoor(websocket=_no_websocket, websocket_turned=_no_websocket, http=http.serve)

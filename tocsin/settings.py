@@ -127,6 +127,11 @@ class Settings:
         "How long a ticket for a URL may wait to be used. URLs end up in logs, so: just long "
         "enough to open a connection.", 10 * MILLISECOND, HOUR)
 
+    stream_ticket_lifetime: float = setting(DAY, DURATION,
+        "How long the ticket of a stream lets its device come back, if the token behind it lasts "
+        "as long. It is a credential in a URL all the while: as short as users stay on a page.",
+        1.0, 30 * DAY)
+
     # Delivery
     resend_delay: float = setting(10.0, DURATION,
         "Wait for a device's ack before the first resend; doubles with every attempt.",
@@ -170,6 +175,11 @@ class Settings:
     heartbeat: float = setting(25.0, DURATION,
         "Silence before the server pings. Proxies cut idle connections after 30 to 60 s.",
         10 * MILLISECOND, 5 * MINUTE)
+    poll_wait_max: float = setting(50.0, DURATION,
+        "Longest that a long poll waits, whatever it asks for: less than the 60 s after which "
+        "proxies give up an answer. nginx counts that against the node, and soon answers 502 to "
+        "everybody.",
+        10 * MILLISECOND, MINUTE)
     connections_max: int = setting(20_000, COUNT,
         "Connections on this node; further ones are told `overloaded`. An idle one costs about "
         "20 KiB, so the default fits in half a gigabyte.", 1, 1_000_000)
@@ -203,8 +213,23 @@ class Settings:
         "Sessions of one user at a time: nobody owns more devices, but a client that invents a "
         "device name on each connect would. Of devices that the server had to name, as many are "
         "remembered.", 1, 10_000)
-    frame_bytes_max: int = setting(16 * KIB, SIZE,
-        "Largest frame that a client may send. Acks and marks are far smaller.", 256, MIB)
+    user_devices_known_max: int = setting(256, COUNT,
+        "Devices of one user that are remembered, of those that have a name of their own. With so "
+        "many a new name is refused until one is removed (`DELETE /v1/me/devices/{device}`): a "
+        "client that invents names would fill the database.", 1, 100_000)
+    user_tickets_max: int = setting(64, COUNT,
+        "Tickets of one user. For one more, the oldest of a stream is forgotten; where all wait to "
+        "open their one connection, for `ticket_lifetime`, the answer is `409`.", 1, 100_000)
+    frame_bytes_max: int = setting(64 * KIB, SIZE,
+        "Largest frame that a client may send, and largest message in fragments: an ack of 1024 "
+        "ids has 40 KiB. Before its hello, 16 KiB at most.", 256, MIB)
+    frames_per_second_max: int = setting(200, COUNT,
+        "Frames a second that a device may send over its WebSocket, besides one for each push; "
+        "five times as many at once. Legal clients send a few. Credentials with the scope "
+        "`notify`: fifty times as many; before the hello, 32 in all.", 1, 1_000_000)
+    frame_bytes_per_second_max: int = setting(MIB, SIZE,
+        "Bytes a second that a device may send over its WebSocket; five times as many at once. "
+        "With the scope `notify`: sixteen times as many.", 256, GIB)
     body_bytes_max: int = setting(MIB, SIZE,
         "Largest request body, but for batches. More is answered with 413.", 256, GIB)
     batch_bytes_max: int = setting(16 * MIB, SIZE,

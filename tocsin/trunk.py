@@ -108,6 +108,7 @@ class Trunk:
             lambda: StorageActor(self._store, self.status, world, ledger, announce=announcer),
             capacity=_STORAGE_CAPACITY,
         )
+        self.status.watchers.append(self._reached)
         users = Users(jitter, capacity=settings.mailbox_capacity, grace=_GRACE_MIN)
         topics = Topics(storage, world, users.names)
         neighbours = topics.neighbours = self._join(tree, storage, users, topics)
@@ -168,14 +169,28 @@ class Trunk:
             deadline = started + part * drain_time
             await tree.stop_child(name, max(_GRACE_MIN, deadline - trio.current_time()))
 
+    def _reached(self, available: bool) -> None:
+        """The store is there: now the nodes' secret is known, without which nobody is heard."""
+        if available and self._ports is not None:
+            self._ports.seals.learn(self._store.secret)
+
     def _join(
         self, tree: Supervisor, storage: Ref[StorageMessage], users: Users, topics: Topics
     ) -> Neighbours:
         if self._ports is None:
             return ALONE
         bridge = ClusterBridge(
-            self._ports.bus, self._name, self.bus, storage=storage, users=users, topics=topics
+            self._ports.bus,
+            self._name,
+            self.bus,
+            storage=storage,
+            users=users,
+            topics=topics,
+            world=self._world,
+            seals=self._ports.seals,
+            refusals=self._ports.refusals,
         )
+        self.status.watchers.append(bridge.store_changed)
         tree.spawn("cluster", lambda: bridge)
         return bridge
 

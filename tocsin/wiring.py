@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tocsin.actors.company import DeliverySettings
 from tocsin.actors.scheduler import Upkeep
 from tocsin.actors.world import World
-from tocsin.persistence.bus import Bus, Presence, Spool
+from tocsin.persistence.bus import Bus, Presence, Refusals, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
+from tocsin.protocol.seals import Purpose, Seals
 from tocsin.protocol.session import SessionLimits
 from tocsin.server.auth import KeySet, TokenVerifier, keys_from_pem
 from tocsin.server.http.limits import HttpLimits
@@ -41,15 +42,21 @@ def make_store(settings: Settings, world: World) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPorts:
-    """What joins a node to others; *aclose* lets go of all of it and never raises."""
+    """What joins a node to others; *aclose* lets go of all of it and never raises.
+
+    *seals* know the nodes' secret from the store's first opening on; *refusals* are what was found
+    there without being of this cluster.
+    """
 
     bus: Bus
     presence: Presence
     spool: Spool
     aclose: Callable[[], Awaitable[None]]
+    seals: Seals = field(default_factory=Seals)
+    refusals: Refusals = field(default_factory=Refusals)
 
 
-def make_cluster(settings: Settings) -> ClusterPorts | None:
+def make_cluster(settings: Settings, world: World) -> ClusterPorts | None:
     """The ports to the Redis that `redis` names, or `None`; nothing is connected yet.
 
     They need a `trio_asyncio` loop around them.
@@ -65,7 +72,15 @@ def make_cluster(settings: Settings) -> ClusterPorts | None:
     client = RedisClient(
         settings.redis, prefix=settings.redis_prefix, timeout=settings.redis_timeout
     )
-    return ClusterPorts(RedisBus(client), RedisPresence(client), RedisSpool(client), client.aclose)
+    seals = Seals(client.place)
+    return ClusterPorts(
+        RedisBus(client),
+        RedisPresence(client, seals[Purpose.PRESENCE]),
+        RedisSpool(client, seals, world.now_ms),
+        client.aclose,
+        seals,
+        client.refusals,
+    )
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
@@ -83,6 +98,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         ),
         heartbeat=settings.heartbeat,
         devices_max=settings.user_devices_max,
+        devices_known_max=settings.user_devices_known_max,
     )
 
 
@@ -107,10 +123,15 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         heartbeat=settings.heartbeat,
         hello_timeout=settings.hello_timeout,
         frame_bytes_max=settings.frame_bytes_max,
+        frames_per_second_max=settings.frames_per_second_max,
+        frame_bytes_per_second_max=settings.frame_bytes_per_second_max,
         body_bytes_max=settings.body_bytes_max,
         batch_bytes_max=settings.batch_bytes_max,
         outbound_bytes_max=settings.outbound_bytes_max,
         ticket_lifetime=settings.ticket_lifetime,
+        stream_ticket_lifetime=settings.stream_ticket_lifetime,
+        poll_wait_max=settings.poll_wait_max,
+        user_tickets_max=settings.user_tickets_max,
         store_timeout=settings.store_timeout,
     )
 

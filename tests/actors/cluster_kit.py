@@ -28,7 +28,7 @@ from tocsin.actors.topics import Topics
 from tocsin.actors.user_messages import Arrived, Left, Said
 from tocsin.actors.users import Users
 from tocsin.actors.world import World
-from tocsin.persistence.bus import Bus, Spool
+from tocsin.persistence.bus import Bus, Refusals, Spool
 from tocsin.persistence.memory_bus import MemoryBroker
 from tocsin.persistence.memory_spool import MemorySpool
 from tocsin.persistence.sqlite import SqliteStore
@@ -37,7 +37,24 @@ from tocsin.protocol import frames
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import Content
+from tocsin.protocol.seals import Seals
 from tocsin.protocol.session import SessionLimits
+
+NOW_MS = 1_000_000
+"""What every node's wall clock shows at first."""
+
+
+SECRET = "a secret of the nodes"
+
+
+def now_ms() -> int:
+    return NOW_MS + round(trio.current_time() * 1000)
+
+
+def seals_of_the_nodes(secret: str = SECRET) -> Seals:
+    seals = Seals()
+    seals.learn(secret)
+    return seals
 
 
 class SharedStore(SqliteStore):
@@ -60,6 +77,10 @@ class StoreWay:
     @property
     def epoch(self) -> str:
         return self._store.epoch
+
+    @property
+    def secret(self) -> str:
+        return self._store.secret
 
     @property
     def statements_run(self) -> int:
@@ -190,9 +211,11 @@ class Cluster:
     limits: SessionLimits
     nodes: dict[str, Node]
 
-    def join(self, name: str) -> Node:
-        """Start one more node."""
-        node = self.nodes[name] = plant(self.tree, name, self.broker, self.store, self.limits)
+    def join(self, name: str, seals: Seals | None = None) -> Node:
+        """Start one more node; *seals* are those of the nodes otherwise."""
+        seals = seals or seals_of_the_nodes()
+        node = plant(self.tree, name, self.broker, self.store, self.limits, seals)
+        self.nodes[name] = node
         return node
 
     def __getitem__(self, name: str) -> Node:
@@ -224,9 +247,14 @@ def replace(port: Bus | Spool, **methods: Any) -> None:
 
 
 def plant(
-    tree: Supervisor, name: str, broker: MemoryBroker, shared: SharedStore, limits: SessionLimits
+    tree: Supervisor,
+    name: str,
+    broker: MemoryBroker,
+    shared: SharedStore,
+    limits: SessionLimits,
+    seals: Seals,
 ) -> Node:
-    world = World(lambda: 1_000_000, lambda: 0.5, random.Random(name).randbytes)
+    world = World(now_ms, lambda: 0.5, random.Random(name).randbytes)
     status, bus, ledger, store = StoreStatus(), BusStatus(False), Ledger(0.01), StoreWay(shared)
     storage: Ref[StorageMessage] = tree.spawn(
         f"{name}/storage",
@@ -235,7 +263,17 @@ def plant(
     )
     users = Users(lambda: 0.0, capacity=1000, grace=1.0)
     topics = Topics(storage, world, users.names)
-    bridge = ClusterBridge(broker.bus(name), name, bus, storage=storage, users=users, topics=topics)
+    bridge = ClusterBridge(
+        broker.bus(name),
+        name,
+        bus,
+        storage=storage,
+        users=users,
+        topics=topics,
+        world=world,
+        seals=seals,
+        refusals=Refusals(),
+    )
     topics.neighbours = bridge
     spool = broker.spool(name)
     spooler = Spooler(spool, storage, status, world, name, time_known=lambda changed, command: None)
@@ -252,7 +290,7 @@ def plant(
         storage=storage,
         ledger=ledger,
         status=status,
-        settings=DeliverySettings(name, limits, 1000.0, 10),
+        settings=DeliverySettings(name, limits, 1000.0, 10, 20),
         world=world,
         acknowledged=notifications.acknowledged,
         absent=topics.absent,

@@ -41,6 +41,7 @@ class FakeStore:
     """Takes *latency* seconds for everything; keeps what was committed, by transaction."""
 
     epoch = "the-epoch"
+    secret = "the-secret"
     statements_run = 0
 
     def __init__(self, latency: float = 0.003) -> None:

@@ -41,6 +41,6 @@ class FakeOutlet:
     def ping(self) -> None:
         self.pings += 1
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         self.ends.append((closing, after, trio.current_time()))
         self.ended.set()

@@ -8,7 +8,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from tests.actors.cluster_kit import Cluster, Device, a_cluster, replace
+from tests.actors.cluster_kit import NOW_MS, Cluster, Device, a_cluster, replace, seals_of_the_nodes
 from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster import MISSING_MAX, SILENCE_MAX
 from tocsin.actors.outbox import Outbox
@@ -17,6 +17,7 @@ from tocsin.persistence.bus import BusUnavailable, Said
 from tocsin.persistence.store import Subscribe, Withdraw
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import CONTROL, Alive, Voice, user_channel
+from tocsin.protocol.seals import Purpose
 
 SOON = 0.2
 LATE = HASTE + 1.0
@@ -99,7 +100,8 @@ async def test_what_cannot_be_read_is_counted_and_passed_over(autojump_clock):
         await pass_time(SOON)
 
         assert phone.titles == ["hello"]
-        assert cluster["b"].bus.statistics.unreadable == len(junk)
+        refused = {("envelope", "unsealed"): len(junk)}
+        assert cluster["b"].bus.statistics.refused == refused
         assert cluster["b"].bus.available
 
 
@@ -108,9 +110,10 @@ async def test_what_cannot_be_read_is_counted_and_passed_over(autojump_clock):
 
 async def a_namesake_lives(cluster: Cluster, seconds: int, its_clock: float) -> None:
     """Somebody else who is called "a", and whose clock began elsewhere, says that it is alive."""
-    voice = Voice("a")
+    voice = Voice("a", seals_of_the_nodes()[Purpose.BUS], b"its own")
     for second in range(seconds):
-        beat = Said(CONTROL, voice.write(Alive(its_clock + second)))
+        written = voice.write(Alive(its_clock + second))
+        beat = Said(CONTROL, voice.say(CONTROL, written, NOW_MS))
         await cluster["b"].bridge.bus.publish([beat])
         await pass_time(1.0)
 

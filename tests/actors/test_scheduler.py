@@ -163,6 +163,7 @@ async def test_what_is_old_is_forgotten_every_ten_minutes(autojump_clock):
         archived_before=at(when - 30 * DAY),
         expired_before=at(when - 7 * DAY),
         created_before=at(when - 90 * DAY),
+        removed_before=at(when - 600),
         limit=1000,
     )
 

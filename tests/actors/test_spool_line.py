@@ -58,7 +58,7 @@ def test_there_is_a_limit_to_what_goes_together():
 
 async def test_what_can_never_be_spooled_is_refused_and_the_others_go_on():
     nothing = place(replace(change(post("a"), "b"), patch=Patch()))
-    exact = place(change(post("a"), "b", expected_revision=1))
+    exact = place(change(post("a"), "b", expected_revisions=(1,)))
     last = place(post("c"))
 
     assert places(prepared(nothing, exact, last)) == [last]

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 import pytest
 import trio
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from tests.actors.spool_stage import Cluster, change, post, withdraw
 from tests.actors.virtual_time import pass_time
 from tests.persistence.services import RedisService, append
 from tests.servers.proxy import Proxy
 from tocsin.actors.spool_drain import LEASE
-from tocsin.actors.spool_entries import Spooled
+from tocsin.actors.spool_entries import Spooled, encode
 from tocsin.actors.spool_line import APPEND_MAX
-from tocsin.persistence.bus import Appended, Draft
+from tocsin.persistence.bus import Appended, Draft, Entry, Replaying
 from tocsin.persistence.redis_client import RedisClient
 from tocsin.persistence.store import (
     Changed,
@@ -241,7 +242,7 @@ async def test_a_revision_cannot_be_compared_while_the_store_is_away(
         await node.ask(a)
         await lose_store(cluster)
         with pytest.raises(StoreUnavailable):
-            await node.ask(change(a, "b", expected_revision=1))
+            await node.ask(change(a, "b", expected_revisions=(1,)))
 
 
 async def test_a_change_of_nothing_is_refused_at_once(autojump_clock, cluster: Cluster):
@@ -293,6 +294,58 @@ async def test_an_entry_that_the_store_refuses_is_put_aside_and_the_others_go_on
         assert [reason.partition(":")[0] for reason in reasons] == ["poison", "unreadable"][::-1]
 
 
+@pytest.mark.parametrize("foreign", [3, 2000])
+async def test_entries_that_are_not_of_the_cluster_are_put_aside_and_the_others_go_on(
+    autojump_clock, cluster: Cluster, foreign: int
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        await node.ask(post("a"))
+        waiting = cluster.broker._entries.waiting
+        for number in range(foreign):
+            entry = Entry(f"foreign-{number}", encode(post("forged", "ada")), fault="forged")
+            waiting[entry.id] = entry
+        await node.ask(post("b"))
+        cluster.store.away = False
+        with capture_logs() as lines:
+            await node.drained()
+        assert await cluster.log_of("ada") == ["a", "b"]
+        assert node.spooler.statistics.poisoned == foreign
+        [aside] = await node.spooler.poisoned(1)
+        assert aside.reason == "not of this cluster: forged"
+        assert len([line for line in lines if line["log_level"] == "error"]) == 0
+
+        assert await node.spooler.replay(aside.entry) is Replaying.REFUSED
+        assert await node.spooler.replay(aside.entry, vouched=True) is Replaying.DONE
+        await node.drained()
+        await pass_time(2)
+        assert await cluster.log_of("ada") == ["a", "b", "forged"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"v":1,"kind":"publish","command":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"v":1,"kind":"purge","command":{}}',
+        b'{"v":1e400,"kind":"publish","command":{}}',
+        b'{"v":1,"kind":"publish","command":{"content":null,"users":[],"credential":1}}',
+    ],
+)
+async def test_an_entry_of_any_bytes_ends_nobody(autojump_clock, cluster: Cluster, payload: bytes):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        await append(cluster.broker.spool("one"), payload)
+        await node.ask(post("a"))
+        cluster.store.away = False
+        await node.drained()
+        assert await cluster.log_of("ada") == ["a"]
+        [aside] = await node.spooler.poisoned(10)
+        assert aside.reason.startswith("unreadable: ")
+
+
 async def test_what_was_put_aside_is_stored_when_it_is_replayed_and_can_be(
     autojump_clock, cluster: Cluster
 ):
@@ -307,7 +360,7 @@ async def test_what_was_put_aside_is_stored_when_it_is_replayed_and_can_be(
         [aside] = await node.spooler.poisoned(10)
         cluster.store.refuses = lambda command: False
 
-        assert await node.spooler.replay(aside.entry)
+        assert await node.spooler.replay(aside.entry) is Replaying.DONE
         await pass_time(2)
 
         assert await cluster.log_of("ada") == ["b"]

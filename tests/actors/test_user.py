@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import trio
 
 from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import settle
+from tests.actors.virtual_time import pass_time, settle
 from tocsin.actors import ledger
 from tocsin.actors.company import Company, DeliverySettings
 from tocsin.actors.ledger import Ledger
@@ -25,13 +26,25 @@ from tocsin.actors.user_messages import (
     Disconnect,
     HeadMoved,
     Left,
+    LogChanged,
     Said,
+    SharedChange,
     Taken,
     UserMessage,
 )
 from tocsin.actors.users import Users
 from tocsin.actors.world import World
-from tocsin.persistence.store import Attach, Attached, Counters, Entry, Page, ReadPage
+from tocsin.persistence.store import (
+    AcknowledgedPartly,
+    Attach,
+    Attached,
+    Counters,
+    Entry,
+    Page,
+    Position,
+    ReadPage,
+    TooMany,
+)
 from tocsin.protocol import frames
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
@@ -95,6 +108,11 @@ def an_entry(sequence: int) -> Entry:
     return Entry(sequence, f"n{sequence}", "created", "{}", "unseen", None, None, 0, None)
 
 
+def a_change(sequence: int) -> LogChanged:
+    shared = SharedChange(f"n{sequence}", "created", "{}", b"{}", None)
+    return LogChanged(shared, Position("ann", sequence, 1, 1))
+
+
 @dataclass
 class House:
     """Ann's actor and what is around it; *heard* is what it told of her."""
@@ -102,13 +120,18 @@ class House:
     users: Users
     storage: PlayedStorage
     heard: list[tuple[str, ...]] = field(default_factory=list)
+    wall_ms: int = 1_000_000
+    """What the wall's clock says; it may be set."""
 
     async def arrive(
-        self, device: str = "phone", acknowledging: Acknowledging = Acknowledging.EXPLICIT
+        self,
+        device: str = "phone",
+        acknowledging: Acknowledging = Acknowledging.EXPLICIT,
+        expires_at: int | None = None,
     ) -> FakeOutlet:
         outlet = FakeOutlet(f"of {device}")
         outlet.last_heard = trio.current_time()
-        self.users.arrive("ann", Arrived(outlet, device, None, 2, None, acknowledging))
+        self.users.arrive("ann", Arrived(outlet, device, None, 2, expires_at, acknowledging))
         await settle()
         return outlet
 
@@ -119,9 +142,9 @@ class House:
 
 @asynccontextmanager
 async def a_house() -> AsyncIterator[House]:
-    world = World(lambda: 1_000_000, lambda: 0.5, bytes)
     users, storage = Users(lambda: 0.0, capacity=100, grace=1.0), PlayedStorage()
     house = House(users, storage)
+    world = World(lambda: house.wall_ms, lambda: 0.5, bytes)
 
     async with open_supervisor("", lambda: 0.0) as tree:
         ref: Ref[StorageMessage] = tree.spawn("storage", lambda: storage)
@@ -130,7 +153,7 @@ async def a_house() -> AsyncIterator[House]:
             storage=ref,
             ledger=storage.ledger,
             status=StoreStatus(available=True, epoch="e"),
-            settings=DeliverySettings("node", LIMITS, 25.0, 10),
+            settings=DeliverySettings("node", LIMITS, 25.0, 10, 20),
             world=world,
             acknowledged=lambda notification: None,
             absent=lambda user: house.heard.append(("absent", user)),
@@ -176,6 +199,35 @@ async def test_of_devices_without_a_name_the_store_is_to_remember_so_many(autoju
         unnamed = await house.storage.answer_attach()
 
         assert (named.unnamed_max, unnamed.unnamed_max) == (None, 10)
+        assert (named.named_max, unnamed.named_max) == (20, None)
+
+
+async def test_one_device_too_many_is_told_so_and_the_others_stay(autojump_clock):
+    async with a_house() as house:
+        phone = await house.arrive("phone")
+        await house.storage.answer_attach()
+        tablet = await house.arrive("tablet")
+        house.storage.asked.pop(0).reply.set(TooMany(1))
+        await settle()
+        assert [closing for closing, *_ in tablet.ends] == [Closing.TOO_MANY_DEVICES]
+        assert phone.ends == []
+
+
+async def test_a_device_before_whose_cursor_there_is_much_is_asked_for_until_it_is_in(
+    autojump_clock,
+):
+    async with a_house() as house:
+        phone = await house.arrive("phone")
+        asked = []
+        for _ in range(2):
+            write = house.storage.asked.pop(0)
+            asked.append(write.command)
+            write.reply.set(AcknowledgedPartly())
+            await settle()
+        assert phone.said == []
+        asked.append(await house.storage.answer_attach(3))
+        assert asked == [asked[0]] * 3
+        assert phone.ends == []
 
 
 async def test_who_has_more_in_their_topics_than_was_brought_is_behind(autojump_clock):
@@ -306,6 +358,64 @@ async def test_a_session_of_which_the_ledger_lacks_a_line_stays_open(autojump_cl
         await house.tell(Left(outlet.connection))
 
         assert house.storage.ended == []
+
+
+# --- The end of a token -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_who_sleeps_past_the_end_of_the_token_is_sent_nothing(autojump_clock, is_stream):
+    async with a_house() as house:
+        outlet = await house.arrive(expires_at=house.wall_ms + 3_600_000)
+        outlet.last_heard = math.inf if is_stream else trio.current_time()
+        await house.storage.answer_attach()
+        # A machine that sleeps: the wall's clock goes on, Trio's does not.
+        house.wall_ms += 3_600_000
+        await house.tell(a_change(1))
+
+        assert outlet.pushes == []
+        assert [closing for closing, *_ in outlet.ends] == [Closing.UNAUTHENTICATED]
+        assert house.storage.lines == []
+
+
+async def test_a_page_that_was_read_meanwhile_is_not_sent_either(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive(expires_at=house.wall_ms + 3_600_000)
+        await house.storage.answer_attach(head=2)
+        house.wall_ms += 3_600_000
+        await house.storage.answer_page(1, 2)
+
+        assert outlet.pushes == []
+        assert [closing for closing, *_ in outlet.ends] == [Closing.UNAUTHENTICATED]
+        assert house.storage.lines == []
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_silent_session_is_looked_at_once_a_heartbeat(autojump_clock, is_stream):
+    async with a_house() as house:
+        outlet = await house.arrive(expires_at=house.wall_ms + 3_600_000)
+        outlet.last_heard = math.inf if is_stream else trio.current_time()
+        await house.storage.answer_attach()
+        await pass_time(60)
+        outlet.last_heard = max(outlet.last_heard, trio.current_time())
+        assert outlet.ends == []
+        house.wall_ms += 3_600_000
+        await pass_time(25)
+
+        assert [closing for closing, *_ in outlet.ends] == [Closing.UNAUTHENTICATED]
+
+
+async def test_a_clock_that_is_set_back_ends_no_session_early(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive(expires_at=house.wall_ms + 60_000)
+        outlet.last_heard = math.inf
+        await house.storage.answer_attach()
+        house.wall_ms -= 60_000
+        await pass_time(90)
+        await house.tell(a_change(1))
+
+        assert len(outlet.pushes) == 1
+        assert outlet.ends == []
 
 
 # --- The log ------------------------------------------------------------------------------------

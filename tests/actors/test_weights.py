@@ -1,4 +1,4 @@
-"""How much goes into one transaction."""
+"""How many rows a command is."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import pytest
 
 from tests.persistence.desk import START_OF_TIME, publish
 from tocsin.actors import weights
-from tocsin.actors.weights import Weights
-from tocsin.persistence.store import Changed, Publish, RevokeKey, Update, Withdraw
+from tocsin.actors.weights import ROWS_MAX, Weights
+from tocsin.persistence.store import (
+    Changed,
+    Expire,
+    MarkInbox,
+    Materialise,
+    Publish,
+    RevokeKey,
+    SetPreferences,
+    Subscribe,
+    Update,
+    Withdraw,
+)
 from tocsin.protocol.notification import Patch
-
-KEY = RevokeKey("key", 0)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(weights, "_RECIPIENTS_MAX", 5)
-    monkeypatch.setattr(weights, "_UNKNOWN", 3)
+    monkeypatch.setattr(weights, "_UNKNOWN", 30)
     monkeypatch.setattr(weights, "_REMEMBERED", 2)
 
 
@@ -38,23 +46,32 @@ def update(of: Publish) -> Update:
 
 
 def test_publishes_are_weighed_by_their_users():
-    assert Weights().fitting([to(3), to(2), to(1)]) == 2
+    assert [Weights().rows(to(count)) for count in (1, 3, 900)] == [1, 3, 900]
 
 
-def test_one_fits_however_much_it_is_and_what_concerns_nobody_fits_behind_it():
-    assert Weights().fitting([to(9), KEY, KEY, to(1)]) == 3
-    assert Weights().fitting([]) == 0
+def test_so_is_what_names_users_ids_or_topics():
+    rows, users = Weights().rows, tuple(map(str, range(200)))
+    assert rows(Materialise(users, 0)) == ROWS_MAX
+    assert rows(Subscribe("news", users, 0)) == ROWS_MAX
+    ids = tuple(map(str, range(500)))
+    assert rows(MarkInbox("ada", "read", 0, ids=ids)) > 500
+    assert rows(SetPreferences("ada", dict.fromkeys(ids, False), {}, 0)) > 500
+
+
+def test_upkeep_is_as_much_as_there_may_be_and_what_concerns_nobody_is_next_to_nothing():
+    assert Weights().rows(Expire(0, 500)) == ROWS_MAX
+    assert Weights().rows(RevokeKey("key", 0)) == 1
 
 
 def test_changes_are_weighed_by_what_was_seen_of_their_notifications():
     seen, one, two = Weights(), to(1), to(2)
     seen.learn(stored(one, 1))
     seen.learn(stored(two, 2))
-    assert seen.fitting([withdrawal(two), update(two), update(one), withdrawal(one)]) == 3
+    assert [seen.rows(each) for each in (withdrawal(two), update(two), update(one))] == [2, 2, 1]
 
 
 def test_a_notification_of_which_nothing_is_known_may_have_many():
-    assert Weights().fitting([withdrawal(to(1)), update(to(1))]) == 1
+    assert [Weights().rows(each) for each in (withdrawal(to(1)), update(to(1)))] == [30, 30]
 
 
 def test_a_notification_of_a_topic_is_one_entry():
@@ -63,12 +80,11 @@ def test_a_notification_of_a_topic_is_one_entry():
         news, content=msgspec.structs.replace(news.content, topic="news")
     )
     seen.learn(stored(news, 100_000))
-    assert seen.fitting([withdrawal(news)] * 6) == 5
+    assert (seen.rows(news), seen.rows(withdrawal(news))) == (1, 1)
 
 
 def test_the_latest_are_remembered():
     seen, made = Weights(), [to(1), to(1), to(1)]
     for each in (*made[:2], made[0], made[2]):
         seen.learn(stored(each, 1))
-    assert seen.fitting([withdrawal(made[0]), withdrawal(made[2])] * 3) == 5
-    assert seen.fitting([withdrawal(made[1])] * 3) == 1
+    assert [seen.rows(withdrawal(each)) for each in made] == [1, 30, 1]

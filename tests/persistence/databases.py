@@ -29,6 +29,8 @@ class Database(Protocol):
 
     async def execute(self, sql: str) -> None: ...
 
+    async def fetch(self, sql: str) -> list[Any]: ...
+
 
 class SqliteFile:
     def __init__(self, path: Path, *, inline: bool) -> None:
@@ -47,6 +49,12 @@ class SqliteFile:
         connection.execute(sql)
         connection.commit()
         connection.close()
+
+    async def fetch(self, sql: str) -> list[Any]:
+        connection = sqlite3.connect(self.path)
+        rows = connection.execute(sql).fetchall()
+        connection.close()
+        return rows
 
 
 class SqliteMemory(SqliteFile):

@@ -275,8 +275,10 @@ class Desk:
         category: str | None = None,
         limit: int = 100,
         before: int | None = None,
+        bytes_max: int = 1 << 20,
     ) -> Inbox:
-        return await self.ask(InboxPage(user, states, category, limit, before, self.now_ms), Inbox)
+        query = InboxPage(user, states, category, limit, before, self.now_ms, bytes_max)
+        return await self.ask(query, Inbox)
 
     async def view(self, notification: str) -> ProducerView:
         return await self.ask(FindNotification(notification), ProducerView)

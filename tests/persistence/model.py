@@ -48,8 +48,11 @@ from tocsin.persistence.store import (
     Result,
     RevisionMismatch,
     SetPreferences,
+    SetTopic,
     Subscribe,
     Subscribed,
+    TopicClosed,
+    TopicSet,
     Unsubscribe,
     Update,
     Withdraw,
@@ -145,6 +148,7 @@ class Model:
     members: dict[tuple[str, str], Membership] = field(default_factory=dict)
     muted: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     slots: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
 
     # --- Commands -------------------------------------------------------------------------------
 
@@ -201,6 +205,12 @@ class Model:
                 return self.mark(command)
             case Subscribe() | Unsubscribe():
                 return self.subscribe(command)
+            case SetTopic(topic=topic, closed=closed):
+                self.closed.discard(topic)
+                if closed:
+                    self.closed.add(topic)
+                there = [each.active for (_, name), each in self.members.items() if name == topic]
+                return TopicSet(topic, closed, sum(there))
             case SetPreferences(user=user):
                 self.muted[user] = {
                     (kind, name)
@@ -345,7 +355,8 @@ class Model:
             return NotFound()
         if target.standing not in ("active", "scheduled"):
             return NotActive(target.standing)
-        if command.expected_revision not in (None, target.content.revision):
+        expected = command.expected_revisions
+        if expected is not None and target.content.revision not in expected:
             return RevisionMismatch(target.content.revision)
         target.content = patched(target.content, command.patch, command.now_ms)
         return self.tell(target, "updated", command.now_ms)
@@ -483,6 +494,8 @@ class Model:
 
     def subscribe(self, command: Subscribe | Unsubscribe) -> Result:
         topic, joined = command.topic, isinstance(command, Subscribe)
+        if isinstance(command, Subscribe) and command.by_user and topic in self.closed:
+            return TopicClosed(topic)
         changed, refused = [], []
         for user in command.users:
             member = self.members.get((user, topic))

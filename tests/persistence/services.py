@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
@@ -26,6 +27,7 @@ from tocsin.persistence.redis_bus import RedisBus
 from tocsin.persistence.redis_client import RedisClient
 from tocsin.persistence.redis_presence import RedisPresence
 from tocsin.persistence.redis_spool import RedisSpool
+from tocsin.protocol.seals import Purpose, Seals
 
 WAIT = 10
 """Seconds after which a test gives up on what should come at once."""
@@ -60,6 +62,7 @@ class RedisService:
         self.url = url
         self.timeout = timeout
         self.clients: dict[str, RedisClient] = {}
+        self.now_ms = lambda: time.time_ns() // 1_000_000
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -77,10 +80,15 @@ class RedisService:
         return RedisBus(self.client(node))
 
     def presence(self, node: str) -> RedisPresence:
-        return RedisPresence(self.client(node))
+        return RedisPresence(self.client(node), self.seals(node)[Purpose.PRESENCE])
 
     def spool(self, node: str) -> RedisSpool:
-        return RedisSpool(self.client(node))
+        return RedisSpool(self.client(node), self.seals(node), self.now_ms)
+
+    def seals(self, node: str, secret: str = "the nodes' secret") -> Seals:
+        seals = Seals(self.client(node).place)
+        seals.learn(secret)
+        return seals
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import InvalidResponse, ResponseError
 
-from tocsin.persistence.resp import ReplyReader
+from tocsin.persistence.resp import BULK_BYTES_MAX, ReplyReader
 
 
 def written(reply: Any) -> bytes:
@@ -54,3 +54,20 @@ def test_an_error_of_the_servers_is_raised():
 def test_what_is_not_redis_is_refused(nonsense):
     with pytest.raises(InvalidResponse):
         ReplyReader().read(nonsense)
+
+
+@pytest.mark.parametrize("channel", [b"u:ada", b"two\r\nlines"])
+def test_what_is_too_long_is_passed_over_without_being_kept(channel):
+    long = written([b"message", channel, b"x" * (BULK_BYTES_MAX + 1)])
+    stream = long + written([b"message", b"c", b"next"])
+    reader, piece, read = ReplyReader(), 1 << 16, []
+    for start in range(0, len(stream), piece):
+        read += reader.read(stream[start : start + piece])
+        assert len(reader._rest) < piece
+
+    assert read == [[b"message", channel, None], [b"message", b"c", b"next"]]
+
+
+def test_what_is_just_not_too_long_is_read():
+    message = [b"message", b"c", b"x" * BULK_BYTES_MAX]
+    assert ReplyReader().read(written(message)) == [message]

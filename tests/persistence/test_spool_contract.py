@@ -7,7 +7,7 @@ import trio
 from msgspec.structs import replace
 
 from tests.persistence.services import append
-from tocsin.persistence.bus import Claim, Draft, Entry, Spool
+from tocsin.persistence.bus import Claim, Draft, Entry, Replaying, Spool
 
 
 @pytest.fixture
@@ -154,8 +154,8 @@ async def test_of_two_that_come_at_the_same_time_one_is_appended(service):
 async def test_poison_is_put_aside_and_what_is_behind_it_goes_on(spool):
     await fill(spool, b"1", b"2", b"3")
     first, second, _ = await spool.take("node-a", 3, 30)
-    await spool.poison("node-a", first, "bad é")
-    await spool.poison("node-a", second, "worse")
+    await spool.poison("node-a", [(first, "bad é")])
+    await spool.poison("node-a", [(second, "worse")])
 
     assert await taken(spool) == [b"3"]
     assert await spool.size() == 1
@@ -166,9 +166,9 @@ async def test_poison_is_put_aside_and_what_is_behind_it_goes_on(spool):
 async def test_what_is_not_there_any_more_cannot_be_poison(spool):
     await fill(spool, b"1")
     [entry] = await spool.take("node-a", 1, 30)
-    await spool.poison("node-a", entry, "bad")
-    await spool.poison("node-a", entry, "bad")
-    await spool.poison("node-a", Entry("1-1", b"?"), "unknown")
+    await spool.poison("node-a", [(entry, "bad")])
+    await spool.poison("node-a", [(entry, "bad")])
+    await spool.poison("node-a", [(Entry("1-1", b"?"), "unknown")])
     assert len(await spool.poisoned(10)) == 1
 
 
@@ -177,13 +177,13 @@ async def test_what_was_put_aside_is_replayed_behind_the_others_or_forgotten(spo
     entries = await spool.take("node-a", 250, 30)
     assert entries is not None
     for each in entries[1:]:
-        await spool.poison("node-a", each, "bad")
+        await spool.poison("node-a", [(each, "bad")])
 
-    assert await spool.replay(entries[2].id)
-    assert not await spool.replay(entries[2].id)
+    assert await spool.replay(entries[2].id) is Replaying.DONE
+    assert await spool.replay(entries[2].id) is Replaying.ABSENT
     assert await spool.discard(entries[200].id)
     assert not await spool.discard(entries[200].id)
-    assert not await spool.replay(entries[0].id)
+    assert await spool.replay(entries[0].id) is Replaying.ABSENT
     assert not await spool.discard("1-1")
 
     assert await taken(spool) == [b"0", b"2"]
@@ -195,7 +195,7 @@ async def test_what_was_put_aside_is_replayed_behind_the_others_or_forgotten(spo
 async def test_what_is_replayed_begins_a_run(spool):
     await fill(spool, b"1")
     [entry] = await spool.take("node-a", 1, 30)
-    await spool.poison("node-a", entry, "bad")
+    await spool.poison("node-a", [(entry, "bad")])
     await spool.replay(entry.id)
     [again] = await spool.take("node-a", 1, 30)
     assert again != entry
@@ -210,10 +210,10 @@ async def test_who_has_lost_the_lease_cannot_put_aside_what_another_has_in_hand(
     other = service.spool("node-b")
     assert await other.take("node-b", 1, 30) == [entry]
 
-    await spool.poison("node-a", entry, "bad")
+    await spool.poison("node-a", [(entry, "bad")])
 
     assert await spool.poisoned(10) == []
-    await other.poison("node-b", entry, "worse")
+    await other.poison("node-b", [(entry, "worse")])
     assert await spool.poisoned(10) == [(entry, "worse")]
 
 

@@ -259,9 +259,9 @@ async def test_two_updates_in_one_batch_build_on_each_other(desk):
 
     results = await desk.write(
         made,
-        Update(made.content.id, Patch(title="Two"), START_OF_TIME, expected_revision=1),
-        Update(made.content.id, Patch(body="More"), START_OF_TIME, expected_revision=2),
-        Update(made.content.id, Patch(body="Late"), START_OF_TIME, expected_revision=2),
+        Update(made.content.id, Patch(title="Two"), START_OF_TIME, expected_revisions=(1,)),
+        Update(made.content.id, Patch(body="More"), START_OF_TIME, expected_revisions=(2,)),
+        Update(made.content.id, Patch(body="Late"), START_OF_TIME, expected_revisions=(2,)),
     )
 
     assert [type(result) for result in results] == [Changed, Changed, Changed, RevisionMismatch]
@@ -270,6 +270,31 @@ async def test_two_updates_in_one_batch_build_on_each_other(desk):
     document = json.loads(entry.document)
     assert (entry.sequence, document["title"], document["body"]) == (3, "Two", "More")
     assert (await desk.view(made.content.id)).content == results[2].content
+
+
+async def test_an_update_of_one_of_several_revisions_is_made_where_it_is_one(desk):
+    made = publish("ann")
+    await desk.write(made)
+
+    def change(title: str, *revisions: int) -> Update:
+        return Update(
+            made.content.id, Patch(title=title), START_OF_TIME, expected_revisions=revisions
+        )
+
+    results = await desk.write(
+        change("Never"),
+        change("Two", 7, 1),
+        change("Late", 7, 1),
+        change("Three", 2, 3),
+        change("Four", 2, 3),
+        change("Five", 2, 3),
+    )
+
+    assert [type(result) for result in results] == [
+        *(RevisionMismatch, Changed, RevisionMismatch, Changed, Changed, RevisionMismatch)
+    ]
+    assert results[0] == RevisionMismatch(1)
+    assert json.loads((await desk.view(made.content.id)).content.document)["title"] == "Four"
 
 
 async def test_an_update_tells_who_has_seen_it(desk, database):
@@ -292,7 +317,7 @@ async def test_what_cannot_be_updated_says_why(desk):
     results = await desk.write(
         Update("nothing", patch, START_OF_TIME),
         Update(gone.content.id, patch, START_OF_TIME),
-        Update(made.content.id, patch, START_OF_TIME, expected_revision=7),
+        Update(made.content.id, patch, START_OF_TIME, expected_revisions=(7,)),
         Update(made.content.id, Patch(), START_OF_TIME),
     )
 

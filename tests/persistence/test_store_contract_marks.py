@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish
+from tocsin.persistence import mark_scripts
 from tocsin.persistence.store import (
     BeyondHead,
     Counters,
@@ -166,6 +167,20 @@ async def test_a_long_inbox_is_marked_the_oldest_first_and_in_pieces(desk, mark)
     log = await desk.entries("ann")
     assert [entry.sequence for entry in log] == [6, 7, 8, 9, 10]
     assert [entry.notification for entry in log] == sorted(entry.notification for entry in log)
+
+
+async def test_those_who_mark_all_in_one_transaction_share_what_it_does(desk, monkeypatch):
+    monkeypatch.setattr(mark_scripts, "MARKS_MAX", 6)
+    monkeypatch.setattr(mark_scripts, "MARKS_OF_COMMAND_MIN", 1)
+    for _ in range(4):
+        await desk.publish("ann", "bob", "cy")
+    marks = [MarkInbox(user, "read", desk.now_ms) for user in ("ann", "bob", "cy")]
+
+    results = [each for _ in range(2) for each in await desk.write(*marks)]
+
+    assert [each.changed for each in results if isinstance(each, Marked)] == [2] * 6
+    assert [each.more for each in results if isinstance(each, Marked)] == [True] * 3 + [False] * 3
+    assert (await desk.page("cy")).counters == Counters(0, 0)
 
 
 async def test_ids_are_limited_like_everything_and_go_on_where_they_were(desk):

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import pytest
+
 from tests.persistence.desk import ALL_BUT_ARCHIVED, START_OF_TIME, publish, sent
 from tocsin.persistence.store import (
     Counters,
@@ -192,6 +194,28 @@ async def test_an_inbox_lists_the_newest_first(desk):
     assert titles(inbox) == ["2", "1", "0"]
     assert (inbox.more, inbox.head, inbox.counters) == (False, 4, Counters(3, 3))
     assert [item.created_sequence for item in inbox.items] == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "states", [ALL_BUT_ARCHIVED, ("unseen",), ("archived",)], ids=["all", "unread", "archived"]
+)
+async def test_a_page_of_an_inbox_is_bounded_in_bytes_but_never_empty_for_that(desk, states):
+    made = [await desk.publish("ann", body="x" * 1000) for _ in range(4)]
+    if states == ("archived",):
+        await desk.mark("ann", "archived", *made)
+    size = len(made[0].content.document.encode())
+
+    async def fit(bytes_max: int, limit: int = 4) -> tuple[int, bool]:
+        page = await desk.inbox("ann", states=states, bytes_max=bytes_max, limit=limit)
+        return len(page.items), page.more
+
+    assert await fit(1) == (1, True)
+    assert await fit(2 * size) == (2, True)
+    assert await fit(3 * size + size // 2, limit=2) == (2, True)
+    assert await fit(4 * size) == (4, False)
+    assert await fit(4 * size - 1) == (3, True)
+    last = await desk.inbox("ann", states=states, bytes_max=1, before=2)
+    assert (len(last.items), last.more) == (1, False)
 
 
 async def test_an_inbox_is_read_page_by_page_while_new_ones_arrive(desk):

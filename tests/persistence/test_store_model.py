@@ -40,6 +40,7 @@ from tocsin.persistence.store import (
     Released,
     SessionEnd,
     SetPreferences,
+    SetTopic,
     Subscribe,
     Unsubscribe,
     Update,
@@ -58,13 +59,14 @@ which = st.integers(0, 9)
 users = st.lists(st.sampled_from(USERS), unique=True, max_size=3).map(tuple)
 user, device = st.sampled_from(USERS), st.sampled_from(DEVICES)
 topic = st.sampled_from([EVERYONE, "news", "work"])
+named_topic = topic.filter(lambda name: name != EVERYONE)
 keys = st.sampled_from([None, None, "k"])
 changes = st.one_of(
     st.tuples(st.just("publish"), users, st.none() | st.integers(1, 40)),
     st.tuples(st.just("publish"), users, st.none() | st.integers(1, 40)),
     st.tuples(st.just("keyed"), users, st.sampled_from("kl"), st.sampled_from([b"1", b"2"])),
     st.tuples(st.just("again"), which),
-    st.tuples(st.just("update"), which, st.none() | st.integers(1, 3)),
+    st.tuples(st.just("update"), which, st.none() | st.lists(st.integers(1, 3), max_size=2)),
     st.tuples(st.just("withdraw"), which),
     st.tuples(st.just("topic"), topic, st.none() | st.integers(1, 40), keys),
     st.tuples(st.just("topic"), topic, st.none() | st.integers(1, 40), keys),
@@ -104,8 +106,9 @@ switches = st.dictionaries(st.sampled_from(["default", "news", "work"]), st.bool
 looks = st.one_of(
     st.tuples(st.just("bring"), users),
     st.tuples(st.just("bring"), users),
-    st.tuples(st.just("subscribe"), topic.filter(lambda name: name != EVERYONE), users),
-    st.tuples(st.just("unsubscribe"), topic.filter(lambda name: name != EVERYONE), users),
+    st.tuples(st.just("subscribe"), named_topic, users, st.booleans()),
+    st.tuples(st.just("unsubscribe"), named_topic, users),
+    st.tuples(st.just("close"), named_topic, st.booleans()),
     st.tuples(st.just("prefer"), user, switches),
     st.tuples(st.just("mark"), user, st.sampled_from(["seen", "read", "unread", "archived"]),
               st.none() | which),
@@ -142,7 +145,7 @@ no_new_database = settings(
 @given(operations=batches)
 @example(
     [
-        [("subscribe", "work", ("ann",))],
+        [("subscribe", "work", ("ann",), False)],
         [("topic", "work", None, None)],
         [("unsubscribe", "work", ("ann",))],
         [("attach", "ann", "phone", None, 0, "a/1")],
@@ -321,9 +324,13 @@ def build_bring(model: Model, made: list[Publish], users: tuple[str, ...]) -> Co
 
 
 def build_subscribe(
-    model: Model, made: list[Publish], topic: str, users: tuple[str, ...]
+    model: Model, made: list[Publish], topic: str, users: tuple[str, ...], by_user: bool
 ) -> Command:
-    return Subscribe(topic, users, START_OF_TIME)
+    return Subscribe(topic, users, START_OF_TIME, by_user)
+
+
+def build_close(model: Model, made: list[Publish], topic: str, closed: bool) -> Command:
+    return SetTopic(topic, closed)
 
 
 def build_unsubscribe(
@@ -365,8 +372,11 @@ def pick(made: list[Publish], number: int) -> str:
     return made[number % len(made)].content.id if made else "nothing"
 
 
-def build_update(model: Model, made: list[Publish], number: int, revision: int | None) -> Command:
-    return Update(pick(made, number), Patch(title=f"New {number}"), START_OF_TIME, revision)
+def build_update(
+    model: Model, made: list[Publish], number: int, revisions: list[int] | None
+) -> Command:
+    expected = None if revisions is None else tuple(revisions)
+    return Update(pick(made, number), Patch(title=f"New {number}"), START_OF_TIME, expected)
 
 
 def build_withdraw(model: Model, made: list[Publish], number: int) -> Command:

@@ -79,3 +79,12 @@ async def test_who_does_not_keep_up_is_told_where_the_gap_is():
     for each in [*said("a", b"1"), *said("b", b"2"), *said("c", b"3")]:
         hearing.put(each)
     assert await hearing.take() == [Gap(("old", "a", "b")), *said("c", b"3")]
+
+
+async def test_what_waits_is_bounded_in_bytes_too():
+    hearing = Hearing(bytes_most=10)
+    for each in [*said("a", b"1234"), *said("b", b"123456"), *said("c", b"1"), *said("d", b"2")]:
+        hearing.put(each)
+    assert await hearing.take() == [Gap(("a", "b")), *said("c", b"1"), *said("d", b"2")]
+    hearing.put(said("e", b"1234567890")[0])
+    assert await hearing.take() == said("e", b"1234567890")

@@ -22,6 +22,7 @@ MUST_CHANGE_FIRST = {
     4408: "hello_timeout",
     4409: "replaced",
     4410: "disconnected",
+    4411: "too_many_devices",
     4413: "frame_too_large",
     4429: "rate_limited",
 }

@@ -104,7 +104,7 @@ BAD = {
     "user with a newline": {"to": {"users": ["ann\n"]}},
     "user with a space": {"to": {"users": ["ann lee"]}},
     "empty user": {"to": {"users": [""]}},
-    "user of 129 characters": {"to": {"users": ["x" * 129]}},
+    "user of 256 characters": {"to": {"users": ["x" * 256]}},
     "to is a list": {"to": ["ann"]},
     "unknown recipient field": {"to": {"users": ["ann"], "user": "bob"}},
     "unknown field": {"titel": "Hello"},

@@ -153,3 +153,11 @@ def test_goodbye_says_why_and_whether_to_come_back(closing):
         "reconnect": closing.reconnect,
         "after": 1.235,
     }
+
+
+def test_goodbye_says_what_was_wrong_and_not_without_end():
+    assert json.loads(encode_goodbye(Closing.MALFORMED, 0, "No such frame."))["detail"] == (
+        "No such frame."
+    )
+    assert json.loads(encode_goodbye(Closing.MALFORMED, 0, "é" * 1000))["detail"] == "é" * 256
+    assert json.loads(encode_goodbye(Closing.MALFORMED, 0, "\ud800"))["detail"] == "?"

@@ -9,23 +9,26 @@ import httpx
 import trio
 from quart import Response, request
 from quart_trio import QuartTrio
-from trio_websocket import ConnectionClosed, wrap_server_stream
 
 from tocsin.protocol.problems import refuse
 from tocsin.server.admission import Admission, Admissions
 from tocsin.server.api.problems import problem_answer
 from tocsin.server.api.serving import ANYONE
 from tocsin.server.auth import Principal
+from tocsin.server.ended import Ended
 from tocsin.server.forwarded import Forwarding
-from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, FrameStream
+from tocsin.server.frame_stream import FrameStream
 from tocsin.server.front_door import FrontDoor
 from tocsin.server.http.application import About, Incoming, Plan, Turned
 from tocsin.server.http.host import HttpHost, HttpLimits
 from tocsin.server.http.response import Whole
 from tocsin.server.limits import Limits
+from tocsin.server.pace import PaceLimits
 from tocsin.server.request_head import RequestHead
-from tocsin.server.turnstile import Place
-from tocsin.server.websocket_frames import close_frame, text_frame
+from tocsin.server.turnstile import SPEAKERS_MAX, Place, Turnstile
+from tocsin.server.websocket_frames import text_frame
+from tocsin.server.websocket_handshake import switching_protocols
+from tocsin.server.websocket_outlet import farewell
 from tocsin.settings import Settings
 from tocsin.wiring import limit_figures
 
@@ -38,11 +41,7 @@ UPGRADE_LINES = (
 )
 UPGRADE = b"GET /v1/ws HTTP/1.1\r\nHost: h\r\n" + UPGRADE_LINES + b"\r\n"
 GET = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n"
-CLOSES = {
-    1009: text_frame(b'{"type":"goodbye","code":4413}') + close_frame(4413, "frame_too_large"),
-    CLOSED_WITHOUT_A_FRAME: text_frame(b'{"type":"goodbye","code":4400}')
-    + close_frame(4400, "malformed"),
-}
+UNBOUNDED = PaceLimits(1e12, 1e12, 1e12, 1e12)
 
 
 def masked(opcode: int, payload: bytes, *, first: int | None = None) -> bytes:
@@ -57,25 +56,35 @@ def masked(opcode: int, payload: bytes, *, first: int | None = None) -> bytes:
     return head + b"\0\0\0\0" + payload
 
 
-async def echo(stream: trio.SocketStream, head: RequestHead, raw: bytes, turn: Place) -> None:
+async def echo(
+    stream: trio.SocketStream, head: RequestHead, rest: bytes, turn: Place, address: str
+) -> None:
     turn.leave()
-    async with trio.open_nursery() as nursery:
-        frames = FrameStream(stream, prefix=raw, nursery=nursery, translate_close=CLOSES)
+    async with open_frames(stream, head, rest) as frames:
+
+        def answer(message: str) -> None:
+            if message == "crash":
+                raise ZeroDivisionError("as asked")
+            frames.offer(text_frame(message.encode()))
+
         try:
-            with trio.fail_after(5):
-                proposal = await wrap_server_stream(
-                    nursery, frames, max_message_size=MESSAGE_BYTES_MAX
-                )
-                websocket = await proposal.accept()
-            while True:
-                message = await websocket.get_message()
-                if message == "crash":
-                    raise ZeroDivisionError("as asked")
-                await websocket.send_message(message)
-        except ConnectionClosed:
-            await frames.aclose()
-        finally:
-            nursery.cancel_scope.cancel()
+            await frames.listen(answer)
+        except Ended as ended:
+            frames.finish(farewell(ended.closing, ended.after, ended.detail))
+        await frames.aclose()
+
+
+@asynccontextmanager
+async def open_frames(
+    stream: trio.SocketStream, head: RequestHead, early: bytes, pace: PaceLimits = UNBOUNDED
+) -> AsyncIterator[FrameStream]:
+    """A WebSocket whose handshake is done."""
+    async with trio.open_nursery() as nursery:
+        frames = FrameStream(stream, nursery=nursery, crowd=Turnstile(SPEAKERS_MAX), early=early)
+        frames.offer(switching_protocols(head))
+        frames.admit(pace, MESSAGE_BYTES_MAX)
+        yield frames
+        nursery.cancel_scope.cancel()
 
 
 def make_app(edge: "Edge") -> QuartTrio:
@@ -178,7 +187,7 @@ class EdgeApplication:
 
 
 async def turned_away(
-    stream: trio.SocketStream, head: RequestHead, rest: bytes, turned: Turned
+    stream: trio.SocketStream, head: RequestHead, rest: bytes, turned: Turned, address: str
 ) -> None:
     await stream.send_all(f"turned away: {turned.value}".encode())
 
@@ -238,7 +247,7 @@ async def wait_until(holds: Callable[[], bool]) -> None:
         await trio.sleep(0.002)  # waits for: what nobody signals, between two looks
 
 
-Serve = Callable[[trio.SocketStream, RequestHead, bytes, Place], Awaitable[None]]
+Serve = Callable[[trio.SocketStream, RequestHead, bytes, Place, str], Awaitable[None]]
 
 
 @asynccontextmanager

@@ -78,7 +78,9 @@ def test_there_are_acts():
 
 @pytest.mark.parametrize("operation", ACTS, ids=lambda operation: operation.name)
 async def test_every_act_of_an_operator_leaves_a_line(operation):
-    call: Any = SimpleNamespace(**vars(CALL), services=Refusing(), now_ms=0)
+    call: Any = SimpleNamespace(
+        **vars(CALL), services=Refusing(), now_ms=0, query=SimpleNamespace(vouched=False)
+    )
     [name] = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     with capture_logs() as lines, pytest.raises(Exception, match="store_unavailable"):
         await operation.handler(call, **{name: "7-7"})

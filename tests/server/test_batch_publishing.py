@@ -7,20 +7,22 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import trio
 
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.notifications import Notifications
-from tocsin.actors.runtime import Ref, open_supervisor
+from tocsin.actors.runtime import Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.spool_entries import Committal
 from tocsin.actors.storage import StorageActor, StoreStatus
 from tocsin.actors.world import real_world
 from tocsin.persistence.sqlite import SqliteStore
-from tocsin.persistence.store import FindHead, Head
-from tocsin.protocol.notification import Recipients
+from tocsin.persistence.store import Changed, FindHead, Head
+from tocsin.protocol.notification import Draft, Recipients
 from tocsin.protocol.problems import ProblemError
 from tocsin.server.auth import Principal
-from tocsin.server.batch import BatchItem, publish_all
+from tocsin.server.batch import BatchItem, Item, publish_all
 from tocsin.server.publishing import Published, Publishing
 from tocsin.server.services import Services
 
@@ -80,6 +82,36 @@ async def test_a_store_without_room_makes_the_batch_wait_and_fails_no_item(tmp_p
         head = await services.read(FindHead("ada"))
         assert isinstance(head, Head)
         assert (head.head, head.counters.unread) == (700, 700)
+
+
+class Watched(Publishing):
+    """Notes how many recipients are under way, at most."""
+
+    recipients = most = 0
+
+    def submit(
+        self, principal: Principal, draft: Draft, key: str | None, reply: Reply[Committal]
+    ) -> None:
+        self.recipients += len(draft.to.users or ())
+        self.most = max(self.most, self.recipients)
+        super().submit(principal, draft, key, reply)
+
+    async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
+        committal = await super().answer(reply, deadline)
+        assert isinstance(committal, Changed)
+        self.recipients -= committal.recipients
+        return committal
+
+
+@pytest.mark.parametrize(("recipients", "most"), [(1, 256), (10, 1000), (300, 900), (1000, 1000)])
+async def test_as_much_is_under_way_as_one_transaction_takes(tmp_path, recipients, most):
+    async with open_publishing(tmp_path, capacity=1000) as (_, services):
+        publishing = Watched(services)
+        to = Recipients(users=[f"user-{number}" for number in range(recipients)])
+        items: list[Item] = [BatchItem(to=to, title="Hello")] * (3000 // recipients)
+        outcomes = await publish_all(publishing, SHOP, items, None)
+        assert all(isinstance(each, Published) for each in outcomes)
+        assert (publishing.recipients, publishing.most) == (0, most)
 
 
 async def test_a_store_that_is_away_is_each_items_problem(tmp_path: Path):

@@ -16,6 +16,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.server.auth import Principal
 from tocsin.server.front_door import ACCEPTS_MAX
+from tocsin.server.refusals import Refusals
 from tocsin.server.services import Readiness
 from tocsin.server.turnstile import ATTACHING_MAX
 from tocsin.server.websocket import WebSocketEdge
@@ -28,7 +29,7 @@ class Handshakes:
         self.turns: list[Any] = []
         self.ended = trio.Event()
 
-    async def __call__(self, stream, head, raw, turn) -> None:
+    async def __call__(self, stream, head, rest, turn, address) -> None:
         self.turns.append(turn)
         await self.ended.wait()
 
@@ -133,13 +134,16 @@ class Played:
 
     def __init__(self) -> None:
         self.arrived: list[Any] = []
+        self.readiness = Readiness()
+        self.refusals = Refusals(trio.current_time)
         services = self._services()
-        self._edge = WebSocketEdge(services, services)
+        self.edge = WebSocketEdge(services, services)
 
     def _services(self) -> Any:
         settings = SimpleNamespace(
             origins=(), outbound_bytes_max=65536, frame_bytes_max=16384, hello_timeout=10,
-            store_timeout=10, window=64,
+            store_timeout=10, window=64, frames_per_second_max=500,
+            frame_bytes_per_second_max=1 << 20,
         )  # fmt: skip
         nobody = SimpleNamespace(
             opened=lambda outlet: None, closed=lambda name: None, belongs=lambda *which: None
@@ -150,19 +154,20 @@ class Played:
         )
         return SimpleNamespace(
             settings=settings,
-            readiness=Readiness(),
+            readiness=self.readiness,
             connections=nobody,
             key_watch=nobody,
             authenticator=SimpleNamespace(from_header=self.identify),
             users=users,
+            refusals=self.refusals,
         )
 
     async def identify(self, header: str) -> Principal:
         return Principal(header, frozenset(), "jwt:ann", None)
 
-    async def serve(self, stream, head, raw, turn) -> None:
+    async def serve(self, stream, head, rest, turn, address) -> None:
         current_connection.set(str(id(stream)))
-        await self._edge.serve(stream, head, raw, turn)
+        await self.edge.serve(stream, head, rest, turn, address)
 
 
 HELLO = masked(1, json.dumps({"type": "hello", "device": "phone"}).encode())

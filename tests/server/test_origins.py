@@ -17,7 +17,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def allowed(origin: str | None, host: str = "notify.example.com") -> bool:
-    fields = [("Host", host), *([] if origin is None else [("Origin", origin)])]
+    fields = [("host", host), *([] if origin is None else [("origin", origin)])]
     return is_allowed_origin(Headers(fields), NAMED)
 
 

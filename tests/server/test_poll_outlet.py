@@ -95,8 +95,8 @@ def test_a_log_that_is_purged_under_the_poll_begins_anew():
 def test_an_end_is_answered_at_once_with_what_there_is():
     outlet = an_outlet()
     outlet.say(frames.Synced(4))
-    outlet.end(Closing.DRAINING, 3.0)
+    outlet.end(Closing.DRAINING, 3.0, "It stops.")
     outlet.end(Closing.REPLACED)
 
     assert outlet.enough.is_set()
-    assert (outlet.closing, outlet.after) == (Closing.DRAINING, 3.0)
+    assert (outlet.closing, outlet.after, outlet.detail) == (Closing.DRAINING, 3.0, "It stops.")

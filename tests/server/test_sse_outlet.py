@@ -13,7 +13,8 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
-from tocsin.server.sse_outlet import COMMENT, SseOutlet
+from tocsin.server.sse_events import COMMENT
+from tocsin.server.sse_outlet import SseOutlet
 
 
 def an_outlet(bytes_max: int = 10_000, *, sequence: int = 0, horizon: int = 0) -> SseOutlet:
@@ -133,9 +134,11 @@ async def test_the_last_event_is_goodbye_and_then_nothing():
 
 async def test_who_should_not_come_back_is_asked_to_take_their_time():
     outlet = an_outlet()
-    outlet.end(Closing.REPLACED)
+    outlet.end(Closing.REPLACED, detail="Somebody else.")
 
-    assert fields(await outlet.take(1))["retry"] == "3600000"
+    last = fields(await outlet.take(1))
+    assert last["retry"] == "3600000"
+    assert json.loads(last["data"])["detail"] == "Somebody else."
 
 
 async def test_more_than_may_wait_ends_the_stream_as_slow():

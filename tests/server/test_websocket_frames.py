@@ -3,13 +3,13 @@
 import pytest
 from wsproto import ConnectionType
 from wsproto.connection import Connection
-from wsproto.events import CloseConnection, Ping, TextMessage
+from wsproto.events import CloseConnection, Ping, Pong, TextMessage
 
 from tocsin.server.websocket_frames import (
-    close_code_and_reason,
+    close_echo,
     close_frame,
-    is_close_frame,
     ping_frame,
+    pong_frame,
     text_frame,
 )
 
@@ -49,7 +49,6 @@ def test_a_close_says_code_and_reason(code, reason):
     frame = close_frame(code, reason)
 
     assert received(frame) == [CloseConnection(code=code, reason=reason)]
-    assert close_code_and_reason(frame) == (code, reason.encode())
 
 
 def test_a_long_reason_is_cut_at_a_characters_end():
@@ -64,9 +63,14 @@ def test_a_code_that_must_not_be_sent_is_refused(code):
         close_frame(code)
 
 
-def test_only_exactly_one_close_frame_is_one():
-    assert is_close_frame(b"\x88\x00")
-    assert close_code_and_reason(b"\x88\x00") is None
-    assert not is_close_frame(close_frame(1000) + b"x")
-    assert not is_close_frame(text_frame(b"x"))
-    assert not is_close_frame(b"")
+@pytest.mark.parametrize("payload", [b"", b"p" * 125])
+def test_a_ping_is_answered_with_its_payload(payload):
+    assert received(pong_frame(payload)) == [Pong(payload=payload)]
+
+
+@pytest.mark.parametrize(("payload", "code"), [(b"", 1005), (b"\x0f\xa0bye", 4000)])
+def test_a_close_is_answered_with_what_it_said(payload, code):
+    (close,) = received(close_echo(payload))
+
+    assert close.code == code
+    assert (close.reason or "").encode() == payload[2:]

@@ -89,6 +89,8 @@ class Postgres:
 
     Its data may stand on another *disk* than its temporary directory; with *logs_apart* the
     write-ahead log does not.
+
+    Everybody needs a password, the superuser too, whose is in `url`.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Postgres:
         self._binaries = binaries or find_binaries()
         self._options = [] if durable else ["fsync", "synchronous_commit", "full_page_writes"]
         self._port = free_port()
+        self._password = secrets.token_hex()
         self._server: subprocess.Popen[bytes] | None = None
         self._paused: list[psutil.Process] = []
         self._guard = subprocess.Popen(
@@ -124,7 +127,7 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+        return f"postgresql://postgres:{self._password}@127.0.0.1:{self._port}/postgres"
 
     @property
     def pid(self) -> int | None:
@@ -215,11 +218,17 @@ class Postgres:
 
     def _initialise(self, places: list[str]) -> None:
         # Without syncing, whatever `durable` says: what it promises begins with the first commit.
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", *places]
+        password = self._directory / "password"
+        password.write_text(self._password)
+        options = [
+            *("--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}"),
+            *("--encoding=UTF8", "--no-locale", *places),
+        ]
         with self.log.open("ab") as log:
             made = self._spawn("initdb", "-D", str(self._data), "--no-sync", *options, stdout=log)
             if made.wait(START_TIMEOUT):
                 raise self._failure(f"could not be initialised: initdb exited {made.returncode}")
+        password.unlink()
 
     def _spawn(self, program: str, *arguments: str, stdout: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

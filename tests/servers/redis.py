@@ -74,6 +74,9 @@ class Redis:
 
     `durable` writes each change to disk before it is answered; without it, a stop forgets
     everything. `certified`, it speaks TLS and nothing else.
+
+    With *acl*, the text of an ACL file, nobody gets in but the users in it; *login* is the name and
+    password of the one in `url`.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class Redis:
         durable: bool = False,
         binary: Path | None = None,
         certified: Certified | None = None,
+        acl: str | None = None,
+        login: tuple[str, str] = ("", ""),
     ) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="tocsin-redis-"))
         self.log = self._directory / "log"
@@ -89,7 +94,8 @@ class Redis:
         self._certified = certified
         self._durable = durable
         self._port = free_port()
-        self._password: str | None = None
+        self._login = login
+        self._acl = acl
         self._databases = itertools.count(1)
         self._server: subprocess.Popen[bytes] | None = None
         self._guard = subprocess.Popen(
@@ -101,11 +107,16 @@ class Redis:
     @property
     def url(self) -> str:
         """The URL of the first database, with the password that holds now."""
-        login = f":{quote(self._password, safe='')}@" if self._password else ""
+        user, password = (quote(part, safe="") for part in self._login)
+        login = f"{user}:{password}@" if password else ""
         address = f"{login}127.0.0.1:{self._port}/0"
         if self._certified is None:
             return f"redis://{address}"
         return f"rediss://{address}?ssl_ca_certs={quote(str(self._certified.authority))}"
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     @property
     def pid(self) -> int | None:
@@ -114,7 +125,8 @@ class Redis:
     def start(self, *, password: str | None = None) -> None:
         """Start, and return when the server answers to *password*."""
         assert self._server is None, "this Redis is running already"
-        self._password = password
+        if self._acl is None:
+            self._login = ("", password or "")
         settings = {
             "port": self._port,
             "bind": "127.0.0.1",
@@ -124,7 +136,7 @@ class Redis:
             "save": "",
             "appendonly": "yes" if self._durable else "no",
             "appendfsync": "always",
-            "requirepass": password or "",
+            **self._access_settings(password),
             **self._tls_settings(),
         }
         with self.log.open("ab") as log:
@@ -198,6 +210,14 @@ class Redis:
                 shutil.rmtree(path)
             elif path != self.log:
                 path.unlink()
+
+    def _access_settings(self, password: str | None) -> dict[str, object]:
+        if self._acl is None:
+            return {"requirepass": password or ""}
+        users = self._directory / "users.acl"
+        users.touch(mode=0o600)
+        users.write_text(self._acl)
+        return {"aclfile": users}
 
     def _tls_settings(self) -> dict[str, object]:
         if self._certified is None:

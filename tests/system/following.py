@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -103,8 +103,15 @@ def stream(
         yield Events(response)
 
 
+class Front(Protocol):
+    """What takes requests: a server, or a proxy in front of one."""
+
+    @property
+    def url(self) -> str: ...
+
+
 def try_poll(
-    server: Server, user: str, *, patience: float = PATIENCE, **query: object
+    server: Front, user: str, *, patience: float = PATIENCE, **query: object
 ) -> httpx.Response:
     """One long poll on a connection of its own, so that several may wait."""
     return httpx.get(

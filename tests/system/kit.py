@@ -261,6 +261,7 @@ class Producer:
 
     def __init__(self, http: httpx.Client, credential: str) -> None:
         self._http = http
+        self.credential = credential
         self._headers = bearer(credential)
 
     def request(

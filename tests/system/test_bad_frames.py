@@ -6,6 +6,7 @@ import json
 import struct
 import time
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -200,16 +201,16 @@ def test_frames_against_the_standard_end_the_session(wire: Wire, bystander: Devi
     assert struct.pack(">H", 4400) in rest or struct.pack(">H", 4413) in rest
 
 
-PADDING = 64 * 1024
+FRAME_BYTES_MAX = 64 * 1024
 
 
 def test_a_frame_of_the_largest_size_is_read(wire: Wire):
     text = b'{"type":"ping"}'
-    wire.send(frame(TEXT, text + b" " * (16 * 1024 - len(text))))
+    wire.send(frame(TEXT, text + b" " * (FRAME_BYTES_MAX - len(text))))
     assert wire.read_text() == {"type": "pong"}
 
 
-@pytest.mark.parametrize("size", [16 * 1024 + 1, 64 * 1024, 1 << 20, 16 << 20])
+@pytest.mark.parametrize("size", [FRAME_BYTES_MAX + 1, 1 << 20, 16 << 20])
 def test_a_frame_that_is_too_large_is_told_so(wire: Wire, bystander: Device, size):
     wire.send(frame(TEXT, b'{"type":"ping"}'.ljust(size)))
     wire.expect_goodbye(4413)
@@ -221,9 +222,9 @@ def test_a_frame_that_is_announced_too_large_is_not_waited_for(wire: Wire, bysta
 
 
 def test_a_message_that_is_too_large_in_parts_is_told_so(wire: Wire, bystander: Device):
-    wire.send(frame(TEXT, b" " * 4096, final=False))
+    wire.send(frame(TEXT, b" " * 8192, final=False))
     for _ in range(8):
-        wire.send(frame(CONTINUATION, b" " * 4096, final=False))
+        wire.send(frame(CONTINUATION, b" " * 8192, final=False))
     wire.expect_goodbye(4413)
 
 
@@ -245,15 +246,72 @@ def test_a_message_in_many_parts_is_one_message(wire: Wire):
     assert pongs == len(text) - 1
 
 
-def test_a_million_empty_parts_cost_nothing(server: Server, wire: Wire, bystander: Device):
-    wire.send(frame(TEXT, b"", final=False))
+def test_a_million_empty_parts_are_refused_and_cost_nothing(
+    server: Server, wire: Wire, bystander: Device
+):
     before = server.process.memory_info().rss
+    wire.send(frame(TEXT, b"", final=False))
     empty = frame(CONTINUATION, b"", final=False) * 1000
     for _ in range(50):
         wire.send(empty)
-    wire.send(frame(CONTINUATION, b'{"type":"ping"}'))
-    assert wire.read_text() == {"type": "pong"}
+    wire.expect_goodbye(4400)
     assert server.process.memory_info().rss - before < 30 << 20
+
+
+def test_a_frame_may_have_all_ids_that_are_documented(server: Server, ada):
+    """1 024 ids in an ack and 500 in a mark, which is what may be said at most."""
+    ids = [str(uuid4()) for _ in range(1024)]
+    with server.device(ada) as phone:
+        phone.expect_synced()
+        phone.send("ack", ids=ids)
+        phone.send("mark", request=1, state="read", ids=ids[:500])
+        assert phone.expect("reply", request=1)["ok"]
+
+
+# --- The last word --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "detail"),
+    [
+        (frame(TEXT, b'{"type":"nonsense"}'), "nonsense"),
+        (frame(TEXT, b'{"type":"ack","ids":["x"]}'), "ids"),
+        (frame(TEXT, b'{"type":"ack","sequence":99}'), "99"),
+        (frame(BINARY, b"x"), "binary"),
+        (frame(TEXT, b"x" * (FRAME_BYTES_MAX + 1)), str(FRAME_BYTES_MAX)),
+        (frame(TEXT, b'{"type":"hello"}'), "once"),
+        (frame(TEXT, b'{"type":"refresh","token":"a.b.c"}'), "token"),
+        (frame(PONG, b"") * 5000, "a second"),
+    ],
+)
+def test_a_goodbye_says_what_was_wrong(wire: Wire, wrong, detail):
+    wire.send(wrong)
+    goodbye = wire.read_text()
+    while goodbye["type"] != "goodbye":
+        goodbye = wire.read_text()
+    assert detail in goodbye["detail"]
+    assert "a.b.c" not in goodbye["detail"]
+    assert len(goodbye["detail"]) <= 256
+
+
+@pytest.mark.parametrize("wrong", [frame(0x3, b""), frame(TEXT, b"{"), frame(BINARY, b"x")])
+def test_the_last_word_reaches_a_client_that_goes_on_talking(server: Server, ada, wrong):
+    """Forty times a bad frame, and then a ping each millisecond: no reset destroys the goodbye."""
+    resets = 0
+    for attempt in range(40):
+        with Wire(server) as wire:
+            wire.upgrade(ada)
+            wire.say("hello", device=f"phone-{attempt % 4}")
+            assert wire.read_text()["type"] == "welcome"
+            wire.send(wrong)
+            try:
+                for _ in range(30):
+                    wire.socket.sendall(frame(PING, b""))
+                    time.sleep(0.001)  # waits for: the next millisecond
+            except ConnectionError:
+                resets += 1
+            wire.expect_goodbye(4400)
+    assert not resets
 
 
 def test_one_byte_at_a_time_is_a_frame_too(wire: Wire):

@@ -149,3 +149,15 @@ def test_a_users_token_alone_neither_posts_nor_operates(server: Server, producer
 
 def test_a_producers_scope_does_not_operate(server: Server):
     expect_problem(server.http.get("/v1/admin/actors", headers=bearer(PRODUCER)), 403)
+
+
+def test_a_page_is_bounded_in_bytes_and_the_next_goes_on(start_server, ada):
+    server = start_server(outbound_bytes_max=400_000)
+    posted = [server.producer().post(ada, data="x" * 30_000) for _ in range(8)]
+    inbox = Inbox(server, ada)
+    pages = [inbox.page(limit=200)]
+    while (following := pages[-1]["next"]) is not None:
+        pages.append(inbox.page(limit=200, before=following))
+    assert {len(page["notifications"]) for page in pages} == {3, 2}
+    found = [each["id"] for page in pages for each in page["notifications"]]
+    assert found == posted[::-1]

@@ -150,7 +150,7 @@ def test_what_can_be_no_topic_is_not_found(person: Person, topic):
 def test_devices_are_listed_with_what_they_have_acknowledged(
     server: Server, producer: Producer, person: Person
 ):
-    assert person.get(DEVICES) == {"devices": []}
+    assert person.get(DEVICES) == {"devices": [], "next": None}
     with server.device(person.user, "tablet") as tablet, server.device(person.user, "phone"):
         tablet.expect_synced()
         producer.post(person.user)

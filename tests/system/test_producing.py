@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from tests.system.kit import (
@@ -93,6 +94,40 @@ def test_a_change_with_if_match_is_made_once(producer: Producer, ada):
     assert first.headers["ETag"] == '"2"'
     expect_problem(second, 412, "revision_mismatch")
     assert producer.view(notification)["title"] == "two"
+
+
+def test_a_view_that_has_not_changed_is_not_sent_again(server, producer: Producer, ada):
+    path = f"/v1/notifications/{producer.post(ada)}"
+
+    def look(tag: str = '"none"') -> httpx.Response:
+        return producer.request("GET", path, headers={"If-None-Match": tag})
+
+    seen = look().headers["ETag"]
+    assert seen.startswith('"1-')
+    for tag in (seen, f"W/{seen}", f'"7", {seen}', "*"):
+        again = look(tag)
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", seen)
+    assert look('"1"').status_code == 200
+
+    with server.device(ada) as phone:
+        phone.ack(phone.expect_push())
+        # What became of it is in the view, and so in its tag.
+        wait_until(lambda: look(seen).status_code == 200)
+        counted = look().headers["ETag"]
+    assert counted.startswith('"1-')
+    assert counted != seen
+
+
+def test_the_tag_of_a_view_will_do_for_a_change(producer: Producer, ada):
+    path = f"/v1/notifications/{producer.post(ada)}"
+    tag = producer.request("GET", path).headers["ETag"]
+
+    def change(tag: str) -> httpx.Response:
+        return producer.request("PATCH", path, json={"title": "x"}, headers={"If-Match": tag})
+
+    assert expect_json(change(f"W/{tag}"))["revision"] == 2
+    expect_problem(change(tag), 412, "revision_mismatch")
+    assert change(change('"2"').headers["ETag"]).status_code == 200
 
 
 def test_of_concurrent_changes_with_if_match_one_is_made(producer: Producer, ada):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -151,6 +152,32 @@ def test_the_last_id_goes_before_the_cursor(server, producer, ada):
         events.expect_push("2")
 
 
+@pytest.mark.parametrize("name", ["lastEventId", "last_event_id"])
+def test_a_polyfill_says_the_last_id_in_the_query(server, producer, ada, name):
+    producer.post(ada, title="1")
+    producer.post(ada, title="2")
+
+    def said(text: str) -> dict[str, Any]:
+        return {"device": "web", name: text}
+
+    with stream(server, ada, cursor=0, **said("")) as events:
+        events.expect("welcome")
+        events.expect_push("1")
+        first_id = str(events.last_id)
+        events.expect_push("2")
+        last_id = str(events.last_id)
+    with stream(server, ada, cursor=0, **said(first_id)) as events:
+        events.expect("welcome", cursor=first_id)
+        events.expect_push("2")
+    # The header goes before it, as a real EventSource sends both.
+    header = {"Last-Event-ID": last_id}
+    with stream(server, ada, headers=header, **said(first_id)) as events:
+        events.expect("welcome", cursor=last_id)
+        events.expect("synced")
+    answer = get(server, f"{PATH}?{name}=what", **bearer(token(ada)))
+    assert expect_problem(answer, 422, "invalid")["errors"][0]["path"] == f"?{name}"
+
+
 def test_an_id_of_another_log_is_answered_by_a_reset(server, producer, ada):
     producer.post(ada, title="1")
     with stream(server, ada, headers={"Last-Event-ID": "other.7"}) as events:
@@ -289,7 +316,7 @@ def test_a_stream_needs_a_user(server):
 
 def test_only_a_get_follows_the_stream(server, ada):
     answer = server.http.head(PATH, headers=bearer(token(ada)))
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, OPTIONS")
     expect_problem(server.http.post(PATH, headers=bearer(token(ada))), 405)
 
 

@@ -186,3 +186,38 @@ def test_topics_are_for_producers(server: Server, ada, topic: TopicDesk):
     user = server.producer(token(ada))
     for method, path in (("GET", topic.path), ("PUT", f"{topic.path}/{ada}")):
         expect_problem(user.request(method, path), 403, "scope_missing")
+
+
+def test_only_producers_put_users_into_a_closed_topic(server: Server, topic: TopicDesk, ada):
+    path = f"/v1/topics/{topic.name}"
+    show = topic.producer.request
+    assert expect_json(show("GET", path)) == {
+        "topic": topic.name,
+        "closed": False,
+        "subscribers": 0,
+    }
+    person = Person(server, ada)
+    mine = f"/v1/me/subscriptions/{topic.name}"
+    assert person.request("PUT", mine).status_code == 204
+    closed = {"topic": topic.name, "closed": True, "subscribers": 1}
+    assert expect_json(show("PUT", path, json={"closed": True})) == closed
+
+    # Who is in it stays, and may leave; and then only a producer brings them back.
+    topic.publish("to Ada")
+    assert person.titles() == ["to Ada"]
+    assert person.request("DELETE", mine).status_code == 204
+    expect_problem(person.request("PUT", mine), 403, "topic_closed")
+    topic.put(ada)
+    assert expect_json(show("GET", path)) == closed
+    expect_json(show("PUT", path, json={"closed": False}))
+    assert person.request("PUT", mine).status_code == 204
+
+
+def test_users_do_not_say_who_enters_a_topic(server: Server, topic: TopicDesk, ada):
+    person = Person(server, ada)
+    for method, body in (("GET", None), ("PUT", {"closed": False})):
+        answer = person.request(method, f"/v1/topics/{topic.name}", json=body)
+        expect_problem(answer, 403)
+    for wrong in ({}, {"closed": "yes"}, {"closed": True, "open": False}):
+        answer = topic.producer.request("PUT", f"/v1/topics/{topic.name}", json=wrong)
+        expect_problem(answer, 422, "invalid")

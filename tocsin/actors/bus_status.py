@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tocsin.actors.hop_status import HopStatus
@@ -12,8 +13,9 @@ class BusStatistics:
     """Counters since the node's start.
 
     *said* and *heard* are envelopes, *dropped* those that there was no room to say, *unreadable*
-    those heard that were none. *found* are users whose log was further than this node had been
-    told: news that did not come over the bus in time.
+    those of this cluster that this release does not know. *found* are users whose log was further
+    than this node had been told: news that did not come over the bus in time. *refused* is what was
+    found in Redis that is not of this cluster: what it was, and why it was refused.
     """
 
     said: int = 0
@@ -25,6 +27,7 @@ class BusStatistics:
     losses: int = 0
     reconciliations: int = 0
     found: int = 0
+    refused: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

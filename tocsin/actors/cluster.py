@@ -14,8 +14,11 @@ away. Every second the bridge says that it is alive, on a channel that all nodes
   what it committed last may not have been said; or cut off from the bus, and still committing. So
   it reconciles as often, for as long as such a node may be expected back.
 
-Its parts: `canary`, `freshness`, `channels`, `outbox`, `telling`, `listener`, `spool_word`,
-`reconciler`.
+Nothing is said or heeded without a seal of this cluster (`trust`); while a stranger speaks to all
+nodes, the bridge reconciles as often too.
+
+Its parts: `trust`, `canary`, `freshness`, `channels`, `outbox`, `telling`, `listener`,
+`spool_word`, `reconciler`.
 """
 
 from __future__ import annotations
@@ -44,9 +47,11 @@ from tocsin.actors.spool_word import SpoolWord
 from tocsin.actors.storage import StorageMessage
 from tocsin.actors.telling import tell_of
 from tocsin.actors.topics import Topics
+from tocsin.actors.trust import Trust
 from tocsin.actors.user_messages import Introduce, Listening, UserMessage
 from tocsin.actors.users import Users
-from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Said
+from tocsin.actors.world import World
+from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Refusals
 from tocsin.persistence.store import Result
 from tocsin.protocol.envelopes import (
     CONTROL,
@@ -61,14 +66,13 @@ from tocsin.protocol.envelopes import (
     Spooling,
     SpoolingHeard,
     Unreadable,
-    Voice,
     channel_topic,
     channel_user,
-    read_envelope,
     topic_channel,
     user_channel,
 )
 from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.seals import Seals
 
 logger = structlog.get_logger(__name__)
 
@@ -97,10 +101,14 @@ class ClusterBridge(Actor[Any]):
         storage: Ref[StorageMessage],
         users: Users,
         topics: Topics,
+        world: World,
+        seals: Seals,
+        refusals: Refusals,
     ) -> None:
         self.bus = bus
         self._node = node
-        self._voice = Voice(node)
+        self._trust = Trust(node, world, seals, refusals)
+        status.statistics.refused = refusals.counts
         self._canary = Canary()
         self._status = status
         self._reasons = Reasons(logger, "bus")
@@ -109,6 +117,7 @@ class ClusterBridge(Actor[Any]):
         self._outbox = Outbox()
         self._bell = Bell()
         self._heart = Bell()
+        self._store_reached = Bell()
         self._said = trio.lowlevel.ParkingLot()
         self.channels = Channels(bus, self._confirmed)
         self._peers = Peers(SILENCE_MAX, MISSING_MAX)
@@ -123,7 +132,7 @@ class ClusterBridge(Actor[Any]):
             looked=lambda began: self._freshness.looked(began, trio.current_time()),
         )
         self._disconnections = Disconnections(
-            bus, users, say=lambda user: self._say(CONTROL, DisconnectUser(user))
+            bus, users, self._trust, say=lambda user: self._say(CONTROL, DisconnectUser(user))
         )
         self._freshness = Freshness(SILENCE_MAX)
         self._trusted_from = -math.inf
@@ -172,7 +181,7 @@ class ClusterBridge(Actor[Any]):
         self.channels.release(topic_channel(topic))
 
     def announce(self, result: Result) -> None:
-        write, put = self._voice.write, self._outbox.put
+        write, put = self._trust.write, self._outbox.put
         for channel, envelope in tell_of(result):
             put(channel, write(envelope))
         self._bell.ring()
@@ -207,10 +216,14 @@ class ClusterBridge(Actor[Any]):
     def is_current(self) -> bool:
         return self._freshness.is_fresh(trio.current_time())
 
+    def store_changed(self, available: bool) -> None:
+        """The store was lost, or is there: from the first time on, the nodes' secret is known."""
+        self._store_reached.ring()
+
     # --- Saying and hearing ----------------------------------------------------------------------
 
     def _say(self, channel: str, envelope: Envelope, *, fleeting: bool = False) -> None:
-        self._outbox.put(channel, self._voice.write(envelope), fleeting=fleeting)
+        self._outbox.put(channel, self._trust.write(envelope), fleeting=fleeting)
         self._bell.ring()
 
     def _say_to_all(self, word: Spooling | SpoolingHeard) -> None:
@@ -225,6 +238,8 @@ class ClusterBridge(Actor[Any]):
             except BusUnavailable as error:
                 self._lose(str(error))
                 await trio.sleep(_RETRY)
+        while not self._trust.is_able:
+            await self._store_reached.wait()
         self.channels.start_anew()
         async with trio.open_nursery() as nursery:
             parts = (self.channels.run, self._disconnections.run)
@@ -240,7 +255,7 @@ class ClusterBridge(Actor[Any]):
                 continue
             batch = self._outbox.take()
             try:
-                await self.bus.publish([said for said, _ in batch])
+                await self.bus.publish([self._trust.sealed(said) for said, _ in batch])
                 statistics.said += len(batch)
             except BusUnavailable as error:
                 self._outbox.put_back(batch)
@@ -251,9 +266,8 @@ class ClusterBridge(Actor[Any]):
     async def _beat(self) -> None:
         """Past the outbox: a sign of life that waits its turn would say nothing."""
         while True:
-            alive = self._voice.write(self._canary.sing())
             try:
-                await self.bus.publish([Said(CONTROL, alive)])
+                await self.bus.publish([self._trust.sealed_sign(self._canary.sing())])
             except BusUnavailable as error:
                 self._lose(str(error))
             pause = BEAT if self._status.available else _RETRY
@@ -275,11 +289,13 @@ class ClusterBridge(Actor[Any]):
                 statistics.gaps += 1
                 self._missed(each.channels)
                 continue
-            if self._voice.is_own(each.payload):
+            if self._trust.is_own(each.payload):
                 continue
             statistics.heard += 1
             try:
-                speaker, envelope = read_envelope(each.payload)
+                if (word := self._trust.heed(each)) is None:
+                    continue
+                speaker, envelope = word
                 if isinstance(envelope, Alive | Leaving):
                     self._heard_from(speaker, envelope)
                 elif isinstance(envelope, Spooling | SpoolingHeard):
@@ -329,7 +345,8 @@ class ClusterBridge(Actor[Any]):
     def _is_uncertain(self) -> bool:
         """Whether something may be committed elsewhere of which nothing is or was heard."""
         is_deaf = not self._status.available
-        return self._freshness.is_stale or is_deaf or self._peers.missing > 0
+        has_strangers = self._is_audible(self._trust.stranger_at)
+        return self._freshness.is_stale or is_deaf or has_strangers or self._peers.missing > 0
 
     def _is_audible(self, heard_at: float) -> bool:
         return trio.current_time() - heard_at <= SILENCE_MAX

@@ -18,12 +18,16 @@ from tocsin.protocol.session import SessionLimits
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """How this node delivers; *heartbeat* in seconds, *devices_max* per user."""
+    """How this node delivers; *heartbeat* in seconds.
+
+    Per user, *devices_max* are connected, and *devices_known_max* known by names of their own.
+    """
 
     node: str
     limits: SessionLimits
     heartbeat: float
     devices_max: int
+    devices_known_max: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from tocsin.persistence.store import Answer, Attach, Attached, Page, ReadPage, R
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
+from tocsin.protocol.expiry import Expiry
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.notification import client_view
@@ -48,8 +49,7 @@ class ConnectedDevice:
         "_clock",
         "_company",
         "_cursor",
-        "_ends_at",
-        "_expires_at",
+        "_expiry",
         "_heartbeat",
         "_horizon",
         "_is_noted",
@@ -88,8 +88,7 @@ class ConnectedDevice:
         self._cursor = arrived.cursor
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging
-        self._expires_at = arrived.expires_at
-        self._ends_at = self._end_of_token()
+        self.refreshed(arrived.expires_at)
         self._heartbeat = Heartbeat(company.settings.heartbeat, clock.now)
         self._retry_at = math.inf
         self._start = self._began = self._horizon = 0
@@ -98,15 +97,23 @@ class ConnectedDevice:
 
     # --- What happens to it ----------------------------------------------------------------------
 
-    def attach(self) -> None:
-        """Ask the store where to start, once."""
-        if self._attaching:
+    def attach(self, *, again: bool = False) -> None:
+        """Ask the store where to start: once, or *again* where it has to be asked once more."""
+        if self._attaching and not again:
             return
         self._attaching = True
         connection = self.outlet.connection
-        most = self._company.settings.devices_max if is_unnamed_device(self.name) else None
-        now_ms = self._clock.now_ms
-        command = Attach(self._user, self.name, self._cursor, now_ms, self._name, most)
+        settings, now_ms = self._company.settings, self._clock.now_ms
+        is_unnamed = is_unnamed_device(self.name)
+        command = Attach(
+            self._user,
+            self.name,
+            self._cursor,
+            now_ms,
+            self._name,
+            unnamed_max=settings.devices_max if is_unnamed else None,
+            named_max=None if is_unnamed else settings.devices_known_max,
+        )
         reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
         self._tell_storage(Write(command=command, reply=reply))
 
@@ -125,7 +132,7 @@ class ConnectedDevice:
     def changed(self, entry: LogEntry) -> None:
         """The user's log has a new entry."""
         session, clock = self._session, self._clock
-        if session is None:
+        if session is None or self._has_expired():
             return
         push = session.live(entry, clock.now, clock.now_ms)
         if push is None:
@@ -187,7 +194,7 @@ class ConnectedDevice:
         """The device acknowledged or refused pushes."""
         session, clock = self._session, self._clock
         if session is None:
-            self.end(Closing.MALFORMED)
+            self.end(Closing.MALFORMED, detail="Nothing was sent yet that could be acknowledged.")
             return
         outputs: Sequence[Output]
         if isinstance(frame, frames.Nack):
@@ -198,7 +205,8 @@ class ConnectedDevice:
             try:
                 outputs = session.ack_through(frame.sequence or 0, clock.now_ms)
             except AckedUnsent:
-                self.end(Closing.MALFORMED)
+                detail = f"ack: the sequence {frame.sequence} was not sent on this session."
+                self.end(Closing.MALFORMED, detail=detail)
                 return
         self._carry_out(outputs)
 
@@ -215,8 +223,8 @@ class ConnectedDevice:
 
     def refreshed(self, expires_at: int | None) -> None:
         """The connection showed a newer token."""
-        self._expires_at = expires_at
-        self._ends_at = self._end_of_token()
+        self._expiry = Expiry(expires_at, self._company.settings.heartbeat)
+        self._expiry.look(self._clock.now, self._clock.now_ms)
 
     def store_changed(self, available: bool) -> None:
         """The store was lost or is back."""
@@ -235,11 +243,11 @@ class ConnectedDevice:
         if self._session is not None:
             self._say_status()
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
-        """Say goodbye, once; *after* in seconds."""
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
+        """Say goodbye, once; *after* in seconds, *detail* what was wrong."""
         if not self.ended:
             self.ended = True
-            self.outlet.end(closing, after)
+            self.outlet.end(closing, after, detail)
 
     def left(self) -> None:
         """It is over: nothing is sent any more, and the ledger knows what was."""
@@ -251,7 +259,9 @@ class ConnectedDevice:
 
     def next_deadline(self) -> float:
         """A time (Trio) no later than the first that `check` has something to do at."""
-        return min(self._heartbeat.deadline, self._retry_at, self._ends_at, self._next_resend())
+        return min(
+            self._heartbeat.deadline, self._retry_at, self._expiry.next_look, self._next_resend()
+        )
 
     def check(self) -> None:
         """Do what is due: send again, ping, end what has expired or gone."""
@@ -264,10 +274,9 @@ class ConnectedDevice:
                 self.outlet.ping()
             case Pulse.QUIET:
                 pass
-        if self._expires_at is not None and self._expires_at <= clock.now_ms:
-            self.end(Closing.UNAUTHENTICATED)
+        if self._has_expired():
             return
-        self._ends_at = self._end_of_token()
+        self._expiry.look(clock.now, clock.now_ms)
         if self._retry_at <= clock.now:
             self._retry_at = math.inf
         if self._session is not None:
@@ -311,14 +320,12 @@ class ConnectedDevice:
             resend=frames.Resend(settings.limits.resend.first, settings.limits.resend_limit),
         )
 
-    def _end_of_token(self) -> float:
-        """When the token expires, in Trio time as far as the two clocks go together.
-
-        They may be set apart; so this is asked again at every look, which is every heartbeat.
-        """
-        if self._expires_at is None:
-            return math.inf
-        return self._clock.now + max(0, self._expires_at - self._clock.now_ms) / 1000
+    def _has_expired(self) -> bool:
+        """Whether the token has ended; then so has the session. Asked before whatever is pushed."""
+        if self._expiry.has_passed(self._clock.now_ms):
+            self.end(Closing.UNAUTHENTICATED, detail="token_expired: the token has run out.")
+            return True
+        return False
 
     def _next_resend(self) -> float:
         now, due = self._clock.now, math.inf
@@ -341,8 +348,9 @@ class ConnectedDevice:
         for output in outputs:
             match output:
                 case Push():
-                    self.outlet.push(output)
-                    records.append(session.sent(output))
+                    if not self._has_expired():
+                        self.outlet.push(output)
+                        records.append(session.sent(output))
                 case DeliveryRecord():
                     records.append(output)
                     if output.acknowledged_at is not None:

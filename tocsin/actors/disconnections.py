@@ -4,6 +4,9 @@ Of what nodes tell each other this alone is not in the store, so a deaf node wou
 reconciling. Therefore the bus keeps it for a while, and a node that may have missed something asks
 for it and ends what had begun before. A user is kept *before* the others are told: who does not
 hear the word, and hears again, then finds it.
+
+What is kept is a *mark*: the time of day, the user, and a seal of both. One that is kept once more
+by somebody else ends nothing again where it was seen: its first moment is remembered.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Final
 import trio
 
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.trust import MARK_AGE_MAX, Trust
 from tocsin.actors.user_messages import Disconnect
 from tocsin.actors.users import Users
 from tocsin.persistence.bus import Bus, BusUnavailable
@@ -25,10 +29,13 @@ _RETRY: Final = 0.5
 class Disconnections:
     """Keeps them on *bus*, and has *say* tell the others of each; see the module."""
 
-    def __init__(self, bus: Bus, users: Users, say: Callable[[str], None]) -> None:
+    def __init__(self, bus: Bus, users: Users, trust: Trust, say: Callable[[str], None]) -> None:
         self._bus = bus
         self._users = users
+        self._trust = trust
         self._say = say
+        self._moments: dict[bytes, float] = {}
+        """When each mark was made that was seen here (Trio time)."""
         self._untold: dict[str, None] = {}
         self._unkept: dict[str, None] = {}
         self._missed = False
@@ -67,7 +74,7 @@ class Disconnections:
         if not users:
             return
         try:
-            await self._bus.keep_disconnected(users)
+            await self._bus.keep_disconnected([self._trust.mark(user) for user in users])
         except BusUnavailable:
             # One that is full keeps nothing, and relays all the same. Where it did neither, they
             # are told once more when it does both.
@@ -88,6 +95,10 @@ class Disconnections:
             self._missed = True
             raise
         now = trio.current_time()
-        for user, age in ages.items():
-            message = Disconnect(Closing.DISCONNECTED, before=now - age)
-            self._users.tell(user, message, forced=True)
+        for mark, age in ages.items():
+            if (user := self._trust.marked(mark)) is not None:
+                moment = self._moments.setdefault(mark, now - max(0.0, age))
+                message = Disconnect(Closing.DISCONNECTED, before=moment)
+                self._users.tell(user, message, forced=True)
+        for mark in [each for each, at in self._moments.items() if at < now - 2 * MARK_AGE_MAX]:
+            del self._moments[mark]

@@ -26,7 +26,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Key = tuple[str, str, str]
 
-_LINES_MAX: Final = 5000
+_LINES_MAX: Final = 1000
 """Lines of each kind in one transaction, so that a flood does not keep posts waiting."""
 _END_PATIENCE: Final = 1.0
 """Seconds that the end of a session waits for something else to be written."""

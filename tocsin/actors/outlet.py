@@ -38,5 +38,8 @@ class Outlet(Protocol):
     def ping(self) -> None:
         """Ask the peer for a sign of life."""
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
-        """Say goodbye and close; *after* is the delay in seconds before coming back helps."""
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
+        """Say goodbye and close; *after* is the delay in seconds before coming back helps.
+
+        *detail* says what was wrong, where the closing alone does not; it quotes no secrets.
+        """

@@ -37,6 +37,9 @@ _RELEASE_MAX: Final = 100
 """Notifications in one transaction, so that posts need not wait long behind it."""
 _PURGE_MAX: Final = 1000
 _PURGE_INTERVAL: Final = 600.0
+_REMOVED_KEPT: Final = 600.0
+"""Seconds from when a device that was removed was last seen until nothing is known of it: its
+session has long ended by then, on whatever node."""
 _RETRY_DELAY: Final = 5.0
 _PAUSE_MIN: Final = 0.1
 _SLEEP_MAX: Final = 15.0
@@ -132,6 +135,7 @@ class Scheduler(Actor[SchedulerMessage]):
             archived_before=now_ms - round(upkeep.archived * 1000),
             expired_before=now_ms - round(upkeep.expired * 1000),
             created_before=now_ms - round(upkeep.notifications * 1000),
+            removed_before=now_ms - round(_REMOVED_KEPT * 1000),
             limit=_PURGE_MAX,
         )
         purged = await self._storage.ask(Write(command=command))

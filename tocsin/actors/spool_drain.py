@@ -54,6 +54,8 @@ _PAUSE: Final = 0.1
 HOLD: Final = 0.5
 """Seconds that posts are held at most; then they are spooled, and for as long not held again."""
 
+_LANE: Final = "spool"
+
 
 @dataclass(slots=True)
 class SpoolStatistics:
@@ -180,7 +182,8 @@ class Drain:
             command = None if entry.id in self._settled else self._read(entry)
             if command is not None:
                 reply: Reply[Result] = Reply()
-                await self._storage.send(Write(command=command, reply=reply))
+                # One lane, whoever posted: they are stored in the order in which they came.
+                await self._storage.send(Write(command=command, reply=reply, lane=_LANE))
                 asked.append((entry, command, reply))
         whole = True
         for entry, command, reply in asked:
@@ -194,6 +197,9 @@ class Drain:
         return whole
 
     def _read(self, entry: Entry) -> Spoolable | None:
+        if entry.fault:
+            self._settled[entry.id] = f"not of this cluster: {entry.fault}"
+            return None
         try:
             command = decode(entry.payload)
         except UnreadableEntry as error:
@@ -226,19 +232,25 @@ class Drain:
 
     async def _forget(self, entries: Sequence[Entry]) -> None:
         """Have the spool forget what is settled. If it is away, this node remembers until then."""
-        stored = []
+        stored, poison = [], []
         for entry in entries:
-            if entry.id not in self._settled:
-                continue
-            reason = self._settled[entry.id]
-            if reason is None:
-                stored.append(entry.id)
-                continue
-            logger.error("spooled entry is poison", entry=entry.id, reason=reason)
-            await self._spool.poison(self._node, entry, reason)
-            self.statistics.poisoned += 1
-            del self._settled[entry.id]
+            if entry.id in self._settled:
+                reason = self._settled[entry.id]
+                if reason is None:
+                    stored.append(entry.id)
+                else:
+                    poison.append((entry, reason))
+        if poison:
+            await self._spool.poison(self._node, poison)
+            self._tell_of(poison)
         if stored:
             await self._spool.done(self._node, stored)
-            for id_ in stored:
-                del self._settled[id_]
+        for id_ in (*stored, *(entry.id for entry, _ in poison)):
+            del self._settled[id_]
+
+    def _tell_of(self, poison: Sequence[tuple[Entry, str]]) -> None:
+        self.statistics.poisoned += len(poison)
+        for entry, reason in poison:
+            # Of what is not ours there may be any number; those are counted where they are found.
+            if not entry.fault:
+                logger.error("spooled entry is poison", entry=entry.id, reason=reason)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from tocsin.persistence.bus import Claim
+from tocsin.persistence.bus import Replaying as Replaying
 from tocsin.persistence.store import Command, Publish, Result, Update, Withdraw
 from tocsin.protocol.notification import Content, Standing, patched
 from tocsin.protocol.values import to_rfc3339
@@ -79,7 +80,7 @@ def decode(payload: bytes) -> Spoolable:
         if entry.v != _VERSION or entry.kind not in _KINDS:
             raise UnreadableEntry(f"version {entry.v}, kind {entry.kind!r}")
         command: Spoolable = msgspec.json.decode(entry.command, type=_KINDS[entry.kind])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableEntry(str(error)) from error
     return command
 
@@ -87,7 +88,7 @@ def decode(payload: bytes) -> Spoolable:
 def is_spoolable(command: Command) -> bool:
     """Whether *command* may wait. An `If-Match` cannot: nobody knows the revision now."""
     if isinstance(command, Update):
-        return command.expected_revision is None
+        return command.expected_revisions is None
     return isinstance(command, Publish | Withdraw)
 
 

@@ -47,7 +47,7 @@ from tocsin.actors.spool_entries import Committal, Poisoned, Spoolable, SpoolUna
 from tocsin.actors.spool_line import Place, Prepared, prepare
 from tocsin.actors.storage import StorageMessage, StoreStatus, Write
 from tocsin.actors.world import World
-from tocsin.persistence.bus import BusUnavailable, Spool
+from tocsin.persistence.bus import BusUnavailable, Replaying, Spool
 from tocsin.persistence.store import Changed, Result, StoreUnavailable
 
 logger = structlog.get_logger(__name__)
@@ -149,13 +149,14 @@ class Spooler(Actor[Any]):
             for entry, reason in found
         ]
 
-    async def replay(self, entry: str) -> bool:
+    async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:
         """Try once more to store what was put aside as *entry*, behind all that waits.
 
-        `False` if it is not there. Raises `SpoolUnavailable`.
+        What is not of this cluster only if an operator has *vouched* for it. Raises
+        `SpoolUnavailable`.
         """
         with _spool_needed():
-            return await self._spool.replay(entry)
+            return await self._spool.replay(entry, vouched=vouched)
 
     async def discard(self, entry: str) -> bool:
         """Forget what was put aside as *entry*; otherwise as `replay`."""

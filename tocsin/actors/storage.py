@@ -17,19 +17,21 @@ What a transaction did is announced before it is answered, result by result: tho
 log hear of its changes in the order of their sequences, whoever made them.
 
 Three tasks share the actor's state: the mailbox reader gathers, the writer and the reader work. One
-transaction is in flight at a time, so what is written keeps the order in which it was sent.
+transaction is in flight at a time, and what one party sends keeps its order; nobody waits for more
+than one transaction because of what others have to write (`backlog`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from itertools import chain, islice
+from itertools import chain
 from typing import Final
 
 import structlog
 import trio
 
+from tocsin.actors.backlog import Backlog
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.ledger_buffer import halves
 from tocsin.actors.pace import Pace
@@ -57,8 +59,8 @@ from tocsin.protocol.backoff import Backoff
 
 logger = structlog.get_logger(__name__)
 
-_BATCH_MAX: Final = 1000
-"""Commands in one transaction: enough for the price of a commit to vanish."""
+_QUERIES_MAX: Final = 1000
+"""Questions in one batch of them: enough for the price of a statement to vanish."""
 _PENDING_MAX: Final = 20_000
 """Commands and questions gathered; beyond it the mailbox fills and senders are refused."""
 _LEDGER_PAUSE: Final = 0.025
@@ -72,9 +74,13 @@ _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
 class Write(Request[Result]):
-    """Run *command* durably; fails with `StoreUnavailable` or `StoreFailed`."""
+    """Run *command* durably; fails with `StoreUnavailable` or `StoreFailed`.
+
+    Writes of one *lane* keep their order; without one it is the command's (`lane_of`).
+    """
 
     command: Command
+    lane: str | None = None
 
 
 class Read(Request[Answer]):
@@ -102,7 +108,8 @@ class StorageActor(Actor[StorageMessage]):
         self._status = status
         self._world = world
         self._announce = announce
-        self._writes: list[Write] = []
+        self._weights = Weights()
+        self._writes: Backlog[Write] = Backlog(self._weights)
         self._reads: list[Read] = []
         self._ledger = ledger.waiting
         self._writer = ledger.bell
@@ -110,7 +117,6 @@ class StorageActor(Actor[StorageMessage]):
         self._written = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
         self._pace = Pace()
-        self._weights = Weights()
         self._ledger_after = -math.inf
         self._probe_at = -math.inf
         self._setbacks = 0
@@ -133,7 +139,7 @@ class StorageActor(Actor[StorageMessage]):
                 self._writer.ring()
                 self._reader.ring()
         finally:
-            _abandon((*self._writes, *self._reads))
+            _abandon((*self._writes.clear(), *self._reads))
             try:
                 self._status.set_available(False)
             finally:
@@ -148,7 +154,7 @@ class StorageActor(Actor[StorageMessage]):
         elif isinstance(message, Write):
             if isinstance(message.command, _OF_LEDGER):
                 self._ledger.hurry()
-            self._writes.append(message)
+            self._writes.add(message)
             first = len(self._writes) == 1
             self._pace.came(trio.current_time(), first=first)
             if first:
@@ -184,9 +190,7 @@ class StorageActor(Actor[StorageMessage]):
 
     async def _write(self, now: float) -> None:
         """Run one transaction."""
-        commands = (write.command for write in islice(self._writes, _BATCH_MAX))
-        batch = self._writes[: self._weights.fitting(commands)]
-        del self._writes[: len(batch)]
+        batch = self._writes.take()
         records = self._ledger.take(math.inf if self._stopping else now)
         self._pace.went(len(batch))
         # Nobody waits for the ledger, so it always takes the pause, unless there is too much of it.
@@ -252,8 +256,8 @@ class StorageActor(Actor[StorageMessage]):
             if not self._reads:
                 await self._reader.wait()
                 continue
-            batch = self._reads[:_BATCH_MAX]
-            del self._reads[:_BATCH_MAX]
+            batch = self._reads[:_QUERIES_MAX]
+            del self._reads[:_QUERIES_MAX]
             try:
                 await self._answer([read for read in batch if not _reads_ledger(read)])
                 if of_ledger := [read for read in batch if _reads_ledger(read)]:
@@ -315,6 +319,7 @@ class StorageActor(Actor[StorageMessage]):
             await self._store.probe()
         except StoreUnavailable as error:
             self._lost(error)
+            self._status.note_attempt()
             if self._stopping:
                 self._give_up()
             return
@@ -325,6 +330,7 @@ class StorageActor(Actor[StorageMessage]):
             self._reasons.over(setbacks=self._setbacks)
             self._status.epoch = self._store.epoch
             self._status.set_available(True)
+            self._status.note_attempt()
 
     def _lost(self, error: StoreUnavailable) -> None:
         """Note that the store is away, and when to look again."""
@@ -337,8 +343,7 @@ class StorageActor(Actor[StorageMessage]):
         self._reasons.tell(str(error))
         # Before it was opened once, nobody knows that there is anything to read.
         self._readable = error.readable and self._status.epoch != ""
-        writes, self._writes = self._writes, []
-        _refuse(writes, error)
+        _refuse(self._writes.clear(), error)
         if not self._readable:
             reads, self._reads = self._reads, []
             _refuse(reads, error)

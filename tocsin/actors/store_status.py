@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import trio
+
 from tocsin.actors.hop_status import HopStatus
 
 
@@ -26,3 +28,12 @@ class StoreStatus(HopStatus):
 
     epoch: str = ""
     statistics: StorageStatistics = field(default_factory=StorageStatistics)
+    _attempted: trio.Event = field(default_factory=trio.Event)
+
+    def note_attempt(self) -> None:
+        """The store has been opened, or could not be."""
+        self._attempted.set()
+
+    async def wait_first_attempt(self) -> None:
+        """Return once it is known whether the store can be used; cancelling does no harm."""
+        await self._attempted.wait()

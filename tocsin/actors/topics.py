@@ -30,8 +30,9 @@ from tocsin.protocol.notification import EVERYONE
 
 logger = structlog.get_logger(__name__)
 
-CHUNK: Final = 1000
-"""Users brought up to date in one transaction: enough for the price of a statement to vanish."""
+CHUNK: Final = 200
+"""Users brought up to date in one transaction: enough for the price of a statement to vanish, few
+enough that each may have several entries to get."""
 FEW: Final = 5
 """Users in one if they are known to have much to get. What a transaction brings is shared by all of
 them: among many each would get a little, and the store go through all of their topics for it."""

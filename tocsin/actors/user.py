@@ -40,7 +40,14 @@ from tocsin.actors.user_messages import (
     Taken,
     UserMessage,
 )
-from tocsin.persistence.store import Attached, Page, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import (
+    AcknowledgedPartly,
+    Attached,
+    Page,
+    StoreFailed,
+    StoreUnavailable,
+    TooMany,
+)
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.session import LogEntry
@@ -171,7 +178,8 @@ class UserActor(Actor[UserMessage]):
                 device.end(Closing.REPLACED)
         self._forget_ended()
         if len(self._devices) >= self._company.settings.devices_max:
-            arrived.outlet.end(Closing.OVERLOADED, RETRY_DELAY)
+            detail = f"A user has at most {self._company.settings.devices_max} sessions at a time."
+            arrived.outlet.end(Closing.OVERLOADED, RETRY_DELAY, detail)
             return
         device = ConnectedDevice(self._user, arrived, self._ref, self._company, self._clock)
         self._devices[arrived.outlet.connection] = device
@@ -204,6 +212,12 @@ class UserActor(Actor[UserMessage]):
                 except StoreFailed:
                     # A bug, and logged where it was found; the user's other devices go on.
                     device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
+                    return
+                if isinstance(attached, TooMany):
+                    device.end(Closing.TOO_MANY_DEVICES)
+                    return
+                if isinstance(attached, AcknowledgedPartly):
+                    device.attach(again=True)
                     return
                 assert isinstance(attached, Attached)
                 self._attached(device, attached)
@@ -245,6 +259,8 @@ class UserActor(Actor[UserMessage]):
         """The device has gone; nobody else tells the others what its arrival brought."""
         if isinstance(done.outcome, outcome.Value):
             attached = done.outcome.value
+            if isinstance(attached, TooMany | AcknowledgedPartly):
+                return
             assert isinstance(attached, Attached)
             if attached.behind:
                 self._company.behind(self._user)

@@ -1,30 +1,45 @@
-"""How much is in one transaction: the users whom its commands concern, each of whom is rows.
+"""How much is in one transaction: the rows that each command is, about.
 
-A publish names its users. A change or a withdrawal does not, so of notifications that were stored
-or changed of late it is remembered how many have them; of others it is taken to be as many as a
-publish may name. What goes through a topic is one entry of the topic's log, whoever is in it.
+A publish names its users, each of whom is a row or two. A change or a withdrawal does not, so of
+notifications that were stored or changed of late it is remembered how many have them; of others it
+is taken to be as many as a publish may name. What goes through a topic is one entry of the topic's
+log, whoever is in it. Where only the store can know (what a user's topics hold, how much is to be
+marked), the scripts share a bound among the commands of a transaction, and a command weighs its
+part of that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from tocsin.persistence.store import (
+    Acknowledge,
+    Attach,
     Changed,
     Command,
+    Expire,
+    MarkInbox,
+    Materialise,
     Publish,
+    Purge,
+    Release,
+    RemoveDevice,
     Result,
+    SetPreferences,
     Subscribe,
     Unsubscribe,
     Update,
     Withdraw,
 )
 
-_RECIPIENTS_MAX: Final = 20_000
-"""Users whom the commands of one transaction name, about: each is a row or two."""
+ROWS_MAX: Final = 1000
+"""Rows of one ordinary transaction, about: those of a post to as many users as it may name."""
 _UNKNOWN: Final = 1000
 """Recipients of a notification of which nothing is remembered."""
+_LOOK: Final = 5
+"""What looking at a user's topics may bring, however many others look (`ENTRIES_OF_USER_MIN`)."""
+_SOME: Final = 30
+"""What a command does that names no number, such as marking all: as much as its share."""
 _REMEMBERED: Final = 50_000
 """Notifications; a few megabytes."""
 
@@ -35,30 +50,34 @@ class Weights:
     def __init__(self) -> None:
         self._recipients: dict[str, int] = {}
 
-    def fitting(self, commands: Iterable[Command]) -> int:
-        """How many of *commands*, in their order, one transaction should take; one at least."""
-        count = recipients = 0
-        for command in commands:
-            recipients += (weight := self._of(command))
-            if weight and recipients > _RECIPIENTS_MAX and count:
-                break
-            count += 1
-        return count
+    def rows(self, command: Command) -> int:
+        """The rows that *command* is, about; one at least."""
+        match command:
+            case Publish():
+                return len(command.users) or 1
+            case Update() | Withdraw():
+                return self._recipients.get(command.notification, _UNKNOWN)
+            case Subscribe() | Unsubscribe() | Materialise():
+                return _LOOK * len(command.users)
+            case MarkInbox(ids=ids) | Acknowledge(ids=ids):
+                return _LOOK + (len(ids) if ids else _SOME)
+            case SetPreferences():
+                return _LOOK + len(command.categories) + len(command.topics)
+            case Attach():
+                return _LOOK
+            case RemoveDevice():
+                return _SOME
+            case Expire() | Release() | Purge():
+                return ROWS_MAX
+            case _:
+                return 1
 
     def learn(self, result: Result) -> None:
         """Remember what *result* says of a notification."""
         if isinstance(result, Changed):
             content = result.content
             self._recipients.pop(content.id, None)
-            self._recipients[content.id] = 1 if content.topic is not None else result.recipients
+            rows = 1 if content.topic is not None else max(1, result.recipients)
+            self._recipients[content.id] = rows
             if len(self._recipients) > _REMEMBERED:
                 del self._recipients[next(iter(self._recipients))]
-
-    def _of(self, command: Command) -> int:
-        match command:
-            case Publish() | Subscribe() | Unsubscribe():
-                return len(command.users)
-            case Update() | Withdraw():
-                return self._recipients.get(command.notification, _UNKNOWN)
-            case _:
-                return 0

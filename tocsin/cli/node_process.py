@@ -93,7 +93,7 @@ async def _main(
             world,
             verifier,
             shares_port=line is not None,
-            ports=make_cluster(settings),
+            ports=make_cluster(settings, world),
         )
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:

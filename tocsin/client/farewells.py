@@ -23,6 +23,10 @@ _TEXTS: Final = {
         "Give one of them another name with --device."
     ),
     Closing.DISCONNECTED: "An operator has disconnected this user.",
+    Closing.TOO_MANY_DEVICES: (
+        "The server knows as many devices of this user as there may be, and {device} is none of "
+        "them. Remove one (DELETE /v1/me/devices/…), or come as one that is known, with --device."
+    ),
     Closing.FRAME_TOO_LARGE: "The server found a frame of this side too large.",
     Closing.RATE_LIMITED: "The server was asked too much at once.",
 }

@@ -12,7 +12,8 @@ nowhere else to be found by a node that did not hear it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -22,11 +23,27 @@ CLAIM_LIFETIME = 86_400.0
 DISCONNECTED_LIFETIME = 3600.0
 """Seconds that the bus remembers who was disconnected: longer than a node should be cut off."""
 DISCONNECTED_MAX = 10_000
-"""Users that it remembers, the latest: a megabyte or two."""
+"""Marks that it remembers, the latest: a megabyte or two."""
 
 
 class BusUnavailable(Exception):
     """The bus cannot be reached or did not answer in time. Try again later."""
+
+
+class Refusals:
+    """What was found in the service that is not of this cluster, or no use: counted, not heeded.
+
+    *told* is called each time, with what it was, why it was refused, and how many there were.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], int] = {}
+        self.told: Callable[[str, str, int], None] = lambda what, why, count: None
+
+    def add(self, what: str, why: str, count: int = 1) -> None:
+        """*what* was refused, *why*: both of a few words that the program knows."""
+        self.counts[what, why] = self.counts.get((what, why), 0) + count
+        self.told(what, why, count)
 
 
 class Said(msgspec.Struct, frozen=True, gc=False):
@@ -72,11 +89,14 @@ class Bus(Protocol):
         nothing that was heard.
         """
 
-    async def keep_disconnected(self, users: Iterable[str]) -> None:
-        """Remember for `DISCONNECTED_LIFETIME` that *users* are disconnected now."""
+    async def keep_disconnected(self, marks: Iterable[bytes]) -> None:
+        """Remember for `DISCONNECTED_LIFETIME` that *marks*, each of a user, were made now."""
 
-    async def disconnected(self) -> Mapping[str, float]:
-        """Who was disconnected within that time, and how many seconds ago, the last time."""
+    async def disconnected(self) -> Mapping[bytes, float]:
+        """The marks of that time, and how many seconds ago each was made, the last time.
+
+        They may be anybody's: whoever reads them has to know which are of this cluster.
+        """
 
     async def aclose(self) -> None:
         """Let go of everything; never raises."""
@@ -124,10 +144,24 @@ class Presence(Protocol):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """Something that was spooled: *id* says its place, *payload* what it is."""
+    """Something that was spooled: *id* says its place, *payload* what it is.
+
+    With a *fault* it was not put there by a node of this cluster, and is not to be heeded; the
+    payload may be a part of it then.
+    """
 
     id: str
     payload: bytes
+    fault: str = ""
+
+
+class Replaying(StrEnum):
+    """What became of trying to replay what was put aside."""
+
+    DONE = "done"
+    ABSENT = "absent"
+    REFUSED = "refused"
+    """It is not of this cluster, and nobody vouches for it; or not all of it was kept."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -177,17 +211,21 @@ class Spool(Protocol):
     async def done(self, node: str, ids: Sequence[str]) -> None:
         """*ids* are in the store now: forget them."""
 
-    async def poison(self, node: str, entry: Entry, reason: str) -> None:
-        """*entry* can never be stored: keep it aside, with the *reason*, and go on behind it.
+    async def poison(self, node: str, entries: Sequence[tuple[Entry, str]]) -> None:
+        """*entries* can never be stored: keep each aside, with its reason, and go on behind them.
 
-        Nothing happens while another node has the lease: it may see that differently.
+        Nothing happens while another node has the lease: it may see that differently. Of those with
+        a fault fewer are kept, and apart, so that they drive out none of ours.
         """
 
     async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
-        """What was put aside, the newest first."""
+        """What was put aside, the newest first; of each payload perhaps the beginning alone."""
 
-    async def replay(self, entry: str) -> bool:
-        """Append again, as a new entry, what was put aside as *entry*; whether it was there."""
+    async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:
+        """Append again, as a new entry, what was put aside as *entry*.
+
+        What had a fault only if somebody who has looked at it has *vouched* that it is good.
+        """
 
     async def discard(self, entry: str) -> bool:
         """Forget what was put aside as *entry*; whether it was there."""

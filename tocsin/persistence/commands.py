@@ -76,7 +76,7 @@ class Publish(msgspec.Struct, frozen=True):
 
 
 class Update(msgspec.Struct, frozen=True):
-    """Make the next revision; *expected_revision* is the `If-Match`.
+    """Make the next revision of one of *expected_revisions*; `None` of any, none of which is none.
 
     What has a name of its own, *once*, is done once, whatever comes of it, for as long as answers
     to idempotency keys are kept; then it is `Replayed`.
@@ -85,7 +85,7 @@ class Update(msgspec.Struct, frozen=True):
     notification: str
     patch: Patch
     now_ms: int
-    expected_revision: int | None = None
+    expected_revisions: tuple[int, ...] | None = None
     once: str | None = None
 
 
@@ -145,6 +145,12 @@ class PatchRefused(msgspec.Struct, frozen=True):
     """The patch contradicts itself or changes nothing; *error* is a `ProblemError`."""
 
     error: Exception
+
+
+class TooMany(msgspec.Struct, frozen=True):
+    """There are as many as there may be, *most*; nothing was done."""
+
+    most: int
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ An acknowledgment reaches the store on three ways: in a session's `Record`, as t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from tocsin.persistence.dead_letter_scripts import bury, deaths_in
 from tocsin.persistence.statements import Script, run, run_for
 from tocsin.persistence.store import (
     Acknowledge,
+    AcknowledgedPartly,
     Attach,
     Attached,
     BeyondHead,
@@ -27,6 +29,7 @@ from tocsin.persistence.store import (
     Record,
     RemoveDevice,
     Result,
+    TooMany,
 )
 from tocsin.persistence.topic_scripts import Brought
 from tocsin.protocol.cursor import LogState, choose_start
@@ -61,6 +64,11 @@ class _Place(NamedTuple):
 
 Ends = Mapping[tuple[str, str], str]
 """The session that has ended, by user and device."""
+
+ACKNOWLEDGED_MAX = 1000
+"""Lines of the ledger that cursors acknowledge in one transaction."""
+_ACKNOWLEDGED_MIN = 30
+"""However many devices share that."""
 
 _Move = tuple[str, str, int, int, int]
 """User, device, where it was, where it is now, and the time (Unix ms)."""
@@ -104,9 +112,13 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
         moves.append((command.user, command.device, stored, through, command.now_ms))
         named += [(command, notification) for notification in command.ids]
     yield from _acknowledge_named(named)
-    yield from _acknowledge([move for move in moves if move[3] > move[2]])
+    partly = yield from _acknowledge([move for move in moves if move[3] > move[2]])
+    for index, command in commands:
+        if (command.user, command.device) in partly:
+            results[index] = AcknowledgedPartly()
     cursors = [
-        DeviceCursor(user, device, through, now_ms) for user, device, _, through, now_ms in moves
+        DeviceCursor(user, device, stored if (user, device) in partly else through, now_ms)
+        for user, device, stored, through, now_ms in moves
     ]
     yield from _write_places(_furthest(cursors, {}))
 
@@ -118,9 +130,10 @@ def remove_devices(
     if not commands:
         return
     devices = {(command.user, command.device): None for _, command in commands}
-    rows = yield from run(
-        "devices_remove", [user for user, _ in devices], [device for _, device in devices]
-    )
+    users, names = [user for user, _ in devices], [device for _, device in devices]
+    rows = yield from run("devices_remove", users, names)
+    # Or its stream comes back by itself, as a device that was never seen.
+    yield from run("tickets_of_devices", users, names)
     removed = {(row[0], row[1]) for row in rows}
     for index, command in commands:
         key = (command.user, command.device)
@@ -135,7 +148,7 @@ def attach(
     brought: Brought,
     epoch: str,
 ) -> Script[None]:
-    """Choose each device's start. No device may occur twice in *commands*.
+    """Choose the start of each device that is not one too many. None may occur twice in *commands*.
 
     The *ends* of sessions are noted with it: a device that comes back at once, as one does that
     polls, costs no row for having left.
@@ -143,12 +156,18 @@ def attach(
     if not commands:
         return
     states = yield from _read_states([command for _, command in commands])
+    named = yield from _count_named(commands, states)
     topics = yield from subscribed_topics((command.user for _, command in commands), left_too=True)
     ahead: list[_Move] = []
     moved: list[_Place] = []
     back: list[tuple[_Place, int]] = []
     others = dict(ends)
     for (index, command), (log, counters, removed, open_) in zip(commands, states, strict=True):
+        if command.named_max is not None and log.stored is None:
+            if named[command.user] >= command.named_max:
+                results[index] = TooMany(command.named_max)
+                continue
+            named[command.user] += 1
         start = choose_start(command.requested, epoch, log)
         ended = others.pop((command.user, command.device), None)
         place = _Place(
@@ -177,7 +196,13 @@ def attach(
             topics=topics.get(command.user, ()),
             behind=command.user in brought.behind,
         )
-    yield from _acknowledge(ahead)
+    partly = yield from _acknowledge(ahead)
+    if partly:
+        for index, command in commands:
+            if (command.user, command.device) in partly:
+                results[index] = AcknowledgedPartly()
+        others |= {key: session for key, session in ends.items() if key in partly}
+        moved = [place for place in moved if (place.user, place.device) not in partly]
     yield from _write_places(moved + _furthest((), others))
     yield from run_for("devices_reset", [(*place, head) for place, head in back])
     unnamed = {
@@ -186,6 +211,18 @@ def attach(
         if command.unnamed_max is not None and log.stored is None
     }
     yield from run("devices_forget", list(unnamed), list(unnamed.values()))
+
+
+def _count_named(
+    commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
+) -> Script[dict[str, int]]:
+    """How many devices with names of their own are known of those users who come with a new one."""
+    users = {
+        command.user
+        for (_, command), state in zip(commands, states, strict=True)
+        if command.named_max is not None and state.log.stored is None
+    }
+    return {row[0]: row[1] for row in (yield from run("devices_count", sorted(users)))}
 
 
 def subscribed_topics(
@@ -236,8 +273,13 @@ def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_Devic
     return [states[number] for number in range(len(commands))]
 
 
-def _acknowledge(moves: Sequence[_Move]) -> Script[None]:
-    """Count as acknowledged what lies between where these devices were and where they are."""
+def _acknowledge(moves: Sequence[_Move]) -> Script[set[tuple[str, str]]]:
+    """Count as acknowledged what lies between where these devices were and where they are.
+
+    The devices for which that is more than one transaction does: they stay where they were, and
+    what is done is not done again.
+    """
+    most = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
     times = {(user, device): now_ms for user, device, _, _, now_ms in moves}
     rows = yield from run(
         "deliveries_open",
@@ -246,6 +288,7 @@ def _acknowledge(moves: Sequence[_Move]) -> Script[None]:
         [stored for _, _, stored, _, _ in moves],
         [cursor for _, _, _, cursor, _ in moves],
         [now_ms for _, _, _, _, now_ms in moves],
+        [most] * len(moves),
     )
     yield from _write_lines(
         DeliveryRecord(
@@ -253,6 +296,8 @@ def _acknowledge(moves: Sequence[_Move]) -> Script[None]:
         )
         for user, device, notification, sequence, attempts in rows
     )
+    found = Counter((user, device) for user, device, *_ in rows)
+    return {device for device, count in found.items() if count >= most}
 
 
 def _acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:

@@ -14,20 +14,27 @@ from tocsin.persistence.bus import Gap, Heard, Said
 
 HEARD_MAX = 100_000
 """Messages that may wait: some seconds of the most that one node hears."""
+HEARD_BYTES_MAX = 64 << 20
+"""Bytes of them."""
 
 
 class Hearing:
     """A queue of what was heard, with one taker."""
 
-    def __init__(self, most: int = HEARD_MAX) -> None:
+    def __init__(self, most: int = HEARD_MAX, bytes_most: int = HEARD_BYTES_MAX) -> None:
         self._most = most
+        self._bytes_most = bytes_most
+        self._bytes = 0
         self._heard: list[Heard] = []
         self._something = trio.Event()
 
     def put(self, heard: Heard) -> None:
-        if len(self._heard) >= self._most:
+        size = len(heard.payload) if isinstance(heard, Said) else 0
+        if len(self._heard) >= self._most or self._bytes + size > self._bytes_most:
             self._heard = [_summed_up(self._heard)]
+            self._bytes = 0
         self._heard.append(heard)
+        self._bytes += size
         self._something.set()
 
     async def take(self) -> Sequence[Heard]:
@@ -35,6 +42,7 @@ class Hearing:
         # A checkpoint even if there is something: in a flood, others want to run too.
         await self._something.wait()
         heard, self._heard = self._heard, []
+        self._bytes = 0
         self._something = trio.Event()
         return heard
 

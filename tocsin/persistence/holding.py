@@ -12,7 +12,7 @@ from tocsin.persistence.statements import Row, Rows, Script, run
 from tocsin.persistence.store import Expire, RecipientState, Release, Update, Withdraw
 from tocsin.protocol.notification import Content, Standing
 
-RECIPIENTS_AT_A_TIME = 10_000
+RECIPIENTS_AT_A_TIME = 1000
 """Of what one transaction expires or releases, about: their users wait for it."""
 
 

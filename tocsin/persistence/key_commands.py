@@ -33,21 +33,53 @@ class RevokeKey(msgspec.Struct, frozen=True):
 class StoredTicket(msgspec.Struct, frozen=True):
     """A ticket waiting to be used; the times are Unix milliseconds.
 
-    *principal_expires_at* is when the token that bought it expires, if that is known.
+    *principal_expires_at* is when the token that bought it expires, if that is known. A ticket
+    stands for its user and carries no scopes. With a *device* it is a stream's: it lets that device
+    come back until it expires. *origin* is that of the page which used it first, `""` for none, and
+    not known before.
     """
 
     hash: bytes
     user: str
-    scopes: tuple[str, ...]
     expires_at: int
     principal_expires_at: int | None
+    device: str | None = None
+    origin: str | None = None
 
 
 class CreateTicket(msgspec.Struct, frozen=True):
+    """Keep *ticket*; those of its user that have expired by *now_ms* are forgotten.
+
+    A stream's takes the place of the one that its device had. Where the user has *most* already,
+    those of streams that expire first make room; the result is `Done`, or `TooMany` where there are
+    none. Nodes that do it at the same moment may exceed that by a few.
+    """
+
     ticket: StoredTicket
+    now_ms: int = 0
+    most: int = 1_000_000
 
 
 class TakeTicket(msgspec.Struct, frozen=True):
-    """Remove a ticket; result: `StoredTicket`, expired or not, or `NotFound` the second time."""
+    """Remove a ticket; result: `StoredTicket`, expired or not, or `NotFound` the second time.
+
+    That of a stream stays, and may be taken again.
+    """
 
     hash: bytes
+
+
+class BindTicket(msgspec.Struct, frozen=True):
+    """Bind a stream's ticket to the *origin* that uses it, unless it is bound.
+
+    Result: `StoredTicket` with the origin that it is bound to, or `NotFound`.
+    """
+
+    hash: bytes
+    origin: str
+
+
+class RevokeTickets(msgspec.Struct, frozen=True):
+    """Remove all tickets of *user*; result: `Done`."""
+
+    user: str

@@ -16,6 +16,7 @@ from tocsin.persistence.store import (
     Devices,
     FindKey,
     FindLetter,
+    FindTopic,
     FoundLetter,
     Keys,
     Letters,
@@ -28,6 +29,7 @@ from tocsin.persistence.store import (
     Preferences,
     ReadPreferences,
     Subscribers,
+    TopicInfo,
     Topics,
 )
 
@@ -51,11 +53,19 @@ def by_first(rows: Rows) -> dict[int | str, list[Row]]:
 
 
 def devices(queries: Numbered[ListDevices], answers: Answers) -> Script[None]:
-    rows = yield from run("devices_list", sorted({query.user for _, query in queries}))
+    rows = yield from run(
+        "devices_list",
+        [index for index, _ in queries],
+        [query.user for _, query in queries],
+        # Identifiers are not empty, so all are behind the empty one.
+        [query.after or "" for _, query in queries],
+        [query.limit + 1 for _, query in queries],
+        [query.named for _, query in queries],
+    )
     found = by_first(rows)
     for index, query in queries:
-        listed = tuple([DeviceInfo(*row[1:4]) for row in found.get(query.user, ())])
-        answers[index] = Devices(listed)
+        listed = [DeviceInfo(*row[1:4]) for row in found.get(index, ())]
+        answers[index] = Devices(tuple(listed[: query.limit]), len(listed) > query.limit)
 
 
 def subscriptions(queries: Numbered[ListSubscriptions], answers: Answers) -> Script[None]:
@@ -87,6 +97,13 @@ def subscribers(queries: Numbered[ListSubscribers], answers: Answers) -> Script[
     for index, query in queries:
         users = [row[1] for row in found.get(index, ())]
         answers[index] = Subscribers(tuple(users[: query.limit]), len(users) > query.limit)
+
+
+def topic(queries: Numbered[FindTopic], answers: Answers) -> Script[None]:
+    rows = yield from run("topics_read", sorted({query.topic for _, query in queries}))
+    found = {row[0]: TopicInfo(row[0], bool(row[1]), row[2]) for row in rows}
+    for index, query in queries:
+        answers[index] = found.get(query.topic, TopicInfo(query.topic, False, 0))
 
 
 # --- Dead letters -------------------------------------------------------------------------------

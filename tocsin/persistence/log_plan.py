@@ -160,8 +160,9 @@ class Plan:
             return NotFound()
         if target.standing not in (Standing.ACTIVE, Standing.SCHEDULED):
             return NotActive(target.standing)
-        if update.expected_revision not in (None, target.content.revision):
-            return RevisionMismatch(target.content.revision)
+        revision, expected = target.content.revision, update.expected_revisions
+        if expected is not None and revision not in expected:
+            return RevisionMismatch(revision)
         try:
             target.content = patched(target.content, update.patch, update.now_ms, target.not_before)
         except ProblemError as error:

@@ -49,6 +49,11 @@ class UserLog(msgspec.Struct):
         return self.head
 
 
+MARKS_MAX = 1000
+"""Rows that the commands of one transaction mark together which do not name them."""
+MARKS_OF_COMMAND_MIN = 30
+
+
 class _Place(msgspec.Struct):
     """A row of an inbox as it is being marked; *sequence* is `None` until it changes."""
 
@@ -86,6 +91,9 @@ def save_users(logs: dict[str, UserLog]) -> Script[None]:
 
 def mark_inboxes(commands: Sequence[Numbered], results: list[Result]) -> Script[None]:
     """Run *commands* and put each result in its place in *results*."""
+    listing = sum(command.ids is None for _, command in commands)
+    most = max(MARKS_OF_COMMAND_MIN, MARKS_MAX // max(1, listing))
+    commands = [(index, _limited(command, most)) for index, command in commands]
     for turn in _rounds(commands):
         logs = yield from hold_users(command.user for _, command in turn)
         places = yield from _read_places(turn, logs)
@@ -93,6 +101,12 @@ def mark_inboxes(commands: Sequence[Numbered], results: list[Result]) -> Script[
             results[index] = _mark(command, logs.get(command.user), places)
         yield from save_users(logs)
         yield from _save_places(places)
+
+
+def _limited(command: MarkInbox, most: int) -> MarkInbox:
+    if command.ids is not None or command.limit <= most:
+        return command
+    return msgspec.structs.replace(command, limit=most)
 
 
 def _rounds(commands: Sequence[Numbered]) -> list[list[Numbered]]:

@@ -40,7 +40,7 @@ class MemoryBroker:
         self._buses: dict[str, MemoryBus] = {}
         self._leases = Leases()
         self._entries = Entries()
-        self._disconnected: dict[str, float] = {}
+        self._disconnected: dict[bytes, float] = {}
         self._cut: set[str] = set()
         self._deaf: set[str] = set()
         self._stopped = False
@@ -108,16 +108,16 @@ class MemoryBroker:
         """Whether what is said now is heard by *node*."""
         return self._is_reached_by(node) and node not in self._deaf
 
-    def keep_disconnected(self, user: str) -> None:
-        self._disconnected.pop(user, None)
-        self._disconnected[user] = trio.current_time()
+    def keep_disconnected(self, mark: bytes) -> None:
+        self._disconnected.pop(mark, None)
+        self._disconnected[mark] = trio.current_time()
         while len(self._disconnected) > DISCONNECTED_MAX:
             del self._disconnected[next(iter(self._disconnected))]
 
-    def disconnected(self) -> dict[str, float]:
+    def disconnected(self) -> dict[bytes, float]:
         now = trio.current_time()
-        ages = {user: now - moment for user, moment in self._disconnected.items()}
-        return {user: age for user, age in ages.items() if age < DISCONNECTED_LIFETIME}
+        ages = {mark: now - moment for mark, moment in self._disconnected.items()}
+        return {mark: age for mark, age in ages.items() if age < DISCONNECTED_LIFETIME}
 
     def _is_reached_by(self, node: str) -> bool:
         return not self._stopped and node not in self._cut
@@ -159,12 +159,12 @@ class MemoryBus:
     async def receive(self) -> Sequence[Heard]:
         return await self._heard.take()
 
-    async def keep_disconnected(self, users: Iterable[str]) -> None:
+    async def keep_disconnected(self, marks: Iterable[bytes]) -> None:
         await self._reach()
-        for user in users:
-            self._broker.keep_disconnected(user)
+        for mark in marks:
+            self._broker.keep_disconnected(mark)
 
-    async def disconnected(self) -> Mapping[str, float]:
+    async def disconnected(self) -> Mapping[bytes, float]:
         await self._reach()
         return self._broker.disconnected()
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from tocsin.persistence.bus import CLAIM_LIFETIME, Appended, Claim, Draft, Entry
+from tocsin.persistence.bus import CLAIM_LIFETIME, Appended, Claim, Draft, Entry, Replaying
 
 
 class Entries:
@@ -45,13 +45,9 @@ class Entries:
         holder, ends = self.holder
         return holder != node and ends > trio.current_time()
 
-    def take_aside(self, id_: str) -> Entry | None:
-        """Remove what was put aside as *id_*."""
-        for number, (entry, _) in enumerate(self.poisoned):
-            if entry.id == id_:
-                del self.poisoned[number]
-                return entry
-        return None
+    def find_aside(self, id_: str) -> tuple[Entry, str] | None:
+        """What was put aside as *id_*, and why."""
+        return next((each for each in self.poisoned if each[0].id == id_), None)
 
 
 class MemorySpool:
@@ -79,27 +75,34 @@ class MemorySpool:
         for id_ in ids:
             self._entries.waiting.pop(id_, None)
 
-    async def poison(self, node: str, entry: Entry, reason: str) -> None:
+    async def poison(self, node: str, entries: Sequence[tuple[Entry, str]]) -> None:
         await self._reach()
         if self._entries.is_held_from(node):
             return
-        if self._entries.waiting.pop(entry.id, None) is not None:
-            self._entries.poisoned.insert(0, (entry, reason))
+        for entry, reason in entries:
+            if self._entries.waiting.pop(entry.id, None) is not None:
+                self._entries.poisoned.insert(0, (entry, reason))
 
     async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
         await self._reach()
         return self._entries.poisoned[:limit]
 
-    async def replay(self, entry: str) -> bool:
+    async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:
         await self._reach()
-        found = self._entries.take_aside(entry)
-        if found is not None:
-            self._entries.append(Draft(found.payload))
-        return found is not None
+        if (found := self._entries.find_aside(entry)) is None:
+            return Replaying.ABSENT
+        if found[0].fault and not vouched:
+            return Replaying.REFUSED
+        self._entries.poisoned.remove(found)
+        self._entries.append(Draft(found[0].payload))
+        return Replaying.DONE
 
     async def discard(self, entry: str) -> bool:
         await self._reach()
-        return self._entries.take_aside(entry) is not None
+        if (found := self._entries.find_aside(entry)) is None:
+            return False
+        self._entries.poisoned.remove(found)
+        return True
 
     async def size(self) -> int:
         await self._reach()

@@ -65,6 +65,7 @@ class PostgresStore:
             for name, sql in load(DIALECT).items()
         }
         self._epoch: str | None = None
+        self._secret: str | None = None
         self._statements_run = 0
 
     @property
@@ -74,6 +75,12 @@ class PostgresStore:
         return self._epoch
 
     @property
+    def secret(self) -> str:
+        if self._secret is None:
+            raise RuntimeError("the secret is known once the store is open")
+        return self._secret
+
+    @property
     def statements_run(self) -> int:
         return self._statements_run
 
@@ -81,7 +88,7 @@ class PostgresStore:
         self._pool.reopen()
         if await self.pending():
             await self._call(self._migrate, MIGRATION_TIMEOUT)
-        self._epoch = await self._call(self._claim_epoch, self._timeout)
+        self._epoch, self._secret = await self._call(self._claim, self._timeout)
 
     async def write(self, commands: Sequence[Command]) -> list[Result]:
         async def work(connection: Connection) -> list[Result]:
@@ -185,11 +192,15 @@ class PostgresStore:
                     migration.checksum,
                 )
 
-    async def _claim_epoch(self, connection: Connection) -> str:
-        fresh = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
-        rows = await self._perform(connection, Statement("epoch_claim", ([fresh],)))
-        epoch: str = rows[0][0]
-        return epoch
+    async def _claim(self, connection: Connection) -> tuple[str, str]:
+        """The epoch of the logs, and the secret of the nodes; made if nobody has come before."""
+        epoch = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
+        secret = self._entropy(migrations.SECRET_BYTES).hex()
+        found = []
+        for name, fresh in (("epoch", epoch), ("secret", secret)):
+            rows = await self._perform(connection, Statement("meta_claim", ([name], [fresh])))
+            found.append(rows[0][0])
+        return found[0], found[1]
 
 
 def _settings(command_timeout: float) -> Mapping[str, str]:

@@ -14,11 +14,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tocsin.persistence.mark_scripts import COUNTS, hold_users
-from tocsin.persistence.statements import Rows, Script, run
+from tocsin.persistence.statements import Rows, Script, run, run_for
 from tocsin.persistence.store import Purge, Purged, Result
 
 _ANSWERS_PER_ROW = 10
 """Idempotency answers are cheaper to forget than inbox rows, and there may be many."""
+
+_DEVICES_AT_A_TIME = 20
+"""Of a log's entries, as many as a transaction may concern are shared by them."""
 
 
 class _Loss(msgspec.Struct):
@@ -34,15 +37,30 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
     for index, command in commands:
         answers_max = _ANSWERS_PER_ROW * command.limit
         answers = yield from run("idempotency_purge", [command.idempotency_before], [answers_max])
-        yield from run("tickets_purge", [command.tickets_before])
+        tickets = yield from run("tickets_purge", [command.tickets_before], [command.limit])
         chosen = yield from _choose(command)
         rows = yield from _forget(dict.fromkeys(chosen), command)
         limit = [command.limit]
         letters = yield from run("purge_letters", [command.created_before], limit)
         devices = yield from run("purge_devices", [command.created_before], limit)
-        most = max(len(chosen), len(letters), len(devices))
-        more = most >= command.limit or len(answers) >= answers_max
+        unfinished = yield from _forget_removed(command)
+        most = max(len(chosen), len(letters), len(devices), len(tickets))
+        more = unfinished or most >= command.limit or len(answers) >= answers_max
         results[index] = Purged(len(rows), more=more)
+
+
+def _forget_removed(command: Purge) -> Script[bool]:
+    """Forget devices that were removed, each after what the ledger says of it; whether there is
+    more of it to do.
+    """
+    before = max(command.removed_before, command.created_before)
+    removed = yield from run("purge_removed", [before], [_DEVICES_AT_A_TIME])
+    entries_max = max(1, command.limit // max(1, len(removed)))
+    rows = yield from run_for("purge_lines", [(*row, entries_max) for row in removed])
+    left = [row[:3] for row in rows if row[3] >= entries_max]
+    yield from run_for("devices_cleared", left)
+    yield from run_for("devices_drop", [row[:2] for row in rows if row[3] < entries_max])
+    return bool(left) or len(removed) == _DEVICES_AT_A_TIME
 
 
 def _choose(command: Purge) -> Script[list[tuple[str, str | None]]]:

@@ -76,7 +76,8 @@ class Page(msgspec.Struct, frozen=True):
 class InboxPage(msgspec.Struct, frozen=True):
     """A user's inbox, newest created first, below *before* (a created sequence) if given.
 
-    *states* says which to list; what has expired by *now_ms* is left out. Result: `Inbox`.
+    *states* says which to list; what has expired by *now_ms* is left out. At most *limit* items
+    and, but for the first, at most *bytes_max* bytes of documents. Result: `Inbox`.
     """
 
     user: str
@@ -85,6 +86,7 @@ class InboxPage(msgspec.Struct, frozen=True):
     limit: int
     before: int | None
     now_ms: int
+    bytes_max: int = 2**63 - 1
 
 
 class InboxItem(msgspec.Struct, frozen=True):
@@ -132,9 +134,15 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class ListDevices(msgspec.Struct, frozen=True):
-    """Result: `Devices`, by name."""
+    """A user's devices by name, behind *after* if given, at most *limit*; or only the one *named*.
+
+    Result: `Devices`.
+    """
 
     user: str
+    limit: int = 1000
+    after: str | None = None
+    named: str | None = None
 
 
 class DeviceInfo(msgspec.Struct, frozen=True):
@@ -147,6 +155,7 @@ class DeviceInfo(msgspec.Struct, frozen=True):
 
 class Devices(msgspec.Struct, frozen=True):
     devices: tuple[DeviceInfo, ...]
+    more: bool = False
 
 
 class ListSubscriptions(msgspec.Struct, frozen=True):
@@ -157,6 +166,20 @@ class ListSubscriptions(msgspec.Struct, frozen=True):
 
 class Topics(msgspec.Struct, frozen=True):
     topics: tuple[str, ...]
+
+
+class FindTopic(msgspec.Struct, frozen=True):
+    """Result: `TopicInfo`, also for a topic that nobody knows: it is open, and nobody in it."""
+
+    topic: str
+
+
+class TopicInfo(msgspec.Struct, frozen=True):
+    """*closed*: only producers subscribe users to it."""
+
+    topic: str
+    closed: bool
+    subscribers: int
 
 
 class ListSubscribers(msgspec.Struct, frozen=True):

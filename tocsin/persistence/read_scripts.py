@@ -26,6 +26,7 @@ from tocsin.persistence.store import (
     FindKey,
     FindLetter,
     FindNotification,
+    FindTopic,
     Head,
     Inbox,
     InboxItem,
@@ -136,12 +137,12 @@ def _inboxes(queries: Numbered[InboxPage], heads: dict[str, Row], answers: Answe
     rows += yield from run("inbox_page_archived", *_inbox_columns(by_list["archived"]))
     found = by_first(rows)
     for index, query in queries:
-        items = [InboxItem(*row[1:6]) for row in found.get(index, ())]
-        more = len(items) > query.limit
+        listed = found.get(index, [])
+        items = tuple([InboxItem(*row[1:6]) for row in listed])
+        # The last column counts what there was to choose from, up to one more than the limit.
+        more = bool(listed) and listed[0][6] > len(listed)
         head, unread, unseen, behind = heads.get(query.user, _NO_LOG)
-        answers[index] = Inbox(
-            tuple(items[: query.limit]), more, head, Counters(unread, unseen), bool(behind)
-        )
+        answers[index] = Inbox(items, more, head, Counters(unread, unseen), bool(behind))
 
 
 def _list_of(states: Sequence[str]) -> str:
@@ -157,9 +158,10 @@ def _inbox_columns(queries: Numbered[InboxPage]) -> tuple[list[Any], ...]:
         [query.user for _, query in queries],
         [f",{','.join(query.states)}," for _, query in queries],
         [query.category for _, query in queries],
-        [query.limit + 1 for _, query in queries],
+        [query.limit for _, query in queries],
         [_NO_BOUND if query.before is None else query.before for _, query in queries],
         [query.now_ms for _, query in queries],
+        [query.bytes_max for _, query in queries],
     )
 
 
@@ -248,6 +250,7 @@ _PLAIN: dict[type[Any], Any] = {
     ListDevices: list_scripts.devices,
     ListSubscriptions: list_scripts.subscriptions,
     ListSubscribers: list_scripts.subscribers,
+    FindTopic: list_scripts.topic,
     ReadPreferences: list_scripts.preferences,
     ListLetters: list_scripts.letters,
     FindLetter: list_scripts.letter,

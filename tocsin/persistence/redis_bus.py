@@ -3,7 +3,7 @@
 A publication is not a command each: a script says a whole batch, so that there is one command to
 parse and one reply to read. That is ten times cheaper here, and no dearer there.
 
-Who was disconnected is a sorted set of users with the moments, which are Redis's own.
+Who was disconnected is a sorted set of marks with the moments, which are Redis's own.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from tocsin.persistence.bus import (
     Heard,
     Said,
 )
-from tocsin.persistence.redis_client import Command, RedisClient
+from tocsin.persistence.redis_client import Command, RedisClient, Reply
 from tocsin.persistence.redis_ears import RedisEars
 from tocsin.persistence.redis_presence import NOW
 
 MESSAGES_MAX = 500
 """Messages in one command: Redis does nothing else meanwhile, and so is busy for a millisecond."""
+MARK_BYTES_MAX = 2048
 _LIFETIME_MS = round(DISCONNECTED_LIFETIME * 1000)
 
 # As text each time and not by its hash: a server that restarted does not know the hash any more.
@@ -48,7 +49,16 @@ DISCONNECTED = (
     NOW
     + """\
 local since = '(' .. (now - ARGV[1])
-return {now, redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf', 'WITHSCORES')}
+local found = redis.call(
+    'ZREVRANGEBYSCORE', KEYS[1], '+inf', since, 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local marks = {}
+for i = 1, #found, 2 do
+    if #found[i] <= tonumber(ARGV[3]) then
+        marks[#marks + 1] = found[i]
+        marks[#marks + 1] = found[i + 1]
+    end
+end
+return {now, marks}
 """
 )
 
@@ -80,20 +90,22 @@ class RedisBus:
     async def receive(self) -> Sequence[Heard]:
         return await self._ears.receive()
 
-    async def keep_disconnected(self, users: Iterable[str]) -> None:
-        limits = (_LIFETIME_MS, DISCONNECTED_MAX)
-        await self._client.call(("EVAL", KEEP_DISCONNECTED, 1, self._disconnected, *limits, *users))
+    async def keep_disconnected(self, marks: Iterable[bytes]) -> None:
+        await self._on_marks(KEEP_DISCONNECTED, DISCONNECTED_MAX, *marks)
 
-    async def disconnected(self) -> Mapping[str, float]:
-        [(now, found)] = await self._client.call(
-            ("EVAL", DISCONNECTED, 1, self._disconnected, _LIFETIME_MS)
-        )
-        users = (user.decode() for user in found[::2])
+    async def disconnected(self) -> Mapping[bytes, float]:
+        now, found = await self._on_marks(DISCONNECTED, DISCONNECTED_MAX, MARK_BYTES_MAX)
         ages = ((now - float(moment)) / 1000 for moment in found[1::2])
-        return dict(zip(users, ages, strict=True))
+        return dict(zip(found[::2], ages, strict=True))
 
     async def aclose(self) -> None:
         await self._ears.aclose()
+
+    async def _on_marks(self, script: str, *arguments: bytes | int) -> Reply:
+        key = self._disconnected
+        command = ("EVAL", script, 1, key, _LIFETIME_MS, *arguments)
+        [reply] = await self._client.call_on({key: "zset"}, command)
+        return reply
 
     def _publication(self, messages: Sequence[Said]) -> Command:
         name = self._ears.channel

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import trio
@@ -28,7 +28,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
-from tocsin.persistence.bus import BusUnavailable
+from tocsin.persistence.bus import BusUnavailable, Refusals
+from tocsin.protocol.seals import KeyUnknown
 
 Command = Sequence[str | bytes | int]
 Reply = Any
@@ -36,6 +37,21 @@ Reply = Any
 BATCH_CALLS_MAX = 256
 """Calls whose commands are written in one go."""
 CLOSING = "the connection to Redis is being closed"
+
+CLEAR = """\
+local cleared = 0
+for i, key in ipairs(KEYS) do
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'none' and kind ~= ARGV[i] then
+        cleared = cleared + redis.call('UNLINK', key)
+    end
+end
+return cleared
+"""
+
+
+class WrongKind(BusUnavailable):
+    """A key holds another kind of value than ours: somebody else has put it there."""
 
 
 class RedisClient:
@@ -58,7 +74,11 @@ class RedisClient:
         )
         self.prefix = prefix
         self.timeout = timeout
-        self.database = int(self._factory.connection_kwargs.get("db") or 0)
+        database = int(self._factory.connection_kwargs.get("db") or 0)
+        # Databases divide keys and not channels: without the number, two clusters in two databases
+        # of one server would hear each other.
+        self.place = f"{prefix}{database}:"
+        self.refusals = Refusals()
         self._waiting: deque[_Call] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -76,8 +96,20 @@ class RedisClient:
         self._wake.set()
         await call.answered.wait()
         if call.error is not None:
-            raise BusUnavailable(call.error)
+            raise WrongKind(call.error) if call.is_wrong_kind else BusUnavailable(call.error)
         return call.replies
+
+    async def call_on(self, kinds: Mapping[str, str], *commands: Command) -> list[Reply]:
+        """As `call`. The keys are to be of *kinds* (as `TYPE` says them); what is not is removed.
+
+        *commands* may be done in part and then once more.
+        """
+        try:
+            return await self.call(*commands)
+        except WrongKind:
+            [cleared] = await self.call(("EVAL", CLEAR, len(kinds), *kinds, *kinds.values()))
+            self.refusals.add("key", "wrong_kind", cleared)
+            return await self.call(*commands)
 
     async def aclose(self) -> None:
         """End the connection; whoever waits is told. A later call connects again. Never raises."""
@@ -120,7 +152,7 @@ class RedisClient:
             self._fail(batch, described(error, self.timeout))
             self._fail_waiting(described(error, self.timeout))
         else:
-            if any(call.error for call in batch):
+            if any(call.error and not call.is_wrong_kind for call in batch):
                 # Perhaps it is a replica by now, or wants another password: connect anew.
                 self._disconnect()
         finally:
@@ -133,6 +165,7 @@ class RedisClient:
             except ResponseError as error:
                 # Out of memory, read only, ...: the others' replies are still to be read.
                 call.error = described(error, self.timeout)
+                call.is_wrong_kind |= "WRONGTYPE" in str(error)
 
     async def _connected(self) -> AbstractConnection:
         connection = self._connection
@@ -162,13 +195,23 @@ class RedisClient:
 
 
 class _Call:
-    __slots__ = ("answered", "commands", "error", "replies")
+    __slots__ = ("answered", "commands", "error", "is_wrong_kind", "replies")
 
     def __init__(self, commands: Sequence[Command]) -> None:
         self.commands = commands
         self.replies: list[Reply] = []
         self.error: str | None = None
+        self.is_wrong_kind = False
         self.answered = trio.Event()
+
+
+@contextmanager
+def key_needed() -> Iterator[None]:
+    """Around what seals, and what looks at seals: without the secret nothing can be done here."""
+    try:
+        yield
+    except KeyUnknown as error:
+        raise BusUnavailable("the nodes' secret is not known yet") from error
 
 
 def start_task(main: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:

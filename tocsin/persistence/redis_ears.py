@@ -51,9 +51,7 @@ class RedisEars:
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
-        # Databases divide keys and not channels: without the number, two clusters in two databases
-        # of one server would hear each other.
-        self._prefix = f"{client.prefix}{client.database}:".encode()
+        self._prefix = client.place.encode()
         self._heard = Hearing()
         self._subscriptions = Subscriptions()
         self._unsent: deque[Command] = deque()
@@ -215,6 +213,8 @@ class RedisEars:
 
     def _hear(self, reply: Reply) -> None:
         match reply:
+            case [b"message", _, None]:
+                self._client.refusals.add("envelope", "too_large")
             case [b"message", channel, payload]:
                 name = self._name(channel)
                 if name in self._subscriptions:

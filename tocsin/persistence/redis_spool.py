@@ -1,215 +1,260 @@
-"""The spool in Redis: a stream, read by a consumer group, and a lease that says whose turn it is.
+"""The spool in Redis: a stream, and a lease that says whose turn it is.
 
-A node that has the lease is the only one that takes. So whatever is pending in the group, no matter
-under whose name, is nobody else's: the taker claims it at once, from the oldest on, and only then
-reads on. That makes it one order: what a dead node left comes before what nobody has seen.
+A node that has the lease is the only one that takes, always from the oldest on: so what a dead node
+took and did not finish comes before what nobody has seen. An entry is deleted when it is stored,
+and nothing else ever trims the stream. It keeps as well as the server keeps its data: see the
+append-only file in docs/cluster.md.
 
-An entry is acknowledged and deleted in one step, when it is stored, and nothing else ever trims
-the stream. It keeps as well as the server keeps its data: see the append-only file in
-docs/cluster.md.
+Whoever can write to Redis can write there too. So entries and claims carry a seal of this cluster
+(`seals`). A claim without one is removed. An entry without one, or of another shape, is taken as
+what it is, with its *fault*, and put aside in a list of its own, where it does not drive out what
+the store has refused. An entry's seal has its time in it, and its id is about that: one that was
+sealed before and is put there again comes too late, or while the store still knows that it is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from tocsin.persistence.bus import CLAIM_LIFETIME, Appended, Claim, Draft, Entry
-from tocsin.persistence.redis_client import Command, RedisClient, Reply
+from tocsin.persistence import redis_scripts as scripts
+from tocsin.persistence.bus import (
+    CLAIM_LIFETIME,
+    Appended,
+    BusUnavailable,
+    Claim,
+    Draft,
+    Entry,
+    Replaying,
+)
+from tocsin.persistence.redis_client import Command, RedisClient, Reply, key_needed
+from tocsin.protocol.seals import Purpose, Seals
 
-POISONED_MAX = 10_000
-"""Entries that are kept aside; the oldest go first. Each is an incident, not a load."""
-
-IDS_MAX = 1000
-"""Entries that one command forgets; Lua unpacks no more than some thousands."""
-
-GROUP = "drain"
-
-APPEND = """\
-local stream, run_key, lifetime = KEYS[1], KEYS[2], ARGV[1]
-local run = redis.call('XLEN', stream) > 0 and redis.call('GET', run_key)
-local key, argument, earlier = 3, 2, {}
-
-local function append(payload)
-    local entry = redis.call('XADD', stream, '*', 'payload', payload)
-    if not run then
-        run = entry
-        redis.call('SET', run_key, run)
-    end
-end
-
-while argument <= #ARGV do
-    if ARGV[argument + 1] == '' then
-        append(ARGV[argument])
-        earlier[#earlier + 1] = false
-        argument = argument + 2
-    else
-        local before = redis.call('HMGET', KEYS[key], 'fingerprint', 'answer')
-        if before[1] then
-            earlier[#earlier + 1] = before
-        else
-            append(ARGV[argument])
-            redis.call('HSET', KEYS[key], 'fingerprint', ARGV[argument + 2],
-                'answer', ARGV[argument + 3])
-            redis.call('PEXPIRE', KEYS[key], lifetime)
-            earlier[#earlier + 1] = false
-        end
-        key, argument = key + 1, argument + 4
-    end
-end
-return {run or '', earlier}
-"""
-
-TAKE = """\
-local stream, lease = KEYS[1], KEYS[2]
-local node, milliseconds, limit, group = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local holder = redis.call('GET', lease)
-if holder and holder ~= node then return false end
-redis.call('SET', lease, node, 'PX', milliseconds)
-
--- Fails if it is there; after FLUSHALL it is not.
-redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
-
-local claimed = redis.call('XAUTOCLAIM', stream, group, node, 0, '0-0', 'COUNT', limit)[2]
-local entries, is_deleted = {}, false
-for _, entry in ipairs(claimed) do
-    if entry then entries[#entries + 1] = entry else is_deleted = true end
-end
-if is_deleted then
-    -- Somebody deleted by hand what was pending; before Redis 7, it would stay so for ever.
-    for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', limit)) do
-        if #redis.call('XRANGE', stream, pending[1], pending[1]) == 0 then
-            redis.call('XACK', stream, group, pending[1])
-        end
-    end
-end
-
-if #claimed < limit then
-    local new = redis.call(
-        'XREADGROUP', 'GROUP', group, node, 'COUNT', limit - #claimed, 'STREAMS', stream, '>')
-    for _, entry in ipairs(new and new[1][2] or {}) do entries[#entries + 1] = entry end
-end
-return entries
-"""
-
-DONE = """\
-redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, 2))
-redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
-"""
-
-POISON = """\
-local holder = redis.call('GET', KEYS[3])
-if holder and holder ~= ARGV[6] then return end
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
-if redis.call('XDEL', KEYS[1], ARGV[2]) == 1 then
-    redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[5], '*',
-        'id', ARGV[2], 'payload', ARGV[3], 'reason', ARGV[4])
-end
-"""
-
-# The oldest are looked for last: it is the newest that somebody deals with.
-SETTLE = """\
-local stream, run_key, poisoned = KEYS[1], KEYS[2], KEYS[3]
-local before = '+'
-while true do
-    local some = redis.call('XREVRANGE', poisoned, before, '-', 'COUNT', 100)
-    if #some == 0 then return 0 end
-    for _, each in ipairs(some) do
-        local id, payload = each[2][2], each[2][4]
-        if id == ARGV[1] then
-            redis.call('XDEL', poisoned, each[1])
-            if ARGV[2] == 'replay' then
-                local run = redis.call('XLEN', stream) > 0 and redis.call('GET', run_key)
-                local entry = redis.call('XADD', stream, '*', 'payload', payload)
-                if not run then redis.call('SET', run_key, entry) end
-            end
-            return 1
-        end
-    end
-    before = '(' .. some[#some][1]
-end
-"""
+POISONED_MAX: Final = 10_000
+"""Entries of ours that are kept aside; the oldest go first. Each is an incident, not a load."""
+FOREIGN_MAX: Final = 500
+"""Entries that are not ours; anybody can make more of them."""
+IDS_MAX: Final = 1000
+"""Entries that one command forgets."""
+CLOCKS_MAX: Final = 3600.0
+"""Seconds that the clocks of a node and of Redis may be apart; then nothing is spooled."""
+_MISPLACED: Final = (CLOCKS_MAX + scripts.AHEAD_MAX) * 1000
+_ATTEMPTS: Final = 3
+_MS: Final = 1000
 
 
 class RedisSpool:
-    """`Spool` on *client*."""
+    """`Spool` on *client*; *now_ms* is wall time (Unix milliseconds)."""
 
-    def __init__(self, client: RedisClient) -> None:
+    def __init__(self, client: RedisClient, seals: Seals, now_ms: Callable[[], int]) -> None:
         self._client = client
+        self._entries = seals[Purpose.SPOOL]
+        self._aside = seals[Purpose.ASIDE]
+        self._claimed = seals[Purpose.CLAIM]
+        self._now_ms = now_ms
         self._stream = f"{client.prefix}spool"
         self._poisoned = f"{client.prefix}spool:poisoned"
+        self._foreign = f"{client.prefix}spool:foreign"
         self._lease = f"{client.prefix}spool:lease"
         self._run = f"{client.prefix}spool:run"
         self._claims = f"{client.prefix}spool:claim:"
+        self._lists = {self._poisoned: POISONED_MAX, self._foreign: FOREIGN_MAX}
+        self._kinds = {
+            self._stream: "stream",
+            self._poisoned: "stream",
+            self._foreign: "stream",
+            self._lease: "string",
+            self._run: "string",
+        }
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
-        keys = [self._stream, self._run]
-        arguments: list[bytes | str] = []
-        for draft in drafts:
-            if (claim := draft.claim) is None:
-                arguments += (draft.payload, "")
-            else:
-                keys.append(self._claims + claim.key)
-                arguments += (draft.payload, "claimed", claim.fingerprint, claim.answer)
-        lifetime = round(CLAIM_LIFETIME * 1000)
-        [(run, earlier)] = await self._client.call(
-            ("EVAL", APPEND, len(keys), *keys, lifetime, *arguments)
-        )
-        claims = map(_claim, drafts, earlier)
-        return Appended(run.decode(), tuple(claims))
+        if any(len(each.payload) > scripts.ENTRY_BYTES_MAX for each in drafts):
+            raise BusUnavailable("what is to be spooled is too large")
+        earlier: list[Claim | None] = [None] * len(drafts)
+        left = list(range(len(drafts)))
+        for _ in range(_ATTEMPTS):
+            run, found = await self._append([drafts[number] for number in left])
+            foreign = []
+            for number, reply in zip(left, found, strict=True):
+                if reply is not None:
+                    earlier[number] = claim = self._read_claim(drafts[number], reply)
+                    if claim is None:
+                        foreign.append(number)
+            if not foreign:
+                return Appended(run, tuple(earlier))
+            # Nothing was appended for these, because somebody who is not of us has claimed their
+            # keys. They come behind the others then.
+            await self._forget_claims([drafts[number] for number in foreign])
+            left = foreign
+        raise BusUnavailable("somebody claims the keys of producers")
 
     async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
-        arguments = (node, round(lease * 1000), limit, GROUP)
-        [entries] = await self._client.call(
-            ("EVAL", TAKE, 2, self._stream, self._lease, *arguments)
+        command = self._script(
+            scripts.TAKE, (self._stream, self._lease), node, round(lease * _MS), limit
         )
-        return None if entries is None else [_entry(each) for each in entries]
+        [entries] = await self._client.call_on(self._kinds, command)
+        if entries is None:
+            return None
+        with key_needed():
+            return [self._read_entry(*each) for each in entries]
 
     async def done(self, node: str, ids: Sequence[str]) -> None:
         parts = (ids[start : start + IDS_MAX] for start in range(0, len(ids), IDS_MAX))
-        await self._client.call(*map(self._forgetting, parts))
+        commands = [("XDEL", self._stream, *part) for part in parts]
+        await self._client.call_on(self._kinds, *commands)
 
-    async def poison(self, node: str, entry: Entry, reason: str) -> None:
-        keys = (self._stream, self._poisoned, self._lease)
-        arguments = (GROUP, entry.id, entry.payload, reason, POISONED_MAX, node)
-        await self._client.call(("EVAL", POISON, len(keys), *keys, *arguments))
+    async def poison(self, node: str, entries: Sequence[tuple[Entry, str]]) -> None:
+        lists = tuple(self._lists)
+        arguments: list[Command] = []
+        for entry, reason in entries:
+            place = lists.index(self._foreign if entry.fault else self._poisoned)
+            payload, seal = self._put_aside(entry)
+            first_list = 3
+            arguments.append(
+                (str(place + first_list), str(self._lists[lists[place]]), entry.id, payload,
+                 reason, seal)
+            )  # fmt: skip
+            if entry.fault:
+                self._client.refusals.add("spool_entry", entry.fault)
+        keys = (self._stream, self._lease, *lists)
+        flat = [part for each in arguments for part in each]
+        await self._client.call_on(self._kinds, self._script(scripts.PUT_ASIDE, keys, node, *flat))
 
     async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
-        [found] = await self._client.call(("XREVRANGE", self._poisoned, "+", "-", "COUNT", limit))
-        fields = [_fields(each[1]) for each in found]
+        lists = tuple(self._lists)
+        command = self._script(scripts.SHOW, lists, limit, *self._lists.values())
+        [found] = await self._client.call_on(self._kinds, command)
+        found.sort(key=lambda each: _place(_text(each[0])), reverse=True)
         return [
-            (Entry(each[b"id"].decode(), each[b"payload"]), each[b"reason"].decode())
-            for each in fields
+            (Entry(_text(id_), payload), _text(reason)) for _, id_, payload, reason in found[:limit]
         ]
 
-    async def replay(self, entry: str) -> bool:
-        return await self._settle(entry, "replay")
+    async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:
+        if (found := await self._find(entry)) is None:
+            return Replaying.ABSENT
+        list_, id_, payload, seal = found
+        with key_needed():
+            if not self._aside.fits(seal, entry.encode(), payload):
+                return Replaying.REFUSED
+            if list_ == self._foreign and not vouched:
+                return Replaying.REFUSED
+            sealed = self._sealed(payload)
+        keys = (self._stream, self._run, list_)
+        command = self._script(scripts.REPLAY, keys, id_, payload, *sealed)
+        [was_there] = await self._client.call_on(self._kinds, command)
+        return Replaying.DONE if was_there else Replaying.ABSENT
 
     async def discard(self, entry: str) -> bool:
-        return await self._settle(entry, "discard")
+        if (found := await self._find(entry)) is None:
+            return False
+        list_, id_, *_ = found
+        [deleted] = await self._client.call_on(self._kinds, ("XDEL", list_, id_))
+        return bool(deleted)
 
     async def size(self) -> int:
-        [length] = await self._client.call(("XLEN", self._stream))
+        [length] = await self._client.call_on(self._kinds, ("XLEN", self._stream))
         return int(length)
 
-    async def _settle(self, entry: str, how: str) -> bool:
-        keys = (self._stream, self._run, self._poisoned)
-        [found] = await self._client.call(("EVAL", SETTLE, len(keys), *keys, entry, how))
-        return bool(found)
+    # --- Entries ----------------------------------------------------------------------------------
 
-    def _forgetting(self, ids: Sequence[str]) -> Command:
-        return ("EVAL", DONE, 1, self._stream, GROUP, *ids)
+    def _sealed(self, payload: bytes) -> tuple[str, str]:
+        """The time that is sealed with *payload*, and the seal."""
+        at = str(self._now_ms())
+        return at, self._entries.of(at.encode(), payload).hex()
+
+    def _read_entry(
+        self, id_: bytes, fault: bytes, payload: bytes, at: bytes = b"", seal: bytes = b""
+    ) -> Entry:
+        if fault:
+            return Entry(_text(id_), payload, _text(fault))
+        return Entry(_text(id_), payload, self._fault(_text(id_), payload, at, seal))
+
+    def _fault(self, id_: str, payload: bytes, at: bytes, seal: bytes) -> str:
+        if not seal:
+            return "unsealed"
+        if not self._entries.fits(_from_hex(seal), at, payload):
+            return "forged"
+        # Only now is it the number that we have written.
+        return "misplaced" if abs(_place(id_)[0] - int(at)) > _MISPLACED else ""
+
+    def _put_aside(self, entry: Entry) -> tuple[bytes, str]:
+        """What is kept of *entry*, and a seal that it was this; none where it is not all."""
+        payload = entry.payload
+        if entry.fault:
+            payload = payload[: scripts.FOREIGN_BYTES_MAX]
+            if len(payload) < len(entry.payload) or entry.fault in ("no_payload", "too_large"):
+                return payload, ""
+        return payload, self._aside.of(entry.id.encode(), payload).hex()
+
+    async def _find(self, entry: str) -> tuple[str, bytes, bytes, bytes] | None:
+        """Where *entry* was put aside: the list, the id there, the payload, and the seal."""
+        lists = tuple(self._lists)
+        command = self._script(scripts.FIND, lists, entry, *self._lists.values())
+        [found] = await self._client.call_on(self._kinds, command)
+        if found is None:
+            return None
+        number, id_, payload, seal = found
+        return lists[number - 1], id_, payload, _from_hex(seal)
+
+    # --- Claims -----------------------------------------------------------------------------------
+
+    async def _append(self, drafts: Sequence[Draft]) -> tuple[str, Sequence[Reply]]:
+        keys, kinds = [self._stream, self._run], dict(self._kinds)
+        with key_needed():
+            at = str(self._now_ms())
+            arguments: list[bytes | str | int] = [
+                *(round(CLAIM_LIFETIME * _MS), at, round(CLOCKS_MAX * _MS))
+            ]
+            for draft in drafts:
+                seal = self._entries.of(at.encode(), draft.payload).hex()
+                arguments += (draft.payload, seal)
+                if (claim := draft.claim) is None:
+                    arguments.append("")
+                    continue
+                key = self._claims + claim.key
+                keys.append(key)
+                kinds[key] = "hash"
+                sealed = self._seal_of_claim(claim.key, claim.fingerprint, claim.answer.encode())
+                arguments += ("claimed", claim.fingerprint, claim.answer, sealed.hex())
+        command = self._script(scripts.APPEND, keys, *arguments)
+        [(run, earlier)] = await self._client.call_on(kinds, command)
+        return _text(run), earlier
+
+    def _read_claim(self, draft: Draft, reply: Sequence[bytes]) -> Claim | None:
+        """The claim in *reply*, if it is one of ours."""
+        assert draft.claim is not None
+        key = draft.claim.key
+        fingerprint, answer, seal = reply
+        if _from_hex(seal) != self._seal_of_claim(key, fingerprint, answer):
+            self._client.refusals.add("claim", "forged" if seal else "unsealed")
+            return None
+        return Claim(key, fingerprint, answer.decode())
+
+    async def _forget_claims(self, drafts: Sequence[Draft]) -> None:
+        keys = [self._claims + each.claim.key for each in drafts if each.claim is not None]
+        await self._client.call(("UNLINK", *keys))
+
+    def _seal_of_claim(self, key: str, fingerprint: bytes, answer: bytes) -> bytes:
+        thing = len(fingerprint).to_bytes(4) + fingerprint + answer
+        return self._claimed.of(key.encode(), thing)
+
+    @staticmethod
+    def _script(text: str, keys: Sequence[str], *arguments: str | bytes | int) -> Command:
+        return ("EVAL", text, len(keys), *keys, *arguments)
 
 
-def _claim(draft: Draft, reply: Reply) -> Claim | None:
-    if reply is None:
-        return None
-    assert draft.claim is not None
-    return Claim(draft.claim.key, reply[0], reply[1].decode())
+def _text(reply: bytes) -> str:
+    return reply.decode(errors="replace")
 
 
-def _entry(reply: Reply) -> Entry:
-    return Entry(reply[0].decode(), _fields(reply[1])[b"payload"])
+def _from_hex(text: bytes) -> bytes:
+    try:
+        return bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        return b""
 
 
-def _fields(reply: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(reply[::2], reply[1::2], strict=True))
+def _place(id_: str) -> tuple[int, int]:
+    """What orders the entry *id_*, which Redis has made: milliseconds and a number."""
+    milliseconds, _, number = id_.partition("-")
+    return int(milliseconds), int(number)

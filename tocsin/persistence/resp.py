@@ -4,6 +4,9 @@ Redis-py's own parser asks its stream for line after line, which costs some 9 µ
 channel; this costs 2. It is for the connection that only hears, where nearly all replies are
 messages; where commands are answered, what the parser costs does not matter.
 
+What is longer than anything of ours is passed over as it comes, and is `None`: anybody who can
+publish can make it as long as Redis takes, which is half a gigabyte.
+
 The format: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
@@ -14,6 +17,8 @@ from typing import Any, Final
 
 from redis.exceptions import InvalidResponse, ResponseError
 
+BULK_BYTES_MAX: Final = 8 << 20
+"""Of a string. An envelope carries a notification, which came in a request of a megabyte or so."""
 _END: Final = b"\r\n"
 _STRING, _ERROR, _INTEGER, _BULK, _ARRAY = b"+-:$*"
 _MESSAGE: Final = re.compile(rb"\*3\r\n\$7\r\nmessage\r\n\$\d+\r\n([^\r\n]*)\r\n\$(\d+)\r\n")
@@ -27,16 +32,21 @@ class _Incomplete(Exception):
 class ReplyReader:
     """Replies of one connection: bulk and simple strings as bytes, arrays as lists."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_rest", "_skipped")
 
     def __init__(self) -> None:
         self._rest = b""
+        self._skipped = 0
 
     def read(self, data: bytes) -> list[Any]:
         """The replies that *data* completes.
 
         Raises `ResponseError` for an error of the server's, `InvalidResponse` for what is no RESP2.
         """
+        if self._skipped:
+            skipped = min(self._skipped, len(data))
+            self._skipped -= skipped
+            data = data[skipped:]
         data, at = self._rest + data, 0
         replies = []
         try:
@@ -48,6 +58,8 @@ class ReplyReader:
         except ValueError as error:
             raise InvalidResponse(str(error)) from None
         self._rest = data[at:]
+        # The last one was too long, and is not all here.
+        self._skipped += max(0, at - len(data))
         return replies
 
 
@@ -81,6 +93,8 @@ def _bulk(data: bytes, at: int, length: int) -> tuple[bytes | None, int]:
     if length < 0:
         return None, at
     end = at + length
+    if length > BULK_BYTES_MAX:
+        return None, end + len(_END)
     if len(data) < end + len(_END):
         raise _Incomplete
     return data[at:end], end + len(_END)

@@ -90,6 +90,7 @@ class SqliteStore:
         self._sql = load(DIALECT)
         self._connection: sqlite3.Connection | None = None
         self._epoch: str | None = None
+        self._secret: str | None = None
         # The thread may be another one each time; never two at once.
         self._turn = trio.CapacityLimiter(1)
         self._statements_run = 0
@@ -99,6 +100,12 @@ class SqliteStore:
         if self._epoch is None:
             raise RuntimeError("the epoch is known once the store is open")
         return self._epoch
+
+    @property
+    def secret(self) -> str:
+        if self._secret is None:
+            raise RuntimeError("the secret is known once the store is open")
+        return self._secret
 
     @property
     def statements_run(self) -> int:
@@ -157,17 +164,21 @@ class SqliteStore:
             raise StoreFailed(f"{type(error).__name__}: {error}") from error
 
     def _open(self) -> None:
-        self._epoch = self._in_transaction("IMMEDIATE", self._migrate)
+        self._epoch, self._secret = self._in_transaction("IMMEDIATE", self._migrate)
 
-    def _migrate(self, connection: sqlite3.Connection) -> str:
-        """Make the database what it has to be; the epoch of its logs."""
+    def _migrate(self, connection: sqlite3.Connection) -> tuple[str, str]:
+        """Make the database what it has to be; the epoch of its logs, and the nodes' secret."""
         connection.execute(migrations.CREATE_TABLE)
         for migration in migrations.missing(DIALECT, _applied(connection)):
             _apply(connection, migration)
         fresh = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
-        rows = self._perform(connection, Statement("epoch_claim", ([fresh],)))
-        epoch: str = rows[0][0]
-        return epoch
+        secret = self._entropy(migrations.SECRET_BYTES).hex()
+        return self._claim(connection, "epoch", fresh), self._claim(connection, "secret", secret)
+
+    def _claim(self, connection: sqlite3.Connection, name: str, fresh: str) -> str:
+        rows = self._perform(connection, Statement("meta_claim", ([name], [fresh])))
+        value: str = rows[0][0]
+        return value
 
     def _write(self, commands: Sequence[Command]) -> list[Result]:
         return self._run_script("IMMEDIATE", write(commands, self.epoch))

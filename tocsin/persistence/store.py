@@ -29,14 +29,17 @@ from tocsin.persistence.commands import (
     RecipientState,
     Replayed,
     RevisionMismatch,
+    TooMany,
     Update,
     Withdraw,
 )
 from tocsin.persistence.key_commands import (
     ApiKey,
+    BindTicket,
     CreateKey,
     CreateTicket,
     RevokeKey,
+    RevokeTickets,
     StoredTicket,
     TakeTicket,
 )
@@ -52,6 +55,7 @@ from tocsin.persistence.queries import (
     FindKey,
     FindLetter,
     FindNotification,
+    FindTopic,
     FoundLetter,
     Head,
     Inbox,
@@ -71,6 +75,7 @@ from tocsin.persistence.queries import (
     ReadPage,
     ReadPreferences,
     Subscribers,
+    TopicInfo,
     Topics,
 )
 from tocsin.persistence.upkeep_commands import (
@@ -87,6 +92,7 @@ from tocsin.persistence.upkeep_commands import (
 from tocsin.persistence.user_commands import (
     SUBSCRIPTIONS_MAX,
     Acknowledge,
+    AcknowledgedPartly,
     Attach,
     Attached,
     BeyondHead,
@@ -98,8 +104,11 @@ from tocsin.persistence.user_commands import (
     Record,
     RemoveDevice,
     SetPreferences,
+    SetTopic,
     Subscribe,
     Subscribed,
+    TopicClosed,
+    TopicSet,
     Unsubscribe,
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
@@ -107,11 +116,13 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 __all__ = [
     "SUBSCRIPTIONS_MAX",
     "Acknowledge",
+    "AcknowledgedPartly",
     "Answer",
     "ApiKey",
     "Attach",
     "Attached",
     "BeyondHead",
+    "BindTicket",
     "Changed",
     "Command",
     "Counters",
@@ -135,6 +146,7 @@ __all__ = [
     "FindKey",
     "FindLetter",
     "FindNotification",
+    "FindTopic",
     "FoundLetter",
     "Head",
     "Idempotency",
@@ -179,8 +191,10 @@ __all__ = [
     "Result",
     "RevisionMismatch",
     "RevokeKey",
+    "RevokeTickets",
     "SessionEnd",
     "SetPreferences",
+    "SetTopic",
     "Store",
     "StoreFailed",
     "StoreUnavailable",
@@ -189,6 +203,10 @@ __all__ = [
     "Subscribed",
     "Subscribers",
     "TakeTicket",
+    "TooMany",
+    "TopicClosed",
+    "TopicInfo",
+    "TopicSet",
     "Topics",
     "Unsubscribe",
     "Update",
@@ -209,6 +227,7 @@ Command = (
     | Materialise
     | Subscribe
     | Unsubscribe
+    | SetTopic
     | SetPreferences
     | RemoveDevice
     | ReplayLetter
@@ -217,6 +236,8 @@ Command = (
     | RevokeKey
     | CreateTicket
     | TakeTicket
+    | BindTicket
+    | RevokeTickets
 )
 Result = (
     Changed
@@ -234,9 +255,13 @@ Result = (
     | Marked
     | Materialised
     | Subscribed
+    | TopicClosed
+    | TopicSet
     | PreferencesSet
     | LetterReplayed
     | StoredTicket
+    | TooMany
+    | AcknowledgedPartly
     | Done
 )
 Query = (
@@ -249,6 +274,7 @@ Query = (
     | ListDevices
     | ListSubscriptions
     | ListSubscribers
+    | FindTopic
     | ReadPreferences
     | ListLetters
     | FindLetter
@@ -265,6 +291,7 @@ Answer = (
     | Devices
     | Topics
     | Subscribers
+    | TopicInfo
     | Preferences
     | Letters
     | FoundLetter
@@ -301,6 +328,13 @@ class Store(Protocol):
     @property
     def epoch(self) -> str:
         """The incarnation of the data, the same for its whole life; known after `open`."""
+
+    @property
+    def secret(self) -> str:
+        """What all nodes on this store share and nobody else knows; known after `open`.
+
+        Made at the first opening. It is in no log, metric or answer.
+        """
 
     @property
     def statements_run(self) -> int:

@@ -3,7 +3,7 @@
 Both hold from now on: what was published before is owed as it was. So users are brought up to date
 before anything is changed, and whoever joins a topic begins at its head. A user's subscriptions
 change under the lock of the user's row, which is held when this begins; the head and the number of
-subscribers are read and written under the lock of the topic's row.
+subscribers are read and written under the lock of the topic's row, and so is whether it is closed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from tocsin.persistence.store import (
     PreferencesSet,
     Result,
     SetPreferences,
+    SetTopic,
     Subscribe,
     Subscribed,
+    TopicClosed,
+    TopicSet,
     Unsubscribe,
 )
 from tocsin.persistence.topic_heads import advance_topics
@@ -31,6 +34,9 @@ Pair = tuple[str, str]
 """A user and a topic."""
 
 
+_Move = Subscribe | Unsubscribe | SetTopic
+
+
 class _Subscriptions(msgspec.Struct):
     """Subscriptions as they are planned: what was there *before*, and which are *active* now."""
 
@@ -38,6 +44,8 @@ class _Subscriptions(msgspec.Struct):
     active: dict[Pair, bool]
     counts: dict[str, int]
     """In how many topics each user is."""
+    closed: set[str]
+    """The topics that users cannot enter by themselves."""
 
     def has_room(self, user: str) -> bool:
         return self.counts.get(user, 0) < SUBSCRIPTIONS_MAX
@@ -53,23 +61,37 @@ def change_subscriptions(
     """Run *commands*, whose users are locked and *brought* up to date as far as one look does."""
     if not commands:
         return
-    now_ms = max(command.now_ms for _, command in commands)
-    concerned = {user for _, command in commands for user in users_of(command)}
+    of_users = [command for _, command in commands if not isinstance(command, SetTopic)]
+    now_ms = max((command.now_ms for command in of_users), default=0)
+    concerned = {user for command in of_users for user in users_of(command)}
     yield from _catch_up(concerned & brought.behind, brought, now_ms)
     moves = [(index, each) for index, each in commands if not isinstance(each, SetPreferences)]
     if moves:
-        subscriptions = yield from _read(moves)
-        planned = [_plan(command, subscriptions) for _, command in moves]
-        yield from _save(subscriptions, brought, now_ms)
-        for (index, command), (changed, refused) in zip(moves, planned, strict=True):
+        yield from _move(moves, results, brought, now_ms)
+    settings = [(index, each) for index, each in commands if isinstance(each, SetPreferences)]
+    if settings:
+        yield from _set_preferences(settings, results)
+
+
+def _move(
+    moves: Sequence[tuple[int, _Move]], results: list[Result], brought: Brought, now_ms: int
+) -> Script[None]:
+    subscriptions = yield from _read([command for _, command in moves])
+    planned = [_plan(command, subscriptions) for _, command in moves]
+    yield from _save(subscriptions, brought, now_ms)
+    yield from _set_topics(
+        [(index, each) for index, each in moves if isinstance(each, SetTopic)], results
+    )
+    for (index, command), plan in zip(moves, planned, strict=True):
+        if plan is None:
+            results[index] = TopicClosed(command.topic)
+        elif not isinstance(command, SetTopic):
+            changed, refused = plan
             # Now: saving may have brought something more.
             heads = {user: brought.heads[user] for user in command.users if user in brought.heads}
             joined = isinstance(command, Subscribe)
             members = tuple(each for each in command.users if joined and each not in refused)
             results[index] = Subscribed(command.topic, joined, changed, refused, heads, members)
-    settings = [(index, each) for index, each in commands if isinstance(each, SetPreferences)]
-    if settings:
-        yield from _set_preferences(settings, results)
 
 
 def _catch_up(users: Collection[str], brought: Brought, now_ms: int) -> Script[None]:
@@ -82,24 +104,38 @@ def _catch_up(users: Collection[str], brought: Brought, now_ms: int) -> Script[N
     brought.behind -= set(users)
 
 
-def _read(commands: Sequence[tuple[int, Subscribe | Unsubscribe]]) -> Script[_Subscriptions]:
-    pairs = sorted({(user, command.topic) for _, command in commands for user in command.users})
+def _read(commands: Sequence[_Move]) -> Script[_Subscriptions]:
+    moving = [command for command in commands if not isinstance(command, SetTopic)]
+    pairs = sorted({(user, command.topic) for command in moving for user in command.users})
     rows = yield from run(
         "subscriptions_known", [user for user, _ in pairs], [topic for _, topic in pairs]
     )
     before = {(user, topic): bool(active) for user, topic, active in rows}
-    joining = {
-        user for _, command in commands if isinstance(command, Subscribe) for user in command.users
-    }
-    counts = yield from run("subscriptions_count", sorted(joining))
-    return _Subscriptions(before, dict(before), {row[0]: row[1] for row in counts})
+    joining = [command for command in moving if isinstance(command, Subscribe)]
+    users = {user for command in joining for user in command.users}
+    counts = yield from run("subscriptions_count", sorted(users))
+    closed: set[str] = set()
+    if any(command.by_user for command in joining):
+        # All that are about to be locked, so that everybody locks in one order.
+        rows = yield from run("topics_closed", sorted({command.topic for command in commands}))
+        closed = {row[0] for row in rows if row[1]}
+    return _Subscriptions(before, dict(before), {row[0]: row[1] for row in counts}, closed)
 
 
 def _plan(
-    command: Subscribe | Unsubscribe, subscriptions: _Subscriptions
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Who is in or out now and was not before, and who has no room for it."""
+    command: _Move, subscriptions: _Subscriptions
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Who is in or out now and was not before, and who has no room for it; `None` where a topic is
+    closed to who wants to enter.
+    """
+    if isinstance(command, SetTopic):
+        subscriptions.closed.discard(command.topic)
+        if command.closed:
+            subscriptions.closed.add(command.topic)
+        return (), ()
     joined = isinstance(command, Subscribe)
+    if isinstance(command, Subscribe) and command.by_user and command.topic in subscriptions.closed:
+        return None
     changed: list[str] = []
     refused: list[str] = []
     for user in command.users:
@@ -145,6 +181,16 @@ def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Scrip
     )
     yield from run("subscriptions_forget", [user for user, _ in gone], [topic for _, topic in gone])
     yield from run("topics_forget", sorted({topic for _, topic in gone}))
+
+
+def _set_topics(commands: Sequence[tuple[int, SetTopic]], results: list[Result]) -> Script[None]:
+    last = {command.topic: command.closed for _, command in commands}
+    topics = sorted(last)
+    rows = yield from run("topics_close", topics, [last[topic] for topic in topics])
+    subscribers = {row[0]: row[1] for row in rows}
+    yield from run("topics_forget", [topic for topic in topics if not last[topic]])
+    for index, command in commands:
+        results[index] = TopicSet(command.topic, command.closed, subscribers[command.topic])
 
 
 def _set_preferences(

@@ -33,7 +33,7 @@ from tocsin.persistence.topic_heads import join_everyone
 from tocsin.persistence.topic_plan import Bringing, Saved, changed_pairs, limited, plan
 from tocsin.protocol.notification import Content, State
 
-ENTRIES_MAX = 5000
+ENTRIES_MAX = 1000
 """Entries of topics that one transaction brings, about: it holds the locks of all their users."""
 ENTRIES_OF_USER_MAX = 1000
 ENTRIES_OF_USER_MIN = 5

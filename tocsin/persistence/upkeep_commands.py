@@ -49,7 +49,7 @@ class Released(msgspec.Struct, frozen=True):
 
 class Purge(msgspec.Struct, frozen=True):
     """Forget what is older than these times (Unix milliseconds), at most *limit* inbox rows,
-    letters and devices, and ten times as many idempotency answers.
+    letters, tickets and devices, and ten times as many idempotency answers.
 
     Idempotency answers by when they were made, tickets by their expiry. Inbox rows:
     *archived_before* by when they were archived, *expired_before* by when they expired,
@@ -57,8 +57,13 @@ class Purge(msgspec.Struct, frozen=True):
     whatever state. Of users who lose what a device may not have heard of, the horizon moves.
     Notifications go with their last row, with them their ledger; but those of a topic only when
     they are older than *created_before*, for there may be users who are not up to date with it:
-    first their entries in the topic's log, with the next purge they themselves. Dead letters and
-    devices go when they are older than *created_before*. What is still scheduled stays.
+    first their entries in the topic's log, with the next purge they themselves. Dead letters go
+    when they are older than *created_before*. What is still scheduled stays.
+
+    Devices are removed when they were last seen before *created_before*. Those that were removed,
+    and last seen before *removed_before*, are forgotten, each after what the ledger says of it, of
+    *limit* entries of logs at a time: until then a session that goes on does not make them known
+    again.
     """
 
     idempotency_before: int
@@ -66,6 +71,7 @@ class Purge(msgspec.Struct, frozen=True):
     archived_before: int = 0
     expired_before: int = 0
     created_before: int = 0
+    removed_before: int = 0
     limit: int = 1000
 
 

@@ -20,16 +20,18 @@ class Attach(msgspec.Struct, frozen=True):
     """A device arrives: choose its start (`choose_start`), remember it, return both.
 
     The user is brought up to date first (`Materialise`). With a *requested* cursor that moves a
-    known device forward, what lies between the two counts as acknowledged at *now_ms*. A device
-    that goes back, by a reset or an older cursor, may have lost what it acknowledged: up to the
-    head of this moment, it is sent again.
+    known device forward, what lies between the two counts as acknowledged at *now_ms*; if that is
+    more than one transaction does, the result is `AcknowledgedPartly`. A device that goes
+    back, by a reset or an older cursor, may have lost what it acknowledged: up to the head of this
+    moment, it is sent again.
 
     *session* is open from now until its end is recorded, and no two have one name. A device whose
     earlier one is still open may have what the ledger does not know of, up to the head of this
     moment: if that is withdrawn, the device is told (`ReadPage`).
 
     Where a device is new that had no name (`unnamed_device`), *unnamed_max* of the user's are kept
-    and the longest unseen are forgotten.
+    and the longest unseen are removed. A new one with a name of its own is not let in where
+    *named_max* of the user's are known: then the result is `TooMany`, else `Attached`.
     """
 
     user: str
@@ -38,6 +40,7 @@ class Attach(msgspec.Struct, frozen=True):
     now_ms: int
     session: str
     unnamed_max: int | None = None
+    named_max: int | None = None
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -72,8 +75,8 @@ class Acknowledge(msgspec.Struct, frozen=True):
     """A device acknowledges without a session: everything *through* a sequence, or *ids*.
 
     An id is taken for the oldest change that the device was sent and has not answered: it may have
-    crossed a later one. Result: `Done`, `NotFound` for a device that never attached,
-    `BeyondHead`.
+    crossed a later one. Result: `Done`, `AcknowledgedPartly`, `NotFound` for a device that never
+    attached, `BeyondHead`.
     """
 
     user: str
@@ -81,6 +84,13 @@ class Acknowledge(msgspec.Struct, frozen=True):
     through: int | None
     ids: tuple[str, ...]
     now_ms: int
+
+
+class AcknowledgedPartly(msgspec.Struct, frozen=True):
+    """More lies before the place that was acknowledged than one transaction does: do it again.
+
+    Result of `Attach`, which then has not let the device in yet, and of `Acknowledge`.
+    """
 
 
 class BeyondHead(msgspec.Struct, frozen=True):
@@ -93,8 +103,8 @@ class MarkInbox(msgspec.Struct, frozen=True):
     """Give notifications another state (`protocol.marking`), each by an entry of the log.
 
     Those of *ids* that are the user's own; or those created up to the sequence *through*; or all,
-    if neither is given. At most *limit* in one transaction, the oldest first. The user is brought
-    up to date first. Result: `Marked` or `BeyondHead`.
+    if neither is given. At most *limit* in one transaction, the oldest first; several commands that
+    name no ids share that. The user is brought up to date first. Result: `Marked` or `BeyondHead`.
     """
 
     user: str
@@ -102,7 +112,7 @@ class MarkInbox(msgspec.Struct, frozen=True):
     now_ms: int
     ids: tuple[str, ...] | None = None
     through: int | None = None
-    limit: int = 2000
+    limit: int = 1000
 
 
 class Marked(msgspec.Struct, frozen=True):
@@ -139,11 +149,15 @@ class Materialised(msgspec.Struct, frozen=True):
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """From now on *users* get what is published to *topic*; nothing from before."""
+    """From now on *users* get what is published to *topic*; nothing from before.
+
+    *by_user* is the users' own wish, which a closed topic does not grant: `TopicClosed`.
+    """
 
     topic: str
     users: tuple[str, ...]
     now_ms: int
+    by_user: bool = False
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
@@ -170,6 +184,27 @@ class Subscribed(msgspec.Struct, frozen=True):
     members: tuple[str, ...] = ()
 
 
+class TopicClosed(msgspec.Struct, frozen=True):
+    """Only producers subscribe users to this topic."""
+
+    topic: str
+
+
+class SetTopic(msgspec.Struct, frozen=True):
+    """Close *topic* to the wishes of users, or open it. Who is in it stays. Result: `TopicSet`."""
+
+    topic: str
+    closed: bool
+
+
+class TopicSet(msgspec.Struct, frozen=True):
+    """*topic* is as it was said, with so many *subscribers* now."""
+
+    topic: str
+    closed: bool
+    subscribers: int
+
+
 class SetPreferences(msgspec.Struct, frozen=True):
     """Replace a user's preferences: which categories and topics are enabled (absent: yes).
 
@@ -190,7 +225,10 @@ class PreferencesSet(msgspec.Struct, frozen=True):
 
 
 class RemoveDevice(msgspec.Struct, frozen=True):
-    """Forget a device and its cursor; the ledger stays. Result: `Done` or `NotFound`."""
+    """Forget a device and its cursor; the ledger's lines about it go with a later purge.
+
+    Result: `Done` or `NotFound`.
+    """
 
     user: str
     device: str

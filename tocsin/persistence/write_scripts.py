@@ -34,6 +34,7 @@ from tocsin.persistence.statements import Script
 from tocsin.persistence.store import (
     Acknowledge,
     Attach,
+    BindTicket,
     Command,
     CreateKey,
     CreateTicket,
@@ -50,7 +51,9 @@ from tocsin.persistence.store import (
     ReplayLetter,
     Result,
     RevokeKey,
+    RevokeTickets,
     SetPreferences,
+    SetTopic,
     Subscribe,
     TakeTicket,
     Unsubscribe,
@@ -63,7 +66,7 @@ from tocsin.persistence.topic_scripts import bring_up_to_date, users_of
 _LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
 _SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)
 _LETTERS: Final = (ReplayLetter, DiscardLetter)
-_KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket)
+_KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, RevokeTickets)
 _OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)
 """In the order in which they run."""
 _AFTER_RECORDS: Final = _OF_DEVICES[1:]
@@ -119,7 +122,7 @@ def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:
         yield from change_logs(logs, results, looked_at)
         brought = yield from bring_up_to_date(looking, results, locked=bool(logs))
         yield from mark_inboxes(of(MarkInbox), results)
-        yield from change_subscriptions(of(*_SUBSCRIPTIONS), results, brought)
+        yield from change_subscriptions(of(*_SUBSCRIPTIONS, SetTopic), results, brought)
         yield from record(records, {} if arrivals else ends, results)
         yield from acknowledge(of(Acknowledge), results)
         yield from attach(arrivals, ends, results, brought, epoch)

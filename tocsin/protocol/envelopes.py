@@ -11,16 +11,40 @@ passed over.
 A change goes to each of its users in an envelope of their own. What is the same for all of them is
 written once (`SharedPart`) and spliced into each, and a hearer knows it again by its bytes.
 
-On the wire: one byte that says whether the speaker itself heeds its envelope when it comes back,
-one for the length of the speaker's name, the name, and the envelope in MessagePack. So a node
-passes over its own words by a look at their beginning.
+On the wire:
+
+    1 byte          whether the speaker itself heeds its envelope when it comes back
+    1 byte          the length of the speaker's name, and the name
+    1 byte          0xC1, which MessagePack never uses: an older release finds it unreadable
+    7 bytes         the speaker's incarnation, drawn by chance when it started
+    1 byte          the lane: signs of life go past what waits to be said
+    8 bytes         the stamp: the speaker's time of day in microseconds, and more than its last one
+    …               the envelope in MessagePack
+    16 bytes        the seal of all this and of the channel
+
+So a node passes over its own words by a look at their beginning.
+
+Redis keeps what a node says in order, so on one lane of one incarnation each stamp that comes is
+higher than those before; what is not was said before, and is somebody's repetition. Who has not
+heard it the first time knows by the speaker's signs of life that it is `LAG_MAX` behind. And of
+one that is no more, nobody heeds what is older than `AGE_MAX`. The clocks of nodes may therefore
+differ by as much, and no more: who is further off is not heard by the others.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+from tocsin.protocol.seals import SEAL_BYTES, Seal
+
+AGE_MAX: Final = 3600.0
+"""Seconds after which nothing that was said is heeded, by the clock of whoever hears it."""
+LAG_MAX: Final = 30.0
+"""Seconds that a word may be older than another of its speaker's that was heard."""
+INCARNATION_BYTES: Final = 7
 
 CONTROL: Final = "c"
 _USER: Final = "u:"
@@ -188,33 +212,160 @@ class Unreadable(ValueError):
     """These bytes are no envelope that this release knows."""
 
 
+class Distrust(StrEnum):
+    """Why an envelope is not heeded."""
+
+    UNSEALED = "unsealed"
+    """It has no seal: of an older release, or of nobody's."""
+    FORGED = "forged"
+    """The seal is not one of this cluster for this channel, or of another secret."""
+    REPEATED = "repeated"
+    """It was said before."""
+    STALE = "stale"
+    """It was said too long ago, or the speaker's clock is wrong."""
+
+
+class Untrusted(Exception):
+    """An envelope is not to be heeded; *why*."""
+
+    def __init__(self, why: Distrust) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+_MARK: Final = b"\xc1"
+_STAMP_BYTES: Final = 8
+_FROM_NAME: Final = len(_MARK) + INCARNATION_BYTES + 1
+_AGE_MAX: Final = round(AGE_MAX * 1_000_000)
+_LAG_MAX: Final = round(LAG_MAX * 1_000_000)
+_LANES: Final = (0, 1)
+_LANES_MAX: Final = 2000
+"""Orders that are remembered before those are forgotten in which nothing new would be heeded."""
+
+
 class Voice:
-    """Writes envelopes in the name of *node* (at most 128 characters of ASCII)."""
+    """Writes envelopes in the name of *node* (at most 128 characters of ASCII).
 
-    __slots__ = ("_echoed", "_plain")
+    *incarnation* is `INCARNATION_BYTES` of chance.
+    """
 
-    def __init__(self, node: str) -> None:
+    __slots__ = ("_echoed", "_plain", "_pulse", "_seal", "_stamp")
+
+    def __init__(self, node: str, seal: Seal, incarnation: bytes) -> None:
         name = node.encode()
-        self._plain = bytes((0, len(name))) + name
-        self._echoed = bytes((1, len(name))) + name
+        self._plain = bytes((0, len(name))) + name + _MARK + incarnation + b"\x00"
+        self._echoed = b"\x01" + self._plain[1:]
+        self._pulse = self._echoed[:-1] + b"\x01"
+        self._seal = seal
+        self._stamp = 0
 
     def write(self, envelope: Envelope) -> bytes:
-        """*envelope* as it goes over the bus."""
-        head = self._echoed if isinstance(envelope, _ECHOED) else self._plain
-        return head + _encode(envelope)
+        """*envelope* as it waits to be said."""
+        return (b"\x01" if isinstance(envelope, _ECHOED) else b"\x00") + _encode(envelope)
+
+    def say(self, channel: str, written: bytes, now_ms: int) -> bytes:
+        """What was *written* as it goes over the bus, on *channel* and now.
+
+        To be said in the order in which this is called; raises `KeyUnknown`.
+        """
+        head = self._echoed if written[0] else self._plain
+        return self._sealed(head, channel, written[1:], now_ms)
+
+    def live(self, sign: Alive, now_ms: int) -> bytes:
+        """A *sign* of life as it goes over the bus, on `CONTROL`: as `say`, in an order of its own.
+
+        It may come before or behind what is said meanwhile.
+        """
+        return self._sealed(self._pulse, CONTROL, _encode(sign), now_ms)
 
     def is_own(self, payload: bytes) -> bool:
-        """Whether *payload* is of this node, and not for it."""
+        """Whether *payload* is of this process, and not for it."""
         return payload.startswith(self._plain)
 
+    def _sealed(self, head: bytes, channel: str, envelope: bytes, now_ms: int) -> bytes:
+        self._stamp = max(self._stamp + 1, now_ms * 1000)
+        said = head + self._stamp.to_bytes(_STAMP_BYTES) + envelope
+        return said + self._seal.of(channel.encode(), said)
 
-def read_envelope(payload: bytes) -> tuple[str, Envelope]:
-    """The speaker's name, and what it said; raises `Unreadable`."""
-    try:
-        end = 2 + payload[1]
-        return payload[2:end].decode(), _decode(memoryview(payload)[end:])
-    except (IndexError, UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise Unreadable(str(error)) from None
+
+class Ear:
+    """Reads what is said on the bus, and heeds what is new and of this cluster.
+
+    *node* is who hears, since *began_ms* (Unix milliseconds).
+    """
+
+    __slots__ = ("_began", "_lanes", "_node", "_seal")
+
+    def __init__(self, node: str, seal: Seal, began_ms: int) -> None:
+        self._node = node
+        self._seal = seal
+        self._began = began_ms * 1000
+        self._lanes: dict[bytes, _Lane] = {}
+        """By all that stands before the stamp."""
+
+    def hear(self, channel: str, payload: bytes, now_ms: int) -> tuple[str, Envelope]:
+        """The speaker's name, and what it said; raises `Untrusted` or `Unreadable`."""
+        if len(payload) < 2:
+            raise Untrusted(Distrust.UNSEALED)
+        name_end = 2 + payload[1]
+        head_end = name_end + _FROM_NAME
+        start = head_end + _STAMP_BYTES
+        if payload[name_end : name_end + 1] != _MARK or len(payload) < start + SEAL_BYTES:
+            raise Untrusted(Distrust.UNSEALED)
+        if not self._seal.fits(payload[-SEAL_BYTES:], channel.encode(), payload[:-SEAL_BYTES]):
+            raise Untrusted(Distrust.FORGED)
+        stamp = int.from_bytes(payload[head_end:start])
+        speaker = self._admit(payload[1:head_end], stamp, now_ms * 1000)
+        try:
+            return speaker, _decode(memoryview(payload)[start:-SEAL_BYTES])
+        except msgspec.DecodeError as error:
+            raise Unreadable(str(error)) from None
+
+    def _admit(self, head: bytes, stamp: int, now: int) -> str:
+        """The speaker's name, if this is new; times in microseconds."""
+        lane = self._lanes.get(head) or self._new_lane(head, now)
+        if stamp <= lane.said:
+            raise Untrusted(Distrust.REPEATED)
+        speaker = lane.speaker
+        # Two processes of one name are a mistake of today's, or one of them is no more.
+        oldest = self._began if speaker.name == self._node else now - _AGE_MAX
+        if stamp < oldest or stamp < speaker.latest - _LAG_MAX:
+            raise Untrusted(Distrust.STALE)
+        lane.said = stamp
+        if stamp > speaker.latest:
+            speaker.latest = stamp
+        return speaker.name
+
+    def _new_lane(self, head: bytes, now: int) -> _Lane:
+        if len(self._lanes) >= _LANES_MAX:
+            since = now - _AGE_MAX
+            kept = {head: each for head, each in self._lanes.items() if each.speaker.latest > since}
+            self._lanes = kept
+        of_speaker = (self._lanes.get(head[:-1] + bytes((lane,))) for lane in _LANES)
+        known = next((each.speaker for each in of_speaker if each is not None), None)
+        speaker = known or _Speaker(head[1:-_FROM_NAME].decode(errors="replace"))
+        lane = self._lanes[head] = _Lane(speaker)
+        return lane
+
+
+class _Speaker:
+    """A process that speaks, by *name*; *latest* is its last stamp (microseconds)."""
+
+    __slots__ = ("latest", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.latest = 0
+
+
+class _Lane:
+    """One of the orders in which a speaker speaks, and its last stamp."""
+
+    __slots__ = ("said", "speaker")
+
+    def __init__(self, speaker: _Speaker) -> None:
+        self.speaker = speaker
+        self.said = 0
 
 
 def read_shared(shared: bytes) -> SharedPart:

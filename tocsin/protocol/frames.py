@@ -22,6 +22,7 @@ SUBPROTOCOL_JSON: Final = "tocsin.v1.json"
 ACK_IDS_MAX: Final = 1024
 WINDOW_MAX: Final = 1024
 NACK_AFTER_MAX: Final = 3600.0
+DETAIL_MAX: Final = 256
 
 Sequence = Annotated[int, Meta(ge=0, le=2**53)]
 RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | int
@@ -180,13 +181,17 @@ class Reply(msgspec.Struct, frozen=True, tag_field="type", tag="reply", omit_def
     problem: Problem | None = None
 
 
-class Goodbye(msgspec.Struct, frozen=True, tag_field="type", tag="goodbye"):
-    """The last frame; *after* is in seconds, and means something where *reconnect* is true."""
+class Goodbye(msgspec.Struct, frozen=True, tag_field="type", tag="goodbye", omit_defaults=True):
+    """The last frame; *after* is in seconds, and means something where *reconnect* is true.
+
+    *detail* says what was wrong, for the client's developer; programs go by *code*.
+    """
 
     code: int
     reason: str
     reconnect: bool
     after: float
+    detail: Annotated[str, Meta(max_length=DETAIL_MAX)] = ""
 
 
 ServerFrame = Welcome | ProducerWelcome | Synced | Reset | Status | Reply | Goodbye
@@ -195,9 +200,14 @@ PONG: Final = b'{"type":"pong"}'
 encode_server_frame: Final = msgspec.json.Encoder().encode
 
 
-def encode_goodbye(closing: Closing, after: float) -> bytes:
-    """The goodbye for *closing*, with a delay of *after* seconds."""
-    goodbye = Goodbye(int(closing), closing.word, closing.reconnect, round(after, 3))
+def encode_goodbye(closing: Closing, after: float, detail: str = "") -> bytes:
+    """The goodbye for *closing*, with a delay of *after* seconds, and what was wrong.
+
+    Of *detail* as much is kept as fits; half a character, which may stand in the words of a library
+    about the client's own, is replaced.
+    """
+    detail = detail[:DETAIL_MAX].encode(errors="replace").decode()
+    goodbye = Goodbye(int(closing), closing.word, closing.reconnect, round(after, 3), detail)
     return encode_server_frame(goodbye)
 
 

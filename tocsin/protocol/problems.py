@@ -15,6 +15,7 @@ TITLES: Final = {
     "malformed": (400, "The request could not be read"),
     "unauthenticated": (401, "Who are you?"),
     "forbidden": (403, "Not yours"),
+    "topic_closed": (403, "Only producers subscribe users to this topic"),
     "not_found": (404, "No such thing"),
     "method_not_allowed": (405, "Not with this method"),
     "request_timeout": (408, "The request took too long"),

@@ -30,8 +30,10 @@ from tocsin.server.publishing import Published, Publishing, check_key, published
 
 ITEMS_MAX: Final = 1000
 _WINDOW: Final = 256
-"""Items on their way to the store at once: enough to fill a transaction, few enough to let others
-in between."""
+"""Items on their way to the store at once: enough to fill a transaction."""
+_WINDOW_RECIPIENTS: Final = 1000
+"""Recipients of them, or one item: what a transaction takes. So whoever posts with the same
+credential waits for one of the batch's, and not for all of it."""
 _BLANK: Final = b" \t\r\n"
 # A body that is nothing but newlines is one ending, not millions.
 _LINE_ENDING: Final = re.compile(rb"\n[ \t\r\n]*")
@@ -39,8 +41,9 @@ _PAUSE: Final = 0.05
 """Seconds between two looks at a store that has no room."""
 _PATIENCE: Final = 30.0
 """Seconds that one item waits for room."""
-_BURST: Final = 64
-"""Items read without letting others run: each may be as long as a request of its own."""
+_BURST: Final = 32 * 1024
+"""Bytes of items read without letting others run; each counts a little more than it has."""
+_ITEM_BYTES: Final = 256
 
 
 class BatchItem(Draft, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,7 +80,8 @@ async def read_array(body: AsyncIterable[bytes], item_bytes_max: int) -> list[It
         if not bytes(raw):
             break
         reader.add(bytes(raw))
-        await _let_others_run(reader)
+        if reader.has_read_much():
+            await trio.lowlevel.checkpoint()
     return reader.finish()
 
 
@@ -88,7 +92,8 @@ async def read_lines(body: AsyncIterable[bytes], item_bytes_max: int) -> list[It
     async for data in body:
         for line in lines.feed(data):
             reader.add(line)
-            await _let_others_run(reader)
+            if reader.has_read_much():
+                await trio.lowlevel.checkpoint()
     for line in lines.end():
         reader.add(line)
     return reader.finish()
@@ -100,15 +105,23 @@ class ItemReader:
     def __init__(self, item_bytes_max: int) -> None:
         self._item_bytes_max = item_bytes_max
         self.items: list[Item] = []
+        self._read_bytes = 0
 
     def add(self, text: bytes) -> None:
         """Read one more; raises `ProblemError` if it is one too many."""
         if len(self.items) == ITEMS_MAX:
             raise refuse("too_large", f"A batch has at most {ITEMS_MAX} notifications.")
+        self._read_bytes += len(text) + _ITEM_BYTES
         try:
             self.items.append(self._read(text))
         except ProblemError as error:
             self.items.append(error)
+
+    def has_read_much(self) -> bool:
+        """Whether it is others' turn; then the count begins anew."""
+        if is_much := self._read_bytes >= _BURST:
+            self._read_bytes = 0
+        return is_much
 
     def finish(self) -> list[Item]:
         """All of them; raises `ProblemError` if there are none."""
@@ -151,11 +164,6 @@ class Lines:
         if not self._partial:
             piece = piece.lstrip(_BLANK)
         self._partial += piece[: self._kept_max - len(self._partial)]
-
-
-async def _let_others_run(reader: ItemReader) -> None:
-    if len(reader.items) % _BURST == 0:
-        await trio.lowlevel.checkpoint()
 
 
 # --- Publishing -----------------------------------------------------------------------------------
@@ -215,6 +223,7 @@ class _Batch:
         self._publishing = publishing
         self._principal = principal
         self._window: deque[_OnItsWay] = deque()
+        self._recipients = 0
         self.outcomes: list[Outcome | None] = [None] * count
 
     async def submit(self, index: int, draft: Draft, key: str | None) -> None:
@@ -222,17 +231,26 @@ class _Batch:
         if key is not None and any(key == each.key for each in self._window):
             # The same key twice in one batch: the second is answered as the first was.
             await self._settle_all()
-        elif len(self._window) == _WINDOW:
+        while self._window and not self._has_room(draft):
             await self._settle_oldest()
-        self._window.append(self._hand_over(index, draft, key))
+        self._put(self._hand_over(index, draft, key))
 
     async def finish(self) -> list[Outcome]:
         """Wait for all of them."""
         await self._settle_all()
         return [each for each in self.outcomes if each is not None]
 
+    def _has_room(self, draft: Draft) -> bool:
+        few = self._recipients + _recipients(draft) <= _WINDOW_RECIPIENTS
+        return few and len(self._window) < _WINDOW
+
+    def _put(self, item: _OnItsWay) -> None:
+        self._window.append(item)
+        self._recipients += _recipients(item.draft)
+
     async def _settle_oldest(self) -> None:
         oldest = self._window.popleft()
+        self._recipients -= _recipients(oldest.draft)
         if await self._is_full(oldest):
             self._window.appendleft(self._again(oldest))
             await self._settle_all()
@@ -243,10 +261,12 @@ class _Batch:
         while self._window:
             refused = [each for each in self._window if await self._is_full(each)]
             self._window.clear()
+            self._recipients = 0
             if not refused or trio.current_time() > give_up_at:
                 return
             await trio.sleep(_PAUSE)
-            self._window.extend(map(self._again, refused))
+            for each in refused:
+                self._put(self._again(each))
 
     async def _is_full(self, item: _OnItsWay) -> bool:
         """Wait for what becomes of *item*, note it, and tell if it is that there was no room."""
@@ -269,6 +289,10 @@ class _Batch:
         except ProblemError as error:
             reply.fail(error)
         return _OnItsWay(index, draft, key, reply, self._publishing.new_deadline())
+
+
+def _recipients(draft: Draft) -> int:
+    return len(draft.to.users or ())
 
 
 def _draft(item: BatchItem) -> Draft:

@@ -35,11 +35,12 @@ def ticket_taker(
         principal_expires_at = taken.principal_expires_at
         return Ticket(
             user=taken.user,
-            scopes=frozenset(taken.scopes),
             expires_at=taken.expires_at / 1000,
             principal_expires_at=None
             if principal_expires_at is None
             else principal_expires_at / 1000,
+            device=taken.device,
+            origin=taken.origin,
         )
 
     return take

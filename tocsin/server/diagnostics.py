@@ -65,6 +65,14 @@ def _of_bus(services: Services) -> Iterator[Metric]:
         ("reconciliations", "Looks at the logs of everybody here.", counted.reconciliations),
         ("found", "Users whose log was further than this node was told.", counted.found),
     )
+    refused = CounterMetricFamily(
+        "tocsin_redis_refused",
+        "Things found in Redis that no node of this cluster has put there.",
+        labels=("what", "reason"),
+    )
+    for (what, reason), count in counted.refused.items():
+        refused.add_metric((what, reason), count)
+    yield refused
     yield from _gauges(
         "bus_",
         ("available", "1 while this node hears the cluster.", int(services.bus.available)),

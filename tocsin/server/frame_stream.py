@@ -1,50 +1,53 @@
-"""The stream under trio-websocket: ours, so that we may send without waiting, and part politely.
+"""One WebSocket after its handshake: frames out without waiting, messages in, and polite parting.
 
-trio-websocket wants a stream to read from and to write its control frames to. This one adds
-`offer`: a frame that was encoded once goes to the socket at once, without a lock, a task switch or
-an await. That is five times faster than `send_message`, and it lets an actor push to a hundred
-connections in one step. The other way round, `on_message` is called with a plain message as soon
-as it is read, past trio-websocket, which sees the stream without it (`frame_reader`).
+`offer` writes a frame that was encoded once to the socket at once, without a lock, a task switch or
+an await, so an actor can push to a hundred connections in one step. `listen` reads, in the
+connection's own task, and hands every message on as soon as it is whole (`frame_reader`).
 
 Rules
-- Whole writes never interleave, and what was begun is finished. A `send_all` that is cancelled is
-  not taken back: its bytes stay in the queue. To break the connection instead would cost a client
-  its connection because of a time-out on our side; the framing is as safe either way.
-- After a close frame nothing more is sent (RFC 6455 §5.5.1): `offer` and `send_all` drop silently.
-- On a stream that is closed, closing or broken, `offer` drops silently. A frame offered to a dead
+- Whole writes never interleave, and what was begun is finished.
+- After a close frame nothing more is sent (RFC 6455 §5.5.1): `offer` drops silently.
+- On a stream that is closing or broken, `offer` drops silently. A frame offered to a dead
   connection is a frame lost in the network, which the protocol repairs anyway; whoever reads learns
   of the end, and a fan-out over many connections needs no `try` around each.
+- One task reads. It is the one that closes as well, so nobody else waits for the socket while the
+  close lingers.
+
+How much may be said is bounded in three ways. Of one connection, so much is read and so many frames
+are handled in a turn of the event loop. Of those that have more to say than that, a few go on in a
+turn and the rest stand in a queue (`crowd`), so that a hundred of them make no longer turns than
+four. And whoever keeps that up runs out of their `pace`.
 """
 
-import errno
 import os
-from collections.abc import Callable, Mapping
+import select
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 import trio
 
-from tocsin.server.frame_reader import FrameReader
+from tocsin.protocol.closing import Closing
+from tocsin.server.ended import Ended
+from tocsin.server.frame_reader import FrameReader, Reading
 from tocsin.server.linger import read_to_end
 from tocsin.server.outbound import Outbound, SlowConsumer
-from tocsin.server.websocket_frames import close_code_and_reason, is_close_frame
+from tocsin.server.pace import NEWCOMER, NEWCOMER_BYTES_MAX, Pace, PaceLimits
+from tocsin.server.turnstile import Turnstile
+from tocsin.server.websocket_frames import close_echo, pong_frame
 
-__all__ = ["CLOSED_WITHOUT_A_FRAME", "FrameStream", "FrameStreamStatistics", "SlowConsumer"]
+__all__ = ["FrameStream", "FrameStreamStatistics", "SlowConsumer"]
 
 OUTBOUND_BYTES_MAX: Final = 1 << 20
-MESSAGE_BYTES_MAX: Final = 16 * 1024
 RECEIVE_BYTES: Final = 4096
+"""What is read in one turn, unless a large frame has begun, which costs little for its bytes."""
 LINGER_TIMEOUT: Final = 2.0  # seconds: enough for our last words to cross the world and be answered
+SLOW_AFTER: Final = 1.0
+"""Seconds that a slow consumer is asked to stay away."""
+SLOW_DETAIL: Final = "More waited to be read than `outbound_bytes_max` of this server."
 
-CLOSED_WITHOUT_A_FRAME: Final = 1006  # RFC 6455 §7.1.5: what a peer reports that got no close frame
-
-# trio-websocket echoes the code with which a client closes, so the code alone does not say whose
-# close it is; these words do. (A client that finds *our* frame too big says 1009 as well.)
-_OWN_REASONS: Final = {1009: b"Exceeded maximum message size"}
-
-_HEAD_END: Final = b"\r\n\r\n"
-_SWITCHING_PROTOCOLS: Final = b"HTTP/1.1 101 "
+# Says that the peer has finished also where something unread stands before that; not everywhere.
+_PEER_HAS_FINISHED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,43 +60,31 @@ class FrameStreamStatistics:
     writer_running: bool
 
 
-class FrameStream(trio.abc.Stream):
+class FrameStream:
     """The server's side of one upgraded connection.
 
-    `prefix` is what was read of the connection before: the request head and anything behind it.
-    What is behind it is withheld, and the socket not read, until the head is answered. A client
-    must not send before that (RFC 6455 §4.1), and wsproto leaves the frames of one that does lying
-    until it sends more.
+    `early` is what was read behind the request's head: a client must not send before it was
+    answered (RFC 6455 §4.1), but one that does is not punished. `nursery` runs the writer task. If
+    it is cancelled, `aclose` can still write what waits.
 
-    `translate_close` replaces trio-websocket's own close frames: code → bytes to write instead,
-    usually a goodbye and our own close frame. It closes with 1009 if a message is too big. In every
-    other error of the peer (bad UTF-8, unmasked, reserved bits, unknown opcode) it closes the
-    stream and sends nothing, whatever code it reports to us. The peer would see 1006, so
-    `CLOSED_WITHOUT_A_FRAME` is the key for what to say then. Echoes of the peer's own close pass.
-
-    `nursery` runs the writer task. If it is cancelled, `aclose` can still write what waits.
-
-    `on_message` may be set at any time, if there was a `prefix`: otherwise nobody here knows where
-    the first frame begins. It must not raise. Of a message of more than `message_bytes_max` bytes
-    trio-websocket is told, which refuses it.
+    It begins as a newcomer's, with the little that one may say before its hello, until `admit`.
     """
 
     __slots__ = (
-        "_answered",
         "_closed",
         "_closing",
+        "_crowd",
+        "_early",
         "_finished",
+        "_has_much",
         "_heard_end",
+        "_kept",
         "_linger_timeout",
         "_outbound",
-        "_prefix",
         "_reader",
         "_socket",
-        "_translate_close",
-        "_unanswered_bytes",
-        "_upgraded",
         "last_received",
-        "on_message",
+        "pace",
     )
 
     def __init__(
@@ -101,29 +92,26 @@ class FrameStream(trio.abc.Stream):
         stream: trio.SocketStream,
         *,
         nursery: trio.Nursery,
-        prefix: bytes = b"",
+        crowd: Turnstile,
+        early: bytes = b"",
         outbound_bytes_max: int = OUTBOUND_BYTES_MAX,
-        translate_close: Mapping[int, bytes] = MappingProxyType({}),
+        message_bytes_max: int = NEWCOMER_BYTES_MAX,
         linger_timeout: float = LINGER_TIMEOUT,
-        message_bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> None:
         self._socket = stream.socket
         self._outbound = Outbound(self._socket, bytes_max=outbound_bytes_max, nursery=nursery)
-        self._translate_close = translate_close
         self._linger_timeout = linger_timeout
-        self._prefix = prefix
-        # How much of the prefix may be read before the head is answered; unset when it is.
-        end = prefix.find(_HEAD_END)
-        self._unanswered_bytes = len(prefix) if end < 0 else end + len(_HEAD_END)
-        self._answered = trio.Event() if prefix else None
-        self._reader = FrameReader(message_bytes_max) if prefix else None
-        self.on_message: Callable[[str], None] | None = None
-        self._upgraded = False
+        self._crowd = crowd
+        self._early = early
+        self._reader = FrameReader(min(message_bytes_max, NEWCOMER_BYTES_MAX))
+        self._kept: list[str] = []  # messages that came together with the first
+        self._has_much = False
         self._finished = False  # a close frame is written or queued
         self._heard_end = False
         self._closing = False
         self._closed: trio.Event | None = None
         self.last_received: float = trio.current_time()
+        self.pace = Pace(NEWCOMER, self.last_received)
 
     @property
     def socket(self) -> trio.socket.SocketType:
@@ -144,6 +132,8 @@ class FrameStream(trio.abc.Stream):
         return FrameStreamStatistics(
             out.bytes_written, out.pending, self.last_received, out.writing
         )
+
+    # --- Sending ---------------------------------------------------------------------------------
 
     def offer(self, data: bytes) -> None:
         """Send `data`, whole frames, without waiting.
@@ -170,9 +160,6 @@ class FrameStream(trio.abc.Stream):
         The limit does not apply to these last words. With `skip_waiting` they overtake the frames
         that wait and were not begun, which are forgotten: a slow consumer learns sooner that it is
         one. A second call does nothing.
-
-        This is the way to close, rather than `WebSocketConnection.aclose`: after that, wsproto
-        raises `LocalProtocolError` in trio-websocket's reader when a ping comes in.
         """
         if not self.is_open:
             return
@@ -181,122 +168,129 @@ class FrameStream(trio.abc.Stream):
         self._finished = True
         self._outbound.put(data)
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send `data` behind everything that waits, and wait until the kernel has all of it.
+    # --- Reading ---------------------------------------------------------------------------------
 
-        Not bounded by `outbound_bytes_max`: who waits cannot flood. Cancelling stops the waiting,
-        not the sending. Raises `trio.ClosedResourceError` and `trio.BrokenResourceError` as every
-        stream does.
+    def admit(self, limits: PaceLimits, message_bytes_max: int) -> None:
+        """Whoever this is has said so, and may say more from here on."""
+        self._reader.message_bytes_max = message_bytes_max
+        self.pace.become(limits, trio.current_time())
+
+    async def first_message(self) -> str | None:
+        """Wait for the first message; none if the peer ends before it.
+
+        Nothing more is read until `listen`, nor any ping answered. Raises `Ended` for what is not
+        legal or too much. Cancelling loses nothing.
         """
-        await trio.lowlevel.checkpoint()
-        self._check_usable()
-        if self._finished:
-            return
-        data = bytes(data)
-        if not self._upgraded:
-            self._upgraded = data.startswith(_SWITCHING_PROTOCOLS)
-        if self._answered is not None:
-            self._answered.set()
-            self._answered = None
-        if is_close_frame(data):
-            self._finished = True
-            data = self._translated(data)
-        self._outbound.put(data)
-        await self._outbound.wait_written()
+        while not self._kept:
+            if not await self._hear(self._kept.append):
+                return None
+        return self._kept.pop(0)
 
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait until nothing waits any more."""
-        await trio.lowlevel.checkpoint()
-        self._check_usable()
-        await self._outbound.wait_written()
+    async def listen(self, received: Callable[[str], None]) -> None:
+        """Hand every message to `received`, which must not raise, until the peer has ended.
 
-    def _check_not_closing(self) -> None:
-        if self._closing:
-            raise trio.ClosedResourceError("this stream was closed")
-
-    def _check_usable(self) -> None:
-        self._check_not_closing()
-        if self._outbound.broken:
-            raise trio.BrokenResourceError("the peer is gone")
-
-    def _translated(self, close: bytes) -> bytes:
-        said = close_code_and_reason(close)
-        if said is None:
-            return close
-        code, reason = said
-        ours = reason.startswith(_OWN_REASONS.get(code, b""))
-        return self._translate_close.get(code, close) if ours else close
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes for trio-websocket; `b""` is the peer's end. `last_received` says when.
-
-        Cancelling loses nothing. Raises `trio.BrokenResourceError` if the connection broke and
-        `trio.ClosedResourceError` if we closed it.
+        Raises `Ended` for what is not legal, or too much. A close of the peer's is answered.
+        Cancelling loses nothing that was not handed on.
         """
-        limit = max_bytes or RECEIVE_BYTES
-        while True:
-            self._check_not_closing()
-            data = await self._receive(limit)
-            if not data or not self._upgraded or self._reader is None:
-                return data
-            messages, data = self._reader.read(data, cut=self.on_message is not None)
-            if self.on_message is not None:
-                for message in messages:
-                    self.on_message(message)
-            if data:
-                return data
+        kept, self._kept = self._kept, []
+        for message in kept:
+            received(message)
+        while await self._hear(received):
+            pass
 
-    async def _receive(self, limit: int) -> bytes:
-        if self._prefix or self._answered is not None:
-            data = await self._receive_prefix(limit)
-            if data:
-                return data
-        try:
-            data = await self._read(limit)
-        except OSError as exc:
-            self._check_not_closing()
-            if exc.errno == errno.EBADF:  # closed under our hands, by the front door's guard
-                raise trio.ClosedResourceError("this stream was closed") from None
-            self._outbound.abandon()
-            raise trio.BrokenResourceError(str(exc)) from exc
-        self.last_received = trio.current_time()
-        if not data:
-            if self._outbound.broken:
-                # The kernel reports a reset once, and the writer was told: this is no clean end.
-                raise trio.BrokenResourceError("the peer is gone")
-            self._heard_end = True
-        return data
+    def has_gone(self) -> bool:
+        """Whether the peer has finished, as far as can be told without reading."""
+        poll = select.poll()
+        poll.register(self._socket.fileno(), _PEER_HAS_FINISHED)
+        return bool(poll.poll(0))
 
-    async def _read(self, limit: int) -> bytes:
-        # `socket.recv` tries first and waits then. Here there is nothing to read yet, nearly
-        # always: waiting first saves the failed attempt, and the exception that comes of it.
-        while True:
+    async def _hear(self, received: Callable[[str], None]) -> bool:
+        """Handle what there is for one turn, or wait for it; False when the peer has ended."""
+        if not (self._early or self._reader.has_more):
             await trio.lowlevel.wait_readable(self._socket)
-            try:
-                return os.read(self._socket.fileno(), limit)
-            except BlockingIOError:
-                continue
+        had_much = self._has_much
+        if not had_much:
+            goes_on = self._take(received)
+            if goes_on and self._has_much:
+                await trio.lowlevel.checkpoint()  # the rest is for another turn
+            return goes_on
+        if self.pace.is_strained and self.has_gone():
+            # It has flooded us and gone. What lies in the kernel is megabytes of the same, and
+            # nobody waits for an answer.
+            return False
+        with await self._crowd.enter():
+            if not self._take(received):
+                return False
+            # The place is held to the end of the turn, which is what it is a share of.
+            await trio.lowlevel.checkpoint()
+        return True
 
-    async def _receive_prefix(self, limit: int) -> bytes:
-        if self._answered is not None:
-            if not self._unanswered_bytes:
-                await self._answered.wait()
-                self._check_not_closing()
-            else:
-                limit = min(limit, self._unanswered_bytes)
-                self._unanswered_bytes -= limit
-        await trio.lowlevel.checkpoint()
-        data, self._prefix = self._prefix[:limit], self._prefix[limit:]
-        return data
+    def _take(self, received: Callable[[str], None]) -> bool:
+        data = b""
+        if not self._reader.has_more:
+            try:
+                data = self._receive()
+            except BlockingIOError:
+                return True  # it was there, they said
+            if not data:
+                self._heard_end = True
+                return False
+            self.last_received = trio.current_time()
+        reading = self._reader.read(data)
+        self._has_much = self._reader.has_more or len(data) >= RECEIVE_BYTES
+        self.pace.spend(reading.frames, len(data), self.last_received)
+        if reading.frames == 1:
+            self._handle(reading, received)
+        else:
+            # What is said to them meanwhile goes out in one write.
+            self._outbound.hold()
+            try:
+                self._handle(reading, received)
+            finally:
+                self._outbound.let_go()
+        if reading.wrong is not None:
+            raise reading.wrong
+        if reading.close is not None:
+            self.finish(close_echo(reading.close))
+            return False
+        return True
+
+    def _handle(self, reading: Reading, received: Callable[[str], None]) -> None:
+        if reading.pings:
+            self._answer(reading.pings)
+        for message in reading.messages:
+            received(message)
+
+    def _receive(self) -> bytes:
+        """Some bytes, and none at the end; raises `BlockingIOError` if there is nothing now."""
+        if self._early:
+            data, self._early = self._early[:RECEIVE_BYTES], self._early[RECEIVE_BYTES:]
+            return data
+        try:
+            return os.read(self._socket.fileno(), max(RECEIVE_BYTES, self._reader.missing))
+        except BlockingIOError:
+            raise
+        except OSError:
+            self._outbound.abandon()
+            return b""
+
+    def _answer(self, pings: list[bytes]) -> None:
+        if self._outbound.pending:
+            # §5.5.3: of several pings only the last need be answered. A client that does not read
+            # its pongs is not sent more and more of them.
+            pings = pings[-1:]
+        try:
+            self.offer(b"".join(map(pong_frame, pings)))
+        except SlowConsumer:
+            raise Ended(Closing.SLOW, SLOW_AFTER, SLOW_DETAIL) from None
+
+    # --- Closing ---------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Say what must be said, write what waits, and close so that the peer can read it all.
+        """Write what waits, and close so that the peer can read it all.
 
         Takes at most `linger_timeout` seconds. If somebody is closing already, waits for that.
         Cancelling closes at once: what waits is lost, and perhaps also what the kernel holds.
-
-        Call it before cancelling the nursery in which trio-websocket reads, because its reader may
-        be the one that is closing.
         """
         first = not self._closing
         try:
@@ -312,11 +306,7 @@ class FrameStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
     async def _part(self) -> None:
-        if self._upgraded and self.is_open and not self._heard_end:
-            self.finish(self._translate_close.get(CLOSED_WITHOUT_A_FRAME, b""))
         self._closing, self._closed = True, trio.Event()
-        if self._answered is not None:
-            self._answered.set()
         with trio.move_on_after(self._linger_timeout):
             await self._outbound.flush()
             if not (self._outbound.broken or self._heard_end):

@@ -2,12 +2,12 @@
 
     accept ─ handle ─ http(stream, address) ─ … an upgrade, as any request of the connection …
                                                      │
-                                                 turnstile ── websocket(stream, head, raw, turn)
+                                                 turnstile ── websocket(stream, head, rest, …)
 
-Neither trio-websocket nor Hypercorn accepts connections here, because neither survives what the
-open internet sends: one packet takes Hypercorn down, one exception of one handler takes
-`serve_websocket` down. Behind this door every request has bounds before anybody acts on it, and
-every connection runs inside a guard, so that what one raises is logged and reaches nobody else.
+Hypercorn does not accept connections here, because it does not survive what the open internet
+sends: one packet takes it down. Behind this door every request has bounds before anybody acts on
+it, and every connection runs inside a guard, so that what one raises is logged and reaches nobody
+else.
 
 A WebSocket waits for its turn before the handshake (`turnstile`). A request does not: it asks for
 little, may be a load balancer's question whether this node lives, and brings no crowd.
@@ -34,7 +34,6 @@ from tocsin.server.request_head import RequestHead
 from tocsin.server.seldom import Seldom
 from tocsin.server.shared_port import open_listeners
 from tocsin.server.turnstile import HANDSHAKES_MAX, Place, Turnstile
-from tocsin.server.upgrade import canonical_upgrade
 
 logger = logging.getLogger(__name__)
 
@@ -74,18 +73,18 @@ class FrontDoorStatistics:
 
 
 Http = Callable[[trio.SocketStream, str, Turned | None], Awaitable[Upgrade | None]]
-WebSocket = Callable[[trio.SocketStream, RequestHead, bytes, Place], Awaitable[None]]
-TurnedWebSocket = Callable[[trio.SocketStream, RequestHead, bytes, Turned], Awaitable[None]]
+WebSocket = Callable[[trio.SocketStream, RequestHead, bytes, Place, str], Awaitable[None]]
+TurnedWebSocket = Callable[[trio.SocketStream, RequestHead, bytes, Turned, str], Awaitable[None]]
 
 
 class FrontDoor:
     """Accepts sockets and serves each to its end.
 
     `http(stream, address, turned)` serves requests until the connection ends or is to become a
-    WebSocket; `websocket(stream, head, raw, turn)` serves that: `raw` is the head in our own words
-    and what was read behind it, `turn` is a place among `handshakes_max`, to be left when the
-    handshake is over. `websocket_turned(stream, head, rest, turned)` tells one why it is not
-    served. They own the stream, which is closed after them in any case. *limits* bound the
+    WebSocket; `websocket(stream, head, rest, turn, address)` serves that: `rest` is what was read
+    behind the head, `address` the client's, `turn` a place among `handshakes_max`, to be left when
+    the handshake is over. `websocket_turned(stream, head, rest, turned, address)` tells one why it
+    is not served. They own the stream, which is closed after them in any case. *limits* bound the
     connections of one address. With `shares_port` other processes may listen on the same port. All
     limits are seconds, bytes or counts.
     """
@@ -271,7 +270,7 @@ class FrontDoor:
             upgrade = await self._http(stream, address, turned)
             if upgrade is not None:
                 # Nothing here holds the head while the WebSocket lives: it is a page of memory.
-                serving = self._upgrade(stream, upgrade.head, upgrade.rest, turned)
+                serving = self._upgrade(stream, upgrade, turned)
                 admission = upgrade.admission
                 del upgrade
                 try:
@@ -287,9 +286,11 @@ class FrontDoor:
             stream.socket.close()
 
     async def _upgrade(
-        self, stream: trio.SocketStream, head: RequestHead, rest: bytes, turned: Turned | None
+        self, stream: trio.SocketStream, upgrade: Upgrade, turned: Turned | None
     ) -> None:
         """Serve a WebSocket in its turn, to its end."""
+        head, rest, address = upgrade.head, upgrade.rest, upgrade.admission.address
+        del upgrade
         turn = None
         if turned is None:
             with trio.move_on_after(self._turn_timeout):
@@ -297,10 +298,10 @@ class FrontDoor:
         if turn is None:
             # More are connecting than this node can take, if it is not full anyway.
             self._refused += 1
-            await self._websocket_turned(stream, head, rest, turned or Turned.FULL)
+            await self._websocket_turned(stream, head, rest, turned or Turned.FULL, address)
             return
         with turn:
-            serving = self._websocket(stream, head, canonical_upgrade(head) + rest, turn)
+            serving = self._websocket(stream, head, rest, turn, address)
             del head, rest
             await serving
 

@@ -70,4 +70,4 @@ class KeyWatch(Actor[Any]):
             return
         for outlet, key in list(self._watched.values()):
             if key in revoked:
-                outlet.end(Closing.UNAUTHENTICATED)
+                outlet.end(Closing.UNAUTHENTICATED, detail="key_revoked: the key was revoked.")

@@ -36,6 +36,9 @@ MARK_BYTES_MAX: Final = 32 * 1024
 _ROUNDS_MAX: Final = 100
 """Transactions that one look at an inbox may cause; what is left then is left to the next look."""
 
+_USERS_AT_A_TIME: Final = 200
+"""Of those who are brought up to date together: each may have several entries to get."""
+
 
 class MarkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Give notifications another state: some, those up to a cursor, or all in the inbox."""
@@ -104,11 +107,12 @@ async def bring_all_up_to_date(services: Services, users: tuple[str, ...]) -> No
 
     Before a change that presupposes it, and would else do it at a stretch, while others wait.
     """
-    behind = users
+    behind = list(users)
     while behind:
-        brought = await services.write(Materialise(behind, services.world.now_ms()))
+        some = tuple(behind[:_USERS_AT_A_TIME])
+        brought = await services.write(Materialise(some, services.world.now_ms()))
         assert isinstance(brought, Materialised)
-        behind = brought.behind
+        behind[: len(some)] = brought.behind
 
 
 async def read_inbox(services: Services, query: InboxPage) -> Inbox:

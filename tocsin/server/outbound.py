@@ -4,7 +4,10 @@
     put(data) ────┼─ whole, in order ───┤
     offer_soon ───┘                     └─ queue ── writer task ── os.writev
 
-Nothing here waits except `wait_written` and `write_waiting`. The writer task exists only while
+Between `hold` and `let_go` all is queued and nothing written: a write costs more than all else
+about a small frame, and what is said in one go can go out in one.
+
+Nothing here waits except `flush` and the writer task. That task exists only while
 something waits: ten thousand idle connections must not own ten thousand tasks and empty queues.
 """
 
@@ -31,6 +34,7 @@ class Outbound:
 
     __slots__ = (
         "_bytes_max",
+        "_is_held",
         "_nursery",
         "_progress",
         "_queue",
@@ -47,6 +51,7 @@ class Outbound:
         self._socket = socket
         self._bytes_max = bytes_max
         self._nursery = nursery
+        self._is_held = False
         self._queue: deque[bytes | memoryview] | None = None
         self._progress: trio.Event | None = None  # set at the next write, if somebody waits for it
         self.pending = 0  # bytes that the kernel has not taken
@@ -60,6 +65,9 @@ class Outbound:
         Nothing of `data` is sent in that case, except when nothing waited and the kernel took a
         part of it: then the rest is kept, because what was begun must be finished.
         """
+        if self._is_held:
+            self._queue_within_bounds(data)
+            return
         if self.pending:
             if self.pending + len(data) > self._bytes_max:
                 raise SlowConsumer(f"{self.pending} bytes wait, and there is no room for more")
@@ -80,6 +88,22 @@ class Outbound:
 
         Raises `SlowConsumer` as `offer` does; nothing of `data` is sent in that case.
         """
+        self._queue_within_bounds(data)
+        self._start_writer()
+
+    def hold(self) -> None:
+        """Write nothing before `let_go`, but for what would be too much to keep."""
+        self._is_held = True
+
+    def let_go(self) -> None:
+        """Write what was held, in as few writes as the kernel takes it in."""
+        self._is_held = False
+        if self.pending and not self.writing:
+            self._try_write_some()
+            if self.pending:
+                self._start_writer()
+
+    def _queue_within_bounds(self, data: bytes) -> None:
         if self.pending + len(data) > self._bytes_max:
             # It may be us who have not written, and not the peer who does not read.
             self._try_write_some()
@@ -88,13 +112,12 @@ class Outbound:
         if self.pending + len(data) > self._bytes_max:
             raise SlowConsumer(f"{self.pending} bytes wait, and there is no room for more")
         self._append(data)
-        self._start_writer()
 
     def put(self, data: bytes) -> None:
-        """Write or queue `data`, without a bound: for those who wait, and for last words."""
+        """Write or queue `data`, without a bound: for last words."""
         if not data or self.broken:
             return
-        sent = 0 if self.pending else self._write_now(data)
+        sent = 0 if self.pending or self._is_held else self._write_now(data)
         if sent < len(data) and not self.broken:
             self._append(memoryview(data)[sent:] if sent else data)
             self._start_writer()
@@ -107,20 +130,6 @@ class Outbound:
             self.pending = 0
             if isinstance(first, memoryview):  # only the rest of a begun write is a view
                 self._append(first)
-
-    async def wait_written(self) -> None:
-        """Wait until everything put so far is with the kernel, or the peer is gone.
-
-        Raises `trio.BrokenResourceError` then, and also if the writer's nursery was cancelled, for
-        nobody would write any more. Cancelling stops the waiting, not the writing.
-        """
-        mark = self.bytes_written + self.pending
-        while self.bytes_written < mark and not self.broken:
-            if not self.writing:
-                raise trio.BrokenResourceError("the writer was cancelled")
-            await self._wait_progress()
-        if self.broken:
-            raise trio.BrokenResourceError("the peer is gone")
 
     async def flush(self) -> None:
         """Write what waits, also when the writer's nursery is no more. Raises nothing.

@@ -30,6 +30,7 @@ class PollOutlet:
         "closing",
         "connection",
         "cursor",
+        "detail",
         "enough",
         "looked",
         "reset",
@@ -49,6 +50,7 @@ class PollOutlet:
         self.reset: str | None = None
         self.closing: Closing | None = None
         self.after = 0.0
+        self.detail = ""
         self.caught_up = False
         self.looked = trio.Event()
         self.enough = trio.Event()
@@ -92,10 +94,10 @@ class PollOutlet:
     def ping(self) -> None:
         """Nothing: the answer is the next thing that the client hears."""
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Answer now, with what there is, and why; only the first call counts."""
         if self.closing is None:
-            self.closing, self.after = closing, after
+            self.closing, self.after, self.detail = closing, after, detail
             self._answer()
 
     # --- Inside ----------------------------------------------------------------------------------

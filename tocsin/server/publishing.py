@@ -35,6 +35,7 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
+from tocsin.protocol.conditions import expected_revisions
 from tocsin.protocol.notification import (
     Draft,
     Patch,
@@ -112,7 +113,7 @@ class Publishing:
             notification=notification,
             patch=patch,
             now_ms=self._services.world.now_ms(),
-            expected_revision=_revision(if_match),
+            expected_revisions=expected_revisions(if_match),
         )
         return await self._change(notification, command)
 
@@ -213,13 +214,3 @@ def _idempotency(principal: Principal, key: str, draft: Draft) -> Idempotency:
     # What was meant counts, not how it was spelled: a client may order its keys anew.
     meant = msgspec.json.encode(draft, order="sorted")
     return Idempotency(principal.credential, key, hashlib.sha256(meant).digest())
-
-
-def _revision(if_match: str | None) -> int | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    match = re.fullmatch(r'\s*"(\d{1,9})"\s*', if_match)
-    if match is None:
-        wrong = [FieldError("If-Match", 'a revision in quotes, such as "1"')]
-        raise refuse("invalid", "The If-Match header cannot be read.", wrong)
-    return int(match[1])

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import ProblemError, problem
 from tocsin.server.limits import Limit
 from tocsin.server.seldom import Seldom
@@ -41,9 +42,22 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"  # a head, a body or a hello that did not come in time
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
+    FRAME = "frame"  # a frame that is none, or says what cannot be
+    PACE = "pace"  # more on a WebSocket than its pace allows
     FULL = "full"  # `connections_max`, or another queue of ours
     DRAINING = "draining"
 
+
+_OF_CLOSINGS: Final = {
+    Closing.MALFORMED: Reason.FRAME,
+    Closing.FRAME_TOO_LARGE: Reason.TOO_LARGE,
+    Closing.RATE_LIMITED: Reason.PACE,
+    Closing.HELLO_TIMEOUT: Reason.TIMEOUT,
+    Closing.UNAUTHENTICATED: Reason.UNAUTHENTICATED,
+    Closing.FORBIDDEN: Reason.FORBIDDEN,
+    Closing.OVERLOADED: Reason.FULL,
+    Closing.DRAINING: Reason.DRAINING,
+}
 
 # What an operator may have to do something about, or is being attacked with; the rest is a client's
 # own trouble.
@@ -110,6 +124,12 @@ class Refusals:
             reason=str(reason),
             **{name: value for name, value in about.items() if value is not None},
         )
+
+    def note_closing(self, closing: Closing, *, address: str) -> None:
+        """*address* had a WebSocket that ended with *closing*, if that is a refusal."""
+        reason = _OF_CLOSINGS.get(closing)
+        if reason is not None:
+            self.note(reason, address=address, status=int(closing), code=closing.word)
 
 
 def reason_of(status: int, code: str) -> Reason | None:

@@ -43,6 +43,19 @@ _METHODS: Final = {
     method.encode(): method
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 }
+_NAMES: Final = {
+    spelling.encode(): name.lower()
+    for name in (
+        *("Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control"),
+        *("Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Forwarded", "Host"),
+        *("Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Origin", "Referer"),
+        *("Sec-WebSocket-Extensions", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol"),
+        *("Sec-WebSocket-Version", "Traceparent", "Transfer-Encoding", "Upgrade", "User-Agent"),
+        *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "X-Request-Id"),
+    )
+    for spelling in (name, name.lower())
+}
+"""Names that need not be judged again, as clients spell them: those of nearly all fields."""
 # RFC 3986 §3.2.2: a registered name, without what could be a user, a path or a second name.
 _NAME: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # In the words of `tocsin.protocol.problems`, for those that have other names there.
@@ -70,21 +83,28 @@ class BadHead(Exception):
 
 
 class Headers:
-    """Header fields in their order; names in lower case, values in latin-1 (RFC 9110 §5.5)."""
+    """Header fields in their order; names in lower case, values in latin-1 (RFC 9110 §5.5).
+
+    They are given so, too.
+    """
 
     __slots__ = ("_joined", "fields")
 
     def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
-        self.fields = [(name.lower(), value) for name, value in fields]
-        self._joined: dict[str, str] = {}
-        joined = self._joined
-        for name, value in self.fields:
-            joined[name] = f"{joined[name]}, {value}" if name in joined else value
+        self.fields = list(fields)
+        joined = self._joined = dict(self.fields)
+        if len(joined) != len(self.fields):
+            # Only where a name comes twice, which is seldom.
+            joined.clear()
+            for name, value in self.fields:
+                joined[name] = f"{joined[name]}, {value}" if name in joined else value
 
     def get(self, name: str) -> str | None:
         """The value, or all of them joined by commas (RFC 9110 §5.3). So a second Authorization or
-        Origin makes the field wrong instead of being overlooked."""
-        return self._joined.get(name.lower())
+        Origin makes the field wrong instead of being overlooked. Names in any case; in lower case
+        it is quicker."""
+        found = self._joined.get(name)
+        return self._joined.get(name.lower()) if found is None else found
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """The values of each field of this name."""
@@ -209,7 +229,9 @@ def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> Req
     for name in ("connection", "upgrade"):
         if len(headers.get(name) or "") > _LIST_LENGTH_MAX:
             raise BadHead(431, f"The header field {name} has more than {_LIST_LENGTH_MAX} bytes.")
-    check_host(headers.get_all("host"), required=version == "1.1")
+    host = headers.get("host")
+    if host is None or not _sane_hosts.get(host):
+        check_host(headers.get_all("host"), required=version == "1.1")
     return RequestHead(method, _origin_form(method, target), version, headers, end + len(HEAD_END))
 
 
@@ -240,11 +262,14 @@ def parse_field(line: bytes) -> tuple[str, str]:
     Its characters are `parse_head`'s business, which looks at those of all lines at once.
     """
     name, colon, value = line.partition(b":")
-    # A blank before the colon, or before the name, is what requests are smuggled with: two parsers
-    # read it differently.
-    if not colon or not name or name.translate(None, _TOKEN):
-        raise BadHead(400, "A header field is malformed.")
-    return name.decode("ascii"), value.strip(b" \t").decode("latin-1")
+    known = _NAMES.get(name)
+    if known is None or not colon:
+        # A blank before the colon, or before the name, is what requests are smuggled with: two
+        # parsers read it differently.
+        if not colon or not name or name.translate(None, _TOKEN):
+            raise BadHead(400, "A header field is malformed.")
+        known = name.decode("ascii").lower()
+    return known, value.strip(b" \t").decode("latin-1")
 
 
 def _origin_form(method: str, target: str) -> str:

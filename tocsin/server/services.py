@@ -26,6 +26,7 @@ from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.auth import Authenticator
 from tocsin.server.key_watch import KeyWatch
 from tocsin.server.refusals import Refusals
+from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
 T = TypeVar("T")
 
@@ -43,10 +44,15 @@ class EdgeSettings:
     heartbeat: float
     hello_timeout: float
     frame_bytes_max: int
+    frames_per_second_max: int
+    frame_bytes_per_second_max: int
     body_bytes_max: int
     batch_bytes_max: int
     outbound_bytes_max: int
     ticket_lifetime: float
+    stream_ticket_lifetime: float
+    poll_wait_max: float
+    user_tickets_max: int
     store_timeout: float
 
 
@@ -76,6 +82,9 @@ class Services:
     spooler: Spooler | None = None
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
+    attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))
+    """What streams and long polls pass on their way in; and the latter, next, on their way out."""
+    answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))
 

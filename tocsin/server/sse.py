@@ -31,6 +31,7 @@ class SseStream:
         self._resuming = arrived.acknowledging is Acknowledging.RESUME
 
     async def __aenter__(self) -> Self:
+        self._outlet.place = await self._services.attaching.enter()
         arrive(self._services, self._user, self._arrived)
         return self
 
@@ -41,6 +42,7 @@ class SseStream:
         tb: TracebackType | None,
     ) -> None:
         leave(self._services, self._user, self._outlet)
+        self._outlet.leave_place()
 
     def __aiter__(self) -> Self:
         return self

@@ -3,9 +3,6 @@
 The user's actor must not wait for a socket, and Quart writes a response only as fast as it is asked
 for the next chunk. In between stands a bounded list; what waits goes out as one chunk. When the
 next chunk is asked for, the socket has taken the one before.
-
-An event is lines of `field: value` with an empty line behind it (HTML Living Standard §9.2.6). The
-data is JSON without a line break in it, so one line will do.
 """
 
 from __future__ import annotations
@@ -19,18 +16,11 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
+from tocsin.server.sse_events import COMMENT, event, goodbye, retry
+from tocsin.server.turnstile import Place
 
-COMMENT: Final = b":\n\n"
-# To the standard these end no line, but to many clients they do (Python's splitlines).
-_LINE_BREAKS: Final = (
-    ("\x85".encode(), b"\\u0085"),
-    ("\u2028".encode(), b"\\u2028"),
-    ("\u2029".encode(), b"\\u2029"),
-)
 _SLOW_AFTER: Final = 1.0
 """Seconds that a slow consumer is asked to stay away."""
-_FOR_LONG: Final = 3600.0
-"""Seconds for those who should not come back: an EventSource does whatever it is told."""
 
 
 class SseOutlet:
@@ -48,6 +38,7 @@ class SseOutlet:
         "_waiting",
         "connection",
         "handed",
+        "place",
     )
 
     # A stream says nothing. That its client has gone shows when a write is not taken in time.
@@ -55,6 +46,8 @@ class SseOutlet:
 
     def __init__(self, connection: str, bytes_max: int, retry: float) -> None:
         self.connection: Final = connection
+        self.place: Place | None = None
+        """What it holds in the turnstile until its session begins."""
         self.handed = 0
         """The last sequence in the chunk that was taken; 0 for none."""
         self._bytes_max = bytes_max
@@ -68,35 +61,42 @@ class SseOutlet:
     # --- The actor's side ------------------------------------------------------------------------
 
     def begin(self, start: Cursor) -> None:
-        """The ids of the events are places behind *start*."""
+        """The ids of the events are places behind *start*. The next device may come in."""
         self._start = start
+        self.leave_place()
+
+    def leave_place(self) -> None:
+        """Whatever becomes of it now, others need not wait for it; again is no harm."""
+        if self.place is not None:
+            self.place.leave()
+            self.place = None
 
     def push(self, push: Push) -> None:
         """Write a `push` event; too much that waits ends the stream, as it does for all events."""
         self._pushed = push.sequence
-        self._put(self._placed(push.sequence) + _event("push", frames.encode_push(push)))
+        self._put(self._placed(push.sequence) + event("push", frames.encode_push(push)))
 
     def say(self, frame: frames.ServerFrame) -> None:
         """Write an event that is named as the frame's type."""
         lines = b""
         if isinstance(frame, frames.Welcome):
-            lines = _retry(self._retry)
+            lines = retry(self._retry)
         elif isinstance(frame, frames.Synced):
             # Else who comes back after a long silence is shown again what was left out.
             lines = self._placed(frame.sequence)
-        self._put(lines + _event(_name(frame), frames.encode_server_frame(frame)))
+        self._put(lines + event(_name(frame), frames.encode_server_frame(frame)))
 
     def ping(self) -> None:
         """Nothing: the stream itself breaks its silence."""
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Say goodbye behind what waits, and end the stream; only the first call counts."""
         if self._ended:
             return
         if closing is Closing.SLOW:
             self._events.clear()
-        retry = _retry(after if closing.reconnect else _FOR_LONG)
-        self._events.append(retry + _event("goodbye", frames.encode_goodbye(closing, after)))
+        self.leave_place()
+        self._events.append(goodbye(closing, after, detail))
         self._ended = True
         self._wake()
 
@@ -141,16 +141,6 @@ class SseOutlet:
 
     def _placed(self, sequence: int) -> bytes:
         return b"id: %b\n" % str(self._start.moved(sequence)).encode()
-
-
-def _event(name: str, data: bytes) -> bytes:
-    for line_break, escape in _LINE_BREAKS:
-        data = data.replace(line_break, escape)
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
-
-
-def _retry(delay: float) -> bytes:
-    return b"retry: %d\n" % round(delay * 1000)
 
 
 def _name(frame: frames.ServerFrame) -> str:

@@ -1,8 +1,7 @@
-"""The upgrade to a WebSocket: whether it can be answered, and how it is told to trio-websocket.
+"""The upgrade to a WebSocket: whether it can be answered. How, is told in `websocket_handshake`.
 
-wsproto parses what it is given with a parser of its own. It is given not the client's head but one
-that is written here, of the few fields that matter, all of them judged. So there is nothing about
-which the two could disagree, and no handshake that is accepted here and hangs there.
+What passes here can be answered at once and without fail, so nobody holds a place at the door whose
+handshake hangs.
 """
 
 from __future__ import annotations
@@ -35,41 +34,21 @@ def check_upgrade(head: RequestHead) -> None:
         raise BadHead(400, "Sec-WebSocket-Key is 16 bytes in base64.")
     if "transfer-encoding" in headers or headers.get("content-length") not in {None, "0"}:
         raise BadHead(400, "A WebSocket upgrade has no body.")
-    _protocols(head)
+    _check_protocols(head)
 
 
-def canonical_upgrade(head: RequestHead) -> bytes:
-    """The head of an upgrade that `check_upgrade` has passed, in our own words.
-
-    Without its query, its credentials and its extensions, of which we speak none.
-    """
-    headers = head.headers
-    lines = [
-        "GET / HTTP/1.1",
-        f"Host: {headers.get('host') or 'localhost'}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Version: 13",
-        f"Sec-WebSocket-Key: {headers.get('sec-websocket-key')}",
-    ]
-    if protocols := _protocols(head):
-        lines.append(f"Sec-WebSocket-Protocol: {', '.join(protocols)}")
-    return "\r\n".join([*lines, "", ""]).encode("ascii")
-
-
-def _protocols(head: RequestHead) -> list[str]:
-    """The subprotocols that are offered; raises `BadHead` for what is no list of tokens."""
+def _check_protocols(head: RequestHead) -> None:
+    """Raise `BadHead` for subprotocols that are no list of tokens."""
     offered = head.headers.get("sec-websocket-protocol")
     if offered is None:
-        return []
-    protocols = [each.strip(" \t") for each in offered.split(",")]
+        return
+    # A list may have empty members, which say nothing (RFC 9110 §5.6.1.2).
+    protocols = [each for each in map(str.strip, offered.split(",")) if each]
     wrong = any(
-        not each or len(each) > _PROTOCOL_LENGTH_MAX or not _TOKEN.issuperset(each)
-        for each in protocols
+        len(each) > _PROTOCOL_LENGTH_MAX or not _TOKEN.issuperset(each) for each in protocols
     )
     if wrong or len(protocols) > _PROTOCOLS_MAX:
         raise BadHead(400, "Sec-WebSocket-Protocol is a list of a few tokens.")
-    return protocols
 
 
 def _is_key(key: str) -> bool:

@@ -1,18 +1,18 @@
 """One WebSocket: the handshake, the hello, and the end.
 
-Two tasks serve a connection: trio-websocket's reader, in which frames are handled
-(`frame_stream`, `websocket_session`), and this one, which greets and then only waits for the
-end. What the user's actor has for the device leaves through the outlet without either of them.
+One task serves a connection: it greets, and then reads to the end (`frame_stream`), handling what
+is said as it comes (`websocket_session`). What the user's actor has for the device leaves through
+the outlet without it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
-from wsproto.utilities import LocalProtocolError
 
 from tocsin.actors.connections import current_connection
 from tocsin.actors.runtime import ActorStopped, MailboxFull
@@ -24,27 +24,28 @@ from tocsin.protocol.heartbeat import Heartbeat, Pulse
 from tocsin.protocol.problems import refuse
 from tocsin.server.attachment import RETRY_AFTER, expiry_ms, new_device
 from tocsin.server.auth import Principal
+from tocsin.server.ended import Ended
 from tocsin.server.frame_stream import FrameStream
 from tocsin.server.http.application import Turned
+from tocsin.server.limits import Limit
 from tocsin.server.origins import is_allowed_origin
+from tocsin.server.pace import PaceLimits, device_pace, producer_pace
 from tocsin.server.publishing import Publishing
 from tocsin.server.refusals import EdgeRefusal, Reason
 from tocsin.server.request_head import RequestHead
 from tocsin.server.services import Services
-from tocsin.server.turnstile import ATTACHING_MAX, Place, Turnstile
-from tocsin.server.websocket_outlet import TRANSLATED_CLOSES, WebSocketOutlet
-from tocsin.server.websocket_session import (
-    DirectChannel,
-    Ended,
-    WebSocketSession,
-    decode,
-    identified,
-)
+from tocsin.server.turning_away import turn_away
+from tocsin.server.turnstile import ATTACHING_MAX, MARKING_MAX, SPEAKERS_MAX, Place, Turnstile
+from tocsin.server.websocket_handshake import subprotocols, switching_protocols
+from tocsin.server.websocket_outlet import WebSocketOutlet
+from tocsin.server.websocket_session import WebSocketSession, decode, identified
 
 PATH: Final = "/v1/ws"
-_HANDSHAKE_TIMEOUT: Final = 10.0
-_MESSAGE_QUEUE: Final = 8
-"""Frames kept between the hello and the session's beginning."""
+_TURNED: Final = {
+    Turned.FULL: (Closing.OVERLOADED, "This node has as many connections as it may have."),
+    Turned.CROWDED: (Closing.RATE_LIMITED, "Your address has as many connections as it may have."),
+    Turned.DRAINING: (Closing.DRAINING, "This node is stopping."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,22 @@ class Credentials:
 
     ticket: str | None
     authorization: str | None
+
+
+class Channel(Protocol):
+    """What is said on a connection: `tocsin.server.frame_stream.FrameStream`."""
+
+    async def first_message(self) -> str | None:
+        """Wait for the first message; none if the peer ends before it. Raises `Ended`."""
+
+    async def listen(self, received: Callable[[str], None]) -> None:
+        """Hand on every message until the peer has ended. Raises `Ended`."""
+
+    def admit(self, limits: PaceLimits, message_bytes_max: int) -> None:
+        """The peer has said who it is, and may say so much."""
+
+    def has_gone(self) -> bool:
+        """Whether the peer has ended while nobody was reading."""
 
 
 class WebSocketEdge:
@@ -66,47 +83,57 @@ class WebSocketEdge:
         self._services = services
         self._publishing = publishing
         self._attaching = Turnstile(ATTACHING_MAX)
+        self._speakers = Turnstile(SPEAKERS_MAX)
+        self._marking = Turnstile(MARKING_MAX)
 
     async def serve(
-        self, stream: trio.SocketStream, head: RequestHead, raw: bytes, turn: Place
+        self, stream: trio.SocketStream, head: RequestHead, rest: bytes, turn: Place, address: str
     ) -> None:
         """Serve one connection, which `check` has passed, to its end.
 
-        Leaves the place *turn* after the handshake. Cancelled, it closes at once.
+        *rest* is what was read behind its head, *address* the client's. Leaves the place *turn*
+        with the handshake, before we wait for anything of theirs. Cancelled, it closes at once.
         """
-        credentials = Credentials(
-            head.query_values().get("ticket"), head.headers.get("authorization")
-        )
+        with turn:
+            answer = switching_protocols(head)
+            credentials = Credentials(
+                head.query_values().get("ticket"), head.headers.get("authorization")
+            )
+        if self._services.readiness.stopping:
+            await self.turn_away(stream, head, rest, Turned.DRAINING, address)
+            return
         del head  # a page of memory that an idle connection need not hold
-        try:
-            await self._serve(stream, raw, credentials, turn)
-        except* LocalProtocolError:
-            # wsproto's word for a ping that came behind trio-websocket's own close: all is said.
-            pass
+        await self._serve(stream, answer, rest, credentials, address)
 
     async def _serve(
-        self, stream: trio.SocketStream, raw: bytes, credentials: Credentials, turn: Place
+        self,
+        stream: trio.SocketStream,
+        answer: bytes,
+        early: bytes,
+        credentials: Credentials,
+        address: str,
     ) -> None:
-        name = current_connection.get()
+        name, settings = current_connection.get(), self._services.settings
         async with trio.open_nursery() as nursery:
             frame_stream = FrameStream(
                 stream,
-                prefix=raw,
-                outbound_bytes_max=self._services.settings.outbound_bytes_max,
+                early=early,
+                outbound_bytes_max=settings.outbound_bytes_max,
+                message_bytes_max=settings.frame_bytes_max,
                 nursery=nursery,
-                translate_close=TRANSLATED_CLOSES,
-                message_bytes_max=self._services.settings.frame_bytes_max,
+                crowd=self._speakers,
             )
+            frame_stream.offer(answer)
+            del answer, early
             try:
                 with trio.CancelScope() as scope:
-                    outlet = WebSocketOutlet(name, frame_stream, scope)
-                    with turn:
-                        socket = await self._open(nursery, frame_stream)
-                    await self.converse(nursery, socket, outlet, credentials)
-            except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+                    noted = partial(self._services.refusals.note_closing, address=address)
+                    outlet = WebSocketOutlet(name, frame_stream, scope, frame_stream.pace, noted)
+                    await self.converse(nursery, frame_stream, outlet, credentials)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
             except trio.Cancelled:
-                # Whom the drainer could not tell, because the handshake was not over yet.
+                # Whom the drainer could not tell, because it had just come.
                 if self._services.readiness.stopping:
                     outlet.end(Closing.DRAINING, RETRY_AFTER)
                 raise
@@ -122,88 +149,104 @@ class WebSocketEdge:
             raise refuse("not_found", f"WebSockets are served at {PATH}.")
         if not is_allowed_origin(head.headers, self._services.settings.origins):
             raise EdgeRefusal(Reason.ORIGIN, "forbidden", "This origin is not in `origins`.")
-        offered = head.headers.tokens("sec-websocket-protocol")
+        offered = subprotocols(head)
         if offered and frames.SUBPROTOCOL_JSON not in offered:
             detail = f"No subprotocol in common; we speak {frames.SUBPROTOCOL_JSON}."
             raise EdgeRefusal(Reason.HANDSHAKE, "malformed", detail)
 
     async def turn_away(
-        self, stream: trio.SocketStream, head: RequestHead, rest: bytes, turned: Turned
+        self,
+        stream: trio.SocketStream,
+        head: RequestHead,
+        rest: bytes,
+        turned: Turned,
+        address: str,
     ) -> None:
         """Tell a client inside its WebSocket why it is not served."""
-        stream.socket.close()
-
-    async def _open(self, nursery: trio.Nursery, stream: FrameStream) -> WebSocketConnection:
-        """Shake hands."""
-        with trio.fail_after(_HANDSHAKE_TIMEOUT):
-            request = await wrap_server_stream(
-                nursery,
-                stream,
-                message_queue_size=_MESSAGE_QUEUE,
-                max_message_size=self._services.settings.frame_bytes_max,
+        closing, detail = _TURNED[turned]
+        if turned is Turned.CROWDED:
+            self._services.refusals.note(
+                Limit.PEER_CONNECTIONS, address=address, status=int(closing)
             )
-            proposed = frames.SUBPROTOCOL_JSON in request.proposed_subprotocols
-            return await request.accept(subprotocol=frames.SUBPROTOCOL_JSON if proposed else None)
+        else:
+            self._services.refusals.note_closing(closing, address=address)
+        await turn_away(stream, head, rest, closing, RETRY_AFTER, detail)
 
     async def converse(
         self,
         nursery: trio.Nursery,
-        socket: WebSocketConnection,
+        channel: Channel,
         outlet: WebSocketOutlet,
         credentials: Credentials,
     ) -> None:
-        """Greet whoever is at *socket*, and hand on what they say until it ends.
+        """Greet whoever is at *channel*, and hear what they say until it ends.
 
         What they do wrong ends *outlet*. *nursery* runs the little that has to wait.
         """
         # From here on somebody is listening, to whom a stop has to say goodbye.
         self._services.connections.opened(outlet)
         try:
-            principal, hello = await self._greet(socket, credentials)
+            greeted = await self._greet(channel, credentials)
+            if greeted is None:
+                return
+            principal, hello = greeted
             self._services.key_watch.belongs(outlet, principal)
-            session = WebSocketSession(outlet, principal, self._services, self._publishing, nursery)
+            channel.admit(self._pace_of(principal), self._services.settings.frame_bytes_max)
+            session = WebSocketSession(
+                outlet, principal, self._services, self._publishing, nursery, self._marking
+            )
             if principal.user is None:
                 self._welcome_producer(outlet, principal)
             else:
                 outlet.place = await self._attaching.enter()
-                if socket.closed is not None:
-                    return  # gone while it stood in the queue
+                if channel.has_gone():
+                    return  # while it stood in the queue
                 self._attach(outlet, principal, principal.user, hello)
+            del greeted, hello
             try:
-                outlet.hear(session.received)
-                DirectChannel(socket, session)
-                await self._wait_closed(socket, outlet, watched=principal.user is not None)
+                if principal.user is None:
+                    await self._listen_and_watch(channel, outlet, session)
+                else:
+                    await channel.listen(session.received)  # the user's actor watches
             finally:
                 session.closed()
         except Ended as ended:
-            outlet.end(ended.closing, ended.after)
-        except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
-            return
+            outlet.refuse(ended)
         finally:
             outlet.leave_place()
             self._services.connections.closed(outlet.connection)
             self._services.key_watch.closed(outlet.connection)
 
     async def _greet(
-        self, socket: WebSocketConnection, credentials: Credentials
-    ) -> tuple[Principal, frames.Hello]:
-        """Wait for `hello`, and find out who it is."""
-        with trio.move_on_after(self._services.settings.hello_timeout) as patience:
-            hello = decode(await socket.get_message())
+        self, channel: Channel, credentials: Credentials
+    ) -> tuple[Principal, frames.Hello] | None:
+        """Wait for `hello`, and find out who it is; none if they go."""
+        timeout = self._services.settings.hello_timeout
+        with trio.move_on_after(timeout) as patience:
+            message = await channel.first_message()
         if patience.cancelled_caught:
-            raise Ended(Closing.HELLO_TIMEOUT)
+            detail = f"No `hello` came within {timeout:g} s."
+            raise Ended(Closing.HELLO_TIMEOUT, detail=detail)
+        if message is None:
+            return None
+        hello = decode(message)
         if not isinstance(hello, frames.Hello):
-            raise Ended(Closing.MALFORMED)
+            raise Ended(Closing.MALFORMED, detail="The first frame is `hello`.")
         authenticator = self._services.authenticator
 
         async def ask() -> Principal:
             if credentials.authorization is not None:
                 return await authenticator.from_header(credentials.authorization)
             if credentials.ticket is not None:
-                return await authenticator.from_ticket(credentials.ticket)
+                return await authenticator.from_socket_ticket(credentials.ticket)
             return await authenticator.from_token(hello.token or "")
 
         return await identified(self._services, ask), hello
+
+    def _pace_of(self, principal: Principal) -> PaceLimits:
+        settings = self._services.settings
+        of = producer_pace if "notify" in principal.scopes else device_pace
+        return of(settings.frames_per_second_max, settings.frame_bytes_per_second_max)
 
     def _attach(
         self, outlet: WebSocketOutlet, principal: Principal, user: str, hello: frames.Hello
@@ -215,7 +258,8 @@ class WebSocketEdge:
         try:
             self._services.users.arrive(user, arrived)
         except MailboxFull:
-            raise Ended(Closing.OVERLOADED, RETRY_AFTER) from None
+            detail = "The devices of this user say more than can be taken in."
+            raise Ended(Closing.OVERLOADED, RETRY_AFTER, detail) from None
         except ActorStopped:
             raise Ended(Closing.DRAINING, RETRY_AFTER) from None
 
@@ -224,29 +268,27 @@ class WebSocketEdge:
             return None
         try:
             return parse_cursor(hello.cursor, self._services.status.epoch)
-        except ValueError:
-            raise Ended(Closing.MALFORMED) from None
+        except ValueError as error:
+            raise Ended(Closing.MALFORMED, detail=f"hello: `cursor`: {error}") from None
 
     def _welcome_producer(self, outlet: WebSocketOutlet, principal: Principal) -> None:
         """An API key has no inbox: it may publish, and that is all there is to say."""
         if "notify" not in principal.scopes:
-            raise Ended(Closing.FORBIDDEN)
+            detail = "This API key lacks the scope `notify`, and a socket is of no other use to it."
+            raise Ended(Closing.FORBIDDEN, detail=detail)
         welcome = frames.ProducerWelcome(
             connection=outlet.connection, node=self._services.settings.node
         )
         outlet.say(welcome)
 
-    async def _wait_closed(
-        self, socket: WebSocketConnection, outlet: WebSocketOutlet, *, watched: bool
+    async def _listen_and_watch(
+        self, channel: Channel, outlet: WebSocketOutlet, session: WebSocketSession
     ) -> None:
-        """Return when the connection has ended; *watched* by a user actor, or else by us."""
-        if watched:
-            await _end_of(socket)
-            return
+        """Listen, ping when it is silent, and end it when it has gone."""
         heartbeat = Heartbeat(self._services.settings.heartbeat, trio.current_time())
         while True:
             with trio.move_on_at(heartbeat.deadline):
-                await _end_of(socket)
+                await channel.listen(session.received)
                 return
             match heartbeat.check(trio.current_time(), outlet.last_heard):
                 case Pulse.LOST:
@@ -255,10 +297,3 @@ class WebSocketEdge:
                     outlet.ping()
                 case Pulse.QUIET:
                     pass
-
-
-async def _end_of(socket: WebSocketConnection) -> None:
-    try:
-        await socket.get_message()
-    except ConnectionClosed:
-        return

@@ -2,12 +2,17 @@
 
 A server's frames are not masked, and without extensions they carry no state of the connection. So
 the same bytes are right for every connection: a notification that goes to ten thousand devices is
-encoded once. trio-websocket cannot be asked for that; it encodes per connection and per message.
+encoded once.
 """
 
 from struct import Struct
 
-_TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89  # FIN is set: this server never fragments what it sends
+_TEXT, _CLOSE, _PING, _PONG = (
+    0x81,
+    0x88,
+    0x89,
+    0x8A,
+)  # FIN is set: this server never fragments what it sends
 
 _LENGTH_IN_TWO = Struct("!BBH").pack
 
@@ -28,6 +33,16 @@ def ping_frame(payload: bytes = b"") -> bytes:
     return _header(_PING, len(payload)) + payload
 
 
+def pong_frame(payload: bytes) -> bytes:
+    """The answer to a ping with this *payload*, which is at most 125 bytes (§5.5.3)."""
+    return _header(_PONG, len(payload)) + payload
+
+
+def close_echo(payload: bytes) -> bytes:
+    """The answer to a close frame with this *payload*, which the reader has judged (§5.5.1)."""
+    return _header(_CLOSE, len(payload)) + payload
+
+
 def close_frame(code: int, reason: str = "") -> bytes:
     """A close frame (§5.5.1). A reason of more than 123 bytes is cut at a character's end.
 
@@ -38,18 +53,6 @@ def close_frame(code: int, reason: str = "") -> bytes:
         raise ValueError(f"{code} is not a close code that may be sent")
     words = reason.encode()[:CLOSE_REASON_BYTES_MAX].decode(errors="ignore").encode()
     return _header(_CLOSE, 2 + len(words)) + code.to_bytes(2, "big") + words
-
-
-def close_code_and_reason(data: bytes) -> tuple[int, bytes] | None:
-    """What a close frame says, if `data` is exactly one unmasked close frame with a code."""
-    if len(data) < 4 or data[0] != _CLOSE or data[1] != len(data) - 2:
-        return None
-    return int.from_bytes(data[2:4], "big"), data[4:]
-
-
-def is_close_frame(data: bytes) -> bool:
-    """Is `data` exactly one unmasked close frame, with or without a code?"""
-    return len(data) >= 2 and data[0] == _CLOSE and data[1] == len(data) - 2
 
 
 def _header(first: int, length: int) -> bytes:

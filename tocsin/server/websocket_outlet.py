@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Final, Protocol
 
 import trio
@@ -12,36 +11,21 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
-from tocsin.server.frame_stream import CLOSED_WITHOUT_A_FRAME, SlowConsumer
+from tocsin.server.ended import Ended
+from tocsin.server.frame_stream import SLOW_AFTER, SLOW_DETAIL, SlowConsumer
+from tocsin.server.pace import Pace
 from tocsin.server.turnstile import Place
 from tocsin.server.websocket_frames import close_frame, ping_frame, text_frame
 
-_SLOW_AFTER: Final = 1.0
-"""Seconds that a slow consumer is asked to stay away."""
 
-
-def farewell(closing: Closing, after: float = 0.0) -> bytes:
+def farewell(closing: Closing, after: float = 0.0, detail: str = "") -> bytes:
     """The goodbye frame, and the close frame with the same code behind it."""
-    goodbye = text_frame(frames.encode_goodbye(closing, after))
+    goodbye = text_frame(frames.encode_goodbye(closing, after, detail))
     return goodbye + close_frame(closing, closing.word)
 
 
-TRANSLATED_CLOSES: Final = MappingProxyType(
-    {
-        1009: farewell(Closing.FRAME_TOO_LARGE),
-        CLOSED_WITHOUT_A_FRAME: farewell(Closing.MALFORMED),
-    }
-)
-"""What trio-websocket finds wrong by itself, in the contract's words."""
-
-
 class FrameSink(Protocol):
-    """What takes whole frames without waiting: `tocsin.server.frame_stream.FrameStream`.
-
-    *on_message* is called with what it reads past trio-websocket, if anybody wants that.
-    """
-
-    on_message: Callable[[str], None] | None
+    """What takes whole frames without waiting: `tocsin.server.frame_stream.FrameStream`."""
 
     @property
     def last_received(self) -> float:
@@ -58,26 +42,35 @@ class FrameSink(Protocol):
 
 
 class WebSocketOutlet:
-    """See `tocsin.actors.outlet.Outlet`. Ending cancels *scope*, in which the connection runs."""
+    """See `tocsin.actors.outlet.Outlet`. Ending cancels *scope*, in which the connection runs.
 
-    __slots__ = ("_scope", "_stream", "connection", "ended", "place")
+    Each push entitles the client to a frame more of its *pace*, if it has one. *noted* is told why
+    it was refused.
+    """
 
-    def __init__(self, connection: str, stream: FrameSink, scope: trio.CancelScope) -> None:
+    __slots__ = ("_noted", "_pace", "_scope", "_stream", "connection", "ended", "place")
+
+    def __init__(
+        self,
+        connection: str,
+        stream: FrameSink,
+        scope: trio.CancelScope,
+        pace: Pace | None = None,
+        noted: Callable[[Closing], None] = lambda closing: None,
+    ) -> None:
         self.connection: Final = connection
         self.ended = False
         self.place: Place | None = None
         """What it holds in the turnstile until its session begins."""
         self._stream = stream
         self._scope = scope
+        self._pace = pace
+        self._noted = noted
 
     @property
     def last_heard(self) -> float:
         """When the last bytes came in (Trio time)."""
         return self._stream.last_received
-
-    def hear(self, received: Callable[[str], None]) -> None:
-        """Have plain messages handled by *received* as soon as they are read."""
-        self._stream.on_message = received
 
     def begin(self, start: Cursor) -> None:
         """Let the next device in; where a push stands in the log is in the push."""
@@ -91,10 +84,12 @@ class WebSocketOutlet:
 
     def push(self, push: Push) -> None:
         """Send a push; too much that waits ends the connection, as it does for all frames."""
+        if self._pace is not None:
+            self._pace.entitle()
         try:
             self._stream.offer(text_frame(frames.encode_push(push)))
         except SlowConsumer:
-            self.end(Closing.SLOW, _SLOW_AFTER)
+            self._end_slow()
 
     def say(self, frame: frames.ServerFrame) -> None:
         """Send one of the other frames."""
@@ -105,7 +100,7 @@ class WebSocketOutlet:
         try:
             self._stream.offer_soon(text_frame(frames.encode_server_frame(frame)))
         except SlowConsumer:
-            self.end(Closing.SLOW, _SLOW_AFTER)
+            self._end_slow()
 
     def offer(self, frame: bytes) -> None:
         """Send one text frame."""
@@ -115,15 +110,25 @@ class WebSocketOutlet:
         """Send a WebSocket ping."""
         self._offer(ping_frame())
 
-    def end(self, closing: Closing, after: float = 0.0) -> None:
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Say goodbye and close; only the first call counts."""
         if not self.ended:
             self.ended = True
-            self._stream.finish(farewell(closing, after), skip_waiting=closing is Closing.SLOW)
+            words = farewell(closing, after, detail)
+            self._stream.finish(words, skip_waiting=closing is Closing.SLOW)
             self._scope.cancel()
+
+    def refuse(self, ended: Ended) -> None:
+        """End for what the client has done, or could not be given: seen by operators as well."""
+        if not self.ended:
+            self._noted(ended.closing)
+        self.end(ended.closing, ended.after, ended.detail)
+
+    def _end_slow(self) -> None:
+        self.end(Closing.SLOW, SLOW_AFTER, SLOW_DETAIL)
 
     def _offer(self, data: bytes) -> None:
         try:
             self._stream.offer(data)
         except SlowConsumer:
-            self.end(Closing.SLOW, _SLOW_AFTER)
+            self._end_slow()

@@ -13,7 +13,6 @@ from typing import Final, assert_never
 import msgspec
 import structlog
 import trio
-from trio_websocket import WebSocketConnection
 
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.user_messages import Refreshed, Said, UserMessage
@@ -22,9 +21,11 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import Problem, ProblemError, problem
 from tocsin.server.attachment import RETRY_AFTER, expiry_ms
 from tocsin.server.auth import AuthUnavailable, Forbidden, Principal, Unauthenticated
+from tocsin.server.ended import Ended
 from tocsin.server.marking import mark_inbox, request_of
 from tocsin.server.publishing import Published, Publishing
 from tocsin.server.services import Services
+from tocsin.server.turnstile import Turnstile
 from tocsin.server.websocket_outlet import WebSocketOutlet
 
 logger = structlog.get_logger(__name__)
@@ -35,19 +36,14 @@ _MARKS_MAX: Final = 16
 """Marks of one connection on their way to the store; they are few, and each may be long."""
 
 
-class Ended(Exception):
-    """This side ends the connection with *closing*; *after* in seconds."""
-
-    def __init__(self, closing: Closing, after: float = 0.0) -> None:
-        super().__init__(closing.word)
-        self.closing = closing
-        self.after = after
-
-
 class WebSocketSession:
-    """One client after its hello; *nursery* runs the little that has to wait."""
+    """One client after its hello; *nursery* runs the little that has to wait.
+
+    *marking* is where the marks of all clients pass, so many at a time.
+    """
 
     __slots__ = (
+        "_marking",
         "_marks",
         "_nursery",
         "_outlet",
@@ -66,8 +62,10 @@ class WebSocketSession:
         services: Services,
         publishing: Publishing,
         nursery: trio.Nursery,
+        marking: Turnstile,
     ) -> None:
         self._outlet = outlet
+        self._marking = marking
         self._principal = principal
         self._user = principal.user
         self._services = services
@@ -77,16 +75,16 @@ class WebSocketSession:
         self._marks = 0
         self._refreshing = False
 
-    def received(self, message: str | bytes) -> None:
+    def received(self, message: str) -> None:
         """Handle one message; never raises, and what is wrong with it ends the connection."""
         if self._outlet.ended:
             return  # read together with what ended it, but goodbye has been said
         try:
             self._handle(decode(message))
         except Ended as ended:
-            self._outlet.end(ended.closing, ended.after)
+            self._outlet.refuse(ended)
         except Exception:
-            # Raised into trio-websocket's reader it would be taken for something else.
+            # Raised into the task that reads, it would end the connection without a word.
             logger.exception("frame failed")
             self._outlet.end(Closing.INTERNAL_ERROR, RETRY_AFTER)
 
@@ -105,24 +103,26 @@ class WebSocketSession:
                 self._outlet.offer(frames.PONG)
             case frames.Refresh():
                 if self._refreshing:
-                    raise Ended(Closing.RATE_LIMITED, RETRY_AFTER)
+                    detail = "One `refresh` at a time: the one before is not answered yet."
+                    raise Ended(Closing.RATE_LIMITED, RETRY_AFTER, detail)
                 self._refreshing = True
                 self._nursery.start_soon(self._refresh, frame)
             case frames.Mark():
                 self._mark_soon(frame)
             case frames.Hello():
-                raise Ended(Closing.MALFORMED)
+                raise Ended(Closing.MALFORMED, detail="`hello` is said once.")
             case _:
                 assert_never(frame)
 
     def _tell_user(self, message: UserMessage) -> None:
         if self._user is None:
-            raise Ended(Closing.MALFORMED)
+            raise Ended(Closing.MALFORMED, detail="An API key has no inbox to acknowledge.")
         try:
             self._services.users.tell(self._user, message)
         except MailboxFull:
             # A device that says more than its user's actor can read is out of its mind.
-            raise Ended(Closing.OVERLOADED, RETRY_AFTER) from None
+            detail = "The devices of this user say more than can be taken in."
+            raise Ended(Closing.OVERLOADED, RETRY_AFTER, detail) from None
 
     def _publish(self, frame: frames.Publish) -> None:
         def done(answer: Published | ProblemError) -> None:
@@ -157,7 +157,9 @@ class WebSocketSession:
         """As over HTTP; what is wrong with it, or with the store, is the reply."""
         try:
             user = self._principal.require_user()
-            marked = await mark_inbox(self._services, user, request_of(frame))
+            request = request_of(frame)
+            with await self._marking.enter():
+                marked = await mark_inbox(self._services, user, request)
         except ProblemError as error:
             self._refuse(frame.request, error.problem)
         except Forbidden as error:
@@ -172,13 +174,13 @@ class WebSocketSession:
         try:
             principal = await identify_token(self._services, frame.token)
             if principal.user != self._user:
-                raise Ended(Closing.FORBIDDEN)
+                raise Ended(Closing.FORBIDDEN, detail="The newer token is another user's.")
             self._principal = principal
             self._services.key_watch.belongs(self._outlet, principal)
             if self._user is not None:
                 self._tell_user(Refreshed(self._outlet.connection, expiry_ms(principal)))
         except Ended as ended:
-            self._outlet.end(ended.closing, ended.after)
+            self._outlet.refuse(ended)
         else:
             if frame.request is not None:
                 self._accept(frame.request, None)
@@ -199,46 +201,12 @@ class WebSocketSession:
             self._outlet.say(reply)
 
 
-class DirectChannel:
-    """Stands in for the channel between trio-websocket's reader and whoever calls `get_message`.
-
-    The reader puts each message into a memory channel for another task to take. With this in the
-    channel's place it handles the message itself, in the order in which they came, also where a
-    client sends what `FrameReader` leaves to wsproto. Pinned by a contract test, as the attribute
-    is private.
-    """
-
-    __slots__ = ("_channel", "_received")
-
-    def __init__(self, socket: WebSocketConnection, session: WebSocketSession) -> None:
-        self._channel = socket._send_channel
-        self._received = session.received
-        socket._send_channel = self  # type: ignore[assignment]
-        try:
-            # What came right behind the hello has been put into the real channel already.
-            while True:
-                self._received(socket._recv_channel.receive_nowait())
-        except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-            return
-
-    async def send(self, message: str | bytes) -> None:
-        """Handle *message* here and now."""
-        self._received(message)
-
-    async def aclose(self) -> None:
-        """Close the real channel, which tells the connection's task that it is over."""
-        await self._channel.aclose()
-
-
-def decode(message: str | bytes) -> frames.ClientFrame:
+def decode(message: str) -> frames.ClientFrame:
     """One frame of a client; raises `Ended` for what is none."""
-    if isinstance(message, bytes):
-        raise Ended(Closing.MALFORMED)
     try:
         return frames.decode_client_frame(message)
     except frames.MalformedFrame as error:
-        logger.info("malformed frame", reason=str(error))
-        raise Ended(Closing.MALFORMED) from None
+        raise Ended(Closing.MALFORMED, detail=str(error)) from None
 
 
 async def identify_token(services: Services, token: str) -> Principal:
@@ -252,7 +220,8 @@ async def identified(services: Services, ask: Callable[[], Awaitable[Principal]]
         with trio.fail_after(services.settings.store_timeout):
             return await ask()
     except Unauthenticated as error:
-        logger.info("unauthenticated", code=str(error.code))
-        raise Ended(Closing.UNAUTHENTICATED) from None
+        # What it says of a credential is a code and a sentence of ours, never the credential.
+        raise Ended(Closing.UNAUTHENTICATED, detail=f"{error.code}: {error.detail}") from None
     except (AuthUnavailable, ProblemError, trio.TooSlowError):
-        raise Ended(Closing.STORE_UNAVAILABLE, RETRY_AFTER) from None
+        detail = "The store was needed to know who this is, and does not answer now."
+        raise Ended(Closing.STORE_UNAVAILABLE, RETRY_AFTER, detail) from None

@@ -10,14 +10,18 @@ from hypothesis import strategies as st
 
 from tocsin.server.auth import (
     AuthCode,
+    Authenticator,
     Forbidden,
+    KeyRing,
     Principal,
+    StreamGrant,
     Ticket,
     Unauthenticated,
     generate_ticket,
     redeem_ticket,
     ticket_for,
 )
+from tocsin.server.auth.secret import digest
 
 from .expect import refusal
 from .issuer import NOW
@@ -39,7 +43,10 @@ class Box:
 
     async def take(self, key: bytes) -> Ticket | None:
         self.asked += 1
-        return self.tickets.pop(key, None)
+        found = self.tickets.get(key)
+        if found is not None and found.device is None:
+            del self.tickets[key]
+        return found
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ def box() -> Box:
 async def test_a_ticket_opens_the_inbox_of_its_user_until_the_token_ends(box):
     text = box.issue(ticket_for(ALICE, NOW, 30))
     principal = await redeem_ticket(text, box.take, NOW + 29)
-    assert principal == Principal("alice", frozenset({"notify"}), "ticket:alice", NOW + 600)
+    assert principal == Principal("alice", frozenset(), "ticket:alice", NOW + 600)
 
 
 async def test_a_ticket_works_once(box):
@@ -78,7 +85,7 @@ async def test_a_ticket_does_not_outlive_its_token(box):
 
 
 async def test_a_ticket_whose_token_ended_first_is_refused(box):
-    text = box.issue(Ticket("alice", frozenset(), NOW + 30, NOW + 10))
+    text = box.issue(Ticket("alice", NOW + 30, NOW + 10))
     attempt = redeem_ticket(text, box.take, NOW + 10)
     assert await refusal(attempt) is AuthCode.TOKEN_EXPIRED
 
@@ -108,3 +115,31 @@ async def test_arbitrary_text_does_not_reach_the_store(text):
         await redeem_ticket(text, box.take, NOW)
     assert caught.value.code is AuthCode.TICKET_MALFORMED
     assert box.asked == 0
+
+
+async def test_the_ticket_of_a_stream_works_until_it_expires_and_says_what_for(box):
+    text = box.issue(ticket_for(ALICE, NOW, 300, "web"))
+    grant = StreamGrant(digest(text), "web", None)
+    for later in (0, 1, 299):
+        principal = await redeem_ticket(text, box.take, NOW + later)
+        assert principal == Principal("alice", frozenset(), "ticket:alice", NOW + 600, grant)
+    attempt = redeem_ticket(text, box.take, NOW + 300)
+    assert await refusal(attempt) is AuthCode.TICKET_EXPIRED
+
+
+async def test_the_ticket_of_a_stream_does_not_outlive_its_token(box):
+    ticket = ticket_for(ALICE, NOW, 86_400, "web")
+    assert ticket.expires_at == NOW + 600
+
+
+async def test_the_ticket_of_a_stream_opens_no_websocket(box):
+    async def find(_: str) -> None:
+        return None
+
+    door = Authenticator(None, KeyRing(find), box.take, lambda: NOW)
+    text = box.issue(ticket_for(ALICE, NOW, 300, "web"))
+    assert await refusal(door.from_socket_ticket(text)) is AuthCode.TICKET_ELSEWHERE
+    assert (await door.from_ticket(text)).grant is not None
+
+    plain = box.issue(ticket_for(ALICE, NOW, 300))
+    assert (await door.from_socket_ticket(plain)).grant is None

@@ -19,6 +19,8 @@ from tocsin.persistence.store import StoreFailed
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 EPOCH_LENGTH = 10
+SECRET_BYTES = 32
+"""Of the secret that all nodes share; it is kept as hexadecimal digits."""
 
 CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS migrations (

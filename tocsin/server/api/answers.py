@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.protocol.notification import Priority
+from tocsin.protocol.notification import DeviceId, Priority
 from tocsin.protocol.problems import Problem
 
 Timestamp = Annotated[
@@ -148,11 +148,20 @@ class SubscribersAdded(Answering, frozen=True, kw_only=True):
     refused: list[str]
 
 
+class TopicRecord(Answering, frozen=True, kw_only=True):
+    """A topic; only producers subscribe users to one that is *closed*."""
+
+    topic: str
+    closed: bool
+    subscribers: int
+
+
 class IssuedTicket(Answering, frozen=True, kw_only=True):
-    """Good for one connection."""
+    """Good for one connection; that of a stream for all of its *device* until *expires_at*."""
 
     ticket: str
     expires_at: Timestamp
+    device: DeviceId | UnsetType = UNSET
 
 
 class InboxList(Answering, frozen=True, kw_only=True):
@@ -194,9 +203,10 @@ class DeviceLine(Answering, frozen=True, kw_only=True):
 
 
 class DeviceList(Answering, frozen=True, kw_only=True):
-    """The user's devices, by name."""
+    """A page of the user's devices, by name; pass *next* as `after`."""
 
     devices: list[DeviceLine]
+    next: str | None
 
 
 class Alive(Answering, frozen=True, kw_only=True):

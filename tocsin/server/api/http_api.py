@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 import structlog
+import trio
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import refuse
@@ -21,10 +22,23 @@ from tocsin.server.http.application import About, Incoming, Plan, Turned
 from tocsin.server.http.response import Whole
 from tocsin.server.limits import Limit
 from tocsin.server.publishing import Publishing
-from tocsin.server.refusals import EdgeRefusal, Reason, reason_of
+from tocsin.server.refusals import (
+    LINES_MAX,
+    PERIOD,
+    EdgeRefusal,
+    Reason,
+    known_method,
+    reason_of,
+)
 from tocsin.server.request_head import BadHead, RequestHead
+from tocsin.server.seldom import Seldom
 from tocsin.server.services import Services
-from tocsin.server.stream_refusal import stream_goodbye
+from tocsin.server.stream_refusal import (
+    STREAM_HEADERS,
+    STREAM_PATH,
+    instead_of_problem,
+    stream_goodbye,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -65,6 +79,7 @@ class HttpApi:
         self._admissions = admissions
         self._is_our_host = is_our_host
         self._routes = Routes(operations)
+        self._refused = Seldom(LINES_MAX, PERIOD)
         self._plans = {operation.name: self._plan(operation) for operation in operations}
 
     def admit(self, peer: str, head: RequestHead) -> Admission:
@@ -114,17 +129,39 @@ class HttpApi:
         reason = _reason(error, answer.status, about.head)
         if reason is not None:
             self._note(reason, answer.status, about)
-        return answer
+        elif (left_out := self._refused.due(trio.current_time())) is not None:
+            # The client's own trouble, but whoever helps them will look here.
+            logger.info(
+                "request refused",
+                status=answer.status,
+                method=None if about.head is None else known_method(about.head.method),
+                route=about.route,
+                request_id=about.request_id,
+                left_out=left_out,
+            )
+        return self._to_a_stream(answer) if about.route == STREAM_PATH else answer
 
     def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
-        """When to come back; to a stream in its own language, for any other ends an
-        `EventSource`."""
+        """When to come back."""
         reason, closing = _TURNED[why]
         self._note(reason, closing, about)
-        if plan.operation.produces == "text/event-stream":
-            return Whole(200, stream_goodbye(closing, _RETRY_AFTER), "text/event-stream")
+        if plan.path == STREAM_PATH:
+            return _on_a_stream(stream_goodbye(closing, _RETRY_AFTER, _DETAILS[why]))
         code = "rate_limited" if why is Turned.CROWDED else "overloaded"
         return problem_answer(refuse(code, _DETAILS[why], retry_after=_RETRY_AFTER))
+
+    def _to_a_stream(self, answer: Whole) -> Whole:
+        """*answer*, a problem, as those can hear it who asked for a stream."""
+        assert answer.body is not None
+        after = dict(answer.headers).get("Retry-After")
+        body = instead_of_problem(
+            answer.status,
+            answer.body,
+            None if after is None else float(after),
+            stopping=self._services.readiness.stopping,
+            random=self._services.world.random(),
+        )
+        return answer if body is None else _on_a_stream(body)
 
     def _note(self, reason: Reason | Limit, status: int, about: About) -> None:
         self._services.refusals.note(
@@ -188,6 +225,11 @@ def asked_of(incoming: Incoming, body: bytes | None = None) -> Asked:
         address=incoming.address,
         request_id=incoming.request_id,
     )
+
+
+def _on_a_stream(body: bytes) -> Whole:
+    headers = tuple(each for each in STREAM_HEADERS if each[0] != "Content-Type")
+    return Whole(200, body, "text/event-stream", headers)
 
 
 def _reason(error: Exception, status: int, head: RequestHead | None) -> Reason | Limit | None:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.persistence.store import FindInboxItem, Inbox, InboxItem, InboxPage
+from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, client_view
 from tocsin.protocol.problems import refuse
@@ -63,7 +64,10 @@ class InboxQuery(Query, frozen=True, kw_only=True):
     lean=True,
 )
 async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
-    """With the counters and the cursor of the log at that moment, for a device to go on from."""
+    """With the counters and the cursor of the log at that moment, for a device to go on from.
+
+    A page also ends at a quarter of `outbound_bytes_max` in content; one item always fits.
+    """
     query = InboxPage(
         user=call.user,
         states=_STATES[given(call.query.state)],
@@ -71,6 +75,7 @@ async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
         limit=call.query.limit,
         before=given(call.query.before),
         now_ms=call.now_ms,
+        bytes_max=call.services.settings.outbound_bytes_max // 4,
     )
     page = await read_inbox(call.services, query)
     body = msgspec.json.encode(_list(page, call.services.status.epoch))
@@ -107,14 +112,6 @@ async def show_inbox_item(call: Call[Query, None], notification: str) -> Answer:
 async def mark(call: Call[Query, MarkRequest]) -> Answer:
     """Some by their ids, those created up to a cursor, or all. Ids of others are passed over."""
     return Answer(await mark_inbox(call.services, call.user, call.body))
-
-
-def has_tag(if_none_match: str | None, tag: str) -> bool:
-    """Whether *tag* is among those of an `If-None-Match` (RFC 9110 §13.1.2: compared weakly)."""
-    if if_none_match is None:
-        return False
-    tags = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-    return tag in tags or tags == ["*"]
 
 
 def _list(page: Inbox, epoch: str) -> answers.InboxList:

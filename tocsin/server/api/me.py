@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.user_messages import DeviceRemoved
 from tocsin.persistence.store import (
@@ -19,17 +19,30 @@ from tocsin.persistence.store import (
     RemoveDevice,
     SetPreferences,
     StoredTicket,
+    TooMany,
     Topics,
 )
 from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.notification import Category, Topic
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.notification import Category, DeviceId, Topic
+from tocsin.protocol.problems import FieldError, refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
-from tocsin.server.api.operation import CACHING, NO_CONTENT, Answer, Call, Caller, Operations, Query
+from tocsin.server.api.operation import (
+    CACHING,
+    NO_CONTENT,
+    Answer,
+    Call,
+    Caller,
+    Operations,
+    Query,
+    given,
+)
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
+from tocsin.server.attachment import new_device
 from tocsin.server.auth import Ticket, generate_ticket, ticket_for
 from tocsin.server.marking import bring_all_up_to_date
+
+_TICKET_BYTES_MAX: Final = 1024
 
 operations = Operations("me")
 
@@ -43,20 +56,55 @@ class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     topics: Annotated[dict[Topic, bool], Meta(max_length=_NAMES_MAX)] = {}
 
 
+class TicketRequest(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    rename={"purpose": "for"},
+):
+    """What the ticket is *for*; a *stream* may be of a *device* that has a name already."""
+
+    purpose: Literal["connection", "stream"] = "connection"
+    device: DeviceId | None = None
+
+
 @operations.define(
     *("POST", "/v1/tickets", "Get a ticket for a WebSocket or a stream"),
     caller=Caller.USER,
     sends=(CACHING,),
+    problems=("conflict",),
+    body=TicketRequest,
+    body_optional=True,
+    body_bytes_max=_TICKET_BYTES_MAX,
     answers={201: answers.IssuedTicket},
 )
-async def create_ticket(call: Call[Query, None]) -> Answer:
-    """For browsers, which cannot send a header there: good once, and not for long."""
-    services = call.services
+async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
+    """For browsers, which cannot send a header there: good once, not for long, and for the user's
+    own inbox only. What else the token may do (`notify`, `admin`) does not come with it.
+
+    For a `stream`, it lets that stream of that device come back until it expires, as an EventSource
+    does by itself. Without a body it is for one `connection`, of any kind.
+    """
+    services, settings = call.services, call.services.settings
+    wanted = call.body or TicketRequest()
+    device, lifetime = wanted.device, settings.ticket_lifetime
+    if wanted.purpose == "stream":
+        device, lifetime = device or new_device(services), settings.stream_ticket_lifetime
+    elif device is not None:
+        wrong = [FieldError("$.device", "goes with `for: stream` only")]
+        raise refuse("invalid", "A ticket for one connection is of no device.", wrong)
     ticket = generate_ticket(services.world.entropy)
-    kept = ticket_for(call.principal, call.now_ms / 1000, services.settings.ticket_lifetime)
-    stored = _stored(ticket.hash, kept)
-    await services.write(CreateTicket(stored))
-    issued = answers.IssuedTicket(ticket=ticket.text, expires_at=to_rfc3339(stored.expires_at))
+    stored = _stored(ticket.hash, ticket_for(call.principal, call.now_ms / 1000, lifetime, device))
+    most = settings.user_tickets_max
+    if isinstance(await services.write(CreateTicket(stored, call.now_ms, most)), TooMany):
+        detail = f"You have {most} tickets; use them, or wait until they expire."
+        raise refuse("conflict", detail, retry_after=settings.ticket_lifetime)
+    issued = answers.IssuedTicket(
+        ticket=ticket.text,
+        expires_at=to_rfc3339(stored.expires_at),
+        device=device or UNSET,
+    )
     return Answer(issued, 201, {"Cache-Control": "no-store"})
 
 
@@ -109,12 +157,12 @@ async def list_subscriptions(call: Call[Query, None]) -> Answer:
 @operations.define(
     *("PUT", "/v1/me/subscriptions/{topic}", "Subscribe to a topic"),
     caller=Caller.USER,
-    problems=("conflict",),
+    problems=("conflict", "topic_closed"),
     answers={204: None},
 )
 async def subscribe(call: Call[Query, None], topic: str) -> Answer:
-    """The user gets what is published from now on; again is no error."""
-    await subscribe_one(call, topic, call.user)
+    """The user gets what is published from now on; again is no error. Not into a closed topic."""
+    await subscribe_one(call, topic, call.user, by_user=True)
     return NO_CONTENT
 
 
@@ -129,14 +177,23 @@ async def unsubscribe(call: Call[Query, None], topic: str) -> Answer:
     return NO_CONTENT
 
 
+class DevicesQuery(Query, frozen=True, kw_only=True):
+    """Which of the user's devices."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: DeviceId | UnsetType = UNSET
+
+
 @operations.define(
     *("GET", "/v1/me/devices", "List the user's devices"),
     caller=Caller.USER,
+    query=DevicesQuery,
     answers={200: answers.DeviceList},
 )
-async def list_devices(call: Call[Query, None]) -> Answer:
-    """By name, with what each has acknowledged."""
-    found = await call.services.read(ListDevices(call.user))
+async def list_devices(call: Call[DevicesQuery, None]) -> Answer:
+    """By name, with what each has acknowledged; pass `next` as `after`."""
+    query = ListDevices(call.user, call.query.limit, given(call.query.after))
+    found = await call.services.read(query)
     assert isinstance(found, Devices)
     epoch = call.services.status.epoch
     return Answer(
@@ -148,7 +205,8 @@ async def list_devices(call: Call[Query, None]) -> Answer:
                     last_seen=to_rfc3339(each.last_seen),
                 )
                 for each in found.devices
-            ]
+            ],
+            next=found.devices[-1].device if found.more else None,
         )
     )
 
@@ -186,9 +244,9 @@ def _stored(ticket_hash: bytes, kept: Ticket) -> StoredTicket:
     return StoredTicket(
         hash=ticket_hash,
         user=kept.user,
-        scopes=tuple(sorted(kept.scopes)),
         expires_at=round(kept.expires_at * 1000),
         principal_expires_at=None
         if principal_expires_at is None
         else int(principal_expires_at * 1000),
+        device=kept.device,
     )

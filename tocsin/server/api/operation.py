@@ -134,7 +134,8 @@ class Operation:
     the JSON that is read for the handler, *streamed* the types by media type where it reads for
     itself, *body_bytes_max* what it may be at most where that is less than other bodies may. With
     *ticket*, a ticket in the query will do for a credential. What *acts* takes the device's place,
-    and may last. What is *lean* comes by the thousand: the door answers it without Quart.
+    and may last. A body that is *body_optional* is `None` where it is left out. What is *lean*
+    comes by the thousand: the door answers it without Quart.
     """
 
     method: str
@@ -157,6 +158,7 @@ class Operation:
     acts: bool
     lean: bool
     body_bytes_max: int | None
+    body_optional: bool
 
 
 class Operations:
@@ -185,6 +187,7 @@ class Operations:
         acts: bool = False,
         lean: bool = False,
         body_bytes_max: int | None = None,
+        body_optional: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declares what the function below it does; see `Operation`."""
 
@@ -210,6 +213,7 @@ class Operations:
                 acts=acts,
                 lean=lean,
                 body_bytes_max=body_bytes_max,
+                body_optional=body_optional,
             )
             self.all.append(operation)
             return handler

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from tocsin.actors.runtime import Snapshot
 from tocsin.actors.store_status import StoreStatus
+from tocsin.persistence.store import RevokeTickets
 from tocsin.protocol.closing import Closing
 from tocsin.server.api import answers
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
@@ -93,10 +94,17 @@ async def show_actors(call: Call[ActorsQuery, None]) -> Answer:
     answers={204: None},
 )
 async def disconnect_user(call: Call[Query, None], user: str) -> Answer:
-    """On all nodes; they are told that an operator did it, and do not come back by themselves."""
+    """On all nodes; they are told that an operator did it, and do not come back by themselves.
+
+    Their tickets are revoked as well: `503` says that this could not be done now, the rest was.
+    """
     with audited(call, "user disconnected", user=user):
-        call.services.users.disconnect(user, Closing.DISCONNECTED)
-        call.services.neighbours.disconnect(user)
+        try:
+            # First, or a stream could come back by its ticket before that is gone.
+            await call.services.write(RevokeTickets(user))
+        finally:
+            call.services.users.disconnect(user, Closing.DISCONNECTED)
+            call.services.neighbours.disconnect(user)
     return NO_CONTENT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
@@ -15,6 +16,7 @@ from tocsin.persistence.store import (
     ProducerView,
     ReadDeliveries,
 )
+from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.protocol.user_ids import USER_ID_CHARACTER, USER_ID_CHARACTERS_MAX
@@ -51,6 +53,7 @@ _LINE_PATTERN: Final = (
 _Key = Annotated[str, Meta(pattern=IDEMPOTENCY_KEY_PATTERN)]
 _Items = Annotated[list[BatchItem], Meta(min_length=1, max_length=ITEMS_MAX)]
 _Revision = Annotated[str, Meta(pattern=r'^"[0-9]{1,9}"$')]
+_View = Annotated[str, Meta(pattern=r'^"[0-9]{1,9}-[0-9a-f]{16}"$')]
 _KEY: Final = Header(
     "Idempotency-Key", "The same key with the same meaning gets the first answer again.", _Key
 )
@@ -61,14 +64,17 @@ _BATCH_KEY: Final = Header(
 )
 _IF_MATCH: Final = Header(
     "If-Match",
-    "The revision that is to be changed, in quotes, or `*`.",
-    Annotated[str, Meta(pattern=r'^(\*|"[0-9]{1,9}")$')],
+    "What may be changed: one or several `ETag`s, weak or not, by their revision; or `*`.",
 )
+_IF_NONE_MATCH: Final = Header("If-None-Match", "The `ETag` of a view that the caller has.")
 _LOCATION: Final = Header("Location", "Where the producers' view of it is.")
 _REPLAYED: Final = Header(
     "Idempotency-Replayed", "`true` if this is the answer to an earlier request.", Literal["true"]
 )
 _ETAG: Final = Header("ETag", "The revision, in quotes.", _Revision)
+_VIEW_ETAG: Final = Header(
+    "ETag", "The revision and a digest of what is shown; for either condition.", _View
+)
 
 
 class LedgerQuery(Query, frozen=True, kw_only=True):
@@ -124,15 +130,22 @@ async def publish_batch(call: Call[Query, Any]) -> Answer:
 @operations.define(
     *("GET", "/v1/notifications/{notification}", "Show a notification to its producers"),
     caller=Caller.NOTIFY,
-    sends=(_ETAG,),
-    answers={200: answers.ProducerNotification},
+    headers=(_IF_NONE_MATCH,),
+    sends=(_VIEW_ETAG,),
+    answers={200: answers.ProducerNotification, 304: None},
 )
 async def show_notification(call: Call[Query, None], notification: str) -> Answer:
-    """Its fields, its state, and what became of it; the `ETag` is the revision."""
+    """Its fields, its state, and what became of it; the `ETag` changes with any of that."""
     view = await call.services.read(FindNotification(notification))
     if not isinstance(view, ProducerView):
         raise refuse("not_found", "There is no notification with this id.")
-    return Answer(_producer_view(view), headers=_revision(view.content.revision))
+    body = _producer_view(view)
+    # The revision first, for the `If-Match` of a change, which is about nothing else.
+    digest = hashlib.blake2b(body, digest_size=8).hexdigest()
+    headers = {"ETag": f'"{view.content.revision}-{digest}"'}
+    if has_tag(call.headers["If-None-Match"], headers["ETag"]):
+        return Answer(None, 304, headers)
+    return Answer(body, headers=headers)
 
 
 @operations.define(
@@ -176,7 +189,7 @@ async def update_notification(call: Call[Query, Patch], notification: str) -> An
     if isinstance(changed, Spooled):
         return Answer(changed.answer.encode(), 202)
     content = changed.content
-    return Answer(content.document.encode(), headers=_revision(content.revision))
+    return Answer(content.document.encode(), headers={"ETag": f'"{content.revision}"'})
 
 
 @operations.define(
@@ -193,10 +206,6 @@ async def withdraw_notification(call: Call[Query, None], notification: str) -> A
     if isinstance(withdrawn, Spooled):
         return Answer(withdrawn.answer.encode(), 202)
     return NO_CONTENT
-
-
-def _revision(revision: int) -> dict[str, str]:
-    return {"ETag": f'"{revision}"'}
 
 
 def _result(outcome: Outcome) -> answers.BatchResult:

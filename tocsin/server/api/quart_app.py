@@ -21,6 +21,7 @@ from tocsin.server.api.http_api import asked_of
 from tocsin.server.api.operation import Operation, Streamed
 from tocsin.server.api.problems import problem_answer
 from tocsin.server.api.serving import serve, whole
+from tocsin.server.http.application import About
 from tocsin.server.http.asgi_lane import incoming_of
 from tocsin.server.http.response import Whole
 from tocsin.server.publishing import Publishing
@@ -30,9 +31,12 @@ logger = structlog.get_logger(__name__)
 
 
 def make_quart_app(
-    operations: Iterable[Operation], services: Services, publishing: Publishing
+    operations: Iterable[Operation],
+    services: Services,
+    publishing: Publishing,
+    refusal: Callable[[Exception, About], Whole],
 ) -> QuartTrio:
-    """Routes for those of *operations* that are not lean."""
+    """Routes for those of *operations* that are not lean; *refusal* answers what they raise."""
     app = QuartTrio("tocsin")
     # How large a body may be and how long it may take has been seen to before it gets here.
     app.config["MAX_CONTENT_LENGTH"] = None
@@ -47,7 +51,7 @@ def make_quart_app(
                 methods=[operation.method],
                 provide_automatic_options=False,
             )
-    _register_error_handlers(app)
+    _register_error_handlers(app, refusal)
     return app
 
 
@@ -102,7 +106,7 @@ def _response(answer: Whole) -> Response:
     return response
 
 
-def _register_error_handlers(app: Quart) -> None:
+def _register_error_handlers(app: Quart, refusal: Callable[[Exception, About], Whole]) -> None:
     @app.errorhandler(HTTPException)
     async def on_http(error: HTTPException) -> Response:
         # Quart's own: nothing that was let in raises one, so it says something of our routes.
@@ -112,5 +116,5 @@ def _register_error_handlers(app: Quart) -> None:
     @app.errorhandler(Exception)
     async def on_error(error: Exception) -> Response:
         incoming = incoming_of(request.scope)
-        with structlog.contextvars.bound_contextvars(request_id=incoming.request_id):
-            return _response(problem_answer(error))
+        about = About(incoming.head, incoming.request_id, incoming.address, incoming.plan.path)
+        return _response(refusal(error, about))

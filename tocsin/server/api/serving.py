@@ -135,7 +135,7 @@ def _read_path(path: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_body(operation: Operation, body: bytes) -> Any:
     if operation.body is not None:
-        return decode(operation.body, body)
+        return None if operation.body_optional and not body else decode(operation.body, body)
     if body and operation.method != "GET":
         decode(_NoFields, body)
     return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, assert_never
 
 from msgspec import Meta
 
-from tocsin.actors.spool_entries import SpoolUnavailable
+from tocsin.actors.spool_entries import Replaying, SpoolUnavailable
 from tocsin.actors.spooler import Spooler
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.api import answers
@@ -47,18 +47,39 @@ async def show_spool(call: Call[SpoolQuery, None]) -> Answer:
     )
 
 
+class ReplayQuery(Query, frozen=True, kw_only=True):
+    """Whether the operator has looked at it, and it is to be stored whoever has put it there."""
+
+    vouched: bool = False
+
+
 @operations.define(
     *("POST", "/v1/admin/spool/{entry}/replay", "Try once more to store what was put aside"),
     caller=Caller.ADMIN,
-    problems=("bus_unavailable", "not_found"),
+    query=ReplayQuery,
+    problems=("bus_unavailable", "conflict", "not_found"),
     answers={200: answers.EntryReplayed},
 )
-async def replay_entry(call: Call[Query, None], entry: str) -> Answer:
-    """As a new entry, behind all that waits. What is refused again is put aside again."""
-    with audited(call, "spool entry replayed", entry=entry), _unavailable_is_503():
-        if not await _spooler(call).replay(entry):
-            raise _unknown()
-    return Answer(answers.EntryReplayed(entry=entry))
+async def replay_entry(call: Call[ReplayQuery, None], entry: str) -> Answer:
+    """As a new entry, behind all that waits. What is refused again is put aside again.
+
+    What is `not of this cluster` is `409`, but with `vouched=true`: look at it first.
+    """
+    vouched = call.query.vouched
+    with (
+        audited(call, "spool entry replayed", entry=entry, vouched=vouched),
+        _unavailable_is_503(),
+    ):
+        match await _spooler(call).replay(entry, vouched=vouched):
+            case Replaying.DONE:
+                return Answer(answers.EntryReplayed(entry=entry))
+            case Replaying.ABSENT:
+                raise _unknown()
+            case Replaying.REFUSED:
+                detail = "No node of this cluster has written it, or not all is kept."
+                raise refuse("conflict", detail)
+            case other:
+                assert_never(other)
 
 
 @operations.define(

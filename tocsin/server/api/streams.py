@@ -12,7 +12,16 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.user_messages import Acknowledged, Arrived
-from tocsin.persistence.store import Acknowledge, BeyondHead, Devices, ListDevices, NotFound
+from tocsin.persistence.store import (
+    Acknowledge,
+    AcknowledgedPartly,
+    BeyondHead,
+    BindTicket,
+    Devices,
+    ListDevices,
+    NotFound,
+    StoredTicket,
+)
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import DeviceId
@@ -33,11 +42,13 @@ from tocsin.server.api.operation import (
     given,
 )
 from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
+from tocsin.server.auth import AuthCode, StreamGrant, Unauthenticated
 from tocsin.server.long_poll import gather
 from tocsin.server.poll_outlet import PollOutlet
 from tocsin.server.services import Services
 from tocsin.server.sse import SseStream
 from tocsin.server.sse_outlet import SseOutlet
+from tocsin.server.stream_refusal import STREAM_HEADERS, STREAM_PATH
 
 WAIT_MAX: Final = 60.0
 CHANGES_MAX: Final = 1000
@@ -52,20 +63,34 @@ _RETRY_AFTER: Final = Header("Retry-After", "Seconds to stay away, with a `goodb
 _UNBUFFERED: Final = Header("X-Accel-Buffering", "`no`: proxies are to hand on at once.")
 GivenCursor = Annotated[str, Meta(max_length=64, description="A cursor from the server, or `0`.")]
 
+LastEventId = Annotated[
+    str, Meta(max_length=64, description="As the header `Last-Event-ID`, which goes before it.")
+]
+_ORIGIN_MAX: Final = 300
+"""Characters: a scheme, a host of 255, a port."""
+
 operations: Final = Operations("inbox")
 
 
-class StreamQuery(Query, frozen=True, kw_only=True):
-    """Where a stream starts, and how what it brings is acknowledged."""
+class StreamQuery(
+    Query, frozen=True, kw_only=True, rename={"polyfills_last_event_id": "lastEventId"}
+):
+    """Where a stream starts, and how what it brings is acknowledged.
+
+    An EventSource that is made of other things cannot send a header, and says in the query what was
+    the last event that it got; by one name or the other.
+    """
 
     device: DeviceId | UnsetType = UNSET
     ticket: str | UnsetType = UNSET
     cursor: GivenCursor | UnsetType = UNSET
+    polyfills_last_event_id: LastEventId | UnsetType = UNSET
+    last_event_id: LastEventId | UnsetType = UNSET
     ack: Acknowledging = Acknowledging.RESUME
 
 
 class ChangesQuery(Query, frozen=True, kw_only=True):
-    """Which changes, and how long to wait for the first (seconds)."""
+    """Which changes, and how long to wait for the first (seconds); the node may wait less."""
 
     device: DeviceId = _DEFAULT_DEVICE
     cursor: GivenCursor | UnsetType = UNSET
@@ -87,13 +112,14 @@ class PushFrame(Answering, frozen=True, kw_only=True):
     unseen: int
 
 
-class Goodbye(Answering, frozen=True, kw_only=True):
-    """This node is going away; come back after *after* seconds, to any."""
+class Goodbye(Answering, frozen=True, kw_only=True, omit_defaults=True):
+    """This node is going away; come back after *after* seconds, to any. *detail* is for people."""
 
     code: int
     reason: str
     reconnect: bool
     after: float
+    detail: str = ""
 
 
 class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,11 +148,14 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 @operations.define(
     "GET",
-    "/v1/inbox/stream",
+    STREAM_PATH,
     "Follow the inbox as a stream of events (SSE)",
     caller=Caller.USER,
     query=StreamQuery,
-    headers=(Header("Last-Event-ID", "The id of the last event received; goes before `cursor`."),),
+    headers=(
+        Header("Last-Event-ID", "The id of the last event received; goes before `cursor`."),
+        Header("Origin", "As browsers send it; the ticket of a stream is bound to the first."),
+    ),
     sends=(CACHING, _UNBUFFERED),
     problems=("overloaded",),
     answers={200: str},
@@ -135,21 +164,24 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     acts=True,
 )
 async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
-    """Events: `welcome`, `push`, `synced`, `reset`, `status`, `goodbye`."""
+    """Events: `welcome`, `push`, `synced`, `reset`, `status`, `goodbye`.
+
+    What keeps it from being served now, but will pass, is said by a `goodbye` on a stream: any
+    status but 200 ends an EventSource for good.
+    """
     services, query = call.services, call.query
     check_running(services)
-    cursor = await _start_of_stream(call)
+    device = await _device_of_stream(call)
+    cursor = await _start_of_stream(call, device)
     random = services.world.random
     outlet = SseOutlet(
         services.connections.stream_name(),
         services.settings.outbound_bytes_max,
         _RETRY_MIN * (1.0 + random()),
     )
-    device = given(query.device) or new_device(services)
     window, expires_at = services.settings.window, expiry_ms(call.principal)
     arrived = Arrived(outlet, device, cursor, window, expires_at, query.ack)
-    # nginx would gather events into blocks.
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    headers = {name: value for name, value in STREAM_HEADERS if name != "Content-Type"}
     return Streamed(SseStream(services, call.user, outlet, arrived), headers)
 
 
@@ -174,7 +206,8 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     outlet = PollOutlet(services.connections.stream_name(), query.limit, bytes_max)
     expires_at = expiry_ms(call.principal)
     arrived = Arrived(outlet, query.device, cursor, query.limit, expires_at, Acknowledging.RESUME)
-    await gather(services, call.user, outlet, arrived, query.wait)
+    wait = min(query.wait, services.settings.poll_wait_max)
+    await gather(services, call.user, outlet, arrived, wait)
     return _answer(outlet)
 
 
@@ -194,7 +227,9 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
     services, body = call.services, call.body
     through = _acknowledged_through(services, body)
     ids = tuple(body.ids or ())
-    result = await services.write(Acknowledge(call.user, body.device, through, ids, call.now_ms))
+    command = Acknowledge(call.user, body.device, through, ids, call.now_ms)
+    while isinstance(result := await services.write(command), AcknowledgedPartly):
+        continue
     match result:
         case NotFound():
             raise refuse("not_found", "There is no device with this name.")
@@ -208,29 +243,59 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
     return NO_CONTENT
 
 
-async def _start_of_stream(call: Call[StreamQuery, None]) -> Cursor | None:
+async def _device_of_stream(call: Call[StreamQuery, None]) -> str:
+    """The device that follows; raises `Unauthenticated` where the ticket is good for another."""
+    grant, asked = call.principal.grant, given(call.query.device)
+    if grant is None:
+        return asked or new_device(call.services)
+    if asked not in (None, grant.device):
+        detail = "This ticket is good for another device."
+        raise Unauthenticated(detail, AuthCode.TICKET_ELSEWHERE)
+    # An EventSource of another origin always sends this; one of our own never does.
+    origin = (call.headers["Origin"] or "").lower()
+    if await _bound_origin(call.services, grant, origin) != origin:
+        detail = "This ticket is good for pages of another origin."
+        raise Unauthenticated(detail, AuthCode.TICKET_ELSEWHERE)
+    return grant.device
+
+
+async def _bound_origin(services: Services, grant: StreamGrant, origin: str) -> str | None:
+    """The origin that the ticket is bound to, which is *origin* if it is the first."""
+    if grant.origin is not None or len(origin) > _ORIGIN_MAX:
+        return grant.origin
+    ticket = await services.write(BindTicket(grant.hash, origin))
+    return ticket.origin if isinstance(ticket, StoredTicket) else None
+
+
+async def _start_of_stream(call: Call[StreamQuery, None], device: str) -> Cursor | None:
     """Where the client wants to start; `None`: where the device stopped."""
-    last = call.headers["Last-Event-ID"]
-    if not last:
-        text = given(call.query.cursor)
+    query = call.query
+    ids = (
+        ("Last-Event-ID", call.headers["Last-Event-ID"]),
+        ("?lastEventId", given(query.polyfills_last_event_id)),
+        ("?last_event_id", given(query.last_event_id)),
+    )
+    last = next(((where, text) for where, text in ids if text), None)
+    if last is None:
+        text = given(query.cursor)
         return None if text is None else read_cursor(call.services, text, "?cursor")
-    cursor = read_cursor(call.services, last, "Last-Event-ID")
-    if call.query.ack is Acknowledging.EXPLICIT and await _has_unacknowledged(call, cursor):
+    where, text = last
+    cursor = read_cursor(call.services, text, where)
+    if call.query.ack is Acknowledging.EXPLICIT and await _has_unacknowledged(call, device, cursor):
         # An EventSource sends its last id by itself, whatever has become of the events before. Who
         # acknowledges explicitly has not done so by that.
         return None
     return cursor
 
 
-async def _has_unacknowledged(call: Call[StreamQuery, None], cursor: Cursor) -> bool:
-    """Whether the device is known to have stopped before *cursor*."""
+async def _has_unacknowledged(call: Call[StreamQuery, None], device: str, cursor: Cursor) -> bool:
+    """Whether *device* is known to have stopped before *cursor*."""
     if cursor.epoch != call.services.epoch:
         return False
-    devices = await call.services.read(ListDevices(call.user))
+    devices = await call.services.read(ListDevices(call.user, named=device))
     assert isinstance(devices, Devices)
     return any(
-        each.device == call.query.device and each.acknowledged < cursor.sequence
-        for each in devices.devices
+        each.device == device and each.acknowledged < cursor.sequence for each in devices.devices
     )
 
 
@@ -241,7 +306,11 @@ def _answer(outlet: PollOutlet) -> Answer:
     if (closing := outlet.closing) is not None:
         after = round(outlet.after, 3)
         goodbye = Goodbye(
-            code=int(closing), reason=closing.word, reconnect=closing.reconnect, after=after
+            code=int(closing),
+            reason=closing.word,
+            reconnect=closing.reconnect,
+            after=after,
+            detail=outlet.detail,
         )
         headers["Retry-After"] = str(math.ceil(after))
     reason: Any = outlet.reset

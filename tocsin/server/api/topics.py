@@ -9,10 +9,15 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
+    FindTopic,
     ListSubscribers,
+    SetTopic,
     Subscribe,
     Subscribed,
     Subscribers,
+    TopicClosed,
+    TopicInfo,
+    TopicSet,
     Unsubscribe,
 )
 from tocsin.protocol.notification import UserId
@@ -43,6 +48,37 @@ class NewSubscribers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Users to add; one who is named twice counts once."""
 
     users: Annotated[list[UserId], Meta(min_length=1, max_length=1000)]
+
+
+class TopicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who may subscribe users: they themselves as well, or, where it is closed, only producers."""
+
+    closed: bool
+
+
+@operations.define(
+    *("GET", "/v1/topics/{topic}", "Show a topic"),
+    caller=Caller.NOTIFY,
+    answers={200: answers.TopicRecord},
+)
+async def show_topic(call: Call[Query, None], topic: str) -> Answer:
+    """Topics need not be made: one that nobody knows is open, and nobody is in it."""
+    found = await call.services.read(FindTopic(topic))
+    assert isinstance(found, TopicInfo)
+    return Answer(_record(found))
+
+
+@operations.define(
+    *("PUT", "/v1/topics/{topic}", "Close a topic, or open it"),
+    caller=Caller.NOTIFY,
+    body=TopicRequest,
+    answers={200: answers.TopicRecord},
+)
+async def set_topic(call: Call[Query, TopicRequest], topic: str) -> Answer:
+    """Users do not enter a closed topic by themselves. Who is in it stays, and may leave."""
+    done = await call.services.write(SetTopic(topic, call.body.closed))
+    assert isinstance(done, TopicSet)
+    return Answer(_record(done))
 
 
 @operations.define(
@@ -98,9 +134,19 @@ async def remove_subscriber(call: Call[Query, None], topic: str, user: str) -> A
     return NO_CONTENT
 
 
-async def subscribe_one(call: Call[Query, None], topic: str, user: str) -> None:
-    """Put *user* into *topic*; raises `ProblemError`, `conflict` for one who is in too many."""
-    subscribed = await subscribe(call, topic, (user,))
+def _record(topic: TopicInfo | TopicSet) -> answers.TopicRecord:
+    return answers.TopicRecord(
+        topic=topic.topic, closed=topic.closed, subscribers=topic.subscribers
+    )
+
+
+async def subscribe_one(
+    call: Call[Query, None], topic: str, user: str, *, by_user: bool = False
+) -> None:
+    """Put *user* into *topic*; raises `ProblemError`: `conflict` for one who is in too many,
+    `topic_closed` for one who may not enter by themselves (*by_user*).
+    """
+    subscribed = await subscribe(call, topic, (user,), by_user=by_user)
     if subscribed.refused:
         raise refuse("conflict", f"A user is in at most {SUBSCRIPTIONS_MAX} topics.")
 
@@ -111,9 +157,13 @@ async def unsubscribe_one(call: Call[Query, None], topic: str, user: str) -> Non
     await call.services.write(Unsubscribe(topic, (user,), call.now_ms))
 
 
-async def subscribe(call: Call[Any, Any], topic: str, users: tuple[str, ...]) -> Subscribed:
+async def subscribe(
+    call: Call[Any, Any], topic: str, users: tuple[str, ...], *, by_user: bool = False
+) -> Subscribed:
     """Put *users* into *topic*; raises `ProblemError`."""
     await bring_all_up_to_date(call.services, users)
-    subscribed = await call.services.write(Subscribe(topic, users, call.now_ms))
+    subscribed = await call.services.write(Subscribe(topic, users, call.now_ms, by_user))
+    if isinstance(subscribed, TopicClosed):
+        raise refuse("topic_closed", "Its producers decide who is in this topic; ask them.")
     assert isinstance(subscribed, Subscribed)
     return subscribed

@@ -19,7 +19,7 @@ from .errors import (
 from .jwks import KeySet, KeySetLimits, KeySetStatistics
 from .key_ring import KeyRing, KeyRingLimits, KeyRingStatistics
 from .keys import KEY_PREFIX, NewKey, StoredKey, generate_key
-from .principal import SCOPES, Principal
+from .principal import SCOPES, Principal, StreamGrant
 from .tickets import NewTicket, Ticket, generate_ticket, redeem_ticket, ticket_for
 from .tokens import TOKEN_LENGTH_MAX, TokenVerifier, mint
 from .verification_key import VerificationKey, key_from_secret, keys_from_pem
@@ -45,6 +45,7 @@ __all__ = [
     "NewTicket",
     "Principal",
     "StoredKey",
+    "StreamGrant",
     "Ticket",
     "TokenVerifier",
     "Unauthenticated",

@@ -33,7 +33,7 @@ class Authenticator:
     `tokens` is None where no kind of JWT is configured. `take_ticket` deletes and
     returns the row of a ticket's hash. `wall_clock` gives Unix seconds.
 
-    The three methods raise `Unauthenticated` (401) or `AuthUnavailable` (503), and let
+    The methods raise `Unauthenticated` (401) or `AuthUnavailable` (503), and let
     errors of the store through. Each may wait for the store or for a key set; what
     cancelling does is told at `TokenVerifier.verify`, `KeyRing.verify`, `redeem_ticket`.
     """
@@ -93,8 +93,20 @@ class Authenticator:
         return await self._tokens.verify(text, self._wall_clock())
 
     async def from_ticket(self, text: str) -> Principal:
-        """From the `ticket` parameter of a URL. The ticket is spent, whatever comes after."""
+        """From the `ticket` parameter of a stream's URL.
+
+        The ticket is spent, whatever comes after. That of a stream is not: the principal has a
+        `grant`, which the caller must keep to.
+        """
         return await redeem_ticket(text, self._take_ticket, self._wall_clock())
+
+    async def from_socket_ticket(self, text: str) -> Principal:
+        """From the `ticket` parameter of a WebSocket's URL, which no stream's ticket opens."""
+        principal = await self.from_ticket(text)
+        if principal.grant is not None:
+            detail = "This ticket is for a stream, and opens no WebSocket."
+            raise Unauthenticated(detail, AuthCode.TICKET_ELSEWHERE)
+        return principal
 
 
 def _too_long() -> Unauthenticated:

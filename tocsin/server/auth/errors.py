@@ -46,6 +46,7 @@ class AuthCode(StrEnum):
     TICKET_MALFORMED = "ticket_malformed"
     TICKET_UNKNOWN = "ticket_unknown"
     TICKET_EXPIRED = "ticket_expired"
+    TICKET_ELSEWHERE = "ticket_elsewhere"
     # 403
     SCOPE_MISSING = "scope_missing"
     USER_MISSING = "user_missing"

@@ -17,6 +17,19 @@ SCOPES: Final = frozenset({"notify", "admin"})
 
 
 @dataclass(frozen=True, slots=True)
+class StreamGrant:
+    """What a stream's ticket is good for: the stream of *device*, for pages of *origin*.
+
+    *origin* is `""` for none, and None as long as nobody has used the ticket. *hash* is what the
+    store knows the ticket by.
+    """
+
+    hash: bytes
+    device: str
+    origin: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A believed credential.
 
@@ -24,13 +37,15 @@ class Principal:
     `credential` names the credential without revealing it and stays the same from
     request to request: idempotency keys and rate limits hang on it.
     `expires_at` is in Unix seconds, None when it does not end by itself; a session
-    opened with the credential must end by then.
+    opened with the credential must end by then. `grant` is of a stream's ticket,
+    and what that may be used for: whoever lets a principal in looks at it.
     """
 
     user: str | None
     scopes: frozenset[str]
     credential: str
     expires_at: float | None
+    grant: StreamGrant | None = None
 
     def require_scope(self, scope: str) -> None:
         """Raise `Forbidden` (`scope_missing`) unless the credential has `scope`.

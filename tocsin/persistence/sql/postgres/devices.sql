@@ -22,28 +22,30 @@ LEFT JOIN LATERAL (
 -- What each device has got that comes with a cursor and was last known to be at `stored`, and how
 -- often it was sent at the least: what the ledger says was sent to it, and what the ledger does not
 -- know of, because a node that dies takes its last lines along; but not what was rightly left out,
--- because it had expired, or came and was withdrawn in between.
-WITH asked AS (
-    SELECT *
-    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-        AS asked (user_id, device_id, stored, cursor, at)
-)
-SELECT d.user_id, d.device_id, d.notification_id, d.sequence, 0
-FROM asked
-JOIN deliveries AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
-    AND d.sequence <= asked.cursor AND d.acknowledged_sequence < d.sequence
-UNION ALL
-SELECT i.user_id, asked.device_id, i.notification_id, i.sequence, 1
-FROM asked
-JOIN inbox AS i ON i.user_id = asked.user_id
-    AND i.sequence > asked.stored AND i.sequence <= asked.cursor
-JOIN notifications AS n ON n.id = i.notification_id
-LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
-    AND d.user_id = i.user_id AND d.device_id = asked.device_id
-WHERE coalesce(d.sequence, 0) < i.sequence AND i.expired_at IS NULL
-    AND (n.expires_at IS NULL OR n.expires_at > asked.at)
-    AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.stored
-        AND d.notification_id IS NULL);
+-- because it had expired, or came and was withdrawn in between. Of each device the first `lines_max`.
+SELECT asked.user_id, asked.device_id, line.notification_id, line.sequence, line.attempts
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    AS asked (user_id, device_id, stored, cursor, at, lines_max)
+CROSS JOIN LATERAL (
+    SELECT d.notification_id, d.sequence, 0 AS attempts
+    FROM deliveries AS d
+    WHERE d.user_id = asked.user_id AND d.device_id = asked.device_id
+        AND d.sequence <= asked.cursor AND d.acknowledged_sequence < d.sequence
+    UNION ALL
+    SELECT i.notification_id, i.sequence, 1
+    FROM inbox AS i
+    JOIN notifications AS n ON n.id = i.notification_id
+    LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
+        AND d.user_id = i.user_id AND d.device_id = asked.device_id
+    WHERE i.user_id = asked.user_id
+        AND i.sequence > asked.stored AND i.sequence <= asked.cursor
+        AND coalesce(d.sequence, 0) < i.sequence AND i.expired_at IS NULL
+        AND (n.expires_at IS NULL OR n.expires_at > asked.at)
+        AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.stored
+            AND d.notification_id IS NULL)
+    ORDER BY sequence
+    LIMIT asked.lines_max
+) AS line;
 
 -- name: inbox_delivered
 -- Delivered is when the first of the user's devices acknowledged.
@@ -137,24 +139,37 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     session_open = excluded.session_open
         OR (d.session_open AND d.session IS DISTINCT FROM excluded.session),
     doubtful = greatest(d.doubtful, excluded.doubtful),
-    removed = false;
+    removed = false,
+    cleared = 0;
 
 -- name: devices_forget
 -- Of a user's devices without a name of their own, all but the `most` that were seen last.
-DELETE FROM devices AS d
-USING (
+UPDATE devices AS d
+SET removed = true
+FROM (
     SELECT asked.user_id, old.device_id
     FROM unnest($1::text[], $2::int[]) AS asked (user_id, most)
     CROSS JOIN LATERAL (
         SELECT o.device_id
         FROM devices AS o
-        WHERE o.user_id = asked.user_id
+        WHERE o.user_id = asked.user_id AND NOT o.removed
             AND o.device_id LIKE 'device-________-____-____-____-____________'
         ORDER BY o.last_seen DESC, o.device_id DESC
         OFFSET asked.most
     ) AS old
 ) AS gone
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id;
+
+-- name: devices_count -> rows
+-- How many devices of each user have a name of their own.
+SELECT asked.user_id, counted.devices
+FROM unnest($1::text[]) AS asked (user_id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS devices
+    FROM devices AS d
+    WHERE d.user_id = asked.user_id AND NOT d.removed
+        AND d.device_id NOT LIKE 'device-________-____-____-____-____________'
+) AS counted;
 
 -- name: devices_remove -> rows
 UPDATE devices AS d

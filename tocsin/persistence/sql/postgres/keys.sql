@@ -26,18 +26,85 @@ JOIN api_keys AS k ON k.id = asked.id;
 SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id;
 
 -- name: tickets_insert
-INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at)
-SELECT hash, user_id, scopes, expires_at, principal_expires_at
-FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
-    AS new (hash, user_id, scopes, expires_at, principal_expires_at)
+-- A ticket has no scopes; the column is of an earlier release, which may run beside this one.
+INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at, device_id)
+SELECT hash, user_id, '', expires_at, principal_expires_at, device_id
+FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
+    AS new (hash, user_id, expires_at, principal_expires_at, device_id)
 ON CONFLICT (hash) DO NOTHING;
+
+-- name: tickets_forget
+-- Those of users that have expired by a time; what somebody else is about to forget is left to them.
+DELETE FROM tickets AS t
+USING (
+    SELECT old.hash
+    FROM unnest($1::text[], $2::bigint[]) AS asked (user_id, now)
+    CROSS JOIN LATERAL (
+        SELECT o.hash
+        FROM tickets AS o
+        WHERE o.user_id = asked.user_id AND o.expires_at <= asked.now
+        FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE t.hash = gone.hash;
+
+-- name: tickets_count -> rows
+SELECT asked.user_id, counted.tickets
+FROM unnest($1::text[]) AS asked (user_id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS tickets FROM tickets AS t WHERE t.user_id = asked.user_id
+) AS counted;
+
+-- name: tickets_make_room -> rows
+-- Of the tickets of streams, so many that expire first.
+DELETE FROM tickets AS t
+USING (
+    SELECT old.hash
+    FROM unnest($1::text[], $2::bigint[]) AS crowded (user_id, excess)
+    CROSS JOIN LATERAL (
+        SELECT o.hash
+        FROM tickets AS o
+        WHERE o.user_id = crowded.user_id AND o.device_id IS NOT NULL
+        ORDER BY o.expires_at, o.hash
+        LIMIT crowded.excess
+        FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE t.hash = gone.hash
+RETURNING t.user_id;
 
 -- name: tickets_take -> rows
 -- Reading is removing: the second to ask, on whatever node, waits here and finds nothing.
 DELETE FROM tickets AS t
 USING unnest($1::bytea[]) AS taken (hash)
-WHERE t.hash = taken.hash
-RETURNING t.hash, t.user_id, t.scopes, t.expires_at, t.principal_expires_at;
+WHERE t.hash = taken.hash AND t.device_id IS NULL
+RETURNING t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
+
+-- name: tickets_find -> rows
+-- Those of streams, which stay.
+SELECT t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin
+FROM unnest($1::bytea[]) AS asked (hash)
+JOIN tickets AS t ON t.hash = asked.hash AND t.device_id IS NOT NULL;
+
+-- name: tickets_bind -> rows
+-- The first to use one decides: the second, on whatever node, waits here and gets what is there.
+UPDATE tickets AS t
+SET origin = coalesce(t.origin, used.origin)
+FROM (
+    SELECT hash, origin FROM unnest($1::bytea[], $2::text[]) AS named (hash, origin) ORDER BY hash
+) AS used
+WHERE t.hash = used.hash AND t.device_id IS NOT NULL
+RETURNING t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
+
+-- name: tickets_of_devices
+DELETE FROM tickets AS t
+USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
+WHERE t.user_id = gone.user_id AND t.device_id = gone.device_id;
+
+-- name: tickets_of_users
+DELETE FROM tickets AS t
+USING unnest($1::text[]) AS gone (user_id)
+WHERE t.user_id = gone.user_id;
 
 -- name: probe
 -- A real write, so that a disk that is full and a database that is read-only both show. It counts,
@@ -45,9 +112,9 @@ RETURNING t.hash, t.user_id, t.scopes, t.expires_at, t.principal_expires_at;
 INSERT INTO meta (name, value) VALUES ('probe', '1')
 ON CONFLICT (name) DO UPDATE SET value = (meta.value::bigint + 1)::text;
 
--- name: epoch_claim -> rows
--- The first incarnation stays: the update changes nothing, it only makes the row come back.
+-- name: meta_claim -> rows
+-- The first value stays: the update changes nothing, it only makes the row come back.
 INSERT INTO meta (name, value)
-SELECT 'epoch', value FROM unnest($1::text[]) AS new (value)
+SELECT name, value FROM unnest($1::text[], $2::text[]) AS new (name, value)
 ON CONFLICT (name) DO UPDATE SET name = excluded.name
 RETURNING value;

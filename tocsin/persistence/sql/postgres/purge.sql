@@ -17,10 +17,22 @@ USING (
 WHERE i.credential = gone.credential AND i.key = gone.key
 RETURNING i.key;
 
--- name: tickets_purge
+-- name: tickets_purge -> rows
 DELETE FROM tickets AS t
-USING unnest($1::bigint[]) AS purge (before)
-WHERE t.expires_at < purge.before;
+USING (
+    SELECT old.hash
+    FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+    CROSS JOIN LATERAL (
+        SELECT o.hash
+        FROM tickets AS o
+        WHERE o.expires_at < purge.before
+        ORDER BY o.expires_at
+        LIMIT purge.rows_max
+        FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE t.hash = gone.hash
+RETURNING t.user_id;
 
 -- name: purge_archived -> rows
 -- Inbox rows that were archived before a time, the first ones, at most `rows_max`.
@@ -138,14 +150,16 @@ WHERE l.id = gone.id
 RETURNING l.id;
 
 -- name: purge_devices -> rows
-DELETE FROM devices AS d
-USING (
+-- Remove devices that were last seen before a time, at most `rows_max`.
+UPDATE devices AS d
+SET removed = true
+FROM (
     SELECT old.user_id, old.device_id
     FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
     CROSS JOIN LATERAL (
         SELECT o.user_id, o.device_id
         FROM devices AS o
-        WHERE o.last_seen < purge.before
+        WHERE o.last_seen < purge.before AND NOT o.removed
         ORDER BY o.last_seen
         LIMIT purge.rows_max
         FOR UPDATE SKIP LOCKED
@@ -153,3 +167,52 @@ USING (
 ) AS gone
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id
 RETURNING d.user_id;
+
+-- name: purge_removed -> rows
+-- Devices that were removed and last seen before a time, at most `devices_max`.
+SELECT old.*
+FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, devices_max)
+CROSS JOIN LATERAL (
+    SELECT d.user_id, d.device_id, d.cleared
+    FROM devices AS d
+    WHERE d.removed AND d.last_seen < purge.before
+    ORDER BY d.last_seen
+    LIMIT purge.devices_max
+) AS old;
+
+-- name: purge_lines -> rows
+-- Forget what the ledger says of devices that were removed, about what is in their users' logs behind
+-- `cleared`, of at most `entries_max` entries each; how far that is, and of how many. The log leads to
+-- the lines: an index of them by device would be one more to write with each.
+WITH entry AS MATERIALIZED (
+    SELECT asked.user_id, asked.device_id, asked.cleared, i.notification_id, i.sequence
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+        AS asked (user_id, device_id, cleared, entries_max)
+    LEFT JOIN LATERAL (
+        SELECT o.notification_id, o.sequence
+        FROM inbox AS o
+        WHERE o.user_id = asked.user_id AND o.sequence > asked.cleared
+        ORDER BY o.sequence
+        LIMIT asked.entries_max
+    ) AS i ON true
+), forgotten AS (
+    DELETE FROM deliveries AS d
+    USING entry, devices AS k
+    WHERE d.notification_id = entry.notification_id AND d.user_id = entry.user_id
+        AND d.device_id = entry.device_id
+        AND k.user_id = entry.user_id AND k.device_id = entry.device_id AND k.removed
+)
+SELECT user_id, device_id, coalesce(max(sequence), max(cleared)), count(sequence)
+FROM entry
+GROUP BY user_id, device_id;
+
+-- name: devices_cleared
+UPDATE devices AS d
+SET cleared = moved.cleared
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS moved (user_id, device_id, cleared)
+WHERE d.user_id = moved.user_id AND d.device_id = moved.device_id AND d.removed;
+
+-- name: devices_drop
+DELETE FROM devices AS d
+USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
+WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id AND d.removed;

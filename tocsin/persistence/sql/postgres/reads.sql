@@ -70,67 +70,99 @@ ORDER BY asked.number, page.sequence;
 
 -- name: inbox_page -> rows
 -- Inboxes, newest created first: states between commas, a category or NULL, most items, the created
--- sequence to stay below, and the time. An index has them in this order, so what a page costs does
--- not depend on how far back it is.
-SELECT asked.number, item.created_sequence, item.document, item.state, item.seen_at, item.read_at
+-- sequence to stay below, the time, and most bytes (the first item always fits). An index has them in
+-- this order, so what a page costs does not depend on how far back it is; and documents are read only
+-- of what is in it. `candidates` counts one item beyond the limit, so that the page knows whether it
+-- is the last.
+SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
+    page.candidates
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-    $7::bigint[])
-    AS asked (number, user_id, states, category, items_max, before, now)
+    $7::bigint[], $8::bigint[])
+    AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
 CROSS JOIN LATERAL (
-    SELECT i.created_sequence, n.document, i.state, i.seen_at, i.read_at
-    FROM inbox AS i
-    JOIN notifications AS n ON n.id = i.notification_id
-    WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
-        AND i.expired_at IS NULL
-        AND strpos(asked.states, ',' || i.state || ',') > 0
-        AND (n.expires_at IS NULL OR n.expires_at > asked.now)
-        AND (asked.category IS NULL OR n.category = asked.category)
-    ORDER BY i.created_sequence DESC
-    LIMIT asked.items_max
-) AS item
-ORDER BY asked.number, item.created_sequence DESC;
+    SELECT candidate.*,
+        count(*) OVER () AS candidates,
+        sum(candidate.document_bytes) OVER (ORDER BY candidate.created_sequence DESC) AS bytes,
+        row_number() OVER (ORDER BY candidate.created_sequence DESC) AS place
+    FROM (
+        SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
+            n.document_bytes
+        FROM inbox AS i
+        JOIN notifications AS n ON n.id = i.notification_id
+        WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
+            AND i.expired_at IS NULL
+            AND strpos(asked.states, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > asked.now)
+            AND (asked.category IS NULL OR n.category = asked.category)
+        ORDER BY i.created_sequence DESC
+        LIMIT asked.items_max + 1
+    ) AS candidate
+) AS page
+JOIN notifications AS d ON d.id = page.notification_id
+WHERE page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_page_unread -> rows
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
-SELECT asked.number, item.created_sequence, item.document, item.state, item.seen_at, item.read_at
+SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
+    page.candidates
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-    $7::bigint[])
-    AS asked (number, user_id, states, category, items_max, before, now)
+    $7::bigint[], $8::bigint[])
+    AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
 CROSS JOIN LATERAL (
-    SELECT i.created_sequence, n.document, i.state, i.seen_at, i.read_at
-    FROM inbox AS i
-    JOIN notifications AS n ON n.id = i.notification_id
-    WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
-        AND i.expired_at IS NULL
-        AND i.state IN ('unseen', 'seen')
-        AND strpos(asked.states, ',' || i.state || ',') > 0
-        AND (n.expires_at IS NULL OR n.expires_at > asked.now)
-        AND (asked.category IS NULL OR n.category = asked.category)
-    ORDER BY i.created_sequence DESC
-    LIMIT asked.items_max
-) AS item
-ORDER BY asked.number, item.created_sequence DESC;
+    SELECT candidate.*,
+        count(*) OVER () AS candidates,
+        sum(candidate.document_bytes) OVER (ORDER BY candidate.created_sequence DESC) AS bytes,
+        row_number() OVER (ORDER BY candidate.created_sequence DESC) AS place
+    FROM (
+        SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
+            n.document_bytes
+        FROM inbox AS i
+        JOIN notifications AS n ON n.id = i.notification_id
+        WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
+            AND i.expired_at IS NULL
+            AND i.state IN ('unseen', 'seen')
+            AND strpos(asked.states, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > asked.now)
+            AND (asked.category IS NULL OR n.category = asked.category)
+        ORDER BY i.created_sequence DESC
+        LIMIT asked.items_max + 1
+    ) AS candidate
+) AS page
+JOIN notifications AS d ON d.id = page.notification_id
+WHERE page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_page_archived -> rows
 -- The same of what is archived, by an index of its own: there may be little of it among much else.
-SELECT asked.number, item.created_sequence, item.document, item.state, item.seen_at, item.read_at
+SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
+    page.candidates
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-    $7::bigint[])
-    AS asked (number, user_id, states, category, items_max, before, now)
+    $7::bigint[], $8::bigint[])
+    AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
 CROSS JOIN LATERAL (
-    SELECT i.created_sequence, n.document, i.state, i.seen_at, i.read_at
-    FROM inbox AS i
-    JOIN notifications AS n ON n.id = i.notification_id
-    WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
-        AND i.expired_at IS NULL
-        AND i.state = 'archived'
-        AND strpos(asked.states, ',' || i.state || ',') > 0
-        AND (n.expires_at IS NULL OR n.expires_at > asked.now)
-        AND (asked.category IS NULL OR n.category = asked.category)
-    ORDER BY i.created_sequence DESC
-    LIMIT asked.items_max
-) AS item
-ORDER BY asked.number, item.created_sequence DESC;
+    SELECT candidate.*,
+        count(*) OVER () AS candidates,
+        sum(candidate.document_bytes) OVER (ORDER BY candidate.created_sequence DESC) AS bytes,
+        row_number() OVER (ORDER BY candidate.created_sequence DESC) AS place
+    FROM (
+        SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
+            n.document_bytes
+        FROM inbox AS i
+        JOIN notifications AS n ON n.id = i.notification_id
+        WHERE i.user_id = asked.user_id AND i.created_sequence < asked.before
+            AND i.expired_at IS NULL
+            AND i.state = 'archived'
+            AND strpos(asked.states, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > asked.now)
+            AND (asked.category IS NULL OR n.category = asked.category)
+        ORDER BY i.created_sequence DESC
+        LIMIT asked.items_max + 1
+    ) AS candidate
+) AS page
+JOIN notifications AS d ON d.id = page.notification_id
+WHERE page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_item -> rows
 SELECT asked.number, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
@@ -142,11 +174,19 @@ JOIN notifications AS n ON n.id = i.notification_id
 WHERE i.expired_at IS NULL AND (n.expires_at IS NULL OR n.expires_at > asked.now);
 
 -- name: devices_list -> rows
-SELECT d.user_id, d.device_id, d.acknowledged, d.last_seen
-FROM unnest($1::text[]) AS asked (user_id)
-JOIN devices AS d ON d.user_id = asked.user_id
-WHERE NOT d.removed
-ORDER BY d.user_id, d.device_id;
+-- The devices of users, each behind a device, at most `devices_max`, or only the one named.
+SELECT asked.number, known.device_id, known.acknowledged, known.last_seen
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+    AS asked (number, user_id, after, devices_max, named)
+CROSS JOIN LATERAL (
+    SELECT d.device_id, d.acknowledged, d.last_seen
+    FROM devices AS d
+    WHERE d.user_id = asked.user_id AND d.device_id > asked.after AND NOT d.removed
+        AND (asked.named IS NULL OR d.device_id = asked.named)
+    ORDER BY d.device_id
+    LIMIT asked.devices_max
+) AS known
+ORDER BY asked.number, known.device_id;
 
 -- name: subscriptions_read -> rows
 -- The topics that users are in, or have been in, but for the one of everyone.

@@ -21,10 +21,31 @@ USING unnest($1::text[], $2::text[]) AS gone (user_id, topic)
 WHERE s.user_id = gone.user_id AND s.topic = gone.topic;
 
 -- name: topics_forget
--- Topics that have no log and nobody in them, whose rows are locked.
+-- Topics that have no log and nobody in them, and of which nothing was said; their rows are locked.
 DELETE FROM topics AS t
 USING unnest($1::text[]) AS gone (topic)
-WHERE t.topic = gone.topic AND t.head = 0 AND t.subscribers = 0;
+WHERE t.topic = gone.topic AND t.head = 0 AND t.subscribers = 0 AND NOT t.closed;
+
+-- name: topics_closed -> rows
+-- Lock topics, and read whether users cannot enter them by themselves.
+SELECT t.topic, t.closed
+FROM topics AS t
+WHERE t.topic = ANY ($1::text[])
+ORDER BY t.topic
+FOR UPDATE;
+
+-- name: topics_close -> rows
+INSERT INTO topics AS t (topic, closed)
+SELECT topic, closed
+FROM unnest($1::text[], $2::boolean[]) AS said (topic, closed)
+ORDER BY topic COLLATE "C"
+ON CONFLICT (topic) DO UPDATE SET closed = excluded.closed
+RETURNING t.topic, t.subscribers;
+
+-- name: topics_read -> rows
+SELECT t.topic, t.closed, t.subscribers
+FROM unnest($1::text[]) AS asked (topic)
+JOIN topics AS t ON t.topic = asked.topic;
 
 -- name: preferences_delete
 DELETE FROM preferences AS p

@@ -18,7 +18,7 @@ LEFT JOIN devices AS d ON d.user_id = ?2 AND d.device_id = ?3;
 -- What a device has got that comes with cursor ?4 at ?5 and was last known to be at ?3, and how often it
 -- was sent at the least: what the ledger says was sent to it, and what the ledger does not know of,
 -- because a node that dies takes its last lines along; but not what was rightly left out, because it
--- had expired, or came and was withdrawn in between.
+-- had expired, or came and was withdrawn in between. The first ?6 of it.
 SELECT user_id, device_id, notification_id, sequence, 0
 FROM deliveries
 WHERE user_id = ?1 AND device_id = ?2 AND sequence <= ?4 AND acknowledged_sequence < sequence
@@ -31,7 +31,9 @@ LEFT JOIN deliveries AS d
 WHERE i.user_id = ?1 AND i.sequence > ?3 AND i.sequence <= ?4
     AND coalesce(d.sequence, 0) < i.sequence AND i.expired_at IS NULL
     AND (n.expires_at IS NULL OR n.expires_at > ?5)
-    AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?3 AND d.notification_id IS NULL);
+    AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?3 AND d.notification_id IS NULL)
+ORDER BY sequence
+LIMIT ?6;
 
 -- name: inbox_delivered
 -- Delivered is when the first of the user's devices acknowledged.
@@ -97,18 +99,27 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     session_open = excluded.session_open
         OR (devices.session_open AND devices.session IS NOT excluded.session),
     doubtful = max(devices.doubtful, excluded.doubtful),
-    removed = 0;
+    removed = 0,
+    cleared = 0;
 
 -- name: devices_forget
 -- Of a user's devices without a name of their own, all but the ?2 that were seen last.
-DELETE FROM devices
+UPDATE devices SET removed = 1
 WHERE user_id = ?1 AND device_id IN (
     SELECT device_id
     FROM devices
-    WHERE user_id = ?1 AND device_id GLOB 'device-????????-????-????-????-????????????'
+    WHERE user_id = ?1 AND NOT removed
+        AND device_id GLOB 'device-????????-????-????-????-????????????'
     ORDER BY last_seen DESC, device_id DESC
     LIMIT -1 OFFSET ?2
 );
+
+-- name: devices_count -> rows
+-- How many devices of a user have a name of their own.
+SELECT ?1, count(*)
+FROM devices
+WHERE user_id = ?1 AND NOT removed
+    AND device_id NOT GLOB 'device-????????-????-????-????-????????????';
 
 -- name: devices_remove -> rows
 UPDATE devices SET removed = 1

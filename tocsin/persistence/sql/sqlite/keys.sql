@@ -17,14 +17,46 @@ SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys WHERE id = ?
 SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id;
 
 -- name: tickets_insert
-INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at)
-VALUES (?1, ?2, ?3, ?4, ?5)
+-- A ticket has no scopes; the column is of an earlier release, which may run beside this one.
+INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at, device_id)
+VALUES (?1, ?2, '', ?3, ?4, ?5)
 ON CONFLICT (hash) DO NOTHING;
+
+-- name: tickets_forget
+-- Those of a user that have expired by ?2.
+DELETE FROM tickets WHERE user_id = ?1 AND expires_at <= ?2;
+
+-- name: tickets_count -> rows
+SELECT ?1, count(*) FROM tickets WHERE user_id = ?1;
+
+-- name: tickets_make_room -> rows
+-- Of the tickets of streams, ?2 that expire first.
+DELETE FROM tickets WHERE hash IN (
+    SELECT hash FROM tickets WHERE user_id = ?1 AND device_id IS NOT NULL
+    ORDER BY expires_at, hash LIMIT ?2
+)
+RETURNING user_id;
 
 -- name: tickets_take -> rows
 -- Reading is removing: the second to ask finds nothing.
-DELETE FROM tickets WHERE hash = ?1
-RETURNING hash, user_id, scopes, expires_at, principal_expires_at;
+DELETE FROM tickets WHERE hash = ?1 AND device_id IS NULL
+RETURNING hash, user_id, expires_at, principal_expires_at, device_id, origin;
+
+-- name: tickets_find -> rows
+-- Those of streams, which stay.
+SELECT hash, user_id, expires_at, principal_expires_at, device_id, origin
+FROM tickets WHERE hash = ?1 AND device_id IS NOT NULL;
+
+-- name: tickets_bind -> rows
+-- The first to use one decides: the second gets what is there.
+UPDATE tickets SET origin = coalesce(origin, ?2) WHERE hash = ?1 AND device_id IS NOT NULL
+RETURNING hash, user_id, expires_at, principal_expires_at, device_id, origin;
+
+-- name: tickets_of_devices
+DELETE FROM tickets WHERE user_id = ?1 AND device_id = ?2;
+
+-- name: tickets_of_users
+DELETE FROM tickets WHERE user_id = ?1;
 
 -- name: probe
 -- A real write, so that a disk that is full and a database that is read-only both show. It counts,
@@ -32,8 +64,8 @@ RETURNING hash, user_id, scopes, expires_at, principal_expires_at;
 INSERT INTO meta (name, value) VALUES ('probe', '1')
 ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT);
 
--- name: epoch_claim -> rows
--- The first incarnation stays: the update changes nothing, it only makes the row come back.
-INSERT INTO meta (name, value) VALUES ('epoch', ?1)
+-- name: meta_claim -> rows
+-- The first value stays: the update changes nothing, it only makes the row come back.
+INSERT INTO meta (name, value) VALUES (?1, ?2)
 ON CONFLICT (name) DO UPDATE SET name = excluded.name
 RETURNING value;

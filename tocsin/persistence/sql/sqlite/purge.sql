@@ -7,8 +7,10 @@ WHERE (credential, key) IN (
 )
 RETURNING key;
 
--- name: tickets_purge
-DELETE FROM tickets WHERE expires_at < ?1;
+-- name: tickets_purge -> rows
+DELETE FROM tickets
+WHERE hash IN (SELECT hash FROM tickets WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)
+RETURNING user_id;
 
 -- name: purge_archived -> rows
 -- Inbox rows that were archived before ?1, the first ones, at most ?2.
@@ -87,8 +89,45 @@ WHERE id IN (
 RETURNING id;
 
 -- name: purge_devices -> rows
-DELETE FROM devices
+-- Remove devices that were last seen before ?1, at most ?2.
+UPDATE devices SET removed = 1
 WHERE (user_id, device_id) IN (
-    SELECT user_id, device_id FROM devices WHERE last_seen < ?1 ORDER BY last_seen LIMIT ?2
+    SELECT user_id, device_id FROM devices
+    WHERE last_seen < ?1 AND NOT removed
+    ORDER BY last_seen
+    LIMIT ?2
 )
 RETURNING user_id;
+
+-- name: purge_removed -> rows
+-- Devices that were removed and last seen before ?1, at most ?2.
+SELECT user_id, device_id, cleared
+FROM devices
+WHERE removed AND last_seen < ?1
+ORDER BY last_seen
+LIMIT ?2;
+
+-- name: purge_lines -> rows
+-- Forget what the ledger says of a device (?2) that was removed, about what is in its user's (?1) log
+-- behind ?3, of at most ?4 entries; how far that is, and of how many. The log leads to the lines: an
+-- index of them by device would be one more to write with each.
+DELETE FROM deliveries
+WHERE user_id = ?1 AND device_id = ?2
+    AND notification_id IN (
+        SELECT notification_id FROM inbox
+        WHERE user_id = ?1 AND sequence > ?3
+        ORDER BY sequence
+        LIMIT ?4
+    )
+    AND EXISTS (SELECT 1 FROM devices WHERE user_id = ?1 AND device_id = ?2 AND removed);
+-- then
+SELECT ?1, ?2, coalesce(max(sequence), ?3), count(*)
+FROM (
+    SELECT sequence FROM inbox WHERE user_id = ?1 AND sequence > ?3 ORDER BY sequence LIMIT ?4
+);
+
+-- name: devices_cleared
+UPDATE devices SET cleared = ?3 WHERE user_id = ?1 AND device_id = ?2 AND removed;
+
+-- name: devices_drop
+DELETE FROM devices WHERE user_id = ?1 AND device_id = ?2 AND removed;

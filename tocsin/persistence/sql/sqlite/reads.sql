@@ -64,46 +64,90 @@ ORDER BY sequence;
 
 -- name: inbox_page -> rows
 -- A user's (?2) inbox, newest created first: ?3 states between commas, ?4 category or NULL, ?5
--- most items, ?6 the created sequence to stay below, ?7 the time. An index has them in this order,
--- so what a page costs does not depend on how far back it is.
-SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
-FROM inbox AS i
-JOIN notifications AS n ON n.id = i.notification_id
-WHERE i.user_id = ?2 AND i.created_sequence < ?6
-    AND i.expired_at IS NULL
-    AND instr(?3, ',' || i.state || ',') > 0
-    AND (n.expires_at IS NULL OR n.expires_at > ?7)
-    AND (?4 IS NULL OR n.category = ?4)
-ORDER BY i.created_sequence DESC
-LIMIT ?5;
+-- most items, ?6 the created sequence to stay below, ?7 the time, ?8 most bytes (the first item
+-- always fits). An index has them in this order, so what a page costs does not depend on how far back
+-- it is; and documents are read only of what is in it. `candidates` counts one item beyond the limit,
+-- so that the page knows whether it is the last.
+SELECT ?1, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
+    page.candidates
+FROM (
+    SELECT candidate.*,
+        count(*) OVER () AS candidates,
+        sum(document_bytes) OVER (ORDER BY created_sequence DESC) AS bytes,
+        row_number() OVER (ORDER BY created_sequence DESC) AS place
+    FROM (
+        SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
+            n.document_bytes
+        FROM inbox AS i
+        JOIN notifications AS n ON n.id = i.notification_id
+        WHERE i.user_id = ?2 AND i.created_sequence < ?6
+            AND i.expired_at IS NULL
+            AND instr(?3, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > ?7)
+            AND (?4 IS NULL OR n.category = ?4)
+        ORDER BY i.created_sequence DESC
+        LIMIT ?5 + 1
+    ) AS candidate
+) AS page
+JOIN notifications AS d ON d.id = page.notification_id
+WHERE page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_unread -> rows
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
-SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
-FROM inbox AS i
-JOIN notifications AS n ON n.id = i.notification_id
-WHERE i.user_id = ?2 AND i.created_sequence < ?6
-    AND i.expired_at IS NULL
-    AND i.state IN ('unseen', 'seen')
-    AND instr(?3, ',' || i.state || ',') > 0
-    AND (n.expires_at IS NULL OR n.expires_at > ?7)
-    AND (?4 IS NULL OR n.category = ?4)
-ORDER BY i.created_sequence DESC
-LIMIT ?5;
+SELECT ?1, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
+    page.candidates
+FROM (
+    SELECT candidate.*,
+        count(*) OVER () AS candidates,
+        sum(document_bytes) OVER (ORDER BY created_sequence DESC) AS bytes,
+        row_number() OVER (ORDER BY created_sequence DESC) AS place
+    FROM (
+        SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
+            n.document_bytes
+        FROM inbox AS i
+        JOIN notifications AS n ON n.id = i.notification_id
+        WHERE i.user_id = ?2 AND i.created_sequence < ?6
+            AND i.expired_at IS NULL
+            AND i.state IN ('unseen', 'seen')
+            AND instr(?3, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > ?7)
+            AND (?4 IS NULL OR n.category = ?4)
+        ORDER BY i.created_sequence DESC
+        LIMIT ?5 + 1
+    ) AS candidate
+) AS page
+JOIN notifications AS d ON d.id = page.notification_id
+WHERE page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_archived -> rows
 -- The same of what is archived, by an index of its own: there may be little of it among much else.
-SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
-FROM inbox AS i
-JOIN notifications AS n ON n.id = i.notification_id
-WHERE i.user_id = ?2 AND i.created_sequence < ?6
-    AND i.expired_at IS NULL
-    AND i.state = 'archived'
-    AND instr(?3, ',' || i.state || ',') > 0
-    AND (n.expires_at IS NULL OR n.expires_at > ?7)
-    AND (?4 IS NULL OR n.category = ?4)
-ORDER BY i.created_sequence DESC
-LIMIT ?5;
+SELECT ?1, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
+    page.candidates
+FROM (
+    SELECT candidate.*,
+        count(*) OVER () AS candidates,
+        sum(document_bytes) OVER (ORDER BY created_sequence DESC) AS bytes,
+        row_number() OVER (ORDER BY created_sequence DESC) AS place
+    FROM (
+        SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
+            n.document_bytes
+        FROM inbox AS i
+        JOIN notifications AS n ON n.id = i.notification_id
+        WHERE i.user_id = ?2 AND i.created_sequence < ?6
+            AND i.expired_at IS NULL
+            AND i.state = 'archived'
+            AND instr(?3, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > ?7)
+            AND (?4 IS NULL OR n.category = ?4)
+        ORDER BY i.created_sequence DESC
+        LIMIT ?5 + 1
+    ) AS candidate
+) AS page
+JOIN notifications AS d ON d.id = page.notification_id
+WHERE page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+ORDER BY page.created_sequence DESC;
 
 -- name: inbox_item -> rows
 SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
@@ -113,10 +157,12 @@ WHERE i.user_id = ?2 AND i.notification_id = ?3 AND i.expired_at IS NULL
     AND (n.expires_at IS NULL OR n.expires_at > ?4);
 
 -- name: devices_list -> rows
-SELECT user_id, device_id, acknowledged, last_seen
+-- The devices of user ?2 behind device ?3, at most ?4, or only ?5.
+SELECT ?1, device_id, acknowledged, last_seen
 FROM devices
-WHERE user_id = ?1 AND NOT removed
-ORDER BY device_id;
+WHERE user_id = ?2 AND device_id > ?3 AND NOT removed AND (?5 IS NULL OR device_id = ?5)
+ORDER BY device_id
+LIMIT ?4;
 
 -- name: subscriptions_read -> rows
 -- The topics that a user is in, or (?2) has been in, but for the one of everyone.

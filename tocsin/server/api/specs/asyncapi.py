@@ -17,6 +17,7 @@ from tocsin.protocol.notification import Draft
 from tocsin.server.api import streams
 from tocsin.server.api.specs.examples import FRAMES
 from tocsin.server.api.specs.schemas import Schema, components, fields_of, reference
+from tocsin.server.pace import NEWCOMER_BYTES_MAX
 
 Document = dict[str, Any]
 
@@ -70,8 +71,9 @@ _MEANINGS: Final = {
     Closing.HELLO_TIMEOUT: "No `hello` came in time.",
     Closing.REPLACED: "The same device has connected again.",
     Closing.DISCONNECTED: "An operator ended it.",
+    Closing.TOO_MANY_DEVICES: "A new name, with as many devices known as there may be: remove one.",
     Closing.FRAME_TOO_LARGE: "A frame was longer than frames may be.",
-    Closing.RATE_LIMITED: "Too much in too little time.",
+    Closing.RATE_LIMITED: "Too much in too little time; `detail` says which limit.",
 }
 
 
@@ -118,7 +120,8 @@ def _websocket() -> Document:
     query = {"type": "object", "properties": {"ticket": {"type": "string"}}}
     return {
         "address": "/v1/ws",
-        "description": "JSON objects as text, those of clients up to 16 KiB. The first is `hello`. "
+        "description": "JSON objects as text, those of clients up to `frame_bytes_max`, by default "
+        f"64 KiB; {NEWCOMER_BYTES_MAX >> 10} KiB for the first, which is `hello`. "
         "The last of the server is `goodbye`, and a close frame with the same code follows it.",
         "servers": [{"$ref": "#/servers/websocket"}],
         "messages": _named(_ALL),

@@ -73,6 +73,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     me.PreferencesRequest: {"categories": {"marketing": False}, "topics": {}},
     streams.AckBody: {"device": "phone", "cursor": _CURSOR},
     topics.NewSubscribers: {"users": ["ada", "grace"]},
+    topics.TopicRequest: {"closed": True},
     answers.Content: _CONTENT,
     answers.Notification: _NOTIFICATION,
     answers.ProducerNotification: {
@@ -132,6 +133,8 @@ EXAMPLES: Final[dict[Any, Any]] = {
     },
     answers.SubscribersPage: {"subscribers": ["ada", "grace"], "next": None},
     answers.SubscribersAdded: {"added": 2, "refused": []},
+    me.TicketRequest: {"for": "stream", "device": "web"},
+    answers.TopicRecord: {"topic": "incidents", "closed": True, "subscribers": 2},
     answers.IssuedTicket: {
         "ticket": "tt_aNQ3v8pQm1yZ0cXr5sKd2LwTfUe7bHgJ",
         "expires_at": "2026-03-09T08:15:30.000Z",
@@ -148,6 +151,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     answers.Subscriptions: {"subscriptions": [{"topic": "incidents", "enabled": True}]},
     answers.DeviceList: {
         "devices": [{"device": "phone", "cursor": _CURSOR, "last_seen": _LATER}],
+        "next": None,
     },
     answers.Alive: {"status": "ok"},
     answers.Readiness: {"status": "ok", "hops": {"store": "ok", "node": "ok"}},
@@ -233,10 +237,11 @@ FRAMES: Final[dict[str, dict[str, Any]]] = {
     "Pong": {"type": "pong"},
     "Goodbye": {
         "type": "goodbye",
-        "code": 4000,
-        "reason": "draining",
+        "code": 4429,
+        "reason": "rate_limited",
         "reconnect": True,
-        "after": 1.25,
+        "after": 10.0,
+        "detail": "More than 1000 frames at once, or 200 a second.",
     },
 }
 """A frame of each kind, by the name of its type."""

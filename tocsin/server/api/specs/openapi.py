@@ -115,7 +115,8 @@ def _operation(operation: Operation) -> Document:
         "responses": _responses(operation),
     }
     if operation.body is not None or operation.streamed:
-        made["requestBody"] = {"required": True, "content": _request_content(operation)}
+        content = _request_content(operation)
+        made["requestBody"] = {"required": not operation.body_optional, "content": content}
     return made
 
 

@@ -21,6 +21,7 @@ def _given(*names: str) -> Rule:
     return {"required": list(names), "properties": dict.fromkeys(names, something)}
 
 
+_FOR_A_STREAM: Final = {"required": ["for"], "properties": {"for": {"const": "stream"}}}
 _ONE_EXPIRY: Final = {"not": _given("ttl", "expires_at")}
 
 RULES: Final[dict[str, Rule]] = {
@@ -32,5 +33,6 @@ RULES: Final[dict[str, Rule]] = {
     "MarkRequest": _one_of("ids", "through", "all"),
     "Patch": {"minProperties": 1},
     "Recipients": _one_of("users", "topic", "all"),
+    "TicketRequest": {"anyOf": [{"not": _given("device")}, _FOR_A_STREAM]},
 }
 """By the name of the type."""

@@ -1,0 +1,104 @@
+"""Long polls by the thousand: they come in, and are answered, in turns."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import trio
+
+from tests.actors.virtual_time import settle
+from tocsin.actors.user_messages import Arrived
+from tocsin.protocol.cursor import Cursor
+from tocsin.server.long_poll import gather
+from tocsin.server.poll_outlet import PollOutlet
+from tocsin.server.services import Services
+from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
+
+MANY = 200
+
+
+class Room:
+    """Those who have arrived at a user's actor, and have not left."""
+
+    def __init__(self) -> None:
+        self.here: list[PollOutlet] = []
+        self.left = 0
+        self.services = cast(
+            Services,
+            SimpleNamespace(
+                settings=SimpleNamespace(store_timeout=10.0, poll_wait_max=50.0),
+                connections=SimpleNamespace(opened=lambda _: None, closed=lambda _: None),
+                users=self,
+                attaching=Turnstile(ATTACHING_MAX),
+                answering=Turnstile(ANSWERS_MAX),
+            ),
+        )
+
+    def arrive(self, user: str, arrived: Arrived) -> None:
+        outlet = cast(Any, arrived.outlet)
+        outlet.begin(Cursor("e", 0))
+        self.here.append(outlet)
+
+    def leave(self, user: str, connection: str) -> None:
+        self.left += 1
+
+    async def poll(self, number: int, wait: float = 50.0) -> None:
+        outlet = PollOutlet(str(number), 100, 1 << 20)
+        await gather(self.services, "ann", outlet, Arrived(outlet, "web", None, 1, None), wait)
+
+    def all_looked(self) -> None:
+        for outlet in self.here:
+            outlet.caught_up = True
+            outlet.looked.set()
+
+
+async def test_only_so_many_look_at_their_log_at_a_time(autojump_clock):
+    room = Room()
+    async with trio.open_nursery() as nursery:
+        for number in range(MANY):
+            nursery.start_soon(room.poll, number)
+        await settle()
+        assert len(room.here) == ATTACHING_MAX
+        while len(room.here) < MANY:
+            room.all_looked()
+            before = len(room.here)
+            await settle()
+            assert before < len(room.here) <= before + ATTACHING_MAX
+        nursery.cancel_scope.cancel()
+    assert room.left == MANY
+
+
+async def test_what_wakes_all_of_them_leaves_room_for_others_in_each_turn(autojump_clock):
+    room = Room()
+    async with trio.open_nursery() as nursery:
+        for number in range(MANY):
+            nursery.start_soon(room.poll, number)
+        while len(room.here) < MANY:
+            await settle()
+            room.all_looked()
+        await settle()
+        assert room.left == 0
+
+        for outlet in room.here:
+            outlet.enough.set()
+        turns = []
+        while room.left < MANY:
+            before = room.left
+            await trio.lowlevel.checkpoint()
+            turns.append(room.left - before)
+        # Trio shuffles each turn, so between two looks may be the ends of two.
+        assert max(turns) <= 2 * ANSWERS_MAX
+        assert len(turns) <= MANY + 1
+
+
+async def test_who_has_waited_long_enough_is_answered_whoever_stands_before(autojump_clock):
+    room = Room()
+    places = [await room.services.answering.enter() for _ in range(ANSWERS_MAX)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(room.poll, 1)
+        await settle()
+        room.all_looked()
+    assert trio.current_time() < 60
+    assert room.left == 1
+    assert len(places) == ANSWERS_MAX

@@ -1,0 +1,76 @@
+"""What an EventSource is told that cannot be served now."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.problems import problem
+from tocsin.server.api import OPERATIONS
+from tocsin.server.stream_refusal import (
+    STREAM_PATH,
+    instead_of_problem,
+    passing,
+    stream_goodbye,
+)
+
+
+def test_a_stream_that_is_not_to_be_is_a_goodbye_and_when_to_come_back():
+    assert stream_goodbye(Closing.OVERLOADED, 1.25, "All connections are taken.") == (
+        b"retry: 1250\n"
+        b"event: goodbye\n"
+        b'data: {"type":"goodbye","code":4005,"reason":"overloaded","reconnect":true,'
+        b'"after":1.25,"detail":"All connections are taken."}\n\n'
+    )
+
+
+def test_a_detail_breaks_no_line():
+    body = stream_goodbye(Closing.DRAINING, 1.0, "one\r\ntwo\u2028three")
+    assert body.count(b"\n") == 4
+    assert b"\r" not in body
+    assert "\u2028".encode() not in body
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "closing"),
+    [
+        (503, "overloaded", Closing.OVERLOADED),
+        (503, "store_unavailable", Closing.STORE_UNAVAILABLE),
+        (503, "jwks_unavailable", Closing.STORE_UNAVAILABLE),
+        (503, "keys_busy", Closing.STORE_UNAVAILABLE),
+        (500, "internal_error", Closing.INTERNAL_ERROR),
+        (429, "rate_limited", Closing.RATE_LIMITED),
+        (400, "malformed", None),
+        (401, "token_expired", None),
+        (403, "forbidden", None),
+        (404, "not_found", None),
+        (405, "method_not_allowed", None),
+        (422, "invalid", None),
+    ],
+)
+def test_what_will_pass_is_said_on_a_stream_and_nothing_else(status, code, closing):
+    assert passing(status, code) is closing
+    assert closing is None or closing.reconnect
+
+
+def refused(code: str) -> tuple[int, bytes]:
+    wrong = problem(code, "What it is.")
+    return wrong.status, msgspec.json.encode(wrong)
+
+
+def test_a_problem_that_will_pass_is_a_goodbye_with_its_detail():
+    body = instead_of_problem(*refused("store_unavailable"), 2.0, stopping=False, random=0.5)
+    assert body == stream_goodbye(Closing.STORE_UNAVAILABLE, 3.0, "What it is.")
+    body = instead_of_problem(*refused("overloaded"), None, stopping=True, random=0.0)
+    assert body == stream_goodbye(Closing.DRAINING, 1.0, "What it is.")
+
+
+@pytest.mark.parametrize("code", ["unauthenticated", "forbidden", "invalid", "malformed"])
+def test_a_problem_that_will_not_pass_stays_one(code):
+    assert instead_of_problem(*refused(code), None, stopping=True, random=0.0) is None
+
+
+def test_a_stream_is_asked_for_in_one_way():
+    [path] = {each.path for each in OPERATIONS if each.produces == "text/event-stream"}
+    assert path == STREAM_PATH

@@ -1,0 +1,35 @@
+"""Who floods a WebSocket is not felt by a neighbour, with or without a token."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.flooding import flood
+from tests.system.kit import Server, fresh_user, token
+from tests.system.neighbour import expect_unfelt
+
+# What the store has to do with it is the same with each.
+pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
+SECONDS = 2.5
+NOBODY = "-"
+
+
+@pytest.mark.parametrize("kind", ["empty fragments", "pongs", "all"])
+def test_eight_who_have_not_said_who_they_are(server: Server, kind):
+    expect_unfelt(server, lambda: flood(server, kind, [NOBODY] * 8, SECONDS))
+
+
+def test_a_hundred_who_have_not_said_who_they_are(server: Server):
+    expect_unfelt(server, lambda: flood(server, "all", [NOBODY] * 100, SECONDS))
+
+
+@pytest.mark.parametrize("kind", ["acks", "marks", "all"])
+def test_all_devices_of_one_user(server: Server, kind):
+    eve = token(fresh_user("eve"))
+    expect_unfelt(server, lambda: flood(server, kind, [eve] * 32, SECONDS))
+
+
+@pytest.mark.parametrize("kind", ["pings", "all"])
+def test_a_hundred_users(server: Server, kind):
+    eves = [token(fresh_user("eve")) for _ in range(100)]
+    expect_unfelt(server, lambda: flood(server, kind, eves, SECONDS))

@@ -1,0 +1,66 @@
+"""A node in one process with its test: what is true at the moment when it listens."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.servers.postgres import free_port
+from tocsin.actors.world import real_world
+from tocsin.cli.node_process import make_verifier
+from tocsin.node import Node
+from tocsin.persistence.asyncio_loop import open_asyncio_loop
+from tocsin.secrets import DevelopmentSecrets
+from tocsin.server.auth.tokens import mint
+from tocsin.settings import Settings
+from tocsin.wiring import make_store
+
+SECRET = "a secret of these tests, as long as it has to be"
+
+
+@asynccontextmanager
+async def listening(settings: Settings):
+    """A node, from the moment when it says that it listens."""
+    world = real_world()
+    verifier = make_verifier(settings, DevelopmentSecrets(SECRET, False))
+    node = Node(settings, make_store(settings, world), world, verifier)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(node.run)
+        yield node
+        node.stop()
+
+
+async def first_post(node: Node) -> int:
+    """The status that the first post gets."""
+    token = mint(SECRET, "shop", {"notify"}, real_world().now_ms() / 1000, 60.0, None, None)
+    body = json.dumps({"to": {"users": ["ada"]}, "title": "Hello"})
+    stream = await trio.open_tcp_stream("127.0.0.1", node.port)
+    async with stream:
+        await stream.send_all(
+            f"POST /v1/notifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
+        )
+        answer = b"".join([data async for data in stream])
+    return int(answer.split()[1])
+
+
+def settings_for(directory: Path, **more) -> Settings:
+    return Settings(data=directory, port=0, jwt_secret=SECRET, node="n", drain_time=0.0, **more)
+
+
+@pytest.mark.parametrize("round_", range(30))
+async def test_the_first_post_is_stored(tmp_path, round_):
+    async with listening(settings_for(tmp_path)) as node:
+        assert await first_post(node) == 201
+
+
+async def test_while_the_store_is_away_the_doors_open_and_say_so(tmp_path):
+    database = f"postgres://nobody@127.0.0.1:{free_port()}/nothing"
+    async with open_asyncio_loop():
+        with trio.fail_after(30):
+            async with listening(settings_for(tmp_path, database=database)) as node:
+                assert await first_post(node) == 503
