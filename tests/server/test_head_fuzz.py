@@ -23,7 +23,8 @@ from wsproto.events import AcceptConnection, Request
 
 from tocsin.server.http.body import CHUNKED, ChunkedBody, body_length
 from tocsin.server.request_head import BadHead, RequestHead, find_head_end, parse_head
-from tocsin.server.upgrade import canonical_upgrade, check_upgrade
+from tocsin.server.upgrade import check_upgrade
+from tocsin.server.websocket_handshake import subprotocols, switching_protocols
 
 SECONDS = 6.0
 SECONDS_AT_LENGTH = 120.0
@@ -308,18 +309,30 @@ def test_what_the_door_calls_an_upgrade_is_answered(fuzz: Fuzz) -> None:
         except BadHead as bad:
             fuzz.seen[str(bad.status)] += 1
             continue
-        peer = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
-        ours = canonical_upgrade(head)
-        peer.receive_data(ours + raw[head.bytes_total :])
-        asked = next(peer.events())
-        assert isinstance(asked, Request), (raw, asked)
-        offered = head.headers.get("sec-websocket-protocol")
-        protocols = [] if offered is None else [each.strip() for each in offered.split(",")]
-        assert asked.subprotocols == protocols, raw
-        assert not asked.extensions, raw
-        answer = peer.send(AcceptConnection(subprotocol=protocols[0] if protocols else None))
-        assert answer.startswith(b"HTTP/1.1 101 "), raw
         key = head.headers.get("sec-websocket-key") or ""
         assert len(base64.b64decode(key, validate=True)) == 16, raw
+        theirs = answer_of_wsproto(head)
+        ours = switching_protocols(head)
+        assert ours.startswith(b"HTTP/1.1 101 "), raw
+        accepted = re.search(rb"(?i)sec-websocket-accept: (\S+)\r\n", theirs)
+        assert accepted is not None, (raw, theirs)
+        assert b"Sec-WebSocket-Accept: " + accepted[1] + b"\r\n" in ours, raw
+        if b"Sec-WebSocket-Protocol" in ours:
+            assert "tocsin.v1" in ",".join(subprotocols(head)), raw
         fuzz.seen["101"] += 1
     assert fuzz.seen["101"] > 50
+
+
+def answer_of_wsproto(head: RequestHead) -> bytes:
+    """What wsproto answers to the same handshake, which it must take as well."""
+    names = ("host", "upgrade", "sec-websocket-key", "sec-websocket-version")
+    lines = ["GET / HTTP/1.1", "Connection: Upgrade"]
+    lines += [f"{name}: {head.headers.get(name) or 'n'}" for name in names]
+    if offered := subprotocols(head):
+        lines.append(f"Sec-WebSocket-Protocol: {', '.join(sorted(offered))}")
+    peer = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+    peer.receive_data("\r\n".join([*lines, "", ""]).encode())
+    asked = next(peer.events())
+    assert isinstance(asked, Request), head
+    assert set(asked.subprotocols) == offered, head
+    return peer.send(AcceptConnection())

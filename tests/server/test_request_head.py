@@ -381,3 +381,11 @@ def test_a_host_that_idna_refuses_is_refused(host):
 def test_what_passes_for_a_host_does_not_fail_behind_us(host):
     if is_sane_host(host):
         host.partition(":")[0].encode("idna")
+
+
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85"])
+def test_a_subprotocol_is_stripped_of_nothing_but_blanks(blank):
+    offered = b"Sec-WebSocket-Protocol: a, " + blank + b"b\r\n\r\n"
+    with pytest.raises(BadHead) as caught:
+        check_upgrade(parse_head(UPGRADE.replace(b"\r\n\r\n", b"\r\n" + offered, 1)))
+    assert caught.value.status == 400
