@@ -436,7 +436,7 @@ def test_a_node_that_stops_ends_requests_in_every_phase(start_server, new_store)
         wires = {phase: stack.enter_context(Wire(server)) for phase in phases}
         for phase, said in phases.items():
             wires[phase].send(said)
-        wait_until(lambda: server.metric("tocsin_sessions") >= 2, what="all to be taken up")
+        wait_until(lambda: server.metric("tocsin_sessions") >= 3, what="all to be taken up")
         started = time.monotonic()
         server.signal(signal.SIGTERM)
         ends = {phase: wire.read_to_end() for phase, wire in wires.items()}
