@@ -1,4 +1,6 @@
+import math
 import time
+from contextlib import suppress
 from itertools import pairwise
 
 import h11
@@ -44,6 +46,8 @@ def test_a_request_is_taken_apart():
     [
         (b"http://a.example/x?y", "/x"),
         (b"http://a.example", "/"),
+        (b"http://a.example?x/y", "/"),
+        (b"http://a.example/x/y?z/?", "/x/y"),
         (b"/", "/"),
         (b"//evil.example/x", "//evil.example/x"),
         (b"/a?b?c", "/a"),
@@ -94,6 +98,38 @@ def test_a_bad_request_line_is_refused(line):
 )
 def test_a_bad_header_is_refused(line):
     assert status_of(head(b"Host: h", line)) == 400
+
+
+@pytest.mark.parametrize("name", [b"Connection", b"Upgrade"])
+def test_a_list_that_is_taken_apart_for_every_request_is_short(name):
+    assert status_of(head(b"Host: h", name + b": " + b"a," * 600)) == 431
+    assert status_of(head(b"Host: h", *[name + b": " + b"a," * 50] * 20)) == 431
+    parse_head(head(b"Host: h", name + b": " + b"a," * 400))
+
+
+def test_a_head_costs_a_bounded_time_whatever_is_in_it():
+    size = 15_000
+    heads = [
+        head(b"Host: h", target=b"http://" + b"a" * size),
+        head(b"Host: h", target=b"http://" + b"/?" * (size // 2)),
+        head(b"Host: h", b"Connection: " + b"a," * (size // 2)),
+        head(b"Host: h", b"X: " + b" " * size),
+        head(b"Host: h", b"X:" + b" " * size + b"\x00"),
+        head(b"Host: h", b"X: a" + b" \t" * (size // 2) + b"a"),
+        head(b"Host: h", *[b"X:"] * 99),
+        head(b"Host: " + b"a." * (size // 2)),
+        head(b"Host: " + b"xn--" + b"a" * 250),
+    ]
+    for raw in heads:
+        best = math.inf
+        for _ in range(20):
+            started = time.thread_time()
+            with suppress(BadHead):
+                parsed = parse_head(raw)
+                assert not parsed.is_websocket_upgrade
+                parsed.headers.tokens("connection")
+            best = min(best, time.thread_time() - started)
+        assert best < 0.0005, raw[:60]
 
 
 @pytest.mark.parametrize(
@@ -333,6 +369,8 @@ def test_a_hostile_head_costs_little(raw):
         "xn--zzzzzzzzzzzzzz99",
         "[::1%25lo]",
         "h:99999999",
+        "h:65536",
+        "[::1]:70000",
     ],
 )
 def test_a_host_that_idna_refuses_is_refused(host):
@@ -343,3 +381,11 @@ def test_a_host_that_idna_refuses_is_refused(host):
 def test_what_passes_for_a_host_does_not_fail_behind_us(host):
     if is_sane_host(host):
         host.partition(":")[0].encode("idna")
+
+
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85"])
+def test_a_subprotocol_is_stripped_of_nothing_but_blanks(blank):
+    offered = b"Sec-WebSocket-Protocol: a, " + blank + b"b\r\n\r\n"
+    with pytest.raises(BadHead) as caught:
+        check_upgrade(parse_head(UPGRADE.replace(b"\r\n\r\n", b"\r\n" + offered, 1)))
+    assert caught.value.status == 400

@@ -23,13 +23,17 @@ HEAD_BYTES_MAX: Final = 16 * 1024
 HEADERS_MAX: Final = 100
 QUERY_FIELDS_MAX: Final = 100
 _HOST_LENGTH_MAX: Final = 261  # a name of 253 characters, and a port with its colon
+_PORT_DIGITS_MAX: Final = 5
+_PORT_MAX: Final = 65_535  # beyond it, what takes a host apart later raises
 _HOSTS_REMEMBERED: Final = 1024
 _METHOD_LENGTH_MAX: Final = 24
+_LIST_LENGTH_MAX: Final = 1024
+"""Characters of the lists that are taken apart for every request: Connection and Upgrade."""
 
 HEAD_END: Final = b"\r\n\r\n"
 _TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """RFC 9110 §5.6.2."""
-_TEXT: Final = bytes((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
+TEXT: Final = bytes((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
 """What may stand in a line: tab, visible ASCII, blanks, and obs-text (RFC 9110 §5.5)."""
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 _HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n"  # RFC 9113 §3.4
@@ -216,12 +220,15 @@ def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> Req
     head = bytes(raw[:end])
     lines = head.split(b"\r\n")
     # Whatever is left when all that may stand in a line is taken out: the line ends and no more.
-    if head.translate(None, _TEXT) != b"\r\n" * (len(lines) - 1):
+    if head.translate(None, TEXT) != b"\r\n" * (len(lines) - 1):
         raise BadHead(400, "The request's head has a character that cannot stand there.")
     if len(lines) - 1 > headers_max:
         raise BadHead(431, f"The request has more than {headers_max} header fields.")
     method, target, version = _parse_request_line(lines[0])
     headers = Headers(map(parse_field, lines[1:]))
+    for name in ("connection", "upgrade"):
+        if len(headers.get(name) or "") > _LIST_LENGTH_MAX:
+            raise BadHead(431, f"The header field {name} has more than {_LIST_LENGTH_MAX} bytes.")
     host = headers.get("host")
     if host is None or not _sane_hosts.get(host):
         check_host(headers.get_all("host"), required=version == "1.1")
@@ -277,9 +284,9 @@ def _origin_form(method: str, target: str) -> str:
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in {"http", "https", "ws", "wss"}:
         raise BadHead(400, "The request's target is malformed.")
-    cut = next((place for place, each in enumerate(rest) if each in "/?"), len(rest))
-    path = rest[cut:]
-    return path if path.startswith("/") else f"/{path}"
+    before, mark, query = rest.partition("?")
+    _authority, _slash, path = before.partition("/")
+    return f"/{path}{mark}{query}"
 
 
 # --- Host -----------------------------------------------------------------------------------------
@@ -338,4 +345,6 @@ def _is_ipv6(text: str) -> bool:
 
 def _is_port(text: str) -> bool:
     digits = text[1:]
-    return text[0] == ":" and len(digits) <= 5 and (not digits or digits.isdecimal())
+    if text[0] != ":" or len(digits) > _PORT_DIGITS_MAX:
+        return False
+    return not digits or (digits.isdecimal() and int(digits) <= _PORT_MAX)

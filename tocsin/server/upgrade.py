@@ -43,7 +43,7 @@ def _check_protocols(head: RequestHead) -> None:
     if offered is None:
         return
     # A list may have empty members, which say nothing (RFC 9110 §5.6.1.2).
-    protocols = [each for each in map(str.strip, offered.split(",")) if each]
+    protocols = [each for part in offered.split(",") if (each := part.strip(" \t"))]
     wrong = any(
         len(each) > _PROTOCOL_LENGTH_MAX or not _TOKEN.issuperset(each) for each in protocols
     )

@@ -24,12 +24,27 @@ def read(raw: bytes, cuts: list[int]) -> tuple[bytes, bytes, bool] | int:
             if body.ended:
                 rest += raw[a:b]
                 continue
-            part, behind = body.feed(raw[a:b])
-            found += part
+            behind = raw[a:b]
+            while behind and not body.ended:
+                part, behind = body.feed(behind)
+                found += part
             rest += behind
     except BadHead as bad:
         return bad.status
     return found, rest, body.ended
+
+
+def test_chunks_may_be_tiny_but_not_all_of_them():
+    def feed(chunk: bytes, count: int) -> None:
+        body, rest = ChunkedBody(), b"%x\r\n%b\r\n" % (len(chunk), chunk) * count
+        while rest:
+            _, rest = body.feed(rest)
+
+    feed(b"x", 1000)
+    feed(b"xxxx", 100_000)
+    with pytest.raises(BadHead) as caught:
+        feed(b"x", 2000)
+    assert caught.value.status == 400
 
 
 def test_how_long_a_body_is():
@@ -74,6 +89,8 @@ def test_what_was_chunked_comes_whole_in_any_pieces(parts, behind, data):
         b"\r\n",
         b"-1\r\n",
         b"0x5\r\nhello\r\n",
+        b"5;\x00\r\nhello\r\n0\r\n\r\n",
+        b"0\r\nX: y\x0c\r\n\r\n",
         b"5\nhello\r\n0\r\n\r\n",
         b"5\r\nhello0\r\n\r\n",
         b"5\r\nhello\n0\r\n\r\n",

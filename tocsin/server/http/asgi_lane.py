@@ -22,12 +22,11 @@ from tocsin.server.http.application import Incoming
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.response import chunk, has_body, response_head
 from tocsin.server.http.wire import PeerGone, Wire
-from tocsin.server.request_head import BadHead
 
 INCOMING: Final = "tocsin.incoming"
 """Where the application finds what was judged, in the ASGI scope's `state`."""
 _STREAM: Final = 1
-_KEPT_MAX: Final = 65536
+_KEPT_MAX: Final = 16384
 """Bytes kept of what a client says while its request is being answered."""
 _OURS: Final = frozenset((b"connection", b"transfer-encoding", b"date", b"server", b"x-request-id"))
 """Headers that this side writes, whatever the application says."""
@@ -73,11 +72,11 @@ class AsgiExchange:
     async def run(self, body: AsyncIterator[bytes] | None) -> None:
         """Have the request answered. Returns when the answer is with the kernel.
 
-        Raises `BadHead` for a body that is wrong, if no answer has begun, and `PeerGone` where
-        there is nobody to answer. Cancelling abandons the answer where it stands.
+        Raises what reading the body raises (`BadHead`, `LimitReached`), if no answer has begun, and
+        `PeerGone` where there is nobody to answer. Cancelling abandons the answer where it stands.
         """
         gone = False
-        wrong: BadHead | None = None
+        wrong: Exception | None = None
         async with TaskGroup() as tasks:
             nursery = tasks._nursery
             assert nursery is not None
@@ -90,8 +89,9 @@ class AsgiExchange:
                 try:
                     await self._feed(stream, body)
                     gone = True
-                except BadHead as bad:
-                    wrong = bad
+                except Exception as error:
+                    # The request's fault, or ours, but not the application's.
+                    wrong = error
             if self.ended:
                 nursery.cancel_scope.cancel()
             else:
@@ -103,7 +103,7 @@ class AsgiExchange:
             return
         if wrong is not None and not self.begun:
             raise wrong
-        raise PeerGone
+        raise PeerGone from wrong
 
     def _request(self) -> Request:
         head = self._incoming.head
@@ -130,9 +130,12 @@ class AsgiExchange:
         await stream.handle(EndBody(stream_id=_STREAM))
         wire = self._wire
         while not wire.heard_end:
-            if len(wire.data) >= _KEPT_MAX:
+            room = _KEPT_MAX - len(wire.data)
+            if room <= 0:
+                if self._incoming.plan.lasts:
+                    return  # it wants no answer, and with its bytes unread its end would go unseen
                 await trio.sleep_forever()
-            wire.data += await wire.read()
+            wire.data += await wire.read(room)
         if not (self._incoming.plan.lasts or wire.broken):
             # It has closed its half, and waits for the answer.
             await trio.sleep_forever()

@@ -17,7 +17,7 @@ does its end mean that it has gone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -33,6 +33,10 @@ from tocsin.server.upgrade import check_upgrade
 
 if TYPE_CHECKING:
     from tocsin.server.http.host import HttpHost
+
+
+_REFUSED: Final = 400
+"""The first of the statuses that say that a request is not answered as it wished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class HttpConnection:
         self.address = address
         self.wire = Wire(stream, self._limits.write_timeout)
         self.scope = trio.CancelScope()
-        self._reader = RequestReader(self.wire, self._limits, self.scope)
+        self._reader = RequestReader(self.wire, self._limits, self.scope, host.going_on)
         self._closing = False
         self._forget_request()
 
@@ -171,6 +175,8 @@ class HttpConnection:
             answer = self._application.refusal(error, self._about())
         if answer is not None:
             self._settle(head)
+            if answer.status >= _REFUSED:
+                self._reader.stand_in_line()
             without_body = head.method == "HEAD"
             await self.wire.write(self._written(answer, without_body=without_body))
         return None
@@ -193,6 +199,8 @@ class HttpConnection:
         if not plan.lean:
             if plan.lasts:
                 admission.last()
+                # It holds no place among requests any more, and its body is next to nothing.
+                reader.count_no_further()
             await self._serve_asgi(incoming)
             return None
         if plan.streamed:
@@ -221,6 +229,8 @@ class HttpConnection:
 
     async def _serve_asgi(self, incoming: Incoming) -> None:
         host, head = self._host, incoming.head
+        async with host.entering:
+            pass  # see there
         self._asgi = asgi = AsgiExchange(
             host.app, host.config, host.context, self._limits, self.wire, incoming, self._extra,
             lambda: self._settle(head), lambda: self.scope.cancel_called,

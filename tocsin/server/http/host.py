@@ -27,6 +27,7 @@ from hypercorn.utils import wrap_app
 from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import HttpConnection, Upgrade
 from tocsin.server.http.limits import HttpLimits
+from tocsin.server.http.request_reader import GOING_ON_MAX
 from tocsin.server.lifespan import Lifespan, LifespanFailed
 from tocsin.server.request_head import RequestHead
 
@@ -39,6 +40,9 @@ STARTUP_TIMEOUT: Final = 30.0
 SHUTDOWN_TIMEOUT: Final = 10.0
 _KILL_TIMEOUT: Final = 1.0  # a killed connection unwinds at once, unless the application shields
 _REQUEST_ID_LENGTH_MAX: Final = 128
+_ENTERING_MAX: Final = 2
+"""Requests that go to Hypercorn and Quart in one turn of the event loop: each of them takes a
+millisecond to begin with. A semaphore is held for a turn, or handed on once in each."""
 _REQUEST_ID: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-")
 
 
@@ -64,6 +68,8 @@ class HttpHost:
         self.app = wrap_app(app, 0, "asgi")
         self.config = _config()
         self.context = WorkerContext(None)
+        self.going_on = trio.Semaphore(GOING_ON_MAX)
+        self.entering = trio.Semaphore(_ENTERING_MAX)
         self.draining = False
         self._new_request_id = new_request_id
         self._lifespan = Lifespan(app, startup_timeout, shutdown_timeout)

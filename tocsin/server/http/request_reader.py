@@ -21,6 +21,9 @@ from tocsin.server.request_head import BadHead, RequestHead, find_head_end, pars
 
 _BURST: Final = 8
 """Requests of one connection that are answered without letting others run."""
+GOING_ON_MAX: Final = 4
+"""Connections that go on, in one turn of the event loop, with what they had said before: requests
+in a row, tiny chunks. So a turn stays short, however many there are."""
 
 
 class Phase(Enum):
@@ -39,6 +42,8 @@ class RequestReader:
     __slots__ = (
         "_burst",
         "_chunks",
+        "_going_on",
+        "_has_more",
         "_limits",
         "_patience",
         "_wire",
@@ -48,12 +53,16 @@ class RequestReader:
         "served",
     )
 
-    def __init__(self, wire: Wire, limits: HttpLimits, scope: trio.CancelScope) -> None:
+    def __init__(
+        self, wire: Wire, limits: HttpLimits, scope: trio.CancelScope, going_on: trio.Semaphore
+    ) -> None:
         self._wire = wire
         self._limits = limits
+        self._going_on = going_on
         self._patience = Patience(scope)
         self._chunks: ChunkedBody | None = None
         self._burst = 0
+        self._has_more = False  # of a chunked body, although others are to run first
         self.phase = Phase.NEXT
         self.left = 0
         self.served = 0
@@ -70,11 +79,9 @@ class RequestReader:
         if wire.data:
             self._begin_head()
             self._burst += 1
-            if self._burst >= _BURST:
-                self._burst = 0
-                await trio.lowlevel.checkpoint()
         else:
-            self._burst = 0
+            # Who says the next ones when it has heard of the last ones has still said many at once.
+            self._burst = max(0, self._burst - 1)
             self.phase = Phase.NEXT
             idle = limits.keep_alive_timeout if self.served else limits.head_timeout
             self._patience.until(trio.current_time() + idle)
@@ -93,16 +100,27 @@ class RequestReader:
             if not wire.data:
                 self._begin_head()
             wire.data += data
+        self.answering()
+        if self._burst >= _BURST:
+            self._burst = 0
+            await self._let_others_run()
         head = parse_head(wire.data)
         wire.data = wire.data[end:]
         self.served += 1
-        self.answering()
         return head
+
+    def stand_in_line(self) -> None:
+        """The next request has to wait until it is its turn: this one was refused.
+
+        Hundreds who try and try again are answered few at a time.
+        """
+        self._burst = _BURST + 1
 
     def begin_body(self, head: RequestHead) -> None:
         """The body of *head* is to be read, or skipped. Raises `BadHead`."""
         self.left = body_length(head)
         self._chunks = ChunkedBody() if self.left == CHUNKED else None
+        self._has_more = False
         self.counted = _nobody_counts
 
     async def read_body(self, bytes_max: int) -> bytes:
@@ -113,7 +131,11 @@ class RequestReader:
             body, wire.data = wire.data[: self.left], wire.data[self.left :]
             self.left = 0
             return body
-        return b"".join([part async for part in BodyParts(self, bytes_max)])
+        # Not a list of what was read: pieces of a few bytes would cost many times their length.
+        whole = bytearray()
+        async for part in BodyParts(self, bytes_max):
+            whole += part
+        return bytes(whole)
 
     async def read_part(self) -> bytes:
         """The next piece of the body, `b""` at its end. Raises `BadHead` where it ends too soon."""
@@ -122,6 +144,8 @@ class RequestReader:
             self.phase = Phase.BODY
             self._patience.until(trio.current_time() + self._limits.body_timeout)
         while self.left:
+            if self._has_more:
+                await self._let_others_run()
             data = wire.data or await wire.read()
             wire.data = b""
             if not data:
@@ -139,6 +163,10 @@ class RequestReader:
             wire.data = wire.data[self.left :]
             self.left = 0
 
+    def count_no_further(self) -> None:
+        """Nobody is told any more of a body's bytes as they come."""
+        self.counted = _nobody_counts
+
     def answering(self) -> None:
         """Nothing is waited for but our own answer."""
         self.phase = Phase.ANSWER
@@ -147,6 +175,12 @@ class RequestReader:
     def end(self) -> None:
         """Nothing is waited for any more."""
         self._patience.end()
+
+    async def _let_others_run(self) -> None:
+        """Wait for the next turn of the event loop, and until it is ours."""
+        # A semaphore that is free is held for a turn; one that is not is handed on once in a turn.
+        async with self._going_on:
+            pass
 
     def _begin_head(self) -> None:
         self.phase = Phase.HEAD
@@ -160,6 +194,7 @@ class RequestReader:
         else:
             part, self._wire.data = self._chunks.feed(data)
             self.left = 0 if self._chunks.ended else CHUNKED
+            self._has_more = self.left != 0 and bool(self._wire.data)
             self.counted(len(part))
         return part
 

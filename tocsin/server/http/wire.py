@@ -37,8 +37,9 @@ class Wire:
     def socket(self) -> trio.socket.SocketType:
         return self._socket
 
-    async def read(self) -> bytes:
-        """What comes next; `b""` is the client's end, also where the connection broke.
+    async def read(self, most: int = _READ_BYTES) -> bytes:
+        """What comes next, at *most* so many bytes. `b""` is the client's end, also where the
+        connection broke.
 
         Cancelling loses nothing.
         """
@@ -50,7 +51,7 @@ class Wire:
             while True:
                 await trio.lowlevel.wait_readable(self._socket)
                 try:
-                    data = os.read(self._socket.fileno(), _READ_BYTES)
+                    data = os.read(self._socket.fileno(), most)
                     break
                 except BlockingIOError:
                     continue
