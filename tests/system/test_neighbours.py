@@ -25,7 +25,7 @@ from tests.system.raw import Wire, upgrade_request
 
 # What the store has to do with it is the same with each.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
-SECONDS = 2.0
+SECONDS = 1.5
 BLANKS = b" \t" * 7500
 
 

@@ -95,10 +95,7 @@ def test_dead_letters_are_found_by_them(server: Server, producer: Producer, user
 @pytest.fixture(
     params=[
         *NAMES,
-        pytest.param(
-            "https://idp.example/users/42",
-            marks=pytest.mark.xfail(reason="paths are decoded before they are split", strict=True),
-        ),
+        "https://idp.example/users/42",
     ],
     ids=lambda name: ascii(name)[:20],
 )

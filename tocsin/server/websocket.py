@@ -144,7 +144,9 @@ class WebSocketEdge:
                 nursery.cancel_scope.cancel()
 
     def check(self, head: RequestHead) -> None:
-        """Raise `ProblemError` for a handshake that is answered with an HTTP status."""
+        """Raise `ProblemError` for a handshake that is answered with an HTTP status, or `BadHead`
+        for a query that is none."""
+        head.query_values()
         if head.path != PATH:
             raise refuse("not_found", f"WebSockets are served at {PATH}.")
         if not is_allowed_origin(head.headers, self._services.settings.origins):
