@@ -14,7 +14,8 @@ as it lives: the door closes first, the store last. What metrics say is to be se
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import structlog
 import trio
@@ -44,6 +45,8 @@ from tocsin.trunk import Trunk
 from tocsin.wiring import ClusterPorts, http_limits, limit_figures
 
 logger = structlog.get_logger(__name__)
+
+_HOSTS_REMEMBERED: Final = 1024
 
 
 class Node:
@@ -185,7 +188,10 @@ def _judge_of_hosts(settings: Settings) -> Callable[[str | None], bool]:
     """Whether a request may call this node by its `Host` (DNS rebinding); see `is_allowed_host`."""
     if settings.forwarded_from:
         return lambda host: True
-    return lambda host: is_allowed_host(host, settings.host, settings.origins)
+    # The same few names come with every request.
+    return lru_cache(_HOSTS_REMEMBERED)(
+        lambda host: is_allowed_host(host, settings.host, settings.origins)
+    )
 
 
 def _check_no_websocket(_: RequestHead) -> None:

@@ -138,9 +138,9 @@ def _inboxes(queries: Numbered[InboxPage], heads: dict[str, Row], answers: Answe
     found = by_first(rows)
     for index, query in queries:
         listed = found.get(index, [])
-        items = tuple([InboxItem(*row[1:6]) for row in listed])
-        # The last column counts what there was to choose from, up to one more than the limit.
-        more = bool(listed) and listed[0][6] > len(listed)
+        # What does not fit has no document with it, and says that there is more.
+        items = tuple([InboxItem(*row[1:]) for row in listed if row[2] is not None])
+        more = len(items) < len(listed)
         head, unread, unseen, behind = heads.get(query.user, _NO_LOG)
         answers[index] = Inbox(items, more, head, Counters(unread, unseen), bool(behind))
 

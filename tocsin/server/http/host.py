@@ -14,8 +14,8 @@ it was given.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
-from secrets import token_hex
 from typing import Final
 
 import trio
@@ -61,7 +61,7 @@ class HttpHost:
         limits: HttpLimits = DEFAULT_LIMITS,
         startup_timeout: float = STARTUP_TIMEOUT,
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
-        new_request_id: Callable[[], str] = lambda: token_hex(8),
+        new_request_id: Callable[[], str] = lambda: os.urandom(8).hex(),
     ) -> None:
         self.application = application
         self.limits = limits

@@ -72,18 +72,15 @@ ORDER BY asked.number, page.sequence;
 -- Inboxes, newest created first: states between commas, a category or NULL, most items, the created
 -- sequence to stay below, the time, and most bytes (the first item always fits). An index has them in
 -- this order, so what a page costs does not depend on how far back it is; and documents are read only
--- of what is in it. `candidates` counts one item beyond the limit, so that the page knows whether it
--- is the last.
-SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
-    page.candidates
+-- of what is in it. One item more, without a document, says that the page is not the last.
+SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[])
     AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
 CROSS JOIN LATERAL (
     SELECT candidate.*,
-        count(*) OVER () AS candidates,
-        sum(candidate.document_bytes) OVER (ORDER BY candidate.created_sequence DESC) AS bytes,
-        row_number() OVER (ORDER BY candidate.created_sequence DESC) AS place
+        sum(candidate.document_bytes) OVER running AS bytes,
+        row_number() OVER running AS place
     FROM (
         SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
             n.document_bytes
@@ -97,23 +94,23 @@ CROSS JOIN LATERAL (
         ORDER BY i.created_sequence DESC
         LIMIT asked.items_max + 1
     ) AS candidate
+    WINDOW running AS (ORDER BY candidate.created_sequence DESC ROWS UNBOUNDED PRECEDING)
 ) AS page
-JOIN notifications AS d ON d.id = page.notification_id
-WHERE page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+LEFT JOIN notifications AS d ON d.id = page.notification_id
+    AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+WHERE page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_page_unread -> rows
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
-SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
-    page.candidates
+SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[])
     AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
 CROSS JOIN LATERAL (
     SELECT candidate.*,
-        count(*) OVER () AS candidates,
-        sum(candidate.document_bytes) OVER (ORDER BY candidate.created_sequence DESC) AS bytes,
-        row_number() OVER (ORDER BY candidate.created_sequence DESC) AS place
+        sum(candidate.document_bytes) OVER running AS bytes,
+        row_number() OVER running AS place
     FROM (
         SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
             n.document_bytes
@@ -128,23 +125,23 @@ CROSS JOIN LATERAL (
         ORDER BY i.created_sequence DESC
         LIMIT asked.items_max + 1
     ) AS candidate
+    WINDOW running AS (ORDER BY candidate.created_sequence DESC ROWS UNBOUNDED PRECEDING)
 ) AS page
-JOIN notifications AS d ON d.id = page.notification_id
-WHERE page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+LEFT JOIN notifications AS d ON d.id = page.notification_id
+    AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+WHERE page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_page_archived -> rows
 -- The same of what is archived, by an index of its own: there may be little of it among much else.
-SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
-    page.candidates
+SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[])
     AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
 CROSS JOIN LATERAL (
     SELECT candidate.*,
-        count(*) OVER () AS candidates,
-        sum(candidate.document_bytes) OVER (ORDER BY candidate.created_sequence DESC) AS bytes,
-        row_number() OVER (ORDER BY candidate.created_sequence DESC) AS place
+        sum(candidate.document_bytes) OVER running AS bytes,
+        row_number() OVER running AS place
     FROM (
         SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
             n.document_bytes
@@ -159,9 +156,11 @@ CROSS JOIN LATERAL (
         ORDER BY i.created_sequence DESC
         LIMIT asked.items_max + 1
     ) AS candidate
+    WINDOW running AS (ORDER BY candidate.created_sequence DESC ROWS UNBOUNDED PRECEDING)
 ) AS page
-JOIN notifications AS d ON d.id = page.notification_id
-WHERE page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+LEFT JOIN notifications AS d ON d.id = page.notification_id
+    AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+WHERE page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_item -> rows

@@ -66,15 +66,16 @@ ORDER BY sequence;
 -- A user's (?2) inbox, newest created first: ?3 states between commas, ?4 category or NULL, ?5
 -- most items, ?6 the created sequence to stay below, ?7 the time, ?8 most bytes (the first item
 -- always fits). An index has them in this order, so what a page costs does not depend on how far back
--- it is; and documents are read only of what is in it. `candidates` counts one item beyond the limit,
--- so that the page knows whether it is the last.
-SELECT ?1, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
-    page.candidates
+-- it is; and documents are read only of what is in it. One item more, without a document, says that the
+-- page is not the last. (`ROWS`, since the usual frame looks for peers, at twice the price.)
+SELECT ?1, page.created_sequence,
+    CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+        THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
+    page.state, page.seen_at, page.read_at
 FROM (
     SELECT candidate.*,
-        count(*) OVER () AS candidates,
-        sum(document_bytes) OVER (ORDER BY created_sequence DESC) AS bytes,
-        row_number() OVER (ORDER BY created_sequence DESC) AS place
+        sum(document_bytes) OVER running AS bytes,
+        row_number() OVER running AS place
     FROM (
         SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
             n.document_bytes
@@ -88,20 +89,21 @@ FROM (
         ORDER BY i.created_sequence DESC
         LIMIT ?5 + 1
     ) AS candidate
+    WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
 ) AS page
-JOIN notifications AS d ON d.id = page.notification_id
-WHERE page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+WHERE page.bytes - page.document_bytes <= ?8 OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_unread -> rows
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
-SELECT ?1, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
-    page.candidates
+SELECT ?1, page.created_sequence,
+    CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+        THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
+    page.state, page.seen_at, page.read_at
 FROM (
     SELECT candidate.*,
-        count(*) OVER () AS candidates,
-        sum(document_bytes) OVER (ORDER BY created_sequence DESC) AS bytes,
-        row_number() OVER (ORDER BY created_sequence DESC) AS place
+        sum(document_bytes) OVER running AS bytes,
+        row_number() OVER running AS place
     FROM (
         SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
             n.document_bytes
@@ -116,20 +118,21 @@ FROM (
         ORDER BY i.created_sequence DESC
         LIMIT ?5 + 1
     ) AS candidate
+    WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
 ) AS page
-JOIN notifications AS d ON d.id = page.notification_id
-WHERE page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+WHERE page.bytes - page.document_bytes <= ?8 OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_archived -> rows
 -- The same of what is archived, by an index of its own: there may be little of it among much else.
-SELECT ?1, page.created_sequence, d.document, page.state, page.seen_at, page.read_at,
-    page.candidates
+SELECT ?1, page.created_sequence,
+    CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+        THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
+    page.state, page.seen_at, page.read_at
 FROM (
     SELECT candidate.*,
-        count(*) OVER () AS candidates,
-        sum(document_bytes) OVER (ORDER BY created_sequence DESC) AS bytes,
-        row_number() OVER (ORDER BY created_sequence DESC) AS place
+        sum(document_bytes) OVER running AS bytes,
+        row_number() OVER running AS place
     FROM (
         SELECT i.created_sequence, i.notification_id, i.state, i.seen_at, i.read_at,
             n.document_bytes
@@ -144,9 +147,9 @@ FROM (
         ORDER BY i.created_sequence DESC
         LIMIT ?5 + 1
     ) AS candidate
+    WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
 ) AS page
-JOIN notifications AS d ON d.id = page.notification_id
-WHERE page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+WHERE page.bytes - page.document_bytes <= ?8 OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
 -- name: inbox_item -> rows
