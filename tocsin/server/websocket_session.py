@@ -98,6 +98,7 @@ class WebSocketSession:
             case frames.Ack() | frames.Nack():
                 self._tell_user(Said(self._outlet.connection, frame))
             case frames.Publish():
+                self._check_token()
                 self._publish(frame)
             case frames.Ping():
                 self._outlet.offer(frames.PONG)
@@ -108,11 +109,19 @@ class WebSocketSession:
                 self._refreshing = True
                 self._nursery.start_soon(self._refresh, frame)
             case frames.Mark():
+                self._check_token()
                 self._mark_soon(frame)
             case frames.Hello():
                 raise Ended(Closing.MALFORMED, detail="`hello` is said once.")
             case _:
                 assert_never(frame)
+
+    def _check_token(self) -> None:
+        """End where the token has: the session's own look may be a heartbeat away, or a suspend."""
+        expires_at = expiry_ms(self._principal)
+        if expires_at is not None and expires_at <= self._services.world.now_ms():
+            detail = "token_expired: the token has run out."
+            raise Ended(Closing.UNAUTHENTICATED, detail=detail)
 
     def _tell_user(self, message: UserMessage) -> None:
         if self._user is None:

@@ -1,0 +1,51 @@
+"""What a client says after its hello: what it may say depends on its token at that moment."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+
+from tocsin.protocol.closing import Closing
+from tocsin.server.auth import Principal
+from tocsin.server.ended import Ended
+from tocsin.server.turnstile import MARKING_MAX, Turnstile
+from tocsin.server.websocket_session import WebSocketSession
+
+PUBLISH = '{"type":"publish","request":1,"notification":{"to":{"users":["ada"]},"title":"x"}}'
+MARK = '{"type":"mark","request":2,"state":"read","all":true}'
+
+
+class Outlet:
+    def __init__(self) -> None:
+        self.ended = False
+        self.refused: list[Ended] = []
+
+    def refuse(self, ended: Ended) -> None:
+        self.ended = True
+        self.refused.append(ended)
+
+
+@pytest.mark.parametrize("said", [PUBLISH, MARK], ids=["publish", "mark"])
+@pytest.mark.parametrize("expired", [False, True])
+async def test_a_token_that_ran_out_while_the_machine_slept_publishes_nothing(said, expired):
+    published: list[bytes] = []
+    now_ms = 10_000 if expired else 9_999
+    world = SimpleNamespace(now_ms=lambda: now_ms)
+    store = {"epoch": "e", "write": lambda command: trio.sleep_forever()}
+    services: Any = SimpleNamespace(world=world, **store)
+    publishing: Any = SimpleNamespace(publish_soon=lambda *what: published.append(what[1]))
+    outlet: Any = Outlet()
+    principal = Principal("ada", frozenset({"notify"}), "jwt:ada", 10.0)
+    async with trio.open_nursery() as nursery:
+        marking = Turnstile(MARKING_MAX)
+        session = WebSocketSession(outlet, principal, services, publishing, nursery, marking)
+        session.received(said)
+        begun = len(published) + len(nursery.child_tasks)
+        nursery.cancel_scope.cancel()
+    assert begun == (0 if expired else 1)
+    assert [ended.closing for ended in outlet.refused] == (
+        [Closing.UNAUTHENTICATED] if expired else []
+    )
