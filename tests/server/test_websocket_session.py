@@ -18,6 +18,10 @@ PUBLISH = '{"type":"publish","request":1,"notification":{"to":{"users":["ada"]},
 MARK = '{"type":"mark","request":2,"state":"read","all":true}'
 
 
+async def never(command: object) -> None:
+    await trio.sleep_forever()
+
+
 class Outlet:
     def __init__(self) -> None:
         self.ended = False
@@ -34,8 +38,7 @@ async def test_a_token_that_ran_out_while_the_machine_slept_publishes_nothing(sa
     published: list[bytes] = []
     now_ms = 10_000 if expired else 9_999
     world = SimpleNamespace(now_ms=lambda: now_ms)
-    store = {"epoch": "e", "write": lambda command: trio.sleep_forever()}
-    services: Any = SimpleNamespace(world=world, **store)
+    services: Any = SimpleNamespace(world=world, epoch="e", write=never)
     publishing: Any = SimpleNamespace(publish_soon=lambda *what: published.append(what[1]))
     outlet: Any = Outlet()
     principal = Principal("ada", frozenset({"notify"}), "jwt:ada", 10.0)
