@@ -255,6 +255,9 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", choice("debug", "info", "warning", "error"),
         "Least severe log lines to write.")
+    access_log: Literal["off", "on"] = setting("off", choice("off", "on"),
+        "A line for each HTTP request that is answered: for looking into something. Off, since a "
+        "busy node would write thousands a second; what is refused is seen in any case.")
     # fmt: on
 
     def __post_init__(self) -> None:

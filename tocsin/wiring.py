@@ -119,6 +119,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     return EdgeSettings(
         node=settings.node,
         origins=settings.origins,
+        access_log=settings.access_log == "on",
         window=settings.window,
         heartbeat=settings.heartbeat,
         hello_timeout=settings.hello_timeout,

@@ -149,6 +149,7 @@ class EdgeApplication:
         forwarding = Forwarding(settings.forwarded_from)
         self._admissions = Admissions(limits, forwarding, trio.current_time)
         self.refused: list[About] = []
+        self.answers: list[tuple[str, int, float]] = []
 
     def find(self, head: RequestHead) -> Plan | Whole:
         if head.path == "/nothing":
@@ -188,6 +189,13 @@ class EdgeApplication:
 
     def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
         return problem_answer(refuse("overloaded", why.value, retry_after=5))
+
+    @property
+    def notes_answers(self) -> bool:
+        return True
+
+    def answered(self, about: About, status: int, seconds: float) -> None:
+        self.answers.append((about.request_id, status, seconds))
 
     def extra_headers(self, head: RequestHead) -> str:
         return "Vary: Origin\r\n"

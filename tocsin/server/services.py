@@ -40,6 +40,7 @@ class EdgeSettings:
 
     node: str
     origins: tuple[str, ...]
+    access_log: bool
     window: int
     heartbeat: float
     hello_timeout: float

@@ -439,6 +439,18 @@ async def test_a_websocket_too_many_of_a_proxys_client_is_told_so_inside():
             await wait_until(lambda: edge.door.statistics().open == 0)
 
 
+async def test_what_is_answered_can_be_told():
+    async with open_edge() as edge:
+        named = [b"X-Request-Id: r%d" % number for number in range(5)]
+        for path, name in zip((b"/lean", b"/length", b"/nothing"), named, strict=False):
+            await edge.say(post(path, b"Connection: close", name))
+        await edge.say(post(b"/lean", b"Content-Length: x", named[3]))
+        await edge.say(UPGRADE[:-2] + named[4] + b"\r\n\r\n" + masked(8, b""))
+        told = [(name, status) for name, status, _ in edge.application.answers]
+    assert told == [("r0", 200), ("r1", 200), ("r2", 404), ("r3", 400), ("r4", 101)]
+    assert all(0 <= seconds < 5 for *_, seconds in edge.application.answers)
+
+
 async def test_a_bug_in_the_lean_lane_is_an_answer():
     async with open_edge() as edge:
         answer = await edge.get("/crash-lean")

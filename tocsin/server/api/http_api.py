@@ -177,6 +177,24 @@ class HttpApi:
             request_id=about.request_id,
         )
 
+    @property
+    def notes_answers(self) -> bool:
+        """Only where an access log is asked for."""
+        return self._services.settings.access_log
+
+    def answered(self, about: About, status: int, seconds: float) -> None:
+        """A line of the access log: what was asked by route, without what the client wrote."""
+        head = about.head
+        logger.info(
+            "answered",
+            method=None if head is None else known_method(head.method),
+            route=about.route,
+            status=status,
+            seconds=round(seconds, 6),
+            address=about.address,
+            request_id=about.request_id,
+        )
+
     def extra_headers(self, head: RequestHead) -> str:
         """Those of CORS."""
         return cross_origin_lines(head, self._services.settings.origins)

@@ -105,5 +105,12 @@ class Application(Protocol):
     def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
         """The answer to a request of a connection that cannot be served."""
 
+    @property
+    def notes_answers(self) -> bool:
+        """Whether `answered` wants to be told."""
+
+    def answered(self, about: About, status: int, seconds: float) -> None:
+        """A request has its answer, or a WebSocket (101), so long after its head."""
+
     def extra_headers(self, head: RequestHead) -> str:
         """Header lines for this client, each with its end, such as those of CORS."""

@@ -65,6 +65,7 @@ class AsgiExchange:
         self._chunked = False
         self._bodiless = False
         self._given_up = False  # what the application says now comes too late
+        self.status = 0
         self.begun = False
         self.ended = False
         self.closes = False
@@ -180,7 +181,7 @@ class AsgiExchange:
             extra=self._extra,
             close=self.closes,
         )
-        self.begun = True
+        self.status, self.begun = status, True
         if measured:
             self._buffered = text  # what is short goes out in one write with its body
         else:

@@ -59,6 +59,7 @@ class HttpConnection:
         "_admission",
         "_application",
         "_asgi",
+        "_began",
         "_closing",
         "_extra",
         "_head",
@@ -94,6 +95,7 @@ class HttpConnection:
         self._admission: Admission | None = None
         self._asgi: AsgiExchange | None = None
         self._request_id = self._extra = ""
+        self._began = 0.0
 
     async def run(self) -> Upgrade | None:
         """Serve until the connection ends, or is to become a WebSocket.
@@ -152,7 +154,7 @@ class HttpConnection:
 
         `_closing` says afterwards whether it was the last.
         """
-        self._head = head
+        self._head, self._began = head, trio.current_time()
         self._request_id = self._host.name_request(head)
         self._extra = self._application.extra_headers(head)
         self._reader.begin_body(head)
@@ -163,6 +165,7 @@ class HttpConnection:
                     check_upgrade(head)
                     self._application.check_websocket(head)
                     turned = _crowded(admission)
+                    self._note_answer(101)
                     self._admission = None
                     return Upgrade(head, self.wire.data, admission, turned)
                 answer = await self._perform(head, admission)
@@ -179,6 +182,7 @@ class HttpConnection:
                 self._reader.stand_in_line()
             without_body = head.method == "HEAD"
             await self.wire.write(self._written(answer, without_body=without_body))
+            self._note_answer(answer.status)
         return None
 
     async def _perform(self, head: RequestHead, admission: Admission) -> Whole | None:
@@ -236,8 +240,17 @@ class HttpConnection:
             lambda: self._settle(head), lambda: self.scope.cancel_called,
         )  # fmt: skip
         body_bytes_max = incoming.plan.body_bytes_max
-        await asgi.run(BodyParts(self._reader, body_bytes_max) if self._reader.left else None)
+        try:
+            await asgi.run(BodyParts(self._reader, body_bytes_max) if self._reader.left else None)
+        finally:
+            if asgi.begun:
+                self._note_answer(asgi.status)
         self._closing = self._closing or asgi.closes or self._reader.left != 0
+
+    def _note_answer(self, status: int) -> None:
+        if self._application.notes_answers:
+            seconds = trio.current_time() - self._began
+            self._application.answered(self._about(), status, seconds)
 
     def _settle(self, head: RequestHead) -> bool:
         """Decide whether the connection goes on behind the answer that begins now."""
@@ -261,7 +274,10 @@ class HttpConnection:
             return b""
         self._closing = True
         self._request_id = self._request_id or self._host.name_request(None)
-        return self._written(self._application.refusal(bad, self._about()))
+        answer = self._application.refusal(bad, self._about())
+        if self._head is not None:
+            self._note_answer(answer.status)
+        return self._written(answer)
 
     def _too_slow(self) -> bytes:
         """What to say to a client whose time is over, if anything."""
