@@ -99,6 +99,7 @@ class Wire:
 
         Raises nothing of the network's; cancelling closes at once.
         """
+        self.data = b""  # what nobody reads any more need not be held meanwhile
         try:
             with trio.move_on_after(timeout):
                 if last_words:
