@@ -69,6 +69,11 @@ DEPENDS_ON_FACTS: Final = {
 TAKES_ANY_TEXT: Final = {"publish_batch"}
 # A stream has no end to wait for; it has tests of its own.
 ASKED: Final = [each for each in OPERATIONS if each.produces != "text/event-stream"]
+# Fields by which a request of HTTP/1.1 stands or falls.
+OF_HTTP: Final = {
+    *("connection", "content-encoding", "content-length", "expect", "host", "http2-settings"),
+    *("te", "trailer", "transfer-encoding", "upgrade"),
+}
 # A poll need not wait for what will not come.
 QUERIES: Final[Mapping[str, dict[str, Any]]] = {"poll_changes": {"wait": 0}}
 
@@ -165,7 +170,13 @@ def cases(
     strategies = [each.filter(is_sayable) for each in strategies]
     if operation.path.startswith("/v1/"):
         strategies.append(described.as_strategy(GenerationMode.NEGATIVE))
-    return st.one_of(strategies)
+    return st.one_of(strategies).filter(leaves_http_alone)
+
+
+def leaves_http_alone(case: Case[Any]) -> bool:
+    """Whether it says nothing about the request itself, whatever headers it makes up: of that the
+    document speaks once, for all operations."""
+    return not {name.lower() for name in case.headers or ()} & OF_HTTP
 
 
 def is_sayable(case: Case[Any]) -> bool:

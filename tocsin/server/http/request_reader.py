@@ -131,10 +131,13 @@ class RequestReader:
             body, wire.data = wire.data[: self.left], wire.data[self.left :]
             self.left = 0
             return body
-        # Not a list of what was read: pieces of a few bytes would cost many times their length.
-        whole = bytearray()
+        # Not a list of what was read: pieces of a few bytes would cost many times their length. Nor
+        # grown where the length was declared, which was admitted: what has grown is moved about.
+        whole = bytearray(max(0, self.left))
+        count = 0
         async for part in BodyParts(self, bytes_max):
-            whole += part
+            whole[count : count + len(part)] = part
+            count += len(part)
         return bytes(whole)
 
     async def read_part(self) -> bytes:

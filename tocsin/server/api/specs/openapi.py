@@ -24,8 +24,8 @@ long poll and inbox are views of it.
 
 Every error is `application/problem+json` (RFC 9457), and its `code` is the word to go by. Besides \
 what an operation lists, a request that is no valid HTTP/1.1 is answered by `400`, `408`, `413`, \
-`431` or `505`, an unknown path by `404`, and another method by `405`. Unknown fields and query \
-parameters are refused.
+`415`, `417`, `431`, `501` or `505`, one too many by `429`, an unknown path by `404`, and another \
+method by `405`. Unknown fields and query parameters are refused.
 """
 _FORBIDDEN: Final = {AuthCode.SCOPE_MISSING, AuthCode.USER_MISSING}
 _AWAY: Final = {AuthCode.JWKS_UNAVAILABLE, AuthCode.KEYS_BUSY, AuthCode.KEYS_UNAVAILABLE}
