@@ -167,9 +167,16 @@ def _request_content(operation: Operation) -> Document:
     if operation.body is not None:
         return {"application/json": _json(operation.body)}
     return {
-        media_type: _json(type_) if media_type == "application/json" else _text(media_type)
+        media_type: _json(type_) if media_type == "application/json" else _lines(media_type)
         for media_type, type_ in operation.streamed.items()
     }
+
+
+def _lines(media_type: str) -> Document:
+    """Lines of text, of which one at least is not blank."""
+    media = _text(media_type)
+    media["schema"] |= {"pattern": r"[^ \t\r\n]"}
+    return media
 
 
 def _json(type_: Any) -> Document:
