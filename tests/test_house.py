@@ -43,9 +43,6 @@ IMPURE_CALLS = {
     *("uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"),
 }
 
-# Its parser is being replaced (issue 11).
-NOT_YET_LINEAR: set[str] = set()
-
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
@@ -291,8 +288,7 @@ def refuse(found: Iterable[str], rule: str) -> None:
 
 def patterns() -> Iterator[Pattern]:
     for path in python_files(PACKAGE):
-        if path.name not in NOT_YET_LINEAR:
-            yield from patterns_of(path)
+        yield from patterns_of(path)
 
 
 def python_files(directory: Path) -> list[Path]:

@@ -47,7 +47,6 @@ ACCEPT_PAUSE: Final = 0.1  # seconds; as in trio.serve_listeners
 ACCEPTS_MAX: Final = 2  # in one turn of the event loop: those inside are to have most of it
 TURN_TIMEOUT: Final = 30.0  # seconds in the queue; most clients have given up by then
 TURNING_AWAY_TIMEOUT: Final = 4.0  # seconds for a client in the reserve to ask, and read its answer
-RETRY_AFTER: Final = 5.0  # seconds
 
 # The process or the machine has no room for one more socket. That passes; dying would not help.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})

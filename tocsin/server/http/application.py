@@ -70,7 +70,6 @@ class About:
     request_id: str
     address: str
     route: str = ""
-    credential: str = ""
 
 
 class Application(Protocol):
