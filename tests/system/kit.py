@@ -102,8 +102,8 @@ class Server:
 
     # --- Its life --------------------------------------------------------------------------------
 
-    def start(self, *, patience: float = 60) -> Self:
-        """Start, and return when it is ready."""
+    def start(self, *, patience: float = 60, ready: bool = True) -> Self:
+        """Start, and return when it is ready; without *ready*, when its doors are open."""
         assert self._process is None, "it is running"
         flags = [f"--{name}={value}" for name, value in self.settings.items()]
         with self._log.open("ab") as log:
@@ -122,14 +122,23 @@ class Server:
             stdin=subprocess.PIPE,
             process_group=0,
         )
-        wait_until(self.is_ready, patience=patience, what="the server to be ready")
+        if ready:
+            wait_until(self.is_ready, patience=patience, what="the server to be ready")
+        else:
+            wait_until(self.is_live, patience=patience, what="the server's doors")
         return self
 
     def is_ready(self) -> bool:
+        return self._says_yes("/readyz")
+
+    def is_live(self) -> bool:
+        return self._says_yes("/livez")
+
+    def _says_yes(self, path: str) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"the server ended:\n{self._log.read_text()[-4000:]}"
         try:
-            return self.http.get("/readyz").status_code == 200
+            return self.http.get(path).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from schemathesis import BaseSchema, Case, CheckFunction, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -169,7 +170,7 @@ def cases(
         strategies.append(described.as_strategy(path_parameters=known, query=query))
     strategies = [each.filter(is_sayable) for each in strategies]
     if operation.path.startswith("/v1/"):
-        strategies.append(described.as_strategy(GenerationMode.NEGATIVE))
+        strategies.append(described.as_strategy(GenerationMode.NEGATIVE).filter(is_wrong_as_sent))
     return st.one_of(strategies).filter(leaves_http_alone)
 
 
@@ -177,6 +178,19 @@ def leaves_http_alone(case: Case[Any]) -> bool:
     """Whether it says nothing about the request itself, whatever headers it makes up: of that the
     document speaks once, for all operations."""
     return not {name.lower() for name in case.headers or ()} & OF_HTTP
+
+
+def is_wrong_as_sent(case: Case[Any]) -> bool:
+    """Whether what is wrong with it reaches the server: the test puts a good credential in the
+    place of whatever was made up, and a list of nothing in a query is sent as nothing."""
+    assert case.meta is not None
+    wrong = {where for where, what in case.meta.components.items() if what.mode.is_negative}
+    credential = {each.lower() for each in case.headers or ()} <= {"authorization"}
+    if credential or getattr(case.meta.phase.data, "parameter", None) == "Authorization":
+        wrong.discard(ParameterLocation.HEADER)
+    if any(value in ([], {}) for value in (case.query or {}).values()):
+        wrong.discard(ParameterLocation.QUERY)
+    return bool(wrong)
 
 
 def is_sayable(case: Case[Any]) -> bool:
