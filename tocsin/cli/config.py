@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import click
 
+from tocsin.cli.groups import Group
 from tocsin.cli.options import Flags, serve_options
 from tocsin.secrets import check_bind
 from tocsin.settings import SETTINGS, Setting
@@ -40,7 +41,7 @@ default is none.
 """
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Check, show and document the settings."""
 

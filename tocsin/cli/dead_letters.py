@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter
+from tocsin.cli.groups import Group
 from tocsin.cli.options import Flags, subset
 from tocsin.cli.parameters import GivenToken, UserName, url_option
 from tocsin.cli.tables import table
@@ -28,7 +29,7 @@ _TOKEN_LIFETIME: Final = 60.0
 _HEADINGS: Final = ("ID", "DEAD", "USER", "DEVICE", "NOTIFICATION", "CAUSE", "ATTEMPTS", "STATUS")
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=Group)
 def dead_letters() -> None:
     """List, show, replay and discard dead letters.
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import click
 
+from tocsin.cli.groups import Group
 from tocsin.cli.options import Flags, load_settings, subset
 from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, run_with_store
@@ -37,7 +38,7 @@ NAME_MAX: Final = 100
 _ID: Final = re.compile(rf"(?:{KEY_PREFIX})?([a-z2-7]{{16}})(?:_[a-z2-7]*)?")
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """Create, list and revoke API keys.
 
