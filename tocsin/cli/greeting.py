@@ -22,7 +22,7 @@ def whereabouts(settings: Settings, port: int) -> dict[str, object]:
     return {
         "host": ",".join(settings.host),
         "port": port,
-        "data": str(settings.data.absolute()),
+        "data_directory": str(settings.data.absolute()),
         "docs": f"{url_of(settings, port)}/docs",
     }
 

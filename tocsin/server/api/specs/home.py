@@ -32,7 +32,7 @@ def home_page(paths: Collection[str]) -> Page:
     body = (
         f"<main><header>{BELL}<div><h1>Tocsin</h1><p>Release {escape(__version__)}</p></div>"
         "</header>"
-        '<p class="lead">This server delivers notifications to people’s devices and knows that '
+        """<p class="lead">This server delivers notifications to people's devices and knows that """
         "they arrived. A backend posts one over HTTP; each device of each recipient gets it over "
         "WebSocket, Server-Sent Events or long polling, again and again until that device has "
         "acknowledged it.</p>"

@@ -50,9 +50,15 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     kept = [index for index in range(len(heads)) if any(row[index] for row in cells)]
     head = "".join(f"<th>{heads[index]}</th>" for index in kept)
     body = "".join(
-        f"<tr>{''.join(f'<td>{row[index]}</td>' for index in kept)}</tr>" for row in cells
+        f"<tr>{''.join(_cell(heads[index], row[index]) for index in kept)}</tr>" for row in cells
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(head: str, content: str) -> str:
+    # A narrow screen has no columns: there each cell says what it is.
+    empty = "" if content else ' class="empty"'
+    return f'<td data-head="{head}"{empty}>{content}</td>'
 
 
 def field_table(schema: Document) -> str:
