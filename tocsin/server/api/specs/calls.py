@@ -10,7 +10,15 @@ from typing import Final
 
 from tocsin.server.api.specs.examples import PATH_EXAMPLES
 from tocsin.server.api.specs.openapi import AUTH_CODES
-from tocsin.server.api.specs.tables import Document, field_table, inline, pretty, table, type_text
+from tocsin.server.api.specs.tables import (
+    Document,
+    default_text,
+    field_table,
+    inline,
+    pretty,
+    table,
+    type_text,
+)
 
 ORIGIN: Final = '<span class="origin">http://127.0.0.1:8080</span>'
 """Stands for the address that the page was loaded from."""
@@ -61,11 +69,12 @@ def _parameters(parameters: list[Document]) -> str:
             f"<code>{escape(each['name'])}</code>",
             escape(each["in"]),
             type_text(each["schema"]),
+            "required" if each.get("required") else default_text(each["schema"]),
             inline(each.get("description", "")),
         )
         for each in parameters
     ]
-    return f"<h4>Parameters</h4>{table(('name', 'in', 'what', 'about'), rows)}"
+    return f"<h4>Parameters</h4>{table(('name', 'in', 'what', '', 'about'), rows)}"
 
 
 def _body(body: Document | None, schemas: Document) -> str:
@@ -137,11 +146,14 @@ def _field(ident: str, parameter: Document) -> str:
     filled = PATH_EXAMPLES[name] if where == "path" else ""
     default = parameter["schema"].get("default")
     hint = "" if default is None else f"{json.dumps(default)} by default"
+    label = f'<label for="{ident}">{escape(name)} <span class="soft">{escape(where)}</span></label>'
+    known = f'id="{ident}" data-name="{escape(name)}" data-in="{escape(where)}"'
+    if choices := parameter["schema"].get("enum"):
+        options = "".join(f"<option>{escape(str(each))}</option>" for each in choices)
+        return f'{label}<select {known}><option value="">{escape(hint)}</option>{options}</select>'
     return (
-        f'<label for="{ident}">{escape(name)} <span class="soft">{escape(where)}</span></label>'
-        f'<input id="{ident}" data-name="{escape(name)}" data-in="{escape(where)}"'
-        f' value="{escape(filled)}" placeholder="{escape(hint)}" autocomplete="off"'
-        ' spellcheck="false">'
+        f'{label}<input {known} value="{escape(filled)}" placeholder="{escape(hint)}"'
+        ' autocomplete="off" spellcheck="false">'
     )
 
 

@@ -187,7 +187,7 @@ search.addEventListener("keydown", event => {
   find();
 });
 document.addEventListener("keydown", event => {
-  if (event.key !== "/" || event.target.matches("input, textarea")) return;
+  if (event.key !== "/" || event.target.matches("input, textarea, select")) return;
   event.preventDefault();
   search.focus();
   search.select();

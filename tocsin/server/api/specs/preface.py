@@ -56,7 +56,7 @@ def credentials_section() -> str:
 def errors_section() -> str:
     """Every code, once."""
     rows = [
-        (str(status), _code(code), inline(f"{title}. {ERRORS[code]}"))
+        (str(status), _code(code), inline(_sentence(title) + ERRORS[code]))
         for code, (status, title) in sorted(TITLES.items(), key=lambda each: each[1][0])
     ]
     own = [
@@ -74,6 +74,10 @@ def errors_section() -> str:
         "<p>Where a credential is asked for, <code>code</code> says what is wrong with it:</p>"
         f"{table(heads, own)}</section>"
     )
+
+
+def _sentence(title: str) -> str:
+    return f"{title} " if title.endswith("?") else f"{title}. "
 
 
 def _code(code: str) -> str:

@@ -68,7 +68,7 @@ def field_table(schema: Document) -> str:
         (
             f"<code>{escape(name)}</code>",
             type_text(field),
-            "required" if name in required else _default(field),
+            "required" if name in required else default_text(field),
             inline(field.get("description", "")),
         )
         for name, field in schema.get("properties", {}).items()
@@ -104,7 +104,12 @@ def _kind(schema: Document) -> str:
 
 
 def _bounds(schema: Document) -> list[str]:
-    words = [f"{sign} {schema[name]:.16g}" for name, sign in _NUMBERS if schema.get(name, 0)]
+    words = [
+        f"{sign} {schema[name]:.16g}"
+        for name, sign in _NUMBERS
+        # So many are as good as no bound.
+        if schema.get(name, 0) not in (0, 2**53)
+    ]
     for (low, high), unit in _LENGTHS.items():
         if high in schema:
             words.append(f"of {schema.get(low, 0)} to {schema[high]} {unit}")
@@ -117,7 +122,8 @@ def _bounds(schema: Document) -> list[str]:
     return words
 
 
-def _default(field: Document) -> str:
+def default_text(field: Document) -> str:
+    """What a value is where none is given, as HTML; nothing, if that says nothing."""
     default = field.get("default")
     return "" if default in (None, [], {}) else f"default <code>{_literal(default)}</code>"
 
