@@ -278,7 +278,7 @@ def test_the_program_is_called_what_the_person_typed(tmp_path):
     wrong = ["token", "ada", "--data", "nowhere"]
     for command, environment, name in (
         ([sys.executable, "-m", "tocsin"], plain, "python -m tocsin"),
-        ([script], plain, str(script)),
+        ([script], plain | {"PATH": os.defpath}, str(script)),
         (["sh", "-c", f"tocsin {shlex.join(wrong)}"], plain, "tocsin"),
         (["sh", "-c", f"bin/tocsin {shlex.join(wrong)}"], plain, "bin/tocsin"),
         ([sys.executable, "-m", "tocsin"], {**plain, "_TOCSIN_PROGRAM": "../x/dev"}, "../x/dev"),
