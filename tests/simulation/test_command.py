@@ -33,3 +33,13 @@ def test_what_is_no_field_or_no_number_is_refused_with_what_would_be_right():
 
     assert "x is no number" in simulate("--set", "updates=x").output
     assert "nothing is no number" in simulate("--set", "updates").output
+
+
+def test_the_last_line_says_that_all_promises_held():
+    assert simulate().output.endswith("\nAll promises held.\n")
+    assert simulate("--until", "1").output.endswith("\nEnded early; nothing was judged.\n")
+
+
+def test_the_last_line_of_many_runs_says_so_for_all():
+    result = simulate("--runs", "2", "--processes", "1")
+    assert result.output.endswith("\nAll promises held, with every seed.\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -18,13 +17,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.servers.chromium import find_browser
 from tests.servers.nginx import Nginx
 from tests.servers.proxy import Proxy
 from tests.system.kit import Server, bearer, expect_json, token, wait_until
 
 pytestmark = pytest.mark.faults
-
-NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
 
 PAGE = """<!doctype html>
 <script>
@@ -74,23 +72,7 @@ CONNECTING = 0
 @pytest.fixture(scope="module")
 def browser() -> str:
     """The browser's program; Debian's is installed if there is none."""
-    if found := find_browser():
-        return found
-    assert os.geteuid() == 0, f"install one of {', '.join(NAMES)}: this test needs a browser"
-    for command in (["update"], ["install", "-y", "--no-install-recommends", NAMES[0]]):
-        subprocess.run(
-            ["apt-get", "-qq", *command],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-    found = find_browser()
-    assert found is not None
-    return found
-
-
-def find_browser() -> str | None:
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    return find_browser()
 
 
 class Site:
