@@ -66,7 +66,7 @@ def test_every_operation_is_found_by_its_path():
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "//",
         "",
         "/livez/",
         "//livez",
@@ -204,7 +204,7 @@ def test_an_answer_that_is_not_declared_is_a_bug():
     published = Published(id="x", state="active", recipients=1, created_at="")
     with pytest.raises(AssertionError, match="does not answer Published"):
         whole(livez, Answer(published))
-    assert whole(livez, Answer(Alive())).body == b'{"status":"ok"}'
+    assert whole(livez, Answer(Alive())).body == b'{"status":"ok"}\n'
 
 
 def test_a_call_is_what_handlers_say_they_take():

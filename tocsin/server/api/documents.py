@@ -48,23 +48,8 @@ def documents_of(others: Sequence[Operation]) -> Operations:
     def docs() -> Page:
         return docs_page(msgspec.json.decode(openapi()), msgspec.json.decode(asyncapi()))
 
-    @cache
-    def home() -> Page:
-        return home_page({operation.path for operation in (*others, *operations.all)})
-
     @operations.define(
-        *("GET", "/", "Look whether it works, and where to go"),
-        caller=Caller.ANYONE,
-        sends=(_POLICY, CACHING),
-        answers={200: str},
-        produces=_HTML,
-    )
-    async def show_home(call: Call[Query, None]) -> Answer:
-        """As a page, for people."""
-        return _page(home())
-
-    @operations.define(
-        *("GET", "/docs", "Read about both, as a page"),
+        *("GET", "/docs", "Read about the API, as a page"),
         caller=Caller.ANYONE,
         sends=(_POLICY, CACHING),
         answers={200: str},
@@ -92,6 +77,28 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         """As AsyncAPI 3.0."""
         return Answer(asyncapi())
 
+    _define_home(operations, others)
+    return operations
+
+
+def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
+    """The first page, which leads to what there is, and its icon."""
+
+    @cache
+    def home() -> Page:
+        return home_page({operation.path for operation in (*others, *operations.all)})
+
+    @operations.define(
+        *("GET", "/", "Look whether it works, and where to go"),
+        caller=Caller.ANYONE,
+        sends=(_POLICY, CACHING),
+        answers={200: str},
+        produces=_HTML,
+    )
+    async def show_home(call: Call[Query, None]) -> Answer:
+        """As a page, for people."""
+        return _page(home())
+
     @operations.define(
         *("GET", "/favicon.ico", "Show the icon of the pages"),
         caller=Caller.ANYONE,
@@ -102,8 +109,6 @@ def documents_of(others: Sequence[Operation]) -> Operations:
     async def show_icon(call: Call[Query, None]) -> Answer:
         """A bell."""
         return Answer(asset("favicon.ico"), headers=_ICON_HEADERS)
-
-    return operations
 
 
 def _page(page: Page) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from importlib.resources import files
 from typing import Final
@@ -30,6 +31,7 @@ class Page:
     """Its `Content-Security-Policy`."""
 
 
+@cache
 def asset(name: str) -> bytes:
     """The file *name* beside this one."""
     return files(__package__).joinpath(name).read_bytes()
