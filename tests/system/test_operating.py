@@ -99,7 +99,7 @@ def test_another_request_id_is_replaced(server: Server, given):
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "//", 404, "not_found"),
+        ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/v1/nothing", 404, "not_found"),
         ("GET", "/v1/inbox/", 404, "not_found"),
         ("POST", "/v1/inbox", 405, "method_not_allowed"),
