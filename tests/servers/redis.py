@@ -31,8 +31,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.servers.authority import Certified
-from tests.servers.haproxy import find_binary as find_or_install
 from tests.servers.postgres import free_port, read_lines
+from tests.servers.program import find_binary as find_or_install
 
 START_TIMEOUT = 30  # a loaded two-core machine takes 0.1 s
 STOP_TIMEOUT = 30
