@@ -7,9 +7,11 @@ import threading
 import time
 
 import httpx
+import pytest
 
 from tests.system.kit import PRODUCER, Producer, Server, bearer, fresh_user, token
 
+pytestmark = pytest.mark.alone
 WORST = 0.25
 """Seconds that a neighbour's post may take to its push, besides one transaction of the batch's."""
 SECONDS = 10
