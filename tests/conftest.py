@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 import structlog
 
@@ -14,6 +15,11 @@ from tests.servers.authority import certify
 from tests.servers.postgres import DatabaseServer, GivenPostgres, Postgres
 from tests.servers.redis import BusServer, GivenRedis, Redis
 
+# How long an input takes depends on what else the machine does.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 KEPT_LOGS = pytest.StashKey[list[str]]()
 S = TypeVar("S", Postgres, Redis)
 

@@ -28,7 +28,7 @@ pytestmark = [
     # What the store has to do with it is the same with each.
     pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session"),
 ]
-SECONDS = 1.5
+SECONDS = 1.0
 BLANKS = b" \t" * 7500
 
 
