@@ -114,10 +114,9 @@ class Neighbour:
 
     def _waited(self) -> float:
         """Seconds for which the node's threads and our two have waited for a core."""
-        node = Path(f"/proc/{self._node}/task")
         ours = Path(f"/proc/{os.getpid()}/task")
-        tasks = [*node.glob("*"), *(ours / str(thread.native_id) for thread in self._threads)]
-        return sum(map(_waited_for_a_core, tasks))
+        threads = [ours / str(thread.native_id) for thread in self._threads]
+        return waited_for_a_core(self._node) + sum(map(_waited_for_a_core, threads))
 
 
 @dataclass(frozen=True)
@@ -165,6 +164,11 @@ def _attack(server: Server, attack: Callable[[], AbstractContextManager[object]]
     felt = Felt(neighbour.felt[-1], grown, was_quiet)
     print(felt, "delayed", max(neighbour.delays.values()))
     return felt
+
+
+def waited_for_a_core(process: int) -> float:
+    """Seconds for which the threads of *process* were ready and had no core, so far."""
+    return sum(map(_waited_for_a_core, Path(f"/proc/{process}/task").glob("*")))
 
 
 def _waited_for_a_core(task: Path) -> float:
