@@ -309,6 +309,7 @@ LONG = 10_000
 PAGE = 100
 
 
+@pytest.mark.alone
 async def test_the_hundredth_page_of_an_inbox_costs_what_the_first_does(desk, database):
     await desk.write(*[publish("ann") for _ in range(LONG)])
 

@@ -20,6 +20,7 @@ from tests.system.kit import PATIENCE, PRODUCER, Server, token, wait_until
 from tests.system.raw import Wire, upgrade_request
 from tests.system.through import node_of, shipped
 
+pytestmark = pytest.mark.alone
 MALLORY, ADA = "198.51.100.2", "198.51.100.3"
 TRUSTING = {"forwarded_from": "127.0.0.1"}
 Knock = Callable[[str], Wire]
