@@ -1,123 +1,46 @@
-"""Run scenarios several times on each store, and print the medians as a table."""
+"""Run scenarios several times on each store, and print the medians as a table.
+
+What can be asked for is here, with nothing but the standard library, so that `./dev bench --help`
+answers before there is an environment; what is measured is in `bench.runner`.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
-import platform
-import resource
-import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Final
 
-from bench.calibration import bare_send
-from bench.cluster_scenarios import CLUSTER_SCENARIOS
-from bench.measuring import Row
-from bench.nodes import open_nodes
-from bench.scenarios import SCENARIOS
-from bench.server import Server
-from tests.servers.postgres import Postgres
-from tests.servers.redis import Redis
-
-NAMES = (*SCENARIOS, *CLUSTER_SCENARIOS)
+OF_ONE_NODE: Final = (
+    *("single", "posts", "pages", "health", "publish", "delivery-500", "delivery-5000", "writes"),
+    *("fan-out-1000", "fan-out-5000", "fan-out-acks-1000", "fan-out-acks-5000", "one-user"),
+    *("replay", "memory", "latency", "topic", "inbox-pages", "idle-polls"),
+)
+OF_A_CLUSTER: Final = (
+    *("cluster-cross", "cluster-delivery-1", "cluster-delivery-2", "cluster-delivery-3"),
+    *("cluster-latency", "cluster-reconnect", "cluster-drain"),
+)
 
 
 def main() -> None:
     """Parse the arguments and measure."""
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    names = (*OF_ONE_NODE, *OF_A_CLUSTER)
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="./dev bench", description=about)
     parser.add_argument("--store", choices=("sqlite", "postgres", "both"), default="both")
     parser.add_argument("--runs", type=int, default=3, help="the table shows medians of these")
-    parser.add_argument("--only", action="append", choices=NAMES, help="may be repeated")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=names,
+        metavar="SCENARIO",
+        help=f"may be repeated; there are {', '.join(names)}",
+    )
     options = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    stores = ("sqlite", "postgres") if options.store == "both" else (options.store,)
+
+    from bench.runner import run  # with all that measuring needs
+
     # A cluster has no SQLite.
-    names = options.only or list(SCENARIOS if options.store == "sqlite" else NAMES)
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()};")
-    print(f"medians of {options.runs} runs, each on a fresh node;")
-    print(f"a bare send of 500 bytes to each of 1 000 sockets costs {bare_send():.1f} µs CPU now\n")
-    of_one = [name for name in names if name in SCENARIOS]
-    if of_one:
-        show({store: measure(store, of_one, options.runs) for store in stores})
-    of_many = [name for name in names if name in CLUSTER_SCENARIOS]
-    if of_many:
-        show({"Postgres and Redis": measure_cluster(of_many, options.runs)})
-
-
-def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
-    """The median row for each number that the scenarios give on *store*."""
-    rows: dict[str, list[Row]] = {}
-    with databases(store) as fresh:
-        for name in names:
-            scenario = SCENARIOS[name]
-            for _ in range(runs):
-                with Server(next(fresh), **scenario.settings) as server:
-                    for row in asyncio.run(scenario.run(server)):
-                        rows.setdefault(row.name, []).append(row)
-    return medians(rows)
-
-
-def measure_cluster(names: list[str], runs: int) -> dict[str, Row]:
-    """As `measure`, of several nodes."""
-    rows: dict[str, list[Row]] = {}
-    redis = Redis()
-    redis.start()
-    try:
-        with databases("postgres") as fresh:
-            for name in names:
-                scenario = CLUSTER_SCENARIOS[name]
-                for _ in range(runs):
-                    database = redis.create_database()
-                    with open_nodes(scenario.nodes, next(fresh), database) as nodes:
-                        for row in asyncio.run(scenario.run(nodes)):
-                            rows.setdefault(row.name, []).append(row)
-    finally:
-        redis.close()
-    return medians(rows)
-
-
-def medians(rows: dict[str, list[Row]]) -> dict[str, Row]:
-    return {
-        name: Row(
-            name,
-            statistics.median(row.value for row in several),
-            several[0].unit,
-            several[0].target,
-        )
-        for name, several in rows.items()
-    }
-
-
-@contextmanager
-def databases(store: str) -> Iterator[Iterator[str]]:
-    """An endless supply of fresh databases of one kind."""
-    if store == "sqlite":
-        yield iter(lambda: "sqlite", None)
-        return
-    postgres = Postgres(durable=True)
-    postgres.start()
-    try:
-        yield iter(postgres.create_database, None)
-    finally:
-        postgres.stop()
-
-
-def show(results: dict[str, dict[str, Row]]) -> None:
-    """Print the table in Markdown."""
-    stores = list(results)
-    print(f"| measured | {' | '.join(stores)} | target |")
-    print(f"|---|{'---:|' * len(stores)}---:|")
-    for name in next(iter(results.values())):
-        rows = [results[store][name] for store in stores]
-        cells = " | ".join(f"{_number(row.value)} {row.unit}".strip() for row in rows)
-        target = "" if rows[0].target is None else f"≤ {rows[0].target:g} {rows[0].unit}"
-        print(f"| {name} | {cells} | {target} |")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"
+    everything = OF_ONE_NODE if options.store == "sqlite" else names
+    run(options.store, options.only or list(everything), options.runs)
 
 
 if __name__ == "__main__":

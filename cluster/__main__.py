@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from cluster.services import make_database, make_redis
 from cluster.topology import Topology
 from tests.servers.postgres import Postgres
 from tests.servers.program import find_binary
-from tocsin.cli.node_process import greeting
+from tocsin.cli.greeting import greeting
 from tocsin.secrets import DevelopmentSecrets
 from tocsin.settings import Settings
 
@@ -97,6 +98,9 @@ def about(cluster: Topology, services: dict[str, tuple[int | None, str]], second
         name = str(node.settings["node"])
         lines.append(f"  {name:9} {node.process.pid:>7}  {node.url}  {node.directory / 'log'}")
     lines += [f"  {name:9} {pid!s:>7}  {url}" for name, (pid, url) in services.items()]
+    database = services["postgres"][1]
+    key = f"TOCSIN_DATABASE={shlex.quote(database)} ./dev key create --scope notify --name mine"
+    lines += ["", "Make an API key for it:", "", f"  {key}"]
     lines += ["", "Try what a cluster is for: kill -9 one of them. Ctrl-C ends everything."]
     return "\n".join(lines)
 

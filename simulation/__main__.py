@@ -100,6 +100,9 @@ def _one(scenario: Scenario, options: dict[str, Any]) -> int:
         told = f"{verdict.trace.count} lines of trace, digest {verdict.trace.digest}"
         print(f"{told}, in {took:.1f} s ({verdict.figures.seconds / took:.0f} times real time)")
     if not verdict.violations:
+        if not options["as_json"]:
+            held = "All promises held." if math.isinf(until) else "Ended early; nothing was judged."
+            print(held)
         return 0
     if not options["as_json"]:
         _explain(scenario, verdict, options)
@@ -157,6 +160,8 @@ def _many(seeds: range, order: Order, options: dict[str, Any]) -> int:
         print(f"seeds with violations: {len(failed)}")
         for outcome in sorted(failed, key=lambda each: each.seed):
             print(f"  {_command(outcome.seed, options)}   {_short(outcome)}")
+        if not failed:
+            print("All promises held, with every seed.")
     return 1 if failed else 0
 
 
@@ -180,7 +185,10 @@ def _mutations(runs: int) -> int:
     hunts = hunt_all(runs)
     for hunt in hunts:
         print(hunt)
-    return 0 if all(hunt.caught for hunt in hunts) else 1
+    caught = all(hunt.caught for hunt in hunts)
+    if caught:
+        print("The judges caught every seeded bug.")
+    return 0 if caught else 1
 
 
 if __name__ == "__main__":

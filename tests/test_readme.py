@@ -14,14 +14,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.servers.haproxy import find_binary
 from tests.servers.postgres import free_port
 from tests.system.kit import ROOT, wait_until
+from tocsin import __version__
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import TITLES
 from tocsin.server.refusals import Reason
@@ -52,7 +54,7 @@ def fences(heading: str, language: str) -> list[str]:
 class Terminal:
     """A shell in a directory; what it says goes to a file."""
 
-    def __init__(self, directory: Path, name: str, port: int) -> None:
+    def __init__(self, directory: Path, name: str, port: int, shell: Sequence[str]) -> None:
         self._port = port
         self._said = directory / f"{name}.txt"
         environment = {
@@ -61,9 +63,10 @@ class Terminal:
         with self._said.open("wb") as said:
             # A group of its own, so that what it has started can be ended with it.
             self._shell = subprocess.Popen(
-                ["bash"],
+                shell,
                 cwd=directory,
-                env=environment | {"PYTHONPATH": str(ROOT)},
+                # Without prompts, which would stand among what the commands say.
+                env=environment | {"PYTHONPATH": str(ROOT), "PS1": "", "PS2": ""},
                 stdin=subprocess.PIPE,
                 stdout=said,
                 stderr=subprocess.STDOUT,
@@ -103,13 +106,14 @@ class Terminal:
 class Desk:
     """Four terminals before a fresh clone."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, shell: Sequence[str]) -> None:
         self.port = free_port()
         dev = directory / "dev"
         dev.write_text(DEV.format(python=sys.executable, port=self.port))
         dev.chmod(0o755)
         self.first, self.second, self.third, self.fourth = (
-            Terminal(directory, name, self.port) for name in ("first", "second", "third", "fourth")
+            Terminal(directory, name, self.port, shell)
+            for name in ("first", "second", "third", "fourth")
         )
 
     def close(self) -> None:
@@ -117,9 +121,19 @@ class Desk:
             terminal.close()
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    desk = Desk(tmp_path_factory.mktemp("clone"))
+SHELLS = {
+    "bash": [],
+    # As people have it, interactive: there, what follows a `#` is no comment.
+    "zsh": ["-f", "-i", "+m", "+o", "prompt_sp", "+o", "prompt_cr"],
+}
+
+
+@pytest.fixture(scope="module", params=SHELLS)
+def desk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Desk]:
+    shell = [find_binary(request.param), *SHELLS[request.param]]
+    desk = Desk(tmp_path_factory.mktemp("clone"), shell)
     try:
         yield desk
     finally:
@@ -129,12 +143,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def test_the_first_session_does_what_it_says(desk):
     serve, listen, send, post, ledger, inbox = fences("## A first session", "sh")
 
-    desk.first.paste(serve)
-    desk.first.expect("store ready")
-    desk.first.expect("Tocsin 0.")
+    # All at once, and the server is the last to be there.
     desk.second.paste(listen)
+    desk.third.paste(send)
+    for terminal in (desk.second, desk.third):
+        terminal.expect("There is no installation in")
+    desk.first.paste(serve)
+    desk.first.expect(f"Tocsin {__version__} listens on http://127.0.0.1:{desk.port}")
     desk.second.expect("Listening to ada")
-    desk.third.paste_and_wait(send)
     desk.second.expect("default  Hello, Ada: Sent from the command line.")
     desk.third.paste_and_wait(post)
     desk.second.expect("builds  Build 41 is green")

@@ -59,6 +59,22 @@ class DevelopmentSecrets:
             raise _unusable(path, "disappeared while it was read")
         return cls(secret, generated=True)
 
+    @classmethod
+    def find(cls, settings: Settings) -> "DevelopmentSecrets | None":
+        """As `open`, but makes nothing: `None` where there is no secret. Raises `SettingsError`."""
+        if settings.has_jwt:
+            return cls(settings.jwt_secret, generated=False)
+        path = settings.data / FILE_NAME
+        try:
+            secret = _read(path)
+        except NotADirectoryError:
+            return None
+        except OSError as error:
+            wrong = f"cannot be read from {path}: {error.strerror}"
+            remedy = "call this as the user that the server runs as, or give a token"
+            raise SettingsError(Problem(("jwt_secret",), wrong, remedy)) from error
+        return None if secret is None else cls(secret, generated=True)
+
 
 def check_bind(settings: Settings, generated: bool) -> None:
     """Raises `SettingsError` if a generated secret would be reachable from other machines."""

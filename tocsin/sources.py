@@ -25,8 +25,9 @@ Flags = Mapping[str, str | None]
 CONFIG_FLAG, CONFIG_VARIABLE = "config", "TOCSIN_CONFIG"
 DEFAULT = "default"
 
-# Variables that are not settings: the file's path, and what the tests use to find real servers.
-_NOT_SETTINGS = re.compile(r"TOCSIN_CONFIG|TOCSIN_TEST_.*")
+# Variables that are not settings: the file's path, where and as whom commands talk to a server, and
+# what the tests use to find real servers.
+_NOT_SETTINGS = re.compile(r"TOCSIN_CONFIG|TOCSIN_URL|TOCSIN_TOKEN|TOCSIN_TEST_.*")
 # What Kubernetes puts into every pod next to a Service named "tocsin".
 _SERVICE_LINK = re.compile(r"TOCSIN_SERVICE_(HOST|PORT).*|TOCSIN_PORT_[0-9]+_(TCP|UDP|SCTP).*")
 

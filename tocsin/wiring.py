@@ -134,6 +134,8 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         poll_wait_max=settings.poll_wait_max,
         user_tickets_max=settings.user_tickets_max,
         store_timeout=settings.store_timeout,
+        # With a secret of its own it serves this machine only, so nobody is a stranger.
+        data_told=None if settings.has_jwt else str(settings.data.absolute()),
     )
 
 

@@ -124,7 +124,7 @@ def beside(server: Server, tocsin: Command) -> Command:
 
     def beside(command: str, *arguments: object) -> Result:
         where: list[Any] = ["--url", server.url] if command == "send" else []
-        where += ["--data-dir" if command == "send" else "--data", server.settings["data"]]
+        where += ["--data", server.settings["data"]]
         return tocsin(*command.split(), *arguments, *where)
 
     return beside

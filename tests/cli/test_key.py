@@ -54,18 +54,37 @@ def test_a_key_has_the_scopes_that_were_named(server, beside):
     assert rows(beside("key list"))["looks"]["SCOPES"] == "admin"
 
 
-def test_no_server_is_needed_and_the_database_is_made(tocsin, tmp_path):
-    key = last_line(tocsin("key", "create", "--scope", "notify,admin"))
+@pytest.fixture
+def here(tocsin):
+    """As `tocsin`, where a database was made and no server runs."""
+    assert tocsin("migrate").exit_code == 0
+    return tocsin
+
+
+def test_no_server_is_needed(here):
+    key = last_line(here("key", "create", "--scope", "notify,admin"))
     assert re.fullmatch(r"tk_[a-z2-7]{16}_[a-z2-7]{52}", key)
-    assert (tmp_path / "tocsin-data" / "tocsin.db").exists()
-    [row] = rows(tocsin("key", "list")).values()
+    [row] = rows(here("key", "list")).values()
     assert (row["ID"], row["NAME"], row["SCOPES"]) == (key.split("_")[1], "-", "admin,notify")
 
 
-def test_making_and_revoking_a_key_leaves_a_line_with_the_users_name(tocsin):
-    made = tocsin("key", "create", "--scope", "notify", TOCSIN_LOG_FORMAT="json", USER="mallory")
+@pytest.mark.parametrize(
+    "arguments", [["create", "--scope", "notify"], ["list"], ["revoke", "a" * 16]]
+)
+def test_no_database_is_made_and_it_says_where_it_looked(tocsin, tmp_path, arguments):
+    for where, looked in (([], "tocsin-data"), (["--database", "sqlite:///x/t.db"], "x")):
+        result = tocsin("key", *arguments, *where)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "There is no installation of Tocsin" in result.stderr
+        assert f"where: {tmp_path}/{looked}\n" in result.stderr
+        assert "do:    start the server (tocsin serve), or name its data" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_making_and_revoking_a_key_leaves_a_line_with_the_users_name(here):
+    made = here("key", "create", "--scope", "notify", TOCSIN_LOG_FORMAT="json", USER="mallory")
     id_, secret = last_line(made).split("_")[1:]
-    revoked = tocsin("key", "revoke", id_, TOCSIN_LOG_FORMAT="json", TOCSIN_LOG_LEVEL="error")
+    revoked = here("key", "revoke", id_, TOCSIN_LOG_FORMAT="json", TOCSIN_LOG_LEVEL="error")
     lines = [
         json.loads(line)
         for result in (made, revoked)
@@ -81,31 +100,31 @@ def test_making_and_revoking_a_key_leaves_a_line_with_the_users_name(tocsin):
     assert secret not in made.stderr
 
 
-def test_a_key_that_was_not_there_to_revoke_leaves_no_line(tocsin):
-    assert "audit" not in tocsin("key", "revoke", "a" * 16).stderr
+def test_a_key_that_was_not_there_to_revoke_leaves_no_line(here):
+    assert "audit" not in here("key", "revoke", "a" * 16).stderr
 
 
-def test_the_database_holds_no_key(tocsin, tmp_path):
-    secret = last_line(tocsin("key", "create", "--scope", "notify")).split("_")[2]
+def test_the_database_holds_no_key(here, tmp_path):
+    secret = last_line(here("key", "create", "--scope", "notify")).split("_")[2]
     files = list((tmp_path / "tocsin-data").iterdir())
     assert files
     assert not any(secret.encode() in file.read_bytes() for file in files)
 
 
-def test_an_empty_list_says_how_to_begin(tocsin):
-    result = tocsin("key", "list")
+def test_an_empty_list_says_how_to_begin(here):
+    result = here("key", "list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "key create --scope notify" in result.stderr
 
 
-def test_the_whole_key_may_be_given_for_its_id_and_again_is_no_error(tocsin):
-    key = last_line(tocsin("key", "create", "--scope", "notify"))
-    assert tocsin("key", "revoke", key).exit_code == 0
-    assert tocsin("key", "revoke", key.rpartition("_")[0]).exit_code == 0
+def test_the_whole_key_may_be_given_for_its_id_and_again_is_no_error(here):
+    key = last_line(here("key", "create", "--scope", "notify"))
+    assert here("key", "revoke", key).exit_code == 0
+    assert here("key", "revoke", key.rpartition("_")[0]).exit_code == 0
 
 
-def test_a_key_that_does_not_exist_is_told(tocsin):
-    result = tocsin("key", "revoke", "a" * 16)
+def test_a_key_that_does_not_exist_is_told(here):
+    result = here("key", "revoke", "a" * 16)
     assert result.exit_code == 1
     assert "There is no key with the id aaaaaaaaaaaaaaaa." in result.stderr
 
@@ -134,7 +153,7 @@ def test_postgres_works_as_well(tocsin, postgres_url):
     ("database", "named"),
     [
         ("postgres://tocsin:hunter2@127.0.0.1:1/tocsin", "postgres://********@127.0.0.1:1/tocsin"),
-        ("sqlite:////dev/null/tocsin.db", "sqlite:////dev/null/tocsin.db"),
+        ("postgres://127.0.0.1:1/tocsin", "postgres://127.0.0.1:1/tocsin"),
     ],
 )
 def test_a_store_that_is_away_is_told_without_its_password(tocsin, database, named):

@@ -119,7 +119,7 @@ def test_servers_come_and_go_and_nothing_is_lost_or_shown_twice(tmp_path, ada):
         listener.expect(title)
 
     try:
-        listener.expect_news("No connection: Connection refused. Trying again in")
+        listener.expect_news(f"No connection to {server.url}: Connection refused. Trying again in")
         server.start()
         listener.expect_news("Listening")
         send("one")

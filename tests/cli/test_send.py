@@ -24,7 +24,7 @@ def inbox(server, beside):
 
 def test_it_posts_and_prints_the_id(beside, inbox):
     ada, bob = fresh_user("ada"), fresh_user("bob")
-    sent = last_line(beside("send", ada, bob, "Hello"))
+    sent = last_line(beside("send", ada, bob, "Hello", "--yes"))
     for user in (ada, bob):
         [notification] = inbox(user)
         assert (notification["id"], notification["title"]) == (sent, "Hello")
@@ -39,7 +39,7 @@ def test_a_user_is_whoever_an_identity_provider_names(beside, inbox):
 def test_every_field_can_be_given(beside, inbox):
     ada = fresh_user()
     sent = beside(
-        *("send", ada, "Hello", "--body", "There", "--data", json.dumps({"a": [1]})),
+        *("send", ada, "Hello", "--body", "There", "--data-json", json.dumps({"a": [1]})),
         *("--url-link", "https://example.com/1", "--category", "news", "--priority", "high"),
         *("--ttl", "1h"),
     )
@@ -105,14 +105,15 @@ def test_a_token_without_the_scope_is_told(server, beside, tocsin):
 def test_no_server_is_told(tocsin):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    result = tocsin("send", "ada", "Hello", "--token", "x", "--url", url)
+    result = tocsin("send", "ada", "Hello", "--token", "x", "--url", url, "--wait", "0")
     assert result.exit_code == 1
     assert f"{url} cannot be reached: Connection refused" in result.stderr
     assert "do:    start the server" in result.stderr
 
 
 def test_a_name_that_nobody_has_is_told(tocsin):
-    result = tocsin("send", "ada", "Hello", "--token", "x", "--url", "http://nobody.invalid")
+    url = "http://nobody.invalid"
+    result = tocsin("send", "ada", "Hello", "--token", "x", "--url", url, "--wait", "0")
     assert result.exit_code == 1
     assert "http://nobody.invalid cannot be reached" in result.stderr
 
@@ -124,9 +125,10 @@ def test_another_path_of_the_server_is_told(server, tocsin):
 
 
 def test_without_a_secret_none_is_made(tocsin, tmp_path):
-    result = tocsin("send", "ada", "Hello")
+    result = tocsin("send", "ada", "Hello", "--wait", "0")
     assert result.exit_code == 1
-    assert "where: tocsin-data/jwt-secret" in result.stderr
+    assert f"where: {tmp_path}/tocsin-data\n" in result.stderr
+    assert "do:    start the server (tocsin serve)" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -135,7 +137,7 @@ def test_without_a_secret_none_is_made(tocsin, tmp_path):
     [
         (["ada"], "USER..."),
         (["a b", "Hello"], "a user has 1 to 255 visible characters"),
-        (["ada", "Hello", "--data", "./data"], "--data-dir"),
+        (["ada", "Hello", "--data-json", "./data"], "this is not JSON"),
         (["ada", "Hello", "--url", "localhost:8080"], "is not an address such as"),
         (["ada", "Hello", "--priority", "urgent"], "critical"),
         (["ada", "Hello", "--token", "two words"], "a token has no spaces"),

@@ -1,5 +1,6 @@
 """`tocsin token`."""
 
+import os
 import time
 
 import httpx
@@ -8,6 +9,8 @@ import pytest
 
 from tests.cli.conftest import last_line
 from tests.server.auth.issuer import private_key, public_pem
+from tocsin.secrets import DevelopmentSecrets
+from tocsin.settings import Settings
 
 SECRET = "correct horse battery staple, twice"
 
@@ -24,12 +27,21 @@ def test_a_token_is_signed_with_the_secret_that_is_set(tocsin):
     assert read["exp"] - time.time() == pytest.approx(3600, abs=30)
 
 
-def test_without_a_secret_the_generated_one_is_made_and_used_again(tocsin, tmp_path):
-    first = last_line(tocsin("token", "ada", "--data", "here"))
-    second = last_line(tocsin("token", "bob", "--data", "here"))
-    secret = (tmp_path / "here" / "jwt-secret").read_text()
-    assert claims(first, secret)["sub"] == "ada"
-    assert claims(second, secret)["sub"] == "bob"
+def test_without_a_secret_that_is_set_the_servers_own_is_used(tocsin, tmp_path):
+    settings = Settings(data=tmp_path / "here")
+    secret = DevelopmentSecrets.open(settings, os.urandom).jwt_secret
+    assert claims(last_line(tocsin("token", "ada", "--data", "here")), secret)["sub"] == "ada"
+
+
+def test_where_no_server_has_been_none_is_made_and_it_says_where_it_looked(tocsin, tmp_path):
+    result = tocsin("token", "ada", "--data", "here")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: There is no installation of Tocsin.\n"
+        f"    where: {tmp_path}/here\n"
+        "    do:    start the server (tocsin serve), or name its data directory with --data\n"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -100,11 +112,11 @@ def test_with_only_public_keys_there_is_nothing_to_sign_with(tocsin, tmp_path):
     assert "do:   let the identity provider make the token" in result.stderr
 
 
-def test_a_data_directory_that_cannot_be_made_is_told(tocsin, tmp_path):
+def test_a_data_directory_that_cannot_be_is_told(tocsin, tmp_path):
     (tmp_path / "file").touch()
     result = tocsin("token", "ada", "--data", "file/below")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "file/below/jwt-secret" in result.stderr
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "file/below" in result.stderr
 
 
 def test_the_server_believes_it(server, beside):

@@ -115,10 +115,10 @@ def test_everything_is_described(operation: Operation):
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
 def test_only_what_asks_for_no_credential_is_open(operation: Operation):
     is_open = operation.caller is Caller.ANYONE
-    assert is_open == (operation.path in {"/livez", "/readyz", "/docs"})
+    pages = {"/", "/docs", "/favicon.ico", "/openapi.json", "/asyncapi.json"}
+    assert is_open == (operation.path in {"/livez", "/readyz", *pages})
     assert (operation.caller is Caller.ADMIN) == (
-        operation.path in {"/metrics", "/openapi.json", "/asyncapi.json"}
-        or operation.path.startswith("/v1/admin/")
+        operation.path == "/metrics" or operation.path.startswith("/v1/admin/")
     )
 
 

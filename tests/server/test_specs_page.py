@@ -11,16 +11,25 @@ import msgspec
 import pytest
 
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.problems import TITLES
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.specs.asyncapi import asyncapi_document
+from tocsin.server.api.specs.home import home_page
 from tocsin.server.api.specs.openapi import openapi_document
-from tocsin.server.api.specs.page import CONTENT_SECURITY_POLICY, render_page
+from tocsin.server.api.specs.page import docs_page
+from tocsin.server.api.specs.parts import Page
 from tocsin.server.api.specs.tables import inline, pretty, type_text
+from tocsin.server.api.specs.words import ERRORS, FIELDS, FIELDS_OF, PATHS
+from tocsin.server.auth.errors import AuthCode
 
 OPENAPI = openapi_document(OPERATIONS)
 ASYNCAPI = asyncapi_document()
-PAGE = render_page(OPENAPI, ASYNCAPI).decode()
-EMPTY = {"meta", "br"}
+DOCS = docs_page(OPENAPI, ASYNCAPI)
+PAGE = DOCS.html.decode()
+PATHS_SERVED = {operation.path for operation in OPERATIONS}
+HOME = home_page(PATHS_SERVED)
+BOTH = pytest.mark.parametrize("page", [DOCS, HOME], ids=["docs", "home"])
+EMPTY = {"meta", "br", "input"}
 
 
 class Reader(HTMLParser):
@@ -47,16 +56,24 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.fixture(scope="module")
-def read() -> Reader:
+def read_page(page: Page) -> Reader:
     reader = Reader()
-    reader.feed(PAGE)
+    # What stands in a script or style is no markup.
+    reader.feed(
+        re.sub(r"<(script|style)>.*?</\1>", r"<\1></\1>", page.html.decode(), flags=re.DOTALL)
+    )
     reader.close()
     return reader
 
 
-def test_it_is_closed_as_it_was_opened(read: Reader):
-    assert read.open == []
+@pytest.fixture(scope="module")
+def read() -> Reader:
+    return read_page(DOCS)
+
+
+@BOTH
+def test_it_is_closed_as_it_was_opened(page: Page):
+    assert read_page(page).open == []
 
 
 def test_every_operation_frame_and_type_is_on_it_once(read: Reader):
@@ -73,27 +90,115 @@ def test_every_close_code_is_on_it():
         assert f"<code>{int(closing)}</code>" in PAGE
 
 
-def test_every_link_leads_somewhere(read: Reader):
-    served = {operation.path for operation in OPERATIONS}
-    assert {link for link in read.links if not link.startswith("#")} <= served
+@BOTH
+def test_every_link_leads_somewhere(page: Page):
+    read = read_page(page)
+    assert {link for link in read.links if not link.startswith("#")} <= PATHS_SERVED
     assert {link[1:] for link in read.links if link.startswith("#")} <= set(read.ids)
 
 
-def test_it_asks_for_nothing_else(read: Reader):
-    assert not read.tags & {"script", "link", "img", "iframe", "form", "object", "base"}
+def test_the_specs_open_from_both():
+    for page in (DOCS, HOME):
+        assert {"/openapi.json", "/asyncapi.json"} <= set(read_page(page).links)
+
+
+def test_the_way_to_the_console_is_shown_where_there_is_one():
+    assert "/console" not in read_page(home_page(PATHS_SERVED - {"/console"})).links
+    assert "/console" in read_page(home_page({*PATHS_SERVED, "/console"})).links
+
+
+@BOTH
+def test_it_asks_for_nothing_from_elsewhere(page: Page):
+    read, text = read_page(page), page.html.decode()
+    assert not read.tags & {"link", "img", "iframe", "object", "base"}
     assert not {each for each in read.attributes if each.startswith("on")} | (
-        read.attributes & {"src", "style"}
+        read.attributes & {"src", "style", "action"}
     )
-    assert "url(" not in PAGE
-    assert "@import" not in PAGE
+    assert "url(" not in text
+    assert "@import" not in text
 
 
-def test_its_policy_allows_its_own_style_and_nothing_else():
-    [style] = re.findall(r"<style>(.*?)</style>", PAGE, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in CONTENT_SECURITY_POLICY
-    assert CONTENT_SECURITY_POLICY.startswith("default-src 'none'")
-    assert "unsafe" not in CONTENT_SECURITY_POLICY
+@BOTH
+def test_its_policy_allows_its_own_style_and_script_and_nothing_else(page: Page):
+    for tag, directive in (("style", "style-src"), ("script", "script-src")):
+        [code] = re.findall(rf"<{tag}>(.*?)</{tag}>", page.html.decode(), re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+        assert f"; {directive} 'sha256-{digest}';" in page.policy
+    assert page.policy.startswith("default-src 'none';")
+    assert "unsafe" not in page.policy
+    assert "http" not in page.policy
+
+
+def test_nothing_in_an_example_is_a_variable_of_the_readers_shell():
+    examples = re.findall(r"<pre><code>(curl .*?)</code></pre>", PAGE, re.DOTALL)
+    assert len(examples) == len(OPERATIONS)
+    for example in examples:
+        assert set(re.findall(r"\$(\w+)", example)) <= {"TOKEN"}
+        assert example.count("&#x27;") % 2 == 0, "an apostrophe would end what the shell reads"
+        assert '<span class="origin">' in example
+
+
+def test_every_call_that_can_be_tried_has_a_form_with_all_that_it_takes():
+    forms = re.findall(r'<form data-method="(\w+)" data-path="([^"]+)".*?</form>', PAGE, re.DOTALL)
+    untried = {"show_home", "show_docs", "show_icon"}
+    expected = {(each.method, each.path) for each in OPERATIONS if each.name not in untried}
+    assert set(forms) == expected
+    for path, methods in OPENAPI["paths"].items():
+        for method, operation in methods.items():
+            if operation["operationId"] in untried:
+                continue
+            start = PAGE.index(f'<form data-method="{method.upper()}" data-path="{path}"')
+            form = PAGE[start : PAGE.index("</form>", start)]
+            for parameter in operation["parameters"]:
+                if parameter["name"] != "Origin":  # the browser's own word
+                    assert f'data-name="{parameter["name"]}"' in form
+
+
+def test_every_code_is_explained_once(read: Reader):
+    assert ERRORS.keys() == {*TITLES, *AuthCode}
+    for code in ERRORS:
+        assert read.ids.count(f"error-{code}") == 1
+
+
+def test_calls_name_only_the_codes_that_are_their_own():
+    start = PAGE.index('id="publish"')
+    call = PAGE[start : PAGE.index("</section>", start)]
+    assert 'href="#error-idempotency_key_reused"' in call
+    for common in ("unauthenticated", "token_expired", "invalid", "internal_error"):
+        assert f"<code>{common}</code>" not in call
+
+
+def test_every_field_and_parameter_has_words():
+    bare = [
+        f"{name}.{field}"
+        for document in (OPENAPI, ASYNCAPI)
+        for name, schema in document["components"]["schemas"].items()
+        for field, described in schema.get("properties", {}).items()
+        if not described.get("description")
+    ]
+    bare += [
+        f"{operation['operationId']}({parameter['name']})"
+        for methods in OPENAPI["paths"].values()
+        for operation in methods.values()
+        for parameter in operation["parameters"]
+        if not parameter.get("description")
+    ]
+    assert bare == []
+
+
+def test_no_words_are_of_what_is_not_there():
+    schemas = {**OPENAPI["components"]["schemas"], **ASYNCAPI["components"]["schemas"]}
+    queries = {
+        operation.query.__name__: set(operation.query.__struct_encode_fields__)
+        for operation in OPERATIONS
+    }
+    fields = {name: set(schema.get("properties", {})) for name, schema in schemas.items()} | queries
+    assert {field for _, field in FIELDS_OF} <= {
+        each for names in fields.values() for each in names
+    }
+    assert [pair for pair in FIELDS_OF if pair[1] not in fields.get(pair[0], ())] == []
+    assert FIELDS.keys() <= {each for names in fields.values() for each in names}
+    assert PATHS.keys() == set(re.findall(r"{(\w+)}", " ".join(OPENAPI["paths"])))
 
 
 def test_text_is_never_markup():

@@ -12,14 +12,12 @@ import pytest
 from tests.system.following import poll, stream
 from tests.system.kit import (
     ADMIN,
-    PRODUCER,
     Device,
     Frame,
     Producer,
     Server,
     bearer,
     expect_json,
-    expect_problem,
     fresh_user,
     wait_until,
 )
@@ -94,21 +92,48 @@ def contract(server: Server) -> Contract:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
-def test_documents_for_programs_are_for_operators(server: Server, path):
-    expect_problem(server.http.get(path), 401)
-    expect_problem(server.http.get(path, headers=bearer(PRODUCER)), 403)
-    answer = server.http.get(path, headers=bearer(ADMIN))
+def test_documents_for_programs_are_for_everybody_as_the_page_is(server: Server, path):
+    answer = server.http.get(path)
     assert answer.headers["Content-Type"] == "application/json"
     assert expect_json(answer)["info"]["title"] == "Tocsin"
     assert server.http.get(path, headers=bearer(ADMIN)).content == answer.content
 
 
-def test_the_page_is_for_everybody(server: Server):
-    answer = server.http.get("/docs")
+@pytest.mark.parametrize(("path", "says"), [("/", "/docs"), ("/docs", "/v1/notifications")])
+def test_the_pages_are_for_everybody(server: Server, path, says):
+    answer = server.http.get(path)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none';")
-    assert "/v1/notifications" in answer.text
+    assert says in answer.text
+    head = server.http.head(path)
+    assert int(head.headers["Content-Length"]) == len(answer.content)
+
+
+def test_the_icon_is_one(server: Server):
+    answer = server.http.get("/favicon.ico")
+    assert answer.headers["Content-Type"] == "image/x-icon"
+    assert answer.content[:4] == b"\0\0\1\0"  # an ICO
+    assert b"\x89PNG" in answer.content
+
+
+def test_json_ends_with_a_line_end_whoever_answers(server: Server, producer: Producer, ada):
+    """For people with curl: the door answers some calls, Quart others, and both refuse some."""
+    posted = producer.try_post(ada)
+    for answer in (
+        posted,  # of the door
+        producer.request("GET", f"/v1/notifications/{posted.json()['id']}"),  # of Quart
+        producer.request("POST", "/v1/notifications", json={}),
+        producer.request("GET", "/v1/notifications/x"),
+        server.http.get("/livez"),
+        server.http.get("/openapi.json"),
+        server.http.get("/nowhere"),
+        server.http.get("/v1/inbox"),
+    ):
+        assert answer.content.endswith(b"}\n")
+        assert int(answer.headers["Content-Length"]) == len(answer.content)
+    head = server.http.head("/livez")
+    assert int(head.headers["Content-Length"]) == len(server.http.get("/livez").content)
 
 
 # --- What is answered -----------------------------------------------------------------------------
@@ -195,7 +220,9 @@ def test_answers_to_an_operator_are_what_the_document_says(
         ("GET", "/livez"),
         ("GET", "/readyz"),
         ("GET", "/metrics"),
+        ("GET", "/"),
         ("GET", "/docs"),
+        ("GET", "/favicon.ico"),
         ("GET", "/openapi.json"),
         ("GET", "/asyncapi.json"),
         ("GET", "/v1/admin/actors"),

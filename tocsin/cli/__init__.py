@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from tocsin import __version__
+from tocsin.cli.groups import Group
+from tocsin.cli.trouble import program, typed_program
 from tocsin.settings import SettingsError
 
 __all__ = ["COMMANDS", "main"]
@@ -37,8 +39,17 @@ class _Refused(click.ClickException):
     exit_code = 2
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A group that imports a command when it is asked for."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        return super().make_context(typed_program(info_name), args, parent, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -58,10 +69,12 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SettingsError as error:
-            raise _Refused(str(error)) from error
+            # The settings know us by name only; what the person typed is another thing.
+            text = str(error).replace("`tocsin ", f"`{program()} ")
+            raise _Refused(text) from error
 
 
-@click.group(cls=Commands)
+@click.group("tocsin", cls=Commands)
 @click.version_option(__version__, prog_name="tocsin", message="%(prog)s %(version)s")
 def main() -> None:
     """Tocsin delivers notifications to people's devices and knows that they arrived."""

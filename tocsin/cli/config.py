@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import click
 
+from tocsin.cli.groups import Group
 from tocsin.cli.options import Flags, serve_options
 from tocsin.secrets import check_bind
 from tocsin.settings import SETTINGS, Setting
@@ -28,7 +29,8 @@ Each setting can be given in four ways. The first one that is given counts:
 4. the default.
 
 Names that are no settings are errors, in the file and among the variables that begin with
-`TOCSIN_` (apart from `TOCSIN_CONFIG` and `TOCSIN_TEST_…`). `tocsin config check` lists all that is
+`TOCSIN_` (apart from `TOCSIN_CONFIG`, `TOCSIN_TEST_…`, and `TOCSIN_URL` and `TOCSIN_TOKEN`, with
+which `send`, `listen` and `dead-letters` find a server). `tocsin config check` lists all that is
 wrong at once; `tocsin config show` shows every value, with secrets masked, and where it comes from.
 
 Durations are `90d`, `24h`, `5m`, `10s`, `500ms` or plain seconds. Sizes are `1MiB`, `64KiB` or
@@ -40,7 +42,7 @@ default is none.
 """
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Check, show and document the settings."""
 

@@ -8,14 +8,20 @@ happens to be called from, would give tokens that no server believes.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+from tocsin.cli.installation import no_installation
 from tocsin.cli.options import Flags, load_settings
-from tocsin.cli.trouble import Trouble, program
-from tocsin.secrets import FILE_NAME, DevelopmentSecrets
+from tocsin.cli.trouble import Trouble
+from tocsin.kinds import is_loopback
+from tocsin.secrets import DevelopmentSecrets
 from tocsin.server.auth import AuthConfigurationError, mint
 from tocsin.settings import Problem, Settings, SettingsError
 
@@ -23,14 +29,17 @@ TOKEN_SETTINGS: Final = (
     *("data", "database"),
     *("jwt_secret", "jwt_issuer", "jwt_audience", "user_claim"),
 )
+_LOOK_EVERY: Final = 0.2
+_PROBE_TIMEOUT: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Minter:
-    """Makes tokens with a server's own secret."""
+    """Makes tokens with a server's own secret; *kept_in* is the directory of one that it made."""
 
     settings: Settings
     secret: str
+    kept_in: Path | None
 
     def mint(self, user: str, scopes: Collection[str], lifetime: float) -> str:
         """A token of *user* for *lifetime* seconds from now."""
@@ -53,33 +62,62 @@ class Minter:
             ) from None
 
 
-def open_minter(flags: Flags) -> Minter:
-    """With the secret of these settings, made if there is none. Raises `SettingsError`."""
-    settings = load_settings(flags, os.environ)
-    return _minter(settings, DevelopmentSecrets.open(settings, os.urandom).jwt_secret)
-
-
 def find_minter(flags: Flags) -> Minter:
-    """As `open_minter`, but makes no secret: raises `Trouble` if there is none."""
+    """With the secret of these settings. Raises `Trouble` if there is none, `SettingsError`."""
     settings = load_settings(flags, os.environ)
-    path = settings.data / FILE_NAME
-    if not settings.has_jwt and not path.exists():
-        raise Trouble(
-            "There is no token, and no server's secret to make one with",
-            f"start the server here ({program()} serve), name its data directory, or give --token",
-            str(path),
-        )
-    return _minter(settings, DevelopmentSecrets.open(settings, os.urandom).jwt_secret)
+    found = _look(settings)
+    if found is None:
+        raise no_installation(settings.data)
+    return found
 
 
-def _minter(settings: Settings, secret: str | None) -> Minter:
-    if secret is None:
+def await_minter(flags: Flags, url: str, patience: float, tell: Callable[[Path], None]) -> Minter:
+    """As `find_minter`, but waits up to *patience* seconds for a server that is just starting.
+
+    *tell* is called once, with the directory, where that takes a while. Servers of other machines
+    are not waited for, nor is one that runs already: that one keeps its secret somewhere else.
+    """
+    settings = load_settings(flags, os.environ)
+    deadline = time.monotonic() + patience
+    told = False
+    while (found := _look(settings)) is None:
+        if not is_local(url) or time.monotonic() >= deadline:
+            raise no_installation(settings.data)
+        # A server that answers has made its secret before.
+        if _answers(url) and _look(settings) is None:
+            raise Trouble(
+                f"The server at {url} keeps its data somewhere else",
+                "name its data directory, which it prints when it starts, with --data; "
+                "or give --token",
+                str(settings.data.absolute()),
+            )
+        if not told:
+            tell(settings.data.absolute())
+            told = True
+        time.sleep(_LOOK_EVERY)
+    return found
+
+
+def _look(settings: Settings) -> Minter | None:
+    secrets = DevelopmentSecrets.find(settings)
+    if secrets is None:
+        return None
+    if secrets.jwt_secret is None:
         wrong = "is not set; the public keys that are can verify tokens, and not make them"
         remedy = "let the identity provider make the token; or set jwt_secret as well"
         raise SettingsError(Problem(("jwt_secret",), wrong, remedy))
-    return Minter(settings, secret)
+    kept_in = settings.data.absolute() if secrets.generated else None
+    return Minter(settings, secrets.jwt_secret, kept_in)
 
 
-def token_source(given: str | None, make: Callable[[], str]) -> Callable[[], str]:
-    """Gives *given* each time, or makes a new one each time."""
-    return make if given is None else lambda: given
+def is_local(url: str) -> bool:
+    """Whether *url* is an address that only this machine has."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    with suppress(OSError), socket.create_connection((parts.hostname, port), _PROBE_TIMEOUT):
+        return True
+    return False

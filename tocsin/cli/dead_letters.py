@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import click
 import msgspec
-import trio
 
-from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter
-from tocsin.cli.options import Flags, subset
-from tocsin.cli.parameters import GivenToken, UserName, url_option
+from tocsin.cli.credentials import Minter
+from tocsin.cli.groups import Group
+from tocsin.cli.parameters import UserName
+from tocsin.cli.reaching import Server, server_options
 from tocsin.cli.tables import table
-from tocsin.cli.trouble import Trouble
-from tocsin.client.calls import CallFailed
 from tocsin.client.dead_letters import DeadLetters, Letter
 
 T = TypeVar("T")
@@ -28,7 +27,7 @@ _TOKEN_LIFETIME: Final = 60.0
 _HEADINGS: Final = ("ID", "DEAD", "USER", "DEVICE", "NOTIFICATION", "CAUSE", "ATTEMPTS", "STATUS")
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=Group)
 def dead_letters() -> None:
     """List, show, replay and discard dead letters.
 
@@ -38,19 +37,29 @@ def dead_letters() -> None:
     """
 
 
-def server_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that say which server; it receives `letters`."""
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The dead letters of a server, and how to ask for them."""
+
+    server: Server
+    minter: Minter | None
+    letters: DeadLetters
+
+    def ask(self, wrong: str, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Do *work*; raises `Trouble`, which begins with *wrong*."""
+        return self.server.run(functools.partial(work, *arguments), wrong, self.minter)
+
+
+def desk_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that say which server; it receives `desk`."""
 
     @functools.wraps(command)
-    def run(url: str, token: str | None, flags: Flags, **parameters: Any) -> None:
-        if token is None:
-            token = find_minter(flags).mint(_TOKEN_USER, {"admin"}, _TOKEN_LIFETIME)
-        command(DeadLetters(url, token), **parameters)
+    def run(server: Server, **parameters: Any) -> None:
+        minter = server.minter()
+        token = server.credential(minter, _TOKEN_USER, {"admin"}, _TOKEN_LIFETIME)
+        command(Desk(server, minter, DeadLetters(server.url, token)), **parameters)
 
-    token_option = click.option(
-        "--token", type=GivenToken(), help="An API key or token with the scope admin."
-    )
-    return url_option(token_option(subset(*TOKEN_SETTINGS)(run)))
+    return server_options("An API key or token with the scope admin.")(run)
 
 
 @dead_letters.command("list")
@@ -65,11 +74,11 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--notification", metavar="id", help="Only those of this notification.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
 @click.option("--before", type=click.IntRange(1), metavar="ID", help="Go on from this one.")
-@server_options
-def list_letters(letters: DeadLetters, **query: object) -> None:
+@desk_options
+def list_letters(desk: Desk, **query: object) -> None:
     """List dead letters, the newest first."""
     given = {name: str(value) for name, value in query.items() if value is not None}
-    page = _run("Not listed", letters.page, given)
+    page = desk.ask("Not listed", desk.letters.page, given)
     if not page.dead_letters:
         click.echo("There are none.", err=True)
         return
@@ -80,38 +89,31 @@ def list_letters(letters: DeadLetters, **query: object) -> None:
 
 @dead_letters.command()
 @click.argument("id", type=click.IntRange(1))
-@server_options
-def show(letters: DeadLetters, id: int) -> None:  # noqa: A002 (what the person calls it)
+@desk_options
+def show(desk: Desk, id: int) -> None:  # noqa: A002 (what the person calls it)
     """Show the dead letter with this ID, its history and its notification, as JSON."""
-    found = _run("Not shown", letters.show, id)
+    found = desk.ask("Not shown", desk.letters.show, id)
     click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
 
 
 @dead_letters.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(1))
-@server_options
-def replay(letters: DeadLetters, ids: tuple[int, ...]) -> None:
+@desk_options
+def replay(desk: Desk, ids: tuple[int, ...]) -> None:
     """Deliver the dead letters with these IDs once more."""
     for each in ids:
-        _run(f"{each} is not replayed", letters.replay, each)
+        desk.ask(f"{each} is not replayed", desk.letters.replay, each)
         click.echo(f"{each} is on its way again.")
 
 
 @dead_letters.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(1))
-@server_options
-def discard(letters: DeadLetters, ids: tuple[int, ...]) -> None:
+@desk_options
+def discard(desk: Desk, ids: tuple[int, ...]) -> None:
     """Settle the dead letters with these IDs without delivery; again is no error."""
     for each in ids:
-        _run(f"{each} is not discarded", letters.discard, each)
+        desk.ask(f"{each} is not discarded", desk.letters.discard, each)
         click.echo(f"{each} is discarded.")
-
-
-def _run(wrong: str, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
-    try:
-        return trio.run(work, *arguments)
-    except CallFailed as error:
-        raise Trouble(f"{wrong}: {error.wrong}", error.remedy, error.where) from None
 
 
 def _row(letter: Letter) -> tuple[str, ...]:

@@ -10,10 +10,13 @@ import os
 import pwd
 import re
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import click
 
+from tocsin.cli.groups import Group
+from tocsin.cli.installation import expect_database
 from tocsin.cli.options import Flags, load_settings, subset
 from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, run_with_store
@@ -33,16 +36,19 @@ from tocsin.protocol.values import to_rfc3339
 from tocsin.server.audit import audit
 from tocsin.server.auth import KEY_PREFIX, generate_key
 
+T = TypeVar("T")
+
 NAME_MAX: Final = 100
 _ID: Final = re.compile(rf"(?:{KEY_PREFIX})?([a-z2-7]{{16}})(?:_[a-z2-7]*)?")
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """Create, list and revoke API keys.
 
-    They work on the database itself: whether a server runs makes no difference. A running server
-    knows a new key at once, and has forgotten a revoked one within 5 seconds.
+    They work on the database itself, which `serve` and `migrate` make: whether a server runs makes
+    no difference. A running server knows a new key at once, and has forgotten a revoked one within
+    5 seconds.
     """
 
 
@@ -67,7 +73,7 @@ def create(scopes: tuple[frozenset[str], ...], name: str, flags: Flags) -> None:
         await store.open()
         await store.write([CreateKey(stored)])
 
-    run_with_store(flags, work)
+    _run(flags, work)
     _audit(flags, "API key made", made.id, named)
     click.echo(f"Key {made.id} is made. This is the only time that it is shown:", err=True)
     click.echo(made.text)
@@ -84,7 +90,7 @@ def list_keys(flags: Flags) -> None:
         assert isinstance(keys, Keys)
         return keys
 
-    keys = run_with_store(flags, work).keys
+    keys = _run(flags, work).keys
     if keys:
         click.echo(table([("ID", "NAME", "SCOPES", "CREATED", "REVOKED"), *map(_row, keys)]))
     else:
@@ -111,12 +117,18 @@ def revoke(id: str, flags: Flags) -> None:  # noqa: A002 (what the person calls 
         [result] = await store.write([command])
         return not isinstance(result, NotFound)
 
-    if not run_with_store(flags, work):
+    if not _run(flags, work):
         raise Trouble(
             f"There is no key with the id {command.id}", f"see {program()} key list, and repeat"
         )
     _audit(flags, "API key revoked", command.id)
     click.echo(f"Key {command.id} is revoked; a running server obeys within 5 seconds.")
+
+
+def _run(flags: Flags, work: Callable[[Store], Awaitable[T]]) -> T:
+    """With the store, which has to be there."""
+    expect_database(flags)
+    return run_with_store(flags, work)
 
 
 def _audit(flags: Flags, event: str, key: str, scopes: tuple[str, ...] | None = None) -> None:

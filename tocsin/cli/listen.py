@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -16,16 +17,19 @@ import click
 import trio
 
 from tocsin import __version__
-from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter, token_source
-from tocsin.cli.options import Flags, subset
-from tocsin.cli.parameters import CursorText, DeviceName, GivenToken, UserName, url_option
+from tocsin.cli.credentials import is_local
+from tocsin.cli.parameters import CursorText, DeviceName, UserName
+from tocsin.cli.reaching import Server, server_options
+from tocsin.cli.trouble import Trouble, program
 from tocsin.client.actions import Show, Stop, Tell
-from tocsin.client.follower import Follower
+from tocsin.client.follower import RECONNECT_CAP, Follower
 from tocsin.client.lines import push_line
 from tocsin.client.listening import Listening
 from tocsin.protocol.cursor import BEGINNING
 
 _TOKEN_LIFETIME: Final = 3600.0
+_LOCAL_CAP: Final = 2.0
+"""Seconds between attempts on this machine, where there is no crowd, and a person who waits."""
 
 
 class Terminal:
@@ -53,9 +57,7 @@ class Terminal:
 @click.option("--no-ack", is_flag=True, help="Only watch: the server will send everything again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the frames as they come, as JSON.")
 @click.option("--once", type=click.IntRange(1), metavar="N", help="Stop after N notifications.")
-@url_option
-@click.option("--token", type=GivenToken(), help="A token of the user.")
-@subset(*TOKEN_SETTINGS)
+@server_options("A token of the user.")
 def listen(
     user: str,
     device: str | None,
@@ -64,33 +66,35 @@ def listen(
     no_ack: bool,
     as_json: bool,
     once: int | None,
-    url: str,
-    token: str | None,
-    flags: Flags,
+    server: Server,
 ) -> None:
     """Show the notifications of USER as they come, and acknowledge them.
 
     It is a device like any other: the server remembers how far it got, and what it missed comes
-    first next time. Lost connections are made again; Ctrl-C ends it. Without --token it makes one
-    with the secret of the server, which has to be on this machine.
+    first next time. Lost connections are made again; Ctrl-C ends it. Without a token it makes one
+    with the secret of the server, which has to be on this machine; a server that is not there yet
+    is waited for.
 
     With --json, pushes (and `reset` and `status` frames) are printed one on a line, as they came.
     """
     if from_start and cursor is not None:
         raise click.UsageError("Give --from-start or --cursor, not both.")
-    minter = find_minter(flags) if token is None else None
+    minter = server.minter(math.inf)
     follower = Follower(
         user,
         device or default_device(socket.gethostname()),
-        token_source(token, lambda: minter.mint(user, (), _TOKEN_LIFETIME) if minter else ""),
+        lambda: server.credential(minter, user, (), _TOKEN_LIFETIME),
         random=random.random,
         cursor=BEGINNING if from_start else cursor,
         acknowledge=not no_ack,
         refresh_every=_TOKEN_LIFETIME / 2 if minter else float("inf"),
         shown_max=once,
         client=f"tocsin-cli/{__version__}",
+        server=server.url,
+        reconnect_cap=_LOCAL_CAP if is_local(server.url) else RECONNECT_CAP,
+        remedy=f"start the server ({program()} serve), or name another one with --url",
     )
-    listening = Listening(follower, url, Terminal(as_json=as_json))
+    listening = Listening(follower, server.url, Terminal(as_json=as_json))
     stop = Stop()
     try:
         stop = trio.run(_listen, listening)
@@ -98,6 +102,9 @@ def listen(
         # Whoever read along (`| head`) has seen enough; what it has not read stays unacknowledged.
         # The interpreter flushes at its end, and must not find the broken pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if stop.trouble is not None and stop.unauthenticated:
+        remedy, where = server.remedy_of_401(minter)
+        raise Trouble(f"{server.url}: {stop.trouble}", remedy, where)
     if stop.trouble is not None:
         raise click.ClickException(stop.trouble)
 

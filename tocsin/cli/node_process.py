@@ -8,26 +8,24 @@ at once, and what comes from it and from the parent would count as two.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Final, TypeVar
 
 import click
 import structlog
 import trio
 
-from tocsin import __version__
 from tocsin.actors.runtime import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
+from tocsin.cli.greeting import greeting, whereabouts
 from tocsin.node import Node
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
 from tocsin.secrets import DevelopmentSecrets
-from tocsin.server.auth import AuthConfigurationError, TokenVerifier, mint
+from tocsin.server.auth import AuthConfigurationError, TokenVerifier
 from tocsin.server.front_door import CannotListen
 from tocsin.settings import Problem, Settings, SettingsError
 from tocsin.wiring import make_cluster, make_store, token_verifier
@@ -37,8 +35,6 @@ logger = structlog.get_logger(__name__)
 STOP: Final = b"s"
 ABANDON: Final = b"a"
 """Orders on a worker's line."""
-
-_GREETING_TOKEN_LIFETIME: Final = 86_400.0
 
 E = TypeVar("E", bound=BaseException)
 
@@ -107,8 +103,8 @@ async def _main(
                     nursery.start_soon(_obey_parent, line, node, nursery.cancel_scope)
                 async with trio.open_nursery() as running:
                     await running.start(node.run)
-                    logger.info("listening", host=",".join(settings.host), port=node.port)
-                    if greets and settings.log_format == "console" and secrets.generated:
+                    logger.info("listening", **whereabouts(settings, node.port))
+                    if greets and settings.log_format == "console":
                         click.echo(greeting(settings, node.port, secrets, world.now_ms() / 1000))
                 nursery.cancel_scope.cancel()
         logger.info("stopped")
@@ -138,40 +134,6 @@ async def _obey_parent(line: socket.socket, node: Node, scope: trio.CancelScope)
         node.stop()
         if not order:
             return
-
-
-def greeting(settings: Settings, port: int, secrets: DevelopmentSecrets, now: float) -> str:
-    """What somebody who has just started a node for the first time may paste next."""
-    assert secrets.jwt_secret is not None, "generated secrets can make tokens"
-    token = mint(
-        secrets.jwt_secret,
-        "producer",
-        {"notify"},
-        now,
-        _GREETING_TOKEN_LIFETIME,
-        settings.jwt_issuer,
-        settings.audience,
-        settings.user_claim,
-    )
-    first = settings.host[0]
-    host = f"[{first}]" if ":" in first else first
-    program = os.environ.get("_TOCSIN_PROGRAM", "tocsin")
-    url = f"http://{host}:{port}"
-    where = "" if url == "http://127.0.0.1:8080" else f" --url {url}"
-    data = "" if settings.data == Path("tocsin-data") else f" --data {settings.data}"
-    return f"""
-Tocsin {__version__} listens on {url}
-
-Listen, in one terminal:
-
-  {program} listen ada{where}{data}
-
-Post, in another (this token is good for a day, on this machine only):
-
-  curl {url}/v1/notifications \\
-    -H 'Authorization: Bearer {token}' \\
-    -d '{{"to":{{"users":["ada"]}},"title":"Hello, Ada"}}'
-"""
 
 
 def _find(group: BaseException, kind: type[E]) -> E | None:

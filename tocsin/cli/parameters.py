@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -62,17 +63,20 @@ class Scopes(click.ParamType[frozenset[str]]):
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, written as the durations of the settings are."""
+    """Seconds, *least* or more, written as the durations of the settings are."""
 
     name = "duration"
+
+    def __init__(self, least: float = 1.0) -> None:
+        self._least = least
 
     def convert(self, value: str, param: Parameter, ctx: Context) -> float:
         try:
             seconds = read_duration(value)
         except ValueError as error:
             self.fail(f"it {error}; give 30d, 24h, 5m, 10s or plain seconds", param, ctx)
-        if not 1 <= seconds <= LIFETIME_MAX:
-            self.fail(f"it is {value}; give 1s to 3650d", param, ctx)
+        if not self._least <= seconds <= LIFETIME_MAX:
+            self.fail(f"it is {value}; give {self._least:g}s to 3650d", param, ctx)
         return seconds
 
 
@@ -89,6 +93,21 @@ class GivenToken(click.ParamType[str]):
         if len(text) > TOKEN_LENGTH_MAX:
             self.fail(f"a token has at most {TOKEN_LENGTH_MAX} characters", param, ctx)
         return text
+
+
+class TokenFile(GivenToken):
+    """A file that holds nothing but a token or an API key."""
+
+    name = "file"
+
+    def convert(self, value: str, param: Parameter, ctx: Context) -> str:
+        try:
+            with Path(value).open("rb") as file:
+                text = file.read(2 * TOKEN_LENGTH_MAX).decode()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            self.fail(f"{value} cannot be read: {reason}", param, ctx)
+        return super().convert(text, param, ctx)
 
 
 class CursorText(click.ParamType[str]):
@@ -113,8 +132,7 @@ class Json(click.ParamType[Any]):
         try:
             return msgspec.json.decode(value)
         except msgspec.DecodeError as error:
-            hint = "the server's data directory goes with --data-dir here"
-            self.fail(f"this is not JSON: {error} ({hint})", param, ctx)
+            self.fail(f"this is not JSON: {error}", param, ctx)
 
 
 class ServerUrl(click.ParamType[str]):
@@ -140,10 +158,3 @@ def scope_option(*, required: bool, about: str) -> Callable[..., Any]:
     return click.option(
         "--scope", "scopes", type=Scopes(), multiple=True, required=required, help=about
     )
-
-
-def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command `--url`."""
-    return click.option(
-        "--url", type=ServerUrl(), default=DEFAULT_URL, show_default=True, help="The server."
-    )(command)

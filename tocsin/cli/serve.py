@@ -11,6 +11,7 @@ from typing import Final
 import click
 import structlog
 
+from tocsin.cli.data_directory import check_data
 from tocsin.cli.descriptors import with_room
 from tocsin.cli.node_process import make_verifier, run_node
 from tocsin.cli.options import Flags, load_settings, serve_options
@@ -30,6 +31,7 @@ def serve(flags: Flags) -> None:
     """Run the server."""
     settings = load_settings(flags, os.environ)
     settings = settings.named(socket.gethostname(), os.urandom)
+    check_data(settings)
     secrets = DevelopmentSecrets.open(settings, os.urandom)
     check_bind(settings, secrets.generated)
     make_verifier(settings, secrets)  # refuses now, and once, what no worker could use

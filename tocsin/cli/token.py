@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tocsin.cli.credentials import TOKEN_SETTINGS, open_minter
+from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter
 from tocsin.cli.options import Flags, subset
 from tocsin.cli.parameters import Duration, UserName, scope_option
 
@@ -19,7 +19,7 @@ from tocsin.cli.parameters import Duration, UserName, scope_option
 def token(user: str, scopes: tuple[frozenset[str], ...], lifetime: float, flags: Flags) -> None:
     """Print a token for USER, signed with the server's secret.
 
-    The secret is `jwt_secret`, or the development secret in the data directory, which is made if
-    it is not there yet. The token stands alone on the last line.
+    The secret is `jwt_secret`, or the development secret in the data directory, which the server
+    makes when it first starts. The token stands alone on the last line.
     """
-    click.echo(open_minter(flags).mint(user, frozenset().union(*scopes), lifetime))
+    click.echo(find_minter(flags).mint(user, frozenset().union(*scopes), lifetime))

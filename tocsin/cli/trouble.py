@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
 
 import click
 
-__all__ = ["Trouble", "program"]
+__all__ = ["Trouble", "program", "typed_program"]
+
+PROGRAM_VARIABLE: Final = "_TOCSIN_PROGRAM"
+"""Names who calls us, such as `./dev`: that is what a person typed."""
 
 
 class Trouble(click.ClickException):
@@ -24,4 +31,16 @@ class Trouble(click.ClickException):
 
 def program() -> str:
     """How the person calls us, so that what we tell them to type works."""
-    return os.environ.get("_TOCSIN_PROGRAM", "tocsin")
+    context = click.get_current_context(silent=True)
+    name = None if context is None else context.find_root().info_name
+    return name or os.environ.get(PROGRAM_VARIABLE, "tocsin")
+
+
+def typed_program(found: str | None) -> str | None:
+    """The program as it was typed, where click has *found* a name for it."""
+    if named := os.environ.get(PROGRAM_VARIABLE):
+        return named
+    # A shell that has found it on PATH hands over the whole path, which nobody typed.
+    if found != Path(sys.argv[0]).name or shutil.which(found) == sys.argv[0]:
+        return found
+    return sys.argv[0]

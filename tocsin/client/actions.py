@@ -39,9 +39,13 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Over for good; *trouble* says why, None if it is what was wanted."""
+    """Over for good; *trouble* says why, None if it is what was wanted.
+
+    *unauthenticated*: the server does not know the credential; another one might do.
+    """
 
     trouble: str | None = None
+    unauthenticated: bool = False
 
 
 Action = Send | Show | Tell | Wait | Stop

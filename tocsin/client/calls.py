@@ -37,11 +37,17 @@ class Call:
 class CallFailed(Exception):
     """Says what is wrong, where (if it can be said), and what to do; each a short text."""
 
-    def __init__(self, wrong: str, where: str, remedy: str) -> None:
+    def __init__(self, wrong: str, where: str, remedy: str, status: int | None = None) -> None:
         super().__init__(wrong)
         self.wrong = wrong
         self.where = where
         self.remedy = remedy
+        self.status = status
+        """Of the answer, if there was one."""
+
+
+class Unreachable(CallFailed):
+    """Nobody listens there: nothing of the call has been heard."""
 
 
 class UnreadableAnswer(CallFailed):
@@ -66,7 +72,8 @@ async def ask(base: str, token: str, call: Call) -> httpx.Response:
         raise UnreadableAnswer(response.status_code) from None
     where = ", ".join(error.path for error in problem.errors)
     wrong = f"{problem.detail.rstrip('.')} ({problem.status} {problem.code})"
-    raise CallFailed(wrong, where, _remedy(call, problem, response.headers.get("Retry-After")))
+    after = response.headers.get("Retry-After")
+    raise CallFailed(wrong, where, _remedy(call, problem, after), problem.status)
 
 
 async def _send(base: str, token: str, call: Call) -> httpx.Response:
@@ -91,7 +98,8 @@ async def _send(base: str, token: str, call: Call) -> httpx.Response:
         raise CallFailed(f"{base} does not answer", "", remedy) from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         remedy = "start the server, or name where it is with --url"
-        raise CallFailed(f"{base} cannot be reached: {_reason(error)}", "", remedy) from None
+        failure = Unreachable if isinstance(error, httpx.ConnectError) else CallFailed
+        raise failure(f"{base} cannot be reached: {_reason(error)}", "", remedy) from None
 
 
 def _reason(error: Exception) -> str:

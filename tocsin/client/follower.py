@@ -38,6 +38,7 @@ from tocsin.client.frames import (
     decode_server_frame,
 )
 from tocsin.protocol import frames as sent
+from tocsin.protocol.closing import Closing
 
 ACK_DELAY: Final = 0.02
 """Seconds that the first unacknowledged push waits for company: less than the server lingers."""
@@ -54,7 +55,9 @@ class Follower:
 
     *token* makes the credential, anew for each connection, and again each *refresh_every* seconds.
     *cursor* is where to start; None leaves it to the server. With *shown_max*, stop after so many
-    pushes. *random* gives numbers in [0, 1).
+    pushes. *random* gives numbers in [0, 1). *server* is its address, for people, and *remedy* what
+    they can do where it cannot be reached. *reconnect_cap* is the longest delay, in seconds, that
+    this side makes up.
     """
 
     def __init__(
@@ -69,6 +72,9 @@ class Follower:
         refresh_every: float = math.inf,
         shown_max: int | None = None,
         client: str | None = None,
+        server: str = "the server",
+        remedy: str = "",
+        reconnect_cap: float = RECONNECT_CAP,
     ) -> None:
         self.user: Final = user
         self.device: Final = device
@@ -79,6 +85,9 @@ class Follower:
         self._refresh_every = refresh_every
         self._shown_max = shown_max
         self._client = client
+        self._server = server
+        self._remedy = remedy
+        self._reconnect_cap = reconnect_cap
         self._failures = 0
         self._begin(math.inf)
 
@@ -139,13 +148,18 @@ class Follower:
         goodbye = self._goodbye
         if goodbye is None:
             text = farewell_text(code, self.device)
-            return self._come_back(text, None) if may_reconnect(code) else [Stop(text)]
+            return self._come_back(text, None) if may_reconnect(code) else [_stop(code, text)]
         text = farewell_text(goodbye.code, self.device)
-        return self._come_back(text, goodbye.after) if goodbye.reconnect else [Stop(text)]
+        if goodbye.reconnect:
+            return self._come_back(text, goodbye.after)
+        return [_stop(goodbye.code, text)]
 
     def unreachable(self, why: str, after: float | None = None) -> list[Action]:
         """There is no connection to be had; *after* seconds, if the server said when there will."""
-        return self._come_back(f"No connection: {why}.", after)
+        text = f"No connection to {self._server}: {why}."
+        # Once is enough: what comes after is the same trouble.
+        remedy = self._remedy if self._failures == 0 else ""
+        return self._come_back(text, after, remedy)
 
     def leaving(self) -> list[Action]:
         """This side is about to end the connection: the last words."""
@@ -247,16 +261,21 @@ class Follower:
         ]
         return [Tell(" ".join(news), raw)] if news else []
 
-    def _come_back(self, why: str, after: float | None) -> list[Action]:
+    def _come_back(self, why: str, after: float | None, remedy: str = "") -> list[Action]:
         """Wait as long as the server says, or else longer each time.
 
         Anywhere between nothing and the full delay (Brooker's full jitter): unlike a resend, this
         is many clients at one door, and whoever shut it shut it for all of them at once.
         """
         self._failures += 1
-        full = min(RECONNECT_CAP, RECONNECT_INITIAL * 2.0 ** min(self._failures - 1, 16))
+        full = min(self._reconnect_cap, RECONNECT_INITIAL * 2.0 ** min(self._failures - 1, 16))
         delay = full * self._random() if after is None else after
-        return [Tell(f"{why} Trying again in {delay:.1f} s."), Wait(delay)]
+        rest = f"\n    do:    {remedy}" if remedy else ""
+        return [Tell(f"{why} Trying again in {delay:.1f} s.{rest}"), Wait(delay)]
+
+
+def _stop(code: int | None, text: str) -> Stop:
+    return Stop(text, unauthenticated=code == Closing.UNAUTHENTICATED)
 
 
 def _send(frame: sent.ClientFrame) -> Send:

@@ -199,7 +199,8 @@ class Listening:
         except msgspec.DecodeError:
             said = "is this a Tocsin server?"
         if status < 500 and status != 429:
-            return Stop(f"The server refused the connection ({status}): {said}")
+            text = f"The server refused the connection ({status}): {said}"
+            return Stop(text, unauthenticated=status == 401)
         after = headers.get(b"retry-after", b"").decode("latin-1")
         why = f"the server said {status}, {said.rstrip('.')}"
         delay = float(after) if after.isdecimal() else None

@@ -55,6 +55,8 @@ class EdgeSettings:
     poll_wait_max: float
     user_tickets_max: int
     store_timeout: float
+    data_told: str | None = None
+    """The data directory, where whoever brings a credential of another one may be told it."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What the server says about itself: OpenAPI, AsyncAPI, and a page for people.
+"""What the server says about itself: OpenAPI, AsyncAPI, and pages for people.
 
 Made when somebody first asks, and then kept: they cannot change while the process lives.
 """
@@ -22,14 +22,14 @@ from tocsin.server.api.operation import (
     Query,
 )
 from tocsin.server.api.specs.asyncapi import asyncapi_document
+from tocsin.server.api.specs.home import home_page
 from tocsin.server.api.specs.openapi import openapi_document
-from tocsin.server.api.specs.page import CONTENT_SECURITY_POLICY, render_page
+from tocsin.server.api.specs.page import docs_page
+from tocsin.server.api.specs.parts import Page, asset
 
 _POLICY: Final = Header("Content-Security-Policy", "Nothing but what is on the page.")
-_PAGE_HEADERS: Final = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Cache-Control": "no-cache",
-}
+_HTML: Final = "text/html; charset=utf-8"
+_ICON_HEADERS: Final = {"Cache-Control": "public, max-age=86400"}
 
 
 def documents_of(others: Sequence[Operation]) -> Operations:
@@ -45,12 +45,38 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         return msgspec.json.encode(asyncapi_document())
 
     @cache
-    def page() -> bytes:
-        return render_page(msgspec.json.decode(openapi()), msgspec.json.decode(asyncapi()))
+    def docs() -> Page:
+        return docs_page(msgspec.json.decode(openapi()), msgspec.json.decode(asyncapi()))
+
+    @cache
+    def home() -> Page:
+        return home_page({operation.path for operation in (*others, *operations.all)})
+
+    @operations.define(
+        *("GET", "/", "Look whether it works, and where to go"),
+        caller=Caller.ANYONE,
+        sends=(_POLICY, CACHING),
+        answers={200: str},
+        produces=_HTML,
+    )
+    async def show_home(call: Call[Query, None]) -> Answer:
+        """As a page, for people."""
+        return _page(home())
+
+    @operations.define(
+        *("GET", "/docs", "Read about both, as a page"),
+        caller=Caller.ANYONE,
+        sends=(_POLICY, CACHING),
+        answers={200: str},
+        produces=_HTML,
+    )
+    async def show_docs(call: Call[Query, None]) -> Answer:
+        """It says nothing that is not in the repository, so it asks for no credential."""
+        return _page(docs())
 
     @operations.define(
         *("GET", "/openapi.json", "Describe the HTTP API"),
-        caller=Caller.ADMIN,
+        caller=Caller.ANYONE,
         answers={200: dict},
     )
     async def show_openapi(call: Call[Query, None]) -> Answer:
@@ -59,7 +85,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
 
     @operations.define(
         *("GET", "/asyncapi.json", "Describe the frames and events"),
-        caller=Caller.ADMIN,
+        caller=Caller.ANYONE,
         answers={200: dict},
     )
     async def show_asyncapi(call: Call[Query, None]) -> Answer:
@@ -67,14 +93,19 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         return Answer(asyncapi())
 
     @operations.define(
-        *("GET", "/docs", "Read about both, as a page"),
+        *("GET", "/favicon.ico", "Show the icon of the pages"),
         caller=Caller.ANYONE,
-        sends=(_POLICY, CACHING),
+        sends=(CACHING,),
         answers={200: str},
-        produces="text/html; charset=utf-8",
+        produces="image/x-icon",
     )
-    async def show_docs(call: Call[Query, None]) -> Answer:
-        """It says nothing that is not in the repository, so it asks for no credential."""
-        return Answer(page(), headers=_PAGE_HEADERS)
+    async def show_icon(call: Call[Query, None]) -> Answer:
+        """A bell."""
+        return Answer(asset("favicon.ico"), headers=_ICON_HEADERS)
 
     return operations
+
+
+def _page(page: Page) -> Answer:
+    headers = {"Content-Security-Policy": page.policy, "Cache-Control": "no-cache"}
+    return Answer(page.html, headers=headers)

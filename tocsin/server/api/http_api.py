@@ -45,6 +45,7 @@ logger = structlog.get_logger(__name__)
 _NOTHING_MAX: Final = 1024
 """Bytes of a body that says nothing, such as `{}`."""
 _PLAIN_NAMES: Final = {ord("{"): None, ord("}"): None}
+_OF_PROXIES: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _ALWAYS: Final = frozenset(("/livez", "/readyz"))
 """What a node is asked by those who decide whether it lives; also when it is full."""
 _RETRY_AFTER: Final = 5.0  # seconds; another node, or this one again, is there by then
@@ -129,7 +130,7 @@ class HttpApi:
     def refusal(self, error: Exception, about: About) -> Whole:
         """A problem; the operator can see that it was given."""
         with structlog.contextvars.bound_contextvars(request_id=about.request_id):
-            answer = problem_answer(error)
+            answer = problem_answer(error, self._data_told(about.head))
         reason = _reason(error, answer.status, about.head)
         if reason is not None:
             self._note(reason, answer.status, about)
@@ -144,6 +145,12 @@ class HttpApi:
                 left_out=left_out,
             )
         return self._to_a_stream(answer) if about.route == STREAM_PATH else answer
+
+    def _data_told(self, head: RequestHead | None) -> str | None:
+        """The data directory, for a request that comes straight from this machine."""
+        if head is None or any(name in head.headers for name in _OF_PROXIES):
+            return None
+        return self._services.settings.data_told
 
     def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
         """When to come back."""

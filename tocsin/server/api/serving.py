@@ -116,6 +116,8 @@ def whole(operation: Operation, answer: Answer) -> Whole:
     if isinstance(body, msgspec.Struct):
         assert type(body) is declared, f"{operation.name} does not answer {type(body).__name__}"
         body = msgspec.json.encode(body)
+    if body is not None and operation.produces == "application/json":
+        body += b"\n"  # for people with curl, whose prompt would stand behind the answer
     return Whole(answer.status, body, operation.produces, tuple(answer.headers.items()))
 
 

@@ -203,5 +203,6 @@ def _message(frame: type) -> Document:
 def _schemas() -> dict[str, Schema]:
     schemas = components([Draft, *_ALL])
     # A post in a frame is read as a request is, so that its faults are replied to.
-    schemas["Publish"]["properties"]["notification"] = reference(Draft)
+    fields = schemas["Publish"]["properties"]
+    fields["notification"] = {**fields["notification"], **reference(Draft)}
     return schemas

@@ -65,6 +65,16 @@ _LETTER: Final = {
 }
 _MAILBOX: Final = {"waiting": 0, "capacity": 4096}
 
+PATH_EXAMPLES: Final[dict[str, str]] = {
+    "notification": _ID,
+    "user": "ada",
+    "device": "phone",
+    "topic": "incidents",
+    "letter": "7",
+    "entry": "1700000000000-0",
+}
+"""What may stand in a path, by its name there."""
+
 EXAMPLES: Final[dict[Any, Any]] = {
     Draft: _DRAFT,
     Patch: {"title": "Your order has been delayed", "body": None},

@@ -14,6 +14,7 @@ from tocsin.server.api.operation import PATH_TYPES, Caller, Header, Operation
 from tocsin.server.api.problems import MEDIA_TYPE
 from tocsin.server.api.specs.examples import EXAMPLES, TEXTS
 from tocsin.server.api.specs.schemas import Schema, components, fields_of, reference, schema_of
+from tocsin.server.api.specs.words import PATHS
 from tocsin.server.auth.errors import AuthCode
 
 Document = dict[str, Any]
@@ -29,7 +30,7 @@ method by `405`. Unknown fields and query parameters are refused.
 """
 _FORBIDDEN: Final = {AuthCode.SCOPE_MISSING, AuthCode.USER_MISSING}
 _AWAY: Final = {AuthCode.JWKS_UNAVAILABLE, AuthCode.KEYS_BUSY, AuthCode.KEYS_UNAVAILABLE}
-_AUTH_CODES: Final[dict[int, list[str]]] = {
+AUTH_CODES: Final[dict[int, list[str]]] = {
     401: [*sorted(set(AuthCode) - _FORBIDDEN - _AWAY)],
     403: sorted(_FORBIDDEN),
     503: sorted(_AWAY),
@@ -137,7 +138,13 @@ def path_names(path: str) -> list[str]:
 
 def _path_parameters(operation: Operation) -> list[Document]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": schema_of(PATH_TYPES[name])}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": PATHS[name],
+            "schema": schema_of(PATH_TYPES[name]),
+        }
         for name in path_names(operation.path)
     ]
 
@@ -245,7 +252,7 @@ def problem_codes(operation: Operation) -> dict[int, list[str]]:
         status, _ = TITLES[code]
         by_status.setdefault(status, []).append(code)
     if operation.caller is not Caller.ANYONE:
-        for status, words in _AUTH_CODES.items():
+        for status, words in AUTH_CODES.items():
             by_status[status] += words
     return by_status
 

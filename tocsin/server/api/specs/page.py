@@ -1,52 +1,59 @@
-"""The two documents as one HTML page for people: no script, nothing from anywhere else."""
+"""The two documents as one HTML page for people: nothing from anywhere else.
+
+Its script does what a page without one cannot: search, the address that the page was loaded from in
+the examples, and forms that call the server. All that is to be read is there without it.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterable
 from html import escape
 from itertools import chain
-from typing import Final
 
-from tocsin.server.api.specs.style import STYLE
-from tocsin.server.api.specs.tables import Document, field_table, inline, pretty, table, type_text
+from tocsin.server.api.specs.calls import call_section
+from tocsin.server.api.specs.parts import BELL, Page, make_page
+from tocsin.server.api.specs.preface import credentials_section, errors_section
+from tocsin.server.api.specs.tables import Document, field_table, inline, pretty, table
 
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-CONTENT_SECURITY_POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_PREFACE = (("credentials", "Tokens and keys"), ("errors", "Errors"))
 
 
-def render_page(openapi: Document, asyncapi: Document) -> bytes:
-    """The page about both, as HTML in UTF-8."""
+def docs_page(openapi: Document, asyncapi: Document) -> Page:
+    """The page about both."""
     parts = [
         _introduction(openapi["info"]),
+        credentials_section(),
+        errors_section(),
         *_api(openapi),
         *_frames(asyncapi),
-        _close_codes(asyncapi["channels"]["websocket"]),
         *_types(openapi, asyncapi),
     ]
-    title = escape(openapi["info"]["title"])
+    body = (
+        f'{_bar()}<div class="columns"><main>{"".join(parts)}'
+        '<p class="nothing" id="nothing" hidden>Nothing here has all of these words.</p></main>'
+        f"{_navigation(openapi, asyncapi)}</div>"
+    )
+    title = f"{openapi['info']['title']}: documentation"
+    return make_page(title, body, style="docs.css", script="docs.js")
+
+
+def _bar() -> str:
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}: the wire</title><style>{STYLE}</style></head>"
-        f"<body><main>{''.join(parts)}</main>{_navigation(openapi, asyncapi)}"
-        '<a class="jump" href="#contents">Contents</a></body></html>'
-    ).encode()
+        f'<header class="bar"><a class="brand" href="/">{BELL}<b>Tocsin</b></a>'
+        '<input class="needs-script" id="search" type="search" placeholder="Search  ( / )"'
+        ' aria-label="Search this page" autocomplete="off" spellcheck="false">'
+        '<a class="who needs-script" id="who" href="#credentials">No token</a>'
+        '<a class="jump" href="#contents">Contents</a></header>'
+    )
 
 
 def _introduction(info: Document) -> str:
     paragraphs = "".join(f"<p>{inline(each)}</p>" for each in info["description"].split("\n\n"))
-    version = escape(info["version"])
     return (
-        f"<header><h1>{escape(info['title'])} <small>{version}</small></h1>{paragraphs}"
-        '<p class="soft">For programs: <a href="/openapi.json">/openapi.json</a> and '
-        '<a href="/asyncapi.json">/asyncapi.json</a>, with the scope <code>admin</code>.</p>'
-        "</header>"
+        f'<section class="opening"><h1>{escape(info["title"])} '
+        f"<small>{escape(info['version'])}</small></h1>{paragraphs}"
+        '<p>For programs: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1) and '
+        '<a href="/asyncapi.json">asyncapi.json</a> (AsyncAPI 3.0).</p></section>'
     )
 
 
@@ -55,12 +62,15 @@ def _introduction(info: Document) -> str:
 
 def _navigation(openapi: Document, asyncapi: Document) -> str:
     groups = [
-        (tag, [(each["operationId"], each["summary"]) for _, _, each in operations])
-        for tag, operations in _by_tag(openapi)
+        ("First", list(_PREFACE)),
+        *(
+            (tag, [(each["operationId"], each["summary"]) for _, _, each in operations])
+            for tag, operations in _by_tag(openapi)
+        ),
+        ("WebSocket and events", _frame_links(asyncapi)),
     ]
-    groups.append(("WebSocket and events", _frame_links(asyncapi)))
     lists = "".join(f"<h2>{escape(name)}</h2><ul>{_links(links)}</ul>" for name, links in groups)
-    return f'<nav id="contents">{lists}</nav>'
+    return f'<nav id="contents" aria-label="Contents">{lists}</nav>'
 
 
 def _frame_links(asyncapi: Document) -> list[tuple[str, str]]:
@@ -85,131 +95,39 @@ def _by_tag(openapi: Document) -> list[tuple[str, list[tuple[str, str, Document]
     ]
 
 
-# --- HTTP -----------------------------------------------------------------------------------------
+def _group(title: str, sections: Iterable[str], about: str = "", ident: str = "") -> str:
+    named = f' id="{ident}"' if ident else ""
+    return f'<div class="group"><h2{named}>{escape(title)}</h2>{about}{"".join(sections)}</div>'
+
+
+# --- What there is --------------------------------------------------------------------------------
 
 
 def _api(openapi: Document) -> Iterable[str]:
+    schemas = openapi["components"]["schemas"]
     for tag, operations in _by_tag(openapi):
-        yield f"<h2>{escape(tag)}</h2>"
-        for method, path, operation in operations:
-            yield _operation(method, path, operation, openapi["components"]["schemas"])
-
-
-def _operation(method: str, path: str, operation: Document, schemas: Document) -> str:
-    return (
-        f'<section id="{escape(operation["operationId"])}"><h3>{inline(operation["summary"])}</h3>'
-        f'<p class="path"><span class="method {method}">{method.upper()}</span>'
-        f"<code>{escape(path)}</code></p>"
-        f"<p>{inline(operation['description'])}</p>"
-        f'<p class="soft">{_caller(operation["security"])}</p>'
-        f"{_parameters(operation['parameters'])}"
-        f"{_body(operation.get('requestBody'), schemas)}"
-        f"<h4>Try it</h4><pre><code>{escape(_curl(method, path, operation))}</code></pre>"
-        f"{_answers(operation['responses'])}</section>"
-    )
-
-
-def _caller(security: list[dict[str, list[str]]]) -> str:
-    if not security:
-        return "For everybody; no credential is asked for."
-    scopes = security[0]["bearer"]
-    who = f"With the scope <code>{escape(scopes[0])}</code>." if scopes else "For a user."
-    return f"{who} A ticket in the query will do." if len(security) > 1 else who
-
-
-def _parameters(parameters: list[Document]) -> str:
-    if not parameters:
-        return ""
-    rows = [
-        (
-            f"<code>{escape(each['name'])}</code>",
-            escape(each["in"]),
-            type_text(each["schema"]),
-            inline(each.get("description", "")),
-        )
-        for each in parameters
-    ]
-    return f"<h4>Parameters</h4>{table(('name', 'in', 'what', 'about'), rows)}"
-
-
-def _body(body: Document | None, schemas: Document) -> str:
-    if body is None:
-        return ""
-    kinds = []
-    for media_type, media in body["content"].items():
-        kinds.append(f"<p><code>{escape(media_type)}</code>: {type_text(media['schema'])}</p>")
-        if target := media["schema"].get("$ref"):
-            kinds.append(field_table(schemas[target.rpartition("/")[2]]))
-    return f"<h4>Body</h4>{''.join(kinds)}"
-
-
-def _curl(method: str, path: str, operation: Document) -> str:
-    address = re.sub(r"\{(\w+)\}", lambda name: f"${name[1].upper()}", path)
-    lines = [f'curl -X {method.upper()} "http://127.0.0.1:8080{address}"']
-    if operation["security"]:
-        lines.append('-H "Authorization: Bearer $TOKEN"')
-    if "requestBody" in operation:
-        media_type, media = next(iter(operation["requestBody"]["content"].items()))
-        example = pretty(media["example"])
-        lines += [f"-H 'Content-Type: {media_type}'", f"-d '{example}'"]
-    return " \\\n  ".join(lines).replace("curl -X GET", "curl")
-
-
-def _answers(responses: Document) -> str:
-    rows = [
-        (f"<code>{status}</code>", inline(answer["description"]), *_content(answer))
-        for status, answer in responses.items()
-    ]
-    examples = [
-        f"<details><summary>An answer</summary><pre><code>{_example(media)}</code></pre></details>"
-        for status, answer in responses.items()
-        if status.startswith("2")
-        for media in answer.get("content", {}).values()
-        if "example" in media
-    ]
-    heads = ("status", "meaning", "body", "headers")
-    return f"<h4>Answers</h4>{table(heads, rows)}{''.join(examples)}"
-
-
-def _content(answer: Document) -> tuple[str, str]:
-    bodies = [_answer_type(media["schema"]) for media in answer.get("content", {}).values()]
-    headers = [escape(name) for name in answer["headers"] if name != "X-Request-Id"]
-    return "<br>".join(bodies), "<br>".join(headers)
-
-
-def _answer_type(schema: Document) -> str:
-    if codes := schema.get("properties", {}).get("code", {}).get("enum"):
-        shown = ", ".join(f"<code>{escape(code)}</code>" for code in codes[:3])
-        rest = ", ".join(f"<code>{escape(code)}</code>" for code in codes[3:])
-        return shown + (f"<details><summary>more</summary>{rest}</details>" if rest else "")
-    return type_text(schema)
-
-
-def _example(media: Document) -> str:
-    example = media["example"]
-    return escape(example if isinstance(example, str) else pretty(example))
-
-
-# --- Frames ---------------------------------------------------------------------------------------
+        yield _group(tag, (call_section(*each, schemas) for each in operations))
 
 
 def _frames(asyncapi: Document) -> Iterable[str]:
     channels = asyncapi["channels"]
-    yield "<h2>WebSocket and events</h2>"
-    yield f"<p>{inline(asyncapi['info']['description'])}</p>"
-    for channel in channels.values():
-        about = inline(channel["description"])
-        yield f"<p><code>{escape(channel['address'])}</code> {about}</p>"
+    about = f"<p>{inline(asyncapi['info']['description'])}</p>" + "".join(
+        f"<p><code>{escape(channel['address'])}</code> {inline(channel['description'])}</p>"
+        for channel in channels.values()
+    )
     received = {
         each["messages"][0]["$ref"].rpartition("/")[2]
         for each in asyncapi["operations"].values()
         if each["action"] == "receive"
     }
+    sections = []
     for name, message in asyncapi["components"]["messages"].items():
         direction = "Client to server" if name in received else "Server to client"
         if name in channels["events"]["messages"]:
             direction += ", and an event of the stream"
-        yield _frame(name, message, direction, asyncapi)
+        sections.append(_frame(name, message, direction, asyncapi))
+    sections.append(_close_codes(channels["websocket"]))
+    yield _group("WebSocket and events", sections, about)
 
 
 def _frame(name: str, message: Document, direction: str, asyncapi: Document) -> str:
@@ -238,17 +156,18 @@ def _close_codes(channel: Document) -> str:
 
 
 def _types(openapi: Document, asyncapi: Document) -> Iterable[str]:
-    yield '<h2 id="types">Types</h2>'
     frames = asyncapi["components"]["messages"]
     schemas = chain.from_iterable(
         document["components"]["schemas"].items() for document in (openapi, asyncapi)
     )
+    sections = []
     for name, schema in sorted(dict(schemas).items()):
         if name in frames:
-            yield f'<span id="type-{escape(name)}"></span>'
+            sections.append(f'<span id="type-{escape(name)}"></span>')
             continue
         about = inline(schema.get("description", ""))
-        yield (
+        sections.append(
             f'<section id="type-{escape(name)}"><h3>{escape(name)}</h3>'
             f"<p>{about}</p>{field_table(schema)}</section>"
         )
+    yield _group("Types", sections, ident="types")

@@ -10,6 +10,7 @@ import msgspec
 
 from tocsin.protocol.user_ids import USER_ID_CHARACTER, USER_ID_CHARACTER_OF_SCHEMAS
 from tocsin.server.api.specs.rules import RULES
+from tocsin.server.api.specs.words import described
 
 Schema = dict[str, Any]
 
@@ -27,7 +28,10 @@ def reference(type_: type) -> Schema:
 def components(types: Iterable[Any]) -> dict[str, Schema]:
     """The schemas of all structs in *types*, by name."""
     _, named = msgspec.json.schema_components(types, ref_template=REFERENCE)
-    return {name: _readable(schema) | RULES.get(name, {}) for name, schema in sorted(named.items())}
+    return {
+        name: described(name, _readable(schema) | RULES.get(name, {}))
+        for name, schema in sorted(named.items())
+    }
 
 
 def schema_of(type_: Any) -> Schema:

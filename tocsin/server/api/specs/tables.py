@@ -50,9 +50,15 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     kept = [index for index in range(len(heads)) if any(row[index] for row in cells)]
     head = "".join(f"<th>{heads[index]}</th>" for index in kept)
     body = "".join(
-        f"<tr>{''.join(f'<td>{row[index]}</td>' for index in kept)}</tr>" for row in cells
+        f"<tr>{''.join(_cell(heads[index], row[index]) for index in kept)}</tr>" for row in cells
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(head: str, content: str) -> str:
+    # A narrow screen has no columns: there each cell says what it is.
+    empty = "" if content else ' class="empty"'
+    return f'<td data-head="{head}"{empty}>{content}</td>'
 
 
 def field_table(schema: Document) -> str:
@@ -62,7 +68,7 @@ def field_table(schema: Document) -> str:
         (
             f"<code>{escape(name)}</code>",
             type_text(field),
-            "required" if name in required else _default(field),
+            "required" if name in required else default_text(field),
             inline(field.get("description", "")),
         )
         for name, field in schema.get("properties", {}).items()
@@ -98,7 +104,12 @@ def _kind(schema: Document) -> str:
 
 
 def _bounds(schema: Document) -> list[str]:
-    words = [f"{sign} {schema[name]:.16g}" for name, sign in _NUMBERS if schema.get(name, 0)]
+    words = [
+        f"{sign} {schema[name]:.16g}"
+        for name, sign in _NUMBERS
+        # So many are as good as no bound.
+        if schema.get(name, 0) not in (0, 2**53)
+    ]
     for (low, high), unit in _LENGTHS.items():
         if high in schema:
             words.append(f"of {schema.get(low, 0)} to {schema[high]} {unit}")
@@ -111,7 +122,8 @@ def _bounds(schema: Document) -> list[str]:
     return words
 
 
-def _default(field: Document) -> str:
+def default_text(field: Document) -> str:
+    """What a value is where none is given, as HTML; nothing, if that says nothing."""
     default = field.get("default")
     return "" if default in (None, [], {}) else f"default <code>{_literal(default)}</code>"
 

@@ -1,0 +1,110 @@
+"""Runs scenarios on fresh nodes, and prints what they measured."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import resource
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.calibration import bare_send
+from bench.cluster_scenarios import CLUSTER_SCENARIOS
+from bench.measuring import Row
+from bench.nodes import open_nodes
+from bench.scenarios import SCENARIOS
+from bench.server import Server
+from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
+
+
+def run(store: str, names: list[str], runs: int) -> None:
+    """Measure the scenarios of these *names* on *store*, and print the tables."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    stores = ("sqlite", "postgres") if store == "both" else (store,)
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()};")
+    print(f"medians of {runs} runs, each on a fresh node;")
+    print(f"a bare send of 500 bytes to each of 1 000 sockets costs {bare_send():.1f} µs CPU now\n")
+    of_one = [name for name in names if name in SCENARIOS]
+    if of_one:
+        show({each: measure(each, of_one, runs) for each in stores})
+    of_many = [name for name in names if name in CLUSTER_SCENARIOS]
+    if of_many:
+        show({"Postgres and Redis": measure_cluster(of_many, runs)})
+
+
+def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
+    """The median row for each number that the scenarios give on *store*."""
+    rows: dict[str, list[Row]] = {}
+    with databases(store) as fresh:
+        for name in names:
+            scenario = SCENARIOS[name]
+            for _ in range(runs):
+                with Server(next(fresh), **scenario.settings) as server:
+                    for row in asyncio.run(scenario.run(server)):
+                        rows.setdefault(row.name, []).append(row)
+    return medians(rows)
+
+
+def measure_cluster(names: list[str], runs: int) -> dict[str, Row]:
+    """As `measure`, of several nodes."""
+    rows: dict[str, list[Row]] = {}
+    redis = Redis()
+    redis.start()
+    try:
+        with databases("postgres") as fresh:
+            for name in names:
+                scenario = CLUSTER_SCENARIOS[name]
+                for _ in range(runs):
+                    database = redis.create_database()
+                    with open_nodes(scenario.nodes, next(fresh), database) as nodes:
+                        for row in asyncio.run(scenario.run(nodes)):
+                            rows.setdefault(row.name, []).append(row)
+    finally:
+        redis.close()
+    return medians(rows)
+
+
+def medians(rows: dict[str, list[Row]]) -> dict[str, Row]:
+    return {
+        name: Row(
+            name,
+            statistics.median(row.value for row in several),
+            several[0].unit,
+            several[0].target,
+        )
+        for name, several in rows.items()
+    }
+
+
+@contextmanager
+def databases(store: str) -> Iterator[Iterator[str]]:
+    """An endless supply of fresh databases of one kind."""
+    if store == "sqlite":
+        yield iter(lambda: "sqlite", None)
+        return
+    postgres = Postgres(durable=True)
+    postgres.start()
+    try:
+        yield iter(postgres.create_database, None)
+    finally:
+        postgres.stop()
+
+
+def show(results: dict[str, dict[str, Row]]) -> None:
+    """Print the table in Markdown."""
+    stores = list(results)
+    print(f"| measured | {' | '.join(stores)} | target |")
+    print(f"|---|{'---:|' * len(stores)}---:|")
+    for name in next(iter(results.values())):
+        rows = [results[store][name] for store in stores]
+        cells = " | ".join(f"{_number(row.value)} {row.unit}".strip() for row in rows)
+        target = "" if rows[0].target is None else f"≤ {rows[0].target:g} {rows[0].unit}"
+        print(f"| {name} | {cells} | {target} |")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"

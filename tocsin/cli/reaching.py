@@ -1,0 +1,168 @@
+"""Which server a command talks to, and with which credential.
+
+The address is that of `--url` or `TOCSIN_URL`; without it, that of the server which these settings
+(`host`, `port`) are of. The credential is that of `--token`, `--token-file` or `TOCSIN_TOKEN`;
+without it, one is made with the secret of the server, which has to be on this machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import trio
+from click.core import ParameterSource
+
+from tocsin.cli.credentials import TOKEN_SETTINGS, Minter, await_minter
+from tocsin.cli.options import Flags, load_settings, subset
+from tocsin.cli.parameters import GivenToken, ServerUrl, TokenFile
+from tocsin.cli.trouble import Trouble, program
+from tocsin.client.calls import CallFailed, Unreachable
+from tocsin.settings import Settings
+
+T = TypeVar("T")
+
+URL_VARIABLE: Final = "TOCSIN_URL"
+TOKEN_VARIABLE: Final = "TOCSIN_TOKEN"
+START_PATIENCE: Final = 30.0
+"""Seconds to wait for a server that is just starting."""
+_TRY_EVERY: Final = 0.25
+_REACHED_AS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses that mean all of them, and one of those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server at *url*; *token* is what the person gave."""
+
+    url: str
+    token: str | None
+    flags: Flags
+
+    def minter(self, patience: float = 0.0) -> Minter | None:
+        """What makes tokens, where none was given; raises `Trouble`."""
+        if self.token is not None:
+            return None
+        return await_minter(self.flags, self.url, patience, self._tell_of_waiting)
+
+    def credential(
+        self, minter: Minter | None, user: str, scopes: Collection[str], lifetime: float
+    ) -> str:
+        """The token that was given, or one of *minter*."""
+        if minter is not None:
+            return minter.mint(user, scopes, lifetime)
+        assert self.token is not None
+        return self.token
+
+    def run(
+        self,
+        work: Callable[[], Awaitable[T]],
+        wrong: str,
+        minter: Minter | None,
+        patience: float = 0.0,
+    ) -> T:
+        """Do *work*, which calls the server; raises `Trouble`, which begins with *wrong*."""
+        try:
+            return trio.run(_when_it_is_there, work, patience)
+        except CallFailed as error:
+            if error.status == 401:
+                remedy, where = self.remedy_of_401(minter)
+                raise Trouble(
+                    f"{wrong}: the server at {self.url} does not accept it: {error.wrong}",
+                    remedy,
+                    where,
+                ) from None
+            raise Trouble(f"{wrong}: {error.wrong}", error.remedy, error.where) from None
+
+    def remedy_of_401(self, minter: Minter | None) -> tuple[str, str]:
+        """What to do about a credential that the server does not know, and where it is from."""
+        if minter is None:
+            return f"give one of this server: see {program()} token and {program()} key --help", ""
+        if minter.kept_in is None:
+            return "set the jwt_secret that the server has, or give --token", "jwt_secret"
+        remedy = (
+            "name the data directory of that server, which it prints when it starts, with --data; "
+            "or give --token"
+        )
+        return remedy, f"made with the secret in {minter.kept_in}"
+
+    def _tell_of_waiting(self, data: Path) -> None:
+        click.echo(
+            f"There is no installation in {data} yet. Waiting for its server at {self.url}: "
+            f"start it with {program()} serve, or name another data directory with --data.",
+            err=True,
+        )
+
+
+async def _when_it_is_there(work: Callable[[], Awaitable[T]], patience: float) -> T:
+    """*work*, again while nobody listens at *url*; what nobody has heard is not done twice."""
+    deadline, told = trio.current_time() + patience, False
+    while True:
+        try:
+            return await work()
+        except Unreachable as error:
+            if trio.current_time() >= deadline:
+                raise
+            if not told:
+                click.echo(f"{error.wrong}. Waiting up to {patience:g} s for it.", err=True)
+                told = True
+        await trio.sleep(_TRY_EVERY)
+
+
+def server_options(about_token: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options that say which server and with which token, as `server`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(
+            url: str | None, token: str | None, token_file: str | None, flags: Flags, **rest: Any
+        ) -> None:
+            given = _given_token(token, token_file)
+            command(server=Server(url or own_url(flags), given, flags), **rest)
+
+        decorated = subset(*TOKEN_SETTINGS)(run)
+        decorated = click.option(
+            "--token-file", type=TokenFile(), help="A file with the token: others see flags."
+        )(decorated)
+        decorated = click.option(
+            "--token", type=GivenToken(), envvar=TOKEN_VARIABLE,
+            help=f"{about_token} [{TOKEN_VARIABLE}]",
+        )(decorated)  # fmt: skip
+        return click.option(
+            "--url", type=ServerUrl(), envvar=URL_VARIABLE,
+            help=f"The server. [{URL_VARIABLE}; default: `host` and `port` of the settings]",
+        )(decorated)  # fmt: skip
+
+    return decorate
+
+
+def _given_token(token: str | None, from_file: str | None) -> str | None:
+    if from_file is None:
+        return token
+    source = click.get_current_context().get_parameter_source("token")
+    if token is not None and source is not ParameterSource.ENVIRONMENT:
+        raise click.UsageError("Give --token or --token-file, not both.")
+    return from_file
+
+
+def own_url(flags: Flags) -> str:
+    """Where the server listens that these settings are of. Raises `Trouble`, `SettingsError`."""
+    return url_of(load_settings(flags, os.environ))
+
+
+def url_of(settings: Settings, port: int | None = None) -> str:
+    """Where to reach a server of *settings* from its own machine; *port* is the one that it got.
+
+    Raises `Trouble` where the settings leave the port open.
+    """
+    port = settings.port if port is None else port
+    if port == 0:
+        remedy = "name the server with --url; it prints its address when it starts"
+        raise Trouble("The settings leave the port open (`port` is 0)", remedy)
+    host = _REACHED_AS.get(settings.host[0], settings.host[0]).strip("[]")
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
