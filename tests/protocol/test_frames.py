@@ -201,3 +201,27 @@ FIELDS = sorted({"type", "extra"}.union(*[frame.__struct_fields__ for frame in F
 def test_any_fields_are_a_frame_or_malformed(kind, fields):
     with suppress(MalformedFrame):
         decode_client_frame(json.dumps({"type": kind} | fields))
+
+
+TWICE = {
+    "type": '{"type":"ping","type":"ping"}',
+    "sequence": '{"type":"ack","sequence":4,"sequence":5}',
+    "ids": f'{{"type":"ack","ids":["{ID}"],"ids":["{OTHER}"]}}',
+    "state": '{"type":"mark","request":1,"all":true,"state":"read","state":"seen"}',
+    "notification": '{"type":"publish","request":1,"notification":{"a":1},"notification":{"a":1}}',
+    "device": '{"type":"hello","device":null,"dev\\u0069ce":"phone"}',
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_field_that_is_there_twice_is_malformed(name):
+    with pytest.raises(MalformedFrame, match=f"the field `{name}` is there more than once"):
+        decode_client_frame(TWICE[name])
+
+
+def test_what_is_twice_in_a_notification_is_for_whoever_reads_that():
+    notification = '{"title":"a:b","title":"c"}'
+    text = f'{{"type":"publish","request":1,"notification":{notification}}}'
+    frame = decode_client_frame(text)
+    assert isinstance(frame, Publish)
+    assert bytes(frame.notification).decode() == notification

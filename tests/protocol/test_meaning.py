@@ -27,7 +27,7 @@ def digest(**fields: Any) -> bytes:
     return fingerprint(draft(PLAIN | fields))
 
 
-SAME = {
+SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the order of users": ({"to": {"users": ["bob", "ann"]}}, {}),
     "a user named twice": ({"to": {"users": ["ann", "bob", "ann"]}}, {}),
     "null is absent": ({"body": None, "data": None, "ttl": None, "deliver_at": None}, {}),
@@ -45,7 +45,7 @@ SAME = {
         {"data": {"b": {"d": 3, "c": 2}, "a": 1}},
     ),
 }
-OTHER = {
+OTHER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "another user": ({"to": {"users": ["ann"]}}, {}),
     "a body": ({"body": ""}, {}),
     "another instant": ({"expires_at": "2030-01-01T12:00:00+01:00"}, {"expires_at": NOON}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -93,13 +93,15 @@ def test_in_a_frame(server: Server):
     with server.connect(headers=bearer(PRODUCER)) as socket:
         socket.hello(None)
         socket.expect_welcome()
+        socket.expect_synced()
         first = socket.publish(1, brief.post, idempotency_key=key)
-        assert first["status"] == 201
+        assert first["ok"]
         brief.pass_by()
 
         again = socket.publish(2, brief.post, idempotency_key=key)
-        assert (again["status"], again["id"]) == (201, first["id"])
-        assert socket.publish(3, brief.post, idempotency_key=fresh_user("key"))["status"] == 422
+        assert again["result"] == first["result"]
+        new = socket.publish(3, brief.post, idempotency_key=fresh_user("key"))
+        assert new["problem"]["status"] == 422
 
 
 def test_the_same_meaning_in_other_words(server: Server):
@@ -135,9 +137,38 @@ def test_instants_are_those_of_rfc_3339(server: Server, time: str, status: int):
     producer = server.producer()
     id_ = producer.post(fresh_user())
     for field in ("expires_at", "deliver_at"):
-        answer = producer.try_post(fresh_user(), **{field: time})
+        answer = producer.try_post(fresh_user(), **cast(Any, {field: time}))
         assert answer.status_code == status, answer.text
         if status == 422:
             assert expect_problem(answer, 422, "invalid")["errors"][0]["path"] == f"$.{field}"
     patch = producer.request("PATCH", f"/v1/notifications/{id_}", json={"expires_at": time})
     assert patch.status_code == (200 if status == 201 else 422)
+
+
+def test_a_key_that_is_there_twice_is_refused_at_every_door(server: Server):
+    producer, user = server.producer(), fresh_user()
+    good = json.dumps({"to": {"users": [user]}, "title": "Hello"})
+    twice = good.replace("}}", "}").removesuffix("}") + ',"title":"Other"}'
+    inside = good.removesuffix("}") + ',"data":{"a":{"b":":","b":2}}}'
+
+    for body in (twice, inside):
+        answer = producer.request("POST", "/v1/notifications", content=body)
+        assert "more than once" in expect_problem(answer, 422, "invalid")["detail"]
+        for media, batch in (
+            ("application/json", f"[{body},{good}]"),
+            ("application/x-ndjson", f"{body}\n{good}"),
+        ):
+            headers = {"Content-Type": media}
+            path = "/v1/notifications/batch"
+            answer = producer.request("POST", path, content=batch, headers=headers)
+            results = expect_json(answer)["results"]
+            assert [each["status"] for each in results] == [422, 201]
+    with server.connect(headers=bearer(PRODUCER)) as socket:
+        socket.hello(None)
+        socket.expect_welcome()
+        socket.expect_synced()
+        for body in (twice, inside):
+            socket.socket.send(f'{{"type":"publish","request":1,"notification":{body}}}')
+            assert socket.expect("reply", request=1)["problem"]["status"] == 422
+        socket.socket.send('{"type":"ping","type":"ping"}')
+        assert "more than once" in socket.expect_goodbye(4400)["detail"]

@@ -26,7 +26,6 @@ _DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAY: Final = 86_400
 _NOTATION: Final = "is not a time as in RFC 3339, such as 2030-01-31T12:00:00Z or …+01:00"
 _NO_LEAP_SECOND: Final = "has a second 60 that ends no month in UTC, so it is no leap second"
-_NO_LEAP_SECOND: Final = "has a second 60 that ends no month in UTC, so it is no leap second"
 
 
 def parse_instant(text: str) -> int:
