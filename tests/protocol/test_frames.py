@@ -166,11 +166,6 @@ def test_what_is_no_frame_at_all(text):
         decode_client_frame(text)
 
 
-def test_of_two_fields_with_a_name_the_last_counts():
-    # RFC 8259 §4 leaves it open; that it is decided is what matters.
-    assert decode_client_frame('{"type":"ack","sequence":1,"sequence":2}') == Ack(2)
-
-
 def test_what_is_wrong_is_said_in_short_and_without_the_token():
     with pytest.raises(MalformedFrame, match=r"\$\.token") as caught:
         read("refresh", token=["secret"])

@@ -174,6 +174,13 @@ class Synced(msgspec.Struct, frozen=True, tag_field="type", tag="synced"):
     sequence: int
 
 
+class Counters(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):
+    """What the counters are now that something has expired, with no push to say it."""
+
+    unread: int
+    unseen: int
+
+
 class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
     """Drop local state: a replay from the start follows. *reason* is `epoch` or `horizon`."""
 
@@ -209,7 +216,7 @@ class Goodbye(msgspec.Struct, frozen=True, tag_field="type", tag="goodbye", omit
     detail: Annotated[str, Meta(max_length=DETAIL_MAX)] = ""
 
 
-ServerFrame = Welcome | ProducerWelcome | Synced | Reset | Status | Reply | Goodbye
+ServerFrame = Welcome | ProducerWelcome | Synced | Counters | Reset | Status | Reply | Goodbye
 PONG: Final = b'{"type":"pong"}'
 
 encode_server_frame: Final = msgspec.json.Encoder().encode
