@@ -411,6 +411,14 @@ async def test_what_is_due_expires_the_earliest_first(desk):
     assert (await desk.view(late.content.id)).standing == "active"
     rest = await desk.expire(START_OF_TIME + 5000)
     assert (rest.count, rest.next_at) == (1, None)
+    assert (expired.users, rest.users) == (("ann", "bob"), ("ann",))
+
+
+async def test_whose_counters_an_expiry_leaves_alone_is_not_named(desk):
+    await desk.publish("ann", "bob", expires_at=START_OF_TIME + 5)
+    await desk.mark("bob", "read")
+
+    assert (await desk.expire(START_OF_TIME + 5)).users == ("ann",)
 
 
 async def test_what_is_for_very_many_expires_in_pieces(desk, monkeypatch):

@@ -359,7 +359,7 @@ class StorageActor(Actor[StorageMessage]):
                 break
             assert isinstance(result, Expired)
             results.append(result)
-            if result.count < command.limit:
+            if not result.count or result.next_at is None or result.next_at > command.now_ms:
                 break
         return results
 
