@@ -19,6 +19,7 @@ one process.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import trio
@@ -34,7 +35,13 @@ from tocsin.actors.neighbours import ALONE, Neighbours
 from tocsin.actors.notifications import Notifications
 from tocsin.actors.presence import Attendance, PresenceActor
 from tocsin.actors.runtime import Ref, Supervisor
-from tocsin.actors.scheduler import Scheduler, SchedulerMessage
+from tocsin.actors.scheduler import (
+    Scheduler,
+    SchedulerMessage,
+    StoreBack,
+    expire_due,
+    tell_scheduler,
+)
 from tocsin.actors.spooler import Spooler
 from tocsin.actors.storage import StorageActor, StorageMessage, StoreStatus
 from tocsin.actors.topics import Topics
@@ -105,7 +112,14 @@ class Trunk:
         # Announcements come once the store is open and has something to say; by then all stands.
         storage = tree.spawn(
             "storage",
-            lambda: StorageActor(self._store, self.status, world, ledger, announce=announcer),
+            lambda: StorageActor(
+                self._store,
+                self.status,
+                world,
+                ledger,
+                announce=announcer,
+                first=partial(expire_due, upkeep=upkeep(settings)),
+            ),
             capacity=_STORAGE_CAPACITY,
         )
         self.status.watchers.append(self._reached)
@@ -122,6 +136,7 @@ class Trunk:
             lambda: Scheduler(storage, world, upkeep(settings)),
             capacity=_SCHEDULER_CAPACITY,
         )
+        self.status.watchers.append(partial(_wake, scheduler))
         notifications, spooler = self._notify(tree, storage, scheduler)
         if spooler is not None:
             spooler.join(neighbours)
@@ -246,3 +261,8 @@ class Trunk:
     def _key_limits(self) -> KeyRingLimits:
         # Only a node with a spool can do something for a producer while the store is away.
         return KeyRingLimits(outage=0.0 if self._ports is None else _KEY_OUTAGE)
+
+
+def _wake(scheduler: Ref[SchedulerMessage], available: bool) -> None:
+    if available:
+        tell_scheduler(scheduler, StoreBack())

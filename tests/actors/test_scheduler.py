@@ -8,7 +8,7 @@ import trio
 from tests.actors.virtual_time import pass_time, settle
 from tests.persistence.desk import content
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
-from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, Scheduler, Upkeep
+from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, Scheduler, StoreBack, Upkeep
 from tocsin.actors.storage import Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
@@ -217,6 +217,23 @@ async def test_while_the_store_is_away_it_is_asked_every_few_seconds(autojump_cl
         await pass_time(5)
         assert [due for due, _ in calendar.expired] == [at(3)]
         assert len(calendar.purges) == 1
+
+
+async def test_what_fell_due_is_done_as_soon_as_the_store_is_there(autojump_clock):
+    calendar = Calendar()
+    calendar.due, calendar.scheduled = [at(0.2), at(3)], [at(0.3)]
+    calendar.error = StoreUnavailable("starting")
+    async with scheduled(calendar) as scheduler:
+        await pass_time(1)
+        calendar.error = None
+        scheduler.tell(StoreBack())
+        await pass_time(0.01)
+
+        assert [due for due, _ in calendar.expired] == [at(0.2)]
+        assert [due for due, _ in calendar.released] == [at(0.3)]
+        assert len(calendar.purges) == 1
+        await pass_time(2.1)
+        assert [due for due, _ in calendar.expired] == [at(0.2), at(3)]
 
 
 async def test_an_expiry_that_fails_does_not_keep_the_purge_from_its_turn(autojump_clock):

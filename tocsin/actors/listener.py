@@ -40,6 +40,7 @@ from tocsin.protocol.envelopes import (
     Joined,
     LogChange,
     LogHead,
+    Recount,
     TopicAdvanced,
     channel_topic,
     channel_user,
@@ -83,6 +84,8 @@ class Listener:
                 self._log_changed(user, envelope)
             case LogHead(head=head):
                 self._users.head_moved(user, head)
+            case Recount():
+                self._users.recounted(user)
             case Joined(topic=topic):
                 self._topics.subscribed(topic, (user,))
             case DeviceArrived():

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 import structlog
 import trio
 
-from tocsin.actors.runtime import Actor, ActorError, Ref
+from tocsin.actors.runtime import Actor, ActorError, ActorStopped, MailboxFull, Ref
 from tocsin.actors.storage import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
@@ -70,7 +71,11 @@ class ReleaseKnown(msgspec.Struct, frozen=True):
     at: int
 
 
-SchedulerMessage = ExpiryKnown | ReleaseKnown
+class StoreBack(msgspec.Struct, frozen=True):
+    """The store is there, for the first time or again: what fell due meanwhile is due now."""
+
+
+SchedulerMessage = ExpiryKnown | ReleaseKnown | StoreBack
 
 
 class Scheduler(Actor[SchedulerMessage]):
@@ -86,11 +91,15 @@ class Scheduler(Actor[SchedulerMessage]):
 
     async def receive(self, message: SchedulerMessage) -> None:
         """Wake earlier if this is earlier."""
-        at = self._deadline_of(message.at)
-        if isinstance(message, ExpiryKnown):
-            self._expire_at = min(self._expire_at, at)
-        else:
-            self._release_at = min(self._release_at, at)
+        match message:
+            case ExpiryKnown(at=at):
+                self._expire_at = min(self._expire_at, self._deadline_of(at))
+            case ReleaseKnown(at=at):
+                self._release_at = min(self._release_at, self._deadline_of(at))
+            case StoreBack():
+                self._expire_at = self._release_at = self._purge_at = -math.inf
+            case _:
+                assert_never(message)
 
     def next_deadline(self) -> float:
         """The next release, expiry or purge."""
@@ -119,8 +128,7 @@ class Scheduler(Actor[SchedulerMessage]):
         return self._next_look(released.next_at, worked=count > 0)
 
     async def _expire(self) -> float:
-        now_ms, letters = self._world.now_ms(), self._upkeep.dead_letters
-        command = Expire(now_ms, _EXPIRE_MAX, dead_letters=letters)
+        command = expire_due(self._world.now_ms(), upkeep=self._upkeep)
         expired = await self._storage.ask(Write(command=command))
         assert isinstance(expired, Expired)
         if expired.count:
@@ -156,6 +164,17 @@ class Scheduler(Actor[SchedulerMessage]):
 
     def _deadline_of(self, at: int) -> float:
         return trio.current_time() + (at - self._world.now_ms()) / 1000
+
+
+def expire_due(now_ms: int, *, upkeep: Upkeep) -> Expire:
+    """As much of what is due at *now_ms* as one transaction takes."""
+    return Expire(now_ms, _EXPIRE_MAX, dead_letters=upkeep.dead_letters)
+
+
+def tell_scheduler(scheduler: Ref[SchedulerMessage], message: SchedulerMessage) -> None:
+    """Tell it, if it has room: it looks for itself every now and then."""
+    with suppress(MailboxFull, ActorStopped):
+        scheduler.tell(message)
 
 
 async def _or_retry(work: Callable[[], Awaitable[float]]) -> float:

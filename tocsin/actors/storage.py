@@ -16,6 +16,9 @@ writing is out of order, as on a full disk, questions are still answered.
 What a transaction did is announced before it is answered, result by result: those who follow a
 log hear of its changes in the order of their sequences, whoever made them.
 
+A store that is there, or there again, is nobody's before what was due meanwhile has expired: no
+counter that anybody is told is to count it.
+
 Three tasks share the actor's state: the mailbox reader gathers, the writer and the reader work. One
 transaction is in flight at a time, and what one party sends keeps its order; nobody waits for more
 than one transaction because of what others have to write (`backlog`).
@@ -47,6 +50,8 @@ from tocsin.persistence.store import (
     Answer,
     Attach,
     Command,
+    Expire,
+    Expired,
     Query,
     ReadDeliveries,
     Record,
@@ -70,6 +75,8 @@ _PROBE_INTERVAL: Final = 2.0
 _CLOSE_TIMEOUT: Final = 5.0
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """They must find what the device was sent and has acknowledged."""
+_FIRST_TIME: Final = 2.0
+"""Seconds that what is due to expire may keep everybody waiting; the rest is done beside them."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
@@ -93,7 +100,10 @@ StorageMessage = Write | Read
 
 
 class StorageActor(Actor[StorageMessage]):
-    """Owns the store, writes the *ledger*. *announce* must not raise; see the module."""
+    """Owns the store, writes the *ledger*. *announce* must not raise; see the module.
+
+    *first* makes the command that comes before everybody else's, from the time (Unix ms).
+    """
 
     def __init__(
         self,
@@ -103,11 +113,13 @@ class StorageActor(Actor[StorageMessage]):
         ledger: Ledger,
         *,
         announce: Callable[[Result], None] = lambda result: None,
+        first: Callable[[int], Expire] | None = None,
     ) -> None:
         self._store = store
         self._status = status
         self._world = world
         self._announce = announce
+        self._first = first
         self._weights = Weights()
         self._writes: Backlog[Write] = Backlog(self._weights)
         self._reads: list[Read] = []
@@ -317,6 +329,7 @@ class StorageActor(Actor[StorageMessage]):
             if not self._status.available:
                 await self._store.open()
             await self._store.probe()
+            expired = [] if self._status.available else await self._expire_first()
         except StoreUnavailable as error:
             self._lost(error)
             self._status.note_attempt()
@@ -330,7 +343,25 @@ class StorageActor(Actor[StorageMessage]):
             self._reasons.over(setbacks=self._setbacks)
             self._status.epoch = self._store.epoch
             self._status.set_available(True)
+            for result in expired:
+                self._announce(result)
             self._status.note_attempt()
+
+    async def _expire_first(self) -> list[Result]:
+        """Let expire what is due, before anybody can ask; raises `StoreUnavailable`."""
+        ends, results = trio.current_time() + _FIRST_TIME, list[Result]()
+        while self._first is not None and trio.current_time() < ends:
+            command = self._first(self._world.now_ms())
+            try:
+                [result] = await self._store.write([command])
+            except StoreFailed as error:
+                logger.error("store refused a command", command=command, exc_info=error)
+                break
+            assert isinstance(result, Expired)
+            results.append(result)
+            if not result.count or result.next_at is None or result.next_at > command.now_ms:
+                break
+        return results
 
     def _lost(self, error: StoreUnavailable) -> None:
         """Note that the store is away, and when to look again."""

@@ -34,6 +34,7 @@ from tocsin.actors.user_messages import (
     Listening,
     LogChanged,
     PageDone,
+    Recounted,
     Refreshed,
     Said,
     StoreChanged,
@@ -126,6 +127,8 @@ class UserActor(Actor[UserMessage]):
                 self._forget_ended()
             case HeadMoved(head=head):
                 self._catch_up(head)
+            case Recounted():
+                self._recount()
             case Acknowledged(device=name) | DeviceRemoved(device=name):
                 for device in list(self._devices.values()):
                     if device.name == name:
@@ -153,6 +156,7 @@ class UserActor(Actor[UserMessage]):
                 assert_never(message)
         if self._user in self._company.missed:
             self._catch_up(self._company.missed.pop(self._user))
+            self._recount()
         if not self._devices:
             self._company.retire(self._user)
 
@@ -254,6 +258,10 @@ class UserActor(Actor[UserMessage]):
         if attached.head > known:
             # Arriving brings what is new in the user's topics, for the others as well.
             self._catch_up(attached.head)
+        for other in list(self._devices.values()):
+            if other is not device and other.doubts(attached.counters):
+                other.recount()
+                self._after(other)
 
     def _attached_too_late(self, done: AttachDone) -> None:
         """The device has gone; nobody else tells the others what its arrival brought."""
@@ -290,6 +298,11 @@ class UserActor(Actor[UserMessage]):
             device.heard_of(head)
             self._after(device)
 
+    def _recount(self) -> None:
+        for device in list(self._devices.values()):
+            device.recount()
+            self._after(device)
+
     def _reach(self, head: int) -> None:
         self._head = self._company.heads[self._user] = max(self._head, head)
 
@@ -319,9 +332,12 @@ class UserActor(Actor[UserMessage]):
     ) -> None:
         devices = list(self._devices.values())
         match message:
-            case BusChanged():
+            case BusChanged(available=available):
                 for device in devices:
                     device.bus_changed()
+                if available:
+                    # That something expired moves no head, so it would not be missed.
+                    self._recount()
             case Listening():
                 self._listening = True
                 for device in devices:

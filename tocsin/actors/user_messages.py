@@ -80,6 +80,10 @@ class HeadMoved(msgspec.Struct, frozen=True):
     head: int
 
 
+class Recounted(msgspec.Struct, frozen=True):
+    """The user's counters have changed without an entry of the log: something has expired."""
+
+
 class Acknowledged(msgspec.Struct, frozen=True):
     """The store has noted that *device* has everything *through* a sequence, or *ids*.
 
@@ -168,6 +172,7 @@ UserMessage = (
     | Left
     | LogChanged
     | HeadMoved
+    | Recounted
     | Acknowledged
     | DeviceRemoved
     | StoreChanged

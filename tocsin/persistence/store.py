@@ -23,6 +23,7 @@ from tocsin.persistence.commands import (
     KeyReused,
     NotActive,
     NotFound,
+    Overdue,
     PatchRefused,
     Position,
     Publish,
@@ -168,6 +169,7 @@ __all__ = [
     "Materialised",
     "NotActive",
     "NotFound",
+    "Overdue",
     "Page",
     "PatchRefused",
     "Position",
@@ -243,6 +245,7 @@ Result = (
     Changed
     | Replayed
     | KeyReused
+    | Overdue
     | NotFound
     | RevisionMismatch
     | NotActive

@@ -25,12 +25,13 @@ class Expire(msgspec.Struct, frozen=True):
 class Expired(msgspec.Struct, frozen=True):
     """How many expired, and when (Unix milliseconds) the next one will, if there is one.
 
-    *topics* got an entry in their log.
+    *topics* got an entry in their log. Of *users* the counters have changed, and nothing else.
     """
 
     count: int
     next_at: int | None
     topics: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
 
 
 class Release(msgspec.Struct, frozen=True):

@@ -140,12 +140,13 @@ class Materialised(msgspec.Struct, frozen=True):
     """What was brought, in the order of each user's log.
 
     Where several commands of a transaction bring users up to date, the *fan_outs* of all of them
-    stand here, once. *behind* are those of its users for whom there is more than one transaction
-    should bring.
+    stand here, once, and so do those whose counters changed by what has expired (*recounted*).
+    *behind* are those of its users for whom there is more than one transaction should bring.
     """
 
     fan_outs: tuple[FanOut, ...]
     behind: tuple[str, ...] = ()
+    recounted: tuple[str, ...] = ()
 
 
 class Subscribe(msgspec.Struct, frozen=True):

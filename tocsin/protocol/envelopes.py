@@ -183,6 +183,10 @@ class SpoolingHeard(msgspec.Struct, frozen=True, array_like=True, tag=12, gc=Fal
     run: str
 
 
+class Recount(msgspec.Struct, frozen=True, array_like=True, tag=13, gc=False):
+    """On `u:`: something of the user's has expired, which is no entry of the log."""
+
+
 Envelope = (
     LogChange
     | LogHead
@@ -197,6 +201,7 @@ Envelope = (
     | Leaving
     | Spooling
     | SpoolingHeard
+    | Recount
 )
 
 _ECHOED: Final = (Alive, DeviceArrived, DeviceHere, Spooling)
