@@ -157,8 +157,9 @@ class PostgresStore:
             except asyncpg.InvalidSQLStatementNameError:
                 # A pooler has given us another server, to which the statement is unknown. Nothing
                 # was committed: that is said without one.
-                if not (connection.is_pooled and self._pool.forget_names()):
+                if not (connection.is_pooled and connection.has_names):
                     raise
+                self._pool.forget_names()
 
     async def _alone(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
         """Run *script*, each statement of which stands by itself."""

@@ -39,6 +39,7 @@ else:
 STATEMENTS_MAX: Final = 1000
 """Statements that a connection keeps: more than there are, for preparing one costs a round trip."""
 JOURNAL: Final = "migrations"
+_REMEDY: Final = "set max_prepared_statements (PgBouncer 1.21 or later), or pool_mode = session"
 OTHER_JOURNAL: Final = "tocsin_migrations"
 """Where migrations are recorded if the schema has somebody else's table of the other name."""
 
@@ -85,6 +86,7 @@ class Connection(_Connection):
     retire_at: float
     used_at: float
     is_pooled: bool
+    has_names: bool
     begin: str
     schema: str
     journal: str
@@ -108,16 +110,11 @@ class Connector:
         self._behind_pooler = False
         self._names = True
 
-    def forget_names(self) -> bool:
-        """Prepare no more statements by name; whether that is new."""
-        if not self._names:
-            return False
-        self._names = False
-        logger.warning(
-            "the pooler forgets prepared statements",
-            remedy="set max_prepared_statements (PgBouncer 1.21 or later) or pool_mode = session",
-        )
-        return True
+    def forget_names(self) -> None:
+        """Prepare no more statements by name, on the connections that are made from now on."""
+        if self._names:
+            self._names = False
+            logger.warning("the pooler forgets prepared statements", remedy=_REMEDY)
 
     async def connect(self) -> Connection:
         """A new connection; raises what the driver does, and `StoreFailed` for a bad place."""
@@ -153,17 +150,19 @@ class Connector:
             raise
 
     async def _start(self, settings: Mapping[str, str]) -> Connection:
+        has_names = self._names
         connection: Any = await asyncpg.connect(
             self._url,
             server_settings=dict(settings),
             timeout=self._link.connect_timeout or 60.0,
             connection_class=Connection,
             # Our statements are few and never change: prepare each once per connection.
-            statement_cache_size=STATEMENTS_MAX if self._names else 0,
+            statement_cache_size=STATEMENTS_MAX if has_names else 0,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0,
         )
         assert isinstance(connection, Connection)
+        connection.has_names = has_names
         return connection
 
     def _notice_pooler(self) -> None:

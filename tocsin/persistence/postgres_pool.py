@@ -63,11 +63,10 @@ class Pool:
     def reopen(self) -> None:
         self._closed = False
 
-    def forget_names(self) -> bool:
-        """No more statements by name (see `Connector`), on new connections; whether it is new."""
-        if is_new := self._connector.forget_names():
-            self._drop_idle()
-        return is_new
+    def forget_names(self) -> None:
+        """Prepare no more statements by name (see `Connector`)."""
+        self._connector.forget_names()
+        self._drop_idle()
 
     async def aclose(self) -> None:
         """Close what is idle; what is in use is closed as it comes back. Never raises."""
