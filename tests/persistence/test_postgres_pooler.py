@@ -11,7 +11,7 @@ from tests.persistence.test_postgres import session
 from tests.servers.pgbouncer import PgBouncer, find_pgbouncer, keeps_statements
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import PostgresStore, _settings
-from tocsin.persistence.postgres_connecting import Link
+from tocsin.persistence.postgres_connecting import _PROCESS, Link
 from tocsin.persistence.store import StoreFailed
 
 OURS = (
@@ -186,14 +186,15 @@ async def test_what_the_pooler_refuses_of_the_operators_is_said(loop, binary, po
         await store.aclose()
 
 
-def test_names_of_statements_are_unlike_those_of_other_processes():
+async def test_names_of_statements_are_unlike_those_of_other_processes(loop, postgres_url):
     """A method of asyncpg's own is replaced for it: a release that does without fails here."""
-    from asyncpg import Connection
+    store = PostgresStore(postgres_url)
+    await store.open()
 
-    from tocsin.persistence.postgres_connecting import _PROCESS
-    from tocsin.persistence.postgres_connecting import Connection as Ours
+    async def look(connection):
+        return await connection.fetch("SELECT name FROM pg_prepared_statements")
 
-    assert Connection._get_unique_id is not Ours._get_unique_id
-    names = {Ours._get_unique_id(None, "stmt") for _ in range(3)}
-    assert len(names) == 3
-    assert all(_PROCESS in name for name in names)
+    names = [row[0] for row in await store._call(look, 10)]
+    assert names
+    assert all(name.startswith(f"tocsin_{_PROCESS}_stmt_") for name in names)
+    await store.aclose()

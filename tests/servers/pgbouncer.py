@@ -1,6 +1,7 @@
 """A PgBouncer before a Postgres of ours, where there is one.
 
-The binary is the one that `TOCSIN_TEST_PGBOUNCER` names, or else the system's (package `pgbouncer`).
+The binary is the one that `TOCSIN_TEST_PGBOUNCER` names, or else the system's (the package
+`pgbouncer`).
 """
 
 from __future__ import annotations
