@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers.haproxy import find_binary
+from tests.servers.program import find_binary
 from tests.servers.postgres import free_port
 from tests.system.kit import ROOT, wait_until
 from tocsin import __version__

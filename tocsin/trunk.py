@@ -19,6 +19,7 @@ one process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -93,6 +94,7 @@ class Trunk:
         world: World,
         verifier: TokenVerifier | None,
         ports: ClusterPorts | None,
+        loop_faults: Callable[[], int] = lambda: 0,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._name = settings.node
@@ -101,6 +103,7 @@ class Trunk:
         self._world = world
         self._verifier = verifier
         self._ports = ports
+        self._loop_faults = loop_faults
         self.readiness = Readiness()
         self.status = StoreStatus()
         self.bus = BusStatus(available=ports is None)
@@ -159,6 +162,7 @@ class Trunk:
         key_watch = KeyWatch(storage)
         tree.spawn("key-watch", lambda: key_watch)
         return Services(
+            loop_faults=self._loop_faults,
             settings=edge_settings(settings),
             world=world,
             storage=storage,

@@ -22,7 +22,7 @@ from tocsin.actors.runtime import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
 from tocsin.cli.greeting import greeting, whereabouts
 from tocsin.node import Node
-from tocsin.persistence.asyncio_loop import open_asyncio_loop
+from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
 from tocsin.secrets import DevelopmentSecrets
 from tocsin.server.auth import AuthConfigurationError, TokenVerifier
@@ -84,8 +84,9 @@ async def _main(
     greets: bool,
 ) -> None:
     async with AsyncExitStack() as stack:
+        faults = LoopFaults()
         if settings.sqlite_path is None:
-            await stack.enter_async_context(open_asyncio_loop())
+            faults = await stack.enter_async_context(open_asyncio_loop())
         node = Node(
             settings,
             make_store(settings, world),
@@ -93,6 +94,7 @@ async def _main(
             verifier,
             shares_port=line is not None,
             ports=make_cluster(settings, world),
+            loop_faults=lambda: faults.count,
         )
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
