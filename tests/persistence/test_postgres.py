@@ -434,6 +434,20 @@ async def test_what_is_published_while_a_page_is_being_read_is_counted_if_it_is_
     await other.store.aclose()
 
 
+async def test_what_is_published_while_an_inbox_is_being_read_is_counted_if_it_is_listed(
+    desk, postgres_url, monkeypatch
+):
+    await desk.publish("ann")
+    other = await opened(postgres_url)
+    before_statement(monkeypatch, desk, "inbox_page", lambda: other.publish("ann"))
+
+    inbox = await desk.inbox("ann")
+
+    assert ([item.created_sequence for item in inbox.items], inbox.head) == ([2, 1], 2)
+    assert inbox.counters == Counters(2, 2)
+    await other.store.aclose()
+
+
 async def test_who_comes_back_to_a_topic_hears_of_what_happened_in_that_moment(
     desk, postgres_url, monkeypatch
 ):

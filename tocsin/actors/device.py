@@ -175,9 +175,7 @@ class ConnectedDevice:
             for entry in page.entries
         ]
         before = session.position
-        outputs = session.page(
-            entries, page.through, page.head, page.counted, clock.now, clock.now_ms
-        )
+        outputs = session.page(entries, page.through, page.head, page.head, clock.now, clock.now_ms)
         if session.position == before and session.is_behind:
             # The store knows less than we were told: a replica that lags. Asking again at once
             # would be asking for ever.
