@@ -100,7 +100,7 @@ async def test_an_inbox_says_how_much_of_its_list_is_unread_and_its_cursor_cover
     async def write(other: Desk) -> None:
         await other.publish("ann")
 
-    heads = set()
+    heads: set[int] = set()
     async with written_by(write, database):
         while len(heads) < LOOKS:
             inbox = await desk.inbox("ann", limit=10_000)
@@ -116,7 +116,7 @@ async def test_a_page_of_the_log_and_its_counters_end_at_its_head(database, desk
     async def write(other: Desk) -> None:
         await other.publish("ann")
 
-    heads = set()
+    heads: set[int] = set()
     async with written_by(write, database):
         after = 0
         while len(heads) < LOOKS:
