@@ -61,6 +61,7 @@ class ConnectedDevice:
         "_start",
         "_user",
         "_window",
+        "asks_elsewhere",
         "echoed",
         "ended",
         "name",
@@ -85,6 +86,7 @@ class ConnectedDevice:
         self._name = f"{company.settings.node}/{self.outlet.connection}/{clock.now_ms}"
         self._is_noted = True
         self._attaching = False
+        self.asks_elsewhere = not arrived.tells_all
         self._cursor = arrived.cursor
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging

@@ -176,6 +176,8 @@ def attach(
             named[command.user] += 1
         start = choose_start(command.requested, epoch, log)
         ended = others.pop((command.user, command.device), None)
+        # An attempt of this same session has opened it already, and doubted what was before.
+        earlier = None if open_ in (ended, command.session) else open_
         place = _Place(
             command.user,
             command.device,
@@ -184,7 +186,7 @@ def attach(
             command.session,
             # One that nobody waited for may have ended before it began.
             opened=command.session != ended,
-            doubtful=0 if open_ is None or open_ == ended else log.head,
+            doubtful=0 if earlier is None else log.head,
         )
         stored = log.stored
         if stored is not None and start.resumed and start.sequence > stored:
@@ -201,6 +203,7 @@ def attach(
             horizon=log.horizon,
             topics=topics.get(command.user, ()),
             behind=command.user in brought.behind,
+            open_session=earlier,
         )
     partly = yield from _acknowledge(ahead)
     if partly:
@@ -211,6 +214,13 @@ def attach(
         moved = [place for place in moved if (place.user, place.device) not in partly]
     yield from _write_places(moved + _furthest((), others))
     yield from run_for("devices_reset", [(*place, head) for place, head in back])
+    yield from _forget_unnamed(commands, states)
+
+
+def _forget_unnamed(
+    commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
+) -> Script[None]:
+    """Of users who come with a new device without a name of its own, those that are too many."""
     unnamed = {
         command.user: command.unnamed_max
         for (_, command), (log, *_) in zip(commands, states, strict=True)
