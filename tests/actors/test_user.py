@@ -100,7 +100,7 @@ class PlayedStorage(Actor[StorageMessage]):
         through = max(sequences, default=read.query.after)
         entries = tuple(map(an_entry, sequences))
         head = head or through
-        read.reply.set(Page(entries, through, head, horizon, Counters(1, 1), head))
+        read.reply.set(Page(entries, through, head, horizon, Counters(1, 1)))
         await settle()
         query: ReadPage = read.query
         return query

@@ -680,7 +680,7 @@ class Model:
                 expires_at,
             )  # fmt: skip
             entries.append(entry)
-        return Page(tuple(entries), through, head, 0, self.counters(query.user), head)
+        return Page(tuple(entries), through, head, 0, self.counters(query.user))
 
     def inbox(self, user: str) -> list[InboxItem]:
         items = [

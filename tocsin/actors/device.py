@@ -63,6 +63,7 @@ class ConnectedDevice:
         "_start",
         "_user",
         "_window",
+        "asks_elsewhere",
         "echoed",
         "ended",
         "name",
@@ -87,6 +88,7 @@ class ConnectedDevice:
         self._name = f"{company.settings.node}/{self.outlet.connection}/{clock.now_ms}"
         self._is_noted = True
         self._attaching = False
+        self.asks_elsewhere = not arrived.tells_all
         self._cursor = arrived.cursor
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging
@@ -199,7 +201,7 @@ class ConnectedDevice:
         before = session.position
         counters = page.counters.unread, page.counters.unseen
         outputs = session.page(
-            entries, page.through, page.head, page.counted, clock.now, clock.now_ms, counters
+            entries, page.through, page.head, page.head, clock.now, clock.now_ms, counters
         )
         if session.position == before and session.is_behind:
             # The store knows less than we were told: a replica that lags. Asking again at once

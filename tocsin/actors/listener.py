@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from tocsin.actors.handover import Handover
 from tocsin.actors.peers import Peers
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.topics import Topics
@@ -41,6 +42,8 @@ from tocsin.protocol.envelopes import (
     LogChange,
     LogHead,
     Recount,
+    SessionSettled,
+    SessionSought,
     TopicAdvanced,
     channel_topic,
     channel_user,
@@ -54,8 +57,11 @@ _ECHO_MAX: Final = 2.0
 class Listener:
     """See the module."""
 
-    def __init__(self, node: str, users: Users, topics: Topics, peers: Peers) -> None:
+    def __init__(
+        self, node: str, users: Users, topics: Topics, peers: Peers, handover: Handover
+    ) -> None:
         self._node = node
+        self._handover = handover
         self._users = users
         self._topics = topics
         self._peers = peers
@@ -96,6 +102,8 @@ class Listener:
                 said_at = self._peers.our_time(speaker, said_at, said_at)
                 with suppress(MailboxFull):
                     self._users.tell(user, Acknowledged(device, through, ids, said_at))
+            case SessionSought() | SessionSettled():
+                self._handover.hear(user, speaker, envelope)
             case DeviceGone(device=device):
                 self._tell_user(user, DeviceRemoved(device))
             case _:

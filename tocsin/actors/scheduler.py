@@ -38,9 +38,13 @@ _RELEASE_MAX: Final = 100
 """Notifications in one transaction, so that posts need not wait long behind it."""
 _PURGE_MAX: Final = 1000
 _PURGE_INTERVAL: Final = 600.0
+_SLICE_PAUSE: Final = 2.0
+"""Seconds between two looks at so many devices: a million are gone through in half an hour."""
 _REMOVED_KEPT: Final = 600.0
 """Seconds from when a device that was removed was last seen until nothing is known of it: its
 session has long ended by then, on whatever node."""
+_FIRST_DEVICE: Final = ("", "")
+"""Identifiers are not empty, so all devices are behind it."""
 _RETRY_DELAY: Final = 5.0
 _PAUSE_MIN: Final = 0.1
 _SLEEP_MAX: Final = 15.0
@@ -88,6 +92,7 @@ class Scheduler(Actor[SchedulerMessage]):
         self._expire_at = -math.inf
         self._release_at = -math.inf
         self._purge_at = -math.inf
+        self._devices_after = _FIRST_DEVICE
 
     async def receive(self, message: SchedulerMessage) -> None:
         """Wake earlier if this is earlier."""
@@ -144,6 +149,7 @@ class Scheduler(Actor[SchedulerMessage]):
             expired_before=now_ms - round(upkeep.expired * 1000),
             created_before=now_ms - round(upkeep.notifications * 1000),
             removed_before=now_ms - round(_REMOVED_KEPT * 1000),
+            devices_after=self._devices_after,
             limit=_PURGE_MAX,
         )
         purged = await self._storage.ask(Write(command=command))
@@ -152,6 +158,10 @@ class Scheduler(Actor[SchedulerMessage]):
             logger.info("purged", inbox_rows=purged.rows)
         shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications)
         interval = min(_PURGE_INTERVAL, max(shortest, 1.0))
+        through = purged.devices_through
+        self._devices_after = through or _FIRST_DEVICE
+        if through is not None:
+            interval = min(interval, _SLICE_PAUSE)
         return trio.current_time() + (_PAUSE_MIN if purged.more else interval)
 
     def _next_look(self, next_at: int | None, *, worked: bool) -> float:

@@ -11,13 +11,14 @@ message, an early one means to look once too often.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Final, assert_never
 
 import outcome
 
 from tocsin.actors.company import Clock, Company
 from tocsin.actors.device import RETRY_DELAY, ConnectedDevice
-from tocsin.actors.runtime import Actor, ActorError, Context, Ref
+from tocsin.actors.runtime import Actor, ActorError, ActorStopped, Context, Ref
 from tocsin.actors.user_messages import (
     Acknowledged,
     Arrived,
@@ -37,6 +38,8 @@ from tocsin.actors.user_messages import (
     Recounted,
     Refreshed,
     Said,
+    Settle,
+    Settled,
     StoreChanged,
     Taken,
     UserMessage,
@@ -104,6 +107,8 @@ class UserActor(Actor[UserMessage]):
         """A device that is not known yet would wait for its welcome for ever."""
         if isinstance(message, Arrived) and message.outlet.connection not in self._devices:
             message.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
+        elif isinstance(message, Settle):
+            message.reply.set(None)
 
     async def receive(self, message: UserMessage) -> None:
         """Handle one message."""
@@ -136,6 +141,12 @@ class UserActor(Actor[UserMessage]):
                         self._after(device)
             case Left(connection=connection):
                 self._remove(connection)
+            case Settle():
+                message.reply.set(None)
+            case Settled(connection=connection):
+                if (waiting := self._devices.get(connection)) is not None:
+                    waiting.attach(again=True)
+                    self._after(waiting)
             case Refreshed() | Taken() | AttachDone() | PageDone():
                 concerned = self._devices.get(message.connection)
                 if concerned is not None:
@@ -224,7 +235,8 @@ class UserActor(Actor[UserMessage]):
                     device.attach(again=True)
                     return
                 assert isinstance(attached, Attached)
-                self._attached(device, attached)
+                if not self._is_settled_elsewhere(device, attached):
+                    self._attached(device, attached)
             case PageDone(outcome=answer):
                 try:
                     page = answer.unwrap()
@@ -263,6 +275,31 @@ class UserActor(Actor[UserMessage]):
                 other.recount()
                 self._after(other)
 
+    def _is_settled_elsewhere(self, device: ConnectedDevice, attached: Attached) -> bool:
+        """Whether another node has yet to write what *device* has said to it. If so, the device
+        attaches again when that is done.
+        """
+        session, connection = attached.open_session, device.outlet.connection
+        if session is None or not device.asks_elsewhere:
+            return False
+        device.asks_elsewhere = False
+        ref = self._ref
+
+        def settled() -> None:
+            with suppress(ActorStopped):
+                ref.tell_beyond(Settled(connection))
+
+        if not self._company.neighbours.settle(self._user, session, settled):
+            return False
+        self._arrived_with(attached)
+        return True
+
+    def _arrived_with(self, attached: Attached) -> None:
+        """Tell the others what an arrival brought, in the place of who has left or comes again."""
+        if attached.behind:
+            self._company.behind(self._user)
+        self._catch_up(attached.head)
+
     def _attached_too_late(self, done: AttachDone) -> None:
         """The device has gone; nobody else tells the others what its arrival brought."""
         if isinstance(done.outcome, outcome.Value):
@@ -270,9 +307,7 @@ class UserActor(Actor[UserMessage]):
             if isinstance(attached, TooMany | AcknowledgedPartly):
                 return
             assert isinstance(attached, Attached)
-            if attached.behind:
-                self._company.behind(self._user)
-            self._catch_up(attached.head)
+            self._arrived_with(attached)
 
     def _log_changed(self, message: LogChanged) -> None:
         position, shared, state = message.position, message.shared, message.state

@@ -110,7 +110,7 @@ class PostgresStore:
 
     async def read(self, queries: Sequence[Query]) -> list[Answer]:
         async def work(connection: Connection) -> list[Answer]:
-            # No transaction: each statement sees one moment, and `read_scripts` needs no more.
+            # No transaction: a statement sees one moment, and no answer needs two (`read_scripts`).
             return await self._alone(connection, lambda: read(queries))
 
         return await self._call(work, self._timeout)

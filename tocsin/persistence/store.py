@@ -354,7 +354,7 @@ class Store(Protocol):
         """
 
     async def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Answer *queries* in order, each from one moment or from a few close ones."""
+        """Answer *queries* in order, each from one moment; two of them may be from two."""
 
     async def probe(self) -> None:
         """Touch the store as cheaply as proves that it can write."""

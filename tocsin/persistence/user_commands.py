@@ -47,7 +47,8 @@ class Attached(msgspec.Struct, frozen=True):
     """Where the device starts. *topics* are those the user is or was in, without that of everyone.
 
     *horizon* is the log's: of entries up to it, some were purged. *behind*: there was more in the
-    topics than one transaction should bring; `Materialise` again.
+    topics than one transaction should bring; `Materialise` again. *open_session*: the device's
+    session before this one, if the store does not know that it has ended.
     """
 
     user: str
@@ -57,6 +58,7 @@ class Attached(msgspec.Struct, frozen=True):
     horizon: int = 0
     topics: tuple[str, ...] = ()
     behind: bool = False
+    open_session: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True):

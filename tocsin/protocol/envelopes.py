@@ -187,6 +187,18 @@ class Recount(msgspec.Struct, frozen=True, array_like=True, tag=13, gc=False):
     """On `u:`: something of the user's has expired, which is no entry of the log."""
 
 
+class SessionSought(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=False):
+    """On `u:`: a device is here whose *session* is open elsewhere; its node is to settle that."""
+
+    session: str
+
+
+class SessionSettled(msgspec.Struct, frozen=True, array_like=True, tag=15, gc=False):
+    """On `u:`: what was said on *session* here is in the store."""
+
+    session: str
+
+
 Envelope = (
     LogChange
     | LogHead
@@ -202,6 +214,8 @@ Envelope = (
     | Spooling
     | SpoolingHeard
     | Recount
+    | SessionSought
+    | SessionSettled
 )
 
 _ECHOED: Final = (Alive, DeviceArrived, DeviceHere, Spooling)
