@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
+import structlog
 from trio_asyncio import aio_as_trio
 
 from tocsin.persistence import migrations
@@ -26,6 +27,8 @@ from tocsin.persistence.read_scripts import read
 from tocsin.persistence.statements import Rows, Script, Statement, load
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
 from tocsin.persistence.write_scripts import write
+
+logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -86,8 +89,11 @@ class PostgresStore:
 
     async def open(self) -> None:
         self._pool.reopen()
-        if await self.pending():
+        pending, newer = await self._call(_survey, self._timeout)
+        if pending:
             await self._call(self._migrate, MIGRATION_TIMEOUT)
+        if newer:
+            logger.warning("the database is of a newer release", newest=newer[-1])
         self._epoch, self._secret = await self._call(self._claim, self._timeout)
 
     async def write(self, commands: Sequence[Command]) -> list[Result]:
@@ -111,7 +117,8 @@ class PostgresStore:
 
     async def pending(self) -> list[Migration]:
         """The migrations that `open` would apply; changes nothing."""
-        return await self._call(_pending, self._timeout)
+        pending, _ = await self._call(_survey, self._timeout)
+        return pending
 
     async def aclose(self) -> None:
         await aio_as_trio(self._pool.aclose)()
@@ -183,7 +190,9 @@ class PostgresStore:
             await connection.execute("SET LOCAL statement_timeout = 0")
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
             await connection.execute(migrations.CREATE_TABLE)
-            for migration in migrations.missing(DIALECT, await _applied(connection)):
+            applied, schema = await _applied(connection)
+            pending = migrations.missing(DIALECT, applied, schema)
+            for migration in pending:
                 await connection.execute(migration.sql)
                 await connection.execute(
                     "INSERT INTO migrations VALUES ($1, $2, $3)",
@@ -191,6 +200,8 @@ class PostgresStore:
                     migration.name,
                     migration.checksum,
                 )
+            if pending:
+                await connection.execute(migrations.note_schema(DIALECT, applied, schema))
 
     async def _claim(self, connection: Connection) -> tuple[str, str]:
         """The epoch of the logs, and the secret of the nodes; made if nobody has come before."""
@@ -226,16 +237,23 @@ def _settings(command_timeout: float) -> Mapping[str, str]:
     }
 
 
-async def _pending(connection: Connection) -> list[Migration]:
+async def _survey(connection: Connection) -> tuple[list[Migration], list[int]]:
+    """The migrations that are to be applied, and those that we do not know."""
     encoding = await connection.fetchval("SHOW server_encoding")
     if encoding != "UTF8":
         raise StoreFailed(f"The database's encoding is {encoding}; Tocsin needs UTF8.")
     applied: dict[int, str] = {}
+    schema = None
     if await connection.fetchval("SELECT to_regclass('migrations') IS NOT NULL"):
-        applied = await _applied(connection)
-    return list(migrations.missing(DIALECT, applied))
+        applied, schema = await _applied(connection)
+    pending = list(migrations.missing(DIALECT, applied, schema))
+    return pending, migrations.newer(DIALECT, applied)
 
 
-async def _applied(connection: Connection) -> dict[int, str]:
+async def _applied(connection: Connection) -> tuple[dict[int, str], str | None]:
+    """The migrations that were applied, and what the database says of those that we do not know."""
     rows: Sequence[asyncpg.Record] = await connection.fetch(migrations.READ_APPLIED)
-    return {row[0]: row[1] for row in rows}
+    applied: dict[int, str] = {row[0]: row[1] for row in rows}
+    if not migrations.newer(DIALECT, applied):
+        return applied, None
+    return applied, await connection.fetchval(migrations.READ_SCHEMA)

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
 import trio
 
 from tocsin.persistence import migrations
@@ -32,6 +33,8 @@ from tocsin.persistence.store import (
     StoreUnavailable,
 )
 from tocsin.persistence.write_scripts import write
+
+logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -169,8 +172,13 @@ class SqliteStore:
     def _migrate(self, connection: sqlite3.Connection) -> tuple[str, str]:
         """Make the database what it has to be; the epoch of its logs, and the nodes' secret."""
         connection.execute(migrations.CREATE_TABLE)
-        for migration in migrations.missing(DIALECT, _applied(connection)):
-            _apply(connection, migration)
+        applied, schema = _applied(connection)
+        if pending := migrations.missing(DIALECT, applied, schema):
+            for migration in pending:
+                _apply(connection, migration)
+            connection.execute(migrations.note_schema(DIALECT, applied, schema))
+        if newer := migrations.newer(DIALECT, applied):
+            logger.warning("the database is of a newer release", newest=newer[-1])
         fresh = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
         secret = self._entropy(migrations.SECRET_BYTES).hex()
         return self._claim(connection, "epoch", fresh), self._claim(connection, "secret", secret)
@@ -191,13 +199,14 @@ class SqliteStore:
 
     def _pending(self) -> list[Migration]:
         applied: dict[int, str] = {}
+        schema = None
         if Path(self._path).exists():
             uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)) as connection:
                 found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'")
                 if found.fetchone():
-                    applied = _applied(connection)
-        return list(migrations.missing(DIALECT, applied))
+                    applied, schema = _applied(connection)
+        return list(migrations.missing(DIALECT, applied, schema))
 
     # --- The connection -------------------------------------------------------------------------
 
@@ -296,8 +305,13 @@ def _make_file(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _applied(connection: sqlite3.Connection) -> dict[int, str]:
-    return dict(connection.execute(migrations.READ_APPLIED))
+def _applied(connection: sqlite3.Connection) -> tuple[dict[int, str], str | None]:
+    """The migrations that were applied, and what the database says of those that we do not know."""
+    applied = dict(connection.execute(migrations.READ_APPLIED))
+    if not migrations.newer(DIALECT, applied):
+        return applied, None
+    said = connection.execute(migrations.READ_SCHEMA).fetchone()
+    return applied, said and said[0]
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
