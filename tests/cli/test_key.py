@@ -54,18 +54,24 @@ def test_a_key_has_the_scopes_that_were_named(server, beside):
     assert rows(beside("key list"))["looks"]["SCOPES"] == "admin"
 
 
-def test_no_server_is_needed_and_the_database_is_made(tocsin, tmp_path):
-    key = last_line(tocsin("key", "create", "--scope", "notify,admin"))
+@pytest.fixture
+def installed(tocsin):
+    """As `tocsin`, where there is a database: no `key` makes one."""
+    assert tocsin("migrate").exit_code == 0
+    return tocsin
+
+
+def test_no_server_is_needed(installed):
+    key = last_line(installed("key", "create", "--scope", "notify,admin"))
     assert re.fullmatch(r"tk_[a-z2-7]{16}_[a-z2-7]{52}", key)
-    assert (tmp_path / "tocsin-data" / "tocsin.db").exists()
-    [row] = rows(tocsin("key", "list")).values()
+    [row] = rows(installed("key", "list")).values()
     assert (row["ID"], row["NAME"], row["SCOPES"]) == (key.split("_")[1], "-", "admin,notify")
 
 
-def test_making_and_revoking_a_key_leaves_a_line_with_the_users_name(tocsin):
-    made = tocsin("key", "create", "--scope", "notify", TOCSIN_LOG_FORMAT="json", USER="mallory")
+def test_making_and_revoking_a_key_leaves_a_line_with_the_users_name(installed):
+    made = installed("key", "create", "--scope", "notify", TOCSIN_LOG_FORMAT="json", USER="mallory")
     id_, secret = last_line(made).split("_")[1:]
-    revoked = tocsin("key", "revoke", id_, TOCSIN_LOG_FORMAT="json", TOCSIN_LOG_LEVEL="error")
+    revoked = installed("key", "revoke", id_, TOCSIN_LOG_FORMAT="json", TOCSIN_LOG_LEVEL="error")
     lines = [
         json.loads(line)
         for result in (made, revoked)
@@ -81,31 +87,31 @@ def test_making_and_revoking_a_key_leaves_a_line_with_the_users_name(tocsin):
     assert secret not in made.stderr
 
 
-def test_a_key_that_was_not_there_to_revoke_leaves_no_line(tocsin):
-    assert "audit" not in tocsin("key", "revoke", "a" * 16).stderr
+def test_a_key_that_was_not_there_to_revoke_leaves_no_line(installed):
+    assert "audit" not in installed("key", "revoke", "a" * 16).stderr
 
 
-def test_the_database_holds_no_key(tocsin, tmp_path):
-    secret = last_line(tocsin("key", "create", "--scope", "notify")).split("_")[2]
+def test_the_database_holds_no_key(installed, tmp_path):
+    secret = last_line(installed("key", "create", "--scope", "notify")).split("_")[2]
     files = list((tmp_path / "tocsin-data").iterdir())
     assert files
     assert not any(secret.encode() in file.read_bytes() for file in files)
 
 
-def test_an_empty_list_says_how_to_begin(tocsin):
-    result = tocsin("key", "list")
+def test_an_empty_list_says_how_to_begin(installed):
+    result = installed("key", "list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "key create --scope notify" in result.stderr
 
 
-def test_the_whole_key_may_be_given_for_its_id_and_again_is_no_error(tocsin):
-    key = last_line(tocsin("key", "create", "--scope", "notify"))
-    assert tocsin("key", "revoke", key).exit_code == 0
-    assert tocsin("key", "revoke", key.rpartition("_")[0]).exit_code == 0
+def test_the_whole_key_may_be_given_for_its_id_and_again_is_no_error(installed):
+    key = last_line(installed("key", "create", "--scope", "notify"))
+    assert installed("key", "revoke", key).exit_code == 0
+    assert installed("key", "revoke", key.rpartition("_")[0]).exit_code == 0
 
 
-def test_a_key_that_does_not_exist_is_told(tocsin):
-    result = tocsin("key", "revoke", "a" * 16)
+def test_a_key_that_does_not_exist_is_told(installed):
+    result = installed("key", "revoke", "a" * 16)
     assert result.exit_code == 1
     assert "There is no key with the id aaaaaaaaaaaaaaaa." in result.stderr
 
@@ -125,6 +131,7 @@ def test_wrong_usage_has_exit_code_2_and_makes_nothing(tocsin, tmp_path, argumen
 
 
 def test_postgres_works_as_well(tocsin, postgres_url):
+    tocsin("migrate", TOCSIN_DATABASE=postgres_url)
     key = last_line(tocsin("key", "create", "--scope", "notify", TOCSIN_DATABASE=postgres_url))
     assert key.startswith("tk_")
     assert len(rows(tocsin("key", "list", TOCSIN_DATABASE=postgres_url))) == 1
@@ -134,7 +141,7 @@ def test_postgres_works_as_well(tocsin, postgres_url):
     ("database", "named"),
     [
         ("postgres://tocsin:hunter2@127.0.0.1:1/tocsin", "postgres://********@127.0.0.1:1/tocsin"),
-        ("sqlite:////dev/null/tocsin.db", "sqlite:////dev/null/tocsin.db"),
+        ("sqlite:////dev", "sqlite:////dev"),
     ],
 )
 def test_a_store_that_is_away_is_told_without_its_password(tocsin, database, named):

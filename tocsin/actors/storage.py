@@ -329,6 +329,7 @@ class StorageActor(Actor[StorageMessage]):
         else:
             self._reasons.over(setbacks=self._setbacks)
             self._status.epoch = self._store.epoch
+            self._status.reason = ""
             self._status.set_available(True)
             self._status.note_attempt()
 
@@ -341,6 +342,7 @@ class StorageActor(Actor[StorageMessage]):
         self._setbacks += 1
         self._status.statistics.failures += 1
         self._reasons.tell(str(error))
+        self._status.reason = error.reason
         # Before it was opened once, nobody knows that there is anything to read.
         self._readable = error.readable and self._status.epoch != ""
         _refuse(self._writes.clear(), error)

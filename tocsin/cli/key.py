@@ -16,7 +16,7 @@ import click
 
 from tocsin.cli.options import Flags, load_settings, subset
 from tocsin.cli.parameters import scope_option
-from tocsin.cli.stores import STORE_SETTINGS, run_with_store
+from tocsin.cli.stores import STORE_SETTINGS, open_as_it_is, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
 from tocsin.logs import configured
@@ -64,7 +64,7 @@ def create(scopes: tuple[frozenset[str], ...], name: str, flags: Flags) -> None:
     stored = ApiKey(made.id, made.hash, named, name, time.time_ns() // 1_000_000)
 
     async def work(store: Store) -> None:
-        await store.open()
+        await open_as_it_is(store)
         await store.write([CreateKey(stored)])
 
     run_with_store(flags, work)
@@ -79,7 +79,7 @@ def list_keys(flags: Flags) -> None:
     """List all keys, oldest first, also those that are revoked."""
 
     async def work(store: Store) -> Keys:
-        await store.open()
+        await open_as_it_is(store)
         [keys] = await store.read([ListKeys()])
         assert isinstance(keys, Keys)
         return keys
@@ -107,7 +107,7 @@ def revoke(id: str, flags: Flags) -> None:  # noqa: A002 (what the person calls 
     command = RevokeKey(match[1], time.time_ns() // 1_000_000)
 
     async def work(store: Store) -> bool:
-        await store.open()
+        await open_as_it_is(store)
         [result] = await store.write([command])
         return not isinstance(result, NotFound)
 

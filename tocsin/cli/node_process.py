@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, TypeVar
@@ -49,15 +49,17 @@ def run_node(
     line: socket.socket | None = None,
     *,
     greets: bool = True,
+    listening: Callable[[int], None] = lambda port: None,
 ) -> None:
     """Run a node until it is told to stop; with a *line*, as a worker.
 
-    Raises `ClickException` for what the operator can mend. What it *greets* with is for people.
+    Raises `ClickException` for what the operator can mend. What it *greets* with is for people;
+    *listening* is told its port.
     """
     structlog.contextvars.bind_contextvars(node=settings.node)
     world, verifier = real_world(), make_verifier(settings, secrets)
     try:
-        trio.run(_main, settings, world, secrets, verifier, line, greets)
+        trio.run(_main, settings, world, secrets, verifier, line, greets, listening)
     except* RestartLimitExceeded as group:
         # What the operator can mend is said in a sentence; a bug keeps its traceback.
         if (refused := _find(group, CannotListen)) is not None:
@@ -83,6 +85,7 @@ async def _main(
     verifier: TokenVerifier | None,
     line: socket.socket | None,
     greets: bool,
+    listening: Callable[[int], None],
 ) -> None:
     async with AsyncExitStack() as stack:
         if settings.sqlite_path is None:
@@ -104,6 +107,7 @@ async def _main(
                     nursery.start_soon(_obey_parent, line, node, nursery.cancel_scope)
                 async with trio.open_nursery() as running:
                     await running.start(node.run)
+                    listening(node.port)
                     logger.info("listening", host=",".join(settings.host), port=node.port)
                     if greets and settings.log_format == "console" and secrets.generated:
                         click.echo(greeting(settings, node.port, secrets, world.now_ms() / 1000))
