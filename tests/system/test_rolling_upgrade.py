@@ -1,7 +1,7 @@
 """Nodes of two releases on one database: the program before the newest migrations, and this one.
 
-The older one migrates the database and serves; the newest migrations are applied beside it; then both
-serve. See docs/operations.md, rolling upgrades.
+The older one migrates the database and serves; the newest migrations are applied beside it; then
+both serve. See docs/operations.md, rolling upgrades.
 """
 
 from __future__ import annotations

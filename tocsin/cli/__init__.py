@@ -27,6 +27,8 @@ COMMANDS = {
         "List, show, replay and discard what did not arrive.",
     ),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
+    "backup": ("tocsin.cli.backup:backup", "Copy the database into a file."),
+    "restore": ("tocsin.cli.restore:restore", "Make the database what a backup holds."),
     "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
 }
 
