@@ -7,19 +7,18 @@ when it is first used, and believes what it found for five seconds.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import time
 from typing import Final
 
 import click
 
+from tocsin.cli.auditing import audit_command
 from tocsin.cli.options import Flags, load_settings, subset
 from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, open_as_it_is, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
-from tocsin.logs import configured
 from tocsin.persistence.store import (
     ApiKey,
     CreateKey,
@@ -30,7 +29,6 @@ from tocsin.persistence.store import (
     Store,
 )
 from tocsin.protocol.values import to_rfc3339
-from tocsin.server.audit import audit
 from tocsin.server.auth import KEY_PREFIX, generate_key
 
 NAME_MAX: Final = 100
@@ -120,23 +118,7 @@ def revoke(id: str, flags: Flags) -> None:  # noqa: A002 (what the person calls 
 
 
 def _audit(flags: Flags, event: str, key: str, scopes: tuple[str, ...] | None = None) -> None:
-    """A line for the audit log, on standard error like all log lines."""
-    settings = load_settings(flags, os.environ)
-    try:
-        # Not by the environment, as `getpass` would: that says what its owner likes.
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # as in containers, whose users have no names
-        user = f"uid {os.getuid()}"
-    with configured(settings.log_format, settings.log_level):
-        audit(
-            event,
-            credential=None,
-            address=None,
-            request_id=None,
-            os_user=user,
-            key=key,
-            scopes=scopes,
-        )
+    audit_command(load_settings(flags, os.environ), event, key=key, scopes=scopes)
 
 
 def _row(kept: ApiKey) -> tuple[str, ...]:

@@ -55,7 +55,16 @@ async def open_as_it_is(store: Store) -> None:
 
 def run_with_store(flags: Flags, work: Callable[[Store], Awaitable[T]]) -> T:
     """Run *work* with the store of these settings, not yet opened. Raises `Trouble`."""
-    settings = load_settings(flags, os.environ)
+    return run_with(load_settings(flags, os.environ), work)
+
+
+def open_store(settings: Settings) -> None:
+    """Make the database of *settings*, or bring it up to date. Raises `Trouble`."""
+    run_with(settings, lambda store: store.open())
+
+
+def run_with(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
+    """As `run_with_store`, with *settings* that were loaded already."""
     try:
         with configured(settings.log_format, settings.log_level):
             return trio.run(_run, replace(settings, pool_size=1), work)
