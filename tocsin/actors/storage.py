@@ -371,6 +371,7 @@ class StorageActor(Actor[StorageMessage]):
         else:
             self._reasons.over(setbacks=self._setbacks)
             self._status.epoch = self._store.epoch
+            self._status.reason = ""
             self._status.set_available(True)
             for result in expired:
                 self._announce(result)
@@ -401,6 +402,7 @@ class StorageActor(Actor[StorageMessage]):
         self._setbacks += 1
         self._status.statistics.failures += 1
         self._reasons.tell(str(error))
+        self._status.reason = error.reason
         # Before it was opened once, nobody knows that there is anything to read.
         self._readable = error.readable and self._status.epoch != ""
         refuse(self._writes.clear(), error)

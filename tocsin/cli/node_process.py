@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Final, TypeVar
 
@@ -45,15 +45,17 @@ def run_node(
     line: socket.socket | None = None,
     *,
     greets: bool = True,
+    listening: Callable[[int], None] = lambda port: None,
 ) -> None:
     """Run a node until it is told to stop; with a *line*, as a worker.
 
-    Raises `ClickException` for what the operator can mend. What it *greets* with is for people.
+    Raises `ClickException` for what the operator can mend. What it *greets* with is for people;
+    *listening* is told its port.
     """
     structlog.contextvars.bind_contextvars(node=settings.node)
     world, verifier = real_world(), make_verifier(settings, secrets)
     try:
-        trio.run(_main, settings, world, secrets, verifier, line, greets)
+        trio.run(_main, settings, world, secrets, verifier, line, greets, listening)
     except BaseExceptionGroup as group:
         # What the operator can mend is said in a sentence; a bug keeps its traceback. It is not
         # said in `except*`: what is raised there comes out in a group, on some releases of 3.11.
@@ -82,6 +84,7 @@ async def _main(
     verifier: TokenVerifier | None,
     line: socket.socket | None,
     greets: bool,
+    listening: Callable[[int], None],
 ) -> None:
     async with AsyncExitStack() as stack:
         faults = LoopFaults()
@@ -105,6 +108,7 @@ async def _main(
                     nursery.start_soon(_obey_parent, line, node, nursery.cancel_scope)
                 async with trio.open_nursery() as running:
                     await running.start(node.run)
+                    listening(node.port)
                     logger.info("listening", **whereabouts(settings, node.port))
                     if greets and settings.log_format == "console":
                         click.echo(greeting(settings, node.port, secrets, world.now_ms() / 1000))

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
+import structlog
 from trio_asyncio import aio_as_trio
 
 from tocsin.persistence import migrations
@@ -29,6 +30,8 @@ from tocsin.persistence.read_scripts import read
 from tocsin.persistence.statements import Rows, Script, Statement, load, run
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
 from tocsin.persistence.write_scripts import write
+
+logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -98,8 +101,11 @@ class PostgresStore:
 
     async def open(self) -> None:
         self._pool.reopen()
-        if await self.pending():
+        pending, newer = await self._call(partial(_within, work=_survey), self._timeout)
+        if pending:
             await self._call(self._migrate, MIGRATION_TIMEOUT)
+        if newer:
+            logger.warning("the database is of a newer release", newest=newer[-1])
         self._epoch, self._secret = await self._call(self._claim, self._timeout)
 
     async def write(self, commands: Sequence[Command]) -> list[Result]:
@@ -123,7 +129,8 @@ class PostgresStore:
 
     async def pending(self) -> list[Migration]:
         """The migrations that `open` would apply; changes nothing."""
-        return await self._call(partial(_within, work=_pending), self._timeout)
+        pending, _ = await self._call(partial(_within, work=_survey), self._timeout)
+        return pending
 
     async def aclose(self) -> None:
         await aio_as_trio(self._pool.aclose)()
@@ -216,7 +223,9 @@ class PostgresStore:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
         with tables_needed(connection.schema):
             await connection.execute(_in(connection.journal, migrations.CREATE_TABLE))
-            for migration in migrations.missing(DIALECT, await _applied(connection)):
+            applied, schema = await _applied(connection)
+            pending = migrations.missing(DIALECT, applied, schema)
+            for migration in pending:
                 await connection.execute(migration.sql)
                 await connection.execute(
                     _in(connection.journal, "INSERT INTO migrations VALUES ($1, $2, $3)"),
@@ -224,6 +233,8 @@ class PostgresStore:
                     migration.name,
                     migration.checksum,
                 )
+            if pending:
+                await connection.execute(migrations.note_schema(DIALECT, applied, schema))
 
     async def _claim(self, connection: Connection) -> tuple[str, str]:
         """The epoch of the logs, and the secret of the nodes; made if nobody has come before."""
@@ -263,21 +274,28 @@ def _settings(command_timeout: float) -> Mapping[str, str]:
     }
 
 
-async def _pending(connection: Connection) -> list[Migration]:
+async def _survey(connection: Connection) -> tuple[list[Migration], list[int]]:
+    """The migrations that are to be applied, and those that we do not know."""
     encoding = await connection.fetchval("SHOW server_encoding")
     if encoding != "UTF8":
         raise StoreFailed(f"The database's encoding is {encoding}; Tocsin needs UTF8.")
     applied: dict[int, str] = {}
+    schema = None
     if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", connection.journal):
-        applied = await _applied(connection)
-    return list(migrations.missing(DIALECT, applied))
+        applied, schema = await _applied(connection)
+    pending = list(migrations.missing(DIALECT, applied, schema))
+    return pending, migrations.newer(DIALECT, applied)
 
 
-async def _applied(connection: Connection) -> dict[int, str]:
+async def _applied(connection: Connection) -> tuple[dict[int, str], str | None]:
+    """The migrations that were applied, and what the database says of those that we do not know."""
     rows: Sequence[asyncpg.Record] = await connection.fetch(
         _in(connection.journal, migrations.READ_APPLIED)
     )
-    return {row[0]: row[1] for row in rows}
+    applied: dict[int, str] = {row[0]: row[1] for row in rows}
+    if not migrations.newer(DIALECT, applied):
+        return applied, None
+    return applied, await connection.fetchval(migrations.READ_SCHEMA)
 
 
 def _in(journal: str, sql: str) -> str:

@@ -311,11 +311,13 @@ class StoreUnavailable(Exception):
     answer. Every command is therefore safe to repeat; a `Publish` is known by its content's id.
 
     *readable* says that only writing is out of order (a full disk): questions may be answered.
+    *reason*, where it is known, is for everybody: it names no place and no address.
     """
 
-    def __init__(self, *args: object, readable: bool = False) -> None:
+    def __init__(self, *args: object, readable: bool = False, reason: str = "") -> None:
         super().__init__(*args)
         self.readable = readable
+        self.reason = reason
 
 
 class StoreFailed(Exception):
