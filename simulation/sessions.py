@@ -148,6 +148,10 @@ class Session:
                 self.device.note(f"synced {frame['sequence']}")
                 self._moved(frame["sequence"], place)
                 self.caught_up()
+            case "counters":
+                self.device.note(f"counters {frame['unread']} {frame['unseen']}")
+                if self._shows:
+                    self.device.screen.counters = frame["unread"], frame["unseen"]
             case "reset":
                 self.reset(frame["reason"])
             case "goodbye":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 import structlog
 
@@ -14,7 +15,12 @@ from tests.servers.authority import certify
 from tests.servers.postgres import DatabaseServer, GivenPostgres, Postgres
 from tests.servers.redis import BusServer, GivenRedis, Redis
 
-KEPT_LOGS = pytest.StashKey[list[Path]]()
+# How long an input takes depends on what else the machine does.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
+KEPT_LOGS = pytest.StashKey[list[str]]()
 S = TypeVar("S", Postgres, Redis)
 
 
@@ -32,8 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
     structlog.configure([structlog.processors.add_log_level, plain])
 
 
+@pytest.hookimpl(tryfirst=True)  # before the markers that were asked for are looked at
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect, which pytest counts and shows, what was not asked for."""
+    for item in items:
+        if item.get_closest_marker("faults"):
+            item.add_marker("alone")
     if config.getoption("--faults"):
         return
     faults = [item for item in items if item.get_closest_marker("faults")]
@@ -47,6 +57,23 @@ def pytest_terminal_summary(
 ) -> None:
     for log in config.stash[KEPT_LOGS]:
         terminalreporter.write_line(f"Server log kept: {log}")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores: most tests wait for a server, or a server for its clock."""
+    return 2 * (os.cpu_count() or 1) + 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["kept logs"] = session.config.stash[KEPT_LOGS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Remember what a worker has kept; it shows no summary itself."""
+    kept = getattr(node, "workeroutput", {}).get("kept logs", [])
+    node.config.stash[KEPT_LOGS] += kept
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +109,7 @@ def run(request: pytest.FixtureRequest, server: S) -> Iterator[S]:
         keep = request.session.testsfailed > failed_before
         server.close(keep_log=keep)
         if keep:
-            request.config.stash[KEPT_LOGS].append(server.log)
+            request.config.stash[KEPT_LOGS].append(str(server.log))
 
 
 @pytest.fixture(scope="session")

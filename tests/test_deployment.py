@@ -10,13 +10,14 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pytest
 import redis
 import yaml  # type: ignore[import-untyped]
 
-from tests.servers.haproxy import CONFIGURATION, find_binary
+from tests.servers.haproxy import CONFIGURATION
+from tests.servers.program import find_binary
 from tests.servers.redis import Redis, execute
 from tocsin.kinds import read_duration
 from tocsin.settings import SETTINGS, Settings
@@ -169,7 +170,46 @@ def test_nobody_in_it_is_root_or_can_write_beside_the_volumes(services):
 
 
 def test_nothing_but_the_balancer_is_reachable_from_outside(services):
-    assert [name for name, service in services.items() if "ports" in service] == ["haproxy"]
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published.pop("haproxy") == ["8080:8080"]
+    # Their metrics, for this machine.
+    metrics = services["node-1"]["environment"]["TOCSIN_METRICS_PORT"]
+    assert published == {
+        name: [f"127.0.0.1:910{number}:{metrics}"] for number, name in enumerate(NODES, 1)
+    }
+
+
+def test_each_node_may_hold_as_many_connections_as_it_is_to_serve(services):
+    for name in NODES:
+        assert services[name]["ulimits"]["nofile"] > 2 * Settings().connections_max
+    at_most = re.search(r"fd-hard-limit (\d+)", CONFIGURATION.read_text())
+    assert at_most is not None
+    assert services["haproxy"]["ulimits"]["nofile"] == int(at_most[1])
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/o?r#d%41 \\ 'quoted' \"twice\" $HOME `id` ä€", "x"])
+def test_a_password_may_be_of_any_characters(made, password: str):
+    """One that was there before, in place of a made-up one."""
+    secrets = made / "secrets"
+    for path in list(secrets.iterdir()):
+        path.unlink()
+    for name in ("owner-password", "node-password", "redis-password"):
+        (secrets / name).write_text(f"{password}\n")
+    make_secrets(made)
+
+    for name in ("owner-database", "node-database", "redis"):
+        url = urlsplit((secrets / name).read_text())
+        assert unquote(url.password or "") == password
+        assert url.hostname in {"postgres", "redis"}
+    url = urlsplit((secrets / "redis").read_text())
+    with closing(
+        Redis(acl=(secrets / "redis-acl").read_text(), login=(url.username or "", password))
+    ) as server:
+        server.start()
+        here = urlunsplit(
+            url._replace(netloc=f"{url.username}:{url.password}@127.0.0.1:{server.port}")
+        )
+        assert execute(here, "PING")
 
 
 def test_the_image_is_built_once_and_taken_from_nowhere_else(services):
@@ -198,7 +238,7 @@ def test_redis_takes_the_users_that_were_made_and_no_others(made):
     url = urlsplit((made / "secrets" / "redis").read_text())
     assert url.username is not None
     assert url.password is not None
-    with closing(Redis(acl=users, login=(url.username, url.password))) as server:
+    with closing(Redis(acl=users, login=(url.username, unquote(url.password)))) as server:
         server.start()
         with pytest.raises(redis.exceptions.AuthenticationError):
             execute(urlunsplit(url._replace(netloc=f"127.0.0.1:{server.port}")), "PING")

@@ -20,8 +20,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers.haproxy import find_binary
 from tests.servers.postgres import free_port
+from tests.servers.program import find_binary
 from tests.system.kit import ROOT, wait_until
 from tocsin import __version__
 from tocsin.protocol.closing import Closing

@@ -65,12 +65,13 @@ class Node:
         *,
         shares_port: bool = False,
         ports: ClusterPorts | None = None,
+        loop_faults: Callable[[], int] = lambda: 0,
     ) -> None:
         self._settings = settings
         self._world = world
         self._shares_port = shares_port
         self._ports = ports
-        self._trunk = Trunk(settings, store, world, verifier, ports)
+        self._trunk = Trunk(settings, store, world, verifier, ports, loop_faults)
         self._stop = trio.Event()
         self._open = trio.Event()
         self.port = 0

@@ -6,8 +6,9 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-MASK: Final = "********"
-"""In the place of a secret, whatever its length."""
+from tocsin.postgres_address import MASK as MASK
+from tocsin.postgres_address import parse_postgres, show_postgres
+
 _REDIS_OPTIONS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 
 
@@ -23,8 +24,8 @@ def check_database(text: str) -> str:
             raise ValueError("would keep the database in memory and lose what was accepted")
     elif scheme not in ("postgres", "postgresql"):
         raise ValueError(f"begins with {scheme[:20]}://, which is no database that Tocsin speaks")
-    elif split_address(text) is None:
-        raise ValueError("is not a well-formed address")
+    else:
+        parse_postgres(text)
     return text
 
 
@@ -61,14 +62,9 @@ def _expect_readable(option: str, path: str) -> None:
 
 def show_database(text: str) -> str:
     """Without user, password and query: what is left says *which* database, and nothing else."""
-    scheme, _, rest = text.partition("://")
-    if scheme == "sqlite":
+    if text.startswith("sqlite://"):
         return text
-    parts = split_address(text)
-    if parts is None:
-        return f"{scheme}://{MASK}"
-    masked = f"{MASK}@" if "@" in rest else ""
-    return f"{scheme}://{masked}{parts[1]}{parts[2]}"
+    return show_postgres(text)
 
 
 def split_address(text: str) -> tuple[str, str, str] | None:

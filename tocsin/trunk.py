@@ -19,6 +19,8 @@ one process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -34,7 +36,13 @@ from tocsin.actors.neighbours import ALONE, Neighbours
 from tocsin.actors.notifications import Notifications
 from tocsin.actors.presence import Attendance, PresenceActor
 from tocsin.actors.runtime import Ref, Supervisor
-from tocsin.actors.scheduler import Scheduler, SchedulerMessage
+from tocsin.actors.scheduler import (
+    Scheduler,
+    SchedulerMessage,
+    StoreBack,
+    expire_due,
+    tell_scheduler,
+)
 from tocsin.actors.spooler import Spooler
 from tocsin.actors.storage import StorageActor, StorageMessage, StoreStatus
 from tocsin.actors.topics import Topics
@@ -86,6 +94,7 @@ class Trunk:
         world: World,
         verifier: TokenVerifier | None,
         ports: ClusterPorts | None,
+        loop_faults: Callable[[], int] = lambda: 0,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._name = settings.node
@@ -94,6 +103,7 @@ class Trunk:
         self._world = world
         self._verifier = verifier
         self._ports = ports
+        self._loop_faults = loop_faults
         self.readiness = Readiness()
         self.status = StoreStatus()
         self.bus = BusStatus(available=ports is None)
@@ -105,7 +115,14 @@ class Trunk:
         # Announcements come once the store is open and has something to say; by then all stands.
         storage = tree.spawn(
             "storage",
-            lambda: StorageActor(self._store, self.status, world, ledger, announce=announcer),
+            lambda: StorageActor(
+                self._store,
+                self.status,
+                world,
+                ledger,
+                announce=announcer,
+                first=partial(expire_due, upkeep=upkeep(settings)),
+            ),
             capacity=_STORAGE_CAPACITY,
         )
         self.status.watchers.append(self._reached)
@@ -122,6 +139,7 @@ class Trunk:
             lambda: Scheduler(storage, world, upkeep(settings)),
             capacity=_SCHEDULER_CAPACITY,
         )
+        self.status.watchers.append(partial(_wake, scheduler))
         notifications, spooler = self._notify(tree, storage, scheduler)
         if spooler is not None:
             spooler.join(neighbours)
@@ -144,6 +162,7 @@ class Trunk:
         key_watch = KeyWatch(storage)
         tree.spawn("key-watch", lambda: key_watch)
         return Services(
+            loop_faults=self._loop_faults,
             settings=edge_settings(settings),
             world=world,
             storage=storage,
@@ -246,3 +265,8 @@ class Trunk:
     def _key_limits(self) -> KeyRingLimits:
         # Only a node with a spool can do something for a producer while the store is away.
         return KeyRingLimits(outage=0.0 if self._ports is None else _KEY_OUTAGE)
+
+
+def _wake(scheduler: Ref[SchedulerMessage], available: bool) -> None:
+    if available:
+        tell_scheduler(scheduler, StoreBack())

@@ -10,6 +10,7 @@ from tocsin.actors.scheduler import Upkeep
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Bus, Presence, Refusals, Spool
 from tocsin.persistence.store import Store
+from tocsin.postgres_address import parse_postgres
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.seals import Purpose, Seals
 from tocsin.protocol.session import SessionLimits
@@ -31,9 +32,20 @@ def make_store(settings: Settings, world: World) -> Store:
         return SqliteStore(settings.sqlite_path, entropy=world.entropy)
     # Imported only when wanted: a single node with a file needs neither asyncpg nor asyncio.
     from tocsin.persistence.postgres import PostgresStore
+    from tocsin.persistence.postgres_connecting import Link
 
+    address = parse_postgres(settings.database_url)
     return PostgresStore(
-        settings.database_url,
+        address.dsn,
+        link=Link(
+            address.settings,
+            address.connect_timeout,
+            address.keepalives,
+            address.keepalives_idle,
+            address.keepalives_interval,
+            address.keepalives_count,
+            address.tcp_user_timeout,
+        ),
         pool_size=settings.pool_size,
         command_timeout=settings.store_timeout,
         entropy=world.entropy,

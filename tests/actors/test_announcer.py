@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tocsin.actors.announcer import Announcer
-from tocsin.persistence.store import Attached, Counters, LetterReplayed, Marked
+from tocsin.persistence.store import (
+    Attached,
+    Counters,
+    Expired,
+    LetterReplayed,
+    Marked,
+    Materialised,
+)
 from tocsin.protocol.cursor import Start
 
 
@@ -40,6 +47,16 @@ def test_a_letter_whose_notification_lives_again_tells_when_that_expires():
     heard.calls.clear()
     Announcer(heard, heard, heard)(LetterReplayed("ann", 5))
     assert heard.calls == [("head_moved", "ann", 5)]
+
+
+def test_who_had_what_has_expired_is_told_to_count_again():
+    heard: Any = Heard()
+
+    Announcer(heard, heard, heard)(Expired(2, None, ("news",), ("ann", "bob")))
+    Announcer(heard, heard, heard)(Materialised((), (), ("cem",)))
+
+    users = [("recounted", "ann"), ("recounted", "bob"), ("recounted", "cem")]
+    assert heard.calls == [("advanced", "news"), *users]
 
 
 def test_who_arrives_is_present_in_their_topics_unless_they_have_left():

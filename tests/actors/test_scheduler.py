@@ -8,7 +8,7 @@ import trio
 from tests.actors.virtual_time import pass_time, settle
 from tests.persistence.desk import content
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
-from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, Scheduler, Upkeep
+from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, Scheduler, StoreBack, Upkeep
 from tocsin.actors.storage import Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
@@ -49,6 +49,7 @@ class Calendar(Actor[Any]):
         self.scheduled: list[int] = []
         self.released: list[tuple[int, float]] = []
         self.to_purge = 0
+        self.slices = 1
         self.lifetime: float | None = None
         self.error: Exception | None = None
         self.expire_error: Exception | None = None
@@ -72,7 +73,10 @@ class Calendar(Actor[Any]):
             self.purges.append((command, trio.current_time()))
             rows = min(self.to_purge, command.limit)
             self.to_purge -= rows
-            message.reply.set(Purged(rows, more=self.to_purge > 0))
+            places = [("u", str(number)) for number in range(self.slices - 1)]
+            place = places.index(command.devices_after) + 1 if command.devices_after[0] else 0
+            through = places[place] if place < len(places) else None
+            message.reply.set(Purged(rows, more=self.to_purge > 0, devices_through=through))
 
     def _expire(self, command: Expire) -> Expired:
         ripe = [] if self.stuck else [due for due in self.due if due <= command.now_ms]
@@ -176,6 +180,21 @@ async def test_more_old_rows_than_one_transaction_may_hold_are_forgotten_in_seve
     assert [calendar.to_purge, len(calendar.purges)] == [0, 3]
 
 
+async def test_devices_are_gone_through_slice_by_slice_and_then_from_the_first_again(
+    autojump_clock,
+):
+    calendar = Calendar()
+    calendar.slices = 3
+    async with scheduled(calendar):
+        await pass_time(605)
+    assert [(purge.devices_after, round(when)) for purge, when in calendar.purges] == [
+        (("", ""), 0),
+        (("u", "0"), 2),
+        (("u", "1"), 4),
+        (("", ""), 604),
+    ]
+
+
 async def test_what_is_scheduled_is_published_when_it_is_due(autojump_clock):
     calendar = Calendar()
     calendar.scheduled = [at(10), at(400)]
@@ -217,6 +236,23 @@ async def test_while_the_store_is_away_it_is_asked_every_few_seconds(autojump_cl
         await pass_time(5)
         assert [due for due, _ in calendar.expired] == [at(3)]
         assert len(calendar.purges) == 1
+
+
+async def test_what_fell_due_is_done_as_soon_as_the_store_is_there(autojump_clock):
+    calendar = Calendar()
+    calendar.due, calendar.scheduled = [at(0.2), at(3)], [at(0.3)]
+    calendar.error = StoreUnavailable("starting")
+    async with scheduled(calendar) as scheduler:
+        await pass_time(1)
+        calendar.error = None
+        scheduler.tell(StoreBack())
+        await pass_time(0.01)
+
+        assert [due for due, _ in calendar.expired] == [at(0.2)]
+        assert [due for due, _ in calendar.released] == [at(0.3)]
+        assert len(calendar.purges) == 1
+        await pass_time(2.1)
+        assert [due for due, _ in calendar.expired] == [at(0.2), at(3)]
 
 
 async def test_an_expiry_that_fails_does_not_keep_the_purge_from_its_turn(autojump_clock):

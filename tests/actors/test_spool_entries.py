@@ -1,7 +1,5 @@
 """Entries of the spool: what goes in comes out, and what is none is refused."""
 
-from datetime import UTC, datetime
-
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -19,7 +17,9 @@ COMMANDS = [
     change(post("Hello"), "Goodbye"),
     replace(
         change(post("Hello"), "x"),
-        patch=Patch(body=None, data={"a": [1, None, 1.5, 2**70]}, expires_at=datetime.now(UTC)),
+        patch=Patch(
+            body=None, data={"a": [1, None, 1.5, 2**70]}, expires_at="2030-01-01T00:00:00+01:00"
+        ),
     ),
     withdraw(post("Hello")),
 ]
@@ -54,7 +54,7 @@ def test_what_is_no_entry_is_refused(payload):
 def test_what_no_notification_could_take_is_refused_before_it_is_spooled():
     command = change(post("Hello"), "x")
     check(command)
-    past = Patch(expires_at=datetime.fromtimestamp(0, UTC))
+    past = Patch(expires_at="1970-01-01T00:00:00Z")
     for patch in (Patch(), Patch(data="x" * 40_000), past):
         with pytest.raises(ProblemError):
             check(replace(command, patch=patch))

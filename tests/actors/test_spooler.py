@@ -19,6 +19,7 @@ from tocsin.persistence.redis_client import RedisClient
 from tocsin.persistence.store import (
     Changed,
     KeyReused,
+    Overdue,
     PatchRefused,
     Publish,
     Release,
@@ -229,6 +230,35 @@ async def test_a_key_that_was_used_for_another_post_before_the_outage_is_put_asi
         await node.drained()
         [(_, reason)] = await cluster.broker.spool("one").poisoned(10)
         assert reason == "idempotency_key_reused"
+
+
+async def test_a_repetition_that_comes_too_late_gets_the_first_answer_or_waits_for_the_store(
+    autojump_clock, cluster: Cluster
+):
+    async with cluster.node("one").running() as one, cluster.node("two").running() as two:
+        stored = await one.ask(post("stored", key="s"))
+        await lose_store(cluster)
+        spooled = await one.ask(post("spooled", key="k"))
+        assert isinstance(spooled, Spooled)
+
+        assert await two.ask(late("spooled", "k")) == Spooled(spooled.answer, replayed=True)
+        assert await two.ask(late("spooled", "k", b"another")) == KeyReused()
+        for key in ("s", "new"):
+            # Only the store can tell the one from the other.
+            with pytest.raises(StoreUnavailable):
+                await two.ask(late("stored", key))
+        assert (one.spooler.statistics.spooled, two.spooler.statistics.spooled) == (1, 0)
+
+        cluster.store.away = False
+        await one.drained()
+        await two.drained()
+        assert isinstance(stored, Changed)
+        again = await two.ask(late("stored", "s"))
+        assert isinstance(again, Replayed)
+        assert stored.content.id in again.answer
+        assert isinstance(await two.ask(late("spooled", "k")), Replayed)
+        assert await two.ask(late("stored", "new")) == Overdue()
+        assert await cluster.log_of("ada") == ["stored", "spooled"]
 
 
 # --- What cannot be spooled, or stored ------------------------------------------------------------
@@ -522,6 +552,11 @@ async def test_what_redis_was_not_told_to_be_done_is_not_done_again(redis_url: s
                 assert two.spooler.statistics.repeated == 41
     assert [await cluster.revision_of(each) for each in posts] == [2] * 20
     assert await cluster.log_of("ada") == [f"{each.content.id} changed" for each in posts[1:]]
+
+
+def late(title: str, key: str, meaning: bytes = b"") -> Publish:
+    """A post whose content has expired by the time that it comes."""
+    return replace(post(title, key=key, meaning=meaning), overdue=True)
 
 
 async def lose_store(cluster: Cluster) -> None:

@@ -22,11 +22,13 @@ from tocsin.actors.user import UserActor
 from tocsin.actors.user_messages import (
     Acknowledged,
     Arrived,
+    BusChanged,
     DeviceRemoved,
     Disconnect,
     HeadMoved,
     Left,
     LogChanged,
+    Recounted,
     Said,
     SharedChange,
     Taken,
@@ -98,7 +100,7 @@ class PlayedStorage(Actor[StorageMessage]):
         through = max(sequences, default=read.query.after)
         entries = tuple(map(an_entry, sequences))
         head = head or through
-        read.reply.set(Page(entries, through, head, horizon, Counters(1, 1), head))
+        read.reply.set(Page(entries, through, head, horizon, Counters(1, 1)))
         await settle()
         query: ReadPage = read.query
         return query
@@ -546,3 +548,64 @@ async def test_a_device_that_is_removed_is_disconnected_and_no_other(autojump_cl
 
         assert phone.ends[0][0] is Closing.DISCONNECTED
         assert web.ends == []
+
+
+# --- Counters -------------------------------------------------------------------------------------
+
+
+async def test_that_something_has_expired_is_told_to_every_device(autojump_clock):
+    async with a_house() as house:
+        outlets = [await house.arrive("phone"), await house.arrive("tablet")]
+        for _ in outlets:
+            await house.storage.answer_attach(counters=Counters(2, 2))
+
+        await house.tell(Recounted())
+        for _ in outlets:
+            await house.storage.answer_page()
+
+        assert [outlet.said[-1] for outlet in outlets] == [frames.Counters(1, 1)] * 2
+
+
+async def test_what_expires_while_a_device_arrives_is_looked_for_when_it_has(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.tell(Recounted())
+        await house.storage.answer_attach(counters=Counters(2, 2))
+        await house.storage.answer_page()
+
+        assert outlet.said[-1] == frames.Counters(1, 1)
+
+
+async def test_what_an_arrival_shows_to_have_expired_the_others_are_told(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive("phone")
+        await house.storage.answer_attach(counters=Counters(2, 2))
+        await house.arrive("tablet")
+        await house.storage.answer_attach(counters=Counters(1, 1))
+        await house.storage.answer_page()
+
+        assert outlet.said[-1] == frames.Counters(1, 1)
+        assert house.storage.asked == []
+
+
+async def test_a_user_who_had_no_room_to_hear_it_finds_out_later(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(counters=Counters(2, 2))
+        house.users.company.missed["ann"] = 0
+
+        await house.tell(HeadMoved(0))
+        await house.storage.answer_page()
+
+        assert outlet.said[-1] == frames.Counters(1, 1)
+
+
+async def test_what_expired_while_the_bus_was_deaf_is_told_when_it_is_back(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(counters=Counters(2, 2))
+
+        await house.tell(BusChanged(available=True))
+        await house.storage.answer_page()
+
+        assert outlet.said[-1] == frames.Counters(1, 1)

@@ -154,6 +154,7 @@ def test_postgres_works_as_well(tocsin, postgres_url):
     [
         ("postgres://tocsin:hunter2@127.0.0.1:1/tocsin", "postgres://********@127.0.0.1:1/tocsin"),
         ("postgres://127.0.0.1:1/tocsin", "postgres://127.0.0.1:1/tocsin"),
+        ("sqlite:////dev", "sqlite:////dev"),
     ],
 )
 def test_a_store_that_is_away_is_told_without_its_password(tocsin, database, named):

@@ -107,11 +107,12 @@ def publish(
     key: str | None = None,
     fingerprint: bytes = b"same",
     deliver_at: int | None = None,
+    overdue: bool = False,
     **fields: Any,
 ) -> Publish:
     made = content(**fields)
     idempotency = None if key is None else Idempotency("producer", key, fingerprint)
-    return Publish(made, users, "producer", idempotency, deliver_at)
+    return Publish(made, users, "producer", idempotency, deliver_at, overdue)
 
 
 def answer(command: Publish) -> str:

@@ -390,7 +390,7 @@ class Model:
             and (expires_at := each.content.expires_at) is not None
             and expires_at <= command.now_ms
         )
-        topics = set()
+        topics, users = set(), set()
         for _, id_ in due[: command.limit]:
             each = self.notifications[id_]
             each.standing = "expired"
@@ -400,7 +400,10 @@ class Model:
             else:
                 for user in each.owners():
                     each.rows[user].expired = True
-        return Expired(len(due[: command.limit]), None, tuple(sorted(topics)))
+                    if each.rows[user].state in ("unseen", "seen"):
+                        users.add(user)
+        count = len(due[: command.limit])
+        return Expired(count, None, tuple(sorted(topics)), tuple(sorted(users)))
 
     def changed(self, target: Notification, steps: Sequence[FanOut] = ()) -> Changed:
         return Changed(target.content, tuple(steps), target.standing, target.addressed)
@@ -677,7 +680,7 @@ class Model:
                 expires_at,
             )  # fmt: skip
             entries.append(entry)
-        return Page(tuple(entries), through, head, 0, self.counters(query.user), head)
+        return Page(tuple(entries), through, head, 0, self.counters(query.user))
 
     def inbox(self, user: str) -> list[InboxItem]:
         items = [

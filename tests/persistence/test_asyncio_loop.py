@@ -5,10 +5,13 @@ without it fails here.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import pytest
 import trio
+from structlog.testing import capture_logs
 from trio_asyncio import aio_as_trio
 
 from tocsin.persistence.asyncio_loop import CALLBACKS_MAX, open_asyncio_loop
@@ -92,3 +95,56 @@ async def test_what_is_ready_when_the_loop_ends_is_run():
     async with open_asyncio_loop():
         await aio_as_trio(make_ready)()
     assert len(ran) == 3 * CALLBACKS_MAX
+
+
+# --- What nobody collects ------------------------------------------------------------------------
+
+
+async def fail_alone() -> None:
+    """Start a task whose exception nobody asks for, and wait until it has failed."""
+
+    async def fail() -> None:
+        raise ZeroDivisionError("nobody asks")
+
+    task = asyncio.ensure_future(fail())
+    await asyncio.wait([task])
+    del task
+    # The task says so when it is collected as garbage.
+    gc.collect()
+
+
+def fail() -> None:
+    raise ZeroDivisionError("in a callback")
+
+
+async def fail_in_a_callback() -> None:
+    asyncio.get_running_loop().call_soon(fail)
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("fault", [fail_alone, fail_in_a_callback])
+async def test_a_fault_that_nobody_collects_is_told_and_counted_and_ends_nothing(fault):
+    with capture_logs() as lines:
+        async with open_asyncio_loop() as faults:
+            other = await aio_as_trio(started)(asyncio.sleep(0.05, "done"))
+            await aio_as_trio(fault)()
+            assert await aio_as_trio(asyncio.wait_for)(other, 5) == "done"
+            assert faults.count == 1
+    [line] = lines
+    assert (line["event"], line["log_level"]) == ("fault in asyncio", "error")
+    assert isinstance(line["exc_info"], ZeroDivisionError)
+
+
+async def test_of_many_faults_few_lines_are_told_and_all_are_counted(autojump_clock):
+    with capture_logs() as lines:
+        async with open_asyncio_loop() as faults:
+            for _ in range(100):
+                await aio_as_trio(fail_in_a_callback)()
+            await trio.sleep(10)  # waits for: the next line, on virtual time
+            await aio_as_trio(fail_in_a_callback)()
+            assert faults.count == 101
+    assert [line["count"] for line in lines] == [1, 100]
+
+
+async def started(coroutine):
+    return asyncio.ensure_future(coroutine)

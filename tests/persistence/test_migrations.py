@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
+import structlog
 import trio
 
 from tests.persistence.desk import Desk
 from tocsin.persistence import migrations
 from tocsin.persistence.store import StoreFailed
+
+LAST_WITHOUT_A_WORD = 5
 
 
 @pytest.fixture
@@ -25,7 +28,9 @@ async def test_an_empty_database_lacks_every_migration_and_asking_changes_nothin
 
     pending = await store.pending()
 
-    assert [migration.number for migration in pending] == list(range(1, len(pending) + 1))
+    numbers = [migration.number for migration in pending]
+    assert numbers[0] == 1
+    assert numbers == sorted(set(numbers))
     assert await store.pending() == pending
     await store.open()
     assert await store.pending() == []
@@ -112,6 +117,90 @@ async def test_a_newer_schema_is_refused_in_clear_words(database, running):
             await attempt()
 
 
+async def test_a_program_goes_on_after_migrations_of_the_next_release_that_say_so(
+    database, running, monkeypatch
+):
+    """A node that restarts in the middle of a rolling upgrade, and one that never stopped."""
+    store = database.store()
+    await store.open()
+    await Desk(store).publish("ann")
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "known", with_next_release(works_with=newest()).__getitem__)
+        upgraded = database.store()
+        await upgraded.open()
+
+    assert await store.pending() == []
+    await Desk(store).publish("ann")
+    with structlog.testing.capture_logs() as lines:
+        restarted = database.store()
+        await restarted.open()
+    assert lines == [
+        {"event": "the database is of a newer release", "log_level": "warning", "newest": 9998}
+    ]
+    await Desk(restarted).publish("ann")
+    await Desk(upgraded).publish("ann")
+    assert (await Desk(restarted).page("ann")).head == 4
+    for each in (store, upgraded, restarted):
+        await each.aclose()
+
+
+@pytest.mark.parametrize("says", ["itself", "nothing"])
+async def test_a_program_refuses_what_the_next_release_says_it_cannot_work_with(
+    database, running, monkeypatch, says
+):
+    store = database.store()
+    await store.open()
+    await store.aclose()
+    with monkeypatch.context() as patched:
+        next_release = with_next_release(works_with=9998 if says == "itself" else None)
+        patched.setattr(migrations, "known", next_release.__getitem__)
+        upgraded = database.store()
+        await upgraded.open()
+        await upgraded.aclose()
+
+    for attempt in (database.store().open, database.store().pending):
+        with pytest.raises(StoreFailed, match="a newer Tocsin has used it"):
+            await attempt()
+
+
+async def test_a_floor_is_never_lowered(database, running, monkeypatch):
+    """After a contraction comes an expansion: what the contraction took away stays away."""
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "known", with_next_release(works_with=9998).__getitem__)
+        store = database.store()
+        await store.open()
+        await store.aclose()
+        later = {
+            dialect: (*known, made(9999, works_with=newest()))
+            for dialect, known in with_next_release(works_with=9998).items()
+        }
+        patched.setattr(migrations, "known", later.__getitem__)
+        store = database.store()
+        await store.open()
+        await store.aclose()
+
+    with pytest.raises(StoreFailed, match="a newer Tocsin has used it"):
+        await database.store().open()
+
+
+def newest():
+    return migrations.known("sqlite")[-1].number
+
+
+def made(number, works_with):
+    header = "" if works_with is None else f"-- works with {works_with:04}\n"
+    sql = f"{header}ALTER TABLE users ADD COLUMN of_{number} INTEGER;\n"
+    return migrations.Migration(number, "of the next release", sql, f"x{number}")
+
+
+def with_next_release(works_with):
+    """What the next release knows, whose migration changes a table that everything uses."""
+    return {
+        dialect: (*migrations.known(dialect), made(9998, works_with))
+        for dialect in ("sqlite", "postgres")
+    }
+
+
 async def test_a_migration_that_is_not_the_applied_one_is_refused(database, running):
     store = database.store()
     await store.open()
@@ -146,3 +235,12 @@ def test_both_dialects_are_migrated_in_the_same_steps():
     ]
 
     assert names[0] == names[1]
+
+
+def test_every_migration_says_which_programs_go_on_after_it():
+    """Of those since nodes have been able to read it; see docs/operations.md, rolling upgrades."""
+    for dialect in ("sqlite", "postgres"):
+        for each in migrations.known(dialect):
+            if each.number > LAST_WITHOUT_A_WORD:
+                assert re.search(r"^-- works with \d{4}$", each.sql, re.MULTILINE), each
+                assert 1 <= each.works_with <= each.number

@@ -12,13 +12,21 @@ import pytest
 import trio
 from trio_asyncio import aio_as_trio, trio_as_aio
 
-from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
+from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, sent, told
 from tests.servers.postgres import execute
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import PostgresStore, _settings
 from tocsin.persistence.postgres_errors import translated
 from tocsin.persistence.statements import Statement, load
-from tocsin.persistence.store import Counters, Purge, Purged, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import (
+    Counters,
+    DeviceCursor,
+    Purge,
+    Purged,
+    Record,
+    StoreFailed,
+    StoreUnavailable,
+)
 
 OURS = "datname = current_database() AND application_name = 'tocsin'"
 
@@ -292,6 +300,43 @@ async def test_every_statement_finds_its_rows_through_an_index(desk, postgres_ur
     ]
 
 
+# --- What an acknowledgment writes --------------------------------------------------------------
+
+
+async def test_an_acknowledgment_writes_no_index_of_devices_and_few_of_the_inbox(
+    loop, postgres_url
+):
+    """Rows change within their page (HOT): no index is told, and nothing has to be vacuumed."""
+    desk = await opened(postgres_url)
+    users = [f"user-{number}" for number in range(100)]
+    for user in users:
+        await desk.attach(user, "phone")
+    for at in range(1, 21):
+        made = await desk.publish(*users)
+        for some in (users[:50], users[50:]):
+            lines = [sent(user, "phone", made.content.id, at, acknowledged_at=at) for user in some]
+            cursors = tuple([DeviceCursor(user, "phone", at, desk.now_ms + at) for user in some])
+            await desk.write(*lines, Record((), cursors))
+    # A session's counts are there when it has ended.
+    await desk.store.aclose()
+
+    ratios: dict[str, float] = {}
+    with trio.fail_after(10):
+        while len(ratios) < 2:
+            ratios = await hot_ratios(postgres_url, updates_min=2000)
+    assert ratios["devices"] > 0.9
+    assert ratios["inbox"] > 0.4
+
+
+async def hot_ratios(url: str, *, updates_min: int) -> dict[str, float]:
+    async with session(url) as run:
+        rows = await run(
+            "SELECT relname, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables "
+            "WHERE relname IN ('devices', 'inbox')"
+        )
+    return {name: hot / updates for name, updates, hot in rows if updates >= updates_min}
+
+
 # --- A server that refuses ----------------------------------------------------------------------
 
 
@@ -431,6 +476,20 @@ async def test_what_is_published_while_a_page_is_being_read_is_counted_if_it_is_
 
     assert ([entry.sequence for entry in page.entries], page.head) == ([1, 2], 2)
     assert page.counters == Counters(2, 2)
+    await other.store.aclose()
+
+
+async def test_what_is_published_while_an_inbox_is_being_read_is_counted_if_it_is_listed(
+    desk, postgres_url, monkeypatch
+):
+    await desk.publish("ann")
+    other = await opened(postgres_url)
+    before_statement(monkeypatch, desk, "inbox_page", lambda: other.publish("ann"))
+
+    inbox = await desk.inbox("ann")
+
+    assert ([item.created_sequence for item in inbox.items], inbox.head) == ([2, 1], 2)
+    assert inbox.counters == Counters(2, 2)
     await other.store.aclose()
 
 

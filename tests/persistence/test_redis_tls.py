@@ -20,7 +20,7 @@ def url_of(server: Redis, *, query: str | None = None, **parts: str) -> str:
 
 async def refusal(url: str) -> str:
     """Why the Redis at *url* is not talked to."""
-    service = RedisService(url)
+    service = RedisService(url, timeout=30)
     async with service.running():
         with pytest.raises(BusUnavailable) as caught:
             await service.bus("node-a").open()

@@ -135,6 +135,17 @@ async def test_a_claim_outlives_its_entry(spool):
     assert await spool.size() == 0
 
 
+async def test_a_claim_can_be_asked_for_without_appending_anything(service, spool):
+    claim, asked = Claim("key", b"print", "answer"), Claim("key", b"other", "else")
+    assert await append(spool, b"", asked) is None
+    assert await spool.size() == 0
+    assert await append(spool, b"1", claim) is None
+
+    assert await append(service.spool("node-b"), b"", asked) == claim
+
+    assert await taken(spool) == [b"1"]
+
+
 async def test_of_two_that_come_at_the_same_time_one_is_appended(service):
     answers: list[Claim | None] = []
 

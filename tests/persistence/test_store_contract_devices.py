@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.desk import START_OF_TIME, positions, publish, sent
+from tocsin.persistence import device_scripts
 from tocsin.persistence.store import (
     Attach,
     Counters,
@@ -12,9 +13,13 @@ from tocsin.persistence.store import (
     DeliveryRecord,
     DeviceCursor,
     Done,
+    LetterReplayed,
+    Letters,
+    ListLetters,
     NotFound,
     ReadDeliveries,
     Record,
+    ReplayLetter,
     Subscribe,
     Unsubscribe,
 )
@@ -46,6 +51,42 @@ async def test_a_new_device_starts_before_the_first_that_no_device_acknowledged(
 
     assert attached.start == Start(positions(second)[0].sequence - 1, None, resumed=False)
     assert (attached.head, attached.counters) == (3, Counters(3, 3))
+
+
+async def test_what_was_found_to_be_delivered_is_not_looked_for_again(desk, database, monkeypatch):
+    monkeypatch.setattr(device_scripts, "_WORTH_NOTING", 2)
+    made = [await desk.publish("ann", collapse_key=f"k{number}") for number in range(4)]
+    for each in made[:3]:
+        await desk.acknowledge("ann", "phone", each)
+
+    assert (await desk.attach("ann", "tablet")).start.sequence == 3
+    assert await database.fetch("SELECT delivered FROM users") == [(3,)]
+
+    # What is undelivered again is that behind all that was looked at.
+    await desk.acknowledge("ann", "phone", made[3])
+    assert (await desk.attach("ann", "watch")).start.sequence == 4
+    await desk.publish("ann", collapse_key="k1")
+    assert (await desk.attach("ann", "laptop")).start.sequence == 4
+    await desk.acknowledge("ann", "phone", await desk.publish("ann"))
+    assert (await desk.attach("ann", "desktop")).start.sequence == 4
+
+
+async def test_an_expired_one_that_lives_again_is_undelivered_behind_what_was_looked_at(
+    desk, database, monkeypatch
+):
+    monkeypatch.setattr(device_scripts, "_WORTH_NOTING", 1)
+    await desk.publish("ann", expires_at=START_OF_TIME + 1)
+    for _ in range(3):
+        await desk.acknowledge("ann", "phone", await desk.publish("ann"))
+    await desk.expire(START_OF_TIME + 1)
+    assert (await desk.attach("ann", "tablet")).start.sequence == 4
+    assert await database.fetch("SELECT delivered FROM users") == [(4,)]
+
+    [letter] = (await desk.ask(ListLetters(9), Letters)).letters
+    await desk.one(ReplayLetter(letter.id, START_OF_TIME + 2), LetterReplayed)
+
+    assert (await desk.attach("ann", "watch")).start.sequence == 4
+    assert (await desk.page("ann", "watch", start=4)).through == 5
 
 
 async def test_a_new_device_starts_now_when_all_is_acknowledged_withdrawn_or_expired(desk):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 import trio
@@ -19,6 +19,7 @@ from tocsin.persistence.store import (
     KeyReused,
     NotActive,
     NotFound,
+    Overdue,
     PatchRefused,
     Position,
     Publish,
@@ -29,8 +30,9 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
-from tocsin.protocol.notification import Patch
+from tocsin.protocol.notification import Patch, answer_to_publish
 from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.values import to_rfc3339
 
 
 async def test_a_users_first_notification_has_sequence_one(desk):
@@ -195,9 +197,35 @@ async def test_a_change_that_has_a_name_is_made_once(desk):
     assert [type(each) for each in again] == [Replayed] * 4
 
 
+async def test_what_is_posted_too_late_is_known_by_its_key_or_not_stored(desk):
+    first = publish("ann", key="k", expires_at=START_OF_TIME + 5)
+    await desk.write(first)
+    late = partial(publish, "ann", expires_at=START_OF_TIME + 5, overdue=True)
+
+    again, other, new = await desk.write(
+        late(key="k"), late(key="k", fingerprint=b"other"), late(key="new")
+    )
+
+    assert again == Replayed(answer(first))
+    assert (other, new) == (KeyReused(), Overdue())
+    # The key was not used by what was refused.
+    await desk.one(publish("ann", key="new", fingerprint=b"in time"), Changed)
+    assert len(await desk.entries("ann")) == 2
+
+
+async def test_what_is_posted_too_late_finds_its_first_in_the_same_transaction(desk):
+    first = publish(topic="news", key="k", collapse_key="c")
+    late = publish(topic="news", key="k", collapse_key="c", overdue=True)
+
+    before, changed, after = await desk.write(late, first, late)
+
+    assert isinstance(changed, Changed)
+    assert before == after == Replayed(answer_to_publish(first.content, "active", 0))
+
+
 async def test_a_change_that_did_nothing_the_first_time_does_nothing_ever(desk):
     first = await desk.publish("ann", expires_at=START_OF_TIME + 10)
-    gone = datetime.fromtimestamp(START_OF_TIME / 1000 - 1, UTC)
+    gone = to_rfc3339(START_OF_TIME - 1000)
     refused = Update(first.content.id, Patch(expires_at=gone), START_OF_TIME + 5, once="u")
     unknown = Update("nothing", Patch(title="x"), START_OF_TIME, once="v")
 
@@ -383,6 +411,14 @@ async def test_what_is_due_expires_the_earliest_first(desk):
     assert (await desk.view(late.content.id)).standing == "active"
     rest = await desk.expire(START_OF_TIME + 5000)
     assert (rest.count, rest.next_at) == (1, None)
+    assert (expired.users, rest.users) == (("ann", "bob"), ("ann",))
+
+
+async def test_whose_counters_an_expiry_leaves_alone_is_not_named(desk):
+    await desk.publish("ann", "bob", expires_at=START_OF_TIME + 5)
+    await desk.mark("bob", "read")
+
+    assert (await desk.expire(START_OF_TIME + 5)).users == ("ann",)
 
 
 async def test_what_is_for_very_many_expires_in_pieces(desk, monkeypatch):

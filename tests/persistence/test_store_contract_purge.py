@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 
@@ -44,7 +46,7 @@ TICKET = StoredTicket(b"\x00\xff", "ann", 1000, None)
 LATER = START_OF_TIME + 1000
 
 
-async def purge(desk: Desk, *, limit: int = 1000, **before: int) -> Purged:
+async def purge(desk: Desk, *, limit: int = 1000, **before: Any) -> Purged:
     return await desk.one(Purge(0, 0, **before, limit=limit), Purged)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.persistence.databases import Database
 from tests.persistence.desk import START_OF_TIME, Desk, sent
 from tocsin.persistence import device_scripts
@@ -112,7 +114,7 @@ async def lines(database: Database, table: str = "deliveries") -> int:
     return int(count)
 
 
-async def purge(desk: Desk, **times: int) -> Purged:
+async def purge(desk: Desk, **times: Any) -> Purged:
     return await desk.one(Purge(0, 0, **times), Purged)
 
 
@@ -176,6 +178,25 @@ async def test_so_do_those_that_were_not_seen_for_long(desk, database):
     assert await lines(database) == 0
     assert await known(desk) == []
     assert len((await desk.inbox("ann")).items) == 1
+
+
+async def test_devices_are_looked_at_some_at_a_time(desk):
+    for user in ("ann", "bob"):
+        for device in ("a", "b", "c"):
+            await desk.attach(user, device)
+    desk.now_ms = LATER
+    await desk.attach("ann", "b")
+
+    places = []
+    after: tuple[str, str] | None = ("", "")
+    while after is not None:
+        purged = await purge(desk, created_before=LATER, devices_after=after, limit=2)
+        after = purged.devices_through
+        places.append(after)
+
+    assert places == [("ann", "b"), ("bob", "a"), ("bob", "c"), None]
+    assert await known(desk) == ["b"]
+    assert (await desk.ask(ListDevices("bob"), Devices)).devices == ()
 
 
 async def test_a_device_that_returns_before_that_keeps_what_is_said_of_it_from_then_on(

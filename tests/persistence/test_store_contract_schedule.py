@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
@@ -19,6 +17,7 @@ from tocsin.persistence.store import (
     Withdraw,
 )
 from tocsin.protocol.notification import Patch, answer_to_publish
+from tocsin.protocol.values import to_rfc3339
 
 SOON = START_OF_TIME + 1000
 
@@ -120,12 +119,10 @@ async def test_what_is_withdrawn_before_its_time_is_never_delivered(desk):
 async def test_what_waits_cannot_be_made_to_expire_before_its_time(desk):
     made = await desk.publish("ann", deliver_at=SOON)
 
-    too_soon = datetime.fromtimestamp(SOON / 1000, UTC)
-    patch = Update(made.content.id, Patch(expires_at=too_soon), START_OF_TIME)
+    patch = Update(made.content.id, Patch(expires_at=to_rfc3339(SOON)), START_OF_TIME)
     await desk.one(patch, PatchRefused)
 
-    later = too_soon + timedelta(milliseconds=1)
-    patch = Update(made.content.id, Patch(expires_at=later), START_OF_TIME)
+    patch = Update(made.content.id, Patch(expires_at=to_rfc3339(SOON + 1)), START_OF_TIME)
     assert (await desk.one(patch, Changed)).content.expires_at == SOON + 1
     assert len((await desk.release(SOON)).changes) == 1
 

@@ -264,8 +264,10 @@ async def test_an_expiry_of_a_topics_notification_takes_no_sequence(desk):
 
     expired = await desk.expire(START_OF_TIME + 1000)
 
-    assert (expired.count, expired.topics) == (1, ("news",))
-    assert (await desk.bring("ann", "bob")).fan_outs == ()
+    assert (expired.count, expired.topics, expired.users) == (1, ("news",), ())
+    brought = await desk.bring("ann", "bob")
+    assert (brought.fan_outs, brought.recounted) == ((), ("ann",))
+    assert (await desk.bring("ann", "bob")).recounted == ()
     page = await desk.page("ann")
     assert (page.entries, page.head, page.counters.unread) == ((), 1, 0)
     assert (await desk.page("bob")).head == 0

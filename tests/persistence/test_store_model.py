@@ -227,7 +227,7 @@ def comparable(result: Any) -> Any:
         case Released():
             return [comparable(each) for each in result.changes]
         case Expired():
-            return (result.count, result.topics)
+            return (result.count, result.topics, result.users)
     return result
 
 

@@ -232,10 +232,10 @@ def test_to_hear_is_cheap():
     voice, ear = a_voice(), an_ear()
     change = LogChange(3, 2, 1, msgspec.Raw(encode_shared(PART)))
     said = [say(voice, change) for _ in range(2000)]
-    began = time.perf_counter()
+    began = time.process_time()
     for each in said:
         ear.hear("u:ada", each, NOW)
-    assert (time.perf_counter() - began) / len(said) < 50e-6, "it is some 4 µs on an idle machine"
+    assert (time.process_time() - began) / len(said) < 50e-6, "it is some 4 µs on an idle machine"
 
 
 # --- Channels -------------------------------------------------------------------------------------

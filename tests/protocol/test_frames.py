@@ -166,11 +166,6 @@ def test_what_is_no_frame_at_all(text):
         decode_client_frame(text)
 
 
-def test_of_two_fields_with_a_name_the_last_counts():
-    # RFC 8259 §4 leaves it open; that it is decided is what matters.
-    assert decode_client_frame('{"type":"ack","sequence":1,"sequence":2}') == Ack(2)
-
-
 def test_what_is_wrong_is_said_in_short_and_without_the_token():
     with pytest.raises(MalformedFrame, match=r"\$\.token") as caught:
         read("refresh", token=["secret"])
@@ -201,3 +196,27 @@ FIELDS = sorted({"type", "extra"}.union(*[frame.__struct_fields__ for frame in F
 def test_any_fields_are_a_frame_or_malformed(kind, fields):
     with suppress(MalformedFrame):
         decode_client_frame(json.dumps({"type": kind} | fields))
+
+
+TWICE = {
+    "type": '{"type":"ping","type":"ping"}',
+    "sequence": '{"type":"ack","sequence":4,"sequence":5}',
+    "ids": f'{{"type":"ack","ids":["{ID}"],"ids":["{OTHER}"]}}',
+    "state": '{"type":"mark","request":1,"all":true,"state":"read","state":"seen"}',
+    "notification": '{"type":"publish","request":1,"notification":{"a":1},"notification":{"a":1}}',
+    "device": '{"type":"hello","device":null,"dev\\u0069ce":"phone"}',
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_field_that_is_there_twice_is_malformed(name):
+    with pytest.raises(MalformedFrame, match=f"the field `{name}` is there more than once"):
+        decode_client_frame(TWICE[name])
+
+
+def test_what_is_twice_in_a_notification_is_for_whoever_reads_that():
+    notification = '{"title":"a:b","title":"c"}'
+    text = f'{{"type":"publish","request":1,"notification":{notification}}}'
+    frame = decode_client_frame(text)
+    assert isinstance(frame, Publish)
+    assert bytes(frame.notification).decode() == notification

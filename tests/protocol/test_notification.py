@@ -19,6 +19,7 @@ from tocsin.protocol.notification import (
     Patch,
     client_view,
     content_of,
+    has_passed,
     patched,
 )
 from tocsin.protocol.problems import ProblemError
@@ -121,8 +122,8 @@ def test_what_may_be_said(fields):
 
 @pytest.mark.parametrize("fields", BAD.values(), ids=BAD.keys())
 def test_what_may_not_be_said(fields):
-    with pytest.raises(msgspec.ValidationError):
-        draft(**fields)
+    with pytest.raises((msgspec.ValidationError, ProblemError)):
+        content(**fields)
 
 
 @pytest.mark.parametrize("missing", ["to", "title"])
@@ -288,10 +289,25 @@ def test_ttl_and_expires_at_contradict_each_other():
     "time", [to_rfc3339(NOW), to_rfc3339(NOW - 1), "0001-01-01T00:00:00+05:00"]
 )
 def test_an_expiry_lies_in_the_future(time):
-    with pytest.raises(ProblemError, match="passed already"):
-        content(expires_at=time)
+    late = content(expires_at=time)
+    assert has_passed(late, None, NOW)
+    assert has_passed(late, NOW + 5, NOW)
     with pytest.raises(ProblemError, match="passed already"):
         patch(content(), expires_at=time)
+
+
+def test_an_expiry_behind_the_delivery_is_in_time():
+    soon = content(expires_at=to_rfc3339(NOW + 1))
+    assert not has_passed(soon, None, NOW)
+    assert has_passed(soon, None, NOW + 1)
+    assert not has_passed(content(), None, NOW)
+
+
+@pytest.mark.parametrize("now_ms", [NOW - 60_000, NOW, NOW + 60_000])
+def test_a_draft_that_contradicts_itself_does_so_at_any_time(now_ms):
+    same = to_rfc3339(NOW)
+    with pytest.raises(ProblemError, match="passed already when it is delivered"):
+        content_of(draft(deliver_at=same, expires_at=same), ID, now_ms)
 
 
 @pytest.mark.parametrize("early", [0, 1, 60_000])

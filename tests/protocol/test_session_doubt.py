@@ -1,7 +1,14 @@
 """A session that may have missed something looks once, and is none the worse for nothing."""
 
 from tocsin.protocol.backoff import Backoff
-from tocsin.protocol.session import DeviceSession, LogEntry, Push, SessionLimits
+from tocsin.protocol.session import (
+    DeviceSession,
+    LogEntry,
+    Output,
+    Push,
+    Recounted,
+    SessionLimits,
+)
 
 LIMITS = SessionLimits(
     window=4,
@@ -72,3 +79,58 @@ def test_what_has_expired_is_not_sent_again_and_holds_nothing_up():
     assert session.expire(2.0, 500) == []
     assert session.in_flight == 0
     assert session.cursor == 4
+
+
+# --- Counters -------------------------------------------------------------------------------------
+
+
+def looked(session: DeviceSession, *entries: LogEntry, counted: int, counters: int) -> list[Output]:
+    """What comes of a doubt: the page has *entries*, and *counters* at the head *counted*."""
+    session.doubt()
+    assert session.wants_page() is not None
+    through = entries[-1].sequence if entries else session.position
+    return session.page(entries, through, through, counted, 0.0, 0, (counters, counters))
+
+
+def test_counters_that_changed_without_an_entry_are_told_once():
+    session = live_session()
+    session.live(entry(4, unread=2), now=0.0, now_ms=0)
+
+    assert looked(session, counted=4, counters=1) == [Recounted(1, 1)]
+    assert looked(session, counted=4, counters=1) == []
+    assert session.counters == (1, 1)
+    # What is sent again says what is true now.
+    (again,) = session.expire(1.01, 0)
+    assert isinstance(again, Push)
+    assert again.unread == 1
+
+
+def test_what_the_welcome_said_is_corrected_too():
+    session = DeviceSession("ada", "phone", 3, 3, LIMITS, lambda: 0.5, counters=(2, 1))
+    session.begin()
+    assert looked(session, counted=3, counters=1) == [Recounted(1, 1)]
+
+
+def test_a_page_that_pushes_says_it_with_the_push():
+    session = live_session()
+    (push,) = looked(session, entry(4, unread=1), counted=4, counters=1)
+    assert isinstance(push, Push)
+    assert session.counters == (1, 1)
+
+
+def test_counters_of_what_was_not_pushed_yet_wait_for_it():
+    session = live_session()
+    assert looked(session, counted=4, counters=1) == []
+    # It is read, for what is told of it live may count what has expired since.
+    assert session.wants_page() is not None
+    assert session.live(entry(4, unread=2), now=0.0, now_ms=0) is None
+    (push,) = session.page([entry(4, unread=1)], 4, 4, 4, 0.0, 0, (1, 1))
+    assert isinstance(push, Push)
+    assert push.unread == 1
+
+
+def test_before_it_has_caught_up_nothing_is_corrected():
+    session = DeviceSession("ada", "phone", 0, 9, LIMITS, lambda: 0.5, counters=(5, 5))
+    session.begin()
+    assert looked(session, entry(1, unread=4), counted=9, counters=4)[1:] == []
+    assert not session.synced

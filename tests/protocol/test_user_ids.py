@@ -82,7 +82,7 @@ def test_two_forms_of_one_letter_are_two_users():
 
 @pytest.mark.parametrize("text", ["a" * 1_000_000, "a" * 999_999 + "\n", "\u200d" * 1_000_000])
 def test_a_text_is_read_in_one_pass_however_long_it_is(text):
-    began = time.perf_counter()
+    began = time.process_time()
     assert bool(re.search(USER_ID_PATTERN, text)) is ("\u200d" not in text)
     # A pass takes some 10 ms.
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

@@ -275,7 +275,7 @@ async def open_edge(
     settings: Settings | None = None,
     **door: Any,
 ) -> AsyncIterator[Edge]:
-    with trio.fail_after(30):
+    with trio.fail_after(120):
         edge = Edge()
         edge.application = EdgeApplication(body_bytes_max, settings)
         edge.host = HttpHost(edge.application, make_app(edge), limits=limits or HttpLimits())

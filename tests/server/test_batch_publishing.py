@@ -62,7 +62,7 @@ async def open_publishing(
             notifications=notifications,
             **cast(Any, dict.fromkeys(NOT_ASKED)),
         )
-        with trio.fail_after(20):
+        with trio.fail_after(120):
             while not status.available:  # noqa: ASYNC110
                 await trio.sleep(0.005)  # waits for: the store to be open, which nobody signals
             yield Publishing(services), services

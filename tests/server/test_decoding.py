@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import thread_time
+from typing import Any
 
 import msgspec
 import pytest
@@ -46,3 +47,29 @@ def test_a_name_that_looks_like_a_place_costs_nothing(piece):
     start = thread_time()
     wrong({"inner": {name: 1}})
     assert thread_time() - start < 0.02
+
+
+class Anything(msgspec.Struct):
+    data: Any = None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (b'{"data":1,"data":1}', "data"),
+        (b'{"data":{"x":[{"a":":","a":1}]}}', "a"),
+        (b'{"data":{"' + b"x" * 999 + b'":1,"' + b"x" * 999 + b'":1}}', "x" * 100),
+    ],
+)
+def test_a_key_that_is_there_twice_is_wrong_at_any_depth(text, name):
+    with pytest.raises(ProblemError) as caught:
+        decode(Anything, text)
+    assert caught.value.problem.code == "invalid"
+    assert f"the field `{name}` more than once" in caught.value.problem.detail
+    assert decode(Anything, b'{"data":{"data":"x:y"}}').data == {"data": "x:y"}
+
+
+def test_what_is_nested_too_deeply_is_malformed_whoever_finds_out():
+    deep = b'{"data":' + b'{"\\u0061":' * 5000 + b"1" + b"}" * 5001
+    with pytest.raises(ProblemError, match="malformed"):
+        decode(Anything, deep)

@@ -166,10 +166,10 @@ def test_a_place_in_the_ledger_is_a_user_and_a_device(after, is_one):
 
 @pytest.mark.parametrize("after", ["/a" * 500_000, "a/" * 500_000, "/" * 1_000_000, "a" * 10**6])
 def test_a_place_in_the_ledger_is_read_in_one_pass(after):
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ProblemError):
         read_query(LedgerQuery, {"after": [after]})
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

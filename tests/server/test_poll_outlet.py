@@ -100,3 +100,12 @@ def test_an_end_is_answered_at_once_with_what_there_is():
 
     assert outlet.enough.is_set()
     assert (outlet.closing, outlet.after, outlet.detail) == (Closing.DRAINING, 3.0, "It stops.")
+
+
+def test_counters_that_changed_are_an_answer():
+    outlet = an_outlet()
+    outlet.say(frames.Synced(6))
+    outlet.say(frames.Counters(1, 0))
+
+    assert outlet.enough.is_set()
+    assert (changes(outlet), outlet.unread, outlet.unseen) == ([], 1, 0)

@@ -1,4 +1,4 @@
-"""A real nginx for tests: the one on PATH, or else the distribution's package (see `haproxy`).
+"""A real nginx for tests: the one on PATH, or else the distribution's package (see `program`).
 
 A test says what its nginx is like in the words of nginx's own configuration, so that what passes
 here can be copied from. Everything is synchronous, as in `tests.servers.postgres`.
@@ -6,20 +6,10 @@ here can be copied from. Everything is synchronous, as in `tests.servers.postgre
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.servers.haproxy import START_TIMEOUT, find_binary
 from tests.servers.postgres import free_port
+from tests.servers.program import Program, find_binary
 
 CONFIGURATION = """
 daemon off;
@@ -61,8 +51,8 @@ proxy_set_header Host $http_host;
 """In `location`, with `WEBSOCKETS_HTTP`; `upstream="keepalive 8;"` goes with them."""
 
 
-class Nginx:
-    """Before *nodes* (`host:port`); a context manager. The rest are fragments of its configuration.
+class Nginx(Program):
+    """Before *nodes* (`host:port`), which need not be there.
 
     *http*, *upstream*, *server* and *location* are put into the blocks of those names.
     """
@@ -77,13 +67,11 @@ class Nginx:
         location: str = "",
     ) -> None:
         self._binary = find_binary("nginx", "nginx-light")
-        self.port = free_port()
-        self._directory = Path(tempfile.mkdtemp(prefix="tocsin-nginx-"))
-        self.log = self._directory / "log"
-        self._configuration = self._directory / "nginx.conf"
+        super().__init__("nginx", free_port())
+        self._configuration = self.directory / "nginx.conf"
         self._configuration.write_text(
             CONFIGURATION.format(
-                directory=self._directory,
+                directory=self.directory,
                 port=self.port,
                 nodes=" ".join(f"server {node};" for node in nodes),
                 http=http,
@@ -92,63 +80,7 @@ class Nginx:
                 location=location,
             )
         )
-        self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def start(self) -> Self:
-        """Start, and return when it takes connections; the nodes need not be there."""
-        assert self._process is None, "this nginx is running already"
-        command = [self._binary, "-p", str(self._directory), "-c", str(self._configuration)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                # It must not outlive a test process that is killed: see `haproxy`.
-                ["sh", "-c", GUARD, "guard", *command, "-e", "stderr"],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + START_TIMEOUT
-        while not self._listens():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                text = self.log.read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"nginx did not start. The end of its log:\n{text}")
-            time.sleep(0.02)  # waits for: the port, which can only be polled
-        return self
-
-    def close(self) -> None:
-        """End at once, with all connections, and remove everything."""
-        if self._process is not None:
-            # The group: the shell, nginx and what waits for the end of input.
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.communicate()
-            self._process = None
-        shutil.rmtree(self._directory, ignore_errors=True)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-GUARD = """
-exec 3<&0
-"$@" </dev/null &
-nginx=$!
-(cat <&3 >/dev/null; kill -KILL $nginx) 2>/dev/null &
-wait $nginx
-"""
+    def command(self) -> Sequence[str]:
+        directory, configuration = str(self.directory), str(self._configuration)
+        return [self._binary, "-p", directory, "-c", configuration, "-e", "stderr"]

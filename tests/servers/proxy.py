@@ -36,6 +36,7 @@ class Proxy:
         self._open = asyncio.Event()
         self._is_cut = False
         self._delay = 0.0
+        self._age = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -68,6 +69,16 @@ class Proxy:
     def stall(self) -> None:
         """Keep connections and take new ones, and let nothing through: bytes wait."""
         self._do(self._open.clear)
+
+    def forget(self) -> None:
+        """As a NAT does to whoever was silent: swallow what is said on the connections that there
+        are, without a word to either side. New ones work.
+        """
+
+        def work() -> None:
+            self._age += 1
+
+        self._do(work)
 
     def slow(self, seconds: float) -> None:
         """From now on, hold everything back for *seconds*, each way."""
@@ -123,10 +134,11 @@ class Proxy:
         if self._is_cut:
             return
         from_server, to_server = await asyncio.open_connection(self._host, self._to)
+        age = self._age
         try:
             pumps = [
-                asyncio.create_task(self._pump(reader, to_server)),
-                asyncio.create_task(self._pump(from_server, writer)),
+                asyncio.create_task(self._pump(reader, to_server, age)),
+                asyncio.create_task(self._pump(from_server, writer, age)),
             ]
             try:
                 # Where one side ends, both do: neither of our services half-closes.
@@ -138,10 +150,14 @@ class Proxy:
         finally:
             to_server.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, age: int
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
                 await asyncio.sleep(self._delay)  # waits for: the slowness that was asked for
                 await self._open.wait()
+                if age != self._age:
+                    continue
                 writer.write(data)
                 await writer.drain()

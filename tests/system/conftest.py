@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.servers.postgres import DatabaseServer
 from tests.system.kit import Device, Producer, Server, fresh_user
 
 HASTY = {
@@ -20,28 +22,84 @@ HASTY = {
 """For what happens only after a while."""
 
 
-Store = Callable[[], dict[str, Any]]
+@dataclass(frozen=True)
+class Store:
+    """Makes new, empty stores of one kind; each call returns the settings that choose one."""
+
+    kind: str
+    make: Callable[[], dict[str, Any]]
+
+    def __call__(self) -> dict[str, Any]:
+        return self.make()
+
+
+class SharedServers:
+    """Servers on stores of one kind, each started when it is first asked for.
+
+    They outlive a change of the fixtures' parameter: that comes several times with every file.
+    """
+
+    def __init__(
+        self, new_store: Callable[[], dict[str, Any]], factory: pytest.TempPathFactory
+    ) -> None:
+        self._new_store = new_store
+        self._factory = factory
+        self._servers: dict[str, Server] = {}
+
+    def get(self, name: str, settings: Mapping[str, object]) -> Server:
+        if name not in self._servers:
+            directory = self._factory.mktemp(name)
+            self._servers[name] = Server(directory, {**settings, **self._new_store()})
+            self._servers[name].start()
+        return self._servers[name]
+
+    def close(self) -> None:
+        for each in self._servers.values():
+            each.close()
+        for each in self._servers.values():
+            each.expect_no_bugs()
+
+
+@pytest.fixture(scope="session")
+def sqlite_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServers]:
+    servers = SharedServers(dict, tmp_path_factory)
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_servers(
+    postgres: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedServers]:
+    servers = SharedServers(lambda: {"database": postgres.create_database()}, tmp_path_factory)
+    yield servers
+    servers.close()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def new_store(request: pytest.FixtureRequest) -> Store:
-    """Makes new, empty stores; returns the settings that choose one."""
     if request.param == "sqlite":
-        return dict
+        return Store("sqlite", dict)
     postgres = request.getfixturevalue("postgres")
-    return lambda: {"database": postgres.create_database()}
+    return Store("postgres", lambda: {"database": postgres.create_database()})
 
 
 @pytest.fixture(scope="session")
-def server(new_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shared_servers(request: pytest.FixtureRequest, new_store: Store) -> SharedServers:
+    servers: SharedServers = request.getfixturevalue(f"{new_store.kind}_servers")
+    return servers
+
+
+@pytest.fixture(scope="session")
+def server(shared_servers: SharedServers) -> Server:
     """A server with the settings that it comes with."""
-    yield from run_server(Server(tmp_path_factory.mktemp("server"), new_store()))
+    return shared_servers.get("server", {})
 
 
 @pytest.fixture(scope="session")
-def hasty(new_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def hasty(shared_servers: SharedServers) -> Server:
     """A server that waits for nobody for long."""
-    yield from run_server(Server(tmp_path_factory.mktemp("hasty"), {**HASTY, **new_store()}))
+    return shared_servers.get("hasty", HASTY)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from tests.system.kit import PATIENCE, Frame, Server, bearer, expect_json, token
+from tests.system.kit import PATIENCE, Frame, Server, bearer, expect_json, token, wait_until
 
 
 @dataclass
@@ -127,6 +127,19 @@ def poll(server: Server, user: str, **query: Any) -> dict[str, Any]:
     answer = try_poll(server, user, **query)
     assert answer.headers["Cache-Control"] == "no-store"
     return expect_json(answer)
+
+
+def wait_until_begun(server: Server, user: str, device: str) -> None:
+    """The session of a *device* that was not known before has got its start from the store.
+
+    An outage before that, or a stop, is a problem for it; it is counted as a session by then.
+    """
+
+    def is_known() -> bool:
+        answer = expect_json(server.http.get("/v1/me/devices", headers=bearer(token(user))))
+        return any(each["device"] == device for each in answer["devices"])
+
+    wait_until(is_known, what=f"the session of {device} to begin")
 
 
 def titles(answer: Mapping[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ from tests.servers.postgres import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "a secret of the acceptance tests, long enough"
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds that anything may take that should happen at once: the machine may be busy."""
 
 # Ends the server should the test process die without a word: see the guard of Postgres.

@@ -21,8 +21,8 @@ import pytest
 
 from cluster.topology import Topology
 from tests.conftest import run
-from tests.servers.haproxy import find_binary
 from tests.servers.postgres import Postgres, execute
+from tests.servers.program import find_binary
 from tests.servers.proxy import Proxy
 from tests.servers.redis import Redis
 from tests.servers.small_disk import SmallDisk

@@ -43,6 +43,7 @@ from tests.system.kit import (
     token,
     wait_until,
 )
+from tests.system.neighbour import waited_for_a_core
 from tests.system.raw import Wire
 
 SHORT_AND_LONG = [0.5, pytest.param(10.0, marks=pytest.mark.faults)]
@@ -424,33 +425,41 @@ def test_a_thousand_posts_at_once_share_their_transactions(start_server, own_sto
     server = start_server(**own_store)
     user = fresh_user()
     before = server.metric("tocsin_store_transactions_total")
+    waited_before = waited_for_a_core(server.process.pid)
 
     statuses = asyncio.run(post_at_once(server, [user] * 1000))
 
+    waited = waited_for_a_core(server.process.pid) - waited_before
     transactions = server.metric("tocsin_store_transactions_total") - before
     assert statuses == [201] * 1000
-    assert transactions <= 60
+    # Where the node has no core for 8 ms, it was quiet: those who have come go.
+    assert transactions <= 60 + waited / 0.008
     inbox = server.http.get("/v1/inbox", headers=bearer(token(user))).json()
     assert inbox["cursor"].endswith(".1000")
 
 
 async def post_at_once(server: Server, users: list[str]) -> list[int]:
-    """A request on a connection of its own for each of *users*, all sent at the same time."""
+    """A request on a connection of its own for each of *users*; the server finds all there at once,
+    however long it took to send them.
+    """
     connections = [await asyncio.open_connection("127.0.0.1", server.port) for _ in users]
-
-    async def post(number: int) -> int:
-        reader, writer = connections[number]
+    server.signal(signal.SIGSTOP)
+    for number, (_, writer) in enumerate(connections):
         body = json.dumps({"to": {"users": [users[number]]}, "title": str(number)}).encode()
         writer.write(
             b"POST /v1/notifications HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s"
             % (PRODUCER.encode(), len(body), body)
         )
+        await writer.drain()
+    server.signal(signal.SIGCONT)
+
+    async def status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         answer = await reader.read()
         writer.close()
         return int(answer.split(b" ", 2)[1])
 
-    return await asyncio.gather(*(post(number) for number in range(len(users))))
+    return await asyncio.gather(*(status(*each) for each in connections))
 
 
 @pytest.mark.parametrize("devices", [400, pytest.param(2000, marks=pytest.mark.faults)])

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.system.following import poll, titles, try_poll
+from tests.system.following import poll, titles, try_poll, wait_until_begun
 from tests.system.kit import bearer, expect_json, expect_problem, token, wait_until
 from tests.system.raw import Wire
 
@@ -230,9 +230,8 @@ def test_a_token_that_runs_out_ends_the_poll(server, ada):
 def test_a_stop_answers_polls_that_wait(start_server, ada, pool):
     server = start_server(drain_time=5)
     cursor = poll(server, ada)["cursor"]
-    before = sessions(server)
-    waiting = pool.submit(try_poll, server, ada, wait=30, cursor=cursor)
-    wait_until(lambda: sessions(server) == before + 1)
+    waiting = pool.submit(try_poll, server, ada, device="phone", wait=30, cursor=cursor)
+    wait_until_begun(server, ada, "phone")
     stopping = threading.Thread(target=server.stop)
     started = time.monotonic()
     stopping.start()

@@ -23,9 +23,12 @@ from tests.system.kit import ADMIN, PRODUCER, Server, fresh_user, token, wait_un
 from tests.system.neighbour import expect_unfelt
 from tests.system.raw import Wire, upgrade_request
 
-# What the store has to do with it is the same with each.
-pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
-SECONDS = 1.5
+pytestmark = [
+    pytest.mark.alone,
+    # What the store has to do with it is the same with each.
+    pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session"),
+]
+SECONDS = 1.0
 BLANKS = b" \t" * 7500
 
 

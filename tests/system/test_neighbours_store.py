@@ -7,12 +7,14 @@ import threading
 import time
 
 import httpx
+import pytest
 
 from tests.system.kit import PRODUCER, Producer, Server, bearer, fresh_user, token
 
+pytestmark = pytest.mark.alone
 WORST = 0.25
 """Seconds that a neighbour's post may take to its push, besides one transaction of the batch's."""
-SECONDS = 10
+SECONDS = 5
 """How long a neighbour looks; the batch takes longer."""
 RECIPIENTS = 1000
 
@@ -38,7 +40,7 @@ class Batch(threading.Thread):
 
 
 def delays_beside(batch: Batch, server: Server, producer: Producer) -> list[float]:
-    """How long each of a neighbour's posts takes to its push, five a second, beside *batch*."""
+    """How long each of a neighbour's posts takes to its push, ten a second, beside *batch*."""
     ada = fresh_user("ada")
     delays: list[float] = []
     with server.device(ada) as device:
@@ -50,7 +52,7 @@ def delays_beside(batch: Batch, server: Server, producer: Producer) -> list[floa
             producer.post(ada, title=str(len(delays)))
             device.ack(device.expect_push(str(len(delays))))
             delays.append(time.monotonic() - started)
-            time.sleep(max(0.0, 0.2 - delays[-1]))  # waits for: the pace of a neighbour
+            time.sleep(max(0.0, 0.1 - delays[-1]))  # waits for: the pace of a neighbour
         assert batch.is_alive(), "a batch that is over bothers nobody"
     return delays
 

@@ -8,9 +8,12 @@ from tests.system.flooding import flood
 from tests.system.kit import Server, fresh_user, token
 from tests.system.neighbour import expect_unfelt
 
-# What the store has to do with it is the same with each.
-pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
-SECONDS = 2.5
+pytestmark = [
+    pytest.mark.alone,
+    # What the store has to do with it is the same with each.
+    pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session"),
+]
+SECONDS = 1.5
 NOBODY = "-"
 
 

@@ -33,10 +33,10 @@ from tests.system.test_plain_clients import curl
 from tests.system.through import (
     Through,
     Traffic,
-    documented,
-    documented_haproxy,
-    documented_nginx,
     node_of,
+    shipped,
+    shipped_haproxy,
+    shipped_nginx,
     unverified,
 )
 
@@ -125,9 +125,9 @@ def test_an_upgrade_takes_a_connection_that_was_used_before(
         wait_until(lambda: connections_to(server) <= own, what="the node to let go of it")
 
 
-def test_the_nginx_of_the_docs_serves_everything_over_tls(server: Server, tmp_path, through):
+def test_the_nginx_of_deploy_serves_everything_over_tls(server: Server, tmp_path, through):
     port = free_port()
-    with documented_nginx(tmp_path, port, node_of(server)) as nginx:
+    with shipped_nginx(tmp_path, port, node_of(server)) as nginx:
         proxy = through(f"https://127.0.0.1:{port}", http2=True)
         wait_until(lambda: proxy.is_reached(), what=f"nginx, see {nginx.log}")
         assert proxy.http.get("/livez").http_version == "HTTP/2"
@@ -142,7 +142,7 @@ def test_the_nginx_of_the_docs_serves_everything_over_tls(server: Server, tmp_pa
 
 
 def test_the_class_and_the_docs_speak_of_the_same_nginx():
-    example = " ".join(documented("nginx").split())
+    example = " ".join(shipped("nginx.conf", {}).split())
     for line in (*WEBSOCKETS_HTTP.splitlines(), *WEBSOCKETS_LOCATION.split("\n"), "keepalive 8;"):
         assert line in example, line
 
@@ -208,7 +208,7 @@ def test_what_is_refused_before_it_was_read_is_told(
     with (
         Nginx([node_of(server)], upstream="keepalive 8;", location=streaming)
         if proxied == "nginx"
-        else documented_haproxy(tmp_path, node_of(server))
+        else shipped_haproxy(tmp_path, node_of(server))
     ) as proxy:
         client = through(proxy.url)
         wait_until(client.is_reached)
@@ -238,11 +238,11 @@ def test_the_plainest_nginx_serves_requests(server: Server, through, ada: str):
 
 
 @pytest.mark.parametrize("http2", [True, False], ids=["h2", "h1"])
-def test_everything_goes_through_the_haproxy_of_the_docs(
+def test_everything_goes_through_the_haproxy_of_deploy(
     server: Server, tmp_path, http2: bool, through
 ):
     """Requests over h2 or HTTP/1.1, WebSockets over HTTP/1.1, all within TLS."""
-    with documented_haproxy(tmp_path, node_of(server)) as haproxy:
+    with shipped_haproxy(tmp_path, node_of(server)) as haproxy:
         proxy = through(haproxy.url, http2=http2)
         wait_until(proxy.is_reached)
         version = proxy.http.get("/livez").http_version
@@ -257,15 +257,15 @@ def test_everything_goes_through_the_haproxy_of_the_docs(
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
 @pytest.mark.parametrize("proxied", ["nginx", "haproxy"])
-def test_curl_through_the_proxies_of_the_docs(
+def test_curl_through_the_proxies_of_deploy(
     server: Server, tmp_path, through, ada: str, proxied: str, version: str
 ):
     """What asks before it sends, what wants the head alone, and what asks what it may."""
     port = free_port()
     with (
-        documented_nginx(tmp_path, port, node_of(server))
+        shipped_nginx(tmp_path, port, node_of(server))
         if proxied == "nginx"
-        else documented_haproxy(tmp_path, node_of(server))
+        else shipped_haproxy(tmp_path, node_of(server))
     ) as proxy:
         url = f"https://127.0.0.1:{port}" if proxied == "nginx" else proxy.url
         wait_until(through(url).is_reached)
@@ -289,7 +289,7 @@ def test_curl_through_the_proxies_of_the_docs(
 
 def test_a_websocket_over_h2(server: Server, tmp_path, ada: str, through):
     """RFC 8441, as browsers do where the proxy says that it can."""
-    with documented_haproxy(tmp_path, node_of(server)) as haproxy:
+    with shipped_haproxy(tmp_path, node_of(server)) as haproxy:
         proxy = through(haproxy.url)
         wait_until(proxy.is_reached)
         with Http2Socket(haproxy.port, token(ada)) as socket:

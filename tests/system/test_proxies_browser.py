@@ -14,7 +14,7 @@ from tests.servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
 from tests.servers.postgres import free_port
 from tests.system.kit import token, wait_until
 from tests.system.test_browser import Site, browser, site, visit
-from tests.system.through import Through, documented_haproxy, documented_nginx, node_of
+from tests.system.through import Through, node_of, shipped_haproxy, shipped_nginx
 
 __all__ = ["browser", "site", "visit"]
 
@@ -110,14 +110,14 @@ def plain_nginx(node: str, page: Path, site: Site, _: Path) -> Iterator[str]:
 
 
 @contextmanager
-def nginx_of_the_docs(node: str, page: Path, site: Site, directory: Path) -> Iterator[str]:
+def nginx_of_deploy(node: str, page: Path, site: Site, directory: Path) -> Iterator[str]:
     port = free_port()
-    with documented_nginx(directory, port, node, more=nginx_locations(page, site)):
+    with shipped_nginx(directory, port, node, more=nginx_locations(page, site)):
         yield f"https://127.0.0.1:{port}"
 
 
 @contextmanager
-def haproxy_of_the_docs(node: str, page: Path, site: Site, directory: Path) -> Iterator[str]:
+def haproxy_of_deploy(node: str, page: Path, site: Site, directory: Path) -> Iterator[str]:
     more = f"""
     log stdout format raw local0
     log-format "%HV %HP"
@@ -127,7 +127,7 @@ def haproxy_of_the_docs(node: str, page: Path, site: Site, directory: Path) -> I
 backend site
     server site {urlsplit(site.origin).netloc}
 """
-    with documented_haproxy(directory, node, more=more) as haproxy:
+    with shipped_haproxy(directory, node, more=more) as haproxy:
         yield haproxy.url
         # Chromium does so where it has a connection of h2 that takes WebSockets.
         lines = haproxy.log.read_text().splitlines()
@@ -136,7 +136,7 @@ backend site
 
 @pytest.mark.parametrize(
     ("proxied", "hop"),
-    [(plain_nginx, "http/1.1"), (nginx_of_the_docs, "h2"), (haproxy_of_the_docs, "h2")],
+    [(plain_nginx, "http/1.1"), (nginx_of_deploy, "h2"), (haproxy_of_deploy, "h2")],
 )
 def test_a_page_of_the_nodes_own_host_asks_follows_and_talks(
     start_server, site: Site, visit, page: Path, tmp_path: Path, ada: str, proxied: Any, hop: str

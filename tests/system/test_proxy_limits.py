@@ -18,8 +18,9 @@ from tests.servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
 from tests.servers.postgres import free_port
 from tests.system.kit import PATIENCE, PRODUCER, Server, token, wait_until
 from tests.system.raw import Wire, upgrade_request
-from tests.system.through import documented, node_of, replaced
+from tests.system.through import node_of, shipped
 
+pytestmark = pytest.mark.alone
 MALLORY, ADA = "198.51.100.2", "198.51.100.3"
 TRUSTING = {"forwarded_from": "127.0.0.1"}
 Knock = Callable[[str], Wire]
@@ -50,8 +51,8 @@ def haproxy_for(node: str, port: int, directory: Path, more: str = "") -> HAProx
     configuration = directory / "haproxy.cfg"
     bind = "bind :443 ssl crt /etc/haproxy/notify.pem alpn h2,http/1.1"
     configuration.write_text(
-        replaced(
-            documented("haproxy"),
+        shipped(
+            "haproxy.cfg",
             {
                 "127.0.0.1:8080": node,
                 bind: f"bind 127.0.0.1:{port} accept-proxy",

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.servers.postgres import Postgres
-from tests.system.following import poll, stream, titles, try_poll
+from tests.system.following import poll, stream, titles, try_poll, wait_until_begun
 from tests.system.kit import Frame, Server, expect_problem, wait_until
 
 
@@ -110,8 +110,8 @@ def test_a_store_that_is_away_ends_no_stream_and_no_poll_that_waits(
     producer = server.producer()
     with ThreadPoolExecutor() as pool, stream(server, ada, device="tab") as tab:
         tab.expect_live()
-        waiting = pool.submit(poll, server, ada, wait=60)
-        wait_until(lambda: server.metric("tocsin_sessions") == 2)
+        waiting = pool.submit(poll, server, ada, device="phone", wait=60)
+        wait_until_begun(server, ada, "phone")
         own_postgres.stop()
         wait_until(lambda: producer.try_post(ada).status_code == 503)
         tab.expect("status", store="lost")

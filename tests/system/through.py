@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,11 @@ import httpx
 from websockets.sync.client import connect
 
 from tests.servers.authority import Certified, certify
+from tests.servers.caddy import Caddy
 from tests.servers.haproxy import HAProxy
 from tests.servers.nginx import Nginx
 from tests.servers.postgres import free_port
+from tests.servers.traefik import Traefik
 from tests.system.following import poll, stream, titles
 from tests.system.kit import (
     PATIENCE,
@@ -31,7 +32,7 @@ from tests.system.kit import (
     token,
 )
 
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+DEPLOY = ROOT / "deploy"
 
 
 class Through(Server):
@@ -94,33 +95,26 @@ def node_of(server: Server) -> str:
     return f"127.0.0.1:{server.port}"
 
 
-# --- The proxies of docs/operations.md ------------------------------------------------------------
+# --- The proxies of deploy/ -----------------------------------------------------------------------
 
 
-def documented(language: str) -> str:
-    """The only example in *language* of docs/operations.md."""
-    fence = rf"^```{language}\n(.*?)^```$"
-    examples: list[str] = re.findall(fence, OPERATIONS, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 1
-    return examples[0]
-
-
-def replaced(text: str, replacements: Mapping[str, str]) -> str:
-    """*text* with what differs from machine to machine; each has to stand there once."""
+def shipped(name: str, replacements: Mapping[str, str]) -> str:
+    """The file *name* of deploy/, with what differs from machine to machine replaced, each once."""
+    text = (DEPLOY / name).read_text()
     for old, new in replacements.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
 
 
-def documented_nginx(directory: Path, port: int, node: str, *, more: str = "") -> Nginx:
-    """nginx as documented, with TLS on *port*; what else it listens on is the class's own.
+def shipped_nginx(directory: Path, port: int, node: str, *, more: str = "") -> Nginx:
+    """nginx as shipped, with TLS on *port*; what else it listens on is the class's own.
 
     *more* is added to its server.
     """
     files = certify(directory / "certified")
-    example = replaced(
-        documented("nginx"),
+    sites = shipped(
+        "nginx.conf",
         {
             "127.0.0.1:8080": node,
             "listen 443 ": f"listen 127.0.0.1:{port} ",
@@ -130,17 +124,17 @@ def documented_nginx(directory: Path, port: int, node: str, *, more: str = "") -
             "    location / {\n": f"{more}    location / {{\n",
         },
     )
-    return Nginx([node], http=example)
+    return Nginx([node], http=sites)
 
 
-def documented_haproxy(directory: Path, node: str, *, more: str = "") -> HAProxy:
-    """HAProxy as documented, with TLS; *more* is added to its frontend."""
+def shipped_haproxy(directory: Path, node: str, *, more: str = "") -> HAProxy:
+    """HAProxy as shipped, with TLS; *more* is added to its frontend."""
     files = certify(directory / "certified")
     port = free_port()
     path = directory / "haproxy.cfg"
     path.write_text(
-        replaced(
-            documented("haproxy"),
+        shipped(
+            "haproxy.cfg",
             {
                 "127.0.0.1:8080": node,
                 "bind :443 ": f"bind 127.0.0.1:{port} ",
@@ -150,6 +144,33 @@ def documented_haproxy(directory: Path, node: str, *, more: str = "") -> HAProxy
         )
     )
     return HAProxy([], port, configuration=path, scheme="https")
+
+
+def shipped_caddy(directory: Path, node: str) -> Caddy:
+    """Caddy as shipped, but with a certificate that it is given."""
+    files = certify(directory / "certified")
+    port = free_port()
+    site = f"https://127.0.0.1:{port} {{\n\ttls {files.certificate} {files.key}\n"
+    return Caddy(
+        shipped("Caddyfile", {"notify.example.com {\n": site, "127.0.0.1:8080": node}), port
+    )
+
+
+def shipped_traefik(directory: Path, node: str) -> Traefik:
+    """Traefik as shipped; clients that name an address find it as well."""
+    files = certify(directory / "certified")
+    return Traefik(
+        shipped(
+            "traefik.yml",
+            {
+                "Host(`notify.example.com`)": "PathPrefix(`/`)",
+                "127.0.0.1:8080": node,
+                "/etc/traefik/notify.pem": str(files.certificate),
+                "/etc/traefik/notify.key": str(files.key),
+            },
+        ),
+        free_port(),
+    )
 
 
 def in_one_file(files: Certified) -> Path:

@@ -61,9 +61,11 @@ class Announcer:
         match result:
             case Changed():
                 self._changed(result)
-            case Materialised(fan_outs=fan_outs):
+            case Materialised(fan_outs=fan_outs, recounted=users):
                 for fan_out in fan_outs:
                     self._users.fan_out(fan_out)
+                for user in users:
+                    self._users.recounted(user)
             case Attached(user=user, topics=topics):
                 # Who has left in the meantime would stay in the index for ever.
                 if self._users.find(user) is not None:
@@ -83,9 +85,11 @@ class Announcer:
             case Released(changes=changes):
                 for changed_ in changes:
                     self._changed(changed_)
-            case Expired(topics=topics):
+            case Expired(topics=topics, users=users):
                 for topic in topics:
                     self._topics.advanced(topic)
+                for user in users:
+                    self._users.recounted(user)
             case _:
                 pass
 

@@ -36,6 +36,7 @@ from tocsin.actors.canary import Canary
 from tocsin.actors.channels import Channels
 from tocsin.actors.disconnections import Disconnections
 from tocsin.actors.freshness import Freshness
+from tocsin.actors.handover import Handover
 from tocsin.actors.listener import Listener
 from tocsin.actors.outbox import Outbox
 from tocsin.actors.peers import Peers
@@ -121,8 +122,11 @@ class ClusterBridge(Actor[Any]):
         self._said = trio.lowlevel.ParkingLot()
         self.channels = Channels(bus, self._confirmed)
         self._peers = Peers(SILENCE_MAX, MISSING_MAX)
-        self._listener = Listener(node, users, topics, self._peers)
+        self._handover = Handover(node, self._peers, users, storage, self._say_shortly)
+        self.settle = self._handover.settle
+        self._listener = Listener(node, users, topics, self._peers, self._handover)
         self._spool_word = SpoolWord(node, self._peers, self._say_to_all)
+        self.spooling = self._spool_word.spread
         self._reconciler = Reconciler(
             storage,
             users,
@@ -187,12 +191,10 @@ class ClusterBridge(Actor[Any]):
         self._bell.ring()
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
-        arrived = DeviceArrived(device, connection, head, trio.current_time())
-        self._say(user_channel(user), arrived, fleeting=True)
+        self._say_shortly(user, DeviceArrived(device, connection, head, trio.current_time()))
 
     def device_here(self, user: str, device: str, connection: str, since: float) -> None:
-        here = DeviceHere(device, connection, since, trio.current_time())
-        self._say(user_channel(user), here, fleeting=True)
+        self._say_shortly(user, DeviceHere(device, connection, since, trio.current_time()))
 
     def device_acknowledged(
         self, user: str, device: str, through: int | None, ids: tuple[str, ...]
@@ -209,9 +211,6 @@ class ClusterBridge(Actor[Any]):
     def watch_spool(self, doubt: Callable[[], None]) -> None:
         self._spool_word.doubt = doubt
 
-    async def spooling(self, run: str) -> None:
-        await self._spool_word.spread(run)
-
     @property
     def is_current(self) -> bool:
         return self._freshness.is_fresh(trio.current_time())
@@ -225,6 +224,9 @@ class ClusterBridge(Actor[Any]):
     def _say(self, channel: str, envelope: Envelope, *, fleeting: bool = False) -> None:
         self._outbox.put(channel, self._trust.write(envelope), fleeting=fleeting)
         self._bell.ring()
+
+    def _say_shortly(self, user: str, envelope: Envelope) -> None:
+        self._say(user_channel(user), envelope, fleeting=True)
 
     def _say_to_all(self, word: Spooling | SpoolingHeard) -> None:
         # Fleeting: what is still to be known is asked again, and what is said late is of no use.
@@ -242,7 +244,7 @@ class ClusterBridge(Actor[Any]):
             await self._store_reached.wait()
         self.channels.start_anew()
         async with trio.open_nursery() as nursery:
-            parts = (self.channels.run, self._disconnections.run)
+            parts = (self.channels.run, self._disconnections.run, self._handover.run)
             for task in (self._hear, self._speak, self._beat, *parts):
                 nursery.start_soon(task)
 
@@ -344,9 +346,8 @@ class ClusterBridge(Actor[Any]):
     @property
     def _is_uncertain(self) -> bool:
         """Whether something may be committed elsewhere of which nothing is or was heard."""
-        is_deaf = not self._status.available
-        has_strangers = self._is_audible(self._trust.stranger_at)
-        return self._freshness.is_stale or is_deaf or has_strangers or self._peers.missing > 0
+        is_lost = self._freshness.is_stale or not self._status.available
+        return is_lost or self._is_audible(self._trust.stranger_at) or self._peers.missing > 0
 
     def _is_audible(self, heard_at: float) -> bool:
         return trio.current_time() - heard_at <= SILENCE_MAX

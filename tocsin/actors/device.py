@@ -15,7 +15,7 @@ from tocsin.actors.company import Clock, Company
 from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
 from tocsin.actors.storage import Read, StorageMessage, Write
 from tocsin.actors.user_messages import Arrived, AttachDone, PageDone, UserMessage
-from tocsin.persistence.store import Answer, Attach, Attached, Page, ReadPage, Result
+from tocsin.persistence.store import Answer, Attach, Attached, Counters, Page, ReadPage, Result
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
@@ -30,6 +30,7 @@ from tocsin.protocol.session import (
     LogEntry,
     Output,
     Push,
+    Recounted,
 )
 from tocsin.protocol.values import is_unnamed_device
 
@@ -54,6 +55,7 @@ class ConnectedDevice:
         "_horizon",
         "_is_noted",
         "_name",
+        "_recounts",
         "_ref",
         "_resumed",
         "_retry_at",
@@ -61,6 +63,7 @@ class ConnectedDevice:
         "_start",
         "_user",
         "_window",
+        "asks_elsewhere",
         "echoed",
         "ended",
         "name",
@@ -85,6 +88,7 @@ class ConnectedDevice:
         self._name = f"{company.settings.node}/{self.outlet.connection}/{clock.now_ms}"
         self._is_noted = True
         self._attaching = False
+        self.asks_elsewhere = not arrived.tells_all
         self._cursor = arrived.cursor
         self._window = arrived.window
         self._acknowledging = arrived.acknowledging
@@ -93,6 +97,7 @@ class ConnectedDevice:
         self._retry_at = math.inf
         self._start = self._began = self._horizon = 0
         self._resumed = False
+        self._recounts = False
         self._session: DeviceSession | None = None
 
     # --- What happens to it ----------------------------------------------------------------------
@@ -121,12 +126,15 @@ class ConnectedDevice:
         """The store has said where to start; *head* is the user's last sequence, as known here."""
         start = attached.start
         self._resumed = start.resumed
-        session = self._begin(start.sequence, max(head, attached.head), attached.horizon)
+        counters = attached.counters.unread, attached.counters.unseen
+        session = self._begin(start.sequence, max(head, attached.head), attached.horizon, counters)
         self.outlet.say(self._welcome(attached))
         if not self._company.bus.available:
             self._say_status()
         if start.reset is not None:
             self.outlet.say(frames.Reset(start.reset))
+        if self._recounts:
+            session.doubt()
         self._carry_out(session.begin())
 
     def changed(self, entry: LogEntry) -> None:
@@ -150,6 +158,22 @@ class ConnectedDevice:
             self._session.heard_of(head)
             self._carry_out(())
 
+    def recount(self) -> None:
+        """Something of the user's has expired: see whether what the device was told still holds."""
+        if self._session is None:
+            # The answer on its way may be from before that.
+            self._recounts = True
+            return
+        self._session.doubt()
+        self._carry_out(())
+
+    def doubts(self, counters: Counters) -> bool:
+        """Whether the device was told something else than *counters*, and is told nothing more."""
+        session = self._session
+        if session is None or session.is_behind or not session.synced:
+            return False
+        return session.counters != (counters.unread, counters.unseen)
+
     def page_read(self, page: Page) -> None:
         """The page that was asked for."""
         session, clock = self._session, self._clock
@@ -157,7 +181,7 @@ class ConnectedDevice:
         if page.horizon > self._horizon and page.horizon > session.position:
             # Purged under the reader: what is missing cannot be replayed, so say so (P4).
             self._resumed = False
-            session = self._begin(0, page.head, page.horizon)
+            session = self._begin(0, page.head, page.horizon, session.counters)
             self.outlet.say(frames.Reset(ResetReason.HORIZON))
             self._carry_out(session.begin())
             return
@@ -175,8 +199,9 @@ class ConnectedDevice:
             for entry in page.entries
         ]
         before = session.position
+        counters = page.counters.unread, page.counters.unseen
         outputs = session.page(
-            entries, page.through, page.head, page.counted, clock.now, clock.now_ms
+            entries, page.through, page.head, page.head, clock.now, clock.now_ms, counters
         )
         if session.position == before and session.is_behind:
             # The store knows less than we were told: a replica that lags. Asking again at once
@@ -285,7 +310,9 @@ class ConnectedDevice:
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _begin(self, start: int, head: int, horizon: int) -> DeviceSession:
+    def _begin(
+        self, start: int, head: int, horizon: int, counters: tuple[int, int]
+    ) -> DeviceSession:
         limits = self._company.settings.limits
         if self._window != limits.window:
             limits = replace(limits, window=self._window)
@@ -299,6 +326,7 @@ class ConnectedDevice:
             limits,
             self._company.world.random,
             self._acknowledging,
+            counters,
         )
         return self._session
 
@@ -357,6 +385,8 @@ class ConnectedDevice:
                         self._company.acknowledged(output.notification)
                 case CaughtUp(sequence=sequence):
                     self.outlet.say(frames.Synced(sequence))
+                case Recounted(unread=unread, unseen=unseen):
+                    self.outlet.say(frames.Counters(unread, unseen))
                 case Closing():
                     self.end(output, self._spread(RETRY_DELAY))
         cursor = session.cursor_moved(self._clock.now_ms)

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from tocsin.actors.handover import Handover
 from tocsin.actors.peers import Peers
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.topics import Topics
@@ -40,6 +41,9 @@ from tocsin.protocol.envelopes import (
     Joined,
     LogChange,
     LogHead,
+    Recount,
+    SessionSettled,
+    SessionSought,
     TopicAdvanced,
     channel_topic,
     channel_user,
@@ -53,8 +57,11 @@ _ECHO_MAX: Final = 2.0
 class Listener:
     """See the module."""
 
-    def __init__(self, node: str, users: Users, topics: Topics, peers: Peers) -> None:
+    def __init__(
+        self, node: str, users: Users, topics: Topics, peers: Peers, handover: Handover
+    ) -> None:
         self._node = node
+        self._handover = handover
         self._users = users
         self._topics = topics
         self._peers = peers
@@ -83,6 +90,8 @@ class Listener:
                 self._log_changed(user, envelope)
             case LogHead(head=head):
                 self._users.head_moved(user, head)
+            case Recount():
+                self._users.recounted(user)
             case Joined(topic=topic):
                 self._topics.subscribed(topic, (user,))
             case DeviceArrived():
@@ -93,6 +102,8 @@ class Listener:
                 said_at = self._peers.our_time(speaker, said_at, said_at)
                 with suppress(MailboxFull):
                     self._users.tell(user, Acknowledged(device, through, ids, said_at))
+            case SessionSought() | SessionSettled():
+                self._handover.hear(user, speaker, envelope)
             case DeviceGone(device=device):
                 self._tell_user(user, DeviceRemoved(device))
             case _:

@@ -51,6 +51,12 @@ class Neighbours(Protocol):
     def device_here(self, user: str, device: str, connection: str, since: float) -> None:
         """*device* has been connected here *since* (Trio time); who has it later, says so."""
 
+    def settle(self, user: str, session: str, done: Callable[[], None]) -> bool:
+        """Have written what *session* of *user* has said to the node that it is on, if to another.
+
+        Whether there is anything to wait for; then *done* is called, soon in any case.
+        """
+
     def device_acknowledged(
         self, user: str, device: str, through: int | None, ids: tuple[str, ...]
     ) -> None:
@@ -98,6 +104,9 @@ class Alone:
 
     def device_here(self, user: str, device: str, connection: str, since: float) -> None:
         return
+
+    def settle(self, user: str, session: str, done: Callable[[], None]) -> bool:
+        return False
 
     def device_acknowledged(
         self, user: str, device: str, through: int | None, ids: tuple[str, ...]

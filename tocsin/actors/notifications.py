@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -20,7 +19,12 @@ import trio
 
 from tocsin.actors.directory import Directory
 from tocsin.actors.runtime import Actor, ActorStopped, Context, MailboxFull, Ref, Reply, Request
-from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, SchedulerMessage
+from tocsin.actors.scheduler import (
+    ExpiryKnown,
+    ReleaseKnown,
+    SchedulerMessage,
+    tell_scheduler,
+)
 from tocsin.actors.spool_entries import Committal, Spoolable
 from tocsin.actors.storage import StorageMessage, Write
 from tocsin.persistence.store import Changed, Command, Publish, Update, Withdraw
@@ -230,9 +234,7 @@ class Notifications(Directory[NotificationMessage]):
         self._retire(notification)
 
     def _tell_scheduler(self, known: SchedulerMessage) -> None:
-        # It looks for itself every now and then.
-        with suppress(MailboxFull, ActorStopped):
-            self._scheduler.tell(known)
+        tell_scheduler(self._scheduler, known)
 
     def _ask_store(self, command: Spoolable, reply: Reply[Any]) -> None:
         self._storage.tell(Write(command=command, reply=reply))

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 import structlog
 import trio
 
-from tocsin.actors.runtime import Actor, ActorError, Ref
+from tocsin.actors.runtime import Actor, ActorError, ActorStopped, MailboxFull, Ref
 from tocsin.actors.storage import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
@@ -37,9 +38,13 @@ _RELEASE_MAX: Final = 100
 """Notifications in one transaction, so that posts need not wait long behind it."""
 _PURGE_MAX: Final = 1000
 _PURGE_INTERVAL: Final = 600.0
+_SLICE_PAUSE: Final = 2.0
+"""Seconds between two looks at so many devices: a million are gone through in half an hour."""
 _REMOVED_KEPT: Final = 600.0
 """Seconds from when a device that was removed was last seen until nothing is known of it: its
 session has long ended by then, on whatever node."""
+_FIRST_DEVICE: Final = ("", "")
+"""Identifiers are not empty, so all devices are behind it."""
 _RETRY_DELAY: Final = 5.0
 _PAUSE_MIN: Final = 0.1
 _SLEEP_MAX: Final = 15.0
@@ -70,7 +75,11 @@ class ReleaseKnown(msgspec.Struct, frozen=True):
     at: int
 
 
-SchedulerMessage = ExpiryKnown | ReleaseKnown
+class StoreBack(msgspec.Struct, frozen=True):
+    """The store is there, for the first time or again: what fell due meanwhile is due now."""
+
+
+SchedulerMessage = ExpiryKnown | ReleaseKnown | StoreBack
 
 
 class Scheduler(Actor[SchedulerMessage]):
@@ -83,14 +92,19 @@ class Scheduler(Actor[SchedulerMessage]):
         self._expire_at = -math.inf
         self._release_at = -math.inf
         self._purge_at = -math.inf
+        self._devices_after = _FIRST_DEVICE
 
     async def receive(self, message: SchedulerMessage) -> None:
         """Wake earlier if this is earlier."""
-        at = self._deadline_of(message.at)
-        if isinstance(message, ExpiryKnown):
-            self._expire_at = min(self._expire_at, at)
-        else:
-            self._release_at = min(self._release_at, at)
+        match message:
+            case ExpiryKnown(at=at):
+                self._expire_at = min(self._expire_at, self._deadline_of(at))
+            case ReleaseKnown(at=at):
+                self._release_at = min(self._release_at, self._deadline_of(at))
+            case StoreBack():
+                self._expire_at = self._release_at = self._purge_at = -math.inf
+            case _:
+                assert_never(message)
 
     def next_deadline(self) -> float:
         """The next release, expiry or purge."""
@@ -119,8 +133,7 @@ class Scheduler(Actor[SchedulerMessage]):
         return self._next_look(released.next_at, worked=count > 0)
 
     async def _expire(self) -> float:
-        now_ms, letters = self._world.now_ms(), self._upkeep.dead_letters
-        command = Expire(now_ms, _EXPIRE_MAX, dead_letters=letters)
+        command = expire_due(self._world.now_ms(), upkeep=self._upkeep)
         expired = await self._storage.ask(Write(command=command))
         assert isinstance(expired, Expired)
         if expired.count:
@@ -136,6 +149,7 @@ class Scheduler(Actor[SchedulerMessage]):
             expired_before=now_ms - round(upkeep.expired * 1000),
             created_before=now_ms - round(upkeep.notifications * 1000),
             removed_before=now_ms - round(_REMOVED_KEPT * 1000),
+            devices_after=self._devices_after,
             limit=_PURGE_MAX,
         )
         purged = await self._storage.ask(Write(command=command))
@@ -144,6 +158,10 @@ class Scheduler(Actor[SchedulerMessage]):
             logger.info("purged", inbox_rows=purged.rows)
         shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications)
         interval = min(_PURGE_INTERVAL, max(shortest, 1.0))
+        through = purged.devices_through
+        self._devices_after = through or _FIRST_DEVICE
+        if through is not None:
+            interval = min(interval, _SLICE_PAUSE)
         return trio.current_time() + (_PAUSE_MIN if purged.more else interval)
 
     def _next_look(self, next_at: int | None, *, worked: bool) -> float:
@@ -156,6 +174,17 @@ class Scheduler(Actor[SchedulerMessage]):
 
     def _deadline_of(self, at: int) -> float:
         return trio.current_time() + (at - self._world.now_ms()) / 1000
+
+
+def expire_due(now_ms: int, *, upkeep: Upkeep) -> Expire:
+    """As much of what is due at *now_ms* as one transaction takes."""
+    return Expire(now_ms, _EXPIRE_MAX, dead_letters=upkeep.dead_letters)
+
+
+def tell_scheduler(scheduler: Ref[SchedulerMessage], message: SchedulerMessage) -> None:
+    """Tell it, if it has room: it looks for itself every now and then."""
+    with suppress(MailboxFull, ActorStopped):
+        scheduler.tell(message)
 
 
 async def _or_retry(work: Callable[[], Awaitable[float]]) -> float:

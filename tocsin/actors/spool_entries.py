@@ -92,6 +92,11 @@ def is_spoolable(command: Command) -> bool:
     return isinstance(command, Publish | Withdraw)
 
 
+def is_overdue(command: Spoolable) -> bool:
+    """Whether *command* can only be a repetition: then it is looked up, and never an entry."""
+    return isinstance(command, Publish) and command.overdue
+
+
 def answer_to(command: Spoolable) -> str:
     """What the producer is told, in JSON."""
     if not isinstance(command, Publish):

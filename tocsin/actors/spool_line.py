@@ -19,6 +19,7 @@ from tocsin.actors.spool_entries import (
     check,
     claim_of,
     encode,
+    is_overdue,
     is_spoolable,
     named,
 )
@@ -66,6 +67,9 @@ class Prepared(msgspec.Struct, frozen=True):
     def settle(self, earlier: Claim | None) -> None:
         """Answer, when the draft was appended, or its key had an *earlier* claim."""
         claim = self.draft.claim
+        if earlier is None and not self.draft.payload:
+            self.place.fail(StoreUnavailable("only the store knows whether this is a repetition"))
+            return
         # An append that nobody heard of has left our own claim.
         if earlier is None or earlier == claim:
             self.place.settle(Spooled(self.answer))
@@ -106,4 +110,5 @@ def _prepare(place: Place, entropy: Callable[[int], bytes]) -> Prepared | None:
         place.fail(StoreUnavailable("changes wait to be stored, so nobody knows the revision"))
         return None
     answer = answer_to(command)
-    return Prepared(place, Draft(encode(command), claim_of(command, answer)), answer)
+    payload = b"" if is_overdue(command) else encode(command)
+    return Prepared(place, Draft(payload, claim_of(command, answer)), answer)

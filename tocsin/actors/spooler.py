@@ -247,8 +247,8 @@ class Spooler(Actor[Any]):
                 self._cannot_spool(prepared, error)
                 return
             await self._tell_others(appended.run)
-            self._drain.statistics.spooled += appended.earlier.count(None)
             for each, earlier in zip(prepared, appended.earlier, strict=True):
+                self._drain.statistics.spooled += earlier is None and each.draft.payload != b""
                 each.settle(earlier)
 
     def _cannot_spool(self, prepared: Sequence[Prepared], error: BusUnavailable) -> None:

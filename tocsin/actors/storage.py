@@ -16,15 +16,19 @@ writing is out of order, as on a full disk, questions are still answered.
 What a transaction did is announced before it is answered, result by result: those who follow a
 log hear of its changes in the order of their sequences, whoever made them.
 
-Three tasks share the actor's state: the mailbox reader gathers, the writer and the reader work. One
-transaction is in flight at a time, and what one party sends keeps its order; nobody waits for more
-than one transaction because of what others have to write (`backlog`).
+A store that is there, or there again, is nobody's before what was due meanwhile has expired: no
+counter that anybody is told is to count it.
+
+Four tasks share the actor's state: the mailbox reader gathers, the writer and the reader work, and
+the flusher waits for the ledger to be written. One transaction is in flight at a time, and what one
+party sends keeps its order; nobody waits for more than one transaction because of what others have
+to write (`backlog`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from typing import Final
 
@@ -32,13 +36,12 @@ import structlog
 import trio
 
 from tocsin.actors.backlog import Backlog
+from tocsin.actors.batches import abandon, in_halves, refuse
 from tocsin.actors.ledger import Ledger
-from tocsin.actors.ledger_buffer import halves
 from tocsin.actors.pace import Pace
 from tocsin.actors.reasons import Reasons
 from tocsin.actors.runtime import Actor, Context, Request
 from tocsin.actors.runtime.bell import Bell
-from tocsin.actors.runtime.ref import abandoned
 from tocsin.actors.store_status import StoreStatus as StoreStatus
 from tocsin.actors.weights import Weights
 from tocsin.actors.world import World
@@ -47,6 +50,8 @@ from tocsin.persistence.store import (
     Answer,
     Attach,
     Command,
+    Expire,
+    Expired,
     Query,
     ReadDeliveries,
     Record,
@@ -70,6 +75,8 @@ _PROBE_INTERVAL: Final = 2.0
 _CLOSE_TIMEOUT: Final = 5.0
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """They must find what the device was sent and has acknowledged."""
+_FIRST_TIME: Final = 2.0
+"""Seconds that what is due to expire may keep everybody waiting; the rest is done beside them."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
@@ -89,11 +96,18 @@ class Read(Request[Answer]):
     query: Query
 
 
-StorageMessage = Write | Read
+class Flush(Request[None]):
+    """Have the ledger's lines written that are here now; fails like `Write`."""
+
+
+StorageMessage = Write | Read | Flush
 
 
 class StorageActor(Actor[StorageMessage]):
-    """Owns the store, writes the *ledger*. *announce* must not raise; see the module."""
+    """Owns the store, writes the *ledger*. *announce* must not raise; see the module.
+
+    *first* makes the command that comes before everybody else's, from the time (Unix ms).
+    """
 
     def __init__(
         self,
@@ -103,17 +117,21 @@ class StorageActor(Actor[StorageMessage]):
         ledger: Ledger,
         *,
         announce: Callable[[Result], None] = lambda result: None,
+        first: Callable[[int], Expire] | None = None,
     ) -> None:
         self._store = store
         self._status = status
         self._world = world
         self._announce = announce
+        self._first = first
         self._weights = Weights()
         self._writes: Backlog[Write] = Backlog(self._weights)
         self._reads: list[Read] = []
+        self._flushes: list[Flush] = []
         self._ledger = ledger.waiting
         self._writer = ledger.bell
         self._reader = Bell()
+        self._flusher = Bell()
         self._written = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
         self._pace = Pace()
@@ -131,6 +149,7 @@ class StorageActor(Actor[StorageMessage]):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write_loop, name=f"{context.ref.path}/writer")
                 nursery.start_soon(self._read_loop, name=f"{context.ref.path}/reader")
+                nursery.start_soon(self._flush_loop, name=f"{context.ref.path}/flusher")
                 await super().run(context)
                 self._stopping = True
                 if not self._status.available:
@@ -138,8 +157,9 @@ class StorageActor(Actor[StorageMessage]):
                     self._probe_at = -math.inf
                 self._writer.ring()
                 self._reader.ring()
+                self._flusher.ring()
         finally:
-            _abandon((*self._writes.clear(), *self._reads))
+            abandon((*self._writes.clear(), *self._reads, *self._flushes))
             try:
                 self._status.set_available(False)
             finally:
@@ -151,6 +171,9 @@ class StorageActor(Actor[StorageMessage]):
         # A bell is rung only where there is something new to know: most messages cost no switch.
         if not (self._status.available or (self._readable and isinstance(message, Read))):
             message.reply.fail(StoreUnavailable("the store is away"))
+        elif isinstance(message, Flush):
+            self._flushes.append(message)
+            self._flusher.ring()
         elif isinstance(message, Write):
             if isinstance(message.command, _OF_LEDGER):
                 self._ledger.hurry()
@@ -199,7 +222,7 @@ class StorageActor(Actor[StorageMessage]):
         try:
             await self._commit(records, batch)
         except BaseException:
-            _abandon(batch)
+            abandon(batch)
             raise
         self._writing = False
         # Asked first, because nearly always nobody is there.
@@ -225,11 +248,11 @@ class StorageActor(Actor[StorageMessage]):
                 parts.append((records, batch))
                 parts.reverse()
                 self._ledger.put_back([record for records, _ in parts for record in records])
-                _refuse((write for _, batch in parts for write in batch), error)
+                refuse((write for _, batch in parts for write in batch), error)
                 self._lost(error)
                 return
             except StoreFailed as error:
-                smaller = _halves(records, batch)
+                smaller = in_halves(records, batch)
                 parts += reversed(smaller)
                 if not smaller:
                     logger.error("store refused a command", command=commands[0], exc_info=error)
@@ -264,7 +287,7 @@ class StorageActor(Actor[StorageMessage]):
                     await self._flush_ledger()
                     await self._answer(of_ledger)
             except BaseException:
-                _abandon(batch)
+                abandon(batch)
                 raise
             self._room.unpark_all()
 
@@ -276,7 +299,7 @@ class StorageActor(Actor[StorageMessage]):
             try:
                 answers = await self._store.read([read.query for read in part])
             except StoreUnavailable as error:
-                _refuse(chain(part, *parts), error)
+                refuse(chain(part, *parts), error)
                 if self._status.available:
                     # One broken connection is no proof; the writer finds out.
                     self._probe_at = -math.inf
@@ -296,6 +319,24 @@ class StorageActor(Actor[StorageMessage]):
                 statistics.statements = self._store.statements_run
                 for read, answer in zip(part, answers, strict=True):
                     read.reply.set(answer)
+
+    async def _flush_loop(self) -> None:
+        # Beside the reader: it waits for transactions, and pages need not.
+        while not self._stopping:
+            if not self._flushes:
+                await self._flusher.wait()
+                continue
+            flushes, self._flushes = self._flushes, []
+            try:
+                await self._flush_ledger()
+            except BaseException:
+                abandon(flushes)
+                raise
+            for flush in flushes:
+                if self._status.available:
+                    flush.reply.set(None)
+                else:
+                    flush.reply.fail(StoreUnavailable("the store is away"))
 
     async def _flush_ledger(self) -> None:
         """Have the ledger's lines written, so that a reader sees all that has happened."""
@@ -317,6 +358,7 @@ class StorageActor(Actor[StorageMessage]):
             if not self._status.available:
                 await self._store.open()
             await self._store.probe()
+            expired = [] if self._status.available else await self._expire_first()
         except StoreUnavailable as error:
             self._lost(error)
             self._status.note_attempt()
@@ -329,8 +371,27 @@ class StorageActor(Actor[StorageMessage]):
         else:
             self._reasons.over(setbacks=self._setbacks)
             self._status.epoch = self._store.epoch
+            self._status.reason = ""
             self._status.set_available(True)
+            for result in expired:
+                self._announce(result)
             self._status.note_attempt()
+
+    async def _expire_first(self) -> list[Result]:
+        """Let expire what is due, before anybody can ask; raises `StoreUnavailable`."""
+        ends, results = trio.current_time() + _FIRST_TIME, list[Result]()
+        while self._first is not None and trio.current_time() < ends:
+            command = self._first(self._world.now_ms())
+            try:
+                [result] = await self._store.write([command])
+            except StoreFailed as error:
+                logger.error("store refused a command", command=command, exc_info=error)
+                break
+            assert isinstance(result, Expired)
+            results.append(result)
+            if not result.count or result.next_at is None or result.next_at > command.now_ms:
+                break
+        return results
 
     def _lost(self, error: StoreUnavailable) -> None:
         """Note that the store is away, and when to look again."""
@@ -341,12 +402,13 @@ class StorageActor(Actor[StorageMessage]):
         self._setbacks += 1
         self._status.statistics.failures += 1
         self._reasons.tell(str(error))
+        self._status.reason = error.reason
         # Before it was opened once, nobody knows that there is anything to read.
         self._readable = error.readable and self._status.epoch != ""
-        _refuse(self._writes.clear(), error)
+        refuse(self._writes.clear(), error)
         if not self._readable:
             reads, self._reads = self._reads, []
-            _refuse(reads, error)
+            refuse(reads, error)
         self._status.set_available(False)
         self._written.unpark_all()
         self._room.unpark_all()
@@ -358,32 +420,5 @@ class StorageActor(Actor[StorageMessage]):
         self._probe_at = math.inf
 
 
-def _refuse(requests: Iterable[Write | Read], error: StoreUnavailable) -> None:
-    for request in requests:
-        # An exception of its own for each: one raised in many tasks would gather their tracebacks.
-        request.reply.fail(StoreUnavailable(str(error)))
-
-
 def _reads_ledger(read: Read) -> bool:
     return isinstance(read.query, ReadDeliveries)
-
-
-def _abandon(requests: Iterable[Write | Read]) -> None:
-    """This fails or is cancelled: nobody is to wait for an answer that will not come."""
-    for request in requests:
-        abandoned(request)
-
-
-def _halves(records: list[Record], batch: list[Write]) -> list[tuple[list[Record], list[Write]]]:
-    """The same in two parts, in order; none if it is a single command that says a single thing."""
-    if records and batch:
-        return [(records, []), ([], batch)]
-    if len(batch) > 1:
-        middle = len(batch) // 2
-        return [([], batch[:middle]), ([], batch[middle:])]
-    if len(records) > 1:
-        middle = len(records) // 2
-        return [(records[:middle], []), (records[middle:], [])]
-    if records:
-        return [([half], []) for half in halves(records[0])]
-    return []

@@ -24,9 +24,13 @@ class StorageStatistics:
 
 @dataclass(slots=True)
 class StoreStatus(HopStatus):
-    """Whether the store works, for everyone to look at; *epoch* is known once it has."""
+    """Whether the store works, for everyone to look at; *epoch* is known once it has.
+
+    *reason* says why it does not, where that is for everybody; empty otherwise.
+    """
 
     epoch: str = ""
+    reason: str = ""
     statistics: StorageStatistics = field(default_factory=StorageStatistics)
     _attempted: trio.Event = field(default_factory=trio.Event)
 

@@ -24,6 +24,7 @@ from tocsin.protocol.envelopes import (
     Joined,
     LogChange,
     LogHead,
+    Recount,
     SharedPart,
     TopicAdvanced,
     encode_shared,
@@ -41,9 +42,11 @@ def tell_of(result: Result) -> Iterator[tuple[str, Envelope]]:
     match result:
         case Changed():
             yield from _changed(result)
-        case Materialised(fan_outs=fan_outs):
+        case Materialised(fan_outs=fan_outs, recounted=users):
             for fan_out in fan_outs:
                 yield from _fan_out(fan_out)
+            for user in users:
+                yield user_channel(user), Recount()
         case Marked(user=user, head=head):
             yield user_channel(user), LogHead(head)
         case PreferencesSet(user=user, head=head) | LetterReplayed(user=user, head=head):
@@ -58,9 +61,11 @@ def tell_of(result: Result) -> Iterator[tuple[str, Envelope]]:
         case Released(changes=changes):
             for changed in changes:
                 yield from _changed(changed)
-        case Expired(topics=topics):
+        case Expired(topics=topics, users=users):
             for topic in topics:
                 yield topic_channel(topic), TopicAdvanced()
+            for user in users:
+                yield user_channel(user), Recount()
         case _:
             pass
 

@@ -11,13 +11,14 @@ message, an early one means to look once too often.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Final, assert_never
 
 import outcome
 
 from tocsin.actors.company import Clock, Company
 from tocsin.actors.device import RETRY_DELAY, ConnectedDevice
-from tocsin.actors.runtime import Actor, ActorError, Context, Ref
+from tocsin.actors.runtime import Actor, ActorError, ActorStopped, Context, Ref
 from tocsin.actors.user_messages import (
     Acknowledged,
     Arrived,
@@ -34,8 +35,11 @@ from tocsin.actors.user_messages import (
     Listening,
     LogChanged,
     PageDone,
+    Recounted,
     Refreshed,
     Said,
+    Settle,
+    Settled,
     StoreChanged,
     Taken,
     UserMessage,
@@ -103,6 +107,8 @@ class UserActor(Actor[UserMessage]):
         """A device that is not known yet would wait for its welcome for ever."""
         if isinstance(message, Arrived) and message.outlet.connection not in self._devices:
             message.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
+        elif isinstance(message, Settle):
+            message.reply.set(None)
 
     async def receive(self, message: UserMessage) -> None:
         """Handle one message."""
@@ -126,6 +132,8 @@ class UserActor(Actor[UserMessage]):
                 self._forget_ended()
             case HeadMoved(head=head):
                 self._catch_up(head)
+            case Recounted():
+                self._recount()
             case Acknowledged(device=name) | DeviceRemoved(device=name):
                 for device in list(self._devices.values()):
                     if device.name == name:
@@ -133,6 +141,12 @@ class UserActor(Actor[UserMessage]):
                         self._after(device)
             case Left(connection=connection):
                 self._remove(connection)
+            case Settle():
+                message.reply.set(None)
+            case Settled(connection=connection):
+                if (waiting := self._devices.get(connection)) is not None:
+                    waiting.attach(again=True)
+                    self._after(waiting)
             case Refreshed() | Taken() | AttachDone() | PageDone():
                 concerned = self._devices.get(message.connection)
                 if concerned is not None:
@@ -153,6 +167,7 @@ class UserActor(Actor[UserMessage]):
                 assert_never(message)
         if self._user in self._company.missed:
             self._catch_up(self._company.missed.pop(self._user))
+            self._recount()
         if not self._devices:
             self._company.retire(self._user)
 
@@ -220,7 +235,8 @@ class UserActor(Actor[UserMessage]):
                     device.attach(again=True)
                     return
                 assert isinstance(attached, Attached)
-                self._attached(device, attached)
+                if not self._is_settled_elsewhere(device, attached):
+                    self._attached(device, attached)
             case PageDone(outcome=answer):
                 try:
                     page = answer.unwrap()
@@ -254,6 +270,35 @@ class UserActor(Actor[UserMessage]):
         if attached.head > known:
             # Arriving brings what is new in the user's topics, for the others as well.
             self._catch_up(attached.head)
+        for other in list(self._devices.values()):
+            if other is not device and other.doubts(attached.counters):
+                other.recount()
+                self._after(other)
+
+    def _is_settled_elsewhere(self, device: ConnectedDevice, attached: Attached) -> bool:
+        """Whether another node has yet to write what *device* has said to it. If so, the device
+        attaches again when that is done.
+        """
+        session, connection = attached.open_session, device.outlet.connection
+        if session is None or not device.asks_elsewhere:
+            return False
+        device.asks_elsewhere = False
+        ref = self._ref
+
+        def settled() -> None:
+            with suppress(ActorStopped):
+                ref.tell_beyond(Settled(connection))
+
+        if not self._company.neighbours.settle(self._user, session, settled):
+            return False
+        self._arrived_with(attached)
+        return True
+
+    def _arrived_with(self, attached: Attached) -> None:
+        """Tell the others what an arrival brought, in the place of who has left or comes again."""
+        if attached.behind:
+            self._company.behind(self._user)
+        self._catch_up(attached.head)
 
     def _attached_too_late(self, done: AttachDone) -> None:
         """The device has gone; nobody else tells the others what its arrival brought."""
@@ -262,9 +307,7 @@ class UserActor(Actor[UserMessage]):
             if isinstance(attached, TooMany | AcknowledgedPartly):
                 return
             assert isinstance(attached, Attached)
-            if attached.behind:
-                self._company.behind(self._user)
-            self._catch_up(attached.head)
+            self._arrived_with(attached)
 
     def _log_changed(self, message: LogChanged) -> None:
         position, shared, state = message.position, message.shared, message.state
@@ -288,6 +331,11 @@ class UserActor(Actor[UserMessage]):
         self._reach(head)
         for device in list(self._devices.values()):
             device.heard_of(head)
+            self._after(device)
+
+    def _recount(self) -> None:
+        for device in list(self._devices.values()):
+            device.recount()
             self._after(device)
 
     def _reach(self, head: int) -> None:
@@ -319,9 +367,12 @@ class UserActor(Actor[UserMessage]):
     ) -> None:
         devices = list(self._devices.values())
         match message:
-            case BusChanged():
+            case BusChanged(available=available):
                 for device in devices:
                     device.bus_changed()
+                if available:
+                    # That something expired moves no head, so it would not be missed.
+                    self._recount()
             case Listening():
                 self._listening = True
                 for device in devices:

@@ -8,6 +8,7 @@ import msgspec
 import outcome
 
 from tocsin.actors.outlet import Outlet
+from tocsin.actors.runtime import Request
 from tocsin.persistence.store import Answer, Position, RecipientState, Result
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
@@ -24,6 +25,11 @@ class Arrived(msgspec.Struct, frozen=True):
     window: int
     expires_at: int | None
     acknowledging: Acknowledging = Acknowledging.EXPLICIT
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether the device says with its cursor all that it has ever acknowledged."""
+        return self.cursor is not None and self.acknowledging is not Acknowledging.EXPLICIT
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -78,6 +84,10 @@ class HeadMoved(msgspec.Struct, frozen=True):
     """The user's log has reached *head*, says somebody who does not have the entries."""
 
     head: int
+
+
+class Recounted(msgspec.Struct, frozen=True):
+    """The user's counters have changed without an entry of the log: something has expired."""
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
@@ -146,6 +156,16 @@ class HereElsewhere(msgspec.Struct, frozen=True):
     since: float
 
 
+class Settle(Request[None]):
+    """Answer when all is noted in the ledger that came before."""
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The earlier session of the device on *connection* is settled, or is not waited for."""
+
+    connection: str
+
+
 class AttachDone(msgspec.Struct, frozen=True):
     """The store has said where a device starts, or why it cannot."""
 
@@ -168,6 +188,7 @@ UserMessage = (
     | Left
     | LogChanged
     | HeadMoved
+    | Recounted
     | Acknowledged
     | DeviceRemoved
     | StoreChanged
@@ -178,6 +199,8 @@ UserMessage = (
     | Introduce
     | HereElsewhere
     | Disconnect
+    | Settle
+    | Settled
     | AttachDone
     | PageDone
 )

@@ -17,6 +17,7 @@ from tocsin.actors.user_messages import (
     HeadMoved,
     Left,
     LogChanged,
+    Recounted,
     SharedChange,
     StoreChanged,
     UserMessage,
@@ -98,6 +99,13 @@ class Users(Directory[UserMessage]):
             self.tell(user, HeadMoved(head))
         except MailboxFull:
             self._missed(user, head)
+
+    def recounted(self, user: str) -> None:
+        """Tell *user*, if online, that something has expired."""
+        try:
+            self.tell(user, Recounted())
+        except MailboxFull:
+            self._missed(user, 0)
 
     def store_changed(self, available: bool) -> None:
         """Tell everybody that the store was lost, or is back."""

@@ -29,6 +29,11 @@ COMMANDS = {
         "List, show, replay and discard what did not arrive.",
     ),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
+    "backup": ("tocsin.cli.backup:backup", "Copy the database into a file."),
+    "copy": ("tocsin.cli.copy:copy", "Copy a whole database into another, empty one."),
+    "restore": ("tocsin.cli.restore:restore", "Make the database what a backup holds."),
+    "vacuum": ("tocsin.cli.vacuum:vacuum", "Give the disk back what the database does not use."),
+    "forget-user": ("tocsin.cli.forget_user:forget_user", "Remove all that names a user."),
     "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
 }
 

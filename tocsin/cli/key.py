@@ -7,7 +7,6 @@ when it is first used, and believes what it found for five seconds.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -15,14 +14,14 @@ from typing import Final, TypeVar
 
 import click
 
+from tocsin.cli.auditing import audit_command
 from tocsin.cli.groups import Group
 from tocsin.cli.installation import expect_database
 from tocsin.cli.options import Flags, load_settings, subset
 from tocsin.cli.parameters import scope_option
-from tocsin.cli.stores import STORE_SETTINGS, run_with_store
+from tocsin.cli.stores import STORE_SETTINGS, open_as_it_is, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
-from tocsin.logs import configured
 from tocsin.persistence.store import (
     ApiKey,
     CreateKey,
@@ -33,7 +32,6 @@ from tocsin.persistence.store import (
     Store,
 )
 from tocsin.protocol.values import to_rfc3339
-from tocsin.server.audit import audit
 from tocsin.server.auth import KEY_PREFIX, generate_key
 
 T = TypeVar("T")
@@ -70,7 +68,7 @@ def create(scopes: tuple[frozenset[str], ...], name: str, flags: Flags) -> None:
     stored = ApiKey(made.id, made.hash, named, name, time.time_ns() // 1_000_000)
 
     async def work(store: Store) -> None:
-        await store.open()
+        await open_as_it_is(store)
         await store.write([CreateKey(stored)])
 
     _run(flags, work)
@@ -85,7 +83,7 @@ def list_keys(flags: Flags) -> None:
     """List all keys, oldest first, also those that are revoked."""
 
     async def work(store: Store) -> Keys:
-        await store.open()
+        await open_as_it_is(store)
         [keys] = await store.read([ListKeys()])
         assert isinstance(keys, Keys)
         return keys
@@ -113,7 +111,7 @@ def revoke(id: str, flags: Flags) -> None:  # noqa: A002 (what the person calls 
     command = RevokeKey(match[1], time.time_ns() // 1_000_000)
 
     async def work(store: Store) -> bool:
-        await store.open()
+        await open_as_it_is(store)
         [result] = await store.write([command])
         return not isinstance(result, NotFound)
 
@@ -132,23 +130,7 @@ def _run(flags: Flags, work: Callable[[Store], Awaitable[T]]) -> T:
 
 
 def _audit(flags: Flags, event: str, key: str, scopes: tuple[str, ...] | None = None) -> None:
-    """A line for the audit log, on standard error like all log lines."""
-    settings = load_settings(flags, os.environ)
-    try:
-        # Not by the environment, as `getpass` would: that says what its owner likes.
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # as in containers, whose users have no names
-        user = f"uid {os.getuid()}"
-    with configured(settings.log_format, settings.log_level):
-        audit(
-            event,
-            credential=None,
-            address=None,
-            request_id=None,
-            os_user=user,
-            key=key,
-            scopes=scopes,
-        )
+    audit_command(load_settings(flags, os.environ), event, key=key, scopes=scopes)
 
 
 def _row(kept: ApiKey) -> tuple[str, ...]:

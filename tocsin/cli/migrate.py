@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+import os
 
 import click
 
-from tocsin.cli.options import Flags, subset
-from tocsin.cli.stores import STORE_SETTINGS, run_with_store
+from tocsin.cli.locks import refuse, running_server
+from tocsin.cli.options import Flags, load_settings, subset
+from tocsin.cli.stores import STORE_SETTINGS, Migrated, run_with_store
 from tocsin.cli.trouble import Trouble, program
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.store import Store
-
-
-@runtime_checkable
-class Migrated(Protocol):
-    """What the stores that a setting can name offer besides the port."""
-
-    async def pending(self) -> list[Migration]:
-        """The migrations that `open` would apply; changes nothing."""
 
 
 @click.command()
@@ -29,12 +22,21 @@ def migrate(check: bool, flags: Flags) -> None:
 
     The server does so by itself when it starts; this is for doing it beforehand, and for looking.
     A database that does not exist yet is made (SQLite) or filled with tables (Postgres).
+
+    Nodes of the release before go on meanwhile, unless it says "stop older nodes first".
     """
+    database = load_settings(flags, os.environ).sqlite_path
 
     async def work(store: Store) -> list[Migration]:
         assert isinstance(store, Migrated)
         pending = await store.pending()
         if not check:
+            if (
+                database is not None
+                and _stops_older(pending)
+                and (found := running_server(database))
+            ):
+                raise refuse(found)
             await store.open()
         return pending
 
@@ -42,8 +44,19 @@ def migrate(check: bool, flags: Flags) -> None:
     if not pending:
         click.echo("The database is up to date.")
         return
+    older = _stops_older(pending)
     for migration in pending:
-        click.echo(f"{'missing' if check else 'applied'}  {migration}")
+        note = " (stop older nodes first)" if check and migration in older else ""
+        click.echo(f"{'missing' if check else 'applied'}  {migration}{note}")
     if check:
         count = "1 migration is" if len(pending) == 1 else f"{len(pending)} migrations are"
-        raise Trouble(f"{count} missing", f"{program()} migrate")
+        first = "stop the nodes of older releases, and then " if older else ""
+        raise Trouble(f"{count} missing", f"{first}{program()} migrate")
+
+
+def _stops_older(pending: list[Migration]) -> list[Migration]:
+    """Of these the ones that nodes which know only what is there now do not survive."""
+    if not pending or pending[0].number == 1:  # nobody can be using it
+        return []
+    newest = pending[0].number - 1
+    return [each for each in pending if each.works_with > newest]

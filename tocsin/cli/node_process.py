@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Final, TypeVar
 
@@ -22,7 +22,7 @@ from tocsin.actors.runtime import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
 from tocsin.cli.greeting import greeting, whereabouts
 from tocsin.node import Node
-from tocsin.persistence.asyncio_loop import open_asyncio_loop
+from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
 from tocsin.secrets import DevelopmentSecrets
 from tocsin.server.auth import AuthConfigurationError, TokenVerifier
@@ -45,20 +45,25 @@ def run_node(
     line: socket.socket | None = None,
     *,
     greets: bool = True,
+    listening: Callable[[int], None] = lambda port: None,
 ) -> None:
     """Run a node until it is told to stop; with a *line*, as a worker.
 
-    Raises `ClickException` for what the operator can mend. What it *greets* with is for people.
+    Raises `ClickException` for what the operator can mend. What it *greets* with is for people;
+    *listening* is told its port.
     """
     structlog.contextvars.bind_contextvars(node=settings.node)
     world, verifier = real_world(), make_verifier(settings, secrets)
     try:
-        trio.run(_main, settings, world, secrets, verifier, line, greets)
-    except* RestartLimitExceeded as group:
-        # What the operator can mend is said in a sentence; a bug keeps its traceback.
-        if (refused := _find(group, CannotListen)) is not None:
+        trio.run(_main, settings, world, secrets, verifier, line, greets, listening)
+    except BaseExceptionGroup as group:
+        # What the operator can mend is said in a sentence; a bug keeps its traceback. It is not
+        # said in `except*`: what is raised there comes out in a group, on some releases of 3.11.
+        if (gave_up := group.subgroup(RestartLimitExceeded)) is None:
+            raise
+        if (refused := _find(gave_up, CannotListen)) is not None:
             raise click.ClickException(str(refused.strerror)) from None
-        if (unusable := _find(group, StoreFailed)) is not None:
+        if (unusable := _find(gave_up, StoreFailed)) is not None:
             raise click.ClickException(f"The store cannot be used: {unusable}") from None
         raise
 
@@ -79,10 +84,12 @@ async def _main(
     verifier: TokenVerifier | None,
     line: socket.socket | None,
     greets: bool,
+    listening: Callable[[int], None],
 ) -> None:
     async with AsyncExitStack() as stack:
+        faults = LoopFaults()
         if settings.sqlite_path is None:
-            await stack.enter_async_context(open_asyncio_loop())
+            faults = await stack.enter_async_context(open_asyncio_loop())
         node = Node(
             settings,
             make_store(settings, world),
@@ -90,6 +97,7 @@ async def _main(
             verifier,
             shares_port=line is not None,
             ports=make_cluster(settings, world),
+            loop_faults=lambda: faults.count,
         )
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
@@ -100,6 +108,7 @@ async def _main(
                     nursery.start_soon(_obey_parent, line, node, nursery.cancel_scope)
                 async with trio.open_nursery() as running:
                     await running.start(node.run)
+                    listening(node.port)
                     logger.info("listening", **whereabouts(settings, node.port))
                     if greets and settings.log_format == "console":
                         click.echo(greeting(settings, node.port, secrets, world.now_ms() / 1000))

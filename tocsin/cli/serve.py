@@ -13,6 +13,7 @@ import structlog
 
 from tocsin.cli.data_directory import check_data
 from tocsin.cli.descriptors import with_room
+from tocsin.cli.locks import served_alone
 from tocsin.cli.node_process import make_verifier, run_node
 from tocsin.cli.options import Flags, load_settings, serve_options
 from tocsin.cli.workers import Workers
@@ -41,7 +42,8 @@ def serve(flags: Flags) -> None:
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     if settings.workers == 1:
-        run_node(settings, secrets)
+        with served_alone(settings) as listening:
+            run_node(settings, secrets, listening=listening)
         return
     try:
         workers = Workers.reserve(settings, secrets)

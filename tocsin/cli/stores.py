@@ -1,4 +1,8 @@
-"""The store for commands that need no server: opened, used and closed in one run."""
+"""The store for commands that need no server: opened, used and closed in one run.
+
+Only `serve` and `migrate` change the tables of a database: a command that looks, of a newer
+release, beside a running server of an older one, would change them under its feet.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,16 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import trio
 
 from tocsin.actors.world import real_world
 from tocsin.cli.options import Flags, load_settings
-from tocsin.cli.trouble import Trouble
+from tocsin.cli.trouble import Trouble, program
 from tocsin.kinds import DATABASE
+from tocsin.logs import configured
+from tocsin.persistence.migrations import Migration
 from tocsin.persistence.store import Store, StoreFailed, StoreUnavailable
 from tocsin.settings import Settings
 from tocsin.wiring import make_store
@@ -23,11 +29,47 @@ T = TypeVar("T")
 STORE_SETTINGS: Final = ("data", "database")
 
 
+@runtime_checkable
+class Migrated(Protocol):
+    """What the stores that a setting can name offer besides the port."""
+
+    async def pending(self) -> list[Migration]:
+        """The migrations that `open` would apply; changes nothing."""
+
+
+class NotMigrated(StoreFailed):
+    """The database lacks these migrations, and whoever wants to use it is not to apply them."""
+
+    def __init__(self, pending: list[Migration]) -> None:
+        super().__init__(f"{pending[0]} is missing")
+        self.pending = pending
+
+
+async def open_as_it_is(store: Store) -> None:
+    """Open *store*, but neither make nor change its tables. Raises `NotMigrated`."""
+    assert isinstance(store, Migrated)
+    if pending := await store.pending():
+        raise NotMigrated(pending)
+    await store.open()  # there is nothing for it to apply
+
+
 def run_with_store(flags: Flags, work: Callable[[Store], Awaitable[T]]) -> T:
     """Run *work* with the store of these settings, not yet opened. Raises `Trouble`."""
-    settings = load_settings(flags, os.environ)
+    return run_with(load_settings(flags, os.environ), work)
+
+
+def open_store(settings: Settings) -> None:
+    """Make the database of *settings*, or bring it up to date. Raises `Trouble`."""
+    run_with(settings, lambda store: store.open())
+
+
+def run_with(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
+    """As `run_with_store`, with *settings* that were loaded already."""
     try:
-        return trio.run(_run, replace(settings, pool_size=1), work)
+        with configured(settings.log_format, settings.log_level):
+            return trio.run(_run, replace(settings, pool_size=1), work)
+    except NotMigrated as error:
+        raise not_migrated(error.pending, _name(settings)) from None
     except StoreUnavailable as error:
         remedy = "see that it runs and that `database` and `data` are right, and repeat"
         raise Trouble(f"The store cannot be used now: {error}", remedy, _name(settings)) from None
@@ -35,6 +77,22 @@ def run_with_store(flags: Flags, work: Callable[[Store], Awaitable[T]]) -> T:
         # Also what a newer Tocsin or somebody's hand has made of it; the text says what to do.
         remedy = "see the message; nothing was changed"
         raise Trouble(f"The store refused: {error}", remedy, _name(settings)) from None
+
+
+def not_migrated(pending: list[Migration], where: str) -> Trouble:
+    """For the person: what is missing in the database *where*, and who brings it."""
+    first, more = pending[0], len(pending) - 1
+    if first.number == 1:
+        wrong = "There is no database of Tocsin yet"
+        remedy = f"start the server, which makes it ({program()} serve), or {program()} migrate"
+        return Trouble(wrong, remedy, where)
+    rest = f" and {more} more" if more else ""
+    return Trouble(
+        f"The database is of an older release: migration {first} is missing{rest}",
+        f"use the {program()} of the release that serves; or upgrade the server, which applies"
+        f" them as it starts; or {program()} migrate (--check shows what it would do)",
+        where,
+    )
 
 
 def _name(settings: Settings) -> str:

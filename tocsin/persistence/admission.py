@@ -8,6 +8,9 @@ The answer stands with the key. Where it is only known later in the transaction 
 subscribers a topic has, what it collapsed into), it is written there then; an answer that is
 empty is one that this transaction owes.
 
+What is posted too late (`Publish.overdue`) claims its key like the others, so that it waits for
+whoever is claiming it now; where it turns out to be the first it gives the key back.
+
 An update or a withdrawal is known by the name that it may have (`once`), which is kept like a key.
 """
 
@@ -18,10 +21,11 @@ from collections.abc import Sequence
 import msgspec
 
 from tocsin.persistence.log_plan import Held, Numbered, Outcome
-from tocsin.persistence.statements import Script, run
+from tocsin.persistence.statements import Script, run, run_for
 from tocsin.persistence.store import (
     Idempotency,
     KeyReused,
+    Overdue,
     Publish,
     Replayed,
     Result,
@@ -104,7 +108,8 @@ def _claim(
 ) -> Script[list[tuple[int, Publish]]]:
     """The publishes whose idempotency key is theirs, and those without one."""
     claims: dict[Key, tuple[bytes, str, str, int]] = {}
-    for _, publish in publishes:
+    # What may be new comes before what cannot be, or it would find the key taken.
+    for _, publish in sorted(publishes, key=lambda each: each[1].overdue):
         if (key := _key(publish)) is not None:
             known = "" if _is_late(publish) else _plain_answer(publish)
             claim = (key.fingerprint, known, publish.content.id, publish.content.created_at)
@@ -116,7 +121,7 @@ def _claim(
         *(list(column) for column in zip(*claims.values(), strict=True)),
     )
     owners = {(row[0], row[1]): row[2:] for row in rows}
-    mine = []
+    mine, returned = [], []
     for index, publish in publishes:
         if (key := _key(publish)) is None:
             mine.append((index, publish))
@@ -124,12 +129,16 @@ def _claim(
         fingerprint, known, notification = owners[key_of(key)]
         if fingerprint != key.fingerprint:
             results[index] = KeyReused()
+        elif publish.overdue and notification == publish.content.id:
+            results[index] = Overdue()
+            returned.append(key_of(key))
         elif notification == publish.content.id and _is_first(publish, known, admission):
             mine.append((index, publish))
         elif known:
             results[index] = Replayed(known)
         else:
             admission.waiting.append((index, key_of(key)))
+    yield from run_for("idempotency_return", returned)
     return mine
 
 

@@ -173,14 +173,18 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """What is to become an entry, unless its key was claimed before."""
+    """What is to become an entry, unless its key was claimed before.
+
+    With a claim and no payload only the earlier claim is asked for.
+    """
 
     payload: bytes
     claim: Claim | None = None
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """What became of drafts: for each the *earlier* claim on its key, or `None`: it is an entry.
+    """What became of drafts: for each the *earlier* claim on its key, or `None`: it is an entry
+    (or, without a payload, nothing).
 
     A *run* is the time from the first entry in an empty spool until it is empty again; this is the
     one that the drafts were appended to, or found. Empty if nothing waits.

@@ -66,6 +66,9 @@ class Publish(msgspec.Struct, frozen=True):
     recipients who are all among *users*, is not joined by a second one but becomes this one: same
     id, next revision, `unseen` again. From recipients of other notifications with the key, those
     are withdrawn.
+
+    What is *overdue*, and has a key, can only be a repetition: by the time that it is posted its
+    content has expired. Where its key is new it is `Overdue`, and the key stays free.
     """
 
     content: Content
@@ -73,6 +76,7 @@ class Publish(msgspec.Struct, frozen=True):
     credential: str
     idempotency: Idempotency | None = None
     deliver_at: int | None = None
+    overdue: bool = False
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -123,6 +127,10 @@ class Replayed(msgspec.Struct, frozen=True):
 
 class KeyReused(msgspec.Struct, frozen=True):
     """The idempotency key was used for another request."""
+
+
+class Overdue(msgspec.Struct, frozen=True):
+    """It was posted too late, and is not the repetition of what was posted in time."""
 
 
 class NotFound(msgspec.Struct, frozen=True):

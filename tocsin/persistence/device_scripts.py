@@ -38,13 +38,15 @@ from tocsin.protocol.cursor import LogState, choose_start
 class _DeviceState(NamedTuple):
     """What the store knows of a log and a device; *removed* says that this one was known once.
 
-    *session* is the one of the device that is open.
+    *session* is the one of the device that is open. Of the log up to *delivered* nothing is
+    undelivered, as was found out before.
     """
 
     log: LogState
     counters: Counters
     removed: bool
     session: str | None
+    delivered: int
 
 
 class _Place(NamedTuple):
@@ -69,6 +71,9 @@ ACKNOWLEDGED_MAX = 1000
 """Lines of the ledger that cursors acknowledge in one transaction."""
 _ACKNOWLEDGED_MIN = 30
 """However many devices share that."""
+
+_WORTH_NOTING = 100
+"""So many entries of a log are gone through in less time than a row is written."""
 
 _Move = tuple[str, str, int, int, int]
 """User, device, where it was, where it is now, and the time (Unix ms)."""
@@ -156,13 +161,14 @@ def attach(
     if not commands:
         return
     states = yield from _read_states([command for _, command in commands])
+    yield from _note_delivered(commands, states)
     named = yield from _count_named(commands, states)
     topics = yield from subscribed_topics((command.user for _, command in commands), left_too=True)
     ahead: list[_Move] = []
     moved: list[_Place] = []
     back: list[tuple[_Place, int]] = []
     others = dict(ends)
-    for (index, command), (log, counters, removed, open_) in zip(commands, states, strict=True):
+    for (index, command), (log, counters, removed, open_, _) in zip(commands, states, strict=True):
         if command.named_max is not None and log.stored is None:
             if named[command.user] >= command.named_max:
                 results[index] = TooMany(command.named_max)
@@ -170,6 +176,8 @@ def attach(
             named[command.user] += 1
         start = choose_start(command.requested, epoch, log)
         ended = others.pop((command.user, command.device), None)
+        # An attempt of this same session has opened it already, and doubted what was before.
+        earlier = None if open_ in (ended, command.session) else open_
         place = _Place(
             command.user,
             command.device,
@@ -178,7 +186,7 @@ def attach(
             command.session,
             # One that nobody waited for may have ended before it began.
             opened=command.session != ended,
-            doubtful=0 if open_ is None or open_ == ended else log.head,
+            doubtful=0 if earlier is None else log.head,
         )
         stored = log.stored
         if stored is not None and start.resumed and start.sequence > stored:
@@ -195,6 +203,7 @@ def attach(
             horizon=log.horizon,
             topics=topics.get(command.user, ()),
             behind=command.user in brought.behind,
+            open_session=earlier,
         )
     partly = yield from _acknowledge(ahead)
     if partly:
@@ -205,12 +214,33 @@ def attach(
         moved = [place for place in moved if (place.user, place.device) not in partly]
     yield from _write_places(moved + _furthest((), others))
     yield from run_for("devices_reset", [(*place, head) for place, head in back])
+    yield from _forget_unnamed(commands, states)
+
+
+def _forget_unnamed(
+    commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
+) -> Script[None]:
+    """Of users who come with a new device without a name of its own, those that are too many."""
     unnamed = {
         command.user: command.unnamed_max
-        for (_, command), (log, _, _, _) in zip(commands, states, strict=True)
+        for (_, command), (log, *_) in zip(commands, states, strict=True)
         if command.unnamed_max is not None and log.stored is None
     }
     yield from run("devices_forget", list(unnamed), list(unnamed.values()))
+
+
+def _note_delivered(
+    commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
+) -> Script[None]:
+    """Note how far all is delivered, where somebody had to go through much to find that."""
+    found: dict[str, int] = {}
+    for (_, command), (log, _, _, _, delivered) in zip(commands, states, strict=True):
+        if log.stored is None:
+            first = log.first_unacknowledged
+            through = log.head if first is None else first - 1
+            if through - delivered >= _WORTH_NOTING:
+                found[command.user] = through
+    yield from run_for("users_delivered", sorted(found.items()))
 
 
 def _count_named(
@@ -267,9 +297,10 @@ def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_Devic
     )
     # In the order of the questions, which a database need not keep.
     states: dict[int, _DeviceState] = {}
-    for number, head, horizon, unread, unseen, stored, first, removed, session in rows:
+    for number, head, horizon, unread, unseen, stored, first, removed, session, delivered in rows:
         log = LogState(head, horizon, stored, first)
-        states[number] = _DeviceState(log, Counters(unread, unseen), bool(removed), session)
+        counters = Counters(unread, unseen)
+        states[number] = _DeviceState(log, counters, bool(removed), session, delivered)
     return [states[number] for number in range(len(commands))]
 
 

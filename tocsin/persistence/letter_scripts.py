@@ -12,7 +12,6 @@ out in memory, in their order, and what comes out is written together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -31,11 +30,11 @@ from tocsin.persistence.store import (
     Result,
 )
 from tocsin.protocol.notification import Content, Patch, Standing, State, patched
+from tocsin.protocol.values import to_rfc3339
 
 Numbered = tuple[int, ReplayLetter | DiscardLetter]
 
 LETTER_STATUSES = _DEAD, _REPLAYED, _DISCARDED = "dead", "replayed", "discarded"
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Letter(msgspec.Struct):
@@ -161,7 +160,7 @@ def _revive(notification: _Notification, letter: DeadLetter, now_ms: int) -> Non
     content = notification.content
     assert content.expires_at is not None
     lifetime = min([content.expires_at, *_expiries(letter)]) - content.created_at
-    until = _UNIX_EPOCH + timedelta(milliseconds=now_ms + lifetime)
+    until = to_rfc3339(now_ms + lifetime)
     notification.content = patched(content, Patch(expires_at=until), now_ms)
     notification.standing = Standing.ACTIVE
     notification.revived = True

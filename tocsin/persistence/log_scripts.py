@@ -239,9 +239,22 @@ def _answer(
         done = outcomes.get(index, [])
         if isinstance(command, Expire):
             topics = {each.entry.topic for each in done if each.entry is not None}
-            results[index] = Expired(len(done), expiry, tuple(sorted(topics)))
+            users = _recounted(done)
+            results[index] = Expired(len(done), expiry, tuple(sorted(topics)), users)
         elif isinstance(command, Release):
             results[index] = Released(tuple([each.changed() for each in done]), release)
         elif done:
             [outcome] = done
             results[index] = outcome.changed()
+
+
+def _recounted(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Whose counters were changed by *outcomes*."""
+    users = {
+        user
+        for outcome in outcomes
+        for step in outcome.steps
+        for user, delta in zip(step.users, step.deltas, strict=True)
+        if any(delta)
+    }
+    return tuple(sorted(users))

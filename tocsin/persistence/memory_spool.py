@@ -30,6 +30,8 @@ class Entries:
             before, ends = self.claims.get(claim.key, (None, now))
             if before is not None and ends > now:
                 return before
+            if not draft.payload:
+                return None
             self.claims[claim.key] = (claim, now + CLAIM_LIFETIME)
         self.last += 1
         entry = Entry(f"0-{self.last}", draft.payload)

@@ -12,20 +12,26 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
+import structlog
 from trio_asyncio import aio_as_trio
 
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.postgres_arrays import with_array_texts
-from tocsin.persistence.postgres_errors import is_retryable, translated
-from tocsin.persistence.postgres_pool import Connection, Pool
+from tocsin.persistence.postgres_connecting import Connection, Connector, Link
+from tocsin.persistence.postgres_errors import is_retryable, tables_needed, translated
+from tocsin.persistence.postgres_pool import Pool
 from tocsin.persistence.read_scripts import read
-from tocsin.persistence.statements import Rows, Script, Statement, load
+from tocsin.persistence.statements import Rows, Script, Statement, load, run
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
 from tocsin.persistence.write_scripts import write
+
+logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -34,6 +40,9 @@ ATTEMPTS = 5
 """How often a transaction is tried that loses a deadlock or a race."""
 RETRY_DELAY = 0.02
 """Seconds before the second attempt; each further one waits that much longer."""
+LOCK_PATIENCE = 2.0
+"""Seconds that a statement waits for somebody else's lock, or a quarter of a call's if less: what a
+transaction of another node may take when its disk is slow."""
 MIGRATION_TIMEOUT = 3600.0
 """Seconds for all missing migrations: an index on a large table takes its time."""
 
@@ -46,7 +55,8 @@ class PostgresStore:
 
     At most *pool_size* calls run at once, the others wait. A call that has not ended after
     *command_timeout* seconds, waiting included, raises `StoreUnavailable`. *entropy* gives random
-    bytes for the name of a new database's epoch. A cancelled call ends its connection.
+    bytes for the name of a new database's epoch. A cancelled call ends its connection. *link* is
+    what the operator wants of connections.
     """
 
     def __init__(
@@ -56,8 +66,13 @@ class PostgresStore:
         pool_size: int = 4,
         command_timeout: float = 10.0,
         entropy: Callable[[int], bytes] = os.urandom,
+        link: Link | None = None,
     ) -> None:
-        self._pool = Pool(url, size=pool_size, settings=_settings(command_timeout))
+        link = link or Link()
+        if link.tcp_user_timeout is None:
+            link = replace(link, tcp_user_timeout=command_timeout)
+        connector = Connector(url, settings=_settings(command_timeout), link=link)
+        self._pool = Pool(connector, size=pool_size)
         self._timeout = command_timeout
         self._entropy = entropy
         self._sql = {
@@ -86,8 +101,11 @@ class PostgresStore:
 
     async def open(self) -> None:
         self._pool.reopen()
-        if await self.pending():
+        pending, newer = await self._call(partial(_within, work=_survey), self._timeout)
+        if pending:
             await self._call(self._migrate, MIGRATION_TIMEOUT)
+        if newer:
+            logger.warning("the database is of a newer release", newest=newer[-1])
         self._epoch, self._secret = await self._call(self._claim, self._timeout)
 
     async def write(self, commands: Sequence[Command]) -> list[Result]:
@@ -98,20 +116,21 @@ class PostgresStore:
 
     async def read(self, queries: Sequence[Query]) -> list[Answer]:
         async def work(connection: Connection) -> list[Answer]:
-            # No transaction: each statement sees one moment, and `read_scripts` needs no more.
-            return await self._drive(connection, read(queries))
+            # No transaction: a statement sees one moment, and no answer needs two (`read_scripts`).
+            return await self._alone(connection, lambda: read(queries))
 
         return await self._call(work, self._timeout)
 
     async def probe(self) -> None:
         async def work(connection: Connection) -> None:
-            await self._perform(connection, Statement("probe", ()))
+            await self._alone(connection, lambda: run("probe"))
 
         await self._call(work, self._timeout)
 
     async def pending(self) -> list[Migration]:
         """The migrations that `open` would apply; changes nothing."""
-        return await self._call(_pending, self._timeout)
+        pending, _ = await self._call(partial(_within, work=_survey), self._timeout)
+        return pending
 
     async def aclose(self) -> None:
         await aio_as_trio(self._pool.aclose)()
@@ -128,8 +147,8 @@ class PostgresStore:
 
     async def _bounded(self, work: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
         try:
-            async with asyncio.timeout(timeout), self._pool.connection() as connection:
-                return await work(connection)
+            async with asyncio.timeout(timeout):
+                return await self._on_connection(work)
         except (StoreUnavailable, StoreFailed):
             raise
         except TimeoutError as error:
@@ -137,12 +156,30 @@ class PostgresStore:
         except Exception as error:
             raise translated(error) from error
 
+    async def _on_connection(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    return await work(connection)
+            except asyncpg.InvalidSQLStatementNameError:
+                # A pooler has given us another server, to which the statement is unknown. Nothing
+                # was committed: that is said without one.
+                if not (connection.is_pooled and connection.has_names):
+                    raise
+                self._pool.forget_names()
+
+    async def _alone(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
+        """Run *script*, each statement of which stands by itself."""
+        if connection.is_pooled:
+            return await self._transaction(connection, script)
+        return await self._drive(connection, script())
+
     async def _transaction(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
         """Run a fresh *script* in a transaction; again if it lost a deadlock or a race."""
         attempt = 1
         while True:
             try:
-                await connection.execute("BEGIN")
+                await connection.execute(connection.begin)
                 answer = await self._drive(connection, script())
                 await connection.execute("COMMIT")
             except Exception as error:
@@ -178,34 +215,41 @@ class PostgresStore:
         return rows
 
     async def _migrate(self, connection: Connection) -> None:
-        async with connection.transaction():
-            # Two nodes that start together: the second waits here and then finds nothing to do.
-            await connection.execute("SET LOCAL statement_timeout = 0")
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
-            await connection.execute(migrations.CREATE_TABLE)
-            for migration in migrations.missing(DIALECT, await _applied(connection)):
+        await _within(connection, self._apply_missing)
+
+    async def _apply_missing(self, connection: Connection) -> None:
+        # Two nodes that start together: the second waits here and then finds nothing to do.
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        with tables_needed(connection.schema):
+            await connection.execute(_in(connection.journal, migrations.CREATE_TABLE))
+            applied, schema = await _applied(connection)
+            pending = migrations.missing(DIALECT, applied, schema)
+            for migration in pending:
                 await connection.execute(migration.sql)
                 await connection.execute(
-                    "INSERT INTO migrations VALUES ($1, $2, $3)",
+                    _in(connection.journal, "INSERT INTO migrations VALUES ($1, $2, $3)"),
                     migration.number,
                     migration.name,
                     migration.checksum,
                 )
+            if pending:
+                await connection.execute(migrations.note_schema(DIALECT, applied, schema))
 
     async def _claim(self, connection: Connection) -> tuple[str, str]:
         """The epoch of the logs, and the secret of the nodes; made if nobody has come before."""
         epoch = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
         secret = self._entropy(migrations.SECRET_BYTES).hex()
-        found = []
-        for name, fresh in (("epoch", epoch), ("secret", secret)):
-            rows = await self._perform(connection, Statement("meta_claim", ([name], [fresh])))
-            found.append(rows[0][0])
-        return found[0], found[1]
+        return (
+            await self._alone(connection, lambda: _claimed("epoch", epoch)),
+            await self._alone(connection, lambda: _claimed("secret", secret)),
+        )
 
 
 def _settings(command_timeout: float) -> Mapping[str, str]:
     """Session settings, which Postgres applies as the connection is made."""
     limit = str(round(command_timeout * 1000))
+    patience = str(max(1, round(min(LOCK_PATIENCE, command_timeout / 4) * 1000)))
     return {
         "application_name": "tocsin",
         "default_transaction_isolation": "read committed",
@@ -219,6 +263,10 @@ def _settings(command_timeout: float) -> Mapping[str, str]:
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
         "jit": "off",
+        # What our texts mean is not to depend on what a role or a server was given.
+        "array_nulls": "on",
+        "standard_conforming_strings": "on",
+        "lock_timeout": patience,
         # We stop waiting then, so the server need not work on. And a node that is frozen with a
         # transaction open must not hold its locks against all others.
         "statement_timeout": limit,
@@ -226,16 +274,44 @@ def _settings(command_timeout: float) -> Mapping[str, str]:
     }
 
 
-async def _pending(connection: Connection) -> list[Migration]:
+async def _survey(connection: Connection) -> tuple[list[Migration], list[int]]:
+    """The migrations that are to be applied, and those that we do not know."""
     encoding = await connection.fetchval("SHOW server_encoding")
     if encoding != "UTF8":
         raise StoreFailed(f"The database's encoding is {encoding}; Tocsin needs UTF8.")
     applied: dict[int, str] = {}
-    if await connection.fetchval("SELECT to_regclass('migrations') IS NOT NULL"):
-        applied = await _applied(connection)
-    return list(migrations.missing(DIALECT, applied))
+    schema = None
+    if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", connection.journal):
+        applied, schema = await _applied(connection)
+    pending = list(migrations.missing(DIALECT, applied, schema))
+    return pending, migrations.newer(DIALECT, applied)
 
 
-async def _applied(connection: Connection) -> dict[int, str]:
-    rows: Sequence[asyncpg.Record] = await connection.fetch(migrations.READ_APPLIED)
-    return {row[0]: row[1] for row in rows}
+async def _applied(connection: Connection) -> tuple[dict[int, str], str | None]:
+    """The migrations that were applied, and what the database says of those that we do not know."""
+    rows: Sequence[asyncpg.Record] = await connection.fetch(
+        _in(connection.journal, migrations.READ_APPLIED)
+    )
+    applied: dict[int, str] = {row[0]: row[1] for row in rows}
+    if not migrations.newer(DIALECT, applied):
+        return applied, None
+    return applied, await connection.fetchval(migrations.READ_SCHEMA)
+
+
+def _in(journal: str, sql: str) -> str:
+    """*sql* about the migrations that were applied, for the table in which they are recorded."""
+    return sql.replace("migrations", journal)
+
+
+async def _within(connection: Connection, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Do *work* in a transaction; what it raises ends the connection, and so the transaction."""
+    await connection.execute(connection.begin)
+    done = await work(connection)
+    await connection.execute("COMMIT")
+    return done
+
+
+def _claimed(name: str, fresh: str) -> Script[str]:
+    """The value that *name* has in `meta` from the first that came."""
+    [[value]] = yield from run("meta_claim", [name], [fresh])
+    return str(value)

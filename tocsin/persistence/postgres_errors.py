@@ -5,6 +5,9 @@ The SQLSTATE decides (Postgres manual, appendix A): its first two characters are
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import asyncpg
 
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
@@ -31,6 +34,21 @@ def is_retryable(error: Exception) -> bool:
         # Another node has migrated the tables; asyncpg forgets the statement by itself.
         return True
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _RETRYABLE
+
+
+@contextmanager
+def tables_needed(schema: str) -> Iterator[None]:
+    """Around what makes our tables in *schema*: why that cannot be, for whoever is to mend it."""
+    own = "give Tocsin a schema of its own (CREATE SCHEMA tocsin AUTHORIZATION …; ALTER ROLE … SET "
+    own += "search_path = tocsin)"
+    try:
+        yield
+    except (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError) as error:
+        wrong = f"The schema {schema} holds what is not Tocsin's: {error}."
+        raise StoreFailed(f"{wrong} Nothing was changed; {own}.") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        wrong = f"The role may not make or change tables in the schema {schema}: {error}."
+        raise StoreFailed(f"{wrong} Run `tocsin migrate` as their owner, or {own}.") from error
 
 
 def translated(error: Exception) -> StoreUnavailable | StoreFailed:

@@ -2,9 +2,9 @@
 
 Rows of inboxes go for three reasons: archived long ago, expired long ago, or of a notification that
 is old. They are chosen without locks, through an index each, so that a purge with nothing to do
-costs a look at the ends of some indexes. Then their notifications and users are locked in the usual
-order, and what was chosen is forgotten as far as it still should be: a row may have been brought
-back from the archive in the meantime.
+costs a look at the ends of some indexes, and at a slice of the devices, which have no index by age.
+Then their notifications and users are locked in the usual order, and what was chosen is forgotten
+as far as it still should be: a row may have been brought back from the archive in the meantime.
 """
 
 from __future__ import annotations
@@ -42,11 +42,23 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
         rows = yield from _forget(dict.fromkeys(chosen), command)
         limit = [command.limit]
         letters = yield from run("purge_letters", [command.created_before], limit)
-        devices = yield from run("purge_devices", [command.created_before], limit)
+        through = yield from _remove_unseen(command)
         unfinished = yield from _forget_removed(command)
-        most = max(len(chosen), len(letters), len(devices), len(tickets))
+        most = max(len(chosen), len(letters), len(tickets))
         more = unfinished or most >= command.limit or len(answers) >= answers_max
-        results[index] = Purged(len(rows), more=more)
+        results[index] = Purged(len(rows), more=more, devices_through=through)
+
+
+def _remove_unseen(command: Purge) -> Script[tuple[str, str] | None]:
+    """Remove those devices of the next slice that were not seen for long; where the slice ends,
+    unless it is the last.
+    """
+    after = command.devices_after
+    slice_ = yield from run("purge_slice", [after[0]], [after[1]], [command.limit])
+    before = command.created_before
+    unseen = [row for row in slice_ if row[2] is not None and row[2] < before]
+    yield from run_for("purge_devices", [(user, device, before) for user, device, _ in unseen])
+    return tuple(slice_[-1][:2]) if len(slice_) >= command.limit else None
 
 
 def _forget_removed(command: Purge) -> Script[bool]:

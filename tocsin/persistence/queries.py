@@ -1,5 +1,7 @@
 """What can be asked of the store: queries, each with its answer.
 
+All that is in an answer is of one moment. Of a list that is read in several pages, each page is.
+
 Import these names from `tocsin.persistence.store`.
 """
 
@@ -61,8 +63,8 @@ class Page(msgspec.Struct, frozen=True):
     """*entries*, and the sequence *through* which they are complete.
 
     *through* is the head when there is nothing more, so entries that were left out are covered.
-    *horizon* is the user's: a reader whose *after* is below it has lost something. *counters* are
-    those of the moment when the head was *counted*.
+    *horizon* is the user's: a reader whose *after* is below it has lost something. All is of the
+    moment when the log ended at *head*, *counters* too.
     """
 
     entries: tuple[Entry, ...]
@@ -70,7 +72,6 @@ class Page(msgspec.Struct, frozen=True):
     head: int
     horizon: int
     counters: Counters
-    counted: int
 
 
 class InboxPage(msgspec.Struct, frozen=True):
@@ -98,7 +99,7 @@ class InboxItem(msgspec.Struct, frozen=True):
 
 
 class Inbox(msgspec.Struct, frozen=True):
-    """*more*: older ones follow; *head* and *counters* are of the same moment or before.
+    """*more*: older ones follow; *head* and *counters* are of the same moment as *items*.
 
     *behind*: there are entries in the user's topics that are not in the log yet (`Materialise`),
     or the user is not known yet.

@@ -1,14 +1,14 @@
 """The script of a read: many queries, few statements.
 
-Queries of a kind become one statement. Heads and counters are read before the rows they belong
-to: where no transaction holds both at one moment, the rows may be newer, and a page that reaches
-further than its head is true, while a head that promises rows the page lacks would be a gap.
+Queries of a kind become one statement, and no query needs two. A statement sees one moment, so all
+that is in an answer is of that moment, without a transaction around it and its two round trips.
+What an answer says of a log as a whole comes with each of its rows; and alone, where it has none.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tocsin.persistence import list_scripts
@@ -46,11 +46,9 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.notification import Standing, State
 
-_NO_LOG = (0, 0, 0, True)
+_NO_LOG = Head(0, Counters(0, 0), behind=True)
 """Of a user whom nobody has seen: behind, so that to look is to be seen."""
 _NO_BOUND = 2**63 - 1
-_LOOKING = (InboxPage, FindHead)
-"""Questions that want to know whether there is more in the user's topics."""
 
 
 def read(queries: Sequence[Query]) -> Script[list[Answer]]:
@@ -59,35 +57,27 @@ def read(queries: Sequence[Query]) -> Script[list[Answer]]:
     for index, query in enumerate(queries):
         kinds[type(query)].append((index, query))
     answers: Answers = {}
-    users = {query.user: False for _, query in kinds[ReadPage]}
-    users |= {query.user: True for kind in _LOOKING for _, query in kinds[kind]}
-    heads = yield from _heads(users)
-    for kind, script in ((ReadPage, _pages), (InboxPage, _inboxes)):
-        if kinds[kind]:
-            yield from script(kinds[kind], heads, answers)
-    for index, query in kinds[FindHead]:
-        head, unread, unseen, behind = heads.get(query.user, _NO_LOG)
-        answers[index] = Head(head, Counters(unread, unseen), bool(behind))
-    for kind, plain in _PLAIN.items():
-        if kinds[kind]:
-            yield from plain(kinds[kind], answers)
+    for kind, asked in kinds.items():
+        yield from _SCRIPTS[kind](asked, answers)
     return [answers[index] for index in range(len(queries))]
 
 
-def _heads(users: Mapping[str, bool]) -> Script[dict[str, Row]]:
-    """Head, unread and unseen of each user that has a log.
-
-    And, where *users* says so, whether there is more in the user's topics.
-    """
-    asked = sorted(users)
-    rows = yield from run("users_read", asked, [users[user] for user in asked])
-    return {row[0]: tuple(row)[1:5] for row in rows}
+# --- Logs ---------------------------------------------------------------------------------------
 
 
-# --- Pages --------------------------------------------------------------------------------------
+def _heads(queries: Numbered[FindHead], answers: Answers) -> Script[None]:
+    rows = yield from run("users_read", sorted({query.user for _, query in queries}))
+    found = {row[0]: _head(row[1:5]) for row in rows}
+    for index, query in queries:
+        answers[index] = found.get(query.user, _NO_LOG)
 
 
-def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers) -> Script[None]:
+def _head(row: Row) -> Head:
+    head, unread, unseen, behind = row
+    return Head(head, Counters(unread, unseen), bool(behind))
+
+
+def _pages(queries: Numbered[ReadPage], answers: Answers) -> Script[None]:
     rows = yield from run(
         "pages",
         [index for index, _ in queries],
@@ -101,33 +91,24 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
         [query.resumed for _, query in queries],
         [query.counted for _, query in queries],
     )
-    # Read last: what was purged while we were looking for it is not passed over in silence, and
-    # what came meanwhile is counted, if it is in the page. But whole is a page up to the head that
-    # was read first.
-    users = sorted({query.user for _, query in queries})
-    ends = {row[0]: row[1:] for row in (yield from run("users_read_last", users))}
     found = by_first(rows)
-    for index, query in queries:
-        head, *_ = heads.get(query.user, _NO_LOG)
-        end = ends.get(query.user, (0, 0, 0, 0))
-        answers[index] = _page(found.get(index, ()), head, end)
+    for index, _ in queries:
+        answers[index] = _page(found[index])
 
 
-def _page(rows: Rows, head: int, end: Row) -> Page:
-    entries = tuple([Entry(*row[1:10]) for row in rows])
-    last = entries[-1].sequence if entries else 0
+def _page(rows: Rows) -> Page:
+    _, head, horizon, unread, unseen, sequence, *_ = rows[0]
+    entries = () if sequence is None else tuple([Entry(*row[5:14]) for row in rows])
     # The last column counts what there was to choose from, up to one more than the limit.
-    complete = not rows or rows[0][10] == len(rows)
-    head = max(head, last)
-    horizon, unread, unseen, counted = end
-    through = head if complete else last
-    return Page(entries, through, head, horizon, Counters(unread, unseen), counted)
+    complete = not entries or rows[0][14] == len(entries)
+    through = head if complete else entries[-1].sequence
+    return Page(entries, through, head, horizon, Counters(unread, unseen))
 
 
 # --- The inbox ----------------------------------------------------------------------------------
 
 
-def _inboxes(queries: Numbered[InboxPage], heads: dict[str, Row], answers: Answers) -> Script[None]:
+def _inboxes(queries: Numbered[InboxPage], answers: Answers) -> Script[None]:
     by_list: dict[str, list[tuple[int, InboxPage]]] = defaultdict(list)
     for index, query in queries:
         by_list[_list_of(query.states)].append((index, query))
@@ -136,13 +117,16 @@ def _inboxes(queries: Numbered[InboxPage], heads: dict[str, Row], answers: Answe
     rows += yield from run("inbox_page_unread", *_inbox_columns(by_list["unread"]))
     rows += yield from run("inbox_page_archived", *_inbox_columns(by_list["archived"]))
     found = by_first(rows)
-    for index, query in queries:
-        listed = found.get(index, [])
-        # What does not fit has no document with it, and says that there is more.
-        items = tuple([InboxItem(*row[1:]) for row in listed if row[2] is not None])
-        more = len(items) < len(listed)
-        head, unread, unseen, behind = heads.get(query.user, _NO_LOG)
-        answers[index] = Inbox(items, more, head, Counters(unread, unseen), bool(behind))
+    for index, _ in queries:
+        answers[index] = _inbox(found[index])
+
+
+def _inbox(rows: Rows) -> Inbox:
+    log = _head(rows[0][1:5])
+    listed = [row for row in rows if row[5] is not None]
+    # What does not fit has no document with it, and says that there is more.
+    items = tuple([InboxItem(*row[5:]) for row in listed if row[6] is not None])
+    return Inbox(items, len(items) < len(listed), log.head, log.counters, log.behind)
 
 
 def _list_of(states: Sequence[str]) -> str:
@@ -181,35 +165,29 @@ def _inbox_items(queries: Numbered[FindInboxItem], answers: Answers) -> Script[N
 # --- The producer's side ------------------------------------------------------------------------
 
 
-def _notifications(ids: Iterable[str]) -> Script[dict[str, Row]]:
-    rows = yield from run("notifications_read", sorted(set(ids)))
-    return {row[0]: row for row in rows}
-
-
 def _producer_views(queries: Numbered[FindNotification], answers: Answers) -> Script[None]:
-    notifications = yield from _notifications(query.notification for _, query in queries)
-    rows = yield from run("recipients_count", sorted(notifications))
-    counts = {row[0]: row for row in rows}
+    asked = sorted({query.notification for _, query in queries})
+    rows = yield from run("notifications_read", asked)
+    found = {row[0]: _producer_view(row) for row in rows}
     for index, query in queries:
-        row = notifications.get(query.notification)
-        if row is None:
-            answers[index] = NotFound()
-            continue
-        _, inboxes, delivered, seen, read_, dead, expired = counts[query.notification]
-        answers[index] = ProducerView(
-            content=content_of_row(row),
-            standing=row[7],
-            recipients=inboxes if row[11] is None else row[11],
-            delivered=delivered,
-            seen=seen,
-            read=read_,
-            expired=expired,
-            dead=dead,
-        )
+        answers[index] = found.get(query.notification, NotFound())
+
+
+def _producer_view(row: Row) -> ProducerView:
+    recipients, inboxes, delivered, seen, read_, dead, expired = row[11:18]
+    return ProducerView(
+        content=content_of_row(row),
+        standing=row[7],
+        recipients=inboxes if recipients is None else recipients,
+        delivered=delivered,
+        seen=seen,
+        read=read_,
+        expired=expired,
+        dead=dead,
+    )
 
 
 def _ledgers(queries: Numbered[ReadDeliveries], answers: Answers) -> Script[None]:
-    notifications = yield from _notifications(query.notification for _, query in queries)
     # Identifiers are not empty, so everything is behind the pair of empty ones.
     after = [query.after or ("", "") for _, query in queries]
     rows = yield from run(
@@ -222,16 +200,15 @@ def _ledgers(queries: Numbered[ReadDeliveries], answers: Answers) -> Script[None
     )
     found = by_first(rows)
     for index, query in queries:
-        notification = notifications.get(query.notification)
-        if notification is None:
+        if index not in found:
             answers[index] = NotFound()
             continue
-        lines = [_delivery(row, notification[7]) for row in found.get(index, ())]
+        lines = [_delivery(row) for row in found[index] if row[2] is not None]
         answers[index] = Deliveries(tuple(lines[: query.limit]), len(lines) > query.limit)
 
 
-def _delivery(row: Row, standing: str) -> Delivery:
-    _, user, device, attempts, first_sent_at, acknowledged_at, reason, acknowledged = row
+def _delivery(row: Row) -> Delivery:
+    _, standing, user, device, attempts, first_sent_at, acknowledged_at, reason, acknowledged = row
     if acknowledged:
         outcome = "acknowledged"
     elif reason is not None:
@@ -243,7 +220,10 @@ def _delivery(row: Row, standing: str) -> Delivery:
     return Delivery(user, device, attempts, first_sent_at, acknowledged_at, outcome, reason)
 
 
-_PLAIN: dict[type[Any], Any] = {
+_SCRIPTS: dict[type[Any], Any] = {
+    ReadPage: _pages,
+    InboxPage: _inboxes,
+    FindHead: _heads,
     FindInboxItem: _inbox_items,
     FindNotification: _producer_views,
     ReadDeliveries: _ledgers,

@@ -122,6 +122,8 @@ while argument <= #ARGV do
                 if not before[i] or #before[i] > {CLAIM_BYTES_MAX} then before[i] = '' end
             end
             earlier[#earlier + 1] = before
+        elseif ARGV[argument] == '' then
+            earlier[#earlier + 1] = false
         else
             add(ARGV[argument], ARGV[argument + 1])
             redis.call('HSET', KEYS[key], 'fingerprint', ARGV[argument + 3],
@@ -137,7 +139,8 @@ return {{run or '', earlier}}
 )
 """Keys: the stream, that of the run, and those of the claims. Arguments: how long a claim lasts,
 when this is, how far the clocks may be apart (milliseconds), and then for each draft its payload,
-its seal, and `''`; or for that `claimed`, and the claim's fingerprint, answer and seal.
+its seal, and `''`; or for that `claimed`, and the claim's fingerprint, answer and seal. With a
+claim and no payload, whether the key is claimed is all that is asked.
 
 Answers the run, and for each draft false or the earlier claim's three parts.
 """

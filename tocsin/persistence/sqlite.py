@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
 import trio
 
 from tocsin.persistence import migrations
@@ -32,6 +33,8 @@ from tocsin.persistence.store import (
     StoreUnavailable,
 )
 from tocsin.persistence.write_scripts import write
+
+logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -69,6 +72,19 @@ _PASSING = {
 _READABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 
 
+class _Moved(StoreUnavailable):
+    """Under the *path* stands another file than the one that we have, or none."""
+
+    def __init__(self, path: str, found: tuple[int, int] | None) -> None:
+        if found is None:
+            happened, remedy = "moved or removed", "put it back, or restart the server to make anew"
+        else:
+            happened = "replaced"
+            remedy = "restart the server to use it, or put the former one back"
+        reason = f"the database's file was {happened} while it was in use"
+        super().__init__(f"{path}: {reason}; {remedy}", reason=reason)
+
+
 class SqliteStore:
     """`Store` in the file *path*, which is made with mode 0600 if it is not there.
 
@@ -89,6 +105,7 @@ class SqliteStore:
         self._entropy = entropy
         self._sql = load(DIALECT)
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._epoch: str | None = None
         self._secret: str | None = None
         # The thread may be another one each time; never two at once.
@@ -147,6 +164,9 @@ class SqliteStore:
         """Run *work*, and tell what passes from what is a bug of ours."""
         try:
             return work()
+        except _Moved:
+            self._fold_log()
+            raise
         except (StoreUnavailable, StoreFailed):
             raise
         except sqlite3.Error as error:
@@ -168,9 +188,15 @@ class SqliteStore:
 
     def _migrate(self, connection: sqlite3.Connection) -> tuple[str, str]:
         """Make the database what it has to be; the epoch of its logs, and the nodes' secret."""
+        self._check_file()
         connection.execute(migrations.CREATE_TABLE)
-        for migration in migrations.missing(DIALECT, _applied(connection)):
-            _apply(connection, migration)
+        applied, schema = _applied(connection)
+        if pending := migrations.missing(DIALECT, applied, schema):
+            for migration in pending:
+                _apply(connection, migration)
+            connection.execute(migrations.note_schema(DIALECT, applied, schema))
+        if newer := migrations.newer(DIALECT, applied):
+            logger.warning("the database is of a newer release", newest=newer[-1])
         fresh = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
         secret = self._entropy(migrations.SECRET_BYTES).hex()
         return self._claim(connection, "epoch", fresh), self._claim(connection, "secret", secret)
@@ -181,23 +207,24 @@ class SqliteStore:
         return value
 
     def _write(self, commands: Sequence[Command]) -> list[Result]:
-        return self._run_script("IMMEDIATE", write(commands, self.epoch))
+        return self._run_script("IMMEDIATE", write(commands, self.epoch), self._check_file)
 
     def _read(self, queries: Sequence[Query]) -> list[Answer]:
         return self._run_script("DEFERRED", read(queries))
 
     def _probe(self) -> None:
-        self._run_script("IMMEDIATE", run("probe"))
+        self._run_script("IMMEDIATE", run("probe"), self._check_file)
 
     def _pending(self) -> list[Migration]:
         applied: dict[int, str] = {}
+        schema = None
         if Path(self._path).exists():
             uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)) as connection:
                 found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'")
                 if found.fetchone():
-                    applied = _applied(connection)
-        return list(migrations.missing(DIALECT, applied))
+                    applied, schema = _applied(connection)
+        return list(migrations.missing(DIALECT, applied, schema))
 
     # --- The connection -------------------------------------------------------------------------
 
@@ -219,10 +246,15 @@ class SqliteStore:
             found += execute(text, row)
         return found
 
-    def _run_script(self, kind: str, script: Script[T]) -> T:
-        return self._in_transaction(
-            kind, lambda connection: drive(script, partial(self._perform, connection))
-        )
+    def _run_script(
+        self, kind: str, script: Script[T], check: Callable[[], None] = lambda: None
+    ) -> T:
+        def work(connection: sqlite3.Connection) -> T:
+            done = drive(script, partial(self._perform, connection))
+            check()
+            return done
+
+        return self._in_transaction(kind, work)
 
     def _in_transaction(self, kind: str, work: Callable[[sqlite3.Connection], T]) -> T:
         # A call and not a context manager: this is once for every transaction.
@@ -250,12 +282,34 @@ class SqliteStore:
             self._connection = self._connect()
         return self._connection
 
+    def _check_file(self) -> None:
+        """See that what we write to is what stands under its name; raises `StoreUnavailable`.
+
+        A file that was renamed or removed goes on taking what is written to it, and nobody would
+        find it there. Looked at before every commit, so that nothing was answered in vain.
+        """
+        if self._file is not None and self._file != (found := _identity(self._path)):
+            raise _Moved(self._path, found)
+
+    def _fold_log(self) -> None:
+        """Bring what stands in the `-wal` file into the database's, wherever that is now.
+
+        The connection stays open: as long as it is, no other file can be taken for this one.
+        """
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             oldest = ".".join(map(str, OLDEST_SQLITE))
             raise StoreFailed(f"SQLite {sqlite3.sqlite_version} is too old: {oldest} is needed")
+        if self._file is not None and self._file != (found := _identity(self._path)):
+            # Not made anew: that would be another, empty database, under a running server.
+            raise _Moved(self._path, found)
         if self._path != MEMORY:
             _make_file(Path(self._path))
+            self._file = _identity(self._path)
         connection = sqlite3.connect(
             self._path,
             timeout=BUSY_TIMEOUT,
@@ -290,14 +344,28 @@ def _last(sql: Sql, statement: Statement) -> tuple[Sql, Statement]:
     return Sql(part.text, len(columns), sql.returns_rows), Statement(statement.name, columns)
 
 
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file stands under this name, if one does."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _make_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The -wal and -shm files get the mode of this one.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _applied(connection: sqlite3.Connection) -> dict[int, str]:
-    return dict(connection.execute(migrations.READ_APPLIED))
+def _applied(connection: sqlite3.Connection) -> tuple[dict[int, str], str | None]:
+    """The migrations that were applied, and what the database says of those that we do not know."""
+    applied = dict(connection.execute(migrations.READ_APPLIED))
+    if not migrations.newer(DIALECT, applied):
+        return applied, None
+    said = connection.execute(migrations.READ_SCHEMA).fetchone()
+    return applied, said and said[0]
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:

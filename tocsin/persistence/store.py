@@ -23,6 +23,7 @@ from tocsin.persistence.commands import (
     KeyReused,
     NotActive,
     NotFound,
+    Overdue,
     PatchRefused,
     Position,
     Publish,
@@ -168,6 +169,7 @@ __all__ = [
     "Materialised",
     "NotActive",
     "NotFound",
+    "Overdue",
     "Page",
     "PatchRefused",
     "Position",
@@ -243,6 +245,7 @@ Result = (
     Changed
     | Replayed
     | KeyReused
+    | Overdue
     | NotFound
     | RevisionMismatch
     | NotActive
@@ -308,11 +311,13 @@ class StoreUnavailable(Exception):
     answer. Every command is therefore safe to repeat; a `Publish` is known by its content's id.
 
     *readable* says that only writing is out of order (a full disk): questions may be answered.
+    *reason*, where it is known, is for everybody: it names no place and no address.
     """
 
-    def __init__(self, *args: object, readable: bool = False) -> None:
+    def __init__(self, *args: object, readable: bool = False, reason: str = "") -> None:
         super().__init__(*args)
         self.readable = readable
+        self.reason = reason
 
 
 class StoreFailed(Exception):
@@ -351,7 +356,7 @@ class Store(Protocol):
         """
 
     async def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Answer *queries* in order, each from one moment or from a few close ones."""
+        """Answer *queries* in order, each from one moment; two of them may be from two."""
 
     async def probe(self) -> None:
         """Touch the store as cheaply as proves that it can write."""

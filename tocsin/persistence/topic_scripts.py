@@ -41,10 +41,12 @@ ENTRIES_OF_USER_MIN = 5
 
 
 class Brought(msgspec.Struct):
-    """What bringing users up to date did: their *heads*, if they got something; who is *behind*."""
+    """What bringing users up to date did: their *heads*, if they got something; who is *behind*;
+    whose counters changed because something has expired (*recounted*)."""
 
     heads: dict[str, int]
     behind: set[str]
+    recounted: tuple[str, ...] = ()
 
 
 def users_of(command: Any) -> tuple[str, ...]:
@@ -69,11 +71,12 @@ def bring_up_to_date(
     if not locked and not all(isinstance(each, Attach | Materialise) for _, each in commands):
         yield from run("users_lock", users)
     brought, fan_outs = yield from bring(users, now_ms, locked=locked)
+    recounted = brought.recounted
     for index, command in commands:
         if isinstance(command, Materialise):
             behind = tuple([user for user in command.users if user in brought.behind])
-            results[index] = Materialised(fan_outs, behind)
-            fan_outs = ()
+            results[index] = Materialised(fan_outs, behind, recounted)
+            fan_outs = recounted = ()
     return brought
 
 
@@ -94,7 +97,9 @@ def bring(
     bringing = plan(rows, changes, kept)
     contents = yield from _write(rows, bringing, now_ms)
     yield from _save(bringing.saved, now_ms)
-    return Brought(bringing.heads, behind), _fan_outs(bringing, contents)
+    saved = bringing.saved
+    recounted = {each.user: None for each in saved if not each.taken and each.unread}
+    return Brought(bringing.heads, behind, tuple(recounted)), _fan_outs(bringing, contents)
 
 
 def _welcome(users: Iterable[str], rows: Rows, now_ms: int, *, locked: bool) -> Script[None]:

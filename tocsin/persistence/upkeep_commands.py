@@ -25,12 +25,13 @@ class Expire(msgspec.Struct, frozen=True):
 class Expired(msgspec.Struct, frozen=True):
     """How many expired, and when (Unix milliseconds) the next one will, if there is one.
 
-    *topics* got an entry in their log.
+    *topics* got an entry in their log. Of *users* the counters have changed, and nothing else.
     """
 
     count: int
     next_at: int | None
     topics: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -60,7 +61,8 @@ class Purge(msgspec.Struct, frozen=True):
     first their entries in the topic's log, with the next purge they themselves. Dead letters go
     when they are older than *created_before*. What is still scheduled stays.
 
-    Devices are removed when they were last seen before *created_before*. Those that were removed,
+    Devices are removed when they were last seen before *created_before*: of *limit* devices that
+    are looked at, behind *devices_after* (user and device). Those that were removed,
     and last seen before *removed_before*, are forgotten, each after what the ledger says of it, of
     *limit* entries of logs at a time: until then a session that goes on does not make them known
     again.
@@ -72,14 +74,19 @@ class Purge(msgspec.Struct, frozen=True):
     expired_before: int = 0
     created_before: int = 0
     removed_before: int = 0
+    devices_after: tuple[str, str] = ("", "")
     limit: int = 1000
 
 
 class Purged(msgspec.Struct, frozen=True):
-    """How many inbox rows went; *more*: the limit was reached, do the same again."""
+    """How many inbox rows went; *more*: the limit was reached, do the same again.
+
+    *devices_through*: the last device that was looked at, unless it is the last there is.
+    """
 
     rows: int
     more: bool
+    devices_through: tuple[str, str] | None = None
 
 
 class ReplayLetter(msgspec.Struct, frozen=True):

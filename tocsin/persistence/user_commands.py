@@ -47,7 +47,8 @@ class Attached(msgspec.Struct, frozen=True):
     """Where the device starts. *topics* are those the user is or was in, without that of everyone.
 
     *horizon* is the log's: of entries up to it, some were purged. *behind*: there was more in the
-    topics than one transaction should bring; `Materialise` again.
+    topics than one transaction should bring; `Materialise` again. *open_session*: the device's
+    session before this one, if the store does not know that it has ended.
     """
 
     user: str
@@ -57,6 +58,7 @@ class Attached(msgspec.Struct, frozen=True):
     horizon: int = 0
     topics: tuple[str, ...] = ()
     behind: bool = False
+    open_session: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -140,12 +142,13 @@ class Materialised(msgspec.Struct, frozen=True):
     """What was brought, in the order of each user's log.
 
     Where several commands of a transaction bring users up to date, the *fan_outs* of all of them
-    stand here, once. *behind* are those of its users for whom there is more than one transaction
-    should bring.
+    stand here, once, and so do those whose counters changed by what has expired (*recounted*).
+    *behind* are those of its users for whom there is more than one transaction should bring.
     """
 
     fan_outs: tuple[FanOut, ...]
     behind: tuple[str, ...] = ()
+    recounted: tuple[str, ...] = ()
 
 
 class Subscribe(msgspec.Struct, frozen=True):

@@ -183,6 +183,22 @@ class SpoolingHeard(msgspec.Struct, frozen=True, array_like=True, tag=12, gc=Fal
     run: str
 
 
+class Recount(msgspec.Struct, frozen=True, array_like=True, tag=13, gc=False):
+    """On `u:`: something of the user's has expired, which is no entry of the log."""
+
+
+class SessionSought(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=False):
+    """On `u:`: a device is here whose *session* is open elsewhere; its node is to settle that."""
+
+    session: str
+
+
+class SessionSettled(msgspec.Struct, frozen=True, array_like=True, tag=15, gc=False):
+    """On `u:`: what was said on *session* here is in the store."""
+
+    session: str
+
+
 Envelope = (
     LogChange
     | LogHead
@@ -197,6 +213,9 @@ Envelope = (
     | Leaving
     | Spooling
     | SpoolingHeard
+    | Recount
+    | SessionSought
+    | SessionSettled
 )
 
 _ECHOED: Final = (Alive, DeviceArrived, DeviceHere, Spooling)

@@ -16,6 +16,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import DeviceId
 from tocsin.protocol.problems import Problem
 from tocsin.protocol.push import Push
+from tocsin.protocol.repeated_keys import repeated_key
 from tocsin.protocol.values import is_uuid
 
 SUBPROTOCOL_JSON: Final = "tocsin.v1.json"
@@ -23,6 +24,7 @@ ACK_IDS_MAX: Final = 1024
 WINDOW_MAX: Final = 1024
 NACK_AFTER_MAX: Final = 3600.0
 DETAIL_MAX: Final = 256
+_NAME_SHOWN: Final = 100
 
 Sequence = Annotated[int, Meta(ge=0, le=2**53)]
 RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | int
@@ -98,10 +100,23 @@ ClientFrame = Hello | Ack | Nack | Mark | Publish | Refresh | Ping
 _decoder: Final = msgspec.json.Decoder(ClientFrame)
 
 
+def _refuse_repeated_keys(frame: ClientFrame, text: str) -> None:
+    """Raise `MalformedFrame` for a key that is there twice; what is in a `Raw` others look at."""
+    if isinstance(frame, Ack) and text.count(":") == 2:
+        # As nearly all are: its type and what it acknowledges.
+        return
+    if (key := repeated_key(text.encode())) is None:
+        return
+    if isinstance(frame, Publish) and repeated_key(bytes(frame.notification)) is not None:
+        return
+    raise MalformedFrame(f"the field `{key[:_NAME_SHOWN]}` is there more than once")
+
+
 def decode_client_frame(text: str) -> ClientFrame:
     """Read one frame; raises `MalformedFrame`."""
     try:
         frame: ClientFrame = _decoder.decode(text)
+        _refuse_repeated_keys(frame, text)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         # A ValidationError is a DecodeError. It quotes names of types and fields, and the value
         # only where a word was expected (`type`, `state`): never a token.
@@ -159,6 +174,13 @@ class Synced(msgspec.Struct, frozen=True, tag_field="type", tag="synced"):
     sequence: int
 
 
+class Counters(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):
+    """What the counters are now that something has expired, with no push to say it."""
+
+    unread: int
+    unseen: int
+
+
 class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
     """Drop local state: a replay from the start follows. *reason* is `epoch` or `horizon`."""
 
@@ -194,7 +216,7 @@ class Goodbye(msgspec.Struct, frozen=True, tag_field="type", tag="goodbye", omit
     detail: Annotated[str, Meta(max_length=DETAIL_MAX)] = ""
 
 
-ServerFrame = Welcome | ProducerWelcome | Synced | Reset | Status | Reply | Goodbye
+ServerFrame = Welcome | ProducerWelcome | Synced | Counters | Reset | Status | Reply | Goodbye
 PONG: Final = b'{"type":"pong"}'
 
 encode_server_frame: Final = msgspec.json.Encoder().encode

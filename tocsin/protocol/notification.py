@@ -7,24 +7,28 @@ to every device of every recipient with nothing but the recipient's own state sp
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.instants import INSTANT_CHARACTERS_MAX, parse_instant
+from tocsin.protocol.problems import FieldError, ProblemError, refuse
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, USER_ID_PATTERN
-from tocsin.protocol.values import CATEGORY_PATTERN, IDENTIFIER_PATTERN, from_datetime, to_rfc3339
+from tocsin.protocol.values import (
+    CATEGORY_PATTERN,
+    EARLIEST,
+    IDENTIFIER_PATTERN,
+    LATEST,
+    to_rfc3339,
+)
 
 DATA_BYTES_MAX: Final = 32 * 1024
 DATA_DEPTH_MAX: Final = 64
 """Levels of arrays and objects: every parser on the way uses its stack for them, ours as well."""
 RECIPIENTS_MAX: Final = 1000
 _TTL_MAX: Final = 10 * 365 * 86400.0
-_AT_MAX: Final = 253_402_300_799_999
-"""The end of the year 9999 in UTC, the last that RFC 3339 can write."""
 # `$` alone would let a trailing newline through in Python.
 _END: Final = r"(?!\n)"
 
@@ -49,7 +53,15 @@ Title = Annotated[str, Meta(min_length=1, max_length=256)]
 Body = Annotated[str, Meta(max_length=4096)]
 Url = Annotated[str, Meta(min_length=1, max_length=2048, description="Where a click on it leads.")]
 Priority = Literal["low", "normal", "high", "critical"]
-Time = Annotated[datetime, Meta(tz=True)]
+Instant = Annotated[
+    str,
+    Meta(
+        max_length=INSTANT_CHARACTERS_MAX,
+        description="RFC 3339, with any offset; milliseconds count.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+"""As text until it is asked for, so that what is kept and compared is what was said: `Draft`."""
 Ttl = Annotated[
     float, Meta(gt=0, le=_TTL_MAX, description="Seconds from its delivery until it expires.")
 ]
@@ -101,8 +113,8 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     data: Any = None
     url: Url | None = None
     priority: Priority = "normal"
-    deliver_at: Time | None = None
-    expires_at: Time | None = None
+    deliver_at: Instant | None = None
+    expires_at: Instant | None = None
     ttl: Ttl | None = None
     collapse_key: CollapseKey | None = None
 
@@ -116,7 +128,7 @@ class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     data: Any = UNSET
     url: Url | UnsetType | None = UNSET
     priority: Priority | UnsetType = UNSET
-    expires_at: Time | UnsetType | None = UNSET
+    expires_at: Instant | UnsetType | None = UNSET
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,10 +167,22 @@ def delivery_time(draft: Draft, now_ms: int) -> int | None:
 
     A time that has passed means now: it may have passed on the way to us.
     """
-    if draft.deliver_at is None:
-        return None
-    at = from_datetime(draft.deliver_at)
-    return at if _writable("deliver_at", at) > now_ms else None
+    at = _instant("deliver_at", draft.deliver_at)
+    return at if at is not None and at > now_ms else None
+
+
+def has_passed(content: Content, deliver_at: int | None, now_ms: int) -> bool:
+    """Whether *content* will have expired when it is delivered: at *deliver_at* (Unix ms) or now.
+
+    Asked of what is new only: what was said before is a repetition, however late it comes.
+    """
+    return content.expires_at is not None and content.expires_at <= (deliver_at or now_ms)
+
+
+def refuse_passed() -> ProblemError:
+    """What is said of new content that `has_passed`."""
+    wrong = FieldError("$.expires_at", "is not behind the time of delivery")
+    return refuse("invalid", "`expires_at` will have passed already when it is delivered.", [wrong])
 
 
 def answer_to_publish(content: Content, standing: str, recipients: int) -> str:
@@ -170,7 +194,10 @@ def answer_to_publish(content: Content, standing: str, recipients: int) -> str:
 
 
 def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
-    """The first revision of *draft*; raises `ProblemError` where it contradicts itself."""
+    """The first revision of *draft*; raises `ProblemError` where it contradicts itself.
+
+    That does not depend on *now_ms*: whether it comes too late is another question (`has_passed`).
+    """
     topic = topic_of(draft.to)
     created_at = to_rfc3339(now_ms)
     fields = {
@@ -186,7 +213,7 @@ def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
         "created_at": created_at,
         "updated_at": created_at,
     }
-    expires_at = _expiry(draft, delivery_time(draft, now_ms) or now_ms)
+    expires_at = _expiry(draft, now_ms)
     return _content(fields, now_ms, now_ms, expires_at, topic, draft.collapse_key)
 
 
@@ -210,7 +237,9 @@ def patched(content: Content, patch: Patch, now_ms: int, deliver_at: int | None 
     expires_at = content.expires_at
     if patch.expires_at is not UNSET:
         from_ms = now_ms if deliver_at is None else max(now_ms, deliver_at)
-        expires_at = None if patch.expires_at is None else _future(patch.expires_at, from_ms)
+        expires_at = _instant("expires_at", patch.expires_at)
+        if expires_at is not None and expires_at <= from_ms:
+            raise refuse_passed()
     return _content(
         fields, content.created_at, now_ms, expires_at, content.topic, content.collapse_key
     )
@@ -287,29 +316,37 @@ def _is_deeper(data: Any, depth: int) -> bool:
     return True
 
 
-def _expiry(draft: Draft, from_ms: int) -> int | None:
-    """When *draft*, delivered at *from_ms*, expires."""
-    if draft.ttl is not None and draft.expires_at is not None:
-        wrong = FieldError("$.ttl", "goes without expires_at")
-        raise refuse("invalid", "Give `ttl` or `expires_at`, not both.", [wrong])
+def _expiry(draft: Draft, now_ms: int) -> int | None:
+    """When *draft*, posted at *now_ms*, expires."""
+    expires_at = _instant("expires_at", draft.expires_at)
     if draft.ttl is not None:
+        if expires_at is not None:
+            wrong = FieldError("$.ttl", "goes without expires_at")
+            raise refuse("invalid", "Give `ttl` or `expires_at`, not both.", [wrong])
+        from_ms = delivery_time(draft, now_ms) or now_ms
         return _writable("ttl", from_ms + round(draft.ttl * 1000))
-    return None if draft.expires_at is None else _future(draft.expires_at, from_ms)
+    deliver_at = _instant("deliver_at", draft.deliver_at)
+    if expires_at is not None and deliver_at is not None and expires_at <= deliver_at:
+        raise refuse_passed()
+    return expires_at
 
 
-def _future(time: datetime, from_ms: int) -> int:
-    at = from_datetime(time)
-    if at <= from_ms:
-        wrong = FieldError("$.expires_at", "is not behind the time of delivery")
-        raise refuse(
-            "invalid", "`expires_at` will have passed already when it is delivered.", [wrong]
-        )
-    return _writable("expires_at", at)
+def _instant(field: str, text: str | None) -> int | None:
+    """The time that *field* names (Unix ms); raises `ProblemError` where it is none."""
+    if text is None:
+        return None
+    try:
+        at = parse_instant(text)
+    except ValueError as error:
+        wrong = FieldError(f"$.{field}", str(error))
+        raise refuse("invalid", f"`{field}` {error}.", [wrong]) from None
+    # Long ago is long ago.
+    return _writable(field, max(at, EARLIEST))
 
 
 def _writable(field: str, at: int) -> int:
     """The time *at* that *field* asks for; raises `ProblemError` if RFC 3339 cannot write it."""
-    if at > _AT_MAX:
+    if at > LATEST:
         wrong = FieldError(f"$.{field}", "is after the year 9999 in UTC")
         raise refuse("invalid", f"`{field}` is too far away.", [wrong])
     return at

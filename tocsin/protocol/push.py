@@ -66,6 +66,13 @@ class PageWanted(msgspec.Struct, frozen=True, gc=False):
     counted: int
 
 
+class Recounted(msgspec.Struct, frozen=True, gc=False):
+    """What the device was told of its counters does not hold any more: something has expired."""
+
+    unread: int
+    unseen: int
+
+
 class CaughtUp(msgspec.Struct, frozen=True, gc=False):
     """Everything up to *sequence* has been pushed: live from here."""
 

@@ -26,7 +26,7 @@ from typing import Final
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.flight import Flight
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
-from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push
+from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Output",
     "PageWanted",
     "Push",
+    "Recounted",
     "SessionLimits",
 ]
 
@@ -46,11 +47,14 @@ class AckedUnsent(Exception):
     """The device acknowledged a sequence that it was never sent."""
 
 
-Output = Push | CaughtUp | DeliveryRecord | Closing
+Output = Push | CaughtUp | Recounted | DeliveryRecord | Closing
 
 
 class DeviceSession:
-    """See the module. *random* gives numbers in [0, 1) for the jitter of resends."""
+    """See the module. *random* gives numbers in [0, 1) for the jitter of resends.
+
+    *counters*, unread and unseen, are what the device was told when it was welcomed.
+    """
 
     __slots__ = (
         "_counted",
@@ -79,6 +83,7 @@ class DeviceSession:
         limits: SessionLimits,
         random: Callable[[], float],
         acknowledging: Acknowledging = Acknowledging.EXPLICIT,
+        counters: tuple[int, int] = (0, 0),
     ) -> None:
         self.user: Final = user
         self.device: Final = device
@@ -93,7 +98,7 @@ class DeviceSession:
         self._doubtful = False
         self._resends = acknowledging is Acknowledging.EXPLICIT
         self._flight = Flight()
-        self._counters = 0, 0
+        self._counters = counters
         # What was created up to there is counted in what the device was told, by a push or as it
         # was welcomed.
         self._counted = head
@@ -126,7 +131,7 @@ class DeviceSession:
         self._known_head = max(self._known_head, head)
 
     def doubt(self) -> None:
-        """Something may have been committed that nobody was told of: look."""
+        """Something may have been committed that nobody was told of, or have expired: look."""
         self._doubtful = True
 
     def wants_page(self) -> PageWanted | None:
@@ -155,10 +160,12 @@ class DeviceSession:
         counted: int,
         now: float,
         now_ms: int,
+        counters: tuple[int, int] | None = None,
     ) -> list[Output]:
         """The page that was wanted: *entries* in order, complete up to *through*.
 
-        Their counters count what was created up to *counted*, which may be behind them.
+        Their counters, which are *counters*, count what was created up to *counted*, which may be
+        behind them.
         """
         self._fetching = False
         self._known_head = max(self._known_head, head)
@@ -176,7 +183,7 @@ class DeviceSession:
                 self._counted = max(self._counted, counted)
                 outputs.append(self._push(entry, now, now_ms))
         self.position = max(self.position, through)
-        return outputs + self._caught_up()
+        return outputs + self._caught_up() + self._recounted(counters, counted)
 
     def page_failed(self) -> None:
         """The page could not be read; `wants_page` will ask again."""
@@ -303,6 +310,11 @@ class DeviceSession:
         return self.position < self._known_head
 
     @property
+    def counters(self) -> tuple[int, int]:
+        """Unread and unseen, as the device was told them last."""
+        return self._counters
+
+    @property
     def in_flight(self) -> int:
         return len(self._flight)
 
@@ -318,6 +330,17 @@ class DeviceSession:
             return []
         self._synced = True
         return [CaughtUp(self.position)]
+
+    def _recounted(self, counters: tuple[int, int] | None, counted: int) -> list[Output]:
+        """Correct the counters that the device was told, if nothing will come that does so."""
+        if counters is None or counters == self._counters:
+            return []
+        # What came while we looked is read next: what is said of it live may be from before.
+        self._known_head = max(self._known_head, counted)
+        if self.is_behind or not self._synced:
+            return []
+        self._counters = counters
+        return [Recounted(*counters)]
 
     def _has_room(self) -> bool:
         limits = self._limits

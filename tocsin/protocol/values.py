@@ -19,6 +19,10 @@ CATEGORY_PATTERN = r"^[a-z0-9._-]{1,64}$"
 _IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UNNAMED = "device-"
+EARLIEST = -62_135_596_800_000
+"""The beginning of the year 1, the first time that `to_rfc3339` can write, in Unix milliseconds."""
+LATEST = 253_402_300_799_999
+"""The end of the year 9999 in UTC, the last that RFC 3339 can write."""
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

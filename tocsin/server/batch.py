@@ -25,7 +25,7 @@ from tocsin.actors.spool_entries import Committal
 from tocsin.protocol.notification import Draft
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.auth import Principal
-from tocsin.server.decoding import decode
+from tocsin.server.decoding import decode, decode_outside
 from tocsin.server.publishing import Published, Publishing, check_key, published
 
 ITEMS_MAX: Final = 1000
@@ -73,7 +73,7 @@ async def read_array(body: AsyncIterable[bytes], item_bytes_max: int) -> list[It
     text = bytearray()
     async for data in body:
         text += data
-    array = decode(_Array, bytes(text))
+    array = decode_outside(_Array, bytes(text))
     reader = ItemReader(item_bytes_max)
     for name in array.__struct_fields__:
         raw = getattr(array, name)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.repeated_keys import repeated_key
 from tocsin.protocol.user_ids import USER_ID_CHARACTER
 
 T = TypeVar("T")
@@ -21,10 +22,28 @@ NotificationId = Annotated[
 
 # As msgspec writes it in a message. The list of what cannot be seen tells people nothing.
 _VISIBLE: Final = repr(USER_ID_CHARACTER)[1:-1]
+_NAME_SHOWN: Final = 100
+"""Characters of a client's word in an answer."""
 
 
 def decode(type_: type[T], body: bytes | msgspec.Raw) -> T:
-    """Read a request's JSON; raises `ProblemError` that says what is wrong, and where."""
+    """Read a request's JSON; raises `ProblemError` that says what is wrong, and where.
+
+    A key that is twice in an object is wrong too, at any depth.
+    """
+    value = decode_outside(type_, body)
+    try:
+        repeated = repeated_key(bytes(body))
+    except RecursionError:
+        raise refuse("malformed", "The JSON is nested too deeply.") from None
+    if repeated is not None:
+        message = f"Object contains the field `{repeated[:_NAME_SHOWN]}` more than once"
+        raise refuse("invalid", message, [FieldError("$", message)])
+    return value
+
+
+def decode_outside(type_: type[T], body: bytes | msgspec.Raw) -> T:
+    """As `decode`, for what has `Raw` in it that is decoded by itself, and no keys around it."""
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:

@@ -31,6 +31,11 @@ class _Collector:
             ("store_queries", "Queries in those batches.", store.queries),
             ("store_failures", "Times that the store could not be used.", store.failures),
             ("store_seconds", "Time spent waiting for transactions.", store.seconds),
+            (
+                "asyncio_faults",
+                "Exceptions in asyncio that nobody collected.",
+                services.loop_faults(),
+            ),
         )
         yield from _gauges(
             "",

@@ -82,6 +82,10 @@ class PollOutlet:
         match frame:
             case frames.Welcome():
                 self.unread, self.unseen = frame.unread, frame.unseen
+            case frames.Counters():
+                # The poll may have waited for nothing else.
+                self.unread, self.unseen = frame.unread, frame.unseen
+                self._answer()
             case frames.Reset(reason=reason):
                 self.reset = reason
             case frames.Synced(sequence=sequence):

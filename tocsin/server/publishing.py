@@ -7,7 +7,6 @@ day.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from tocsin.persistence.store import (
     KeyReused,
     NotActive,
     NotFound,
+    Overdue,
     PatchRefused,
     Publish,
     Replayed,
@@ -36,12 +36,15 @@ from tocsin.persistence.store import (
     Withdraw,
 )
 from tocsin.protocol.conditions import expected_revisions
+from tocsin.protocol.meaning import fingerprint
 from tocsin.protocol.notification import (
     Draft,
     Patch,
     answer_to_publish,
     content_of,
     delivery_time,
+    has_passed,
+    refuse_passed,
 )
 from tocsin.protocol.problems import FieldError, ProblemError, refuse
 from tocsin.protocol.values import Uuid7s
@@ -132,12 +135,18 @@ class Publishing:
         world = self._services.world
         now_ms = world.now_ms()
         notification = self._ids.make(now_ms, world.entropy(10))
+        content = content_of(draft, notification, now_ms)
+        deliver_at = delivery_time(draft, now_ms)
+        overdue = has_passed(content, deliver_at, now_ms)
+        if overdue and key is None:
+            raise refuse_passed()
         command = Publish(
-            content=content_of(draft, notification, now_ms),
+            content=content,
             users=tuple(dict.fromkeys(draft.to.users or ())),
             credential=principal.credential,
             idempotency=None if key is None else _idempotency(principal, key, draft),
-            deliver_at=delivery_time(draft, now_ms),
+            deliver_at=deliver_at,
+            overdue=overdue,
         )
         self._submit(notification, Submit(command=command, reply=reply))
 
@@ -195,6 +204,8 @@ def published(result: Committal) -> Published:
         case Spooled(answer=answer, replayed=replayed):
             first = msgspec.json.decode(answer, type=_Answered).id
             return Published(first, answer, replayed, spooled=True)
+        case Overdue():
+            raise refuse_passed()
         case KeyReused():
             detail = "This Idempotency-Key came with another request before; use a new one."
             raise refuse("idempotency_key_reused", detail)
@@ -211,6 +222,4 @@ def check_key(key: str) -> None:
 
 def _idempotency(principal: Principal, key: str, draft: Draft) -> Idempotency:
     check_key(key)
-    # What was meant counts, not how it was spelled: a client may order its keys anew.
-    meant = msgspec.json.encode(draft, order="sorted")
-    return Idempotency(principal.credential, key, hashlib.sha256(meant).digest())
+    return Idempotency(principal.credential, key, fingerprint(draft))

@@ -90,6 +90,8 @@ class Services:
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))
+    loop_faults: Callable[[], int] = field(default=lambda: 0)
+    """Exceptions in asyncio that nobody has collected."""
 
     @property
     def epoch(self) -> str:

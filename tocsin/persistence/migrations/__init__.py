@@ -4,13 +4,22 @@
 recorded, and a difference stops the program, because it means that the tables are not what the
 statements were written for. Adapters hold a lock around `missing` and the applying, so that of
 many nodes that start together one migrates and the others wait.
+
+Nodes of two releases share a database while they are upgraded one by one. So each migration says
+which programs can go on after it, in a line of its own:
+
+    -- works with 0005
+
+Programs whose newest migration is 0005 or later work on the tables as this one leaves them. The
+database keeps the greatest of these floors (`meta`, row `schema`), for a program that has never
+heard of the newest migrations and starts all the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -30,6 +39,10 @@ CREATE TABLE IF NOT EXISTS migrations (
 )
 """
 READ_APPLIED = "SELECT number, checksum FROM migrations"
+READ_SCHEMA = "SELECT value FROM meta WHERE name = 'schema'"
+"""To be asked only where `newer` finds something: before the first migration there is no table."""
+
+_WORKS_WITH = re.compile(r"^-- works with (\d{4})$", re.MULTILINE)
 
 
 class Migration(NamedTuple):
@@ -40,6 +53,12 @@ class Migration(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.number:04} {self.name}"
+
+    @property
+    def works_with(self) -> int:
+        """The newest migration that a program has to know at least to go on after this one."""
+        said = _WORKS_WITH.search(self.sql)
+        return self.number if said is None else int(said[1])
 
 
 @cache
@@ -56,24 +75,64 @@ def known(dialect: str) -> tuple[Migration, ...]:
     return tuple(sorted(found))
 
 
-def missing(dialect: str, applied: Mapping[int, str]) -> Sequence[Migration]:
+def newer(dialect: str, applied: Iterable[int]) -> list[int]:
+    """Of the *applied* migrations those that this program does not know."""
+    ours = {migration.number for migration in known(dialect)}
+    return sorted(number for number in applied if number not in ours)
+
+
+def missing(
+    dialect: str, applied: Mapping[int, str], schema: str | None = None
+) -> Sequence[Migration]:
     """What is to be applied to a database where *applied* (number → checksum) were.
 
-    Raises `StoreFailed` for a database that this program cannot work with.
+    *schema* is what the database says of newer ones (`READ_SCHEMA`). Raises `StoreFailed` for a
+    database that this program cannot work with.
     """
     ours = {migration.number: migration for migration in known(dialect)}
-    for number, checksum in sorted(applied.items()):
-        if number not in ours:
+    for number in newer(dialect, applied):
+        if not _works(schema, number, max(ours)):
             raise StoreFailed(
                 f"The database has schema version {number}, and this program knows only "
                 f"version {max(ours)}: a newer Tocsin has used it. Run that version or a later one."
             )
-        if checksum != ours[number].checksum:
+    for number, checksum in sorted(applied.items()):
+        if number in ours and checksum != ours[number].checksum:
             raise StoreFailed(
                 f"Migration {ours[number]} is not the one that was applied to the database: the "
                 "program or the database was changed by hand. Run the version that made it."
             )
     return [migration for number, migration in sorted(ours.items()) if number not in applied]
+
+
+def note_schema(dialect: str, applied: Iterable[int], schema: str | None) -> str:
+    """SQL that keeps in the database which programs can work on it.
+
+    For when all of ours are applied, of *applied* before; *schema* is what it said then.
+    """
+    newest, floor = _parse_schema(schema) or (0, 0)
+    ours = known(dialect)
+    newest = max(newest, *applied, *(each.number for each in ours))
+    floor = max(floor, *(each.works_with for each in ours))
+    return (
+        f"INSERT INTO meta (name, value) VALUES ('schema', '{newest} {floor}')"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    )
+
+
+def _works(schema: str | None, number: int, known_newest: int) -> bool:
+    """Whether a program that knows *known_newest* can work where migration *number* was applied."""
+    said = _parse_schema(schema)
+    # What was applied after that was written, by whatever did not write it, nobody vouches for.
+    return said is not None and number <= said[0] and known_newest >= said[1]
+
+
+def _parse_schema(schema: str | None) -> tuple[int, int] | None:
+    """The newest migration that was known when it was written, and the floor."""
+    if schema is None or not re.fullmatch(r"\d{1,9} \d{1,9}", schema):
+        return None
+    newest, floor = schema.split()
+    return int(newest), int(floor)
 
 
 def epoch_from(entropy: bytes) -> str:

@@ -216,10 +216,14 @@ class Alive(Answering, frozen=True, kw_only=True):
 
 
 class Readiness(Answering, frozen=True, kw_only=True):
-    """Whether this node wants work, and each hop by name; `degraded` wants it, and is late."""
+    """Whether this node wants work, and each hop by name; `degraded` wants it, and is late.
+
+    *reason* says more where only an operator can mend what is wrong.
+    """
 
     status: Health
     hops: dict[str, Hop]
+    reason: str | UnsetType = UNSET
 
 
 class ConnectedDevice(Answering, frozen=True, kw_only=True):

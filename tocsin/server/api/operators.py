@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from tocsin.actors.runtime import Snapshot
 from tocsin.actors.store_status import StoreStatus
@@ -59,10 +59,12 @@ async def readyz(call: Call[Query, None]) -> Answer:
         hops["spool"] = "ok" if spooler.reachable else "lost"
     useful = hops["store"] == "ok" or (hops["store"] == "lost" and hops.get("spool") == "ok")
     useful = useful and hops["node"] == "ok"
+    reason = services.status.reason or UNSET
     if not useful:
-        return Answer(answers.Readiness(status="not_ready", hops=hops), 503)
+        return Answer(answers.Readiness(status="not_ready", hops=hops, reason=reason), 503)
     healthy = all(state == "ok" for state in hops.values())
-    return Answer(answers.Readiness(status="ok" if healthy else "degraded", hops=hops))
+    status: answers.Health = "ok" if healthy else "degraded"
+    return Answer(answers.Readiness(status=status, hops=hops, reason=reason))
 
 
 @operations.define(

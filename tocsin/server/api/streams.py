@@ -164,7 +164,7 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     acts=True,
 )
 async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
-    """Events: `welcome`, `push`, `synced`, `reset`, `status`, `goodbye`.
+    """Events: `welcome`, `push`, `synced`, `counters`, `reset`, `status`, `goodbye`.
 
     What keeps it from being served now, but will pass, is said by a `goodbye` on a stream: any
     status but 200 ends an EventSource for good.

@@ -72,7 +72,7 @@ def principal_from_claims(payload: bytes, expected: Expectations, now: float) ->
     return Principal(
         user=user,
         scopes=_read_scopes(claims),
-        credential=_credential(issuer, user),
+        credential=jwt_credential(issuer, user),
         expires_at=expires_at,
     )
 
@@ -141,7 +141,8 @@ def _read_user(claims: dict[str, object], name: str) -> str:
     return user
 
 
-def _credential(issuer: str, user: str) -> str:
+def jwt_credential(issuer: str, user: str) -> str:
+    """The name of the credential that all tokens of *issuer* for *user* are."""
     # Quoted, because both halves may hold colons: issuer "a" with subject "b:c"
     # must not share idempotency keys with issuer "a:b" and subject "c".
     name = f"jwt:{quote(issuer, safe='')}:{user}"

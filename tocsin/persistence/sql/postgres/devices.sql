@@ -2,21 +2,37 @@
 
 -- name: attach_read -> rows
 -- What `choose_start` needs, by number of the question, also for a user without a log; whether the
--- device is one that was removed; and which session of it is open.
+-- device is one that was removed; which session of it is open; and up to where nothing is undelivered.
+-- What comes first behind that, only a device wants to know that is not known.
 SELECT asked.number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
     coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
-    undelivered.sequence, coalesce(d.removed, false), CASE WHEN d.session_open THEN d.session END
+    undelivered.sequence, coalesce(d.removed, false), CASE WHEN d.session_open THEN d.session END,
+    coalesce(u.delivered, 0)
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, user_id, device_id)
 LEFT JOIN users AS u ON u.user_id = asked.user_id
 LEFT JOIN devices AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
 LEFT JOIN LATERAL (
     SELECT i.sequence
     FROM inbox AS i
-    WHERE i.user_id = asked.user_id
+    WHERE i.user_id = asked.user_id AND i.sequence > u.delivered
+        AND (d.device_id IS NULL OR d.removed)
         AND i.delivered_at IS NULL AND i.expired_at IS NULL AND i.state <> 'withdrawn'
     ORDER BY i.sequence
     LIMIT 1
 ) AS undelivered ON true;
+
+-- name: users_delivered
+-- Note up to where nothing is undelivered, so that nobody goes through that again. It is no change of a
+-- log, so nobody waits for its lock.
+UPDATE users AS u
+SET delivered = greatest(u.delivered, found.delivered)
+FROM (
+    SELECT locked.user_id, looked.delivered
+    FROM unnest($1::text[], $2::bigint[]) AS looked (user_id, delivered)
+    JOIN users AS locked ON locked.user_id = looked.user_id
+    FOR UPDATE OF locked SKIP LOCKED
+) AS found
+WHERE u.user_id = found.user_id;
 
 -- name: deliveries_open -> rows
 -- What each device has got that comes with a cursor and was last known to be at `stored`, and how

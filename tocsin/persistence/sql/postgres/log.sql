@@ -21,6 +21,11 @@ SET answer = new.answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS new (credential, key, answer)
 WHERE i.credential = new.credential AND i.key = new.key;
 
+-- name: idempotency_return
+DELETE FROM idempotency AS i
+USING unnest($1::text[], $2::text[]) AS claim (credential, key)
+WHERE i.credential = claim.credential AND i.key = claim.key;
+
 -- name: notifications_insert -> rows
 -- Returns the ids that are new: a publish that is repeated finds its own notification here.
 INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,

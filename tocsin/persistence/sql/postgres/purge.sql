@@ -149,21 +149,29 @@ USING (
 WHERE l.id = gone.id
 RETURNING l.id;
 
+-- name: purge_slice -> rows
+-- The next devices behind one, at most `devices_max`, and when each was last seen. There is no index by
+-- that time: each acknowledgment would have to write into it.
+SELECT slice.*
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS purge (user_id, device_id, devices_max)
+CROSS JOIN LATERAL (
+    SELECT d.user_id, d.device_id, CASE WHEN NOT d.removed THEN d.last_seen END
+    FROM devices AS d
+    WHERE (d.user_id, d.device_id) > (purge.user_id, purge.device_id)
+    ORDER BY d.user_id, d.device_id
+    LIMIT purge.devices_max
+) AS slice;
+
 -- name: purge_devices -> rows
--- Remove devices that were last seen before a time, at most `rows_max`.
+-- Remove devices that were last seen before a time, if that is still so.
 UPDATE devices AS d
 SET removed = true
 FROM (
-    SELECT old.user_id, old.device_id
-    FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
-    CROSS JOIN LATERAL (
-        SELECT o.user_id, o.device_id
-        FROM devices AS o
-        WHERE o.last_seen < purge.before AND NOT o.removed
-        ORDER BY o.last_seen
-        LIMIT purge.rows_max
-        FOR UPDATE SKIP LOCKED
-    ) AS old
+    SELECT k.user_id, k.device_id
+    FROM unnest($1::text[], $2::text[], $3::bigint[]) AS old (user_id, device_id, before)
+    JOIN devices AS k ON k.user_id = old.user_id AND k.device_id = old.device_id
+    WHERE k.last_seen < old.before AND NOT k.removed
+    FOR UPDATE OF k SKIP LOCKED
 ) AS gone
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id
 RETURNING d.user_id;
@@ -176,7 +184,7 @@ CROSS JOIN LATERAL (
     SELECT d.user_id, d.device_id, d.cleared
     FROM devices AS d
     WHERE d.removed AND d.last_seen < purge.before
-    ORDER BY d.last_seen
+    ORDER BY d.user_id, d.device_id
     LIMIT purge.devices_max
 ) AS old;
 

@@ -1,20 +1,15 @@
 -- What is asked of the store. The number that some questions carry comes back with their rows:
--- one statement answers many questions, and two of them may be the same.
+-- one statement answers many questions, and two of them may be the same. A question is answered by one
+-- statement alone: that sees one moment, and all that is in an answer is of that.
 
 -- name: users_read -> rows
--- Where logs are; and, where that is asked for, whether the user's topics have gone on without them.
-SELECT u.user_id, u.head, u.unread, u.unseen,
-    CASE WHEN asked.topics THEN EXISTS (
+-- Where logs are, and whether the user's topics have gone on without them.
+SELECT u.user_id, u.head, u.unread, u.unseen, EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
         WHERE s.user_id = u.user_id AND s.position < t.head
-    ) ELSE false END
-FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, topics)
-JOIN users AS u ON u.user_id = asked.user_id;
-
--- name: users_read_last -> rows
-SELECT u.user_id, u.horizon, u.unread, u.unseen, u.head
+    )
 FROM unnest($1::text[]) AS asked (user_id)
 JOIN users AS u ON u.user_id = asked.user_id;
 
@@ -23,16 +18,24 @@ JOIN users AS u ON u.user_id = asked.user_id;
 -- entry always fits). What a device has acknowledged is left out, but for what it has forgotten
 -- since (`devices.forgotten`). What it may have without the ledger knowing (`devices.doubtful`), it is
 -- told of if that is withdrawn. `candidates` counts one entry beyond the limit, so that the page knows
--- whether it is the last.
-SELECT asked.number, page.sequence, page.notification_id, page.change, page.document, page.state,
-    page.seen_at, page.read_at, page.attempts, page.expires_at, page.candidates
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::boolean[], $10::bigint[])
-    AS asked (number, user_id, device_id, start, after, entries_max, bytes_max, began, resumed,
-        counted)
-LEFT JOIN devices AS known
-    ON known.user_id = asked.user_id AND known.device_id = asked.device_id
-CROSS JOIN LATERAL (
+-- whether it is the last. Where the log is comes with every entry, or alone.
+WITH asked AS MATERIALIZED (
+    SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.horizon, 0) AS horizon,
+        coalesce(u.unread, 0) AS unread, coalesce(u.unseen, 0) AS unseen,
+        known.doubtful, known.forgotten
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+        $7::bigint[], $8::bigint[], $9::boolean[], $10::bigint[])
+        AS question (number, user_id, device_id, start, after, entries_max, bytes_max, began,
+            resumed, counted)
+    LEFT JOIN users AS u ON u.user_id = question.user_id
+    LEFT JOIN devices AS known
+        ON known.user_id = question.user_id AND known.device_id = question.device_id
+)
+SELECT asked.number, asked.head, asked.horizon, asked.unread, asked.unseen,
+    page.sequence, page.notification_id, page.change, page.document, page.state, page.seen_at,
+    page.read_at, page.attempts, page.expires_at, page.candidates
+FROM asked
+LEFT JOIN LATERAL (
     SELECT candidate.*,
         count(*) OVER () AS candidates,
         sum(candidate.document_bytes) OVER (ORDER BY candidate.sequence) AS bytes,
@@ -56,28 +59,43 @@ CROSS JOIN LATERAL (
             AND NOT (i.state = 'withdrawn' AND i.created_sequence > asked.start
                 AND (i.sequence <= asked.began OR i.created_sequence > asked.after)
                 AND NOT (asked.resumed AND (d.notification_id IS NOT NULL
-                    OR i.created_sequence <= known.doubtful))
+                    OR i.created_sequence <= asked.doubtful))
                 AND NOT (i.created_sequence <= asked.counted AND i.sequence > asked.counted))
             AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
-                OR i.sequence <= known.forgotten)
+                OR i.sequence <= asked.forgotten)
             AND (d.dead_reason IS NULL OR d.sequence < i.sequence)
         ORDER BY i.sequence
         LIMIT asked.entries_max + 1
     ) AS candidate
 ) AS page
-WHERE page.place <= asked.entries_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
+    ON page.place <= asked.entries_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
 ORDER BY asked.number, page.sequence;
 
 -- name: inbox_page -> rows
 -- Inboxes, newest created first: states between commas, a category or NULL, most items, the created
 -- sequence to stay below, the time, and most bytes (the first item always fits). An index has them in
 -- this order, so what a page costs does not depend on how far back it is; and documents are read only
--- of what is in it. One item more, without a document, says that the page is not the last.
-SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[])
-    AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
-CROSS JOIN LATERAL (
+-- of what is in it. One item more, without a document, says that the page is not the last. Where the log
+-- is at that moment, and whether the user's topics have gone on without it, comes with every item, or
+-- alone.
+WITH asked AS MATERIALIZED (
+    SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
+        coalesce(u.unseen, 0) AS unseen,
+        u.user_id IS NULL OR EXISTS (
+            SELECT 1
+            FROM subscriptions AS s
+            JOIN topics AS t ON t.topic = s.topic
+            WHERE s.user_id = u.user_id AND s.position < t.head
+        ) AS behind
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+        $7::bigint[], $8::bigint[])
+        AS question (number, user_id, states, category, items_max, before, now, bytes_max)
+    LEFT JOIN users AS u ON u.user_id = question.user_id
+)
+SELECT asked.number, asked.head, asked.unread, asked.unseen, asked.behind,
+    page.created_sequence, d.document, page.state, page.seen_at, page.read_at
+FROM asked
+LEFT JOIN LATERAL (
     SELECT candidate.*,
         sum(candidate.document_bytes) OVER running AS bytes,
         row_number() OVER running AS place
@@ -95,19 +113,31 @@ CROSS JOIN LATERAL (
         LIMIT asked.items_max + 1
     ) AS candidate
     WINDOW running AS (ORDER BY candidate.created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page
+) AS page ON page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 LEFT JOIN notifications AS d ON d.id = page.notification_id
     AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
-WHERE page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_page_unread -> rows
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
-SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[])
-    AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
-CROSS JOIN LATERAL (
+WITH asked AS MATERIALIZED (
+    SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
+        coalesce(u.unseen, 0) AS unseen,
+        u.user_id IS NULL OR EXISTS (
+            SELECT 1
+            FROM subscriptions AS s
+            JOIN topics AS t ON t.topic = s.topic
+            WHERE s.user_id = u.user_id AND s.position < t.head
+        ) AS behind
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+        $7::bigint[], $8::bigint[])
+        AS question (number, user_id, states, category, items_max, before, now, bytes_max)
+    LEFT JOIN users AS u ON u.user_id = question.user_id
+)
+SELECT asked.number, asked.head, asked.unread, asked.unseen, asked.behind,
+    page.created_sequence, d.document, page.state, page.seen_at, page.read_at
+FROM asked
+LEFT JOIN LATERAL (
     SELECT candidate.*,
         sum(candidate.document_bytes) OVER running AS bytes,
         row_number() OVER running AS place
@@ -126,19 +156,31 @@ CROSS JOIN LATERAL (
         LIMIT asked.items_max + 1
     ) AS candidate
     WINDOW running AS (ORDER BY candidate.created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page
+) AS page ON page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 LEFT JOIN notifications AS d ON d.id = page.notification_id
     AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
-WHERE page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_page_archived -> rows
 -- The same of what is archived, by an index of its own: there may be little of it among much else.
-SELECT asked.number, page.created_sequence, d.document, page.state, page.seen_at, page.read_at
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[])
-    AS asked (number, user_id, states, category, items_max, before, now, bytes_max)
-CROSS JOIN LATERAL (
+WITH asked AS MATERIALIZED (
+    SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
+        coalesce(u.unseen, 0) AS unseen,
+        u.user_id IS NULL OR EXISTS (
+            SELECT 1
+            FROM subscriptions AS s
+            JOIN topics AS t ON t.topic = s.topic
+            WHERE s.user_id = u.user_id AND s.position < t.head
+        ) AS behind
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+        $7::bigint[], $8::bigint[])
+        AS question (number, user_id, states, category, items_max, before, now, bytes_max)
+    LEFT JOIN users AS u ON u.user_id = question.user_id
+)
+SELECT asked.number, asked.head, asked.unread, asked.unseen, asked.behind,
+    page.created_sequence, d.document, page.state, page.seen_at, page.read_at
+FROM asked
+LEFT JOIN LATERAL (
     SELECT candidate.*,
         sum(candidate.document_bytes) OVER running AS bytes,
         row_number() OVER running AS place
@@ -157,10 +199,9 @@ CROSS JOIN LATERAL (
         LIMIT asked.items_max + 1
     ) AS candidate
     WINDOW running AS (ORDER BY candidate.created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page
+) AS page ON page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 LEFT JOIN notifications AS d ON d.id = page.notification_id
     AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
-WHERE page.bytes - page.document_bytes <= asked.bytes_max OR page.place = 2
 ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_item -> rows
@@ -216,16 +257,12 @@ JOIN preferences AS p ON p.user_id = asked.user_id
 ORDER BY p.user_id, p.kind, p.name;
 
 -- name: notifications_read -> rows
-SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
-    n.standing, n.priority, n.topic, n.collapse_key, n.recipients
-FROM unnest($1::text[]) AS asked (id)
-JOIN notifications AS n ON n.id = asked.id;
-
--- name: recipients_count -> rows
--- How many recipients each notification has and how far they are. `dead` are those to whom nothing
+-- Notifications, how many recipients each has, and how far they are. `dead` are those to whom nothing
 -- was delivered and at least one device was given up.
-SELECT asked.notification_id, counted.*
-FROM unnest($1::text[]) AS asked (notification_id)
+SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
+    n.standing, n.priority, n.topic, n.collapse_key, n.recipients, counted.*
+FROM unnest($1::text[]) AS asked (id)
+JOIN notifications AS n ON n.id = asked.id
 CROSS JOIN LATERAL (
     SELECT count(*), count(delivered_at), count(seen_at), count(read_at),
         count(*) FILTER (WHERE delivered_at IS NULL AND dead),
@@ -238,16 +275,18 @@ CROSS JOIN LATERAL (
                     AND d.dead_reason IS NOT NULL
             ) AS dead
         FROM inbox AS i
-        WHERE i.notification_id = asked.notification_id
+        WHERE i.notification_id = asked.id
     ) AS recipient
 ) AS counted;
 
 -- name: deliveries_page -> rows
--- Ledgers of notifications, each behind a user and device, at most `lines_max` lines.
-SELECT asked.number, line.*
+-- Ledgers of notifications, each behind a user and device, at most `lines_max` lines; how the
+-- notification stands comes with every line, or alone.
+SELECT asked.number, n.standing, line.*
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
     AS asked (number, notification_id, user_id, device_id, lines_max)
-CROSS JOIN LATERAL (
+JOIN notifications AS n ON n.id = asked.notification_id
+LEFT JOIN LATERAL (
     SELECT d.user_id, d.device_id, d.attempts, d.first_sent_at, d.acknowledged_at, d.dead_reason,
         d.acknowledged_sequence >= d.sequence
     FROM deliveries AS d
@@ -255,5 +294,5 @@ CROSS JOIN LATERAL (
         AND (d.user_id, d.device_id) > (asked.user_id, asked.device_id)
     ORDER BY d.user_id, d.device_id
     LIMIT asked.lines_max
-) AS line
+) AS line ON true
 ORDER BY asked.number, line.user_id, line.device_id;

@@ -2,17 +2,24 @@
 
 -- name: attach_read -> rows
 -- What `choose_start` needs, by number of the question (?1), also for a user without a log; whether
--- the device is one that was removed; and which session of it is open.
+-- the device is one that was removed; which session of it is open; and up to where nothing is
+-- undelivered. What comes first behind that, only a device wants to know that is not known.
 SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
     coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
-    (SELECT sequence FROM inbox
-        WHERE user_id = ?2 AND delivered_at IS NULL AND expired_at IS NULL
-            AND state <> 'withdrawn'
-        ORDER BY sequence LIMIT 1),
-    coalesce(d.removed, 0), CASE WHEN d.session_open THEN d.session END
+    CASE WHEN d.device_id IS NULL OR d.removed THEN (
+        SELECT sequence FROM inbox
+        WHERE user_id = ?2 AND sequence > u.delivered
+            AND delivered_at IS NULL AND expired_at IS NULL AND state <> 'withdrawn'
+        ORDER BY sequence LIMIT 1
+    ) END,
+    coalesce(d.removed, 0), CASE WHEN d.session_open THEN d.session END, coalesce(u.delivered, 0)
 FROM (SELECT 1) AS question
 LEFT JOIN users AS u ON u.user_id = ?2
 LEFT JOIN devices AS d ON d.user_id = ?2 AND d.device_id = ?3;
+
+-- name: users_delivered
+-- Note up to where nothing is undelivered, so that nobody goes through that again.
+UPDATE users SET delivered = max(delivered, ?2) WHERE user_id = ?1;
 
 -- name: deliveries_open -> rows
 -- What a device has got that comes with cursor ?4 at ?5 and was last known to be at ?3, and how often it

@@ -12,6 +12,9 @@ RETURNING credential, key, fingerprint, answer, notification_id;
 -- What was not known yet when the key was claimed.
 UPDATE idempotency SET answer = ?3 WHERE credential = ?1 AND key = ?2;
 
+-- name: idempotency_return
+DELETE FROM idempotency WHERE credential = ?1 AND key = ?2;
+
 -- name: notifications_insert -> rows
 -- Returns the ids that are new: a publish that is repeated finds its own notification here.
 INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,

@@ -88,15 +88,19 @@ WHERE id IN (
 )
 RETURNING id;
 
+-- name: purge_slice -> rows
+-- The next devices behind ?1, ?2, at most ?3, and when each was last seen. There is no index by that time:
+-- each acknowledgment would have to write into it.
+SELECT user_id, device_id, CASE WHEN NOT removed THEN last_seen END
+FROM devices
+WHERE (user_id, device_id) > (?1, ?2)
+ORDER BY user_id, device_id
+LIMIT ?3;
+
 -- name: purge_devices -> rows
--- Remove devices that were last seen before ?1, at most ?2.
+-- Remove a device that was last seen before ?3, if that is still so.
 UPDATE devices SET removed = 1
-WHERE (user_id, device_id) IN (
-    SELECT user_id, device_id FROM devices
-    WHERE last_seen < ?1 AND NOT removed
-    ORDER BY last_seen
-    LIMIT ?2
-)
+WHERE user_id = ?1 AND device_id = ?2 AND last_seen < ?3 AND NOT removed
 RETURNING user_id;
 
 -- name: purge_removed -> rows
@@ -104,7 +108,7 @@ RETURNING user_id;
 SELECT user_id, device_id, cleared
 FROM devices
 WHERE removed AND last_seen < ?1
-ORDER BY last_seen
+ORDER BY user_id, device_id
 LIMIT ?2;
 
 -- name: purge_lines -> rows

@@ -1,10 +1,10 @@
 -- What is asked of the store. The number that some questions carry (?1) comes back with their
--- rows: one statement answers many questions, and two of them may be the same.
+-- rows: one statement answers many questions, and two of them may be the same. A question is answered by
+-- one statement alone, as in Postgres, where all that is in an answer is of one moment thereby.
 
 -- name: users_read -> rows
--- Where a log is; and, if ?2 asks for it, whether the user's topics have gone on without it.
-SELECT user_id, head, unread, unseen,
-    ?2 AND EXISTS (
+-- Where a log is, and whether the user's topics have gone on without it.
+SELECT user_id, head, unread, unseen, EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
@@ -13,19 +13,20 @@ SELECT user_id, head, unread, unseen,
 FROM users
 WHERE user_id = ?1;
 
--- name: users_read_last -> rows
-SELECT user_id, horizon, unread, unseen, head FROM users WHERE user_id = ?1;
-
 -- name: pages -> rows
 -- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
 -- ?8 the head when its session began, ?9 whether that goes on from an earlier one, ?10 what the
 -- device's counters count (the first entry always fits). What the device has acknowledged is left
 -- out, but for what it has forgotten since (`devices.forgotten`). What it may have without the ledger
 -- knowing (`devices.doubtful`), it is told of if that is withdrawn. `candidates` counts one entry
--- beyond the limit, so that the page knows whether it is the last.
-SELECT ?1, sequence, notification_id, change, document, state, seen_at, read_at, attempts,
-    expires_at, candidates
-FROM (
+-- beyond the limit, so that the page knows whether it is the last. Where the log is comes with every
+-- entry, or alone.
+SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
+    coalesce(u.unseen, 0), page.sequence, page.notification_id, page.change, page.document,
+    page.state, page.seen_at, page.read_at, page.attempts, page.expires_at, page.candidates
+FROM (SELECT 1) AS question
+LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN (
     SELECT candidate.*,
         count(*) OVER () AS candidates,
         sum(document_bytes) OVER (ORDER BY sequence) AS bytes,
@@ -58,21 +59,30 @@ FROM (
         ORDER BY i.sequence
         LIMIT ?6 + 1
     ) AS candidate
-) AS page
-WHERE place <= ?6 AND (bytes <= ?7 OR place = 1)
-ORDER BY sequence;
+) AS page ON page.place <= ?6 AND (page.bytes <= ?7 OR page.place = 1)
+ORDER BY page.sequence;
 
 -- name: inbox_page -> rows
 -- A user's (?2) inbox, newest created first: ?3 states between commas, ?4 category or NULL, ?5
 -- most items, ?6 the created sequence to stay below, ?7 the time, ?8 most bytes (the first item
 -- always fits). An index has them in this order, so what a page costs does not depend on how far back
 -- it is; and documents are read only of what is in it. One item more, without a document, says that the
--- page is not the last. (`ROWS`, since the usual frame looks for peers, at twice the price.)
-SELECT ?1, page.created_sequence,
+-- page is not the last. (`ROWS`, since the usual frame looks for peers, at twice the price.) Where the
+-- log is, and whether the user's topics have gone on without it, comes with every item, or alone.
+SELECT ?1, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
+    u.user_id IS NULL OR EXISTS (
+        SELECT 1
+        FROM subscriptions AS s
+        JOIN topics AS t ON t.topic = s.topic
+        WHERE s.user_id = ?2 AND s.position < t.head
+    ),
+    page.created_sequence,
     CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
         THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
     page.state, page.seen_at, page.read_at
-FROM (
+FROM (SELECT 1) AS question
+LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN (
     SELECT candidate.*,
         sum(document_bytes) OVER running AS bytes,
         row_number() OVER running AS place
@@ -90,17 +100,25 @@ FROM (
         LIMIT ?5 + 1
     ) AS candidate
     WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page
-WHERE page.bytes - page.document_bytes <= ?8 OR page.place = 2
+) AS page ON page.bytes - page.document_bytes <= ?8 OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_unread -> rows
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
-SELECT ?1, page.created_sequence,
+SELECT ?1, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
+    u.user_id IS NULL OR EXISTS (
+        SELECT 1
+        FROM subscriptions AS s
+        JOIN topics AS t ON t.topic = s.topic
+        WHERE s.user_id = ?2 AND s.position < t.head
+    ),
+    page.created_sequence,
     CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
         THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
     page.state, page.seen_at, page.read_at
-FROM (
+FROM (SELECT 1) AS question
+LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN (
     SELECT candidate.*,
         sum(document_bytes) OVER running AS bytes,
         row_number() OVER running AS place
@@ -119,17 +137,25 @@ FROM (
         LIMIT ?5 + 1
     ) AS candidate
     WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page
-WHERE page.bytes - page.document_bytes <= ?8 OR page.place = 2
+) AS page ON page.bytes - page.document_bytes <= ?8 OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_archived -> rows
 -- The same of what is archived, by an index of its own: there may be little of it among much else.
-SELECT ?1, page.created_sequence,
+SELECT ?1, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
+    u.user_id IS NULL OR EXISTS (
+        SELECT 1
+        FROM subscriptions AS s
+        JOIN topics AS t ON t.topic = s.topic
+        WHERE s.user_id = ?2 AND s.position < t.head
+    ),
+    page.created_sequence,
     CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
         THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
     page.state, page.seen_at, page.read_at
-FROM (
+FROM (SELECT 1) AS question
+LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN (
     SELECT candidate.*,
         sum(document_bytes) OVER running AS bytes,
         row_number() OVER running AS place
@@ -148,8 +174,7 @@ FROM (
         LIMIT ?5 + 1
     ) AS candidate
     WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page
-WHERE page.bytes - page.document_bytes <= ?8 OR page.place = 2
+) AS page ON page.bytes - page.document_bytes <= ?8 OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
 -- name: inbox_item -> rows
@@ -189,33 +214,36 @@ WHERE user_id = ?1
 ORDER BY kind, name;
 
 -- name: notifications_read -> rows
-SELECT id, revision, category, created_at, updated_at, expires_at, document, standing,
-    priority, topic, collapse_key, recipients
-FROM notifications
-WHERE id = ?1;
-
--- name: recipients_count -> rows
--- How many recipients a notification has and how far they are. `dead` are those to whom nothing
+-- A notification, how many recipients it has, and how far they are. `dead` are those to whom nothing
 -- was delivered and at least one device was given up.
-SELECT ?1, count(*), count(delivered_at), count(seen_at), count(read_at),
-    count(*) FILTER (WHERE delivered_at IS NULL AND dead),
-    count(*) FILTER (WHERE delivered_at IS NULL AND NOT dead AND expired_at IS NOT NULL)
-FROM (
-    SELECT i.delivered_at, i.seen_at, i.read_at, i.expired_at,
-        EXISTS (
-            SELECT 1 FROM deliveries AS d
-            WHERE d.notification_id = i.notification_id AND d.user_id = i.user_id
-                AND d.dead_reason IS NOT NULL
-        ) AS dead
-    FROM inbox AS i
-    WHERE i.notification_id = ?1
-) AS recipient;
+SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
+    n.standing, n.priority, n.topic, n.collapse_key, n.recipients, counted.*
+FROM notifications AS n
+JOIN (
+    SELECT count(*), count(delivered_at), count(seen_at), count(read_at),
+        count(*) FILTER (WHERE delivered_at IS NULL AND dead),
+        count(*) FILTER (WHERE delivered_at IS NULL AND NOT dead AND expired_at IS NOT NULL)
+    FROM (
+        SELECT i.delivered_at, i.seen_at, i.read_at, i.expired_at,
+            EXISTS (
+                SELECT 1 FROM deliveries AS d
+                WHERE d.notification_id = i.notification_id AND d.user_id = i.user_id
+                    AND d.dead_reason IS NOT NULL
+            ) AS dead
+        FROM inbox AS i
+        WHERE i.notification_id = ?1
+    ) AS recipient
+) AS counted
+WHERE n.id = ?1;
 
 -- name: deliveries_page -> rows
--- The ledger of notification ?2 behind user ?3 and device ?4, at most ?5 lines.
-SELECT ?1, user_id, device_id, attempts, first_sent_at, acknowledged_at, dead_reason,
-    acknowledged_sequence >= sequence
-FROM deliveries
-WHERE notification_id = ?2 AND (user_id, device_id) > (?3, ?4)
-ORDER BY user_id, device_id
+-- The ledger of notification ?2 behind user ?3 and device ?4, at most ?5 lines; how the notification
+-- stands comes with every line, or alone.
+SELECT ?1, n.standing, d.user_id, d.device_id, d.attempts, d.first_sent_at, d.acknowledged_at,
+    d.dead_reason, d.acknowledged_sequence >= d.sequence
+FROM notifications AS n
+LEFT JOIN deliveries AS d
+    ON d.notification_id = n.id AND (d.user_id, d.device_id) > (?3, ?4)
+WHERE n.id = ?2
+ORDER BY d.user_id, d.device_id
 LIMIT ?5;

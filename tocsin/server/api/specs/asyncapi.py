@@ -34,6 +34,7 @@ SERVER_FRAMES: Final[tuple[type[msgspec.Struct], ...]] = (
     frames.ProducerWelcome,
     streams.PushFrame,
     frames.Synced,
+    frames.Counters,
     frames.Reset,
     frames.Status,
     frames.Reply,

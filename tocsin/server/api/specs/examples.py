@@ -236,6 +236,7 @@ FRAMES: Final[dict[str, dict[str, Any]]] = {
     },
     "PushFrame": _PUSH,
     "Synced": {"type": "synced", "sequence": 42},
+    "Counters": {"type": "counters", "unread": 3, "unseen": 1},
     "Reset": {"type": "reset", "reason": "horizon"},
     "Status": {"type": "status", "bus": "ok", "store": "lost"},
     "Reply": {

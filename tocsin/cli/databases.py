@@ -1,0 +1,67 @@
+"""What the commands share that work on a whole database: whose it is, and what they say of it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from tocsin.cli.options import Flags, load_settings
+from tocsin.cli.trouble import Trouble
+from tocsin.kinds import DATABASE
+from tocsin.persistence.tables import Contents, Unsuitable
+from tocsin.settings import Settings
+
+
+def settings_and_name(flags: Flags) -> tuple[Settings, str]:
+    """The settings, and how the database may be named to people."""
+    settings = load_settings(flags, os.environ)
+    return settings, DATABASE.show(settings.database_url)
+
+
+@contextmanager
+def troubles(what: str, where: str) -> Iterator[None]:
+    """Says what went wrong within in a sentence: *what* was to be done, and *where*."""
+    try:
+        yield
+    except Unsuitable as error:
+        raise Trouble(f"{what}: {error}", error.remedy, where) from None
+    except FileExistsError as error:
+        remedy = "name another one, or see what `--help` says of replacing"
+        raise Trouble(f"{what}: {error}", remedy, where) from None
+    except (OSError, sqlite3.Error) as error:
+        remedy = "see that there is room, and that this user may read and write there"
+        raise Trouble(f"{what}: {error}", remedy, where) from None
+    except Exception as error:
+        if not _is_of_postgres(error):
+            raise
+        raise Trouble(f"{what}: {error}", "see the message of Postgres", where) from None
+
+
+def summary(contents: Contents) -> str:
+    """For the last line of what was done."""
+    return (
+        f"{contents.users} users, {contents.notifications} notifications, epoch {contents.epoch},"
+        f" {size(contents.bytes)}"
+    )
+
+
+def size(count: int) -> str:
+    """*count* bytes for people."""
+    number = float(count)
+    for unit in ("bytes", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
+
+
+def _is_of_postgres(error: Exception) -> bool:
+    # Not imported where nobody has: a file needs neither asyncpg nor asyncio.
+    if find_spec("asyncpg") is None:
+        return False
+    import asyncpg
+
+    return isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)

@@ -1,0 +1,118 @@
+"""`tocsin forget-user`: everything of a person, out of the whole database, with the proof."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from urllib.parse import quote
+
+import click
+
+from tocsin.cli.auditing import audit_command
+from tocsin.cli.databases import settings_and_name, troubles
+from tocsin.cli.locks import running_server
+from tocsin.cli.parameters import UserName
+from tocsin.cli.reaching import Server, server_options
+from tocsin.cli.stores import open_as_it_is, run_with_store
+from tocsin.cli.tables import table
+from tocsin.cli.trouble import Trouble, program
+from tocsin.client.calls import Call, ask
+from tocsin.persistence.forgetting import Hands, Named, Person, forget_for_good, survey
+from tocsin.server.auth.claims import jwt_credential
+from tocsin.settings import Settings
+
+_PAUSE = 1.0
+"""Seconds, in which a node writes what it still holds of a session that has ended."""
+
+
+@click.command("forget-user")
+@click.argument("user", type=UserName())
+@click.option("--yes", is_flag=True, help="Do it. Without, only count what there is.")
+@server_options("An API key or token with the scope admin.")
+def forget_user(user: str, yes: bool, server: Server) -> None:
+    """Remove all that names USER, and show what there was and what is left.
+
+    Take their tokens away first, at your identity provider: whoever comes back with one is a new
+    user. Where servers run, the sessions of USER are ended through the one at --url, on all nodes.
+
+    What others wrote about USER stays, and is counted. So do backups and logs.
+    """
+    settings, where = settings_and_name(server.flags)
+    run_with_store(server.flags, open_as_it_is)  # says what is missing, if anything is
+    person = Person(user, (jwt_credential(settings.jwt_issuer or "", user),))
+    with troubles("Nothing was removed", where):
+        before = asyncio.run(_look(settings, person))
+        if not yes:
+            _show(before, None)
+            click.echo(f"Nothing was removed: {program()} forget-user {user} --yes", err=True)
+            return
+        if _is_served(settings):
+            _disconnect(server, user)
+        after = asyncio.run(_forget(settings, person))
+    # The line names nobody: it would be the one thing that does.
+    audit_command(settings, "user forgotten", rows=before.total)
+    _show(before, after)
+    if after.rows:
+        raise Trouble(
+            "Something names them again",
+            "see that no token of theirs is believed and nothing is posted to them, and repeat",
+            where,
+        )
+    click.echo("Nothing names them any more.")
+
+
+def _show(before: Named, after: Named | None) -> None:
+    head = ("TABLE", "ROWS") if after is None else ("TABLE", "BEFORE", "AFTER")
+    rows = [
+        (name, str(count), *([] if after is None else [str(after.rows.get(name, 0))]))
+        for name, count in before.rows.items()
+    ]
+    click.echo(table([head, *rows]) if rows else "No row names them.")
+    if mentions := (after or before).mentions:
+        has = "1 notification has" if mentions == 1 else f"{mentions} notifications have"
+        click.echo(f"{has} the name in what it says to people.", err=True)
+
+
+def _is_served(settings: Settings) -> bool:
+    if settings.sqlite_path is not None:
+        return running_server(settings.sqlite_path) is not None
+    from tocsin.persistence.postgres_hands import count_nodes
+
+    return asyncio.run(count_nodes(settings.database_url)) > 0
+
+
+def _disconnect(server: Server, user: str) -> None:
+    path = f"/v1/admin/users/{quote(user, safe='')}/disconnect"
+    minter = server.minter()
+    token = server.credential(minter, "operator", {"admin"}, 60.0)
+    call = Call("POST", path, "disconnect", "admin")
+    wrong = "Nothing was removed: a server runs, and"
+    server.run(partial(ask, server.url, token, call), wrong, minter)
+
+
+async def _look(settings: Settings, person: Person) -> Named:
+    async with _hands(settings) as hands:
+        return await survey(hands, person)
+
+
+async def _forget(settings: Settings, person: Person) -> Named:
+    async with _hands(settings) as hands:
+        # Also before the first look: what a session leaves is written when it has ended.
+        await asyncio.sleep(_PAUSE)
+        return await forget_for_good(hands, person, lambda: asyncio.sleep(_PAUSE))
+
+
+@asynccontextmanager
+async def _hands(settings: Settings) -> AsyncIterator[Hands]:
+    if settings.sqlite_path is not None:
+        from tocsin.persistence.sqlite_hands import sqlite_hands
+
+        with sqlite_hands(settings.sqlite_path) as hands:
+            yield hands
+    else:
+        from tocsin.persistence.postgres_hands import postgres_hands
+
+        async with postgres_hands(settings.database_url) as others:
+            yield others

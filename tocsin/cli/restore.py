@@ -1,0 +1,70 @@
+"""`tocsin restore`: make the database what a backup holds, in an epoch of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from tocsin.cli.databases import settings_and_name, summary, troubles
+from tocsin.cli.locks import alone
+from tocsin.cli.options import Flags, subset
+from tocsin.cli.stores import STORE_SETTINGS
+from tocsin.cli.trouble import Trouble, program
+from tocsin.persistence.tables import Contents
+
+
+@click.command()
+@click.argument(
+    "backup", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--replace", is_flag=True, help="Also where there is a database already.")
+@subset(*STORE_SETTINGS)
+def restore(backup: Path, replace: bool, flags: Flags) -> None:
+    """Make the database what FILE holds, which `backup` has made. Servers have to be stopped.
+
+    It gets a new epoch: devices that come back with a cursor from after the backup are told `reset`
+    and start over, instead of missing what now stands behind it. All of it happens or nothing. A
+    SQLite database that was there is kept beside it; the tables of a Postgres one are dropped.
+    """
+    settings, where = settings_and_name(flags)
+    database = settings.sqlite_path
+    with troubles("Nothing was restored", where):
+        _expect_kind(backup, b"PGDMP" if database is None else b"SQLite format 3\x00", where)
+        kept: Path | None
+        contents: Contents
+        if database is not None:
+            from tocsin.persistence import sqlite_backup
+
+            database = Path(os.path.realpath(database))
+            with alone(database, "restore"):
+                contents, kept = sqlite_backup.restore(
+                    backup, database, os.urandom, replace=replace
+                )
+        else:
+            from tocsin.persistence import postgres_backup
+
+            contents, kept = postgres_backup.restore(
+                settings.database_url, backup, os.urandom, replace=replace
+            )
+    if kept is not None:
+        click.echo(f"The former database is kept: {kept}", err=True)
+    click.echo(f"Restored: {summary(contents)}")
+    click.echo(
+        f"API keys that were revoked since the backup work again: see {program()} key list. Users"
+        f" that were forgotten since are back: {program()} forget-user.",
+        err=True,
+    )
+
+
+def _expect_kind(backup: Path, magic: bytes, where: str) -> None:
+    with backup.open("rb") as file:
+        found = file.read(len(magic))
+    if found != magic:
+        raise Trouble(
+            f"{backup} is no backup of such a database",
+            "give one of the same kind. From SQLite to Postgres: restore it to a SQLite file, and"
+            f" then {program()} copy",
+            where,
+        )

@@ -1,0 +1,69 @@
+"""Keys that are there twice in a JSON object, at whatever depth.
+
+RFC 8259 §4 leaves open what they mean: our parser would take the last, a proxy or a log perhaps the
+first. So nobody is to say something in this way.
+
+The decoder does not tell, and a parser that does takes several times as long. But what was decoded
+and is written again has as many colons as the text had, less those of what was dropped; only a
+colon that was escaped in a string (`\\u003a`) could make up for one. Where that may be, or the
+counts differ, it is looked at closely.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+_ESCAPED: Final = b"\\u00"
+_decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def repeated_key(text: bytes) -> str | None:
+    """A key that is twice in an object of *text*, which is JSON that was decoded before.
+
+    Linear in *text*; raises `RecursionError` where a decoder would.
+    """
+    colons = text.count(b":")
+    if colons < 2:
+        return None
+    if _ESCAPED not in text:
+        try:
+            if colons == _encode(_decode(text)).count(b":"):
+                return None
+        except (ValueError, msgspec.MsgspecError):
+            # Some number is too long for one of the two.
+            return _look(text)
+    return _look(text)
+
+
+def _look(text: bytes) -> str | None:
+    try:
+        _CLOSE_LOOK.decode(text.decode())
+    except _Repeated as found:
+        return found.key
+    return None
+
+
+class _Repeated(Exception):
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _check(members: Sequence[tuple[str, Any]]) -> None:
+    keys = {key for key, _ in members}
+    if len(keys) < len(members):
+        for key, _ in members:
+            if key not in keys:
+                raise _Repeated(key)
+            keys.remove(key)
+
+
+# Nobody needs the numbers, and making them of long texts is not linear.
+_CLOSE_LOOK: Final = json.JSONDecoder(
+    object_pairs_hook=_check, parse_int=len, parse_float=len, parse_constant=len
+)
