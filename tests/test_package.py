@@ -28,7 +28,7 @@ SECRET = "a secret of the package's tests, long enough"
 
 
 def run(*command: object, **options: Any) -> str:
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         list(map(str, command)), text=True, capture_output=True, timeout=280, check=False, **options
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -110,7 +110,8 @@ def environ() -> dict[str, str]:
 @pytest.fixture
 def url(installed: Path, environ, tmp_path: Path) -> Iterator[str]:
     port = free_port()
-    command = [installed / "tocsin", "serve", "--port", str(port), "--data", tmp_path / "data"]
+    flags = ("--port", str(port), "--data", str(tmp_path / "data"))
+    command = [str(installed / "tocsin"), "serve", *flags]
     with (
         (tmp_path / "log").open("wb") as log,
         subprocess.Popen(command, env=environ, cwd=tmp_path, stdout=log, stderr=log) as server,
