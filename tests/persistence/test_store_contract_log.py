@@ -12,6 +12,7 @@ from tests.persistence.desk import START_OF_TIME, Desk, answer, positions, publi
 from tocsin.persistence import holding
 from tocsin.persistence.store import (
     Changed,
+    Counters,
     Expire,
     FindInboxItem,
     FindNotification,
@@ -412,6 +413,27 @@ async def test_what_is_due_expires_the_earliest_first(desk):
     rest = await desk.expire(START_OF_TIME + 5000)
     assert (rest.count, rest.next_at) == (1, None)
     assert (expired.users, rest.users) == (("ann", "bob"), ("ann",))
+
+
+async def test_nobody_is_told_a_counter_that_counts_what_is_due(desk):
+    await desk.subscribe("news", "ann")
+    for to in ({"expires_at": START_OF_TIME + 5}, {"expires_at": START_OF_TIME + 50}, {}):
+        await desk.publish("ann", **to)
+    await desk.publish(topic="news", expires_at=START_OF_TIME + 5)
+    await desk.bring("ann")
+    seen = await desk.publish("ann", "bob", expires_at=START_OF_TIME + 5)
+    await desk.mark("ann", "seen", seen)
+    desk.now_ms = START_OF_TIME + 4
+    assert (await desk.inbox("ann")).counters == Counters(5, 4)
+
+    desk.now_ms = START_OF_TIME + 5
+    for _ in range(2):
+        assert (await desk.attach("ann", "phone")).counters == Counters(2, 2)
+        assert (await desk.inbox("ann")).counters == Counters(2, 2)
+        assert (await desk.attach("bob", "phone")).counters == Counters(0, 0)
+        # The second time it has expired.
+        await desk.expire(desk.now_ms)
+        await desk.bring("ann")
 
 
 async def test_whose_counters_an_expiry_leaves_alone_is_not_named(desk):

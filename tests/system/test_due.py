@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def own(new_store, tmp_path: Path):
     server.expect_no_bugs()
 
 
-def inbox(server: Server, user: str) -> dict[str, object]:
+def inbox(server: Server, user: str) -> dict[str, Any]:
     return expect_json(server.http.get("/v1/inbox", headers=bearer(token(user))))
 
 

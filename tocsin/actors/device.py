@@ -406,6 +406,7 @@ class ConnectedDevice:
             self._began,
             self._resumed,
             wanted.counted,
+            self._clock.now_ms,
         )
         reply: Reply[Answer] = self._ref.piped(lambda done: PageDone(connection, done))
         self._tell_storage(Read(query=query, reply=reply))

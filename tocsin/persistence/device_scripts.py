@@ -264,6 +264,7 @@ def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_Devic
         list(range(len(commands))),
         [command.user for command in commands],
         [command.device for command in commands],
+        [command.now_ms for command in commands],
     )
     # In the order of the questions, which a database need not keep.
     states: dict[int, _DeviceState] = {}

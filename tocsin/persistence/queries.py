@@ -44,6 +44,8 @@ class ReadPage(msgspec.Struct, frozen=True):
     push corrects them; and unless an earlier session may have sent it without the ledger knowing
     (*resumed*, and see `Attach`). Left out too: what has expired, what is dead for this device, and
     what it has acknowledged at its present sequence and cannot have lost since (`Attach`).
+
+    The page's counters do not count what is due at *now_ms*.
     """
 
     user: str
@@ -55,6 +57,7 @@ class ReadPage(msgspec.Struct, frozen=True):
     began: int
     resumed: bool
     counted: int
+    now_ms: int = 0
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -61,7 +61,9 @@ def read(queries: Sequence[Query]) -> Script[list[Answer]]:
     answers: Answers = {}
     users = {query.user: False for _, query in kinds[ReadPage]}
     users |= {query.user: True for kind in _LOOKING for _, query in kinds[kind]}
-    heads = yield from _heads(users)
+    # Of several queries about one user, the clocks of all are one.
+    times = {query.user: query.now_ms for _, query in kinds[InboxPage]}
+    heads = yield from _heads(users, times)
     for kind, script in ((ReadPage, _pages), (InboxPage, _inboxes)):
         if kinds[kind]:
             yield from script(kinds[kind], heads, answers)
@@ -74,13 +76,15 @@ def read(queries: Sequence[Query]) -> Script[list[Answer]]:
     return [answers[index] for index in range(len(queries))]
 
 
-def _heads(users: Mapping[str, bool]) -> Script[dict[str, Row]]:
-    """Head, unread and unseen of each user that has a log.
+def _heads(users: Mapping[str, bool], times: Mapping[str, int]) -> Script[dict[str, Row]]:
+    """Head, unread and unseen of each user that has a log, without what is due at *times* (ms).
 
     And, where *users* says so, whether there is more in the user's topics.
     """
     asked = sorted(users)
-    rows = yield from run("users_read", asked, [users[user] for user in asked])
+    rows = yield from run(
+        "users_read", asked, [users[user] for user in asked], [times.get(user, 0) for user in asked]
+    )
     return {row[0]: tuple(row)[1:5] for row in rows}
 
 
@@ -104,8 +108,10 @@ def _pages(queries: Numbered[ReadPage], heads: dict[str, Row], answers: Answers)
     # Read last: what was purged while we were looking for it is not passed over in silence, and
     # what came meanwhile is counted, if it is in the page. But whole is a page up to the head that
     # was read first.
-    users = sorted({query.user for _, query in queries})
-    ends = {row[0]: row[1:] for row in (yield from run("users_read_last", users))}
+    times = {query.user: query.now_ms for _, query in queries}
+    users = sorted(times)
+    last = yield from run("users_read_last", users, [times[user] for user in users])
+    ends = {row[0]: row[1:] for row in last}
     found = by_first(rows)
     for index, query in queries:
         head, *_ = heads.get(query.user, _NO_LOG)

@@ -2,11 +2,13 @@
 
 -- name: attach_read -> rows
 -- What `choose_start` needs, by number of the question, also for a user without a log; whether the
--- device is one that was removed; and which session of it is open.
-SELECT asked.number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
-    coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
+-- device is one that was removed; and which session of it is open. What is due and has not expired yet
+-- is not counted: of the first thousand, which is more than ever should wait.
+SELECT asked.number, coalesce(u.head, 0), coalesce(u.horizon, 0),
+    coalesce(u.unread, 0) - due.unread, coalesce(u.unseen, 0) - due.unseen, CASE WHEN NOT d.removed THEN d.acknowledged END,
     undelivered.sequence, coalesce(d.removed, false), CASE WHEN d.session_open THEN d.session END
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, user_id, device_id)
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
+    AS asked (number, user_id, device_id, now_ms)
 LEFT JOIN users AS u ON u.user_id = asked.user_id
 LEFT JOIN devices AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
 LEFT JOIN LATERAL (
@@ -16,7 +18,18 @@ LEFT JOIN LATERAL (
         AND i.delivered_at IS NULL AND i.expired_at IS NULL AND i.state <> 'withdrawn'
     ORDER BY i.sequence
     LIMIT 1
-) AS undelivered ON true;
+) AS undelivered ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS unread, count(*) FILTER (WHERE i.state = 'unseen') AS unseen
+    FROM (
+        SELECT n.id FROM notifications AS n
+        WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= asked.now_ms
+        ORDER BY n.expires_at
+        LIMIT 1000
+    ) AS late
+    JOIN inbox AS i ON i.notification_id = late.id AND i.user_id = asked.user_id
+    WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+) AS due;
 
 -- name: deliveries_open -> rows
 -- What each device has got that comes with a cursor and was last known to be at `stored`, and how

@@ -3,20 +3,44 @@
 
 -- name: users_read -> rows
 -- Where logs are; and, where that is asked for, whether the user's topics have gone on without them.
-SELECT u.user_id, u.head, u.unread, u.unseen,
+-- What is due and has not expired yet is not counted, as in `attach_read`.
+SELECT u.user_id, u.head, u.unread - due.unread, u.unseen - due.unseen,
     CASE WHEN asked.topics THEN EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
         WHERE s.user_id = u.user_id AND s.position < t.head
     ) ELSE false END
-FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, topics)
-JOIN users AS u ON u.user_id = asked.user_id;
+FROM unnest($1::text[], $2::boolean[], $3::bigint[]) AS asked (user_id, topics, now_ms)
+JOIN users AS u ON u.user_id = asked.user_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS unread, count(*) FILTER (WHERE i.state = 'unseen') AS unseen
+    FROM (
+        SELECT n.id FROM notifications AS n
+        WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= asked.now_ms
+        ORDER BY n.expires_at
+        LIMIT 1000
+    ) AS late
+    JOIN inbox AS i ON i.notification_id = late.id AND i.user_id = asked.user_id
+    WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+) AS due;
 
 -- name: users_read_last -> rows
-SELECT u.user_id, u.horizon, u.unread, u.unseen, u.head
-FROM unnest($1::text[]) AS asked (user_id)
-JOIN users AS u ON u.user_id = asked.user_id;
+-- Without what is due, as in `users_read`.
+SELECT u.user_id, u.horizon, u.unread - due.unread, u.unseen - due.unseen, u.head
+FROM unnest($1::text[], $2::bigint[]) AS asked (user_id, now_ms)
+JOIN users AS u ON u.user_id = asked.user_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS unread, count(*) FILTER (WHERE i.state = 'unseen') AS unseen
+    FROM (
+        SELECT n.id FROM notifications AS n
+        WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= asked.now_ms
+        ORDER BY n.expires_at
+        LIMIT 1000
+    ) AS late
+    JOIN inbox AS i ON i.notification_id = late.id AND i.user_id = asked.user_id
+    WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+) AS due;
 
 -- name: pages -> rows
 -- Each device's next entries, at most `entries_max` and `bytes_max` bytes of documents (the first

@@ -2,9 +2,30 @@
 
 -- name: attach_read -> rows
 -- What `choose_start` needs, by number of the question (?1), also for a user without a log; whether
--- the device is one that was removed; and which session of it is open.
-SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
-    coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
+-- the device is one that was removed; and which session of it is open. What is due at ?4 and has not
+-- expired yet is not counted: of the first thousand, which is more than ever should wait.
+SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0),
+    coalesce(u.unread, 0) - (
+        SELECT count(*)
+        FROM (
+            SELECT id FROM notifications
+            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?4
+            ORDER BY expires_at LIMIT 1000
+        ) AS due
+        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?2
+        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+    ),
+    coalesce(u.unseen, 0) - (
+        SELECT coalesce(sum(i.state = 'unseen'), 0)
+        FROM (
+            SELECT id FROM notifications
+            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?4
+            ORDER BY expires_at LIMIT 1000
+        ) AS due
+        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?2
+        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+    ),
+    CASE WHEN NOT d.removed THEN d.acknowledged END,
     (SELECT sequence FROM inbox
         WHERE user_id = ?2 AND delivered_at IS NULL AND expired_at IS NULL
             AND state <> 'withdrawn'

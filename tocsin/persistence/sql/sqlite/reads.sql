@@ -2,8 +2,29 @@
 -- rows: one statement answers many questions, and two of them may be the same.
 
 -- name: users_read -> rows
--- Where a log is; and, if ?2 asks for it, whether the user's topics have gone on without it.
-SELECT user_id, head, unread, unseen,
+-- Where a log is; and, if ?2 asks for it, whether the user's topics have gone on without it. What is
+-- due at ?3 and has not expired yet is not counted, as in `attach_read`.
+SELECT user_id, head,
+    unread - (
+        SELECT count(*)
+        FROM (
+            SELECT id FROM notifications
+            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?3
+            ORDER BY expires_at LIMIT 1000
+        ) AS due
+        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?1
+        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+    ),
+    unseen - (
+        SELECT coalesce(sum(i.state = 'unseen'), 0)
+        FROM (
+            SELECT id FROM notifications
+            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?3
+            ORDER BY expires_at LIMIT 1000
+        ) AS due
+        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?1
+        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+    ),
     ?2 AND EXISTS (
         SELECT 1
         FROM subscriptions AS s
@@ -14,7 +35,31 @@ FROM users
 WHERE user_id = ?1;
 
 -- name: users_read_last -> rows
-SELECT user_id, horizon, unread, unseen, head FROM users WHERE user_id = ?1;
+-- Without what is due at ?2, as in `users_read`.
+SELECT user_id, horizon,
+    unread - (
+        SELECT count(*)
+        FROM (
+            SELECT id FROM notifications
+            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?2
+            ORDER BY expires_at LIMIT 1000
+        ) AS due
+        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?1
+        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+    ),
+    unseen - (
+        SELECT coalesce(sum(i.state = 'unseen'), 0)
+        FROM (
+            SELECT id FROM notifications
+            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?2
+            ORDER BY expires_at LIMIT 1000
+        ) AS due
+        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?1
+        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+    ),
+    head
+FROM users
+WHERE user_id = ?1;
 
 -- name: pages -> rows
 -- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
