@@ -567,7 +567,7 @@ class Model:
         if self.ended.pop((user, device), None) != command.session:
             self.sessions[user, device] = command.session
         topics = self.topics_of(user, left_too=True)
-        return Attached(user, start, head, self.counters(user), 0, topics)
+        return Attached(user, start, head, self.counters(user, command.now_ms), 0, topics)
 
     def acknowledge(self, command: Acknowledge) -> Result:
         user, device, at = command.user, command.device, command.now_ms
@@ -637,8 +637,14 @@ class Model:
         ]
         return sorted(rows, key=lambda row: row[1].sequence)
 
-    def counters(self, user: str) -> Counters:
-        states = [row.state for _, row, _ in self.log(user) if row.counts]
+    def counters(self, user: str, now_ms: int = 0) -> Counters:
+        """Those of *user*, without what is due at *now_ms* and has not expired yet."""
+        states = [
+            row.state
+            for _, row, each in self.log(user)
+            if row.counts
+            and (each.standing != "active" or (each.content.expires_at or now_ms + 1) > now_ms)
+        ]
         unseen = states.count("unseen")
         return Counters(unseen + states.count("seen"), unseen)
 
