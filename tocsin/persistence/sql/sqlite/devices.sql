@@ -6,24 +6,30 @@
 -- expired yet is not counted: of the first thousand, which is more than ever should wait.
 SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0),
     coalesce(u.unread, 0) - (
-        SELECT count(*)
-        FROM (
-            SELECT id FROM notifications
-            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?4
-            ORDER BY expires_at LIMIT 1000
-        ) AS due
-        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?2
-        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+        SELECT count(one) FROM (
+            SELECT (
+                SELECT 1 FROM inbox AS i
+                WHERE i.notification_id = n.id AND i.user_id = ?2
+                    AND i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+            ) AS one
+            FROM notifications AS n
+            WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= ?4
+            ORDER BY n.expires_at
+            LIMIT 1000
+        )
     ),
     coalesce(u.unseen, 0) - (
-        SELECT coalesce(sum(i.state = 'unseen'), 0)
-        FROM (
-            SELECT id FROM notifications
-            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?4
-            ORDER BY expires_at LIMIT 1000
-        ) AS due
-        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?2
-        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+        SELECT count(one) FROM (
+            SELECT (
+                SELECT 1 FROM inbox AS i
+                WHERE i.notification_id = n.id AND i.user_id = ?2
+                    AND i.state = 'unseen' AND i.expired_at IS NULL
+            ) AS one
+            FROM notifications AS n
+            WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= ?4
+            ORDER BY n.expires_at
+            LIMIT 1000
+        )
     ),
     CASE WHEN NOT d.removed THEN d.acknowledged END,
     (SELECT sequence FROM inbox

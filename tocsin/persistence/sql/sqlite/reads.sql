@@ -6,24 +6,30 @@
 -- due at ?3 and has not expired yet is not counted, as in `attach_read`.
 SELECT user_id, head,
     unread - (
-        SELECT count(*)
-        FROM (
-            SELECT id FROM notifications
-            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?3
-            ORDER BY expires_at LIMIT 1000
-        ) AS due
-        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?1
-        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+        SELECT count(one) FROM (
+            SELECT (
+                SELECT 1 FROM inbox AS i
+                WHERE i.notification_id = n.id AND i.user_id = ?1
+                    AND i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+            ) AS one
+            FROM notifications AS n
+            WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= ?3
+            ORDER BY n.expires_at
+            LIMIT 1000
+        )
     ),
     unseen - (
-        SELECT coalesce(sum(i.state = 'unseen'), 0)
-        FROM (
-            SELECT id FROM notifications
-            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?3
-            ORDER BY expires_at LIMIT 1000
-        ) AS due
-        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?1
-        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+        SELECT count(one) FROM (
+            SELECT (
+                SELECT 1 FROM inbox AS i
+                WHERE i.notification_id = n.id AND i.user_id = ?1
+                    AND i.state = 'unseen' AND i.expired_at IS NULL
+            ) AS one
+            FROM notifications AS n
+            WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= ?3
+            ORDER BY n.expires_at
+            LIMIT 1000
+        )
     ),
     ?2 AND EXISTS (
         SELECT 1
@@ -38,24 +44,30 @@ WHERE user_id = ?1;
 -- Without what is due at ?2, as in `users_read`.
 SELECT user_id, horizon,
     unread - (
-        SELECT count(*)
-        FROM (
-            SELECT id FROM notifications
-            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?2
-            ORDER BY expires_at LIMIT 1000
-        ) AS due
-        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?1
-        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+        SELECT count(one) FROM (
+            SELECT (
+                SELECT 1 FROM inbox AS i
+                WHERE i.notification_id = n.id AND i.user_id = ?1
+                    AND i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+            ) AS one
+            FROM notifications AS n
+            WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= ?2
+            ORDER BY n.expires_at
+            LIMIT 1000
+        )
     ),
     unseen - (
-        SELECT coalesce(sum(i.state = 'unseen'), 0)
-        FROM (
-            SELECT id FROM notifications
-            WHERE standing = 'active' AND expires_at IS NOT NULL AND expires_at <= ?2
-            ORDER BY expires_at LIMIT 1000
-        ) AS due
-        JOIN inbox AS i ON i.notification_id = due.id AND i.user_id = ?1
-        WHERE i.state IN ('unseen', 'seen') AND i.expired_at IS NULL
+        SELECT count(one) FROM (
+            SELECT (
+                SELECT 1 FROM inbox AS i
+                WHERE i.notification_id = n.id AND i.user_id = ?1
+                    AND i.state = 'unseen' AND i.expired_at IS NULL
+            ) AS one
+            FROM notifications AS n
+            WHERE n.standing = 'active' AND n.expires_at IS NOT NULL AND n.expires_at <= ?2
+            ORDER BY n.expires_at
+            LIMIT 1000
+        )
     ),
     head
 FROM users
