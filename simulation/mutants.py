@@ -288,6 +288,13 @@ ALL: Final = (
         plan={"nodes": 1, "posts": 1.0, "users": 10},
     ),
     Mutation(
+        name="tell nobody what has expired",
+        owner=Users,
+        attribute="recounted",
+        patch=_do_nothing,
+        plan={"posts": 2.0},
+    ),
+    Mutation(
         name="bring no topics",
         owner=Topics,
         attribute="advanced",
