@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,11 +13,14 @@ from tests.actors.fake_store import staged
 from tests.persistence.desk import Desk, positions, publish
 from tests.persistence.test_postgres import ann_locked, opened, session
 from tocsin.actors.storage import Write
+from tocsin.actors.world import real_world
 from tocsin.persistence import migrations
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import PostgresStore
 from tocsin.persistence.postgres_connecting import Link
 from tocsin.persistence.store import Changed, StoreBlocked, StoreFailed
+from tocsin.settings import Settings
+from tocsin.wiring import make_store
 
 TABLES = "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 
@@ -70,13 +74,44 @@ async def test_no_setting_of_a_database_changes_what_is_stored(run, postgres_url
     desk = await opened(postgres_url)
 
     made = await desk.publish("ann", "NULL", expires_at=None, key="a\\'b")
-    assert await desk.publish("cid", "dan")
+    assert len(positions(await desk.publish("cid", "dan"))) == 2
     assert (await desk.view(made.content.id)).recipients == 2
     await desk.mark("ann", "read", made)
     page = await desk.page("ann")
     assert (page.head, page.counters.unread, len(page.entries)) == (2, 0, 1)
     assert await schema_of(run, "users") == ["public"]
     await desk.store.aclose()
+
+
+# --- Addresses -----------------------------------------------------------------------------------
+
+
+async def test_a_node_connects_by_an_address_as_providers_write_it(run, postgres_url):
+    await run("CREATE SCHEMA bell")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{closed.getsockname()[1]}"
+        parts = urlsplit(postgres_url)
+        login, _, alive = parts.netloc.rpartition("@")
+        address = urlunsplit(parts._replace(netloc=f"{login}@{dead},{alive}"))
+        address += (
+            "?sslmode=prefer&channel_binding=prefer&gssencmode=disable&connect_timeout=5"
+            "&keepalives=1&keepalives_idle=33&target_session_attrs=read-write"
+            "&application_name=bell&options=-c%20search_path%3Dbell"
+        )
+        store: Any = make_store(Settings(database=address), real_world())
+        await store.open()
+    await Desk(store).publish("ann")
+
+    assert await schema_of(run, "users") == ["bell"]
+    [[count]] = await run("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bell'")
+    assert count >= 1
+    [connection] = store._pool._idle
+    found = connection._transport.get_extra_info("socket")
+    assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
+    await store.aclose()
 
 
 # --- Somebody else's lock ------------------------------------------------------------------------
