@@ -18,7 +18,14 @@ from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import PostgresStore, _settings
 from tocsin.persistence.postgres_errors import translated
 from tocsin.persistence.statements import Statement, load
-from tocsin.persistence.store import Counters, Purge, Purged, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import (
+    Counters,
+    Purge,
+    Purged,
+    StoreBlocked,
+    StoreFailed,
+    StoreUnavailable,
+)
 
 OURS = "datname = current_database() AND application_name = 'tocsin'"
 
@@ -337,6 +344,8 @@ async def test_a_database_in_another_encoding_is_refused_in_clear_words(loop, po
         (asyncpg.DeadlockDetectedError("again and again"), StoreUnavailable),
         (asyncpg.InterfaceError("connection is closed"), StoreUnavailable),
         (asyncpg.InternalClientError("state 12; another operation (2)"), StoreUnavailable),
+        (asyncpg.TargetServerAttributeNotMatched("none is the primary"), StoreUnavailable),
+        (asyncpg.LockNotAvailableError("somebody else's"), StoreBlocked),
         (ConnectionRefusedError(), StoreUnavailable),
         (asyncpg.UniqueViolationError("twice"), StoreFailed),
         (asyncpg.UndefinedTableError("where?"), StoreFailed),

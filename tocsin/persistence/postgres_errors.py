@@ -62,7 +62,8 @@ def translated(error: Exception) -> StoreUnavailable | StoreFailed:
         if code.startswith(_UNAVAILABLE):
             return StoreUnavailable(text, readable=code in _READABLE)
         return StoreFailed(text)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | asyncpg.TargetServerAttributeNotMatched):
+        # The latter: of several servers none can be written to, while one is being promoted.
         return StoreUnavailable(text)
     if isinstance(error, asyncpg.InterfaceError) and "closed" in str(error):
         # "connection is closed", "connection was closed in the middle of operation"
