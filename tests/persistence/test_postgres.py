@@ -25,6 +25,7 @@ from tocsin.persistence.store import (
     Purge,
     Purged,
     Record,
+    StoreBlocked,
     StoreFailed,
     StoreUnavailable,
 )
@@ -409,6 +410,8 @@ async def test_a_database_in_another_encoding_is_refused_in_clear_words(loop, po
         (asyncpg.DeadlockDetectedError("again and again"), StoreUnavailable),
         (asyncpg.InterfaceError("connection is closed"), StoreUnavailable),
         (asyncpg.InternalClientError("state 12; another operation (2)"), StoreUnavailable),
+        (asyncpg.TargetServerAttributeNotMatched("none is the primary"), StoreUnavailable),
+        (asyncpg.LockNotAvailableError("somebody else's"), StoreBlocked),
         (ConnectionRefusedError(), StoreUnavailable),
         (asyncpg.UniqueViolationError("twice"), StoreFailed),
         (asyncpg.UndefinedTableError("where?"), StoreFailed),
