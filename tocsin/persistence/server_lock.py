@@ -16,6 +16,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EAGAIN, ENOLCK, EOPNOTSUPP, EWOULDBLOCK
 from pathlib import Path
 from typing import Final
@@ -76,14 +77,16 @@ class ServerLock:
             raise
 
     def say(self, holder: Holder) -> None:
-        """Put down who has it."""
+        """Put down who has it; on a full disk nobody is named, and it is held all the same."""
         text = msgspec.json.encode(holder) + b"\n"
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text, 0)
 
     def release(self) -> None:
         # The file stays: whoever removed it could remove one that another has just locked.
-        os.ftruncate(self._descriptor, 0)
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
