@@ -145,3 +145,18 @@ def test_no_server_starts_on_what_is_being_restored(tocsin, tmp_path):
     refused = tocsin("restore", tmp_path / "kept", "--replace")
     assert "in use by `tocsin restore`, process 7" in refused.stderr
     lock.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_what_root_restores_belongs_to_the_server(tocsin, tmp_path):
+    tocsin("migrate")
+    data = tmp_path / "tocsin-data"
+    last_line(tocsin("backup", tmp_path / "kept"))
+    os.chown(data, 65534, 65534)
+    os.chown(data / "tocsin.db", 65534, 65534)
+
+    assert tocsin("restore", tmp_path / "kept", "--replace").exit_code == 0
+
+    owners = {each.name: each.stat().st_uid for each in data.iterdir()}
+    assert set(owners) >= {"tocsin.db", "tocsin.db-lock"}
+    assert set(owners.values()) == {65534}

@@ -24,6 +24,8 @@ from typing import Final
 import msgspec
 import structlog
 
+from tocsin.persistence.files import own_like
+
 logger = structlog.get_logger(__name__)
 
 SUFFIX: Final = "-lock"
@@ -69,6 +71,7 @@ class ServerLock:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            own_like(self._path, self._path.parent)
             if not _patiently(lambda: _flock(self._descriptor, fcntl.LOCK_EX)):
                 raise Locked(self._path, _read(self._descriptor))
             self.say(holder)
