@@ -160,3 +160,14 @@ def test_what_root_restores_belongs_to_the_server(tocsin, tmp_path):
     owners = {each.name: each.stat().st_uid for each in data.iterdir()}
     assert set(owners) >= {"tocsin.db", "tocsin.db-lock"}
     assert set(owners.values()) == {65534}
+
+
+@pytest.mark.parametrize("command", ["backup b", "vacuum", "copy --to sqlite:///b"])
+def test_a_postgres_that_is_away_is_told_without_its_password(tocsin, tmp_path, command):
+    url = "postgres://tocsin:hunter2@127.0.0.1:1/tocsin"
+    result = tocsin(*command.split(), TOCSIN_DATABASE=url)
+    assert result.exit_code == 1
+    assert "postgres://********@127.0.0.1:1/tocsin" in result.stderr
+    assert "see that Postgres runs" in result.stderr
+    assert "hunter2" not in result.output
+    assert not (tmp_path / "b").exists()
