@@ -33,6 +33,8 @@ _SKIPPED: Final = """
     WHERE i.user_id = ? AND i.sequence > ? AND i.sequence <= ? AND i.state <> 'withdrawn'
         AND i.expired_at IS NULL AND n.expires_at IS NULL AND d.dead_reason IS NULL
 """
+_KEPT: Final = "SELECT 1 FROM inbox WHERE notification_id = ? AND user_id = ?"
+"""What was purged has no lines."""
 _MUTE: Final = """
     SELECT d.notification_id, d.user_id, d.device_id
     FROM deliveries AS d
@@ -101,6 +103,9 @@ class Ledger(Check):
         device.unanswered.clear()
         if session.hello is not None:
             device.say(sequence_of(session.hello))
+        elif self.may_be_unknown(session):
+            # It is a new one then, and begins where those do.
+            device.start = None
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
         device = self._devices[session.user, session.device]
@@ -211,6 +216,8 @@ class Ledger(Check):
             return
         for id_, (sequence, at) in device.answered.items():
             acknowledged, attempts = lines.get((user, name, id_), (0, 0))
+            if not acknowledged and not self.cluster.store.rows(_KEPT, id_, user):
+                continue
             if at + _WRITTEN < self.now and acknowledged < sequence:
                 text = f"{sequence} was acknowledged at {at:.3f}, the ledger says {acknowledged}"
                 self.violated("P2", f"{user}/{name}", f"{id_}: {text}")
