@@ -48,7 +48,6 @@ class Device:
         self.is_wanted = False
         self.is_calm = False
         self.traits = traits_of(cluster.chance("traits", user, name), cluster.plan)
-        self.was_bad = self.traits.incidents > 0.0
         # What it does by itself must not depend on what it is sent, or a smaller run would be
         # another one.
         self._habits = cluster.chance("habits", user, name)

@@ -17,6 +17,7 @@ from tocsin.persistence import (
     read_scripts,
 )
 from tocsin.persistence.log_plan import Plan
+from tocsin.persistence.statements import Script
 from tocsin.persistence.store import Done, Page, Purge, ReplayLetter
 from tocsin.protocol.cursor import Start
 
@@ -82,7 +83,7 @@ def _purge_early(purge: Original) -> Original:
 
 
 def _choose_nothing(_: Original) -> Original:
-    def idle(command: Purge) -> Iterator[Any]:
+    def idle(command: Purge) -> Script[Any]:
         yield from ()
         return []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import structs
@@ -16,6 +16,7 @@ from tocsin.persistence import (
     topic_scripts,
 )
 from tocsin.persistence.log_plan import Held, Plan
+from tocsin.persistence.statements import Script
 from tocsin.persistence.store import Unsubscribe
 from tocsin.protocol.notification import Change, State
 
@@ -24,7 +25,7 @@ _PAST: Final = 3
 
 
 def _mute_nothing(_: Original) -> Original:
-    def deaf(published: Any) -> Iterator[Any]:
+    def deaf(published: Any) -> Script[Any]:
         yield from ()
         return {}
 
@@ -48,7 +49,7 @@ def _let_nobody_go(plan: Original) -> Original:
 
 
 def _give_the_past(advance: Original) -> Original:
-    def generous(moves: Any) -> Iterator[Any]:
+    def generous(moves: Any) -> Script[Any]:
         heads = yield from advance(moves)
         return {
             topic: (min(1, head) if head <= _PAST else head - _PAST, *rest)

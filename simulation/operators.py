@@ -15,7 +15,10 @@ _REPLAYED: Final = 0.75
 """Of the letters that are looked at; a few are discarded, and of some only the history is read."""
 _DISCARDED: Final = 0.1
 _TWICE: Final = 0.3
-"""Of the replays, those that are asked for twice at once, as by two who do not know of each other."""
+"""Of the replays, those that are asked for twice at once, as by two who do not know it."""
+
+
+_Then = Callable[[RequestStory], object]
 
 
 class Operator:
@@ -70,9 +73,7 @@ class Operator:
         else:
             self._ask(Question(operation="show_dead_letter", path=path))
 
-    def _ask(
-        self, question: Question, then: Callable[[RequestStory], object] | None = None
-    ) -> None:
+    def _ask(self, question: Question, then: _Then | None = None) -> None:
         def done(story: RequestStory, _: float | None) -> None:
             self._under_way -= 1
             if then is not None:

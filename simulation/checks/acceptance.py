@@ -53,6 +53,9 @@ class Acceptance(Check):
     def asked(self, request: RequestStory) -> None:
         self._inboxes.asked(request)
 
+    def answered(self, request: RequestStory) -> None:
+        self._inboxes.answered(request)
+
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
         self._inboxes.heard(session, frame)
 

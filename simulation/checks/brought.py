@@ -36,6 +36,7 @@ class Brought(Check):
         self._inboxes.asked(request)
 
     def answered(self, request: RequestStory) -> None:
+        self._inboxes.answered(request)
         # A repetition may be answered for what was done, and brought, before.
         if request.operation == "publish" and request.status in ACCEPTED and request.attempt == 1:
             self._due.append((self.now + _LATE, request))

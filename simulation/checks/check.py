@@ -86,6 +86,13 @@ class Check(Watcher):
         who = session.user, session.device
         return not self.cluster.store.rows(_KNOWN, *who, kept_from)
 
+    def may_be_forgotten(self, since: float) -> bool:
+        """Whether a device of which the store has heard nothing *since* a time may be purged, with
+        what the ledger says of it: also one that is connected."""
+        retention = self.cluster.plan.retention
+        ahead = max(host.clock_most for host in self.cluster.hosts.values()) / 1000
+        return bool(retention) and self.now - since > retention - ahead
+
     def violated(self, promise: str, subject: str, what: str) -> None:
         """*promise* was broken towards *subject*; *what* says what was expected and what seen."""
         self.cluster.violated(promise, subject, what)

@@ -1,10 +1,10 @@
 """One state everywhere (P5): at the end each device shows what the store has for its user, and both
 have what the user's inbox must be.
 
-What it must be is found out from what was asked and answered (`inboxes`): what never
-reached the store's rows would look right there. A device that never asked for everything shows what
-changed since it began. What it was given up on (a dead letter) it need not show, and what has
-expired it may go on showing: nobody tells it. What was purged it may show too, as it was in the end.
+What it must be is found out from what was asked and answered (`inboxes`): what never reached the
+store's rows would look right there. A device that never asked for everything shows what changed
+since it began. What it was given up on (a dead letter) it need not show, and what has expired it
+may go on showing: nobody tells it. What was purged it may show too, as it was in the end.
 """
 
 from __future__ import annotations
@@ -189,8 +189,9 @@ class Convergence(Check):
         push = device.screen.shown[id_]
         untold = self._forgotten.get((device.user, device.name))
         is_untold = untold is not None and push["sequence"] <= untold
-        # What it was given up on it may show as it once was; of what is gone nobody knows that.
-        was_given_up = device.was_bad if row is None else not row.is_told
+        # What it was given up on it may show as it once was.
+        was_given_up = self._inboxes.may_have_given_up(device.name, device.user, id_)
+        was_given_up = was_given_up or (row is not None and not row.is_told)
         state = push["notification"]["state"]
         if not (is_untold or was_given_up or any(place.state == state for place in places)):
             text = f"{device.name} shows {id_} as {state} of {push['sequence']}"

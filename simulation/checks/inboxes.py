@@ -19,6 +19,7 @@ from simulation.checks import inbox_model as model
 from simulation.checks.check import sequence_of
 from simulation.checks.inbox_model import Deed, Place
 from simulation.checks.posts import Post, Posts, may_have_been_done, name_in
+from simulation.checks.replays import Replays
 from simulation.checks.subscribers import Subscribers
 from simulation.cluster import Cluster
 from simulation.history import Frame, RequestStory, SessionStory
@@ -42,38 +43,34 @@ class Inboxes:
         self._first_archived = math.inf
         self._first_heard: dict[tuple[str, str], float] = {}
         """By user and notification, the least sequence that a device was pushed."""
-        self._letters: dict[str, tuple[str, str]] = {}
-        """User and notification of each dead letter that was listed, by its id."""
-        self._replays: dict[str, list[RequestStory]] = {}
+        self._replays = Replays()
+        self._given_up: dict[tuple[str, str, str], None] = {}
 
     # --- What it is told -------------------------------------------------------------------------
 
     def asked(self, request: RequestStory) -> None:
         self.posts.asked(request)
         self.subscribers.asked(request)
+        self._replays.asked(request)
         if request.operation == "mark":
             user = request.who.partition("/")[0]
             self._marks.setdefault(user, []).append(request)
             if request.body["state"] == "archived":
                 self._first_archived = min(self._first_archived, request.asked_at)
-        elif request.operation == "replay_dead_letter":
-            self._replays.setdefault(request.path["letter"], []).append(request)
 
     def answered(self, request: RequestStory) -> None:
-        if request.operation == "list_dead_letters" and request.status == 200:
-            for letter in request.answer["dead_letters"]:
-                self._letters[str(letter["id"])] = letter["user"], letter["notification"]
+        self._replays.answered(request)
 
     def heard(self, session: SessionStory, frame: Frame) -> None:
         match frame["type"]:
             case "welcome":
                 self.subscribers.saw(session.user, self.cluster.history.now())
             case "push":
-                self._pushed(session.user, frame)
+                self._pushed(session, frame)
             case "changes":
                 self.subscribers.saw(session.user, self.cluster.history.now())
                 for push in frame["changes"]:
-                    self._pushed(session.user, push)
+                    self._pushed(session, push)
             case _:
                 pass
 
@@ -99,6 +96,10 @@ class Inboxes:
         if plan.retention_expired and _expires(post):
             since.append(begun + post.body["ttl"] + plan.retention_expired)
         return now >= min(since, default=math.inf) - self._skew
+
+    def may_have_given_up(self, device: str, user: str, id_: str) -> bool:
+        """Whether *device* has had its last attempt of *id_*, and may be told of it no more."""
+        return (device, user, id_) in self._given_up
 
     def may_have_marked(self, user: str, id_: str) -> bool:
         """Whether *user* has asked for a mark that may concern *id_*."""
@@ -210,13 +211,10 @@ class Inboxes:
             _, until = self.done_between(post)
             until += ttl + self._behind + _LATE
             yield Deed(since, until, expire, until < self.cluster.history.now())
-            for letter, place in self._letters.items():
-                if place != (user, id_):
-                    continue
-                for request in self._replays.get(letter, ()):
-                    yield from _asked(request, model.revived)
-                    again = request.asked_at + ttl - self._skew - _ROUNDED
-                    yield Deed(again, math.inf, expire, sure=False)
+            for request in self._replays.of(user, id_):
+                yield from _asked(request, model.revived)
+                again = request.asked_at + ttl - self._skew - _ROUNDED
+                yield Deed(again, math.inf, expire, sure=False)
 
     def _marking(
         self, request: RequestStory, id_: str, user: str, posts: Sequence[tuple[Post, bool]]
@@ -250,8 +248,10 @@ class Inboxes:
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _pushed(self, user: str, push: Frame) -> None:
-        key = user, push["notification"]["id"]
+    def _pushed(self, session: SessionStory, push: Frame) -> None:
+        key = session.user, push["notification"]["id"]
+        if push["attempt"] >= self.cluster.plan.attempts:
+            self._given_up[session.device, *key] = None
         self._first_heard[key] = min(self._first_heard.get(key, math.inf), push["sequence"])
 
     def _posts_of(self, id_: str, title: str) -> list[tuple[Post, bool]]:
@@ -266,9 +266,8 @@ class Inboxes:
                     found[each.name] = each, True
             elif each is post and key is None:
                 found[each.name] = each, any(one.status == _SPOOLED for one in each.requests)
-            elif key is not None and each.collapse_key == key:
-                if any(one.status == _SPOOLED or may_have_been_done(one) for one in each.requests):
-                    found[each.name] = each, False
+            elif key is not None and each.collapse_key == key and _may_be_stored(each):
+                found[each.name] = each, False
         return list(found.values())
 
     def _stored_as(self, post: Post) -> str | None:
@@ -314,6 +313,10 @@ class Inboxes:
     def _skew(self) -> float:
         """Seconds by which two clocks may differ, or have."""
         return self._ahead + self._behind + _ROUNDED
+
+
+def _may_be_stored(post: Post) -> bool:
+    return any(each.status == _SPOOLED or may_have_been_done(each) for each in post.requests)
 
 
 def _expires(post: Post) -> bool:

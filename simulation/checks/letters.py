@@ -9,6 +9,7 @@ user's log, reaches the device that it is for, and no other that was done with i
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,6 +55,8 @@ class _Heard:
     """By device, when it was pushed last."""
     acknowledged: dict[str, tuple[float, str]] = field(default_factory=dict)
     """By device, when an acknowledgment of it reached a node for the first time, and which."""
+    given_up: dict[str, None] = field(default_factory=dict)
+    """Devices that have had their last attempt: what they then say may count for nothing."""
 
 
 class Letters(Check):
@@ -106,6 +109,8 @@ class Letters(Check):
             self._judge_pushed(session, push, heard)
             heard.devices[session.device] = sent_at
             self._open.setdefault(session, {})[push["sequence"]] = id_
+            if push["attempt"] >= self.cluster.plan.attempts:
+                heard.given_up[session.device] = None
 
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
         if session.transport != "websocket" or ack["type"] == "nack":
@@ -126,6 +131,10 @@ class Letters(Check):
         for replay in self._replays:
             if replay.request.status == 200 and (told := self._unheard(replay)) is not None:
                 return told
+        dead = self._dead()
+        for post in self._inboxes.posts:
+            for user in self._lacking(post, dead):
+                return f"{post.name} has expired for {user}, and has no letter"
         return None
 
     def finish(self) -> None:
@@ -133,9 +142,12 @@ class Letters(Check):
         for replay in self._replays:
             if replay.request.status == 200 and (told := self._unheard(replay)) is not None:
                 self.violated("P1", replay.user, told)
-        dead = {(row[1], row[2]): None for row in letters if row[3] == ""}
+        dead = self._dead()
         for post in self._inboxes.posts:
-            self._judge_expired(post, dead)
+            for user in self._lacking(post, dead):
+                text = f"{post.name} expired and was never pushed, and there is no letter"
+                self.violated("P1", user, text)
+            self._judge_needless(post, dead)
         for id_, *_, history in letters:
             self._judge_history(str(id_), history)
 
@@ -165,12 +177,15 @@ class Letters(Check):
         if push["replay"] or device not in heard.acknowledged or push["attempt"] > 1:
             return
         at, host = heard.acknowledged[device]
-        for replay in self._replays:
+        replays = [
+            each for each in self._replays if (each.notification, each.user) == (id_, session.user)
+        ]
+        if device in heard.given_up or any(each.device in ("", device) for each in replays):
+            return
+        for replay in replays:
             asked_at = replay.request.asked_at
             if (
-                (replay.notification, replay.user) == (id_, session.user)
-                and replay.device not in ("", device)
-                and at + _WRITTEN < asked_at < self.now < asked_at + _LATE
+                at + _WRITTEN < asked_at < self.now < asked_at + _LATE
                 and session.began_at < asked_at
                 and not self.history.troubles.touch(at - _REGAINED, self.now, host, "store")
                 and not self._inboxes.may_have_changed(id_, session.user)
@@ -207,28 +222,24 @@ class Letters(Check):
             return None
         return f"{replay.device} of {replay.user} has not been pushed {id_}, which was replayed"
 
-    def _judge_expired(self, post: Post, dead: dict[_Pair, None]) -> None:
-        """*dead* are those of which there is a letter because they have expired."""
-        acceptance = post.acceptance
-        if "ttl" not in post.body or post.topic is not None or post.is_scheduled:
+    def _dead(self) -> dict[_Pair, None]:
+        """Of which notification and user there is a letter because it has expired."""
+        rows = self.cluster.store.rows(_LETTERS)
+        return {(row[1], row[2]): None for row in rows if row[3] == ""}
+
+    def _lacking(self, post: Post, dead: dict[_Pair, None]) -> Iterator[str]:
+        """Users who should have left a letter of *post*, and have not."""
+        id_ = _id_of(post)
+        if id_ is None or self._may_be_purged(post):
             return
-        if acceptance is None or any(each.status == 202 for each in post.requests):
-            return
-        id_: str = acceptance.answer["id"]
-        _, until = self._inboxes.done_between(post)
+        since, until = self._inboxes.done_between(post)
         behind = min(host.clock_least for host in self.cluster.hosts.values()) / 1000
-        over = until + post.body["ttl"] - behind
-        if over + _LATE > self.now or self._may_be_purged(post):
+        if until + post.body["ttl"] - behind > self.now:
             return
-        for user in post.users:
-            must = not self._inboxes.subscribers.may_have_muted(
-                user, [post.body], *self._inboxes.done_between(post)
-            )
-            if (id_, user) in dead:
-                self._judge_needless(id_, user, post.asked_at + post.body["ttl"])
-            elif must and self._is_unheard_of(id_, user):
-                text = f"{id_} expired at {over:.3f} and was never pushed, and there is no letter"
-                self.violated("P1", user, text)
+        for user in dict.fromkeys(post.users):
+            muted = self._inboxes.subscribers.may_have_muted(user, [post.body], since, until)
+            if (id_, user) not in dead and not muted and self._is_unheard_of(id_, user):
+                yield user
 
     def _may_be_purged(self, post: Post) -> bool:
         plan = self.cluster.plan
@@ -242,14 +253,29 @@ class Letters(Check):
             and not self._inboxes.may_have_marked(user, id_)
         )
 
-    def _judge_needless(self, id_: str, user: str, over: float) -> None:
-        """There is a letter of what was not *over* before a time, by a right clock."""
-        heard, troubles = self._heard.get((id_, user), _Heard()), self.history.troubles
-        over -= max(host.clock_most for host in self.cluster.hosts.values()) / 1000
-        for at, host in heard.acknowledged.values():
-            if at + _WRITTEN < over and not troubles.touch(
-                at - _REGAINED, at + _WRITTEN, host, "store"
-            ):
-                text = f"{id_} is a letter, and was acknowledged at {host} at {at:.3f}"
-                self.violated("P1", user, text)
-                return
+    def _judge_needless(self, post: Post, dead: dict[_Pair, None]) -> None:
+        """There is no letter of what a device had acknowledged before it was over."""
+        id_, troubles = _id_of(post), self.history.troubles
+        if id_ is None:
+            return
+        ahead = max(host.clock_most for host in self.cluster.hosts.values()) / 1000
+        over = post.asked_at + post.body["ttl"] - ahead
+        for user in post.users:
+            heard = self._heard.get((id_, user), _Heard())
+            for device, (at, host) in heard.acknowledged.items():
+                is_late = device in heard.given_up or at + _WRITTEN > over
+                if (id_, user) not in dead or is_late:
+                    continue
+                if not troubles.touch(at - _REGAINED, at + _WRITTEN, host, "store"):
+                    text = f"{id_} is a letter, and was acknowledged at {host} at {at:.3f}"
+                    self.violated("P1", user, text)
+
+
+def _id_of(post: Post) -> str | None:
+    """The id of *post*, if it is one that may leave letters when it expires, and surely came."""
+    acceptance = post.acceptance
+    may_leave = "ttl" in post.body and post.topic is None and not post.is_scheduled
+    if not may_leave or acceptance is None or any(each.status == 202 for each in post.requests):
+        return None
+    id_: str = acceptance.answer["id"]
+    return id_

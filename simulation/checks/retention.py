@@ -1,4 +1,4 @@
-"""What has been kept for as long as it should is forgotten (P1), and who may have missed it is told.
+"""What was kept for as long as it should be is forgotten (P1), and who may have missed it is told.
 
 A device that goes on from a cursor below the horizon is begun anew: of what was purged it cannot be
 told. (That it ends up without what it missed is judged by `convergence`, which knows no horizon.)

@@ -19,8 +19,8 @@ _EXPLICIT: Final = frozenset({"websocket", "stream-explicit"})
 
 
 class Talk:
-    """See the module; *story* is what is known of the session from outside, *attempts_max* how often
-    something may be sent.
+    """See the module; *story* is what is known of the session from outside, *attempts_max* is how
+    often something may be sent.
     """
 
     def __init__(self, story: SessionStory, attempts_max: int) -> None:
