@@ -30,6 +30,12 @@ _INBOX: Final = """
         AND d.user_id = i.user_id AND d.device_id = ?
     WHERE i.user_id = ?
 """
+_GIVEN_UP: Final = """
+    SELECT 1 FROM deliveries
+    WHERE notification_id = ? AND user_id = ? AND device_id = ? AND dead_reason IS NOT NULL
+"""
+_MANY: Final = 20
+"""Attempts that no device has of anything within one run."""
 _SAID: Final = ("title", "body", "category", "priority")
 
 
@@ -189,9 +195,9 @@ class Convergence(Check):
         push = device.screen.shown[id_]
         untold = self._forgotten.get((device.user, device.name))
         is_untold = untold is not None and push["sequence"] <= untold
-        # What it was given up on it may show as it once was.
-        was_given_up = self._inboxes.may_have_given_up(device.name, device.user, id_)
-        was_given_up = was_given_up or (row is not None and not row.is_told)
+        # What it was given up on it may show as it once was; of what is gone nobody knows that.
+        given_up = self.cluster.store.rows(_GIVEN_UP, id_, device.user, device.name)
+        was_given_up = bool(given_up) if row is not None else self.cluster.plan.attempts < _MANY
         state = push["notification"]["state"]
         if not (is_untold or was_given_up or any(place.state == state for place in places)):
             text = f"{device.name} shows {id_} as {state} of {push['sequence']}"

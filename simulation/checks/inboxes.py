@@ -44,7 +44,6 @@ class Inboxes:
         self._first_heard: dict[tuple[str, str], float] = {}
         """By user and notification, the least sequence that a device was pushed."""
         self._replays = Replays()
-        self._given_up: dict[tuple[str, str, str], None] = {}
 
     # --- What it is told -------------------------------------------------------------------------
 
@@ -66,11 +65,11 @@ class Inboxes:
             case "welcome":
                 self.subscribers.saw(session.user, self.cluster.history.now())
             case "push":
-                self._pushed(session, frame)
+                self._pushed(session.user, frame)
             case "changes":
                 self.subscribers.saw(session.user, self.cluster.history.now())
                 for push in frame["changes"]:
-                    self._pushed(session, push)
+                    self._pushed(session.user, push)
             case _:
                 pass
 
@@ -96,10 +95,6 @@ class Inboxes:
         if plan.retention_expired and _expires(post):
             since.append(begun + post.body["ttl"] + plan.retention_expired)
         return now >= min(since, default=math.inf) - self._skew
-
-    def may_have_given_up(self, device: str, user: str, id_: str) -> bool:
-        """Whether *device* has had its last attempt of *id_*, and may be told of it no more."""
-        return (device, user, id_) in self._given_up
 
     def may_have_marked(self, user: str, id_: str) -> bool:
         """Whether *user* has asked for a mark that may concern *id_*."""
@@ -248,10 +243,8 @@ class Inboxes:
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _pushed(self, session: SessionStory, push: Frame) -> None:
-        key = session.user, push["notification"]["id"]
-        if push["attempt"] >= self.cluster.plan.attempts:
-            self._given_up[session.device, *key] = None
+    def _pushed(self, user: str, push: Frame) -> None:
+        key = user, push["notification"]["id"]
         self._first_heard[key] = min(self._first_heard.get(key, math.inf), push["sequence"])
 
     def _posts_of(self, id_: str, title: str) -> list[tuple[Post, bool]]:

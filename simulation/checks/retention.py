@@ -12,8 +12,8 @@ from simulation.checks.check import Check, Complaint, sequence_of
 from simulation.cluster import Cluster
 from simulation.history import Frame, SessionStory
 
-_LATE: Final = 30.0
-"""Seconds after which a purge that was hindered has been made up for."""
+_LATE: Final = 8.0
+"""Seconds by which a purge may be late: what has failed is tried again after five."""
 _PURGES: Final = 2.0
 """What came through a topic goes in two."""
 _OVERDUE: Final = """
