@@ -1,4 +1,4 @@
-"""The store's inbox and what devices show are compared with what was asked, not with one another."""
+"""The store's inbox and what devices show are compared with what was asked, not with each other."""
 
 from types import SimpleNamespace
 

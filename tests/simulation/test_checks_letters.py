@@ -20,8 +20,8 @@ def letter(stage, *, device="d0", deaths=1, status="dead"):
     """A letter of n1 for u0, number 1, in the store."""
     history = ",".join([DIED] * deaths)
     stage.put(
-        "INSERT INTO dead_letters (id, notification_id, user_id, device_id, cause, reason, attempts,"
-        " dead_at, status, history) VALUES (1, 'n1', 'u0', ?, 'attempts', 'x', 3, 1000, ?, ?)",
+        "INSERT INTO dead_letters (id, notification_id, user_id, device_id, cause, reason,"
+        " attempts, dead_at, status, history) VALUES (1, 'n1', 'u0', ?, 'attempts', 'x', 3, 1000, ?, ?)",
         *(device, status, f"[{history}]"),
     )
 
