@@ -144,7 +144,7 @@ OF_UPKEEP: Final = (
         owner=device_scripts,
         attribute="choose_start",
         patch=_go_on_below_the_horizon,
-        plan=_KEPT,
+        plan=_KEPT | {"devices": 3},
     ),
     Mutation(
         name="read over a purge",
@@ -186,7 +186,7 @@ OF_UPKEEP: Final = (
         owner=Plan,
         attribute="expire",
         patch=_expire_nothing,
-        plan={"expiries": 0.6},
+        plan={"expiries": 0.6, "settling": 20.0},
     ),
     Mutation(
         name="no letters of the expired",
