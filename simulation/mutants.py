@@ -12,6 +12,8 @@ from typing import Any, Final
 import trio
 
 from simulation.mutants_of_store import OF_STORE
+from simulation.mutants_of_upkeep import OF_UPKEEP
+from simulation.mutants_of_wishes import OF_WISHES
 from simulation.mutation import Mutation, Original
 from tocsin.actors.announcer import Announcer
 from tocsin.actors.device import ConnectedDevice
@@ -302,5 +304,7 @@ ALL: Final = (
         plan={"topics": 0.4},
     ),
     *OF_STORE,
+    *OF_UPKEEP,
+    *OF_WISHES,
 )
 """All of them, by what they concern."""

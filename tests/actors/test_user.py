@@ -448,8 +448,12 @@ async def test_a_purge_under_the_reader_begins_the_session_anew(autojump_clock):
         outlet = await house.arrive()
         await house.storage.answer_attach(2, head=9)
         await house.storage.answer_page(head=9, horizon=8)
+        # What it has acknowledged comes again, too: the store has to know that it drops all.
+        attach = await house.storage.answer_attach(0, head=9, horizon=8)
+        assert attach.requested == Cursor("e", 0, everything=True)
 
         assert outlet.said[-1] == frames.Reset("horizon")
+        assert [type(each) for each in outlet.said].count(frames.Welcome) == 1
         assert outlet.began == [Cursor("e", 2), Cursor("e", 0, horizon=8)]
         query = await house.storage.answer_page(3, 9, head=9, horizon=8)
         assert (query.start, query.after, query.resumed) == (0, 0, False)

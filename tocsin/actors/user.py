@@ -263,10 +263,10 @@ class UserActor(Actor[UserMessage]):
         if attached.behind:
             company.behind(self._user)
         self._reach(attached.head)
-        device.attached(attached, self._head)
-        company.neighbours.device_arrived(
-            self._user, device.name, device.outlet.connection, attached.head
-        )
+        if device.attached(attached, self._head):
+            company.neighbours.device_arrived(
+                self._user, device.name, device.outlet.connection, attached.head
+            )
         if attached.head > known:
             # Arriving brings what is new in the user's topics, for the others as well.
             self._catch_up(attached.head)
