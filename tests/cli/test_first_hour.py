@@ -21,6 +21,7 @@ import pytest
 from tests.cli.conftest import ROOT, Listener, last_line
 from tests.servers.postgres import free_port
 from tests.system.kit import SECRET, Server, bearer, fresh_user, wait_until
+from tocsin.cli.trouble import Trouble
 
 Starter = Callable[..., Server]
 
@@ -292,6 +293,11 @@ def test_settings_that_are_wrong_are_told_in_the_persons_words(tmp_path):
     environment = {"PYTHONPATH": str(ROOT), "_TOCSIN_PROGRAM": "./dev", "TOCSIN_ZZZ": "1"}
     said = run(sys.executable, "-m", "tocsin", "config", "check", env=environment, cwd=tmp_path)
     assert "`./dev config docs` lists the settings" in said.stderr
+
+
+def test_what_other_rooms_say_is_told_in_the_persons_words_too(monkeypatch):
+    monkeypatch.setenv("_TOCSIN_PROGRAM", "./dev")
+    assert "do:    run `./dev migrate`" in Trouble("Wrong", "run `tocsin migrate`").message
 
 
 # --- Starting the server --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import click
 
 from tocsin import __version__
 from tocsin.cli.groups import Group
-from tocsin.cli.trouble import program, typed_program
+from tocsin.cli.trouble import as_typed, typed_program
 from tocsin.settings import SettingsError
 
 __all__ = ["COMMANDS", "main"]
@@ -74,9 +74,7 @@ class Commands(Group):
         try:
             return super().invoke(ctx)
         except SettingsError as error:
-            # The settings know us by name only; what the person typed is another thing.
-            text = str(error).replace("`tocsin ", f"`{program()} ")
-            raise _Refused(text) from error
+            raise _Refused(as_typed(str(error))) from error
 
 
 @click.group("tocsin", cls=Commands)

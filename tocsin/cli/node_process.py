@@ -21,6 +21,7 @@ import trio
 from tocsin.actors.runtime import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
 from tocsin.cli.greeting import greeting, whereabouts
+from tocsin.cli.trouble import as_typed
 from tocsin.node import Node
 from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
@@ -64,7 +65,8 @@ def run_node(
         if (refused := _find(gave_up, CannotListen)) is not None:
             raise click.ClickException(str(refused.strerror)) from None
         if (unusable := _find(gave_up, StoreFailed)) is not None:
-            raise click.ClickException(f"The store cannot be used: {unusable}") from None
+            text = as_typed(f"The store cannot be used: {unusable}")
+            raise click.ClickException(text) from None
         raise
 
 

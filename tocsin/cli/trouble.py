@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-__all__ = ["Trouble", "program", "typed_program"]
+__all__ = ["Trouble", "as_typed", "program", "typed_program"]
 
 PROGRAM_VARIABLE: Final = "_TOCSIN_PROGRAM"
 """Names who calls us, such as `./dev`: that is what a person typed."""
@@ -26,7 +26,7 @@ class Trouble(click.ClickException):
         if where:
             lines.append(f"    where: {where}")
         lines.append(f"    do:    {remedy}")
-        super().__init__("\n".join(lines))
+        super().__init__(as_typed("\n".join(lines)))
 
 
 def program() -> str:
@@ -34,6 +34,11 @@ def program() -> str:
     context = click.get_current_context(silent=True)
     name = None if context is None else context.find_root().info_name
     return name or os.environ.get(PROGRAM_VARIABLE, "tocsin")
+
+
+def as_typed(text: str) -> str:
+    """*text* of a room that knows us by name only, with the program as the person calls it."""
+    return text.replace("`tocsin ", f"`{program()} ")
 
 
 def typed_program(found: str | None) -> str | None:
