@@ -2,7 +2,7 @@
 
 One transaction for hundreds of commands costs little more than one for one, so commands are
 gathered while the previous transaction runs (group commit), and answered together when it is
-durable. A lone command never waits; a crowd is waited for, some milliseconds (see `pace`).
+durable. A lone command never waits; a crowd is waited for, a moment (see `pace`).
 
 Ledger lines (a push was sent, a device acknowledged) are merged before they are written. A line
 that only says "sent" waits a moment for its acknowledgment (`ledger`), because most come within
@@ -169,10 +169,9 @@ class StorageActor(Actor[StorageMessage]):
             if isinstance(message.command, _OF_LEDGER):
                 self._ledger.hurry()
             self._writes.add(message)
-            first = len(self._writes) == 1
-            self._pace.came(trio.current_time(), first=first)
-            if first:
-                self._writer.ring()
+            now = trio.current_time()
+            if self._pace.came(now, len(self._writes)) and not self._writing:
+                self._writer.ring_at(self._pace.due, now)
         else:
             self._reads.append(message)
             if len(self._reads) == 1:
