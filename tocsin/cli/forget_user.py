@@ -49,7 +49,9 @@ def forget_user(user: str, yes: bool, token: str | None, url: str, flags: Flags)
         before = asyncio.run(_look(settings, person))
         if not yes:
             _show(before, None)
-            click.echo(f"Nothing was removed: {program()} forget-user {user} --yes", err=True)
+            click.echo(
+                f"Nothing was removed. To do it: {program()} forget-user {user} --yes", err=True
+            )
             return
         if _is_served(settings):
             _disconnect(url, token or find_minter(flags).mint("operator", {"admin"}, 60.0), user)
