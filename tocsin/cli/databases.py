@@ -23,15 +23,19 @@ def settings_and_name(flags: Flags) -> tuple[Settings, str]:
 
 
 @contextmanager
-def troubles(what: str, where: str) -> Iterator[None]:
-    """Says what went wrong within in a sentence: *what* was to be done, and *where*."""
+def troubles(
+    what: str, where: str, *, exists: str = "name another one: none is ever replaced"
+) -> Iterator[None]:
+    """Says what went wrong within in a sentence: *what* did not happen, and *where*.
+
+    *exists* is what to do about something that is there and should not be.
+    """
     try:
         yield
     except Unsuitable as error:
         raise Trouble(f"{what}: {error}", error.remedy, where) from None
     except FileExistsError as error:
-        remedy = "name another one, or see what `--help` says of replacing"
-        raise Trouble(f"{what}: {error}", remedy, where) from None
+        raise Trouble(f"{what}: {error}", exists, where) from None
     except (ConnectionError, TimeoutError, gaierror) as error:
         remedy = "see that Postgres runs and that `database` is right, and repeat"
         raise Trouble(f"{what}: {error}", remedy, where) from None

@@ -46,7 +46,9 @@ def forget_user(user: str, yes: bool, server: Server) -> None:
         before = asyncio.run(_look(settings, person))
         if not yes:
             _show(before, None)
-            click.echo(f"Nothing was removed: {program()} forget-user {user} --yes", err=True)
+            click.echo(
+                f"Nothing was removed. To do it: {program()} forget-user {user} --yes", err=True
+            )
             return
         if _is_served(settings):
             _disconnect(server, user)

@@ -30,7 +30,10 @@ def restore(backup: Path, replace: bool, flags: Flags) -> None:
     """
     settings, where = settings_and_name(flags)
     database = settings.sqlite_path
-    with troubles("Nothing was restored", where):
+    meant = (
+        "give --replace if that is meant (a SQLite file is kept beside it, Postgres' tables not)"
+    )
+    with troubles("Nothing was restored", where, exists=meant):
         _expect_kind(backup, b"PGDMP" if database is None else b"SQLite format 3\x00", where)
         kept: Path | None
         contents: Contents
