@@ -11,8 +11,13 @@ RUN useradd --system --uid 10001 --home-dir /var/lib/tocsin --create-home tocsin
 COPY --from=packages /opt/venv /opt/venv
 # Put on the path and not installed: building a wheel here would fetch build tools without hashes.
 COPY tocsin /opt/tocsin/tocsin
+# What a wheel's installer would write: `tocsin` for `docker exec`, wherever one is.
+RUN printf '#!/bin/sh\nexec python -m tocsin "$@"\n' > /opt/venv/bin/tocsin \
+ && chmod 755 /opt/venv/bin/tocsin
+# The safe path: nothing is imported from the directory that a command is run in.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/tocsin \
+    PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
     TOCSIN_DATA=/var/lib/tocsin
 RUN python -m compileall -q /opt/tocsin
@@ -27,5 +32,5 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD \
 
 # In exec form, so that the stop signal reaches the server. Other commands stand in for "serve":
 # docker run tocsin token ...
-ENTRYPOINT ["python", "-m", "tocsin"]
+ENTRYPOINT ["tocsin"]
 CMD ["serve", "--host", "0.0.0.0"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
@@ -16,7 +16,7 @@ from simulation.chance import Chance
 from simulation.history import History, Violation
 from simulation.network import Arrival, Connection
 from simulation.node import Node, Request
-from simulation.plan import Plan
+from simulation.plan import NODES, Plan
 from simulation.scheduling import Process
 from simulation.services import SharedStore, SimulatedBroker, StoreWay
 from simulation.timeline import Timeline
@@ -30,6 +30,7 @@ from tocsin.wiring import ClusterPorts
 
 if TYPE_CHECKING:
     from simulation.devices import Device
+    from simulation.operators import Operator
     from simulation.producers import Producer
     from simulation.users import User
 
@@ -49,13 +50,14 @@ class Cluster:
         self.nursery = nursery
         self.history = History(lambda: timeline.now)
         self.store = SharedStore(self.chance("store"))
-        patience = _settings("any", alone=False).redis_timeout
+        patience = _settings("any", plan).redis_timeout
         self.broker = SimulatedBroker(timeline, self.chance("broker"), patience)
         self.hosts = {name: Host(name, self) for name in plan.node_names}
         self.balancer = Balancer(self.hosts, timeline)
         self.devices: list[Device] = []
         self.producers: list[Producer] = []
         self.users: list[User] = []
+        self.operators: list[Operator] = []
 
     def chance(self, *whom: object) -> Chance:
         """Chance for *whom*, the same in each run of this seed."""
@@ -141,7 +143,7 @@ class Host:
     @property
     def drain_time(self) -> float:
         """Seconds in which a node that is told to stop has ended."""
-        return _settings(self.name, alone=False).drain_time
+        return _settings(self.name, self._cluster.plan).drain_time
 
     @property
     def process_number(self) -> int:
@@ -167,7 +169,7 @@ class Host:
         cluster, chance = self._cluster, self._cluster.chance("node", self.name, self._starts)
         process = Process(self.name, self._died)
         plan = cluster.plan
-        settings = _settings(self.name, alone=plan.nodes == 1, resend_delay=plan.resend_delay)
+        settings = _settings(self.name, plan)
         world = World(self._now_ms, chance.random, chance.randbytes)
         way = StoreWay(
             cluster.store, self.name, process, cluster.timeline, chance, settings.store_timeout
@@ -213,7 +215,7 @@ class Host:
             self._cluster.timeline,
             chance,
             self.node.process,
-            outbound_bytes_max=_settings(self.name, alone=False).outbound_bytes_max,
+            outbound_bytes_max=_settings(self.name, self._cluster.plan).outbound_bytes_max,
             heard=heard,
             ended=over,
         )
@@ -280,12 +282,20 @@ class Host:
         return _EPOCH_MS + self.clock + int(self._cluster.timeline.now * 1000)
 
 
-@cache
-def _settings(node: str, *, alone: bool, resend_delay: float = 10.0) -> Settings:
+@lru_cache(maxsize=2 * len(NODES))
+def _settings(node: str, plan: Plan) -> Settings:
+    alone = plan.nodes == 1
+    kept = {
+        name: getattr(plan, name)
+        for name in ("retention", "retention_archived", "retention_expired")
+        if getattr(plan, name)
+    }
     return Settings(
         node=node,
         jwt_secret=_SECRET,
         database=None if alone else "postgres://simulated/tocsin",
         redis=None if alone else "redis://simulated",
-        resend_delay=resend_delay,
+        resend_delay=plan.resend_delay,
+        delivery_attempts_max=plan.attempts,
+        **kept,
     )

@@ -12,6 +12,8 @@ from typing import Any, Final
 import trio
 
 from simulation.mutants_of_store import OF_STORE
+from simulation.mutants_of_upkeep import OF_UPKEEP
+from simulation.mutants_of_wishes import OF_WISHES
 from simulation.mutation import Mutation, Original
 from tocsin.actors.announcer import Announcer
 from tocsin.actors.device import ConnectedDevice
@@ -288,6 +290,13 @@ ALL: Final = (
         plan={"nodes": 1, "posts": 1.0, "users": 10},
     ),
     Mutation(
+        name="tell nobody what has expired",
+        owner=Users,
+        attribute="recounted",
+        patch=_do_nothing,
+        plan={"posts": 2.0},
+    ),
+    Mutation(
         name="bring no topics",
         owner=Topics,
         attribute="advanced",
@@ -295,5 +304,7 @@ ALL: Final = (
         plan={"topics": 0.4},
     ),
     *OF_STORE,
+    *OF_UPKEEP,
+    *OF_WISHES,
 )
 """All of them, by what they concern."""

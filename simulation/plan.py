@@ -7,6 +7,7 @@ from functools import cache
 from typing import Final
 
 NODES: Final = "abcdefgh"
+_PURGE_INTERVAL: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,10 @@ class Plan:
     """Those that post over a WebSocket, with an API key."""
     actions: float = 0.03
     """A second, of each user: what they mark, list and set."""
+    mutes: float = 0.2
+    """Of all categories and topics in a user's preferences, those that are muted."""
+    letters: float = 0.1
+    """A second, of the operator: looks at dead letters, most of which are then settled."""
     looks: float = 0.5
     """A second, of all together: questions where somebody is."""
     streams: float = 0.2
@@ -62,10 +67,22 @@ class Plan:
     """Of all devices, those that forget, refuse, stall, and come and go all the time."""
     resend_delay: float = 10.0
     """The nodes' setting: with a short one, a device that does not answer is soon given up."""
+    attempts: int = 20
+    """Theirs too: how often something is sent to a device, until it is a dead letter."""
+    retention: float = 0.0
+    """Theirs too, as the next two; 0 is what they have by themselves, which no run lives to see."""
+    retention_archived: float = 0.0
+    retention_expired: float = 0.0
     duration: float = 60.0
     settling: float = 120.0
     calm: float = 0.0
     """After all is settled, so long nothing happens at all before it is judged."""
+
+    @property
+    def purge_interval(self) -> float:
+        """Seconds between two purges of a node: as long as what is kept for the shortest time."""
+        kept = (self.retention, self.retention_archived, self.retention_expired)
+        return max(1.0, min((each for each in kept if each), default=_PURGE_INTERVAL))
 
     @property
     def node_names(self) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ _LONG_BODY: Final = 4000
 """Characters."""
 _LARGE_DATA: Final = 30_000
 """Characters: a few of them fill a window by its bytes."""
+_TOPIC_COLLAPSES: Final = 0.25
+"""Of the posts that may renew an earlier one, those to a topic."""
 _SECONDS: Final = 3, 10, 40
 """How far ahead delivery and expiry are, about."""
 
@@ -58,6 +60,10 @@ def _some_users(cluster: Cluster, chance: Chance) -> list[str]:
 
 
 def _collapsing(cluster: Cluster, chance: Chance, title: str) -> Draft:
+    if chance.happens(_TOPIC_COLLAPSES):
+        topic = chance.one(TOPICS)
+        key = f"{topic}/{chance.one('ab')}"
+        return {"to": {"topic": topic}, "title": title, "collapse_key": key}
     user = chance.one(cluster.plan.user_names)
     key = f"{user}/{chance.one('abc')}"
     return {"to": {"users": [user]}, "title": title, "collapse_key": key}

@@ -112,9 +112,9 @@ class StoreWay:
     async def open(self) -> None:
         await self._call(self._store.open, writes=False)
 
-    async def write(self, commands: Sequence[Command]) -> list[Result]:
+    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         self._store.transactions += 1
-        return await self._call(lambda: self._store.write(commands), writes=True)
+        return await self._call(lambda: self._store.write(commands, hurried=hurried), writes=True)
 
     async def read(self, queries: Sequence[Query]) -> list[Answer]:
         return await self._call(lambda: self._store.read(queries), writes=False)

@@ -17,7 +17,7 @@ import msgspec
 from simulation.faults import Fault
 from simulation.plan import Plan
 from simulation.simulator import Verdict, simulate
-from simulation.swarm import WORK, Scenario
+from simulation.swarm import LATER_WORK, WORK, Scenario
 
 RUNS_MAX: Final = 200
 
@@ -117,7 +117,7 @@ class _Search:
             for smaller in _between(least, getattr(self.best.plan, name)):
                 if self._try_plan(**{name: smaller}):
                     break
-        for name in WORK:
+        for name in (*WORK, *LATER_WORK):
             if getattr(self.best.plan, name):
                 self._try_plan(**{name: 0.0})
         while self.best.plan.posts > 0.2 and self._try_plan(posts=self.best.plan.posts / 2):

@@ -30,6 +30,7 @@ from simulation.figures import Counting, Figures
 from simulation.harm import Harm
 from simulation.history import Violation
 from simulation.logs import captured
+from simulation.operators import Operator
 from simulation.plan import Plan
 from simulation.producers import Producer
 from simulation.scheduling import run, tasks_of_processes
@@ -105,7 +106,12 @@ class _Run:
             User(cluster, name, [each for each in cluster.devices if each.user == name], pause)
             for name in plan.user_names
         ]
-        self._workers: list[Producer | User] = [*cluster.producers, *cluster.users]
+        cluster.operators = [Operator(cluster, 1 / plan.letters)] if plan.letters else []
+        self._workers: list[Producer | User | Operator] = [
+            *cluster.producers,
+            *cluster.users,
+            *cluster.operators,
+        ]
         looks = math.inf if not plan.looks else 1 / plan.looks
         self._census = Census(cluster, looks)
         self._settle_by = math.inf

@@ -31,6 +31,12 @@ WORK: Final = (
 )
 
 
+LATER_WORK: Final = (*("mutes", "letters", "retention", "retention_archived", "retention_expired"),)
+"""What is drawn by a chance of its own, so that older seeds are what they were in all else."""
+_RETENTIONS: Final = 0.0, 8.0, 15.0, 40.0
+_SHORT_RETENTIONS: Final = 0.0, 2.0, 8.0
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides what happens in a run."""
 
@@ -51,6 +57,16 @@ def _plan(seed: int, chance: Chance) -> Plan:
     work: dict[str, Any] = {
         name: 0.0 if chance.happens(_LEFT_OUT_WORK) else getattr(usual, name) for name in WORK
     }
+    later = Chance(seed, "swarm", "later")
+    usual = dataclasses.replace(
+        usual,
+        retention=later.one(_RETENTIONS),
+        retention_archived=later.one(_SHORT_RETENTIONS),
+        retention_expired=later.one(_SHORT_RETENTIONS),
+        attempts=later.one((20, 20, 3)),
+        mutes=0.0 if later.happens(_LEFT_OUT_WORK) else usual.mutes,
+        letters=0.0 if later.happens(_LEFT_OUT_WORK) else usual.letters,
+    )
     return dataclasses.replace(
         usual,
         nodes=1 if chance.happens(_ALONE) else chance.one((2, 3, 3, 4)),

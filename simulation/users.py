@@ -100,8 +100,9 @@ class User:
         self._ask(device, Question(operation="list_inbox", query=query))
 
     def _prefer(self, device: Device) -> None:
-        muted = {name: False for name in CATEGORIES if self.chance.happens(0.2)}
-        topics = {name: False for name in TOPICS if self.chance.happens(0.2)}
+        mutes = self.cluster.plan.mutes
+        muted = {name: False for name in CATEGORIES if self.chance.happens(mutes)}
+        topics = {name: False for name in TOPICS if self.chance.happens(mutes)}
         body = {"categories": muted, "topics": topics}
         self._ask(device, Question(operation="set_preferences", body=body))
 

@@ -243,5 +243,6 @@ def test_every_setting_that_the_operations_name_exists():
     codes = {closing.word for closing in Closing} | set(TITLES) | {str(each) for each in Reason}
     metrics = {word for word in words if word.startswith("tocsin_")}
     labels = {"spool_entry", "wrong_kind", "no_payload"}
-    others = {"request_id", "expires_at", "pg_dump", "left_out", "os_user"}
+    others = {"request_id", "expires_at", "left_out", "os_user"}
+    others |= {"pg_dump", "pg_restore", "max_wal_size"}
     assert words - known - codes - metrics - labels == others

@@ -13,6 +13,7 @@ as it lives: the door closes first, the store last. What metrics say is to be se
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
@@ -125,7 +126,7 @@ class Node:
         grace = 0.1 * settings.drain_time
         edge = WebSocketEdge(services, publishing)
         limits = Limits(limit_figures(settings), exempt=settings.forwarded_from)
-        admissions = Admissions(limits, Forwarding(settings.forwarded_from), trio.current_time)
+        admissions = Admissions(limits, Forwarding(settings.forwarded_from), time.monotonic)
         api = HttpApi(
             OPERATIONS, services, publishing, edge.check, admissions, _judge_of_hosts(settings)
         )
@@ -159,9 +160,7 @@ class Node:
         self, tree: Supervisor, services: Services, publishing: Publishing, port: int
     ) -> None:
         operations = (open_metrics_operation(),)
-        admissions = Admissions(
-            Limits(limit_figures(self._settings)), Forwarding(), trio.current_time
-        )
+        admissions = Admissions(Limits(limit_figures(self._settings)), Forwarding(), time.monotonic)
         api = HttpApi(
             operations,
             services,

@@ -71,7 +71,8 @@ class Settings:
         "Directory for what the server keeps itself: the SQLite file and development secrets.")
     database: str | None = setting(None, DATABASE,
         "Where notifications live: `postgres://…`, `postgresql://…` or `sqlite:///path` (four "
-        "slashes for an absolute path). Without it, the file `tocsin.db` in `data`.")
+        "slashes for an absolute path). Without it, the file `tocsin.db` in `data`. What the "
+        "address of a Postgres may say, hosts and options, is in postgres.md.")
     redis: str | None = setting(None, REDIS,
         "Redis that joins nodes to a cluster: `redis://` or `rediss://` (TLS), with password and "
         "database number. Nodes share one Postgres as well.")

@@ -88,7 +88,7 @@ def make_cluster(settings: Settings, world: World) -> ClusterPorts | None:
     return ClusterPorts(
         RedisBus(client),
         RedisPresence(client, seals[Purpose.PRESENCE]),
-        RedisSpool(client, seals, world.now_ms),
+        RedisSpool(client, seals, world.now_ms, settings.idempotency_retention),
         client.aclose,
         seals,
         client.refusals,

@@ -16,9 +16,11 @@ from simulation.checks.holdings import Holdings
 from simulation.checks.honesty import Honesty
 from simulation.checks.lateness import Lateness
 from simulation.checks.ledger import Ledger
+from simulation.checks.letters import Letters
 from simulation.checks.order import Order
 from simulation.checks.presence import Presence
 from simulation.checks.quiet import Quiet
+from simulation.checks.retention import Retention
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
 from simulation.checks.times import Times
@@ -36,6 +38,8 @@ ALL: Final[tuple[type[Check], ...]] = (
     Bounds,
     Answers,
     Quiet,
+    Retention,
+    Letters,
     Holdings,
     Convergence,
     Acceptance,

@@ -14,15 +14,14 @@ from typing import Any, Final
 import msgspec
 
 from simulation.checks.check import Check
+from simulation.checks.inboxes import Inboxes
 from simulation.checks.posts import (
     ACCEPTED,
     Post,
-    Posts,
     may_be_overtaken,
     may_have_been_done,
     name_in,
 )
-from simulation.checks.subscribers import Subscribers
 from simulation.cluster import Cluster
 from simulation.history import Frame, RequestStory, SessionStory
 
@@ -48,16 +47,17 @@ class Acceptance(Check):
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
-        self._posts = Posts()
-        self._subscribers = Subscribers()
+        self._inboxes = Inboxes(cluster)
+        self._posts = self._inboxes.posts
 
     def asked(self, request: RequestStory) -> None:
-        self._posts.asked(request)
-        self._subscribers.asked(request)
+        self._inboxes.asked(request)
+
+    def answered(self, request: RequestStory) -> None:
+        self._inboxes.answered(request)
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
-        if frame["type"] in ("welcome", "changes"):
-            self._subscribers.saw(session.user, self.now)
+        self._inboxes.heard(session, frame)
 
     def settled(self) -> str | None:
         stored = {name_in(each.document["title"]): each for each in self._read().values()}
@@ -66,7 +66,7 @@ class Acceptance(Check):
             if found is None or found.standing != "active" or post.acceptance is None:
                 continue
             for user in self._must_have(post, found.id):
-                if user not in found.users:
+                if user not in found.users and not self._may_be_gone(post):
                     return f"{user} has not got {post.name}"
         return None
 
@@ -99,10 +99,11 @@ class Acceptance(Check):
             return
         if post.collapse_key is not None:
             # What it said may have been said over since; the notification that it became has not.
-            if post.collapse_key not in collapsing:
+            if post.collapse_key not in collapsing and not self._may_be_gone(post):
                 self.violated("P1", post.name, f"{_told(acceptance)}, and nothing is stored")
         elif not found:
-            self.violated("P1", post.name, f"{_told(acceptance)}, and is not stored")
+            if not self._may_be_gone(post):
+                self.violated("P1", post.name, f"{_told(acceptance)}, and is not stored")
         else:
             self._judge_recipients(post, found[0], acceptance)
 
@@ -117,7 +118,7 @@ class Acceptance(Check):
         if len(ids) > 1:
             self.violated("P1", post.name, f"the same key was answered with {', '.join(ids)}")
         for id_ in ids:
-            if id_ not in stored:
+            if id_ not in stored and not self._may_be_gone(post):
                 self.violated("P1", post.name, f"was answered {id_}, which is not stored")
 
     def _judge_recipients(self, post: Post, stored: _Stored, acceptance: RequestStory) -> None:
@@ -125,28 +126,32 @@ class Acceptance(Check):
             self._judge_end(post, stored)
             return
         for user in self._must_have(post, stored.id):
-            if user not in stored.users:
+            if user not in stored.users and not self._may_be_gone(post):
                 self.violated("P1", post.name, f"{_told(acceptance)}, and {user} has it not")
         for user in stored.users:
-            if not self._may_have(post, user):
+            if not self._may_have(post, stored.id, user):
                 self.violated("P1", post.name, f"is not for {user}, who has it")
 
     def _must_have(self, post: Post, id_: str) -> Iterator[str]:
-        subscribers, topic = self._subscribers, post.topic
-        bodies = [post.body]
-        if post.is_scheduled:
-            # What counts is what it was when its time came.
-            changes = self._posts.updates.get(id_, ())
-            bodies += [{**post.body, **request.body} for request in changes]
+        members, topic = self._inboxes.subscribers, post.topic
+        since, until = self._inboxes.done_between(post)
+        bodies = self._inboxes.bodies(post, [id_])
         for user in post.users if topic is None else self.cluster.plan.user_names:
-            must = topic is None or subscribers.must_have(user, topic, post.asked_at)
-            if must and not any(subscribers.may_have_muted(user, body) for body in bodies):
+            must = topic is None or members.must_have(user, topic, since, until)
+            if must and not members.may_have_muted(user, bodies, since, until):
                 yield user
 
-    def _may_have(self, post: Post, user: str) -> bool:
-        if post.topic is None:
+    def _may_have(self, post: Post, id_: str, user: str) -> bool:
+        members, topic = self._inboxes.subscribers, post.topic
+        since, until = self._inboxes.done_between(post)
+        if members.must_have_muted(user, self._inboxes.bodies(post, [id_]), since, until):
+            return False
+        if topic is None:
             return user in post.users
-        return self._subscribers.may_have(user, post.topic)
+        return members.may_have(user, topic, since, until)
+
+    def _may_be_gone(self, post: Post) -> bool:
+        return self._inboxes.may_be_forgotten(post, self.now)
 
     def _judge_end(self, post: Post, stored: _Stored) -> None:
         asked = stored.id in self._posts.withdrawals or any(

@@ -11,8 +11,8 @@ from collections import deque
 from typing import Final
 
 from simulation.checks.check import Check
+from simulation.checks.inboxes import Inboxes
 from simulation.checks.posts import ACCEPTED, Post
-from simulation.checks.subscribers import Subscribers
 from simulation.cluster import Cluster
 from simulation.history import Frame, RequestStory, SessionStory
 
@@ -27,22 +27,23 @@ class Brought(Check):
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
-        self._subscribers = Subscribers()
+        self._inboxes = Inboxes(cluster)
         self._there: dict[SessionStory, float] = {}
         """Since when a session has been live."""
         self._due: deque[tuple[float, RequestStory]] = deque()
 
     def asked(self, request: RequestStory) -> None:
-        self._subscribers.asked(request)
+        self._inboxes.asked(request)
 
     def answered(self, request: RequestStory) -> None:
+        self._inboxes.answered(request)
         # A repetition may be answered for what was done, and brought, before.
         if request.operation == "publish" and request.status in ACCEPTED and request.attempt == 1:
             self._due.append((self.now + _LATE, request))
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
         if frame["type"] in ("welcome", "changes"):
-            self._subscribers.saw(session.user, self.now)
+            self._inboxes.subscribers.saw(session.user, self.now)
         if frame["type"] == "synced":
             self._there.setdefault(session, self.now)
 
@@ -67,7 +68,12 @@ class Brought(Check):
         topic = post.topic
         if topic is None or post.is_scheduled or post.collapse_key is not None:
             return
-        id_ = request.answer["id"]
+        if self._inboxes.may_be_forgotten(post, self.now):
+            return
+        id_, subscribers = request.answer["id"], self._inboxes.subscribers
+        assert request.answered_at is not None
+        # As long as the change of anything that is answered now may be what decides.
+        when = request.asked_at, self.now
         owners = self.cluster.store.rows(
             "SELECT i.user_id FROM notifications AS n"
             " LEFT JOIN inbox AS i ON i.notification_id = n.id"
@@ -76,8 +82,8 @@ class Brought(Check):
         )
         users = {session.user: None for session in self._there if self._was_there(session, request)}
         for user in users:
-            must = self._subscribers.must_have(user, topic, request.asked_at)
-            must = must and not self._subscribers.may_have_muted(user, request.body)
+            must = subscribers.must_have(user, topic, *when)
+            must = must and not subscribers.may_have_muted(user, [request.body], *when)
             if owners and must and (user,) not in owners:
                 text = f"is connected, and {id_}, published to {topic} at {request.asked_at:.3f},"
                 self.violated("P7", user, f"{text} was not brought")

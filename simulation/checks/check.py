@@ -12,6 +12,13 @@ SETTINGS: Final = Settings(node="checked")
 """What nodes are run with, where the plan says nothing else."""
 
 
+_KNOWN: Final = """
+    SELECT 1 FROM devices WHERE user_id = ? AND device_id = ? AND NOT removed AND last_seen > ?
+"""
+_LOOKED_AT: Final = 20.0
+"""Seconds by which the store may be late to look at a device that has come."""
+
+
 class Complaint(NamedTuple):
     """Something that a promise does not allow.
 
@@ -68,6 +75,23 @@ class Check(Watcher):
             and not troubles.touch_by(since, self.now, session.host, "stalled")
             and not troubles.touch(since, self.now, f"{session.user}/{session.device}")
         )
+
+    def may_be_unknown(self, session: SessionStory) -> bool:
+        """Whether the store may not know the device of *session*, which begins now, any more."""
+        retention = self.cluster.plan.retention
+        if not retention:
+            return False
+        ahead = max(host.clock_most for host in self.cluster.hosts.values()) / 1000
+        kept_from = self.cluster.now_ms() - 1000 * (retention - _LOOKED_AT - ahead)
+        who = session.user, session.device
+        return not self.cluster.store.rows(_KNOWN, *who, kept_from)
+
+    def may_be_forgotten(self, since: float) -> bool:
+        """Whether a device of which the store has heard nothing *since* a time may be purged, with
+        what the ledger says of it: also one that is connected."""
+        retention = self.cluster.plan.retention
+        ahead = max(host.clock_most for host in self.cluster.hosts.values()) / 1000
+        return bool(retention) and self.now - since > retention - ahead
 
     def violated(self, promise: str, subject: str, what: str) -> None:
         """*promise* was broken towards *subject*; *what* says what was expected and what seen."""

@@ -1,7 +1,10 @@
-"""One state everywhere (P5): at the end each device shows what the store has for its user.
+"""One state everywhere (P5): at the end each device shows what the store has for its user, and both
+have what the user's inbox must be.
 
-A device that never asked for everything shows what changed since it began. What it was given up on
-(a dead letter) it need not show, and what has expired it may go on showing: nobody tells it.
+What it must be is found out from what was asked and answered (`inboxes`): what never reached the
+store's rows would look right there. A device that never asked for everything shows what changed
+since it began. What it was given up on (a dead letter) it need not show, and what has expired it
+may go on showing: nobody tells it. What was purged it may show too, as it was in the end.
 """
 
 from __future__ import annotations
@@ -9,18 +12,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from simulation.checks.check import Check
+import msgspec
+
+from simulation.checks.check import Check, sequence_of
+from simulation.checks.inbox_model import Place
+from simulation.checks.inboxes import Inboxes
+from simulation.cluster import Cluster
 from simulation.devices import Device
-from simulation.history import Frame, SessionStory
+from simulation.history import Frame, RequestStory, SessionStory
 
 _INBOX: Final = """
-    SELECT i.notification_id, i.sequence, i.state, n.revision, n.expires_at, d.dead_reason
+    SELECT i.notification_id, i.sequence, i.state, n.revision, n.expires_at, d.dead_reason,
+        i.expired_at IS NOT NULL, n.document
     FROM inbox AS i
     JOIN notifications AS n ON n.id = i.notification_id
     LEFT JOIN deliveries AS d ON d.notification_id = i.notification_id
         AND d.user_id = i.user_id AND d.device_id = ?
     WHERE i.user_id = ?
 """
+_GIVEN_UP: Final = """
+    SELECT 1 FROM deliveries
+    WHERE notification_id = ? AND user_id = ? AND device_id = ? AND dead_reason IS NOT NULL
+"""
+_MANY: Final = 20
+"""Attempts that no device has of anything within one run."""
+_SAID: Final = ("title", "body", "category", "priority")
 
 
 class _Row(NamedTuple):
@@ -30,15 +46,57 @@ class _Row(NamedTuple):
     revision: int
     expires_at: int | None
     dead_reason: str | None
+    is_expired: int
+    document: str
 
     @property
     def is_told(self) -> bool:
         """Whether a device that is there must have been told of it as it is now."""
         return self.expires_at is None and self.dead_reason is None
 
+    @property
+    def place(self) -> Place:
+        return Place(self.state, "expired" if self.is_expired else "")
+
+    def __str__(self) -> str:
+        return f"{self.id} as {self.state} of {self.sequence}, revision {self.revision}"
+
 
 class Convergence(Check):
     """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._inboxes = Inboxes(cluster)
+        self._forgotten: dict[tuple[str, str], int | None] = {}
+        """Devices that came without a cursor when the store did not know them any more, and where
+        they were begun then: of what changed before they are not told."""
+
+    def asked(self, request: RequestStory) -> None:
+        self._inboxes.asked(request)
+
+    def answered(self, request: RequestStory) -> None:
+        self._inboxes.answered(request)
+
+    def opened(self, session: SessionStory) -> None:
+        key = session.user, session.device
+        if session.hello == "0":
+            self._forgotten.pop(key, None)
+        elif session.hello is None and self.may_be_unknown(session):
+            self._forgotten[key] = None
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        self._inboxes.heard(session, frame)
+        key = session.user, session.device
+        if key not in self._forgotten:
+            return
+        if frame["type"] == "reset" or frame.get("reset"):
+            del self._forgotten[key]
+        elif frame["type"] in ("welcome", "changes") and self._forgotten[key] is None:
+            changes = frame.get("changes")
+            self._forgotten[key] = (
+                changes[0]["previous"] if changes else sequence_of(frame["cursor"])
+            )
 
     def settled(self) -> str | None:
         for device in self.cluster.devices:
@@ -52,8 +110,14 @@ class Convergence(Check):
         for device in self.cluster.devices:
             for wrong in self._wrong_with(device):
                 self.violated("P5", device.who, wrong)
+        titles = self._titles()
+        for user in self.cluster.plan.user_names:
+            for wrong in self._impossible(user, titles):
+                self.violated("P5", user, wrong)
+        for name, wrong in self._inboxes.uncollapsed():
+            self.violated("P1", name, wrong)
 
-    # --- Inside ----------------------------------------------------------------------------------
+    # --- Devices and the store -------------------------------------------------------------------
 
     def _wrong_with(self, device: Device) -> Iterator[str]:
         rows = self.cluster.store.rows(_INBOX, device.name, device.user)
@@ -65,22 +129,21 @@ class Convergence(Check):
     def _missing(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
         """Wherein *device* shows something else than the store has."""
         screen = device.screen
+        untold = self._forgotten.get((device.user, device.name)) or 0
         for row in inbox.values():
             shown = screen.shown.get(row.id)
+            if not row.is_told or row.sequence <= untold:
+                continue
             if shown is not None:
                 told = _difference(shown, row)
-                if told is not None and row.is_told:
+                if told is not None:
                     return told
             elif (
-                row.is_told
-                and row.state != "withdrawn"
+                row.state != "withdrawn"
                 and screen.since is not None
                 and row.sequence > screen.since
             ):
                 return f"does not show {row}, which changed since {screen.since}"
-        for id_ in screen.shown:
-            if id_ not in inbox:
-                return f"shows {id_}, which {device.user} does not have"
         return None
 
     def _is_live(self, story: SessionStory) -> bool:
@@ -88,6 +151,10 @@ class Convergence(Check):
         return self.cluster.hosts[story.host].process_number == story.process
 
     def _miscounted(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
+        plan = self.cluster.plan
+        if plan.retention or plan.retention_archived or plan.retention_expired:
+            # That something is purged is no entry of the log, so nobody was told.
+            return None
         rows = self.cluster.store.rows(
             "SELECT unread, unseen FROM users WHERE user_id = ?", device.user
         )
@@ -96,10 +163,69 @@ class Convergence(Check):
             return f"was told {counters}, and the store has {rows[0]}"
         return None
 
+    # --- Both, and what must be ------------------------------------------------------------------
+
+    def _impossible(self, user: str, titles: Mapping[str, str]) -> Iterator[str]:
+        """What the store has, or a device of *user* shows, that by all that was asked cannot be."""
+        inbox = {row[0]: _Row(*row) for row in self.cluster.store.rows(_INBOX, "", user)}
+        devices = [each for each in self.cluster.devices if each.user == user]
+        shown = {
+            id_: push["notification"]["title"]
+            for device in devices
+            for id_, push in device.screen.shown.items()
+        }
+        for id_, title in {**shown, **titles}.items():
+            places = self._inboxes.places(id_, title, user, self.now)
+            row = inbox.get(id_)
+            if not _agrees(None if row is None else row.place, places):
+                seen = "nowhere" if row is None else f"{row.place}"
+                yield f"has {id_} {seen} in the store, and it must be {_told(places)}"
+            if self._inboxes.expires(id_, title):
+                continue
+            for device in devices:
+                if id_ in device.screen.shown:
+                    yield from self._wrongly_shown(device, id_, row, places)
+
+    def _wrongly_shown(
+        self, device: Device, id_: str, row: _Row | None, places: list[Place]
+    ) -> Iterator[str]:
+        push = device.screen.shown[id_]
+        untold = self._forgotten.get((device.user, device.name))
+        is_untold = untold is not None and push["sequence"] <= untold
+        # What it was given up on it may show as it once was; of what is gone nobody knows that.
+        given_up = self.cluster.store.rows(_GIVEN_UP, id_, device.user, device.name)
+        was_given_up = bool(given_up) if row is not None else self.cluster.plan.attempts < _MANY
+        state = push["notification"]["state"]
+        if not (is_untold or was_given_up or any(place.state == state for place in places)):
+            text = f"{device.name} shows {id_} as {state} of {push['sequence']}"
+            yield f"{text}, and it must be {_told(places)}"
+
+    def _titles(self) -> dict[str, str]:
+        """The title of each notification in the store, by its id: what tells posts apart."""
+        rows = self.cluster.store.rows(
+            "SELECT id, json_extract(document, '$.title') FROM notifications"
+        )
+        return dict(rows)
+
 
 def _difference(shown: Frame, row: _Row) -> str | None:
     notification = shown["notification"]
     seen = notification["state"], notification["revision"]
-    if seen == (row.state, row.revision):
-        return None
-    return f"shows {row.id} as {seen} of {shown['sequence']}, the store has {row}"
+    if seen != (row.state, row.revision):
+        return f"shows {row.id} as {seen} of {shown['sequence']}, the store has {row}"
+    document = msgspec.json.decode(row.document)
+    for name in _SAID:
+        if name in notification and notification[name] != document.get(name):
+            said = f"{notification[name]!r} as its {name}"
+            return f"shows {row.id} with {said}, the store has {document.get(name)!r}"
+    return None
+
+
+def _agrees(seen: Place | None, places: list[Place]) -> bool:
+    if seen is None:
+        return any(place.state == "absent" or place.end == "purged" for place in places)
+    return seen in places
+
+
+def _told(places: list[Place]) -> str:
+    return " or ".join(f"{place.state} {place.end}".strip() for place in places)

@@ -119,7 +119,7 @@ class Durable(Check):
 
     def _compare(self, session: SessionStory, sequence: int, memory: _Memory) -> None:
         at, where = memory.acknowledged.get(sequence, (session.began_at, session))
-        if at + _WRITTEN >= session.began_at:
+        if at + _WRITTEN >= session.began_at or self.may_be_forgotten(at):
             return
         troubles = self.history.troubles
         if troubles.touch(at - 1.0, at + _WRITTEN, *self.answerable(where)) or any(

@@ -2,7 +2,7 @@
 
     one task for each part of it, the same on each node
     one for each connection that it was not told is over
-    one for each user who is connected
+    one actor for each user who is connected
     one for each notification that not everybody has acknowledged, for a while (see `bounds`)
 
 After some time of calm, in a run that has such, there is no notification left, no idempotency key
@@ -63,15 +63,15 @@ class Holdings(Check):
         """What of its tasks nothing explains; its constant parts are put into *parts*."""
         assert host.node is not None
         connections = 0
+        for user in services.users.names():
+            if next(services.attendance._here(user), None) is None:
+                yield f"an actor for {user}, who is not here"
         for task in tasks_of_processes(host.node.process):
             match task.split("/"):
                 case ["", "connections", _]:
                     connections += 1
-                case ["", "users", user]:
-                    if next(services.attendance._here(user), None) is None:
-                        yield f"an actor for {user}, who is not here"
-                case ["", "notifications", _]:
-                    pass
+                case ["", "users" | "notifications", "attendant"]:
+                    pass  # of their actors, once there has been one
                 case _:
                     parts.append(task)
         if connections > (held := host.held):

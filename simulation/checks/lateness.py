@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulation.checks.check import SETTINGS, Check, sequence_of
+from simulation.checks.check import Check, sequence_of
 from simulation.checks.sessions import LEFT_OUT
 from simulation.cluster import Cluster
 from simulation.history import Frame, SessionStory
@@ -103,7 +103,7 @@ class Lateness(Check):
             session.user,
             place.position,
             2**53,
-            SETTINGS.delivery_attempts_max,
+            self.cluster.plan.attempts,
         )
         if rows:
             text = f"was pushed nothing behind {place.position} since {since:.3f}: {rows}"

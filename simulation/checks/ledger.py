@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from simulation.checks.check import Check, ack_in, sequence_of
+from simulation.checks.replays import Replays
 from simulation.cluster import Cluster
 from simulation.history import Frame, RequestStory, SessionStory
 
@@ -19,7 +20,8 @@ _WRITTEN: Final = 3.0
 """Seconds within which what reaches a healthy node is in the store."""
 _LINES: Final = """
     SELECT d.user_id, d.device_id, d.notification_id, d.attempts, d.acknowledged_sequence,
-        i.expired_at IS NOT NULL OR i.state = 'withdrawn', n.expires_at IS NOT NULL, i.sequence
+        i.expired_at IS NOT NULL OR i.state = 'withdrawn', n.expires_at IS NOT NULL, i.sequence,
+        d.dead_reason IS NOT NULL
     FROM deliveries AS d
     JOIN notifications AS n ON n.id = d.notification_id
     JOIN inbox AS i ON i.notification_id = d.notification_id AND i.user_id = d.user_id
@@ -33,6 +35,8 @@ _SKIPPED: Final = """
     WHERE i.user_id = ? AND i.sequence > ? AND i.sequence <= ? AND i.state <> 'withdrawn'
         AND i.expired_at IS NULL AND n.expires_at IS NULL AND d.dead_reason IS NULL
 """
+_KEPT: Final = "SELECT 1 FROM inbox WHERE notification_id = ? AND user_id = ?"
+"""What was purged has no lines."""
 _MUTE: Final = """
     SELECT d.notification_id, d.user_id, d.device_id
     FROM deliveries AS d
@@ -92,6 +96,10 @@ class Ledger(Check):
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
         self._devices: dict[tuple[str, str], _Device] = {}
+        self._replays = Replays()
+
+    def asked(self, request: RequestStory) -> None:
+        self._replays.asked(request)
 
     def opened(self, session: SessionStory) -> None:
         device = self._devices.setdefault((session.user, session.device), _Device())
@@ -101,6 +109,9 @@ class Ledger(Check):
         device.unanswered.clear()
         if session.hello is not None:
             device.say(sequence_of(session.hello))
+        elif self.may_be_unknown(session):
+            # It is a new one then, and begins where those do.
+            device.start = None
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
         device = self._devices[session.user, session.device]
@@ -136,6 +147,7 @@ class Ledger(Check):
             self._acknowledged(session, ack)
 
     def answered(self, request: RequestStory) -> None:
+        self._replays.answered(request)
         user, _, name = request.who.partition("/")
         device, ack = self._devices.get((user, name)), ack_in(request)
         if device is not None and device.last is not None and ack is not None:
@@ -156,13 +168,15 @@ class Ledger(Check):
             for host in self.cluster.hosts
         )
         rows = self.cluster.store.rows(_LINES)
-        for user, name, id_, attempts, acknowledged, is_over, expires, last in rows:
+        for user, name, id_, attempts, acknowledged, is_over, expires, last, is_dead in rows:
             is_over = is_over or (expires and clocks_differ)
-            lines[user, name, id_] = acknowledged, attempts
+            # Who was given up may answer after that: it counts for nothing, and nobody misses it.
+            lines[user, name, id_] = last if is_dead else acknowledged, attempts
             device = self._devices.get((user, name), _Device())
             # A cursor covers what was left out because it had ended, too; and a change that was
             # sent, and was no more when the device that never read it went on behind its place.
             is_past = acknowledged < last and acknowledged <= device.through
+            is_past = is_past or self._is_spared(device, user, id_)
             if not (is_over or is_past) and device.said.get(id_, 0) < acknowledged:
                 said = device.said.get(id_)
                 text = f"{id_} is acknowledged up to {acknowledged}; the device said {said}"
@@ -170,7 +184,10 @@ class Ledger(Check):
         for (user, name), device in self._devices.items():
             self._judge_last(user, name, device, lines)
         self._judge_cursors()
-        for id_, user, name in self.cluster.store.rows(_MUTE):
+        # Letters are purged by the time of the death, and may go before what they are about.
+        for id_, user, name in (
+            () if self.cluster.plan.retention else self.cluster.store.rows(_MUTE)
+        ):
             self.violated("P1", f"{user}/{name}", f"{id_} is dead, and nobody is told why")
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -193,6 +210,12 @@ class Ledger(Check):
             if device.answered.get(id_, (0, 0.0))[0] < sequence:
                 device.unanswered[id_] = sequence
 
+    def _is_spared(self, device: _Device, user: str, id_: str) -> bool:
+        """Whether *device* may be done with a change that it was not sent: a replay for another."""
+        # Done with it is also who was given up.
+        was_done = id_ in device.said or id_ in device.heard
+        return was_done and any(True for _ in self._replays.of(user, id_))
+
     def _start_of(self, answer: Frame) -> int:
         for push in answer["changes"]:
             previous: int = push["previous"]
@@ -211,6 +234,9 @@ class Ledger(Check):
             return
         for id_, (sequence, at) in device.answered.items():
             acknowledged, attempts = lines.get((user, name, id_), (0, 0))
+            is_kept = self.cluster.store.rows(_KEPT, id_, user) and not self.may_be_forgotten(at)
+            if not (acknowledged or is_kept):
+                continue
             if at + _WRITTEN < self.now and acknowledged < sequence:
                 text = f"{sequence} was acknowledged at {at:.3f}, the ledger says {acknowledged}"
                 self.violated("P2", f"{user}/{name}", f"{id_}: {text}")
@@ -228,7 +254,7 @@ class Ledger(Check):
                 continue
             rows = self.cluster.store.rows(_SKIPPED, name, user, device.start, cursor)
             for id_, sequence in rows:
-                if device.said.get(id_, 0) < sequence:
+                if device.said.get(id_, 0) < sequence and not self._is_spared(device, user, id_):
                     said = device.said.get(id_)
                     text = f"stands at {cursor}; of {id_}, {sequence} in the log, it said {said}"
                     self.violated("P2", f"{user}/{name}", text)

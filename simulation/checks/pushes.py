@@ -47,13 +47,14 @@ class Pushed:
 class Pushes:
     """See the module. *delay* in seconds and *limit* as the welcome has them."""
 
-    def __init__(self, delay: float, limit: int, window: int) -> None:
+    def __init__(self, delay: float, limit: int, window: int, attempts_max: int) -> None:
         self.open: dict[int, Pushed] = {}
         """Not answered by anything that may mean it, by sequence."""
         self.most_unanswered = self.most_tries = 0
         self._backoff = Backoff(delay, SETTINGS.resend_delay_max)
         self._limit = limit
         self._window = window
+        self._attempts_max = attempts_max
         self._by_sequence: dict[int, Pushed] = {}
         self._of: dict[str, list[Pushed]] = {}
         self._through: list[int] = []
@@ -95,7 +96,9 @@ class Pushes:
             self.open[new.sequence] = new
         self._wait(new, due)
         if len(self.open) > self._window:
-            filling = sum(not (each.expires or _may_be_dead(each)) for each in self.open.values())
+            filling = sum(
+                not (each.expires or self._may_be_dead(each)) for each in self.open.values()
+            )
             if filling > self._window:
                 text = f"{filling} pushes are unanswered, and the window is {self._window}"
                 yield Complaint("P6", text)
@@ -108,7 +111,7 @@ class Pushes:
             yield Complaint("P2", f"{sequence} came as attempt {push['attempt']}, not {expected}")
         if known.superseded:
             yield Complaint("P3", f"{sequence} came again after a later change of its notification")
-        if push["attempt"] > SETTINGS.delivery_attempts_max:
+        if push["attempt"] > self._attempts_max:
             yield Complaint("P2", f"{sequence} came as attempt {push['attempt']}")
         answered_at = self._surely_answered(known, sent_at)
         if answered_at < sent_at - _GRACE:
@@ -165,7 +168,7 @@ class Pushes:
             return
         self._next_due = math.inf
         for push in self.open.values():
-            if push.superseded or push.expires or _may_be_dead(push):
+            if push.superseded or push.expires or self._may_be_dead(push):
                 continue
             if push.due <= now:
                 # Nothing is sent again before what was missed is known.
@@ -205,6 +208,9 @@ class Pushes:
         named = self._named.get(push.notification)
         return named is not None and named[-1] >= push.sent_at
 
+    def _may_be_dead(self, push: Pushed) -> bool:
+        return push.attempt >= self._attempts_max
+
     def _latest(self, push: Pushed) -> float:
         return self._backoff.delay(push.tries, 1.0) + _LATE
 
@@ -218,7 +224,3 @@ class Pushes:
                 found = min(found, at)
         # Who has refused what it acknowledged, has it sent again.
         return math.inf if push.nacked_at > found else found
-
-
-def _may_be_dead(push: Pushed) -> bool:
-    return push.attempt >= SETTINGS.delivery_attempts_max

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulation.checks.check import SETTINGS, Check, Complaint, ack_in, sequence_of
+from simulation.checks.check import Check, Complaint, ack_in, sequence_of
 from simulation.checks.talk import Talk
 from simulation.cluster import Cluster
 from simulation.history import Frame, RequestStory, SessionStory
@@ -37,7 +37,7 @@ class Sessions(Check):
         self._talks: dict[SessionStory, Talk] = {}
 
     def opened(self, session: SessionStory) -> None:
-        self._talks[session] = Talk(session)
+        self._talks[session] = Talk(session, self.cluster.plan.attempts)
 
     def ended(self, session: SessionStory) -> None:
         self._talks.pop(session, None)
@@ -110,7 +110,7 @@ class Sessions(Check):
     def _look_between(self, session: SessionStory, after: int, before: int) -> None:
         if before <= after + 1:
             return
-        attempts = SETTINGS.delivery_attempts_max
+        attempts = self.cluster.plan.attempts
         rows = self.cluster.store.rows(
             LEFT_OUT, session.device, session.user, after, before, attempts
         )

@@ -1,42 +1,45 @@
 """Who is in which topic, and who has muted what: as far as it can be known from outside.
 
 What is on its way is neither so nor so. So there are two answers: who *must* get a notification
-that was asked for at a time, and who *may*.
+that was published between two times, and who *may*; and of preferences, whether they must or may
+keep it from somebody.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Final
 
+from simulation.checks.inbox_model import Register
 from simulation.history import RequestStory
 
-_DONE: Final = 204
+_DONE: Final = (200, 204)
+_UNKNOWN: Final = 500
+"""The least status after which nobody knows whether it was done."""
+_JOINING: Final = ("subscribe", "add_subscriber", "add_subscribers")
 
 
 class Subscribers:
     """See the module."""
 
     def __init__(self) -> None:
-        self._joining: dict[tuple[str, str], list[RequestStory]] = {}
-        self._leaving: dict[tuple[str, str], list[RequestStory]] = {}
-        self._muted: dict[str, dict[tuple[str, str], None]] = {}
+        self._moves: dict[tuple[str, str], list[RequestStory]] = {}
+        self._preferences: dict[str, list[RequestStory]] = {}
         self._seen: dict[str, float] = {}
 
     def asked(self, request: RequestStory) -> None:
         """Note *request*, if it is about topics or preferences."""
         user = request.who.partition("/")[0]
         match request.operation:
-            case "subscribe" | "add_subscriber":
-                user = request.path.get("user", user)
-                self._joining.setdefault((user, request.path["topic"]), []).append(request)
+            case "subscribe" | "unsubscribe" | "add_subscriber" | "remove_subscriber":
+                pair = request.path.get("user", user), request.path["topic"]
+                self._moves.setdefault(pair, []).append(request)
             case "add_subscribers":
                 for each in request.body["users"]:
-                    self._joining.setdefault((each, request.path["topic"]), []).append(request)
-            case "unsubscribe" | "remove_subscriber":
-                user = request.path.get("user", user)
-                self._leaving.setdefault((user, request.path["topic"]), []).append(request)
+                    self._moves.setdefault((each, request.path["topic"]), []).append(request)
             case "set_preferences":
-                self._mute(user, request.body)
+                self._preferences.setdefault(user, []).append(request)
             case _:
                 pass
 
@@ -44,33 +47,53 @@ class Subscribers:
         """*user* was connected at *at*, and is among all from then on."""
         self._seen.setdefault(user, at)
 
-    def must_have(self, user: str, topic: str, asked_at: float) -> bool:
-        """Whether *user* was in *topic* for certain, before *asked_at* and ever since."""
+    def must_have(self, user: str, topic: str, since: float, until: float) -> bool:
+        """Whether *user* was in *topic* for certain, whenever it was between two times."""
         if topic == "*":
-            return self._seen.get(user, asked_at) < asked_at
-        joined = any(
-            request.status is not None
-            and request.status in (200, _DONE)
-            and request.answered_at is not None
-            and request.answered_at < asked_at
-            for request in self._joining.get((user, topic), ())
-        )
-        return joined and (user, topic) not in self._leaving
+            return self._seen.get(user, math.inf) < since
+        return all(self._members(user, topic).values(since, until))
 
-    def may_have(self, user: str, topic: str) -> bool:
-        """Whether *user* can have been in *topic* at any time."""
-        return topic == "*" or (user, topic) in self._joining
+    def may_have(self, user: str, topic: str, since: float, until: float) -> bool:
+        """Whether *user* can have been in *topic* at any time between two."""
+        return topic == "*" or any(self._members(user, topic).values(since, until))
 
-    def may_have_muted(self, user: str, body: dict[str, Any]) -> bool:
-        """Whether *user* asked at any time not to be told of such notifications as *body*."""
+    def may_have_muted(
+        self, user: str, bodies: Sequence[dict[str, Any]], since: float, until: float
+    ) -> bool:
+        """Whether *user* may have wanted nothing of what one of *bodies* was between two times."""
+        return any(any(self._mutes(user, body, since, until)) for body in bodies)
+
+    def must_have_muted(
+        self, user: str, bodies: Sequence[dict[str, Any]], since: float, until: float
+    ) -> bool:
+        """Whether *user* wanted nothing of it for certain, whichever of *bodies* it was."""
+        return all(all(self._mutes(user, body, since, until)) for body in bodies)
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _members(self, user: str, topic: str) -> Register[bool]:
+        register = Register(False)
+        for request in self._moves.get((user, topic), ()):
+            _put(register, request, request.operation in _JOINING)
+        return register
+
+    def _mutes(self, user: str, body: dict[str, Any], since: float, until: float) -> list[bool]:
+        """For all that the preferences of *user* can have been: whether they mute *body*."""
         if body.get("priority") == "critical":
-            return False
-        muted, to = self._muted.get(user, {}), body["to"]
-        names = ("categories", body.get("category", "default")), ("topics", to.get("topic", "*"))
-        return any(name in muted for name in names)
+            return [False]
+        names = [("categories", body.get("category", "default"))]
+        if "users" not in body["to"]:
+            names.append(("topics", body["to"].get("topic", "*")))
+        register = Register(False)
+        for request in self._preferences.get(user, ()):
+            muted = any(request.body.get(kind, {}).get(name) is False for kind, name in names)
+            _put(register, request, muted)
+        return register.values(since, until)
 
-    def _mute(self, user: str, body: dict[str, Any]) -> None:
-        for kind in ("categories", "topics"):
-            for name, enabled in body.get(kind, {}).items():
-                if not enabled:
-                    self._muted.setdefault(user, {})[kind, name] = None
+
+def _put(register: Register[bool], request: RequestStory, value: bool) -> None:
+    """What *request* has set, or may set; what was refused, nothing."""
+    if request.status in _DONE:
+        register.put(value, request.asked_at, request.answered_at)
+    elif request.status is None or request.status >= _UNKNOWN:
+        register.put(value, request.asked_at, None)

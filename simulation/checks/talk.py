@@ -19,10 +19,13 @@ _EXPLICIT: Final = frozenset({"websocket", "stream-explicit"})
 
 
 class Talk:
-    """See the module; *story* is what is known of the session from outside."""
+    """See the module; *story* is what is known of the session from outside, *attempts_max* is how
+    often something may be sent.
+    """
 
-    def __init__(self, story: SessionStory) -> None:
+    def __init__(self, story: SessionStory, attempts_max: int) -> None:
         self.story = story
+        self._attempts_max = attempts_max
         self.pushes: Pushes | None = None
         """Those that have to be answered, where the device does so on its session."""
         self.position = 0
@@ -109,7 +112,9 @@ class Talk:
     def _await_pushes(self) -> None:
         if self.story.transport in _EXPLICIT:
             resend = self._welcome["resend"]
-            self.pushes = Pushes(resend["delay"], resend["limit"], self._welcome["window"])
+            self.pushes = Pushes(
+                resend["delay"], resend["limit"], self._welcome["window"], self._attempts_max
+            )
             early, self._early = self._early, []
             for ack, at in early:
                 self.pushes.answered(ack, at, surely=False)

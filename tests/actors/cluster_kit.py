@@ -89,7 +89,7 @@ class StoreWay:
     async def open(self) -> None:
         self._check()
 
-    async def write(self, commands: Sequence[Command]) -> list[Result]:
+    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         self._check()
         return await self._store.write(commands)
 

@@ -31,6 +31,7 @@ from tocsin.persistence.store import (
     Record,
     Result,
     RevokeKey,
+    StoreBlocked,
     StoreFailed,
     StoreUnavailable,
 )
@@ -50,6 +51,8 @@ class FakeStore:
         self.writes_fail = False
         self.hangs = False
         self.refuses: Callable[[Any], bool] = lambda command: False
+        self.blocks: Callable[[Any], bool] = lambda command: False
+        self.patience, self.hurry = 2.0, 0.1
         self.crashes = False
         self.transactions: list[list[Command]] = []
         self.times: list[float] = []
@@ -64,7 +67,7 @@ class FakeStore:
         self.opened.append(trio.current_time())
         await self._work()
 
-    async def write(self, commands: Sequence[Command]) -> list[Result]:
+    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         assert commands, "an empty transaction is a waste"
         assert not self._busy, "one transaction at a time"
         self._busy = True
@@ -73,6 +76,9 @@ class FakeStore:
             await self._work()
             if self.writes_fail:
                 raise StoreUnavailable("disk full")
+            if any(map(self.blocks, self._things(commands))):
+                await pass_time(self.hurry if hurried else self.patience)
+                raise StoreBlocked("a lock")
             if any(map(self.refuses, self._things(commands))):
                 raise StoreFailed("poison")
         finally:

@@ -66,7 +66,7 @@ class TroubledStore(SqliteStore):
     async def probe(self) -> None:
         self._check()
 
-    async def write(self, commands: Sequence[Command]) -> list[Result]:
+    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         await pass_time(self.latency)
         self._check()
         if any(map(self.refuses, commands)):

@@ -67,9 +67,8 @@ async def test_a_key_is_free_again_when_the_actor_has_failed_that_should_have_an
 ):
     async with running() as notifications:
         notifications.submit("n1", Submit(command=Withdraw("n1", 1)))
-        fail(notifications)
         notifications.submit("n1", Submit(command=PUBLISH))
-        await settle()
+        fail(notifications)
 
         notifications.submit("n1", Submit(command=PUBLISH))
 

@@ -1,14 +1,12 @@
 """The pace of group commits, as arithmetic."""
 
-import pytest
-
-from tocsin.actors.pace import Pace
+from tocsin.actors.pace import WAIT_MAX, Pace
 
 
 def after(count: int) -> Pace:
     """The pace after a transaction of *count* commands, at 0."""
     pace = Pace()
-    pace.came(0.0, first=True)
+    pace.came(0.0, 1)
     pace.went(count)
     return pace
 
@@ -16,47 +14,51 @@ def after(count: int) -> Pace:
 def test_who_comes_alone_goes_at_once():
     pace = Pace()
     for now in (0.0, 0.5, 0.6, 10.0):
-        pace.came(now, first=True)
+        assert pace.came(now, 1)
         assert pace.due <= now
         pace.went(1)
 
 
-def test_after_a_crowd_a_quiet_moment_is_waited_for():
+def test_after_a_crowd_the_first_waits_a_moment_and_no_longer_for_others_who_come():
     pace = after(1000)
-    pace.came(0.0, first=True)
-    pace.came(0.005, first=False)
+    assert pace.came(0.5, 1)
+    for number in range(2, 100):
+        assert not pace.came(0.5 + number * 0.0001, number)
 
-    assert pace.due == pytest.approx(0.013)
-
-
-def test_the_first_of_a_crowd_waits_only_so_long():
-    pace = after(1000)
-    for number in range(100):
-        pace.came(number * 0.001, first=number == 0)
-
-    assert pace.due == pytest.approx(0.040)
+    assert pace.due == 0.5 + WAIT_MAX
 
 
-def test_a_few_wait_less_than_many():
+def test_nobody_waits_once_as_many_are_here_as_came_together_last():
     pace = after(3)
-    pace.came(0.0, first=True)
+    pace.came(0.5, 1)
+    assert not pace.came(0.5001, 2)
+    assert pace.due == 0.5 + WAIT_MAX
+    assert pace.came(0.5002, 3)
+    assert pace.due == 0.5002
+    assert not pace.came(0.5003, 4)
 
-    assert pace.due == pytest.approx(0.002)
+
+def test_who_came_during_a_transaction_longer_than_the_moment_goes_when_it_has_ended():
+    pace = after(16)
+    pace.came(0.1, 1)
+    pace.came(0.102, 2)
+
+    assert pace.due <= 0.105
 
 
 def test_a_crowd_is_forgotten_by_and_by():
     pace = after(1000)
     for number in range(12):
         now = 0.1 * number
-        pace.came(now, first=True)
+        pace.came(now, 1)
         pace.went(1)
 
-    pace.came(2.0, first=True)
+    pace.came(2.0, 1)
     assert pace.due <= 2.0
 
 
 def test_a_crowd_of_long_ago_is_forgotten():
     pace = after(1000)
-    pace.came(1.5, first=True)
+    pace.came(1.5, 1)
 
     assert pace.due <= 1.5

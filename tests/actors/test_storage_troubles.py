@@ -65,11 +65,13 @@ async def test_before_the_store_is_open_everything_is_refused(autojump_clock):
         assert stage.told == []
 
 
-async def test_when_the_store_is_lost_those_who_wait_are_told_at_once(autojump_clock, nursery):
+async def test_when_the_store_is_lost_those_who_wait_are_told_after_a_look(autojump_clock, nursery):
     async with staged(FakeStore(latency=1)) as stage:
         crowd = Crowd(nursery, stage)
         await crowd.writes("in flight", "waiting", "waiting too")
         stage.store.away = True
+        await pass_time(1.001)
+        assert crowd.kinds() == {"in flight": StoreUnavailable}
         await pass_time(1.001)
         assert set(crowd.kinds().values()) == {StoreUnavailable}
         assert len(crowd.answers) == 3
@@ -378,8 +380,8 @@ async def test_when_the_actor_crashes_everybody_is_answered_and_it_starts_anew(
 
 async def test_a_store_that_answers_too_little_is_a_crash_and_nobody_hangs(autojump_clock, nursery):
     class Forgetful(FakeStore):
-        async def write(self, commands):
-            return (await super().write(commands))[1:]
+        async def write(self, commands, **options):
+            return (await super().write(commands, **options))[1:]
 
         async def read(self, queries):
             return (await super().read(queries))[1:]

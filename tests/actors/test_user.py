@@ -17,6 +17,7 @@ from tocsin.actors import ledger
 from tocsin.actors.company import Company, DeliverySettings
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
+from tocsin.actors.runtime.prompt import TURNS_MAX
 from tocsin.actors.storage import StorageMessage, StoreStatus
 from tocsin.actors.user import UserActor
 from tocsin.actors.user_messages import (
@@ -271,6 +272,11 @@ async def test_who_has_missed_two_changes_is_told_of_the_later_one(autojump_cloc
         house.users._capacity = 1
         await house.arrive()
         await house.storage.answer_attach(0)
+        # So much was handled in the turns of others that the next has to wait.
+        children = house.users._children
+        assert children is not None
+        assert children._attendant is not None
+        children._attendant._turns = TURNS_MAX
         house.users.head_moved("ann", 1)
         house.users.head_moved("ann", 7)
         house.users.head_moved("ann", 6)
@@ -448,8 +454,12 @@ async def test_a_purge_under_the_reader_begins_the_session_anew(autojump_clock):
         outlet = await house.arrive()
         await house.storage.answer_attach(2, head=9)
         await house.storage.answer_page(head=9, horizon=8)
+        # What it has acknowledged comes again, too: the store has to know that it drops all.
+        attach = await house.storage.answer_attach(0, head=9, horizon=8)
+        assert attach.requested == Cursor("e", 0, everything=True)
 
         assert outlet.said[-1] == frames.Reset("horizon")
+        assert [type(each) for each in outlet.said].count(frames.Welcome) == 1
         assert outlet.began == [Cursor("e", 2), Cursor("e", 0, horizon=8)]
         query = await house.storage.answer_page(3, 9, head=9, horizon=8)
         assert (query.start, query.after, query.resumed) == (0, 0, False)

@@ -145,3 +145,29 @@ def test_no_server_starts_on_what_is_being_restored(tocsin, tmp_path):
     refused = tocsin("restore", tmp_path / "kept", "--replace")
     assert "in use by `tocsin restore`, process 7" in refused.stderr
     lock.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_what_root_restores_belongs_to_the_server(tocsin, tmp_path):
+    tocsin("migrate")
+    data = tmp_path / "tocsin-data"
+    last_line(tocsin("backup", tmp_path / "kept"))
+    os.chown(data, 65534, 65534)
+    os.chown(data / "tocsin.db", 65534, 65534)
+
+    assert tocsin("restore", tmp_path / "kept", "--replace").exit_code == 0
+
+    owners = {each.name: each.stat().st_uid for each in data.iterdir()}
+    assert set(owners) >= {"tocsin.db", "tocsin.db-lock"}
+    assert set(owners.values()) == {65534}
+
+
+@pytest.mark.parametrize("command", ["backup b", "vacuum", "copy --to sqlite:///b"])
+def test_a_postgres_that_is_away_is_told_without_its_password(tocsin, tmp_path, command):
+    url = "postgres://tocsin:hunter2@127.0.0.1:1/tocsin"
+    result = tocsin(*command.split(), TOCSIN_DATABASE=url)
+    assert result.exit_code == 1
+    assert "postgres://********@127.0.0.1:1/tocsin" in result.stderr
+    assert "see that Postgres runs" in result.stderr
+    assert "hunter2" not in result.output
+    assert not (tmp_path / "b").exists()

@@ -14,6 +14,7 @@ from trio_asyncio import aio_as_trio, trio_as_aio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, sent, told
 from tests.servers.postgres import execute
+from tocsin.persistence import migrations
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import PostgresStore, _settings
 from tocsin.persistence.postgres_errors import translated
@@ -24,6 +25,7 @@ from tocsin.persistence.store import (
     Purge,
     Purged,
     Record,
+    StoreBlocked,
     StoreFailed,
     StoreUnavailable,
 )
@@ -328,6 +330,32 @@ async def test_an_acknowledgment_writes_no_index_of_devices_and_few_of_the_inbox
     assert ratios["inbox"] > 0.4
 
 
+async def test_the_migration_for_that_keeps_nobody_waiting_behind_a_table_that_is_in_use(
+    loop, postgres_url, monkeypatch
+):
+    older = migrations.known("postgres")
+    older = older[: [each.number for each in older].index(7)]
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "known", lambda dialect: older)
+        old = PostgresStore(postgres_url)
+        await old.open()
+    newer = PostgresStore(postgres_url)
+
+    async with session(postgres_url) as run:
+        await run("BEGIN")
+        await run("SELECT count(*) FROM inbox")
+        with trio.fail_after(5):
+            await expect_unavailable(newer.open)
+        assert 7 in [each.number for each in await newer.pending()]
+        await run("COMMIT")
+
+    await newer.open()
+    await Desk(newer).publish("ann")
+    assert len((await Desk(newer).page("ann")).entries) == 1
+    await old.aclose()
+    await newer.aclose()
+
+
 async def hot_ratios(url: str, *, updates_min: int) -> dict[str, float]:
     async with session(url) as run:
         rows = await run(
@@ -382,6 +410,8 @@ async def test_a_database_in_another_encoding_is_refused_in_clear_words(loop, po
         (asyncpg.DeadlockDetectedError("again and again"), StoreUnavailable),
         (asyncpg.InterfaceError("connection is closed"), StoreUnavailable),
         (asyncpg.InternalClientError("state 12; another operation (2)"), StoreUnavailable),
+        (asyncpg.TargetServerAttributeNotMatched("none is the primary"), StoreUnavailable),
+        (asyncpg.LockNotAvailableError("somebody else's"), StoreBlocked),
         (ConnectionRefusedError(), StoreUnavailable),
         (asyncpg.UniqueViolationError("twice"), StoreFailed),
         (asyncpg.UndefinedTableError("where?"), StoreFailed),

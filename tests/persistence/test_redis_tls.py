@@ -18,9 +18,9 @@ def url_of(server: Redis, *, query: str | None = None, **parts: str) -> str:
     return urlunsplit(split._replace(query=split.query if query is None else query, **parts))
 
 
-async def refusal(url: str) -> str:
-    """Why the Redis at *url* is not talked to."""
-    service = RedisService(url, timeout=30)
+async def refusal(url: str, timeout: float = 30) -> str:
+    """Why the Redis at *url* is not talked to, at the latest after *timeout* seconds."""
+    service = RedisService(url, timeout=timeout)
     async with service.running():
         with pytest.raises(BusUnavailable) as caught:
             await service.bus("node-a").open()
@@ -61,7 +61,8 @@ async def test_a_certificate_for_another_host_is_refused_and_the_reason_says_so(
 
 
 async def test_a_server_without_it_is_no_server_for_it(own_redis):
-    assert await refusal(own_redis.url.replace("redis://", "rediss://"))
+    # It waits for more of what it takes for a command.
+    assert await refusal(own_redis.url.replace("redis://", "rediss://"), timeout=1)
 
 
 async def test_a_server_with_it_is_none_for_those_without(tls_redis):

@@ -35,6 +35,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import psutil
 
+from tests.servers.authority import Certified
+
 NOBODY = 65534
 START_TIMEOUT = 60  # a loaded two-core machine takes 3 s
 STOP_TIMEOUT = 30
@@ -142,6 +144,7 @@ class Postgres:
             "unix_socket_directories": "",  # the path of a socket may be too long for one
             "max_connections": 200,
             **dict.fromkeys(self._options, "off"),
+            "ssl": "on" if (self._data / "server.key").exists() else "off",
         }
         with self.log.open("ab") as log:
             self._server = self._spawn(
@@ -151,6 +154,15 @@ class Postgres:
                 stdout=log,
             )
         self._wait_until_ready(self._server)
+
+    def certify(self, certified: Certified) -> None:
+        """From the next start on, speak TLS as well."""
+        for name, source in (("server.crt", certified.certificate), ("server.key", certified.key)):
+            file = self._data / name
+            shutil.copyfile(source, file)
+            file.chmod(0o600)
+            if self._as_user:
+                os.chown(file, NOBODY, NOBODY)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Stop: `fast` breaks connections off and checkpoints; `immediate` is as good as a crash,

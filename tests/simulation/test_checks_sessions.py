@@ -284,7 +284,7 @@ def test_who_speaks_of_a_notification_is_not_silent_about_a_change_that_it_reads
         facts = {"attempt": attempt, "replay": False, "notification": notification}
         return {"sequence": sequence, **facts}
 
-    pushes = Pushes(delay=1.0, limit=2, window=64)
+    pushes = Pushes(delay=1.0, limit=2, window=64, attempts_max=20)
     complaints = list(pushes.pushed(push(1), 0.0))
     if speaks:
         pushes.answered({"type": "ack", "ids": ["n"]}, 5.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tarfile
+import zipfile
 from io import BytesIO
 from pathlib import Path
 
@@ -22,9 +22,9 @@ def earlier_program(destination: Path) -> Path:
     shallow clone that ends before.
     """
     commit = _commit_with_fewer(frozenset(each.name for each in (ROOT / _MIGRATIONS).glob("*.sql")))
-    packed = _git("archive", "--format=tar", commit, "tocsin")
-    with tarfile.open(fileobj=BytesIO(packed)) as archive:
-        archive.extractall(destination, filter="data")
+    packed = _git("archive", "--format=zip", commit, "tocsin")
+    with zipfile.ZipFile(BytesIO(packed)) as archive:
+        archive.extractall(destination)
     return destination
 
 

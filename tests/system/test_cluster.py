@@ -93,6 +93,19 @@ def test_a_post_to_any_node_reaches_the_devices_on_all_in_order(pair: Pair, ada)
             assert all(push["attempt"] == 1 and not push["replay"] for push in pushes)
 
 
+def test_what_a_pong_has_answered_for_does_not_come_again_elsewhere(pair: Pair, ada):
+    """A device whose connection is cut is on the other node within milliseconds."""
+    phone = live(pair[0], ada)
+    for round_ in range(12):
+        for title in ("first", "second"):
+            pair[0].producer().post(ada, title=title)
+            phone.ack(phone.expect_push(title))
+            phone.expect_nothing_before_pong()
+        phone.vanish()
+        phone = live(pair[(round_ + 1) % 2], ada)
+    phone.close()
+
+
 def test_updates_withdrawals_and_marks_are_seen_everywhere(pair: Pair, ada):
     a, b = pair
     with live(b, ada) as phone:

@@ -53,6 +53,7 @@ def test_metrics_count_what_happens(server: Server, producer: Producer, ada):
         assert server.metric("tocsin_users_online") >= 1
     assert server.metric("tocsin_store_transactions_total") > before
     assert server.metric("tocsin_store_available") == 1
+    assert server.metric("tocsin_asyncio_faults_total") == 0
 
 
 def test_every_reason_for_a_refusal_is_a_metric_from_the_start(server: Server):

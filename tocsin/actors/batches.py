@@ -14,10 +14,10 @@ W = TypeVar("W")
 
 
 def refuse(requests: Iterable[Request[Any]], error: StoreUnavailable) -> None:
-    """The store is away."""
+    """Tell all of *requests* of *error*."""
     for request in requests:
         # An exception of its own for each: one raised in many tasks would gather their tracebacks.
-        request.reply.fail(StoreUnavailable(str(error)))
+        request.reply.fail(type(error)(str(error)))
 
 
 def abandon(requests: Iterable[Request[Any]]) -> None:

@@ -107,14 +107,13 @@ class ConnectedDevice:
         if self._attaching and not again:
             return
         self._attaching = True
-        connection = self.outlet.connection
-        settings, now_ms = self._company.settings, self._clock.now_ms
+        settings, connection = self._company.settings, self.outlet.connection
         is_unnamed = is_unnamed_device(self.name)
         command = Attach(
             self._user,
             self.name,
             self._cursor,
-            now_ms,
+            self._clock.now_ms,
             self._name,
             unnamed_max=settings.devices_max if is_unnamed else None,
             named_max=None if is_unnamed else settings.devices_known_max,
@@ -122,20 +121,24 @@ class ConnectedDevice:
         reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
         self._tell_storage(Write(command=command, reply=reply))
 
-    def attached(self, attached: Attached, head: int) -> None:
-        """The store has said where to start; *head* is the user's last sequence, as known here."""
-        start = attached.start
-        self._resumed = start.resumed
-        counters = attached.counters.unread, attached.counters.unseen
-        session = self._begin(start.sequence, max(head, attached.head), attached.horizon, counters)
-        self.outlet.say(self._welcome(attached))
-        if not self._company.bus.available:
-            self._say_status()
-        if start.reset is not None:
-            self.outlet.say(frames.Reset(start.reset))
+    def attached(self, attached: Attached, head: int) -> bool:
+        """Start as the store says, *head* being the log's as known here; whether it arrives so."""
+        start, arrives = attached.start, self._session is None
+        self._resumed = arrives and start.resumed
+        told = attached.counters.unread, attached.counters.unseen
+        if self._session is not None:
+            told = self._session.counters
+        session = self._begin(start.sequence, max(head, attached.head), attached.horizon, told)
+        if arrives:
+            self.outlet.say(self._welcome(attached))
+            if not self._company.bus.available:
+                self._say_status()
+        if (reset := start.reset if arrives else ResetReason.HORIZON) is not None:
+            self.outlet.say(frames.Reset(reset))
         if self._recounts:
             session.doubt()
         self._carry_out(session.begin())
+        return arrives
 
     def changed(self, entry: LogEntry) -> None:
         """The user's log has a new entry."""
@@ -179,11 +182,10 @@ class ConnectedDevice:
         session, clock = self._session, self._clock
         assert session is not None
         if page.horizon > self._horizon and page.horizon > session.position:
-            # Purged under the reader: what is missing cannot be replayed, so say so (P4).
-            self._resumed = False
-            session = self._begin(0, page.head, page.horizon, session.counters)
-            self.outlet.say(frames.Reset(ResetReason.HORIZON))
-            self._carry_out(session.begin())
+            # Purged under the reader: what is missing cannot be replayed, so say so (P4). As the
+            # device then drops what it has acknowledged, the store has to know that it begins anew.
+            self._cursor = Cursor(self._company.status.epoch, 0, everything=True)
+            self.attach(again=True)
             return
         entries = [
             LogEntry(

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from tocsin.actors.runtime import TEMPORARY, Actor, ActorStopped, Context, Ref, Supervisor
+from tocsin.actors.runtime import (
+    TEMPORARY,
+    Actor,
+    ActorStopped,
+    Context,
+    PromptActor,
+    Ref,
+    Supervisor,
+)
 
 M = TypeVar("M")
 
@@ -48,6 +56,12 @@ class Directory(Actor[Any], Generic[M]):
         if self._children is None:
             raise ActorStopped
         return self._children.spawn(name, factory, capacity=self._capacity, policy=TEMPORARY)
+
+    def _spawn_prompt(self, name: str, factory: Callable[[], PromptActor[M]]) -> Ref[M]:
+        """As `_spawn`, for a child that never waits."""
+        if self._children is None:
+            raise ActorStopped
+        return self._children.spawn_prompt(name, factory, capacity=self._capacity)
 
     def _retire(self, name: str) -> None:
         """Let a child that has nothing to do end, unless a message for it has just come."""

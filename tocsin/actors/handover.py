@@ -32,7 +32,7 @@ from tocsin.actors.users import Users
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.protocol.envelopes import SessionSettled, SessionSought
 
-PATIENCE: Final = 0.25
+PATIENCE: Final = 0.5
 """Seconds that an old node has for its answer: some transactions."""
 _MUTE: Final = 5.0
 """Seconds for which one is not asked that gave none."""

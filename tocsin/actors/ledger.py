@@ -44,13 +44,9 @@ class Ledger:
         waiting.add(records, cursor, now + self._linger)
         if lines >= _CROWD:
             waiting.hurry()
-        # Only where there is something new to know, and woken only where that is for now: most
-        # lines cost no task switch.
+        # Only where there is something new to know: most lines cost no task switch.
         if waiting.due < due:
-            if waiting.due <= now:
-                self.bell.ring()
-            else:
-                self.bell.ring_by(waiting.due)
+            self.bell.ring_at(waiting.due, now)
         return True
 
     def note_end(self, end: SessionEnd, now: float) -> None:

@@ -18,7 +18,14 @@ import outcome
 import trio
 
 from tocsin.actors.directory import Directory
-from tocsin.actors.runtime import Actor, ActorStopped, Context, MailboxFull, Ref, Reply, Request
+from tocsin.actors.runtime import (
+    ActorStopped,
+    MailboxFull,
+    PromptActor,
+    Ref,
+    Reply,
+    Request,
+)
 from tocsin.actors.scheduler import (
     ExpiryKnown,
     ReleaseKnown,
@@ -56,7 +63,7 @@ class Settled(msgspec.Struct, frozen=True):
 NotificationMessage = Submit | Committed | Settled
 
 
-class NotificationActor(Actor[NotificationMessage]):
+class NotificationActor(PromptActor[NotificationMessage]):
     """One live notification; see the module."""
 
     __slots__ = ("_asked", "_deadline", "_directory", "_id")
@@ -67,19 +74,15 @@ class NotificationActor(Actor[NotificationMessage]):
         self._asked: list[Submit] = []
         self._deadline = math.inf
 
-    async def run(self, context: Context[NotificationMessage]) -> None:
-        """Serve until settled; whoever still waits for an answer is told that none will come."""
-        try:
-            await super().run(context)
-        except Exception:
+    def ended(self, *, failed: bool) -> None:
+        """Whoever still waits for an answer is told that none will come."""
+        if failed:
             self._directory.failed(self._id)
-            raise
-        finally:
-            for submit in self._asked:
-                self._directory.answered(submit)
-                submit.reply.fail(ActorStopped(self._id))
+        for submit in self._asked:
+            self._directory.answered(submit)
+            submit.reply.fail(ActorStopped(self._id))
 
-    async def receive(self, message: NotificationMessage) -> None:
+    def receive(self, message: NotificationMessage) -> None:
         """Handle one message."""
         match message:
             case Submit():
@@ -96,7 +99,7 @@ class NotificationActor(Actor[NotificationMessage]):
         """When there is no point in waiting any longer."""
         return self._deadline
 
-    async def on_deadline(self, now: float) -> None:
+    def on_deadline(self, now: float) -> None:
         """Whoever has not acknowledged by now is the log's business."""
         self._rest()
 
@@ -161,16 +164,16 @@ class Notifications(Directory[NotificationMessage]):
             )
         ref = self.find(notification)
         if ref is None:
-            ref = self._spawn(notification, partial(NotificationActor, notification, self))
+            ref = self._spawn_prompt(notification, partial(NotificationActor, notification, self))
         reply: Reply[Committal] = ref.piped(partial(Committed, submit))
         ref.tell(submit)
+        if key is not None:
+            # Before anybody could have answered.
+            self._keys[key] = notification
         try:
             self._commit(submit.command, reply)
         except (MailboxFull, ActorStopped) as error:
             reply.fail(error)
-            return
-        if key is not None:
-            self._keys[key] = notification
 
     def answered(self, submit: Submit) -> None:
         """The request's idempotency key is free again: from now on the store answers for it."""

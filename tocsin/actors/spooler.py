@@ -48,7 +48,7 @@ from tocsin.actors.spool_line import Place, Prepared, prepare
 from tocsin.actors.storage import StorageMessage, StoreStatus, Write
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Replaying, Spool
-from tocsin.persistence.store import Changed, Result, StoreUnavailable
+from tocsin.persistence.store import Changed, Result, StoreBlocked, StoreUnavailable
 
 logger = structlog.get_logger(__name__)
 
@@ -199,6 +199,9 @@ class Spooler(Actor[Any]):
         match result:
             case outcome.Value(value=value):
                 place.settle(value)
+            case outcome.Error(error=StoreBlocked() as error):
+                # In the spool it would stand before all others, and the store works.
+                place.fail(error)
             case outcome.Error(error=StoreUnavailable()):
                 place.asked, place.refused = False, True
                 self._somebody_waits = True

@@ -2,12 +2,15 @@
 
 One transaction for hundreds of commands costs little more than one for one, so commands are
 gathered while the previous transaction runs (group commit), and answered together when it is
-durable. A lone command never waits; a crowd is waited for, some milliseconds (see `pace`).
+durable. A lone command never waits; a crowd is waited for, a moment (see `pace`).
 
 Ledger lines (a push was sent, a device acknowledged) are merged before they are written. A line
 that only says "sent" waits a moment for its acknowledgment (`ledger`), because most come within
 milliseconds and then one row is written instead of two. Who reads the ledger sees no difference:
 what waits is written first.
+
+A transaction that meets somebody else's lock is repeated without whoever is blocked, who is refused
+(`blockades`). Ledger lines that are blocked are kept for later.
 
 A store that is away is a state, not a crash: what somebody waits for is refused at once, ledger
 lines stay and are written when it is back, and the watchers of `StoreStatus` are told. Where only
@@ -37,26 +40,30 @@ import trio
 
 from tocsin.actors.backlog import Backlog
 from tocsin.actors.batches import abandon, in_halves, refuse
+from tocsin.actors.blockades import Blockades
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.pace import Pace
 from tocsin.actors.reasons import Reasons
-from tocsin.actors.runtime import Actor, Context, Request
+from tocsin.actors.runtime import Actor, Context
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.storage_requests import Flush as Flush
+from tocsin.actors.storage_requests import Read as Read
+from tocsin.actors.storage_requests import StorageMessage as StorageMessage
+from tocsin.actors.storage_requests import Write as Write
+from tocsin.actors.storage_requests import reads_ledger
 from tocsin.actors.store_status import StoreStatus as StoreStatus
 from tocsin.actors.weights import Weights
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Acknowledge,
-    Answer,
     Attach,
     Command,
     Expire,
     Expired,
-    Query,
-    ReadDeliveries,
     Record,
     Result,
     Store,
+    StoreBlocked,
     StoreFailed,
     StoreUnavailable,
 )
@@ -72,35 +79,16 @@ _LEDGER_PAUSE: Final = 0.025
 """Seconds between two transactions that carry nothing but the ledger, for which nobody waits."""
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
+_LOOK_TIMEOUT: Final = 2.0
+"""Seconds in which a store answers that has lost no more than a connection."""
+_STUCK_PAUSE: Final = 5.0
+"""Seconds before ledger lines that were blocked are tried again."""
 _CLOSE_TIMEOUT: Final = 5.0
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """They must find what the device was sent and has acknowledged."""
 _FIRST_TIME: Final = 2.0
 """Seconds that what is due to expire may keep everybody waiting; the rest is done beside them."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
-
-
-class Write(Request[Result]):
-    """Run *command* durably; fails with `StoreUnavailable` or `StoreFailed`.
-
-    Writes of one *lane* keep their order; without one it is the command's (`lane_of`).
-    """
-
-    command: Command
-    lane: str | None = None
-
-
-class Read(Request[Answer]):
-    """Answer *query*; fails like `Write`."""
-
-    query: Query
-
-
-class Flush(Request[None]):
-    """Have the ledger's lines written that are here now; fails like `Write`."""
-
-
-StorageMessage = Write | Read | Flush
 
 
 class StorageActor(Actor[StorageMessage]):
@@ -126,6 +114,7 @@ class StorageActor(Actor[StorageMessage]):
         self._first = first
         self._weights = Weights()
         self._writes: Backlog[Write] = Backlog(self._weights)
+        self._blockades: Blockades[Write] = Blockades()
         self._reads: list[Read] = []
         self._flushes: list[Flush] = []
         self._ledger = ledger.waiting
@@ -134,6 +123,8 @@ class StorageActor(Actor[StorageMessage]):
         self._flusher = Bell()
         self._written = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
+        self._stuck: list[Record] = []
+        self._stuck_until = -math.inf
         self._pace = Pace()
         self._ledger_after = -math.inf
         self._probe_at = -math.inf
@@ -178,10 +169,9 @@ class StorageActor(Actor[StorageMessage]):
             if isinstance(message.command, _OF_LEDGER):
                 self._ledger.hurry()
             self._writes.add(message)
-            first = len(self._writes) == 1
-            self._pace.came(trio.current_time(), first=first)
-            if first:
-                self._writer.ring()
+            now = trio.current_time()
+            if self._pace.came(now, len(self._writes)) and not self._writing:
+                self._writer.ring_at(self._pace.due, now)
         else:
             self._reads.append(message)
             if len(self._reads) == 1:
@@ -192,8 +182,9 @@ class StorageActor(Actor[StorageMessage]):
     # --- Writing ---------------------------------------------------------------------------------
 
     async def _write_loop(self) -> None:
-        while not (self._stopping and not self._writes and not len(self._ledger)):
+        while not (self._stopping and not (self._writes or len(self._ledger) or self._stuck)):
             now = trio.current_time()
+            self._unstick(now)
             if now >= self._probe_at:
                 await self._probe()
             elif now < (due := self._next_write()):
@@ -234,22 +225,39 @@ class StorageActor(Actor[StorageMessage]):
     async def _commit(self, records: list[Record], batch: list[Write]) -> None:
         """Write *records* and *batch*, in this order, and answer everybody.
 
-        In one transaction, unless somebody's command is poison: then in halves, and halves of
-        halves, so that it alone is refused.
+        In one transaction, unless somebody's command is poison, or blocked: then in halves, and
+        halves of halves, so that it alone is refused.
         """
-        parts = [(records, batch)]
+        first, *suspects = self._blockades.parts(batch)
+        parts: list[tuple[list[Record], list[Write]]] = [([], each) for each in reversed(suspects)]
+        if records or first:
+            parts.append((records, first))
+        hurried = False
         while parts:
+            hurried |= len(parts) <= len(suspects)
             records, batch = parts.pop()
+            if self._blockades.is_shut(batch, trio.current_time()):
+                refuse(batch, StoreBlocked("somebody else holds a lock on it"))
+                continue
             commands: list[Command] = [*records, *(write.command for write in batch)]
             started = trio.current_time()
             try:
-                results = await self._store.write(commands)
+                results = await self._store.write(commands, hurried=hurried)
+            except StoreBlocked as error:
+                hurried = True
+                smaller = in_halves(records, batch)
+                parts += reversed(smaller)
+                if not smaller:
+                    self._set_aside(records, batch, error)
             except StoreUnavailable as error:
                 parts.append((records, batch))
                 parts.reverse()
                 self._ledger.put_back([record for records, _ in parts for record in records])
                 refuse((write for _, batch in parts for write in batch), error)
-                self._lost(error)
+                if self._setbacks or not await self._is_there():
+                    self._lost(error)
+                else:
+                    self._note_setback(error)
                 return
             except StoreFailed as error:
                 smaller = in_halves(records, batch)
@@ -265,12 +273,28 @@ class StorageActor(Actor[StorageMessage]):
                 statistics.commands += len(commands)
                 statistics.statements = self._store.statements_run
                 statistics.seconds += now - started
-                self._probe_at = now + _PROBE_INTERVAL
-                self._setbacks = 0
+                self._probe_at, self._setbacks = now + _PROBE_INTERVAL, 0
+                self._blockades.passed(batch)
                 for write, result in zip(batch, results[len(records) :], strict=True):
                     self._weights.learn(result)
                     self._announce(result)
                     write.reply.set(result)
+
+    def _set_aside(self, records: list[Record], batch: list[Write], error: StoreBlocked) -> None:
+        """Nothing else can be done now with this one command, or this line of the ledger."""
+        now = trio.current_time()
+        for write in batch:
+            logger.warning("a command is blocked", kind=type(write.command).__name__)
+            self._blockades.blocked(write.command, now)
+        refuse(batch, error)
+        if records:
+            self._stuck += records
+            self._stuck_until = now + _STUCK_PAUSE
+
+    def _unstick(self, now: float) -> None:
+        if self._stuck and (self._stopping or now >= self._stuck_until):
+            self._ledger.put_back(self._stuck)
+            self._stuck = []
 
     # --- Reading ---------------------------------------------------------------------------------
 
@@ -282,8 +306,8 @@ class StorageActor(Actor[StorageMessage]):
             batch = self._reads[:_QUERIES_MAX]
             del self._reads[:_QUERIES_MAX]
             try:
-                await self._answer([read for read in batch if not _reads_ledger(read)])
-                if of_ledger := [read for read in batch if _reads_ledger(read)]:
+                await self._answer([read for read in batch if not reads_ledger(read)])
+                if of_ledger := [read for read in batch if reads_ledger(read)]:
                     await self._flush_ledger()
                     await self._answer(of_ledger)
             except BaseException:
@@ -393,6 +417,20 @@ class StorageActor(Actor[StorageMessage]):
                 break
         return results
 
+    async def _is_there(self) -> bool:
+        """Whether no more than a connection was lost: what waits need not hear of that."""
+        try:
+            with trio.fail_after(_LOOK_TIMEOUT):
+                await self._store.probe()
+        except (StoreUnavailable, StoreFailed, trio.TooSlowError):
+            return False
+        return True
+
+    def _note_setback(self, error: StoreUnavailable) -> None:
+        self._setbacks += 1
+        self._status.statistics.failures += 1
+        logger.warning("a transaction was lost", error=str(error))
+
     def _lost(self, error: StoreUnavailable) -> None:
         """Note that the store is away, and when to look again."""
         # At once the first time, later and later from then on: also where the probe succeeds and
@@ -418,7 +456,3 @@ class StorageActor(Actor[StorageMessage]):
         logger.error("stopped without the store", ledger_lines_lost=len(self._ledger))
         self._ledger.clear()
         self._probe_at = math.inf
-
-
-def _reads_ledger(read: Read) -> bool:
-    return isinstance(read.query, ReadDeliveries)

@@ -25,7 +25,13 @@ from tocsin.actors.runtime import Actor, ActorError, Context, Ref
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import Materialise, Materialised, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import (
+    Materialise,
+    Materialised,
+    StoreBlocked,
+    StoreFailed,
+    StoreUnavailable,
+)
 from tocsin.protocol.notification import EVERYONE
 
 logger = structlog.get_logger(__name__)
@@ -132,29 +138,29 @@ class Topics(Actor[Any]):
             return
         for user in users:
             del waiting[user]
-        is_done = False
+        left = users
         try:
-            is_done = await self._bring(users)
+            left = await self._bring(users)
         finally:
-            if not is_done:
-                # Also where it fails: the next incarnation goes on with them.
-                waiting.update(dict.fromkeys(users))
-        if not is_done:
+            # Also where it fails: the next incarnation goes on with them.
+            waiting.update(dict.fromkeys(left))
+        if left:
             await self._bell.wait(trio.current_time() + _RETRY_DELAY)
 
-    async def _bring(self, users: tuple[str, ...]) -> bool:
-        """Bring *users* up to date; whether that could be done now."""
+    async def _bring(self, users: tuple[str, ...]) -> tuple[str, ...]:
+        """Bring *users* up to date; with whom that could not be done now."""
         command = Materialise(users, self._world.now_ms())
         try:
             result = await self._storage.ask(Write(command=command))
-        except (StoreUnavailable, ActorError):
-            return False
-        except StoreFailed:
-            # A bug, logged where it was found. It must not keep the others from their news.
+        except (StoreFailed, StoreBlocked) as error:
+            # A bug, logged where it was found; or somebody else's lock on one of them. It must not
+            # keep the others from their news.
             if (half := len(users) // 2) > 0:
-                return await self._bring(users[:half]) and await self._bring(users[half:])
-            # Their next arrival tries again; not we, for ever.
-            return True
+                return await self._bring(users[:half]) + await self._bring(users[half:])
+            # After a bug their next arrival tries again; not we, for ever.
+            return users if isinstance(error, StoreBlocked) else ()
+        except (StoreUnavailable, ActorError):
+            return users
         assert isinstance(result, Materialised)
         self._far.update(dict.fromkeys(result.behind))
-        return True
+        return ()

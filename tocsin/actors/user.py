@@ -18,7 +18,7 @@ import outcome
 
 from tocsin.actors.company import Clock, Company
 from tocsin.actors.device import RETRY_DELAY, ConnectedDevice
-from tocsin.actors.runtime import Actor, ActorError, ActorStopped, Context, Ref
+from tocsin.actors.runtime import ActorError, ActorStopped, PromptActor, Ref
 from tocsin.actors.user_messages import (
     Acknowledged,
     Arrived,
@@ -65,7 +65,7 @@ def rank_of(node: str, connection: str) -> str:
     return f"{node}/{connection}"
 
 
-class UserActor(Actor[UserMessage]):
+class UserActor(PromptActor[UserMessage]):
     """Passivated when its last device has left; see the module."""
 
     __slots__ = (
@@ -89,19 +89,17 @@ class UserActor(Actor[UserMessage]):
         self._deadline = math.inf
         self._ref: Ref[UserMessage]
 
-    async def run(self, context: Context[UserMessage]) -> None:
-        """Serve the devices until the last has left; however it ends, they are told."""
-        self._ref = context.ref
-        try:
-            await super().run(context)
-        finally:
-            self._company.absent(self._user)
-            self._company.heads.pop(self._user, None)
-            self._company.neighbours.leave(self._user)
-            for device in self._devices.values():
-                device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
-            for message in context.mailbox.discard():
-                self.dropped(message)
+    def begin(self, ref: Ref[UserMessage]) -> None:
+        """Devices have their answers sent to *ref*."""
+        self._ref = ref
+
+    def ended(self, *, failed: bool) -> None:
+        """The last device has left; or else those that are here are told."""
+        self._company.absent(self._user)
+        self._company.heads.pop(self._user, None)
+        self._company.neighbours.leave(self._user)
+        for device in self._devices.values():
+            device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
 
     def dropped(self, message: UserMessage) -> None:
         """A device that is not known yet would wait for its welcome for ever."""
@@ -110,7 +108,7 @@ class UserActor(Actor[UserMessage]):
         elif isinstance(message, Settle):
             message.reply.set(None)
 
-    async def receive(self, message: UserMessage) -> None:
+    def receive(self, message: UserMessage) -> None:
         """Handle one message."""
         self._clock.tick()
         match message:
@@ -175,7 +173,7 @@ class UserActor(Actor[UserMessage]):
         """A time no later than the first of all devices' deadlines."""
         return self._deadline
 
-    async def on_deadline(self, now: float) -> None:
+    def on_deadline(self, now: float) -> None:
         """Let every device look at the time; then find the next deadline."""
         self._clock.tick()
         self._deadline = math.inf
@@ -263,10 +261,10 @@ class UserActor(Actor[UserMessage]):
         if attached.behind:
             company.behind(self._user)
         self._reach(attached.head)
-        device.attached(attached, self._head)
-        company.neighbours.device_arrived(
-            self._user, device.name, device.outlet.connection, attached.head
-        )
+        if device.attached(attached, self._head):
+            company.neighbours.device_arrived(
+                self._user, device.name, device.outlet.connection, attached.head
+            )
         if attached.head > known:
             # Arriving brings what is new in the user's topics, for the others as well.
             self._catch_up(attached.head)

@@ -42,7 +42,7 @@ class Users(Directory[UserMessage]):
         """
         ref = self.find(user)
         if ref is None:
-            ref = self._spawn(user, partial(UserActor, user, self.company))
+            ref = self._spawn_prompt(user, partial(UserActor, user, self.company))
         ref.tell(arrived)
         if self.attendance is not None:
             self.attendance.arrived(user, arrived.device, arrived.outlet.connection)

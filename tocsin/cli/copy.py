@@ -19,7 +19,7 @@ from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble
 from tocsin.kinds import DATABASE
 from tocsin.persistence.copying import Copied, Side, copy_all
-from tocsin.persistence.files import whole_file
+from tocsin.persistence.files import own_like, whole_file
 from tocsin.settings import Settings
 
 
@@ -103,6 +103,7 @@ def _made(destination: Settings) -> Iterator[Settings]:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(path, "copy"), whole_file(path) as partial:
+        own_like(partial, path.parent)
         made = replace(destination, database=f"sqlite:///{partial}")
         open_store(made)
         yield made

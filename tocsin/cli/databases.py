@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from socket import gaierror
 
 from tocsin.cli.options import Flags, load_settings
 from tocsin.cli.trouble import Trouble
@@ -30,6 +31,9 @@ def troubles(what: str, where: str) -> Iterator[None]:
         raise Trouble(f"{what}: {error}", error.remedy, where) from None
     except FileExistsError as error:
         remedy = "name another one, or see what `--help` says of replacing"
+        raise Trouble(f"{what}: {error}", remedy, where) from None
+    except (ConnectionError, TimeoutError, gaierror) as error:
+        remedy = "see that Postgres runs and that `database` is right, and repeat"
         raise Trouble(f"{what}: {error}", remedy, where) from None
     except (OSError, sqlite3.Error) as error:
         remedy = "see that there is room, and that this user may read and write there"

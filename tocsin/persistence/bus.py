@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 CLAIM_LIFETIME = 86_400.0
-"""Seconds that the spool remembers a `Claim`: longer than any producer repeats a post."""
+"""Seconds that the spool remembers a `Claim` at the least: as long as keys are kept by default."""
 DISCONNECTED_LIFETIME = 3600.0
 """Seconds that the bus remembers who was disconnected: longer than a node should be cut off."""
 DISCONNECTED_MAX = 10_000

@@ -35,6 +35,13 @@ def whole_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
                 os.unlink(f"{partial}{suffix}")
 
 
+def own_like(path: Path, other: Path) -> None:
+    """Where root makes *path*, give it to whom *other* belongs: a server seldom runs as root."""
+    if os.geteuid() == 0:
+        found = other.stat()
+        os.chown(path, found.st_uid, found.st_gid)
+
+
 def _rename_if_free(partial: Path, target: Path) -> None:
     try:
         os.link(partial, target)  # unlike a rename, it fails where something is

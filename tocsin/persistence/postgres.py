@@ -43,6 +43,8 @@ RETRY_DELAY = 0.02
 LOCK_PATIENCE = 2.0
 """Seconds that a statement waits for somebody else's lock, or a quarter of a call's if less: what a
 transaction of another node may take when its disk is slow."""
+_HURRY = "; SET LOCAL lock_timeout = 100"
+"""Milliseconds: longer than an ordinary transaction of another node."""
 MIGRATION_TIMEOUT = 3600.0
 """Seconds for all missing migrations: an index on a large table takes its time."""
 
@@ -108,9 +110,10 @@ class PostgresStore:
             logger.warning("the database is of a newer release", newest=newer[-1])
         self._epoch, self._secret = await self._call(self._claim, self._timeout)
 
-    async def write(self, commands: Sequence[Command]) -> list[Result]:
+    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         async def work(connection: Connection) -> list[Result]:
-            return await self._transaction(connection, lambda: write(commands, self.epoch))
+            begin = connection.begin + (_HURRY if hurried else "")
+            return await self._transaction(connection, lambda: write(commands, self.epoch), begin)
 
         return await self._call(work, self._timeout)
 
@@ -174,12 +177,14 @@ class PostgresStore:
             return await self._transaction(connection, script)
         return await self._drive(connection, script())
 
-    async def _transaction(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
+    async def _transaction(
+        self, connection: Connection, script: Callable[[], Script[T]], begin: str | None = None
+    ) -> T:
         """Run a fresh *script* in a transaction; again if it lost a deadlock or a race."""
         attempt = 1
         while True:
             try:
-                await connection.execute(connection.begin)
+                await connection.execute(begin or connection.begin)
                 answer = await self._drive(connection, script())
                 await connection.execute("COMMIT")
             except Exception as error:

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreBlocked, StoreFailed, StoreUnavailable
 
 _UNAVAILABLE = (
     "08",  # connection exceptions
     "25006",  # read-only transaction: we are talking to a standby
+    "25P04",  # the server's transaction_timeout
     "25P03",  # the server ended our transaction because this process had been frozen
     "28",  # login refused: a password or pg_hba.conf is being changed
     "3D",  # no such database: it is being restored
     "40",  # deadlock or serialization failure, again and again
     "53",  # insufficient resources: disk full, out of memory, too many connections
-    "55P03",  # lock not available
     "57",  # operator intervention: shutdown, crash, starting up, statement timeout
     "58",  # system errors: I/O
 )
@@ -57,10 +57,13 @@ def translated(error: Exception) -> StoreUnavailable | StoreFailed:
     if isinstance(error, asyncpg.PostgresError):
         # Errors that asyncpg raises by itself, such as a connection lost, carry the code as well.
         code = error.sqlstate or ""
+        if code == "55P03":  # lock not available
+            return StoreBlocked(text)
         if code.startswith(_UNAVAILABLE):
             return StoreUnavailable(text, readable=code in _READABLE)
         return StoreFailed(text)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | asyncpg.TargetServerAttributeNotMatched):
+        # The latter: of several servers none can be written to, while one is being promoted.
         return StoreUnavailable(text)
     if isinstance(error, asyncpg.InterfaceError) and "closed" in str(error):
         # "connection is closed", "connection was closed in the middle of operation"

@@ -62,6 +62,13 @@ async def vacuum(url: str, *, full: bool) -> tuple[int, int]:
                 f"{nodes} connections of nodes are open to it, and would wait for each table",
                 "stop the nodes first, or leave --full out",
             )
+        foreign = await connection.fetchval(
+            "SELECT count(*) FROM unnest($1::text[]) AS name JOIN pg_class ON oid = name::regclass"
+            " WHERE NOT pg_has_role(relowner, 'USAGE')",
+            list(TABLES),
+        )
+        if foreign:  # Postgres would pass over them, and say so to nobody
+            raise Unsuitable("The tables are another role's", "do it as the role that owns them")
         before = await _bytes(connection)
         for table in TABLES:
             await connection.execute(f"VACUUM ({'FULL, ' if full else ''}ANALYZE) {table}")

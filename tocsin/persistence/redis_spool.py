@@ -44,9 +44,19 @@ _MS: Final = 1000
 
 
 class RedisSpool:
-    """`Spool` on *client*; *now_ms* is wall time (Unix milliseconds)."""
+    """`Spool` on *client*; *now_ms* is wall time (Unix milliseconds).
 
-    def __init__(self, client: RedisClient, seals: Seals, now_ms: Callable[[], int]) -> None:
+    Claims are remembered for *claim_lifetime* seconds, and no shorter than by default.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        seals: Seals,
+        now_ms: Callable[[], int],
+        claim_lifetime: float = CLAIM_LIFETIME,
+    ) -> None:
+        self._claim_lifetime = max(CLAIM_LIFETIME, claim_lifetime)
         self._client = client
         self._entries = seals[Purpose.SPOOL]
         self._aside = seals[Purpose.ASIDE]
@@ -203,7 +213,7 @@ class RedisSpool:
         with key_needed():
             at = str(self._now_ms())
             arguments: list[bytes | str | int] = [
-                *(round(CLAIM_LIFETIME * _MS), at, round(CLOCKS_MAX * _MS))
+                *(round(self._claim_lifetime * _MS), at, round(CLOCKS_MAX * _MS))
             ]
             for draft in drafts:
                 seal = self._entries.of(at.encode(), draft.payload).hex()

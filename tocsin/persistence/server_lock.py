@@ -16,12 +16,15 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EAGAIN, ENOLCK, EOPNOTSUPP, EWOULDBLOCK
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
+
+from tocsin.persistence.files import own_like
 
 logger = structlog.get_logger(__name__)
 
@@ -68,6 +71,7 @@ class ServerLock:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            own_like(self._path, self._path.parent)
             if not _patiently(lambda: _flock(self._descriptor, fcntl.LOCK_EX)):
                 raise Locked(self._path, _read(self._descriptor))
             self.say(holder)
@@ -76,14 +80,16 @@ class ServerLock:
             raise
 
     def say(self, holder: Holder) -> None:
-        """Put down who has it."""
+        """Put down who has it; on a full disk nobody is named, and it is held all the same."""
         text = msgspec.json.encode(holder) + b"\n"
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text, 0)
 
     def release(self) -> None:
         # The file stays: whoever removed it could remove one that another has just locked.
-        os.ftruncate(self._descriptor, 0)
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 

@@ -131,7 +131,7 @@ class SqliteStore:
     async def open(self) -> None:
         await self._call(self._open)
 
-    async def write(self, commands: Sequence[Command]) -> list[Result]:
+    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         return await self._call(partial(self._write, commands))
 
     async def read(self, queries: Sequence[Query]) -> list[Answer]:

@@ -15,7 +15,7 @@ from secrets import token_hex
 from typing import Final
 
 from tocsin.persistence import migrations
-from tocsin.persistence.files import whole_file
+from tocsin.persistence.files import own_like, whole_file
 from tocsin.persistence.store import StoreFailed
 from tocsin.persistence.tables import Contents, Unsuitable
 
@@ -74,6 +74,7 @@ def restore(
         with _opened(partial) as connection, connection:
             renew_epoch(connection, entropy)
         contents = check(partial)
+        own_like(partial, database if database.exists() else database.parent)
         kept = _set_aside(database) if database.exists() else None
     return contents, kept
 

@@ -198,6 +198,7 @@ __all__ = [
     "SetPreferences",
     "SetTopic",
     "Store",
+    "StoreBlocked",
     "StoreFailed",
     "StoreUnavailable",
     "StoredTicket",
@@ -320,6 +321,10 @@ class StoreUnavailable(Exception):
         self.reason = reason
 
 
+class StoreBlocked(StoreUnavailable):
+    """Somebody else holds a lock on what a command changes. The store works; nothing was done."""
+
+
 class StoreFailed(Exception):
     """The store refused what we sent it: a bug of ours, not a state of the world."""
 
@@ -348,8 +353,10 @@ class Store(Protocol):
     async def open(self) -> None:
         """Connect and apply missing migrations; safe to call again after a failure."""
 
-    async def write(self, commands: Sequence[Command]) -> list[Result]:
+    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         """Run *commands* in one transaction; durable when it returns.
+
+        Raises `StoreBlocked` where somebody else's lock is in the way; *hurried* waits less for it.
 
         In order as far as anybody can tell: changes of logs among themselves, and what concerns
         one device. A device that attaches may see what a later command of its batch did.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -74,6 +75,8 @@ def read_query(type_: type[S], fields: Mapping[str, list[str]]) -> S:
     Raises `ProblemError`, also for parameters that are unknown or there twice: so that typing
     errors are seen.
     """
+    if not fields and (nothing := _nothing_said(type_)) is not None:
+        return nothing  # type: ignore[return-value]
     unknown = sorted(set(fields) - set(type_.__struct_encode_fields__))
     if unknown:
         wrong = [FieldError(f"?{name}", "is not known here") for name in unknown]
@@ -88,6 +91,16 @@ def read_query(type_: type[S], fields: Mapping[str, list[str]]) -> S:
         message, path = _parts(error)
         path = "?" + path.removeprefix("$").removeprefix(".")
         raise refuse("invalid", f"{message} (at {path})", [FieldError(path, message)]) from None
+
+
+@cache
+def _nothing_said(type_: type[msgspec.Struct]) -> msgspec.Struct | None:
+    """The query without a field, which is the same for all who send none; `None` if there are
+    fields that have to be given."""
+    try:
+        return type_()
+    except TypeError:
+        return None
 
 
 def _invalid(error: msgspec.ValidationError) -> ProblemError:

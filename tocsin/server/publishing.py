@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -56,8 +55,7 @@ IDEMPOTENCY_KEY_PATTERN: Final = r"^[\x21-\x7e]{1,255}$"
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """The answer to a publish: the notification's id, its JSON, whether it was given before.
 
     *spooled* if the store has not got it yet.
@@ -159,8 +157,7 @@ class Publishing:
     async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
         """What became of a submission, if it is known by *deadline*; raises `ProblemError`."""
         try:
-            with trio.fail_at(deadline):
-                return await reply.wait()
+            return await reply.wait(deadline)
         except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError) as error:
             raise storage_problem(error) from error
 

@@ -1,6 +1,6 @@
 """The actor runtime: Trio tasks in nurseries are the actors; this adds what Trio leaves out.
 
-It knows nothing of notifications. Read `supervisor` first, then `mailbox` and `ref`.
+It knows nothing of notifications. Read `supervisor` first, then `mailbox`, `ref` and `prompt`.
 """
 
 from tocsin.actors.runtime.errors import (
@@ -11,15 +11,11 @@ from tocsin.actors.runtime.errors import (
     RestartLimitExceeded,
 )
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.prompt import PromptActor
 from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request
 from tocsin.actors.runtime.restart import FATAL, TEMPORARY, TRANSIENT, RestartPolicy
-from tocsin.actors.runtime.supervisor import (
-    Actor,
-    Context,
-    Snapshot,
-    Supervisor,
-    open_supervisor,
-)
+from tocsin.actors.runtime.snapshot import Snapshot
+from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor, open_supervisor
 
 __all__ = [
     "FATAL",
@@ -33,6 +29,7 @@ __all__ = [
     "Mailbox",
     "MailboxFull",
     "PipedReply",
+    "PromptActor",
     "Ref",
     "Reply",
     "Request",

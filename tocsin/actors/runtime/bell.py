@@ -32,6 +32,13 @@ class Bell(WaitingPlace):
             if self._waiting is not None:
                 self._set_alarm(time)
 
+    def ring_at(self, time: float, now: float) -> None:
+        """Whoever waits is to look again at *time*, at once if that is not later than *now*."""
+        if time <= now:
+            self.ring()
+        else:
+            self.ring_by(time)
+
     async def wait(self, deadline: float = math.inf) -> None:
         """Wait for a ring or for *deadline* (Trio time); cancelled, the ring is kept."""
         self._deadline = deadline

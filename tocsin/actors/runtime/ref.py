@@ -7,6 +7,7 @@ not stand still while they wait.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ import msgspec
 import outcome
 import trio
 
+from tocsin.actors.runtime.alarms import alarm_clock
 from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped
 from tocsin.actors.runtime.mailbox import Mailbox
 
@@ -38,24 +40,39 @@ class Reply(Generic[T]):
         """Answer with *error*, raised where the answer is awaited."""
         self._settle(outcome.Error(error))
 
-    async def wait(self) -> T:
-        """Wait for the answer; cancelled, the answer is lost but the work goes on."""
+    async def wait(self, deadline: float = math.inf) -> T:
+        """Wait for the answer, until *deadline* (Trio time): then it raises `trio.TooSlowError`.
+
+        Cancelled or too slow, the answer is lost but the work goes on. The deadline is an alarm,
+        because a cancel scope would cost several times what the wait does.
+        """
         if self._outcome is None:
             self._waiter = trio.lowlevel.current_task()
-
-            def abort(_: object) -> trio.lowlevel.Abort:
-                self._waiter = None
-                return trio.lowlevel.Abort.SUCCEEDED
-
-            await trio.lowlevel.wait_task_rescheduled(abort)
-        assert self._outcome is not None
+            if deadline == math.inf:
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
+            else:
+                alarm = alarm_clock().set(deadline, self._wake)
+                try:
+                    await trio.lowlevel.wait_task_rescheduled(self._abort)
+                finally:
+                    alarm_clock().cancel(alarm)
+        if self._outcome is None:
+            raise trio.TooSlowError
         return self._outcome.unwrap()
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._waiter = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            waiter, self._waiter = self._waiter, None
+            trio.lowlevel.reschedule(waiter)
 
     def _settle(self, result: outcome.Outcome[T]) -> None:
         if self._outcome is None:
             self._outcome = result
-            if self._waiter is not None:
-                trio.lowlevel.reschedule(self._waiter)
+            self._wake()
 
 
 class PipedReply(Reply[T]):

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
@@ -23,8 +22,10 @@ import trio
 
 from tocsin.actors.runtime.errors import ActorStopped, RestartLimitExceeded
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.prompt import Attendant, PromptActor, PromptContext
 from tocsin.actors.runtime.ref import Ref, abandoned, crashed
 from tocsin.actors.runtime.restart import TRANSIENT, RestartHistory, RestartPolicy
+from tocsin.actors.runtime.snapshot import Snapshot
 
 M = TypeVar("M")
 _NO_SCOPE: Final = nullcontext()
@@ -79,19 +80,6 @@ class Actor(Generic[M]):
 
     async def on_deadline(self, now: float) -> None:
         """The deadline has come; a spurious call must do no harm."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What one actor looked like at one moment; *children* may hold fewer than *child_count*."""
-
-    path: str
-    waiting: int
-    capacity: int
-    restarts: int
-    last_error: str | None
-    child_count: int
-    children: tuple[Snapshot, ...]
 
 
 class Context(Generic[M]):
@@ -189,7 +177,15 @@ class Supervisor:
     cancelled.
     """
 
-    __slots__ = ("_contexts", "_jitter", "_nursery", "_path", "_stopping", "_together")
+    __slots__ = (
+        "_attendant",
+        "_contexts",
+        "_jitter",
+        "_nursery",
+        "_path",
+        "_stopping",
+        "_together",
+    )
 
     def __init__(
         self, path: str, nursery: trio.Nursery, jitter: Callable[[], float], *, together: bool
@@ -198,7 +194,8 @@ class Supervisor:
         self._nursery = nursery
         self._jitter = jitter
         self._together = together
-        self._contexts: dict[str, Context[Any]] = {}
+        self._contexts: dict[str, Context[Any] | PromptContext[Any]] = {}
+        self._attendant: Attendant | None = None
         self._stopping = False
 
     def spawn(
@@ -213,14 +210,33 @@ class Supervisor:
 
         Raises `ValueError` if *name* is taken, `ActorStopped` once the supervisor is stopping.
         """
-        if self._stopping:
-            raise ActorStopped(self._path)
-        if name in self._contexts:
-            raise ValueError(f"{self._path}/{name} is already running")
+        self._check_free(name)
         scope = None if self._together else trio.CancelScope()
         context: Context[M] = Context(f"{self._path}/{name}", capacity, policy, scope)
         self._nursery.start_soon(self._watch, name, context, factory, name=context.ref.path)
         self._contexts[name] = context
+        return context.ref
+
+    def spawn_prompt(
+        self, name: str, factory: Callable[[], PromptActor[M]], *, capacity: int = 64
+    ) -> Ref[M]:
+        """Start an actor that never waits (see `prompt`); as `spawn`, but one that fails is gone.
+
+        What *factory* raises is raised here.
+        """
+        self._check_free(name)
+        if self._attendant is None:
+            self._attendant = Attendant()
+            self._nursery.start_soon(self._attendant.run, name=f"{self._path}/attendant")
+        context: PromptContext[M] = PromptContext(
+            f"{self._path}/{name}", capacity, self._attendant, lambda: self._gone(name, context)
+        )
+        self._contexts[name] = context
+        try:
+            context.begin(factory())
+        except BaseException:
+            del self._contexts[name]
+            raise
         return context.ref
 
     def find(self, name: str) -> Ref[Any] | None:
@@ -240,8 +256,8 @@ class Supervisor:
         """
         context = self._contexts.get(name)
         if context is not None and not len(context.mailbox):
-            context.mailbox.close()
             del self._contexts[name]
+            context.mailbox.close()
 
     async def stop(self, grace: float) -> None:
         """Stop children one by one, newest first, each within *grace* seconds; start no more."""
@@ -270,6 +286,17 @@ class Supervisor:
         for context in contexts:
             await context.ref.wait_stopped()
 
+    def leave(self) -> None:
+        """The block is left: the attendant goes when nobody is left to attend to."""
+        if self._attendant is not None:
+            self._attendant.leave_block()
+
+    def abandon(self) -> None:
+        """The block has been left: who has no task to be cancelled ends here."""
+        for context in list(self._contexts.values()):
+            if isinstance(context, PromptContext):
+                context.mailbox.end()
+
     def snapshot(self, children_max: int) -> Iterator[Snapshot]:
         """The first *children_max* children, each with as many of its own."""
         for context in islice(self._contexts.values(), children_max):
@@ -282,9 +309,18 @@ class Supervisor:
         try:
             await context.supervise(factory, self._jitter)
         finally:
-            # A retired child's name may have been taken since.
-            if self._contexts.get(name) is context:
-                del self._contexts[name]
+            self._gone(name, context)
+
+    def _check_free(self, name: str) -> None:
+        if self._stopping:
+            raise ActorStopped(self._path)
+        if name in self._contexts:
+            raise ValueError(f"{self._path}/{name} is already running")
+
+    def _gone(self, name: str, context: Context[Any] | PromptContext[Any]) -> None:
+        # A retired child's name may have been taken since.
+        if self._contexts.get(name) is context:
+            del self._contexts[name]
 
 
 @asynccontextmanager
@@ -296,5 +332,12 @@ async def open_supervisor(
     An actor that keeps failing raises `RestartLimitExceeded` out of here. *jitter* gives numbers in
     [0, 1). For children that only stop *together*, see `Supervisor`.
     """
-    async with trio.open_nursery() as nursery:
-        yield Supervisor(path, nursery, jitter, together=together)
+    supervisor: Supervisor | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            supervisor = Supervisor(path, nursery, jitter, together=together)
+            yield supervisor
+            supervisor.leave()
+    finally:
+        if supervisor is not None:
+            supervisor.abandon()

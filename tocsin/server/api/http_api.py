@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Final
 
+import msgspec
 import structlog
 import trio
 
@@ -101,7 +101,7 @@ class HttpApi:
             return self._options(head)
         operation, values = self._routes.find(head.method, head.raw_path)
         plan = self._plans[operation.name]
-        return replace(plan, values=values) if values else plan
+        return msgspec.structs.replace(plan, values=values) if values else plan
 
     def check_websocket(self, head: RequestHead) -> None:
         """Raise `ProblemError` where the origin, the path or the subprotocol is wrong."""

@@ -69,13 +69,12 @@ class Header:
     type: Any = str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a handler answers: a struct, or JSON that is written already; `None` for nothing."""
 
     body: msgspec.Struct | bytes | None = None
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +90,7 @@ NO_CONTENT: Final = Answer(status=204)
 CACHING: Final = Header("Cache-Control", "Who may keep this, and for how long.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[Q, B]):
+class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
     """One call of an operation: who, what, and what there is to do it with.
 
     *headers* holds those that the operation declares; *body* comes in pieces where it is streamed,
@@ -130,12 +128,12 @@ class Operation:
 
     *answers* gives for each status of a success the type of its JSON, `None` if it has no body;
     problems (`protocol.problems`) may come with any operation, and *problems* are the codes of this
-    one's own. *headers* are those of the request, *sends* those of a success. *body* is the type of
-    the JSON that is read for the handler, *streamed* the types by media type where it reads for
-    itself, *body_bytes_max* what it may be at most where that is less than other bodies may. With
-    *ticket*, a ticket in the query will do for a credential. What *acts* takes the device's place,
-    and may last. A body that is *body_optional* is `None` where it is left out. What is *lean*
-    comes by the thousand: the door answers it without Quart.
+    one's own. *headers* are those of the request, *sends* those of a success (*sent_names*). *body*
+    is the type of the JSON that is read for the handler, *streamed* the types by media type where
+    it reads for itself, *body_bytes_max* what it may be at most where that is less than other
+    bodies may. With *ticket*, a ticket in the query will do for a credential. What *acts* takes the
+    device's place, and may last. A body that is *body_optional* is `None` where it is left out.
+    What is *lean* comes by the thousand: the door answers it without Quart.
     """
 
     method: str
@@ -150,6 +148,7 @@ class Operation:
     query: type[Query]
     headers: tuple[Header, ...]
     sends: tuple[Header, ...]
+    sent_names: frozenset[str]
     problems: tuple[str, ...]
     body: Any
     streamed: Mapping[str, Any]
@@ -205,6 +204,7 @@ class Operations:
                 query=query,
                 headers=headers,
                 sends=sends,
+                sent_names=frozenset(header.name for header in sends),
                 problems=problems,
                 body=body,
                 streamed=streamed or {},

@@ -8,7 +8,6 @@ for all.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -27,8 +26,7 @@ _UNSAID: Final = ("", "application/x-www-form-urlencoded")
 """Media types of who says nothing: the second is what `curl -d` says by itself. Taken for JSON."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of an operation, free of any HTTP library; *header* gives one by its name."""
 
     principal: Principal
@@ -111,8 +109,8 @@ def whole(operation: Operation, answer: Answer) -> Whole:
     """*answer* as bytes, if it is one of those that the operation declares."""
     declared = operation.answers[answer.status]
     body = answer.body
-    undeclared = answer.headers.keys() - {header.name for header in operation.sends}
-    assert not undeclared, f"{operation.name} does not send {', '.join(undeclared)}"
+    names = answer.headers.keys()
+    assert names <= operation.sent_names, f"{operation.name} does not send all of {set(names)}"
     if isinstance(body, msgspec.Struct):
         assert type(body) is declared, f"{operation.name} does not answer {type(body).__name__}"
         body = msgspec.json.encode(body)

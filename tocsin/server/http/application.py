@@ -13,9 +13,10 @@ sender is known:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
+
+import msgspec
 
 from tocsin.server.admission import Admission
 from tocsin.server.http.response import Whole
@@ -30,8 +31,7 @@ class Turned(Enum):
     DRAINING = "draining"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What is to become of a request.
 
     *lean*: `answer` answers it, else the ASGI application does, which knows it by *path*.
@@ -50,8 +50,7 @@ class Plan:
     values: Any = None
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(msgspec.Struct):
     """One request that was let in; *body* is whole, or comes in pieces where that is the plan."""
 
     plan: Plan
@@ -62,8 +61,7 @@ class Incoming:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True):
     """Which request is refused: of whom, and under which name; *head* where there is one."""
 
     head: RequestHead | None

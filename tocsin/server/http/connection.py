@@ -62,7 +62,9 @@ class HttpConnection:
         "_began",
         "_closing",
         "_extra",
+        "_extra_before",
         "_head",
+        "_head_before",
         "_host",
         "_limits",
         "_plan",
@@ -86,6 +88,9 @@ class HttpConnection:
         self.scope = trio.CancelScope()
         self._reader = RequestReader(self.wire, self._limits, self.scope, host.going_on)
         self._closing = False
+        # Most clients say the same head again and again, and then it is the same object.
+        self._head_before: RequestHead | None = None
+        self._extra_before = ""
         self._forget_request()
 
     def _forget_request(self) -> None:
@@ -114,11 +119,11 @@ class HttpConnection:
             if self.scope.cancelled_caught:
                 last_words = self._too_slow()
         except PeerGone:
-            self.wire.socket.close()
+            self.wire.close()
         finally:
             self._reader.end()
         if self._reader.phase is Phase.NEXT:
-            self.wire.socket.close()  # everything was read, and everything said
+            self.wire.close()  # everything was read, and everything said
         else:
             await self.wire.part(last_words, self._limits.linger_timeout)
         return None
@@ -131,7 +136,7 @@ class HttpConnection:
     def kill(self) -> None:
         """End it now, also in the middle of a write. Does not wait."""
         self.scope.cancel()
-        self.wire.socket.close()
+        self.wire.close()
 
     async def _serve(self) -> Upgrade | None:
         while not self._closing:
@@ -154,9 +159,13 @@ class HttpConnection:
 
         `_closing` says afterwards whether it was the last.
         """
-        self._head, self._began = head, trio.current_time()
+        if head is not self._head_before:
+            self._head_before = head
+            self._extra_before = self._application.extra_headers(head)
+        self._head, self._extra = head, self._extra_before
         self._request_id = self._host.name_request(head)
-        self._extra = self._application.extra_headers(head)
+        if self._application.notes_answers:
+            self._began = trio.current_time()
         self._reader.begin_body(head)
         try:
             admission = self._admission = self._application.admit(self.address, head)

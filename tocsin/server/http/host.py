@@ -13,6 +13,7 @@ it was given.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Callable
@@ -61,7 +62,7 @@ class HttpHost:
         limits: HttpLimits = DEFAULT_LIMITS,
         startup_timeout: float = STARTUP_TIMEOUT,
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
-        new_request_id: Callable[[], str] = lambda: os.urandom(8).hex(),
+        new_request_id: Callable[[], str] | None = None,
     ) -> None:
         self.application = application
         self.limits = limits
@@ -71,7 +72,7 @@ class HttpHost:
         self.going_on = trio.Semaphore(GOING_ON_MAX)
         self.entering = trio.Semaphore(_ENTERING_MAX)
         self.draining = False
-        self._new_request_id = new_request_id
+        self._new_request_id = new_request_id or _counting_request_ids()
         self._lifespan = Lifespan(app, startup_timeout, shutdown_timeout)
         self._connections: set[HttpConnection] = set()
         self._serving = False
@@ -177,6 +178,12 @@ class HttpHost:
             logger.warning("ending %d HTTP connections in progress", len(self._connections))
         for connection in tuple(self._connections):
             connection.kill()
+
+
+def _counting_request_ids() -> Callable[[], str]:
+    """Names that no other process gives: what is random is asked for once, and then counted on."""
+    prefix, count = os.urandom(4).hex(), itertools.count(int.from_bytes(os.urandom(2)))
+    return lambda: f"{prefix}{next(count) & 0xFFFF_FFFF:08x}"
 
 
 def _config() -> Config:

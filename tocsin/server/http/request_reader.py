@@ -21,6 +21,8 @@ from tocsin.server.request_head import BadHead, RequestHead, find_head_end, pars
 
 _BURST: Final = 8
 """Requests of one connection that are answered without letting others run."""
+_REPEATED_BYTES_MAX: Final = 2048
+"""Of a head that is kept, because most clients say the same one again and again."""
 GOING_ON_MAX: Final = 4
 """Connections that go on, in one turn of the event loop, with what they had said before: requests
 in a row, tiny chunks. So a turn stays short, however many there are."""
@@ -40,6 +42,8 @@ class RequestReader:
     been read (`CHUNKED` where nobody knows yet), `served` how many heads there were."""
 
     __slots__ = (
+        "_before",
+        "_before_raw",
         "_burst",
         "_chunks",
         "_going_on",
@@ -61,6 +65,8 @@ class RequestReader:
         self._going_on = going_on
         self._patience = Patience(scope)
         self._chunks: ChunkedBody | None = None
+        self._before: RequestHead | None = None
+        self._before_raw = b""
         self._burst = 0
         self._has_more = False  # of a chunked body, although others are to run first
         self.phase = Phase.NEXT
@@ -86,8 +92,13 @@ class RequestReader:
             idle = limits.keep_alive_timeout if self.served else limits.head_timeout
             self._patience.until(trio.current_time() + idle)
         seen = 0
+        head = None
         while True:
             if wire.data:
+                if self._before is not None and wire.data.startswith(self._before_raw):
+                    # Byte for byte what was judged a request ago, blank line and all.
+                    head, end = self._before, len(self._before_raw)
+                    break
                 end = find_head_end(wire.data, seen, limits.head_bytes_max)
                 if end >= 0:
                     break
@@ -104,7 +115,10 @@ class RequestReader:
         if self._burst >= _BURST:
             self._burst = 0
             await self._let_others_run()
-        head = parse_head(wire.data)
+        if head is None:
+            head = parse_head(wire.data)
+            if end <= _REPEATED_BYTES_MAX:
+                self._before, self._before_raw = head, wire.data[:end]
         wire.data = wire.data[end:]
         self.served += 1
         return head

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
+
+import msgspec
 
 Fields = Iterable[tuple[str, str]]
 
@@ -30,8 +31,7 @@ _NOT_KEPT: Final = "Cache-Control: no-store\r\n"
 _CLOSE: Final = "Connection: close\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(msgspec.Struct, frozen=True):
     """An answer that is there at once. *body* is `None` where there is none, not even an empty
     one."""
 

@@ -23,19 +23,23 @@ class Wire:
     """One stream's bytes. `data` is what was read and belongs to the next request or body;
     `heard_end` says that the client has closed its half, after which it may still read."""
 
-    __slots__ = ("_socket", "_stream", "_write_timeout", "broken", "data", "heard_end")
+    __slots__ = ("_number", "_socket", "_stream", "_write_timeout", "broken", "data", "heard_end")
 
     def __init__(self, stream: trio.SocketStream, write_timeout: float) -> None:
         self._stream = stream
         self._socket = stream.socket
+        # Asking the socket for it costs a tenth of a health check. Once it is closed the number is
+        # somebody else's, so it is forgotten, and whoever closes does it here.
+        self._number = stream.socket.fileno()
         self._write_timeout = write_timeout
         self.data = b""
         self.heard_end = False
         self.broken = False
 
-    @property
-    def socket(self) -> trio.socket.SocketType:
-        return self._socket
+    def close(self) -> None:
+        """Close the socket; whoever waits to read or write hears of it. Again is no harm."""
+        self._number = -1
+        self._socket.close()
 
     async def read(self, most: int = _READ_BYTES) -> bytes:
         """What comes next, at *most* so many bytes. `b""` is the client's end, also where the
@@ -49,9 +53,9 @@ class Wire:
         # more than the wait.
         try:
             while True:
-                await trio.lowlevel.wait_readable(self._socket)
+                await trio.lowlevel.wait_readable(self._number)
                 try:
-                    data = os.read(self._socket.fileno(), most)
+                    data = os.read(self._number, most)
                     break
                 except BlockingIOError:
                     continue
@@ -69,7 +73,7 @@ class Wire:
         connection ends: cancelling takes effect behind it.
         """
         try:
-            sent = os.write(self._socket.fileno(), data)
+            sent = os.write(self._number, data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -88,7 +92,7 @@ class Wire:
                     await self._stream.send_all(data[start : start + _WRITE_BYTES])
                 if scope.cancelled_caught:
                     self.broken = True
-                    self._socket.close()
+                    self.close()
                     raise PeerGone
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.broken = True
@@ -109,4 +113,4 @@ class Wire:
         except PeerGone:
             pass
         finally:
-            self._socket.close()
+            self.close()

@@ -1,0 +1,72 @@
+"""What was kept for as long as it should be is forgotten (P1), and who may have missed it is told.
+
+A device that goes on from a cursor below the horizon is begun anew: of what was purged it cannot be
+told. (That it ends up without what it missed is judged by `convergence`, which knows no horizon.)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulation.checks.check import Check, Complaint, sequence_of
+from simulation.cluster import Cluster
+from simulation.history import Frame, SessionStory
+
+_LATE: Final = 8.0
+"""Seconds by which a purge may be late: what has failed is tried again after five."""
+_PURGES: Final = 2.0
+"""What came through a topic goes in two."""
+_OVERDUE: Final = """
+    SELECT n.id, n.standing
+    FROM notifications AS n
+    WHERE n.standing <> 'scheduled' AND n.kept_from < ?
+    LIMIT 3
+"""
+_OVERDUE_ROWS: Final = """
+    SELECT notification_id, user_id, state FROM inbox
+    WHERE archived_at < ? OR expired_at < ?
+    LIMIT 3
+"""
+_HORIZON: Final = "SELECT horizon FROM users WHERE user_id = ?"
+
+
+class Retention(Check):
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._horizons: dict[SessionStory, int] = {}
+
+    def opened(self, session: SessionStory) -> None:
+        if session.hello not in (None, "0"):
+            rows = self.cluster.store.rows(_HORIZON, session.user)
+            self._horizons[session] = rows[0][0] if rows else 0
+
+    def ended(self, session: SessionStory) -> None:
+        self._horizons.pop(session, None)
+
+    def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
+        if frame["type"] not in ("push", "synced", "reset", "changes"):
+            return
+        horizon = self._horizons.pop(session, 0)
+        hello = session.hello or ""
+        _, _, accounted = hello.partition("~")
+        is_new = frame["type"] == "reset" or frame.get("reset", False)
+        if not is_new and max(sequence_of(hello or "0"), int(accounted or 0)) < horizon:
+            text = f"goes on from {hello}, below the horizon {horizon}, without a reset"
+            self.complain(session, Complaint("P4", text))
+
+    def settled(self) -> str | None:
+        plan, behind = self.cluster.plan, min(h.clock_least for h in self.cluster.hosts.values())
+        slack = 1000 * (_PURGES * plan.purge_interval + _LATE) - behind
+        now_ms = self.cluster.now_ms() - slack
+        if plan.retention:
+            for id_, standing in self.cluster.store.rows(_OVERDUE, now_ms - 1000 * plan.retention):
+                return f"{id_}, which is {standing}, should have been purged"
+        befores = [
+            now_ms - 1000 * kept if kept else 0
+            for kept in (plan.retention_archived, plan.retention_expired)
+        ]
+        for id_, user, state in self.cluster.store.rows(_OVERDUE_ROWS, *befores):
+            return f"{id_} of {user}, which is {state}, should have been purged"
+        return None

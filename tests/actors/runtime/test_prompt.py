@@ -1,0 +1,446 @@
+"""Actors that never wait: handled in their senders' turns, under rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from tests.actors.runtime.company import Add, Boom, Fail, Total, supervised
+from tests.actors.virtual_time import pass_time, settle
+from tocsin.actors.runtime import (
+    ActorCrashed,
+    ActorStopped,
+    MailboxFull,
+    PromptActor,
+    Ref,
+    Request,
+    open_supervisor,
+)
+from tocsin.actors.runtime.prompt import DEPTH_MAX, TURNS_MAX
+
+
+class Adder(PromptActor[Any]):
+    """Adds up what it is told."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.ends: list[bool] = []
+        self.lost: list[Any] = []
+
+    def receive(self, message: Any) -> None:
+        match message:
+            case Add(number=number):
+                self.total += number
+            case Total(reply=reply):
+                reply.set(self.total)
+            case _:
+                raise Boom
+
+    def dropped(self, message: Any) -> None:
+        self.lost.append(message)
+
+    def ended(self, *, failed: bool) -> None:
+        self.ends.append(failed)
+
+
+class Calls(PromptActor[Callable[[], None]]):
+    """Does what it is told."""
+
+    def __init__(self) -> None:
+        self.deadline = math.inf
+        self.checked: list[float] = []
+        self.fails = False
+
+    def receive(self, message: Callable[[], None]) -> None:
+        message()
+
+    def next_deadline(self) -> float:
+        return self.deadline
+
+    def on_deadline(self, now: float) -> None:
+        self.checked.append(now)
+        self.deadline = math.inf
+        if self.fails:
+            raise Boom
+
+
+def same(actor: Adder) -> Adder:
+    return actor
+
+
+async def test_a_message_to_one_that_is_idle_is_handled_before_tell_returns():
+    async with supervised() as tree:
+        adder = Adder()
+        ref = tree.spawn_prompt("adder", lambda: adder)
+        ref.tell(Add(1))
+        await ref.send(Add(2))
+
+        assert adder.total == 3
+        assert await ref.ask(Total()) == 3
+
+
+async def test_what_an_actor_tells_itself_is_handled_after_what_it_has_in_hand():
+    done: list[str] = []
+    async with supervised() as tree:
+        ref = tree.spawn_prompt("calls", Calls)
+
+        def first() -> None:
+            ref.tell(lambda: done.append("second"))
+            done.append("first")
+
+        ref.tell(first)
+        assert done == ["first"]
+        # Behind what is queued, although nothing is in hand.
+        ref.tell(lambda: done.append("third"))
+        assert done == ["first"]
+        await settle()
+        assert done == ["first", "second", "third"]
+
+
+async def test_two_that_answer_each_other_for_ever_let_others_run():
+    async with supervised() as tree:
+        one, two = tree.spawn_prompt("1", Calls), tree.spawn_prompt("2", Calls)
+        count = 0
+
+        def again(other: Ref[Any], this: Ref[Any]) -> Callable[[], None]:
+            def call() -> None:
+                nonlocal count
+                count += 1
+                if count < 10_000:
+                    other.tell(again(this, other))
+
+            return call
+
+        one.tell(again(two, one))
+        assert count < 10
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+        assert count < 10_000
+        await settle()
+        assert count == 10_000
+
+
+async def test_a_chain_of_actors_is_no_deeper_than_its_limit():
+    depth = deepest = 0
+    async with supervised() as tree:
+        refs = [tree.spawn_prompt(str(number), Calls) for number in range(3 * DEPTH_MAX)]
+
+        def call(number: int) -> Callable[[], None]:
+            def work() -> None:
+                nonlocal depth, deepest
+                depth += 1
+                deepest = max(deepest, depth)
+                if number + 1 < len(refs):
+                    refs[number + 1].tell(call(number + 1))
+                else:
+                    reached.set()
+                depth -= 1
+
+            return work
+
+        reached = trio.Event()
+        refs[0].tell(call(0))
+        assert not reached.is_set()
+        await reached.wait()
+    assert 1 < deepest <= DEPTH_MAX + 1
+
+
+async def test_who_tells_thousands_handles_only_so_many_in_one_turn():
+    async with supervised() as tree:
+        adders = [Adder() for _ in range(TURNS_MAX + 10)]
+        refs = [tree.spawn_prompt(str(number), partial(same, a)) for number, a in enumerate(adders)]
+        for ref in refs:
+            ref.tell(Add(1))
+
+        assert sum(adder.total for adder in adders) == TURNS_MAX
+        await settle()
+        assert sum(adder.total for adder in adders) == TURNS_MAX + 10
+        for ref in refs[:10]:
+            ref.tell(Add(1))
+        assert sum(adder.total for adder in adders) == TURNS_MAX + 20
+
+
+async def test_a_mailbox_in_which_messages_wait_is_bounded():
+    async with supervised() as tree:
+        ref = tree.spawn_prompt("calls", Calls, capacity=2)
+        refused: list[type[Exception]] = []
+
+        def crowd() -> None:
+            for _ in range(3):
+                try:
+                    ref.tell(lambda: None)
+                except MailboxFull:
+                    refused.append(MailboxFull)
+            ref.tell_beyond(lambda: None)
+            assert len(tree.snapshot(1).__next__().children) == 0
+
+        ref.tell(crowd)
+        assert refused == [MailboxFull]
+        [shot] = tree.snapshot(10)
+        assert (shot.path, shot.waiting, shot.capacity) == ("/calls", 3, 2)
+
+
+# --- Failures ------------------------------------------------------------------------------------
+
+
+async def test_what_an_actor_raises_is_its_own_end_and_nothing_to_its_sender():
+    async with supervised() as tree:
+        adder = Adder()
+        ref = tree.spawn_prompt("adder", lambda: adder)
+        ref.tell("nonsense")
+
+        assert (adder.ends, adder.lost) == ([True], ["nonsense"])
+        assert ref.stopped
+        assert tree.find("adder") is None
+        with pytest.raises(ActorStopped):
+            ref.tell(Add(1))
+        await ref.wait_stopped()
+        tree.spawn_prompt("adder", Adder)
+
+
+async def test_whoever_asked_is_told_that_it_failed_and_the_others_that_it_has_gone():
+    async with supervised() as tree:
+        ref: Ref[Any] = tree.spawn_prompt("calls", Calls)
+        causes: list[object] = []
+        queued = Total()
+
+        def fail() -> None:
+            ref.tell(queued)
+            raise Boom
+
+        ref.tell(fail)
+        with pytest.raises(ActorStopped):
+            await queued.reply.wait()
+        adder = tree.spawn_prompt("adder", Adder)
+        try:
+            await adder.ask(Fail())
+        except ActorCrashed as error:
+            causes.append(type(error.__cause__))
+        assert causes == [Boom]
+
+
+async def test_one_that_cannot_be_made_leaves_its_name_free():
+    def broken() -> PromptActor[Any]:
+        raise Boom
+
+    async with supervised() as tree:
+        with pytest.raises(Boom):
+            tree.spawn_prompt("adder", broken)
+        assert len(tree) == 0
+        tree.spawn_prompt("adder", Adder)
+        with pytest.raises(ValueError, match="already running"):
+            tree.spawn_prompt("adder", Adder)
+
+
+# --- Time ----------------------------------------------------------------------------------------
+
+
+async def test_a_deadline_is_kept_and_so_is_an_earlier_one(autojump_clock):
+    async with supervised() as tree:
+        actor = Calls()
+        ref = tree.spawn_prompt("calls", lambda: actor)
+
+        def by(deadline: float) -> Callable[[], None]:
+            return lambda: setattr(actor, "deadline", deadline)
+
+        ref.tell(by(5.0))
+        ref.tell(by(2.0))
+        await pass_time(3)
+        assert actor.checked == [2.0]
+        ref.tell(by(4.0))
+        ref.tell(by(7.0))
+        await pass_time(9)
+        assert actor.checked == [2.0, 7.0]
+
+
+async def test_one_that_fails_at_its_deadline_ends(autojump_clock):
+    async with supervised() as tree:
+        actor = Calls()
+        actor.fails = True
+        ref = tree.spawn_prompt("calls", lambda: actor)
+        ref.tell(lambda: setattr(actor, "deadline", 1.0))
+        await pass_time(2)
+        assert (actor.checked, ref.stopped) == ([1.0], True)
+
+
+async def test_a_deadline_of_one_that_has_ended_is_nobodys(autojump_clock):
+    async with supervised() as tree:
+        actor = Calls()
+        ref = tree.spawn_prompt("calls", lambda: actor)
+        ref.tell(lambda: setattr(actor, "deadline", 1.0))
+        tree.retire("calls")
+        await pass_time(2)
+        assert (actor.checked, ref.stopped) == ([], True)
+
+
+# --- The end -------------------------------------------------------------------------------------
+
+
+async def test_one_that_retires_in_its_turn_ends_behind_it():
+    async with supervised() as tree:
+        adder = Adder()
+        ref = tree.spawn_prompt("adder", lambda: adder)
+        calls = tree.spawn_prompt("calls", Calls)
+        calls.tell(lambda: tree.retire("calls"))
+        assert (calls.stopped, tree.names()) == (True, ["adder"])
+        tree.retire("adder")
+        assert (adder.ends, ref.stopped, len(tree)) == ([False], True, 0)
+
+
+async def test_one_with_messages_waiting_is_left_alone():
+    async with supervised() as tree:
+        ref = tree.spawn_prompt("calls", Calls)
+
+        def retire() -> None:
+            ref.tell(lambda: None)
+            tree.retire("calls")
+
+        ref.tell(retire)
+        assert tree.find("calls") is ref
+
+
+async def test_one_that_is_stopped_handles_what_is_queued():
+    done: list[int] = []
+    async with open_supervisor("", lambda: 0.0) as tree:
+        ref = tree.spawn_prompt("calls", Calls)
+
+        def crowd() -> None:
+            for number in range(3):
+                ref.tell(partial(done.append, number))
+
+        ref.tell(crowd)
+        await tree.stop(1)
+        assert (done, ref.stopped) == ([0, 1, 2], True)
+        with pytest.raises(ActorStopped):
+            tree.spawn_prompt("late", Calls)
+
+
+async def test_a_block_that_is_cancelled_ends_those_who_have_no_task():
+    adder = Adder()
+    with trio.CancelScope() as everything:
+        async with open_supervisor("", lambda: 0.0) as tree:
+            ref = tree.spawn_prompt("adder", lambda: adder)
+            everything.cancel()
+            await trio.sleep_forever()
+    assert (adder.ends, ref.stopped) == ([False], True)
+
+
+async def test_a_block_that_is_left_waits_for_those_who_have_no_task(autojump_clock, nursery):
+    async with open_supervisor("", lambda: 0.0) as tree:
+        tree.spawn_prompt("adder", Adder)
+
+        async def retire() -> None:
+            await pass_time(3)
+            tree.retire("adder")
+
+        nursery.start_soon(retire)
+    assert trio.current_time() == 3
+
+
+# --- Whatever comes in whatever order ------------------------------------------------------------
+
+
+class Numbered(Request[int], kw_only=True):
+    number: int
+    tells: tuple[tuple[int, Any], ...] = ()
+    crash: bool = False
+    retires: bool = False
+
+
+class Worker(PromptActor[Numbered]):
+    def __init__(self, world: World, name: int) -> None:
+        self.world, self.name, self.busy = world, name, False
+
+    def receive(self, message: Numbered) -> None:
+        assert not self.busy, "no re-entrance"
+        self.busy = True
+        self.world.handled.append((self.name, message.number))
+        for name, plan in message.tells:
+            self.world.tell(name, plan)
+        if message.retires:
+            self.world.tree.retire(str(self.name))
+        self.busy = False
+        if message.crash:
+            raise Boom
+        message.reply.set(message.number)
+
+    def ended(self, *, failed: bool) -> None:
+        self.world.ends.append(self.name)
+
+
+class World:
+    def __init__(self, tree: Any) -> None:
+        self.tree = tree
+        self.sent: dict[int, list[int]] = {}
+        self.handled: list[tuple[int, int]] = []
+        self.requests: list[Numbered] = []
+        self.ends: list[int] = []
+        self.begun = 0
+
+    def tell(self, name: int, plan: Any) -> None:
+        tells, crash, retires = plan
+        request = Numbered(
+            number=len(self.requests), tells=tuple(tells), crash=crash, retires=retires
+        )
+        self.requests.append(request)
+        try:
+            ref = self.tree.find(str(name))
+            if ref is None:
+                ref = self.tree.spawn_prompt(str(name), lambda: Worker(self, name), capacity=3)
+                self.begun += 1
+            ref.tell(request)
+        except (MailboxFull, ActorStopped) as error:
+            request.reply.fail(error)
+
+
+names = st.integers(0, 2)
+plans = st.recursive(
+    st.tuples(st.just(()), st.booleans(), st.booleans()),
+    lambda inner: st.tuples(
+        st.lists(st.tuples(names, inner), max_size=5), st.booleans(), st.booleans()
+    ),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.tuples(names, plans)), max_size=15), st.booleans())
+def test_every_message_is_handled_once_and_in_order_or_its_asker_is_told(script, cancel):
+    async def play() -> World:
+        with trio.CancelScope() as everything:
+            async with open_supervisor("", lambda: 0.0) as tree:
+                world = World(tree)
+                for step in script:
+                    if step is None:
+                        await trio.lowlevel.checkpoint()
+                    else:
+                        world.tell(*step)
+                if cancel:
+                    everything.cancel()
+                await tree.stop(1)
+        answers = []
+        for request in world.requests:
+            with trio.fail_after(1):
+                try:
+                    answers.append(await request.reply.wait())
+                except ActorCrashed:
+                    assert request.crash
+                except (ActorStopped, MailboxFull):
+                    assert (0, request.number) not in world.handled
+                    assert (1, request.number) not in world.handled
+                    assert (2, request.number) not in world.handled
+        assert len(world.ends) == world.begun
+        return world
+
+    world = trio.run(play, clock=MockClock(autojump_threshold=0))
+    for name in range(3):
+        numbers = [number for who, number in world.handled if who == name]
+        assert numbers == sorted(set(numbers))

@@ -1,0 +1,192 @@
+"""What goes to a package index: it installs into an empty environment, and serves from there."""
+
+from __future__ import annotations
+
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.servers.postgres import free_port
+from tests.system.kit import wait_until
+from tocsin import __version__
+
+ROOT = Path(__file__).parent.parent
+LEFT_OUT = {".git", ".venv", ".hypothesis", "__pycache__", "tocsin-data", "secrets", "build"}
+SECRET = "a secret of the package's tests, long enough"
+
+
+def run(*command: object, **options: Any) -> str:
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        list(map(str, command)), text=True, capture_output=True, timeout=280, check=False, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpacked: what people get who ask for the source. Made without a network, from a copy,
+    because setuptools writes into the tree that it builds.
+    """
+    place = tmp_path_factory.mktemp("sdist")
+
+    def left_out(_: str, names: list[str]) -> list[str]:
+        return [each for each in names if each in LEFT_OUT or re.match(r"\.venv|\..*_cache", each)]
+
+    shutil.copytree(ROOT, place / "tree", ignore=left_out)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--sdist",
+        "--outdir",
+        place,
+        cwd=place / "tree",
+    )
+    [archive] = place.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(place, filter="data")
+    return place / archive.name.removesuffix(".tar.gz")
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path) -> Path:
+    """From the sdist, as installers make it."""
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--wheel",
+        "--outdir",
+        sdist.parent,
+        cwd=sdist,
+    )
+    [wheel] = sdist.parent.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as file:
+        return email.message_from_bytes(file.read(f"tocsin-{__version__}.dist-info/METADATA"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment of the wheel's own; what it stands on is lent by ours."""
+    environment = tmp_path_factory.mktemp("installed") / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
+    [packages] = environment.glob("lib/python*/site-packages")
+    ours = Path(httpx.__file__).parent.parent
+    (packages / "ours.pth").write_text(f"{ours}\n")
+    programs = environment / "bin"
+    # Without the address of an index, and without leave to ask for one.
+    install = ("install", "--no-deps", "--no-index", "--quiet", wheel)
+    run(programs / "python", "-m", "pip", *install)
+    return programs
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    theirs = {name: text for name, text in os.environ.items() if not re.match("_?TOCSIN_", name)}
+    theirs.pop("PYTHONPATH", None)
+    return {**theirs, "TOCSIN_JWT_SECRET": SECRET}
+
+
+@pytest.fixture
+def url(installed: Path, environ, tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    flags = ("--port", str(port), "--data", str(tmp_path / "data"))
+    command = [str(installed / "tocsin"), "serve", *flags]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(command, env=environ, cwd=tmp_path, stdout=log, stderr=log) as server,
+    ):
+        try:
+            wait_until(lambda: answers(port), what="the installed server")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def answers(port: int) -> bool:
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}/readyz", verify=False)
+    except httpx.TransportError:
+        return False
+    return answer.status_code == 200
+
+
+def test_the_installed_command_serves_and_posts(installed, environ, url, tmp_path):
+    tocsin = installed / "tocsin"
+    assert run(tocsin, "--version", env=environ) == f"tocsin {__version__}\n"
+    where = ("--url", url)
+    run(tocsin, "send", "ada", "Hello", *where, env=environ, cwd=tmp_path)
+    listen = ("listen", "ada", "--from-start", "--once", "1", *where)
+    assert "Hello" in run(tocsin, *listen, env=environ, cwd=tmp_path)
+
+
+def test_all_that_is_no_code_is_in_the_wheel(wheel):
+    ours = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tocsin").rglob("*")
+        if path.is_file() and path.suffix not in {".pyc", ".pyo"}
+    }
+    with zipfile.ZipFile(wheel) as file:
+        packed = {name for name in file.namelist() if ".dist-info/" not in name}
+    assert packed == ours
+
+
+def test_the_source_holds_what_its_tests_need(sdist):
+    """`./dev test` in it runs; here it is enough that all of them are found."""
+    assert os.access(sdist / "dev", os.X_OK)
+    environ = {**os.environ, "PYTHONPATH": str(sdist)}
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    quick = ("tests/test_house.py", "tests/protocol/test_values.py")
+    run(*command, *quick, cwd=sdist, env=environ)
+    for directory in ("bench", "cluster", "docs", "requirements", "simulation", "tests", ".ci"):
+        here = {each.relative_to(ROOT) for each in files_in(ROOT / directory)}
+        there = {each.relative_to(sdist) for each in files_in(sdist / directory)}
+        assert there == here
+
+
+def files_in(directory: Path) -> list[Path]:
+    return [
+        path
+        for path in directory.rglob("*")
+        if path.is_file()
+        and not LEFT_OUT & set(path.parts[len(ROOT.parts) :])
+        and path.suffix != ".pyc"
+    ]
+
+
+def test_what_is_shown_on_an_index_leads_nowhere_that_is_not_there(metadata):
+    text = str(metadata.get_payload())
+    assert text.startswith("# Tocsin")
+    assert not re.findall(r"\]\((?!https://)[^)]*\)|<img|!\[", text)
+    assert "./dev serve" not in text
+
+
+def test_the_index_learns_who_what_and_for_which_pythons(metadata):
+    assert metadata["Author"] == "Tocsin contributors"
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Keywords"]
+    assert metadata["Requires-Python"] == "<3.14,>=3.11"
+    of_python = "Programming Language :: Python :: 3."
+    pythons = [each for each in metadata.get_all("Classifier", []) if each.startswith(of_python)]
+    assert [each.removeprefix(of_python) for each in pythons] == ["11", "12", "13"]
+    assert all("https://" in each for each in metadata.get_all("Project-URL", []))

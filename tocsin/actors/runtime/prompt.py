@@ -1,0 +1,295 @@
+"""Actors that never wait: each handles its messages in the turns of those who send them.
+
+A task that only ever waits for the next message is a price without a purpose: to start it and to
+end it costs as much as ten messages, and each message a task switch. So an actor whose `receive` is
+a plain function, which cannot wait, has no task. The rules:
+
+- **A message to one that is idle is handled in its sender's turn**, before `tell` returns. Idle is
+  who has nothing in hand and nothing in the mailbox; so messages are handled in the order in which
+  they were sent, whichever way each goes.
+- **No re-entrance.** What is told to one that has a message in hand, by itself or by somebody whom
+  it has told something, is queued; so is what comes when `DEPTH_MAX` have each a message in hand,
+  and every message beyond `TURNS_MAX` since the last time that the attendant ran. The *attendant*,
+  a task of the supervisor's that is woken for it, reads what is queued, with checkpoints.
+- **What one raises is its own failure and never its sender's**: it is logged, whoever asked is
+  told, what is queued is abandoned, and it ends. It is not started again, since that takes a pause,
+  and a pause takes a task: where state must come back, an `Actor` is the right thing.
+- **A deadline is an alarm**, looked at after each message and set where it is earlier than before;
+  the attendant calls `on_deadline`, before what is queued. As everywhere, early but never late.
+- Closed, it ends as soon as its mailbox is empty; `ended` is called once, however it ends.
+
+The price: a sender's turn is as long as all that it causes, and what stands in `receive` must not
+mind who called. Trio would have run the woken tasks in the same turn of its loop, so I/O waits no
+longer than before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+import trio
+
+from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.errors import MailboxFull
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref, abandoned, crashed
+from tocsin.actors.runtime.snapshot import Snapshot
+
+M = TypeVar("M")
+
+DEPTH_MAX: Final = 8
+"""Actors that have each a message in hand, of one turn: it is the stack that they share."""
+TURNS_MAX: Final = 1000
+"""Messages that are handled in their senders' turns before one has to wait for the attendant."""
+_AT_A_TIME: Final = 64
+"""Messages that the attendant handles without a checkpoint."""
+
+logger = structlog.get_logger(__name__)
+
+
+class PromptActor(Generic[M]):
+    """State that is touched by one message at a time; see the module."""
+
+    __slots__ = ()
+
+    def begin(self, ref: Ref[M]) -> None:
+        """It exists, under *ref*; called before anything else. What it raises, spawning does."""
+
+    def receive(self, message: M) -> None:
+        """Handle one message; what it raises ends the actor."""
+        raise NotImplementedError
+
+    def dropped(self, message: M) -> None:
+        """*message* was in hand or in the mailbox when the actor ended; must not raise.
+
+        For what somebody waits for in another way than by a reply, who is told already.
+        """
+
+    def next_deadline(self) -> float:
+        """When `on_deadline` wants to be called next (Trio time); asked after every message."""
+        return math.inf
+
+    def on_deadline(self, now: float) -> None:
+        """The deadline has come; a spurious call must do no harm."""
+
+    def ended(self, *, failed: bool) -> None:
+        """It has ended, *failed* or not; called once, must not raise."""
+
+
+class Attendant:
+    """The task that the prompt actors of one supervisor share, and what they count together."""
+
+    __slots__ = ("_bell", "_count", "_depth", "_is_left", "_queued", "_turns")
+
+    def __init__(self) -> None:
+        self._queued: dict[PromptMailbox[Any], None] = {}
+        self._bell = Bell()
+        self._count = 0  # of actors
+        self._depth = self._turns = 0
+        self._is_left = False
+
+    def began(self) -> None:
+        """There is one actor more."""
+        self._count += 1
+
+    def ended(self) -> None:
+        """There is one actor less."""
+        self._count -= 1
+        if self._is_left:
+            self._bell.ring()
+
+    def leave_block(self) -> None:
+        """Nobody is going to begin any more: `run` ends with the last one."""
+        self._is_left = True
+        self._bell.ring()
+
+    def enter_turn(self) -> bool:
+        """Whether a message may be handled in this turn; if so, `leave_turn` afterwards."""
+        if self._depth >= DEPTH_MAX or self._turns >= TURNS_MAX:
+            return False
+        self._turns += 1
+        self._depth += 1
+        return True
+
+    def leave_turn(self) -> None:
+        """The message has been handled."""
+        self._depth -= 1
+
+    def attend(self, mailbox: PromptMailbox[Any]) -> None:
+        """Have what is queued in *mailbox* handled."""
+        self._queued[mailbox] = None
+        self._bell.ring()
+
+    async def run(self) -> None:
+        """Handle what is queued, for one actor after the other."""
+        while self._count or not self._is_left:
+            await self._bell.wait()
+            count = 0
+            while self._queued:
+                mailbox = next(iter(self._queued))
+                del self._queued[mailbox]
+                if mailbox.handle_next():
+                    # Who has more stands at the end of the queue.
+                    self._queued[mailbox] = None
+                count += 1
+                if count % _AT_A_TIME == 0:
+                    await trio.lowlevel.checkpoint()
+            self._turns = 0
+
+
+class PromptMailbox(Mailbox[M]):
+    """Where messages to *actor* arrive: handled at once, or queued. *gone* is called at its end."""
+
+    __slots__ = ("_actor", "_attendant", "_ended", "_gone", "_in_hand", "_is_due", "ref")
+
+    def __init__(
+        self, path: str, capacity: int, attendant: Attendant, gone: Callable[[], None]
+    ) -> None:
+        super().__init__(capacity)
+        self.ref: Ref[M] = Ref(path, self)
+        self._attendant = attendant
+        self._gone = gone
+        self._actor: PromptActor[M] = PromptActor()
+        self._in_hand = False
+        self._is_due = False
+        self._ended = False
+
+    def begin(self, actor: PromptActor[M]) -> None:
+        """Messages are for *actor* from now on."""
+        self._actor = actor
+        actor.begin(self.ref)
+        self._attendant.began()
+
+    def put_nowait(self, message: M) -> None:
+        """Have *message* handled, now or in turn; raises `MailboxFull` or `ActorStopped`."""
+        if len(self._queue) >= self.capacity and not self._closed:
+            raise MailboxFull
+        self.put_reply(message)
+
+    def put_reply(self, message: M) -> None:
+        """As `put_nowait`, beyond the capacity; raises `ActorStopped`."""
+        if self._in_hand or self._queue or self._closed or not self._attendant.enter_turn():
+            super().put_reply(message)
+            if not self._in_hand:
+                self._attendant.attend(self)
+            return
+        try:
+            self._handle(message)
+        finally:
+            self._attendant.leave_turn()
+
+    def close(self) -> None:
+        """Accept nothing more; it ends when what is queued has been handled."""
+        super().close()
+        self._look()
+
+    def handle_next(self) -> bool:
+        """For the attendant: look at the deadline, or handle a message; whether there is more."""
+        if self._is_due:
+            self._is_due = False
+            self._check_deadline(trio.current_time())
+        elif self._queue:
+            self._handle(self._pop())
+        return bool(self._queue)
+
+    def end(self, *, failed: bool = False) -> None:
+        """End it now, abandoning what is queued; again is no harm."""
+        if self._ended:
+            return
+        self._ended = True
+        left = list(self.discard())
+        for message in left:
+            abandoned(message)
+        self._actor.ended(failed=failed)
+        for message in left:
+            self._actor.dropped(message)
+        self.ref.mark_stopped()
+        self._gone()
+        self._attendant.ended()
+
+    def _handle(self, message: M) -> None:
+        self._in_hand = True
+        try:
+            self._actor.receive(message)
+        except Exception as error:
+            self._in_hand = False
+            crashed(message, error)
+            self._actor.dropped(message)
+            self._fail(error)
+            return
+        except BaseException:
+            # Nobody is to be left waiting, not even by an interrupt.
+            self._in_hand = False
+            abandoned(message)
+            self._actor.dropped(message)
+            self.end()
+            raise
+        self._in_hand = False
+        self._look()
+
+    def _look(self) -> None:
+        """See what is to come after what has been handled: more, the end, or a deadline."""
+        if self._in_hand or self._ended:
+            return
+        if self._queue:
+            self._attendant.attend(self)
+        elif self._closed:
+            self.end()
+            return
+        deadline = self._actor.next_deadline()
+        if deadline < math.inf:
+            self._set_alarm(deadline)
+
+    def _ring(self) -> None:
+        # Not here: this is the alarm clock's turn, who wakes others and belongs to nobody.
+        self._alarm = None
+        self._is_due = True
+        self._attendant.attend(self)
+
+    def _check_deadline(self, now: float) -> None:
+        if self._ended:
+            return
+        if self._actor.next_deadline() <= now:
+            self._in_hand = True
+            try:
+                self._actor.on_deadline(now)
+            except Exception as error:
+                self._in_hand = False
+                self._fail(error)
+                return
+            self._in_hand = False
+        self._look()
+
+    def _fail(self, error: Exception) -> None:
+        logger.error("actor failed", actor=self.ref.path, restart_delay=None, exc_info=error)
+        self.end(failed=True)
+
+
+class PromptContext(Generic[M]):
+    """What the supervisor knows of one; *gone* is called at its end."""
+
+    __slots__ = ("mailbox",)
+
+    def __init__(
+        self, path: str, capacity: int, attendant: Attendant, gone: Callable[[], None]
+    ) -> None:
+        self.mailbox: PromptMailbox[M] = PromptMailbox(path, capacity, attendant, gone)
+
+    @property
+    def ref(self) -> Ref[M]:
+        return self.mailbox.ref
+
+    def begin(self, actor: PromptActor[M]) -> None:
+        """Messages are for *actor* from now on."""
+        self.mailbox.begin(actor)
+
+    def stop(self, grace: float) -> None:
+        """Accept nothing more; what is queued is handled, which takes no time to speak of."""
+        self.mailbox.close()
+
+    def snapshot(self, children_max: int) -> Snapshot:
+        mailbox = self.mailbox
+        return Snapshot(mailbox.ref.path, len(mailbox), mailbox.capacity, 0, None, 0, ())
