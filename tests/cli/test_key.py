@@ -72,12 +72,17 @@ def test_no_server_is_needed(here):
     "arguments", [["create", "--scope", "notify"], ["list"], ["revoke", "a" * 16]]
 )
 def test_no_database_is_made_and_it_says_where_it_looked(tocsin, tmp_path, arguments):
-    for where, looked in (([], "tocsin-data"), (["--database", "sqlite:///x/t.db"], "x")):
+    for where, looked in (
+        ([], "tocsin-data/tocsin.db"),
+        (["--data", "x"], "x/tocsin.db"),
+        (["--database", "sqlite:///x/t.db"], "x/t.db"),
+    ):
         result = tocsin("key", *arguments, *where)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert "There is no installation of Tocsin" in result.stderr
-        assert f"where: {tmp_path}/{looked}\n" in result.stderr
-        assert "do:    start the server (tocsin serve), or name its data" in result.stderr
+        assert "There is no database of Tocsin yet" in result.stderr
+        assert f"where: sqlite:///{tmp_path}/{looked}\n" in result.stderr
+        assert "do:    start the server, which makes it (tocsin serve)" in result.stderr
+        assert "name its data directory with --data" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -144,6 +149,7 @@ def test_wrong_usage_has_exit_code_2_and_makes_nothing(tocsin, tmp_path, argumen
 
 
 def test_postgres_works_as_well(tocsin, postgres_url):
+    assert tocsin("migrate", TOCSIN_DATABASE=postgres_url).exit_code == 0
     key = last_line(tocsin("key", "create", "--scope", "notify", TOCSIN_DATABASE=postgres_url))
     assert key.startswith("tk_")
     assert len(rows(tocsin("key", "list", TOCSIN_DATABASE=postgres_url))) == 1

@@ -6,10 +6,8 @@ keys that no server knows.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from tocsin.cli.options import Flags, load_settings
 from tocsin.cli.trouble import Trouble, program
 
 
@@ -20,21 +18,3 @@ def no_installation(data: Path) -> Trouble:
     if text.lstrip().startswith(("{", "[", '"')):
         remedy = "name a directory with --data; JSON for the receiver goes with --data-json"
     return Trouble("There is no installation of Tocsin", remedy, str(data.absolute()))
-
-
-def expect_database(flags: Flags) -> None:
-    """Raise `Trouble` where the settings name an SQLite file that is not there."""
-    settings = load_settings(flags, os.environ)
-    path = settings.sqlite_path
-    if path is None:
-        return
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise no_installation(path.parent) from None
-    except OSError as error:
-        raise Trouble(
-            f"The database cannot be looked at: {error.strerror}",
-            "call this as the user that the server runs as",
-            str(path.absolute()),
-        ) from None

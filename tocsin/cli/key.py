@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import click
 
 from tocsin.cli.auditing import audit_command
 from tocsin.cli.groups import Group
-from tocsin.cli.installation import expect_database
 from tocsin.cli.options import Flags, load_settings, subset
 from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, open_as_it_is, run_with_store
@@ -33,8 +31,6 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.auth import KEY_PREFIX, generate_key
-
-T = TypeVar("T")
 
 NAME_MAX: Final = 100
 _ID: Final = re.compile(rf"(?:{KEY_PREFIX})?([a-z2-7]{{16}})(?:_[a-z2-7]*)?")
@@ -71,7 +67,7 @@ def create(scopes: tuple[frozenset[str], ...], name: str, flags: Flags) -> None:
         await open_as_it_is(store)
         await store.write([CreateKey(stored)])
 
-    _run(flags, work)
+    run_with_store(flags, work)
     _audit(flags, "API key made", made.id, named)
     click.echo(f"Key {made.id} is made. This is the only time that it is shown:", err=True)
     click.echo(made.text)
@@ -88,7 +84,7 @@ def list_keys(flags: Flags) -> None:
         assert isinstance(keys, Keys)
         return keys
 
-    keys = _run(flags, work).keys
+    keys = run_with_store(flags, work).keys
     if keys:
         click.echo(table([("ID", "NAME", "SCOPES", "CREATED", "REVOKED"), *map(_row, keys)]))
     else:
@@ -115,18 +111,12 @@ def revoke(id: str, flags: Flags) -> None:  # noqa: A002 (what the person calls 
         [result] = await store.write([command])
         return not isinstance(result, NotFound)
 
-    if not _run(flags, work):
+    if not run_with_store(flags, work):
         raise Trouble(
             f"There is no key with the id {command.id}", f"see {program()} key list, and repeat"
         )
     _audit(flags, "API key revoked", command.id)
     click.echo(f"Key {command.id} is revoked; a running server obeys within 5 seconds.")
-
-
-def _run(flags: Flags, work: Callable[[Store], Awaitable[T]]) -> T:
-    """With the store, which has to be there."""
-    expect_database(flags)
-    return run_with_store(flags, work)
 
 
 def _audit(flags: Flags, event: str, key: str, scopes: tuple[str, ...] | None = None) -> None:

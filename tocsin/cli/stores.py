@@ -84,7 +84,10 @@ def not_migrated(pending: list[Migration], where: str) -> Trouble:
     first, more = pending[0], len(pending) - 1
     if first.number == 1:
         wrong = "There is no database of Tocsin yet"
-        remedy = f"start the server, which makes it ({program()} serve), or {program()} migrate"
+        remedy = (
+            f"start the server, which makes it ({program()} serve), or {program()} migrate; "
+            "or name its data directory with --data"
+        )
         return Trouble(wrong, remedy, where)
     rest = f" and {more} more" if more else ""
     return Trouble(
@@ -96,7 +99,9 @@ def not_migrated(pending: list[Migration], where: str) -> Trouble:
 
 
 def _name(settings: Settings) -> str:
-    return DATABASE.show(settings.database_url)
+    # Absolute, since somebody in the wrong directory has to see which one was meant.
+    path = settings.sqlite_path
+    return DATABASE.show(settings.database_url) if path is None else f"sqlite:///{path.absolute()}"
 
 
 async def _run(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
