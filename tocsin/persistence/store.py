@@ -309,11 +309,13 @@ class StoreUnavailable(Exception):
     answer. Every command is therefore safe to repeat; a `Publish` is known by its content's id.
 
     *readable* says that only writing is out of order (a full disk): questions may be answered.
+    *timed_out* says that all the time that a call has went by without an answer.
     """
 
-    def __init__(self, *args: object, readable: bool = False) -> None:
+    def __init__(self, *args: object, readable: bool = False, timed_out: bool = False) -> None:
         super().__init__(*args)
         self.readable = readable
+        self.timed_out = timed_out
 
 
 class StoreBlocked(StoreUnavailable):
