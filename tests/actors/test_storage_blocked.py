@@ -171,6 +171,20 @@ async def test_a_connection_that_is_lost_takes_only_its_own_transaction_along(st
     assert stage.told == [True]
 
 
+async def test_who_has_waited_for_a_time_out_is_told_at_once(stage, crowd):
+    def hangs(_):
+        raise StoreUnavailable("no answer", timed_out=True)
+
+    stage.store.refuses, stage.store.latency = hangs, 0.5
+    await crowd.writes("hung")
+    await pass_time(0.1)
+    await crowd.writes("waits")
+    await pass_time(0.41)
+
+    assert set(crowd.kinds().values()) == {StoreUnavailable}
+    assert len(crowd.answers) == 2
+
+
 async def test_a_store_that_hangs_behind_a_lost_connection_is_given_up_soon(stage, crowd):
     def breaks(_):
         stage.store.hangs = True

@@ -135,7 +135,7 @@ async def test_connections_are_kept_awake(desk):
         "TCP_KEEPIDLE": 60,
         "TCP_KEEPINTVL": 10,
         "TCP_KEEPCNT": 3,
-        "TCP_USER_TIMEOUT": 10_000,
+        "TCP_USER_TIMEOUT": 5_000,
     }
 
 

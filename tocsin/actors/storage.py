@@ -79,7 +79,7 @@ _LEDGER_PAUSE: Final = 0.025
 """Seconds between two transactions that carry nothing but the ledger, for which nobody waits."""
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
-_LOOK_TIMEOUT: Final = 2.0
+_LOOK_TIMEOUT: Final = 1.0
 """Seconds in which a store answers that has lost no more than a connection."""
 _STUCK_PAUSE: Final = 5.0
 """Seconds before ledger lines that were blocked are tried again."""
@@ -254,7 +254,7 @@ class StorageActor(Actor[StorageMessage]):
                 parts.reverse()
                 self._ledger.put_back([record for records, _ in parts for record in records])
                 refuse((write for _, batch in parts for write in batch), error)
-                if self._setbacks or not await self._is_there():
+                if self._setbacks or error.timed_out or not await self._is_there():
                     self._lost(error)
                 else:
                     self._note_setback(error)
@@ -293,8 +293,8 @@ class StorageActor(Actor[StorageMessage]):
 
     def _unstick(self, now: float) -> None:
         if self._stuck and (self._stopping or now >= self._stuck_until):
-            self._ledger.put_back(self._stuck)
-            self._stuck = []
+            stuck, self._stuck = self._stuck, []
+            self._ledger.put_back(stuck)
 
     # --- Reading ---------------------------------------------------------------------------------
 
@@ -418,7 +418,7 @@ class StorageActor(Actor[StorageMessage]):
         return results
 
     async def _is_there(self) -> bool:
-        """Whether no more than a connection was lost: what waits need not hear of that."""
+        """Whether no more than a connection was lost; after a time-out nobody can wait for that."""
         try:
             with trio.fail_after(_LOOK_TIMEOUT):
                 await self._store.probe()

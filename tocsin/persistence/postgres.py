@@ -72,7 +72,8 @@ class PostgresStore:
     ) -> None:
         link = link or Link()
         if link.tcp_user_timeout is None:
-            link = replace(link, tcp_user_timeout=command_timeout)
+            # Half, so that who waits behind what is swallowed has time left for another connection.
+            link = replace(link, tcp_user_timeout=command_timeout / 2)
         connector = Connector(url, settings=_settings(command_timeout), link=link)
         self._pool = Pool(connector, size=pool_size)
         self._timeout = command_timeout
@@ -155,7 +156,8 @@ class PostgresStore:
         except (StoreUnavailable, StoreFailed):
             raise
         except TimeoutError as error:
-            raise StoreUnavailable(f"Postgres did not answer within {timeout:g} s") from error
+            wrong = f"Postgres did not answer within {timeout:g} s"
+            raise StoreUnavailable(wrong, timed_out=True) from error
         except Exception as error:
             raise translated(error) from error
 
