@@ -16,9 +16,6 @@ writing is out of order, as on a full disk, questions are still answered.
 What a transaction did is announced before it is answered, result by result: those who follow a
 log hear of its changes in the order of their sequences, whoever made them.
 
-A store that is there, or there again, is nobody's before what was due meanwhile has expired: no
-counter that anybody is told is to count it.
-
 Three tasks share the actor's state: the mailbox reader gathers, the writer and the reader work. One
 transaction is in flight at a time, and what one party sends keeps its order; nobody waits for more
 than one transaction because of what others have to write (`backlog`).
@@ -35,6 +32,7 @@ import structlog
 import trio
 
 from tocsin.actors.backlog import Backlog
+from tocsin.actors.catching_up import expire_first
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.ledger_buffer import halves
 from tocsin.actors.pace import Pace
@@ -51,7 +49,6 @@ from tocsin.persistence.store import (
     Attach,
     Command,
     Expire,
-    Expired,
     Query,
     ReadDeliveries,
     Record,
@@ -75,8 +72,6 @@ _PROBE_INTERVAL: Final = 2.0
 _CLOSE_TIMEOUT: Final = 5.0
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """They must find what the device was sent and has acknowledged."""
-_FIRST_TIME: Final = 2.0
-"""Seconds that what is due to expire may keep everybody waiting; the rest is done beside them."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
@@ -329,7 +324,8 @@ class StorageActor(Actor[StorageMessage]):
             if not self._status.available:
                 await self._store.open()
             await self._store.probe()
-            expired = [] if self._status.available else await self._expire_first()
+            known = self._status.available
+            expired = [] if known else await expire_first(self._store, self._first, self._world)
         except StoreUnavailable as error:
             self._lost(error)
             self._status.note_attempt()
@@ -346,22 +342,6 @@ class StorageActor(Actor[StorageMessage]):
             for result in expired:
                 self._announce(result)
             self._status.note_attempt()
-
-    async def _expire_first(self) -> list[Result]:
-        """Let expire what is due, before anybody can ask; raises `StoreUnavailable`."""
-        ends, results = trio.current_time() + _FIRST_TIME, list[Result]()
-        while self._first is not None and trio.current_time() < ends:
-            command = self._first(self._world.now_ms())
-            try:
-                [result] = await self._store.write([command])
-            except StoreFailed as error:
-                logger.error("store refused a command", command=command, exc_info=error)
-                break
-            assert isinstance(result, Expired)
-            results.append(result)
-            if not result.count or result.next_at is None or result.next_at > command.now_ms:
-                break
-        return results
 
     def _lost(self, error: StoreUnavailable) -> None:
         """Note that the store is away, and when to look again."""
