@@ -11,7 +11,7 @@ import trio
 from tests.actors.spool_stage import TroubledStore
 from tests.actors.virtual_time import pass_time
 from tests.persistence import desk
-from tocsin.actors import storage
+from tocsin.actors import catching_up
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.runtime import Ref, open_supervisor
 from tocsin.actors.storage import StorageActor, StorageMessage, StoreStatus, Write
@@ -117,7 +117,7 @@ async def test_very_much_does_not_keep_everybody_waiting_for_long(
 ):
     await publish(store, 40)
     await pass_time(LIFETIME / 1000)
-    monkeypatch.setattr(storage, "_FIRST_TIME", 0.03)
+    monkeypatch.setattr(catching_up, "TIME_MAX", 0.03)
     store.latency = 0.01
     stage = Stage(store)
     async with stage.running():

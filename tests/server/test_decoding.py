@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tocsin.protocol.notification import Patch
 from tocsin.protocol.problems import ProblemError
 from tocsin.server.decoding import decode
 
@@ -73,3 +74,12 @@ def test_what_is_nested_too_deeply_is_malformed_whoever_finds_out():
     deep = b'{"data":' + b'{"\\u0061":' * 5000 + b"1" + b"}" * 5001
     with pytest.raises(ProblemError, match="malformed"):
         decode(Anything, deep)
+
+
+def test_what_is_no_time_is_said_in_words():
+    with pytest.raises(ProblemError) as caught:
+        decode(Patch, b'{"expires_at":"2030-01-01T00:00:00+0100"}')
+    [error] = caught.value.problem.errors
+    assert error.path == "$.expires_at"
+    assert error.message.startswith("Expected a time as in RFC 3339, such as ")
+    assert "[0-9]" not in error.message

@@ -230,6 +230,7 @@ def test_an_expired_notification_is_not_sent_again(hasty: Server, ada):
         short = producer.post(ada, title="short", ttl=0.1)
         phone.expect_push("short", attempt=1)
         wait_until(lambda: producer.view(short)["state"] == "expired")
+        phone.expect("counters", unread=0)
         deadline = time.monotonic() + 0.8
         while time.monotonic() < deadline:
             phone.expect_nothing_before_pong()

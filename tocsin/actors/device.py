@@ -15,6 +15,7 @@ from tocsin.actors.company import Clock, Company
 from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
 from tocsin.actors.storage import Read, StorageMessage, Write
 from tocsin.actors.user_messages import Arrived, AttachDone, PageDone, UserMessage
+from tocsin.actors.wording import entries_of, welcome
 from tocsin.persistence.store import Answer, Attach, Attached, Counters, Page, ReadPage, Result
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
@@ -22,7 +23,6 @@ from tocsin.protocol.cursor import Cursor, ResetReason
 from tocsin.protocol.expiry import Expiry
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
-from tocsin.protocol.notification import client_view
 from tocsin.protocol.session import (
     AckedUnsent,
     CaughtUp,
@@ -130,7 +130,8 @@ class ConnectedDevice:
             told = self._session.counters
         session = self._begin(start.sequence, max(head, attached.head), attached.horizon, told)
         if arrives:
-            self.outlet.say(self._welcome(attached))
+            names = self._user, self.name, self.outlet.connection
+            self.outlet.say(welcome(*names, self._window, self._company, attached))
             if not self._company.bus.available:
                 self._say_status()
         if (reset := start.reset if arrives else ResetReason.HORIZON) is not None:
@@ -187,23 +188,11 @@ class ConnectedDevice:
             self._cursor = Cursor(self._company.status.epoch, 0, everything=True)
             self.attach(again=True)
             return
-        entries = [
-            LogEntry(
-                entry.sequence,
-                entry.notification,
-                entry.change,
-                client_view(entry.document, entry.state, entry.seen_at, entry.read_at),
-                page.counters.unread,
-                page.counters.unseen,
-                entry.attempts,
-                entry.expires_at,
-            )
-            for entry in page.entries
-        ]
         before = session.position
         counters = page.counters.unread, page.counters.unseen
         outputs = session.page(
-            entries, page.through, page.head, page.head, clock.now, clock.now_ms, counters
+            *(entries_of(page), page.through, page.head, page.head),
+            *(clock.now, clock.now_ms, counters),
         )
         if session.position == before and session.is_behind:
             # The store knows less than we were told: a replica that lags. Asking again at once
@@ -331,24 +320,6 @@ class ConnectedDevice:
             counters,
         )
         return self._session
-
-    def _welcome(self, attached: Attached) -> frames.Welcome:
-        settings, epoch = self._company.settings, self._company.status.epoch
-        return frames.Welcome(
-            user=self._user,
-            device=self.name,
-            connection=self.outlet.connection,
-            node=settings.node,
-            epoch=epoch,
-            cursor=str(Cursor(epoch, attached.start.sequence)),
-            head=attached.head,
-            unread=attached.counters.unread,
-            unseen=attached.counters.unseen,
-            resumed=attached.start.resumed,
-            heartbeat=settings.heartbeat,
-            window=self._window,
-            resend=frames.Resend(settings.limits.resend.first, settings.limits.resend_limit),
-        )
 
     def _has_expired(self) -> bool:
         """Whether the token has ended; then so has the session. Asked before whatever is pushed."""

@@ -41,6 +41,7 @@ import trio
 from tocsin.actors.backlog import Backlog
 from tocsin.actors.batches import abandon, in_halves, refuse
 from tocsin.actors.blockades import Blockades
+from tocsin.actors.catching_up import expire_first
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.pace import Pace
 from tocsin.actors.reasons import Reasons
@@ -59,7 +60,6 @@ from tocsin.persistence.store import (
     Attach,
     Command,
     Expire,
-    Expired,
     Record,
     Result,
     Store,
@@ -86,8 +86,6 @@ _STUCK_PAUSE: Final = 5.0
 _CLOSE_TIMEOUT: Final = 5.0
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """They must find what the device was sent and has acknowledged."""
-_FIRST_TIME: Final = 2.0
-"""Seconds that what is due to expire may keep everybody waiting; the rest is done beside them."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
@@ -382,7 +380,8 @@ class StorageActor(Actor[StorageMessage]):
             if not self._status.available:
                 await self._store.open()
             await self._store.probe()
-            expired = [] if self._status.available else await self._expire_first()
+            known = self._status.available
+            expired = [] if known else await expire_first(self._store, self._first, self._world)
         except StoreUnavailable as error:
             self._lost(error)
             self._status.note_attempt()
@@ -400,22 +399,6 @@ class StorageActor(Actor[StorageMessage]):
             for result in expired:
                 self._announce(result)
             self._status.note_attempt()
-
-    async def _expire_first(self) -> list[Result]:
-        """Let expire what is due, before anybody can ask; raises `StoreUnavailable`."""
-        ends, results = trio.current_time() + _FIRST_TIME, list[Result]()
-        while self._first is not None and trio.current_time() < ends:
-            command = self._first(self._world.now_ms())
-            try:
-                [result] = await self._store.write([command])
-            except StoreFailed as error:
-                logger.error("store refused a command", command=command, exc_info=error)
-                break
-            assert isinstance(result, Expired)
-            results.append(result)
-            if not result.count or result.next_at is None or result.next_at > command.now_ms:
-                break
-        return results
 
     async def _is_there(self) -> bool:
         """Whether no more than a connection was lost; after a time-out nobody can wait for that."""

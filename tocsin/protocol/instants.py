@@ -18,13 +18,15 @@ from typing import Final
 INSTANT_CHARACTERS_MAX: Final = 64
 """More than anybody needs: 44 digits of a fraction."""
 
-_DATE_TIME: Final = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})"
-    r"(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+INSTANT_PATTERN: Final = (
+    r"^([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})"
+    r"(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))$(?!\n)"
 )
+"""The grammar; which days and times there are, only `parse_instant` knows."""
+INSTANT_NOTATION: Final = "a time as in RFC 3339, such as 2030-01-31T12:00:00Z or …+01:00"
+_DATE_TIME: Final = re.compile(INSTANT_PATTERN)
 _DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAY: Final = 86_400
-_NOTATION: Final = "is not a time as in RFC 3339, such as 2030-01-31T12:00:00Z or …+01:00"
 _NO_LEAP_SECOND: Final = "has a second 60 that ends no month in UTC, so it is no leap second"
 
 
@@ -32,7 +34,7 @@ def parse_instant(text: str) -> int:
     """*text* as Unix milliseconds; raises `ValueError` that says what is wrong with it."""
     match = _DATE_TIME.fullmatch(text) if len(text) <= INSTANT_CHARACTERS_MAX else None
     if match is None:
-        raise ValueError(_NOTATION)
+        raise ValueError(f"is not {INSTANT_NOTATION}")
     year, month, day, hour, minute, second = map(int, match.groups()[:6])
     fraction, sign, offset_hour, offset_minute = match.groups()[6:]
     if not (1 <= month <= 12 and 1 <= day <= _days_in(year, month)):

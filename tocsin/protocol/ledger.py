@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tocsin.protocol.push import LogEntry
+
 
 class DeliveryRecord(msgspec.Struct, frozen=True):
     """The ledger's line for one device and notification, in absolute values.
@@ -39,3 +41,16 @@ class SessionEnd(msgspec.Struct, frozen=True):
     user: str
     device: str
     session: str
+
+
+def dead_on_arrival(user: str, device: str, entry: LogEntry, now_ms: int) -> DeliveryRecord:
+    """That the attempts for *entry* were used up in earlier sessions: go on behind it."""
+    return DeliveryRecord(
+        user,
+        device,
+        entry.notification_id,
+        entry.sequence,
+        entry.attempts,
+        now_ms,
+        dead_reason="attempts exhausted",
+    )

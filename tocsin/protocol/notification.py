@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.protocol.instants import INSTANT_CHARACTERS_MAX, parse_instant
+from tocsin.protocol.instants import INSTANT_CHARACTERS_MAX, INSTANT_PATTERN, parse_instant
 from tocsin.protocol.problems import FieldError, ProblemError, refuse
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, USER_ID_PATTERN
 from tocsin.protocol.values import (
@@ -57,6 +57,7 @@ Instant = Annotated[
     str,
     Meta(
         max_length=INSTANT_CHARACTERS_MAX,
+        pattern=INSTANT_PATTERN,
         description="RFC 3339, with any offset; milliseconds count.",
         extra_json_schema={"format": "date-time"},
     ),

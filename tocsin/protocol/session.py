@@ -25,7 +25,7 @@ from typing import Final
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.flight import Flight
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, dead_on_arrival
 from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
@@ -178,7 +178,7 @@ class DeviceSession:
             if _has_expired(entry, now_ms):
                 continue
             if entry.attempts >= self._limits.delivery_attempts_max:
-                outputs.append(self._dead_on_arrival(entry, now_ms))
+                outputs.append(dead_on_arrival(self.user, self.device, entry, now_ms))
             else:
                 self._counted = max(self._counted, counted)
                 outputs.append(self._push(entry, now, now_ms))
@@ -378,18 +378,6 @@ class DeviceSession:
     def _dead(self, push: Push) -> DeliveryRecord:
         self._flight.drop(push)
         return self._record(push, dead_reason=push.dead_reason or "attempts exhausted")
-
-    def _dead_on_arrival(self, entry: LogEntry, now_ms: int) -> DeliveryRecord:
-        """The attempts were used up in earlier sessions: go on behind it."""
-        return DeliveryRecord(
-            self.user,
-            self.device,
-            entry.notification_id,
-            entry.sequence,
-            entry.attempts,
-            now_ms,
-            dead_reason="attempts exhausted",
-        )
 
     def _record(
         self, push: Push, acknowledged_at: int | None = None, dead_reason: str | None = None

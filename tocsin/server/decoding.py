@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
+from tocsin.protocol.instants import INSTANT_NOTATION, INSTANT_PATTERN
 from tocsin.protocol.problems import FieldError, ProblemError, refuse
 from tocsin.protocol.repeated_keys import repeated_key
 from tocsin.protocol.user_ids import USER_ID_CHARACTER
@@ -21,8 +22,9 @@ NotificationId = Annotated[
     Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"),
 ]
 
-# As msgspec writes it in a message. The list of what cannot be seen tells people nothing.
+# As msgspec writes them in a message, where they tell people nothing.
 _VISIBLE: Final = repr(USER_ID_CHARACTER)[1:-1]
+_INSTANT: Final = f"`str` matching regex {INSTANT_PATTERN!r}"
 _NAME_SHOWN: Final = 100
 """Characters of a client's word in an answer."""
 
@@ -110,7 +112,7 @@ def _invalid(error: msgspec.ValidationError) -> ProblemError:
 
 def _parts(error: msgspec.ValidationError) -> tuple[str, str]:
     """What is wrong, and where: "… - at `$.to`". Both may have words of the client's in them."""
-    text = str(error).replace(_VISIBLE, "[visible]")
+    text = str(error).replace(_VISIBLE, "[visible]").replace(_INSTANT, INSTANT_NOTATION)
     message, found, path = text.rpartition(" - at `")
     if not found or not path.startswith("$") or not path.endswith("`"):
         return text, "$"

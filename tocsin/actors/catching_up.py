@@ -1,0 +1,41 @@
+"""What is done with a store that is there, or there again, before anybody else may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from tocsin.actors.world import World
+from tocsin.persistence.store import Expire, Expired, Result, Store, StoreFailed
+
+logger = structlog.get_logger(__name__)
+
+TIME_MAX: Final = 2.0
+"""Seconds that what is due to expire may keep everybody waiting; the rest is done beside them."""
+
+
+async def expire_first(
+    store: Store, first: Callable[[int], Expire] | None, world: World
+) -> list[Result]:
+    """Let expire what is due, by commands that *first* makes of the time (Unix ms); the results.
+
+    No counter that anybody is told is to count it. Raises `StoreUnavailable`; cancelled, some of it
+    may be done.
+    """
+    ends, results = trio.current_time() + TIME_MAX, list[Result]()
+    while first is not None and trio.current_time() < ends:
+        command = first(world.now_ms())
+        try:
+            [result] = await store.write([command])
+        except StoreFailed as error:
+            # A bug. The scheduler tries again, and nobody else is to wait for it.
+            logger.error("store refused a command", command=command, exc_info=error)
+            break
+        assert isinstance(result, Expired)
+        results.append(result)
+        if not result.count or result.next_at is None or result.next_at > command.now_ms:
+            break
+    return results
