@@ -8,6 +8,7 @@ proxy, is at the end.
 from __future__ import annotations
 
 import base64
+import math
 import re
 import signal
 import socket
@@ -189,7 +190,7 @@ def test_pipelined_requests_whose_answers_nobody_reads(server: Server):
 
 def test_who_comes_and_goes(server: Server):
     attack = Attack(again=(request("GET /livez", "Connection: close"),), connections=50)
-    assert expect_bearable(server, attack, "200").came > 100
+    assert expect_bearable(server, attack, "200").came > attack.connections, "again"
 
 
 # --- Handshakes -----------------------------------------------------------------------------------
@@ -333,10 +334,10 @@ def test_one_address_takes_every_connection(start_server, new_store):
     @contextmanager
     def attacking() -> Iterator[None]:
         attack = Attack(first=b"GET /livez HTTP/1.1\r\nHo", connections=400)
-        with attacked(server, attack, SECONDS):
-            ended = time.monotonic() + SECONDS - 0.5
+        with attacked(server, attack, math.inf):
             wait_until(lambda: ask_from(server, "127.0.0.2", request("GET /v1/inbox")) == 503)
-            while time.monotonic() < ended:
+            ended = time.monotonic() + SECONDS
+            while time.monotonic() < ended or len(statuses) <= 4:
                 statuses.extend(
                     ask_from(server, "127.0.0.2", request(line)) for line in HEALTH_CHECKS
                 )
