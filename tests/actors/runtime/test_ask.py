@@ -1,5 +1,6 @@
 """Asking: exactly one answer, whatever happens to the one who was asked."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -149,6 +150,48 @@ async def test_the_first_of_two_answers_is_kept():
     reply.fail(Boom())
 
     assert await reply.wait() == 1
+
+
+async def test_an_answer_is_waited_for_until_a_deadline(autojump_clock, nursery):
+    reply = Reply[int]()
+    with pytest.raises(trio.TooSlowError):
+        await reply.wait(2.0)
+    assert trio.current_time() == 2.0
+    # One that comes too late is there for whoever asks again.
+    reply.set(1)
+    assert await reply.wait(3.0) == 1
+
+    in_time = Reply[int]()
+
+    async def answer() -> None:
+        await pass_time(1)
+        in_time.set(2)
+
+    nursery.start_soon(answer)
+    assert await in_time.wait(9.0) == 2
+    assert trio.current_time() == 3.0
+
+
+async def test_an_answer_at_the_instant_of_the_deadline_wakes_once(autojump_clock, nursery):
+    reply = Reply[int]()
+
+    async def answer() -> None:
+        await pass_time(1)
+        reply.set(2)
+
+    nursery.start_soon(answer)
+    with suppress(trio.TooSlowError):
+        assert await reply.wait(1.0) == 2
+    await settle()
+
+
+async def test_a_wait_with_a_deadline_can_be_cancelled(autojump_clock):
+    reply = Reply[int]()
+    with trio.move_on_after(1):
+        await reply.wait(5.0)
+    reply.set(1)
+    await pass_time(9)
+    assert trio.current_time() == 10
 
 
 async def test_two_answers_while_somebody_waits_wake_him_once(nursery):

@@ -87,6 +87,40 @@ async def test_pipelined_requests_are_answered_in_order():
             read += await client.receive_some()
 
 
+async def test_a_head_that_is_repeated_is_judged_by_what_it_says_each_time():
+    def named(name: bytes, length: int) -> bytes:
+        return post(b"/lean", b"X-Request-Id: " + name, b"Content-Length: %d" % length)
+
+    async with open_edge() as edge, await edge.connect() as client:
+        said = (
+            named(b"a", 3) + b"one" + named(b"a", 3) + b"two" + named(b"a", 10) + b"0123456789"
+            + named(b"b", 3) + b"one" + named(b"a", 3) + b"two" + GET
+        )  # fmt: skip
+        await client.send_all(said)
+        answers = await read_response(client, ENDS)
+        lengths = [int(each[: each.index(b"}")]) for each in answers.split(b'{"length":')[1:]]
+        assert lengths == [3, 3, 10, 3, 3]
+        names = [each[:1] for each in answers.split(b"X-Request-Id: ")[1:6]]
+        assert names == [b"a", b"a", b"a", b"b", b"a"]
+
+
+async def test_a_repeated_head_in_pieces_and_one_that_goes_wrong_after_it():
+    async with open_edge() as edge, await edge.connect() as client:
+        for _ in range(2):
+            for start in range(0, len(GET), 7):
+                await client.send_all(GET[start : start + 7])
+            await read_response(client, ENDS)
+        await client.send_all(GET.replace(b"\r\n\r\n", b"\r\nBad Name: x\r\n\r\n"))
+        assert (await read_all(client)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_requests_without_a_name_get_different_ones():
+    async with open_edge() as edge, httpx.AsyncClient(base_url=edge.base) as client:
+        names = [(await client.get("/hello")).headers["X-Request-Id"] for _ in range(5)]
+    assert len(set(names)) == 5
+    assert all(len(name) == 16 for name in names)
+
+
 async def test_an_error_of_the_application_is_an_answer_and_a_line_in_the_log(caplog):
     async with open_edge() as edge:
         assert (await edge.get("/crash")).status_code == 500
