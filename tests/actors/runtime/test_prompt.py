@@ -19,6 +19,7 @@ from tocsin.actors.runtime import (
     ActorCrashed,
     ActorStopped,
     MailboxFull,
+    PipedReply,
     PromptActor,
     Ref,
     Request,
@@ -225,6 +226,22 @@ async def test_whoever_asked_is_told_that_it_failed_and_the_others_that_it_has_g
         except ActorCrashed as error:
             causes.append(type(error.__cause__))
         assert causes == [Boom]
+
+
+async def test_whoever_hears_of_a_failure_does_not_find_the_actor_idle():
+    refused: list[type[Exception]] = []
+    async with supervised() as tree:
+        adder = Adder()
+        ref: Ref[Any] = tree.spawn_prompt("adder", lambda: adder)
+
+        def tell_again(_: object) -> None:
+            try:
+                ref.tell(Add(1))
+            except ActorStopped:
+                refused.append(ActorStopped)
+
+        ref.tell(Fail(reply=PipedReply(tell_again)))
+        assert (adder.total, refused) == (0, [ActorStopped])
 
 
 async def test_one_that_cannot_be_made_leaves_its_name_free():

@@ -215,14 +215,15 @@ class PromptMailbox(Mailbox[M]):
         try:
             self._actor.receive(message)
         except Exception as error:
-            self._in_hand = False
+            # Closed first: whoever hears of it must not find it idle.
+            super().close()
             crashed(message, error)
             self._actor.dropped(message)
             self._fail(error)
             return
         except BaseException:
             # Nobody is to be left waiting, not even by an interrupt.
-            self._in_hand = False
+            super().close()
             abandoned(message)
             self._actor.dropped(message)
             self.end()
@@ -257,7 +258,6 @@ class PromptMailbox(Mailbox[M]):
             try:
                 self._actor.on_deadline(now)
             except Exception as error:
-                self._in_hand = False
                 self._fail(error)
                 return
             self._in_hand = False
