@@ -21,7 +21,8 @@ def letter(stage, *, device="d0", deaths=1, status="dead"):
     history = ",".join([DIED] * deaths)
     stage.put(
         "INSERT INTO dead_letters (id, notification_id, user_id, device_id, cause, reason,"
-        " attempts, dead_at, status, history) VALUES (1, 'n1', 'u0', ?, 'attempts', 'x', 3, 1000, ?, ?)",
+        " attempts, dead_at, status, history)"
+        " VALUES (1, 'n1', 'u0', ?, 'attempts', 'x', 3, 1000, ?, ?)",
         *(device, status, f"[{history}]"),
     )
 
