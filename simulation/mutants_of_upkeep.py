@@ -145,6 +145,7 @@ OF_UPKEEP: Final = (
         attribute="choose_start",
         patch=_go_on_below_the_horizon,
         plan=_KEPT | {"devices": 3},
+        within=20,
     ),
     Mutation(
         name="read over a purge",
@@ -152,6 +153,7 @@ OF_UPKEEP: Final = (
         attribute="_page",
         patch=_read_over_a_purge,
         plan=_KEPT,
+        within=20,
     ),
     Mutation(
         name="purge and count on",
@@ -166,6 +168,7 @@ OF_UPKEEP: Final = (
         attribute="_correct_users",
         patch=_purged_as(lambda row: (row[0], 0, row[2], row[3])),
         plan=_KEPT,
+        within=20,
     ),
     Mutation(
         name="purge before it is time",
