@@ -167,7 +167,8 @@ OF_UPKEEP: Final = (
         owner=purge_scripts,
         attribute="_correct_users",
         patch=_purged_as(lambda row: (row[0], 0, row[2], row[3])),
-        plan=_KEPT,
+        # Where nothing but the archive is purged, no device is forgotten, and all have to know.
+        plan=_KEPT | {"retention": 0.0, "retention_archived": 1.0, "devices": 3, "actions": 1.0},
         within=20,
     ),
     Mutation(
