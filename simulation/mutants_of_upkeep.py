@@ -145,6 +145,7 @@ OF_UPKEEP: Final = (
         attribute="choose_start",
         patch=_go_on_below_the_horizon,
         plan=_KEPT | {"devices": 3},
+        within=20,
     ),
     Mutation(
         name="read over a purge",
@@ -152,6 +153,7 @@ OF_UPKEEP: Final = (
         attribute="_page",
         patch=_read_over_a_purge,
         plan=_KEPT,
+        within=20,
     ),
     Mutation(
         name="purge and count on",
@@ -165,7 +167,9 @@ OF_UPKEEP: Final = (
         owner=purge_scripts,
         attribute="_correct_users",
         patch=_purged_as(lambda row: (row[0], 0, row[2], row[3])),
-        plan=_KEPT,
+        # Where nothing but the archive is purged, no device is forgotten, and all have to know.
+        plan=_KEPT | {"retention": 0.0, "retention_archived": 1.0, "devices": 3, "actions": 1.0},
+        within=20,
     ),
     Mutation(
         name="purge before it is time",

@@ -9,6 +9,7 @@ may go on showing: nobody tells it. What was purged it may show too, as it was i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -129,7 +130,7 @@ class Convergence(Check):
     def _missing(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
         """Wherein *device* shows something else than the store has."""
         screen = device.screen
-        untold = self._forgotten.get((device.user, device.name)) or 0
+        untold = self._untold(device)
         for row in inbox.values():
             shown = screen.shown.get(row.id)
             if not row.is_told or row.sequence <= untold:
@@ -145,6 +146,11 @@ class Convergence(Check):
             ):
                 return f"does not show {row}, which changed since {screen.since}"
         return None
+
+    def _untold(self, device: Device) -> float:
+        """Up to where *device* is told nothing, having been forgotten; a poll may not say yet."""
+        start = self._forgotten.get((device.user, device.name), -math.inf)
+        return math.inf if start is None else start
 
     def _is_live(self, story: SessionStory) -> bool:
         """Whether the process that it is connected to still runs: the device may not know."""
@@ -190,8 +196,9 @@ class Convergence(Check):
         self, device: Device, id_: str, row: _Row | None, places: list[Place]
     ) -> Iterator[str]:
         push = device.screen.shown[id_]
-        untold = self._forgotten.get((device.user, device.name))
-        is_untold = untold is not None and push["sequence"] <= untold
+        untold = self._untold(device)
+        # It may be begun before what it shows, and what was there is gone by then.
+        is_untold = push["sequence"] <= untold or (row is None and untold > -math.inf)
         # What it was given up on it may show as it once was; of what is gone nobody knows that.
         given_up = self.cluster.store.rows(_GIVEN_UP, id_, device.user, device.name)
         was_given_up = bool(given_up) if row is not None else self.cluster.plan.attempts < _MANY
