@@ -134,12 +134,7 @@ class Trunk:
         tree.spawn("topics", lambda: topics)
         self.status.watchers += [users.store_changed, topics.store_changed]
         self.bus.watchers.append(users.bus_changed)
-        scheduler = tree.spawn(
-            "scheduler",
-            lambda: Scheduler(storage, world, upkeep(settings)),
-            capacity=_SCHEDULER_CAPACITY,
-        )
-        self.status.watchers.append(partial(_wake, scheduler))
+        scheduler = self._schedule(tree, storage)
         notifications, spooler = self._notify(tree, storage, scheduler)
         if spooler is not None:
             spooler.join(neighbours)
@@ -179,6 +174,15 @@ class Trunk:
             snapshot=lambda children_max: tuple(tree.snapshot(children_max)),
             spooler=spooler,
         )
+
+    def _schedule(self, tree: Supervisor, storage: Ref[StorageMessage]) -> Ref[SchedulerMessage]:
+        scheduler = tree.spawn(
+            "scheduler",
+            lambda: Scheduler(storage, self._world, upkeep(self._settings)),
+            capacity=_SCHEDULER_CAPACITY,
+        )
+        self.status.watchers.append(partial(_wake, scheduler))
+        return scheduler
 
     async def fell(self, tree: Supervisor) -> None:
         """Stop all children of *tree*, doors included, in their order and within the drain time."""

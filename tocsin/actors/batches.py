@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, TypeVar
+
+import structlog
 
 from tocsin.actors.ledger_buffer import halves
 from tocsin.actors.runtime import Request
 from tocsin.actors.runtime.ref import abandoned
-from tocsin.persistence.store import Record, StoreUnavailable
+from tocsin.actors.storage_requests import Read
+from tocsin.actors.store_status import StorageStatistics
+from tocsin.persistence.store import Record, Store, StoreFailed, StoreUnavailable
+
+logger = structlog.get_logger(__name__)
 
 W = TypeVar("W")
 
@@ -39,3 +46,29 @@ def in_halves(records: list[Record], batch: list[W]) -> list[tuple[list[Record],
     if records:
         return [([half], []) for half in halves(records[0])]
     return []
+
+
+async def answer(store: Store, statistics: StorageStatistics, batch: list[Read]) -> bool:
+    """Answer *batch*; a query that *store* refuses is looked for by halves. Whether it is away."""
+    parts = [batch] if batch else []
+    while parts:
+        part = parts.pop()
+        try:
+            answers = await store.read([read.query for read in part])
+        except StoreUnavailable as error:
+            refuse(chain(part, *parts), error)
+            return True
+        except StoreFailed as error:
+            if len(part) == 1:
+                logger.error("store refused a query", query=part[0].query, exc_info=error)
+                part[0].reply.fail(error)
+            else:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+        else:
+            statistics.reads += 1
+            statistics.queries += len(part)
+            statistics.statements = store.statements_run
+            for read, found in zip(part, answers, strict=True):
+                read.reply.set(found)
+    return False

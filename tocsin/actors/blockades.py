@@ -11,6 +11,7 @@ There is no clock and no task in it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
@@ -22,6 +23,7 @@ from tocsin.persistence.store import (
     MarkInbox,
     Materialise,
     Publish,
+    Record,
     RemoveDevice,
     SetPreferences,
     Subscribe,
@@ -30,6 +32,8 @@ from tocsin.persistence.store import (
 
 PAUSE: Final = 1.0
 """Seconds in which a party that is known to be blocked is not tried again."""
+LINES_PAUSE: Final = 5.0
+"""Seconds before lines of the ledger that were blocked are tried again; nobody waits for them."""
 _SUSPECTS_MAX: Final = 10_000
 
 W = TypeVar("W", bound=Waiting)
@@ -109,3 +113,27 @@ def parties(command: Command) -> tuple[str, ...]:
             return (command.user,)
         case _:
             return (lane,) if (lane := lane_of(command)) else ()
+
+
+class StuckLines:
+    """Lines of the ledger that somebody else's lock holds up. Times are Trio's."""
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+        self._until = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def keep(self, records: Sequence[Record], now: float) -> None:
+        """Keep *records*, and all that is here, for a while from *now*."""
+        if records:
+            self._records += records
+            self._until = now + LINES_PAUSE
+
+    def take(self, now: float, *, at_once: bool) -> list[Record]:
+        """What is to be tried again at *now*; everything, if that is to be *at_once*."""
+        if not at_once and now < self._until:
+            return []
+        taken, self._records = self._records, []
+        return taken

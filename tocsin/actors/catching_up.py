@@ -9,12 +9,31 @@ import structlog
 import trio
 
 from tocsin.actors.world import World
-from tocsin.persistence.store import Expire, Expired, Result, Store, StoreFailed
+from tocsin.persistence.store import (
+    Expire,
+    Expired,
+    Result,
+    Store,
+    StoreFailed,
+    StoreUnavailable,
+)
 
 logger = structlog.get_logger(__name__)
 
 TIME_MAX: Final = 2.0
 """Seconds that what is due to expire may keep everybody waiting; the rest is done beside them."""
+LOOK_TIMEOUT: Final = 1.0
+"""Seconds in which a store answers that has lost no more than a connection."""
+
+
+async def is_there(store: Store) -> bool:
+    """Whether no more than a connection was lost; after a time-out nobody can wait for that."""
+    try:
+        with trio.fail_after(LOOK_TIMEOUT):
+            await store.probe()
+    except (StoreUnavailable, StoreFailed, trio.TooSlowError):
+        return False
+    return True
 
 
 async def expire_first(

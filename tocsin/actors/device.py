@@ -371,17 +371,8 @@ class ConnectedDevice:
         if self.ended or self._retry_at < math.inf or (wanted := session.wants_page()) is None:
             return
         connection = self.outlet.connection
-        query = ReadPage(
-            self._user,
-            self.name,
-            self._start,
-            wanted.after,
-            wanted.limit,
-            wanted.bytes_max,
-            self._began,
-            self._resumed,
-            wanted.counted,
-        )
+        place = self._start, wanted.after, wanted.limit, wanted.bytes_max
+        query = ReadPage(self._user, self.name, *place, self._began, self._resumed, wanted.counted)
         reply: Reply[Answer] = self._ref.piped(lambda done: PageDone(connection, done))
         self._tell_storage(Read(query=query, reply=reply))
 

@@ -14,9 +14,9 @@ import trio
 
 from tocsin.actors.handover import Handover
 from tocsin.actors.peers import Peers
+from tocsin.actors.rivals import rank_of
 from tocsin.actors.runtime import MailboxFull
 from tocsin.actors.topics import Topics
-from tocsin.actors.user import rank_of
 from tocsin.actors.user_messages import (
     Acknowledged,
     ArrivedElsewhere,

@@ -32,16 +32,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import chain
 from typing import Final
 
 import structlog
 import trio
 
 from tocsin.actors.backlog import Backlog
-from tocsin.actors.batches import abandon, in_halves, refuse
-from tocsin.actors.blockades import Blockades
-from tocsin.actors.catching_up import expire_first
+from tocsin.actors.batches import abandon, answer, in_halves, refuse
+from tocsin.actors.blockades import Blockades, StuckLines
+from tocsin.actors.catching_up import expire_first, is_there
 from tocsin.actors.ledger import Ledger
 from tocsin.actors.pace import Pace
 from tocsin.actors.reasons import Reasons
@@ -79,10 +78,6 @@ _LEDGER_PAUSE: Final = 0.025
 """Seconds between two transactions that carry nothing but the ledger, for which nobody waits."""
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
-_LOOK_TIMEOUT: Final = 1.0
-"""Seconds in which a store answers that has lost no more than a connection."""
-_STUCK_PAUSE: Final = 5.0
-"""Seconds before ledger lines that were blocked are tried again."""
 _CLOSE_TIMEOUT: Final = 5.0
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """They must find what the device was sent and has acknowledged."""
@@ -121,8 +116,7 @@ class StorageActor(Actor[StorageMessage]):
         self._flusher = Bell()
         self._written = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
-        self._stuck: list[Record] = []
-        self._stuck_until = -math.inf
+        self._stuck = StuckLines()
         self._pace = Pace()
         self._ledger_after = -math.inf
         self._probe_at = -math.inf
@@ -182,7 +176,8 @@ class StorageActor(Actor[StorageMessage]):
     async def _write_loop(self) -> None:
         while not (self._stopping and not (self._writes or len(self._ledger) or self._stuck)):
             now = trio.current_time()
-            self._unstick(now)
+            if lines := self._stuck.take(now, at_once=self._stopping):
+                self._ledger.put_back(lines)
             if now >= self._probe_at:
                 await self._probe()
             elif now < (due := self._next_write()):
@@ -252,7 +247,7 @@ class StorageActor(Actor[StorageMessage]):
                 parts.reverse()
                 self._ledger.put_back([record for records, _ in parts for record in records])
                 refuse((write for _, batch in parts for write in batch), error)
-                if self._setbacks or error.timed_out or not await self._is_there():
+                if self._setbacks or error.timed_out or not await is_there(self._store):
                     self._lost(error)
                 else:
                     self._note_setback(error)
@@ -285,14 +280,7 @@ class StorageActor(Actor[StorageMessage]):
             logger.warning("a command is blocked", kind=type(write.command).__name__)
             self._blockades.blocked(write.command, now)
         refuse(batch, error)
-        if records:
-            self._stuck += records
-            self._stuck_until = now + _STUCK_PAUSE
-
-    def _unstick(self, now: float) -> None:
-        if self._stuck and (self._stopping or now >= self._stuck_until):
-            stuck, self._stuck = self._stuck, []
-            self._ledger.put_back(stuck)
+        self._stuck.keep(records, now)
 
     # --- Reading ---------------------------------------------------------------------------------
 
@@ -314,33 +302,11 @@ class StorageActor(Actor[StorageMessage]):
             self._room.unpark_all()
 
     async def _answer(self, batch: list[Read]) -> None:
-        """Answer *batch*; a query that the store refuses is looked for by halves."""
-        parts = [batch] if batch else []
-        while parts:
-            part = parts.pop()
-            try:
-                answers = await self._store.read([read.query for read in part])
-            except StoreUnavailable as error:
-                refuse(chain(part, *parts), error)
-                if self._status.available:
-                    # One broken connection is no proof; the writer finds out.
-                    self._probe_at = -math.inf
-                    self._writer.ring()
-                return
-            except StoreFailed as error:
-                if len(part) == 1:
-                    logger.error("store refused a query", query=part[0].query, exc_info=error)
-                    part[0].reply.fail(error)
-                else:
-                    middle = len(part) // 2
-                    parts += [part[middle:], part[:middle]]
-            else:
-                statistics = self._status.statistics
-                statistics.reads += 1
-                statistics.queries += len(part)
-                statistics.statements = self._store.statements_run
-                for read, answer in zip(part, answers, strict=True):
-                    read.reply.set(answer)
+        away = await answer(self._store, self._status.statistics, batch)
+        if away and self._status.available:
+            # One broken connection is no proof; the writer finds out.
+            self._probe_at = -math.inf
+            self._writer.ring()
 
     async def _flush_loop(self) -> None:
         # Beside the reader: it waits for transactions, and pages need not.
@@ -399,15 +365,6 @@ class StorageActor(Actor[StorageMessage]):
             for result in expired:
                 self._announce(result)
             self._status.note_attempt()
-
-    async def _is_there(self) -> bool:
-        """Whether no more than a connection was lost; after a time-out nobody can wait for that."""
-        try:
-            with trio.fail_after(_LOOK_TIMEOUT):
-                await self._store.probe()
-        except (StoreUnavailable, StoreFailed, trio.TooSlowError):
-            return False
-        return True
 
     def _note_setback(self, error: StoreUnavailable) -> None:
         self._setbacks += 1

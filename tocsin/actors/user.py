@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import Final, assert_never
+from typing import assert_never
 
 import outcome
 
 from tocsin.actors.company import Clock, Company
 from tocsin.actors.device import RETRY_DELAY, ConnectedDevice
+from tocsin.actors.rivals import is_older
 from tocsin.actors.runtime import ActorError, ActorStopped, PromptActor, Ref
 from tocsin.actors.user_messages import (
     Acknowledged,
@@ -55,14 +56,6 @@ from tocsin.persistence.store import (
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.session import LogEntry
-
-DOUBT: Final = 0.05
-"""Seconds of difference below which nobody knows which of two came first."""
-
-
-def rank_of(node: str, connection: str) -> str:
-    """What decides between two connections of a device that came at the same time."""
-    return f"{node}/{connection}"
 
 
 class UserActor(PromptActor[UserMessage]):
@@ -402,10 +395,7 @@ class UserActor(PromptActor[UserMessage]):
         for device in list(self._devices.values()):
             if device.name != other.device:
                 continue
-            older = device.since < other.since
-            if abs(device.since - other.since) < DOUBT:
-                older = rank_of(node, device.outlet.connection) < other.rank
-            if older:
+            if is_older(node, device.outlet.connection, device.since, other):
                 device.end(Closing.REPLACED)
             else:
                 self._introduce(device)

@@ -312,8 +312,8 @@ class StoreUnavailable(Exception):
     answer. Every command is therefore safe to repeat; a `Publish` is known by its content's id.
 
     *readable* says that only writing is out of order (a full disk): questions may be answered.
-    *reason*, where it is known, is for everybody: it names no place and no address. *timed_out* says
-    that all the time that a call has went by without an answer.
+    *reason*, where it is known, is for everybody: it names no place and no address. *timed_out*
+    says that all the time that a call has went by without an answer.
     """
 
     def __init__(
