@@ -97,7 +97,7 @@ class Pushes:
         self._wait(new, due)
         if len(self.open) > self._window:
             filling = sum(
-                not (each.expires or self._may_be_dead(each)) for each in self.open.values()
+                not (each.expires or self._may_be_over(each)) for each in self.open.values()
             )
             if filling > self._window:
                 text = f"{filling} pushes are unanswered, and the window is {self._window}"
@@ -207,6 +207,13 @@ class Pushes:
             return True
         named = self._named.get(push.notification)
         return named is not None and named[-1] >= push.sent_at
+
+    def _may_be_over(self, push: Pushed) -> bool:
+        """Whether it, or a later change that took its place, may have been given up."""
+        return any(
+            each.sequence >= push.sequence and self._may_be_dead(each)
+            for each in self._of[push.notification]
+        )
 
     def _may_be_dead(self, push: Pushed) -> bool:
         return push.attempt >= self._attempts_max
