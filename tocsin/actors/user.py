@@ -255,9 +255,8 @@ class UserActor(PromptActor[UserMessage]):
             company.behind(self._user)
         self._reach(attached.head)
         if device.attached(attached, self._head):
-            company.neighbours.device_arrived(
-                self._user, device.name, device.outlet.connection, attached.head
-            )
+            names = self._user, device.name, device.outlet.connection
+            company.neighbours.device_arrived(*names, attached.head)
         if attached.head > known:
             # Arriving brings what is new in the user's topics, for the others as well.
             self._catch_up(attached.head)
@@ -392,9 +391,7 @@ class UserActor(PromptActor[UserMessage]):
     def _compare(self, other: HereElsewhere) -> None:
         """Of two connections of a device the older one ends; the younger one says so."""
         node = self._company.settings.node
-        for device in list(self._devices.values()):
-            if device.name != other.device:
-                continue
+        for device in [each for each in self._devices.values() if each.name == other.device]:
             if is_older(node, device.outlet.connection, device.since, other):
                 device.end(Closing.REPLACED)
             else:
