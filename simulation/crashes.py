@@ -35,7 +35,10 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "NotificationActor": ((NotificationActor, "receive"),),
     "StorageActor": ((StorageActor, "receive"),),
     "StorageWork": ((StorageActor, "_commit"), (StorageActor, "_answer")),
-    "Scheduler": ((Scheduler, "on_deadline"), (Scheduler, "_release"), (Scheduler, "_expire")),
+    "Scheduler": (
+        *((Scheduler, "receive"), (Scheduler, "on_deadline")),
+        *((Scheduler, "_release"), (Scheduler, "_expire")),
+    ),
     "Topics": ((Topics, "_bring"),),
     "ClusterBridge": ((ClusterBridge, "_heed"),),
     "ClusterWork": (

@@ -562,12 +562,15 @@ class Model:
             self.forgotten[user, device] = head
         else:
             self.devices[user, device] = max(stored or 0, start.sequence)
-        if (user, device) in self.sessions:
+        earlier = self.sessions.get((user, device))
+        if earlier is not None:
             self.doubtful[user, device] = head
         if self.ended.pop((user, device), None) != command.session:
             self.sessions[user, device] = command.session
         topics = self.topics_of(user, left_too=True)
-        return Attached(user, start, head, self.counters(user), 0, topics)
+        counters = self.counters(user)
+        other = None if earlier == command.session else earlier
+        return Attached(user, start, head, counters, 0, topics, open_session=other)
 
     def acknowledge(self, command: Acknowledge) -> Result:
         user, device, at = command.user, command.device, command.now_ms

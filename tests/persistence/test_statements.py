@@ -23,7 +23,7 @@ def test_every_statement_is_used_and_every_used_one_is_there():
         for file in resources.files("tocsin.persistence").iterdir()
         if file.name.endswith(".py")
     )
-    used = re.findall(r'(?:run|run_for|Statement)\(\s*"(\w+)"', code)
+    used = re.findall(r'\b(?:run|run_for|Statement)\(\s*"(\w+)"', code)
 
     assert set(used) == set(load("sqlite"))
 

@@ -155,7 +155,7 @@ TEXTS = {
     "deep nesting": "[" * 100_000,
     "deep nesting in a frame": '{"type":"ack","ids":%s}' % ("[" * 100_000),
     "deep nesting in a notification": (
-        '{"type":"publish","request":1,"notification":%s}' % ("[" * 8000 + "]" * 8000)
+        '{"type":"publish","request":1,"notification":%s}' % ("[" * 20_000 + "]" * 20_000)
     ),
 }
 

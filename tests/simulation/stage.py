@@ -98,7 +98,7 @@ class Stage:
         )
 
     def count(self, user: str, head: int, unread: int, unseen: int) -> None:
-        self.put("INSERT INTO users VALUES (?, ?, ?, ?, 0, 0)", user, head, unread, unseen)
+        self.put("INSERT INTO users VALUES (?, ?, ?, ?, 0, 0, 0)", user, head, unread, unseen)
 
     def told(self, request: RequestStory, status: int | None, answer: Any = None) -> RequestStory:
         """*request* is asked now and answered at once."""

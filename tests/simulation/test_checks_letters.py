@@ -185,7 +185,7 @@ def test_what_is_old_is_purged(seconds, is_right):
 )
 def test_who_goes_on_below_the_horizon_is_begun_anew(stage, hello, is_right):
     stage.watched_by(Retention)
-    stage.put("INSERT INTO users VALUES ('u0', 9, 0, 0, 5, 0)")
+    stage.put("INSERT INTO users VALUES ('u0', 9, 0, 0, 5, 0, 0)")
     session = stage.session(hello=f"{EPOCH}.{hello}", start=4)
     session.push(6)
     assert (stage.complaints == []) == is_right
@@ -193,7 +193,7 @@ def test_who_goes_on_below_the_horizon_is_begun_anew(stage, hello, is_right):
 
 def test_or_it_is_told_so(stage):
     stage.watched_by(Retention)
-    stage.put("INSERT INTO users VALUES ('u0', 9, 0, 0, 5, 0)")
+    stage.put("INSERT INTO users VALUES ('u0', 9, 0, 0, 5, 0, 0)")
     session = stage.session(hello=f"{EPOCH}.4")
     session.hear({"type": "reset", "reason": "horizon"})
     session.push(6)

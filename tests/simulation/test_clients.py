@@ -92,7 +92,7 @@ def test_every_transport_alone_carries_all_there_is(observe, streams, polls, tra
 
 
 def test_a_device_comes_back_over_another_transport_with_its_cursor(observe):
-    seen = observe(dataclasses.replace(BUSY, bad_devices=1.0, duration=60.0))
+    seen = observe(dataclasses.replace(BUSY, users=12, bad_devices=1.0, duration=60.0))
 
     for device in seen.cluster.devices:
         visits = [story for story in seen.sessions if is_of(story, device) and story.hello]
