@@ -1,7 +1,7 @@
-"""A PgBouncer before a Postgres of ours, where there is one.
+"""A PgBouncer before a Postgres of ours.
 
-The binary is the one that `TOCSIN_TEST_PGBOUNCER` names, or else the system's (the package
-`pgbouncer`).
+The binary is the one that `TOCSIN_TEST_PGBOUNCER` names, or else the one on PATH, or the
+distribution's package (see `program`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from tests.servers.postgres import NOBODY, free_port, traversable
+from tests.servers.program import find_binary
 
 START_TIMEOUT = 20
 
 
-def find_pgbouncer() -> Path | None:
-    found = os.environ.get("TOCSIN_TEST_PGBOUNCER") or shutil.which("pgbouncer")
-    if found is None and Path("/usr/sbin/pgbouncer").exists():
-        found = "/usr/sbin/pgbouncer"
-    return None if found is None else Path(found)
+def find_pgbouncer() -> Path:
+    return Path(os.environ.get("TOCSIN_TEST_PGBOUNCER") or find_binary("pgbouncer"))
 
 
 def keeps_statements(binary: Path) -> bool:
