@@ -563,13 +563,14 @@ class Model:
         else:
             self.devices[user, device] = max(stored or 0, start.sequence)
         earlier = self.sessions.get((user, device))
-        if earlier is not None:
+        # An attempt of this same session has doubted already what was before.
+        other = None if earlier == command.session else earlier
+        if other is not None:
             self.doubtful[user, device] = head
         if self.ended.pop((user, device), None) != command.session:
             self.sessions[user, device] = command.session
         topics = self.topics_of(user, left_too=True)
         counters = self.counters(user)
-        other = None if earlier == command.session else earlier
         return Attached(user, start, head, counters, 0, topics, open_session=other)
 
     def acknowledge(self, command: Acknowledge) -> Result:

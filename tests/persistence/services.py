@@ -58,7 +58,7 @@ class MemoryService:
 class RedisService:
     """The Redis at *url*; each node has a client of its own, as in a cluster."""
 
-    def __init__(self, url: str, *, timeout: float = 2.0) -> None:
+    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
         self.url = url
         self.timeout = timeout
         self.clients: dict[str, RedisClient] = {}

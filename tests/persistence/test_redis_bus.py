@@ -29,6 +29,9 @@ from tocsin.persistence.bus import Bus, BusUnavailable, Claim, Lease, Spool
 from tocsin.persistence.redis_bus import RedisBus
 from tocsin.persistence.redis_client import RedisClient
 
+# Servers are stopped, and how soon that is noticed is the matter.
+pytestmark = pytest.mark.alone
+
 NOTICED = 4
 """Seconds in which a node notices that Redis hangs, as the product page promises."""
 

@@ -145,6 +145,12 @@ no_new_database = settings(
 @given(operations=batches)
 @example(
     [
+        [("publish", ("ann",), 1), ("withdraw", 0)],
+        [("attach", "ann", "phone", None, 0, "a/1"), ("attach", "ann", "phone", None, 0, "a/1")],
+    ]
+)
+@example(
+    [
         [("subscribe", "work", ("ann",), False)],
         [("topic", "work", None, None)],
         [("unsubscribe", "work", ("ann",))],

@@ -355,10 +355,13 @@ def is_traversable(path: Path) -> bool:
 
 def free_port() -> int:
     """A port below those that the kernel hands to outgoing connections: from among these, a client
-    that retries could take the server's own port while the server restarts.
+    that retries could take the server's own port while the server restarts. Test processes side by
+    side choose from parts of their own: between choosing and listening nobody holds a port.
     """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw")
+    first = 20_000 + 1_500 * (int(worker) % 8)
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = random.randrange(first, first + 1_500)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

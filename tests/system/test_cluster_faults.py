@@ -38,7 +38,8 @@ from tests.system.kit import (
     wait_until,
 )
 
-pytestmark = pytest.mark.timeout(240)
+# Faults are timed: how soon others notice is the matter.
+pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 LONG = partial(pytest.param, marks=pytest.mark.faults)
 NewCluster = Callable[..., Topology]
