@@ -113,19 +113,7 @@ class Trunk:
         settings, world, jitter = self._settings, self._world, self._world.random
         ledger = Ledger(settings.ledger_linger)
         # Announcements come once the store is open and has something to say; by then all stands.
-        storage = tree.spawn(
-            "storage",
-            lambda: StorageActor(
-                self._store,
-                self.status,
-                world,
-                ledger,
-                announce=announcer,
-                first=partial(expire_due, upkeep=upkeep(settings)),
-            ),
-            capacity=_STORAGE_CAPACITY,
-        )
-        self.status.watchers.append(self._reached)
+        storage = self._keep(tree, ledger, lambda: announcer)
         users = Users(jitter, capacity=settings.mailbox_capacity, grace=_GRACE_MIN)
         topics = Topics(storage, world, users.names)
         neighbours = topics.neighbours = self._join(tree, storage, users, topics)
@@ -174,6 +162,20 @@ class Trunk:
             snapshot=lambda children_max: tuple(tree.snapshot(children_max)),
             spooler=spooler,
         )
+
+    def _keep(
+        self, tree: Supervisor, ledger: Ledger, announcer: Callable[[], Announcer]
+    ) -> Ref[StorageMessage]:
+        first = partial(expire_due, upkeep=upkeep(self._settings))
+        storage = tree.spawn(
+            "storage",
+            lambda: StorageActor(
+                self._store, self.status, self._world, ledger, announce=announcer(), first=first
+            ),
+            capacity=_STORAGE_CAPACITY,
+        )
+        self.status.watchers.append(self._reached)
+        return storage
 
     def _schedule(self, tree: Supervisor, storage: Ref[StorageMessage]) -> Ref[SchedulerMessage]:
         scheduler = tree.spawn(

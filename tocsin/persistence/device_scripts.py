@@ -178,16 +178,8 @@ def attach(
         ended = others.pop((command.user, command.device), None)
         # An attempt of this same session has opened it already, and doubted what was before.
         earlier = None if open_ in (ended, command.session) else open_
-        place = _Place(
-            command.user,
-            command.device,
-            start.sequence,
-            command.now_ms,
-            command.session,
-            # One that nobody waited for may have ended before it began.
-            opened=command.session != ended,
-            doubtful=0 if earlier is None else log.head,
-        )
+        doubtful = 0 if earlier is None else log.head
+        place = _opened(command, start.sequence, ended, doubtful)
         stored = log.stored
         if stored is not None and start.resumed and start.sequence > stored:
             ahead.append((command.user, command.device, stored, start.sequence, command.now_ms))
@@ -215,6 +207,20 @@ def attach(
     yield from _write_places(moved + _furthest((), others))
     yield from run_for("devices_reset", [(*place, head) for place, head in back])
     yield from _forget_unnamed(commands, states)
+
+
+def _opened(command: Attach, sequence: int, ended: str | None, doubtful: int) -> _Place:
+    """Where the session of *command* starts; *ended* is the one that is over with this."""
+    return _Place(
+        command.user,
+        command.device,
+        sequence,
+        command.now_ms,
+        command.session,
+        # One that nobody waited for may have ended before it began.
+        opened=command.session != ended,
+        doubtful=doubtful,
+    )
 
 
 def _forget_unnamed(
