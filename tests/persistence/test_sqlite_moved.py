@@ -37,6 +37,7 @@ async def test_nothing_is_answered_that_would_go_into_a_file_that_was_moved(stor
             await attempt()
         assert caught.value.reason == "the database's file was moved or removed while it was in use"
         assert str(tmp_path) not in caught.value.reason
+        assert str(caught.value.again()) == str(caught.value)
     assert not (tmp_path / "tocsin.db").exists()
 
 

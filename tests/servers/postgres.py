@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
 import os
 import random
 import re
@@ -40,6 +41,7 @@ from tests.servers.authority import Certified
 NOBODY = 65534
 START_TIMEOUT = 60  # a loaded two-core machine takes 3 s
 STOP_TIMEOUT = 30
+PORTS = 1_500  # of each test process
 
 # Ends the server should the test process die without a word. It waits for the end of its input,
 # which comes however that process ends. (The kernel's parent-death signal would not do: it fires
@@ -355,13 +357,12 @@ def is_traversable(path: Path) -> bool:
 
 def free_port() -> int:
     """A port below those that the kernel hands to outgoing connections: from among these, a client
-    that retries could take the server's own port while the server restarts. Test processes side by
-    side choose from parts of their own: between choosing and listening nobody holds a port.
+    that retries could take the server's own port while the server restarts. Between choosing and
+    listening nobody holds a port: so test processes side by side choose from parts of their own,
+    and one process is told each port once before it is told any again.
     """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw")
-    first = 20_000 + 1_500 * (int(worker) % 8)
     while True:
-        port = random.randrange(first, first + 1_500)
+        port = next(_ports)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -369,6 +370,17 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def _ports_of_this_process() -> Iterator[int]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw")
+    first = 20_000 + PORTS * (int(worker) % 8)
+    # Two runs side by side, as of two checkouts, shall not begin at the same end.
+    ports = random.sample(range(first, first + PORTS), PORTS)
+    return itertools.cycle(ports)
+
+
+_ports = _ports_of_this_process()
 
 
 def read_lines(path: Path) -> list[str]:

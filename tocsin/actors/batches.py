@@ -23,8 +23,7 @@ W = TypeVar("W")
 def refuse(requests: Iterable[Request[Any]], error: StoreUnavailable) -> None:
     """Tell all of *requests* of *error*."""
     for request in requests:
-        # An exception of its own for each: one raised in many tasks would gather their tracebacks.
-        request.reply.fail(type(error)(str(error)))
+        request.reply.fail(error.again())
 
 
 def abandon(requests: Iterable[Request[Any]]) -> None:

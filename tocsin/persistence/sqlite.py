@@ -73,16 +73,17 @@ _READABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 
 
 class _Moved(StoreUnavailable):
-    """Under the *path* stands another file than the one that we have, or none."""
+    """Under the database's name stands another file than the one that we have, or none."""
 
-    def __init__(self, path: str, found: tuple[int, int] | None) -> None:
-        if found is None:
-            happened, remedy = "moved or removed", "put it back, or restart the server to make anew"
-        else:
-            happened = "replaced"
-            remedy = "restart the server to use it, or put the former one back"
-        reason = f"the database's file was {happened} while it was in use"
-        super().__init__(f"{path}: {reason}; {remedy}", reason=reason)
+
+def _moved(path: str, found: tuple[int, int] | None) -> _Moved:
+    if found is None:
+        happened, remedy = "moved or removed", "put it back, or restart the server to make anew"
+    else:
+        happened = "replaced"
+        remedy = "restart the server to use it, or put the former one back"
+    reason = f"the database's file was {happened} while it was in use"
+    return _Moved(f"{path}: {reason}; {remedy}", reason=reason)
 
 
 class SqliteStore:
@@ -289,7 +290,7 @@ class SqliteStore:
         find it there. Looked at before every commit, so that nothing was answered in vain.
         """
         if self._file is not None and self._file != (found := _identity(self._path)):
-            raise _Moved(self._path, found)
+            raise _moved(self._path, found)
 
     def _fold_log(self) -> None:
         """Bring what stands in the `-wal` file into the database's, wherever that is now.
@@ -306,7 +307,7 @@ class SqliteStore:
             raise StoreFailed(f"SQLite {sqlite3.sqlite_version} is too old: {oldest} is needed")
         if self._file is not None and self._file != (found := _identity(self._path)):
             # Not made anew: that would be another, empty database, under a running server.
-            raise _Moved(self._path, found)
+            raise _moved(self._path, found)
         if self._path != MEMORY:
             _make_file(Path(self._path))
             self._file = _identity(self._path)

@@ -12,7 +12,7 @@ row: a user's log becomes visible in order, whoever writes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from tocsin.persistence.commands import (
     Changed,
@@ -327,6 +327,14 @@ class StoreUnavailable(Exception):
         self.readable = readable
         self.reason = reason
         self.timed_out = timed_out
+
+    def again(self) -> Self:
+        """An equal exception, to be raised elsewhere: one raised in many tasks would gather all
+        their tracebacks. So who inherits keeps this constructor.
+        """
+        return type(self)(
+            *self.args, readable=self.readable, reason=self.reason, timed_out=self.timed_out
+        )
 
 
 class StoreBlocked(StoreUnavailable):
