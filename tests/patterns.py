@@ -281,7 +281,7 @@ def _may_be_empty(item: Item) -> bool:
 def slow_texts(pattern: Pattern, length: int = LENGTH) -> Iterator[tuple[str | bytes, float]]:
     """The first text found for which *pattern* takes more than `SECONDS_MAX`, and the seconds."""
     # What is very slow is so on a little already, and does not keep us for hours.
-    for size in (length // 128, length // 8, length):
+    for size in (length >> halvings for halvings in range(7, -1, -1)):
         for text in hostile_texts(pattern, size):
             if (seconds := pattern.seconds(text)) > SECONDS_MAX:
                 yield text, seconds
