@@ -18,8 +18,8 @@ from bench.nodes import Nodes
 from bench.returning import Returned, crowd
 from bench.server import Server
 from bench.stopwatch import Stopwatch, after
-from tests.servers.haproxy import HAProxy
-from tests.servers.postgres import free_port
+from servers.haproxy import HAProxy
+from servers.postgres import free_port
 
 _OTHERS, _RATE = 100, 200
 _QUIET: Final = 5.0

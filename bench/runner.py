@@ -16,8 +16,8 @@ from bench.measuring import Row
 from bench.nodes import open_nodes
 from bench.scenarios import SCENARIOS
 from bench.server import Server
-from tests.servers.postgres import Postgres
-from tests.servers.redis import Redis
+from servers.postgres import Postgres
+from servers.redis import Redis
 
 
 def run(store: str, names: list[str], runs: int) -> None:

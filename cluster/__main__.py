@@ -16,11 +16,11 @@ from pathlib import Path
 
 from cluster.services import make_database, make_redis
 from cluster.topology import Topology
-from tests.servers.postgres import Postgres
-from tests.servers.program import find_binary
+from servers.postgres import Postgres
+from servers.program import find_binary
 from tocsin.cli.greeting import greeting
-from tocsin.secrets import DevelopmentSecrets
 from tocsin.settings import Settings
+from tocsin.settings.secrets import DevelopmentSecrets
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from secrets import token_hex
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.servers.postgres import DatabaseServer, execute
-from tests.servers.redis import Redis
+from servers.postgres import DatabaseServer, execute
+from servers.redis import Redis
 
 PLACE: Final = Path(__file__).parent
 ROOT: Final = PLACE.parent

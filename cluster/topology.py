@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self
 
-from tests.servers.haproxy import HAProxy
-from tests.servers.postgres import free_port
+from servers.haproxy import HAProxy
+from servers.postgres import free_port
 from tests.system.kit import Server, wait_until
 
 NODES: Final = 3

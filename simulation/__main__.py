@@ -12,15 +12,15 @@ from typing import Any, Final
 import click
 import msgspec
 
-from simulation import cases
-from simulation.figures import Figures
-from simulation.mutations import survey as hunt_all
-from simulation.plan import Plan
-from simulation.report import told_failure, told_figures
-from simulation.shrink import shrink
-from simulation.simulator import Verdict, simulate
-from simulation.survey import Order, Outcome, survey
-from simulation.swarm import Scenario, scenario_of
+from simulation.bugs.mutations import survey as hunt_all
+from simulation.runs import cases
+from simulation.runs.figures import Figures
+from simulation.runs.report import told_failure, told_figures
+from simulation.runs.shrink import shrink
+from simulation.runs.simulator import Verdict, simulate
+from simulation.runs.survey import Order, Outcome, survey
+from simulation.runs.swarm import Scenario, scenario_of
+from simulation.world.plan import Plan
 
 _SHRINK_SECONDS: Final = 120.0
 """Nobody waits longer for a smaller failure."""

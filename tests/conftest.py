@@ -11,9 +11,9 @@ import hypothesis
 import pytest
 import structlog
 
-from tests.servers.authority import certify
-from tests.servers.postgres import DatabaseServer, GivenPostgres, Postgres
-from tests.servers.redis import BusServer, GivenRedis, Redis
+from servers.authority import certify
+from servers.postgres import DatabaseServer, GivenPostgres, Postgres
+from servers.redis import BusServer, GivenRedis, Redis
 
 # How long an input takes depends on what else the machine does.
 hypothesis.settings.register_profile(

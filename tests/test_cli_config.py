@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from tocsin import __version__
 from tocsin.cli import main
-from tocsin.cli.options import load_settings, serve_options, subset
+from tocsin.cli.options import serve_options, subset
 from tocsin.settings import SETTINGS
+from tocsin.settings.sources import load_settings
 
 ROOT = Path(__file__).parent.parent
 SECRET = "correct horse battery staple, twice"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers.postgres import free_port
+from servers.postgres import free_port
 from tests.system.kit import bearer, wait_until
 
 ROOT = Path(__file__).parent.parent

@@ -16,11 +16,11 @@ import pytest
 import redis
 import yaml  # type: ignore[import-untyped]
 
-from tests.servers.haproxy import CONFIGURATION
-from tests.servers.program import find_binary
-from tests.servers.redis import Redis, execute
-from tocsin.kinds import read_duration
+from servers.haproxy import CONFIGURATION
+from servers.program import find_binary
+from servers.redis import Redis, execute
 from tocsin.settings import SETTINGS, Settings
+from tocsin.settings.kinds import read_duration
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "docker-compose.yml"

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tocsin import kinds, service_urls
+from tocsin.settings import kinds, service_urls
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from tocsin import logs
-from tocsin.server.audit import audit
+from tocsin.server.api.audit import audit
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl"
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.servers.postgres import free_port
+from servers.postgres import free_port
 from tocsin.actors.world import real_world
 from tocsin.cli.node_process import make_verifier
 from tocsin.node import Node
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
-from tocsin.secrets import DevelopmentSecrets
 from tocsin.server.auth.tokens import mint
 from tocsin.settings import Settings
+from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.wiring import make_store
 
 SECRET = "a secret of these tests, as long as it has to be"

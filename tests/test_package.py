@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.servers.postgres import free_port
+from servers.postgres import free_port
 from tests.system.kit import wait_until
 from tocsin import __version__
 
@@ -156,9 +156,10 @@ def test_the_source_holds_what_its_tests_need(sdist):
     assert os.access(sdist / "dev", os.X_OK)
     environ = {**os.environ, "PYTHONPATH": str(sdist)}
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    quick = ("tests/test_house.py", "tests/protocol/test_values.py")
+    quick = ("tests/house", "tests/protocol/test_values.py")
     run(*command, *quick, cwd=sdist, env=environ)
-    for directory in ("bench", "cluster", "docs", "requirements", "simulation", "tests", ".ci"):
+    rooms = ("bench", "cluster", "servers", "simulation", "tests")
+    for directory in (*rooms, "docs", "requirements", ".ci"):
         here = {each.relative_to(ROOT) for each in files_in(ROOT / directory)}
         there = {each.relative_to(sdist) for each in files_in(sdist / directory)}
         assert there == here

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 from asyncpg import connect_utils
 
-from tocsin.kinds import read_database
-from tocsin.persistence.postgres import _settings
-from tocsin.postgres_address import SESSION_SETTINGS, parse_postgres, show_postgres
+from tocsin.persistence.postgres.store import _settings
+from tocsin.settings.kinds import read_database
+from tocsin.settings.postgres_address import SESSION_SETTINGS, parse_postgres, show_postgres
 
 BASE = "postgresql://ann:p%40ss@db.example:6543/tocsin"
 

@@ -20,13 +20,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers.postgres import free_port
-from tests.servers.program import find_binary
+from servers.postgres import free_port
+from servers.program import find_binary
 from tests.system.kit import ROOT, wait_until
 from tocsin import __version__
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import TITLES
-from tocsin.server.refusals import Reason
+from tocsin.server.admission.refusals import Reason
 from tocsin.settings import SETTINGS
 
 README = ROOT / "README.md"

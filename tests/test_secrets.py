@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from tocsin.kinds import read_networks
-from tocsin.secrets import DevelopmentSecrets, check_bind
 from tocsin.settings import Settings, SettingsError
+from tocsin.settings.kinds import read_networks
+from tocsin.settings.secrets import DevelopmentSecrets, check_bind
 
 OPEN = """
 import os, sys
 from pathlib import Path
-from tocsin.kinds import read_networks
-from tocsin.secrets import DevelopmentSecrets
+from tocsin.settings.kinds import read_networks
+from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.settings import Settings
 print("ready", flush=True)
 sys.stdin.readline()

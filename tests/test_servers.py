@@ -19,11 +19,11 @@ import psutil
 import pytest
 import redis
 
-from tests.servers.haproxy import HAProxy
-from tests.servers.postgres import Postgres, in_thread, wheel_binaries
-from tests.servers.redis import Redis, find_binary, wheel_binary
-from tests.servers.redis import execute as execute_in_redis
-from tests.servers.small_disk import SmallDisk
+from servers.haproxy import HAProxy
+from servers.postgres import Postgres, in_thread, wheel_binaries
+from servers.redis import Redis, find_binary, wheel_binary
+from servers.redis import execute as execute_in_redis
+from servers.small_disk import SmallDisk
 
 
 def query(url: str, statement: str, *, timeout: float = 10) -> Any:
@@ -102,7 +102,7 @@ def test_the_binaries_of_the_wheel_will_do():
 
 def test_a_killed_test_process_takes_its_postgres_along():
     program = (
-        "from tests.servers.postgres import Postgres\n"
+        "from servers.postgres import Postgres\n"
         "server = Postgres()\n"
         "server.start()\n"
         "print(server.pid, server.log.parent, flush=True)\n"
@@ -238,7 +238,7 @@ def test_the_redis_of_the_system_is_started_by_its_own_name(tmp_path, monkeypatc
 
 def test_a_killed_test_process_takes_its_redis_along():
     program = (
-        "from tests.servers.redis import Redis\n"
+        "from servers.redis import Redis\n"
         "server = Redis()\n"
         "server.start()\n"
         "print(server.pid, server.log.parent, flush=True)\n"

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tocsin import kinds
-from tocsin.kinds import read_networks
-from tocsin.settings import SETTINGS, Settings, SettingsError
+from tocsin.settings import SETTINGS, Settings, SettingsError, kinds
+from tocsin.settings.kinds import read_networks
 
 SECRET = "s" * 32
 

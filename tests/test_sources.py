@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tocsin.settings import SettingsError
-from tocsin.sources import load_settings, resolve
+from tocsin.settings.sources import load_settings, resolve
 
 SECRET = {source: source[0] * 32 for source in ("flag", "environment", "secret file", "toml")}
 # Best first. The secret can come from all of them, so it is what precedence is tried on.

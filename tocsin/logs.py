@@ -145,7 +145,7 @@ def _route(handler: logging.Handler, level: int) -> None:
     # Debug is for our own lines. On that level libraries write the bytes they send and receive.
     root.setLevel(max(level, logging.INFO))
     logging.getLogger("tocsin").setLevel(level)
-    # Who did what is not a matter of taste (`tocsin.server.audit`).
+    # Who did what is not a matter of taste (`tocsin.server.api.audit`).
     logging.getLogger("audit").setLevel(logging.INFO)
     # They write the URL of each request, whose query may hold a secret.
     for name in ("httpx", "httpcore"):

@@ -21,26 +21,25 @@ from typing import Any, Final
 import structlog
 import trio
 
-from tocsin.actors.bus_status import BusStatus
+from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.runtime import FATAL, Supervisor, open_supervisor
-from tocsin.actors.storage import StoreStatus
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.problems import refuse
-from tocsin.server.admission import Admissions
+from tocsin.server.admission.forwarded import Forwarding
+from tocsin.server.admission.gate import Admissions
+from tocsin.server.admission.limits import Limits
+from tocsin.server.admission.origins import is_allowed_host
 from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth import TokenVerifier
-from tocsin.server.edge_actors import FrontDoorActor, HttpActor
-from tocsin.server.forwarded import Forwarding
-from tocsin.server.front_door import FrontDoor
-from tocsin.server.limits import Limits
-from tocsin.server.origins import is_allowed_host
-from tocsin.server.publishing import Publishing
+from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor
+from tocsin.server.door.front_door import FrontDoor
+from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead
 from tocsin.server.services import Services
-from tocsin.server.websocket import WebSocketEdge
+from tocsin.server.websocket.edge import WebSocketEdge
 from tocsin.settings import Settings
 from tocsin.trunk import Trunk
 from tocsin.wiring import ClusterPorts, http_limits, limit_figures

@@ -25,28 +25,29 @@ from typing import Final
 
 import trio
 
-from tocsin.actors.announcer import Announcer
-from tocsin.actors.bus_status import BusStatus
-from tocsin.actors.cluster import ClusterBridge
-from tocsin.actors.company import Company
-from tocsin.actors.connections import Connections
-from tocsin.actors.drainer import Drainer
-from tocsin.actors.ledger import Ledger
-from tocsin.actors.neighbours import ALONE, Neighbours
-from tocsin.actors.notifications import Notifications
-from tocsin.actors.presence import Attendance, PresenceActor
-from tocsin.actors.runtime import Ref, Supervisor
-from tocsin.actors.scheduler import (
+from tocsin.actors.cluster.bridge import ClusterBridge
+from tocsin.actors.delivery.attendance import Attendance, PresenceActor
+from tocsin.actors.delivery.connections import Connections
+from tocsin.actors.delivery.drainer import Drainer
+from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.delivery.surroundings import Company
+from tocsin.actors.delivery.users import Users
+from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.publishing.announcer import Announcer
+from tocsin.actors.publishing.notifications import Notifications
+from tocsin.actors.publishing.scheduler import (
     Scheduler,
     SchedulerMessage,
     StoreBack,
     expire_due,
     tell_scheduler,
 )
-from tocsin.actors.spooler import Spooler
-from tocsin.actors.storage import StorageActor, StorageMessage, StoreStatus
-from tocsin.actors.topics import Topics
-from tocsin.actors.users import Users
+from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.runtime import Ref, Supervisor
+from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.server.auth import Authenticator, KeyRing, KeyRingLimits, TokenVerifier

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from tocsin.actors.company import DeliverySettings
-from tocsin.actors.scheduler import Upkeep
+from tocsin.actors.delivery.surroundings import DeliverySettings
+from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Bus, Presence, Refusals, Spool
 from tocsin.persistence.store import Store
-from tocsin.postgres_address import parse_postgres
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.seals import Purpose, Seals
-from tocsin.protocol.session import SessionLimits
+from tocsin.protocol.terms import SessionLimits
+from tocsin.server.admission.limits import LimitFigures
 from tocsin.server.auth import KeySet, TokenVerifier, keys_from_pem
 from tocsin.server.http.limits import HttpLimits
-from tocsin.server.limits import LimitFigures
 from tocsin.server.services import EdgeSettings
 from tocsin.settings import Settings
+from tocsin.settings.postgres_address import parse_postgres
 
 
 def make_store(settings: Settings, world: World) -> Store:
@@ -27,12 +27,12 @@ def make_store(settings: Settings, world: World) -> Store:
     A Postgres store needs a `trio_asyncio` loop around it, before it is opened.
     """
     if settings.sqlite_path is not None:
-        from tocsin.persistence.sqlite import SqliteStore
+        from tocsin.persistence.sqlite.store import SqliteStore
 
         return SqliteStore(settings.sqlite_path, entropy=world.entropy)
     # Imported only when wanted: a single node with a file needs neither asyncpg nor asyncio.
-    from tocsin.persistence.postgres import PostgresStore
-    from tocsin.persistence.postgres_connecting import Link
+    from tocsin.persistence.postgres.connecting import Link
+    from tocsin.persistence.postgres.store import PostgresStore
 
     address = parse_postgres(settings.database_url)
     return PostgresStore(
@@ -76,10 +76,10 @@ def make_cluster(settings: Settings, world: World) -> ClusterPorts | None:
     if settings.redis is None:
         return None
     # Imported only when wanted, as the store is.
-    from tocsin.persistence.redis_bus import RedisBus
-    from tocsin.persistence.redis_client import RedisClient
-    from tocsin.persistence.redis_presence import RedisPresence
-    from tocsin.persistence.redis_spool import RedisSpool
+    from tocsin.persistence.redis.bus import RedisBus
+    from tocsin.persistence.redis.client import RedisClient
+    from tocsin.persistence.redis.presence import RedisPresence
+    from tocsin.persistence.redis.spool import RedisSpool
 
     client = RedisClient(
         settings.redis, prefix=settings.redis_prefix, timeout=settings.redis_timeout

@@ -22,8 +22,8 @@ from simulation.checks.posts import (
     may_have_been_done,
     name_in,
 )
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 _FIELDS: Final = ("title", "body", "url", "priority", "category")
 _SPOOLED: Final = 202

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.history import RequestStory
-from simulation.requests import PATIENCE
+from simulation.clients.requests import PATIENCE
+from simulation.world.history import RequestStory
 
 _NEVER: Final = frozenset({400, 401, 403, 405, 413, 422, 500, 502, 504})
 _AFTERMATH: Final = 15.0

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from simulation.checks.check import SETTINGS, Check
-from simulation.cluster import Cluster
-from simulation.history import RequestStory
-from tocsin.actors.ledger import LINES_MAX
+from simulation.world.cluster import Cluster
+from simulation.world.history import RequestStory
+from tocsin.actors.storage.ledger import LINES_MAX
 from tocsin.server.services import Services
 
 _LINGERS: Final = 10.0

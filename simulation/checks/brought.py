@@ -13,8 +13,8 @@ from typing import Final
 from simulation.checks.check import Check
 from simulation.checks.inboxes import Inboxes
 from simulation.checks.posts import ACCEPTED, Post
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 _LATE: Final = 9.0
 """Seconds: less than the 15 after which heads are compared in any case."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory, Watcher
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory, Watcher
 from tocsin.settings import Settings
 
 SETTINGS: Final = Settings(node="checked")

@@ -18,9 +18,9 @@ import msgspec
 from simulation.checks.check import Check, sequence_of
 from simulation.checks.inbox_model import Place
 from simulation.checks.inboxes import Inboxes
-from simulation.cluster import Cluster
-from simulation.devices import Device
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.clients.devices import Device
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 _INBOX: Final = """
     SELECT i.notification_id, i.sequence, i.state, n.revision, n.expires_at, d.dead_reason,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.cluster import Cluster
+from simulation.world.cluster import Cluster
 
 _AT_A_TIME: Final = 5
 _COUNTED: Final = """

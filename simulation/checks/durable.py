@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from simulation.checks.check import Check, Complaint, ack_in, sequence_of
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 _WRITTEN: Final = 3.0
 """Seconds in which an acknowledgment that has reached a healthy node is in the store."""

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.cluster import Host
-from simulation.scheduling import tasks_of_processes
-from tocsin.actors.cluster import ClusterBridge
+from simulation.world.cluster import Host
+from simulation.world.scheduling import tasks_of_processes
+from tocsin.actors.cluster.bridge import ClusterBridge
 from tocsin.protocol.envelopes import channel_topic, channel_user
 from tocsin.protocol.notification import EVERYONE
 from tocsin.server.services import Services

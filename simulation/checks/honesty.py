@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.cluster import Cluster, Host
-from simulation.history import Frame, SessionStory
+from simulation.world.cluster import Cluster, Host
+from simulation.world.history import Frame, SessionStory
 
 _DEAF: Final = ("deaf", "bus_away")
 _KNOWN: Final = 5.5

@@ -21,8 +21,8 @@ from simulation.checks.inbox_model import Deed, Place
 from simulation.checks.posts import Post, Posts, may_have_been_done, name_in
 from simulation.checks.replays import Replays
 from simulation.checks.subscribers import Subscribers
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 _STORED: Final = (200, 201)
 _SPOOLED: Final = 202

@@ -12,8 +12,8 @@ from typing import Final
 
 from simulation.checks.check import Check, sequence_of
 from simulation.checks.sessions import LEFT_OUT
-from simulation.cluster import Cluster
-from simulation.history import Frame, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, SessionStory
 
 _LATE: Final = 9.0
 """Seconds: a node that hears nothing knows it after four, looks every second, reads, and sends."""

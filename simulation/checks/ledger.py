@@ -13,8 +13,8 @@ from typing import Final
 
 from simulation.checks.check import Check, ack_in, sequence_of
 from simulation.checks.replays import Replays
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 _WRITTEN: Final = 3.0
 """Seconds within which what reaches a healthy node is in the store."""

@@ -18,8 +18,8 @@ import msgspec
 from simulation.checks.check import Check
 from simulation.checks.inboxes import Inboxes
 from simulation.checks.posts import Post
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 _LATE: Final = 25.0
 """Seconds after which what is due has expired."""

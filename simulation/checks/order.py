@@ -14,8 +14,8 @@ from typing import Final
 
 from simulation.checks.check import Check
 from simulation.checks.posts import Post, Posts, may_be_overtaken, name_in
-from simulation.cluster import Cluster
-from simulation.history import RequestStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import RequestStory
 
 _ENTRIES: Final = """
     SELECT json_extract(n.document, '$.title'), i.user_id, i.created_sequence

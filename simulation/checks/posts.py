@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from simulation.cluster import Cluster
-from simulation.history import RequestStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import RequestStory
 
 _SPOOLED: Final = 202
 _APART: Final = ("bus_away", "deaf", "killed", "restarted", "stopped")

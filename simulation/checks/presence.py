@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulation.checks.check import SETTINGS, Check
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
-from tocsin.actors.presence import LEASE
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
+from tocsin.actors.delivery.attendance import LEASE
 
 _TOLD: Final = 1.0
 """Seconds in which a node has told of who came or left."""

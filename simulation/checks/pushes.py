@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulation.checks.check import SETTINGS, Complaint
-from simulation.history import Frame
+from simulation.world.history import Frame
 from tocsin.protocol.backoff import Backoff
 
 _GRACE: Final = 0.5

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from simulation.checks.check import Check, Complaint, sequence_of
-from simulation.cluster import Cluster
-from simulation.history import Frame, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, SessionStory
 
 _LATE: Final = 8.0
 """Seconds by which a purge may be late: what has failed is tried again after five."""

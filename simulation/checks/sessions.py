@@ -11,8 +11,8 @@ from typing import Final
 
 from simulation.checks.check import Check, Complaint, ack_in, sequence_of
 from simulation.checks.talk import Talk
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 LEFT_OUT: Final = """
     SELECT i.sequence, i.notification_id, i.state

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.cluster import Cluster
-from simulation.history import Frame, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, SessionStory
 
 _REPLACED: Final = 6.0
 """Seconds within which an older session has ended, or is no longer pushed anything."""

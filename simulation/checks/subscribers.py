@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from simulation.checks.inbox_model import Register
-from simulation.history import RequestStory
+from simulation.world.history import RequestStory
 
 _DONE: Final = (200, 204)
 _UNKNOWN: Final = 500

@@ -12,7 +12,7 @@ from typing import Final
 
 from simulation.checks.check import Complaint, sequence_of
 from simulation.checks.pushes import Pushes
-from simulation.history import Frame, SessionStory
+from simulation.world.history import Frame, SessionStory
 
 _ANY_TIME: Final = frozenset({"reply", "pong", "goodbye"})
 _EXPLICIT: Final = frozenset({"websocket", "stream-explicit"})

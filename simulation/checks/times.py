@@ -12,8 +12,8 @@ from typing import Final
 
 from simulation.checks.check import Check, Complaint
 from simulation.checks.posts import ACCEPTED, name_in
-from simulation.cluster import Cluster
-from simulation.history import Frame, RequestStory, SessionStory
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, RequestStory, SessionStory
 
 _ROUNDED: Final = 0.002
 """Seconds: times of day are in milliseconds."""

@@ -14,31 +14,32 @@ import trio
 
 from tests.actors.outlets import FakeOutlet
 from tests.actors.virtual_time import pass_time
-from tocsin.actors.announcer import Announcer
-from tocsin.actors.bus_status import BusStatus
-from tocsin.actors.cluster import ClusterBridge
-from tocsin.actors.company import Company, DeliverySettings
-from tocsin.actors.ledger import Ledger
-from tocsin.actors.notifications import Notifications, Submit
+from tocsin.actors.cluster.bridge import ClusterBridge
+from tocsin.actors.delivery.messages import Arrived, Left, Said
+from tocsin.actors.delivery.surroundings import Company, DeliverySettings
+from tocsin.actors.delivery.users import Users
+from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.publishing.announcer import Announcer
+from tocsin.actors.publishing.notifications import Notifications, Submit
+from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor, open_supervisor
-from tocsin.actors.spool_entries import Committal, Spoolable
-from tocsin.actors.spooler import Spooler
-from tocsin.actors.storage import StorageActor, StorageMessage, StoreStatus, Write
-from tocsin.actors.topics import Topics
-from tocsin.actors.user_messages import Arrived, Left, Said
-from tocsin.actors.users import Users
+from tocsin.actors.spool.entries import Committal, Spoolable
+from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Bus, Refusals, Spool
-from tocsin.persistence.memory_bus import MemoryBroker
-from tocsin.persistence.memory_spool import MemorySpool
-from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.bus.memory_bus import MemoryBroker
+from tocsin.persistence.bus.memory_spool import MemorySpool
+from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import Changed, Command, Publish, Result, StoreUnavailable
 from tocsin.protocol import frames
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import Content
 from tocsin.protocol.seals import Seals
-from tocsin.protocol.session import SessionLimits
+from tocsin.protocol.terms import SessionLimits
 
 NOW_MS = 1_000_000
 """What every node's wall clock shows at first."""

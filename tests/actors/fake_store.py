@@ -10,15 +10,11 @@ from typing import Any
 import trio
 
 from tests.actors.virtual_time import pass_time
-from tocsin.actors.ledger import Ledger
+from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import Ref, RestartPolicy, Supervisor, open_supervisor
-from tocsin.actors.storage import (
-    Read,
-    StorageActor,
-    StorageMessage,
-    StoreStatus,
-    Write,
-)
+from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Answer,

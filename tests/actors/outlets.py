@@ -11,7 +11,7 @@ from tocsin.protocol.push import Push
 
 
 class FakeOutlet:
-    """The way out of a connection that is not there; see `tocsin.actors.outlet.Outlet`."""
+    """The way out of a connection that is not there; see `tocsin.actors.delivery.outlet.Outlet`."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection

@@ -16,17 +16,18 @@ from msgspec.structs import replace
 
 from tests.actors.virtual_time import pass_time
 from tests.persistence import desk
-from tocsin.actors.ledger import Ledger
-from tocsin.actors.notifications import Notifications, Submit
+from tocsin.actors.health import StoreStatus
+from tocsin.actors.publishing.notifications import Notifications, Submit
 from tocsin.actors.runtime import Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
-from tocsin.actors.spool_entries import Committal, Spoolable
-from tocsin.actors.spooler import Spooler
-from tocsin.actors.storage import StorageActor, StoreStatus
+from tocsin.actors.spool.entries import Committal, Spoolable
+from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Spool
-from tocsin.persistence.memory_bus import MemoryBroker
-from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.bus.memory_bus import MemoryBroker
+from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import (
     Command,
     FindNotification,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tocsin.actors.announcer import Announcer
+from tocsin.actors.publishing.announcer import Announcer
 from tocsin.persistence.store import (
     Attached,
     Counters,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from tests.persistence.desk import publish
-from tocsin.actors.backlog import SMALL, Backlog
-from tocsin.actors.weights import ROWS_MAX, Weights
+from tocsin.actors.storage.backlog import SMALL, Backlog
+from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
 from tocsin.persistence.store import Command, Publish, RevokeKey, Withdraw
 
 _NUMBERS = count()

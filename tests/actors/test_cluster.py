@@ -7,7 +7,7 @@ import trio
 
 from tests.actors.cluster_kit import a_cluster, replace
 from tests.actors.virtual_time import pass_time
-from tocsin.actors.channels import IDLE
+from tocsin.actors.cluster.channels import IDLE
 from tocsin.persistence.bus import Said
 from tocsin.persistence.store import MarkInbox, Subscribe, Withdraw
 from tocsin.protocol.closing import Closing

@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 
 from tests.actors.cluster_kit import NOW_MS, Cluster, Device, a_cluster, replace, seals_of_the_nodes
 from tests.actors.virtual_time import pass_time
-from tocsin.actors.cluster import MISSING_MAX, SILENCE_MAX
-from tocsin.actors.outbox import Outbox
-from tocsin.actors.reconciler import HASTE, LEISURE
+from tocsin.actors.cluster.bridge import MISSING_MAX, SILENCE_MAX
+from tocsin.actors.cluster.outbox import Outbox
+from tocsin.actors.cluster.reconciler import HASTE, LEISURE
 from tocsin.persistence.bus import BusUnavailable, Said
 from tocsin.persistence.store import Subscribe, Withdraw
 from tocsin.protocol.closing import Closing

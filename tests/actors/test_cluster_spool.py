@@ -12,8 +12,8 @@ from tests.actors.cluster_kit import Cluster, Node, a_cluster, replace
 from tests.actors.spool_stage import post
 from tests.actors.virtual_time import pass_time, settle
 from tests.persistence.services import append
-from tocsin.actors import spool_word
-from tocsin.actors.spool_entries import Spooled, encode
+from tocsin.actors.cluster import spool_agreement as spool_word
+from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.persistence.bus import BusUnavailable
 from tocsin.persistence.store import Changed, Page, ReadPage
 

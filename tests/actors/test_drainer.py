@@ -9,8 +9,8 @@ import trio
 
 from tests.actors.outlets import FakeOutlet
 from tests.actors.virtual_time import pass_time, settle
-from tocsin.actors.connections import Connections, current_connection
-from tocsin.actors.drainer import Drainer
+from tocsin.actors.delivery.connections import Connections, current_connection
+from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.runtime import open_supervisor
 from tocsin.actors.world import World
 from tocsin.protocol.closing import Closing

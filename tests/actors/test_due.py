@@ -11,10 +11,12 @@ import trio
 from tests.actors.spool_stage import TroubledStore
 from tests.actors.virtual_time import pass_time
 from tests.persistence import desk
-from tocsin.actors import catching_up
-from tocsin.actors.ledger import Ledger
+from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import Ref, open_supervisor
-from tocsin.actors.storage import StorageActor, StorageMessage, StoreStatus, Write
+from tocsin.actors.storage import catching_up
+from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Attach, Attached, Expire, Expired, Result, StoreUnavailable
 

@@ -7,7 +7,7 @@ import trio
 
 from tests.actors.cluster_kit import Cluster, Device, a_cluster, replace
 from tests.actors.virtual_time import pass_time
-from tocsin.actors.handover import PATIENCE
+from tocsin.actors.cluster.handover import PATIENCE
 from tocsin.protocol.closing import Closing
 
 SOON = 0.05

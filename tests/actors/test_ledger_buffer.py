@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors.fake_store import acknowledged, dead, sent
-from tocsin.actors import ledger_buffer
-from tocsin.actors.ledger_buffer import LedgerBuffer, halves
+from tocsin.actors.storage import ledger_buffer
+from tocsin.actors.storage.ledger_buffer import LedgerBuffer, halves
 from tocsin.persistence.store import Record
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 

@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from tests.actors.virtual_time import settle
-from tocsin.actors.notifications import Committed, Notifications, Submit
+from tocsin.actors.publishing.notifications import Committed, Notifications, Submit
 from tocsin.actors.runtime import Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
-from tocsin.actors.spool_entries import Committal, Spoolable
+from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.persistence.store import Idempotency, NotFound, Publish, Withdraw
 from tocsin.protocol.notification import Content
 from tocsin.protocol.problems import ProblemError

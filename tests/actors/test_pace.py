@@ -1,6 +1,6 @@
 """The pace of group commits, as arithmetic."""
 
-from tocsin.actors.pace import WAIT_MAX, Pace
+from tocsin.actors.storage.commit_timing import WAIT_MAX, Pace
 
 
 def after(count: int) -> Pace:

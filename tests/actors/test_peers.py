@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tocsin.actors.peers import Peers
+from tocsin.actors.cluster.peers import Peers
 
 
 class World:

@@ -9,12 +9,12 @@ import pytest
 import trio
 
 from tests.actors.virtual_time import pass_time
-from tocsin.actors.presence import Attendance, PresenceActor, PresenceUnavailable
+from tocsin.actors.delivery.attendance import Attendance, PresenceActor, PresenceUnavailable
 from tocsin.actors.runtime import open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Connected
-from tocsin.persistence.memory_bus import MemoryBroker
-from tocsin.persistence.memory_presence import Leases, MemoryPresence
+from tocsin.persistence.bus.memory_bus import MemoryBroker
+from tocsin.persistence.bus.memory_presence import Leases, MemoryPresence
 
 LEASE = 30.0
 WORLD = World(lambda: round(trio.current_time() * 1000), lambda: 0.5, bytes)

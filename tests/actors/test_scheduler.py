@@ -7,9 +7,15 @@ import trio
 
 from tests.actors.virtual_time import pass_time, settle
 from tests.persistence.desk import content
+from tocsin.actors.publishing.scheduler import (
+    ExpiryKnown,
+    ReleaseKnown,
+    Scheduler,
+    StoreBack,
+    Upkeep,
+)
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
-from tocsin.actors.scheduler import ExpiryKnown, ReleaseKnown, Scheduler, StoreBack, Upkeep
-from tocsin.actors.storage import Write
+from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Changed,

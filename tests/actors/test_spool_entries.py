@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tests.actors.spool_stage import change, post, withdraw
 from tests.persistence.desk import START_OF_TIME
-from tocsin.actors.spool_entries import UnreadableEntry, check, decode, encode, in_time
+from tocsin.actors.spool.entries import UnreadableEntry, check, decode, encode, in_time
 from tocsin.persistence.store import Update
 from tocsin.protocol.notification import EVERYONE, Patch
 from tocsin.protocol.problems import ProblemError

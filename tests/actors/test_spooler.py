@@ -7,15 +7,15 @@ import trio
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from servers.proxy import Proxy
 from tests.actors.spool_stage import Cluster, change, post, withdraw
 from tests.actors.virtual_time import pass_time
 from tests.persistence.services import RedisService, append
-from tests.servers.proxy import Proxy
-from tocsin.actors.spool_drain import LEASE
-from tocsin.actors.spool_entries import Spooled, encode
-from tocsin.actors.spool_line import APPEND_MAX
+from tocsin.actors.spool.drain import LEASE
+from tocsin.actors.spool.entries import Spooled, encode
+from tocsin.actors.spool.line import APPEND_MAX
 from tocsin.persistence.bus import Appended, Draft, Entry, Replaying
-from tocsin.persistence.redis_client import RedisClient
+from tocsin.persistence.redis.client import RedisClient
 from tocsin.persistence.store import (
     Changed,
     KeyReused,

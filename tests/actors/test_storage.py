@@ -10,10 +10,11 @@ from outcome import Outcome
 from tests.actors.fake_store import FakeStore, Stage, acknowledged, sent, staged
 from tests.actors.virtual_time import pass_time, settle
 from tests.persistence.desk import publish
-from tocsin.actors import ledger, storage
-from tocsin.actors.pace import WAIT_MAX
 from tocsin.actors.runtime import MailboxFull, PipedReply
-from tocsin.actors.storage import StorageMessage, Write
+from tocsin.actors.storage import actor as storage
+from tocsin.actors.storage import ledger
+from tocsin.actors.storage.commit_timing import WAIT_MAX
+from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.persistence.store import (
     Attach,
     Done,
@@ -362,7 +363,7 @@ async def test_a_read_of_deliveries_is_not_waited_for_by_the_other_reads_beside_
         times: dict[type, float] = {}
 
         async def ask(query) -> None:
-            await stage.ref.ask(storage.Read(query=query))
+            await stage.ref.ask(Read(query=query))
             times[type(query)] = trio.current_time() - started
 
         started = trio.current_time()
@@ -406,9 +407,7 @@ async def test_when_too_much_is_pending_the_mailbox_fills_and_senders_are_refuse
 @pytest.mark.usefixtures("_little_room")
 async def test_too_many_reads_count_as_well(autojump_clock):
     async with staged(FakeStore(latency=1), capacity=50) as stage:
-        accepted = await tell_until_full(
-            stage, lambda number: storage.Read(query=FindKey(str(number)))
-        )
+        accepted = await tell_until_full(stage, lambda number: Read(query=FindKey(str(number))))
         await pass_time(10)
         assert sum(map(len, stage.store.reads)) == accepted == 1 + 100 + 1 + 50
 
@@ -445,7 +444,7 @@ async def test_stop_writes_everything(autojump_clock):
         for number in range(1500):
             stage.ref.tell(Write(command=RevokeKey(str(number), 0)))
         for number in range(1500):
-            stage.ref.tell(storage.Read(query=FindKey(str(number))))
+            stage.ref.tell(Read(query=FindKey(str(number))))
     assert sorted(line.notification for line in stage.store.lines) == ["b", "lingering"]
     assert len(stage.store.cursors) == 1
     assert len(names(stage.store)) == 1500

@@ -11,8 +11,8 @@ from tests.actors.fake_store import FakeStore, acknowledged, staged
 from tests.actors.test_storage_troubles import Crowd
 from tests.actors.virtual_time import pass_time, settle
 from tests.persistence.desk import publish
-from tocsin.actors.blockades import PAUSE, Blockades, parties
-from tocsin.actors.storage import Write
+from tocsin.actors.storage.blockades import PAUSE, Blockades, parties
+from tocsin.actors.storage.requests import Write
 from tocsin.persistence.store import (
     Done,
     Expire,

@@ -7,9 +7,9 @@ import trio
 
 from tests.actors.fake_store import FakeStore, acknowledged, sent, staged
 from tests.actors.virtual_time import pass_time, settle
-from tocsin.actors import storage
 from tocsin.actors.runtime import ActorError, ActorStopped
-from tocsin.actors.storage import Read, Write
+from tocsin.actors.storage import actor as storage
+from tocsin.actors.storage.requests import Read, Write
 from tocsin.persistence.store import (
     Done,
     FindKey,

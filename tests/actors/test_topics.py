@@ -6,9 +6,9 @@ from typing import Any
 import trio
 
 from tests.actors.virtual_time import pass_time, settle
+from tocsin.actors.publishing.topics import CHUNK, FEW, Topics
 from tocsin.actors.runtime import Actor, open_supervisor
-from tocsin.actors.storage import Write
-from tocsin.actors.topics import CHUNK, FEW, Topics
+from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Materialise,

@@ -13,14 +13,7 @@ import trio
 
 from tests.actors.outlets import FakeOutlet
 from tests.actors.virtual_time import pass_time, settle
-from tocsin.actors import ledger
-from tocsin.actors.company import Company, DeliverySettings
-from tocsin.actors.ledger import Ledger
-from tocsin.actors.runtime import Actor, Ref, open_supervisor
-from tocsin.actors.runtime.prompt import TURNS_MAX
-from tocsin.actors.storage import StorageMessage, StoreStatus
-from tocsin.actors.user import UserActor
-from tocsin.actors.user_messages import (
+from tocsin.actors.delivery.messages import (
     Acknowledged,
     Arrived,
     BusChanged,
@@ -35,7 +28,15 @@ from tocsin.actors.user_messages import (
     Taken,
     UserMessage,
 )
-from tocsin.actors.users import Users
+from tocsin.actors.delivery.surroundings import Company, DeliverySettings
+from tocsin.actors.delivery.user import UserActor
+from tocsin.actors.delivery.users import Users
+from tocsin.actors.health import StoreStatus
+from tocsin.actors.runtime import Actor, Ref, open_supervisor
+from tocsin.actors.runtime.prompt import TURNS_MAX
+from tocsin.actors.storage import ledger
+from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     AcknowledgedPartly,
@@ -53,8 +54,7 @@ from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, Start
 from tocsin.protocol.ledger import DeliveryRecord, SessionEnd
-from tocsin.protocol.session import SessionLimits
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.terms import Acknowledging, SessionLimits
 from tocsin.protocol.values import unnamed_device
 
 LIMITS = SessionLimits(2, 1000, Backoff(10.0, 60.0), 3, 5)

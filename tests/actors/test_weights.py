@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from tests.persistence.desk import START_OF_TIME, publish
-from tocsin.actors import weights
-from tocsin.actors.weights import ROWS_MAX, Weights
+from tocsin.actors.storage import batch_weights as weights
+from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
 from tocsin.persistence.store import (
     Changed,
     Expire,

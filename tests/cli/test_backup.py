@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from servers.postgres import find_binaries
 from tests.cli.conftest import last_line
-from tests.servers.postgres import find_binaries
 from tests.system.kit import Server, fresh_user
-from tocsin.persistence.server_lock import Holder, ServerLock
+from tocsin.persistence.sqlite.server_lock import Holder, ServerLock
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

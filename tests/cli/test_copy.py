@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from servers.postgres import execute
 from tests.cli.conftest import last_line
-from tests.servers.postgres import execute
 from tests.system.kit import Server, bearer, expect_json, fresh_user, wait_until
 from tests.system.person import Person
-from tocsin.persistence.server_lock import Holder, ServerLock
+from tocsin.persistence.sqlite.server_lock import Holder, ServerLock
 
 MORE = """
 INSERT INTO dead_letters (id, notification_id, user_id, device_id, cause, reason, attempts,

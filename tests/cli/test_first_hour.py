@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.conftest import ROOT, Listener, last_line
-from tests.servers.postgres import free_port
-from tests.system.kit import SECRET, Server, bearer, fresh_user, wait_until
+from servers.postgres import free_port
+from tests.cli.conftest import Listener, last_line
+from tests.system.kit import ROOT, SECRET, Server, bearer, fresh_user, wait_until
 from tocsin.cli.trouble import Trouble
 
 Starter = Callable[..., Server]

@@ -9,8 +9,8 @@ import sys
 import httpx
 import pytest
 
-from tests.cli.conftest import ROOT, Listener, last_line
-from tests.system.kit import SECRET, Server, bearer, fresh_user, token, wait_until
+from tests.cli.conftest import Listener, last_line
+from tests.system.kit import ROOT, SECRET, Server, bearer, fresh_user, token, wait_until
 from tocsin.cli.listen import default_device
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration, known
-from tocsin.persistence.server_lock import Holder, ServerLock
+from tocsin.persistence.sqlite.server_lock import Holder, ServerLock
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -9,8 +9,8 @@ import pytest
 
 from tests.cli.conftest import last_line
 from tests.server.auth.issuer import private_key, public_pem
-from tocsin.secrets import DevelopmentSecrets
 from tocsin.settings import Settings
+from tocsin.settings.secrets import DevelopmentSecrets
 
 SECRET = "correct horse battery staple, twice"
 

@@ -12,8 +12,8 @@ import asyncpg
 from trio_asyncio import aio_as_trio
 
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
-from tocsin.persistence.postgres import PostgresStore
-from tocsin.persistence.sqlite import MEMORY, SqliteStore
+from tocsin.persistence.postgres.store import PostgresStore
+from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 
 AnyStore = SqliteStore | PostgresStore
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import trio
 
-from tests.servers.redis import Redis
+from servers.redis import Redis
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.bus import (
     Bus,
@@ -22,11 +22,11 @@ from tocsin.persistence.bus import (
     Said,
     Spool,
 )
-from tocsin.persistence.memory_bus import MemoryBroker
-from tocsin.persistence.redis_bus import RedisBus
-from tocsin.persistence.redis_client import RedisClient
-from tocsin.persistence.redis_presence import RedisPresence
-from tocsin.persistence.redis_spool import RedisSpool
+from tocsin.persistence.bus.memory_bus import MemoryBroker
+from tocsin.persistence.redis.bus import RedisBus
+from tocsin.persistence.redis.client import RedisClient
+from tocsin.persistence.redis.presence import RedisPresence
+from tocsin.persistence.redis.spool import RedisSpool
 from tocsin.protocol.seals import Purpose, Seals
 
 WAIT = 10

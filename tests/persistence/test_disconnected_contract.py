@@ -61,7 +61,7 @@ async def test_none_are_no_work(ann):
 
 
 async def test_after_an_hour_nobody_is_remembered(autojump_clock):
-    from tocsin.persistence.memory_bus import MemoryBroker
+    from tocsin.persistence.bus.memory_bus import MemoryBroker
 
     async with opened(MemoryBroker().bus("a")) as ann:
         await ann.keep_disconnected([b"ada"])

@@ -7,7 +7,7 @@ import trio
 
 from tests.persistence.services import append, gap, hear, opened, said
 from tocsin.persistence.bus import BusUnavailable, Lease
-from tocsin.persistence.memory_bus import MemoryBroker
+from tocsin.persistence.bus.memory_bus import MemoryBroker
 
 LEASE = Lease("ann", "phone", "a", 1)
 

@@ -12,13 +12,13 @@ import pytest
 import trio
 from trio_asyncio import aio_as_trio, trio_as_aio
 
+from servers.postgres import execute
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, sent, told
-from tests.servers.postgres import execute
 from tocsin.persistence import migrations
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
-from tocsin.persistence.postgres import PostgresStore, _settings
-from tocsin.persistence.postgres_errors import translated
-from tocsin.persistence.statements import Statement, load
+from tocsin.persistence.postgres.errors import translated
+from tocsin.persistence.postgres.store import PostgresStore, _settings
+from tocsin.persistence.scripts.statements import Statement, load
 from tocsin.persistence.store import (
     Counters,
     DeviceCursor,

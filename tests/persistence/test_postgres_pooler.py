@@ -6,12 +6,12 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from servers.pgbouncer import PgBouncer, find_pgbouncer, keeps_statements
 from tests.persistence.desk import Desk, positions
 from tests.persistence.test_postgres import session
-from tests.servers.pgbouncer import PgBouncer, find_pgbouncer, keeps_statements
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
-from tocsin.persistence.postgres import PostgresStore, _settings
-from tocsin.persistence.postgres_connecting import _PROCESS, Link
+from tocsin.persistence.postgres.connecting import _PROCESS, Link
+from tocsin.persistence.postgres.store import PostgresStore, _settings
 from tocsin.persistence.store import StoreFailed
 
 OURS = (

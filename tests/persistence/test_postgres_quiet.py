@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import trio
 
+from servers.proxy import Proxy
 from tests.persistence.desk import Desk, positions
-from tests.servers.proxy import Proxy
-from tocsin.persistence import postgres_pool
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
-from tocsin.persistence.postgres import PostgresStore
-from tocsin.persistence.postgres_connecting import Link
+from tocsin.persistence.postgres import pool as postgres_pool
+from tocsin.persistence.postgres.connecting import Link
+from tocsin.persistence.postgres.store import PostgresStore
 from tocsin.persistence.store import StoreUnavailable
 
 CONNECTIONS = 3

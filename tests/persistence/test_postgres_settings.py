@@ -12,12 +12,12 @@ import trio
 from tests.actors.fake_store import staged
 from tests.persistence.desk import Desk, positions, publish
 from tests.persistence.test_postgres import ann_locked, opened, session
-from tocsin.actors.storage import Write
+from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import real_world
 from tocsin.persistence import migrations
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
-from tocsin.persistence.postgres import PostgresStore
-from tocsin.persistence.postgres_connecting import Link
+from tocsin.persistence.postgres.connecting import Link
+from tocsin.persistence.postgres.store import PostgresStore
 from tocsin.persistence.store import Changed, StoreBlocked, StoreFailed
 from tocsin.settings import Settings
 from tocsin.wiring import make_store

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 import trio
 
+from servers.redis import Redis
 from tests.persistence.services import CHANNELS, joined, said
-from tests.servers.redis import Redis
 from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Said
 
 TALK = 50

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import trio
 
+from servers.redis import Redis
 from tests.persistence.services import (
     CHANNELS,
     RedisService,
@@ -24,10 +25,9 @@ from tests.persistence.services import (
     opened,
     said,
 )
-from tests.servers.redis import Redis
 from tocsin.persistence.bus import Bus, BusUnavailable, Claim, Lease, Spool
-from tocsin.persistence.redis_bus import RedisBus
-from tocsin.persistence.redis_client import RedisClient
+from tocsin.persistence.redis.bus import RedisBus
+from tocsin.persistence.redis.client import RedisClient
 
 # Servers are stopped, and how soon that is noticed is the matter.
 pytestmark = pytest.mark.alone

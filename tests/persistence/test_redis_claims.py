@@ -7,7 +7,7 @@ import redis
 
 from tests.persistence.services import RedisService, append
 from tocsin.persistence.bus import CLAIM_LIFETIME, Claim
-from tocsin.persistence.redis_spool import RedisSpool
+from tocsin.persistence.redis.spool import RedisSpool
 
 MONTH = 30 * 86_400.0
 

@@ -26,15 +26,15 @@ from tocsin.persistence.bus import (
     Replaying,
     Spool,
 )
-from tocsin.persistence.redis_presence import RedisPresence
-from tocsin.persistence.redis_scripts import (
+from tocsin.persistence.redis.presence import RedisPresence
+from tocsin.persistence.redis.resp import BULK_BYTES_MAX
+from tocsin.persistence.redis.scripts import (
     ENTRY_BYTES_MAX,
     EXCERPT_BYTES,
     FOREIGN_BYTES_MAX,
     LAST_ID,
 )
-from tocsin.persistence.redis_spool import FOREIGN_MAX, RedisSpool
-from tocsin.persistence.resp import BULK_BYTES_MAX
+from tocsin.persistence.redis.spool import FOREIGN_MAX, RedisSpool
 from tocsin.protocol.seals import Purpose, Seals
 
 SPOOL = "tocsin:spool"

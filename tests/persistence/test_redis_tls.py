@@ -6,9 +6,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from servers.authority import certify
+from servers.redis import Redis, execute
 from tests.persistence.services import RedisService, hear, opened, said
-from tests.servers.authority import certify
-from tests.servers.redis import Redis, execute
 from tocsin.persistence.bus import BusUnavailable, Lease
 
 

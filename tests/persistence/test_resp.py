@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import InvalidResponse, ResponseError
 
-from tocsin.persistence.resp import BULK_BYTES_MAX, ReplyReader
+from tocsin.persistence.redis.resp import BULK_BYTES_MAX, ReplyReader
 
 
 def written(reply: Any) -> bytes:

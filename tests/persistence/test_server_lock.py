@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.persistence.server_lock import Holder, Locked, ServerLock, find_holder, path_of
+from tocsin.persistence.sqlite.server_lock import Holder, Locked, ServerLock, find_holder, path_of
 
 ROOT = Path(__file__).parents[2]
 HOLDER = Holder(
@@ -23,7 +23,7 @@ PROCESS = """
 import sys, time
 from pathlib import Path
 from tests.persistence.test_server_lock import HOLDER
-from tocsin.persistence.server_lock import ServerLock
+from tocsin.persistence.sqlite.server_lock import ServerLock
 lock = ServerLock(Path(sys.argv[1]), HOLDER)
 print("held", flush=True)
 sys.stdin.read()

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from tests.persistence.desk import Desk, positions, publish
-from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import itertools, os, sys, trio
 from tests.persistence import desk
-from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.sqlite.store import SqliteStore
 
 async def main():
     desk._counter = itertools.count(int.from_bytes(os.urandom(8)))  # other ids than last time
@@ -81,7 +81,7 @@ async def test_a_file_that_may_not_grow_is_unavailable_until_it_may(tmp_path):
     program = """
 import resource, signal, sys, trio
 from tests.persistence.desk import Desk, positions, publish
-from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 
 async def main():

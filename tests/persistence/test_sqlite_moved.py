@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 
 from tests.persistence.desk import Desk, publish
-from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 
 

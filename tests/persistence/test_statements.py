@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
-from tocsin.persistence import statements
-from tocsin.persistence.statements import Part, Sql, Statement, drive, load, run
+from tocsin.persistence.scripts import statements
+from tocsin.persistence.scripts.statements import Part, Sql, Statement, drive, load, run
 
 
 def test_both_dialects_have_the_same_statements():
@@ -19,9 +20,7 @@ def test_both_dialects_have_the_same_statements():
 
 def test_every_statement_is_used_and_every_used_one_is_there():
     code = "".join(
-        file.read_text()
-        for file in resources.files("tocsin.persistence").iterdir()
-        if file.name.endswith(".py")
+        file.read_text() for file in Path(str(resources.files("tocsin.persistence"))).rglob("*.py")
     )
     used = re.findall(r'\b(?:run|run_for|Statement)\(\s*"(\w+)"', code)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.desk import START_OF_TIME, positions, publish, sent
-from tocsin.persistence import device_scripts
+from tocsin.persistence.scripts import devices as device_scripts
 from tocsin.persistence.store import (
     Attach,
     Counters,

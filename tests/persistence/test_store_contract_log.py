@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, answer, positions, publish
-from tocsin.persistence import holding
+from tocsin.persistence.scripts.logs import locking as holding
 from tocsin.persistence.store import (
     Changed,
     Expire,

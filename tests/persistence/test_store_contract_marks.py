@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish
-from tocsin.persistence import mark_scripts
+from tocsin.persistence.scripts import marks as mark_scripts
 from tocsin.persistence.store import (
     BeyondHead,
     Counters,

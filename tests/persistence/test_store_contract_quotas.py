@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.persistence.databases import Database
 from tests.persistence.desk import START_OF_TIME, Desk, sent
-from tocsin.persistence import device_scripts
+from tocsin.persistence.scripts import devices as device_scripts
 from tocsin.persistence.store import (
     Acknowledge,
     AcknowledgedPartly,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
-from tocsin.persistence import holding
+from tocsin.persistence.scripts.logs import locking as holding
 from tocsin.persistence.store import (
     Changed,
     NotActive,

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
-from tocsin.persistence import topic_scripts
+from tocsin.persistence.scripts.topics import bring as topic_scripts
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
     Changed,

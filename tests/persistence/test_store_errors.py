@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-import tocsin.persistence.postgres
-import tocsin.persistence.sqlite  # noqa: F401  (both define errors of their own)
+import tocsin.persistence.postgres.store
+import tocsin.persistence.sqlite.store  # noqa: F401  (both define errors of their own)
 from tocsin.persistence.store import StoreUnavailable
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.persistence.services import said
 from tocsin.persistence.bus import Gap
-from tocsin.persistence.hearing import Hearing
-from tocsin.persistence.subscriptions import Subscriptions
+from tocsin.persistence.bus.heard_queue import Hearing
+from tocsin.persistence.redis.subscriptions import Subscriptions
 
 
 @pytest.fixture

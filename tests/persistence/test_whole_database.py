@@ -8,11 +8,11 @@ import stat
 import pytest
 
 from tests.persistence.desk import Desk
-from tocsin.persistence.copying import Account
-from tocsin.persistence.files import whole_file
-from tocsin.persistence.postgres_connection import without_password
-from tocsin.persistence.sqlite_hands import sqlite_hands
-from tocsin.persistence.tables import MIGRATIONS, TABLES
+from tocsin.persistence.postgres.connection import without_password
+from tocsin.persistence.sqlite.hands import sqlite_hands
+from tocsin.persistence.upkeep.copying import Account
+from tocsin.persistence.upkeep.files import whole_file
+from tocsin.persistence.upkeep.tables import MIGRATIONS, TABLES
 
 
 async def test_every_table_is_known(database):

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from tocsin.protocol.cursor import Cursor, LogState, Start, choose_start
 from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.session import LogEntry, PageWanted
+from tocsin.protocol.push import LogEntry, PageWanted
 
 EPOCH = "e1"
 TAIL = b"+"

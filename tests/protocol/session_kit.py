@@ -8,7 +8,9 @@ from typing import Any
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.session import DeviceSession, LogEntry, Output, Push, SessionLimits
+from tocsin.protocol.push import LogEntry, Push
+from tocsin.protocol.session import DeviceSession, Output
+from tocsin.protocol.terms import SessionLimits
 
 NOW = 1000.0
 AT = 1_000_000

@@ -13,16 +13,9 @@ from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, Start, parse_cursor
 from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.session import (
-    CaughtUp,
-    DeviceSession,
-    LogEntry,
-    Output,
-    PageWanted,
-    Push,
-    SessionLimits,
-)
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push
+from tocsin.protocol.session import DeviceSession, Output
+from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 RESEND: Final = Backoff(initial=10.0, cap=60.0)
 

@@ -25,7 +25,7 @@ from tocsin.protocol.frames import (
 )
 from tocsin.protocol.notification import Change, Draft, Recipients, client_view, content_of
 from tocsin.protocol.problems import problem
-from tocsin.protocol.session import Push
+from tocsin.protocol.push import Push
 
 COUNTS = st.integers(0, 2**53)
 

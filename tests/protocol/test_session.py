@@ -16,7 +16,8 @@ from tests.protocol.session_kit import (
     the_record,
 )
 from tocsin.protocol.ledger import DeviceCursor
-from tocsin.protocol.session import AckedUnsent, CaughtUp, DeviceSession, PageWanted, Push
+from tocsin.protocol.push import CaughtUp, PageWanted, Push
+from tocsin.protocol.session import AckedUnsent, DeviceSession
 
 # --- Live ---------------------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """Any history of producers, store, device, network and time keeps the session's promises.
 
-The machine plays what surrounds a `DeviceSession`: the user's actor (as `tocsin.actors.device`
-carries things out), the store, a wire that is slow and breaks, and a device that does what devices
-do. After every step it asks what must never be otherwise; at the end of every history a device
-that acknowledges and a store that works must come to rest with nothing missing.
+The machine plays what surrounds a `DeviceSession`: the user's actor, which carries things out, the
+store, a wire that is slow and breaks, and a device that does what devices do. After every step it
+asks what must never be otherwise; at the end of every history a device that acknowledges and a
+store that works must come to rest with nothing missing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tests.protocol.session_stage import RESEND, SessionStage
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.ledger import DeliveryRecord
 from tocsin.protocol.push import LogEntry, Push
-from tocsin.protocol.session import AckedUnsent, SessionLimits
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.session import AckedUnsent
+from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 STEPS_TO_REST: Final = 1000
 SUN = {"news": True, "store": True, "wire": True, "acks": True}

@@ -20,7 +20,8 @@ from tests.protocol.session_kit import (
 )
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.session import CaughtUp, Output, Push
+from tocsin.protocol.push import CaughtUp, Push
+from tocsin.protocol.session import Output
 
 # --- Resends (rule 2) ---------------------------------------------------------------------------
 

@@ -11,24 +11,25 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from tocsin.protocol.problems import refuse
-from tocsin.server.admission import Admission, Admissions
+from tocsin.server.admission.forwarded import Forwarding
+from tocsin.server.admission.gate import Admission, Admissions
+from tocsin.server.admission.limits import Limits
 from tocsin.server.api.problems import problem_answer
 from tocsin.server.api.serving import ANYONE
 from tocsin.server.auth import Principal
-from tocsin.server.ended import Ended
-from tocsin.server.forwarded import Forwarding
-from tocsin.server.frame_stream import FrameStream
-from tocsin.server.front_door import FrontDoor
+from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.http.application import About, Incoming, Plan, Turned
-from tocsin.server.http.host import HttpHost, HttpLimits
+from tocsin.server.http.host import HttpHost
+from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.response import Whole
-from tocsin.server.limits import Limits
-from tocsin.server.pace import PaceLimits
 from tocsin.server.request_head import RequestHead
 from tocsin.server.turnstile import SPEAKERS_MAX, Place, Turnstile
-from tocsin.server.websocket_frames import text_frame
-from tocsin.server.websocket_handshake import switching_protocols
-from tocsin.server.websocket_outlet import farewell
+from tocsin.server.websocket.ended import Ended
+from tocsin.server.websocket.frame_stream import FrameStream
+from tocsin.server.websocket.handshake import switching_protocols
+from tocsin.server.websocket.outlet import farewell
+from tocsin.server.websocket.pace import PaceLimits
+from tocsin.server.websocket.wire_frames import text_frame
 from tocsin.settings import Settings
 from tocsin.wiring import limit_figures
 

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from tocsin.protocol.problems import refuse
 from tocsin.server.api import dead_letters, operators, spool
+from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import Caller, Operation
-from tocsin.server.audit import audited
 
 CALL: Any = SimpleNamespace(
     principal=SimpleNamespace(credential="key:abc"), address="192.0.2.1", request_id="r-1"

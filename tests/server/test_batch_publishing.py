@@ -10,20 +10,21 @@ from typing import Any, cast
 import pytest
 import trio
 
-from tocsin.actors.ledger import Ledger
-from tocsin.actors.notifications import Notifications
+from tocsin.actors.health import StoreStatus
+from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
-from tocsin.actors.spool_entries import Committal
-from tocsin.actors.storage import StorageActor, StoreStatus
+from tocsin.actors.spool.entries import Committal
+from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import real_world
-from tocsin.persistence.sqlite import SqliteStore
+from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import Changed, FindHead, Head
 from tocsin.protocol.notification import Draft, Recipients
 from tocsin.protocol.problems import ProblemError
 from tocsin.server.auth import Principal
-from tocsin.server.batch import BatchItem, Item, publish_all
-from tocsin.server.publishing import Published, Publishing
+from tocsin.server.producing.batch import BatchItem, Item, publish_all
+from tocsin.server.producing.publishing import Published, Publishing
 from tocsin.server.services import Services
 
 SHOP = Principal(user=None, scopes=frozenset({"notify"}), credential="key:shop", expires_at=None)

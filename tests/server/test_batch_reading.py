@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.protocol.problems import ProblemError
-from tocsin.server.batch import ITEMS_MAX, BatchItem, Item, Lines, read_array, read_lines
+from tocsin.server.producing.batch import ITEMS_MAX, BatchItem, Item, Lines, read_array, read_lines
 
 ITEM_BYTES_MAX = 1000
 DRAFT = {"to": {"users": ["ada"]}, "title": "Hello"}

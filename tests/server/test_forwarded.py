@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tocsin.server.forwarded import HOPS_MAX, Forwarding
+from tocsin.server.admission.forwarded import HOPS_MAX, Forwarding
 
 PROXY = "10.0.0.1"
 FORWARDING = Forwarding([ip_network("10.0.0.0/8"), ip_network("2001:db8:ff::/48")])

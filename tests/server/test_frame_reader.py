@@ -18,7 +18,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from tests.server.edge import masked
 from tocsin.protocol.closing import Closing
-from tocsin.server.frame_reader import FRAGMENTS_MAX, FRAMES_MAX, FrameReader
+from tocsin.server.websocket.frame_reader import FRAGMENTS_MAX, FRAMES_MAX, FrameReader
 
 LIMIT = 300
 ACK = b'{"type":"ack","sequence":1}'

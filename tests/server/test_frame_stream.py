@@ -25,13 +25,14 @@ from tests.server.edge import (
     wait_until,
 )
 from tocsin.protocol.closing import Closing
-from tocsin.server.ended import Ended
-from tocsin.server.frame_reader import FRAMES_MAX
-from tocsin.server.frame_stream import FrameStream, SlowConsumer
-from tocsin.server.linger import read_to_end
-from tocsin.server.pace import NEWCOMER, NEWCOMER_BYTES_MAX, PaceLimits
+from tocsin.server.lingering_close import read_to_end
 from tocsin.server.turnstile import Turnstile
-from tocsin.server.websocket_frames import close_frame, pong_frame, text_frame
+from tocsin.server.websocket.ended import Ended
+from tocsin.server.websocket.frame_reader import FRAMES_MAX
+from tocsin.server.websocket.frame_stream import FrameStream
+from tocsin.server.websocket.outbound import SlowConsumer
+from tocsin.server.websocket.pace import NEWCOMER, NEWCOMER_BYTES_MAX, PaceLimits
+from tocsin.server.websocket.wire_frames import close_frame, pong_frame, text_frame
 
 LIMIT = 100_000
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)

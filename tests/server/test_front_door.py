@@ -13,7 +13,7 @@ import trio.testing
 from websockets.sync.client import connect
 
 from tests.server.edge import GET, UPGRADE, open_edge, read_all, wait_until
-from tocsin.server.front_door import CannotListen, FrontDoor
+from tocsin.server.door.front_door import CannotListen, FrontDoor
 from tocsin.server.http.limits import HttpLimits
 
 RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"

@@ -22,9 +22,9 @@ import wsproto
 from wsproto.events import AcceptConnection, Request
 
 from tocsin.server.http.body import CHUNKED, ChunkedBody, body_length
+from tocsin.server.http.upgrade import check_upgrade
 from tocsin.server.request_head import BadHead, RequestHead, find_head_end, parse_head
-from tocsin.server.upgrade import check_upgrade
-from tocsin.server.websocket_handshake import subprotocols, switching_protocols
+from tocsin.server.websocket.handshake import subprotocols, switching_protocols
 
 SECONDS = 6.0
 SECONDS_AT_LENGTH = 120.0

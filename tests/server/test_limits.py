@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tocsin.server import limits as module
-from tocsin.server.limits import Held, Limit, LimitFigures, Limits, Refusal
+from tocsin.server.admission import limits as module
+from tocsin.server.admission.limits import Held, Limit, LimitFigures, Limits, Refusal
 from tocsin.settings import Settings
 from tocsin.wiring import limit_figures
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 import trio
 
 from tests.actors.virtual_time import settle
-from tocsin.actors.user_messages import Arrived
+from tocsin.actors.delivery.messages import Arrived
 from tocsin.protocol.cursor import Cursor
-from tocsin.server.long_poll import gather
-from tocsin.server.poll_outlet import PollOutlet
+from tocsin.server.follow.long_poll import gather
+from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 

@@ -11,15 +11,15 @@ import trio.testing
 
 from tests.server.edge import GET, UPGRADE, Edge, masked, open_edge, wait_until
 from tests.server.test_front_door import make_door
-from tocsin.actors.connections import current_connection
+from tocsin.actors.delivery.connections import current_connection
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
+from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth import Principal
-from tocsin.server.front_door import ACCEPTS_MAX
-from tocsin.server.refusals import Refusals
+from tocsin.server.door.front_door import ACCEPTS_MAX
 from tocsin.server.services import Readiness
 from tocsin.server.turnstile import ATTACHING_MAX
-from tocsin.server.websocket import WebSocketEdge
+from tocsin.server.websocket.edge import WebSocketEdge
 
 
 class Handshakes:

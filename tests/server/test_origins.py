@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tocsin.server.origins import is_allowed_host, is_allowed_origin
+from tocsin.server.admission.origins import is_allowed_host, is_allowed_origin
 from tocsin.server.request_head import Headers
 
 APPS = (

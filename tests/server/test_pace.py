@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.frames import WINDOW_MAX
-from tocsin.server.ended import Ended
-from tocsin.server.pace import Pace, PaceLimits, device_pace, producer_pace
+from tocsin.server.websocket.ended import Ended
+from tocsin.server.websocket.pace import Pace, PaceLimits, device_pace, producer_pace
 
 LIMITS = PaceLimits(frames=10, bytes=1000, frames_burst=20, bytes_burst=3000)
 

@@ -9,7 +9,7 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
-from tocsin.server.poll_outlet import PollOutlet
+from tocsin.server.follow.poll_outlet import PollOutlet
 
 
 def an_outlet(limit: int = 3, bytes_max: int = 1000, horizon: int = 0) -> PollOutlet:

@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tocsin.server.limits import Limit
-from tocsin.server.refusals import LINES_MAX, PERIOD, Reason, Refusals, known_method, reason_of
+from tocsin.server.admission.limits import Limit
+from tocsin.server.admission.refusals import (
+    LINES_MAX,
+    PERIOD,
+    Reason,
+    Refusals,
+    known_method,
+    reason_of,
+)
 
 
 class Clock:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.server.edge import UPGRADE
+from tocsin.server.http.upgrade import check_upgrade
 from tocsin.server.request_head import BadHead, Headers, find_head_end, is_sane_host, parse_head
-from tocsin.server.upgrade import check_upgrade
-from tocsin.server.websocket_handshake import switching_protocols
+from tocsin.server.websocket.handshake import switching_protocols
 
 
 def head(*lines, target=b"/"):

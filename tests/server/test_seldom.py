@@ -1,6 +1,6 @@
 """Lines that others could make us write: so many in a time, and how many were left out."""
 
-from tocsin.server.seldom import Seldom
+from tocsin.server.admission.seldom import Seldom
 
 
 def test_so_many_in_a_period_and_then_none():

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from tocsin.server.shared_port import (
+from tocsin.server.door.shared_port import (
     Reservation,
     addresses,
     bound_everywhere,

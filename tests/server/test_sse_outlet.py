@@ -13,8 +13,8 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
-from tocsin.server.sse_events import COMMENT
-from tocsin.server.sse_outlet import SseOutlet
+from tocsin.server.follow.sse_events import COMMENT
+from tocsin.server.follow.sse_outlet import SseOutlet
 
 
 def an_outlet(bytes_max: int = 10_000, *, sequence: int = 0, horizon: int = 0) -> SseOutlet:

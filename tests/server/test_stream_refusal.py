@@ -8,7 +8,7 @@ import pytest
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import problem
 from tocsin.server.api import OPERATIONS
-from tocsin.server.stream_refusal import (
+from tocsin.server.follow.stream_refusal import (
     STREAM_PATH,
     instead_of_problem,
     passing,

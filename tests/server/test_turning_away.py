@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 
 from tests.server.edge import UPGRADE, masked, open_edge, read_all
 from tocsin.protocol.closing import Closing
-from tocsin.server.turning_away import TIMEOUT, turn_away
+from tocsin.server.websocket.turning_away import TIMEOUT, turn_away
 
 FULL = "This node has as many connections as it may have."
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from tocsin.actors.storage import StoreStatus
+from tocsin.actors.health import StoreStatus
 from tocsin.protocol.problems import ProblemError
 from tocsin.server.api.streams import AckBody, acknowledge
 from tocsin.server.services import Services

@@ -5,7 +5,7 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import CloseConnection, Ping, Pong, TextMessage
 
-from tocsin.server.websocket_frames import (
+from tocsin.server.websocket.wire_frames import (
     close_echo,
     close_frame,
     ping_frame,

@@ -10,9 +10,9 @@ from wsproto.events import AcceptConnection, Request
 
 from tests.server.edge import UPGRADE, UPGRADE_LINES, masked, open_edge, read_all
 from tests.server.test_newcomers import Played
-from tocsin.server.refusals import EdgeRefusal, Reason
+from tocsin.server.admission.refusals import EdgeRefusal, Reason
 from tocsin.server.request_head import parse_head
-from tocsin.server.websocket_handshake import subprotocols, switching_protocols
+from tocsin.server.websocket.handshake import subprotocols, switching_protocols
 
 
 def head(*lines: bytes):

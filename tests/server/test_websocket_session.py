@@ -10,9 +10,9 @@ import trio
 
 from tocsin.protocol.closing import Closing
 from tocsin.server.auth import Principal
-from tocsin.server.ended import Ended
 from tocsin.server.turnstile import MARKING_MAX, Turnstile
-from tocsin.server.websocket_session import WebSocketSession
+from tocsin.server.websocket.ended import Ended
+from tocsin.server.websocket.session import WebSocketSession
 
 PUBLISH = '{"type":"publish","request":1,"notification":{"to":{"users":["ada"]},"title":"x"}}'
 MARK = '{"type":"mark","request":2,"state":"read","all":true}'

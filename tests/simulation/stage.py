@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import trio
 
-from simulation.chance import Chance
 from simulation.checks.check import Check
-from simulation.history import Frame, History, RequestStory, SessionStory, Violation
-from simulation.plan import Plan
-from simulation.services import SharedStore
+from simulation.world.chance import Chance
+from simulation.world.history import Frame, History, RequestStory, SessionStory, Violation
+from simulation.world.plan import Plan
+from simulation.world.services import SharedStore
 from tocsin.protocol.values import from_datetime
 
 EPOCH = "epoch"

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 import trio
 
+from simulation.bugs.mutation import Mutation
 from simulation.checks.holdings import Holdings
-from simulation.mutation import Mutation
-from simulation.plan import Plan
-from simulation.simulator import simulate
-from tocsin.actors.connections import Connections
-from tocsin.actors.notifications import NotificationActor, Notifications
-from tocsin.actors.topics import Topics
-from tocsin.actors.users import Users
+from simulation.runs.simulator import simulate
+from simulation.world.plan import Plan
+from tocsin.actors.delivery.connections import Connections
+from tocsin.actors.delivery.users import Users
+from tocsin.actors.publishing.notifications import NotificationActor, Notifications
+from tocsin.actors.publishing.topics import Topics
 
 PLAN = Plan(
     seed=2,
@@ -30,7 +30,7 @@ CALM = replace(PLAN, calm=90.0)
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    monkeypatch.setattr("simulation.simulator.ALL", (Holdings,))
+    monkeypatch.setattr("simulation.runs.simulator.ALL", (Holdings,))
 
 
 def found(plan, owner, attribute, patch):

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from simulation.checks.convergence import Convergence
-from simulation.history import RequestStory
-from simulation.plan import Plan
-from simulation.screen import Screen
+from simulation.clients.screen import Screen
+from simulation.world.history import RequestStory
+from simulation.world.plan import Plan
 from tests.simulation.stage import Stage, a_post
 
 KEPT = Plan(users=2, nodes=2, retention=10.0)

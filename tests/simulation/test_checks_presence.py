@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from simulation.bugs.mutation import Mutation
 from simulation.checks.presence import Presence
-from simulation.history import RequestStory
-from simulation.mutation import Mutation
-from simulation.plan import Plan
-from simulation.simulator import simulate
+from simulation.runs.simulator import simulate
+from simulation.world.history import RequestStory
+from simulation.world.plan import Plan
 from tests.simulation.stage import Stage
-from tocsin.actors.presence import Attendance
+from tocsin.actors.delivery.attendance import Attendance
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ CALM = Plan(seed=1, nodes=2, users=2, producers=1, duration=8.0, settling=8.0, l
 
 @pytest.fixture
 def unchecked(monkeypatch):
-    monkeypatch.setattr("simulation.simulator.ALL", ())
+    monkeypatch.setattr("simulation.runs.simulator.ALL", ())
 
 
 @pytest.mark.parametrize("nodes", [1, 2])

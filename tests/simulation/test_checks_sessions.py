@@ -6,7 +6,7 @@ from simulation.checks.durable import Durable
 from simulation.checks.pushes import Pushes
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
-from simulation.plan import Plan
+from simulation.world.plan import Plan
 from tests.simulation.stage import EPOCH, Stage
 
 

@@ -9,8 +9,8 @@ from simulation.checks.convergence import Convergence
 from simulation.checks.counters import Counters
 from simulation.checks.ledger import Ledger
 from simulation.checks.order import Order
-from simulation.history import RequestStory
-from simulation.screen import Screen
+from simulation.clients.screen import Screen
+from simulation.world.history import RequestStory
 from tests.simulation.stage import Stage, a_post
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from simulation.checks.times import Times
-from simulation.history import RequestStory
+from simulation.world.history import RequestStory
 from tests.simulation.stage import Stage, a_post
 from tocsin.protocol.values import to_rfc3339
 

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 
 from simulation.checks import ALL
-from simulation.faults import Fault
-from simulation.history import Watcher
-from simulation.plan import Plan
-from simulation.simulator import simulate
-from simulation.sockets import frames_in
-from tocsin.server.websocket_frames import ping_frame, text_frame
+from simulation.clients.sockets import frames_in
+from simulation.faults.schedule import Fault
+from simulation.runs.simulator import simulate
+from simulation.world.history import Watcher
+from simulation.world.plan import Plan
+from tocsin.server.websocket.wire_frames import ping_frame, text_frame
 
 BUSY = Plan(seed=3, users=4, producers=2, posts=3.0, duration=25.0)
 GOOD = dataclasses.replace(BUSY, bad_devices=0.0)
@@ -68,7 +68,7 @@ def observe(monkeypatch):
             recorders.append(Recorder(cluster))
             return recorders[-1]
 
-        monkeypatch.setattr("simulation.simulator.ALL", (*ALL, recorder))
+        monkeypatch.setattr("simulation.runs.simulator.ALL", (*ALL, recorder))
         verdict = simulate(plan, schedule)
         assert verdict.violations == ()
         return recorders[-1]

@@ -2,15 +2,15 @@
 
 import pytest
 
-from simulation.crashes import PLACES
-from simulation.faults import CRASHING, Fault
-from simulation.plan import Plan
-from simulation.simulator import simulate
+from simulation.faults.schedule import CRASHING, Fault
+from simulation.runs.simulator import simulate
+from simulation.world.crashes import PLACES
+from simulation.world.plan import Plan
 from tocsin import trunk
+from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.directory import Directory
-from tocsin.actors.notifications import NotificationActor
+from tocsin.actors.publishing.notifications import NotificationActor
 from tocsin.actors.runtime import Actor
-from tocsin.actors.user import UserActor
 
 PLAN = Plan(
     seed=4,

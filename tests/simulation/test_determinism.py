@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from simulation.faults import Fault, Faults, draw
-from simulation.plan import Plan
-from simulation.simulator import simulate
-from simulation.survey import Order, examine
-from simulation.swarm import scenario_of
-from tests.test_house import ROOT
+from simulation.faults.schedule import Fault, Faults, draw
+from simulation.runs.simulator import simulate
+from simulation.runs.survey import Order, examine
+from simulation.runs.swarm import scenario_of
+from simulation.world.plan import Plan
+from tests.house.source import ROOT
 
 SHORT = {"duration": 20.0}
 

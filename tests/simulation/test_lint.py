@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.test_house import PACKAGE, ROOT, parse, python_files, refuse, short
+from tests.house.source import PACKAGE, ROOT, parse, python_files, refuse, short
 
 PLACES = (PACKAGE / "protocol", PACKAGE / "actors", ROOT / "simulation")
 
 EXCEPTIONS = {
     "tocsin/actors/world.py": "the one place that has the machine's clock and entropy",
-    "simulation/chance.py": "chance from a seed is made here",
-    "simulation/scheduling.py": "Trio's scheduler is given a seed here",
+    "simulation/world/chance.py": "chance from a seed is made here",
+    "simulation/world/scheduling.py": "Trio's scheduler is given a seed here",
     "simulation/__main__.py": "tells a person how long it took",
 }
 MACHINE_MODULES = {"time", "random", "secrets"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.mutants import ALL
-from simulation.mutation import Mutation
-from simulation.mutations import hunt
+from simulation.bugs.mutants import ALL
+from simulation.bugs.mutation import Mutation
+from simulation.bugs.mutations import hunt
 
 
 @pytest.mark.parametrize("mutation", ALL, ids=[mutation.name for mutation in ALL])

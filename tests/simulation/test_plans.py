@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from simulation.simulator import simulate
-from simulation.swarm import scenario_of
+from simulation.runs.simulator import simulate
+from simulation.runs.swarm import scenario_of
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

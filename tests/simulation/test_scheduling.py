@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from simulation.scheduling import Process, run
-from simulation.timeline import Timeline
+from simulation.world.scheduling import Process, run
+from simulation.world.timeline import Timeline
 
 
 def steps(seed: str) -> list[int]:

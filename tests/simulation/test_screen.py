@@ -1,6 +1,6 @@
 """What a device shows is the fold of what it was pushed, however that came."""
 
-from simulation.screen import Screen
+from simulation.clients.screen import Screen
 
 
 def test_a_newer_change_takes_the_place_of_an_older_one():

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from simulation import cases
-from simulation.faults import Faults
-from simulation.figures import Figures
-from simulation.simulator import simulate
-from simulation.survey import Order, examine
+from simulation.faults.schedule import Faults
+from simulation.runs import cases
+from simulation.runs.figures import Figures
+from simulation.runs.simulator import simulate
+from simulation.runs.survey import Order, examine
 
 SECONDS = 20.0
 SEEDS = range(200)

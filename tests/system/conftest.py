@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.postgres import DatabaseServer
+from servers.postgres import DatabaseServer
 from tests.system.kit import Device, Producer, Server, fresh_user
 
 HASTY = {

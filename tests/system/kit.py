@@ -24,7 +24,7 @@ import psutil
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.servers.postgres import free_port
+from servers.postgres import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "a secret of the acceptance tests, long enough"

@@ -17,9 +17,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.servers.chromium import find_browser
-from tests.servers.nginx import Nginx
-from tests.servers.proxy import Proxy
+from servers.chromium import find_browser
+from servers.nginx import Nginx
+from servers.proxy import Proxy
 from tests.system.kit import Server, bearer, expect_json, token, wait_until
 
 pytestmark = pytest.mark.faults

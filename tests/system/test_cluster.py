@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.servers.redis import BusServer, Redis
+from servers.redis import BusServer, Redis
 from tests.system.kit import (
     ADMIN,
     Device,

@@ -20,12 +20,12 @@ import asyncpg
 import pytest
 
 from cluster.topology import Topology
+from servers.postgres import Postgres, execute
+from servers.program import find_binary
+from servers.proxy import Proxy
+from servers.redis import Redis
+from servers.small_disk import SmallDisk
 from tests.conftest import run
-from tests.servers.postgres import Postgres, execute
-from tests.servers.program import find_binary
-from tests.servers.proxy import Proxy
-from tests.servers.redis import Redis
-from tests.servers.small_disk import SmallDisk
 from tests.system.cluster_kit import Trial
 from tests.system.crowd import eventually
 from tests.system.kit import (

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import traefik
-from tests.servers.postgres import free_port
-from tests.servers.program import Program, find_binary
+from servers import traefik
+from servers.postgres import free_port
+from servers.program import Program, find_binary
 from tests.system.conftest import run_server
 from tests.system.following import stream, try_poll
 from tests.system.kit import Server, bearer, expect_json, token, wait_until

@@ -21,7 +21,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.servers.postgres import Postgres
+from servers.postgres import Postgres
 from tests.system.crowd import (
     Books,
     CrowdDevice,

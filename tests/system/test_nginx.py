@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tests.servers.nginx import Nginx
+from servers.nginx import Nginx
 from tests.system.following import try_poll
 from tests.system.kit import Producer, expect_json
 

@@ -73,7 +73,7 @@ def test_what_an_operator_does_is_in_the_audit_log(server: Server, ada):
 
 
 def test_metrics_may_have_a_port_of_their_own(start_server, tmp_path):
-    from tests.servers.postgres import free_port
+    from servers.postgres import free_port
 
     port = free_port()
     server = start_server(metrics_port=port)

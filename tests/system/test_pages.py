@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.chromium import Chromium
+from servers.chromium import Chromium
 from tests.system.conftest import run_server
 from tests.system.kit import ADMIN, ROOT, Server, token
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.program import find_binary
+from servers.program import find_binary
 from tests.system.conftest import run_server
 from tests.system.following import poll
 from tests.system.kit import PATIENCE, PRODUCER, Producer, Server, token, wait_until

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.redis import Redis
+from servers.redis import Redis
 from tests.system.kit import (
     Server,
     bearer,

@@ -14,8 +14,8 @@ import h2.events
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
-from tests.servers.postgres import free_port
+from servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
+from servers.postgres import free_port
 from tests.system.conftest import run_server
 from tests.system.following import poll, stream, titles
 from tests.system.kit import (

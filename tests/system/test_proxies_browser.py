@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from tests.servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
-from tests.servers.postgres import free_port
+from servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
+from servers.postgres import free_port
 from tests.system.kit import token, wait_until
 from tests.system.test_browser import Site, browser, site, visit
 from tests.system.through import Through, node_of, shipped_haproxy, shipped_nginx

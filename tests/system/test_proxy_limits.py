@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.haproxy import HAProxy
-from tests.servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
-from tests.servers.postgres import free_port
+from servers.haproxy import HAProxy
+from servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
+from servers.postgres import free_port
 from tests.system.kit import PATIENCE, PRODUCER, Server, token, wait_until
 from tests.system.raw import Wire, upgrade_request
 from tests.system.through import node_of, shipped

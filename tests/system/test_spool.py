@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.servers.postgres import Postgres
-from tests.servers.proxy import Proxy
-from tests.servers.redis import Redis, execute
+from servers.postgres import Postgres
+from servers.proxy import Proxy
+from servers.redis import Redis, execute
 from tests.system.kit import (
     ADMIN,
     PRODUCER,

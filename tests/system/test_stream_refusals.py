@@ -6,7 +6,7 @@ import signal
 
 import httpx
 
-from tests.servers.proxy import Proxy
+from servers.proxy import Proxy
 from tests.system.following import Event, stream
 from tests.system.kit import Server, bearer, expect_json, expect_problem, token, wait_until
 

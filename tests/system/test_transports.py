@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.servers.postgres import Postgres
+from servers.postgres import Postgres
 from tests.system.following import poll, stream, titles, try_poll, wait_until_begun
 from tests.system.kit import Frame, Server, expect_problem, wait_until
 

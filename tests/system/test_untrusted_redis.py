@@ -19,8 +19,8 @@ import pytest
 import redis
 
 from cluster.services import make_database, make_redis
-from tests.servers.postgres import Postgres, execute, in_thread
-from tests.servers.redis import Redis
+from servers.postgres import Postgres, execute, in_thread
+from servers.redis import Redis
 from tests.system.kit import (
     ADMIN,
     PRODUCER,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from tests.servers.postgres import free_port
+from servers.postgres import free_port
 from tests.system.kit import Device, Server, fresh_user, settled, wait_until
 
 WORKERS = 3

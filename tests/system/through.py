@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 from websockets.sync.client import connect
 
-from tests.servers.authority import Certified, certify
-from tests.servers.caddy import Caddy
-from tests.servers.haproxy import HAProxy
-from tests.servers.nginx import Nginx
-from tests.servers.postgres import free_port
-from tests.servers.traefik import Traefik
+from servers.authority import Certified, certify
+from servers.caddy import Caddy
+from servers.haproxy import HAProxy
+from servers.nginx import Nginx
+from servers.postgres import free_port
+from servers.traefik import Traefik
 from tests.system.following import poll, stream, titles
 from tests.system.kit import (
     PATIENCE,

@@ -7,7 +7,7 @@ import pwd
 from typing import Any
 
 from tocsin.logs import configured
-from tocsin.server.audit import audit
+from tocsin.server.api.audit import audit
 from tocsin.settings import Settings
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from tocsin.cli.databases import settings_and_name, summary, troubles
-from tocsin.cli.options import Flags, subset
+from tocsin.cli.options import subset
 from tocsin.cli.stores import STORE_SETTINGS
 from tocsin.settings import Settings
+from tocsin.settings.sources import Flags
 
 
 @click.command()
@@ -29,11 +30,11 @@ def backup(target: Path, flags: Flags) -> None:
     target = _file(target, settings)
     with troubles("No backup was made", where):
         if settings.sqlite_path is not None:
-            from tocsin.persistence import sqlite_backup
+            from tocsin.persistence.sqlite import backup as sqlite_backup
 
             contents = sqlite_backup.back_up(settings.sqlite_path, target)
         else:
-            from tocsin.persistence import postgres_backup
+            from tocsin.persistence.postgres import backup as postgres_backup
 
             contents = postgres_backup.back_up(settings.database_url, target)
     click.echo(summary(contents), err=True)

@@ -6,15 +6,15 @@ from dataclasses import replace
 import click
 
 from tocsin.cli.groups import Group
-from tocsin.cli.options import Flags, serve_options
-from tocsin.secrets import check_bind
+from tocsin.cli.options import serve_options
 from tocsin.settings import SETTINGS, Setting
-from tocsin.sources import resolve
+from tocsin.settings.secrets import check_bind
+from tocsin.settings.sources import Flags, resolve
 
 _DOCS_HEAD = """\
 # Settings
 
-<!-- Printed by `tocsin config docs`. To change it, change tocsin/settings.py. -->
+<!-- Printed by `tocsin config docs`. To change it, change tocsin/settings/__init__.py. -->
 
 Each setting can be given in four ways. The first one that is given counts:
 

@@ -13,14 +13,15 @@ import click
 
 from tocsin.cli.databases import troubles
 from tocsin.cli.locks import alone, running_server
-from tocsin.cli.options import Flags, load_settings, subset
+from tocsin.cli.options import subset
 from tocsin.cli.stores import STORE_SETTINGS, open_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble
-from tocsin.kinds import DATABASE
-from tocsin.persistence.copying import Copied, Side, copy_all
-from tocsin.persistence.files import own_like, whole_file
+from tocsin.persistence.upkeep.copying import Copied, Side, copy_all
+from tocsin.persistence.upkeep.files import own_like, whole_file
 from tocsin.settings import Settings
+from tocsin.settings.kinds import DATABASE
+from tocsin.settings.sources import Flags, load_settings
 
 
 class DatabaseUrl(click.ParamType[str]):
@@ -121,12 +122,12 @@ async def _copy(origin: Settings, destination: Settings, running: bool) -> list[
 @asynccontextmanager
 async def _side(settings: Settings, *, writes: bool, beside_nodes: bool) -> AsyncIterator[Side]:
     if settings.sqlite_path is not None:
-        from tocsin.persistence.sqlite_side import sqlite_side
+        from tocsin.persistence.sqlite.side import sqlite_side
 
         with sqlite_side(Path(settings.sqlite_path), writes=writes) as side:
             yield side
     else:
-        from tocsin.persistence.postgres_side import postgres_side
+        from tocsin.persistence.postgres.side import postgres_side
 
         async with postgres_side(
             settings.database_url, writes=writes, beside_nodes=beside_nodes

@@ -18,12 +18,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tocsin.cli.installation import no_installation
-from tocsin.cli.options import Flags, load_settings
 from tocsin.cli.trouble import Trouble
-from tocsin.kinds import is_loopback
-from tocsin.secrets import DevelopmentSecrets
 from tocsin.server.auth import AuthConfigurationError, mint
 from tocsin.settings import Problem, Settings, SettingsError
+from tocsin.settings.kinds import is_loopback
+from tocsin.settings.secrets import DevelopmentSecrets
+from tocsin.settings.sources import Flags, load_settings
 
 TOKEN_SETTINGS: Final = (
     *("data", "database"),

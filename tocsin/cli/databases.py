@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from socket import gaierror
 
-from tocsin.cli.options import Flags, load_settings
 from tocsin.cli.trouble import Trouble
-from tocsin.kinds import DATABASE
-from tocsin.persistence.tables import Contents, Unsuitable
+from tocsin.persistence.upkeep.tables import Contents, Unsuitable
 from tocsin.settings import Settings
+from tocsin.settings.kinds import DATABASE
+from tocsin.settings.sources import Flags, load_settings
 
 
 def settings_and_name(flags: Flags) -> tuple[Settings, str]:

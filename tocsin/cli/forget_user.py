@@ -19,7 +19,7 @@ from tocsin.cli.stores import open_as_it_is, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
 from tocsin.client.calls import Call, ask
-from tocsin.persistence.forgetting import Hands, Named, Person, forget_for_good, survey
+from tocsin.persistence.upkeep.forgetting import Hands, Named, Person, forget_for_good, survey
 from tocsin.server.auth.claims import jwt_credential
 from tocsin.settings import Settings
 
@@ -80,7 +80,7 @@ def _show(before: Named, after: Named | None) -> None:
 def _is_served(settings: Settings) -> bool:
     if settings.sqlite_path is not None:
         return running_server(settings.sqlite_path) is not None
-    from tocsin.persistence.postgres_hands import count_nodes
+    from tocsin.persistence.postgres.hands import count_nodes
 
     return asyncio.run(count_nodes(settings.database_url)) > 0
 
@@ -109,12 +109,12 @@ async def _forget(settings: Settings, person: Person) -> Named:
 @asynccontextmanager
 async def _hands(settings: Settings) -> AsyncIterator[Hands]:
     if settings.sqlite_path is not None:
-        from tocsin.persistence.sqlite_hands import sqlite_hands
+        from tocsin.persistence.sqlite.hands import sqlite_hands
 
         with sqlite_hands(settings.sqlite_path) as hands:
             yield hands
     else:
-        from tocsin.persistence.postgres_hands import postgres_hands
+        from tocsin.persistence.postgres.hands import postgres_hands
 
         async with postgres_hands(settings.database_url) as others:
             yield others

@@ -9,10 +9,10 @@ from typing import Final
 from tocsin import __version__
 from tocsin.cli.reaching import url_of
 from tocsin.cli.trouble import program
-from tocsin.kinds import DATABASE
-from tocsin.secrets import DevelopmentSecrets
 from tocsin.server.auth import mint
 from tocsin.settings import Settings
+from tocsin.settings.kinds import DATABASE
+from tocsin.settings.secrets import DevelopmentSecrets
 
 _TOKEN_LIFETIME: Final = 86_400.0
 

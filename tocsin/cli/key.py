@@ -15,7 +15,7 @@ import click
 
 from tocsin.cli.auditing import audit_command
 from tocsin.cli.groups import Group
-from tocsin.cli.options import Flags, load_settings, subset
+from tocsin.cli.options import subset
 from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, open_as_it_is, run_with_store
 from tocsin.cli.tables import table
@@ -31,6 +31,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.auth import KEY_PREFIX, generate_key
+from tocsin.settings.sources import Flags, load_settings
 
 NAME_MAX: Final = 100
 _ID: Final = re.compile(rf"(?:{KEY_PREFIX})?([a-z2-7]{{16}})(?:_[a-z2-7]*)?")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tocsin.cli.trouble import Trouble, program
-from tocsin.persistence.server_lock import Holder, Locked, ServerLock, find_holder
+from tocsin.persistence.sqlite.server_lock import Holder, Locked, ServerLock, find_holder
 from tocsin.settings import Settings
 
 

@@ -7,11 +7,12 @@ import os
 import click
 
 from tocsin.cli.locks import refuse, running_server
-from tocsin.cli.options import Flags, load_settings, subset
+from tocsin.cli.options import subset
 from tocsin.cli.stores import STORE_SETTINGS, Migrated, run_with_store
 from tocsin.cli.trouble import Trouble, program
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.store import Store
+from tocsin.settings.sources import Flags, load_settings
 
 
 @click.command()

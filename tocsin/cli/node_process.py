@@ -25,10 +25,10 @@ from tocsin.cli.trouble import as_typed
 from tocsin.node import Node
 from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
-from tocsin.secrets import DevelopmentSecrets
 from tocsin.server.auth import AuthConfigurationError, TokenVerifier
-from tocsin.server.front_door import CannotListen
+from tocsin.server.door.front_door import CannotListen
 from tocsin.settings import Problem, Settings, SettingsError
+from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.wiring import make_cluster, make_store, token_verifier
 
 logger = structlog.get_logger(__name__)

@@ -5,8 +5,8 @@
     def serve(flags: Flags) -> None:
         settings = load_settings(flags, os.environ)
 
-Options stay text here. Reading them is left to `tocsin.sources`, so that a wrong flag is listed
-together with what is wrong in the environment and in the file, in the same words.
+Options stay text here. Reading them is left to `tocsin.settings.sources`, so that a wrong flag is
+listed together with what is wrong in the environment and in the file, in the same words.
 """
 
 import functools
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from tocsin.settings import SETTINGS, Setting
-from tocsin.sources import CONFIG_FLAG, CONFIG_VARIABLE, Flags, load_settings
+from tocsin.settings.sources import CONFIG_FLAG, CONFIG_VARIABLE, Flags, load_settings
 
 __all__ = ["Flags", "load_settings", "serve_options", "subset"]
 

@@ -19,11 +19,12 @@ import trio
 from click.core import ParameterSource
 
 from tocsin.cli.credentials import TOKEN_SETTINGS, Minter, await_minter
-from tocsin.cli.options import Flags, load_settings, subset
+from tocsin.cli.options import subset
 from tocsin.cli.parameters import GivenToken, ServerUrl, TokenFile
 from tocsin.cli.trouble import Trouble, program
 from tocsin.client.calls import CallFailed, Unreachable
 from tocsin.settings import Settings
+from tocsin.settings.sources import Flags, load_settings
 
 T = TypeVar("T")
 

@@ -9,10 +9,11 @@ import click
 
 from tocsin.cli.databases import settings_and_name, summary, troubles
 from tocsin.cli.locks import alone
-from tocsin.cli.options import Flags, subset
+from tocsin.cli.options import subset
 from tocsin.cli.stores import STORE_SETTINGS
 from tocsin.cli.trouble import Trouble, program
-from tocsin.persistence.tables import Contents
+from tocsin.persistence.upkeep.tables import Contents
+from tocsin.settings.sources import Flags
 
 
 @click.command()
@@ -38,7 +39,7 @@ def restore(backup: Path, replace: bool, flags: Flags) -> None:
         kept: Path | None
         contents: Contents
         if database is not None:
-            from tocsin.persistence import sqlite_backup
+            from tocsin.persistence.sqlite import backup as sqlite_backup
 
             database = Path(os.path.realpath(database))
             with alone(database, "restore"):
@@ -46,7 +47,7 @@ def restore(backup: Path, replace: bool, flags: Flags) -> None:
                     backup, database, os.urandom, replace=replace
                 )
         else:
-            from tocsin.persistence import postgres_backup
+            from tocsin.persistence.postgres import backup as postgres_backup
 
             contents, kept = postgres_backup.restore(
                 settings.database_url, backup, os.urandom, replace=replace

@@ -15,10 +15,11 @@ from tocsin.cli.data_directory import check_data
 from tocsin.cli.descriptors import with_room
 from tocsin.cli.locks import served_alone
 from tocsin.cli.node_process import make_verifier, run_node
-from tocsin.cli.options import Flags, load_settings, serve_options
+from tocsin.cli.options import serve_options
 from tocsin.cli.workers import Workers
 from tocsin.logs import configure
-from tocsin.secrets import DevelopmentSecrets, check_bind
+from tocsin.settings.secrets import DevelopmentSecrets, check_bind
+from tocsin.settings.sources import Flags, load_settings
 
 # Trio makes many short-lived cycles of objects; Python's defaults then spend a third of the time
 # looking for garbage among what lives for ever. Nothing else happens while the youngest are looked

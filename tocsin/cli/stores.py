@@ -15,13 +15,13 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 import trio
 
 from tocsin.actors.world import real_world
-from tocsin.cli.options import Flags, load_settings
 from tocsin.cli.trouble import Trouble, program
-from tocsin.kinds import DATABASE
 from tocsin.logs import configured
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.store import Store, StoreFailed, StoreUnavailable
 from tocsin.settings import Settings
+from tocsin.settings.kinds import DATABASE
+from tocsin.settings.sources import Flags, load_settings
 from tocsin.wiring import make_store
 
 T = TypeVar("T")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from tocsin.cli.credentials import TOKEN_SETTINGS, find_minter
-from tocsin.cli.options import Flags, subset
+from tocsin.cli.options import subset
 from tocsin.cli.parameters import Duration, UserName, scope_option
+from tocsin.settings.sources import Flags
 
 
 @click.command()

@@ -11,9 +11,10 @@ import click
 
 from tocsin.cli.databases import settings_and_name, size, troubles
 from tocsin.cli.locks import alone
-from tocsin.cli.options import Flags, subset
+from tocsin.cli.options import subset
 from tocsin.cli.stores import STORE_SETTINGS
-from tocsin.persistence.tables import Unsuitable
+from tocsin.persistence.upkeep.tables import Unsuitable
+from tocsin.settings.sources import Flags
 
 
 @click.command()
@@ -37,14 +38,14 @@ def vacuum(full: bool, flags: Flags) -> None:
                 raise click.UsageError("--full is for Postgres: a SQLite file is always rebuilt.")
             before, after = _rebuild(Path(os.path.realpath(path)))
         else:
-            from tocsin.persistence.postgres_hands import vacuum as vacuum_tables
+            from tocsin.persistence.postgres.hands import vacuum as vacuum_tables
 
             before, after = asyncio.run(vacuum_tables(settings.database_url, full=full))
     click.echo(f"{size(before)} before, {size(after)} now")
 
 
 def _rebuild(path: Path) -> tuple[int, int]:
-    from tocsin.persistence.sqlite_hands import vacuum as vacuum_file
+    from tocsin.persistence.sqlite.hands import vacuum as vacuum_file
 
     if not path.exists():
         raise Unsuitable("There is no database", "see that `data` and `database` are right")

@@ -29,9 +29,9 @@ import structlog
 
 from tocsin.actors.runtime.restart import TRANSIENT, RestartHistory
 from tocsin.cli.node_process import ABANDON, STOP, run_node
-from tocsin.secrets import DevelopmentSecrets
-from tocsin.server.shared_port import Reservation
+from tocsin.server.door.shared_port import Reservation
 from tocsin.settings import Settings
+from tocsin.settings.secrets import DevelopmentSecrets
 
 logger = structlog.get_logger(__name__)
 

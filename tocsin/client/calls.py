@@ -12,8 +12,8 @@ import httpx
 import msgspec
 
 from tocsin.client.listening import reason
-from tocsin.kinds import is_loopback
 from tocsin.protocol.problems import Problem
+from tocsin.settings.kinds import is_loopback
 
 TIMEOUT: Final = 35.0
 """Seconds; a little more than the server gives a request, so that its own answer is heard."""

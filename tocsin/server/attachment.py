@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from tocsin.actors.outlet import Outlet
+from tocsin.actors.delivery.messages import Arrived
+from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.runtime import ActorStopped, MailboxFull
-from tocsin.actors.user_messages import Arrived
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, parse_cursor
 from tocsin.protocol.problems import FieldError, refuse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from tocsin.actors.runtime import Ref
-from tocsin.actors.storage import Read, StorageMessage, Write
+from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.persistence.store import ApiKey, FindKey, StoredTicket, TakeTicket
 from tocsin.server.auth import StoredKey, Ticket
 from tocsin.server.services import ask_storage

@@ -8,8 +8,8 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from tocsin.actors.spooler import Spooler
-from tocsin.server.refusals import Refusals
+from tocsin.actors.spool.spooler import Spooler
+from tocsin.server.admission.refusals import Refusals
 from tocsin.server.services import Services
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import trio
 
-from tocsin.actors.outlet import Outlet
+from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.runtime import Actor, ActorError, Context, Ref
-from tocsin.actors.storage import Read, StorageMessage
+from tocsin.actors.storage.requests import Read, StorageMessage
 from tocsin.persistence.store import ApiKey, FindKey, StoreFailed, StoreUnavailable
 from tocsin.protocol.closing import Closing
 from tocsin.server.auth import Principal

@@ -11,21 +11,21 @@ from typing import Final, TypeVar
 
 import trio
 
-from tocsin.actors.bus_status import BusStatus
-from tocsin.actors.connections import Connections
-from tocsin.actors.neighbours import ALONE, Neighbours
-from tocsin.actors.notifications import Notifications
-from tocsin.actors.presence import Attendance
+from tocsin.actors.delivery.attendance import Attendance
+from tocsin.actors.delivery.connections import Connections
+from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.delivery.users import Users
+from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
-from tocsin.actors.spooler import Spooler
-from tocsin.actors.storage import Read, StorageMessage, StoreStatus, Write
-from tocsin.actors.users import Users
+from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
 from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth import Authenticator
 from tocsin.server.key_watch import KeyWatch
-from tocsin.server.refusals import Refusals
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
 T = TypeVar("T")

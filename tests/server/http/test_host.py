@@ -27,7 +27,9 @@ from tests.server.edge import (
     read_all,
     wait_until,
 )
-from tocsin.server.http.host import HttpHost, HttpLimits, LifespanFailed
+from tocsin.server.http.host import HttpHost
+from tocsin.server.http.lifespan import LifespanFailed
+from tocsin.server.http.limits import HttpLimits
 from tocsin.settings import Settings
 
 open_strict_edge = partial(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tocsin.server.admission.origins import is_allowed_origin
 from tocsin.server.http.response import Whole
-from tocsin.server.origins import is_allowed_origin
 from tocsin.server.request_head import RequestHead
 
 _METHODS: Final = "GET, POST, PUT, PATCH, DELETE"

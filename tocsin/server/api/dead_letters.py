@@ -23,6 +23,7 @@ from tocsin.protocol.notification import UserId
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
+from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import (
     NO_CONTENT,
     Answer,
@@ -32,7 +33,6 @@ from tocsin.server.api.operation import (
     Query,
     given,
 )
-from tocsin.server.audit import audited
 from tocsin.server.decoding import NotificationId
 
 operations = Operations("dead letters")

@@ -11,18 +11,9 @@ import trio
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import refuse
-from tocsin.server.admission import Admission, Admissions, LimitReached
-from tocsin.server.api.cross_origin import cross_origin_lines, preflight
-from tocsin.server.api.operation import Answer, Operation
-from tocsin.server.api.problems import problem_answer
-from tocsin.server.api.routes import Routes
-from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
-from tocsin.server.auth import AuthError, Principal
-from tocsin.server.http.application import About, Incoming, Plan, Turned
-from tocsin.server.http.response import Whole
-from tocsin.server.limits import Limit
-from tocsin.server.publishing import Publishing
-from tocsin.server.refusals import (
+from tocsin.server.admission.gate import Admission, Admissions, LimitReached
+from tocsin.server.admission.limits import Limit
+from tocsin.server.admission.refusals import (
     LINES_MAX,
     PERIOD,
     EdgeRefusal,
@@ -30,15 +21,24 @@ from tocsin.server.refusals import (
     known_method,
     reason_of,
 )
-from tocsin.server.request_head import BadHead, RequestHead
-from tocsin.server.seldom import Seldom
-from tocsin.server.services import Services
-from tocsin.server.stream_refusal import (
+from tocsin.server.admission.seldom import Seldom
+from tocsin.server.api.cross_origin import cross_origin_lines, preflight
+from tocsin.server.api.operation import Answer, Operation
+from tocsin.server.api.problems import problem_answer
+from tocsin.server.api.routes import Routes
+from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
+from tocsin.server.auth import AuthError, Principal
+from tocsin.server.follow.stream_refusal import (
     STREAM_HEADERS,
     STREAM_PATH,
     instead_of_problem,
     stream_goodbye,
 )
+from tocsin.server.http.application import About, Incoming, Plan, Turned
+from tocsin.server.http.response import Whole
+from tocsin.server.producing.publishing import Publishing
+from tocsin.server.request_head import BadHead, RequestHead
+from tocsin.server.services import Services
 
 logger = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.actors.user_messages import DeviceRemoved
+from tocsin.actors.delivery.messages import DeviceRemoved
 from tocsin.persistence.store import (
     CreateTicket,
     Devices,

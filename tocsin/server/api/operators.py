@@ -6,13 +6,13 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta
 
+from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import Snapshot
-from tocsin.actors.store_status import StoreStatus
 from tocsin.persistence.store import RevokeTickets
 from tocsin.protocol.closing import Closing
 from tocsin.server.api import answers
+from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
-from tocsin.server.audit import audited
 from tocsin.server.diagnostics import METRICS_CONTENT_TYPE, render_metrics
 
 operations = Operations("operators")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tocsin.actors.presence import PresenceUnavailable
+from tocsin.actors.delivery.attendance import PresenceUnavailable
 from tocsin.protocol.problems import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from tocsin.protocol.problems import TITLES, TYPE_BASE, Problem, ProblemError, problem
-from tocsin.server.admission import LimitReached
+from tocsin.server.admission.gate import LimitReached
 from tocsin.server.api.routes import MethodNotAllowed
 from tocsin.server.auth import AuthCode, AuthError, AuthUnavailable, Forbidden, Unauthenticated
 from tocsin.server.http.response import Whole

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.actors.spool_entries import Spooled
+from tocsin.actors.spool.entries import Spooled
 from tocsin.persistence.store import (
     Deliveries,
     Delivery,
@@ -32,7 +32,7 @@ from tocsin.server.api.operation import (
     Query,
     given,
 )
-from tocsin.server.batch import (
+from tocsin.server.producing.batch import (
     ITEMS_MAX,
     BatchItem,
     Outcome,
@@ -41,7 +41,7 @@ from tocsin.server.batch import (
     read_array,
     read_lines,
 )
-from tocsin.server.publishing import IDEMPOTENCY_KEY_PATTERN
+from tocsin.server.producing.publishing import IDEMPOTENCY_KEY_PATTERN
 
 operations = Operations("notifications")
 

@@ -24,7 +24,7 @@ from tocsin.server.api.serving import serve, whole
 from tocsin.server.http.application import About
 from tocsin.server.http.asgi_lane import incoming_of
 from tocsin.server.http.response import Whole
-from tocsin.server.publishing import Publishing
+from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
 
 logger = structlog.get_logger(__name__)

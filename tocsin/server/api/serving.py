@@ -17,7 +17,7 @@ from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operat
 from tocsin.server.auth import Authenticator, Principal
 from tocsin.server.decoding import decode, read_query, read_text
 from tocsin.server.http.response import Whole
-from tocsin.server.publishing import Publishing
+from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
 
 ANYONE: Final = Principal(user=None, scopes=frozenset(), credential="", expires_at=None)

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Final, assert_never
 
 from msgspec import Meta
 
-from tocsin.actors.spool_entries import Replaying, SpoolUnavailable
-from tocsin.actors.spooler import Spooler
+from tocsin.actors.spool.entries import SpoolUnavailable
+from tocsin.actors.spool.spooler import Spooler
+from tocsin.persistence.bus import Replaying
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.api import answers
+from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
-from tocsin.server.audit import audited
 
 operations = Operations("operators")
 

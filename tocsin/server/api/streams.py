@@ -10,8 +10,8 @@ import msgspec
 import trio
 from msgspec import UNSET, Meta, UnsetType
 
+from tocsin.actors.delivery.messages import Acknowledged, Arrived
 from tocsin.actors.runtime import MailboxFull
-from tocsin.actors.user_messages import Acknowledged, Arrived
 from tocsin.persistence.store import (
     Acknowledge,
     AcknowledgedPartly,
@@ -43,12 +43,12 @@ from tocsin.server.api.operation import (
 )
 from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
 from tocsin.server.auth import AuthCode, StreamGrant, Unauthenticated
-from tocsin.server.long_poll import gather
-from tocsin.server.poll_outlet import PollOutlet
+from tocsin.server.follow.long_poll import gather
+from tocsin.server.follow.poll_outlet import PollOutlet
+from tocsin.server.follow.sse import SseStream
+from tocsin.server.follow.sse_outlet import SseOutlet
+from tocsin.server.follow.stream_refusal import STREAM_HEADERS, STREAM_PATH
 from tocsin.server.services import Services
-from tocsin.server.sse import SseStream
-from tocsin.server.sse_outlet import SseOutlet
-from tocsin.server.stream_refusal import STREAM_HEADERS, STREAM_PATH
 
 WAIT_MAX: Final = 60.0
 CHANGES_MAX: Final = 1000

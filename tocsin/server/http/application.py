@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tocsin.server.admission import Admission
+from tocsin.server.admission.gate import Admission
 from tocsin.server.http.response import Whole
 from tocsin.server.request_head import RequestHead
 

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from tocsin.server.admission import Admission, LimitReached
+from tocsin.server.admission.gate import Admission, LimitReached
 from tocsin.server.http.application import About, Incoming, Plan, Turned
 from tocsin.server.http.asgi_lane import AsgiExchange
 from tocsin.server.http.body import check_coding
 from tocsin.server.http.request_reader import BodyParts, Phase, RequestReader, too_large
 from tocsin.server.http.response import CONTINUE, Whole, whole_response
+from tocsin.server.http.upgrade import check_upgrade
 from tocsin.server.http.wire import PeerGone, Wire
 from tocsin.server.request_head import BadHead, RequestHead
-from tocsin.server.upgrade import check_upgrade
 
 if TYPE_CHECKING:
     from tocsin.server.http.host import HttpHost

@@ -27,9 +27,9 @@ from hypercorn.utils import wrap_app
 
 from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import HttpConnection, Upgrade
+from tocsin.server.http.lifespan import Lifespan, LifespanFailed
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.request_reader import GOING_ON_MAX
-from tocsin.server.lifespan import Lifespan, LifespanFailed
 from tocsin.server.request_head import RequestHead
 
 __all__ = ["HttpHost", "HttpLimits", "LifespanFailed"]

@@ -9,7 +9,7 @@ import os
 
 import trio
 
-from tocsin.server.linger import read_to_end
+from tocsin.server.lingering_close import read_to_end
 
 _READ_BYTES = 65536
 _WRITE_BYTES = 65536

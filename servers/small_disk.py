@@ -1,0 +1,91 @@
+"""A file system of a few megabytes, for a server that is to run out of room on it.
+
+It is a tmpfs. Root mounts it where all can see it. Others mount it in a user namespace of their
+own, which needs no rights, and reach it through the process that keeps the namespace: Postgres
+runs outside of it, because inside everybody is root, as which it refuses to run.
+
+Where neither is possible, as in a container that may not mount or on another system than Linux,
+making one fails and says so: what a full disk does cannot be had without a disk that is full.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from servers.postgres import traversable
+
+CHUNK = bytes(1 << 16)
+
+# Unmounts also should the test process die without a word: that ends its input.
+KEEPER = """
+mount -t tmpfs -o "size=$2,mode=0777" tocsin-small-disk "$1" || exit
+echo mounted
+cat >/dev/null
+umount -l "$1"
+rmdir "$1"
+"""
+
+
+class SmallDisk:
+    """An empty file system of *size* bytes at `path`; use it as a context manager."""
+
+    def __init__(self, size: int) -> None:
+        directory = Path(tempfile.mkdtemp(prefix="tocsin-disk-", dir=traversable()))
+        is_root = os.geteuid() == 0
+        apart = [] if is_root else ["unshare", "--user", "--map-root-user", "--mount"]
+        command = [*apart, "sh", "-c", KEEPER, "keeper", str(directory), str(size)]
+        try:
+            self._keeper = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            directory.rmdir()
+            raise impossible(str(error)) from error
+        assert self._keeper.stdout is not None
+        if (said := self._keeper.stdout.readline()) != b"mounted\n":
+            self._keeper.communicate()
+            directory.rmdir()
+            raise impossible(said.decode(errors="replace").strip())
+        root = Path("/") if is_root else Path(f"/proc/{self._keeper.pid}/root")
+        self.path = root / directory.relative_to("/")
+        self._ballast = self.path / "ballast"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fill(self) -> None:
+        """Leave no room for anything: not one page more can be written."""
+        with self._ballast.open("ab", buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(CHUNK)  # less of it, where there is less room
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+
+    def clear(self) -> None:
+        """Throw away what `fill` has written; nothing if that was nothing."""
+        self._ballast.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Throw away everything; whoever still uses it goes on using what is no longer found."""
+        self._keeper.communicate()
+
+
+def impossible(reason: str) -> RuntimeError:
+    return RuntimeError(
+        f"A test needs a disk that can be full, and cannot mount one: {reason}. It can on Linux: "
+        "as root, or as a user who may make namespaces (`unshare --user --mount` works)."
+    )

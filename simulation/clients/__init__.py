@@ -1,0 +1,1 @@
+"""Those who use the simulated cluster: devices, producers, operators, and what they speak."""

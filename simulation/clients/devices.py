@@ -1,0 +1,266 @@
+"""A device: what it shows, how it comes and goes, and how well it behaves.
+
+It connects to any node over any transport, with what it remembers. It goes away and comes back,
+stops reading, forgets where it was, restores what it had some time ago, connects a second time
+while it still is connected, and is put off by goodbyes, as devices are. What it says and hears is
+told to the history by its sessions, and judged there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulation.clients.polls import PollSession
+from simulation.clients.requests import Requester
+from simulation.clients.screen import Screen
+from simulation.clients.sessions import Session
+from simulation.clients.streams import ExplicitStreamSession, StreamSession
+from simulation.clients.traits import Reaction, calmed, traits_of
+from simulation.clients.websocket import WebSocketSession
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame
+
+_RETRY: Final = 1.0
+"""Seconds before a broken connection is tried again, on average; twice as long each time."""
+_RETRY_MAX: Final = 30.0
+_REPLACED: Final = 60.0
+"""Seconds that it stays away, on average, when it is told not to come back: until a user looks."""
+_ELSEWHERE: Final = "elsewhere"
+"""The epoch of a log that these nodes do not have."""
+_STALLS: Final = 2.0, 15.0, 90.0
+"""Seconds that it does not read, on average."""
+
+
+class Device:
+    """See the module; *name* is unique for its user."""
+
+    def __init__(self, cluster: Cluster, user: str, name: str) -> None:
+        self.cluster = cluster
+        self.user = user
+        self.name = name
+        self.who = f"{user}/{name}"
+        self.chance = cluster.chance("device", user, name)
+        self.network = cluster.chance("network", user, name)
+        self.token = cluster.token(user)
+        self.requester = Requester(cluster, self.who, self.token, self.chance)
+        self.screen = Screen()
+        self.session: Session | None = None
+        self.is_wanted = False
+        self.is_calm = False
+        self.traits = traits_of(cluster.chance("traits", user, name), cluster.plan)
+        # What it does by itself must not depend on what it is sent, or a smaller run would be
+        # another one.
+        self._habits = cluster.chance("habits", user, name)
+        self._left: list[Session] = []
+        self._last_welcomed: Session | None = None
+        self._connects = 0
+        self._failures = 0
+        self._backup: Screen | None = None
+        self._visits = 0
+
+    @property
+    def shown(self) -> dict[str, Frame]:
+        """The last push of each notification that it shows."""
+        return self.screen.shown
+
+    @property
+    def left_behind(self) -> tuple[Session, ...]:
+        """Sessions that go on beside its present one."""
+        return tuple(self._left)
+
+    @property
+    def cursor(self) -> str | None:
+        return self.screen.cursor
+
+    @property
+    def counters(self) -> tuple[int, int] | None:
+        """Unread and unseen, as it was told last."""
+        return self.screen.counters
+
+    # --- What it is told to do -------------------------------------------------------------------
+
+    def come(self) -> None:
+        """Be online from now on, as its habits are."""
+        self.is_wanted = True
+        self._visits += 1
+        if self.session is None:
+            self._connect()
+        if not self.is_calm:
+            stay = self._habits.wait(self.traits.stay)
+            self.cluster.timeline.after(stay, self._leave, self._visits)
+            self._look_for_trouble(self._visits)
+
+    def go(self) -> None:
+        """Be offline from now on."""
+        self.is_wanted = False
+        self._visits += 1
+        self._end_sessions()
+
+    def calm(self) -> None:
+        """Behave from now on: be online and stay, and take what comes."""
+        self.is_calm = True
+        self.traits = calmed(self.traits)
+        if self.session is not None:
+            self.session.settle()
+        self.come()
+
+    # --- What its sessions tell ------------------------------------------------------------------
+
+    def welcomed(self, session: Session, start: int) -> None:
+        """*session* has begun behind *start*."""
+        self._failures = 0
+        if self._last_welcomed is None or self._last_welcomed.number < session.number:
+            self._last_welcomed = session
+            self.screen.begin(start)
+
+    def shows(self, session: Session) -> bool:
+        """Whether *session* is the one that writes to the screen."""
+        return session is self._last_welcomed
+
+    def ended(self, session: Session, after: float | None, *, reconnect: bool) -> None:
+        """*session* is over; come back, *after* seconds if it was told so."""
+        if session in self._left:
+            self._left.remove(session)
+        if self.session is not session:
+            return
+        self.session = None
+        if not self.is_wanted:
+            return
+        delay = self._retry_delay() if after is None else after + self.chance.random()
+        if not reconnect and not self.is_calm:
+            delay += self.chance.wait(_REPLACED)
+        self.cluster.timeline.after(delay, self._again)
+
+    def reaction(self, push: Frame) -> Reaction:
+        """What it does with *push*."""
+        traits = self.traits
+        if traits.chokes and push["notification"]["title"].endswith("7"):
+            return Reaction.REFUSE
+        if traits.forgets and self.chance.happens(traits.forgets):
+            return Reaction.FORGET
+        if traits.refuses and self.chance.happens(traits.refuses):
+            return Reaction.REFUSE
+        return Reaction.TAKE
+
+    def note(self, what: str) -> None:
+        self.cluster.note(self.who, what)
+
+    # --- Coming and going ------------------------------------------------------------------------
+
+    def _leave(self, visit: int) -> None:
+        if self.is_calm or visit != self._visits:
+            return
+        self.note("goes away")
+        self.go()
+        self.cluster.timeline.after(self._habits.wait(self.traits.absence), self._return)
+
+    def _return(self) -> None:
+        if not self.is_wanted:
+            self.come()
+
+    def _again(self) -> None:
+        if self.is_wanted and self.session is None:
+            self._connect()
+
+    def _retry_delay(self) -> float:
+        delay = min(_RETRY_MAX, _RETRY * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        return delay * (0.5 + self.chance.random())
+
+    def _connect(self) -> None:
+        host = self.cluster.balance(self.chance)
+        if host is None or host.node is None:
+            self.note("finds nobody")
+            self.cluster.timeline.after(self._retry_delay(), self._again)
+            return
+        cursor = self._cursor()
+        self._connects += 1
+        session = self.session = self._kind()(self, host, self._connects, cursor)
+        self.note(f"connects to {host.name} by {session.transport} from {cursor}")
+        session.begin()
+
+    def _cursor(self) -> str | None:
+        cursorless = self.traits.cursorless
+        return None if cursorless and self.chance.happens(cursorless) else self.screen.cursor
+
+    def _kind(self) -> type[Session]:
+        drawn = self.chance.random() - self.traits.polls
+        if drawn < 0.0:
+            return PollSession
+        if drawn < self.traits.streams:
+            explicit = self.chance.happens(self.traits.explicit)
+            return ExplicitStreamSession if explicit else StreamSession
+        return WebSocketSession
+
+    # --- What goes wrong with it -----------------------------------------------------------------
+
+    def _look_for_trouble(self, visit: int) -> None:
+        if self.traits.incidents:
+            delay = self._habits.wait(1 / self.traits.incidents)
+            self.cluster.timeline.after(delay, self._incident, visit)
+
+    def _incident(self, visit: int) -> None:
+        """Something happens to it, if it is still there."""
+        if visit != self._visits or self.is_calm:
+            return
+        incidents = [self._stall, self._connect_twice]
+        if not self.traits.cursorless:
+            # Else the server, which has its word that it had them, would not send them again.
+            incidents += [self._back_up, self._restore, self._forget_all, self._move]
+        self._habits.one(incidents)()
+        self._look_for_trouble(visit)
+
+    def _stall(self) -> None:
+        if self.session is not None:
+            seconds = self._habits.wait(self._habits.one(_STALLS))
+            self.note(f"reads nothing for {seconds:.1f} s")
+            self.session.stall(seconds)
+            history = self.cluster.history
+            history.trouble(self.who, "stalled")
+            self.cluster.timeline.after(seconds, history.mended, self.who, "stalled")
+
+    def _connect_twice(self) -> None:
+        """As a second tab does, or a device that has changed networks."""
+        if self.session is not None:
+            self._left.append(self.session)
+            self._connect()
+
+    def _back_up(self) -> None:
+        self._backup = self.screen.copy()
+
+    def _restore(self) -> None:
+        """Be as it was when it was backed up."""
+        if self._backup is None or self._backup.cursor is None:
+            return
+        if self.traits.acks_ids:
+            # What it acknowledged out of turn does not come again for the cursor that it had.
+            self._forget_all()
+        else:
+            self._begin_anew(self._backup.copy())
+
+    def _move(self) -> None:
+        """Come with a cursor into the log of another installation."""
+        screen = Screen()
+        screen.cursor = f"{_ELSEWHERE}.{int(self._habits.wait(20.0))}"
+        self._begin_anew(screen)
+
+    def _forget_all(self) -> None:
+        screen = Screen()
+        screen.cursor = "0"
+        self._begin_anew(screen)
+
+    def _begin_anew(self, screen: Screen) -> None:
+        """Go on with *screen*; what the server has heard of this device since is not true."""
+        self._end_sessions()
+        self._last_welcomed = None
+        self.screen = screen
+        self.note(f"starts anew from {screen.cursor}")
+        self._connect()
+
+    def _end_sessions(self) -> None:
+        sessions = [*self._left, self.session]
+        self.session = None
+        self._left.clear()
+        for session in sessions:
+            if session is not None:
+                session.leave()

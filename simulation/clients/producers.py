@@ -1,0 +1,251 @@
+"""A producer: posts, changes and withdraws, and wants to know that each was accepted.
+
+It does one thing at a time, or a burst of posts at once. What failed, or was not answered, it does
+again on whatever node it is sent to, if that is safe: a post with its idempotency key, a withdrawal
+and a change as they are. What became of a post without a key it cannot know.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from simulation.clients.posts import TOPICS, change, draft
+from simulation.clients.publisher import Publisher
+from simulation.clients.requests import Question, Requester
+from simulation.world.cluster import Cluster
+from simulation.world.history import RequestStory
+
+_TRIES: Final = 12
+_RETRY: Final = 0.5
+"""Seconds before the first repetition; twice as long each time."""
+_RETRY_MAX: Final = 10.0
+_REMEMBERED: Final = 40
+"""Posts that it may still change."""
+_BURST: Final = 12
+"""Posts of a burst, at the most."""
+_SUCCESS: Final = 300
+
+
+@dataclass(slots=True)
+class Posted:
+    """What was accepted; *revision* as far as it is known."""
+
+    id: str
+    title: str
+    revision: int | None = 1
+
+
+class Producer:
+    """See the module; does something every *interval* seconds on average."""
+
+    def __init__(self, cluster: Cluster, name: str, interval: float) -> None:
+        plan = cluster.plan
+        self.cluster = cluster
+        self.name = name
+        self.chance = cluster.chance("producer", name)
+        traits = cluster.chance("traits", name)
+        self._bursts = traits.happens(plan.bursts)
+        self._has_socket = traits.happens(plan.sockets)
+        # A key's holder has no inbox: a socket of theirs only publishes.
+        token = cluster.key(name) if self._has_socket else cluster.token(name, "notify admin")
+        network = cluster.chance("network", name)
+        self.requester = Requester(cluster, name, token, network)
+        self._publisher = Publisher(self.requester)
+        self._interval = interval
+        self._posted: deque[Posted] = deque(maxlen=_REMEMBERED)
+        self._posts = self._changes = self._under_way = 0
+        self._is_over = False
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing of it is under way."""
+        return not self._under_way
+
+    def begin(self) -> None:
+        """Work from now on."""
+        self._pause(1)
+
+    def end(self) -> None:
+        """Begin nothing new."""
+        self._is_over = True
+
+    # --- What to do ------------------------------------------------------------------------------
+
+    def _pause(self, done: int) -> None:
+        """Do something after as long as *done* things may take, on average."""
+        delay = self.chance.wait(self._interval * done)
+        self.cluster.timeline.after(delay, self._work)
+
+    def _work(self) -> None:
+        if self._is_over:
+            return
+        plan, drawn = self.cluster.plan, self.chance.random()
+        for share, work, needs_users in (
+            (plan.updates, self._update, False),
+            (plan.withdrawals, self._withdraw, False),
+            (plan.inquiries, self._inquire, True),
+            (plan.subscriptions, self._subscribe, True),
+            (plan.disconnections, self._disconnect, True),
+        ):
+            if drawn < share and (plan.users or not needs_users):
+                work()
+                return
+            drawn -= share
+        posts = 1
+        if self._bursts and self.chance.happens(0.3):
+            posts = 2 + int(self.chance.random() * (_BURST - 1))
+        for _ in range(posts):
+            self._post(posts)
+
+    def _post(self, together: int) -> None:
+        self._posts += 1
+        title = f"{self.name}-{self._posts}"
+        key = title if self.chance.happens(self.cluster.plan.keys) else None
+        body = draft(self.cluster, self.chance, title)
+
+        def done(story: RequestStory) -> None:
+            if story.status in (201, 202):
+                self._posted.append(Posted(story.answer["id"], title))
+
+        question = Question(operation="publish", body=body, key=key)
+        self._do(question, done, together=together, repeats=key is not None)
+
+    def _update(self) -> None:
+        posted = self._one_of_the_posted()
+        if posted is None:
+            return
+        self._changes += 1
+        patch = change(self.chance, posted.title, self._changes)
+        checks = posted.revision is not None and self.chance.happens(0.5)
+        headers = {"If-Match": f'"{posted.revision}"'} if checks else {}
+
+        def done(story: RequestStory) -> None:
+            posted.revision = story.answer["revision"] if story.status == 200 else None
+
+        question = Question(
+            operation="update_notification",
+            path={"notification": posted.id},
+            headers=headers,
+            body=patch,
+        )
+        self._do(question, done, repeats=not checks)
+
+    def _withdraw(self) -> None:
+        posted = self._one_of_the_posted()
+        if posted is not None:
+            path = {"notification": posted.id}
+            self._do(Question(operation="withdraw_notification", path=path))
+
+    def _inquire(self) -> None:
+        if self.chance.happens(0.3):
+            path = {"user": self.chance.one(self.cluster.plan.user_names)}
+            self._do(Question(operation="show_presence", path=path), repeats=False)
+        elif (posted := self._one_of_the_posted()) is not None:
+            operation = self.chance.one(("show_notification", "list_deliveries"))
+            question = Question(operation=operation, path={"notification": posted.id})
+            self._do(question, repeats=False)
+
+    def _subscribe(self) -> None:
+        path = {"topic": self.chance.one(TOPICS)}
+        user = self.chance.one(self.cluster.plan.user_names)
+        operation = self.chance.one(("add_subscriber", "add_subscribers", "remove_subscriber"))
+        if operation == "add_subscribers":
+            self._do(Question(operation=operation, path=path, body={"users": [user]}))
+        else:
+            self._do(Question(operation=operation, path={**path, "user": user}))
+
+    def _disconnect(self) -> None:
+        path = {"user": self.chance.one(self.cluster.plan.user_names)}
+        self._do(Question(operation="disconnect_user", path=path), repeats=False)
+
+    def _one_of_the_posted(self) -> Posted | None:
+        """What to do something with; if there is nothing yet, that was all."""
+        if self._posted:
+            return self.chance.one(self._posted)
+        self._pause(1)
+        return None
+
+    # --- Doing it, until it is done --------------------------------------------------------------
+
+    def _do(
+        self,
+        question: Question,
+        done: Callable[[RequestStory], object] | None = None,
+        *,
+        together: int = 1,
+        repeats: bool = True,
+    ) -> None:
+        self._under_way += 1
+        errand = _Errand(self, question, repeats, lambda story: self._did(story, done, together))
+        errand.go()
+
+    def _did(
+        self,
+        story: RequestStory | None,
+        done: Callable[[RequestStory], object] | None,
+        together: int,
+    ) -> None:
+        if story is not None and done is not None:
+            done(story)
+        self._under_way -= 1
+        if not self._under_way:
+            self._pause(together)
+
+    def ask(self, question: Question, done: Callable[..., object]) -> bool:
+        """Ask somebody, over the socket if that is what it uses; whether there was anybody."""
+        if self._has_socket and question.operation == "publish":
+            return self._publisher.ask(question, done)
+        return self.requester.ask(question, done) is not None
+
+
+class _Errand:
+    """One thing that a producer wants done, however often it takes."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        question: Question,
+        repeats: bool,
+        over: Callable[[RequestStory | None], object],
+    ) -> None:
+        self._producer = producer
+        self._question = question
+        self._repeats = repeats
+        self._over = over
+        self._tries = 0
+
+    def go(self) -> None:
+        """Try once."""
+        self._tries += 1
+        if not self._producer.ask(self._question, self._answered):
+            self._again(None, None)
+
+    def _answered(self, story: RequestStory, after: float | None) -> None:
+        if story.status is not None and story.status < _SUCCESS:
+            self._over(story)
+        elif self._repeats and _may_succeed(story):
+            attempt = self._question.attempt + 1
+            self._question = msgspec.structs.replace(self._question, attempt=attempt)
+            self._again(story, after)
+        else:
+            self._over(story)
+
+    def _again(self, story: RequestStory | None, after: float | None) -> None:
+        if self._tries == _TRIES:
+            self._over(story)
+            return
+        producer = self._producer
+        backoff = min(_RETRY_MAX, _RETRY * 2.0**self._tries)
+        delay = max(after or 0.0, backoff * (0.5 + producer.chance.random()))
+        producer.cluster.timeline.after(delay, self.go)
+
+
+def _may_succeed(story: RequestStory) -> bool:
+    """Whether what was answered so may be answered otherwise next time."""
+    status: Any = story.status
+    return status in (None, 429, 500, 503) or story.answer == "idempotency_in_flight"

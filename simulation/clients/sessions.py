@@ -1,0 +1,312 @@
+"""One session of a device, whatever the transport: what it was pushed, and what of that is done.
+
+A push is *open* until the device has processed it, which it may refuse to do, or forget. The cursor
+that the device comes back with stands before the first open one, and the acknowledgment of a
+sequence does too: both say "everything up to here". An acknowledgment by ids may leave out what is
+open.
+
+Only the last session of a device that was welcomed writes to its screen. One that it has left
+behind still acknowledges what it had shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from simulation.clients.traits import Reaction
+from simulation.world.history import Frame, SessionStory
+
+if TYPE_CHECKING:
+    from simulation.clients.devices import Device
+    from simulation.world.cluster import Host
+
+_IDS_MAX: Final = 1024
+_SILENCE_MAX: Final = 80.0
+"""Seconds without a sign of the node, which breaks its silence every 25, until it is given up."""
+_WELCOME_PATIENCE: Final = 15.0
+"""Seconds until a node that has taken the connection must have said who it is."""
+
+
+class Session:
+    """See the module. Transports override what is theirs: `open`, `close`, `_send_ack`."""
+
+    transport = ""
+    acknowledges = True
+    """Whether it says what has arrived; else coming back with a cursor does."""
+
+    def __init__(self, device: Device, host: Host, number: int, cursor: str | None) -> None:
+        self.device = device
+        self.host = host
+        self.number = number
+        self.story = self.new_story(cursor)
+        self.is_over = False
+        self.is_welcome = False
+        self._epoch = ""
+        self._open: dict[str, Frame] = {}
+        self._last = 0
+        self._place: str | None = None
+        self._acknowledged = 0
+        self._done: dict[str, int] = {}
+        self._clearings = device.screen.clearings
+        self._says_again = False
+        self._is_acking = False
+        self._is_silent = device.chance.happens(device.traits.silent)
+        self._last_heard = self.device.cluster.timeline.now
+
+    # --- What transports do ----------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Connect to the host, and ask to begin."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Break off, without a word."""
+        raise NotImplementedError
+
+    def stall(self, seconds: float) -> None:
+        """Read nothing for so long, where that means anything."""
+
+    def _send_ack(self, ack: Frame) -> None:
+        raise NotImplementedError
+
+    def _send_nack(self, nack: Frame) -> None:
+        """Where there is no such thing, it is as good as forgotten."""
+
+    # --- From beginning to end -------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open it; from now on it ends by `end`, once, whatever happens."""
+        self.device.cluster.history.opened(self.story)
+        self._watch()
+        self.open()
+
+    def leave(self) -> None:
+        """The device ends it."""
+        self.end()
+
+    def lost(self) -> None:
+        """The connection has ended."""
+        self.end()
+
+    def end(self, after: float | None = None, *, reconnect: bool = True) -> None:
+        """It is over; the server says when to come back, and whether."""
+        if not self.is_over:
+            self.is_over = True
+            self._closed()
+            self.close()
+            self.device.ended(self, after, reconnect=reconnect)
+
+    def new_story(self, hello: str | None) -> SessionStory:
+        """What is to be told of it, from now."""
+        return SessionStory(
+            user=self.device.user,
+            device=self.device.name,
+            transport=self.transport,
+            host=self.host.name,
+            process=self.host.process_number,
+            began_at=self.device.cluster.timeline.now,
+            hello=hello,
+        )
+
+    def _closed(self) -> None:
+        if self.story.ended_at is None:
+            self.story.ended_at = self.device.cluster.timeline.now
+            self.device.cluster.history.ended(self.story)
+
+    def alive(self) -> None:
+        """Something was heard."""
+        self._last_heard = self.device.cluster.timeline.now
+
+    def _watch(self) -> None:
+        """Give up on a node that says nothing."""
+        if self.is_over:
+            return
+        patience = _SILENCE_MAX if self.is_welcome else _WELCOME_PATIENCE
+        left = self._last_heard + patience - self.device.cluster.timeline.now
+        if left <= 0.0:
+            self.device.note("hears nothing")
+            self.end()
+        else:
+            self.device.cluster.timeline.after(left, self._watch)
+
+    # --- What the node says ----------------------------------------------------------------------
+
+    def heard(self, frame: Frame, sent_at: float, place: str | None = None) -> None:
+        """A frame; *place* is the cursor behind it, where the transport says so."""
+        if self.is_over:
+            return
+        self.alive()
+        self.device.cluster.history.heard(self.story, frame, sent_at)
+        match frame["type"]:
+            case "push":
+                self.pushed(frame, place)
+            case "welcome":
+                self._welcomed(frame)
+            case "synced":
+                self.device.note(f"synced {frame['sequence']}")
+                self._moved(frame["sequence"], place)
+                self.caught_up()
+            case "counters":
+                self.device.note(f"counters {frame['unread']} {frame['unseen']}")
+                if self._shows:
+                    self.device.screen.counters = frame["unread"], frame["unseen"]
+            case "reset":
+                self.reset(frame["reason"])
+            case "goodbye":
+                self.story.goodbye = frame
+                self.device.note(f"goodbye {frame['reason']} {frame['after']}")
+                self.end(frame["after"], reconnect=frame["reconnect"])
+            case "status":
+                self.device.note(f"status bus {frame['bus']} store {frame['store']}")
+
+    def _welcomed(self, frame: Frame) -> None:
+        self.is_welcome = True
+        self.story.welcome = frame
+        self._epoch = frame["epoch"]
+        self.begun(frame["cursor"], sequence_of(frame["cursor"]))
+        self.device.note(f"welcome {frame['cursor']} head {frame['head']}")
+        if self._shows:
+            self.device.screen.counters = frame["unread"], frame["unseen"]
+
+    def begun(self, cursor: str, start: int) -> None:
+        """It starts behind *start*."""
+        self._last = self._acknowledged = start
+        self._place = cursor
+        self.device.welcomed(self, start)
+        if self._shows:
+            self.device.screen.cursor = cursor
+
+    def caught_up(self) -> None:
+        """There is nothing between what it was pushed and now."""
+        for identity in self._open:
+            self.device.screen.confirm(identity)
+        if self._shows:
+            self.device.screen.caught_up()
+
+    def reset(self, reason: str) -> None:
+        """What was shown may be wrong; all of it comes again."""
+        self.device.note(f"reset {reason}")
+        self._open.clear()
+        self._last = self._acknowledged = 0
+        if self._shows:
+            self.device.screen.clear()
+            self._clearings = self.device.screen.clearings
+
+    def pushed(self, push: Frame, place: str | None = None) -> None:
+        """One change."""
+        device, sequence, identity = self.device, push["sequence"], push["notification"]["id"]
+        device.note(f"push {sequence} {push['change']} {identity[-6:]} {push['attempt']}")
+        if self._shows:
+            device.screen.counters = push["unread"], push["unseen"]
+        open_one = self._open.get(identity)
+        is_open = open_one is not None and open_one["sequence"] == sequence
+        if sequence > self._last:
+            # Whatever came of an older change of it: this one tells the same and more. Its id, said
+            # from now on, would be taken to be of this one.
+            self._open[identity] = push
+            self._done.pop(identity, None)
+            self._moved(sequence, place)
+        elif not is_open:
+            self._says_again = True
+            self._note_done(push)
+            return
+        match device.reaction(push) if self.acknowledges else Reaction.TAKE:
+            case Reaction.TAKE:
+                self._process(push)
+            case Reaction.REFUSE:
+                self._nack(identity)
+
+    def settle(self) -> None:
+        """Process all that was refused or forgotten, and say so."""
+        self._is_silent, self._says_again = False, True
+        for push in list(self._open.values()):
+            self._process(push)
+        if self._shows:
+            # What it had put off for long it does now.
+            self._is_acking = False
+            self._acknowledge_soon()
+
+    def _process(self, push: Frame) -> None:
+        if self._shows:
+            identity = push["notification"]["id"]
+            del self._open[identity]
+            self.device.screen.show(push)
+            self._note_cursor()
+            self._note_done(push)
+
+    # --- How far it is ---------------------------------------------------------------------------
+
+    @property
+    def _shows(self) -> bool:
+        """Whether it is this session that writes to the screen."""
+        return self.device.shows(self)
+
+    def _moved(self, sequence: int, place: str | None) -> None:
+        self._last = max(self._last, sequence)
+        self._place = place or f"{self._epoch}.{sequence}"
+        self._note_cursor()
+
+    def _note_cursor(self) -> None:
+        if not self._open and self._shows:
+            self.device.screen.cursor = self._place
+
+    @property
+    def _done_through(self) -> int:
+        if not self._open:
+            return self._last
+        first: int = min(push["sequence"] for push in self._open.values())
+        return first - 1
+
+    # --- Acknowledging ---------------------------------------------------------------------------
+
+    def _note_done(self, push: Frame) -> None:
+        if self.acknowledges:
+            self._done[push["notification"]["id"]] = push["sequence"]
+            self._acknowledge_soon()
+
+    def _acknowledge_soon(self) -> None:
+        if self._is_acking or self._is_silent or not self.acknowledges:
+            return
+        self._is_acking = True
+        device = self.device
+        delay = device.chance.wait(device.traits.ack_delay)
+        device.cluster.timeline.after(delay, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._is_acking = False
+        if self.is_over:
+            return
+        done, self._done = self._done, {}
+        if self.device.traits.acks_ids:
+            for start in range(0, len(done), _IDS_MAX):
+                part = dict(islice(done.items(), start, start + _IDS_MAX))
+                self._tell_ack({"type": "ack", "ids": list(part)}, part)
+        elif (sequence := self._done_through) > self._acknowledged or self._says_again:
+            self._acknowledged, self._says_again = sequence, False
+            self._tell_ack({"type": "ack", "sequence": sequence}, {})
+
+    def _tell_ack(self, ack: Frame, sequences: Mapping[str, int]) -> None:
+        screen = self.device.screen
+        if screen.clearings == self._clearings:
+            # Also one that was left behind: what it acknowledges does not come again.
+            screen.acknowledge(sequences)
+            screen.acknowledge_through(ack.get("sequence", 0))
+        self.device.cluster.history.acknowledged(self.story, ack)
+        self._send_ack(ack)
+
+    def _nack(self, identity: str) -> None:
+        nack: Frame = {"type": "nack", "id": identity, "reason": "cannot"}
+        if self.device.chance.happens(0.5):
+            nack["after"] = round(self.device.chance.wait(2.0), 3)
+        self._send_nack(nack)
+
+    def arrived(self, ack: Frame) -> Any:
+        """What to call when *ack* has reached the node."""
+        return lambda: self.device.cluster.history.ack_arrived(self.story, ack)
+
+
+def sequence_of(cursor: str) -> int:
+    """The sequence in a cursor, `<epoch>.<sequence>`, perhaps with a horizon behind it."""
+    return int(cursor.partition(".")[2].partition("~")[0])

@@ -1,0 +1,240 @@
+"""Makes faults happen to a cluster, and mends what they broke.
+
+Each kind is a method that does it and returns how to mend it; or `None`, where there is nothing to
+be hurt (a node that is down already). Whoever is hurt is told to the history, from when it begins
+until it is mended; so a check knows what can be excused, and nobody else does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from simulation.faults.schedule import Fault, Schedule
+from simulation.world.cluster import Cluster, Host
+from simulation.world.network import Connection
+
+Mend = Callable[[], object]
+
+_CRASHES_APART: Final = 40.0
+"""Seconds between two faults that fail one actor: more often, and giving up would be right."""
+_ENDS: Final = {
+    "both": (True, True),
+    "client": (True, False),
+    "node": (False, True),
+    "nobody": (False, False),
+}
+"""Whether the client and whether the node notices that a connection is cut."""
+
+
+class Harm:
+    """See the module."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._mends: dict[tuple[str, str], Mend] = {}
+        self._crashed: dict[tuple[str, str], float] = {}
+        self.done: Counter[str] = Counter()
+        """By kind, how many faults found somebody to hurt."""
+
+    def plan(self, schedule: Schedule) -> None:
+        """Have everything in *schedule* happen at its time."""
+        for fault in schedule:
+            self._cluster.timeline.at(fault.at, self._begin, fault)
+
+    def mend_all(self) -> None:
+        """Whatever is broken is mended now."""
+        for key in list(self._mends):
+            self._mend(key)
+
+    def _begin(self, fault: Fault) -> None:
+        key = fault.kind, fault.target
+        kind: Callable[[Fault], Mend | None] = getattr(self, f"_{fault.kind}")
+        # Two of one kind at one place would end when the first does.
+        mend = None if key in self._mends else kind(fault)
+        if mend is None:
+            self._cluster.note("fault", f"spared: {fault}")
+            return
+        self._cluster.note("fault", str(fault).strip())
+        self.done[fault.kind] += 1
+        self._cluster.history.trouble(_victim(fault), fault.kind)
+        self._mends[key] = partial(self._over, fault, mend)
+        self._cluster.timeline.after(fault.lasts, self._mend, key, self._mends[key])
+
+    def _mend(self, key: tuple[str, str], only: Mend | None = None) -> None:
+        mend = self._mends.get(key)
+        if mend is not None and only in (None, mend):
+            del self._mends[key]
+            mend()
+
+    def _over(self, fault: Fault, mend: Mend) -> None:
+        mend()
+        self._cluster.note("fault", f"over: {fault.kind} {fault.target}".rstrip())
+        self._cluster.history.mended(_victim(fault), fault.kind)
+
+    def _host(self, fault: Fault) -> Host | None:
+        """The victim, if it is up."""
+        host = self._cluster.hosts.get(fault.target)
+        return host if host is not None and host.is_up else None
+
+    # --- Nodes -----------------------------------------------------------------------------------
+
+    def _killed(self, fault: Fault) -> Mend | None:
+        if (host := self._host(fault)) is None:
+            return None
+        silent = fault.how == "silent"
+        if not fault.nth:
+            host.kill(silent=silent)
+            return host.start
+        host.kill_in(fault.nth, silent=silent)
+        node = host.node
+
+        def start_again() -> None:
+            if node is not None:
+                # It may have taken too few steps; or it has ended, and another runs.
+                node.process.spare()
+            host.start()
+
+        return start_again
+
+    def _stopped(self, fault: Fault) -> Mend | None:
+        if (host := self._host(fault)) is None or host.node is None:
+            return None
+        process = host.node.process
+        if process.is_stopped:
+            return None
+        process.stop()
+        return process.go_on
+
+    def _restarted(self, fault: Fault) -> Mend | None:
+        if (host := self._host(fault)) is None or host.node is None or host.node.is_stopping:
+            return None
+        host.stop()
+        self._cluster.timeline.after(1.0, self._start_again, host)
+
+        def no_longer_waiting() -> None:
+            # As a service manager does with what does not stop.
+            if host.node is not None and host.node.is_stopping:
+                host.kill()
+            host.start()
+
+        return no_longer_waiting
+
+    def _start_again(self, host: Host) -> None:
+        host.start()
+        if host.node is not None and host.node.is_stopping:
+            self._cluster.timeline.after(1.0, self._start_again, host)
+
+    def _clock(self, fault: Fault) -> Mend | None:
+        if (host := self._host(fault)) is None:
+            return None
+        host.set_clock(round(fault.amount * 1000))
+        return partial(host.set_clock, 0)
+
+    def _crash(self, fault: Fault) -> Mend | None:
+        host, now = self._host(fault), self._cluster.timeline.now
+        key = fault.target, fault.how
+        recent = now - self._crashed.get(key, -_CRASHES_APART) < _CRASHES_APART
+        if host is None or host.node is None or recent:
+            return None
+        self._crashed[key] = now
+        doom = host.node.process.doom
+        doom[fault.how] = fault.nth
+        return partial(doom.pop, fault.how, None)
+
+    # --- The store -------------------------------------------------------------------------------
+
+    def _store_away(self, fault: Fault) -> Mend:
+        away = self._cluster.store.health.away
+        away[fault.target] = fault.how
+        return partial(away.pop, fault.target)
+
+    def _store_fails(self, fault: Fault) -> Mend:
+        fails = self._cluster.store.health.fails
+        fails[fault.target] = fault.nth
+        return partial(fails.pop, fault.target, None)
+
+    def _commit_lost(self, fault: Fault) -> Mend:
+        loses = self._cluster.store.health.loses
+        loses[fault.target] = fault.nth
+        return partial(loses.pop, fault.target, None)
+
+    def _store_slow(self, fault: Fault) -> Mend:
+        return self._set(self._cluster.store.health, "slow", fault.amount, 0.0)
+
+    def _disk_full(self, fault: Fault) -> Mend:
+        return self._set(self._cluster.store.health, "full", True, False)
+
+    # --- The bus ---------------------------------------------------------------------------------
+
+    def _bus_away(self, fault: Fault) -> Mend:
+        broker = self._cluster.broker
+        broker.lose(fault.target, fault.how)
+        return partial(broker.regain, fault.target)
+
+    def _bus_noisy(self, fault: Fault) -> Mend:
+        return self._set(self._cluster.broker, fault.how, fault.amount, 0.0)
+
+    def _bus_wiped(self, fault: Fault) -> Mend | None:
+        broker = self._cluster.broker
+        # Nobody promises to keep what an operator deletes.
+        if broker.spooled:
+            return None
+        broker.wipe()
+        return _nothing
+
+    def _deaf(self, fault: Fault) -> Mend | None:
+        if (host := self._host(fault)) is None:
+            return None
+        broker, process = self._cluster.broker, host.bus_name
+        broker.deafen(process)
+        return partial(broker.cure, process)
+
+    # --- Connections -----------------------------------------------------------------------------
+
+    def _cut(self, fault: Fault) -> Mend:
+        client, node = _ENDS[fault.how]
+        connections = self._some_connections(fault)
+        for connection in connections:
+            connection.cut(client_notices=client, node_notices=node)
+
+        def known() -> None:
+            for connection in connections:
+                connection.give_up()
+
+        return _nothing if client else known
+
+    def _stalled(self, fault: Fault) -> Mend:
+        frozen = self._some_connections(fault)
+        for connection in frozen:
+            connection.freeze()
+
+        def thaw() -> None:
+            for connection in frozen:
+                connection.thaw()
+
+        return thaw
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _some_connections(self, fault: Fault) -> list[Connection]:
+        chance = self._cluster.chance("connections", fault.kind, fault.at)
+        connections = self._cluster.hosts[fault.target].connections
+        return [each for each in connections if chance.happens(fault.amount)]
+
+    def _set(self, where: object, name: str, value: object, normal: object) -> Mend:
+        setattr(where, name, value)
+        return partial(setattr, where, name, normal)
+
+
+def _victim(fault: Fault) -> str:
+    """What the history calls it."""
+    if fault.target:
+        return fault.target
+    return "bus" if fault.kind.startswith("bus") else "store"
+
+
+def _nothing() -> None:
+    """It was over at once."""

@@ -1,0 +1,1 @@
+"""Runs: one, many, their figures and reports, and shrinking one that failed."""

@@ -1,0 +1,46 @@
+"""Failures that were found, each as small as it could be made: they must not come back.
+
+One file each, `<name>.json`, with its story: what went wrong, and what was done about it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from simulation.faults.schedule import Schedule
+from simulation.runs.swarm import Scenario
+from simulation.world.plan import Plan
+
+_HERE: Final = Path(__file__).parent
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A scenario with its *story*."""
+
+    story: str
+    plan: Plan
+    schedule: Schedule
+
+    @property
+    def scenario(self) -> Scenario:
+        return Scenario(plan=self.plan, schedule=self.schedule)
+
+
+def names() -> list[str]:
+    """Of all cases."""
+    return sorted(path.stem for path in _HERE.glob("*.json"))
+
+
+def read(name: str) -> Case:
+    """The case called *name*; raises `FileNotFoundError`."""
+    return msgspec.json.decode((_HERE / f"{name}.json").read_bytes(), type=Case)
+
+
+def keep(name: str, case: Case) -> Path:
+    """Write *case* down; where."""
+    path = _HERE / f"{name}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(case), indent=2) + b"\n")
+    return path

@@ -1,0 +1,90 @@
+"""What a seed stands for: how large, how used, and what goes wrong.
+
+Each seed leaves out some kinds of work and of faults ("swarm testing"): what always happens
+together hides what would go wrong without it, and a mixture of everything is seldom much of
+anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+import msgspec
+
+from simulation.faults.schedule import CALM, Faults, Schedule, draw
+from simulation.world.chance import Chance
+from simulation.world.plan import Plan
+
+_LEFT_OUT_WORK: Final = 0.3
+_LEFT_OUT_FAULT: Final = 0.5
+_CALM: Final = 0.08
+_ALONE: Final = 0.15
+_CALM_ENDS: Final = 0.05
+_CALM_END: Final = 90.0
+"""Seconds in which whatever is held for a while should be let go."""
+
+WORK: Final = (
+    *("keys", "broadcasts", "topics", "collapses", "expiries", "schedules", "updates"),
+    *("withdrawals", "inquiries", "subscriptions", "disconnections", "bursts", "sockets"),
+    *("actions", "streams", "polls", "bad_devices"),
+)
+
+
+LATER_WORK: Final = (*("mutes", "letters", "retention", "retention_archived", "retention_expired"),)
+"""What is drawn by a chance of its own, so that older seeds are what they were in all else."""
+_RETENTIONS: Final = 0.0, 8.0, 15.0, 40.0
+_SHORT_RETENTIONS: Final = 0.0, 2.0, 8.0
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides what happens in a run."""
+
+    plan: Plan
+    schedule: Schedule = ()
+
+
+def scenario_of(seed: int, *, calm: bool = False, **wanted: Any) -> Scenario:
+    """The scenario of *seed*; *wanted* are fields of its plan that are as they are given."""
+    chance = Chance(seed, "swarm")
+    plan = dataclasses.replace(_plan(seed, chance), **wanted)
+    faults = _faults(chance)
+    return Scenario(plan=plan, schedule=draw(seed, CALM if calm else faults, plan))
+
+
+def _plan(seed: int, chance: Chance) -> Plan:
+    usual = Plan(seed=seed)
+    work: dict[str, Any] = {
+        name: 0.0 if chance.happens(_LEFT_OUT_WORK) else getattr(usual, name) for name in WORK
+    }
+    later = Chance(seed, "swarm", "later")
+    usual = dataclasses.replace(
+        usual,
+        retention=later.one(_RETENTIONS),
+        retention_archived=later.one(_SHORT_RETENTIONS),
+        retention_expired=later.one(_SHORT_RETENTIONS),
+        attempts=later.one((20, 20, 3)),
+        mutes=0.0 if later.happens(_LEFT_OUT_WORK) else usual.mutes,
+        letters=0.0 if later.happens(_LEFT_OUT_WORK) else usual.letters,
+    )
+    return dataclasses.replace(
+        usual,
+        nodes=1 if chance.happens(_ALONE) else chance.one((2, 3, 3, 4)),
+        users=chance.one((1, 3, 6, 10)),
+        devices=chance.one((1, 2, 3)),
+        producers=chance.one((1, 2, 3)),
+        posts=chance.one((0.5, 1.0, 2.0, 4.0)),
+        resend_delay=Chance(seed, "terms").one((1.0, 10.0, 10.0)),
+        calm=_CALM_END if Chance(seed, "calm").happens(_CALM_ENDS) else 0.0,
+        duration=chance.one((20.0, 30.0, 60.0, 120.0)),
+        **work,
+    )
+
+
+def _faults(chance: Chance) -> Faults:
+    is_calm = chance.happens(_CALM)
+    rates = {
+        name: 0.0 if chance.happens(_LEFT_OUT_FAULT) else rate * chance.uniform(0.5, 4.0)
+        for name, rate in msgspec.structs.asdict(Faults()).items()
+    }
+    return CALM if is_calm else Faults(**rates)

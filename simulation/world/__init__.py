@@ -1,0 +1,1 @@
+"""The simulated world: time, chance, network, services, nodes, and the record of what happened."""

@@ -1,0 +1,261 @@
+"""The network between devices and nodes: connections that are slow, that stall, that break.
+
+A *pipe* is one direction of a connection: what is put into it comes out in order, after a while, or
+not at all. A *connection* is two pipes and what each end knows: a break is noticed by both, by one,
+or by nobody until the heartbeat.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+
+from simulation.world.chance import Chance
+from simulation.world.scheduling import Process
+from simulation.world.timeline import Timeline
+from tocsin.server.websocket.outbound import SlowConsumer
+
+_KERNEL_BYTES: Final = 64 << 10
+"""What the kernels at both ends take of what nobody reads."""
+
+_RESET_DELAY: Final = 0.02
+_KEEPALIVE: Final = 90.0
+"""Seconds after which a client's kernel gives up a connection on which nothing comes back."""
+
+Arrival = Callable[[Any, float], object]
+"""Is given what arrives, and when it was sent."""
+
+
+class Pipe:
+    """One direction; *delay* in seconds, the least, with as much again by chance."""
+
+    __slots__ = ("_arrived", "_chance", "_delay", "_last", "_stalls", "_timeline", "held", "is_cut")
+
+    def __init__(self, timeline: Timeline, chance: Chance, delay: float, arrived: Arrival) -> None:
+        self._timeline = timeline
+        self._chance = chance
+        self._delay = delay
+        self._arrived = arrived
+        self._last = 0.0
+        self.held: deque[tuple[Any, float]] = deque()
+        self._stalls = 0
+        self.is_cut = False
+
+    @property
+    def stalled(self) -> bool:
+        return self._stalls > 0
+
+    def put(self, what: Any) -> None:
+        """Send *what*."""
+        if not self.is_cut:
+            now = self._timeline.now
+            due = now + self._delay * (1.0 + self._chance.random())
+            self._last = due = max(due, self._last)
+            self._timeline.at(due, self._arrive, what, now)
+
+    def stall(self) -> None:
+        """Nothing comes out any more, and nothing is lost; whoever stalls it resumes it once."""
+        self._stalls += 1
+
+    def resume(self) -> None:
+        self._stalls -= 1
+        if self.held and not self._stalls:
+            self._timeline.at(self._timeline.now, self._catch_up)
+
+    def cut(self) -> None:
+        """What is on its way is lost, and all that is put in."""
+        self.is_cut = True
+        self.held.clear()
+
+    def _arrive(self, what: Any, sent_at: float) -> None:
+        if self.is_cut:
+            return
+        if self._stalls or self.held:
+            self.held.append((what, sent_at))
+        else:
+            self._arrived(what, sent_at)
+
+    def _catch_up(self) -> None:
+        while self.held and not self._stalls:
+            self._arrived(*self.held.popleft())
+
+
+class Connection:
+    """One connection of a client to a node's process.
+
+    The client's side: `say`, `leave`, and *heard* for what comes, *ended* when there is nothing
+    more to come. The node's side is a `tocsin.server.websocket.outlet.FrameSink`, and `serve` says
+    who is told there of what comes; until then it waits, as it would in a kernel.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        chance: Chance,
+        process: Process,
+        *,
+        outbound_bytes_max: int,
+        heard: Arrival,
+        ended: Callable[[], object],
+    ) -> None:
+        delay = 0.001 + 0.02 * chance.random() ** 2
+        self._process = process
+        self._timeline = timeline
+        self._outbound_bytes_max = outbound_bytes_max
+        self._on_end = ended
+        self._has_ended = False
+        self._up = Pipe(timeline, chance, delay, self._up_arrived)
+        self._down = Pipe(timeline, chance, delay, self._down_arrived)
+        self._heard = heard
+        self.is_held = True
+        """Whether its node has not ended it, and was not told that it has ended."""
+        self._is_finished = False
+        self._resets = False
+        self._waiting = 0
+        self._moved = trio.lowlevel.ParkingLot()
+        self.last_received = timeline.now
+        self._received: Callable[[Any], object] | None = None
+        self._left: Callable[[], object] = lambda: None
+        self._early: list[tuple[Any, Callable[[], object] | None]] = []
+
+    # --- The client's side -----------------------------------------------------------------------
+
+    def say(self, what: Any, arrived: Callable[[], object] | None = None) -> None:
+        """Send *what* to the node; *arrived* is called when somebody there gets it."""
+        if self._resets:
+            self._timeline.after(_RESET_DELAY, self._ended)
+        self._up.put((what, arrived))
+
+    def leave(self) -> None:
+        """Close the connection; the node notices when all that was said has come."""
+        self._down.cut()
+        self._up.put((_END, None))
+        self._ended()
+
+    # --- The node's side -------------------------------------------------------------------------
+
+    def serve(
+        self, *, received: Callable[[Any], object] | None = None, left: Callable[[], object]
+    ) -> None:
+        """Have *received* called with what comes, and *left* when the client has gone."""
+        self._received, self._left = received or (lambda what: None), left
+        early, self._early = self._early, []
+        for what, arrived in early:
+            self._hand(what, arrived)
+
+    def offer(self, data: bytes) -> None:
+        """Send *data*; raises `SlowConsumer` if too much waits."""
+        if self._is_finished or self._process.is_dead:
+            return
+        if self._down.stalled or self._down.is_cut:
+            if self._waiting + len(data) > _KERNEL_BYTES + self._outbound_bytes_max:
+                raise SlowConsumer("the connection stalls")
+            self._waiting += len(data)
+        self._down.put(data)
+
+    def offer_soon(self, data: bytes) -> None:
+        """As `offer`: what is offered together arrives together anyway."""
+        self.offer(data)
+
+    def finish(self, data: Any, *, skip_waiting: bool = False) -> None:
+        """Send *data*, if there is any, and then the end."""
+        if self._is_finished or self._process.is_dead:
+            return
+        self._is_finished = True
+        self.is_held = False
+        if skip_waiting:
+            self._down.held.clear()
+        if data:
+            self._down.put(data)
+        self._down.put(_END)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether what was offered has left the node."""
+        return self._waiting < _KERNEL_BYTES
+
+    async def wait_taken(self) -> None:
+        """Wait until what was offered has left the node."""
+        if self.is_taken:
+            await trio.lowlevel.checkpoint()
+        while not self.is_taken:
+            await self._moved.park()
+
+    # --- What happens to it ----------------------------------------------------------------------
+
+    def stall(self) -> None:
+        """Nothing comes to the client any more: it does not read. Whoever stalls it resumes it."""
+        self._down.stall()
+
+    def resume(self) -> None:
+        self._down.resume()
+        if not self._down.stalled:
+            self._waiting = 0
+            self._moved.unpark_all()
+
+    def freeze(self) -> None:
+        """The network does not move, in either direction, until it thaws."""
+        self._up.stall()
+        self.stall()
+
+    def thaw(self) -> None:
+        self._up.resume()
+        self.resume()
+
+    def cut(self, *, client_notices: bool, node_notices: bool) -> None:
+        """It breaks; what is on its way is lost."""
+        self._up.cut()
+        self._down.cut()
+        if node_notices:
+            self._process.enter(self._take, (_END, None))
+        # A node that has closed it answers what still comes with a reset.
+        self._resets = node_notices
+        if client_notices:
+            self._ended()
+        else:
+            self._timeline.after(_KEEPALIVE, self._ended)
+
+    def give_up(self) -> None:
+        """The client's kernel learns that it is cut."""
+        if self._up.is_cut:
+            self._ended()
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self._on_end()
+
+    def _up_arrived(self, what: Any, _: float) -> None:
+        self._process.enter(self._take, what)
+
+    def _take(self, said: tuple[Any, Callable[[], object] | None]) -> None:
+        self.last_received = self._timeline.now
+        if self._received is None:
+            self._early.append(said)
+        else:
+            self._hand(*said)
+
+    def _hand(self, what: Any, arrived: Callable[[], object] | None) -> None:
+        if self._is_finished:
+            return
+        if arrived is not None:
+            arrived()
+        if what is _END:
+            self.is_held = False
+            self._left()
+        elif self._received is not None:
+            self._received(what)
+
+    def _down_arrived(self, what: Any, sent_at: float) -> None:
+        if what is _END:
+            self._ended()
+        else:
+            self._heard(what, sent_at)
+
+
+_END: Final = object()

@@ -1,0 +1,256 @@
+"""A node: the production's trunk in a simulated process, and doors without sockets.
+
+Behind the doors everything is the production's: authentication, sessions, operations of the API.
+What stands in for the network's side of them is in this file: where a real node has Hypercorn,
+and Quart, a request is a value and a connection is a `network.Connection`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+import trio
+
+from simulation.world.network import Connection
+from simulation.world.scheduling import Process
+from tocsin.actors.delivery.connections import current_connection
+from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervisor
+from tocsin.actors.world import World
+from tocsin.persistence.store import Store
+from tocsin.protocol.problems import ProblemError
+from tocsin.server.api import OPERATIONS
+from tocsin.server.api.operation import Answer, Operation, Streamed
+from tocsin.server.api.serving import Asked, serve, whole
+from tocsin.server.auth import AuthUnavailable, Forbidden, Unauthenticated
+from tocsin.server.http.limits import HttpLimits
+from tocsin.server.producing.publishing import Publishing
+from tocsin.server.services import Services
+from tocsin.server.websocket.edge import Credentials, WebSocketEdge
+from tocsin.server.websocket.outlet import WebSocketOutlet
+from tocsin.settings import Settings
+from tocsin.trunk import Trunk
+from tocsin.wiring import ClusterPorts, token_verifier
+
+logger = structlog.get_logger(__name__)
+
+_BY_NAME: Final[Mapping[str, Operation]] = {each.name: each for each in OPERATIONS}
+_WRITE_TIMEOUT: Final = HttpLimits().write_timeout
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of the HTTP API: *operation* by the name of its handler."""
+
+    operation: str
+    token: str
+    path: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Response(msgspec.Struct, frozen=True):
+    """Its answer; a problem's *body* is its code."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+class Node:
+    """One process of a node, from start to end; *ports* as in a cluster, or none."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        process: Process,
+        store: Store,
+        world: World,
+        ports: ClusterPorts | None,
+    ) -> None:
+        self.process = process
+        self._settings = settings
+        self._world = world
+        self._ports = ports
+        self._verifier = token_verifier(settings, settings.jwt_secret)
+        self._trunk = Trunk(settings, store, world, self._verifier, ports)
+        self._scope = trio.CancelScope()
+        self._stop = trio.Event()
+        self.services: Services | None = None
+        self.failure: str | None = None
+
+    async def run(self) -> None:
+        """Live until stopped, or until what is left of a dead process is cancelled."""
+        try:
+            with self._scope:
+                async with open_supervisor("", self._world.random) as tree:
+                    services = self._trunk.grow(tree)
+                    self._publishing = Publishing(services)
+                    self._edge = WebSocketEdge(services, self._publishing)
+                    self._trunk.readiness.started = True
+                    self.services = services
+                    await self._stop.wait()
+                    await trio.sleep(self._settings.drain_notice_time)
+                    await self._trunk.fell(tree)
+        except* RestartLimitExceeded as group:
+            self.failure = str(group.exceptions[0])
+        finally:
+            self.services = None
+
+    def stop(self) -> None:
+        """Drain, and end."""
+        self._trunk.readiness.stopping = True
+        self._stop.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
+
+    def clear_away(self) -> None:
+        """Cancel what is left of a dead process."""
+        self._scope.cancel()
+
+    @property
+    def is_ready(self) -> bool:
+        """What a balancer finds at `/readyz`, store and all."""
+        readiness = self._trunk.readiness
+        is_up = self.services is not None and not (self.process.is_dead or self.process.is_stopped)
+        return is_up and not readiness.stopping and self._trunk.status.available
+
+    # --- Doors -----------------------------------------------------------------------------------
+
+    def connect(self, connection: Connection, token: str) -> None:
+        """A WebSocket is opened; where that cannot be, the connection ends."""
+
+        async def serve() -> None:
+            await self._serve_websocket(connection, token)
+
+        self._start(serve, connection)
+
+    def request(self, request: Request, connection: Connection) -> None:
+        """A request is made; the last that *connection* carries is its `Response`, but a stream's
+        is the end."""
+        scope = trio.CancelScope()
+        connection.serve(left=scope.cancel)
+
+        async def serve() -> None:
+            with scope:
+                answer = await self._respond(request)
+                if isinstance(answer, Response):
+                    connection.finish(answer)
+                else:
+                    await _pour(answer, connection)
+
+        self._start(serve, connection)
+
+    def _start(self, serve: Callable[[], Any], connection: Connection) -> None:
+        async def serve_to_the_end() -> None:
+            try:
+                await serve()
+            finally:
+                connection.finish(b"")
+
+        try:
+            if self.services is None:
+                raise ConnectionRefusedError
+            self.services.connections.start(serve_to_the_end)
+        except (ActorError, ConnectionRefusedError):
+            connection.finish(b"")
+
+    async def _serve_websocket(self, connection: Connection, token: str) -> None:
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope:
+                outlet = WebSocketOutlet(current_connection.get(), connection, scope)
+                credentials = Credentials(None, f"Bearer {token}")
+                await self._edge.converse(nursery, _Channel(connection), outlet, credentials)
+            nursery.cancel_scope.cancel()
+
+    async def _respond(self, request: Request) -> Response | Streamed:
+        try:
+            answer = await self.call(request)
+        except ProblemError as error:
+            wait = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+            return Response(error.problem.status, error.problem.code.encode(), wait)
+        except Unauthenticated:
+            return Response(401, b"unauthenticated")
+        except Forbidden:
+            return Response(403, b"forbidden")
+        except AuthUnavailable:
+            return Response(503, b"store_unavailable")
+        except Exception:
+            logger.exception("request failed", operation=request.operation)
+            return Response(500, b"internal_error")
+        if isinstance(answer, Streamed):
+            return answer
+        written = whole(_BY_NAME[request.operation], answer)
+        return Response(written.status, written.body or b"", dict(written.headers))
+
+    async def call(self, request: Request) -> Answer | Streamed:
+        """What the operation answers, served as the door serves it."""
+        services = self.services
+        assert services is not None
+        asked = Asked(
+            principal=await services.authenticator.from_header(f"Bearer {request.token}"),
+            path=request.path,
+            query={name: [value] for name, value in request.query.items()},
+            header=request.headers.get,
+            body=request.body,
+        )
+        return await serve(_BY_NAME[request.operation], services, self._publishing, asked)
+
+
+async def _pour(streamed: Streamed, connection: Connection) -> None:
+    """Send what a body that lasts has to say; each chunk once the one before was taken."""
+    async with streamed.body as chunks:
+        async for chunk in chunks:
+            connection.offer(chunk)
+            with trio.move_on_after(_WRITE_TIMEOUT) as patience:
+                await connection.wait_taken()
+            if patience.cancelled_caught:
+                break
+
+
+class _Channel:
+    """What is said on a connection, as `tocsin.server.websocket.edge` hears it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._received: Callable[[str], None] | None = None
+        self._early: deque[str] = deque()
+        self._moved = trio.lowlevel.ParkingLot()
+        self._has_left = False
+        connection.serve(received=self._take, left=self._left)
+
+    async def first_message(self) -> str | None:
+        while not (self._early or self._has_left):
+            await self._moved.park()
+        return self._early.popleft() if self._early else None
+
+    async def listen(self, received: Callable[[str], None]) -> None:
+        while self._early:
+            received(self._early.popleft())
+        self._received = received
+        while not self._has_left:
+            await self._moved.park()
+
+    def admit(self, limits: object, message_bytes_max: int) -> None:
+        """Clients here are no floods."""
+
+    def has_gone(self) -> bool:
+        return self._has_left
+
+    def _take(self, text: str | None) -> None:
+        if text is None:
+            return  # a pong: that something came has been noted
+        if self._received is not None:
+            self._received(text)
+        else:
+            self._early.append(text)
+            self._moved.unpark_all()
+
+    def _left(self) -> None:
+        self._has_left = True
+        self._moved.unpark_all()

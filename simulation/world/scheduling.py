@@ -1,0 +1,292 @@
+"""Time and order that come from a seed: Trio under a virtual clock, and processes that can be hurt.
+
+Trio runs what is runnable in an order of its own choosing. Here a seed chooses, and time only moves
+when nothing can run: straight to whatever comes next, a deadline of somebody's or an event of the
+timeline. So an hour of waiting costs nothing, and the same seed takes the same steps.
+
+A simulated node is a *process*: all tasks that were started in its context. It can be stopped, as
+by SIGSTOP, in the middle of anything; deadlines pass meanwhile, and are late when it goes on. It
+can be killed at any step: from then on it has no effect on anybody (`is_dead`, which all its ways
+out look at), and whoever keeps it cancels what is left of it.
+
+This file alone knows Trio's internals: its loop, in whose place there is one of ours.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from operator import attrgetter
+from typing import Any, Final, NoReturn, TypeVar
+from unittest.mock import patch
+
+import trio
+from outcome import Error, Outcome, Value
+from trio._core import _run
+from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled
+
+from simulation.world.alarms import TimelineAlarms
+from simulation.world.timeline import Timeline
+from tocsin.actors.runtime.alarms import set_alarm_clock
+
+T = TypeVar("T")
+
+_GARBAGE_INTERVAL: Final = 120.0
+"""Virtual seconds."""
+_OLD_GARBAGE: Final = 10
+"""Of so many collections, one looks at everything: the others at what is new since the last."""
+_IO_SELDOM: Final = 256
+"""Rounds of tasks, after one of which it is seen whether a person interrupts."""
+_IO_WAIT: Final = 0.001
+"""Seconds (real) to wait for Trio's word that it ends, which comes through a socket."""
+_ROUNDS_MAX: Final = 100_000
+"""Rounds of tasks in which no time passes."""
+_IDLE_MAX: Final = 1000
+"""Such waits in a row."""
+
+_number_of: Final = attrgetter("_counter")
+_process: ContextVar[Process | None] = ContextVar("process", default=None)
+
+
+class VirtualClock(trio.abc.Clock):
+    """The timeline's time: it passes in the loop."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+
+    def start_clock(self) -> None:
+        """Nothing: it stands until somebody waits."""
+
+    def current_time(self) -> float:
+        return self._timeline.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> NoReturn:
+        """Only Trio's loop asks this."""
+        raise NotImplementedError
+
+
+def current_process() -> Process | None:
+    """Whose task or call is running."""
+    return _process.get()
+
+
+class Process:
+    """One node's process; *died* is called once, when it has been killed."""
+
+    def __init__(self, name: str, died: Callable[[], None]) -> None:
+        self.name = name
+        self.is_dead = False
+        self.is_stopped = False
+        self.steps = 0
+        self.kill_at = math.inf
+        """The step, counted from its start, that it does not take."""
+        self.doom: dict[str, int] = {}
+        """By kind of actor: at which message from now one of them fails."""
+        self._died = died
+        self._tasks: list[trio.lowlevel.Task] = []
+        self._calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._context = copy_context()
+        self._context.run(_process.set, self)
+
+    def enter(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Something comes in from outside: nothing happens if it is dead, or not until it runs."""
+        if self.is_stopped:
+            self._calls.append((call, arguments))
+        elif not self.is_dead:
+            self._context.run(call, *arguments)
+
+    def stop(self) -> None:
+        """As SIGSTOP: none of its tasks takes another step."""
+        self.is_stopped = True
+
+    def go_on(self) -> None:
+        """As SIGCONT."""
+        self.is_stopped = False
+        _run.GLOBAL_RUN_CONTEXT.runner.runq.extend(self._tasks)
+        calls, self._tasks, self._calls = self._calls, [], []
+        for call, arguments in calls:
+            self.enter(call, *arguments)
+
+    def kill(self) -> None:
+        """As SIGKILL. What is left of it must be cancelled, and has no effect on anybody."""
+        if not self.is_dead:
+            self.is_dead = True
+            self._calls.clear()
+            self._died()
+        if self.is_stopped:
+            self.go_on()
+
+    def spare(self) -> None:
+        """It is not killed after all."""
+        self.kill_at = math.inf
+
+    def is_doomed(self, actor: str) -> bool:
+        """Whether the *actor* that now has a message is the one to fail."""
+        left = self.doom.pop(actor, 0)
+        if left > 1:
+            self.doom[actor] = left - 1
+        return left == 1
+
+    def may_run(self, task: trio.lowlevel.Task) -> bool:
+        """Whether *task* takes its next step now; else it is kept."""
+        self.steps += 1
+        if self.steps >= self.kill_at:
+            self.kill_at = math.inf
+            self.kill()
+        if self.is_stopped:
+            self._tasks.append(task)
+        return not self.is_stopped
+
+
+class _Loop:
+    """Runs what is runnable, round after round; time passes when there is nothing.
+
+    It stands in the place of Trio's loop, `trio._core._run.unrolled_run`, and understands as that
+    does what tasks yield. That one would do, with a clock, a run queue, a random generator and an
+    I/O manager of ours; but it asks many things in each round that have only one answer here, and
+    most rounds are one step of one task: they would be a fifteenth of a run.
+    """
+
+    def __init__(self, timeline: Timeline, order: random.Random) -> None:
+        self._timeline = timeline
+        self._order = order
+        self._runner = _run.GLOBAL_RUN_CONTEXT.runner
+
+    def run(self) -> Generator[float, Any, None]:
+        """Run until no task is left. Yields how long to wait for I/O, and is sent what came: there
+        is none but an interrupt by a person, and Trio's own word that it ends."""
+        runner, timeline = self._runner, self._timeline
+        rounds = idle = moved_at = 0
+        moved_to = -math.inf
+        while runner.tasks:
+            rounds += 1
+            if not self._is_runnable():
+                idle += 1
+                if idle > _IDLE_MAX:
+                    raise RuntimeError("everybody waits, and for nothing: this is a deadlock")
+                runner.io_manager.process_events((yield _IO_WAIT))
+                continue
+            idle = 0
+            if rounds % _IO_SELDOM == 0:
+                runner.io_manager.process_events((yield 0.0))
+            if timeline.now > moved_to:
+                moved_to, moved_at = timeline.now, rounds
+            elif rounds - moved_at > _ROUNDS_MAX:
+                raise RuntimeError(f"tasks are busy without end at {moved_to}")
+            self._run_round()
+
+    def _is_runnable(self) -> bool:
+        """Let time pass until something can run; there may be nothing that ever can."""
+        runner, timeline = self._runner, self._timeline
+        while not runner.runq:
+            deadline = runner.deadlines.next_deadline()
+            if not timeline.happen(before=deadline):
+                if deadline == math.inf:
+                    return False
+                timeline.pass_to(deadline)
+                return True
+        return True
+
+    def _run_round(self) -> None:
+        runner = self._runner
+        runner.deadlines.expire(self._timeline.now)
+        batch = list(runner.runq)
+        runner.runq.clear()
+        if len(batch) > 1:
+            # First as Trio has numbered them: it goes through sets where it wakes several.
+            batch.sort(key=_number_of)
+            self._order.shuffle(batch)
+        while batch:
+            task = batch.pop()
+            process = task.context.get(_process)
+            if process is None or process.may_run(task):
+                self._step(task)
+
+    def _step(self, task: trio.lowlevel.Task) -> None:
+        runner, context = self._runner, _run.GLOBAL_RUN_CONTEXT
+        send, value = task._next_send_fn, task._next_send
+        task._next_send_fn = task._next_send = None
+        assert send is not None
+        outcome: Outcome[object] | None = None
+        context.task = task
+        try:
+            message: Any = task.context.run(send, value)
+        except StopIteration as end:
+            outcome = Value(end.value)
+        except BaseException as error:
+            outcome = Error(error)
+        if outcome is not None:
+            runner.task_exited(task, outcome)
+        elif message is CancelShieldedCheckpoint:
+            runner.reschedule(task)
+        else:
+            assert type(message) is WaitTaskRescheduled, f"a task yielded {message!r}"
+            task._abort_func = message.abort_func
+            if runner.ki_pending and task is runner.main_task:
+                task._attempt_delivery_of_pending_ki()
+            task._attempt_delivery_of_any_pending_cancel()
+        del context.task
+
+
+def tasks_of_processes(only: Process | None = None) -> list[str]:
+    """The names of all tasks that belong to some process, or to this one."""
+    tasks = _run.GLOBAL_RUN_CONTEXT.runner.tasks
+    owners = ((task.name, task.context.get(_process)) for task in tasks)
+    return sorted(name for name, owner in owners if owner is not None and only in (None, owner))
+
+
+def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:
+    """Run *main* under a virtual clock, in the order that *seed* gives; then the timeline ends."""
+
+    async def with_ours() -> T:
+        set_alarm_clock(TimelineAlarms(timeline))
+        try:
+            return await main()
+        finally:
+            timeline.end()
+
+    @trio.lowlevel.enable_ki_protection
+    def loop(
+        runner: _run.Runner, function: Callable[..., Awaitable[object]], arguments: tuple[Any, ...]
+    ) -> Generator[float, Any, None]:
+        try:
+            runner.entry_queue.wakeup.wakeup_on_signals()
+            runner.init_task = runner.spawn_impl(
+                runner.init, (function, arguments), None, "<init>", system_task=True
+            )
+            yield from _Loop(timeline, random.Random(seed)).run()
+        finally:
+            runner.close()
+            _run.GLOBAL_RUN_CONTEXT.__dict__.clear()
+
+    with _garbage_at_fixed_times(timeline), patch.object(_run, "unrolled_run", loop):
+        return trio.run(with_ours, clock=VirtualClock(timeline))
+
+
+@contextmanager
+def _garbage_at_fixed_times(timeline: Timeline) -> Iterator[None]:
+    """Collect garbage when it is time, and not when there is much of it.
+
+    How much there is depends on what this process did before; and collecting wakes Trio, where an
+    asynchronous generator was left behind. What was there before is never looked at again: modules,
+    mostly, and looking would cost more than a short run.
+    """
+
+    def collect(number: int) -> None:
+        gc.collect(2 if number % _OLD_GARBAGE == 0 else 1)
+        timeline.after(_GARBAGE_INTERVAL, collect, number + 1)
+
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    timeline.at(_GARBAGE_INTERVAL, collect, 1)
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

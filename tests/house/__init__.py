@@ -1,0 +1,1 @@
+"""The rules of the house (docs/style.md), as far as a machine can see them."""

@@ -1,0 +1,78 @@
+"""Our own source, read for the rules of the house."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "tocsin"
+FOLDERS = ("tocsin", "simulation", "servers", "cluster", "bench", "tests")
+
+
+def refuse(found: Iterable[str], rule: str) -> None:
+    if listed := sorted(found):
+        pytest.fail("\n  ".join([f"{rule}:", *listed]), pytrace=False)
+
+
+def python_files(directory: Path) -> list[Path]:
+    return sorted(directory.rglob("*.py"))
+
+
+def our_python() -> list[Path]:
+    return [ROOT / "dev", *(path for each in FOLDERS for path in python_files(ROOT / each))]
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+# --- modules and their imports --------------------------------------------------------------------
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """The line and name of each module of ours that is imported, also where only types are."""
+    module = module_name(path)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return imports(parse(path), package)
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(node, package)
+            names = [deepest_module(base, alias.name) for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] in FOLDERS:
+                yield node.lineno, name
+
+
+def absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")
+    return ".".join([*parts[: len(parts) + 1 - node.level], *filter(None, [node.module])])
+
+
+def deepest_module(base: str, name: str) -> str:
+    """`from base import name` may name a module or something inside one."""
+    path = ROOT.joinpath(*base.split("."), name)
+    return f"{base}.{name}" if path.is_dir() or path.with_suffix(".py").exists() else base

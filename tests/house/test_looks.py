@@ -1,0 +1,291 @@
+"""How every file looks, as far as a machine can see it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.house.patterns import SECONDS_MAX, Pattern, patterns_of, slow_texts, troubles
+from tests.house.source import PACKAGE, ROOT, our_python, parse, python_files, refuse, short
+
+IMPURE_MODULES = {
+    *("asyncio", "trio", "threading", "time", "random", "secrets"),
+    *("os", "socket", "subprocess"),
+}
+IMPURE_CALLS = {
+    *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
+    *("uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"),
+}
+
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+
+
+def test_the_protocol_is_pure():
+    refuse(
+        (
+            f"{short(path)}:{line} uses {what}"
+            for path in python_files(PACKAGE / "protocol")
+            for line, what in impurities(parse(path))
+        ),
+        "The protocol has no clock, no chance and no I/O; take the value as a parameter",
+    )
+
+
+def test_files_are_short():
+    refuse(
+        (
+            f"{short(path)} has {lines} lines"
+            for path in python_files(PACKAGE)
+            if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX
+        ),
+        f"Past {FILE_LINES_MAX} lines a file wants to be two things",
+    )
+
+
+def test_functions_are_short():
+    refuse(
+        (
+            f"{short(path)}:{node.lineno} {node.name} has {lines} lines"
+            for path in python_files(PACKAGE)
+            for node in ast.walk(parse(path))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
+        ),
+        f"Past {FUNCTION_LINES_MAX} lines a function wants to be two things",
+    )
+
+
+def test_what_is_left_to_do_has_an_issue():
+    refuse(
+        (
+            f"{short(path)}:{line} {text}"
+            for path in our_python()
+            for line, text in comments(path)
+            if is_unfinished(text)
+        ),
+        'A mark for later needs an issue: write "issue 12" beside it, or do it now',
+    )
+
+
+def test_no_test_sleeps_without_saying_what_for():
+    refuse(
+        (
+            f"{short(path)}:{line}"
+            for path in python_files(ROOT / "tests")
+            for line in unexplained_sleeps(path.read_text())
+        ),
+        "A test waits for the thing itself, not for a while. Where only a while will do, "
+        'say why on the same line: "# waits for: ..."',
+    )
+
+
+def test_nothing_is_raised_where_groups_are_split():
+    """Releases of 3.11 hand out what is raised in `except*` within a group; re-raising is fine."""
+    refuse(
+        (
+            f"{short(path)}:{line}"
+            for path in our_python()
+            for line in raised_in_splitting(path.read_text())
+        ),
+        "What is raised in `except*` may come out in a group; catch the group and look into it",
+    )
+
+
+def test_no_pattern_can_take_longer_than_its_text_is_long():
+    refuse(
+        (
+            f"{pattern.where} {pattern.text!r} has {trouble}"
+            for pattern in patterns()
+            for trouble in troubles(pattern.text, pattern.flags)
+        ),
+        "Matching goes back and tries again, and a peer chooses the text. Split, strip and one "
+        "class of characters will do",
+    )
+
+
+def test_every_pattern_is_quick_on_64_kib_that_it_nearly_matches():
+    refuse(
+        (
+            f"{pattern.where} takes {seconds:.2f} s for {text[:40]!r}…"
+            for pattern in patterns()
+            for text, seconds in slow_texts(pattern)
+        ),
+        f"A pattern has {SECONDS_MAX} s for 64 KiB, whatever they are",
+    )
+
+
+def test_requirements_name_no_addresses():
+    address = re.compile(r"://|^\s*(-i|-f|--(index-url|extra-index-url|find-links|trusted-host))\b")
+    refuse(
+        (
+            f"{short(path)}:{number} {line}"
+            for path in (ROOT / "requirements").iterdir()
+            for number, line in enumerate(path.read_text().splitlines(), 1)
+            if address.search(line)
+        ),
+        "Where packages come from is the business of the machine that installs them",
+    )
+
+
+def test_every_dependency_is_argued_for():
+    told = (ROOT / "docs" / "dependencies.md").read_text()
+    refuse(
+        (
+            name
+            for kind in ("run", "dev")
+            for name in requirement_names(ROOT / "requirements" / f"{kind}.in")
+            if f"`{name}`" not in told
+        ),
+        "docs/dependencies.md needs a line that says what it is for and why this one",
+    )
+
+
+def test_the_lock_for_development_contains_the_lock_for_running():
+    running, development = (
+        set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+        for name in ("run.txt", "dev.txt")
+    )
+    refuse(running - development, "The locks are out of step; run ./dev lock")
+
+
+# --- the rules catch what they are for ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "from random import random",
+        "import trio.lowlevel",
+        "def f():\n    import asyncio",
+        "now = datetime.datetime.now(UTC)",
+        "id = uuid.uuid4()",
+        "from uuid import uuid4",
+    ],
+)
+def test_impurities_are_seen(source):
+    assert list(impurities(ast.parse(source)))
+
+
+@pytest.mark.parametrize("source", ["import uuid", "now = session.now()", "from math import inf"])
+def test_what_is_pure_is_left_alone(source):
+    assert not list(impurities(ast.parse(source)))
+
+
+def test_what_is_raised_in_splitting_is_seen():
+    source = "try:\n    f()\nexcept* OSError:\n    if x:\n        raise Y from None\n    raise\n"
+    assert list(raised_in_splitting(source)) == [5]
+    assert not list(raised_in_splitting(source.replace("except*", "except")))
+
+
+def test_sleeps_are_seen_unless_explained():
+    source = "time.sleep(1)\nawait trio.sleep(\n    1\n)  # waits for: the kernel\nsleep(2)\n"
+
+    assert list(unexplained_sleeps(source)) == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_trouble"),
+    [
+        ("(a+)+", True),
+        ("(a?b?)*", True),
+        ("(?:[a-z]+-?)*", True),
+        (".*,.*", True),
+        (r"[ \t]*([\t -~]*?)[ \t]*", True),
+        (r"\w+(\d+)x", True),
+        (r"(?:a*|b)[a-z]*", True),
+        ("(?i:a+)A+", True),
+        (r"[^/]*\d?[a-z]*", True),
+        (r"\s*(?!x)\s*", True),
+        (r"[^a]*[^b]*", True),
+        (r"[\w-]+\.[\w-]+", False),
+        ("a+b+a+", False),
+        ("[a-z]{1,64}[a-z]{1,64}", False),
+        ("a++a", False),
+        ("(?:abc)*", False),
+        (rb"[0-9]+[a-z]*", False),
+        (r"\d+\s*", False),
+    ],
+)
+def test_repeats_that_share_characters_are_seen(pattern, is_trouble):
+    assert bool(troubles(pattern)) is is_trouble
+
+
+@pytest.mark.parametrize(
+    ("pattern", "method"),
+    [
+        (r"\beyJ[\w-]+\.[\w-]+", "search"),
+        (r"[ \t]*([\t -~]*?)[ \t]*", "fullmatch"),
+        (r"<[^>]*>", "search"),
+        ("[a-z]+:", "search"),
+    ],
+)
+def test_slow_patterns_are_found_by_hostile_texts(pattern, method):
+    assert list(slow_texts(Pattern("here", pattern, 0, frozenset({method})), length=32_768))
+
+
+# --- how they look --------------------------------------------------------------------------------
+
+
+def patterns() -> Iterator[Pattern]:
+    for path in python_files(PACKAGE):
+        yield from patterns_of(path)
+
+
+def impurities(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Attribute | ast.Name):
+            names = [".".join(ast.unparse(node).split(".")[-2:])]
+        else:
+            continue
+        imported = isinstance(node, ast.Import | ast.ImportFrom)
+        for name in names:
+            if name in IMPURE_CALLS or (imported and name.split(".")[0] in IMPURE_MODULES):
+                yield node.lineno, name
+
+
+def comments(path: Path) -> Iterator[tuple[int, str]]:
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def is_unfinished(comment: str) -> bool:
+    # Written so that this line is no mark itself.
+    marked = re.search(r"\b(TO(?=DO)|FIX(?=ME)|X(?=XX))", comment)
+    return bool(marked) and not re.search(r"\bissue #?\d+", comment)
+
+
+def unexplained_sleeps(source: str) -> Iterator[int]:
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            *("time.sleep", "trio.sleep", "sleep"),
+        ):
+            span = lines[node.lineno - 1 : node.end_lineno]
+            if not any("# waits for:" in line for line in span):
+                yield node.lineno
+
+
+def raised_in_splitting(source: str) -> Iterator[int]:
+    for splitting in ast.walk(ast.parse(source)):
+        if isinstance(splitting, ast.TryStar):
+            for handler in splitting.handlers:
+                for node in ast.walk(handler):
+                    if isinstance(node, ast.Raise) and node.exc is not None:
+                        yield node.lineno
+
+
+def requirement_names(path: Path) -> list[str]:
+    return re.findall(r"^[A-Za-z][A-Za-z0-9._-]*", path.read_text(), re.MULTILINE)

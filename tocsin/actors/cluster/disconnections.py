@@ -1,0 +1,104 @@
+"""Whom operators have disconnected: told to all nodes, those included that do not hear it now.
+
+Of what nodes tell each other this alone is not in the store, so a deaf node would not find it by
+reconciling. Therefore the bus keeps it for a while, and a node that may have missed something asks
+for it and ends what had begun before. A user is kept *before* the others are told: who does not
+hear the word, and hears again, then finds it.
+
+What is kept is a *mark*: the time of day, the user, and a seal of both. One that is kept once more
+by somebody else ends nothing again where it was seen: its first moment is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from tocsin.actors.cluster.trust import MARK_AGE_MAX, Trust
+from tocsin.actors.delivery.messages import Disconnect
+from tocsin.actors.delivery.users import Users
+from tocsin.actors.runtime.bell import Bell
+from tocsin.persistence.bus import Bus, BusUnavailable
+from tocsin.protocol.closing import Closing
+
+_RETRY: Final = 0.5
+
+
+class Disconnections:
+    """Keeps them on *bus*, and has *say* tell the others of each; see the module."""
+
+    def __init__(self, bus: Bus, users: Users, trust: Trust, say: Callable[[str], None]) -> None:
+        self._bus = bus
+        self._users = users
+        self._trust = trust
+        self._say = say
+        self._moments: dict[bytes, float] = {}
+        """When each mark was made that was seen here (Trio time)."""
+        self._untold: dict[str, None] = {}
+        self._unkept: dict[str, None] = {}
+        self._missed = False
+        self._bell = Bell()
+
+    def disconnect(self, user: str) -> None:
+        """End all connections of *user*, everywhere else."""
+        self._untold[user] = None
+        self._bell.ring()
+
+    def missed(self) -> None:
+        """Something may have been said that was not heard: find out."""
+        self._missed = True
+        self._bell.ring()
+
+    def tell(self) -> None:
+        """Tell the others of whoever has not been told of, kept or not."""
+        untold, self._untold = self._untold, {}
+        for user in untold:
+            self._say(user)
+
+    async def run(self) -> None:
+        """Keep and find out, for ever; a bus that is away is asked again."""
+        while True:
+            try:
+                await self._keep()
+                await self._find_out()
+            except BusUnavailable:
+                await trio.sleep(_RETRY)
+            else:
+                await self._bell.wait()
+
+    async def _keep(self) -> None:
+        self._unkept.update(self._untold)
+        users = list(self._unkept)
+        if not users:
+            return
+        try:
+            await self._bus.keep_disconnected([self._trust.mark(user) for user in users])
+        except BusUnavailable:
+            # One that is full keeps nothing, and relays all the same. Where it did neither, they
+            # are told once more when it does both.
+            self.tell()
+            raise
+        for user in users:
+            del self._unkept[user]
+            self._untold.pop(user, None)
+            self._say(user)
+
+    async def _find_out(self) -> None:
+        if not self._missed:
+            return
+        self._missed = False
+        try:
+            ages = await self._bus.disconnected()
+        except BusUnavailable:
+            self._missed = True
+            raise
+        now = trio.current_time()
+        for mark, age in ages.items():
+            if (user := self._trust.marked(mark)) is not None:
+                moment = self._moments.setdefault(mark, now - max(0.0, age))
+                message = Disconnect(Closing.DISCONNECTED, before=moment)
+                self._users.tell(user, message, forced=True)
+        for mark in [each for each, at in self._moments.items() if at < now - 2 * MARK_AGE_MAX]:
+            del self._moments[mark]

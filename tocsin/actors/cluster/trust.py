@@ -1,0 +1,107 @@
+"""What a node says on the bus so that others know it for theirs, and what it heeds of theirs.
+
+Without the nodes' secret nobody can be believed, or speak; it is in the store, so nothing is said
+before that was reached for the first time. What is not heeded is counted, and told to the log.
+
+A node of another release, or with another secret, sounds like anybody who is not of the cluster. On
+the channel of all nodes such a *stranger* is taken note of: it may be committing what we cannot
+hear of.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import structlog
+import trio
+
+from tocsin.actors.cluster.complaints import Complaints
+from tocsin.actors.world import World
+from tocsin.persistence.bus import DISCONNECTED_LIFETIME, Refusals, Said
+from tocsin.protocol.envelopes import (
+    AGE_MAX,
+    CONTROL,
+    INCARNATION_BYTES,
+    Alive,
+    Distrust,
+    Ear,
+    Envelope,
+    Untrusted,
+    Voice,
+)
+from tocsin.protocol.seals import SEAL_BYTES, Purpose, Seals
+
+logger = structlog.get_logger(__name__)
+
+MARK_AGE_MAX: Final = DISCONNECTED_LIFETIME + AGE_MAX
+"""Seconds after which a mark means nothing, by the clock of whoever reads it."""
+_TIME_BYTES: Final = 8
+_ENVELOPE: Final = "envelope"
+_MARK: Final = "disconnection"
+"""What was found, in metrics and the log."""
+
+
+class Trust:
+    """Of the node called *node*; see the module."""
+
+    def __init__(self, node: str, world: World, seals: Seals, refusals: Refusals) -> None:
+        seal = seals[Purpose.BUS]
+        self._now_ms = world.now_ms
+        self._voice = Voice(node, seal, world.entropy(INCARNATION_BYTES))
+        self._ear = Ear(node, seal, world.now_ms())
+        self._seals = seals
+        self._marks = seals[Purpose.DISCONNECTED]
+        self._refusals = refusals
+        complaints = Complaints(logger, "found in Redis what is not ours")
+        refusals.told = lambda what, why, count: complaints.tell(what, why, count=count)
+        self.write = self._voice.write
+        self.is_own = self._voice.is_own
+        self.stranger_at = -math.inf
+        """When a stranger was heard last (Trio time)."""
+
+    @property
+    def is_able(self) -> bool:
+        """Whether the secret is known, and so anything can be said or heeded."""
+        return self._seals.known
+
+    def sealed(self, written: Said) -> Said:
+        """What was written, as it is said now; at each attempt anew, as what is old is not heeded.
+
+        To be said in the order in which this is called.
+        """
+        said = self._voice.say(written.channel, written.payload, self._now_ms())
+        return Said(written.channel, said)
+
+    def sealed_sign(self, sign: Alive) -> Said:
+        """A *sign* of life, as it is said now, beside what else is said."""
+        return Said(CONTROL, self._voice.live(sign, self._now_ms()))
+
+    def heed(self, heard: Said) -> tuple[str, Envelope] | None:
+        """Who has said what, if it is to be heeded; raises `Unreadable`."""
+        try:
+            return self._ear.hear(heard.channel, heard.payload, self._now_ms())
+        except Untrusted as error:
+            if heard.channel == CONTROL and error.why is not Distrust.REPEATED:
+                self.stranger_at = trio.current_time()
+            self._refusals.add(_ENVELOPE, error.why)
+            return None
+
+    # --- Marks of users who were disconnected (`disconnections`) ----------------------------------
+
+    def mark(self, user: str) -> bytes:
+        """A mark of *user*, of this moment: the time, a seal and the user."""
+        time, name = self._now_ms().to_bytes(_TIME_BYTES), user.encode()
+        return time + self._marks.of(time, name) + name
+
+    def marked(self, mark: bytes) -> str | None:
+        """Whom *mark* is of, if a node of this cluster has made it, not too long ago."""
+        time, seal = mark[:_TIME_BYTES], mark[_TIME_BYTES:][:SEAL_BYTES]
+        name = mark[_TIME_BYTES + SEAL_BYTES :]
+        if not self._marks.fits(seal, time, name):
+            self._refusals.add(_MARK, Distrust.FORGED)
+        elif self._now_ms() - int.from_bytes(time) > MARK_AGE_MAX * 1000:
+            self._refusals.add(_MARK, Distrust.STALE)
+        else:
+            return name.decode()
+        return None

@@ -1,0 +1,73 @@
+"""What a user actor has around it: settings, clocks, and the actors it talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.runtime import Ref
+from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.requests import StorageMessage
+from tocsin.actors.world import World
+from tocsin.protocol.terms import SessionLimits
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """How this node delivers; *heartbeat* in seconds.
+
+    Per user, *devices_max* are connected, and *devices_known_max* known by names of their own.
+    """
+
+    node: str
+    limits: SessionLimits
+    heartbeat: float
+    devices_max: int
+    devices_known_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Shared by all user actors of a node.
+
+    *acknowledged* is told of each notification that some device of a user has acknowledged,
+    *absent* of a user who has left, *behind* of one whose topics hold more than was brought on
+    arrival. (Who has arrived, the topics hear of from the `announcer`, in the order of commits.)
+    *retire* takes an idle user from the directory, unless there is a message waiting for it.
+    *missed* holds the head (a sequence) for users whose mailbox had no room for a change, *heads*
+    for all who have attached how far their log was said to reach.
+    """
+
+    storage: Ref[StorageMessage]
+    ledger: Ledger
+    status: StoreStatus
+    settings: DeliverySettings
+    world: World
+    acknowledged: Callable[[str], None]
+    absent: Callable[[str], None]
+    behind: Callable[[str], None]
+    retire: Callable[[str], None]
+    missed: dict[str, int]
+    heads: dict[str, int] = field(default_factory=dict)
+    bus: BusStatus = field(default_factory=BusStatus)
+    neighbours: Neighbours = ALONE
+
+
+class Clock:
+    """Both clocks, read once per message: *now* in Trio seconds, *now_ms* in Unix milliseconds."""
+
+    __slots__ = ("_world", "now", "now_ms")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.now = 0.0
+        self.now_ms = 0
+
+    def tick(self) -> None:
+        """Read them again."""
+        self.now = trio.current_time()
+        self.now_ms = self._world.now_ms()

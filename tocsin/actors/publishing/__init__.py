@@ -1,0 +1,1 @@
+"""From a command to those whom it concerns: notifications, topics, the schedule, announcements."""

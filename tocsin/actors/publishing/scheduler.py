@@ -1,0 +1,195 @@
+"""The scheduler: wakes what is due. What is to be published, what expires, what may be forgotten.
+
+Of each it holds one time, that of the next anywhere in the store, and asks again when it has come.
+The times themselves are in the store, so nothing is lost with this actor, and several nodes may
+wake at once: the store gives each row to one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import msgspec
+import structlog
+import trio
+
+from tocsin.actors.runtime import Actor, ActorError, ActorStopped, MailboxFull, Ref
+from tocsin.actors.storage.requests import StorageMessage, Write
+from tocsin.actors.world import World
+from tocsin.persistence.store import (
+    Expire,
+    Expired,
+    Purge,
+    Purged,
+    Release,
+    Released,
+    StoreFailed,
+    StoreUnavailable,
+)
+
+logger = structlog.get_logger(__name__)
+
+_EXPIRE_MAX: Final = 500
+_RELEASE_MAX: Final = 100
+"""Notifications in one transaction, so that posts need not wait long behind it."""
+_PURGE_MAX: Final = 1000
+_PURGE_INTERVAL: Final = 600.0
+_SLICE_PAUSE: Final = 2.0
+"""Seconds between two looks at so many devices: a million are gone through in half an hour."""
+_REMOVED_KEPT: Final = 600.0
+"""Seconds from when a device that was removed was last seen until nothing is known of it: its
+session has long ended by then, on whatever node."""
+_FIRST_DEVICE: Final = ("", "")
+"""Identifiers are not empty, so all devices are behind it."""
+_RETRY_DELAY: Final = 5.0
+_PAUSE_MIN: Final = 0.1
+_SLEEP_MAX: Final = 15.0
+"""Seconds after which to look again in any case: wall clocks jump, and who knew of a time may have
+died with it, or never have heard that it was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """How long what is kept, in seconds; *dead_letters*: whether what expired unseen leaves one."""
+
+    idempotency: float
+    notifications: float
+    archived: float
+    expired: float
+    dead_letters: bool
+
+
+class ExpiryKnown(msgspec.Struct, frozen=True):
+    """A notification will expire *at* this time (Unix milliseconds)."""
+
+    at: int
+
+
+class ReleaseKnown(msgspec.Struct, frozen=True):
+    """A notification is to be published *at* this time (Unix milliseconds)."""
+
+    at: int
+
+
+class StoreBack(msgspec.Struct, frozen=True):
+    """The store is there, for the first time or again: what fell due meanwhile is due now."""
+
+
+SchedulerMessage = ExpiryKnown | ReleaseKnown | StoreBack
+
+
+class Scheduler(Actor[SchedulerMessage]):
+    """See the module."""
+
+    def __init__(self, storage: Ref[StorageMessage], world: World, upkeep: Upkeep) -> None:
+        self._storage = storage
+        self._world = world
+        self._upkeep = upkeep
+        self._expire_at = -math.inf
+        self._release_at = -math.inf
+        self._purge_at = -math.inf
+        self._devices_after = _FIRST_DEVICE
+
+    async def receive(self, message: SchedulerMessage) -> None:
+        """Wake earlier if this is earlier."""
+        match message:
+            case ExpiryKnown(at=at):
+                self._expire_at = min(self._expire_at, self._deadline_of(at))
+            case ReleaseKnown(at=at):
+                self._release_at = min(self._release_at, self._deadline_of(at))
+            case StoreBack():
+                self._expire_at = self._release_at = self._purge_at = -math.inf
+            case _:
+                assert_never(message)
+
+    def next_deadline(self) -> float:
+        """The next release, expiry or purge."""
+        return min(self._release_at, self._expire_at, self._purge_at)
+
+    async def on_deadline(self, now: float) -> None:
+        """Do what is due; what the store cannot do now is tried again soon."""
+        # Each by itself: one that fails must not keep the others from their turn.
+        if self._release_at <= now:
+            self._release_at = await _or_retry(self._release)
+        if self._expire_at <= now:
+            self._expire_at = await _or_retry(self._expire)
+        if self._purge_at <= now:
+            self._purge_at = await _or_retry(self._purge)
+
+    async def _release(self) -> float:
+        command = Release(self._world.now_ms(), _RELEASE_MAX)
+        released = await self._storage.ask(Write(command=command))
+        assert isinstance(released, Released)
+        count = len(released.changes)
+        if count:
+            logger.info("released", notifications=count)
+        for change in released.changes:
+            if change.content.expires_at is not None:
+                self._expire_at = min(self._expire_at, self._deadline_of(change.content.expires_at))
+        return self._next_look(released.next_at, worked=count > 0)
+
+    async def _expire(self) -> float:
+        command = expire_due(self._world.now_ms(), upkeep=self._upkeep)
+        expired = await self._storage.ask(Write(command=command))
+        assert isinstance(expired, Expired)
+        if expired.count:
+            logger.info("expired", notifications=expired.count)
+        return self._next_look(expired.next_at, worked=expired.count > 0)
+
+    async def _purge(self) -> float:
+        now_ms, upkeep = self._world.now_ms(), self._upkeep
+        command = Purge(
+            idempotency_before=now_ms - round(upkeep.idempotency * 1000),
+            tickets_before=now_ms,
+            archived_before=now_ms - round(upkeep.archived * 1000),
+            expired_before=now_ms - round(upkeep.expired * 1000),
+            created_before=now_ms - round(upkeep.notifications * 1000),
+            removed_before=now_ms - round(_REMOVED_KEPT * 1000),
+            devices_after=self._devices_after,
+            limit=_PURGE_MAX,
+        )
+        purged = await self._storage.ask(Write(command=command))
+        assert isinstance(purged, Purged)
+        if purged.rows:
+            logger.info("purged", inbox_rows=purged.rows)
+        shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications)
+        interval = min(_PURGE_INTERVAL, max(shortest, 1.0))
+        through = purged.devices_through
+        self._devices_after = through or _FIRST_DEVICE
+        if through is not None:
+            interval = min(interval, _SLICE_PAUSE)
+        return trio.current_time() + (_PAUSE_MIN if purged.more else interval)
+
+    def _next_look(self, next_at: int | None, *, worked: bool) -> float:
+        now = trio.current_time()
+        due = math.inf if next_at is None else self._deadline_of(next_at)
+        if not worked:
+            # Due by the store's word and yet not done: do not ask without end.
+            due = max(due, now + _PAUSE_MIN)
+        return min(due, now + _SLEEP_MAX)
+
+    def _deadline_of(self, at: int) -> float:
+        return trio.current_time() + (at - self._world.now_ms()) / 1000
+
+
+def expire_due(now_ms: int, *, upkeep: Upkeep) -> Expire:
+    """As much of what is due at *now_ms* as one transaction takes."""
+    return Expire(now_ms, _EXPIRE_MAX, dead_letters=upkeep.dead_letters)
+
+
+def tell_scheduler(scheduler: Ref[SchedulerMessage], message: SchedulerMessage) -> None:
+    """Tell it, if it has room: it looks for itself every now and then."""
+    with suppress(MailboxFull, ActorStopped):
+        scheduler.tell(message)
+
+
+async def _or_retry(work: Callable[[], Awaitable[float]]) -> float:
+    """When to do *work* again: as it says, or soon if it cannot be done now."""
+    try:
+        return await work()
+    except (StoreUnavailable, StoreFailed, ActorError):
+        return trio.current_time() + _RETRY_DELAY

@@ -1,0 +1,159 @@
+"""What is written to the spool, and what a producer is told for it.
+
+An entry is a command of the store, in JSON, so that an operator can read what waits with Redis's
+own tools; and with a version, because an entry may be read by a newer program than wrote it.
+
+The answers are made here because only here nobody has asked the store: how many subscribers a topic
+has is not known yet, and is `null`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from tocsin.persistence.bus import Claim
+from tocsin.persistence.store import Command, Publish, Result, Update, Withdraw
+from tocsin.protocol.notification import Content, Standing, patched
+from tocsin.protocol.values import to_rfc3339
+
+_VERSION: Final = 1
+_NAME_BYTES: Final = 16
+_KINDS: Final[dict[str, type[Publish | Update | Withdraw]]] = {
+    "publish": Publish,
+    "update": Update,
+    "withdraw": Withdraw,
+}
+
+Spoolable = Publish | Update | Withdraw
+
+
+class Spooled(msgspec.Struct, frozen=True):
+    """It waits in the spool and will be done: the producer's *answer*, in JSON.
+
+    *replayed* if it is the answer to an earlier request with the same idempotency key.
+    """
+
+    answer: str
+    replayed: bool = False
+
+
+Committal = Result | Spooled
+"""What becomes of a command: the store has done it, or the spool has it."""
+
+
+class SpoolUnavailable(Exception):
+    """The spool cannot be used now."""
+
+
+class Poisoned(msgspec.Struct, frozen=True):
+    """An entry that was put aside, as text, and why."""
+
+    entry: str
+    reason: str
+    payload: str
+
+
+class UnreadableEntry(Exception):
+    """An entry of the spool is none that this version knows."""
+
+
+class _Entry(msgspec.Struct):
+    v: int
+    kind: str
+    command: msgspec.Raw
+
+
+def encode(command: Spoolable) -> bytes:
+    """*command* as an entry's payload."""
+    kind = type(command).__name__.lower()
+    return msgspec.json.encode(_Entry(_VERSION, kind, msgspec.Raw(msgspec.json.encode(command))))
+
+
+def decode(payload: bytes) -> Spoolable:
+    """The command in *payload*; raises `UnreadableEntry`."""
+    try:
+        entry = msgspec.json.decode(payload, type=_Entry)
+        if entry.v != _VERSION or entry.kind not in _KINDS:
+            raise UnreadableEntry(f"version {entry.v}, kind {entry.kind!r}")
+        command: Spoolable = msgspec.json.decode(entry.command, type=_KINDS[entry.kind])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableEntry(str(error)) from error
+    return command
+
+
+def is_spoolable(command: Command) -> bool:
+    """Whether *command* may wait. An `If-Match` cannot: nobody knows the revision now."""
+    if isinstance(command, Update):
+        return command.expected_revisions is None
+    return isinstance(command, Publish | Withdraw)
+
+
+def is_overdue(command: Spoolable) -> bool:
+    """Whether *command* can only be a repetition: then it is looked up, and never an entry."""
+    return isinstance(command, Publish) and command.overdue
+
+
+def answer_to(command: Spoolable) -> str:
+    """What the producer is told, in JSON."""
+    if not isinstance(command, Publish):
+        return f'{{"id":"{command.notification}","durability":"spooled"}}'
+    content = command.content
+    state = Standing.ACTIVE if command.deliver_at is None else Standing.SCHEDULED
+    recipients = "null" if content.topic is not None else len(command.users)
+    return (
+        f'{{"id":"{content.id}","state":"{state}","recipients":{recipients},'
+        f'"created_at":"{to_rfc3339(content.created_at)}","durability":"spooled"}}'
+    )
+
+
+def named(command: Spoolable, entropy: Callable[[int], bytes]) -> Spoolable:
+    """*command* as it can be repeated and is done once; a publish is known by its content's id."""
+    if isinstance(command, Publish) or command.once is not None:
+        return command
+    return msgspec.structs.replace(command, once=entropy(_NAME_BYTES).hex())
+
+
+def claim_of(command: Spoolable, answer: str) -> Claim | None:
+    """The claim on *command*'s idempotency key, if it has one."""
+    if not isinstance(command, Publish) or command.idempotency is None:
+        return None
+    idempotency = command.idempotency
+    # No key has a space in it, so that no two pairs look the same.
+    key = f"{idempotency.credential} {idempotency.key}"
+    return Claim(key, idempotency.fingerprint, answer)
+
+
+def check(command: Spoolable) -> None:
+    """Refuse now what the store would refuse whatever it holds; raises `ProblemError`."""
+    if isinstance(command, Update):
+        patched(_ANY, command.patch, command.now_ms)
+
+
+def in_time(command: Spoolable, now_ms: int) -> Spoolable:
+    """*command* as it is to be done now (Unix ms), which may be long after it was asked for.
+
+    What has expired in the spool is nobody's news any more: as a schedule whose time comes with its
+    end it is stored, and expires without ever being delivered.
+    """
+    if not isinstance(command, Publish):
+        return command
+    expires_at = command.content.expires_at
+    if expires_at is None or expires_at > now_ms:
+        return command
+    return msgspec.structs.replace(command, deliver_at=expires_at)
+
+
+_BLANK: Final[dict[str, Any]] = {"id": "", "category": "default", "priority": "normal"}
+_ANY: Final = Content(
+    id="",
+    revision=1,
+    category="default",
+    created_at=0,
+    updated_at=0,
+    expires_at=None,
+    document=msgspec.json.encode(_BLANK).decode(),
+)
+"""Stands for the notification that a patch is for: what is wrong with any is wrong with this."""

@@ -1,0 +1,394 @@
+"""The storage actor: everything durable goes through here, many things at a time.
+
+One transaction for hundreds of commands costs little more than one for one, so commands are
+gathered while the previous transaction runs (group commit), and answered together when it is
+durable. A lone command never waits; a crowd is waited for, a moment (see `pace`).
+
+Ledger lines (a push was sent, a device acknowledged) are merged before they are written. A line
+that only says "sent" waits a moment for its acknowledgment (`ledger`), because most come within
+milliseconds and then one row is written instead of two. Who reads the ledger sees no difference:
+what waits is written first.
+
+A transaction that meets somebody else's lock is repeated without whoever is blocked, who is refused
+(`blockades`). Ledger lines that are blocked are kept for later.
+
+A store that is away is a state, not a crash: what somebody waits for is refused at once, ledger
+lines stay and are written when it is back, and the watchers of `StoreStatus` are told. Where only
+writing is out of order, as on a full disk, questions are still answered.
+
+What a transaction did is announced before it is answered, result by result: those who follow a
+log hear of its changes in the order of their sequences, whoever made them.
+
+A store that is there, or there again, is nobody's before what was due meanwhile has expired: no
+counter that anybody is told is to count it.
+
+Four tasks share the actor's state: the mailbox reader gathers, the writer and the reader work, and
+the flusher waits for the ledger to be written. One transaction is in flight at a time, and what one
+party sends keeps its order; nobody waits for more than one transaction because of what others have
+to write (`backlog`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from tocsin.actors.health import StoreStatus
+from tocsin.actors.reasons import Reasons
+from tocsin.actors.runtime import Actor, Context
+from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.storage.backlog import Backlog
+from tocsin.actors.storage.batch_weights import Weights
+from tocsin.actors.storage.batches import abandon, answer, in_halves, refuse
+from tocsin.actors.storage.blockades import Blockades, StuckLines
+from tocsin.actors.storage.catching_up import expire_first, is_there
+from tocsin.actors.storage.commit_timing import Pace
+from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.requests import Flush, Read, StorageMessage, Write, reads_ledger
+from tocsin.actors.world import World
+from tocsin.persistence.store import (
+    Acknowledge,
+    Attach,
+    Command,
+    Expire,
+    Record,
+    Result,
+    Store,
+    StoreBlocked,
+    StoreFailed,
+    StoreUnavailable,
+)
+from tocsin.protocol.backoff import Backoff
+
+logger = structlog.get_logger(__name__)
+
+_QUERIES_MAX: Final = 1000
+"""Questions in one batch of them: enough for the price of a statement to vanish."""
+_PENDING_MAX: Final = 20_000
+"""Commands and questions gathered; beyond it the mailbox fills and senders are refused."""
+_LEDGER_PAUSE: Final = 0.025
+"""Seconds between two transactions that carry nothing but the ledger, for which nobody waits."""
+_PROBE_INTERVAL: Final = 2.0
+"""Seconds without a successful transaction after which the store is asked whether it is there."""
+_CLOSE_TIMEOUT: Final = 5.0
+_OF_LEDGER: Final = (Attach, Acknowledge)
+"""They must find what the device was sent and has acknowledged."""
+_RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
+
+
+class StorageActor(Actor[StorageMessage]):
+    """Owns the store, writes the *ledger*. *announce* must not raise; see the module.
+
+    *first* makes the command that comes before everybody else's, from the time (Unix ms).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        status: StoreStatus,
+        world: World,
+        ledger: Ledger,
+        *,
+        announce: Callable[[Result], None] = lambda result: None,
+        first: Callable[[int], Expire] | None = None,
+    ) -> None:
+        self._store = store
+        self._status = status
+        self._world = world
+        self._announce = announce
+        self._first = first
+        self._weights = Weights()
+        self._writes: Backlog[Write] = Backlog(self._weights)
+        self._blockades: Blockades[Write] = Blockades()
+        self._reads: list[Read] = []
+        self._flushes: list[Flush] = []
+        self._ledger = ledger.waiting
+        self._writer = ledger.bell
+        self._reader = Bell()
+        self._flusher = Bell()
+        self._written = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+        self._stuck = StuckLines()
+        self._pace = Pace()
+        self._ledger_after = -math.inf
+        self._probe_at = -math.inf
+        self._setbacks = 0
+        self._reasons = Reasons(logger, "store")
+        self._readable = False
+        self._writing = False
+        self._stopping = False
+
+    async def run(self, context: Context[StorageMessage]) -> None:
+        """Gather until stopped, then write what is left and close the store."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write_loop, name=f"{context.ref.path}/writer")
+                nursery.start_soon(self._read_loop, name=f"{context.ref.path}/reader")
+                nursery.start_soon(self._flush_loop, name=f"{context.ref.path}/flusher")
+                await super().run(context)
+                self._stopping = True
+                if not self._status.available:
+                    # A last attempt.
+                    self._probe_at = -math.inf
+                self._writer.ring()
+                self._reader.ring()
+                self._flusher.ring()
+        finally:
+            abandon((*self._writes.clear(), *self._reads, *self._flushes))
+            try:
+                self._status.set_available(False)
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT):
+                    await self._store.aclose()
+
+    async def receive(self, message: StorageMessage) -> None:
+        """Gather one message; waits while there is too much already."""
+        # A bell is rung only where there is something new to know: most messages cost no switch.
+        if not (self._status.available or (self._readable and isinstance(message, Read))):
+            message.reply.fail(StoreUnavailable("the store is away"))
+        elif isinstance(message, Flush):
+            self._flushes.append(message)
+            self._flusher.ring()
+        elif isinstance(message, Write):
+            if isinstance(message.command, _OF_LEDGER):
+                self._ledger.hurry()
+            self._writes.add(message)
+            now = trio.current_time()
+            if self._pace.came(now, len(self._writes)) and not self._writing:
+                self._writer.ring_at(self._pace.due, now)
+        else:
+            self._reads.append(message)
+            if len(self._reads) == 1:
+                self._reader.ring()
+        while len(self._writes) + len(self._reads) > _PENDING_MAX:
+            await self._room.park()
+
+    # --- Writing ---------------------------------------------------------------------------------
+
+    async def _write_loop(self) -> None:
+        while not (self._stopping and not (self._writes or len(self._ledger) or self._stuck)):
+            now = trio.current_time()
+            if lines := self._stuck.take(now, at_once=self._stopping):
+                self._ledger.put_back(lines)
+            if now >= self._probe_at:
+                await self._probe()
+            elif now < (due := self._next_write()):
+                await self._writer.wait(min(due, self._probe_at))
+            else:
+                await self._write(now)
+
+    def _next_write(self) -> float:
+        """When the next transaction may begin."""
+        if not self._status.available:
+            return math.inf
+        if self._stopping:
+            return -math.inf
+        if self._writes:
+            return self._pace.due
+        return max(self._ledger_after, self._ledger.due)
+
+    async def _write(self, now: float) -> None:
+        """Run one transaction."""
+        batch = self._writes.take()
+        records = self._ledger.take(math.inf if self._stopping else now)
+        self._pace.went(len(batch))
+        # Nobody waits for the ledger, so it always takes the pause, unless there is too much of it.
+        self._ledger_after = now + _LEDGER_PAUSE if self._ledger.due > now else now
+        self._writing = True
+        try:
+            await self._commit(records, batch)
+        except BaseException:
+            abandon(batch)
+            raise
+        self._writing = False
+        # Asked first, because nearly always nobody is there.
+        if self._written:
+            self._written.unpark_all()
+        if self._room:
+            self._room.unpark_all()
+
+    async def _commit(self, records: list[Record], batch: list[Write]) -> None:
+        """Write *records* and *batch*, in this order, and answer everybody.
+
+        In one transaction, unless somebody's command is poison, or blocked: then in halves, and
+        halves of halves, so that it alone is refused.
+        """
+        first, *suspects = self._blockades.parts(batch)
+        parts: list[tuple[list[Record], list[Write]]] = [([], each) for each in reversed(suspects)]
+        if records or first:
+            parts.append((records, first))
+        hurried = False
+        while parts:
+            hurried |= len(parts) <= len(suspects)
+            records, batch = parts.pop()
+            if self._blockades.is_shut(batch, trio.current_time()):
+                refuse(batch, StoreBlocked("somebody else holds a lock on it"))
+                continue
+            commands: list[Command] = [*records, *(write.command for write in batch)]
+            started = trio.current_time()
+            try:
+                results = await self._store.write(commands, hurried=hurried)
+            except StoreBlocked as error:
+                hurried = True
+                smaller = in_halves(records, batch)
+                parts += reversed(smaller)
+                if not smaller:
+                    self._set_aside(records, batch, error)
+            except StoreUnavailable as error:
+                parts.append((records, batch))
+                parts.reverse()
+                self._ledger.put_back([record for records, _ in parts for record in records])
+                refuse((write for _, batch in parts for write in batch), error)
+                if self._setbacks or error.timed_out or not await is_there(self._store):
+                    self._lost(error)
+                else:
+                    self._note_setback(error)
+                return
+            except StoreFailed as error:
+                smaller = in_halves(records, batch)
+                parts += reversed(smaller)
+                if not smaller:
+                    logger.error("store refused a command", command=commands[0], exc_info=error)
+                    for write in batch:
+                        write.reply.fail(error)
+            else:
+                now = trio.current_time()
+                statistics = self._status.statistics
+                statistics.transactions += 1
+                statistics.commands += len(commands)
+                statistics.statements = self._store.statements_run
+                statistics.seconds += now - started
+                self._probe_at, self._setbacks = now + _PROBE_INTERVAL, 0
+                self._blockades.passed(batch)
+                for write, result in zip(batch, results[len(records) :], strict=True):
+                    self._weights.learn(result)
+                    self._announce(result)
+                    write.reply.set(result)
+
+    def _set_aside(self, records: list[Record], batch: list[Write], error: StoreBlocked) -> None:
+        """Nothing else can be done now with this one command, or this line of the ledger."""
+        now = trio.current_time()
+        for write in batch:
+            logger.warning("a command is blocked", kind=type(write.command).__name__)
+            self._blockades.blocked(write.command, now)
+        refuse(batch, error)
+        self._stuck.keep(records, now)
+
+    # --- Reading ---------------------------------------------------------------------------------
+
+    async def _read_loop(self) -> None:
+        while not (self._stopping and not self._reads):
+            if not self._reads:
+                await self._reader.wait()
+                continue
+            batch = self._reads[:_QUERIES_MAX]
+            del self._reads[:_QUERIES_MAX]
+            try:
+                await self._answer([read for read in batch if not reads_ledger(read)])
+                if of_ledger := [read for read in batch if reads_ledger(read)]:
+                    await self._flush_ledger()
+                    await self._answer(of_ledger)
+            except BaseException:
+                abandon(batch)
+                raise
+            self._room.unpark_all()
+
+    async def _answer(self, batch: list[Read]) -> None:
+        away = await answer(self._store, self._status.statistics, batch)
+        if away and self._status.available:
+            # One broken connection is no proof; the writer finds out.
+            self._probe_at = -math.inf
+            self._writer.ring()
+
+    async def _flush_loop(self) -> None:
+        # Beside the reader: it waits for transactions, and pages need not.
+        while not self._stopping:
+            if not self._flushes:
+                await self._flusher.wait()
+                continue
+            flushes, self._flushes = self._flushes, []
+            try:
+                await self._flush_ledger()
+            except BaseException:
+                abandon(flushes)
+                raise
+            for flush in flushes:
+                if self._status.available:
+                    flush.reply.set(None)
+                else:
+                    flush.reply.fail(StoreUnavailable("the store is away"))
+
+    async def _flush_ledger(self) -> None:
+        """Have the ledger's lines written, so that a reader sees all that has happened."""
+        # As many transactions as what is here now needs, and the one under way; not "until empty",
+        # which under load is never.
+        for _ in range(self._ledger.transactions + self._writing):
+            if not self._status.available or not (self._writing or len(self._ledger)):
+                return
+            self._ledger.hurry()
+            self._ledger_after = -math.inf
+            self._writer.ring()
+            await self._written.park()
+
+    # --- Away and back ---------------------------------------------------------------------------
+
+    async def _probe(self) -> None:
+        """See whether the store is there, or is back."""
+        try:
+            if not self._status.available:
+                await self._store.open()
+            await self._store.probe()
+            known = self._status.available
+            expired = [] if known else await expire_first(self._store, self._first, self._world)
+        except StoreUnavailable as error:
+            self._lost(error)
+            self._status.note_attempt()
+            if self._stopping:
+                self._give_up()
+            return
+        self._probe_at = trio.current_time() + _PROBE_INTERVAL
+        if self._status.available:
+            self._setbacks = 0
+        else:
+            self._reasons.over(setbacks=self._setbacks)
+            self._status.epoch = self._store.epoch
+            self._status.reason = ""
+            self._status.set_available(True)
+            for result in expired:
+                self._announce(result)
+            self._status.note_attempt()
+
+    def _note_setback(self, error: StoreUnavailable) -> None:
+        self._setbacks += 1
+        self._status.statistics.failures += 1
+        logger.warning("a transaction was lost", error=str(error))
+
+    def _lost(self, error: StoreUnavailable) -> None:
+        """Note that the store is away, and when to look again."""
+        # At once the first time, later and later from then on: also where the probe succeeds and
+        # the next transaction fails, so a setback is over only when something has been written.
+        delay = _RECOVERY.delay(self._setbacks, self._world.random()) if self._setbacks else 0.0
+        self._probe_at = trio.current_time() + delay
+        self._setbacks += 1
+        self._status.statistics.failures += 1
+        self._reasons.tell(str(error))
+        self._status.reason = error.reason
+        # Before it was opened once, nobody knows that there is anything to read.
+        self._readable = error.readable and self._status.epoch != ""
+        refuse(self._writes.clear(), error)
+        if not self._readable:
+            reads, self._reads = self._reads, []
+            refuse(reads, error)
+        self._status.set_available(False)
+        self._written.unpark_all()
+        self._room.unpark_all()
+
+    def _give_up(self) -> None:
+        """Stopped, and the store is away: what the ledger holds is lost."""
+        logger.error("stopped without the store", ledger_lines_lost=len(self._ledger))
+        self._ledger.clear()
+        self._probe_at = math.inf

@@ -1,0 +1,73 @@
+"""What becomes of requests that go to the store together, when they cannot all be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, TypeVar
+
+import structlog
+
+from tocsin.actors.health import StorageStatistics
+from tocsin.actors.runtime import Request
+from tocsin.actors.runtime.ref import abandoned
+from tocsin.actors.storage.ledger_buffer import halves
+from tocsin.actors.storage.requests import Read
+from tocsin.persistence.store import Record, Store, StoreFailed, StoreUnavailable
+
+logger = structlog.get_logger(__name__)
+
+W = TypeVar("W")
+
+
+def refuse(requests: Iterable[Request[Any]], error: StoreUnavailable) -> None:
+    """Tell all of *requests* of *error*."""
+    for request in requests:
+        request.reply.fail(error.again())
+
+
+def abandon(requests: Iterable[Request[Any]]) -> None:
+    """This fails or is cancelled: nobody is to wait for an answer that will not come."""
+    for request in requests:
+        abandoned(request)
+
+
+def in_halves(records: list[Record], batch: list[W]) -> list[tuple[list[Record], list[W]]]:
+    """The same in two parts, in order; none if it is a single command that says a single thing."""
+    if records and batch:
+        return [(records, []), ([], batch)]
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        return [([], batch[:middle]), ([], batch[middle:])]
+    if len(records) > 1:
+        middle = len(records) // 2
+        return [(records[:middle], []), (records[middle:], [])]
+    if records:
+        return [([half], []) for half in halves(records[0])]
+    return []
+
+
+async def answer(store: Store, statistics: StorageStatistics, batch: list[Read]) -> bool:
+    """Answer *batch*; a query that *store* refuses is looked for by halves. Whether it is away."""
+    parts = [batch] if batch else []
+    while parts:
+        part = parts.pop()
+        try:
+            answers = await store.read([read.query for read in part])
+        except StoreUnavailable as error:
+            refuse(chain(part, *parts), error)
+            return True
+        except StoreFailed as error:
+            if len(part) == 1:
+                logger.error("store refused a query", query=part[0].query, exc_info=error)
+                part[0].reply.fail(error)
+            else:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+        else:
+            statistics.reads += 1
+            statistics.queries += len(part)
+            statistics.statements = store.statements_run
+            for read, found in zip(part, answers, strict=True):
+                read.reply.set(found)
+    return False

@@ -1,0 +1,187 @@
+"""The bus, presence and the spool of several nodes in one process: for tests and simulations.
+
+One `MemoryBroker` stands for the service, and each node has its own way to it, as with Redis:
+
+    broker = MemoryBroker()
+    bus = broker.bus("node-a")
+
+All that can go wrong with a real one can be made to go wrong here, for all nodes or for one, at a
+moment of the test's choosing: see the broker's verbs. Time is Trio's, so virtual time will do.
+Nothing is random; a `loss` that drops by chance brings its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import trio
+
+from tocsin.persistence.bus import (
+    DISCONNECTED_LIFETIME,
+    DISCONNECTED_MAX,
+    BusUnavailable,
+    Gap,
+    Heard,
+    Said,
+)
+from tocsin.persistence.bus.heard_queue import Hearing
+from tocsin.persistence.bus.memory_presence import Leases, MemoryPresence
+from tocsin.persistence.bus.memory_spool import Entries, MemorySpool
+
+Loss = Callable[[str, Said], bool]
+"""Whether the node of that name does not hear that."""
+
+
+class MemoryBroker:
+    """What Redis is to a cluster. `loss` decides message by message what a node does not hear."""
+
+    def __init__(self, loss: Loss = lambda node, said: False) -> None:
+        self.loss = loss
+        self._buses: dict[str, MemoryBus] = {}
+        self._leases = Leases()
+        self._entries = Entries()
+        self._disconnected: dict[bytes, float] = {}
+        self._cut: set[str] = set()
+        self._deaf: set[str] = set()
+        self._stopped = False
+
+    def bus(self, node: str) -> MemoryBus:
+        """The bus of *node*; a second one, as after a restart of the node, replaces the first."""
+        bus = self._buses[node] = MemoryBus(node, self)
+        return bus
+
+    def presence(self, node: str) -> MemoryPresence:
+        return MemoryPresence(self._leases, lambda: self.reach(node))
+
+    def spool(self, node: str) -> MemorySpool:
+        return MemorySpool(self._entries, lambda: self.reach(node))
+
+    # --- What can go wrong ----------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """The service is away: nobody reaches it and nothing is heard."""
+        self._stopped = True
+
+    def start(self) -> None:
+        """It is back, with its data; all nodes subscribe again."""
+        self._stopped = False
+        for node in self._buses:
+            self._resubscribe(node)
+
+    def cut(self, node: str) -> None:
+        """*node* alone cannot reach the service, and knows it."""
+        self._cut.add(node)
+
+    def mend(self, node: str) -> None:
+        self._cut.discard(node)
+        self._resubscribe(node)
+
+    def deafen(self, node: str) -> None:
+        """*node* is heard, but hears nothing and is not told: a connection that is half open."""
+        self._deaf.add(node)
+
+    def cure(self, node: str) -> None:
+        """*node* hears again, and notices that it did not."""
+        self._deaf.discard(node)
+        self._resubscribe(node)
+
+    def wipe(self) -> None:
+        """Forget all data, as FLUSHALL does. Subscriptions are no data."""
+        self._leases.clear()
+        self._entries.clear()
+        self._disconnected.clear()
+
+    # --- For the ways to it ---------------------------------------------------------------------
+
+    async def reach(self, node: str) -> None:
+        """Raise if *node* cannot reach the service."""
+        await trio.lowlevel.checkpoint()
+        if not self._is_reached_by(node):
+            raise BusUnavailable("the memory broker is away")
+
+    def tell(self, said: Said) -> None:
+        for node, bus in self._buses.items():
+            if self.hears(node) and not self.loss(node, said):
+                bus.hear(said)
+
+    def hears(self, node: str) -> bool:
+        """Whether what is said now is heard by *node*."""
+        return self._is_reached_by(node) and node not in self._deaf
+
+    def keep_disconnected(self, mark: bytes) -> None:
+        self._disconnected.pop(mark, None)
+        self._disconnected[mark] = trio.current_time()
+        while len(self._disconnected) > DISCONNECTED_MAX:
+            del self._disconnected[next(iter(self._disconnected))]
+
+    def disconnected(self) -> dict[bytes, float]:
+        now = trio.current_time()
+        ages = {mark: now - moment for mark, moment in self._disconnected.items()}
+        return {mark: age for mark, age in ages.items() if age < DISCONNECTED_LIFETIME}
+
+    def _is_reached_by(self, node: str) -> bool:
+        return not self._stopped and node not in self._cut
+
+    def _resubscribe(self, node: str) -> None:
+        if node in self._buses and self._is_reached_by(node):
+            self._buses[node].resubscribe()
+
+
+class MemoryBus:
+    """`Bus` on a `MemoryBroker`."""
+
+    def __init__(self, node: str, broker: MemoryBroker) -> None:
+        self._node = node
+        self._broker = broker
+        # A dictionary for its order: what is told is told the same way in every run.
+        self._wanted: dict[str, None] = {}
+        self._heard = Hearing()
+        self._closed = True
+
+    async def open(self) -> None:
+        await self._broker.reach(self._node)
+        self._closed = False
+
+    async def publish(self, messages: Sequence[Said]) -> None:
+        await self._reach()
+        for each in messages:
+            self._broker.tell(each)
+
+    async def subscribe(self, channels: Iterable[str]) -> None:
+        self._wanted.update(dict.fromkeys(channels))
+        await self._reach()
+
+    async def unsubscribe(self, channels: Iterable[str]) -> None:
+        for channel in channels:
+            self._wanted.pop(channel, None)
+        await trio.lowlevel.checkpoint()
+
+    async def receive(self) -> Sequence[Heard]:
+        return await self._heard.take()
+
+    async def keep_disconnected(self, marks: Iterable[bytes]) -> None:
+        await self._reach()
+        for mark in marks:
+            self._broker.keep_disconnected(mark)
+
+    async def disconnected(self) -> Mapping[bytes, float]:
+        await self._reach()
+        return self._broker.disconnected()
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._wanted.clear()
+        await trio.lowlevel.checkpoint()
+
+    async def _reach(self) -> None:
+        await self._broker.reach(self._node)
+        if self._closed:
+            raise BusUnavailable("the bus is not open")
+
+    def hear(self, said: Said) -> None:
+        if said.channel in self._wanted and not self._closed:
+            self._heard.put(said)
+
+    def resubscribe(self) -> None:
+        if self._wanted and not self._closed:
+            self._heard.put(Gap(tuple(self._wanted)))

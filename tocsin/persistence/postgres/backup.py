@@ -1,0 +1,193 @@
+"""Backups of a Postgres database, through Postgres' own `pg_dump`, `pg_restore` and `psql`.
+
+Only our tables are dumped: the database may hold others'. Plain calls that block: for commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from tocsin.persistence import migrations
+from tocsin.persistence.postgres.connection import (
+    Connection,
+    connected,
+    nodes_connected,
+    tables_there,
+    without_password,
+)
+from tocsin.persistence.store import StoreFailed
+from tocsin.persistence.upkeep.files import whole_file
+from tocsin.persistence.upkeep.tables import MIGRATIONS, TABLES, Contents, Unsuitable
+
+DIALECT: Final = "postgres"
+MAGIC: Final = b"PGDMP"
+
+# As `pg_restore --list` has it: "218; 1259 16404 TABLE public meta tocsin_owner".
+_META: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) meta ", re.MULTILINE)
+_SAID_MAX: Final = 2000
+
+
+def back_up(url: str, target: Path) -> Contents:
+    """Dump the database at *url* as it is now into the new file *target*, and read it through.
+
+    Raises `Unsuitable`, `OSError` or what asyncpg raises; then there is no *target*.
+    """
+    contents, tables = asyncio.run(_survey(url))
+    place, environment = without_password(url)
+    with whole_file(target) as partial:
+        options = ["--format=custom", "--no-owner", "--no-privileges", "--no-password"]
+        named = [f"--table={table}" for table in tables]
+        _run("pg_dump", [*options, *named, f"--file={partial}", f"--dbname={place}"], environment)
+        _check(partial)
+        return contents._replace(bytes=partial.stat().st_size)
+
+
+def restore(
+    url: str, backup: Path, entropy: Callable[[int], bytes], *, replace: bool
+) -> tuple[Contents, None]:
+    """Put *backup* into the database at *url*, with a new epoch: all of it or nothing.
+
+    Raises as `back_up`, and `FileExistsError` if there are tables that are not to be replaced.
+    """
+    schema = _check(backup)
+    former = asyncio.run(_find_former(url, replace=replace))
+    # Not pg_restore's --clean: that leaves tables which came after the backup was made.
+    first = f"DROP TABLE {', '.join(former)};\n" if former else ""
+    epoch = migrations.epoch_from(entropy(migrations.EPOCH_LENGTH))
+    # In the same transaction: a database that has the former epoch must never be seen.
+    renewed = f"UPDATE {schema}.meta SET value = '{epoch}' WHERE name = 'epoch';\n"
+    _replay(url, backup, first, renewed)
+    contents, _ = asyncio.run(_survey(url))
+    return contents, None
+
+
+def _replay(url: str, backup: Path, first: str, last: str) -> None:
+    """Run *first*, what is in *backup*, and *last*, in one transaction."""
+    place, environment = without_password(url)
+    read = ["--no-owner", "--no-privileges", "--file=-", str(backup)]
+    write = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--no-password"]
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as answered:
+        with (
+            _started("pg_restore", read, {}, out=subprocess.PIPE, said=said) as source,
+            _started(
+                *("psql", [*write, f"--dbname={place}"], environment),
+                into=subprocess.PIPE, out=answered, said=said,
+            ) as target,
+        ):  # fmt: skip
+            assert source.stdout is not None
+            assert target.stdin is not None
+            with suppress(BrokenPipeError), target.stdin as script:
+                script.write(f"BEGIN;\n{first}".encode())
+                shutil.copyfileobj(source.stdout, script)
+                # Without a COMMIT, whatever came before is rolled back at the end of the input.
+                if source.wait() == 0:
+                    script.write(last.encode() + b"COMMIT;\n")
+            source.stdout.close()
+        if source.returncode or target.returncode:
+            raise Unsuitable(f"It could not be restored: {_read(said)}", "nothing was changed")
+
+
+async def _find_former(url: str, *, replace: bool) -> list[str]:
+    """Our tables that are there, to be dropped."""
+    async with connected(url) as connection:
+        if nodes := await nodes_connected(connection):
+            raise Unsuitable(f"{nodes} connections of nodes are open to it", "stop the nodes first")
+        if (there := await tables_there(connection)) and not replace:
+            raise FileExistsError(f"it has tables of Tocsin ({', '.join(there[:3])}, …)")
+        return await _places(connection)
+
+
+async def _places(connection: Connection) -> list[str]:
+    """Our tables that are there, with their schema, quoted."""
+    places = await connection.fetch(
+        "SELECT quote_ident(nspname) || '.' || quote_ident(relname) FROM pg_class"
+        " JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        " WHERE pg_class.oid = ANY (SELECT to_regclass(quote_ident(name))"
+        " FROM unnest($1::text[]) AS name)",
+        [MIGRATIONS, *TABLES],
+    )
+    return [row[0] for row in places]
+
+
+async def _survey(url: str) -> tuple[Contents, list[str]]:
+    """What the database holds, and the tables in the way of `pg_dump --table`."""
+    async with connected(url) as connection:
+        if MIGRATIONS not in await tables_there(connection):
+            raise Unsuitable("It has no tables of Tocsin", "see that `database` is right")
+        applied, schema = await read_applied(connection)
+        try:
+            migrations.missing(DIALECT, applied, schema)
+        except StoreFailed as error:
+            raise Unsuitable(str(error), "use that release of Tocsin") from error
+        epoch = await connection.fetchval("SELECT value FROM meta WHERE name = 'epoch'")
+        users = await connection.fetchval("SELECT count(*) FROM users")
+        notifications = await connection.fetchval("SELECT count(*) FROM notifications")
+        return Contents(epoch or "", users, notifications, 0), await _places(connection)
+
+
+async def read_applied(connection: Connection) -> tuple[dict[int, str], str | None]:
+    """The migrations that were applied, and what the database says of newer ones."""
+    applied = {row[0]: row[1] for row in await connection.fetch(migrations.READ_APPLIED)}
+    return applied, await connection.fetchval(migrations.READ_SCHEMA) if applied else None
+
+
+def _check(backup: Path) -> str:
+    """Read the whole of *backup*; the schema that its tables are in, quoted."""
+    listed = _run("pg_restore", ["--list", str(backup)], {})
+    found = _META.search(listed)
+    if found is None:
+        raise Unsuitable("It has no tables of Tocsin", "use a file that `backup` has made")
+    _run("pg_restore", ["--file=/dev/null", str(backup)], {})
+    return '"' + found[1].replace('"', '""') + '"'
+
+
+def _run(program: str, arguments: list[str], environment: dict[str, str]) -> str:
+    """Run it to its end; what it says on standard output."""
+    with (
+        tempfile.TemporaryFile() as said,
+        _started(program, arguments, environment, out=subprocess.PIPE, said=said) as process,
+    ):
+        answer, _ = process.communicate()
+        if process.returncode:
+            raise Unsuitable(f"{program} failed: {_read(said)}", "see the message of Postgres")
+    return str(answer, errors="replace")
+
+
+def _started(
+    program: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    *,
+    out: int | IO[bytes],
+    said: IO[bytes],
+    into: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    if shutil.which(program) is None:
+        raise Unsuitable(
+            f"{program} is not on this machine's PATH",
+            "install Postgres' client programs (Debian: postgresql-client), of the server's"
+            " version or a newer one",
+        )
+    quiet = {"PGOPTIONS": f"{os.environ.get('PGOPTIONS', '')} -c client_min_messages=warning"}
+    return subprocess.Popen(
+        [program, *arguments],
+        env={**os.environ, **quiet, **environment},
+        stdin=into,
+        stdout=out,
+        stderr=said,
+    )
+
+
+def _read(said: IO[bytes]) -> str:
+    said.seek(0)
+    text = said.read(_SAID_MAX).decode(errors="replace")
+    return " ".join(text.split()) or "it did not say why"

@@ -1,0 +1,324 @@
+"""The store in Postgres, for many nodes: asyncpg, reached from Trio through trio-asyncio.
+
+The bridge between the two event loops is what is dear here (some 200 µs a crossing), so a call
+crosses it once, whatever it carries: taking a connection, the transaction with all its
+statements and giving the connection back are one asyncio coroutine. The coroutine has one
+deadline, and whatever ends it before its commit has answered ends its connection too: a
+connection of which we do not know what it is doing is never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+from trio_asyncio import aio_as_trio
+
+from tocsin.persistence import migrations
+from tocsin.persistence.migrations import Migration
+from tocsin.persistence.postgres.arrays import with_array_texts
+from tocsin.persistence.postgres.connecting import Connection, Connector, Link
+from tocsin.persistence.postgres.errors import is_retryable, tables_needed, translated
+from tocsin.persistence.postgres.pool import Pool
+from tocsin.persistence.scripts.read import read
+from tocsin.persistence.scripts.statements import Rows, Script, Statement, load, run
+from tocsin.persistence.scripts.write import write
+from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
+
+logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+DIALECT = "postgres"
+ATTEMPTS = 5
+"""How often a transaction is tried that loses a deadlock or a race."""
+RETRY_DELAY = 0.02
+"""Seconds before the second attempt; each further one waits that much longer."""
+LOCK_PATIENCE = 2.0
+"""Seconds that a statement waits for somebody else's lock, or a quarter of a call's if less: what a
+transaction of another node may take when its disk is slow."""
+_HURRY = "; SET LOCAL lock_timeout = 100"
+"""Milliseconds: longer than an ordinary transaction of another node."""
+MIGRATION_TIMEOUT = 3600.0
+"""Seconds for all missing migrations: an index on a large table takes its time."""
+
+# Any number will do, as long as it is ours: "tocs" in ASCII.
+_MIGRATION_LOCK = 0x746F6373
+
+
+class PostgresStore:
+    """`Store` in the Postgres database at *url*; `trio_asyncio.open_loop()` must be open around it.
+
+    At most *pool_size* calls run at once, the others wait. A call that has not ended after
+    *command_timeout* seconds, waiting included, raises `StoreUnavailable`. *entropy* gives random
+    bytes for the name of a new database's epoch. A cancelled call ends its connection. *link* is
+    what the operator wants of connections.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 4,
+        command_timeout: float = 10.0,
+        entropy: Callable[[int], bytes] = os.urandom,
+        link: Link | None = None,
+    ) -> None:
+        link = link or Link()
+        if link.tcp_user_timeout is None:
+            # Half, so that who waits behind what is swallowed has time left for another connection.
+            link = replace(link, tcp_user_timeout=command_timeout / 2)
+        connector = Connector(url, settings=_settings(command_timeout), link=link)
+        self._pool = Pool(connector, size=pool_size)
+        self._timeout = command_timeout
+        self._entropy = entropy
+        self._sql = {
+            name: (*with_array_texts(sql.text, sql.parameters), sql.returns_rows)
+            for name, sql in load(DIALECT).items()
+        }
+        self._epoch: str | None = None
+        self._secret: str | None = None
+        self._statements_run = 0
+
+    @property
+    def epoch(self) -> str:
+        if self._epoch is None:
+            raise RuntimeError("the epoch is known once the store is open")
+        return self._epoch
+
+    @property
+    def secret(self) -> str:
+        if self._secret is None:
+            raise RuntimeError("the secret is known once the store is open")
+        return self._secret
+
+    @property
+    def statements_run(self) -> int:
+        return self._statements_run
+
+    async def open(self) -> None:
+        self._pool.reopen()
+        pending, newer = await self._call(partial(_within, work=_survey), self._timeout)
+        if pending:
+            await self._call(self._migrate, MIGRATION_TIMEOUT)
+        if newer:
+            logger.warning("the database is of a newer release", newest=newer[-1])
+        self._epoch, self._secret = await self._call(self._claim, self._timeout)
+
+    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+        async def work(connection: Connection) -> list[Result]:
+            begin = connection.begin + (_HURRY if hurried else "")
+            return await self._transaction(connection, lambda: write(commands, self.epoch), begin)
+
+        return await self._call(work, self._timeout)
+
+    async def read(self, queries: Sequence[Query]) -> list[Answer]:
+        async def work(connection: Connection) -> list[Answer]:
+            # No transaction: a statement sees one moment, and no answer needs two (`read_scripts`).
+            return await self._alone(connection, lambda: read(queries))
+
+        return await self._call(work, self._timeout)
+
+    async def probe(self) -> None:
+        async def work(connection: Connection) -> None:
+            await self._alone(connection, lambda: run("probe"))
+
+        await self._call(work, self._timeout)
+
+    async def pending(self) -> list[Migration]:
+        """The migrations that `open` would apply; changes nothing."""
+        pending, _ = await self._call(partial(_within, work=_survey), self._timeout)
+        return pending
+
+    async def aclose(self) -> None:
+        await aio_as_trio(self._pool.aclose)()
+
+    # --- In asyncio -----------------------------------------------------------------------------
+
+    async def _call(self, work: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
+        try:
+            answer: T = await aio_as_trio(self._bounded)(work, timeout)
+        except asyncio.CancelledError as error:
+            # Not a cancellation of ours, that arrives as Trio's own: the loop is going down.
+            raise StoreUnavailable("the driver's event loop is closing") from error
+        return answer
+
+    async def _bounded(self, work: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._on_connection(work)
+        except (StoreUnavailable, StoreFailed):
+            raise
+        except TimeoutError as error:
+            wrong = f"Postgres did not answer within {timeout:g} s"
+            raise StoreUnavailable(wrong, timed_out=True) from error
+        except Exception as error:
+            raise translated(error) from error
+
+    async def _on_connection(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    return await work(connection)
+            except asyncpg.InvalidSQLStatementNameError:
+                # A pooler has given us another server, to which the statement is unknown. Nothing
+                # was committed: that is said without one.
+                if not (connection.is_pooled and connection.has_names):
+                    raise
+                self._pool.forget_names()
+
+    async def _alone(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
+        """Run *script*, each statement of which stands by itself."""
+        if connection.is_pooled:
+            return await self._transaction(connection, script)
+        return await self._drive(connection, script())
+
+    async def _transaction(
+        self, connection: Connection, script: Callable[[], Script[T]], begin: str | None = None
+    ) -> T:
+        """Run a fresh *script* in a transaction; again if it lost a deadlock or a race."""
+        attempt = 1
+        while True:
+            try:
+                await connection.execute(begin or connection.begin)
+                answer = await self._drive(connection, script())
+                await connection.execute("COMMIT")
+            except Exception as error:
+                # Otherwise the pool drops the connection, and with it the transaction.
+                if attempt == ATTEMPTS or not is_retryable(error):
+                    raise
+            else:
+                return answer
+            await connection.execute("ROLLBACK")
+            await asyncio.sleep(RETRY_DELAY * attempt)
+            attempt += 1
+
+    async def _drive(self, connection: Connection, script: Script[T]) -> T:
+        try:
+            statement = next(script)
+            while True:
+                statement = script.send(await self._perform(connection, statement))
+        except StopIteration as done:
+            answer: T = done.value
+            return answer
+
+    async def _perform(self, connection: Connection, statement: Statement) -> Rows:
+        text, encoders, returns_rows = self._sql[statement.name]
+        self._statements_run += 1
+        columns = [
+            encode(column) for encode, column in zip(encoders, statement.columns, strict=True)
+        ]
+        if not returns_rows:
+            await connection.execute(text, *columns)
+            return ()
+        # A record is a sequence in all but name: it unpacks, and takes an index.
+        rows: list[Any] = await connection.fetch(text, *columns)
+        return rows
+
+    async def _migrate(self, connection: Connection) -> None:
+        await _within(connection, self._apply_missing)
+
+    async def _apply_missing(self, connection: Connection) -> None:
+        # Two nodes that start together: the second waits here and then finds nothing to do.
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        with tables_needed(connection.schema):
+            await connection.execute(_in(connection.journal, migrations.CREATE_TABLE))
+            applied, schema = await _applied(connection)
+            pending = migrations.missing(DIALECT, applied, schema)
+            for migration in pending:
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    _in(connection.journal, "INSERT INTO migrations VALUES ($1, $2, $3)"),
+                    migration.number,
+                    migration.name,
+                    migration.checksum,
+                )
+            if pending:
+                await connection.execute(migrations.note_schema(DIALECT, applied, schema))
+
+    async def _claim(self, connection: Connection) -> tuple[str, str]:
+        """The epoch of the logs, and the secret of the nodes; made if nobody has come before."""
+        epoch = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
+        secret = self._entropy(migrations.SECRET_BYTES).hex()
+        return (
+            await self._alone(connection, lambda: _claimed("epoch", epoch)),
+            await self._alone(connection, lambda: _claimed("secret", secret)),
+        )
+
+
+def _settings(command_timeout: float) -> Mapping[str, str]:
+    """Session settings, which Postgres applies as the connection is made."""
+    limit = str(round(command_timeout * 1000))
+    patience = str(max(1, round(min(LOCK_PATIENCE, command_timeout / 4) * 1000)))
+    return {
+        "application_name": "tocsin",
+        "default_transaction_isolation": "read committed",
+        # Every statement joins an array of some hundreds of rows to tables through their indexes:
+        # there is one right plan, and it depends on no statistics. A planner left to itself takes
+        # another while the tables are new or have just grown, and a plan chosen by chance lives
+        # as long as its connection. Compiling such statements takes longer than running them.
+        "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "jit": "off",
+        # What our texts mean is not to depend on what a role or a server was given.
+        "array_nulls": "on",
+        "standard_conforming_strings": "on",
+        "lock_timeout": patience,
+        # We stop waiting then, so the server need not work on. And a node that is frozen with a
+        # transaction open must not hold its locks against all others.
+        "statement_timeout": limit,
+        "idle_in_transaction_session_timeout": limit,
+    }
+
+
+async def _survey(connection: Connection) -> tuple[list[Migration], list[int]]:
+    """The migrations that are to be applied, and those that we do not know."""
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise StoreFailed(f"The database's encoding is {encoding}; Tocsin needs UTF8.")
+    applied: dict[int, str] = {}
+    schema = None
+    if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", connection.journal):
+        applied, schema = await _applied(connection)
+    pending = list(migrations.missing(DIALECT, applied, schema))
+    return pending, migrations.newer(DIALECT, applied)
+
+
+async def _applied(connection: Connection) -> tuple[dict[int, str], str | None]:
+    """The migrations that were applied, and what the database says of those that we do not know."""
+    rows: Sequence[asyncpg.Record] = await connection.fetch(
+        _in(connection.journal, migrations.READ_APPLIED)
+    )
+    applied: dict[int, str] = {row[0]: row[1] for row in rows}
+    if not migrations.newer(DIALECT, applied):
+        return applied, None
+    return applied, await connection.fetchval(migrations.READ_SCHEMA)
+
+
+def _in(journal: str, sql: str) -> str:
+    """*sql* about the migrations that were applied, for the table in which they are recorded."""
+    return sql.replace("migrations", journal)
+
+
+async def _within(connection: Connection, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Do *work* in a transaction; what it raises ends the connection, and so the transaction."""
+    await connection.execute(connection.begin)
+    done = await work(connection)
+    await connection.execute("COMMIT")
+    return done
+
+
+def _claimed(name: str, fresh: str) -> Script[str]:
+    """The value that *name* has in `meta` from the first that came."""
+    [[value]] = yield from run("meta_claim", [name], [fresh])
+    return str(value)

@@ -1,0 +1,158 @@
+"""Scripts about API keys and tickets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import assert_never
+
+from tocsin.persistence.scripts.statements import Row, Script, run, run_for
+from tocsin.persistence.store import (
+    ApiKey,
+    BindTicket,
+    CreateKey,
+    CreateTicket,
+    Done,
+    NotFound,
+    Result,
+    RevokeKey,
+    RevokeTickets,
+    StoredTicket,
+    StoreFailed,
+    TakeTicket,
+    TooMany,
+)
+
+KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket | BindTicket | RevokeTickets
+
+
+def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result]) -> Script[None]:
+    """Run *commands*, kind by kind: what is made is there before it is revoked or taken."""
+    if not commands:
+        return
+    created: list[ApiKey] = []
+    tickets: list[tuple[int, CreateTicket]] = []
+    revoked: list[tuple[int, RevokeKey]] = []
+    taken: list[tuple[int, TakeTicket]] = []
+    bound: list[tuple[int, BindTicket]] = []
+    users: list[str] = []
+    for index, command in commands:
+        results[index] = Done()
+        match command:
+            case CreateKey():
+                created.append(command.key)
+            case RevokeKey():
+                revoked.append((index, command))
+            case CreateTicket():
+                tickets.append((index, command))
+            case TakeTicket():
+                taken.append((index, command))
+            case BindTicket():
+                bound.append((index, command))
+            case RevokeTickets(user=user):
+                users.append(user)
+            case _:
+                assert_never(command)
+    yield from _create_keys(created)
+    yield from _revoke_keys(revoked, results)
+    yield from _create_tickets(tickets, results)
+    yield from _take_tickets(taken, results)
+    yield from _bind_tickets(bound, results)
+    yield from run("tickets_of_users", sorted(set(users)))
+
+
+def key_of_row(row: Row) -> ApiKey:
+    return ApiKey(row[0], row[1], tuple(row[2].split()), row[3], row[4], row[5])
+
+
+def _create_keys(keys: Sequence[ApiKey]) -> Script[None]:
+    by_id = {key.id: key for key in keys}
+    rows = yield from run(
+        "keys_insert",
+        list(by_id),
+        [key.hash for key in by_id.values()],
+        [" ".join(key.scopes) for key in by_id.values()],
+        [key.name for key in by_id.values()],
+        [key.created_at for key in by_id.values()],
+        [key.revoked_at for key in by_id.values()],
+    )
+    stored = {row[0]: row[1] for row in rows}
+    for key in keys:
+        if stored[key.id] != key.hash:
+            raise StoreFailed(f"there is another API key with the id {key.id}")
+
+
+def _revoke_keys(revoked: Sequence[tuple[int, RevokeKey]], results: list[Result]) -> Script[None]:
+    first = {command.id: command.now_ms for _, command in reversed(revoked)}
+    rows = yield from run("keys_revoke", list(first), list(first.values()))
+    known = {row[0] for row in rows}
+    for index, command in revoked:
+        if command.id not in known:
+            results[index] = NotFound()
+
+
+def _create_tickets(
+    commands: Sequence[tuple[int, CreateTicket]], results: list[Result]
+) -> Script[None]:
+    now = {command.ticket.user: command.now_ms for _, command in commands}
+    users = sorted(now)
+    yield from run("tickets_forget", users, [now[user] for user in users])
+    of_streams = [command.ticket for _, command in commands if command.ticket.device is not None]
+    devices = {(each.user, each.device) for each in of_streams}
+    yield from run_for("tickets_of_devices", sorted(devices))
+    counts = yield from _count_tickets(commands, users)
+    tickets = []
+    for index, command in commands:
+        user = command.ticket.user
+        if counts[user] >= command.most:
+            results[index] = TooMany(command.most)
+        else:
+            counts[user] += 1
+            tickets.append(command.ticket)
+    yield from run(
+        "tickets_insert",
+        [ticket.hash for ticket in tickets],
+        [ticket.user for ticket in tickets],
+        [ticket.expires_at for ticket in tickets],
+        [ticket.principal_expires_at for ticket in tickets],
+        [ticket.device for ticket in tickets],
+    )
+
+
+def _count_tickets(
+    commands: Sequence[tuple[int, CreateTicket]], users: Sequence[str]
+) -> Script[dict[str, int]]:
+    """How many tickets each of *users* has, after those of streams have made room for *commands*.
+
+    These live for a day, and a page may ask for a new one whenever it is loaded: its user would be
+    refused for the rest of the day.
+    """
+    rows = yield from run("tickets_count", users)
+    counts: dict[str, int] = {row[0]: row[1] for row in rows}
+    wanted = Counter(command.ticket.user for _, command in commands)
+    most = {command.ticket.user: command.most for _, command in commands}
+    excess = {user: counts[user] + wanted[user] - most[user] for user in users}
+    crowded = [(user, min(excess[user], counts[user])) for user in users if excess[user] > 0]
+    for row in (yield from run_for("tickets_make_room", crowded)):
+        counts[row[0]] -= 1
+    return counts
+
+
+def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]) -> Script[None]:
+    rows = yield from run("tickets_take", list({command.hash for _, command in taken}))
+    tickets = {row[0]: StoredTicket(*row) for row in rows}
+    missing = sorted({command.hash for _, command in taken} - tickets.keys())
+    kept = (yield from run("tickets_find", missing)) if missing else ()
+    of_streams = {row[0]: StoredTicket(*row) for row in kept}
+    for index, command in taken:
+        # pop: the second taker in this batch finds nothing, like one in a later batch.
+        found = tickets.pop(command.hash, None) or of_streams.get(command.hash)
+        results[index] = found or NotFound()
+
+
+def _bind_tickets(bound: Sequence[tuple[int, BindTicket]], results: list[Result]) -> Script[None]:
+    first = {command.hash: command.origin for _, command in reversed(bound)}
+    rows = yield from run("tickets_bind", list(first), list(first.values()))
+    tickets = {row[0]: StoredTicket(*row) for row in rows}
+    for index, command in bound:
+        results[index] = tickets.get(command.hash) or NotFound()

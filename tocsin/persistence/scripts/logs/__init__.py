@@ -1,0 +1,1 @@
+"""Publishing, updating, withdrawing: the logs of users and of everyone, in six steps (`change`)."""

@@ -1,0 +1,260 @@
+"""Scripts that change user logs and topic logs: publish, update, withdraw, expire, release.
+
+A batch of them is one piece of work in six steps, whatever the number of commands:
+
+1. *admit* what is new: claim idempotency keys and names, insert notifications (`admission`);
+2. *hold* what the other commands name, what is due, and what may collapse: lock it, its
+   recipients' users, and read their states (`holding`);
+3. *plan*, without the database and in command order, what each command does (`log_plan`);
+4. *advance* every user's head and counters by the sum of it, which locks the users' rows and
+   gives out sequences;
+5. *settle*: go through the plan again, now with sequences, and write the inbox;
+6. *append* to the logs of topics, whose rows are held for the shortest time (`topic_heads`).
+
+That a sum can be given out before its parts are numbered is what keeps the number of statements
+constant, and no command is treated out of order: a user's sequences follow the order of the
+commands, and what one command did to a notification is what the next one finds.
+
+Locks are taken in one order by everybody: idempotency keys, collapse keys, notifications, users,
+inbox rows, topics, ledger lines, devices; within each, sorted. What somebody else has locked of
+what is due (expiries, schedules) is left to them. States are read under the users' locks, so the
+counters are corrected by what is true when they are. A user's subscriptions and preferences are
+changed under the lock of the user's row.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import assert_never
+
+from tocsin.persistence.scripts.bury_letters import bury_expired
+from tocsin.persistence.scripts.logs import publish_plan
+from tocsin.persistence.scripts.logs.admission import Admission, admit, answer
+from tocsin.persistence.scripts.logs.locking import hold
+from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
+from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
+from tocsin.persistence.scripts.statements import Script, run
+from tocsin.persistence.store import (
+    Expire,
+    Expired,
+    FanOut,
+    Position,
+    Publish,
+    Release,
+    Released,
+    Result,
+    Update,
+    Withdraw,
+)
+from tocsin.protocol.notification import Change, State
+
+Places = Mapping[str, list[int]]
+"""Each user's [head, unread, unseen], moved from entry to entry."""
+
+
+def change_logs(
+    commands: Sequence[Numbered], results: list[Result], looked_at: Collection[str] = ()
+) -> Script[None]:
+    """Run *commands* and put each result in its place in *results*.
+
+    The rows of the users *looked_at*, who are looked at later in this transaction, are locked
+    together with those of *commands*: locking users twice would be two orders.
+    """
+    if not commands:
+        return
+    admission = yield from admit(commands, results)
+    if admission.done:
+        commands = [each for each in commands if each[0] not in admission.done]
+    plan, claimed = yield from hold(commands, admission, looked_at)
+    _plan(commands, plan, admission, results)
+    places = yield from _advance(plan.outcomes)
+    new = [user for user, place in places.items() if place[0] == 0]
+    yield from _settle(commands, plan.outcomes, places)
+    yield from append_to_topics(plan.outcomes, new)
+    yield from _save(plan, claimed)
+    outcomes: dict[int, list[Outcome]] = defaultdict(list)
+    for outcome in plan.outcomes:
+        outcomes[outcome.number].append(outcome)
+    yield from answer(admission, outcomes, results)
+    yield from _answer(commands, outcomes, results)
+
+
+def _plan(
+    commands: Sequence[Numbered], plan: Plan, admission: Admission, results: list[Result]
+) -> None:
+    """Plan what each command does; those that do nothing get their results at once."""
+    for number, command in commands:
+        match command:
+            case Publish(content=content):
+                if (new := admission.admitted.get(number)) is not None:
+                    publish_plan.publish(plan, number, new, content.created_at)
+            case Release():
+                publish_plan.release(plan, number, command)
+            case Expire():
+                plan.expire(number, command)
+            case Update():
+                results[number] = plan.update(number, command) or results[number]
+            case Withdraw():
+                results[number] = plan.withdraw(number, command) or results[number]
+            case _:
+                assert_never(command)
+
+
+# --- Advance and settle -------------------------------------------------------------------------
+
+
+def _advance(outcomes: Sequence[Outcome]) -> Script[dict[str, list[int]]]:
+    """Move all heads and counters; each user's [head, unread, unseen] *before* that."""
+    sums: dict[str, list[int]] = {}
+    for outcome in outcomes:
+        for step in outcome.steps:
+            taken, at = step.taken, step.at
+            for user, (unread, unseen) in zip(step.users, step.deltas, strict=False):
+                if (total := sums.get(user)) is None:
+                    sums[user] = [taken, unread, unseen, at]
+                else:
+                    total[0] += taken
+                    total[1] += unread
+                    total[2] += unseen
+                    total[3] = max(total[3], at)
+    users = sorted(sums)
+    columns = zip(*[sums[user] for user in users], strict=True)
+    rows = yield from run("users_advance", users, *columns)
+    for user, head, unread, unseen in rows:
+        total = sums[user]
+        sums[user] = [head - total[0], unread - total[1], unseen - total[2]]
+    return sums
+
+
+class _Rows:
+    """The inbox rows of a batch: new ones, and new places of others."""
+
+    def __init__(self) -> None:
+        # One row may change several times in a batch; only its last place is written.
+        self.created: dict[tuple[str, str], int] = {}
+        # With it whether it was unseen again in between, which outlives what came after that.
+        self.changes: dict[tuple[str, str], tuple[int, str, str | None, bool]] = {}
+        self.expired: list[tuple[str, int]] = []
+
+    def add(self, step: Step, positions: Collection[Position]) -> None:
+        id_ = step.content.id
+        if step.change is Change.CREATED:
+            for position in positions:
+                # Who lost it to another one with its collapse key, in this batch, has it anew.
+                self.changes.pop((id_, position.user), None)
+                self.created[id_, position.user] = position.sequence
+        elif step.taken:
+            for position in positions:
+                pair = (id_, position.user)
+                _, _, state, anew = self.changes.get(pair, (0, "", None, False))
+                state, anew = step.state or state, anew or step.state == State.UNSEEN
+                self.changes[pair] = (position.sequence, step.change, state, anew)
+        else:
+            self.expired.append((id_, step.at))
+
+
+def _settle(
+    commands: Sequence[Numbered], outcomes: Sequence[Outcome], places: Places
+) -> Script[None]:
+    """Number the entries and write the inbox rows."""
+    rows = _Rows()
+    for outcome in outcomes:
+        for step in outcome.steps:
+            positions = _positions(step, places)
+            rows.add(step, positions)
+            if step.taken:
+                fan_out = FanOut(step.content, step.change, positions, step.states)
+                outcome.fan_outs.append(fan_out)
+    yield from run(
+        "inbox_insert",
+        [notification for notification, _ in rows.created],
+        [user for _, user in rows.created],
+        list(rows.created.values()),
+    )
+    yield from run(
+        "inbox_save",
+        [notification for notification, _ in rows.changes],
+        [user for _, user in rows.changes],
+        *(list(column) for column in zip(*rows.changes.values(), strict=True)),
+    )
+    if any(isinstance(command, Expire) and command.dead_letters for _, command in commands):
+        yield from bury_expired(dict(rows.expired))
+    yield from run("inbox_expire", [id_ for id_, _ in rows.expired], [at for _, at in rows.expired])
+
+
+def _positions(step: Step, places: Places) -> tuple[Position, ...]:
+    taken = step.taken
+    positions = []
+    for user, (unread, unseen) in zip(step.users, step.deltas, strict=False):
+        place = places[user]
+        place[0] += taken
+        place[1] += unread
+        place[2] += unseen
+        positions.append(Position(user, place[0], place[1], place[2]))
+    return tuple(positions)
+
+
+# --- Save and answer ----------------------------------------------------------------------------
+
+
+def _save(plan: Plan, claimed: Mapping[Slot, str]) -> Script[None]:
+    """Write the notifications, collapse keys and schedules that were changed."""
+    changed: list[Held] = [each for each in plan.held.values() if not each.saved]
+    yield from run(
+        "notifications_save",
+        [each.content.id for each in changed],
+        [each.content.revision for each in changed],
+        [each.content.category for each in changed],
+        [each.content.updated_at for each in changed],
+        [each.content.expires_at for each in changed],
+        [each.content.document for each in changed],
+        [each.standing for each in changed],
+        [each.content.priority for each in changed],
+        [each.addressed for each in changed],
+    )
+    moved = {slot: id_ for slot, id_ in plan.slots.items() if claimed.get(slot) != id_}
+    yield from run(
+        "collapsing_save",
+        [key for key, _, _ in moved],
+        [topic for _, topic, _ in moved],
+        [user for _, _, user in moved],
+        list(moved.values()),
+    )
+    yield from run("schedule_delete", plan.settled)
+    yield from run("notifications_delete", plan.absorbed)
+
+
+def _answer(
+    commands: Sequence[Numbered], outcomes: Mapping[int, list[Outcome]], results: list[Result]
+) -> Script[None]:
+    expiry = release = None
+    if any(isinstance(command, Expire) for _, command in commands):
+        rows = yield from run("notifications_next_expiry")
+        expiry = rows[0][0] if rows else None
+    if any(isinstance(command, Release) for _, command in commands):
+        rows = yield from run("schedule_next")
+        release = rows[0][0] if rows else None
+    for index, command in commands:
+        done = outcomes.get(index, [])
+        if isinstance(command, Expire):
+            topics = {each.entry.topic for each in done if each.entry is not None}
+            users = _recounted(done)
+            results[index] = Expired(len(done), expiry, tuple(sorted(topics)), users)
+        elif isinstance(command, Release):
+            results[index] = Released(tuple([each.changed() for each in done]), release)
+        elif done:
+            [outcome] = done
+            results[index] = outcome.changed()
+
+
+def _recounted(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Whose counters were changed by *outcomes*."""
+    users = {
+        user
+        for outcome in outcomes
+        for step in outcome.steps
+        for user, delta in zip(step.users, step.deltas, strict=True)
+        if any(delta)
+    }
+    return tuple(sorted(users))

@@ -1,0 +1,209 @@
+"""Scripts of marks: users give other states to what is in their inbox.
+
+What a mark does is decided in memory by `protocol.marking`, from states that are read under the
+user's lock; so the counters are corrected by what is true, and each change takes the sequence that
+comes next. Commands of one user act one after the other: those that name their notifications share
+what was read, and one that says "all" comes in a round of its own, because what it means depends
+on what was done before. Nearly every batch is one round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from tocsin.persistence.scripts.statements import Row, Script, run
+from tocsin.persistence.store import BeyondHead, Counters, Marked, MarkInbox, Result
+from tocsin.protocol.marking import marked, states_changed, times
+from tocsin.protocol.notification import State
+
+Numbered = tuple[int, MarkInbox]
+
+_EVERYTHING = 2**63 - 1
+COUNTS: dict[str, tuple[int, int]] = {State.UNSEEN: (1, 1), State.SEEN: (1, 0)}
+"""What a notification in a state contributes to (unread, unseen)."""
+
+
+class UserLog(msgspec.Struct):
+    """A user's log as this transaction has it: *before* is (head, unread, unseen) at its start."""
+
+    head: int
+    unread: int
+    unseen: int
+    before: tuple[int, int, int]
+    changed_at: int = 0
+
+    @classmethod
+    def of(cls, row: Row) -> UserLog:
+        """From a row of `users_hold`."""
+        return cls(row[1], row[2], row[3], (row[1], row[2], row[3]))
+
+    def append(self, now_ms: int, unread: int, unseen: int) -> int:
+        """Take the next sequence at *now_ms*, with what it adds to the counters."""
+        self.head += 1
+        self.unread += unread
+        self.unseen += unseen
+        self.changed_at = max(self.changed_at, now_ms)
+        return self.head
+
+
+MARKS_MAX = 1000
+"""Rows that the commands of one transaction mark together which do not name them."""
+MARKS_OF_COMMAND_MIN = 30
+
+
+class _Place(msgspec.Struct):
+    """A row of an inbox as it is being marked; *sequence* is `None` until it changes."""
+
+    notification: str
+    created_sequence: int
+    state: str
+    seen_at: int | None
+    read_at: int | None
+    archived_at: int | None = None
+    sequence: int | None = None
+
+
+_Places = dict[tuple[str, str], _Place]
+"""By user and notification."""
+
+
+def hold_users(users: Iterable[str]) -> Script[dict[str, UserLog]]:
+    """Lock the logs of *users*; those that have none are left out."""
+    rows = yield from run("users_hold", sorted(set(users)))
+    return {row[0]: UserLog.of(row) for row in rows}
+
+
+def save_users(logs: dict[str, UserLog]) -> Script[None]:
+    """Write where *logs* are now, as far as that changed."""
+    moved = {user: log for user, log in sorted(logs.items()) if log.head > log.before[0]}
+    yield from run(
+        "users_advance",
+        list(moved),
+        [log.head - log.before[0] for log in moved.values()],
+        [log.unread - log.before[1] for log in moved.values()],
+        [log.unseen - log.before[2] for log in moved.values()],
+        [log.changed_at for log in moved.values()],
+    )
+
+
+def mark_inboxes(commands: Sequence[Numbered], results: list[Result]) -> Script[None]:
+    """Run *commands* and put each result in its place in *results*."""
+    listing = sum(command.ids is None for _, command in commands)
+    most = max(MARKS_OF_COMMAND_MIN, MARKS_MAX // max(1, listing))
+    commands = [(index, _limited(command, most)) for index, command in commands]
+    for turn in _rounds(commands):
+        logs = yield from hold_users(command.user for _, command in turn)
+        places = yield from _read_places(turn, logs)
+        for index, command in turn:
+            results[index] = _mark(command, logs.get(command.user), places)
+        yield from save_users(logs)
+        yield from _save_places(places)
+
+
+def _limited(command: MarkInbox, most: int) -> MarkInbox:
+    if command.ids is not None or command.limit <= most:
+        return command
+    return msgspec.structs.replace(command, limit=most)
+
+
+def _rounds(commands: Sequence[Numbered]) -> list[list[Numbered]]:
+    """Commands that can be read for together: of one user, only such as name notifications."""
+    rounds: list[list[Numbered]] = []
+    # By user, the round of the latest command, and whether it lets another one in.
+    latest: dict[str, tuple[int, bool]] = {}
+    for index, command in commands:
+        named = command.ids is not None
+        number, is_open = latest.get(command.user, (0, True))
+        if command.user in latest and not (named and is_open):
+            number += 1
+        latest[command.user] = (number, named)
+        if number == len(rounds):
+            rounds.append([])
+        rounds[number].append((index, command))
+    return rounds
+
+
+def _read_places(turn: Sequence[Numbered], logs: dict[str, UserLog]) -> Script[_Places]:
+    named = {
+        (command.user, notification): None
+        for _, command in turn
+        if command.user in logs
+        for notification in command.ids or ()
+    }
+    rows: list[Row] = []
+    rows += yield from run("marks_named", [user for user, _ in named], [id_ for _, id_ in named])
+    listing = [command for _, command in turn if command.ids is None and command.user in logs]
+    unread = [command for command in listing if command.mark in ("seen", "read")]
+    rows += yield from run("marks_unread", *_listing_columns(unread))
+    rest = [command for command in listing if command.mark not in ("seen", "read")]
+    rows += yield from run("marks_any", *_listing_columns(rest))
+    return {(row[0], row[1]): _Place(*row[1:6]) for row in rows}
+
+
+def _listing_columns(commands: Sequence[MarkInbox]) -> tuple[list[Any], ...]:
+    return (
+        [command.user for command in commands],
+        [f",{','.join(sorted(states_changed(command.mark)))}," for command in commands],
+        [_EVERYTHING if command.through is None else command.through for command in commands],
+        [command.limit + 1 for command in commands],
+    )
+
+
+def _mark(command: MarkInbox, log: UserLog | None, places: _Places) -> Marked | BeyondHead:
+    if log is None:
+        log = UserLog(0, 0, 0, (0, 0, 0))
+    if command.through is not None and command.through > log.head:
+        return BeyondHead(log.head)
+    by_id = command.ids is not None
+    changes = [
+        (place, state)
+        for place in _places_of(command, places)
+        if (state := marked(place.state, command.mark, by_id=by_id)) is not None
+    ]
+    for place, state in changes[: command.limit]:
+        _change(place, state, log, command.now_ms)
+    return Marked(
+        user=command.user,
+        changed=min(len(changes), command.limit),
+        head=log.head,
+        counters=Counters(log.unread, log.unseen),
+        more=len(changes) > command.limit,
+    )
+
+
+def _places_of(command: MarkInbox, places: _Places) -> list[_Place]:
+    """What *command* is about, the oldest first."""
+    if command.ids is None:
+        found = [place for (user, _), place in places.items() if user == command.user]
+    else:
+        keys = dict.fromkeys((command.user, id_) for id_ in command.ids)
+        found = [places[key] for key in keys if key in places]
+    return sorted(found, key=lambda place: place.created_sequence)
+
+
+def _change(place: _Place, state: State, log: UserLog, now_ms: int) -> None:
+    unread, unseen = COUNTS.get(place.state, (0, 0))
+    unread_then, unseen_then = COUNTS.get(state, (0, 0))
+    place.sequence = log.append(now_ms, unread_then - unread, unseen_then - unseen)
+    place.seen_at, place.read_at = times(state, place.seen_at, place.read_at, now_ms)
+    place.archived_at = now_ms if state == State.ARCHIVED else None
+    place.state = state
+
+
+def _save_places(places: _Places) -> Script[None]:
+    changed = [(user, place) for (user, _), place in places.items() if place.sequence is not None]
+    # In the order of their keys, in which rows of inboxes are locked.
+    changed.sort(key=lambda entry: (entry[1].notification, entry[0]))
+    yield from run(
+        "marks_save",
+        [place.notification for _, place in changed],
+        [user for user, _ in changed],
+        [place.sequence for _, place in changed],
+        [place.state for _, place in changed],
+        [place.seen_at for _, place in changed],
+        [place.read_at for _, place in changed],
+        [place.archived_at for _, place in changed],
+    )

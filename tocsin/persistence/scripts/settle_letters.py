@@ -1,0 +1,225 @@
+"""Scripts that settle dead letters: replay and discard.
+
+A replay is an entry of the user's log like any other: the notification moves to the head, and the
+ledger of those devices that are done with it moves along, so that only the one it failed at gets it
+again. If it has expired in the meantime it lives again, for this one recipient.
+
+What letters are about is locked before they are read, notifications and then users as everywhere;
+so of two nodes that settle one letter, the second finds it settled. The commands are then carried
+out in memory, in their order, and what comes out is written together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from tocsin.persistence.scripts.logs.locking import content_of_row
+from tocsin.persistence.scripts.marks import COUNTS, UserLog, hold_users, save_users
+from tocsin.persistence.scripts.statements import Row, Script, run
+from tocsin.persistence.store import (
+    DeadLetter,
+    DiscardLetter,
+    Done,
+    LetterReplayed,
+    NotActive,
+    NotFound,
+    ReplayLetter,
+    Result,
+)
+from tocsin.protocol.notification import Content, Patch, Standing, State, patched
+from tocsin.protocol.values import to_rfc3339
+
+Numbered = tuple[int, ReplayLetter | DiscardLetter]
+
+LETTER_STATUSES = _DEAD, _REPLAYED, _DISCARDED = "dead", "replayed", "discarded"
+
+
+class _Letter(msgspec.Struct):
+    row: DeadLetter
+    status: str
+
+
+class _Notification(msgspec.Struct):
+    content: Content
+    standing: str
+    revived: bool = False
+
+
+class _Place(msgspec.Struct):
+    """A recipient's inbox row; *replayed* once it moves."""
+
+    sequence: int
+    state: str
+    expired: bool
+    replayed: bool = False
+
+
+class _Resend(NamedTuple):
+    """A notification goes from its *earlier* place to a new one, for the device of a letter."""
+
+    letter: DeadLetter
+    earlier: int
+    sequence: int
+
+
+class _Desk(msgspec.Struct):
+    """What a batch of commands is about, changed as they are carried out."""
+
+    letters: dict[int, _Letter]
+    notifications: dict[str, _Notification]
+    logs: dict[str, UserLog]
+    places: dict[tuple[str, str], _Place]
+    resends: list[_Resend]
+    settled: dict[int, tuple[str, int]]
+
+
+def letter_of_row(row: Row) -> DeadLetter:
+    """The letter in the first eleven columns of *row*."""
+    id_, notification, user, device, *rest = row
+    return DeadLetter(id_, notification, user, device or None, *rest[:7])
+
+
+def settle_letters(commands: Sequence[Numbered], results: list[Result]) -> Script[None]:
+    """Run *commands* and put each result in its place in *results*."""
+    if not commands:
+        return
+    desk = yield from _hold(commands)
+    for index, command in commands:
+        results[index] = _settle(command, desk)
+    yield from _save(desk)
+
+
+# --- Hold ---------------------------------------------------------------------------------------
+
+
+def _hold(commands: Sequence[Numbered]) -> Script[_Desk]:
+    ids = sorted({command.id for _, command in commands})
+    pairs = sorted({(row[1], row[2]) for row in (yield from run("letters_read", ids))})
+    rows = yield from run("notifications_lock", sorted({id_ for id_, _ in pairs}))
+    notifications = {row[0]: _Notification(content_of_row(row), row[7]) for row in rows}
+    logs = yield from hold_users(user for _, user in pairs)
+    # Again, now that nobody else settles them.
+    rows = yield from run("letters_read", ids)
+    letters = {row[0]: _Letter(letter_of_row(row), row[9]) for row in rows}
+    rows = yield from run("letters_places", [id_ for id_, _ in pairs], [user for _, user in pairs])
+    places = {(row[0], row[1]): _Place(row[2], row[3], row[4] is not None) for row in rows}
+    return _Desk(letters, notifications, logs, places, [], {})
+
+
+# --- Settle -------------------------------------------------------------------------------------
+
+
+def _settle(command: ReplayLetter | DiscardLetter, desk: _Desk) -> Result:
+    letter = desk.letters.get(command.id)
+    if letter is None:
+        return NotFound()
+    if isinstance(command, DiscardLetter):
+        if letter.status == _DEAD:
+            _mark_settled(letter, _DISCARDED, command.now_ms, desk)
+        return Done()
+    notification = desk.notifications.get(letter.row.notification)
+    place = desk.places.get((letter.row.notification, letter.row.user))
+    log = desk.logs.get(letter.row.user)
+    if letter.status != _DEAD:
+        return NotActive(letter.status)
+    if notification is None or place is None or log is None:
+        return NotFound()
+    if State.WITHDRAWN in (notification.standing, place.state):
+        return NotActive(State.WITHDRAWN)
+    lives_until = None
+    if notification.standing == Standing.EXPIRED:
+        if notification.content.topic is not None:
+            # It would live again for everybody who has not been brought up to date since.
+            return NotActive(Standing.EXPIRED)
+        _revive(notification, letter.row, command.now_ms)
+        lives_until = notification.content.expires_at
+    _replay(letter.row, place, log, command.now_ms, desk)
+    _mark_settled(letter, _REPLAYED, command.now_ms, desk)
+    return LetterReplayed(letter.row.user, log.head, lives_until)
+
+
+def _mark_settled(letter: _Letter, status: str, now_ms: int, desk: _Desk) -> None:
+    letter.status = status
+    desk.settled[letter.row.id] = status, now_ms
+
+
+def _replay(letter: DeadLetter, place: _Place, log: UserLog, now_ms: int, desk: _Desk) -> None:
+    # What had expired counts again.
+    counts = COUNTS.get(place.state, (0, 0)) if place.expired else (0, 0)
+    earlier, place.sequence = place.sequence, log.append(now_ms, *counts)
+    place.expired = False
+    place.replayed = True
+    desk.resends.append(_Resend(letter, earlier, place.sequence))
+
+
+def _revive(notification: _Notification, letter: DeadLetter, now_ms: int) -> None:
+    """Let it live for as long from *now_ms* on as it did the first time."""
+    content = notification.content
+    assert content.expires_at is not None
+    lifetime = min([content.expires_at, *_expiries(letter)]) - content.created_at
+    until = to_rfc3339(now_ms + lifetime)
+    notification.content = patched(content, Patch(expires_at=until), now_ms)
+    notification.standing = Standing.ACTIVE
+    notification.revived = True
+
+
+def _expiries(letter: DeadLetter) -> list[int]:
+    """When *letter*'s notification expired before: what lived again expires later than at first."""
+    events = msgspec.json.decode(letter.history)
+    return [event["at"] for event in events if event.get("cause") == "expired"]
+
+
+# --- Save ---------------------------------------------------------------------------------------
+
+
+def _save(desk: _Desk) -> Script[None]:
+    revived = [each.content for each in desk.notifications.values() if each.revived]
+    yield from run(
+        "notifications_revive",
+        [content.id for content in revived],
+        [content.revision for content in revived],
+        [content.updated_at for content in revived],
+        [content.expires_at for content in revived],
+        [content.document for content in revived],
+    )
+    yield from save_users(desk.logs)
+    moved = {pair: place for pair, place in sorted(desk.places.items()) if place.replayed}
+    yield from run(
+        "letters_revive",
+        [id_ for id_, _ in moved],
+        [user for _, user in moved],
+        [place.sequence for place in moved.values()],
+    )
+    yield from _resend(desk.resends)
+    yield from run(
+        "letters_settle",
+        list(desk.settled),
+        [status for status, _ in desk.settled.values()],
+        [at for _, at in desk.settled.values()],
+    )
+
+
+def _resend(resends: Iterable[_Resend]) -> Script[None]:
+    # Two letters for the same user are two moves of the same ledger lines, which one statement
+    # cannot make.
+    rounds: list[dict[tuple[str, str], _Resend]] = []
+    for each in resends:
+        key = (each.letter.notification, each.letter.user)
+        for turn in rounds:
+            if key not in turn:
+                turn[key] = each
+                break
+        else:
+            rounds.append({key: each})
+    for turn in rounds:
+        yield from run(
+            "letters_resend",
+            [id_ for id_, _ in turn],
+            [user for _, user in turn],
+            [each.letter.device or "" for each in turn.values()],
+            [each.earlier for each in turn.values()],
+            [each.sequence for each in turn.values()],
+        )

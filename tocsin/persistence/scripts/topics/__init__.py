@@ -1,0 +1,1 @@
+"""Subscriptions, and bringing a topic's notifications to the inboxes of its subscribers."""

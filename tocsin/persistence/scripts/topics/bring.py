@@ -1,0 +1,189 @@
+"""Scripts that bring users up to date with their topics.
+
+A topic's log is written once per change, whatever the number of subscribers; a user's place in it
+says how far it has come into the user's own log. Bringing up to date reads what is behind that
+place and moves it, under the lock of the user's row, so it happens exactly once. Whoever is about
+to look at a log does it first; for those who are listening it is a command of its own.
+
+In the usual case, news and nothing else, it takes two statements for all users together: one that
+locks and reads, one that writes. Places move to what was read, never to a topic's head: an entry
+may be there by now that was not yet when we looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tocsin.persistence.scripts.logs.locking import content_of_row
+from tocsin.persistence.scripts.logs.topic_heads import join_everyone
+from tocsin.persistence.scripts.statements import Row, Rows, Script, run
+from tocsin.persistence.scripts.topics.plan import Bringing, Saved, changed_pairs, limited, plan
+from tocsin.persistence.store import (
+    Attach,
+    FanOut,
+    Materialise,
+    Materialised,
+    RecipientState,
+    Result,
+    Subscribe,
+    Unsubscribe,
+)
+from tocsin.protocol.notification import Content, State
+
+ENTRIES_MAX = 1000
+"""Entries of topics that one transaction brings, about: it holds the locks of all their users."""
+ENTRIES_OF_USER_MAX = 1000
+ENTRIES_OF_USER_MIN = 5
+"""However many users share a transaction, so that it gets anywhere."""
+
+
+class Brought(msgspec.Struct):
+    """What bringing users up to date did: their *heads*, if they got something; who is *behind*;
+    whose counters changed because something has expired (*recounted*)."""
+
+    heads: dict[str, int]
+    behind: set[str]
+    recounted: tuple[str, ...] = ()
+
+
+def users_of(command: Any) -> tuple[str, ...]:
+    """Whom *command* is about."""
+    if isinstance(command, Materialise | Subscribe | Unsubscribe):
+        return command.users
+    return (command.user,)
+
+
+def bring_up_to_date(
+    commands: Sequence[tuple[int, Any]], results: list[Result], *, locked: bool = False
+) -> Script[Brought]:
+    """Bring all users of *commands* up to date; answers those that ask for nothing else.
+
+    Users that nobody knew are known from now on. Unless the users are *locked* (and have a row),
+    those whose rows a command will want later are locked here together.
+    """
+    users = sorted({user for _, command in commands for user in users_of(command)})
+    if not commands:
+        return Brought({}, set())
+    now_ms = max(command.now_ms for _, command in commands)
+    if not locked and not all(isinstance(each, Attach | Materialise) for _, each in commands):
+        yield from run("users_lock", users)
+    brought, fan_outs = yield from bring(users, now_ms, locked=locked)
+    recounted = brought.recounted
+    for index, command in commands:
+        if isinstance(command, Materialise):
+            behind = tuple([user for user in command.users if user in brought.behind])
+            results[index] = Materialised(fan_outs, behind, recounted)
+            fan_outs = recounted = ()
+    return brought
+
+
+def bring(
+    users: Sequence[str], now_ms: int, *, locked: bool = False
+) -> Script[tuple[Brought, tuple[FanOut, ...]]]:
+    """Bring *users*, sorted, up to date, as far as one transaction should."""
+    if not users:
+        return Brought({}, set()), ()
+    most = max(ENTRIES_OF_USER_MIN, min(ENTRIES_OF_USER_MAX, ENTRIES_MAX // len(users)))
+    found = yield from run("topics_pending", users, [now_ms] * len(users), [most] * len(users))
+    rows, behind = limited(found, most)
+    yield from _welcome(users, rows, now_ms, locked=locked)
+    if not rows:
+        return Brought({}, set()), ()
+    changes = changed_pairs(rows)
+    kept = yield from _kept(changes)
+    bringing = plan(rows, changes, kept)
+    contents = yield from _write(rows, bringing, now_ms)
+    yield from _save(bringing.saved, now_ms)
+    saved = bringing.saved
+    recounted = {each.user: None for each in saved if not each.taken and each.unread}
+    return Brought(bringing.heads, behind, tuple(recounted)), _fan_outs(bringing, contents)
+
+
+def _welcome(users: Iterable[str], rows: Rows, now_ms: int, *, locked: bool) -> Script[None]:
+    """Make known who is not. Who had something to get is; of the others only the store can tell."""
+    found = {row[0] for row in rows}
+    missing = [user for user in users if user not in found]
+    if locked:
+        new = yield from run("users_outside", missing)
+    else:
+        new = yield from run("users_insert", missing, [now_ms] * len(missing))
+    yield from join_everyone([row[0] for row in new])
+
+
+def _kept(changes: Mapping[tuple[str, str], set[str]]) -> Script[dict[Any, RecipientState]]:
+    rows = yield from run(
+        "inbox_kept",
+        [notification for notification, _ in changes],
+        [user for _, user in changes],
+    )
+    return {(row[0], row[1]): RecipientState(row[2], row[3], row[4]) for row in rows}
+
+
+def _write(rows: Sequence[Row], bringing: Bringing, now_ms: int) -> Script[dict[str, Content]]:
+    """Write what is new and move the places of all; the contents of what is told."""
+    wanted = {group.notification for group in bringing.groups.values()}
+    asked: list[str | None] = []
+    for row in rows:
+        if row[6] in wanted:
+            wanted.remove(row[6])
+            asked.append(row[6])
+        else:
+            asked.append(None)
+    found = yield from run(
+        "topics_bring",
+        [row[0] for row in rows],
+        [row[4] for row in rows],
+        [row[5] for row in rows],
+        [row[6] for row in rows],
+        bringing.sequences,
+        [now_ms] * len(rows),
+        asked,
+    )
+    return {row[0]: content_of_row(row) for row in found}
+
+
+def _save(saved: Sequence[Saved], now_ms: int) -> Script[None]:
+    """Write what changed in rows that were there, and correct the counters by it."""
+    sums: dict[str, list[int]] = {}
+    for each in saved:
+        total = sums.setdefault(each.user, [0, 0, 0])
+        total[0] += each.taken
+        total[1] += each.unread
+        total[2] += each.unseen
+    yield from run(
+        "users_advance",
+        list(sums),
+        [taken for taken, _, _ in sums.values()],
+        [unread for _, unread, _ in sums.values()],
+        [unseen for _, _, unseen in sums.values()],
+        [now_ms] * len(sums),
+    )
+    moved = [each for each in saved if each.taken]
+    yield from run(
+        "inbox_save",
+        [each.notification for each in moved],
+        [each.user for each in moved],
+        [each.sequence for each in moved],
+        [each.change for each in moved],
+        [each.state for each in moved],
+        [each.state == State.UNSEEN for each in moved],
+    )
+    expired = [each for each in saved if not each.taken]
+    yield from run(
+        "inbox_expire_each",
+        [each.notification for each in expired],
+        [each.user for each in expired],
+        [each.at for each in expired],
+    )
+
+
+def _fan_outs(bringing: Bringing, contents: Mapping[str, Content]) -> tuple[FanOut, ...]:
+    return tuple(
+        [
+            FanOut(contents[group.notification], group.change, tuple(group.positions), group.states)
+            for _, group in sorted(bringing.groups.items(), key=lambda item: item[0])
+        ]
+    )

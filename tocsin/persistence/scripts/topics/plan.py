@@ -1,0 +1,175 @@
+"""What the pending entries of topics become in the logs of users, decided in memory.
+
+Several entries may be about one notification; they become one effect, at the place of the first:
+
+- who has not got it gets it, if it is still there and wanted; else it came and went;
+- who has it gets its end, if it was withdrawn or has expired; else its newest revision, unseen
+  again if it was published anew and is still wanted.
+
+Entries come by user, and for each user in the order in which they become entries of the user's log:
+by time, topic and position, which is one order for all users. So a user's sequences ascend
+through the list of fan-outs, although each of them is for many users.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+import msgspec
+
+from tocsin.persistence.scripts.logs.plan import RENEWED, counted
+from tocsin.persistence.scripts.statements import Row
+from tocsin.persistence.store import Position, RecipientState
+from tocsin.protocol.notification import Change, Standing, State
+
+Pair = tuple[str, str]
+"""A notification and a user."""
+Place = tuple[int, str, int, str]
+"""Time, topic and position of an entry, and the change that it is: the order of fan-outs."""
+
+_USER, _NOTIFICATION, _CHANGE = 0, 6, 7
+_ANNOUNCING = frozenset({Change.CREATED, RENEWED})
+
+
+class Group(msgspec.Struct):
+    """One change of one notification in the logs of many users."""
+
+    notification: str
+    change: Change
+    positions: list[Position] = []
+    states: dict[str, RecipientState] = {}
+
+
+class Saved(NamedTuple):
+    """An inbox row that is there and moves, or (*taken* is 0) expires *at* a time (Unix ms)."""
+
+    notification: str
+    user: str
+    sequence: int
+    change: Change
+    state: str | None
+    taken: int
+    unread: int
+    unseen: int
+    at: int
+
+
+class Bringing(msgspec.Struct):
+    """What is to be written.
+
+    *sequences* has an item for each pending row: that of the inbox row which it becomes, if it
+    does. *heads* are of the users whose logs change.
+    """
+
+    sequences: list[int | None] = []
+    heads: dict[str, int] = {}
+    groups: dict[Place, Group] = {}
+    saved: list[Saved] = []
+
+
+class _Effect(NamedTuple):
+    change: Change
+    taken: int
+    unread: int
+    unseen: int
+    state: str | None
+
+
+def limited(rows: Sequence[Row], most: int) -> tuple[Sequence[Row], set[str]]:
+    """The first *most* rows of each user, and who has more."""
+    if len(rows) <= most:
+        return rows, set()
+    kept: list[Row] = []
+    behind = set()
+    for user, group in groupby(rows, itemgetter(_USER)):
+        mine = list(group)
+        kept += mine[:most]
+        if len(mine) > most:
+            behind.add(user)
+    return kept, behind
+
+
+def changed_pairs(rows: Sequence[Row]) -> dict[Pair, set[str]]:
+    """What happened to notifications after they were created, by notification and user."""
+    pairs: dict[Pair, set[str]] = defaultdict(set)
+    for row in rows:
+        if row[_CHANGE] != Change.CREATED:
+            pairs[row[_NOTIFICATION], row[_USER]].add(row[_CHANGE])
+    return pairs
+
+
+def plan(
+    rows: Sequence[Row], changes: Mapping[Pair, set[str]], kept: Mapping[Pair, RecipientState]
+) -> Bringing:
+    """What *rows* do; *changes* are among them, *kept* is what their users have."""
+    bringing = Bringing()
+    sequences, groups, heads = bringing.sequences, bringing.groups, bringing.heads
+    present = None
+    done: set[str] = set()
+    head = unread = unseen = 0
+    for user, head_, unread_, unseen_, topic, position, id_, change, at, wanted in rows:
+        if user != present:
+            present, head, unread, unseen = user, head_, unread_, unseen_
+            done = set()
+        sequence = None
+        if id_ not in done:
+            had = kept.get((id_, user)) if kept else None
+            if had is not None:
+                done.add(id_)
+                effect = _effect(changes[id_, user], had, wanted)
+                head += effect.taken
+                unread += effect.unread
+                unseen += effect.unseen
+                place = (at, topic, position, effect.change)
+                _change(bringing, effect, place, id_, Position(user, head, unread, unseen), had)
+            elif wanted and change in _ANNOUNCING:
+                done.add(id_)
+                head += 1
+                unread += 1
+                unseen += 1
+                sequence = heads[user] = head
+                place = (at, topic, position, Change.CREATED)
+                if (group := groups.get(place)) is None:
+                    group = groups[place] = Group(id_, Change.CREATED)
+                group.positions.append(Position(user, head, unread, unseen))
+        sequences.append(sequence)
+    return bringing
+
+
+def _effect(changes: set[str], had: RecipientState, wanted: bool) -> _Effect:
+    """What *changes* do to a notification that its recipient has in a state."""
+    unread, unseen = counted(had.state)
+    if Change.WITHDRAWN in changes:
+        return _Effect(Change.WITHDRAWN, 1, -unread, -unseen, State.WITHDRAWN)
+    if Standing.EXPIRED in changes:
+        return _Effect(Change.STATE, 0, -unread, -unseen, None)
+    if RENEWED in changes and wanted:
+        return _Effect(Change.UPDATED, 1, 1 - unread, 1 - unseen, State.UNSEEN)
+    return _Effect(Change.UPDATED, 1, 0, 0, None)
+
+
+def _change(
+    bringing: Bringing,
+    effect: _Effect,
+    place: Place,
+    notification: str,
+    position: Position,
+    had: RecipientState,
+) -> None:
+    """Note what happens to a row that is there; an expiry takes no sequence and tells nobody."""
+    user = position.user
+    change, taken, unread, unseen, state = effect
+    bringing.saved.append(
+        Saved(notification, user, position.sequence, change, state, taken, unread, unseen, place[0])
+    )
+    if not taken:
+        return
+    bringing.heads[user] = position.sequence
+    group = bringing.groups.setdefault(place, Group(notification, change))
+    group.positions.append(position)
+    if state is None and had.state != State.UNSEEN:
+        group.states[user] = had

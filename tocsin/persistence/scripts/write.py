@@ -1,0 +1,165 @@
+"""The script of a write: many commands, one transaction.
+
+Commands of a kind are gathered and run together, kind after kind. Within a kind, and within what
+concerns one device, the order of the batch is kept; across them it need not be, because all askers
+of a batch wait at the same time and none can tell in which order the others were served. So a
+device that attaches sees what is published in its batch, also by later commands, and may or may
+not see what other devices acknowledge there.
+
+Logs come first, and then those users are brought up to date whose logs are about to be looked at:
+what is published to a topic in this batch is there for a device that attaches in it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from operator import itemgetter
+from typing import Any, Final
+
+from tocsin.persistence.scripts.devices import (
+    acknowledge,
+    attach,
+    ends_in,
+    record,
+    remove_devices,
+)
+from tocsin.persistence.scripts.keys import change_keys
+from tocsin.persistence.scripts.logs.change import change_logs
+from tocsin.persistence.scripts.marks import mark_inboxes
+from tocsin.persistence.scripts.purge import purge
+from tocsin.persistence.scripts.settle_letters import settle_letters
+from tocsin.persistence.scripts.statements import Script
+from tocsin.persistence.scripts.topics.bring import bring_up_to_date, users_of
+from tocsin.persistence.scripts.topics.subscriptions import change_subscriptions
+from tocsin.persistence.store import (
+    Acknowledge,
+    Attach,
+    BindTicket,
+    Command,
+    CreateKey,
+    CreateTicket,
+    DiscardLetter,
+    Done,
+    Expire,
+    MarkInbox,
+    Materialise,
+    Publish,
+    Purge,
+    Record,
+    Release,
+    RemoveDevice,
+    ReplayLetter,
+    Result,
+    RevokeKey,
+    RevokeTickets,
+    SetPreferences,
+    SetTopic,
+    Subscribe,
+    TakeTicket,
+    Unsubscribe,
+    Update,
+    Withdraw,
+)
+
+_LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
+_SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)
+_LETTERS: Final = (ReplayLetter, DiscardLetter)
+_KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, RevokeTickets)
+_OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)
+"""In the order in which they run."""
+_AFTER_RECORDS: Final = _OF_DEVICES[1:]
+
+
+class _Gathered:
+    """Commands that can run together, each with its place in the batch, where its result goes."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[type[Command], list[tuple[int, Command]]] = defaultdict(list)
+        self._phases: dict[tuple[str, str], int] = {}
+
+    def takes(self, command: Command) -> bool:
+        """Whether *command* would run behind all that is gathered about its devices."""
+        phase = _phase(command)
+        # Two arrivals of one device are never one piece of work: the second goes on from the first.
+        latest = phase - 1 if isinstance(command, Attach) else phase
+        return all(self._phases.get(device, -1) <= latest for device in _devices(command))
+
+    def add(self, index: int, command: Command) -> None:
+        self._kinds[type(command)].append((index, command))
+        for device in _devices(command):
+            self._phases[device] = _phase(command)
+
+    def add_all(self, commands: Sequence[Command]) -> None:
+        """Add the whole batch, where nothing in it has to wait for anything else."""
+        for index, command in enumerate(commands):
+            self._kinds[type(command)].append((index, command))
+
+    def of(self, *kinds: type[Any]) -> list[tuple[int, Any]]:
+        """The commands of these *kinds*, in the order of the batch."""
+        found = [self._kinds[kind] for kind in kinds if kind in self._kinds]
+        if len(found) > 1:
+            return list(merge(*found, key=itemgetter(0)))
+        return found[0] if found else []
+
+
+def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:
+    """Run *commands*; their results, in the same order."""
+    results: list[Result] = [Done()] * len(commands)
+    lines = [each for each in commands if isinstance(each, Record)]
+    if len(lines) == len(commands):
+        # Nothing but the ledger: where little is going on, that is what most transactions are.
+        records = list(enumerate(lines))
+        yield from record(records, ends_in(records), results)
+        return results
+    for gathered in _gather(commands):
+        of = gathered.of
+        arrivals, records = of(Attach), of(Record)
+        ends = ends_in(records)
+        logs, looking = of(*_LOGS), of(Attach, MarkInbox, Materialise, *_SUBSCRIPTIONS)
+        looked_at = {user for _, command in looking for user in users_of(command)}
+        yield from change_logs(logs, results, looked_at)
+        brought = yield from bring_up_to_date(looking, results, locked=bool(logs))
+        yield from mark_inboxes(of(MarkInbox), results)
+        yield from change_subscriptions(of(*_SUBSCRIPTIONS, SetTopic), results, brought)
+        yield from record(records, {} if arrivals else ends, results)
+        yield from acknowledge(of(Acknowledge), results)
+        yield from attach(arrivals, ends, results, brought, epoch)
+        yield from remove_devices(of(RemoveDevice), results)
+        yield from settle_letters(of(*_LETTERS), results)
+        yield from purge(of(Purge), results)
+        yield from change_keys(of(*_KEYS), results)
+    return results
+
+
+def _gather(commands: Sequence[Command]) -> Iterator[_Gathered]:
+    """One group in the normal case; more where a device attaches and then does something else."""
+    gathered = _Gathered()
+    if not any(isinstance(command, _AFTER_RECORDS) for command in commands):
+        # To name the devices of thousands of ledger lines costs a tenth of the batch.
+        gathered.add_all(commands)
+        yield gathered
+        return
+    for index, command in enumerate(commands):
+        if not gathered.takes(command):
+            yield gathered
+            gathered = _Gathered()
+        gathered.add(index, command)
+    yield gathered
+
+
+def _phase(command: Command) -> int:
+    kind = type(command)
+    return _OF_DEVICES.index(kind) if kind in _OF_DEVICES else -1
+
+
+def _devices(command: Command) -> set[tuple[str, str]]:
+    """The devices that *command* is about, if it is about any."""
+    if isinstance(command, Record):
+        lines = {(line.user, line.device) for line in command.deliveries}
+        lines |= {(end.user, end.device) for end in command.ends}
+        return lines | {(cursor.user, cursor.device) for cursor in command.cursors}
+    if isinstance(command, Acknowledge | Attach | RemoveDevice):
+        return {(command.user, command.device)}
+    return set()

@@ -1,0 +1,1 @@
+"""What concerns a database as a whole, whatever its kind: its tables, copies, forgetting a user."""

@@ -1,0 +1,164 @@
+"""A whole database into another, of the same or of another kind, row by row, and proven.
+
+What is copied is of one moment of the source, and is committed in the target all at once, after it
+was read back there: both must have the same number of rows in each table, and the same sum of
+their digests. A copy keeps the epoch, so that devices go on with their cursors; unless the source
+goes on changing, which makes of the copy what a restored backup is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from tocsin.persistence import migrations
+from tocsin.persistence.upkeep.tables import TABLES, Unsuitable
+
+Row = tuple[Any, ...]
+
+BATCH: Final = 2000
+"""Rows held at a time."""
+
+NOT_COPIED: Final = ("schema", "probe")
+"""Rows of `meta` that a database has of itself."""
+
+FRESH_TOPIC: Final = "NOT (topic = '*' AND head = 0 AND subscribers = 0)"
+"""Of the rows of `topics`, what the migrations do not make themselves."""
+
+_DIGEST_BYTES: Final = 8
+_SUM: Final = 1 << (8 * _DIGEST_BYTES)
+
+
+class Side(Protocol):
+    """One of the two databases, in a transaction that sees one moment.
+
+    Values of rows are numbers, texts, bytes and `None`; what is a boolean is 0 or 1.
+    """
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """What is put within is there afterwards; nothing of it after an exception."""
+
+    async def applied(self) -> dict[int, str]: ...
+
+    async def columns(self, table: str) -> list[str]:
+        """Their names, sorted."""
+
+    async def count(self, table: str, condition: str) -> int: ...
+
+    def rows(
+        self, table: str, columns: Sequence[str], condition: str
+    ) -> AsyncIterator[list[Row]]: ...
+
+    async def put(self, table: str, columns: Sequence[str], rows: list[Row]) -> None: ...
+
+    async def delete(self, table: str, condition: str) -> None: ...
+
+    async def last_letter(self) -> int:
+        """The greatest id that was ever given to a dead letter; 0 for none."""
+
+    async def set_last_letter(self, id: int) -> None: ...  # noqa: A002 (what it is called)
+
+    async def set_epoch(self, epoch: str) -> None: ...
+
+
+class Copied(NamedTuple):
+    """A table that was copied; *digest* is of its rows, whatever their order."""
+
+    table: str
+    rows: int
+    digest: str
+
+
+@dataclass(slots=True)
+class Account:
+    """What passed of one table."""
+
+    rows: int = 0
+    total: int = 0
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            digest = blake2b(msgspec.msgpack.encode(row), digest_size=_DIGEST_BYTES).digest()
+            # A sum and not an exclusive or: the same row twice would cancel itself out.
+            self.total = (self.total + int.from_bytes(digest)) % _SUM
+            self.rows += 1
+
+    def of(self, table: str) -> Copied:
+        return Copied(table, self.rows, f"{self.total:0{2 * _DIGEST_BYTES}x}")
+
+
+async def copy_all(
+    source: Side, target: Side, *, fresh_epoch: Callable[[int], bytes] | None = None
+) -> list[Copied]:
+    """Copy everything; the tables with their accounts, which were the same on both sides.
+
+    With *fresh_epoch*, a source of random bytes, the copy gets an epoch of its own. Raises
+    `Unsuitable`, and what the drivers raise; then the target is as it was.
+    """
+    async with source.transaction(), target.transaction():
+        await _check_schemas(source, target)
+        await _check_empty(target)
+        await target.delete("topics", "1 = 1")
+        await target.delete("meta", _condition("meta"))
+        copied = [await _copy_table(source, target, table) for table in TABLES]
+        await target.set_last_letter(await source.last_letter())
+        for each in copied:
+            found = await _account(target, each.table)
+            if found != each:
+                wrong = f"{each.table} is not what was copied: {each} became {found}"
+                raise Unsuitable(wrong, "nothing was changed; please report it")
+        if fresh_epoch is not None:
+            await target.set_epoch(migrations.epoch_from(fresh_epoch(migrations.EPOCH_LENGTH)))
+    return copied
+
+
+async def _copy_table(source: Side, target: Side, table: str) -> Copied:
+    account = Account()
+    columns = await source.columns(table)
+    async for rows in source.rows(table, columns, _condition(table)):
+        await target.put(table, columns, rows)
+        account.add(rows)
+    return account.of(table)
+
+
+async def _account(side: Side, table: str) -> Copied:
+    account = Account()
+    columns = await side.columns(table)
+    async for rows in side.rows(table, columns, _condition(table)):
+        account.add(rows)
+    return account.of(table)
+
+
+async def _check_schemas(source: Side, target: Side) -> None:
+    there, here = await source.applied(), await target.applied()
+    if there.keys() != here.keys():
+        missing = sorted(here.keys() - there.keys())
+        wrong = (
+            f"The source lacks migration {missing[0]:04}"
+            if missing
+            else "The source is of a newer release"
+        )
+        raise Unsuitable(wrong, "bring it up to date first (`migrate`), with this same release")
+    for table in TABLES:
+        if await source.columns(table) != await target.columns(table):
+            raise Unsuitable(f"The columns of {table} differ", "please report it")
+
+
+async def _check_empty(target: Side) -> None:
+    for table in TABLES:
+        condition = FRESH_TOPIC if table == "topics" else "1 = 1"
+        if table != "meta" and (count := await target.count(table, condition)):
+            raise Unsuitable(
+                f"The target is not empty: {table} has {count} rows", "name an empty database"
+            )
+
+
+def _condition(table: str) -> str:
+    if table != "meta":
+        return "1 = 1"
+    return f"name NOT IN ({', '.join(repr(name) for name in NOT_COPIED)})"

@@ -1,0 +1,1 @@
+"""What each peer and credential may take, who is behind a proxy, and what was refused."""

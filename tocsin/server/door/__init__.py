@@ -1,0 +1,1 @@
+"""The listening sockets, and the tasks that serve what they accept."""

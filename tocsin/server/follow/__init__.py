@@ -1,0 +1,1 @@
+"""Following the log over HTTP: server-sent events and long polls."""

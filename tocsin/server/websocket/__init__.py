@@ -1,0 +1,1 @@
+"""The WebSocket edge: handshake, frames in and out, sessions."""

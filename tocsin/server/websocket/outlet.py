@@ -1,0 +1,135 @@
+"""The way out of one WebSocket, and its last words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import trio
+
+from tocsin.protocol import frames
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.push import Push
+from tocsin.server.turnstile import Place
+from tocsin.server.websocket.ended import Ended
+from tocsin.server.websocket.frame_stream import SLOW_AFTER, SLOW_DETAIL
+from tocsin.server.websocket.outbound import SlowConsumer
+from tocsin.server.websocket.pace import Pace
+from tocsin.server.websocket.wire_frames import close_frame, ping_frame, text_frame
+
+
+def farewell(closing: Closing, after: float = 0.0, detail: str = "") -> bytes:
+    """The goodbye frame, and the close frame with the same code behind it."""
+    goodbye = text_frame(frames.encode_goodbye(closing, after, detail))
+    return goodbye + close_frame(closing, closing.word)
+
+
+class FrameSink(Protocol):
+    """What takes whole frames without waiting: a `FrameStream`."""
+
+    @property
+    def last_received(self) -> float:
+        """When the peer was last heard (Trio time)."""
+
+    def offer(self, data: bytes) -> None:
+        """Send *data*, or drop it if the connection has ended; raises `SlowConsumer`."""
+
+    def offer_soon(self, data: bytes) -> None:
+        """As `offer`, but together with what else is offered now."""
+
+    def finish(self, data: bytes, *, skip_waiting: bool = False) -> None:
+        """Send *data* as the last of all, perhaps before what waits."""
+
+
+class WebSocketOutlet:
+    """An `Outlet` of the user's actor. Ending cancels *scope*, in which the connection runs.
+
+    Each push entitles the client to a frame more of its *pace*, if it has one. *noted* is told why
+    it was refused.
+    """
+
+    __slots__ = ("_noted", "_pace", "_scope", "_stream", "connection", "ended", "place")
+
+    def __init__(
+        self,
+        connection: str,
+        stream: FrameSink,
+        scope: trio.CancelScope,
+        pace: Pace | None = None,
+        noted: Callable[[Closing], None] = lambda closing: None,
+    ) -> None:
+        self.connection: Final = connection
+        self.ended = False
+        self.place: Place | None = None
+        """What it holds in the turnstile until its session begins."""
+        self._stream = stream
+        self._scope = scope
+        self._pace = pace
+        self._noted = noted
+
+    @property
+    def last_heard(self) -> float:
+        """When the last bytes came in (Trio time)."""
+        return self._stream.last_received
+
+    def begin(self, start: Cursor) -> None:
+        """Let the next device in; where a push stands in the log is in the push."""
+        self.leave_place()
+
+    def leave_place(self) -> None:
+        """Whatever becomes of it now, others need not wait for it; again is no harm."""
+        if self.place is not None:
+            self.place.leave()
+            self.place = None
+
+    def push(self, push: Push) -> None:
+        """Send a push; too much that waits ends the connection, as it does for all frames."""
+        if self._pace is not None:
+            self._pace.entitle()
+        try:
+            self._stream.offer(text_frame(frames.encode_push(push)))
+        except SlowConsumer:
+            self._end_slow()
+
+    def say(self, frame: frames.ServerFrame) -> None:
+        """Send one of the other frames."""
+        self.offer(frames.encode_server_frame(frame))
+
+    def say_soon(self, frame: frames.ServerFrame) -> None:
+        """As `say`, in one write with what else is said now."""
+        try:
+            self._stream.offer_soon(text_frame(frames.encode_server_frame(frame)))
+        except SlowConsumer:
+            self._end_slow()
+
+    def offer(self, frame: bytes) -> None:
+        """Send one text frame."""
+        self._offer(text_frame(frame))
+
+    def ping(self) -> None:
+        """Send a WebSocket ping."""
+        self._offer(ping_frame())
+
+    def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
+        """Say goodbye and close; only the first call counts."""
+        if not self.ended:
+            self.ended = True
+            words = farewell(closing, after, detail)
+            self._stream.finish(words, skip_waiting=closing is Closing.SLOW)
+            self._scope.cancel()
+
+    def refuse(self, ended: Ended) -> None:
+        """End for what the client has done, or could not be given: seen by operators as well."""
+        if not self.ended:
+            self._noted(ended.closing)
+        self.end(ended.closing, ended.after, ended.detail)
+
+    def _end_slow(self) -> None:
+        self.end(Closing.SLOW, SLOW_AFTER, SLOW_DETAIL)
+
+    def _offer(self, data: bytes) -> None:
+        try:
+            self._stream.offer(data)
+        except SlowConsumer:
+            self._end_slow()
