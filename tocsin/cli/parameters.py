@@ -14,8 +14,8 @@ from tocsin.protocol.cursor import parse_cursor
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
 from tocsin.protocol.values import is_identifier
 from tocsin.server.auth import SCOPES, TOKEN_LENGTH_MAX
-from tocsin.settings import DAY
 from tocsin.settings.kinds import read_duration
+from tocsin.settings.record import DAY
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 LIFETIME_MAX: Final = 3650 * DAY

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tocsin.settings.kinds import is_loopback
+from tocsin.settings.record import SettingsRecord
 from tocsin.settings.setting import Problem
-
-if TYPE_CHECKING:
-    from tocsin.settings import Settings
 
 # RFC 7518 §3.2: a key for HS256 must be at least as long as the hash. A shorter one can be searched
 # for offline by anybody who holds one token; it will do where nobody else can reach the server.
@@ -20,7 +17,7 @@ JWT_SECRET_BYTES_MIN = 32
 _NODE_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
 
 
-def contradictions(s: Settings) -> Iterator[Problem]:
+def contradictions(s: SettingsRecord) -> Iterator[Problem]:
     """What bounds cannot say: settings that do not go together, and the form of two of them."""
     if s.store_timeout > s.request_timeout:
         wrong = "is longer than request_timeout, so no producer would ever see the 503"
@@ -52,7 +49,7 @@ def contradictions(s: Settings) -> Iterator[Problem]:
         yield from _worker_contradictions(s)
 
 
-def _weak_secret(s: Settings) -> Iterator[Problem]:
+def _weak_secret(s: SettingsRecord) -> Iterator[Problem]:
     """The first sign that others than this machine get tokens signed with it."""
     if not all(map(is_loopback, s.host)):
         name, whom = "host", "other machines can reach host"
@@ -68,7 +65,7 @@ def _weak_secret(s: Settings) -> Iterator[Problem]:
     yield Problem(("jwt_secret", name), wrong, "make one with `openssl rand -base64 32`")
 
 
-def _metrics_port_contradictions(s: Settings, first: int) -> Iterator[Problem]:
+def _metrics_port_contradictions(s: SettingsRecord, first: int) -> Iterator[Problem]:
     last = first + s.workers - 1
     if s.port == first:
         remedy = "give metrics another port, or leave metrics_port out"
@@ -81,7 +78,7 @@ def _metrics_port_contradictions(s: Settings, first: int) -> Iterator[Problem]:
         yield Problem(("metrics_port", "workers"), wrong, "choose a smaller number")
 
 
-def _worker_contradictions(s: Settings) -> Iterator[Problem]:
+def _worker_contradictions(s: SettingsRecord) -> Iterator[Problem]:
     if s.sqlite_path is not None:
         wrong = f"is {s.workers}, and the embedded store belongs to one process alone"
         remedy = "set `database` to a Postgres, or run one worker"

@@ -534,13 +534,13 @@ async def test_turns_stay_short_however_many_connections_say_much_at_once(monkey
                     read += await client.receive_some()
 
     async with open_edge() as edge:
-        answer = edge.host.application.answer
+        answer = edge.host.shared.application.answer
 
         async def counted(incoming):
             answered[turn] += 1
             return await answer(incoming)
 
-        monkeypatch.setattr(edge.host.application, "answer", counted)
+        monkeypatch.setattr(edge.host.shared.application, "answer", counted)
         edge.nursery.start_soon(count)
         async with trio.open_nursery() as nursery:
             for each in range(60):
@@ -562,13 +562,13 @@ async def test_who_was_refused_stands_in_line_with_the_next_request(monkeypatch)
             await trio.lowlevel.checkpoint()
 
     async with open_edge() as edge:
-        find = edge.host.application.find
+        find = edge.host.shared.application.find
 
         def counted(head):
             tried[turn] += 1
             return find(head)
 
-        monkeypatch.setattr(edge.host.application, "find", counted)
+        monkeypatch.setattr(edge.host.shared.application, "find", counted)
         edge.nursery.start_soon(count)
         clients = [await edge.connect() for _ in range(40)]
         for round_ in range(3):
@@ -594,13 +594,13 @@ async def test_few_requests_begin_on_the_lane_of_the_framework_in_one_turn(monke
             await trio.lowlevel.checkpoint()
 
     async with open_edge() as edge:
-        app = edge.host.app
+        app = edge.host.shared.app
 
         async def counted(*arguments):
             entered[turn] += 1
             await app(*arguments)
 
-        monkeypatch.setattr(edge.host, "app", counted)
+        monkeypatch.setattr(edge.host.shared, "app", counted)
         edge.nursery.start_soon(count)
         clients = [await edge.connect() for _ in range(40)]
         for client in clients:

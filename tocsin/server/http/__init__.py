@@ -5,5 +5,6 @@ connection ── the loop: read a head, have it answered, go on
     response ── an answer as bytes (pure)
     lean_lane ── the hot operations, straight from the socket to the handler
     asgi_lane ── everything else: one request on Hypercorn and Quart
-host ── what all connections share: limits, the application, and their end
+shared ── what all connections share: limits, the application
+host ── all connections, and their end
 """

@@ -17,7 +17,7 @@ does its end mean that it has gone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
@@ -27,13 +27,10 @@ from tocsin.server.http.asgi_lane import AsgiExchange
 from tocsin.server.http.body import check_coding
 from tocsin.server.http.request_reader import BodyParts, Phase, RequestReader, too_large
 from tocsin.server.http.response import CONTINUE, Whole, whole_response
+from tocsin.server.http.shared import Shared
 from tocsin.server.http.upgrade import check_upgrade
 from tocsin.server.http.wire import PeerGone, Wire
 from tocsin.server.request_head import BadHead, RequestHead
-
-if TYPE_CHECKING:
-    from tocsin.server.http.host import HttpHost
-
 
 _REFUSED: Final = 400
 """The first of the statuses that say that a request is not answered as it wished."""
@@ -65,11 +62,11 @@ class HttpConnection:
         "_extra_before",
         "_head",
         "_head_before",
-        "_host",
         "_limits",
         "_plan",
         "_reader",
         "_request_id",
+        "_shared",
         "_turned",
         "address",
         "scope",
@@ -77,16 +74,16 @@ class HttpConnection:
     )
 
     def __init__(
-        self, stream: trio.SocketStream, host: HttpHost, address: str, turned: Turned | None
+        self, stream: trio.SocketStream, shared: Shared, address: str, turned: Turned | None
     ) -> None:
-        self._host = host
-        self._application = host.application
-        self._limits = host.limits
+        self._shared = shared
+        self._application = shared.application
+        self._limits = shared.limits
         self._turned = turned
         self.address = address
         self.wire = Wire(stream, self._limits.write_timeout)
         self.scope = trio.CancelScope()
-        self._reader = RequestReader(self.wire, self._limits, self.scope, host.going_on)
+        self._reader = RequestReader(self.wire, self._limits, self.scope, shared.going_on)
         self._closing = False
         # Most clients say the same head again and again, and then it is the same object.
         self._head_before: RequestHead | None = None
@@ -141,7 +138,7 @@ class HttpConnection:
     async def _serve(self) -> Upgrade | None:
         while not self._closing:
             self._forget_request()
-            if self._host.draining and self._turned is None and not self.wire.data:
+            if self._shared.draining and self._turned is None and not self.wire.data:
                 self._reader.phase = Phase.NEXT  # which nobody waits for any more
                 break
             head = await self._reader.read_head()
@@ -163,7 +160,7 @@ class HttpConnection:
             self._head_before = head
             self._extra_before = self._application.extra_headers(head)
         self._head, self._extra = head, self._extra_before
-        self._request_id = self._host.name_request(head)
+        self._request_id = self._shared.name_request(head)
         if self._application.notes_answers:
             self._began = trio.current_time()
         self._reader.begin_body(head)
@@ -241,11 +238,12 @@ class HttpConnection:
             await self.wire.write(CONTINUE)
 
     async def _serve_asgi(self, incoming: Incoming) -> None:
-        host, head = self._host, incoming.head
-        async with host.entering:
+        shared, head = self._shared, incoming.head
+        async with shared.entering:
             pass  # see there
         self._asgi = asgi = AsgiExchange(
-            host.app, host.config, host.context, self._limits, self.wire, incoming, self._extra,
+            shared.app, shared.config, shared.context, self._limits,
+            self.wire, incoming, self._extra,
             lambda: self._settle(head), lambda: self.scope.cancel_called,
         )  # fmt: skip
         body_bytes_max = incoming.plan.body_bytes_max
@@ -268,7 +266,7 @@ class HttpConnection:
             self._closing
             or self._reader.left != 0
             or self._turned is not None
-            or self._host.draining
+            or self._shared.draining
             or self._reader.served >= self._limits.keep_alive_requests_max
             or head.http_version != "1.1"
             or ("connection" in head.headers and "close" in head.headers.tokens("connection"))
@@ -282,7 +280,7 @@ class HttpConnection:
         if self._asgi is not None and self._asgi.begun:
             return b""
         self._closing = True
-        self._request_id = self._request_id or self._host.name_request(None)
+        self._request_id = self._request_id or self._shared.name_request(None)
         answer = self._application.refusal(bad, self._about())
         if self._head is not None:
             self._note_answer(answer.status)

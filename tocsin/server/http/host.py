@@ -21,7 +21,6 @@ from typing import Final
 
 import trio
 from hypercorn.config import Config
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
 
@@ -29,8 +28,7 @@ from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import HttpConnection, Upgrade
 from tocsin.server.http.lifespan import Lifespan, LifespanFailed
 from tocsin.server.http.limits import HttpLimits
-from tocsin.server.http.request_reader import GOING_ON_MAX
-from tocsin.server.request_head import RequestHead
+from tocsin.server.http.shared import Shared
 
 __all__ = ["HttpHost", "HttpLimits", "LifespanFailed"]
 
@@ -40,11 +38,6 @@ DEFAULT_LIMITS: Final = HttpLimits()
 STARTUP_TIMEOUT: Final = 30.0
 SHUTDOWN_TIMEOUT: Final = 10.0
 _KILL_TIMEOUT: Final = 1.0  # a killed connection unwinds at once, unless the application shields
-_REQUEST_ID_LENGTH_MAX: Final = 128
-_ENTERING_MAX: Final = 2
-"""Requests that go to Hypercorn and Quart in one turn of the event loop: each of them takes a
-millisecond to begin with. A semaphore is held for a turn, or handed on once in each."""
-_REQUEST_ID: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-")
 
 
 class HttpHost:
@@ -64,15 +57,13 @@ class HttpHost:
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
         new_request_id: Callable[[], str] | None = None,
     ) -> None:
-        self.application = application
-        self.limits = limits
-        self.app = wrap_app(app, 0, "asgi")
-        self.config = _config()
-        self.context = WorkerContext(None)
-        self.going_on = trio.Semaphore(GOING_ON_MAX)
-        self.entering = trio.Semaphore(_ENTERING_MAX)
-        self.draining = False
-        self._new_request_id = new_request_id or _counting_request_ids()
+        self.shared = Shared(
+            application,
+            limits,
+            wrap_app(app, 0, "asgi"),
+            _config(),
+            new_request_id or _counting_request_ids(),
+        )
         self._lifespan = Lifespan(app, startup_timeout, shutdown_timeout)
         self._connections: set[HttpConnection] = set()
         self._serving = False
@@ -121,9 +112,9 @@ class HttpHost:
         application are answered and logged. Closes the stream, unless there is an upgrade.
         Cancelling closes at once.
         """
-        if not self._serving or self.draining:
+        if not self._serving or self.shared.draining:
             turned = Turned.DRAINING
-        connection = HttpConnection(stream, self, address, turned)
+        connection = HttpConnection(stream, self.shared, address, turned)
         self._connections.add(connection)
         upgrade = None
         try:
@@ -139,7 +130,7 @@ class HttpHost:
     def begin_drain(self) -> None:
         """Take no new requests. Idle connections close, others after the answer in progress, which
         says `Connection: close`."""
-        self.draining = True
+        self.shared.draining = True
         for connection in tuple(self._connections):
             connection.drain()
 
@@ -159,13 +150,6 @@ class HttpHost:
         self._stop_asked.set()
         if self._serving:
             await self._stopped.wait()
-
-    def name_request(self, head: RequestHead | None) -> str:
-        """The request's id: the client's, if it may stand in a header and a log line."""
-        given = None if head is None else head.headers.get("x-request-id")
-        if given and len(given) <= _REQUEST_ID_LENGTH_MAX and _REQUEST_ID.issuperset(given):
-            return given
-        return self._new_request_id()
 
     async def _wait_empty(self) -> None:
         while self._connections:
