@@ -6,10 +6,11 @@ be such that something was wrong with the node or the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from simulation.checks.check import SETTINGS, Check
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 from tocsin.actors.storage.ledger import LINES_MAX
@@ -27,8 +28,8 @@ _Key = tuple[str, int, str]
 class Bounds(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._idle_since: dict[_Key, float] = {}
         self._live_since: dict[_Key, float] = {}
 

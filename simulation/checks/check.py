@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, Watcher
 from tocsin.settings import Settings
@@ -45,10 +47,14 @@ def sequence_of(cursor: str) -> int:
 
 
 class Check(Watcher):
-    """One subject; made with the cluster that it judges, before anything happens there."""
+    """The judge of one subject.
 
-    def __init__(self, cluster: Cluster) -> None:
+    Made before the run begins, with the cluster to judge and the *devices* of the run.
+    """
+
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
         self.cluster = cluster
+        self.devices = devices
         self.history = cluster.history
 
     @property

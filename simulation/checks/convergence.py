@@ -10,7 +10,7 @@ may go on showing: nobody tells it. What was purged it may show too, as it was i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -66,8 +66,8 @@ class _Row(NamedTuple):
 class Convergence(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._inboxes = Inboxes(cluster)
         self._forgotten: dict[tuple[str, str], int | None] = {}
         """Devices that came without a cursor when the store did not know them any more, and where
@@ -100,7 +100,7 @@ class Convergence(Check):
             )
 
     def settled(self) -> str | None:
-        for device in self.cluster.devices:
+        for device in self.devices:
             if device.session is None or not self._is_live(device.session.story):
                 return f"{device.who} is not there"
             for wrong in self._wrong_with(device):
@@ -108,7 +108,7 @@ class Convergence(Check):
         return None
 
     def finish(self) -> None:
-        for device in self.cluster.devices:
+        for device in self.devices:
             for wrong in self._wrong_with(device):
                 self.violated("P5", device.who, wrong)
         titles = self._titles()
@@ -174,7 +174,7 @@ class Convergence(Check):
     def _impossible(self, user: str, titles: Mapping[str, str]) -> Iterator[str]:
         """What the store has, or a device of *user* shows, that by all that was asked cannot be."""
         inbox = {row[0]: _Row(*row) for row in self.cluster.store.rows(_INBOX, "", user)}
-        devices = [each for each in self.cluster.devices if each.user == user]
+        devices = [each for each in self.devices if each.user == user]
         shown = {
             id_: push["notification"]["title"]
             for device in devices

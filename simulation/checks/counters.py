@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 
 _AT_A_TIME: Final = 5
@@ -26,8 +27,8 @@ _COUNTED: Final = """
 class Counters(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._next = 0
         self._heads: dict[str, int] = {}
 

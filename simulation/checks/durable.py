@@ -8,10 +8,12 @@ a cursor that shows whether acknowledgments last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from simulation.checks.check import Check, Complaint, ack_in, sequence_of
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
@@ -43,8 +45,8 @@ class _Memory:
 class Durable(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._memories: dict[tuple[str, str], _Memory] = {}
 
     def opened(self, session: SessionStory) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.world.cluster import Host
+from simulation.world.host import Host
 from simulation.world.scheduling import tasks_of_processes
 from tocsin.actors.cluster.bridge import ClusterBridge
 from tocsin.protocol.envelopes import channel_topic, channel_user

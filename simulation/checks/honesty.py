@@ -7,12 +7,15 @@ told after that time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.world.cluster import Cluster, Host
+from simulation.clients.devices import Device
+from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
+from simulation.world.host import Host
 
 _DEAF: Final = ("deaf", "bus_away")
 _KNOWN: Final = 5.5
@@ -36,8 +39,8 @@ class _Told:
 class Honesty(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._told: dict[SessionStory, _Told] = {}
         self._started: dict[tuple[str, int], float] = {}
 

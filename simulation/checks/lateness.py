@@ -7,11 +7,13 @@ the store is in trouble, or the device has not answered what it was pushed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from simulation.checks.check import Check, sequence_of
 from simulation.checks.sessions import LEFT_OUT
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
 
@@ -44,8 +46,8 @@ class _Place:
 class Lateness(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._places: dict[SessionStory, _Place] = {}
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:

@@ -8,11 +8,13 @@ cursor has nothing behind it that it neither acknowledged nor was rightly spared
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from simulation.checks.check import Check, ack_in, sequence_of
 from simulation.checks.replays import Replays
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
@@ -93,8 +95,8 @@ class _Device:
 class Ledger(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._devices: dict[tuple[str, str], _Device] = {}
         self._replays = Replays()
 

@@ -10,10 +10,12 @@ from the bus (`may_be_overtaken`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
 from simulation.checks.posts import Post, Posts, may_be_overtaken, name_in
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 
@@ -28,8 +30,8 @@ _SPOOLED: Final = 202
 class Order(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._posts = Posts()
 
     def asked(self, request: RequestStory) -> None:

@@ -11,10 +11,12 @@ That all nodes say exactly what is, once all is quiet, is seen by the run (`cens
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from simulation.checks.check import SETTINGS, Check
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 from tocsin.actors.delivery.attendance import LEASE
@@ -42,8 +44,8 @@ class _Silence:
 class Presence(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._sessions: dict[str, list[SessionStory]] = {}
         """Of each user, in the order in which they began."""
         self._welcomed: dict[SessionStory, float] = {}

@@ -6,9 +6,11 @@ told. (That it ends up without what it missed is judged by `convergence`, which 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check, Complaint, sequence_of
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
 
@@ -33,8 +35,8 @@ _HORIZON: Final = "SELECT horizon FROM users WHERE user_id = ?"
 class Retention(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._horizons: dict[SessionStory, int] = {}
 
     def opened(self, session: SessionStory) -> None:

@@ -7,10 +7,12 @@ last change, so one that lies between two pushes was there before the second of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check, Complaint, ack_in, sequence_of
 from simulation.checks.talk import Talk
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
@@ -32,8 +34,8 @@ LEFT_OUT: Final = """
 class Sessions(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._talks: dict[SessionStory, Talk] = {}
 
     def opened(self, session: SessionStory) -> None:
@@ -91,7 +93,7 @@ class Sessions(Check):
                     self.complain(session, complaint)
 
     def settled(self) -> str | None:
-        current = [each.session.story for each in self.cluster.devices if each.session is not None]
+        current = [each.session.story for each in self.devices if each.session is not None]
         for session in current:
             talk = self._talks.get(session)
             if talk is None:

@@ -7,9 +7,11 @@ end with a goodbye.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
 
@@ -21,8 +23,8 @@ _AFTERMATH: Final = 15.0
 class Single(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._latest: dict[tuple[str, str], tuple[SessionStory, float]] = {}
         self._is_ending = False
 

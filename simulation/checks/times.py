@@ -8,10 +8,12 @@ has, the node that does it says by its own clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check, Complaint
 from simulation.checks.posts import ACCEPTED, name_in
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
@@ -25,8 +27,8 @@ _ENTERED: Final = "SELECT 1 FROM inbox WHERE notification_id = ? LIMIT 1"
 class Times(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._due: dict[str, float] = {}
         """When each scheduled post is to be delivered, by its name."""
         self._pending: dict[str, str] = {}

@@ -9,12 +9,16 @@ until it is right: the leases of a node that has died end within half a minute.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from simulation.clients.devices import Device
 from simulation.clients.requests import Question, Requester
-from simulation.world.cluster import Cluster, Host
+from simulation.clients.worker import Worker
+from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
+from simulation.world.host import Host
 
 _INTERVAL: Final = 3.0
 """Seconds after which what was wrong is asked again."""
@@ -27,59 +31,44 @@ _Place = tuple[str, str]
 """A device and a node."""
 
 
-class Census:
+class Census(Worker):
     """See the module; asks something every *interval* seconds on average, until it is ended."""
 
-    def __init__(self, cluster: Cluster, interval: float) -> None:
-        self._cluster = cluster
-        self._chance = cluster.chance("census")
-        token = cluster.token("census", "notify")
-        self._requester = Requester(cluster, "census", token, cluster.chance("network", "census"))
-        self._interval = interval if cluster.plan.users else math.inf
-        self._is_over = False
+    def __init__(self, cluster: Cluster, devices: Sequence[Device], interval: float) -> None:
+        name = "census"
+        interval = interval if cluster.plan.users else math.inf
+        super().__init__(cluster, name, cluster.chance(name), interval)
+        self._devices = devices
+        token = cluster.token(name, "notify")
+        self._requester = Requester(cluster, name, token, cluster.chance("network", name))
         self._wrong: dict[_Place, str] = {
             (host, user): f"{host} has not said where {user} is"
             for host in cluster.plan.node_names
             for user in cluster.plan.user_names
         }
         """By node and user: what is not as it should be."""
-        self._under_way = 0
         self._ask_at = 0.0
-
-    def begin(self) -> None:
-        """Ask now and then, from now on."""
-        self._cluster.timeline.after(self._chance.wait(self._interval), self._ask_somebody)
-
-    def end(self) -> None:
-        """Ask no more, but what `settled` has to know."""
-        self._is_over = True
 
     def settled(self) -> str | None:
         """What a node has said last that is not so, or has not said yet."""
-        if self._wrong and not self._under_way and self._cluster.timeline.now >= self._ask_at:
-            self._ask_at = self._cluster.timeline.now + _INTERVAL
+        if self._wrong and not self._under_way and self.cluster.timeline.now >= self._ask_at:
+            self._ask_at = self.cluster.timeline.now + _INTERVAL
             for host, user in list(self._wrong):
-                self._ask(self._cluster.hosts[host], user)
+                self._check(self.cluster.hosts[host], user)
         return next(iter(self._wrong.values()), None)
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _ask_somebody(self) -> None:
-        if self._is_over:
-            return
-        host = self._cluster.hosts[self._chance.one(self._cluster.plan.node_names)]
-        path = {"user": self._chance.one(self._cluster.plan.user_names)}
+    def _act(self) -> None:
+        host = self.cluster.hosts[self.chance.one(self.cluster.plan.node_names)]
+        path = {"user": self.chance.one(self.cluster.plan.user_names)}
         self._requester.ask(Question(operation="show_presence", path=path), host=host)
-        self.begin()
+        self._pause()
 
-    def _ask(self, host: Host, user: str) -> None:
-        def done(story: RequestStory, _: float | None) -> None:
-            self._under_way -= 1
-            self._judge(user, story)
-
+    def _check(self, host: Host, user: str) -> None:
+        """Ask *host* about *user*, and judge its answer."""
         question = Question(operation="show_presence", path={"user": user})
-        if self._requester.ask(question, done, host=host) is not None:
-            self._under_way += 1
+        self._ask(self._requester, question, partial(self._judge, user), host=host)
 
     def _judge(self, user: str, story: RequestStory) -> None:
         key = story.host, user
@@ -99,7 +88,7 @@ class Census:
         }
         if answer["online"] != bool(told):
             return f"says online {answer['online']}, and {len(told)} devices"
-        for device in self._cluster.devices:
+        for device in self._devices:
             if device.user == user and (wrong := self._wrong_of(device, told, story)) is not None:
                 return wrong
         return f"says also {list(told)}" if told else None
@@ -115,9 +104,9 @@ class Census:
             return None
         if since is None:
             return f"does not say {place}"
-        moment, began_at = self._cluster.moment_of(since), session.story.began_at
+        moment, began_at = self.cluster.moment_of(since), session.story.began_at
         is_so = began_at - _ROUNDED <= moment <= story.asked_at
-        troubles = self._cluster.history.troubles
+        troubles = self.cluster.history.troubles
         if troubles.touch(began_at - _SAID, began_at + _SAID, "bus"):
             # The bus may have lost the word that it came, and the older one lives on.
             for left in device.left_behind:

@@ -17,6 +17,7 @@ import msgspec
 from simulation.clients.posts import TOPICS, change, draft
 from simulation.clients.publisher import Publisher
 from simulation.clients.requests import Question, Requester
+from simulation.clients.worker import Worker
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 
@@ -40,50 +41,25 @@ class Posted:
     revision: int | None = 1
 
 
-class Producer:
+class Producer(Worker):
     """See the module; does something every *interval* seconds on average."""
 
     def __init__(self, cluster: Cluster, name: str, interval: float) -> None:
-        plan = cluster.plan
-        self.cluster = cluster
-        self.name = name
-        self.chance = cluster.chance("producer", name)
+        super().__init__(cluster, name, cluster.chance("producer", name), interval)
         traits = cluster.chance("traits", name)
-        self._bursts = traits.happens(plan.bursts)
-        self._has_socket = traits.happens(plan.sockets)
+        self._bursts = traits.happens(cluster.plan.bursts)
+        self._has_socket = traits.happens(cluster.plan.sockets)
         # A key's holder has no inbox: a socket of theirs only publishes.
         token = cluster.key(name) if self._has_socket else cluster.token(name, "notify admin")
         network = cluster.chance("network", name)
         self.requester = Requester(cluster, name, token, network)
         self._publisher = Publisher(self.requester)
-        self._interval = interval
         self._posted: deque[Posted] = deque(maxlen=_REMEMBERED)
-        self._posts = self._changes = self._under_way = 0
-        self._is_over = False
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing of it is under way."""
-        return not self._under_way
-
-    def begin(self) -> None:
-        """Work from now on."""
-        self._pause(1)
-
-    def end(self) -> None:
-        """Begin nothing new."""
-        self._is_over = True
+        self._posts = self._changes = 0
 
     # --- What to do ------------------------------------------------------------------------------
 
-    def _pause(self, done: int) -> None:
-        """Do something after as long as *done* things may take, on average."""
-        delay = self.chance.wait(self._interval * done)
-        self.cluster.timeline.after(delay, self._work)
-
-    def _work(self) -> None:
-        if self._is_over:
-            return
+    def _act(self) -> None:
         plan, drawn = self.cluster.plan, self.chance.random()
         for share, work, needs_users in (
             (plan.updates, self._update, False),
@@ -167,7 +143,7 @@ class Producer:
         """What to do something with; if there is nothing yet, that was all."""
         if self._posted:
             return self.chance.one(self._posted)
-        self._pause(1)
+        self._pause()
         return None
 
     # --- Doing it, until it is done --------------------------------------------------------------

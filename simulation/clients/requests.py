@@ -12,8 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from simulation.world.chance import Chance
-from simulation.world.cluster import Cluster, Host
+from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
+from simulation.world.host import Host
 from simulation.world.network import Connection
 from simulation.world.node import Request, Response
 

@@ -13,20 +13,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
-from simulation.clients.traits import Reaction
+from simulation.clients.requests import Requester
+from simulation.clients.screen import Screen
+from simulation.clients.traits import Reaction, Traits
+from simulation.world.chance import Chance
+from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
-
-if TYPE_CHECKING:
-    from simulation.clients.devices import Device
-    from simulation.world.cluster import Host
+from simulation.world.host import Host
 
 _IDS_MAX: Final = 1024
 _SILENCE_MAX: Final = 80.0
 """Seconds without a sign of the node, which breaks its silence every 25, until it is given up."""
 _WELCOME_PATIENCE: Final = 15.0
 """Seconds until a node that has taken the connection must have said who it is."""
+
+
+class Holder(Protocol):
+    """The device of a session, as far as the session needs it; see `devices`.
+
+    A protocol, because a device makes its sessions and so imports this module.
+    """
+
+    cluster: Cluster
+    user: str
+    name: str
+    who: str
+    """User and name, as in the trace."""
+    chance: Chance
+    network: Chance
+    token: str
+    requester: Requester
+    screen: Screen
+    traits: Traits
+    is_calm: bool
+
+    def note(self, what: str) -> None:
+        """Add a line to the trace."""
+
+    def welcomed(self, session: Session, start: int) -> None:
+        """*session* has begun; its pushes follow the sequence *start*."""
+
+    def shows(self, session: Session) -> bool:
+        """Whether *session* is the one that writes to the screen."""
+
+    def reaction(self, push: Frame) -> Reaction:
+        """How the device reacts to *push*."""
+
+    def ended(self, session: Session, after: float | None, *, reconnect: bool) -> None:
+        """*session* has ended.
+
+        *after* and *reconnect* are the server's advice: in how many seconds to come back (`None`:
+        it gave no time), and whether to come back by itself at all.
+        """
 
 
 class Session:
@@ -36,7 +76,7 @@ class Session:
     acknowledges = True
     """Whether it says what has arrived; else coming back with a cursor does."""
 
-    def __init__(self, device: Device, host: Host, number: int, cursor: str | None) -> None:
+    def __init__(self, device: Holder, host: Host, number: int, cursor: str | None) -> None:
         self.device = device
         self.host = host
         self.number = number

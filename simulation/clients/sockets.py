@@ -12,8 +12,9 @@ import msgspec
 
 from simulation.clients.requests import PATIENCE, Done
 from simulation.world.chance import Chance
-from simulation.world.cluster import Cluster, Host
+from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory
+from simulation.world.host import Host
 from simulation.world.network import Connection
 
 _CLOSE: Final = 0x88

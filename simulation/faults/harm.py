@@ -13,7 +13,8 @@ from functools import partial
 from typing import Final
 
 from simulation.faults.schedule import Fault, Schedule
-from simulation.world.cluster import Cluster, Host
+from simulation.world.cluster import Cluster
+from simulation.world.host import Host
 from simulation.world.network import Connection
 
 Mend = Callable[[], object]

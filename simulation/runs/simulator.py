@@ -21,11 +21,8 @@ from typing import Final
 import trio
 
 from simulation.checks import ALL
+from simulation.clients.cast import Cast
 from simulation.clients.census import Census
-from simulation.clients.devices import Device
-from simulation.clients.operators import Operator
-from simulation.clients.producers import Producer
-from simulation.clients.users import User
 from simulation.faults.harm import Harm
 from simulation.faults.schedule import Schedule
 from simulation.runs.figures import Counting, Figures
@@ -90,30 +87,13 @@ class _Run:
         self._harm = Harm(cluster)
         self._counting = Counting()
         plan, history = cluster.plan, cluster.history
-        self._checks = [check(cluster) for check in ALL]
+        self._cast = Cast(cluster)
+        self._checks = [check(cluster, self._cast.devices) for check in ALL]
         for watcher in (self._counting, *self._checks):
             history.watch(watcher)
         history.stop = cluster.timeline.end
-        cluster.devices = [
-            Device(cluster, user, f"d{number}")
-            for user in plan.user_names
-            for number in range(plan.devices)
-        ]
-        interval = plan.producers / plan.posts if plan.posts else math.inf
-        cluster.producers = [Producer(cluster, name, interval) for name in plan.producer_names]
-        pause = 1 / plan.actions if plan.actions else math.inf
-        cluster.users = [
-            User(cluster, name, [each for each in cluster.devices if each.user == name], pause)
-            for name in plan.user_names
-        ]
-        cluster.operators = [Operator(cluster, 1 / plan.letters)] if plan.letters else []
-        self._workers: list[Producer | User | Operator] = [
-            *cluster.producers,
-            *cluster.users,
-            *cluster.operators,
-        ]
         looks = math.inf if not plan.looks else 1 / plan.looks
-        self._census = Census(cluster, looks)
+        self._census = Census(cluster, self._cast.devices, looks)
         self._settle_by = math.inf
         self._judge_at = math.inf
 
@@ -123,9 +103,9 @@ class _Run:
         for host in cluster.hosts.values():
             host.start()
         cluster.balancer.begin()
-        for device in cluster.devices:
+        for device in self._cast.devices:
             timeline.at(1.0 + device.chance.random(), device.come)
-        for worker in (*self._workers, self._census):
+        for worker in (*self._cast.workers, self._census):
             timeline.at(2.0, worker.begin)
         self._harm.plan(schedule)
         timeline.at(_LOOK, self._look)
@@ -157,9 +137,9 @@ class _Run:
         self._harm.mend_all()
         for host in cluster.hosts.values():
             host.start()
-        for worker in (*self._workers, self._census):
+        for worker in (*self._cast.workers, self._census):
             worker.end()
-        for device in cluster.devices:
+        for device in self._cast.devices:
             device.calm()
         self._settle_by = cluster.timeline.now + cluster.plan.settling
 
@@ -180,7 +160,7 @@ class _Run:
 
     def _missing(self) -> Iterator[str]:
         """What is still to happen: what is dear to find out comes last, and is seldom asked."""
-        for worker in self._workers:
+        for worker in self._cast.workers:
             if not worker.is_quiet:
                 yield f"{worker.name} waits"
         for check in self._checks:

@@ -7,13 +7,11 @@ One that refuses a connection does not: then another is tried, since nothing was
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from simulation.world.chance import Chance
+from simulation.world.host import Host
 from simulation.world.timeline import Timeline
-
-if TYPE_CHECKING:
-    from simulation.world.cluster import Host
 
 _INTERVAL: Final = 0.5
 _HANGING: Final = 5.0

@@ -12,19 +12,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-import trio
-
 from simulation.world.chance import Chance
 from simulation.world.scheduling import Process
+from simulation.world.store_way import StoreWay
 from simulation.world.timeline import Timeline
 from tocsin.persistence.bus import Appended, BusUnavailable, Draft, Entry, Said
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 from tocsin.persistence.store import (
-    Answer,
     Command,
-    Query,
     Result,
     StoreUnavailable,
 )
@@ -77,7 +74,7 @@ class SharedStore(SqliteStore):
         return self._connected().execute(sql, parameters).fetchall()
 
 
-class StoreWay:
+class FaultyStoreWay(StoreWay[SharedStore]):
     """One process's way to the store; *patience* in seconds, as a database driver has it."""
 
     def __init__(
@@ -89,7 +86,7 @@ class StoreWay:
         chance: Chance,
         patience: float,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._health = store.health
         self._node = node
         self._process = process
@@ -97,33 +94,9 @@ class StoreWay:
         self._chance = chance
         self._patience = patience
 
-    @property
-    def epoch(self) -> str:
-        return self._store.epoch
-
-    @property
-    def secret(self) -> str:
-        return self._store.secret
-
-    @property
-    def statements_run(self) -> int:
-        return self._store.statements_run
-
-    async def open(self) -> None:
-        await self._call(self._store.open, writes=False)
-
     async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         self._store.transactions += 1
-        return await self._call(lambda: self._store.write(commands, hurried=hurried), writes=True)
-
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
-        return await self._call(lambda: self._store.read(queries), writes=False)
-
-    async def probe(self) -> None:
-        await self._call(self._store.probe, writes=True)
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
+        return await super().write(commands, hurried=hurried)
 
     async def _call(self, work: Callable[[], Awaitable[T]], *, writes: bool) -> T:
         # All the time that it takes passes between the work and its answer. Before the work it

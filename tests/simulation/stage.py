@@ -52,7 +52,7 @@ class Stage:
     # --- What tests do ---------------------------------------------------------------------------
 
     def watched_by(self, check: type[Check]) -> Any:
-        made = check(cast(Any, self))
+        made = check(cast(Any, self), self.devices)
         self.history.watch(made)
         return made
 
