@@ -81,5 +81,5 @@ class Bounds(Check):
 
 
 def _idle_users(services: Services) -> list[str]:
-    attendance = services.attendance
-    return [user for user in services.users.names() if next(attendance._here(user), None) is None]
+    connected = services.attendance.snapshot()
+    return [user for user in services.users.names() if user not in connected]

@@ -11,7 +11,6 @@ is in flight, and of the bus a node hears what concerns those who are there, and
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -63,8 +62,9 @@ class Holdings(Check):
         """What of its tasks nothing explains; its constant parts are put into *parts*."""
         assert host.node is not None
         connections = 0
+        connected = services.attendance.snapshot()
         for user in services.users.names():
-            if next(services.attendance._here(user), None) is None:
+            if user not in connected:
                 yield f"an actor for {user}, who is not here"
         for task in tasks_of_processes(host.node.process):
             match task.split("/"):
@@ -86,10 +86,11 @@ class Holdings(Check):
         present = services.users.names()
         if names := notifications.names():
             yield f"actors for the notifications {names}"
-        if notifications._keys:
-            yield f"idempotency keys in flight: {sorted(notifications._keys)}"
-        if notifications._outstanding:
-            yield f"acknowledgments to wait for: {notifications._outstanding}"
+        keys, outstanding = notifications.snapshot()
+        if keys:
+            yield f"idempotency keys in flight: {sorted(keys)}"
+        if outstanding:
+            yield f"acknowledgments to wait for: {outstanding}"
         for what, kept in (("heads", company.heads), ("missed changes", company.missed)):
             if gone := [user for user in kept if user not in present]:
                 yield f"{what} of {gone}, who are not here"
@@ -97,13 +98,15 @@ class Holdings(Check):
             yield from self._heard_for_nobody(bridge, present)
 
     def _heard_for_nobody(self, bridge: ClusterBridge, present: list[str]) -> Iterator[str]:
-        for channel in bridge.channels._heard:
-            if bridge.channels._idle.get(channel, -math.inf) > self.now - _SWEPT:
-                continue  # Somebody who polls comes and goes.
+        for channel, kept_until in bridge.channels.snapshot().items():
+            if kept_until is not None and kept_until > self.now - _SWEPT:
+                # A device that polls comes and goes, and its channel is kept in between.
+                continue
             user, topic = channel_user(channel), channel_topic(channel)
             if user is not None and user not in present:
                 yield f"the channel of {user}, who is not here"
-            # Who has left a topic is still told what becomes of what it brought.
-            members = [] if topic is None else bridge._topics.users_of(topic)
-            if topic not in (None, EVERYONE) and not set(members) & set(present):
+            # The channel of a topic is also needed by users who have unsubscribed: they are still
+            # told of changes to the notifications that it brought them.
+            members = set(bridge.concerned([channel]))
+            if topic not in (None, EVERYONE) and not members & set(present):
                 yield f"the channel of {topic}, which nobody here is in"

@@ -141,8 +141,8 @@ class Attendance:
     def __init__(self, *users: str) -> None:
         self._users = users
 
-    def _here(self, user: str) -> Any:
-        return iter([user] if user in self._users else [])
+    def snapshot(self) -> dict[str, Any]:
+        return dict.fromkeys(self._users, ())
 
 
 class Named(list[str]):
