@@ -18,8 +18,7 @@ _RECENT: Final = 30
 
 class Screen:
     """See the module. *shown* is the last push of each notification, *since* the sequence from
-    which on it is complete: what did not change after that may be missing. `None` is before all.
-    """
+    which on it is complete: what did not change after that may be missing. `None` is before all."""
 
     __slots__ = (
         *("_acknowledged", "_through", "_unconfirmed"),

@@ -46,7 +46,7 @@ class Host:
 
     @property
     def is_up(self) -> bool:
-        """Whether somebody is here to knock at."""
+        """Whether a process is running here and accepts connections."""
         node = self.node
         return node is not None and node.services is not None and not node.process.is_dead
 
@@ -56,32 +56,32 @@ class Host:
 
     @property
     def hangs(self) -> bool:
-        """Whether it is there, and does not answer."""
+        """Whether a process is here but answers nothing, because it is stopped as by SIGSTOP."""
         return self.node is not None and self.node.process.is_stopped
 
     @property
     def drain_time(self) -> float:
-        """Seconds in which a node that is told to stop has ended."""
+        """Seconds within which a node that is told to stop must have ended."""
         return settings_of(self.name, self._around.plan).drain_time
 
     @property
     def process_number(self) -> int:
-        """How many processes there were here, with the one that runs now."""
+        """The number of processes started here so far; the running one has this number."""
         return self._starts
 
     @property
     def bus_name(self) -> str:
-        """What the broker calls the process that runs now."""
+        """The name by which the broker knows the running process."""
         return f"{self.name}#{self._starts}"
 
     def set_clock(self, ahead: int) -> None:
-        """Have its wall clock be *ahead* of the right time, in milliseconds."""
+        """Set the wall clock to *ahead* milliseconds ahead of the right time (negative: behind)."""
         self.clock = ahead
         self.clock_least = min(self.clock_least, ahead)
         self.clock_most = max(self.clock_most, ahead)
 
     def start(self) -> None:
-        """Start a node, if none is running."""
+        """Start a process; no effect while one is running."""
         if self.node is not None:
             return
         self._starts += 1
@@ -97,25 +97,28 @@ class Host:
         process.enter(around.nursery.start_soon, self._keep, self.node)
 
     def stop(self) -> None:
-        """As SIGTERM."""
+        """Send SIGTERM."""
         if self.node is not None and self.is_up:
             self._around.note(self.name, "stop")
             self.node.process.enter(self.node.stop)
 
     def kill(self, *, silent: bool = False) -> None:
-        """As SIGKILL; *silent* as when the cable is pulled as well."""
+        """Send SIGKILL; *silent*: the network fails with it, so that clients notice nothing."""
         if self.node is not None:
             self._is_silent = silent
             self.node.process.kill()
 
     def kill_in(self, steps: int, *, silent: bool = False) -> None:
-        """Kill what runs now in so many steps of its."""
+        """Kill the running process after *steps* more steps of its tasks."""
         if self.node is not None:
             self._is_silent = silent
             self.node.process.kill_at = self.node.process.steps + steps
 
     def connect(self, *, chance: Chance, heard: Arrival, ended: Any) -> Connection | None:
-        """A connection to the node, if one is running."""
+        """Open a connection to the node; `None` if none is running.
+
+        *heard* is called with what arrives at the client, *ended* when the connection ends for it.
+        """
         if self.node is None:
             return None
 
@@ -145,7 +148,8 @@ class Host:
         ended: Callable[[], object],
         arrived: Callable[[], object] | None = None,
     ) -> Connection | None:
-        """A connection that carries *request* to the node; *arrived* is called when it is there."""
+        """Open a connection that carries *request*; *arrived* is called when the node has received
+        it."""
         connection, node = self.connect(chance=chance, heard=heard, ended=ended), self.node
         if connection is not None and node is not None:
             taker = partial(node.request, connection=connection)
@@ -155,12 +159,13 @@ class Host:
 
     @property
     def connections(self) -> list[Connection]:
-        """Those that are open, the oldest first."""
+        """The open connections, the oldest first."""
         return list(self._connections)
 
     @property
     def held(self) -> int:
-        """How many connections the node may believe to be open; their clients may know better."""
+        """The number of connections that the node may believe to be open, though clients may have
+        left."""
         return sum(each.is_held for each in self._held)
 
     def _ports(self) -> ClusterPorts | None:
@@ -183,7 +188,8 @@ class Host:
                 self._around.violated("P6", self.name, ended)
 
     def _died(self) -> None:
-        """The process was killed, perhaps in the middle of a step: what that means comes next."""
+        """The process was killed, perhaps in the middle of a step; `_bury` does the rest after that
+        step."""
         self._broker.forget(self.bus_name)
         self._around.timeline.at(-math.inf, self._bury, self.node)
         self.node = None
