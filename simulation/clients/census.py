@@ -1,9 +1,11 @@
-"""Asks nodes where users are: now and then during the work, and at the end each about everybody.
+"""The census: asks nodes where users are, now and then, and at the end every node about every user.
 
-What is said meanwhile is judged by a check (`checks.presence`). When all is quiet, every node has
-to say exactly what the devices know. A device that polls is there while a poll waits, so of it
-nobody can say whether it is; but nowhere else than where it polls. What is wrong is asked again,
-until it is right: the leases of a node that has died end within half a minute.
+The answers during the work are judged by the check `checks.presence`. When all is quiet, every node
+must say exactly what the devices know. A wrong answer is asked for again until it is right, because
+the leases of a dead node only end within half a minute.
+
+A device that polls is connected only while a poll waits, so a node may or may not name it, but on
+no other node than the one where it polls.
 """
 
 from __future__ import annotations
@@ -21,18 +23,18 @@ from simulation.world.history import RequestStory
 from simulation.world.host import Host
 
 _INTERVAL: Final = 3.0
-"""Seconds after which what was wrong is asked again."""
+"""Seconds after which questions with a wrong answer are asked again."""
 _ROUNDED: Final = 0.002
-"""Seconds by which a time in milliseconds may be early."""
+"""Seconds of tolerance: a time in an answer is rounded to milliseconds."""
 _SAID: Final = 5.0
-"""Seconds within which a node says that a device has come."""
+"""Seconds within which a node must say that a device has come."""
 
 _Place = tuple[str, str]
-"""A device and a node."""
+"""A device and the node on which it is."""
 
 
 class Census(Worker):
-    """See the module; asks something every *interval* seconds on average, until it is ended."""
+    """See the module. During the work it asks a question every *interval* seconds on average."""
 
     def __init__(self, cluster: Cluster, devices: Sequence[Device], interval: float) -> None:
         name = "census"
@@ -46,11 +48,11 @@ class Census(Worker):
             for host in cluster.plan.node_names
             for user in cluster.plan.user_names
         }
-        """By node and user: what is not as it should be."""
+        """By node and user: why the node's last answer is not right yet."""
         self._ask_at = 0.0
 
     def settled(self) -> str | None:
-        """What a node has said last that is not so, or has not said yet."""
+        """What is still wrong in some node's answers, or `None` if all are right."""
         if self._wrong and not self._under_way and self.cluster.timeline.now >= self._ask_at:
             self._ask_at = self.cluster.timeline.now + _INTERVAL
             for host, user in list(self._wrong):
@@ -94,7 +96,8 @@ class Census(Worker):
         return f"says also {list(told)}" if told else None
 
     def _wrong_of(self, device: Device, told: dict[_Place, str], story: RequestStory) -> str | None:
-        """Take out of *told* what is right of *device*."""
+        """Remove the places of *device* from *told*; return what is wrong with them, if
+        anything."""
         session = device.session
         if session is None:
             return f"{device.name} is not there"
@@ -108,7 +111,7 @@ class Census(Worker):
         is_so = began_at - _ROUNDED <= moment <= story.asked_at
         troubles = self.cluster.history.troubles
         if troubles.touch(began_at - _SAID, began_at + _SAID, "bus"):
-            # The bus may have lost the word that it came, and the older one lives on.
+            # The bus may have lost the news of this session, so that the older one is still listed.
             for left in device.left_behind:
                 told.pop((device.name, left.story.host), None)
         if is_so or troubles.touch_by(began_at, story.asked_at, place[1], "clock"):

@@ -1,4 +1,4 @@
-"""An operator, who looks at dead letters now and then, and delivers them again or lets them go."""
+"""An operator: now and then lists the dead letters, and replays or discards some of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from simulation.world.history import Frame, RequestStory
 
 _PAGE: Final = "100"
 _REPLAYED: Final = 0.75
-"""Of the letters that are looked at; a few are discarded, and of some only the history is read."""
+"""The share of replays among the letters chosen; a few are discarded, the rest is only read."""
 _DISCARDED: Final = 0.1
 _TWICE: Final = 0.3
-"""Of the replays, those that are asked for twice at once, as by two who do not know it."""
+"""The share of replays that are requested twice at once, as by two operators."""
 
 
 class Operator(Worker):
-    """See the module; looks every *interval* seconds on average."""
+    """See the module; lists the letters every *interval* seconds on average."""
 
     def __init__(self, cluster: Cluster, interval: float) -> None:
         name = "operator"

@@ -1,4 +1,4 @@
-"""A user, who looks at what came: marks it, on any of their devices, and says what they want."""
+"""A user: marks notifications on any device, and changes subscriptions and preferences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOKS: Final = "list_devices", "list_subscriptions", "show_preferences"
 
 
 class User(Worker):
-    """See the module; does something every *interval* seconds on average, if there is a device."""
+    """See the module; acts every *interval* seconds on average, if the user has a device."""
 
     def __init__(self, cluster: Cluster, name: str, devices: list[Device], interval: float) -> None:
         interval = interval if devices else math.inf
@@ -45,7 +45,7 @@ class User(Worker):
         body: Frame = {"state": self.chance.one(_MARKS)}
         drawn, screen = self.chance.random(), device.screen
         if not screen.recent or screen.cursor is None:
-            return  # there is nothing to be seen
+            return  # there is nothing to mark
         if drawn < 0.75:
             ids = [self.chance.one(screen.recent) for _ in range(1 + int(self.chance.wait(2.0)))]
             body["ids"] = ids

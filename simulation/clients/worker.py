@@ -30,7 +30,7 @@ class Worker:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no request of this worker waits for its answer."""
+        """Whether no request of this worker is waiting for its answer."""
         return not self._under_way
 
     def begin(self) -> None:
