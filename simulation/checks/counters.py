@@ -1,7 +1,7 @@
-"""Counters are changed in one transaction with the states that they count (P5).
+"""P5: counters agree with the states they count at any moment, as they change in one transaction.
 
-A few users at each look, so that a look costs the same however many there are; all of them at the
-end.
+Each look checks a few users, so that its cost does not grow with their number. At the end all users
+are checked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What was kept for as long as it should be is forgotten (P1), and who may have missed it is told.
+"""P1: what is older than the retention is purged, and a device that may have missed it is reset.
 
-A device that goes on from a cursor below the horizon is begun anew: of what was purged it cannot be
-told. (That it ends up without what it missed is judged by `convergence`, which knows no horizon.)
+A device that comes with a cursor below the horizon must be sent a reset, because it cannot be told
+what was purged. (`convergence` judges, without knowing of horizons, that nothing is missing then.)
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
 
 _LATE: Final = 8.0
-"""Seconds by which a purge may be late: what has failed is tried again after five."""
+"""Seconds by which a purge may be late: a failed one is tried again after five."""
 _PURGES: Final = 2.0
-"""What came through a topic goes in two."""
+"""Purges needed for a notification of a topic: the first removes its entries, the second itself."""
 _OVERDUE: Final = """
     SELECT n.id, n.standing
     FROM notifications AS n

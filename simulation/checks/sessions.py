@@ -1,8 +1,8 @@
-"""Every session, frame by frame (P2, P3, P4): what it says, and whether that leaves nothing out.
+"""P2, P3 and P4: every session, frame by frame, and that no change is left out between two pushes.
 
-A session's grammar and its repetitions are judged from what it says alone (`talk`, `pushes`). That
-nothing was left out on the way is seen in the store: a row of the inbox keeps the sequence of its
-last change, so one that lies between two pushes was there before the second of them was made.
+Grammar and repetitions are judged by the frames alone (`talk`, `pushes`). A left-out change is
+found in the store: a row of the inbox has the sequence of its last change. If that lies between two
+pushes, the change existed before the second of them was made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ LEFT_OUT: Final = """
             d.acknowledged_sequence >= i.sequence OR d.dead_reason IS NOT NULL OR d.attempts >= ?))
     ORDER BY i.sequence LIMIT 3
 """
-"""What a device should have been pushed between two sequences, and has not acknowledged."""
+"""The changes between two sequences that a device should have been pushed, and has not
+acknowledged."""
 
 
 class Sessions(Check):
@@ -50,7 +51,7 @@ class Sessions(Check):
             if talk is not None:
                 talk.answered(ack, self.now)
             return
-        # What goes over HTTP may be refused there; and all sessions of the device may hear of it.
+        # An acknowledgment over HTTP may be refused; and all sessions of the device may process it.
         for other, talk in self._talks.items():
             is_its = (other.user, other.device) == (session.user, session.device)
             if is_its:
@@ -82,7 +83,7 @@ class Sessions(Check):
             self._judge_reset(session, frame["reason"])
 
     def look(self) -> None:
-        # Frames that are on their way are not heard yet; a second is more than they take.
+        # Frames under way are not heard yet; a second is more than they take.
         heard_by = self.now - 1.0
         for session, talk in self._talks.items():
             pushes = talk.pushes
