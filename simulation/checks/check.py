@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory, Watcher
+from simulation.world.history import Frame, RequestStory, SessionStory, Watcher, sequence_of
 from tocsin.settings import Settings
 
 SETTINGS: Final = Settings(node="checked")
@@ -45,11 +45,6 @@ def ack_in(request: RequestStory) -> Frame | None:
     if "ids" in request.body:
         return {"type": "ack", "ids": request.body["ids"]}
     return {"type": "ack", "sequence": sequence_of(request.body["cursor"])}
-
-
-def sequence_of(cursor: str) -> int:
-    """The sequence in a cursor."""
-    return int(cursor.rpartition(".")[2].partition("~")[0])
 
 
 class Check(Watcher):

@@ -16,12 +16,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from simulation.checks.check import Check, sequence_of
+from simulation.checks.check import Check
 from simulation.checks.inbox_model import Place
 from simulation.checks.inboxes import Inboxes
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _INBOX: Final = """
     SELECT i.notification_id, i.sequence, i.state, n.revision, n.expires_at, d.dead_reason,

@@ -17,13 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from simulation.checks import inbox_model as model
-from simulation.checks.check import sequence_of
 from simulation.checks.inbox_model import Deed, Place
 from simulation.checks.posts import Post, Posts, may_have_been_done, name_in
 from simulation.checks.replays import Replays
 from simulation.checks.subscribers import Subscribers
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _STORED: Final = (200, 201)
 _SPOOLED: Final = 202

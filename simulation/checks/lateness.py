@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulation.checks.check import Check, sequence_of
+from simulation.checks.check import Check
 from simulation.checks.sessions import LEFT_OUT
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, SessionStory
+from simulation.world.history import Frame, SessionStory, sequence_of
 
 _LATE: Final = 9.0
 """Seconds: a node that hears nothing knows it after four, looks at heads every second, reads the

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulation.checks.check import Check, ack_in, sequence_of
+from simulation.checks.check import Check, ack_in
 from simulation.checks.replays import Replays
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _WRITTEN: Final = 3.0
 """Seconds in which a message that has reached a healthy node is in the store."""

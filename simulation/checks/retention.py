@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from simulation.checks.check import Check, Complaint, sequence_of
+from simulation.checks.check import Check, Complaint
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, SessionStory
+from simulation.world.history import Frame, SessionStory, sequence_of
 
 _LATE: Final = 8.0
 """Seconds by which a purge may be late: a failed one is tried again after five."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from simulation.checks.check import Check, Complaint, ack_in, sequence_of
+from simulation.checks.check import Check, Complaint, ack_in
 from simulation.checks.talk import Talk
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 LEFT_OUT: Final = """
     SELECT i.sequence, i.notification_id, i.state

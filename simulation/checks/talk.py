@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from simulation.checks.check import Complaint, sequence_of
+from simulation.checks.check import Complaint
 from simulation.checks.pushes import Pushes
-from simulation.world.history import Frame, SessionStory
+from simulation.world.history import Frame, SessionStory, sequence_of
 
 _ANY_TIME: Final = frozenset({"reply", "pong", "goodbye"})
 _EXPLICIT: Final = frozenset({"websocket", "stream-explicit"})

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Final
 
 from simulation.clients.requests import PATIENCE, Asking, Question
-from simulation.clients.sessions import Session, sequence_of
-from simulation.world.history import Frame, RequestStory
+from simulation.clients.sessions import Session
+from simulation.world.history import Frame, RequestStory, sequence_of
 
 _WAITS: Final = 0, 10, 25
 _LIMITS: Final = 1, 10, 100

@@ -20,7 +20,7 @@ from simulation.clients.screen import Screen
 from simulation.clients.traits import Reaction, Traits
 from simulation.world.chance import Chance
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, SessionStory
+from simulation.world.history import Frame, SessionStory, sequence_of
 from simulation.world.host import Host
 
 _IDS_MAX: Final = 1024
@@ -348,8 +348,3 @@ class Session:
     def arrived(self, ack: Frame) -> Any:
         """A function to be called when *ack* has reached the node."""
         return lambda: self.device.cluster.history.ack_arrived(self.story, ack)
-
-
-def sequence_of(cursor: str) -> int:
-    """The sequence in a cursor `<epoch>.<sequence>`, which may have a horizon after a `~`."""
-    return int(cursor.partition(".")[2].partition("~")[0])

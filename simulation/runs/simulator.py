@@ -1,13 +1,13 @@
 """One run, from its seed to its verdict.
 
     work      producers post, devices come and go, faults happen
-    mending   whatever is broken is mended, producers end, all devices come and stay
-    settling  once a second the checks are asked what is still missing, until nothing is; some runs
-              go on for a while then, in which nothing happens
-    judging   the checks look at everything
-    stopping  every node is told to stop, and has to end in time with no task left
+    mending   all faults are mended, workers end, all devices come and stay
+    settling  once a second the checks say what is still missing, until nothing is; in some runs a
+              time of calm follows
+    judging   the checks judge the final state
+    stopping  every node is told to stop, and must end in time with no task left
 
-The first violation ends it.
+The first violation ends the run.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from simulation.world.trace import Trace
 _LOOK: Final = 1.0
 """Seconds between two looks of the checks."""
 _GRACE: Final = 5.0
-"""Seconds after its drain time by which a node must have ended."""
+"""Seconds that a node may take to end on top of its drain time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a run; it kept all promises if there are no *violations*."""
+    """The result of a run; it kept all promises if there are no *violations*."""
 
     plan: Plan
     schedule: Schedule
@@ -53,7 +53,7 @@ class Verdict:
 
 
 def simulate(plan: Plan, schedule: Schedule = (), *, until: float = math.inf) -> Verdict:
-    """Run *plan* with the faults of *schedule*; *until* cuts it off at a time, unjudged."""
+    """Run *plan* with the faults of *schedule*; *until* ends it at that second, unjudged."""
     timeline, trace = Timeline(), Trace()
     runs: list[_Run] = []
 
@@ -98,7 +98,7 @@ class _Run:
         self._judge_at = math.inf
 
     def begin(self, schedule: Schedule, until: float) -> None:
-        """Have everything happen, until the timeline ends."""
+        """Plan all that is to happen on the timeline."""
         cluster, timeline = self._cluster, self._cluster.timeline
         for host in cluster.hosts.values():
             host.start()
@@ -150,7 +150,7 @@ class _Run:
             self._cluster.violated("settling", "cluster", "; ".join(self._missing()))
 
     def _rest(self) -> None:
-        """All is settled; it has to be so after the time of calm, too."""
+        """All is settled: judge it, if it is still so after the time of calm."""
         calm, now = self._cluster.plan.calm, self._cluster.timeline.now
         if self._judge_at == math.inf:
             self._judge_at = now + calm
@@ -159,7 +159,7 @@ class _Run:
             self._judge()
 
     def _missing(self) -> Iterator[str]:
-        """What is still to happen: what is dear to find out comes last, and is seldom asked."""
+        """What must still happen. Expensive questions come last, so that they are seldom asked."""
         for worker in self._cast.workers:
             if not worker.is_quiet:
                 yield f"{worker.name} waits"

@@ -183,3 +183,8 @@ class History:
         """A promise was broken; the run ends soon."""
         self.violations.append(violation)
         self.stop()
+
+
+def sequence_of(cursor: str) -> int:
+    """The sequence in a cursor: `<epoch>.<sequence>`, perhaps with `~` and a horizon, or `0`."""
+    return int(cursor.rpartition(".")[2].partition("~")[0])

@@ -1,4 +1,4 @@
-"""Simulated clients do what real ones do, good and bad, and tell all of it to the history."""
+"""Simulated clients behave like real ones, good and bad, and report all of it to the history."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ AWAY = (
 
 
 class Recorder(Watcher):
-    """Keeps what was told."""
+    """A check that keeps all that it is told."""
 
     def __init__(self, cluster, devices):
         self.cluster = cluster
@@ -32,13 +32,13 @@ class Recorder(Watcher):
         self.ends = []
 
     def look(self):
-        """Nothing."""
+        """Do nothing."""
 
     def settled(self):
         return None
 
     def finish(self):
-        """Nothing."""
+        """Do nothing."""
 
     def acknowledged(self, session, ack):
         self.acks.append(ack)
@@ -60,7 +60,7 @@ class Recorder(Watcher):
 
 @pytest.fixture
 def observe(monkeypatch):
-    """Runs a plan with all checks; returns what was told."""
+    """Run a plan with all checks and a recorder; returns the recorder."""
 
     def run(plan, schedule=()):
         recorders = []
