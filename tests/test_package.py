@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from servers.postgres import free_port
-from tests.system.kit import wait_until
+from servers.machine import free_port
+from servers.node import wait_until
 from tocsin import __version__
 
 ROOT = Path(__file__).parent.parent

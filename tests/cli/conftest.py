@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.system.kit import ROOT, Server, wait_until
+from servers.node import ROOT, wait_until
+from tests.system.server_kit import Server
 from tocsin.cli import main
 
 Command = Callable[..., Result]

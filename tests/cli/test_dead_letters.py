@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from servers.node import wait_until
 from tests.cli.conftest import last_line
-from tests.system.kit import fresh_user, wait_until
+from tests.system.server_kit import fresh_user
 
 
 @pytest.fixture

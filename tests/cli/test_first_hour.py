@@ -18,9 +18,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servers.postgres import free_port
+from servers.machine import free_port
+from servers.node import ROOT, wait_until
+from servers.tokens import SECRET, bearer
 from tests.cli.conftest import Listener, last_line
-from tests.system.kit import ROOT, SECRET, Server, bearer, fresh_user, wait_until
+from tests.system.server_kit import Server, fresh_user
 from tocsin.cli.trouble import Trouble
 
 Starter = Callable[..., Server]

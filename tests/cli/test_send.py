@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import last_line
-from tests.system.kit import fresh_user
+from tests.system.server_kit import fresh_user
 
 
 @pytest.fixture

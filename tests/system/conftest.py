@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from servers.postgres import DatabaseServer
-from tests.system.kit import Device, Producer, Server, fresh_user
+from tests.system.device_kit import Device
+from tests.system.producer_kit import Producer
+from tests.system.server_kit import Server, fresh_user
 
 HASTY = {
     "resend-delay": 0.3,

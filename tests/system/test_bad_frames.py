@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.system.kit import Device, Producer, Server, fresh_user, token
-from tests.system.raw import (
+from servers.tokens import token
+from tests.system.device_kit import Device
+from tests.system.producer_kit import Producer
+from tests.system.raw_kit import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -23,6 +25,7 @@ from tests.system.raw import (
     frame,
     upgrade_request,
 )
+from tests.system.server_kit import Server, fresh_user
 
 # Nothing here depends on the store.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")

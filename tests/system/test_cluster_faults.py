@@ -20,29 +20,25 @@ import asyncpg
 import pytest
 
 from cluster.topology import Topology
+from servers.node import wait_until
 from servers.postgres import Postgres, execute
 from servers.program import find_binary
 from servers.proxy import Proxy
 from servers.redis import Redis
 from servers.small_disk import SmallDisk
+from servers.tokens import bearer, token
 from tests.conftest import run
 from tests.system.cluster_kit import Trial
-from tests.system.crowd import eventually
-from tests.system.kit import (
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    settled,
-    token,
-    wait_until,
-)
+from tests.system.crowd_kit import eventually
+from tests.system.device_kit import settled
+from tests.system.producer_kit import expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 # Faults are timed: how soon others notice is the matter.
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 LONG = partial(pytest.param, marks=pytest.mark.faults)
-NewCluster = Callable[..., Topology]
+NewCluster = Callable[..., Topology[Server]]
 
 
 def seconds(short: float, long: float) -> pytest.MarkDecorator:
@@ -60,7 +56,7 @@ def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
             redis: str,
             settings: Mapping[str, object] | None = None,
             **options: object,
-        ) -> Topology:
+        ) -> Topology[Server]:
             flags = {
                 "database": database,
                 "redis": redis,
@@ -69,7 +65,7 @@ def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
                 "drain-time": 4,
                 **(settings or {}),
             }
-            made = Topology(tmp_path / "cluster", flags, **options)  # type: ignore[arg-type]
+            made = Topology(Server, tmp_path / "cluster", flags, **options)  # type: ignore[arg-type]
             stack.callback(made.expect_no_bugs)
             stack.enter_context(closing(made))
             return made.start()
@@ -89,7 +85,7 @@ def put_to_the_test(trial: Trial, fault: Callable[[], object]) -> None:
     asyncio.run(scenario())
 
 
-def newcomers(cluster: Topology) -> set[str]:
+def newcomers(cluster: Topology[Server]) -> set[str]:
     """The nodes that twenty devices get to, who come now."""
     nodes = set()
     for number in range(20):

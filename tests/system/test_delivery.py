@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.kit import (
-    PRODUCER,
-    Device,
-    Frame,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    settled,
-    token,
-    wait_until,
-)
+from servers.node import wait_until
+from servers.tokens import PRODUCER, bearer, token
+from tests.system.device_kit import Device, Frame, settled
+from tests.system.producer_kit import Producer, expect_json
+from tests.system.server_kit import Server, fresh_user
 
 
 def test_both_devices_of_a_user_receive_what_is_posted(server: Server, producer: Producer, ada):

@@ -21,8 +21,10 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from servers.node import wait_until
 from servers.postgres import Postgres
-from tests.system.crowd import (
+from servers.tokens import PRODUCER, bearer, token
+from tests.system.crowd_kit import (
     Books,
     CrowdDevice,
     audit,
@@ -32,19 +34,10 @@ from tests.system.crowd import (
     open_socket,
     running,
 )
-from tests.system.kit import (
-    PRODUCER,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    token,
-    wait_until,
-)
-from tests.system.neighbour import waited_for_a_core
-from tests.system.raw import Wire
+from tests.system.neighbour_kit import waited_for_a_core
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.raw_kit import Wire
+from tests.system.server_kit import Server, fresh_user
 
 SHORT_AND_LONG = [0.5, pytest.param(10.0, marks=pytest.mark.faults)]
 """Seconds under load before the fault."""

@@ -18,11 +18,13 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.system.attacking import Attack, Result, attacked
+from servers.node import wait_until
+from servers.tokens import ADMIN, PRODUCER, token
+from tests.system.attacking_kit import Attack, Result, attacked
 from tests.system.conftest import Store, run_server
-from tests.system.kit import ADMIN, PRODUCER, Server, fresh_user, token, wait_until
-from tests.system.neighbour import expect_unfelt
-from tests.system.raw import Wire, upgrade_request
+from tests.system.neighbour_kit import expect_unfelt
+from tests.system.raw_kit import Wire, upgrade_request
+from tests.system.server_kit import Server, fresh_user
 
 pytestmark = [
     pytest.mark.alone,

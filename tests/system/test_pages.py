@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from servers.chromium import Chromium
+from servers.node import ROOT
+from servers.tokens import ADMIN, token
 from tests.system.conftest import run_server
-from tests.system.kit import ADMIN, ROOT, Server, token
+from tests.system.server_kit import Server
 
 pytestmark = pytest.mark.faults
 

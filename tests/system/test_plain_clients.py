@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from servers.node import PATIENCE, wait_until
 from servers.program import find_binary
+from servers.tokens import PRODUCER, token
 from tests.system.conftest import run_server
-from tests.system.following import poll
-from tests.system.kit import PATIENCE, PRODUCER, Producer, Server, token, wait_until
-from tests.system.raw import Wire, upgrade_request
+from tests.system.plain_http_kit import poll
+from tests.system.producer_kit import Producer
+from tests.system.raw_kit import Wire, upgrade_request
+from tests.system.server_kit import Server
 
 JSON = "Content-Type: application/json"
 

@@ -13,18 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.system.kit import (
-    ADMIN,
-    SECRET,
-    Device,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    token,
-)
-from tests.system.raw import PING, PONG, TEXT, Wire, frame
+from servers.tokens import ADMIN, SECRET, bearer, token
+from tests.system.device_kit import Device
+from tests.system.producer_kit import expect_json, expect_problem
+from tests.system.raw_kit import PING, PONG, TEXT, Wire, frame
+from tests.system.server_kit import Server, fresh_user
 
 any_store = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
 """For what takes its time and is the same on every store."""

@@ -10,17 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.following import acknowledge, stream
-from tests.system.kit import (
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    token,
-    wait_until,
-)
-from tests.system.raw import Wire
+from servers.node import wait_until
+from servers.tokens import bearer, token
+from tests.system.plain_http_kit import acknowledge, stream
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.raw_kit import Wire
+from tests.system.server_kit import Server
 
 PATH = "/v1/inbox/stream"
 

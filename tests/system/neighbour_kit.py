@@ -21,7 +21,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system.kit import PATIENCE, PRODUCER, Device, Server, bearer, fresh_user, wait_until
+from servers.node import PATIENCE, wait_until
+from servers.tokens import PRODUCER, bearer
+from tests.system.device_kit import Device
+from tests.system.server_kit import Server, fresh_user
 
 POST_INTERVAL = 0.1
 FELT = 0.25

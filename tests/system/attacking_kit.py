@@ -1,6 +1,6 @@
 """Attacks over HTTP, from a process of their own: raw sockets that say what no client would.
 
-    python -m tests.system.attacking PORT SECONDS < attack
+    python -m tests.system.attacking_kit PORT SECONDS < attack
 
 Who is thrown out comes back at once, and says the same again.
 """
@@ -22,7 +22,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from tests.system.kit import ROOT, Server
+from servers.node import ROOT
+from tests.system.server_kit import Server
 
 _READ_BYTES = 65536
 _BATCH = 200
@@ -67,7 +68,7 @@ def attacked(server: Server, attack: Attack, seconds: float) -> Iterator[Result]
     infinitely many, the attack ends with the block.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.system.attacking", str(server.port), str(seconds)],
+        [sys.executable, "-m", "tests.system.attacking_kit", str(server.port), str(seconds)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
