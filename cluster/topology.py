@@ -52,10 +52,9 @@ class Topology(Generic[N]):
 
     def start(self) -> Self:
         """Start everything, and return when all nodes are ready and hear each other."""
-        # The first one makes the tables; the others would only wait for it.
-        self.nodes[0].start()
+        # Side by side: one of them makes the tables, and the others wait for these only.
         with ThreadPoolExecutor() as threads:
-            list(threads.map(lambda node: node.start(), self.nodes[1:]))
+            list(threads.map(lambda node: node.start(), self.nodes))
         self.balancer.start()
         wait_until(lambda: all(is_whole(node) for node in self.nodes), what="all hops")
         return self
