@@ -39,6 +39,8 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 LONG = partial(pytest.param, marks=pytest.mark.faults)
 NewCluster = Callable[..., Topology[Server]]
+IMPATIENT = {"store-timeout": 3}
+"""For a store that says nothing: its nodes give it up sooner than after 10 s."""
 
 
 def seconds(short: float, long: float) -> pytest.MarkDecorator:
@@ -328,7 +330,7 @@ def test_redis_forgets_or_hangs_up(
 def test_postgres_is_away_and_posts_are_spooled(
     new_cluster: NewCluster, own_postgres: Postgres, own_redis: Redis, how, lasting
 ):
-    trial = Trial(new_cluster(own_postgres.create_database(), own_redis.url))
+    trial = Trial(new_cluster(own_postgres.create_database(), own_redis.url, IMPATIENT))
 
     def break_it() -> None:
         if how == "stop":
@@ -410,7 +412,7 @@ def test_the_disk_of_postgres_is_full(
     lasting,
 ):
     url = cramped_postgres.create_database()
-    trial = Trial(new_cluster(url, own_redis.url))
+    trial = Trial(new_cluster(url, own_redis.url, IMPATIENT))
     reader, producer = token(trial.books.users[0]), trial.cluster.front.producer()
 
     def break_it() -> None:
@@ -467,7 +469,7 @@ def test_the_disk_of_postgres_is_full(
 def test_postgres_and_redis_are_away(
     new_cluster: NewCluster, own_postgres: Postgres, own_redis: Redis, lasting
 ):
-    cluster = new_cluster(own_postgres.create_database(), own_redis.url)
+    cluster = new_cluster(own_postgres.create_database(), own_redis.url, IMPATIENT)
     trial = Trial(cluster)
 
     async def fault() -> None:
@@ -529,7 +531,8 @@ def test_one_node_is_parted_from_postgres(
     new_cluster: NewCluster, postgres_url: str, redis_url: str, how, lasting
 ):
     with Proxy(postgres_url) as line:
-        cluster = new_cluster(postgres_url, redis_url, own={"node-3": {"database": line.url}})
+        own = {"node-3": {"database": line.url}}
+        cluster = new_cluster(postgres_url, redis_url, IMPATIENT, own=own)
         trial = Trial(cluster)
         parted = cluster.nodes[2]
 
