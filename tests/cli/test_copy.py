@@ -12,7 +12,7 @@ import pytest
 from servers.node import wait_until
 from servers.postgres import execute
 from servers.tokens import bearer
-from tests.cli.conftest import last_line
+from tests.cli.command_kit import last_line
 from tests.system.person_kit import Person
 from tests.system.producer_kit import expect_json
 from tests.system.server_kit import Server, fresh_user

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from servers.node import wait_until
-from tests.cli.conftest import last_line
+from tests.cli.command_kit import last_line
 from tests.system.server_kit import fresh_user
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from servers.node import wait_until
-from tests.cli.conftest import last_line
+from tests.cli.command_kit import last_line
 
 
 def post(server, key):

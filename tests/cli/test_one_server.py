@@ -13,7 +13,7 @@ import pytest
 
 from servers.node import ROOT, wait_until
 from servers.tokens import ADMIN, bearer
-from tests.cli.conftest import last_line
+from tests.cli.command_kit import last_line
 from tests.system.server_kit import Server
 
 

@@ -6,7 +6,7 @@ import socket
 import httpx
 import pytest
 
-from tests.cli.conftest import last_line
+from tests.cli.command_kit import last_line
 from tests.system.server_kit import fresh_user
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,54 +10,7 @@ from servers.postgres import DatabaseServer
 from tests.system.device_kit import Device
 from tests.system.producer_kit import Producer
 from tests.system.server_kit import Server, fresh_user
-
-HASTY = {
-    "resend-delay": 0.3,
-    "resend-limit": 3,
-    "delivery-attempts-max": 5,
-    "heartbeat": 0.5,
-    "hello-timeout": 0.5,
-    "ticket-lifetime": 0.5,
-}
-"""For what happens only after a while."""
-
-
-@dataclass(frozen=True)
-class Store:
-    """Makes new, empty stores of one kind; each call returns the settings that choose one."""
-
-    kind: str
-    make: Callable[[], dict[str, Any]]
-
-    def __call__(self) -> dict[str, Any]:
-        return self.make()
-
-
-class SharedServers:
-    """Servers on stores of one kind, each started when it is first asked for.
-
-    They outlive a change of the fixtures' parameter: that comes several times with every file.
-    """
-
-    def __init__(
-        self, new_store: Callable[[], dict[str, Any]], factory: pytest.TempPathFactory
-    ) -> None:
-        self._new_store = new_store
-        self._factory = factory
-        self._servers: dict[str, Server] = {}
-
-    def get(self, name: str, settings: Mapping[str, object]) -> Server:
-        if name not in self._servers:
-            directory = self._factory.mktemp(name)
-            self._servers[name] = Server(directory, {**settings, **self._new_store()})
-            self._servers[name].start()
-        return self._servers[name]
-
-    def close(self) -> None:
-        for each in self._servers.values():
-            each.close()
-        for each in self._servers.values():
-            each.expect_no_bugs()
+from tests.system.shared_servers_kit import HASTY, SharedServers, Store
 
 
 @pytest.fixture(scope="session")
@@ -154,11 +105,3 @@ def phone(server: Server, ada: str) -> Iterator[Device]:
     with server.device(ada, "phone") as device:
         device.expect_synced()
         yield device
-
-
-def run_server(server: Server) -> Iterator[Server]:
-    try:
-        yield server.start()
-    finally:
-        server.close()
-    server.expect_no_bugs()

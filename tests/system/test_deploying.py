@@ -19,7 +19,6 @@ from servers.machine import free_port
 from servers.node import wait_until
 from servers.program import Program, find_binary
 from servers.tokens import bearer, token
-from tests.system.conftest import run_server
 from tests.system.plain_http_kit import stream, try_poll
 from tests.system.producer_kit import expect_json
 from tests.system.proxy_kit import (
@@ -33,6 +32,7 @@ from tests.system.proxy_kit import (
     shipped_traefik,
 )
 from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import run_server
 from tocsin.settings import Settings
 
 CLIENT = "127.0.0.77"

@@ -12,9 +12,9 @@ import pytest
 
 from servers.node import wait_until
 from servers.tokens import bearer, token
-from tests.system.conftest import Store
 from tests.system.producer_kit import expect_json
 from tests.system.server_kit import Server, fresh_user
+from tests.system.shared_servers_kit import Store
 
 USERS = 10_000
 CHUNK = 1000

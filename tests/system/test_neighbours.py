@@ -21,10 +21,10 @@ import pytest
 from servers.node import wait_until
 from servers.tokens import ADMIN, PRODUCER, token
 from tests.system.attacking_kit import Attack, Result, attacked
-from tests.system.conftest import Store, run_server
 from tests.system.neighbour_kit import expect_unfelt
 from tests.system.raw_kit import Wire, upgrade_request
 from tests.system.server_kit import Server, fresh_user
+from tests.system.shared_servers_kit import Store, run_server
 
 pytestmark = [
     pytest.mark.alone,

@@ -11,8 +11,8 @@ import pytest
 from servers.chromium import Chromium
 from servers.node import ROOT
 from servers.tokens import ADMIN, token
-from tests.system.conftest import run_server
 from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import run_server
 
 pytestmark = pytest.mark.faults
 

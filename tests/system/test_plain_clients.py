@@ -14,11 +14,11 @@ import pytest
 from servers.node import PATIENCE, wait_until
 from servers.program import find_binary
 from servers.tokens import PRODUCER, token
-from tests.system.conftest import run_server
 from tests.system.plain_http_kit import poll
 from tests.system.producer_kit import Producer
 from tests.system.raw_kit import Wire, upgrade_request
 from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import run_server
 
 JSON = "Content-Type: application/json"
 

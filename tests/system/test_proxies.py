@@ -18,7 +18,6 @@ from servers.machine import free_port
 from servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
 from servers.node import PATIENCE, wait_until
 from servers.tokens import PRODUCER, bearer, token
-from tests.system.conftest import run_server
 from tests.system.device_kit import Frame
 from tests.system.plain_http_kit import poll, stream, titles
 from tests.system.producer_kit import expect_json
@@ -33,6 +32,7 @@ from tests.system.proxy_kit import (
 )
 from tests.system.raw_kit import TEXT, frame
 from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import run_server
 from tests.system.test_plain_clients import curl
 
 COMPRESSING = "gzip on; gzip_types application/json; gzip_min_length 1; gzip_proxied any;"
