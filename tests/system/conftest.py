@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
+from cluster.topology import Topology
 from servers.postgres import DatabaseServer
+from tests.system.cluster_faults_kit import NewCluster
 from tests.system.device_kit import Device
 from tests.system.producer_kit import Producer
 from tests.system.server_kit import Server, fresh_user
@@ -105,3 +109,30 @@ def phone(server: Server, ada: str) -> Iterator[Device]:
     with server.device(ada, "phone") as device:
         device.expect_synced()
         yield device
+
+
+@pytest.fixture
+def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
+    """Starts a cluster on these services; further arguments are those of `Topology`."""
+    with ExitStack() as stack:
+
+        def start(
+            database: str,
+            redis: str,
+            settings: Mapping[str, object] | None = None,
+            **options: object,
+        ) -> Topology[Server]:
+            flags = {
+                "database": database,
+                "redis": redis,
+                "resend-delay": 2,
+                "resend-limit": 30,  # a device that is not heard for a while stays
+                "drain-time": 4,
+                **(settings or {}),
+            }
+            made = Topology(Server, tmp_path / "cluster", flags, **options)  # type: ignore[arg-type]
+            stack.callback(made.expect_no_bugs)
+            stack.enter_context(closing(made))
+            return made.start()
+
+        yield start

@@ -18,7 +18,6 @@ HASTY = {
     "hello-timeout": 0.5,
     "ticket-lifetime": 0.5,
 }
-
 """For what happens only after a while."""
 
 

@@ -7,20 +7,11 @@ import time
 
 import pytest
 
-from tests.system.raw_kit import (
-    TEXT,
-    Wire,
-    expect_stays_open,
-    frame,
-    upgrade_request,
-)
+from tests.system.raw_kit import TEXT, Wire, expect_stays_open, frame, upgrade_request
 from tests.system.server_kit import Server
 
 # Nothing here depends on the store.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
-
-
-# --- The handshake --------------------------------------------------------------------------------
 
 
 def test_a_client_that_does_not_wait_for_the_answer_is_served(server: Server, ada):
