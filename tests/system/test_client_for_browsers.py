@@ -14,8 +14,11 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from servers.node import PATIENCE, ROOT, wait_until
 from servers.program import find_binary
-from tests.system.kit import PATIENCE, ROOT, Producer, Server, bearer, fresh_user, token, wait_until
+from servers.tokens import bearer, token
+from tests.system.producer_kit import Producer
+from tests.system.server_kit import Server, fresh_user
 from tocsin.protocol.closing import Closing
 
 HERE = ROOT / "tests" / "browser"
