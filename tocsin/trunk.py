@@ -3,14 +3,17 @@
     storage         group commit; answers reads; owns the store
     cluster         the bridge: this node's voice and ears on the bus
     presence        tells all nodes who is connected to this one
+    spooler         takes what is posted while the store is away, and what comes behind that
     users           directory of user actors: from a user's first device to the last
     topics          brings what is published to topics to those who are online
     scheduler       wakes what is due
-    spooler         what is posted while the store is away, and what comes behind that
     notifications   directory of the live notifications
     connections     one temporary actor per socket
-    key watch       ends the connections of revoked API keys
+    key-watch       ends the connections of revoked API keys
     drainer         does nothing until stop; then says goodbye in batches
+
+`Trunk._tree_with` is that tuple, with the doors of `tocsin.node` in their places: children are
+started from top to bottom and stopped from bottom to top.
 
 A node alone has no cluster, presence and spooler. There is no socket in it, no clock but Trio's and
 no chance but the world's: `tocsin.node` puts real doors into it, and the simulation runs several in
@@ -20,6 +23,7 @@ one process.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -41,9 +45,10 @@ from tocsin.actors.publishing.scheduler import (
     StoreBack,
     expire_due,
     tell_scheduler,
+    tell_times,
 )
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import Ref, Supervisor
+from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
@@ -57,26 +62,8 @@ from tocsin.server.services import Readiness, Services
 from tocsin.settings import Settings
 from tocsin.wiring import ClusterPorts, delivery_settings, edge_settings, upkeep
 
-# By when each child must have ended, as a part of the drain time, in the order of their stopping:
-# what others need is stopped after them, so the doors close first, and the store last.
-_STOPPED_BY: Final = {
-    "metrics-door": 0.05,
-    "front-door": 0.05,
-    "drainer": 0.6,
-    "http": 0.7,
-    "key-watch": 0.75,
-    "connections": 0.75,
-    "notifications": 0.8,
-    "spooler": 0.85,
-    "scheduler": 0.85,
-    "topics": 0.85,
-    "users": 0.85,
-    "presence": 0.9,
-    "cluster": 0.9,
-    "storage": 1.0,
-    "metrics-http": 1.0,
-}
-_GRACE_MIN: Final = 0.2
+GRACE_MIN: Final = 0.2
+"""Seconds that a child has to stop, at least, however late it is."""
 _KEY_OUTAGE: Final = 900.0
 """Seconds without the store in which API keys that were in use go on working."""
 _SCHEDULER_CAPACITY: Final = 4096
@@ -85,8 +72,23 @@ _STORAGE_CAPACITY: Final = 20_000
 """Messages to the storage actor: reconnecting devices ask for a page each, all at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a node puts into its trunk; the simulation has none of it."""
+
+    metrics: tuple[Child, ...] = ()
+    http: Child | None = None
+    front_door: Child | None = None
+
+
+NO_DOORS: Final = Doors()
+
+
 class Trunk:
-    """Grown once; without a *verifier* it knows API keys only, with *ports* it has neighbours."""
+    """Started once; without a *verifier* it knows API keys only, with *ports* it has neighbours.
+
+    `services` are there from the beginning, and work once the trunk was started.
+    """
 
     def __init__(
         self,
@@ -105,163 +107,179 @@ class Trunk:
         self._verifier = verifier
         self._ports = ports
         self._loop_faults = loop_faults
-        self.readiness = Readiness()
-        self.status = StoreStatus()
-        self.bus = BusStatus(available=ports is None)
+        self._status = StoreStatus()
+        self._bus = BusStatus(available=ports is None)
+        self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
+        self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
+        self._ledger = Ledger(settings.ledger_linger)
+        self._tree: Supervisor | None = None
+        self._children: tuple[Child, ...] = ()
+        self._plant()
+        self.services = self._services()
 
-    def grow(self, tree: Supervisor) -> Services:
-        """Start all of it in *tree*, top to bottom; what the doors need of it."""
-        settings, world, jitter = self._settings, self._world, self._world.random
-        ledger = Ledger(settings.ledger_linger)
-        # Announcements come once the store is open and has something to say; by then all stands.
-        storage = self._keep(tree, ledger, lambda: announcer)
-        users = Users(jitter, capacity=settings.mailbox_capacity, grace=_GRACE_MIN)
-        topics = Topics(storage, world, users.names)
-        neighbours = topics.neighbours = self._join(tree, storage, users, topics)
-        users.attendance = attendance = self._attend(tree)
-        tree.spawn("users", lambda: users)
-        tree.spawn("topics", lambda: topics)
-        self.status.watchers += [users.store_changed, topics.store_changed]
-        self.bus.watchers.append(users.bus_changed)
-        scheduler = self._schedule(tree, storage)
-        notifications, spooler = self._notify(tree, storage, scheduler)
-        if spooler is not None:
-            spooler.join(neighbours)
-        announcer = Announcer(users, notifications, topics, neighbours)
-        users.company = Company(
-            storage=storage,
-            ledger=ledger,
-            status=self.status,
-            settings=delivery_settings(settings),
-            world=world,
-            acknowledged=notifications.acknowledged,
-            absent=topics.absent,
-            behind=topics.behind,
-            retire=users.retire,
-            missed={},
-            bus=self.bus,
-            neighbours=neighbours,
-        )
-        connections = self._connect(tree)
-        key_watch = KeyWatch(storage)
-        tree.spawn("key-watch", lambda: key_watch)
-        return Services(
-            loop_faults=self._loop_faults,
-            settings=edge_settings(settings),
-            world=world,
-            storage=storage,
-            status=self.status,
-            bus=self.bus,
-            neighbours=neighbours,
-            users=users,
-            notifications=notifications,
-            connections=connections,
-            attendance=attendance,
-            authenticator=self._authenticator(storage),
-            key_watch=key_watch,
-            readiness=self.readiness,
-            snapshot=lambda children_max: tuple(tree.snapshot(children_max)),
-            spooler=spooler,
-        )
+    # --- The tree --------------------------------------------------------------------------------
 
-    def _keep(
-        self, tree: Supervisor, ledger: Ledger, announcer: Callable[[], Announcer]
-    ) -> Ref[StorageMessage]:
-        first = partial(expire_due, upkeep=upkeep(self._settings))
-        storage = tree.spawn(
-            "storage",
-            lambda: StorageActor(
-                self._store, self.status, self._world, ledger, announce=announcer(), first=first
+    def _tree_with(self, doors: Doors) -> tuple[Child, ...]:
+        """All children: they are started downwards, and stopped upwards."""
+        upkeep_ = upkeep(self._settings)
+        drain_time = self._settings.drain_time
+        children = (
+            *doors.metrics,
+            Child("storage", self._make_storage, stopped_by=1.0, ref=self._storage),
+            *self._cluster_children,
+            Child("users", lambda: self._users, stopped_by=0.85),
+            Child("topics", lambda: self._topics, stopped_by=0.85),
+            Child(
+                "scheduler",
+                lambda: Scheduler(self._storage, self._world, upkeep_),
+                stopped_by=0.85,
+                ref=self._scheduler,
             ),
-            capacity=_STORAGE_CAPACITY,
+            Child("notifications", lambda: self._notifications, stopped_by=0.8),
+            Child("connections", lambda: self._connections, stopped_by=0.75),
+            Child("key-watch", lambda: self._key_watch, stopped_by=0.75),
+            doors.http,
+            Child(
+                "drainer",
+                lambda: Drainer(self._connections, self._world, drain_time=drain_time),
+                stopped_by=0.6,
+            ),
+            doors.front_door,
         )
-        self.status.watchers.append(self._reached)
-        return storage
+        return tuple(child for child in children if child is not None)
 
-    def _schedule(self, tree: Supervisor, storage: Ref[StorageMessage]) -> Ref[SchedulerMessage]:
-        scheduler = tree.spawn(
-            "scheduler",
-            lambda: Scheduler(storage, self._world, upkeep(self._settings)),
-            capacity=_SCHEDULER_CAPACITY,
-        )
-        self.status.watchers.append(partial(_wake, scheduler))
-        return scheduler
+    async def start(self, tree: Supervisor, doors: Doors = NO_DOORS) -> None:
+        """Start all children in *tree*, from top to bottom; returns when the last was started."""
+        self._tree, self._children = tree, self._tree_with(doors)
+        for child in self._children:
+            if child.after is not None:
+                await child.after()
+            tree.spawn(child.name, child.factory, policy=child.policy, ref=child.ref)
 
-    async def fell(self, tree: Supervisor) -> None:
-        """Stop all children of *tree*, doors included, in their order and within the drain time."""
-        started = trio.current_time()
+    async def stop(self, tree: Supervisor) -> None:
+        """Stop all children of *tree* from bottom to top, within the drain time."""
+        parts = {child.name: child.stopped_by for child in self._children}
+        began = trio.current_time()
         drain_time = self._settings.drain_time - self._settings.drain_notice_time
-        for name, part in _STOPPED_BY.items():
-            deadline = started + part * drain_time
-            await tree.stop_child(name, max(_GRACE_MIN, deadline - trio.current_time()))
+
+        def grace(name: str) -> float:
+            return max(GRACE_MIN, began + parts[name] * drain_time - trio.current_time())
+
+        await tree.stop(grace)
+
+    # --- What it is made of ----------------------------------------------------------------------
+
+    def _make_storage(self) -> StorageActor:
+        first = partial(expire_due, upkeep=upkeep(self._settings))
+        return StorageActor(
+            self._store,
+            self._status,
+            self._world,
+            self._ledger,
+            announce=self._announcer,
+            first=first,
+        )
 
     def _reached(self, available: bool) -> None:
         """The store is there: now the nodes' secret is known, without which nobody is heard."""
         if available and self._ports is not None:
             self._ports.seals.learn(self._store.secret)
 
-    def _join(
-        self, tree: Supervisor, storage: Ref[StorageMessage], users: Users, topics: Topics
-    ) -> Neighbours:
-        if self._ports is None:
-            return ALONE
-        bridge = ClusterBridge(
-            self._ports.bus,
-            self._name,
-            self.bus,
-            storage=storage,
-            users=users,
-            topics=topics,
+    def _services(self) -> Services:
+        return Services(
+            loop_faults=self._loop_faults,
+            settings=edge_settings(self._settings),
             world=self._world,
-            seals=self._ports.seals,
-            refusals=self._ports.refusals,
+            storage=self._storage,
+            status=self._status,
+            bus=self._bus,
+            neighbours=self._neighbours,
+            users=self._users,
+            notifications=self._notifications,
+            connections=self._connections,
+            attendance=self._attendance,
+            authenticator=self._authenticator(),
+            key_watch=self._key_watch,
+            readiness=Readiness(),
+            snapshot=self._snapshot,
+            spooler=self._spooler,
         )
-        self.status.watchers.append(bridge.store_changed)
-        tree.spawn("cluster", lambda: bridge)
-        return bridge
 
-    def _attend(self, tree: Supervisor) -> Attendance:
-        if self._ports is None:
-            return Attendance(self._name, self._world)
-        presence = PresenceActor(self._ports.presence, self._name, self._world)
-        tree.spawn("presence", lambda: presence)
-        return presence
+    def _snapshot(self, children_max: int) -> tuple[Snapshot, ...]:
+        return () if self._tree is None else tuple(self._tree.snapshot(children_max))
 
-    def _notify(
-        self, tree: Supervisor, storage: Ref[StorageMessage], scheduler: Ref[SchedulerMessage]
-    ) -> tuple[Notifications, Spooler | None]:
-        spooler = None
-        if self._ports is not None:
-            spooler = Spooler(
-                self._ports.spool,
-                storage,
-                self.status,
-                self._world,
+    def _plant(self) -> None:
+        settings, world = self._settings, self._world
+        storage, status, bus = self._storage, self._status, self._bus
+        status.watchers.append(self._reached)
+        self._users = users = Users(
+            world.random, capacity=settings.mailbox_capacity, grace=GRACE_MIN
+        )
+        self._topics = topics = Topics(storage, world, users.names)
+        self._spooler: Spooler | None = None
+        self._neighbours: Neighbours = ALONE
+        self._attendance = Attendance(self._name, world)
+        self._cluster_children: tuple[Child, ...] = ()
+        if (ports := self._ports) is not None:
+            self._neighbours = bridge = ClusterBridge(
+                ports.bus,
                 self._name,
-                time_known=lambda changed, command: notifications.time_known(changed, command),
+                bus,
+                storage=storage,
+                users=users,
+                topics=topics,
+                world=world,
+                seals=ports.seals,
+                refusals=ports.refusals,
             )
-            self.status.watchers.append(spooler.store_changed)
-        notifications = Notifications(
-            self._world.random,
+            self._spooler = spooler = Spooler(
+                ports.spool,
+                storage,
+                status,
+                world,
+                self._name,
+                time_known=partial(tell_times, self._scheduler),
+            )
+            spooler.join(bridge)
+            self._attendance = presence = PresenceActor(ports.presence, self._name, world)
+            status.watchers += [bridge.store_changed, spooler.store_changed]
+            self._cluster_children = (
+                Child("cluster", lambda: bridge, stopped_by=0.9),
+                Child("presence", lambda: presence, stopped_by=0.9),
+                Child("spooler", lambda: spooler, stopped_by=0.85),
+            )
+        self._notifications = Notifications(
+            world.random,
             storage=storage,
-            scheduler=scheduler,
-            grace=_GRACE_MIN,
-            commit=None if spooler is None else spooler.commit,
+            scheduler=self._scheduler,
+            grace=GRACE_MIN,
+            commit=None if self._spooler is None else self._spooler.commit,
         )
-        if (actor := spooler) is not None:
-            tree.spawn("spooler", lambda: actor)
-        tree.spawn("notifications", lambda: notifications)
-        return notifications, spooler
+        self._connections = Connections(world.random, grace=GRACE_MIN)
+        self._key_watch = KeyWatch(storage)
+        topics.neighbours = self._neighbours
+        users.attendance = self._attendance
+        status.watchers += [users.store_changed, topics.store_changed]
+        status.watchers.append(partial(_wake, self._scheduler))
+        bus.watchers.append(users.bus_changed)
+        self._announcer = Announcer(users, self._notifications, topics, self._neighbours)
+        users.company = Company(
+            storage=storage,
+            ledger=self._ledger,
+            status=status,
+            settings=delivery_settings(settings),
+            world=world,
+            acknowledged=self._notifications.acknowledged,
+            absent=topics.absent,
+            behind=topics.behind,
+            retire=users.retire,
+            missed={},
+            bus=bus,
+            neighbours=self._neighbours,
+        )
 
-    def _connect(self, tree: Supervisor) -> Connections:
-        connections = Connections(self._world.random, grace=_GRACE_MIN)
-        tree.spawn("connections", lambda: connections)
-        drain_time = self._settings.drain_time
-        tree.spawn("drainer", lambda: Drainer(connections, self._world, drain_time=drain_time))
-        return connections
-
-    def _authenticator(self, storage: Ref[StorageMessage]) -> Authenticator:
-        timeout, world = self._settings.store_timeout, self._world
+    def _authenticator(self) -> Authenticator:
+        timeout, world, storage = self._settings.store_timeout, self._world, self._storage
         return Authenticator(
             self._verifier,
             KeyRing(key_finder(storage, timeout), limits=self._key_limits()),

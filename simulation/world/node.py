@@ -87,14 +87,15 @@ class Node:
         try:
             with self._scope:
                 async with open_supervisor("", self._world.random) as tree:
-                    services = self._trunk.grow(tree)
+                    services = self._trunk.services
+                    await self._trunk.start(tree)
                     self._publishing = Publishing(services)
                     self._edge = WebSocketEdge(services, self._publishing)
-                    self._trunk.readiness.started = True
+                    self._trunk.services.readiness.started = True
                     self.services = services
                     await self._stop.wait()
                     await trio.sleep(self._settings.drain_notice_time)
-                    await self._trunk.fell(tree)
+                    await self._trunk.stop(tree)
         except* RestartLimitExceeded as group:
             self.failure = str(group.exceptions[0])
         finally:
@@ -102,7 +103,7 @@ class Node:
 
     def stop(self) -> None:
         """Drain, and end."""
-        self._trunk.readiness.stopping = True
+        self._trunk.services.readiness.stopping = True
         self._stop.set()
 
     @property
@@ -117,9 +118,9 @@ class Node:
     @property
     def is_ready(self) -> bool:
         """What a balancer finds at `/readyz`, store and all."""
-        readiness = self._trunk.readiness
+        readiness = self._trunk.services.readiness
         is_up = self.services is not None and not (self.process.is_dead or self.process.is_stopped)
-        return is_up and not readiness.stopping and self._trunk.status.available
+        return is_up and not readiness.stopping and self._trunk.services.status.available
 
     # --- Doors -----------------------------------------------------------------------------------
 
