@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from tocsin.actors.delivery.connections import Connections
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.runtime import FATAL, Child, open_supervisor
 from tocsin.actors.world import World
@@ -168,10 +169,13 @@ class Node:
         door = FrontDoor(
             websocket=_no_websocket, websocket_turned=_no_websocket, http=serving.serve
         )
-        connections = Connections(self._world.random, grace=GRACE_MIN)
+        connections = Connections()
 
         def opened(port: int) -> None:
             self.metrics_port = port
+
+        def keeper() -> DirectoryKeeper:
+            return DirectoryKeeper(connections, self._world.random, grace=GRACE_MIN)
 
         def http() -> HttpActor:
             return HttpActor(serving, api, app, http_limits(settings), grace=0.0)
@@ -180,7 +184,7 @@ class Node:
             return FrontDoorActor(door, connections, settings.host, port, opened)
 
         return (
-            Child("metrics-connections", lambda: connections, stopped_by=1.0),
+            Child("metrics-connections", keeper, stopped_by=1.0),
             Child("metrics-http", http, stopped_by=1.0),
             Child(
                 "metrics-door",

@@ -25,17 +25,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from tocsin.actors.cluster.bridge import ClusterBridge
-from tocsin.actors.delivery.attendance import Attendance, PresenceActor
+from tocsin.actors.delivery.attendance import (
+    Attendance,
+    PresenceActor,
+    SharedAttendance,
+)
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.delivery.users import Users
+from tocsin.actors.delivery.users_keeper import UsersKeeper
+from tocsin.actors.directory import Directory, DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications
@@ -47,7 +53,7 @@ from tocsin.actors.publishing.scheduler import (
     tell_scheduler,
     tell_times,
 )
-from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
@@ -57,7 +63,7 @@ from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.server.auth import Authenticator, KeyRing, KeyRingLimits, TokenVerifier
 from tocsin.server.credentials import key_finder, ticket_taker
-from tocsin.server.key_watch import KeyWatch
+from tocsin.server.key_watch import KeyWatch, KeyWatcher
 from tocsin.server.services import Readiness, Services
 from tocsin.settings import Settings
 from tocsin.wiring import ClusterPorts, delivery_settings, edge_settings, upkeep
@@ -111,7 +117,7 @@ class Trunk:
         self._bus = BusStatus(available=ports is None)
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
-        self._ledger = Ledger(settings.ledger_linger)
+        self.ledger = Ledger(settings.ledger_linger)
         self._tree: Supervisor | None = None
         self._children: tuple[Child, ...] = ()
         self._plant()
@@ -127,17 +133,21 @@ class Trunk:
             *doors.metrics,
             Child("storage", self._make_storage, stopped_by=1.0, ref=self._storage),
             *self._cluster_children,
-            Child("users", lambda: self._users, stopped_by=0.85),
-            Child("topics", lambda: self._topics, stopped_by=0.85),
+            Child("users", self._make_users, stopped_by=0.85),
+            Child(
+                "topics",
+                lambda: TopicsWorker(self._topics, self._storage, self._world),
+                stopped_by=0.85,
+            ),
             Child(
                 "scheduler",
                 lambda: Scheduler(self._storage, self._world, upkeep_),
                 stopped_by=0.85,
                 ref=self._scheduler,
             ),
-            Child("notifications", lambda: self._notifications, stopped_by=0.8),
-            Child("connections", lambda: self._connections, stopped_by=0.75),
-            Child("key-watch", lambda: self._key_watch, stopped_by=0.75),
+            Child("notifications", lambda: self._keep(self._notifications), stopped_by=0.8),
+            Child("connections", lambda: self._keep(self._connections), stopped_by=0.75),
+            Child("key-watch", lambda: KeyWatcher(self._storage, self._key_watch), stopped_by=0.75),
             doors.http,
             Child(
                 "drainer",
@@ -169,13 +179,32 @@ class Trunk:
 
     # --- What it is made of ----------------------------------------------------------------------
 
+    def _keep(self, directory: Directory[Any]) -> DirectoryKeeper:
+        return DirectoryKeeper(directory, self._world.random, grace=GRACE_MIN)
+
+    def _make_users(self) -> UsersKeeper:
+        company = Company(
+            users=self._users,
+            storage=self._storage,
+            ledger=self.ledger,
+            status=self._status,
+            settings=delivery_settings(self._settings),
+            world=self._world,
+            acknowledged=self._notifications.acknowledged,
+            absent=self._topics.absent,
+            behind=self._topics.behind,
+            bus=self._bus,
+            neighbours=self._neighbours,
+        )
+        return UsersKeeper(company, self._world.random, grace=GRACE_MIN)
+
     def _make_storage(self) -> StorageActor:
         first = partial(expire_due, upkeep=upkeep(self._settings))
         return StorageActor(
             self._store,
             self._status,
             self._world,
-            self._ledger,
+            self.ledger,
             announce=self._announcer,
             first=first,
         )
@@ -212,15 +241,17 @@ class Trunk:
         settings, world = self._settings, self._world
         storage, status, bus = self._storage, self._status, self._bus
         status.watchers.append(self._reached)
-        self._users = users = Users(
-            world.random, capacity=settings.mailbox_capacity, grace=GRACE_MIN
-        )
-        self._topics = topics = Topics(storage, world, users.names)
+        self._attendance = Attendance(self._name, world)
+        if (ports := self._ports) is not None:
+            attendance = SharedAttendance(self._name, world, ports.presence)
+            self._attendance = attendance
+        self._users = users = Users(self._attendance, capacity=settings.mailbox_capacity)
+        self._topics = topics = Topics(users.names)
         self._spooler: Spooler | None = None
         self._neighbours: Neighbours = ALONE
-        self._attendance = Attendance(self._name, world)
         self._cluster_children: tuple[Child, ...] = ()
-        if (ports := self._ports) is not None:
+        if ports is not None:
+            presence = ports.presence
             self._neighbours = bridge = ClusterBridge(
                 ports.bus,
                 self._name,
@@ -241,42 +272,24 @@ class Trunk:
                 time_known=partial(tell_times, self._scheduler),
             )
             spooler.join(bridge)
-            self._attendance = presence = PresenceActor(ports.presence, self._name, world)
             status.watchers += [bridge.store_changed, spooler.store_changed]
             self._cluster_children = (
                 Child("cluster", lambda: bridge, stopped_by=0.9),
-                Child("presence", lambda: presence, stopped_by=0.9),
+                Child("presence", lambda: PresenceActor(attendance, presence), stopped_by=0.9),
                 Child("spooler", lambda: spooler, stopped_by=0.85),
             )
         self._notifications = Notifications(
-            world.random,
             storage=storage,
             scheduler=self._scheduler,
-            grace=GRACE_MIN,
             commit=None if self._spooler is None else self._spooler.commit,
         )
-        self._connections = Connections(world.random, grace=GRACE_MIN)
-        self._key_watch = KeyWatch(storage)
+        self._connections = Connections()
+        self._key_watch = KeyWatch()
         topics.neighbours = self._neighbours
-        users.attendance = self._attendance
         status.watchers += [users.store_changed, topics.store_changed]
         status.watchers.append(partial(_wake, self._scheduler))
         bus.watchers.append(users.bus_changed)
         self._announcer = Announcer(users, self._notifications, topics, self._neighbours)
-        users.company = Company(
-            storage=storage,
-            ledger=self._ledger,
-            status=status,
-            settings=delivery_settings(settings),
-            world=world,
-            acknowledged=self._notifications.acknowledged,
-            absent=topics.absent,
-            behind=topics.behind,
-            retire=users.retire,
-            missed={},
-            bus=bus,
-            neighbours=self._neighbours,
-        )
 
     def _authenticator(self) -> Authenticator:
         timeout, world, storage = self._settings.store_timeout, self._world, self._storage

@@ -64,7 +64,7 @@ class Holdings(Check):
         assert host.node is not None
         connections = 0
         for user in services.users.names():
-            if next(services.attendance._here(user), None) is None:
+            if not services.attendance.is_here(user):
                 yield f"an actor for {user}, who is not here"
         for task in tasks_of_processes(host.node.process):
             match task.split("/"):
@@ -82,7 +82,7 @@ class Holdings(Check):
 
     def _forgotten(self, services: Services) -> Iterator[str]:
         """What it holds for nobody."""
-        notifications, company = services.notifications, services.users.company
+        notifications = services.notifications
         present = services.users.names()
         if names := notifications.names():
             yield f"actors for the notifications {names}"
@@ -90,7 +90,7 @@ class Holdings(Check):
             yield f"idempotency keys in flight: {sorted(notifications._keys)}"
         if notifications._outstanding:
             yield f"acknowledgments to wait for: {notifications._outstanding}"
-        for what, kept in (("heads", company.heads), ("missed changes", company.missed)):
+        for what, kept in services.users.kept().items():
             if gone := [user for user in kept if user not in present]:
                 yield f"{what} of {gone}, who are not here"
         if isinstance(bridge := services.neighbours, ClusterBridge):

@@ -23,11 +23,11 @@ from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.publishing.notifications import NotificationActor
 from tocsin.actors.publishing.scheduler import Scheduler
-from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.publishing.topics import TopicsWorker
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
-from tocsin.server.key_watch import KeyWatch
+from tocsin.server.key_watch import KeyWatcher
 from tocsin.server.websocket.session import WebSocketSession
 
 PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
@@ -39,7 +39,7 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
         *((Scheduler, "receive"), (Scheduler, "on_deadline")),
         *((Scheduler, "_release"), (Scheduler, "_expire")),
     ),
-    "Topics": ((Topics, "_bring"),),
+    "Topics": ((TopicsWorker, "_bring"),),
     "ClusterBridge": ((ClusterBridge, "_heed"),),
     "ClusterWork": (
         (Channels, "_subscribe"),
@@ -49,13 +49,13 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "PresenceActor": ((PresenceActor, "_tell"), (PresenceActor, "_release")),
     "Spooler": ((Spooler, "_append"), (Spooler, "_ask_waiting")),
     "SpoolDrain": ((Drain, "_look"), (Drain, "_drain"), (Drain, "_forget")),
-    "KeyWatch": ((KeyWatch, "_look"),),
+    "KeyWatch": ((KeyWatcher, "_look"),),
     "Drainer": ((Drainer, "_say_goodbye"),),
     "Connection": ((WebSocketSession, "_handle"),),
 }
 """By what is said to fail, the places where it does: what an actor has in hand, or a task of its.
 
-Directories have nothing in hand; it is their children who fail.
+Keepers of directories have nothing in hand; it is their children who fail.
 """
 
 

@@ -19,6 +19,7 @@ from simulation.world.network import Connection
 from simulation.world.scheduling import Process
 from tocsin.actors.delivery.connections import current_connection
 from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervisor
+from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.problems import ProblemError
@@ -105,6 +106,11 @@ class Node:
         """Drain, and end."""
         self._trunk.services.readiness.stopping = True
         self._stop.set()
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is still to be written of it."""
+        return self._trunk.ledger
 
     @property
     def is_stopping(self) -> bool:

@@ -15,13 +15,16 @@ import trio
 from tests.actors.outlets import FakeOutlet
 from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.bridge import ClusterBridge
+from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, Left, Said
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.users import Users
+from tocsin.actors.delivery.users_keeper import UsersKeeper
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications, Submit
-from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.spool.spooler import Spooler
@@ -262,8 +265,8 @@ def plant(
         lambda: StorageActor(store, status, world, ledger, announce=announcer),
         capacity=10_000,
     )
-    users = Users(lambda: 0.0, capacity=1000, grace=1.0)
-    topics = Topics(storage, world, users.names)
+    users = Users(Attendance(name, world), capacity=1000)
+    topics = Topics(users.names)
     bridge = ClusterBridge(
         broker.bus(name),
         name,
@@ -280,14 +283,13 @@ def plant(
     spooler = Spooler(spool, storage, status, world, name, time_known=lambda changed, command: None)
     spooler.join(bridge)
     notifications = Notifications(
-        lambda: 0.0,
         storage=storage,
         scheduler=Ref("scheduler", Mailbox(10_000)),
-        grace=1.0,
         commit=spooler.commit,
     )
     announcer = Announcer(users, notifications, topics, bridge)
-    users.company = Company(
+    company = Company(
+        users=users,
         storage=storage,
         ledger=ledger,
         status=status,
@@ -296,18 +298,18 @@ def plant(
         acknowledged=notifications.acknowledged,
         absent=topics.absent,
         behind=topics.behind,
-        retire=users.retire,
-        missed={},
         bus=bus,
         neighbours=bridge,
     )
     bus.watchers.append(users.bus_changed)
     status.watchers += [users.store_changed, topics.store_changed, spooler.store_changed]
     tree.spawn(f"{name}/cluster", lambda: bridge)
-    tree.spawn(f"{name}/users", lambda: users)
-    tree.spawn(f"{name}/topics", lambda: topics)
+    tree.spawn(f"{name}/users", lambda: UsersKeeper(company, lambda: 0.0, grace=1.0))
+    tree.spawn(f"{name}/topics", lambda: TopicsWorker(topics, storage, world))
     tree.spawn(f"{name}/spooler", lambda: spooler)
-    tree.spawn(f"{name}/notifications", lambda: notifications)
+    tree.spawn(
+        f"{name}/notifications", lambda: DirectoryKeeper(notifications, lambda: 0.0, grace=1.0)
+    )
     return Node(
         *(name, tree, store, storage, users, topics, bridge, bus),
         *(notifications, spool, spooler),

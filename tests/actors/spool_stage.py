@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from tests.actors.virtual_time import pass_time
 from tests.persistence import desk
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.publishing.notifications import Notifications, Submit
 from tocsin.actors.runtime import Ref, Reply, Supervisor, open_supervisor
@@ -124,13 +125,14 @@ class SpoolNode:
                 self.status.watchers.append(self.spooler.store_changed)
                 tree.spawn("spooler", lambda: self.spooler)
                 self.notifications = Notifications(
-                    lambda: 0.0,
                     storage=storage,
                     scheduler=scheduler,
-                    grace=1.0,
                     commit=self.spooler.commit,
                 )
-                tree.spawn("notifications", lambda: self.notifications)
+                tree.spawn(
+                    "notifications",
+                    lambda: DirectoryKeeper(self.notifications, lambda: 0.0, grace=1.0),
+                )
                 await pass_time(0.1)
                 yield self
                 crash.cancel()

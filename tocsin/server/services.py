@@ -42,6 +42,7 @@ class EdgeSettings:
     origins: tuple[str, ...]
     access_log: bool
     window: int
+    window_bytes: int
     heartbeat: float
     hello_timeout: float
     frame_bytes_max: int

@@ -314,8 +314,8 @@ class ClusterBridge(Actor[Any]):
         if CONTROL in channels:
             self._heart.ring()
             self._disconnections.missed()
-        heads = self._users.company.heads
-        self._reconciler.doubt(user for user in self._concerned(channels) if user in heads)
+        users = self._concerned(channels)
+        self._reconciler.doubt(user for user in users if self._users.head_of(user) is not None)
 
     def _missed(self, channels: Collection[str]) -> None:
         """Something may have been said on *channels* that was not heard."""

@@ -116,7 +116,7 @@ class Reconciler:
 
     def _compare(self, user: str, found: object) -> None:
         assert isinstance(found, Head)
-        told = self._users.company.heads.get(user)
+        told = self._users.head_of(user)
         # Who is only arriving is about to read the store.
         if told is not None and found.head > told:
             self._statistics.found += 1

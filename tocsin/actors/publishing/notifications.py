@@ -132,14 +132,12 @@ class Notifications(Directory[NotificationMessage]):
 
     def __init__(
         self,
-        jitter: Callable[[], float],
         *,
         storage: Ref[StorageMessage],
         scheduler: Ref[SchedulerMessage],
-        grace: float,
         commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,
     ) -> None:
-        super().__init__(jitter, capacity=_MAILBOX_CAPACITY, grace=grace)
+        super().__init__(capacity=_MAILBOX_CAPACITY)
         self._storage = storage
         self._scheduler = scheduler
         self._commit = commit or self._ask_store

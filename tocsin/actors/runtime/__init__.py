@@ -17,7 +17,8 @@ from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request
 from tocsin.actors.runtime.restart import FATAL, TEMPORARY, TRANSIENT, RestartPolicy
 from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor, open_supervisor
-from tocsin.actors.runtime.worker import Worker
+from tocsin.actors.runtime.worker import Tasks, Worker
+from tocsin.actors.runtime.worklist import WorkList
 
 __all__ = [
     "FATAL",
@@ -40,6 +41,8 @@ __all__ = [
     "RestartPolicy",
     "Snapshot",
     "Supervisor",
+    "Tasks",
+    "WorkList",
     "Worker",
     "open_supervisor",
 ]

@@ -15,6 +15,9 @@ import trio
 
 from tocsin.actors.runtime.supervisor import Actor, Context
 
+Tasks = Sequence[Callable[[], Awaitable[None]]]
+"""Methods that run side by side, for ever; their tasks are called after them."""
+
 
 class Worker(Actor[Never]):
     """Runs its `tasks` until it is stopped; one that fails ends the incarnation."""
@@ -30,8 +33,8 @@ class Worker(Actor[Never]):
             await self.finish()
             nursery.cancel_scope.cancel()
 
-    def tasks(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        """The methods that run side by side, for ever."""
+    def tasks(self) -> Tasks:
+        """What it does."""
         raise NotImplementedError
 
     async def finish(self) -> None:

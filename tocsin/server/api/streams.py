@@ -202,7 +202,7 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     check_running(services)
     text = given(query.cursor)
     cursor = None if text is None else read_cursor(services, text, "?cursor")
-    bytes_max = services.users.company.settings.limits.window_bytes
+    bytes_max = services.settings.window_bytes
     outlet = PollOutlet(services.connections.stream_name(), query.limit, bytes_max)
     expires_at = expiry_ms(call.principal)
     arrived = Arrived(outlet, query.device, cursor, query.limit, expires_at, Acknowledging.RESUME)
