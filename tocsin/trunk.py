@@ -50,6 +50,7 @@ from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
+from tocsin.protocol.news import News
 from tocsin.server.auth import Authenticator, KeyRing, KeyRingLimits, TokenVerifier
 from tocsin.server.credentials import key_finder, ticket_taker
 from tocsin.server.key_watch import KeyWatch
@@ -117,7 +118,9 @@ class Trunk:
         storage = self._keep(tree, ledger, lambda: announcer)
         users = Users(jitter, capacity=settings.mailbox_capacity, grace=_GRACE_MIN)
         topics = Topics(storage, world, users.names)
-        neighbours = topics.neighbours = self._join(tree, storage, users, topics)
+        neighbours = topics.neighbours = self._join(
+            tree, storage, users, topics, lambda news: announcer.dispatch(news)
+        )
         users.attendance = attendance = self._attend(tree)
         tree.spawn("users", lambda: users)
         tree.spawn("topics", lambda: topics)
@@ -201,7 +204,12 @@ class Trunk:
             self._ports.seals.learn(self._store.secret)
 
     def _join(
-        self, tree: Supervisor, storage: Ref[StorageMessage], users: Users, topics: Topics
+        self,
+        tree: Supervisor,
+        storage: Ref[StorageMessage],
+        users: Users,
+        topics: Topics,
+        dispatch: Callable[[News], None],
     ) -> Neighbours:
         if self._ports is None:
             return ALONE
@@ -215,6 +223,7 @@ class Trunk:
             world=self._world,
             seals=self._ports.seals,
             refusals=self._ports.refusals,
+            dispatch=dispatch,
         )
         self.status.watchers.append(bridge.store_changed)
         tree.spawn("cluster", lambda: bridge)
