@@ -262,6 +262,7 @@ class Trunk:
                 world=world,
                 seals=ports.seals,
                 refusals=ports.refusals,
+                dispatch=lambda news: self._announcer.dispatch(news),
             )
             self._spooler = spooler = Spooler(
                 ports.spool,

@@ -277,6 +277,7 @@ def plant(
         world=world,
         seals=seals,
         refusals=Refusals(),
+        dispatch=lambda news: announcer.dispatch(news),
     )
     topics.neighbours = bridge
     spool = broker.spool(name)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.actors.cluster_kit import a_cluster, replace
+from tests.actors.cluster_kit import NOW_MS, a_cluster, replace
 from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.channels import IDLE
 from tocsin.persistence.bus import Said
-from tocsin.persistence.store import MarkInbox, Subscribe, Withdraw
+from tocsin.persistence.store import Acknowledge, MarkInbox, RemoveDevice, Subscribe, Withdraw
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import user_channel
 from tocsin.protocol.notification import EVERYONE
@@ -344,10 +344,10 @@ async def test_what_the_store_has_noted_of_a_device_its_session_hears_of_elsewhe
         phone = await cluster["b"].device()
         await cluster["a"].post("ada")
         await pass_time(SOON)
-        cluster["a"].bridge.device_acknowledged("ada", "phone", 1, ())
+        await cluster["a"].write(Acknowledge("ada", "phone", 1, (), NOW_MS))
         await pass_time(2000)
         assert phone.titles == ["hello"]
 
-        cluster["a"].bridge.device_gone("ada", "phone")
+        await cluster["a"].write(RemoveDevice("ada", "phone"))
         await pass_time(SOON)
         assert phone.closing is Closing.DISCONNECTED

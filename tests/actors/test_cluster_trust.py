@@ -9,6 +9,7 @@ from tests.actors.cluster_kit import NOW_MS, SECRET, Cluster, a_cluster, seals_o
 from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.complaints import INTERVAL
 from tocsin.persistence.bus import Said
+from tocsin.persistence.store import RemoveDevice
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import (
     CONTROL,
@@ -83,7 +84,7 @@ async def test_what_was_said_once_and_is_repeated_harms_nobody_who_could_hear_it
         phone = await cluster["b"].device()
         recorded = record(cluster, "b")
         cluster["a"].bridge.disconnect("ada")
-        cluster["a"].bridge.device_gone("ada", "phone")
+        await cluster["a"].write(RemoveDevice("ada", "phone"))
         cluster["a"].bridge.device_arrived("ada", "phone", "1.2", 0)
         await pass_time(SOON)
         assert phone.closing is Closing.DISCONNECTED

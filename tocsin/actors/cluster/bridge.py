@@ -17,8 +17,8 @@ away. Every second the bridge says that it is alive, on a channel that all nodes
 Nothing is said or heeded without a seal of this cluster (`trust`); while a stranger speaks to all
 nodes, the bridge reconciles as often too.
 
-Its parts: `trust`, `canary`, `freshness`, `channels`, `outbox`, `telling`, `listener`,
-`spool_word`, `reconciler`.
+Its parts: `trust`, `canary`, `freshness`, `channels`, `outbox`, `news_envelopes`,
+`envelope_handler`, `spool_agreement`, `reconciler`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ import trio
 from tocsin.actors.cluster.canary import Canary
 from tocsin.actors.cluster.channels import Channels
 from tocsin.actors.cluster.disconnections import Disconnections
-from tocsin.actors.cluster.envelope_handler import Listener
+from tocsin.actors.cluster.envelope_handler import EnvelopeHandler
 from tocsin.actors.cluster.freshness import Freshness
 from tocsin.actors.cluster.handover import Handover
+from tocsin.actors.cluster.news_envelopes import envelopes_of
 from tocsin.actors.cluster.outbox import Outbox
 from tocsin.actors.cluster.peers import Peers
 from tocsin.actors.cluster.reconciler import Reconciler
-from tocsin.actors.cluster.result_envelopes import tell_of
 from tocsin.actors.cluster.spool_agreement import SpoolWord
 from tocsin.actors.cluster.trust import Trust
 from tocsin.actors.delivery.messages import Introduce, Listening, UserMessage
@@ -53,13 +53,10 @@ from tocsin.actors.runtime.bell import Bell, pause
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Refusals
-from tocsin.persistence.store import Result
 from tocsin.protocol.envelopes import (
     CONTROL,
     Alive,
-    DeviceAcknowledged,
     DeviceArrived,
-    DeviceGone,
     DeviceHere,
     DisconnectUser,
     Envelope,
@@ -72,6 +69,7 @@ from tocsin.protocol.envelopes import (
     topic_channel,
     user_channel,
 )
+from tocsin.protocol.news import News
 from tocsin.protocol.notification import EVERYONE
 from tocsin.protocol.seals import Seals
 
@@ -105,6 +103,7 @@ class ClusterBridge(Actor[Any]):
         world: World,
         seals: Seals,
         refusals: Refusals,
+        dispatch: Callable[[News], None],
     ) -> None:
         self.bus = bus
         self._node = node
@@ -124,7 +123,7 @@ class ClusterBridge(Actor[Any]):
         self._peers = Peers(SILENCE_MAX, MISSING_MAX)
         self._handover = Handover(node, self._peers, users, storage, self._say_shortly)
         self.settle = self._handover.settle
-        self._listener = Listener(node, users, topics, self._peers, self._handover)
+        self._handler = EnvelopeHandler(node, users, self._peers, self._handover, dispatch)
         self._spool_word = SpoolWord(node, self._peers, self._say_to_all)
         self.spooling = self._spool_word.spread
         self._reconciler = Reconciler(
@@ -184,10 +183,11 @@ class ClusterBridge(Actor[Any]):
     def leave_topic(self, topic: str) -> None:
         self.channels.release(topic_channel(topic))
 
-    def announce(self, result: Result) -> None:
+    def announce(self, news: Sequence[News]) -> None:
         write, put = self._trust.write, self._outbox.put
-        for channel, envelope in tell_of(result):
-            put(channel, write(envelope))
+        for each in news:
+            for channel, envelope in envelopes_of(each):
+                put(channel, write(envelope))
         self._bell.ring()
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
@@ -195,15 +195,6 @@ class ClusterBridge(Actor[Any]):
 
     def device_here(self, user: str, device: str, connection: str, since: float) -> None:
         self._say_shortly(user, DeviceHere(device, connection, since, trio.current_time()))
-
-    def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
-    ) -> None:
-        acknowledged = DeviceAcknowledged(device, through, ids, trio.current_time())
-        self._say(user_channel(user), acknowledged)
-
-    def device_gone(self, user: str, device: str) -> None:
-        self._say(user_channel(user), DeviceGone(device))
 
     def disconnect(self, user: str) -> None:
         self._disconnections.disconnect(user)
@@ -295,17 +286,19 @@ class ClusterBridge(Actor[Any]):
                 continue
             statistics.heard += 1
             try:
-                if (word := self._trust.heed(each)) is None:
-                    continue
-                speaker, envelope = word
-                if isinstance(envelope, Alive | Leaving):
-                    self._heard_from(speaker, envelope)
-                elif isinstance(envelope, Spooling | SpoolingHeard):
-                    self._spool_word.hear(speaker, envelope)
-                else:
-                    self._listener.hear(each.channel, speaker, envelope)
+                if (word := self._trust.heed(each)) is not None:
+                    self._hand_on(each.channel, *word)
             except Unreadable:
                 statistics.unreadable += 1
+
+    def _hand_on(self, channel: str, speaker: str, envelope: Envelope) -> None:
+        match envelope:
+            case Alive() | Leaving():
+                self._heard_from(speaker, envelope)
+            case Spooling() | SpoolingHeard():
+                self._spool_word.hear(speaker, envelope)
+            case _:
+                self._handler.hear(channel, speaker, envelope)
 
     # --- What was missed -------------------------------------------------------------------------
 

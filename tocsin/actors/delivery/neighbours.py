@@ -6,14 +6,14 @@ comes. No method raises, and only `spooling` blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import trio
 
 from tocsin.actors.delivery.messages import UserMessage
 from tocsin.actors.runtime import Ref
-from tocsin.persistence.store import Result
+from tocsin.protocol.news import News
 
 
 class Neighbours(Protocol):
@@ -42,8 +42,8 @@ class Neighbours(Protocol):
     def leave_topic(self, topic: str) -> None:
         """Nobody here is in *topic* any more."""
 
-    def announce(self, result: Result) -> None:
-        """*result* is committed."""
+    def announce(self, news: Sequence[News]) -> None:
+        """Something has changed, in this order, of which the other nodes are to hear."""
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
         """*device* has attached here, when the log had *head*: elsewhere it is `replaced`."""
@@ -56,14 +56,6 @@ class Neighbours(Protocol):
 
         Whether there is anything to wait for; then *done* is called, soon in any case.
         """
-
-    def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
-    ) -> None:
-        """The store has noted an acknowledgment that came past the device's session."""
-
-    def device_gone(self, user: str, device: str) -> None:
-        """The store has forgotten *device*."""
 
     def disconnect(self, user: str) -> None:
         """End all connections of *user*, everywhere else."""
@@ -96,7 +88,7 @@ class Alone:
     def leave_topic(self, topic: str) -> None:
         return
 
-    def announce(self, result: Result) -> None:
+    def announce(self, news: Sequence[News]) -> None:
         return
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
@@ -107,14 +99,6 @@ class Alone:
 
     def settle(self, user: str, session: str, done: Callable[[], None]) -> bool:
         return False
-
-    def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
-    ) -> None:
-        return
-
-    def device_gone(self, user: str, device: str) -> None:
-        return
 
     def disconnect(self, user: str) -> None:
         return

@@ -244,8 +244,8 @@ class UserActor(PromptActor[UserMessage]):
         self, device: ConnectedDevice, message: Acknowledged | DeviceRemoved
     ) -> None:
         match message:
-            case Acknowledged(through=through, ids=ids, said_at=said_at):
-                device.acknowledged(through, ids if said_at >= device.since else ())
+            case Acknowledged(through=through, ids=ids, session=session):
+                device.acknowledged(through, ids, session)
             case DeviceRemoved():
                 device.end(Closing.DISCONNECTED)
 

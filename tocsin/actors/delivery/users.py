@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -21,8 +21,8 @@ from tocsin.actors.delivery.messages import (
 )
 from tocsin.actors.directory import Directory
 from tocsin.actors.runtime import ActorStopped, MailboxFull, PromptActor
-from tocsin.persistence.store import FanOut
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.news import Position, RecipientState, SharedPart
 from tocsin.protocol.notification import Change, State, client_view
 
 
@@ -82,13 +82,16 @@ class Users(Directory[UserMessage]):
         except ActorStopped:
             return
 
-    def fan_out(self, fan_out: FanOut) -> int:
+    def fan_out(
+        self,
+        shared: SharedChange,
+        positions: Iterable[Position],
+        states: Mapping[str, RecipientState],
+    ) -> int:
         """Tell every recipient of a change who is online; returns how many."""
-        content = fan_out.content
-        shared = shared_change(content.id, fan_out.change, content.document, content.expires_at)
-        find, states = self.find, fan_out.states
+        find = self.find
         told = 0
-        for position in fan_out.positions:
+        for position in positions:
             ref = find(position.user)
             if ref is None:
                 continue
@@ -100,13 +103,6 @@ class Users(Directory[UserMessage]):
             except ActorStopped:
                 told -= 1
         return told
-
-    def log_changed(self, user: str, changed: LogChanged) -> None:
-        """Tell *user*, if online, of an entry that another node has committed."""
-        try:
-            self.tell(user, changed)
-        except MailboxFull:
-            self._miss(user, changed.position.sequence)
 
     def head_moved(self, user: str, head: int) -> None:
         """Tell *user*, if online, that the log has reached *head*, without what is new there."""
@@ -173,10 +169,8 @@ class Users(Directory[UserMessage]):
         self._missed[user] = max(head, self._missed.get(user, 0))
 
 
-def shared_change(
-    notification: str, change: str, document: str, expires_at: int | None
-) -> SharedChange:
+def shared_change(part: SharedPart) -> SharedChange:
     """A change, with what most of its recipients see of it made once."""
-    state = State.WITHDRAWN if change == Change.WITHDRAWN else State.UNSEEN
-    view = client_view(document, state, None, None)
-    return SharedChange(notification, change, document, view, expires_at)
+    state = State.WITHDRAWN if part.change == Change.WITHDRAWN else State.UNSEEN
+    view = client_view(part.document, state, None, None)
+    return SharedChange(part.notification, part.change, part.document, view, part.expires_at)
