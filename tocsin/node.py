@@ -148,9 +148,15 @@ class Node:
 
         return Doors(
             metrics=self._metrics_doors(publishing),
-            http=Child("http", http, stopped_by=0.7),
-            front_door=Child(
-                "front-door", front_door, stopped_by=0.05, policy=FATAL, after=self._ready_behind
+            http=(Child("http", http, stopped_by=0.7),),
+            front_door=(
+                Child(
+                    "front-door",
+                    front_door,
+                    stopped_by=0.05,
+                    policy=FATAL,
+                    after=self._ready_behind,
+                ),
             ),
         )
 

@@ -30,11 +30,8 @@ from typing import Any, Final
 import trio
 
 from tocsin.actors.cluster.bridge import ClusterBridge
-from tocsin.actors.delivery.attendance import (
-    Attendance,
-    PresenceActor,
-    SharedAttendance,
-)
+from tocsin.actors.cluster.state import ClusterState
+from tocsin.actors.delivery.attendance import Attendance, PresenceActor, SharedAttendance
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
@@ -55,6 +52,7 @@ from tocsin.actors.publishing.scheduler import (
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.spool.spool_line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
@@ -83,8 +81,8 @@ class Doors:
     """What a node puts into its trunk; the simulation has none of it."""
 
     metrics: tuple[Child, ...] = ()
-    http: Child | None = None
-    front_door: Child | None = None
+    http: tuple[Child, ...] = ()
+    front_door: tuple[Child, ...] = ()
 
 
 NO_DOORS: Final = Doors()
@@ -93,7 +91,8 @@ NO_DOORS: Final = Doors()
 class Trunk:
     """Started once; without a *verifier* it knows API keys only, with *ports* it has neighbours.
 
-    `services` are there from the beginning, and work once the trunk was started.
+    Made first are the addresses and the tables, none of which needs a tree: so `services` are there
+    from the beginning, and work once the trunk was started.
     """
 
     def __init__(
@@ -106,57 +105,60 @@ class Trunk:
         loop_faults: Callable[[], int] = lambda: 0,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
-        self._name = settings.node
         self._settings = settings
         self._store = store
         self._world = world
         self._verifier = verifier
-        self._ports = ports
-        self._loop_faults = loop_faults
-        self._status = StoreStatus()
-        self._bus = BusStatus(available=ports is None)
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
+        self._status = StoreStatus()
+        self._bus = BusStatus(available=ports is None)
         self.ledger = Ledger(settings.ledger_linger)
+        self._cluster = None if ports is None else self._joined(settings.node, ports)
+        self._neighbours: Neighbours = ALONE
+        self._attendance = Attendance(settings.node, world)
+        commit = None
+        if (cluster := self._cluster) is not None:
+            self._neighbours, self._attendance = cluster.state, cluster.attendance
+            commit = cluster.line.commit
+        self._users = Users(self._attendance, capacity=settings.mailbox_capacity)
+        self.topics = Topics(self._users.names, self._neighbours)
+        self._notifications = Notifications(self._storage, self._scheduler, commit)
+        self._connections = Connections()
+        self._key_watch = KeyWatch()
+        self._announcer = Announcer(self._users, self._notifications, self.topics, self._neighbours)
+        self._watch_health()
+        self.services = self._services(loop_faults)
         self._tree: Supervisor | None = None
         self._children: tuple[Child, ...] = ()
-        self._plant()
-        self.services = self._services()
 
     # --- The tree --------------------------------------------------------------------------------
 
     def _tree_with(self, doors: Doors) -> tuple[Child, ...]:
         """All children: they are started downwards, and stopped upwards."""
-        upkeep_ = upkeep(self._settings)
-        drain_time = self._settings.drain_time
-        children = (
+        return (
             *doors.metrics,
             Child("storage", self._make_storage, stopped_by=1.0, ref=self._storage),
-            *self._cluster_children,
+            *self._cluster_children(),
             Child("users", self._make_users, stopped_by=0.85),
-            Child(
-                "topics",
-                lambda: TopicsWorker(self._topics, self._storage, self._world),
-                stopped_by=0.85,
-            ),
-            Child(
-                "scheduler",
-                lambda: Scheduler(self._storage, self._world, upkeep_),
-                stopped_by=0.85,
-                ref=self._scheduler,
-            ),
-            Child("notifications", lambda: self._keep(self._notifications), stopped_by=0.8),
-            Child("connections", lambda: self._keep(self._connections), stopped_by=0.75),
-            Child("key-watch", lambda: KeyWatcher(self._storage, self._key_watch), stopped_by=0.75),
-            doors.http,
-            Child(
-                "drainer",
-                lambda: Drainer(self._connections, self._world, drain_time=drain_time),
-                stopped_by=0.6,
-            ),
-            doors.front_door,
+            Child("topics", self._make_topics, stopped_by=0.85),
+            Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
+            Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
+            Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
+            Child("key-watch", self._make_key_watcher, stopped_by=0.75),
+            *doors.http,
+            Child("drainer", self._make_drainer, stopped_by=0.6),
+            *doors.front_door,
         )
-        return tuple(child for child in children if child is not None)
+
+    def _cluster_children(self) -> tuple[Child, ...]:
+        if (cluster := self._cluster) is None:
+            return ()
+        return (
+            Child("cluster", partial(self._make_bridge, cluster), stopped_by=0.9),
+            Child("presence", cluster.make_presence, stopped_by=0.9),
+            Child("spooler", partial(self._make_spooler, cluster), stopped_by=0.85),
+        )
 
     async def start(self, tree: Supervisor, doors: Doors = NO_DOORS) -> None:
         """Start all children in *tree*, from top to bottom; returns when the last was started."""
@@ -177,46 +179,34 @@ class Trunk:
 
         await tree.stop(grace)
 
-    # --- What it is made of ----------------------------------------------------------------------
+    # --- Tables ----------------------------------------------------------------------------------
 
-    def _keep(self, directory: Directory[Any]) -> DirectoryKeeper:
-        return DirectoryKeeper(directory, self._world.random, grace=GRACE_MIN)
-
-    def _make_users(self) -> UsersKeeper:
-        company = Company(
-            users=self._users,
-            storage=self._storage,
-            ledger=self.ledger,
-            status=self._status,
-            settings=delivery_settings(self._settings),
+    def _joined(self, node: str, ports: ClusterPorts) -> _Cluster:
+        line = SpoolLine(ports.spool, self._storage, self._status)
+        state = ClusterState(
+            node,
+            self._bus,
             world=self._world,
-            acknowledged=self._notifications.acknowledged,
-            absent=self._topics.absent,
-            behind=self._topics.behind,
-            bus=self._bus,
-            neighbours=self._neighbours,
+            seals=ports.seals,
+            refusals=ports.refusals,
+            doubt=line.state.doubt,
         )
-        return UsersKeeper(company, self._world.random, grace=GRACE_MIN)
+        attendance = SharedAttendance(node, self._world, ports.presence)
+        return _Cluster(ports, state, attendance, line)
 
-    def _make_storage(self) -> StorageActor:
-        first = partial(expire_due, upkeep=upkeep(self._settings))
-        return StorageActor(
-            self._store,
-            self._status,
-            self._world,
-            self.ledger,
-            announce=self._announcer,
-            first=first,
-        )
+    def _watch_health(self) -> None:
+        """Those who are to know that store or bus was lost, or is back, in this order."""
+        watchers = self._status.watchers
+        if (cluster := self._cluster) is not None:
+            watchers.append(partial(_learn_secret, self._store, cluster.ports))
+            watchers += [cluster.state.store_changed, cluster.line.store_changed]
+        watchers += [self._users.store_changed, self.topics.store_changed]
+        watchers.append(partial(_wake, self._scheduler))
+        self._bus.watchers.append(self._users.bus_changed)
 
-    def _reached(self, available: bool) -> None:
-        """The store is there: now the nodes' secret is known, without which nobody is heard."""
-        if available and self._ports is not None:
-            self._ports.seals.learn(self._store.secret)
-
-    def _services(self) -> Services:
+    def _services(self, loop_faults: Callable[[], int]) -> Services:
         return Services(
-            loop_faults=self._loop_faults,
+            loop_faults=loop_faults,
             settings=edge_settings(self._settings),
             world=self._world,
             storage=self._storage,
@@ -231,79 +221,106 @@ class Trunk:
             key_watch=self._key_watch,
             readiness=Readiness(),
             snapshot=self._snapshot,
-            spooler=self._spooler,
+            spooler=None if self._cluster is None else self._cluster.line,
+        )
+
+    def _authenticator(self) -> Authenticator:
+        timeout, world, storage = self._settings.store_timeout, self._world, self._storage
+        # Only a node with a spool can do something for a producer while the store is away.
+        limits = KeyRingLimits(outage=0.0 if self._cluster is None else _KEY_OUTAGE)
+        return Authenticator(
+            self._verifier,
+            KeyRing(key_finder(storage, timeout), limits=limits),
+            ticket_taker(storage, timeout),
+            lambda: world.now_ms() / 1000,
         )
 
     def _snapshot(self, children_max: int) -> tuple[Snapshot, ...]:
         return () if self._tree is None else tuple(self._tree.snapshot(children_max))
 
-    def _plant(self) -> None:
-        settings, world = self._settings, self._world
-        storage, status, bus = self._storage, self._status, self._bus
-        status.watchers.append(self._reached)
-        self._attendance = Attendance(self._name, world)
-        if (ports := self._ports) is not None:
-            attendance = SharedAttendance(self._name, world, ports.presence)
-            self._attendance = attendance
-        self._users = users = Users(self._attendance, capacity=settings.mailbox_capacity)
-        self._topics = topics = Topics(users.names)
-        self._spooler: Spooler | None = None
-        self._neighbours: Neighbours = ALONE
-        self._cluster_children: tuple[Child, ...] = ()
-        if ports is not None:
-            presence = ports.presence
-            self._neighbours = bridge = ClusterBridge(
-                ports.bus,
-                self._name,
-                bus,
-                storage=storage,
-                users=users,
-                topics=topics,
-                world=world,
-                seals=ports.seals,
-                refusals=ports.refusals,
-                dispatch=lambda news: self._announcer.dispatch(news),
-            )
-            self._spooler = spooler = Spooler(
-                ports.spool,
-                storage,
-                status,
-                world,
-                self._name,
-                time_known=partial(tell_times, self._scheduler),
-            )
-            spooler.join(bridge)
-            status.watchers += [bridge.store_changed, spooler.store_changed]
-            self._cluster_children = (
-                Child("cluster", lambda: bridge, stopped_by=0.9),
-                Child("presence", lambda: PresenceActor(attendance, presence), stopped_by=0.9),
-                Child("spooler", lambda: spooler, stopped_by=0.85),
-            )
-        self._notifications = Notifications(
-            storage=storage,
-            scheduler=self._scheduler,
-            commit=None if self._spooler is None else self._spooler.commit,
-        )
-        self._connections = Connections()
-        self._key_watch = KeyWatch()
-        topics.neighbours = self._neighbours
-        status.watchers += [users.store_changed, topics.store_changed]
-        status.watchers.append(partial(_wake, self._scheduler))
-        bus.watchers.append(users.bus_changed)
-        self._announcer = Announcer(users, self._notifications, topics, self._neighbours)
+    # --- Actors, made anew at each incarnation ---------------------------------------------------
 
-    def _authenticator(self) -> Authenticator:
-        timeout, world, storage = self._settings.store_timeout, self._world, self._storage
-        return Authenticator(
-            self._verifier,
-            KeyRing(key_finder(storage, timeout), limits=self._key_limits()),
-            ticket_taker(storage, timeout),
-            lambda: world.now_ms() / 1000,
+    def _make_storage(self) -> StorageActor:
+        return StorageActor(
+            self._store,
+            self._status,
+            self._world,
+            self.ledger,
+            announce=self._announcer,
+            first=partial(expire_due, upkeep=upkeep(self._settings)),
         )
 
-    def _key_limits(self) -> KeyRingLimits:
-        # Only a node with a spool can do something for a producer while the store is away.
-        return KeyRingLimits(outage=0.0 if self._ports is None else _KEY_OUTAGE)
+    def _make_bridge(self, cluster: _Cluster) -> ClusterBridge:
+        return ClusterBridge(
+            cluster.state,
+            cluster.ports.bus,
+            storage=self._storage,
+            users=self._users,
+            topics=self.topics,
+            dispatch=self._announcer.dispatch,
+        )
+
+    def _make_spooler(self, cluster: _Cluster) -> Spooler:
+        return Spooler(
+            cluster.line,
+            cluster.ports.spool,
+            self._storage,
+            self._status,
+            self._world,
+            cluster.state.node,
+            neighbours=cluster.state,
+            time_known=partial(tell_times, self._scheduler),
+        )
+
+    def _make_users(self) -> UsersKeeper:
+        company = Company(
+            users=self._users,
+            storage=self._storage,
+            ledger=self.ledger,
+            status=self._status,
+            settings=delivery_settings(self._settings),
+            world=self._world,
+            acknowledged=self._notifications.acknowledged,
+            absent=self.topics.absent,
+            behind=self.topics.behind,
+            bus=self._bus,
+            neighbours=self._neighbours,
+        )
+        return UsersKeeper(company, self._world.random, grace=GRACE_MIN)
+
+    def _make_topics(self) -> TopicsWorker:
+        return TopicsWorker(self.topics, self._storage, self._world)
+
+    def _make_scheduler(self) -> Scheduler:
+        return Scheduler(self._storage, self._world, upkeep(self._settings))
+
+    def _make_key_watcher(self) -> KeyWatcher:
+        return KeyWatcher(self._storage, self._key_watch)
+
+    def _make_drainer(self) -> Drainer:
+        return Drainer(self._connections, self._world, drain_time=self._settings.drain_time)
+
+    def _keep(self, directory: Directory[Any]) -> DirectoryKeeper:
+        return DirectoryKeeper(directory, self._world.random, grace=GRACE_MIN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """What a node has more that is not alone: the ports, and the tables of those behind them."""
+
+    ports: ClusterPorts
+    state: ClusterState
+    attendance: SharedAttendance
+    line: SpoolLine
+
+    def make_presence(self) -> PresenceActor:
+        return PresenceActor(self.attendance, self.ports.presence)
+
+
+def _learn_secret(store: Store, ports: ClusterPorts, available: bool) -> None:
+    """The store is there: now the nodes' secret is known, without which nobody is heard."""
+    if available:
+        ports.seals.learn(store.secret)
 
 
 def _wake(scheduler: Ref[SchedulerMessage], available: bool) -> None:

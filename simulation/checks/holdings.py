@@ -18,8 +18,10 @@ from typing import Final
 
 from simulation.checks.check import Check
 from simulation.world.cluster import Host
+from simulation.world.node import Node
 from simulation.world.scheduling import tasks_of_processes
-from tocsin.actors.cluster.bridge import ClusterBridge
+from tocsin.actors.cluster.state import ClusterState
+from tocsin.actors.publishing.topics import Topics
 from tocsin.protocol.envelopes import channel_topic, channel_user
 from tocsin.protocol.notification import EVERYONE
 from tocsin.server.services import Services
@@ -53,8 +55,8 @@ class Holdings(Check):
         if self.cluster.plan.calm < _CALM:
             return
         for host in self.cluster.hosts.values():
-            if host.node is not None and (services := host.node.services) is not None:
-                for what in self._forgotten(services):
+            if (node := host.node) is not None and node.services is not None:
+                for what in self._forgotten(node, node.services):
                     self.violated("P6", host.name, f"still has {what}")
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -80,7 +82,7 @@ class Holdings(Check):
             if count > 1:
                 yield f"{count} of {task}"
 
-    def _forgotten(self, services: Services) -> Iterator[str]:
+    def _forgotten(self, node: Node, services: Services) -> Iterator[str]:
         """What it holds for nobody."""
         notifications = services.notifications
         present = services.users.names()
@@ -93,17 +95,19 @@ class Holdings(Check):
         for what, kept in services.users.kept().items():
             if gone := [user for user in kept if user not in present]:
                 yield f"{what} of {gone}, who are not here"
-        if isinstance(bridge := services.neighbours, ClusterBridge):
-            yield from self._heard_for_nobody(bridge, present)
+        if isinstance(state := services.neighbours, ClusterState):
+            yield from self._heard_for_nobody(state, node.topics, present)
 
-    def _heard_for_nobody(self, bridge: ClusterBridge, present: list[str]) -> Iterator[str]:
-        for channel in bridge.channels._heard:
-            if bridge.channels._idle.get(channel, -math.inf) > self.now - _SWEPT:
+    def _heard_for_nobody(
+        self, state: ClusterState, topics: Topics, present: list[str]
+    ) -> Iterator[str]:
+        for channel, until in state.channels.held().items():
+            if self.now - _SWEPT < until < math.inf:
                 continue  # Somebody who polls comes and goes.
             user, topic = channel_user(channel), channel_topic(channel)
             if user is not None and user not in present:
                 yield f"the channel of {user}, who is not here"
             # Who has left a topic is still told what becomes of what it brought.
-            members = [] if topic is None else bridge._topics.users_of(topic)
+            members = [] if topic is None else topics.users_of(topic)
             if topic not in (None, EVERYONE) and not set(members) & set(present):
                 yield f"the channel of {topic}, which nobody here is in"

@@ -15,8 +15,8 @@ from unittest.mock import patch
 
 from simulation.world.scheduling import current_process
 from tocsin.actors.cluster.bridge import ClusterBridge
-from tocsin.actors.cluster.channels import Channels
-from tocsin.actors.cluster.disconnections import Disconnections
+from tocsin.actors.cluster.channels import ChannelKeeper
+from tocsin.actors.cluster.disconnections import DisconnectionKeeper
 from tocsin.actors.cluster.reconciler import Reconciler
 from tocsin.actors.delivery.attendance import PresenceActor
 from tocsin.actors.delivery.drainer import Drainer
@@ -42,8 +42,8 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "Topics": ((TopicsWorker, "_bring"),),
     "ClusterBridge": ((ClusterBridge, "_heed"),),
     "ClusterWork": (
-        (Channels, "_subscribe"),
-        (Disconnections, "_keep"),
+        (ChannelKeeper, "_subscribe"),
+        (DisconnectionKeeper, "_keep"),
         (Reconciler, "_look_at"),
     ),
     "PresenceActor": ((PresenceActor, "_tell"), (PresenceActor, "_release")),

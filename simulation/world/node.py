@@ -18,6 +18,7 @@ import trio
 from simulation.world.network import Connection
 from simulation.world.scheduling import Process
 from tocsin.actors.delivery.connections import current_connection
+from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervisor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
@@ -106,6 +107,11 @@ class Node:
         """Drain, and end."""
         self._trunk.services.readiness.stopping = True
         self._stop.set()
+
+    @property
+    def topics(self) -> Topics:
+        """Who is online in which topic."""
+        return self._trunk.topics
 
     @property
     def ledger(self) -> Ledger:

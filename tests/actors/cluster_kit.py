@@ -15,6 +15,7 @@ import trio
 from tests.actors.outlets import FakeOutlet
 from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.bridge import ClusterBridge
+from tocsin.actors.cluster.state import ClusterState
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, Left, Said
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
@@ -27,6 +28,7 @@ from tocsin.actors.publishing.notifications import Notifications, Submit
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
+from tocsin.actors.spool.spool_line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
@@ -158,11 +160,12 @@ class Node:
     storage: Ref[StorageMessage]
     users: Users
     topics: Topics
-    bridge: ClusterBridge
+    state: ClusterState
+    port: Bus
     bus: BusStatus
     notifications: Notifications
     spool: MemorySpool
-    spooler: Spooler
+    line: SpoolLine
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def write(self, command: Command) -> Result:
@@ -266,29 +269,18 @@ def plant(
         capacity=10_000,
     )
     users = Users(Attendance(name, world), capacity=1000)
-    topics = Topics(users.names)
-    bridge = ClusterBridge(
-        broker.bus(name),
-        name,
-        bus,
-        storage=storage,
-        users=users,
-        topics=topics,
-        world=world,
-        seals=seals,
-        refusals=Refusals(),
-        dispatch=lambda news: announcer.dispatch(news),
+    port, spool = broker.bus(name), broker.spool(name)
+    line = SpoolLine(spool, storage, status)
+    state = ClusterState(
+        name, bus, world=world, seals=seals, refusals=Refusals(), doubt=line.state.doubt
     )
-    topics.neighbours = bridge
-    spool = broker.spool(name)
-    spooler = Spooler(spool, storage, status, world, name, time_known=lambda changed, command: None)
-    spooler.join(bridge)
+    topics = Topics(users.names, state)
     notifications = Notifications(
         storage=storage,
         scheduler=Ref("scheduler", Mailbox(10_000)),
-        commit=spooler.commit,
+        commit=line.commit,
     )
-    announcer = Announcer(users, notifications, topics, bridge)
+    announcer = Announcer(users, notifications, topics, state)
     company = Company(
         users=users,
         storage=storage,
@@ -300,18 +292,40 @@ def plant(
         absent=topics.absent,
         behind=topics.behind,
         bus=bus,
-        neighbours=bridge,
+        neighbours=state,
     )
     bus.watchers.append(users.bus_changed)
-    status.watchers += [users.store_changed, topics.store_changed, spooler.store_changed]
-    tree.spawn(f"{name}/cluster", lambda: bridge)
+    status.watchers += [users.store_changed, topics.store_changed, line.store_changed]
+    tree.spawn(
+        f"{name}/cluster",
+        lambda: ClusterBridge(
+            state,
+            port,
+            storage=storage,
+            users=users,
+            topics=topics,
+            dispatch=announcer.dispatch,
+        ),
+    )
     tree.spawn(f"{name}/users", lambda: UsersKeeper(company, lambda: 0.0, grace=1.0))
     tree.spawn(f"{name}/topics", lambda: TopicsWorker(topics, storage, world))
-    tree.spawn(f"{name}/spooler", lambda: spooler)
+    tree.spawn(
+        f"{name}/spooler",
+        lambda: Spooler(
+            line,
+            spool,
+            storage,
+            status,
+            world,
+            name,
+            neighbours=state,
+            time_known=lambda changed, command: None,
+        ),
+    )
     tree.spawn(
         f"{name}/notifications", lambda: DirectoryKeeper(notifications, lambda: 0.0, grace=1.0)
     )
     return Node(
-        *(name, tree, store, storage, users, topics, bridge, bus),
-        *(notifications, spool, spooler),
+        *(name, tree, store, storage, users, topics, state, port, bus),
+        *(notifications, spool, line),
     )

@@ -60,9 +60,6 @@ class Neighbours(Protocol):
     def disconnect(self, user: str) -> None:
         """End all connections of *user*, everywhere else."""
 
-    def watch_spool(self, doubt: Callable[[], None]) -> None:
-        """Call *doubt* whenever others have begun to spool, or may have begun unheard."""
-
     async def spooling(self, run: str) -> None:
         """Something waits in the spool since *run* began: return when all who are heard know it.
 
@@ -101,9 +98,6 @@ class Alone:
         return False
 
     def disconnect(self, user: str) -> None:
-        return
-
-    def watch_spool(self, doubt: Callable[[], None]) -> None:
         return
 
     async def spooling(self, run: str) -> None:

@@ -132,7 +132,6 @@ class Notifications(Directory[NotificationMessage]):
 
     def __init__(
         self,
-        *,
         storage: Ref[StorageMessage],
         scheduler: Ref[SchedulerMessage],
         commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,

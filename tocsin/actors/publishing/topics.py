@@ -47,14 +47,13 @@ _RETRY_DELAY: Final = 1.0
 class Topics:
     """Who is online in which topic, and who is to be brought up to date; see the module.
 
-    *online* gives the names of all who are online on this node. The table outlives the
-    `TopicsWorker`.
+    *online* gives the names of all who are online on this node; *neighbours* are told of the
+    topics that somebody here is in. The table outlives the `TopicsWorker`.
     """
 
-    def __init__(self, online: Callable[[], list[str]]) -> None:
+    def __init__(self, online: Callable[[], list[str]], neighbours: Neighbours = ALONE) -> None:
         self._online = online
-        self.neighbours: Neighbours = ALONE
-        """Told of the topics that somebody here is in; set by the node."""
+        self._neighbours = neighbours
         # Dictionaries for their order, which is the same in every run.
         self._users: dict[str, dict[str, None]] = {}
         self._topics: dict[str, dict[str, None]] = {}
@@ -75,7 +74,7 @@ class Topics:
             users = self._users.get(topic)
             if users is None:
                 users = self._users[topic] = {}
-                self.neighbours.watch_topic(topic)
+                self._neighbours.watch_topic(topic)
             users[user] = None
 
     def absent(self, user: str) -> None:
@@ -85,7 +84,7 @@ class Topics:
             users.pop(user, None)
             if not users:
                 del self._users[topic]
-                self.neighbours.leave_topic(topic)
+                self._neighbours.leave_topic(topic)
 
     def subscribed(self, topic: str, users: Iterable[str]) -> None:
         """*users* have joined *topic*; those who are not online do not matter."""

@@ -50,6 +50,6 @@ class WorkList(Generic[K]):
         """All that is not done: in hand, then waiting."""
         return iter(dict.fromkeys((*self._in_hand, *self._waiting)))
 
-    def __bool__(self) -> bool:
-        """Whether anything is not done."""
-        return bool(self._in_hand or self._waiting)
+    def __len__(self) -> int:
+        """How many are not done; one that came again while it is in hand counts twice."""
+        return len(self._in_hand) + len(self._waiting)
