@@ -11,9 +11,12 @@ from servers.proxy import Proxy
 from tests.actors.spool_stage import Cluster, change, post, withdraw
 from tests.actors.virtual_time import pass_time
 from tests.persistence.services import RedisService, append
-from tocsin.actors.spool.drain import LEASE
+from tocsin.actors.runtime import ActorCrashed
+from tocsin.actors.spool import spooler
+from tocsin.actors.spool.drain import LEASE, Drain
 from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.actors.spool.line import APPEND_MAX
+from tocsin.actors.spool.spooler import Spooler
 from tocsin.persistence.bus import Appended, Draft, Entry, Replaying
 from tocsin.persistence.redis.client import RedisClient
 from tocsin.persistence.store import (
@@ -280,6 +283,68 @@ async def test_a_change_of_nothing_is_refused_at_once(autojump_clock, cluster: C
         await lose_store(cluster)
         refused = await node.ask(replace(change(post("a"), "b"), patch=Patch()))
         assert isinstance(refused, PatchRefused)
+
+
+async def test_a_spooler_that_fails_leaves_its_line_to_the_next(
+    autojump_clock, cluster: Cluster, monkeypatch
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        fails = [True]
+        advance = Spooler._append
+
+        async def fail(spooler: Spooler) -> None:
+            if fails:
+                fails.clear()
+                raise ZeroDivisionError
+            await advance(spooler)
+
+        monkeypatch.setattr(Spooler, "_append", fail)
+        posts = [post(title) for title in "abc"]
+        replies = [node.submit(each) for each in posts]
+        for reply in replies:
+            with trio.fail_after(30):
+                assert isinstance(await reply.wait(), Spooled)
+        assert fails == []
+        cluster.store.away = False
+        await node.drained()
+        assert await cluster.log_of("ada") == ["a", "b", "c"]
+
+
+async def test_a_command_that_fails_the_spooler_is_refused_and_does_not_fail_the_next(
+    autojump_clock, cluster: Cluster, monkeypatch
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        with monkeypatch.context() as patched:
+            patched.setattr(spooler, "prepare", lambda *_: 1 / 0)
+            with pytest.raises(ActorCrashed):
+                await node.ask(post("a"))
+        assert isinstance(await node.ask(post("b")), Spooled)
+
+
+async def test_what_a_drain_had_in_hand_when_it_failed_is_drained_once_by_the_next(
+    autojump_clock, cluster: Cluster, monkeypatch
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        for title in "abc":
+            await node.ask(post(title))
+        fails = [True]
+        forget = Drain._forget
+
+        async def fail(drain: Drain, entries: Sequence[Entry]) -> None:
+            if fails:
+                fails.clear()
+                raise ZeroDivisionError
+            await forget(drain, entries)
+
+        monkeypatch.setattr(Drain, "_forget", fail)
+        cluster.store.away = False
+        await node.drained()
+        assert fails == []
+        assert await cluster.log_of("ada") == ["a", "b", "c"]
+        assert (node.line.statistics.drained, node.line.statistics.repeated) == (3, 0)
 
 
 async def test_without_store_and_spool_posts_are_refused(autojump_clock, cluster: Cluster):
