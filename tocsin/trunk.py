@@ -52,7 +52,7 @@ from tocsin.actors.publishing.scheduler import (
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
-from tocsin.actors.spool.spool_line import SpoolLine
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger

@@ -28,7 +28,7 @@ from tocsin.actors.publishing.notifications import Notifications, Submit
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
-from tocsin.actors.spool.spool_line import SpoolLine
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger

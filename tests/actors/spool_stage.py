@@ -25,7 +25,7 @@ from tocsin.actors.publishing.scheduler import tell_times
 from tocsin.actors.runtime import Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.spool.entries import Committal, Spoolable
-from tocsin.actors.spool.spool_line import SpoolLine
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger

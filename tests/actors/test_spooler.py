@@ -15,7 +15,7 @@ from tocsin.actors.runtime import ActorCrashed
 from tocsin.actors.spool import spooler
 from tocsin.actors.spool.drain import LEASE, Drain
 from tocsin.actors.spool.entries import Spooled, encode
-from tocsin.actors.spool.line import APPEND_MAX
+from tocsin.actors.spool.places import APPEND_MAX
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.persistence.bus import Appended, Draft, Entry, Replaying
 from tocsin.persistence.redis.client import RedisClient

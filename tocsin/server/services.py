@@ -18,7 +18,7 @@ from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
-from tocsin.actors.spool.spool_line import SpoolLine
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable

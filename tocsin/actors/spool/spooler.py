@@ -2,12 +2,13 @@
 
 All that producers ask for stands in one line, in the order in which it came, until it is settled.
 Usually that costs nothing: the store is asked at once, answers in order, and the line is as long as
-what is under way. What the store could not take is appended to the spool when it has come to the
-head of the line, and so is what stands behind it, many in one round trip (`spool_line`), until the
-spool is empty again (`spool_drain`).
+what is under way. A command that the store could not take is appended to the spool when it has
+come to the head of the line, and so are those behind it, many in one round trip (`places`), until
+the spool is empty again (`drain`). The line (`line`) outlives the spooler.
+
 So what a producer sends one after the other is done in that order, whichever way it goes; and
 whichever node it goes to, because nobody is told that something was spooled before all nodes know
-it (`spool_word`).
+it (`spool_agreement`).
 
 Whether a commit has happened that nobody heard of does not matter: a publish is known by its
 content's id, and is done once, also if it goes through the spool after all. A change gets a name
@@ -31,8 +32,8 @@ from tocsin.actors.runtime import ActorCrashed, ActorStopped, Context, Ref, Task
 from tocsin.actors.runtime.bell import pause
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.entries import Spoolable
-from tocsin.actors.spool.line import Prepared, prepare
-from tocsin.actors.spool.spool_line import SpoolLine
+from tocsin.actors.spool.line import SpoolLine
+from tocsin.actors.spool.places import Prepared, prepare
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Spool

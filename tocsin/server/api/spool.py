@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, assert_never
 from msgspec import Meta
 
 from tocsin.actors.spool.entries import SpoolUnavailable
-from tocsin.actors.spool.spool_line import SpoolLine
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.persistence.bus import Replaying
 from tocsin.protocol.problems import ProblemError, refuse
 from tocsin.server.api import answers
