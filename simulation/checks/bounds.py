@@ -13,7 +13,7 @@ from simulation.checks.check import SETTINGS, Check
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
-from tocsin.actors.storage.ledger import LINES_MAX
+from tocsin.actors.storage.ledger import LINES_MAX, Ledger
 from tocsin.server.services import Services
 
 _LINGERS: Final = 10.0
@@ -49,7 +49,7 @@ class Bounds(Check):
             process = host.process_number
             idle += ((name, process, user) for user in _idle_users(services))
             live += ((name, process, each) for each in services.notifications.names())
-            self._look_at_buffers(name, services)
+            self._look_at_buffers(name, services, node.ledger)
         self._idle_since = self._since(idle, self._idle_since)
         self._live_since = self._since(live, self._live_since)
         self._judge(self._idle_since, _LINGERS, "has an actor, and no connection,")
@@ -68,18 +68,18 @@ class Bounds(Check):
             if is_long and not self.history.troubles.touch(began_at, self.now, host, "store"):
                 self.violated("P6", f"{host}#{process}", f"{name} {what} since {began_at:.3f}")
 
-    def _look_at_buffers(self, host: str, services: Services) -> None:
-        waiting = len(services.users.company.ledger.waiting)
+    def _look_at_buffers(self, host: str, services: Services, ledger: Ledger) -> None:
+        waiting = len(ledger.waiting)
         if waiting > LINES_MAX:
             self.violated("P6", host, f"{waiting} lines of the ledger wait")
         connections = len(services.connections)
         if connections > SETTINGS.connections_max:
             self.violated("P6", host, f"{connections} connections are served")
-        missed = len(services.users.company.missed)
-        if missed > len(services.users):
-            self.violated("P6", host, f"{missed} users have missed something, more than there are")
+        for what, users in services.users.kept().items():
+            if len(users) > len(services.users):
+                self.violated("P6", host, f"{what} of {len(users)} users, more than there are")
 
 
 def _idle_users(services: Services) -> list[str]:
-    connected = services.attendance.snapshot()
-    return [user for user in services.users.names() if user not in connected]
+    attendance = services.attendance
+    return [user for user in services.users.names() if not attendance.is_here(user)]

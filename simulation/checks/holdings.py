@@ -17,8 +17,10 @@ from typing import Final
 
 from simulation.checks.check import Check
 from simulation.world.host import Host
+from simulation.world.node import Node
 from simulation.world.scheduling import tasks_of_processes
-from tocsin.actors.cluster.bridge import ClusterBridge
+from tocsin.actors.cluster.state import ClusterState
+from tocsin.actors.publishing.topics import Topics
 from tocsin.protocol.envelopes import channel_topic, channel_user
 from tocsin.protocol.notification import EVERYONE
 from tocsin.server.services import Services
@@ -52,8 +54,8 @@ class Holdings(Check):
         if self.cluster.plan.calm < _CALM:
             return
         for host in self.cluster.hosts.values():
-            if host.node is not None and (services := host.node.services) is not None:
-                for what in self._forgotten(services):
+            if (node := host.node) is not None and node.services is not None:
+                for what in self._forgotten(node, node.services):
                     self.violated("P6", host.name, f"still has {what}")
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -62,9 +64,8 @@ class Holdings(Check):
         """The tasks of *host* that nothing explains; its constant parts are appended to *parts*."""
         assert host.node is not None
         connections = 0
-        connected = services.attendance.snapshot()
         for user in services.users.names():
-            if user not in connected:
+            if not services.attendance.is_here(user):
                 yield f"an actor for {user}, who is not here"
         for task in tasks_of_processes(host.node.process):
             match task.split("/"):
@@ -80,9 +81,9 @@ class Holdings(Check):
             if count > 1:
                 yield f"{count} of {task}"
 
-    def _forgotten(self, services: Services) -> Iterator[str]:
+    def _forgotten(self, node: Node, services: Services) -> Iterator[str]:
         """What the node keeps for users who are not connected."""
-        notifications, company = services.notifications, services.users.company
+        notifications = services.notifications
         present = services.users.names()
         if names := notifications.names():
             yield f"actors for the notifications {names}"
@@ -91,14 +92,16 @@ class Holdings(Check):
             yield f"idempotency keys in flight: {sorted(keys)}"
         if outstanding:
             yield f"acknowledgments to wait for: {outstanding}"
-        for what, kept in (("heads", company.heads), ("missed changes", company.missed)):
+        for what, kept in services.users.kept().items():
             if gone := [user for user in kept if user not in present]:
                 yield f"{what} of {gone}, who are not here"
-        if isinstance(bridge := services.neighbours, ClusterBridge):
-            yield from self._heard_for_nobody(bridge, present)
+        if isinstance(state := services.neighbours, ClusterState):
+            yield from self._heard_for_nobody(state, node.topics, present)
 
-    def _heard_for_nobody(self, bridge: ClusterBridge, present: list[str]) -> Iterator[str]:
-        for channel, kept_until in bridge.channels.snapshot().items():
+    def _heard_for_nobody(
+        self, state: ClusterState, topics: Topics, present: list[str]
+    ) -> Iterator[str]:
+        for channel, kept_until in state.channels.snapshot().items():
             if kept_until is not None and kept_until > self.now - _SWEPT:
                 # A polling device comes and goes, and its channel is kept between two polls.
                 continue
@@ -107,6 +110,6 @@ class Holdings(Check):
                 yield f"the channel of {user}, who is not here"
             # A user who has left a topic counts as a member while connected: its notifications are
             # still in the inbox, and the node must hear of changes to them.
-            members = set(bridge.concerned([channel]))
-            if topic not in (None, EVERYONE) and not members & set(present):
+            members = [] if topic is None else topics.users_of(topic)
+            if topic not in (None, EVERYONE) and not set(members) & set(present):
                 yield f"the channel of {topic}, which nobody here is in"

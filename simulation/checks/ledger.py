@@ -158,8 +158,8 @@ class Ledger(Check):
 
     def settled(self) -> str | None:
         for name, host in self.cluster.hosts.items():
-            services = None if host.node is None else host.node.services
-            if services is not None and services.users.company.ledger.waiting.transactions:
+            node = host.node
+            if node is not None and node.services and node.ledger.waiting.transactions:
                 return f"{name} has lines of the ledger to write"
         return None
 

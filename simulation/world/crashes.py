@@ -15,19 +15,19 @@ from unittest.mock import patch
 
 from simulation.world.scheduling import current_process
 from tocsin.actors.cluster.bridge import ClusterBridge
-from tocsin.actors.cluster.channels import Channels
-from tocsin.actors.cluster.disconnections import Disconnections
+from tocsin.actors.cluster.channels import ChannelKeeper
+from tocsin.actors.cluster.disconnections import DisconnectionKeeper
 from tocsin.actors.cluster.reconciler import Reconciler
 from tocsin.actors.delivery.attendance import PresenceActor
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.publishing.notifications import NotificationActor
 from tocsin.actors.publishing.scheduler import Scheduler
-from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.publishing.topics import TopicsWorker
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
-from tocsin.server.key_watch import KeyWatch
+from tocsin.server.key_watch import KeyWatcher
 from tocsin.server.websocket.session import WebSocketSession
 
 PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
@@ -39,23 +39,23 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
         *((Scheduler, "receive"), (Scheduler, "on_deadline")),
         *((Scheduler, "_release"), (Scheduler, "_expire")),
     ),
-    "Topics": ((Topics, "_bring"),),
+    "Topics": ((TopicsWorker, "_bring"),),
     "ClusterBridge": ((ClusterBridge, "_heed"),),
     "ClusterWork": (
-        (Channels, "_subscribe"),
-        (Disconnections, "_keep"),
+        (ChannelKeeper, "_subscribe"),
+        (DisconnectionKeeper, "_keep"),
         (Reconciler, "_look_at"),
     ),
     "PresenceActor": ((PresenceActor, "_tell"), (PresenceActor, "_release")),
     "Spooler": ((Spooler, "_append"), (Spooler, "_ask_waiting")),
     "SpoolDrain": ((Drain, "_look"), (Drain, "_drain"), (Drain, "_forget")),
-    "KeyWatch": ((KeyWatch, "_look"),),
+    "KeyWatch": ((KeyWatcher, "_look"),),
     "Drainer": ((Drainer, "_say_goodbye"),),
     "Connection": ((WebSocketSession, "_handle"),),
 }
 """By kind of victim, the methods that crash: of an actor, or of a task that it runs.
 
-Directories are not listed: they handle no messages, their children do.
+Keepers of directories have nothing in hand; it is their children who fail.
 """
 
 

@@ -18,7 +18,9 @@ import trio
 from simulation.world.network import Connection
 from simulation.world.scheduling import Process
 from tocsin.actors.delivery.connections import current_connection
+from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervisor
+from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.problems import ProblemError
@@ -88,23 +90,34 @@ class Node:
         try:
             with self._scope:
                 async with open_supervisor("", self._world.random) as tree:
-                    services = self._trunk.grow(tree)
+                    services = self._trunk.services
+                    await self._trunk.start(tree)
                     self._publishing = Publishing(services)
                     self._edge = WebSocketEdge(services, self._publishing)
-                    self._trunk.readiness.started = True
+                    self._trunk.services.readiness.started = True
                     self.services = services
                     await self._stop.wait()
                     await trio.sleep(self._settings.drain_notice_time)
-                    await self._trunk.fell(tree)
+                    await self._trunk.stop(tree)
         except* RestartLimitExceeded as group:
             self.failure = str(group.exceptions[0])
         finally:
             self.services = None
 
     def stop(self) -> None:
-        """Begin to drain, and then end."""
-        self._trunk.readiness.stopping = True
+        """Drain, and end."""
+        self._trunk.services.readiness.stopping = True
         self._stop.set()
+
+    @property
+    def topics(self) -> Topics:
+        """Who is online in which topic."""
+        return self._trunk.topics
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is still to be written of it."""
+        return self._trunk.ledger
 
     @property
     def is_stopping(self) -> bool:
@@ -117,10 +130,10 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        """Whether `/readyz` would answer 200."""
-        readiness = self._trunk.readiness
+        """What a balancer finds at `/readyz`, store and all."""
+        readiness = self._trunk.services.readiness
         is_up = self.services is not None and not (self.process.is_dead or self.process.is_stopped)
-        return is_up and not readiness.stopping and self._trunk.status.available
+        return is_up and not readiness.stopping and self._trunk.services.status.available
 
     # --- Doors -----------------------------------------------------------------------------------
 

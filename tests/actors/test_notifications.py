@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import settle
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.publishing.notifications import Committed, Notifications, Submit
 from tocsin.actors.runtime import Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
@@ -33,15 +34,15 @@ def never(command: Spoolable, reply: Reply[Committal]) -> None:
 async def running() -> AsyncIterator[Notifications]:
     """Over a store that does not answer; nothing is stopped in order."""
     notifications = Notifications(
-        lambda: 0.0,
         storage=Ref("storage", Mailbox(1)),
         scheduler=Ref("scheduler", Mailbox(1)),
-        grace=1.0,
         commit=never,
     )
     with trio.CancelScope() as crash:
         async with open_supervisor("", lambda: 0.0) as tree:
-            tree.spawn("notifications", lambda: notifications)
+            tree.spawn(
+                "notifications", lambda: DirectoryKeeper(notifications, lambda: 0.0, grace=1.0)
+            )
             await settle()
             yield notifications
             crash.cancel()

@@ -13,7 +13,7 @@ from simulation.world.plan import Plan
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.publishing.notifications import NotificationActor, Notifications
-from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.publishing.topics import Topics, TopicsWorker
 
 PLAN = Plan(
     seed=2,
@@ -70,12 +70,12 @@ def test_a_part_that_is_there_twice_is_not_explained():
     def twice(bring_all):
         async def bring_in_two_tasks(self):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(trio.sleep_forever, name="/topics/worker")
+                nursery.start_soon(trio.sleep_forever, name="/topics/bring_in_two_tasks")
                 await bring_all(self)
 
         return bring_in_two_tasks
 
-    assert "has 2 of /topics/worker" in found(PLAN, Topics, "_bring_all", twice)
+    assert "has 2 of /topics/bring_in_two_tasks" in found(PLAN, TopicsWorker, "_bring_all", twice)
 
 
 def test_a_part_that_only_one_node_has_is_not_explained():
@@ -90,7 +90,7 @@ def test_a_part_that_only_one_node_has_is_not_explained():
         names = []
         return bring_unless_second
 
-    assert "is made of other parts" in found(PLAN, Topics, "_bring_all", sometimes)
+    assert "is made of other parts" in found(PLAN, TopicsWorker, "_bring_all", sometimes)
 
 
 @pytest.mark.parametrize(

@@ -141,21 +141,21 @@ class Attendance:
     def __init__(self, *users: str) -> None:
         self._users = users
 
-    def snapshot(self) -> dict[str, Any]:
-        return dict.fromkeys(self._users, ())
+    def is_here(self, user: str) -> bool:
+        return user in self._users
 
 
 class Named(list[str]):
     def names(self) -> list[str]:
         return list(self)
 
+    def kept(self) -> dict[str, dict[str, int]]:
+        return {}
+
 
 def actors(stage: Stage, *, users: Named, notifications: Named, here: Attendance) -> None:
-    ledger = SimpleNamespace(waiting=[])
-    company = SimpleNamespace(ledger=ledger, missed={})
-    directory: Any = users
-    directory.company = company
-    parts = {"users": directory, "notifications": notifications, "attendance": here}
+    stage.hosts["a"].node.ledger = SimpleNamespace(waiting=[])
+    parts = {"users": users, "notifications": notifications, "attendance": here}
     running(stage, connections=[], **parts)
 
 

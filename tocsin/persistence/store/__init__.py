@@ -25,9 +25,7 @@ from tocsin.persistence.store.commands import (
     NotFound,
     Overdue,
     PatchRefused,
-    Position,
     Publish,
-    RecipientState,
     Replayed,
     RevisionMismatch,
     TooMany,
@@ -113,9 +111,11 @@ from tocsin.persistence.store.user_commands import (
     Unsubscribe,
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.news import AckStored, DeviceForgotten, Position, RecipientState
 
 __all__ = [
     "SUBSCRIPTIONS_MAX",
+    "AckStored",
     "Acknowledge",
     "AcknowledgedPartly",
     "Answer",
@@ -134,6 +134,7 @@ __all__ = [
     "Delivery",
     "DeliveryRecord",
     "DeviceCursor",
+    "DeviceForgotten",
     "DeviceInfo",
     "Devices",
     "DiscardLetter",
@@ -265,7 +266,9 @@ Result = (
     | LetterReplayed
     | StoredTicket
     | TooMany
+    | AckStored
     | AcknowledgedPartly
+    | DeviceForgotten
     | Done
 )
 Query = (
