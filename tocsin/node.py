@@ -25,7 +25,7 @@ from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.runtime import FATAL, Supervisor, open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.admission.forwarded import Forwarding
 from tocsin.server.admission.gate import Admissions
 from tocsin.server.admission.limits import Limits

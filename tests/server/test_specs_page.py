@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import TITLES
+from tocsin.protocol.problems import CREDENTIAL_PROBLEMS, PROBLEMS
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.specs.asyncapi import asyncapi_document
 from tocsin.server.api.specs.home import home_page
@@ -19,7 +19,7 @@ from tocsin.server.api.specs.openapi import openapi_document
 from tocsin.server.api.specs.page import docs_page
 from tocsin.server.api.specs.parts import Page
 from tocsin.server.api.specs.tables import inline, pretty, type_text
-from tocsin.server.api.specs.words import ERRORS, FIELDS, FIELDS_OF, PATHS
+from tocsin.server.api.specs.words import FIELDS, FIELDS_OF, PATHS
 from tocsin.server.auth.errors import AuthCode
 
 OPENAPI = openapi_document(OPERATIONS)
@@ -155,8 +155,8 @@ def test_every_call_that_can_be_tried_has_a_form_with_all_that_it_takes():
 
 
 def test_every_code_is_explained_once(read: Reader):
-    assert ERRORS.keys() == {*TITLES, *AuthCode}
-    for code in ERRORS:
+    assert CREDENTIAL_PROBLEMS.keys() == set(AuthCode)
+    for code in (*PROBLEMS, *CREDENTIAL_PROBLEMS):
         assert read.ids.count(f"error-{code}") == 1
 
 

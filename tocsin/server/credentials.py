@@ -14,7 +14,7 @@ from tocsin.server.services import ask_storage
 def key_finder(
     storage: Ref[StorageMessage], timeout: float
 ) -> Callable[[str], Awaitable[StoredKey | None]]:
-    """Finds API keys by their id, each time within *timeout* seconds; raises `ProblemError`."""
+    """Finds API keys by their id, each time within *timeout* seconds; raises `Refused`."""
 
     async def find(key_id: str) -> StoredKey | None:
         found = await ask_storage(storage, Read(query=FindKey(key_id)), timeout)
@@ -26,7 +26,7 @@ def key_finder(
 def ticket_taker(
     storage: Ref[StorageMessage], timeout: float
 ) -> Callable[[bytes], Awaitable[Ticket | None]]:
-    """Takes tickets by their hash, each at most once; raises `ProblemError`."""
+    """Takes tickets by their hash, each at most once; raises `Refused`."""
 
     async def take(ticket_hash: bytes) -> Ticket | None:
         taken = await ask_storage(storage, Write(command=TakeTicket(ticket_hash)), timeout)

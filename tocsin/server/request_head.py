@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
+
+from tocsin.protocol.refusal import Refusal, Refused
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 HEADERS_MAX: Final = 100
@@ -58,28 +59,29 @@ _NAMES: Final = {
 """Names that need not be judged again, as clients spell them: those of nearly all fields."""
 # RFC 3986 §3.2.2: a registered name, without what could be a user, a path or a second name.
 _NAME: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-# In the words of `tocsin.protocol.problems`, for those that have other names there.
 _CODES: Final = {
     400: "malformed",
+    405: "method_not_allowed",
+    408: "request_timeout",
     413: "too_large",
     415: "unsupported_media_type",
-    429: "rate_limited",
-    503: "overloaded",
+    417: "expectation_failed",
+    426: "upgrade_required",
+    431: "request_header_fields_too_large",
+    501: "not_implemented",
+    505: "http_version_not_supported",
 }
+"""The problem's code for each status with which a head or a body is refused."""
 
 
-class BadHead(Exception):
-    """This request is refused with `status`; `detail` says to the client why, and what to do."""
+class BadHead(Refused):
+    """This request is refused with *status*; *detail* tells the client why, and what to do."""
 
     def __init__(
-        self, status: int, detail: str, *, code: str = "", headers: tuple[tuple[str, str], ...] = ()
+        self, status: int, detail: str, *, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        super().__init__(f"{status}: {detail}")
+        super().__init__(Refusal(code=_CODES[status], detail=detail, headers=headers))
         self.status = status
-        self.detail = detail
-        # Python's name for 413 is another one from 3.13 on, and `code` is part of the contract.
-        self.code = code or _CODES.get(status) or HTTPStatus(status).name.lower()
-        self.headers = headers
 
 
 class Headers:

@@ -127,7 +127,7 @@ def claim_of(command: Spoolable, answer: str) -> Claim | None:
 
 
 def check(command: Spoolable) -> None:
-    """Refuse now what the store would refuse whatever it holds; raises `ProblemError`."""
+    """Refuse now what the store would refuse whatever it holds; raises `Refused`."""
     if isinstance(command, Update):
         patched(_ANY, command.patch, command.now_ms)
 

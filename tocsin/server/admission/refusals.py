@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import ProblemError, problem
+from tocsin.protocol.refusal import Refusal, Refused
 from tocsin.server.admission.limits import Limit
 from tocsin.server.admission.seldom import Seldom
 
@@ -64,11 +64,11 @@ _OF_CLOSINGS: Final = {
 _WARNED: Final = frozenset({Reason.FULL, *Limit})
 
 
-class EdgeRefusal(ProblemError):
-    """A problem that the edge has with a request, whose *reason* is counted."""
+class EdgeRefusal(Refused):
+    """The edge refuses a request for a *reason* that is counted."""
 
     def __init__(self, reason: Reason, code: str, detail: str) -> None:
-        super().__init__(problem(code, detail))
+        super().__init__(Refusal(code=code, detail=detail))
         self.reason = reason
 
 
@@ -136,7 +136,7 @@ def reason_of(status: int, code: str) -> Reason | None:
     """Why an answer with this *status* and the problem's *code* is a refusal of the edge's.
 
     `None` for what is none: a success, what was not found or not valid, a store that is away, and a
-    limit, whose `Refusal` knows its own name.
+    limit, whose `Excess` knows its own name.
     """
     match status, code:
         case 401, _:

@@ -24,7 +24,8 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, DeviceId, Topic
-from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Streamed
 from tocsin.server.auth import Authenticator, Principal
 from tocsin.server.decoding import decode, read_query, read_text
@@ -41,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 async def serve(
     operation: Operation, services: Services, publishing: Publishing, asked: Asked
 ) -> Answer | Streamed:
-    """Do what is *asked*. Raises `ProblemError`, `AuthError`, and what a bug raises.
+    """Do what is *asked*. Raises `Refused`, `AuthError`, and what a bug raises.
 
     Cancelled, it may have been done.
     """

@@ -25,7 +25,8 @@ from tocsin.persistence.store import (
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import DeviceId
-from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.terms import Acknowledging
 from tocsin.protocol.values import is_uuid
 from tocsin.server.api.answers import Answering, CursorText, Notification, written
@@ -340,5 +341,5 @@ def _acknowledged_through(services: Services, body: AckBody) -> int | None:
     return cursor.sequence
 
 
-def _bad_field(name: str, message: str) -> ProblemError:
+def _bad_field(name: str, message: str) -> Refused:
     return refuse("invalid", f"`{name}` {message}.", [FieldError(f"$.{name}", message)])

@@ -42,8 +42,6 @@ OUTBOUND_BYTES_MAX: Final = 1 << 20
 RECEIVE_BYTES: Final = 4096
 """What is read in one turn, unless a large frame has begun, which costs little for its bytes."""
 LINGER_TIMEOUT: Final = 2.0  # seconds: enough for our last words to cross the world and be answered
-SLOW_AFTER: Final = 1.0
-"""Seconds that a slow consumer is asked to stay away."""
 SLOW_DETAIL: Final = "More waited to be read than `outbound_bytes_max` of this server."
 
 # Says that the peer has finished also where something unread stands before that; not everywhere.
@@ -282,7 +280,7 @@ class FrameStream:
         try:
             self.offer(b"".join(map(pong_frame, pings)))
         except SlowConsumer:
-            raise Ended(Closing.SLOW, SLOW_AFTER, SLOW_DETAIL) from None
+            raise Ended(Closing.SLOW, SLOW_DETAIL) from None
 
     # --- Closing ---------------------------------------------------------------------------------
 
