@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from tocsin.protocol.cursor import parse_cursor
+from tocsin.protocol.cursor import UnreadableCursor, parse_cursor
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
 from tocsin.protocol.values import is_identifier
 from tocsin.server.auth import SCOPES, TOKEN_LENGTH_MAX
@@ -118,7 +118,7 @@ class CursorText(click.ParamType[str]):
     def convert(self, value: str, param: Parameter, ctx: Context) -> str:
         try:
             parse_cursor(value, "")
-        except ValueError as error:
+        except UnreadableCursor as error:
             self.fail(f"{value!r} is {error}", param, ctx)
         return value
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 
 class DescribedError(Exception):
-    """An error whose docstring is its message, where it is raised without one."""
+    """An error whose docstring, up to its first blank line, is its message if it has no other."""
 
     def __str__(self) -> str:
-        return super().__str__() or " ".join((type(self).__doc__ or "").split())
+        about, _, _ = (type(self).__doc__ or "").partition("\n\n")
+        return super().__str__() or " ".join(about.split())
 
 
 class ProtocolError(DescribedError):
     """The other side said what the protocol does not allow, or what cannot be read."""
+
+
+class AckedUnsent(ProtocolError):
+    """The device acknowledged a sequence that it was never sent."""

@@ -61,8 +61,8 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
         "The credential is good, and not for this: another user, or a scope is missing."
     ),
     "topic_closed": _right(
-        "The topic is closed: producers subscribe users to it.",
-        "Only producers subscribe users to this topic",
+        "Only producers subscribe users to it: ask the backend.",
+        "The topic is closed to its users",
     ),
     "not_found": ProblemKind(
         404, "Not found", "Nothing is there, or nothing that this credential may see."

@@ -12,7 +12,7 @@ from tocsin.actors.delivery.messages import Arrived
 from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.runtime import ActorStopped, MailboxFull
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refusal_for, refuse
 from tocsin.protocol.values import unnamed_device
@@ -61,7 +61,7 @@ def read_cursor(services: Services, text: str, where: str) -> Cursor:
     """The client's cursor, which stood in *where*; raises `Refused` (422)."""
     try:
         return parse_cursor(text, services.status.epoch)
-    except ValueError as error:
+    except UnreadableCursor as error:
         raise refuse(
             "invalid", "The cursor cannot be read.", [FieldError(where, str(error))]
         ) from None

@@ -24,7 +24,7 @@ from tocsin.persistence.store import (
     StoreUnavailable,
 )
 from tocsin.protocol import frames
-from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.marking import Mark
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
@@ -147,7 +147,7 @@ def _through(request: MarkRequest, epoch: str) -> int | None:
         raise storage_problem(StoreUnavailable())  # and so the log is not known yet
     try:
         cursor = parse_cursor(request.through, epoch)
-    except ValueError as error:
+    except UnreadableCursor as error:
         raise _no_place(str(error)) from None
     if cursor.epoch != epoch:
         raise _no_place("it is of another log; read the inbox anew")

@@ -19,7 +19,7 @@ from tocsin.actors.delivery.messages import Arrived
 from tocsin.actors.runtime import ActorStopped, MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.limits import Limit
@@ -266,7 +266,7 @@ class WebSocketEdge:
             return None
         try:
             return parse_cursor(hello.cursor, self._services.status.epoch)
-        except ValueError as error:
+        except UnreadableCursor as error:
             raise Ended(Closing.MALFORMED, f"hello: `cursor`: {error}") from None
 
     def _welcome_producer(self, outlet: WebSocketOutlet, principal: Principal) -> None:

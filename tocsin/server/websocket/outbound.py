@@ -17,10 +17,12 @@ from typing import Final
 
 import trio
 
+from tocsin.protocol.errors import DescribedError
+
 _BUFFERS_PER_WRITE: Final = 64  # one system call for many small frames; IOV_MAX on Linux is 1024
 
 
-class SlowConsumer(Exception):
+class SlowConsumer(DescribedError):
     """More bytes would wait for this peer than the limit allows. It reads too slowly, or not at
     all: end its connection; the log keeps what it has not got."""
 
