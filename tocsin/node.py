@@ -33,7 +33,7 @@ from tocsin.server.admission.origins import is_allowed_host
 from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
 from tocsin.server.api.quart_app import make_quart_app
-from tocsin.server.auth import TokenVerifier
+from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor
 from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.producing.publishing import Publishing

@@ -16,7 +16,7 @@ from tocsin.server.admission.gate import Admission, Admissions
 from tocsin.server.admission.limits import Limits
 from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.serving import ANYONE
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.http.application import TURNED_AWAY, About, Incoming, Plan, Turned
 from tocsin.server.http.host import HttpHost

@@ -22,7 +22,7 @@ from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import Changed, FindHead, Head
 from tocsin.protocol.notification import Draft, Recipients
 from tocsin.protocol.refusal import Refused
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.producing.batch import BatchItem, Item, publish_all
 from tocsin.server.producing.publishing import Published, Publishing
 from tocsin.server.services import Services

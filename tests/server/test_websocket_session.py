@@ -10,7 +10,7 @@ import trio
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.refusal import Refusal
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.turnstile import MARKING_MAX, Turnstile
 from tocsin.server.websocket.session import WebSocketSession
 

@@ -16,7 +16,7 @@ from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refusal_for, refuse
 from tocsin.protocol.values import unnamed_device
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.services import Services
 
 

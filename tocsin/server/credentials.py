@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from tocsin.actors.runtime import Ref
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.persistence.store import ApiKey, FindKey, StoredTicket, TakeTicket
-from tocsin.server.auth import StoredKey, Ticket
+from tocsin.server.auth.keys import StoredKey
+from tocsin.server.auth.tickets import Ticket
 from tocsin.server.services import ask_storage
 
 

@@ -23,9 +23,11 @@ from tocsin.protocol.refusal import Refusal, Refused
 HEAD_BYTES_MAX: Final = 16 * 1024
 HEADERS_MAX: Final = 100
 QUERY_FIELDS_MAX: Final = 100
-_HOST_LENGTH_MAX: Final = 261  # a name of 253 characters, and a port with its colon
+_HOST_LENGTH_MAX: Final = 261
+"""A name of 253 characters, and a port with its colon."""
 _PORT_DIGITS_MAX: Final = 5
-_PORT_MAX: Final = 65_535  # beyond it, what takes a host apart later raises
+_PORT_MAX: Final = 65_535
+"""Beyond it, what takes a host apart later raises."""
 _HOSTS_REMEMBERED: Final = 1024
 _METHOD_LENGTH_MAX: Final = 24
 _LIST_LENGTH_MAX: Final = 1024
@@ -136,8 +138,8 @@ class Headers:
 class RequestHead:
     """A request line and its header fields.
 
-    `target` begins with a slash, or is `*`; `raw_path` and `query` are its parts as they were sent;
-    `bytes_total` is the length of the head.
+    *target* begins with a slash, or is `*`; `raw_path` and `query` are its parts as they were sent;
+    *bytes_total* is the length of the head.
     """
 
     __slots__ = ("bytes_total", "headers", "http_version", "method", "query", "raw_path", "target")
@@ -212,7 +214,7 @@ def find_head_end(read: bytes | bytearray, seen: int, bytes_max: int = HEAD_BYTE
 
 def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> RequestHead:
     """Judge the head at the beginning of *raw*. Raises `BadHead`: 400 if malformed, 431 if there
-    are more than `headers_max` fields, 505 for another version of HTTP, 405 for CONNECT.
+    are more than *headers_max* fields, 505 for another version of HTTP, 405 for CONNECT.
 
     Source: RFC 9112 §3 and §5. Lines that continue another (obs-fold, §5.2) are refused.
     """

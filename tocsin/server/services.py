@@ -24,7 +24,7 @@ from tocsin.actors.world import World
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
-from tocsin.server.auth import Authenticator
+from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.key_watch import KeyWatch
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
@@ -58,7 +58,7 @@ class EdgeSettings:
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether this node wants new work; `stopping` from the first moment of a stop."""
+    """Whether this node wants new work; *stopping* from the first moment of a stop."""
 
     started: bool = False
     stopping: bool = False

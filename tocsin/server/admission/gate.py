@@ -17,7 +17,7 @@ from typing import Protocol
 from tocsin.protocol.refusal import Refusal, Refused
 from tocsin.server.admission.forwarded import Forwarding
 from tocsin.server.admission.limits import Excess, Held, Limits
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.request_head import RequestHead
 
 

@@ -55,7 +55,7 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitFigures:
-    """How much; rates are requests a second, and `rate_window` seconds' worth may come at once."""
+    """How much; rates are requests a second, and *rate_window* seconds' worth may come at once."""
 
     peer_connections_max: int
     peer_requests_max: int
@@ -316,7 +316,7 @@ class Limits:
             self._peers.rest(account)
 
     def admit_request(self, address: str, now: float) -> Held | Excess:
-        """Count a request that begins, for *address*; `now` in seconds, monotonic."""
+        """Count a request that begins, for *address*; *now* in seconds, monotonic."""
         key = self._key(address)
         book = self._boundless if key == b"" else self._peers
         account = book.begin(key, now)

@@ -7,7 +7,6 @@ minute are written, the first of which says how many were left out, so nobody ca
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
@@ -118,8 +117,8 @@ class Refusals:
             "request_id": request_id,
             "left_out": left_out or None,
         }
-        logger.log(
-            logging.WARNING if reason in _WARNED else logging.INFO,
+        write = logger.warning if reason in _WARNED else logger.info
+        write(
             "refused",
             reason=str(reason),
             **{name: value for name, value in about.items() if value is not None},

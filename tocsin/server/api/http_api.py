@@ -26,7 +26,8 @@ from tocsin.server.api.operation import Answer, Operation
 from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.routes import Routes
 from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
-from tocsin.server.auth import AuthCode, AuthError, Principal
+from tocsin.server.auth.errors import AuthCode, AuthError
+from tocsin.server.auth.principal import Principal
 from tocsin.server.follow.stream_refusal import (
     STREAM_HEADERS,
     STREAM_PATH,

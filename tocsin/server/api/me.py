@@ -40,7 +40,7 @@ from tocsin.server.api.operation import (
 )
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
 from tocsin.server.attachment import new_device
-from tocsin.server.auth import Ticket, generate_ticket, ticket_for
+from tocsin.server.auth.tickets import Ticket, generate_ticket, ticket_for
 from tocsin.server.marking import bring_all_up_to_date
 
 _TICKET_BYTES_MAX: Final = 1024

@@ -14,7 +14,8 @@ import msgspec
 
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Streamed
-from tocsin.server.auth import Authenticator, Principal
+from tocsin.server.auth.authenticator import Authenticator
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode, read_query, read_text
 from tocsin.server.http.response import Whole
 from tocsin.server.producing.publishing import Publishing

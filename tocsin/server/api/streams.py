@@ -43,7 +43,8 @@ from tocsin.server.api.operation import (
     given,
 )
 from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
-from tocsin.server.auth import AuthCode, StreamGrant, Unauthenticated
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import StreamGrant
 from tocsin.server.follow.long_poll import gather
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.follow.sse import SseStream

@@ -102,7 +102,7 @@ class Forbidden(AuthError):
 class AuthUnavailable(AuthError):
     """Neither yes nor no: what decides it cannot be reached now. 503 with `Retry-After`.
 
-    `retry_after` is in seconds.
+    *retry_after* is in seconds.
     """
 
     def __init__(self, detail: str, code: AuthCode, retry_after: float) -> None:

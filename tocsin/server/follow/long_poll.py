@@ -17,8 +17,7 @@ from tocsin.actors.delivery.messages import Arrived
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.refusal import Refused, refusal_for
 from tocsin.server.attachment import arrive, leave
-from tocsin.server.auth import Unauthenticated
-from tocsin.server.auth.errors import AuthCode
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
 

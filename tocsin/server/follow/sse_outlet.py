@@ -71,7 +71,7 @@ class SseOutlet:
             self.place = None
 
     def push(self, push: Push) -> None:
-        """Write a `push` event; too much that waits ends the stream, as it does for all events."""
+        """Write a *push* event; too much that waits ends the stream, as it does for all events."""
         self._pushed = push.sequence
         self._put(self._placed(push.sequence) + event("push", frames.encode_push(push)))
 

@@ -24,7 +24,7 @@ from tocsin.actors.runtime import Reply
 from tocsin.actors.spool.entries import Committal
 from tocsin.protocol.notification import Draft
 from tocsin.protocol.refusal import Refused, refuse
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode, decode_outside
 from tocsin.server.producing.publishing import Published, Publishing, check_key, published
 

@@ -48,7 +48,7 @@ from tocsin.protocol.notification import (
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.values import Uuid7s
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode
 from tocsin.server.services import Services, storage_problem
 

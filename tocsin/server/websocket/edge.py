@@ -26,7 +26,7 @@ from tocsin.server.admission.limits import Limit
 from tocsin.server.admission.origins import is_allowed_origin
 from tocsin.server.admission.refusals import EdgeRefusal, Reason
 from tocsin.server.attachment import expiry_ms, new_device
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.http.application import TURNED_AWAY, Turned
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead

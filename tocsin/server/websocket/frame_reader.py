@@ -55,7 +55,7 @@ class Reading(msgspec.Struct):
 
 
 class FrameReader:
-    """See the module. A message has at most `message_bytes_max` bytes; that may change."""
+    """See the module. A message has at most *message_bytes_max* bytes; that may change."""
 
     __slots__ = (
         "_first",

@@ -18,9 +18,11 @@ from tocsin.actors.delivery.messages import Refreshed, Said, UserMessage
 from tocsin.actors.runtime import MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.problems import CREDENTIAL_PROBLEMS
 from tocsin.protocol.refusal import Refusal, Refused, refuse
 from tocsin.server.attachment import expiry_ms
-from tocsin.server.auth import AuthCode, Principal, Unauthenticated
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import Principal
 from tocsin.server.marking import mark_inbox, request_of
 from tocsin.server.producing.publishing import Published, Publishing
 from tocsin.server.services import Services
@@ -195,6 +197,9 @@ class WebSocketSession:
         self._reply(frames.Reply(request, ok=True, result=result))
 
     def _refuse(self, request: str | int, refusal: Refusal) -> None:
+        if refusal.code in CREDENTIAL_PROBLEMS:
+            # Of a credential a reply says as much as a close code does.
+            refusal = msgspec.structs.replace(refusal, code=refusal.closing.word)
         self._reply(frames.Reply(request, ok=False, problem=refusal.problem))
 
     def _reply(self, reply: frames.Reply) -> None:
