@@ -23,11 +23,10 @@ from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervi
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
-from tocsin.protocol.problems import ProblemError
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.operation import Answer, Operation, Streamed
-from tocsin.server.api.serving import Asked, serve, whole
-from tocsin.server.auth import AuthUnavailable, Forbidden, Unauthenticated
+from tocsin.server.api.problems import problem_answer, refusal_of
+from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
@@ -186,23 +185,16 @@ class Node:
             nursery.cancel_scope.cancel()
 
     async def _respond(self, request: Request) -> Response | Streamed:
+        operation = _BY_NAME[request.operation]
         try:
             answer = await self.call(request)
-        except ProblemError as error:
-            wait = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-            return Response(error.problem.status, error.problem.code.encode(), wait)
-        except Unauthenticated:
-            return Response(401, b"unauthenticated")
-        except Forbidden:
-            return Response(403, b"forbidden")
-        except AuthUnavailable:
-            return Response(503, b"store_unavailable")
-        except Exception:
-            logger.exception("request failed", operation=request.operation)
-            return Response(500, b"internal_error")
-        if isinstance(answer, Streamed):
-            return answer
-        written = whole(_BY_NAME[request.operation], answer)
+            if isinstance(answer, Streamed):
+                return answer
+            written = whole(operation, answer)
+        except Exception as error:
+            refusal = refusal_of(error)
+            written = problem_answer(refusal)
+            return Response(written.status, refusal.code.encode(), dict(written.headers))
         return Response(written.status, written.body or b"", dict(written.headers))
 
     async def call(self, request: Request) -> Answer | Streamed:
@@ -212,14 +204,19 @@ class Node:
         """
         services = self.services
         assert services is not None
+        operation, authenticator = _BY_NAME[request.operation], services.authenticator
+        authorization = f"Bearer {request.token}"
+        principal = known_caller(operation, authenticator, authorization)
+        if principal is None:
+            principal = await identify_caller(operation, authenticator, authorization, None)
         asked = Asked(
-            principal=await services.authenticator.from_header(f"Bearer {request.token}"),
+            principal=principal,
             path=request.path,
             query={name: [value] for name, value in request.query.items()},
             header=request.headers.get,
             body=request.body,
         )
-        return await serve(_BY_NAME[request.operation], services, self._publishing, asked)
+        return await serve(operation, services, self._publishing, asked)
 
 
 async def _pour(streamed: Streamed, connection: Connection) -> None:

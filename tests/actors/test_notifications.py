@@ -17,7 +17,7 @@ from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.persistence.store import Idempotency, NotFound, Publish, Withdraw
 from tocsin.protocol.notification import Content
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 
 CONTENT = Content(
     id="n1", revision=1, category="default", topic=None, created_at=1, updated_at=1,
@@ -59,7 +59,7 @@ def fail(notifications: Notifications) -> None:
 async def test_a_key_is_in_flight_until_its_request_is_answered(autojump_clock):
     async with running() as notifications:
         notifications.submit("n1", Submit(command=PUBLISH))
-        with pytest.raises(ProblemError, match="has not been answered yet"):
+        with pytest.raises(Refused, match="has not been answered yet"):
             notifications.submit("n1", Submit(command=PUBLISH))
 
 

@@ -10,7 +10,7 @@ from tocsin.actors.runtime import Actor, open_supervisor
 from tocsin.actors.storage.requests import Read
 from tocsin.persistence.store import FindKey, NotFound
 from tocsin.protocol.closing import Closing
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.key_watch import INTERVAL, KeyWatch, KeyWatcher
 
 

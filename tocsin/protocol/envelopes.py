@@ -38,6 +38,7 @@ from typing import Final
 
 import msgspec
 
+from tocsin.protocol.errors import ProtocolError
 from tocsin.protocol.news import SharedPart
 from tocsin.protocol.seals import SEAL_BYTES, Seal
 
@@ -210,7 +211,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Envelope).decode
 
 
-class Unreadable(ValueError):
+class Unreadable(ProtocolError, ValueError):
     """These bytes are no envelope that this release knows."""
 
 
@@ -227,7 +228,7 @@ class Distrust(StrEnum):
     """It was said too long ago, or the speaker's clock is wrong."""
 
 
-class Untrusted(Exception):
+class Untrusted(ProtocolError):
     """An envelope is not to be heeded; *why*."""
 
     def __init__(self, why: Distrust) -> None:

@@ -16,6 +16,8 @@ import hmac
 from enum import StrEnum
 from typing import Any, Final
 
+from tocsin.protocol.errors import DescribedError
+
 SEAL_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _SALT: Final = b"tocsin seals 1"
@@ -32,7 +34,7 @@ class Purpose(StrEnum):
     PRESENCE = "presence"
 
 
-class KeyUnknown(Exception):
+class KeyUnknown(DescribedError):
     """The secret is not known yet: the store was never reached."""
 
 

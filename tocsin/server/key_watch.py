@@ -17,7 +17,7 @@ from tocsin.actors.runtime import ActorError, Ref, Tasks, Worker
 from tocsin.actors.storage.requests import Read, StorageMessage
 from tocsin.persistence.store import ApiKey, FindKey, StoreFailed, StoreUnavailable
 from tocsin.protocol.closing import Closing
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 
 INTERVAL: Final = 3.0
 """Seconds between two looks: how long a revoked key may go on, at most."""

@@ -35,7 +35,7 @@ from tocsin.actors.runtime import (
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.persistence.store import Changed, Publish, Update, Withdraw
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 
 _PATIENCE: Final = 60.0
 _MAILBOX_CAPACITY: Final = 64
@@ -164,7 +164,7 @@ class Notifications(Directory[NotificationMessage]):
 
         The store is told here and not by the actor: actors that were just started run in no
         particular order, and what a producer sends one after the other must stay in that order.
-        Raises `ProblemError` if its idempotency key is in flight, `MailboxFull` or `ActorStopped`;
+        Raises `Refused` if its idempotency key is in flight, `MailboxFull` or `ActorStopped`;
         a store that has no room fails the reply.
         """
         key = _key(submit)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api.operation import (
     CACHING,
     Answer,

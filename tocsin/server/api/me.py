@@ -23,7 +23,8 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, DeviceId, Topic
-from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (
@@ -38,7 +39,7 @@ from tocsin.server.api.operation import (
 )
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
 from tocsin.server.attachment import new_device
-from tocsin.server.auth import Ticket, generate_ticket, ticket_for
+from tocsin.server.auth.tickets import Ticket, generate_ticket, ticket_for
 from tocsin.server.marking import bring_all_up_to_date
 
 _TICKET_BYTES_MAX: Final = 1024

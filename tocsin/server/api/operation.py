@@ -24,7 +24,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.notification import DeviceId, Topic, UserId
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import NotificationId
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
