@@ -106,8 +106,7 @@ class Check(Watcher):
         return bool(retention) and self.now - since > retention - ahead
 
     def violated(self, promise: str, subject: str, what: str) -> None:
-        """*promise* was broken towards *subject*; *what* says what was expected and what was
-        seen."""
+        """*promise* was broken towards *subject*; *what* has the expectation and the fact."""
         self.cluster.violated(promise, subject, what)
 
     def complain(self, session: SessionStory, complaint: Complaint) -> None:
@@ -128,7 +127,7 @@ class Check(Watcher):
         """Judge what can be judged now; called once per virtual second."""
 
     def settled(self) -> str | None:
-        """What must still happen before all is quiet, or `None`; asked after the mending."""
+        """Say what must still happen before all is quiet, or `None`; asked after the mending."""
         return None
 
     def finish(self) -> None:

@@ -1,7 +1,7 @@
 """P5, one state everywhere: in the end, devices, store and a model of each inbox agree.
 
-What the inbox must contain follows from requests and answers (`inboxes`). The comparison with
-devices alone is not enough: a change that never reached the store would be missing in both.
+The contents that an inbox must have follow from requests and answers (`inboxes`). A comparison of
+devices with the store is not enough: a change that never reached the store is missing in both.
 
 Some differences are allowed. A device that never asked for everything shows only changes since it
 began. It need not show a notification that became a dead letter for it. It may go on showing an
@@ -155,8 +155,7 @@ class Convergence(Check):
         return math.inf if start is None else start
 
     def _is_live(self, story: SessionStory) -> bool:
-        """Whether the process of the session still runs; the device may not have noticed its
-        end."""
+        """Whether the session's process still runs; the device may not have noticed its end."""
         return self.cluster.hosts[story.host].process_number == story.process
 
     def _miscounted(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:

@@ -81,7 +81,7 @@ class Holdings(Check):
                 yield f"{count} of {task}"
 
     def _forgotten(self, services: Services) -> Iterator[str]:
-        """What the node keeps for users who are not connected."""
+        """Things that the node keeps for users who are not connected."""
         notifications, company = services.notifications, services.users.company
         present = services.users.names()
         if names := notifications.names():

@@ -1,4 +1,4 @@
-"""What each inbox must contain, by the requests and answers of all clients; see `inbox_model`.
+"""The contents that each inbox must have, by the requests and answers of clients: `inbox_model`.
 
 From the store this only takes the title of each notification, because a post that was never
 answered has no other name. Requests become deeds by these rules:
@@ -18,18 +18,20 @@ from typing import Any, Final
 
 from simulation.checks import inbox_model as model
 from simulation.checks.inbox_model import Deed, Place
-from simulation.checks.posts import Post, Posts, may_have_been_done, name_in
+from simulation.checks.posts import SPOOLED, Post, Posts, may_have_been_done, name_in
 from simulation.checks.replays import Replays
 from simulation.checks.subscribers import Subscribers
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _STORED: Final = (200, 201)
-_SPOOLED: Final = 202
+"""Statuses of a post that is in the store."""
 _DONE: Final = (200, 204)
+"""Statuses of a mark, a replay or a withdrawal that was done."""
 _LATE: Final = 25.0
 """Seconds after which a due notification is surely done: the scheduler looks every fifteen."""
 _ROUNDED: Final = 0.01
+"""Seconds of tolerance: times of day are in milliseconds."""
 
 
 class Inboxes:
@@ -115,7 +117,7 @@ class Inboxes:
         stored = [each for each in post.requests if each.status in _STORED]
         if post.is_scheduled:
             return self._begun(post) - self._ahead, math.inf
-        if not stored or any(each.status == _SPOOLED for each in post.requests):
+        if not stored or any(each.status == SPOOLED for each in post.requests):
             return post.asked_at, math.inf
         assert stored[0].answered_at is not None
         return post.asked_at, stored[0].answered_at
@@ -261,7 +263,7 @@ class Inboxes:
                 if stored_as == id_:
                     found[each.name] = each, True
             elif each is post and key is None:
-                found[each.name] = each, any(one.status == _SPOOLED for one in each.requests)
+                found[each.name] = each, any(one.status == SPOOLED for one in each.requests)
             elif key is not None and each.collapse_key == key and _may_be_stored(each):
                 found[each.name] = each, False
         return list(found.values())
@@ -313,7 +315,7 @@ class Inboxes:
 
 
 def _may_be_stored(post: Post) -> bool:
-    return any(each.status == _SPOOLED or may_have_been_done(each) for each in post.requests)
+    return any(each.status == SPOOLED or may_have_been_done(each) for each in post.requests)
 
 
 def _expires(post: Post) -> bool:
@@ -322,7 +324,7 @@ def _expires(post: Post) -> bool:
 
 def _ids_of(post: Post) -> list[str]:
     """The ids with which the requests of *post* were answered."""
-    return [each.answer["id"] for each in post.requests if each.status in (*_STORED, _SPOOLED)]
+    return [each.answer["id"] for each in post.requests if each.status in (*_STORED, SPOOLED)]
 
 
 def _asked(request: RequestStory, move: model.Move, *, sure: bool = True) -> Iterator[Deed]:
@@ -330,7 +332,7 @@ def _asked(request: RequestStory, move: model.Move, *, sure: bool = True) -> Ite
     if request.status in _DONE:
         assert request.answered_at is not None
         yield Deed(request.asked_at, request.answered_at, move, sure)
-    elif request.status == _SPOOLED:
+    elif request.status == SPOOLED:
         yield Deed(request.asked_at, math.inf, move, sure)
     elif may_have_been_done(request):
         yield Deed(request.asked_at, math.inf, move, sure=False)

@@ -17,7 +17,7 @@ import msgspec
 
 from simulation.checks.check import Check
 from simulation.checks.inboxes import Inboxes
-from simulation.checks.posts import Post
+from simulation.checks.posts import SPOOLED, Post
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
@@ -278,7 +278,7 @@ def _id_of(post: Post) -> str | None:
     """The id of *post*, if it surely was stored and may leave letters when it expires."""
     acceptance = post.acceptance
     may_leave = "ttl" in post.body and post.topic is None and not post.is_scheduled
-    if not may_leave or acceptance is None or any(each.status == 202 for each in post.requests):
+    if not may_leave or acceptance is None or any(each.status == SPOOLED for each in post.requests):
         return None
     id_: str = acceptance.answer["id"]
     return id_

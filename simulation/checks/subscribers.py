@@ -15,6 +15,7 @@ from simulation.checks.inbox_model import Register
 from simulation.world.history import RequestStory
 
 _DONE: Final = (200, 204)
+"""Statuses of a request that was done."""
 _UNKNOWN: Final = 500
 """The smallest status after which it is unknown whether the request was done."""
 _JOINING: Final = ("subscribe", "add_subscriber", "add_subscribers")

@@ -52,7 +52,7 @@ class Census(Worker):
         self._ask_at = 0.0
 
     def settled(self) -> str | None:
-        """What is still wrong in some node's answers, or `None` if all are right."""
+        """An answer of some node that is not right yet, or `None` if all are right."""
         if self._wrong and not self._under_way and self.cluster.timeline.now >= self._ask_at:
             self._ask_at = self.cluster.timeline.now + _INTERVAL
             for host, user in list(self._wrong):

@@ -23,6 +23,7 @@ from simulation.world.history import Frame
 _RETRY: Final = 1.0
 """Seconds before a broken connection is tried again, on average; doubled with each failure."""
 _RETRY_MAX: Final = 30.0
+"""Seconds: the longest pause before a broken connection is tried again."""
 _REPLACED: Final = 60.0
 """Seconds that a device stays away, on average, after a goodbye with `reconnect: false`; a real one
 would wait until its user looks."""

@@ -23,14 +23,17 @@ from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 
 _TRIES: Final = 12
+"""Tries of a request, the first included."""
 _RETRY: Final = 0.5
 """Seconds before the first repetition; doubled with each one."""
 _RETRY_MAX: Final = 10.0
+"""Seconds: the longest pause before a repetition."""
 _REMEMBERED: Final = 40
 """The number of its last posts that it may still change."""
 _BURST: Final = 12
 """The most posts in a burst."""
 _SUCCESS: Final = 300
+"""Statuses below this one are successes."""
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from simulation.world.history import Frame, SessionStory, sequence_of
 from simulation.world.host import Host
 
 _IDS_MAX: Final = 1024
+"""Ids in one acknowledgment: the most that a node accepts."""
 _SILENCE_MAX: Final = 80.0
 """Seconds of silence until the device gives up a node, which sends a heartbeat every 25."""
 _WELCOME_PATIENCE: Final = 15.0

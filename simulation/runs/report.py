@@ -12,6 +12,7 @@ from simulation.world.history import Violation
 from simulation.world.trace import Line
 
 _LINES: Final = 40
+"""The most lines of the trace in a report."""
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{21}([0-9a-f]{6})")
 
 

@@ -21,6 +21,7 @@ from simulation.runs.swarm import LATER_WORK, WORK, Scenario
 from simulation.world.plan import Plan
 
 RUNS_MAX: Final = 200
+"""The most attempts to shrink one failure."""
 
 _LEAST: Final = {"users": 1, "devices": 1, "producers": 1, "nodes": 2, "duration": 5.0}
 

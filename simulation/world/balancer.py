@@ -15,6 +15,7 @@ from simulation.world.host import Host
 from simulation.world.timeline import Timeline
 
 _INTERVAL: Final = 0.5
+"""Seconds between two health checks."""
 _HANGING: Final = 5.0
 """Seconds after which a hanging node counts as down: two health checks went unanswered."""
 _CONFIRMED: Final = 2

@@ -22,6 +22,7 @@ _KERNEL_BYTES: Final = 64 << 10
 """Bytes that the kernels of both ends buffer while the client does not read."""
 
 _RESET_DELAY: Final = 0.02
+"""Seconds until a client hears of the reset that its packet has provoked."""
 _KEEPALIVE: Final = 90.0
 """Seconds after which a client's kernel gives up a connection on which nothing comes back."""
 

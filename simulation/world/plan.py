@@ -11,6 +11,7 @@ from typing import Final
 
 NODES: Final = "abcdefgh"
 _PURGE_INTERVAL: Final = 600.0
+"""Seconds between two purges, if the plan sets no retention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

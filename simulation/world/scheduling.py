@@ -174,7 +174,7 @@ class _Loop:
             if not self._is_runnable():
                 idle += 1
                 if idle > _IDLE_MAX:
-                    raise RuntimeError("everybody waits, and for nothing: this is a deadlock")
+                    raise RuntimeError("all tasks wait and no event is left: a deadlock")
                 runner.io_manager.process_events((yield _IO_WAIT))
                 continue
             idle = 0

@@ -31,6 +31,7 @@ T = TypeVar("T")
 _STORE_DELAY = 0.0004, 0.004
 """Seconds to the store and back: the minimum, and the most that is added by chance."""
 _BUS_DELAY = 0.0002, 0.003
+"""The same one way to the broker."""
 
 REFUSES: Final = "refuses"
 HANGS: Final = "hangs"

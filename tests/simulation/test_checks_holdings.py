@@ -1,4 +1,4 @@
-"""The check of holdings finds tasks of nobody when all is quiet, and the rest after a calm."""
+"""The check of holdings finds unexplained tasks when all is quiet, and the rest after a calm."""
 
 import math
 from dataclasses import replace
