@@ -174,8 +174,7 @@ class Convergence(Check):
     # --- Both, and what must be ------------------------------------------------------------------
 
     def _impossible(self, user: str, titles: Mapping[str, str]) -> Iterator[str]:
-        """Places in the store, or states on a screen of *user*, that no order of the requests
-        explains."""
+        """Places in the store, or states on a screen of *user*, that no order of deeds explains."""
         inbox = {row[0]: _Row(*row) for row in self.cluster.store.rows(_INBOX, "", user)}
         devices = [each for each in self.devices if each.user == user]
         shown = {
@@ -212,8 +211,7 @@ class Convergence(Check):
             yield f"{text}, and it must be {_told(places)}"
 
     def _titles(self) -> dict[str, str]:
-        """By id, the title of each notification in the store, which says from which post it
-        came."""
+        """By id, the title of each notification in the store, which names its post."""
         rows = self.cluster.store.rows(
             "SELECT id, json_extract(document, '$.title') FROM notifications"
         )

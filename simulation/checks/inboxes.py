@@ -138,8 +138,7 @@ class Inboxes:
         ]
 
     def uncollapsed(self) -> Iterator[tuple[str, str]]:
-        """Posts with a collapse key that should have renewed an earlier notification, and did not:
-        name and reason."""
+        """Posts that should have renewed an earlier notification, and did not: name and reason."""
         by_key: dict[str, list[Post]] = {}
         for post in self.posts:
             if post.collapse_key is not None and self._stored_as(post) is not None:
@@ -252,8 +251,7 @@ class Inboxes:
         self._first_heard[key] = min(self._first_heard.get(key, math.inf), push["sequence"])
 
     def _posts_of(self, id_: str, title: str) -> list[tuple[Post, bool]]:
-        """The posts that became notification *id_* or may have become it, and whether each surely
-        did."""
+        """The posts that became notification *id_*, or may have; and whether each surely did."""
         found: dict[str, tuple[Post, bool]] = {}
         post = self.posts.by_name.get(name_in(title))
         key = None if post is None else post.collapse_key
@@ -277,8 +275,7 @@ class Inboxes:
         return None
 
     def _should_renew(self, earlier: Post, later: Post) -> bool:
-        """Whether the notification of *earlier* surely existed all the time in which *later* was
-        done."""
+        """Whether the notification of *earlier* surely existed all the time *later* took."""
         id_, became = self._stored_as(earlier), self._stored_as(later)
         assert id_ is not None
         (_, since), (begun, until) = self.done_between(earlier), self.done_between(later)

@@ -217,8 +217,7 @@ class Ledger(Check):
                 device.unanswered[id_] = sequence
 
     def _is_spared(self, device: _Device, user: str, id_: str) -> bool:
-        """Whether *device* need not be sent a change, because a letter was replayed for another
-        device."""
+        """Whether *device* need not be sent a change, because it is a replay for another device."""
         # A device that was given up on is done with the notification too, so having heard it is
         # enough.
         was_done = id_ in device.said or id_ in device.heard

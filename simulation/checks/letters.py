@@ -173,8 +173,7 @@ class Letters(Check):
             self.violated("P1", replay.user, text)
 
     def _judge_pushed(self, session: SessionStory, push: Frame, heard: _Heard) -> None:
-        """A replay for one device is not pushed to another device that is done with the
-        notification."""
+        """A replay for one device is not pushed to another one that is done with it."""
         id_, device = push["notification"]["id"], session.device
         if push["replay"] or device not in heard.acknowledged or push["attempt"] > 1:
             return
@@ -206,8 +205,7 @@ class Letters(Check):
             self.violated("P1", "operator", text)
 
     def _unheard(self, replay: _Replay) -> str | None:
-        """Says that the device of a letter was not pushed its replay; `None` if it was, or need not
-        be."""
+        """Say that the device of a letter was not pushed its replay; `None` if all is well."""
         id_ = replay.notification
         heard = self._heard.get((id_, replay.user), _Heard())
         if self.cluster.plan.retention or not replay.device:

@@ -61,7 +61,7 @@ class Post:
 
     @property
     def asked_at(self) -> float:
-        """The time of its first request: it may have been done from then on, whatever the
+        """The time of its first request; from then on it may have been done, whatever the
         answer."""
         return self.requests[0].asked_at
 

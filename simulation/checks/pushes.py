@@ -65,7 +65,7 @@ class Pushes:
         self._maybe_named: dict[str, float] = {}
         self._maybe_through = 0, -math.inf
         self._spoken_of: dict[str, list[float]] = {}
-        """By notification: the times of all acknowledgments that may be about any of its
+        """By notification: the times of all acknowledgments that may be about one of its
         changes."""
         self._next_due = math.inf
 
@@ -185,8 +185,7 @@ class Pushes:
     # --- Inside ----------------------------------------------------------------------------------
 
     def _was_spoken_of(self, push: Pushed, since: float, until: float) -> bool:
-        """Whether the device acknowledged the notification in between, perhaps before it read the
-        push."""
+        """Whether the device acknowledged it in between, perhaps before it read the push."""
         return any(since < at <= until for at in self._spoken_of.get(push.notification, ()))
 
     def _refused(self, nack: Frame, now: float) -> None:
@@ -227,8 +226,7 @@ class Pushes:
         return self._backoff.delay(push.tries, 1.0) + _LATE
 
     def _surely_answered(self, push: Pushed, before: float) -> float:
-        """The time of the first acknowledgment that must mean *push*, or more; infinite if there is
-        none."""
+        """The time of the first acknowledgment that must mean *push* or more; infinite if none."""
         place = bisect_left(self._through, push.sequence)
         found = self._through_at[place] if place < len(self._through) else math.inf
         for at in self._named.get(push.notification, ()):

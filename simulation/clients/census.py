@@ -96,8 +96,7 @@ class Census(Worker):
         return f"says also {list(told)}" if told else None
 
     def _wrong_of(self, device: Device, told: dict[_Place, str], story: RequestStory) -> str | None:
-        """Remove the places of *device* from *told*; return what is wrong with them, if
-        anything."""
+        """Remove the places of *device* from *told*; return what is wrong, if anything is."""
         session = device.session
         if session is None:
             return f"{device.name} is not there"

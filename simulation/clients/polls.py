@@ -1,5 +1,4 @@
-"""Long polls, one after the other. To the history each poll is a session, to the device all are
-one."""
+"""Long polls, one after the other. To the history each is a session, to the device all are one."""
 
 from __future__ import annotations
 

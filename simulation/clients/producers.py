@@ -177,8 +177,7 @@ class Producer(Worker):
             self._pause(together)
 
     def ask(self, question: Question, done: Callable[..., object]) -> bool:
-        """Ask *question*, over the WebSocket if the producer publishes on one; false if no host is
-        up."""
+        """Ask *question*, over the WebSocket if the producer has one; false if no host is up."""
         if self._has_socket and question.operation == "publish":
             return self._publisher.ask(question, done)
         return self.requester.ask(question, done) is not None

@@ -113,8 +113,7 @@ class Session:
         raise NotImplementedError
 
     def _send_nack(self, nack: Frame) -> None:
-        """Send a nack; a transport without nacks leaves the push open, as if it had been
-        forgotten."""
+        """Send a nack; on a transport without nacks the push stays open, as if forgotten."""
 
     # --- From beginning to end -------------------------------------------------------------------
 

@@ -41,8 +41,7 @@ class Traits:
     """The share of its streams that acknowledge over HTTP."""
     polls: float
     window: int | None = None
-    """The window that the device asks for on a WebSocket; `None` leaves the choice to the
-    server."""
+    """The window that the device asks for on a WebSocket; `None`: the server chooses."""
     forgets: float = 0.0
     refuses: float = 0.0
     chokes: bool = False

@@ -20,8 +20,7 @@ FIRST: Final = 3.0
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """*kind* happens to *target* at *at* and lasts some seconds; the other fields depend on the
-    kind."""
+    """*kind* happens to *target* at *at* and lasts some seconds; the rest depends on the kind."""
 
     at: float
     kind: str

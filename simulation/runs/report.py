@@ -30,8 +30,7 @@ def told_figures(figures: Figures) -> Iterator[str]:
 
 
 def told_failure(verdict: Verdict) -> Iterator[str]:
-    """The lines that report a failure: its violations, the schedule, and the trace of its
-    subject."""
+    """The lines that report a failure: violations, schedule, and the trace of the subject."""
     for violation in verdict.violations:
         yield str(violation)
     plan = verdict.plan

@@ -80,8 +80,7 @@ class _Search:
             self._shrink_faults()
 
     def _try(self, candidate: Scenario) -> bool:
-        """Run *candidate*; if it breaks the same promise, it is the best so far. Returns whether it
-        is."""
+        """Run *candidate*; it becomes the best if it breaks the same promise. Whether it did."""
         if self._is_over or candidate == self.best:
             return False
         self.runs += 1

@@ -61,8 +61,7 @@ class Pipe:
             self._timeline.at(due, self._arrive, what, now)
 
     def stall(self) -> None:
-        """Deliver nothing until `resume`, and lose nothing; each `stall` needs a `resume` of its
-        own."""
+        """Deliver nothing until `resume`, and lose nothing; each `stall` needs its own `resume`."""
         self._stalls += 1
 
     def resume(self) -> None:
@@ -117,8 +116,7 @@ class Connection:
         self._down = Pipe(timeline, chance, delay, self._down_arrived)
         self._heard = heard
         self.is_held = True
-        """Whether the node may believe the connection open: it neither ended it nor learned of its
-        end."""
+        """Whether the node may believe it open: it neither ended it nor learned of its end."""
         self._is_finished = False
         self._resets = False
         self._waiting = 0
@@ -194,8 +192,7 @@ class Connection:
     # --- What happens to it ----------------------------------------------------------------------
 
     def stall(self) -> None:
-        """Deliver nothing to the client, which does not read; each `stall` needs a `resume` of its
-        own."""
+        """Deliver nothing to the client, as it does not read; each call needs its own `resume`."""
         self._down.stall()
 
     def resume(self) -> None:

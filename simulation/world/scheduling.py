@@ -115,8 +115,7 @@ class Process:
             self.enter(call, *arguments)
 
     def kill(self) -> None:
-        """Die as by SIGKILL; the remaining tasks must be cancelled, and have no effect on
-        anything."""
+        """Die as by SIGKILL; the remaining tasks must be cancelled, and can affect nothing."""
         if not self.is_dead:
             self.is_dead = True
             self._calls.clear()
