@@ -164,11 +164,11 @@ class Acceptance(Check):
             for request in post.requests
         )
         if stored.standing == "withdrawn" and not asked:
-            self.violated("P1", post.name, "is withdrawn, and nobody asked for that")
+            self.violated("P1", post.name, "is withdrawn without a request")
         elif stored.standing == "expired" and stored.expires_at is None:
             self.violated("P1", post.name, "has expired, and has no such time")
         elif stored.standing == "scheduled" and not post.is_scheduled:
-            self.violated("P1", post.name, "is scheduled, and nobody asked for that")
+            self.violated("P1", post.name, "is scheduled without a request")
 
     # --- Changes ---------------------------------------------------------------------------------
 

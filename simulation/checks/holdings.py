@@ -65,7 +65,7 @@ class Holdings(Check):
         connected = services.attendance.snapshot()
         for user in services.users.names():
             if user not in connected:
-                yield f"an actor for {user}, who is not here"
+                yield f"an actor for {user}, who is not connected"
         for task in tasks_of_processes(host.node.process):
             match task.split("/"):
                 case ["", "connections", _]:
@@ -104,9 +104,9 @@ class Holdings(Check):
                 continue
             user, topic = channel_user(channel), channel_topic(channel)
             if user is not None and user not in present:
-                yield f"the channel of {user}, who is not here"
+                yield f"the channel of {user}, who is not connected"
             # A user who has left a topic counts as a member while connected: its notifications are
             # still in the inbox, and the node must hear of changes to them.
             members = set(bridge.concerned([channel]))
             if topic not in (None, EVERYONE) and not members & set(present):
-                yield f"the channel of {topic}, which nobody here is in"
+                yield f"the channel of {topic}, which has no subscriber here"

@@ -194,7 +194,7 @@ class Ledger(Check):
         for id_, user, name in (
             () if self.cluster.plan.retention else self.cluster.store.rows(_MUTE)
         ):
-            self.violated("P1", f"{user}/{name}", f"{id_} is dead, and nobody is told why")
+            self.violated("P1", f"{user}/{name}", f"{id_} is dead, without a reason")
 
     # --- Inside ----------------------------------------------------------------------------------
 

@@ -135,7 +135,8 @@ class Pushes:
         self.most_unanswered = max(self.most_unanswered, known.unanswered)
         self.most_tries = max(self.most_tries, known.tries)
         if known.unanswered > self._limit:
-            yield Complaint("P2", f"{sequence} was sent {known.unanswered} times to who is silent")
+            text = f"{sequence} was sent {known.unanswered} times to a silent device"
+            yield Complaint("P2", text)
         self._wait(known, sent_at + self._latest(known))
 
     def answered(self, ack: Frame, now: float, *, surely: bool = True) -> None:

@@ -172,7 +172,7 @@ class Device:
     def _connect(self) -> None:
         host = self.cluster.balance(self.chance)
         if host is None or host.node is None:
-            self.note("finds nobody")
+            self.note("finds no host up")
             self.cluster.timeline.after(self._retry_delay(), self._again)
             return
         cursor = self._cursor()

@@ -182,7 +182,7 @@ class Host:
             self.node = None
             self._break_connections(client_notices=True)
             if not node.is_stopping:
-                ended = f"a node that nobody stopped has ended: {node.failure}"
+                ended = f"a node has ended without being stopped: {node.failure}"
                 self._around.violated("P6", self.name, ended)
 
     def _died(self) -> None:
