@@ -13,8 +13,8 @@ import msgspec
 import trio
 
 from simulation.world.store_way import StoreWay
-from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
+from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.cluster.bridge import ClusterBridge
 from tocsin.actors.delivery.messages import Arrived, Left, Said
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
