@@ -171,7 +171,7 @@ class Convergence(Check):
             return f"was told {counters}, and the store has {rows[0]}"
         return None
 
-    # --- Both, and what must be ------------------------------------------------------------------
+    # --- Devices and the store beside the model --------------------------------------------------
 
     def _impossible(self, user: str, titles: Mapping[str, str]) -> Iterator[str]:
         """Places in the store, or states on a screen of *user*, that no order of deeds explains."""

@@ -50,7 +50,7 @@ class Deed(NamedTuple):
     sure: bool = True
 
 
-# --- What there is to do --------------------------------------------------------------------------
+# --- Moves ----------------------------------------------------------------------------------------
 
 _MARKED: Final[Mapping[tuple[str, str], str]] = {
     ("unseen", "seen"): "seen",
@@ -133,7 +133,7 @@ def revived(place: Place) -> Sequence[Place]:
     return (Place(place.state),) if place.end == "expired" else (place,)
 
 
-# --- What can have come of it ---------------------------------------------------------------------
+# --- Possible places ------------------------------------------------------------------------------
 
 _Config = tuple[Place, tuple[int, ...]]
 """A place, and the numbers (sorted) of the overlapping deeds that have been done."""
@@ -189,7 +189,7 @@ def _closed(
     return found
 
 
-# --- What was set, and may be so ------------------------------------------------------------------
+# --- Settings -------------------------------------------------------------------------------------
 
 
 class Setting(NamedTuple, Generic[T]):

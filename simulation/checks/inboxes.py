@@ -47,7 +47,7 @@ class Inboxes:
         """By user and notification: the smallest sequence that was pushed to a device."""
         self._replays = Replays()
 
-    # --- What it is told -------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def asked(self, request: RequestStory) -> None:
         self.posts.asked(request)
@@ -75,7 +75,7 @@ class Inboxes:
             case _:
                 pass
 
-    # --- What it says ----------------------------------------------------------------------------
+    # --- Questions -------------------------------------------------------------------------------
 
     def places(self, id_: str, title: str, user: str, now: float) -> list[Place]:
         """The places that notification *id_* with this *title* may have with *user*."""

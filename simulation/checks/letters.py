@@ -74,7 +74,7 @@ class Letters(Check):
         self._heard: dict[_Pair, _Heard] = {}
         self._open: dict[SessionStory, dict[int, str]] = {}
 
-    # --- What happens ----------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def asked(self, request: RequestStory) -> None:
         self._inboxes.asked(request)
@@ -126,7 +126,7 @@ class Letters(Check):
     def ended(self, session: SessionStory) -> None:
         self._open.pop(session, None)
 
-    # --- What is judged --------------------------------------------------------------------------
+    # --- Judgments -------------------------------------------------------------------------------
 
     def settled(self) -> str | None:
         for replay in self._replays:

@@ -86,7 +86,7 @@ class Presence(Check):
             else:
                 self._judge_silence(silence)
 
-    # --- What was said ---------------------------------------------------------------------------
+    # --- Devices that were named -----------------------------------------------------------------
 
     def _judge_claim(self, request: RequestStory, user: str, device: str, node: str) -> None:
         sessions = [
@@ -136,7 +136,7 @@ class Presence(Check):
         is_mended = died_at >= self.cluster.plan.duration
         return is_mended or self.history.troubles.touch_by(died_at - 1.0, died_at, host, "killed")
 
-    # --- What was not said -----------------------------------------------------------------------
+    # --- Devices that were not named -------------------------------------------------------------
 
     def _there_all_the_time(self, user: str, request: RequestStory) -> list[SessionStory]:
         """The last session of each device of *user*, if it lives since before *request*."""

@@ -79,7 +79,7 @@ class Device:
         """Unread and unseen, as the server said last."""
         return self.screen.counters
 
-    # --- What it is told to do -------------------------------------------------------------------
+    # --- Commands of the run ---------------------------------------------------------------------
 
     def come(self) -> None:
         """Be online from now on, with absences as its traits say."""
@@ -106,7 +106,7 @@ class Device:
             self.session.settle()
         self.come()
 
-    # --- What its sessions tell ------------------------------------------------------------------
+    # --- Reports of its sessions -----------------------------------------------------------------
 
     def welcomed(self, session: Session, start: int) -> None:
         """*session* has begun; its pushes follow the sequence *start*."""
@@ -194,7 +194,7 @@ class Device:
             return ExplicitStreamSession if explicit else StreamSession
         return WebSocketSession
 
-    # --- What goes wrong with it -----------------------------------------------------------------
+    # --- Incidents -------------------------------------------------------------------------------
 
     def _look_for_trouble(self, visit: int) -> None:
         if self.traits.incidents:

@@ -61,7 +61,7 @@ class Producer(Worker):
         self._posted: deque[Posted] = deque(maxlen=_REMEMBERED)
         self._posts = self._changes = 0
 
-    # --- What to do ------------------------------------------------------------------------------
+    # --- Actions ---------------------------------------------------------------------------------
 
     def _act(self) -> None:
         plan, drawn = self.cluster.plan, self.chance.random()
@@ -150,7 +150,7 @@ class Producer(Worker):
         self._pause()
         return None
 
-    # --- Doing it, until it is done --------------------------------------------------------------
+    # --- Repetitions -----------------------------------------------------------------------------
 
     def _do(
         self,

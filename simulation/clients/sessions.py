@@ -96,7 +96,7 @@ class Session:
         self._is_silent = device.chance.happens(device.traits.silent)
         self._last_heard = self.device.cluster.timeline.now
 
-    # --- What transports do ----------------------------------------------------------------------
+    # --- Overridden by transports ----------------------------------------------------------------
 
     def open(self) -> None:
         """Connect to the host, and ask to begin."""
@@ -172,7 +172,7 @@ class Session:
         else:
             self.device.cluster.timeline.after(left, self._watch)
 
-    # --- What the node says ----------------------------------------------------------------------
+    # --- Frames from the node --------------------------------------------------------------------
 
     def heard(self, frame: Frame, sent_at: float, place: str | None = None) -> None:
         """Process a frame; *place* is the cursor after it, if the transport says so."""
@@ -278,7 +278,7 @@ class Session:
             self._note_cursor()
             self._note_done(push)
 
-    # --- How far it is ---------------------------------------------------------------------------
+    # --- Position --------------------------------------------------------------------------------
 
     @property
     def _shows(self) -> bool:

@@ -189,7 +189,7 @@ class Connection:
         while not self.is_taken:
             await self._moved.park()
 
-    # --- What happens to it ----------------------------------------------------------------------
+    # --- Faults ----------------------------------------------------------------------------------
 
     def stall(self) -> None:
         """Deliver nothing to the client, as it does not read; each call needs its own `resume`."""
