@@ -22,8 +22,7 @@ PLAN: Final = Plan(users=5, posts=4.0, duration=25.0, settling=60.0, actions=0.1
 
 @dataclass(frozen=True, slots=True)
 class Hunt:
-    """The result for *mutation*: found in run number *run* (1, 2, …) as *violation*, or not
-    found."""
+    """The result for *mutation*: found in run *run* (1, 2, …) as *violation*, or not found."""
 
     mutation: Mutation
     run: int | None

@@ -18,6 +18,7 @@ from simulation.checks.check import Check
 from simulation.checks.inboxes import Inboxes
 from simulation.checks.posts import (
     ACCEPTED,
+    SPOOLED,
     Post,
     may_be_overtaken,
     may_have_been_done,
@@ -28,7 +29,6 @@ from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
 _FIELDS: Final = ("title", "body", "url", "priority", "category")
-_SPOOLED: Final = 202
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class Acceptance(Check):
             for request in post.requests
             # A spooled post is answered with a new id; if an earlier request stored the post, that
             # id never exists.
-            if request.status in ACCEPTED and request.status != _SPOOLED
+            if request.status in ACCEPTED and request.status != SPOOLED
         }
         if len(ids) > 1:
             self.violated("P1", post.name, f"the same key was answered with {', '.join(ids)}")
@@ -160,15 +160,15 @@ class Acceptance(Check):
     def _judge_end(self, post: Post, stored: _Stored) -> None:
         asked = stored.id in self._posts.withdrawals or any(
             # The producer of a spooled post withdraws it by the id that the spool gave.
-            request.status == _SPOOLED and request.answer["id"] in self._posts.withdrawals
+            request.status == SPOOLED and request.answer["id"] in self._posts.withdrawals
             for request in post.requests
         )
         if stored.standing == "withdrawn" and not asked:
-            self.violated("P1", post.name, "is withdrawn, and nobody asked for that")
+            self.violated("P1", post.name, "is withdrawn without a request")
         elif stored.standing == "expired" and stored.expires_at is None:
             self.violated("P1", post.name, "has expired, and has no such time")
         elif stored.standing == "scheduled" and not post.is_scheduled:
-            self.violated("P1", post.name, "is scheduled, and nobody asked for that")
+            self.violated("P1", post.name, "is scheduled without a request")
 
     # --- Changes ---------------------------------------------------------------------------------
 

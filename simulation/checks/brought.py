@@ -74,7 +74,7 @@ class Brought(Check):
             return
         id_, subscribers = request.answer["id"], self._inboxes.subscribers
         assert request.answered_at is not None
-        # A request answered between these times may have changed who is in the topic.
+        # A request answered between these times may have changed the topic's subscribers.
         when = request.asked_at, self.now
         owners = self.cluster.store.rows(
             "SELECT i.user_id FROM notifications AS n"

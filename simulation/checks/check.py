@@ -38,8 +38,7 @@ class Complaint(NamedTuple):
 
 
 def ack_in(request: RequestStory) -> Frame | None:
-    """The acknowledgment that *request* has surely made, in the form of a frame; `None` if it made
-    none."""
+    """The acknowledgment that *request* has surely made, as a frame; `None` if it made none."""
     if request.operation != "acknowledge" or request.status != 204:
         return None
     if "ids" in request.body:
@@ -64,8 +63,7 @@ class Check(Watcher):
         return self.history.now()
 
     def answerable(self, session: SessionStory) -> tuple[str, ...]:
-        """The parts whose troubles can excuse *session*, for `Troubles.touch`; empty means all
-        parts."""
+        """The parts whose troubles can excuse *session*, for `Troubles.touch`; none means all."""
         # This transport acknowledges at any node, and the session's node is told over the bus.
         is_apart = session.transport == "stream-explicit"
         return () if is_apart else (session.host, "bus", "store")
@@ -106,8 +104,7 @@ class Check(Watcher):
         return bool(retention) and self.now - since > retention - ahead
 
     def violated(self, promise: str, subject: str, what: str) -> None:
-        """*promise* was broken towards *subject*; *what* says what was expected and what was
-        seen."""
+        """*promise* was broken towards *subject*; *what* has the expectation and the fact."""
         self.cluster.violated(promise, subject, what)
 
     def complain(self, session: SessionStory, complaint: Complaint) -> None:
@@ -128,7 +125,7 @@ class Check(Watcher):
         """Judge what can be judged now; called once per virtual second."""
 
     def settled(self) -> str | None:
-        """What must still happen before all is quiet, or `None`; asked after the mending."""
+        """Say what must still happen before all is quiet, or `None`; asked after the mending."""
         return None
 
     def finish(self) -> None:

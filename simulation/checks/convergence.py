@@ -1,7 +1,7 @@
 """P5, one state everywhere: in the end, devices, store and a model of each inbox agree.
 
-What the inbox must contain follows from requests and answers (`inboxes`). The comparison with
-devices alone is not enough: a change that never reached the store would be missing in both.
+The contents that an inbox must have follow from requests and answers (`inboxes`). A comparison of
+devices with the store is not enough: a change that never reached the store is missing in both.
 
 Some differences are allowed. A device that never asked for everything shows only changes since it
 began. It need not show a notification that became a dead letter for it. It may go on showing an
@@ -155,8 +155,7 @@ class Convergence(Check):
         return math.inf if start is None else start
 
     def _is_live(self, story: SessionStory) -> bool:
-        """Whether the process of the session still runs; the device may not have noticed its
-        end."""
+        """Whether the session's process still runs; the device may not have noticed its end."""
         return self.cluster.hosts[story.host].process_number == story.process
 
     def _miscounted(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
@@ -172,11 +171,10 @@ class Convergence(Check):
             return f"was told {counters}, and the store has {rows[0]}"
         return None
 
-    # --- Both, and what must be ------------------------------------------------------------------
+    # --- Devices and the store beside the model --------------------------------------------------
 
     def _impossible(self, user: str, titles: Mapping[str, str]) -> Iterator[str]:
-        """Places in the store, or states on a screen of *user*, that no order of the requests
-        explains."""
+        """Places in the store, or states on a screen of *user*, that no order of deeds explains."""
         inbox = {row[0]: _Row(*row) for row in self.cluster.store.rows(_INBOX, "", user)}
         devices = [each for each in self.devices if each.user == user]
         shown = {
@@ -213,8 +211,7 @@ class Convergence(Check):
             yield f"{text}, and it must be {_told(places)}"
 
     def _titles(self) -> dict[str, str]:
-        """By id, the title of each notification in the store, which says from which post it
-        came."""
+        """By id, the title of each notification in the store, which names its post."""
         rows = self.cluster.store.rows(
             "SELECT id, json_extract(document, '$.title') FROM notifications"
         )

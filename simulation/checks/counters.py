@@ -14,6 +14,7 @@ from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 
 _AT_A_TIME: Final = 5
+"""Users checked at each look."""
 _COUNTED: Final = """
     SELECT u.unread, u.unseen, u.head, count(i.state), coalesce(sum(i.state = 'unseen'), 0),
         (SELECT coalesce(max(sequence), 0) FROM inbox WHERE user_id = u.user_id)

@@ -20,14 +20,12 @@ from simulation.world.history import Frame, RequestStory, SessionStory, sequence
 _WRITTEN: Final = 3.0
 """Seconds in which an acknowledgment that has reached a healthy node is in the store."""
 _REGAINED: Final = 18.0
-"""Seconds until a node uses a store again that was hanging: the time-out of its call, and a
-pause."""
+"""Seconds until a node uses a store again that was hanging: a call's time-out, and a pause."""
 
 
 @dataclass(slots=True)
 class _Memory:
-    """The changes that one device has surely acknowledged: by sequence, when and in which
-    session."""
+    """The changes that a device has surely acknowledged: by sequence, when and where."""
 
     acknowledged: dict[int, tuple[float, SessionStory]] = field(default_factory=dict)
     waiting: dict[SessionStory, dict[int, str]] = field(default_factory=dict)
@@ -37,8 +35,7 @@ class _Memory:
     survive the session (docs/protocol.md)."""
 
     def forget(self, beyond: int) -> None:
-        """The device goes back to *beyond*; acknowledgments on its older sessions no longer
-        count."""
+        """The device goes back to *beyond*; its older sessions acknowledge nothing any more."""
         self.has_gone_back |= any(sequence > beyond for sequence in self.acknowledged)
         self.acknowledged = {
             sequence: at for sequence, at in self.acknowledged.items() if sequence <= beyond

@@ -66,7 +66,7 @@ class Holdings(Check):
         connections = 0
         for user in services.users.names():
             if not services.attendance.is_here(user):
-                yield f"an actor for {user}, who is not here"
+                yield f"an actor for {user}, who is not connected"
         for task in tasks_of_processes(host.node.process):
             match task.split("/"):
                 case ["", "connections", _]:
@@ -82,7 +82,7 @@ class Holdings(Check):
                 yield f"{count} of {task}"
 
     def _forgotten(self, node: Node, services: Services) -> Iterator[str]:
-        """What the node keeps for users who are not connected."""
+        """Things that the node keeps for users who are not connected."""
         notifications = services.notifications
         present = services.users.names()
         if names := notifications.names():
@@ -94,7 +94,7 @@ class Holdings(Check):
             yield f"acknowledgments to wait for: {outstanding}"
         for what, kept in services.users.kept().items():
             if gone := [user for user in kept if user not in present]:
-                yield f"{what} of {gone}, who are not here"
+                yield f"{what} of {gone}, who are not connected"
         if isinstance(state := services.neighbours, ClusterState):
             yield from self._heard_for_nobody(state, node.topics, present)
 
@@ -107,9 +107,9 @@ class Holdings(Check):
                 continue
             user, topic = channel_user(channel), channel_topic(channel)
             if user is not None and user not in present:
-                yield f"the channel of {user}, who is not here"
+                yield f"the channel of {user}, who is not connected"
             # A user who has left a topic counts as a member while connected: its notifications are
             # still in the inbox, and the node must hear of changes to them.
             members = [] if topic is None else topics.users_of(topic)
             if topic not in (None, EVERYONE) and not set(members) & set(present):
-                yield f"the channel of {topic}, which nobody here is in"
+                yield f"the channel of {topic}, which has no subscriber here"

@@ -18,15 +18,13 @@ from simulation.world.host import Host
 
 _DEAF: Final = ("deaf", "bus_away")
 _KNOWN: Final = 5.5
-"""Seconds after which a node that hears nothing knows it and has told its devices: four, and
-slack."""
+"""Seconds until a node that hears nothing knows it and has told its devices: four, and slack."""
 _KNOWN_OF_STORE: Final = 25.0
 """The same for the store, which may hang for one time-out and then for another."""
 _REGAINED: Final = 12.0
 """Seconds after which a node knows that the bus is back."""
 _STORE_REGAINED: Final = 18.0
-"""The same for the store: a hanging call ends after its time-out (10), and the next probe follows
-within 6."""
+"""The same for the store: a call's time-out (10), and at most 6 until the next probe."""
 
 
 @dataclass(slots=True)
@@ -88,7 +86,7 @@ class Honesty(Check):
             self.violated("P7", host.name, f"takes the {hop} to be lost, and it is there")
 
     def _is_cut_off(self, host: str, hop: str, since: float, until: float) -> bool:
-        """Whether *host* did not reach *hop* at any time between the two, and was running all the
+        """Whether *host* did not reach *hop* between the two times, and was running all the
         time."""
         troubles = self.history.troubles
         found = [

@@ -50,7 +50,7 @@ class Deed(NamedTuple):
     sure: bool = True
 
 
-# --- What there is to do --------------------------------------------------------------------------
+# --- Moves ----------------------------------------------------------------------------------------
 
 _MARKED: Final[Mapping[tuple[str, str], str]] = {
     ("unseen", "seen"): "seen",
@@ -86,8 +86,7 @@ def marked(mark: str, *, by_id: bool) -> Move:
 
 
 def withdrawn(*, of_topic: bool) -> Move:
-    """Its producer withdraws it. A user to whom it was not yet brought from its topic never gets
-    it."""
+    """Its producer withdraws it; a user whom it has not reached from its topic never gets it."""
 
     never = Place("absent", "called off")
 
@@ -134,7 +133,7 @@ def revived(place: Place) -> Sequence[Place]:
     return (Place(place.state),) if place.end == "expired" else (place,)
 
 
-# --- What can have come of it ---------------------------------------------------------------------
+# --- Possible places ------------------------------------------------------------------------------
 
 _Config = tuple[Place, tuple[int, ...]]
 """A place, and the numbers (sorted) of the overlapping deeds that have been done."""
@@ -190,12 +189,11 @@ def _closed(
     return found
 
 
-# --- What was set, and may be so ------------------------------------------------------------------
+# --- Settings -------------------------------------------------------------------------------------
 
 
 class Setting(NamedTuple, Generic[T]):
-    """*value* was set between *since* and *until*; if it is not *sure*, perhaps, and at any time
-    after *since*."""
+    """*value* was set between the two times; if it is not *sure*, perhaps, and after *since*."""
 
     value: T
     since: float
@@ -211,7 +209,7 @@ class Register(Generic[T]):
     settings: list[Setting[T]] = field(default_factory=list)
 
     def put(self, value: T, since: float, until: float | None) -> None:
-        """The value was set to *value* between the two times; if *until* is `None`, perhaps after
+        """It was set to *value* between the two times; if *until* is `None`, perhaps after
         *since*."""
         self.settings.append(
             Setting(value, since, math.inf if until is None else until, until is not None)

@@ -1,4 +1,4 @@
-"""What each inbox must contain, by the requests and answers of all clients; see `inbox_model`.
+"""The contents that each inbox must have, by the requests and answers of clients: `inbox_model`.
 
 From the store this only takes the title of each notification, because a post that was never
 answered has no other name. Requests become deeds by these rules:
@@ -18,18 +18,20 @@ from typing import Any, Final
 
 from simulation.checks import inbox_model as model
 from simulation.checks.inbox_model import Deed, Place
-from simulation.checks.posts import Post, Posts, may_have_been_done, name_in
+from simulation.checks.posts import SPOOLED, Post, Posts, may_have_been_done, name_in
 from simulation.checks.replays import Replays
 from simulation.checks.subscribers import Subscribers
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _STORED: Final = (200, 201)
-_SPOOLED: Final = 202
+"""Statuses of a post that is in the store."""
 _DONE: Final = (200, 204)
+"""Statuses of a mark, a replay or a withdrawal that was done."""
 _LATE: Final = 25.0
 """Seconds after which a due notification is surely done: the scheduler looks every fifteen."""
 _ROUNDED: Final = 0.01
+"""Seconds of tolerance: times of day are in milliseconds."""
 
 
 class Inboxes:
@@ -45,7 +47,7 @@ class Inboxes:
         """By user and notification: the smallest sequence that was pushed to a device."""
         self._replays = Replays()
 
-    # --- What it is told -------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def asked(self, request: RequestStory) -> None:
         self.posts.asked(request)
@@ -73,7 +75,7 @@ class Inboxes:
             case _:
                 pass
 
-    # --- What it says ----------------------------------------------------------------------------
+    # --- Questions -------------------------------------------------------------------------------
 
     def places(self, id_: str, title: str, user: str, now: float) -> list[Place]:
         """The places that notification *id_* with this *title* may have with *user*."""
@@ -115,7 +117,7 @@ class Inboxes:
         stored = [each for each in post.requests if each.status in _STORED]
         if post.is_scheduled:
             return self._begun(post) - self._ahead, math.inf
-        if not stored or any(each.status == _SPOOLED for each in post.requests):
+        if not stored or any(each.status == SPOOLED for each in post.requests):
             return post.asked_at, math.inf
         assert stored[0].answered_at is not None
         return post.asked_at, stored[0].answered_at
@@ -136,8 +138,7 @@ class Inboxes:
         ]
 
     def uncollapsed(self) -> Iterator[tuple[str, str]]:
-        """Posts with a collapse key that should have renewed an earlier notification, and did not:
-        name and reason."""
+        """Posts that should have renewed an earlier notification, and did not: name and reason."""
         by_key: dict[str, list[Post]] = {}
         for post in self.posts:
             if post.collapse_key is not None and self._stored_as(post) is not None:
@@ -250,8 +251,7 @@ class Inboxes:
         self._first_heard[key] = min(self._first_heard.get(key, math.inf), push["sequence"])
 
     def _posts_of(self, id_: str, title: str) -> list[tuple[Post, bool]]:
-        """The posts that became notification *id_* or may have become it, and whether each surely
-        did."""
+        """The posts that became notification *id_*, or may have; and whether each surely did."""
         found: dict[str, tuple[Post, bool]] = {}
         post = self.posts.by_name.get(name_in(title))
         key = None if post is None else post.collapse_key
@@ -261,7 +261,7 @@ class Inboxes:
                 if stored_as == id_:
                     found[each.name] = each, True
             elif each is post and key is None:
-                found[each.name] = each, any(one.status == _SPOOLED for one in each.requests)
+                found[each.name] = each, any(one.status == SPOOLED for one in each.requests)
             elif key is not None and each.collapse_key == key and _may_be_stored(each):
                 found[each.name] = each, False
         return list(found.values())
@@ -275,8 +275,7 @@ class Inboxes:
         return None
 
     def _should_renew(self, earlier: Post, later: Post) -> bool:
-        """Whether the notification of *earlier* surely existed all the time in which *later* was
-        done."""
+        """Whether the notification of *earlier* surely existed all the time *later* took."""
         id_, became = self._stored_as(earlier), self._stored_as(later)
         assert id_ is not None
         (_, since), (begun, until) = self.done_between(earlier), self.done_between(later)
@@ -313,7 +312,7 @@ class Inboxes:
 
 
 def _may_be_stored(post: Post) -> bool:
-    return any(each.status == _SPOOLED or may_have_been_done(each) for each in post.requests)
+    return any(each.status == SPOOLED or may_have_been_done(each) for each in post.requests)
 
 
 def _expires(post: Post) -> bool:
@@ -322,7 +321,7 @@ def _expires(post: Post) -> bool:
 
 def _ids_of(post: Post) -> list[str]:
     """The ids with which the requests of *post* were answered."""
-    return [each.answer["id"] for each in post.requests if each.status in (*_STORED, _SPOOLED)]
+    return [each.answer["id"] for each in post.requests if each.status in (*_STORED, SPOOLED)]
 
 
 def _asked(request: RequestStory, move: model.Move, *, sure: bool = True) -> Iterator[Deed]:
@@ -330,7 +329,7 @@ def _asked(request: RequestStory, move: model.Move, *, sure: bool = True) -> Ite
     if request.status in _DONE:
         assert request.answered_at is not None
         yield Deed(request.asked_at, request.answered_at, move, sure)
-    elif request.status == _SPOOLED:
+    elif request.status == SPOOLED:
         yield Deed(request.asked_at, math.inf, move, sure)
     elif may_have_been_done(request):
         yield Deed(request.asked_at, math.inf, move, sure=False)

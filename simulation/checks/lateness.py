@@ -26,8 +26,7 @@ _UNNOTICED: Final = 22.0
 
 @dataclass(slots=True)
 class _Place:
-    """The *position* up to which a session has been pushed, and since when the log has been
-    further."""
+    """The *position* up to which a session was pushed, and since when the log is further."""
 
     position: int
     window: int
@@ -36,8 +35,7 @@ class _Place:
     behind_since: float | None = None
 
     def answered_by(self, ack: Frame) -> list[int]:
-        """The pushes that *ack* acknowledges; an id stands for the oldest change of its
-        notification."""
+        """The pushes that *ack* acknowledges; an id means the oldest change of a notification."""
         if "sequence" in ack:
             return [each for each in self.unanswered if each <= ack["sequence"]]
         first: dict[str, int] = {}

@@ -194,7 +194,7 @@ class Ledger(Check):
         for id_, user, name in (
             () if self.cluster.plan.retention else self.cluster.store.rows(_MUTE)
         ):
-            self.violated("P1", f"{user}/{name}", f"{id_} is dead, and nobody is told why")
+            self.violated("P1", f"{user}/{name}", f"{id_} is dead, without a reason")
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -217,8 +217,7 @@ class Ledger(Check):
                 device.unanswered[id_] = sequence
 
     def _is_spared(self, device: _Device, user: str, id_: str) -> bool:
-        """Whether *device* need not be sent a change, because a letter was replayed for another
-        device."""
+        """Whether *device* need not be sent a change, because it is a replay for another device."""
         # A device that was given up on is done with the notification too, so having heard it is
         # enough.
         was_done = id_ in device.said or id_ in device.heard

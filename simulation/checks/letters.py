@@ -17,7 +17,7 @@ import msgspec
 
 from simulation.checks.check import Check
 from simulation.checks.inboxes import Inboxes
-from simulation.checks.posts import Post
+from simulation.checks.posts import SPOOLED, Post
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
@@ -74,7 +74,7 @@ class Letters(Check):
         self._heard: dict[_Pair, _Heard] = {}
         self._open: dict[SessionStory, dict[int, str]] = {}
 
-    # --- What happens ----------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def asked(self, request: RequestStory) -> None:
         self._inboxes.asked(request)
@@ -126,7 +126,7 @@ class Letters(Check):
     def ended(self, session: SessionStory) -> None:
         self._open.pop(session, None)
 
-    # --- What is judged --------------------------------------------------------------------------
+    # --- Judgments -------------------------------------------------------------------------------
 
     def settled(self) -> str | None:
         for replay in self._replays:
@@ -173,8 +173,7 @@ class Letters(Check):
             self.violated("P1", replay.user, text)
 
     def _judge_pushed(self, session: SessionStory, push: Frame, heard: _Heard) -> None:
-        """A replay for one device is not pushed to another device that is done with the
-        notification."""
+        """A replay for one device is not pushed to another one that is done with it."""
         id_, device = push["notification"]["id"], session.device
         if push["replay"] or device not in heard.acknowledged or push["attempt"] > 1:
             return
@@ -206,8 +205,7 @@ class Letters(Check):
             self.violated("P1", "operator", text)
 
     def _unheard(self, replay: _Replay) -> str | None:
-        """Says that the device of a letter was not pushed its replay; `None` if it was, or need not
-        be."""
+        """Say that the device of a letter was not pushed its replay; `None` if all is well."""
         id_ = replay.notification
         heard = self._heard.get((id_, replay.user), _Heard())
         if self.cluster.plan.retention or not replay.device:
@@ -278,7 +276,7 @@ def _id_of(post: Post) -> str | None:
     """The id of *post*, if it surely was stored and may leave letters when it expires."""
     acceptance = post.acceptance
     may_leave = "ttl" in post.body and post.topic is None and not post.is_scheduled
-    if not may_leave or acceptance is None or any(each.status == 202 for each in post.requests):
+    if not may_leave or acceptance is None or any(each.status == SPOOLED for each in post.requests):
         return None
     id_: str = acceptance.answer["id"]
     return id_

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.checks.posts import Post, Posts, may_be_overtaken, name_in
+from simulation.checks.posts import SPOOLED, Post, Posts, may_be_overtaken, name_in
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
@@ -23,7 +23,6 @@ _ENTRIES: Final = """
     FROM inbox AS i JOIN notifications AS n ON n.id = i.notification_id
     WHERE n.topic IS NULL AND n.collapse_key IS NULL
 """
-_SPOOLED: Final = 202
 
 
 class Order(Check):
@@ -75,6 +74,6 @@ class Order(Check):
                     f" {acceptance.host}) is {place}"
                 )
                 self.violated("P3", post.who, text)
-            if answer.status != _SPOOLED:
+            if answer.status != SPOOLED:
                 # Posts before this one were compared with it already.
                 return

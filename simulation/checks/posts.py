@@ -13,12 +13,14 @@ from typing import Any, Final
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 
-_SPOOLED: Final = 202
+SPOOLED: Final = 202
+"""The status of a post that went into the spool."""
 _APART: Final = ("bus_away", "deaf", "killed", "restarted", "stopped")
 """Troubles in which a node may not know that entries wait in the spool."""
 _AFTERMATH: Final = 10.0
 """Seconds after such a trouble for which the node may still not know it."""
-ACCEPTED: Final = frozenset({200, 201, 202, 204})
+ACCEPTED: Final = frozenset({200, 201, SPOOLED, 204})
+"""Statuses of a post, a change or a withdrawal that will be kept."""
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ class Post:
 
     @property
     def asked_at(self) -> float:
-        """The time of its first request: it may have been done from then on, whatever the
+        """The time of its first request; from then on it may have been done, whatever the
         answer."""
         return self.requests[0].asked_at
 
@@ -110,7 +112,7 @@ def may_be_overtaken(cluster: Cluster, earlier: RequestStory, later: RequestStor
     A spooled post comes after posts that are committed by a node that does not reach the bus, or
     has just started (docs/cluster.md).
     """
-    if earlier.status != _SPOOLED or later.status == _SPOOLED:
+    if earlier.status != SPOOLED or later.status == SPOOLED:
         return False
     assert later.answered_at is not None
     since, until = earlier.asked_at - _AFTERMATH, later.answered_at

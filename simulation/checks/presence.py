@@ -86,7 +86,7 @@ class Presence(Check):
             else:
                 self._judge_silence(silence)
 
-    # --- What was said ---------------------------------------------------------------------------
+    # --- Devices that were named -----------------------------------------------------------------
 
     def _judge_claim(self, request: RequestStory, user: str, device: str, node: str) -> None:
         sessions = [
@@ -129,19 +129,17 @@ class Presence(Check):
         return _TOLD
 
     def _was_killed(self, host: str, process: int) -> bool:
-        """Whether the process could not release its leases; a process that is slow to stop is
-        killed too."""
+        """Whether the process was killed (also for stopping slowly) and so released no leases."""
         died_at = self._ended_processes.get((host, process))
         if died_at is None:
             return False
         is_mended = died_at >= self.cluster.plan.duration
         return is_mended or self.history.troubles.touch_by(died_at - 1.0, died_at, host, "killed")
 
-    # --- What was not said -----------------------------------------------------------------------
+    # --- Devices that were not named -------------------------------------------------------------
 
     def _there_all_the_time(self, user: str, request: RequestStory) -> list[SessionStory]:
-        """The last session of each device of *user*, if it was live before *request* and still
-        is."""
+        """The last session of each device of *user*, if it lives since before *request*."""
         latest: dict[str, SessionStory] = {}
         for session in self._sessions.get(user, ()):
             latest[session.device] = session

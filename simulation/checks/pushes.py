@@ -65,7 +65,7 @@ class Pushes:
         self._maybe_named: dict[str, float] = {}
         self._maybe_through = 0, -math.inf
         self._spoken_of: dict[str, list[float]] = {}
-        """By notification: the times of all acknowledgments that may be about any of its
+        """By notification: the times of all acknowledgments that may be about one of its
         changes."""
         self._next_due = math.inf
 
@@ -135,7 +135,8 @@ class Pushes:
         self.most_unanswered = max(self.most_unanswered, known.unanswered)
         self.most_tries = max(self.most_tries, known.tries)
         if known.unanswered > self._limit:
-            yield Complaint("P2", f"{sequence} was sent {known.unanswered} times to who is silent")
+            text = f"{sequence} was sent {known.unanswered} times to a silent device"
+            yield Complaint("P2", text)
         self._wait(known, sent_at + self._latest(known))
 
     def answered(self, ack: Frame, now: float, *, surely: bool = True) -> None:
@@ -185,8 +186,7 @@ class Pushes:
     # --- Inside ----------------------------------------------------------------------------------
 
     def _was_spoken_of(self, push: Pushed, since: float, until: float) -> bool:
-        """Whether the device acknowledged the notification in between, perhaps before it read the
-        push."""
+        """Whether the device acknowledged it in between, perhaps before it read the push."""
         return any(since < at <= until for at in self._spoken_of.get(push.notification, ()))
 
     def _refused(self, nack: Frame, now: float) -> None:
@@ -227,8 +227,7 @@ class Pushes:
         return self._backoff.delay(push.tries, 1.0) + _LATE
 
     def _surely_answered(self, push: Pushed, before: float) -> float:
-        """The time of the first acknowledgment that must mean *push*, or more; infinite if there is
-        none."""
+        """The time of the first acknowledgment that must mean *push* or more; infinite if none."""
         place = bisect_left(self._through, push.sequence)
         found = self._through_at[place] if place < len(self._through) else math.inf
         for at in self._named.get(push.notification, ()):

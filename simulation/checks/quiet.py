@@ -1,5 +1,4 @@
-"""After the mending all becomes quiet: services are reached, the spool is empty, nothing is
-overdue."""
+"""After the mending all is quiet: services are reached, nothing is spooled, nothing overdue."""
 
 from __future__ import annotations
 

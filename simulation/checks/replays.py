@@ -8,6 +8,7 @@ from simulation.checks.posts import may_have_been_done
 from simulation.world.history import RequestStory
 
 _DONE = 200
+"""The status of a list, and of a replay that was done."""
 
 
 class Replays:

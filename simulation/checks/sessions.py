@@ -28,8 +28,7 @@ LEFT_OUT: Final = """
             d.acknowledged_sequence >= i.sequence OR d.dead_reason IS NOT NULL OR d.attempts >= ?))
     ORDER BY i.sequence LIMIT 3
 """
-"""The changes between two sequences that a device should have been pushed, and has not
-acknowledged."""
+"""The changes between two sequences that a device must be pushed and has not acknowledged."""
 
 
 class Sessions(Check):

@@ -18,6 +18,7 @@ from simulation.world.history import Frame, SessionStory
 _REPLACED: Final = 6.0
 """Seconds in which an older session has ended, or is no longer pushed to."""
 _AFTERMATH: Final = 15.0
+"""Seconds after a trouble in which two nodes may still not have heard of each other's sessions."""
 
 
 class Single(Check):

@@ -15,6 +15,7 @@ from simulation.checks.inbox_model import Register
 from simulation.world.history import RequestStory
 
 _DONE: Final = (200, 204)
+"""Statuses of a request that was done."""
 _UNKNOWN: Final = 500
 """The smallest status after which it is unknown whether the request was done."""
 _JOINING: Final = ("subscribe", "add_subscriber", "add_subscribers")
@@ -60,15 +61,13 @@ class Subscribers:
     def may_have_muted(
         self, user: str, bodies: Sequence[dict[str, Any]], since: float, until: float
     ) -> bool:
-        """Whether *user* may have muted one of *bodies* at some time between *since* and
-        *until*."""
+        """Whether *user* may have muted one of *bodies* at some time between the two."""
         return any(any(self._mutes(user, body, since, until)) for body in bodies)
 
     def must_have_muted(
         self, user: str, bodies: Sequence[dict[str, Any]], since: float, until: float
     ) -> bool:
-        """Whether *user* had surely muted each of *bodies* at all times between *since* and
-        *until*."""
+        """Whether *user* had surely muted each of *bodies* at all times between the two."""
         return all(all(self._mutes(user, body, since, until)) for body in bodies)
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -94,8 +93,7 @@ class Subscribers:
 
 
 def _put(register: Register[bool], request: RequestStory, value: bool) -> None:
-    """Put into *register* the value that *request* has set or may have set; a refused one sets
-    nothing."""
+    """Put into *register* the value that *request* has set or may have set, if any."""
     if request.status in _DONE:
         register.put(value, request.asked_at, request.answered_at)
     elif request.status is None or request.status >= _UNKNOWN:

@@ -30,8 +30,7 @@ class Talk:
         self.story = story
         self._attempts_max = attempts_max
         self.pushes: Pushes | None = None
-        """The pushes that need an acknowledgment; `None` if the device's next cursor
-        acknowledges."""
+        """The pushes that need an acknowledgment; `None` if the next cursor acknowledges."""
         self.position = 0
         """How far the device has come: the sequence of the last new push, or of `synced`."""
         self.synced = False

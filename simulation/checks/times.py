@@ -20,8 +20,7 @@ from simulation.world.history import Frame, RequestStory, SessionStory
 _ROUNDED: Final = 0.002
 """Seconds of tolerance: times of day are in milliseconds."""
 _ON_ITS_WAY: Final = 0.05
-"""Seconds that a push may take from the decision that it has not expired until it leaves the
-node."""
+"""Seconds that a push may take from the node's look at its expiry until it leaves the node."""
 _ENTERED: Final = "SELECT 1 FROM inbox WHERE notification_id = ? LIMIT 1"
 
 

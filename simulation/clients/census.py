@@ -52,7 +52,7 @@ class Census(Worker):
         self._ask_at = 0.0
 
     def settled(self) -> str | None:
-        """What is still wrong in some node's answers, or `None` if all are right."""
+        """An answer of some node that is not right yet, or `None` if all are right."""
         if self._wrong and not self._under_way and self.cluster.timeline.now >= self._ask_at:
             self._ask_at = self.cluster.timeline.now + _INTERVAL
             for host, user in list(self._wrong):
@@ -96,8 +96,7 @@ class Census(Worker):
         return f"says also {list(told)}" if told else None
 
     def _wrong_of(self, device: Device, told: dict[_Place, str], story: RequestStory) -> str | None:
-        """Remove the places of *device* from *told*; return what is wrong with them, if
-        anything."""
+        """Remove the places of *device* from *told*; return what is wrong, if anything is."""
         session = device.session
         if session is None:
             return f"{device.name} is not there"

@@ -23,6 +23,7 @@ from simulation.world.history import Frame
 _RETRY: Final = 1.0
 """Seconds before a broken connection is tried again, on average; doubled with each failure."""
 _RETRY_MAX: Final = 30.0
+"""Seconds: the longest pause before a broken connection is tried again."""
 _REPLACED: Final = 60.0
 """Seconds that a device stays away, on average, after a goodbye with `reconnect: false`; a real one
 would wait until its user looks."""
@@ -78,7 +79,7 @@ class Device:
         """Unread and unseen, as the server said last."""
         return self.screen.counters
 
-    # --- What it is told to do -------------------------------------------------------------------
+    # --- Commands of the run ---------------------------------------------------------------------
 
     def come(self) -> None:
         """Be online from now on, with absences as its traits say."""
@@ -105,7 +106,7 @@ class Device:
             self.session.settle()
         self.come()
 
-    # --- What its sessions tell ------------------------------------------------------------------
+    # --- Reports of its sessions -----------------------------------------------------------------
 
     def welcomed(self, session: Session, start: int) -> None:
         """*session* has begun; its pushes follow the sequence *start*."""
@@ -171,7 +172,7 @@ class Device:
     def _connect(self) -> None:
         host = self.cluster.balance(self.chance)
         if host is None or host.node is None:
-            self.note("finds nobody")
+            self.note("finds no host up")
             self.cluster.timeline.after(self._retry_delay(), self._again)
             return
         cursor = self._cursor()
@@ -193,7 +194,7 @@ class Device:
             return ExplicitStreamSession if explicit else StreamSession
         return WebSocketSession
 
-    # --- What goes wrong with it -----------------------------------------------------------------
+    # --- Incidents -------------------------------------------------------------------------------
 
     def _look_for_trouble(self, visit: int) -> None:
         if self.traits.incidents:

@@ -14,6 +14,7 @@ _PAGE: Final = "100"
 _REPLAYED: Final = 0.75
 """The share of replays among the letters chosen; a few are discarded, the rest is only read."""
 _DISCARDED: Final = 0.1
+"""The share of letters that are discarded."""
 _TWICE: Final = 0.3
 """The share of replays that are requested twice at once, as by two operators."""
 

@@ -1,5 +1,4 @@
-"""Long polls, one after the other. To the history each poll is a session, to the device all are
-one."""
+"""Long polls, one after the other. To the history each is a session, to the device all are one."""
 
 from __future__ import annotations
 
@@ -10,11 +9,15 @@ from simulation.clients.sessions import Session
 from simulation.world.history import Frame, RequestStory, sequence_of
 
 _WAITS: Final = 0, 10, 25
+"""Seconds for which a device lets its polls wait."""
 _LIMITS: Final = 1, 10, 100
+"""The most changes that a device asks for in one answer."""
 _PAUSE: Final = 0.1
 """Mean seconds between two polls that wait for changes; `_IDLE` is between polls that do not."""
 _IDLE: Final = 8.0
+"""Mean seconds between two polls that do not wait."""
 _CALM: Final = 1.0
+"""The same for a device that behaves well."""
 
 
 class PollSession(Session):

@@ -23,14 +23,17 @@ from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 
 _TRIES: Final = 12
+"""Tries of a request, the first included."""
 _RETRY: Final = 0.5
 """Seconds before the first repetition; doubled with each one."""
 _RETRY_MAX: Final = 10.0
+"""Seconds: the longest pause before a repetition."""
 _REMEMBERED: Final = 40
 """The number of its last posts that it may still change."""
 _BURST: Final = 12
 """The most posts in a burst."""
 _SUCCESS: Final = 300
+"""Statuses below this one are successes."""
 
 
 @dataclass(slots=True)
@@ -58,7 +61,7 @@ class Producer(Worker):
         self._posted: deque[Posted] = deque(maxlen=_REMEMBERED)
         self._posts = self._changes = 0
 
-    # --- What to do ------------------------------------------------------------------------------
+    # --- Actions ---------------------------------------------------------------------------------
 
     def _act(self) -> None:
         plan, drawn = self.cluster.plan, self.chance.random()
@@ -147,7 +150,7 @@ class Producer(Worker):
         self._pause()
         return None
 
-    # --- Doing it, until it is done --------------------------------------------------------------
+    # --- Repetitions -----------------------------------------------------------------------------
 
     def _do(
         self,
@@ -174,8 +177,7 @@ class Producer(Worker):
             self._pause(together)
 
     def ask(self, question: Question, done: Callable[..., object]) -> bool:
-        """Ask *question*, over the WebSocket if the producer publishes on one; false if no host is
-        up."""
+        """Ask *question*, over the WebSocket if the producer has one; false if no host is up."""
         if self._has_socket and question.operation == "publish":
             return self._publisher.ask(question, done)
         return self.requester.ask(question, done) is not None

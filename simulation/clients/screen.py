@@ -69,8 +69,7 @@ class Screen:
         self._unconfirmed.pop(identity, None)
 
     def caught_up(self) -> None:
-        """The replay is complete: remove notifications that did not come again, for they have
-        ended."""
+        """The replay is complete: remove notifications that did not come again; they ended."""
         for identity in self._unconfirmed:
             del self.shown[identity]
         self._unconfirmed = {}

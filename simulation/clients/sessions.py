@@ -24,6 +24,7 @@ from simulation.world.history import Frame, SessionStory, sequence_of
 from simulation.world.host import Host
 
 _IDS_MAX: Final = 1024
+"""Ids in one acknowledgment: the most that a node accepts."""
 _SILENCE_MAX: Final = 80.0
 """Seconds of silence until the device gives up a node, which sends a heartbeat every 25."""
 _WELCOME_PATIENCE: Final = 15.0
@@ -95,7 +96,7 @@ class Session:
         self._is_silent = device.chance.happens(device.traits.silent)
         self._last_heard = self.device.cluster.timeline.now
 
-    # --- What transports do ----------------------------------------------------------------------
+    # --- Overridden by transports ----------------------------------------------------------------
 
     def open(self) -> None:
         """Connect to the host, and ask to begin."""
@@ -112,8 +113,7 @@ class Session:
         raise NotImplementedError
 
     def _send_nack(self, nack: Frame) -> None:
-        """Send a nack; a transport without nacks leaves the push open, as if it had been
-        forgotten."""
+        """Send a nack; on a transport without nacks the push stays open, as if forgotten."""
 
     # --- From beginning to end -------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Session:
         else:
             self.device.cluster.timeline.after(left, self._watch)
 
-    # --- What the node says ----------------------------------------------------------------------
+    # --- Frames from the node --------------------------------------------------------------------
 
     def heard(self, frame: Frame, sent_at: float, place: str | None = None) -> None:
         """Process a frame; *place* is the cursor after it, if the transport says so."""
@@ -278,7 +278,7 @@ class Session:
             self._note_cursor()
             self._note_done(push)
 
-    # --- How far it is ---------------------------------------------------------------------------
+    # --- Position --------------------------------------------------------------------------------
 
     @property
     def _shows(self) -> bool:

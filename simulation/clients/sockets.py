@@ -19,6 +19,7 @@ from simulation.world.network import Connection
 
 _CLOSE: Final = 0x88
 _PING: Final = 0x89
+"""The first bytes of close and ping frames (RFC 6455, section 5.2)."""
 
 FrameHeard = Callable[[Frame, float], object]
 

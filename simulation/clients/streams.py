@@ -14,8 +14,7 @@ from simulation.world.node import Response
 
 
 class StreamSession(Session):
-    """A stream with `ack=resume`: the cursor with which it comes back acknowledges. See
-    `sessions`."""
+    """A stream with `ack=resume`: its next cursor acknowledges. See `sessions`."""
 
     transport = "stream"
     acknowledges = False
@@ -59,8 +58,7 @@ class StreamSession(Session):
         return Question(operation="stream_inbox", query=query, headers=headers)
 
     def _received(self, what: bytes | Response, sent_at: float) -> None:
-        """Process a piece of the stream, or the answer of a request that did not become a
-        stream."""
+        """Process a piece of the stream, or the answer of a request that became none."""
         if isinstance(what, Response):
             self.device.note(f"no stream: {what.status}")
             wait = what.headers.get("Retry-After")

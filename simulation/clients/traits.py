@@ -41,8 +41,7 @@ class Traits:
     """The share of its streams that acknowledge over HTTP."""
     polls: float
     window: int | None = None
-    """The window that the device asks for on a WebSocket; `None` leaves the choice to the
-    server."""
+    """The window that the device asks for on a WebSocket; `None`: the server chooses."""
     forgets: float = 0.0
     refuses: float = 0.0
     chokes: bool = False
@@ -53,11 +52,16 @@ class Traits:
 
 
 _STAYS: Final = 60.0, 300.0, 900.0
+"""Mean seconds of a visit."""
 _BAD_STAYS: Final = 5.0, 30.0, 300.0
+"""The same for bad devices."""
 _ABSENCES: Final = 5.0, 30.0, 180.0
+"""Mean seconds between two visits."""
 _WINDOWS: Final = None, None, 1, 5
 _ACK_DELAYS: Final = 0.02, 0.05, 0.5
+"""Mean seconds from a push to its acknowledgment."""
 _BAD_ACK_DELAYS: Final = 0.05, 2.0, 15.0
+"""The same for bad devices; the longest exceed the delay of a repetition."""
 
 
 def traits_of(chance: Chance, plan: Plan) -> Traits:

@@ -26,7 +26,7 @@ _ENDS: Final = {
     "both": (True, True),
     "client": (True, False),
     "node": (False, True),
-    "nobody": (False, False),
+    "neither": (False, False),
 }
 """By `Fault.how`: whether the client, and whether the node, notices that a connection is cut."""
 

@@ -20,8 +20,7 @@ FIRST: Final = 3.0
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """*kind* happens to *target* at *at* and lasts some seconds; the other fields depend on the
-    kind."""
+    """*kind* happens to *target* at *at* and lasts some seconds; the rest depends on the kind."""
 
     at: float
     kind: str
@@ -206,9 +205,9 @@ def _dark(chance: Chance, at: float, plan: Plan) -> _Drawn:
 
 def _cut(chance: Chance, at: float, plan: Plan) -> _Drawn:
     target, amount = _somebody(chance, plan), _spread(chance, 0.1, 1.0)
-    how = chance.one(("both", "client", "node", "nobody"))
+    how = chance.one(("both", "client", "node", "neither"))
     # While its clients do not notice the cut, all that they send is lost.
-    lasts = _spread(chance, 5.0, 90.0) if how in ("node", "nobody") else 0.0
+    lasts = _spread(chance, 5.0, 90.0) if how in ("node", "neither") else 0.0
     return [Fault(at=at, kind="cut", target=target, lasts=lasts, amount=amount, how=how)]
 
 

@@ -12,6 +12,7 @@ from simulation.world.history import Violation
 from simulation.world.trace import Line
 
 _LINES: Final = 40
+"""The most lines of the trace in a report."""
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{21}([0-9a-f]{6})")
 
 
@@ -29,8 +30,7 @@ def told_figures(figures: Figures) -> Iterator[str]:
 
 
 def told_failure(verdict: Verdict) -> Iterator[str]:
-    """The lines that report a failure: its violations, the schedule, and the trace of its
-    subject."""
+    """The lines that report a failure: violations, schedule, and the trace of the subject."""
     for violation in verdict.violations:
         yield str(violation)
     plan = verdict.plan

@@ -21,6 +21,7 @@ from simulation.runs.swarm import LATER_WORK, WORK, Scenario
 from simulation.world.plan import Plan
 
 RUNS_MAX: Final = 200
+"""The most attempts to shrink one failure."""
 
 _LEAST: Final = {"users": 1, "devices": 1, "producers": 1, "nodes": 2, "duration": 5.0}
 
@@ -79,8 +80,7 @@ class _Search:
             self._shrink_faults()
 
     def _try(self, candidate: Scenario) -> bool:
-        """Run *candidate*; if it breaks the same promise, it is the best so far. Returns whether it
-        is."""
+        """Run *candidate*; it becomes the best if it breaks the same promise. Whether it did."""
         if self._is_over or candidate == self.best:
             return False
         self.runs += 1

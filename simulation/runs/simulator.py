@@ -159,7 +159,7 @@ class _Run:
             self._judge()
 
     def _missing(self) -> Iterator[str]:
-        """What must still happen. Expensive questions come last, so that they are seldom asked."""
+        """Events that must still happen; expensive questions come last and are seldom asked."""
         for worker in self._cast.workers:
             if not worker.is_quiet:
                 yield f"{worker.name} waits"

@@ -16,10 +16,15 @@ from simulation.world.chance import Chance
 from simulation.world.plan import Plan
 
 _LEFT_OUT_WORK: Final = 0.3
+"""The probability that a seed leaves out a kind of work."""
 _LEFT_OUT_FAULT: Final = 0.5
+"""The probability that a seed leaves out a kind of fault."""
 _CALM: Final = 0.08
+"""The share of seeds without any fault."""
 _ALONE: Final = 0.15
+"""The share of seeds with a single node."""
 _CALM_ENDS: Final = 0.05
+"""The share of seeds with a time of calm at the end."""
 _CALM_END: Final = 90.0
 """Seconds of calm, after which a node must have let go of all that it keeps for a while."""
 
@@ -34,7 +39,9 @@ LATER_WORK: Final = (*("mutes", "letters", "retention", "retention_archived", "r
 """Fields with a random generator of their own. They were added later, and with the older generator
 all seeds would have become other runs."""
 _RETENTIONS: Final = 0.0, 8.0, 15.0, 40.0
+"""Seconds of retention among which a seed chooses; 0 purges nothing within a run."""
 _SHORT_RETENTIONS: Final = 0.0, 2.0, 8.0
+"""The same for archived and expired notifications."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

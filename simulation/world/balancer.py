@@ -15,6 +15,7 @@ from simulation.world.host import Host
 from simulation.world.timeline import Timeline
 
 _INTERVAL: Final = 0.5
+"""Seconds between two health checks."""
 _HANGING: Final = 5.0
 """Seconds after which a hanging node counts as down: two health checks went unanswered."""
 _CONFIRMED: Final = 2
@@ -35,8 +36,7 @@ class Balancer:
         self._timeline.after(_INTERVAL, self.begin)
 
     def choose(self, chance: Chance) -> Host | None:
-        """The host for a new connection: any that is ready, else any that is up; `None` if none
-        is."""
+        """The host for a new connection: one that is ready, or else up; `None` if none is."""
         up = [view for view in self._views if view.host.is_up]
         ready = [view for view in up if view.is_ready] or up
         return chance.one(ready).host if ready else None

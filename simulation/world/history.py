@@ -22,8 +22,7 @@ Frame = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The promise *promise* (P1 … P8 of the product page) was broken towards *subject* at
-    *time*."""
+    """*promise* (P1 … P8 of the product page) was broken towards *subject* at *time*."""
 
     time: float
     promise: str
@@ -89,7 +88,7 @@ class Watcher:
         """A session asks to begin."""
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
-        """A frame, sent at *sent_at*, reached the device; a poll's answer is a frame of type
+        """A frame, sent at *sent_at*, reached the device; the answer of a poll has type
         `changes`."""
 
     def acknowledged(self, session: SessionStory, ack: Frame) -> None:
@@ -114,8 +113,7 @@ _EVENTS: Final = "opened", "heard", "acknowledged", "ack_arrived", "ended", "ask
 
 @dataclass(slots=True)
 class History:
-    """Clients and faults report to it, and it tells the watchers; *now* is the simulation's
-    clock."""
+    """Clients and faults report to it, and it tells the watchers; *now* is the virtual time."""
 
     now: Callable[[], float] = trio.current_time
     stop: Callable[[], object] = lambda: None
@@ -175,8 +173,7 @@ class History:
         self.troubles.begin(who, what, self.now())
 
     def mended(self, who: str, what: str) -> None:
-        """*who* no longer suffers *what*; also called for a fault that takes no time, such as a
-        cut."""
+        """*who* no longer suffers *what*; also called for a fault that takes no time."""
         self.troubles.end(who, what, self.now())
 
     def violated(self, violation: Violation) -> None:

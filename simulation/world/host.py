@@ -148,8 +148,7 @@ class Host:
         ended: Callable[[], object],
         arrived: Callable[[], object] | None = None,
     ) -> Connection | None:
-        """Open a connection that carries *request*; *arrived* is called when the node has received
-        it."""
+        """Open a connection that carries *request*; *arrived* is called when the node has it."""
         connection, node = self.connect(chance=chance, heard=heard, ended=ended), self.node
         if connection is not None and node is not None:
             taker = partial(node.request, connection=connection)
@@ -164,8 +163,7 @@ class Host:
 
     @property
     def held(self) -> int:
-        """The number of connections that the node may believe to be open, though clients may have
-        left."""
+        """The number of connections that the node may believe to be open."""
         return sum(each.is_held for each in self._held)
 
     def _ports(self) -> ClusterPorts | None:
@@ -184,12 +182,11 @@ class Host:
             self.node = None
             self._break_connections(client_notices=True)
             if not node.is_stopping:
-                ended = f"a node that nobody stopped has ended: {node.failure}"
+                ended = f"a node has ended without being stopped: {node.failure}"
                 self._around.violated("P6", self.name, ended)
 
     def _died(self) -> None:
-        """The process was killed, perhaps in the middle of a step; `_bury` does the rest after that
-        step."""
+        """The process was killed, perhaps within a step; `_bury` does the rest after that step."""
         self._broker.forget(self.bus_name)
         self._around.timeline.at(-math.inf, self._bury, self.node)
         self.node = None

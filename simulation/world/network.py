@@ -22,6 +22,7 @@ _KERNEL_BYTES: Final = 64 << 10
 """Bytes that the kernels of both ends buffer while the client does not read."""
 
 _RESET_DELAY: Final = 0.02
+"""Seconds until a client hears of the reset that its packet has provoked."""
 _KEEPALIVE: Final = 90.0
 """Seconds after which a client's kernel gives up a connection on which nothing comes back."""
 
@@ -60,8 +61,7 @@ class Pipe:
             self._timeline.at(due, self._arrive, what, now)
 
     def stall(self) -> None:
-        """Deliver nothing until `resume`, and lose nothing; each `stall` needs a `resume` of its
-        own."""
+        """Deliver nothing until `resume`, and lose nothing; each `stall` needs its own `resume`."""
         self._stalls += 1
 
     def resume(self) -> None:
@@ -116,8 +116,7 @@ class Connection:
         self._down = Pipe(timeline, chance, delay, self._down_arrived)
         self._heard = heard
         self.is_held = True
-        """Whether the node may believe the connection open: it neither ended it nor learned of its
-        end."""
+        """Whether the node may believe it open: it neither ended it nor learned of its end."""
         self._is_finished = False
         self._resets = False
         self._waiting = 0
@@ -190,11 +189,10 @@ class Connection:
         while not self.is_taken:
             await self._moved.park()
 
-    # --- What happens to it ----------------------------------------------------------------------
+    # --- Faults ----------------------------------------------------------------------------------
 
     def stall(self) -> None:
-        """Deliver nothing to the client, which does not read; each `stall` needs a `resume` of its
-        own."""
+        """Deliver nothing to the client, as it does not read; each call needs its own `resume`."""
         self._down.stall()
 
     def resume(self) -> None:

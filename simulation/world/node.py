@@ -62,8 +62,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Node:
-    """One process of a node, from start to end; *ports* is `None` for a single node without a
-    bus."""
+    """One process of a node, from start to end; *ports* is `None` for a node without a bus."""
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from typing import Final
 
 NODES: Final = "abcdefgh"
 _PURGE_INTERVAL: Final = 600.0
+"""Seconds between two purges, if the plan sets no retention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +71,11 @@ class Plan:
     bad_devices: float = 0.3
     """The share of devices that forget, refuse, stall, and come and go all the time."""
     resend_delay: float = 10.0
-    """The nodes' setting of this name; if it is short, a device that does not answer soon becomes a
-    dead letter."""
+    """The nodes' setting; if it is short, an unanswered notification is a dead letter soon."""
     attempts: int = 20
-    """The nodes' setting `delivery_attempts_max`: pushes of one notification until it is a dead
-    letter."""
+    """The nodes' setting `delivery_attempts_max`: pushes until a dead letter."""
     retention: float = 0.0
-    """The nodes' setting of this name, and likewise the next two; 0 is the default, longer than any
-    run."""
+    """The nodes' setting, and likewise the next two; 0 is the default, longer than any run."""
     retention_archived: float = 0.0
     retention_expired: float = 0.0
     duration: float = 60.0

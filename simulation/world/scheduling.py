@@ -115,8 +115,7 @@ class Process:
             self.enter(call, *arguments)
 
     def kill(self) -> None:
-        """Die as by SIGKILL; the remaining tasks must be cancelled, and have no effect on
-        anything."""
+        """Die as by SIGKILL; the remaining tasks must be cancelled, and can affect nothing."""
         if not self.is_dead:
             self.is_dead = True
             self._calls.clear()
@@ -174,7 +173,7 @@ class _Loop:
             if not self._is_runnable():
                 idle += 1
                 if idle > _IDLE_MAX:
-                    raise RuntimeError("everybody waits, and for nothing: this is a deadlock")
+                    raise RuntimeError("all tasks wait and no event is left: a deadlock")
                 runner.io_manager.process_events((yield _IO_WAIT))
                 continue
             idle = 0

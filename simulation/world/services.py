@@ -31,6 +31,7 @@ T = TypeVar("T")
 _STORE_DELAY = 0.0004, 0.004
 """Seconds to the store and back: the minimum, and the most that is added by chance."""
 _BUS_DELAY = 0.0002, 0.003
+"""The same one way to the broker."""
 
 REFUSES: Final = "refuses"
 HANGS: Final = "hangs"
@@ -70,8 +71,7 @@ class SharedStore(SqliteStore):
         return self._guarded(work)
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Committed rows, for the checks: the query takes no time and the nodes do not notice
-        it."""
+        """Committed rows, for the checks; the query takes no time and disturbs no node."""
         return self._connected().execute(sql, parameters).fetchall()
 
 
@@ -178,8 +178,7 @@ class SimulatedBroker(MemoryBroker):
                 self._resubscribe(process)
 
     def tell(self, said: Said) -> None:
-        """Send *said* to each process that hears it; it is lost if the process does not hear on
-        arrival."""
+        """Send *said* to each process that hears it, and that still does when it arrives."""
         for process in self._buses:
             if self.hears(process) and not (self.lost and self._chance.happens(self.lost)):
                 self._send(process, said)
@@ -187,8 +186,7 @@ class SimulatedBroker(MemoryBroker):
                     self._send(process, said)
 
     async def reach(self, node: str) -> None:
-        """Make a round trip. Raises `BusUnavailable` if *node* cannot reach the broker at its
-        end."""
+        """Make a round trip. Raises `BusUnavailable` if *node* cannot reach the broker by then."""
         least, more = _BUS_DELAY
         await self._timeline.sleep(2 * least + more * self._chance.random())
         if self.away and self._ails(node) == HANGS:

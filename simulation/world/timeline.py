@@ -85,8 +85,7 @@ class Timeline:
         return True
 
     async def sleep(self, seconds: float) -> None:
-        """As `trio.sleep`, but cheaper: without a deadline or an exception. At once after the
-        end."""
+        """As `trio.sleep`, but cheaper: without a deadline or an exception. Returns at the end."""
         if self._is_over:
             await trio.lowlevel.checkpoint()
             return

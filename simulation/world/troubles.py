@@ -32,16 +32,14 @@ class Troubles:
         self._all.append(Trouble(who, what, now))
 
     def end(self, who: str, what: str, now: float) -> None:
-        """*who* no longer suffers *what*; the earlier trouble ends if there are two, none if there
-        is none."""
+        """*who* no longer suffers *what*; of two such troubles, the earlier one ends."""
         for trouble in self._all:
             if (trouble.who, trouble.what) == (who, what) and trouble.ended_at == math.inf:
                 trouble.ended_at = now
                 return
 
     def touch(self, since: float, until: float, *whom: str) -> bool:
-        """Whether any of *whom* (if none is named: anyone) was in trouble between *since* and
-        *until*."""
+        """Whether any of *whom* (default: anyone) was in trouble between *since* and *until*."""
         return any(
             trouble.began_at <= until and trouble.ended_at >= since
             for trouble in self._all

@@ -63,6 +63,21 @@ async def test_a_key_is_in_flight_until_its_request_is_answered(autojump_clock):
             notifications.submit("n1", Submit(command=PUBLISH))
 
 
+async def test_a_snapshot_has_the_keys_in_flight_and_the_acknowledgments_to_come(autojump_clock):
+    async with running() as notifications:
+        notifications.submit("n1", Submit(command=PUBLISH))
+        notifications.expect("n1", 2)
+        snapshot = notifications.snapshot()
+        assert [key for _, key in snapshot.keys] == ["key"]
+        assert snapshot.outstanding == {"n1": 2}
+
+        notifications.answered(Submit(command=PUBLISH))
+        notifications.acknowledged("n1")
+        assert notifications.snapshot().keys == ()
+        assert notifications.snapshot().outstanding == {"n1": 1}
+        assert snapshot.outstanding == {"n1": 2}
+
+
 async def test_a_key_is_free_again_when_the_actor_has_failed_that_should_have_answered(
     autojump_clock,
 ):

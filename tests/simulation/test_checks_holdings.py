@@ -1,4 +1,4 @@
-"""The check of holdings finds tasks of nobody when all is quiet, and the rest after a calm."""
+"""The check of holdings finds unexplained tasks when all is quiet, and the rest after a calm."""
 
 import math
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_a_node_that_lets_go_of_everything_is_right(nodes):
 
 
 def test_a_users_actor_without_a_connection_is_not_explained():
-    assert "who is not here" in found(PLAN, Users, "retire", does_nothing)
+    assert "who is not connected" in found(PLAN, Users, "retire", does_nothing)
 
 
 def test_a_task_too_many_for_the_connections_is_not_explained():
@@ -97,7 +97,7 @@ def test_a_part_that_only_one_node_has_is_not_explained():
     ("owner", "attribute", "told"),
     [
         (Notifications, "answered", "idempotency keys in flight"),
-        (Topics, "absent", "which nobody here is in"),
+        (Topics, "absent", "which has no subscriber here"),
     ],
 )
 def test_what_should_have_been_let_go_is_found_after_a_calm(owner, attribute, told):

@@ -33,7 +33,7 @@ def wait_until(what):
     deadline = time.monotonic() + PATIENCE
     while not what():
         assert time.monotonic() < deadline
-        time.sleep(0.05)  # waits for: other processes, of which nobody tells us
+        time.sleep(0.05)  # waits for: other processes, which do not report
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
