@@ -149,7 +149,8 @@ def places() -> frozenset[str]:
     found = {
         path.relative_to(ROOT).with_suffix("")
         for folder in FOLDERS
-        for path in (ROOT / folder).rglob("*.py")
+        for ending in ("py", "sql")
+        for path in (ROOT / folder).rglob(f"*.{ending}")
     }
     return frozenset(
         str(each) for path in found for each in (path, *path.parents) if str(each) != "."
