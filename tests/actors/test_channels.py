@@ -5,16 +5,17 @@ from __future__ import annotations
 import trio
 
 from tests.actors.clock_kit import pass_time
-from tocsin.actors.cluster.channels import IDLE, Channels
+from tocsin.actors.cluster.channels import IDLE, ChannelKeeper, Channels
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 
 
 async def test_a_snapshot_has_the_channels_heard_and_until_when_they_are_kept(autojump_clock):
     bus = MemoryBroker().bus("one")
     await bus.open()
-    channels = Channels(bus, lambda confirmed: None)
+    channels = Channels()
+    keeper = ChannelKeeper(channels, bus, lambda confirmed: None)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(channels.run)
+        nursery.start_soon(keeper.run)
         channels.want("u:ada")
         channels.want("u:bob")
         assert channels.snapshot() == {}

@@ -63,12 +63,13 @@ async def test_a_node_alone_answers_for_itself():
     assert len(attendance) == 0
 
 
-async def test_a_snapshot_has_the_connected_devices_of_each_user():
+async def test_a_user_is_here_while_a_device_is_connected():
     attendance = Attendance("one", World(lambda: 7, lambda: 0.5, bytes))
     attendance.arrived("ada", "phone", "1")
     attendance.arrived("bob", "phone", "2")
     attendance.left("bob", "2")
-    assert attendance.snapshot() == {"ada": (Connected("phone", "one", 7),)}
+    assert attendance.is_here("ada")
+    assert not attendance.is_here("bob")
 
 
 async def test_a_device_that_replaces_itself_stays(autojump_clock):

@@ -3,6 +3,8 @@
 It knows nothing of notifications. Read `supervisor` first, then `mailbox`, `ref` and `prompt`.
 """
 
+from __future__ import annotations
+
 from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.errors import (
     ActorCrashed,
