@@ -160,7 +160,7 @@ class SpoolLine:
     def _answered(self, place: Place, result: outcome.Outcome[Result]) -> None:
         if isinstance(result, outcome.Value):
             place.settle(result.value)
-        else:
+        elif isinstance(result, outcome.Error):
             self._refused(place, result.error)
         self._leave()
         if self._somebody_waits:
