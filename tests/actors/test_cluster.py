@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import NOW_MS, a_cluster, replace
-from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.channels import IDLE
 from tocsin.persistence.bus import Said
 from tocsin.persistence.store import Acknowledge, MarkInbox, RemoveDevice, Subscribe, Withdraw

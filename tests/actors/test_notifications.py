@@ -9,7 +9,7 @@ import outcome
 import pytest
 import trio
 
-from tests.actors.virtual_time import settle
+from tests.actors.clock_kit import settle
 from tocsin.actors.publishing.notifications import Committed, Notifications, Submit
 from tocsin.actors.runtime import Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
 from tocsin.actors.delivery.attendance import Attendance, PresenceActor, PresenceUnavailable
 from tocsin.actors.runtime import open_supervisor
 from tocsin.actors.world import World

@@ -1,4 +1,4 @@
-"""What a node holds for nobody is found: tasks when all is quiet, the rest after some calm."""
+"""The check of holdings finds tasks of nobody when all is quiet, and the rest after a calm."""
 
 import math
 from dataclasses import replace
@@ -34,7 +34,7 @@ def alone(monkeypatch):
 
 
 def found(plan, owner, attribute, patch):
-    """What is said of a run with this bug."""
+    """The violations of a run with this bug, as one text."""
     with Mutation(name="", owner=owner, attribute=attribute, patch=patch).applied():
         verdict = simulate(plan)
     return " ".join(str(each) for each in verdict.violations)

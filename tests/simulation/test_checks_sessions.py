@@ -1,4 +1,4 @@
-"""What the checks of sessions complain of, and what they let pass."""
+"""The complaints of the checks of sessions, and what they allow."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the checks that judge the store complain of, and what they let pass."""
+"""The complaints of the checks that judge the store, and what they allow."""
 
 from types import SimpleNamespace
 
@@ -143,7 +143,7 @@ def test_one_of_which_nobody_knows_may_show(stage):
 
 
 def two_posts(stage, *, first=201, second=201):
-    """The second stands before the first in the log."""
+    """The second post stands before the first in the log."""
     check = stage.watched_by(Order)
     for place, (title, status) in enumerate((("p0-1", first), ("p0-2", second))):
         stage.now += 1.0

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.company import Add, Boom, Fail, Total, supervised
-from tests.actors.virtual_time import pass_time, settle
 from tocsin.actors.runtime import (
     ActorCrashed,
     ActorStopped,

@@ -308,18 +308,18 @@ class ClusterBridge(Actor[Any]):
             self._heart.ring()
             self._disconnections.missed()
         heads = self._users.company.heads
-        self._reconciler.doubt(user for user in self._concerned(channels) if user in heads)
+        self._reconciler.doubt(user for user in self.concerned(channels) if user in heads)
 
     def _missed(self, channels: Collection[str]) -> None:
         """Something may have been said on *channels* that was not heard."""
         if CONTROL in channels:
             self._disconnections.missed()
             self._spool_word.doubt()
-        users = self._concerned(channels)
-        self._introduce(users)
+        self._introduce(users := self.concerned(channels))
         self._reconciler.doubt(users)
 
-    def _concerned(self, channels: Iterable[str]) -> list[str]:
+    def concerned(self, channels: Iterable[str]) -> list[str]:
+        """The users with an actor here whom *channels* of users and topics concern."""
         users: dict[str, None] = {}
         for channel in channels:
             if (topic := channel_topic(channel)) is not None:

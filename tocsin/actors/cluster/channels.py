@@ -73,6 +73,13 @@ class Channels:
         for waiting in self._wanted.values():
             _call(waiting)
 
+    def snapshot(self) -> dict[str, float | None]:
+        """The channels heard, each with the time (Trio's) until which it is kept unneeded.
+
+        `None` for a channel that somebody here needs.
+        """
+        return {channel: self._idle.get(channel) for channel in self._heard}
+
     def __len__(self) -> int:
         return len(self._heard)
 

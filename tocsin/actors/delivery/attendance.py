@@ -63,6 +63,10 @@ class Attendance:
         """The connected devices of *user*, by device and node. Raises `PresenceUnavailable`."""
         return latest(self._here(user))
 
+    def snapshot(self) -> dict[str, tuple[Connected, ...]]:
+        """The devices connected to this node, by user; a user without devices has no entry."""
+        return {user: latest(self._here(user)) for user in self._users}
+
     def __len__(self) -> int:
         """How many connections have somebody on them."""
         return sum(map(len, self._users.values()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import outcome
@@ -124,6 +124,17 @@ class NotificationActor(PromptActor[NotificationMessage]):
             self._directory.retire(self._id)
 
 
+class NotificationsSnapshot(NamedTuple):
+    """What `Notifications` keeps beside the actors.
+
+    *keys*: the idempotency keys in flight, each with its credential. *outstanding*: by notification
+    id, how many acknowledgments are still to come.
+    """
+
+    keys: tuple[tuple[str, str], ...]
+    outstanding: dict[str, int]
+
+
 class Notifications(Directory[NotificationMessage]):
     """The directory of live notifications, and the idempotency keys that are in flight.
 
@@ -146,6 +157,10 @@ class Notifications(Directory[NotificationMessage]):
         self._outstanding: dict[str, int] = {}
         self._keys: dict[tuple[str, str], str] = {}
         """Those in flight, each with the notification that it is to become."""
+
+    def snapshot(self) -> NotificationsSnapshot:
+        """What is kept beside the actors, as a copy."""
+        return NotificationsSnapshot(tuple(self._keys), dict(self._outstanding))
 
     def submit(self, notification: str, submit: Submit) -> None:
         """Have *submit* committed, and its notification's actor carry on from there.

@@ -17,7 +17,10 @@ import httpx
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.system.kit import PATIENCE, Frame, Server, bearer, token, wait_until
+from servers.node import PATIENCE, wait_until
+from servers.tokens import bearer, token
+from tests.system.device_kit import Frame
+from tests.system.server_kit import Server
 
 POLL_WAIT = 1
 """Seconds; short, because nobody can take a poll away from the thread that waits for it."""

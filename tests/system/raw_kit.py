@@ -8,7 +8,9 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Self
 
-from tests.system.kit import PATIENCE, Server, token
+from servers.node import PATIENCE
+from servers.tokens import token
+from tests.system.server_kit import Server
 
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0
 

@@ -1,6 +1,6 @@
 """Attacks over HTTP, from a process of their own: raw sockets that say what no client would.
 
-    python -m tests.system.attacking PORT SECONDS < attack
+    python -m tests.system.attacking_kit PORT SECONDS < attack
 
 Who is thrown out comes back at once, and says the same again.
 """
@@ -21,9 +21,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from tests.system.kit import ROOT, Server
+if TYPE_CHECKING:  # the attacking process starts sooner without what a server needs
+    from tests.system.server_kit import Server
 
+ROOT: Final = Path(__file__).parent.parent.parent
 _READ_BYTES = 65536
 _BATCH = 200
 """Sockets that are opened between two looks at those that are open."""
@@ -67,7 +71,7 @@ def attacked(server: Server, attack: Attack, seconds: float) -> Iterator[Result]
     infinitely many, the attack ends with the block.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.system.attacking", str(server.port), str(seconds)],
+        [sys.executable, "-m", "tests.system.attacking_kit", str(server.port), str(seconds)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """A neighbour: somebody who is there while others attack the node, and must not feel it.
 
-`expect_unfelt` makes an attack. She is sent ten posts a second meanwhile and for a while after,
+`expect_unfelt` makes an attack. She is sent twenty posts a second meanwhile and for a while after,
 and every one of them has to reach her in time.
 
 What counts is the node's share of each delay. Attackers, neighbour and node share a machine here,
@@ -21,9 +21,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system.kit import PATIENCE, PRODUCER, Device, Server, bearer, fresh_user, wait_until
+from servers.node import PATIENCE, wait_until
+from servers.tokens import PRODUCER, bearer
+from tests.system.device_kit import Device
+from tests.system.server_kit import Server, fresh_user
 
-POST_INTERVAL = 0.1
+POST_INTERVAL = 0.05
 FELT = 0.25
 """Seconds from a post to its push that she may wait at worst."""
 MEMORY_MAX = 64 << 20

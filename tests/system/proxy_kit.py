@@ -16,21 +16,15 @@ from websockets.sync.client import connect
 from servers.authority import Certified, certify
 from servers.caddy import Caddy
 from servers.haproxy import HAProxy
+from servers.machine import free_port
 from servers.nginx import Nginx
-from servers.postgres import free_port
+from servers.node import PATIENCE, ROOT
+from servers.tokens import bearer, token
 from servers.traefik import Traefik
-from tests.system.following import poll, stream, titles
-from tests.system.kit import (
-    PATIENCE,
-    ROOT,
-    Device,
-    Frame,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    token,
-)
+from tests.system.device_kit import Device, Frame
+from tests.system.plain_http_kit import poll, stream, titles
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server, fresh_user
 
 DEPLOY = ROOT / "deploy"
 

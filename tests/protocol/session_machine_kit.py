@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from tests.protocol.device_model import DeviceModel, Sent
-from tests.protocol.flight_model import FlightModel
-from tests.protocol.log_model import EPOCH, LogModel, Page, Row
+from tests.protocol.device_model_kit import DeviceModel, Sent
+from tests.protocol.flight_model_kit import FlightModel
+from tests.protocol.log_model_kit import EPOCH, LogModel, Page, Row
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, Start, parse_cursor

@@ -20,7 +20,10 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.system.kit import PATIENCE, PRODUCER, Frame, Server, bearer, token
+from servers.node import PATIENCE
+from servers.tokens import PRODUCER, bearer, token
+from tests.system.device_kit import Frame
+from tests.system.server_kit import Server
 from tocsin.protocol.closing import Closing
 
 ANSWERED_LATE = 30.0

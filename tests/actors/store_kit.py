@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import Ref, RestartPolicy, Supervisor, open_supervisor
 from tocsin.actors.storage.actor import StorageActor

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.kit import ROOT
+from servers.node import ROOT
 
 _MIGRATIONS = "tocsin/persistence/migrations/postgres"
 

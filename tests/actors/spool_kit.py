@@ -14,7 +14,7 @@ import msgspec
 import trio
 from msgspec.structs import replace
 
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
 from tests.persistence import desk
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.publishing.notifications import Notifications, Submit

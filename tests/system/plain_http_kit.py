@@ -10,7 +10,11 @@ from typing import Any, Protocol
 
 import httpx
 
-from tests.system.kit import PATIENCE, Frame, Server, bearer, expect_json, token, wait_until
+from servers.node import PATIENCE, wait_until
+from servers.tokens import bearer, token
+from tests.system.device_kit import Frame
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server
 
 
 @dataclass

@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 
-from tests.system.kit import Server, bearer, expect_json, token
+from servers.tokens import bearer, token
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server
 
 
 class Person:

@@ -1,6 +1,6 @@
 """Floods on WebSockets, from a process of their own: raw sockets that read nothing of what comes.
 
-    python -m tests.system.flooding PORT SECONDS KIND NAME...
+    python -m tests.system.flooding_kit PORT SECONDS KIND NAME...
 
 The KIND "all" is each kind in turn. A NAME is a token, with which a socket says hello first, or `-`
 for one that never does. Whoever is thrown out comes back at once.
@@ -18,8 +18,9 @@ import time
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from tests.system.kit import ROOT, Server
-from tests.system.raw import CONTINUATION, PING, PONG, TEXT, frame, upgrade_request
+from servers.node import ROOT
+from tests.system.raw_kit import CONTINUATION, PING, PONG, TEXT, frame, upgrade_request
+from tests.system.server_kit import Server
 
 _ID = str(UUID(int=0x018BCFE5_6800_7000_8000_000000000000))
 _BEGIN = frame(TEXT, b"", final=False)
@@ -44,7 +45,7 @@ FLOODS = {
 def flood(server: Server, kind: str, names: Sequence[str], seconds: float) -> Iterator[None]:
     """Flood for so many seconds, from a process of its own; the block ends with it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.system.flooding", str(server.port), str(seconds), kind,
+        [sys.executable, "-m", "tests.system.flooding_kit", str(server.port), str(seconds), kind,
          *names],
         cwd=ROOT,
     )  # fmt: skip
