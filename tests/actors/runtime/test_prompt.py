@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.runtime.company import Add, Boom, Fail, Total, supervised
+from tests.actors.runtime.actor_kit import Add, Boom, Fail, Total, supervised
 from tocsin.actors.runtime import (
     ActorCrashed,
     ActorStopped,
