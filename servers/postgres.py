@@ -1,4 +1,4 @@
-"""A real Postgres for tests, from the first of these that is there:
+"""A Postgres of our own, from the first of these that is there:
 
 1. the server that `TOCSIN_TEST_DATABASE_URL` names: `GivenPostgres`, which can make databases;
 2. the system's binaries;
