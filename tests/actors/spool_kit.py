@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,11 +17,15 @@ from msgspec.structs import replace
 
 from tests.actors.clock_kit import pass_time
 from tests.persistence import desk
+from tocsin.actors.delivery.neighbours import ALONE
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.publishing.notifications import Notifications, Submit
+from tocsin.actors.publishing.scheduler import tell_times
 from tocsin.actors.runtime import Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.spool.entries import Committal, Spoolable
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
@@ -97,7 +102,7 @@ class SpoolNode:
         self._cluster = cluster
         self._tree: Supervisor
         self.notifications: Notifications
-        self.spooler: Spooler
+        self.line: SpoolLine
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[SpoolNode]:
@@ -111,26 +116,31 @@ class SpoolNode:
                     lambda: StorageActor(cluster.store, self.status, world, Ledger(0.05)),
                     capacity=5000,
                 )
-                self.spooler = Spooler(
-                    cluster.spool(self.name),
-                    storage,
-                    self.status,
-                    world,
-                    self.name,
-                    time_known=lambda changed, command: self.notifications.time_known(
-                        changed, command
+                spool = cluster.spool(self.name)
+                self.line = SpoolLine(spool, storage, self.status)
+                self.status.watchers.append(self.line.store_changed)
+                tree.spawn(
+                    "spooler",
+                    lambda: Spooler(
+                        self.line,
+                        spool,
+                        storage,
+                        self.status,
+                        world,
+                        self.name,
+                        neighbours=ALONE,
+                        time_known=partial(tell_times, scheduler),
                     ),
                 )
-                self.status.watchers.append(self.spooler.store_changed)
-                tree.spawn("spooler", lambda: self.spooler)
                 self.notifications = Notifications(
-                    lambda: 0.0,
                     storage=storage,
                     scheduler=scheduler,
-                    grace=1.0,
-                    commit=self.spooler.commit,
+                    commit=self.line.commit,
                 )
-                tree.spawn("notifications", lambda: self.notifications)
+                tree.spawn(
+                    "notifications",
+                    lambda: DirectoryKeeper(self.notifications, lambda: 0.0, grace=1.0),
+                )
                 await pass_time(0.1)
                 yield self
                 crash.cancel()
@@ -149,7 +159,7 @@ class SpoolNode:
     async def drained(self) -> None:
         """Wait until nothing waits, and posts go to the store again."""
         with trio.fail_after(60):
-            while self.spooler.waiting or self.spooler._drain.waiting:
+            while self.line.waiting or self.line.state.waiting:
                 await pass_time(0.05)
 
 

@@ -75,7 +75,7 @@ async def test_a_node_that_died_is_waited_for_by_those_who_come_first_only(autoj
         for name in ("phone", "web"):
             await cluster["a"].device(name=name)
         await pass_time(SOON)
-        replace(cluster["a"].bridge.bus, publish=nothing_is_said)
+        replace(cluster["a"].port, publish=nothing_is_said)
 
         came = trio.current_time()
         await cluster["b"].device()

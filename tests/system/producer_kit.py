@@ -69,7 +69,7 @@ def expect_problem(answer: httpx.Response, status: int, code: str = "") -> dict[
     problem: dict[str, Any] = answer.json()
     assert problem["status"] == status
     assert {"type", "title", "detail", "code"} <= problem.keys()
-    assert problem["type"].startswith("http")
+    assert problem["type"] == f"/docs#error-{problem['code']}"
     if code:
         assert problem["code"] == code, problem
     return problem
