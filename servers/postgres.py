@@ -1,4 +1,4 @@
-"""A real Postgres for tests, from the first of these that is there:
+"""A Postgres of our own, from the first of these that is there:
 
 1. the server that `TOCSIN_TEST_DATABASE_URL` names: `GivenPostgres`, which can make databases;
 2. the system's binaries;
@@ -56,8 +56,10 @@ T = TypeVar("T")
 class DatabaseServer(Protocol):
     """What a test may ask of Postgres without caring whose it is."""
 
-    def create_database(self) -> str:
-        """Return the URL of a new, empty database."""
+    def create_database(self, template: str | None = None) -> str:
+        """Return the URL of a new database: an empty one, or a copy of *template*, a URL of this
+        server's to which nothing is connected.
+        """
 
     def close(self) -> None: ...
 
@@ -69,8 +71,8 @@ class GivenPostgres:
         self.url = url
         self._created: list[str] = []
 
-    def create_database(self) -> str:
-        name = new_database(self.url)
+    def create_database(self, template: str | None = None) -> str:
+        name = new_database(self.url, template)
         self._created.append(name)
         return in_database(self.url, name)
 
@@ -201,8 +203,8 @@ class Postgres:
             process.resume()
         self._paused = []
 
-    def create_database(self) -> str:
-        return in_database(self.url, new_database(self.url))
+    def create_database(self, template: str | None = None) -> str:
+        return in_database(self.url, new_database(self.url, template))
 
     def close(self, *, keep_log: bool = False) -> None:
         """Stop and remove everything, but for the log if it is asked for."""
@@ -277,9 +279,10 @@ class Postgres:
 # --- databases ------------------------------------------------------------------------------------
 
 
-def new_database(server_url: str) -> str:
+def new_database(server_url: str, template: str | None) -> str:
     name = f"tocsin_test_{secrets.token_hex(6)}"
-    execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    source = urlsplit(template).path.removeprefix("/") if template else "template0"
+    execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
     return name
 
 

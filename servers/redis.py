@@ -1,4 +1,4 @@
-"""A real Redis for tests, from the first of these that is there:
+"""A Redis of our own, from the first of these that is there:
 
 1. the server that `TOCSIN_TEST_REDIS_URL` names: `GivenRedis`, whose database is emptied at will;
 2. `redis-server` or `valkey-server` on PATH;

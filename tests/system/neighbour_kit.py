@@ -1,4 +1,4 @@
-"""A neighbour: somebody who is there while others attack the node, and must not feel it.
+"""A neighbour: a user who is connected while others attack the node, and must not feel it.
 
 `expect_unfelt` makes an attack. She is sent twenty posts a second meanwhile and for a while after,
 and every one of them has to reach her in time.

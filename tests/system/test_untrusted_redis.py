@@ -10,6 +10,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -86,7 +87,9 @@ def stage(own_postgres: Postgres, start_server: Callable[..., Server]) -> Iterat
         stage.intruder.acl_log_reset()
         # No flags: everybody on the machine can read them.
         environment = {"TOCSIN_DATABASE": stage.database, "TOCSIN_REDIS": redis_server.url}
-        stage.nodes = [start_server(environment, node=name) for name in NAMES]
+        with ThreadPoolExecutor() as threads:
+            start = partial(start_server, environment)
+            stage.nodes = list(threads.map(lambda name: start(node=name), NAMES))
         wait_until(
             lambda: all(node.metric("tocsin_bus_nodes") == 2 for node in stage.nodes),
             what="the nodes to hear each other",

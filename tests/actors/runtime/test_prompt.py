@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.runtime.company import Add, Boom, Fail, Total, supervised
+from tests.actors.runtime.actor_kit import Add, Boom, Fail, Total, supervised
 from tocsin.actors.runtime import (
     ActorCrashed,
     ActorStopped,

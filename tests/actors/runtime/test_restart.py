@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.runtime.company import (
+from tests.actors.runtime.actor_kit import (
     Add,
     Adder,
     Boom,

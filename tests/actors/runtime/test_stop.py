@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.runtime.company import Add, Adder, Deaf, Fail, Slow, Total, supervised
+from tests.actors.runtime.actor_kit import Add, Adder, Deaf, Fail, Slow, Total, supervised
 from tocsin.actors.runtime import Actor, ActorStopped, Context, open_supervisor
 
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.runtime.company import Add, Adder, Deaf, supervised
+from tests.actors.runtime.actor_kit import Add, Adder, Deaf, supervised
 from tocsin.actors.runtime import Actor, Context, open_supervisor
 
 
