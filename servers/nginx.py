@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from servers.postgres import free_port
+from servers.machine import free_port
 from servers.program import Program, find_binary
 
 CONFIGURATION = """

@@ -19,21 +19,13 @@ import pytest
 import redis
 
 from cluster.services import make_database, make_redis
+from servers.node import ROOT, wait_until
 from servers.postgres import Postgres, execute, in_thread
 from servers.redis import Redis
-from tests.system.kit import (
-    ADMIN,
-    PRODUCER,
-    ROOT,
-    Device,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    token,
-    wait_until,
-)
+from servers.tokens import ADMIN, PRODUCER, bearer, token
+from tests.system.device_kit import Device
+from tests.system.producer_kit import Producer, expect_json
+from tests.system.server_kit import Server, fresh_user
 from tests.system.test_spool import expect_drained, expect_spooled, lose
 
 NAMES = ("node-1", "node-2", "node-3")

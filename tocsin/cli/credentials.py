@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from tocsin.cli.installation import no_installation
 from tocsin.cli.trouble import Trouble
-from tocsin.server.auth import AuthConfigurationError, mint
+from tocsin.server.auth.errors import AuthConfigurationError
+from tocsin.server.auth.tokens import mint
 from tocsin.settings import SettingProblem, Settings, SettingsError
 from tocsin.settings.kinds import is_loopback
 from tocsin.settings.secrets import DevelopmentSecrets

@@ -9,7 +9,7 @@ from typing import Final
 from tocsin import __version__
 from tocsin.cli.reaching import url_of
 from tocsin.cli.trouble import program
-from tocsin.server.auth import mint
+from tocsin.server.auth.tokens import mint
 from tocsin.settings import Settings
 from tocsin.settings.kinds import DATABASE
 from tocsin.settings.secrets import DevelopmentSecrets

@@ -30,7 +30,7 @@ from tocsin.persistence.store import (
     Store,
 )
 from tocsin.protocol.values import to_rfc3339
-from tocsin.server.auth import KEY_PREFIX, generate_key
+from tocsin.server.auth.keys import KEY_PREFIX, generate_key
 from tocsin.settings.sources import Flags, load_settings
 
 NAME_MAX: Final = 100

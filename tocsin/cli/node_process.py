@@ -25,7 +25,8 @@ from tocsin.cli.trouble import as_typed
 from tocsin.node import Node
 from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
-from tocsin.server.auth import AuthConfigurationError, TokenVerifier
+from tocsin.server.auth.errors import AuthConfigurationError
+from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.door.front_door import CannotListen
 from tocsin.settings import SettingProblem, Settings, SettingsError
 from tocsin.settings.secrets import DevelopmentSecrets

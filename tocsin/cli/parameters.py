@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from tocsin.protocol.cursor import parse_cursor
+from tocsin.protocol.cursor import UnreadableCursor, parse_cursor
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
 from tocsin.protocol.values import is_identifier
-from tocsin.server.auth import SCOPES, TOKEN_LENGTH_MAX
+from tocsin.server.auth.principal import SCOPES
+from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX
 from tocsin.settings.kinds import read_duration
 from tocsin.settings.record import DAY
 
@@ -119,7 +120,7 @@ class CursorText(click.ParamType[str]):
     def convert(self, value: str, param: Parameter, ctx: Context) -> str:
         try:
             parse_cursor(value, "")
-        except ValueError as error:
+        except UnreadableCursor as error:
             self.fail(f"{value!r} is {error}", param, ctx)
         return value
 

@@ -25,7 +25,7 @@ from typing import Final, assert_never
 import msgspec
 
 from tocsin.client.actions import Action, Send, Show, Stop, Tell, Wait
-from tocsin.client.farewells import farewell_text, may_reconnect
+from tocsin.client.endings import ending_text, may_reconnect
 from tocsin.client.frames import (
     Goodbye,
     NotAFrame,
@@ -147,9 +147,9 @@ class Follower:
         """The connection has ended, with a close *code* if there was one."""
         goodbye = self._goodbye
         if goodbye is None:
-            text = farewell_text(code, self.device)
+            text = ending_text(code, self.device)
             return self._come_back(text, None) if may_reconnect(code) else [_stop(code, text)]
-        text = farewell_text(goodbye.code, self.device)
+        text = ending_text(goodbye.code, self.device)
         if goodbye.reconnect:
             return self._come_back(text, goodbye.after)
         return [_stop(goodbye.code, text)]

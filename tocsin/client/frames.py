@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
+from tocsin.protocol.errors import ProtocolError
 
-class NotAFrame(Exception):
+
+class NotAFrame(ProtocolError):
     """What came is no frame: whatever is at the other end, it is not Tocsin."""
 
 

@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tocsin.protocol.errors import ProtocolError
+
 _CURSOR = re.compile(r"([A-Za-z0-9]{1,32})\.([0-9]{1,18})(?:~([0-9]{1,18}))?")
 
 BEGINNING = "0"
@@ -57,16 +59,20 @@ class ResetReason(StrEnum):
     HORIZON = "horizon"
 
 
+class UnreadableCursor(ProtocolError, ValueError):
+    """This text is no cursor that a server of ours ever wrote."""
+
+
 def parse_cursor(text: str, epoch: str) -> Cursor:
     """Read a client's cursor; `"0"` means the beginning of *epoch*.
 
-    Raises `ValueError` for text that no server of ours ever wrote.
+    Raises `UnreadableCursor` for text that no server of ours ever wrote.
     """
     if text == BEGINNING:
         return Cursor(epoch, 0, everything=True)
     match = _CURSOR.fullmatch(text)
     if match is None:
-        raise ValueError("not a cursor: expected the text that the server gave, or 0")
+        raise UnreadableCursor("not a cursor: expected the text that the server gave, or 0")
     return Cursor(match[1], int(match[2]), horizon=int(match[3] or 0))
 
 

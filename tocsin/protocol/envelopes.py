@@ -40,6 +40,8 @@ from typing import Final
 
 import msgspec
 
+from tocsin.protocol.errors import ProtocolError
+from tocsin.protocol.news import SharedPart
 from tocsin.protocol.seals import SEAL_BYTES, Seal
 
 AGE_MAX: Final = 3600.0
@@ -72,15 +74,6 @@ def channel_user(channel: str) -> str | None:
 def channel_topic(channel: str) -> str | None:
     """The topic that *channel* is about, or `None` for another kind of channel."""
     return channel[len(_TOPIC) :] if channel.startswith(_TOPIC) else None
-
-
-class SharedPart(msgspec.Struct, frozen=True, array_like=True):
-    """The part of a change that all its recipients share; *expires_at* in Unix milliseconds."""
-
-    notification: str
-    change: str
-    document: str
-    expires_at: int | None
 
 
 class LogChange(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
@@ -140,16 +133,16 @@ class DeviceHere(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
     said_at: float
 
 
-class DeviceAcknowledged(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
+class DeviceAcknowledged(msgspec.Struct, frozen=True, array_like=True, tag=16, gc=False):
     """On `u:`: the store has noted that *device* has everything *through* a sequence, or *ids*.
 
-    That was before *said_at*, by the speaker's clock.
+    *session* was the one that the device had open then. (Tag 6 was this with a time instead.)
     """
 
     device: str
     through: int | None
     ids: tuple[str, ...]
-    said_at: float
+    session: str | None
 
 
 class DeviceGone(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
@@ -202,23 +195,14 @@ class SessionSettled(msgspec.Struct, frozen=True, array_like=True, tag=15, gc=Fa
     session: str
 
 
+NewsEnvelope = (
+    LogChange | LogHead | Recount | TopicAdvanced | Joined | DeviceAcknowledged | DeviceGone
+)
+"""News (`protocol.news`) without the user or the topic, which the channel names."""
+DeviceEnvelope = DeviceArrived | DeviceHere | SessionSought | SessionSettled
+"""What nodes agree on about the connections of a user's devices, on `u:`."""
 Envelope = (
-    LogChange
-    | LogHead
-    | TopicAdvanced
-    | Joined
-    | DeviceArrived
-    | DeviceHere
-    | DeviceAcknowledged
-    | DeviceGone
-    | DisconnectUser
-    | Alive
-    | Leaving
-    | Spooling
-    | SpoolingHeard
-    | Recount
-    | SessionSought
-    | SessionSettled
+    NewsEnvelope | DeviceEnvelope | DisconnectUser | Alive | Leaving | Spooling | SpoolingHeard
 )
 
 _ECHOED: Final = (Alive, DeviceArrived, DeviceHere, Spooling)
@@ -230,7 +214,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Envelope).decode
 
 
-class Unreadable(ValueError):
+class Unreadable(ProtocolError, ValueError):
     """These bytes are no envelope that this release knows."""
 
 
@@ -247,7 +231,7 @@ class Distrust(StrEnum):
     """It was published too long ago, or the speaker's clock is wrong."""
 
 
-class Untrusted(Exception):
+class Untrusted(ProtocolError):
     """An envelope is not to be heeded; *why*."""
 
     def __init__(self, why: Distrust) -> None:

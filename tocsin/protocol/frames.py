@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.errors import ProtocolError
 from tocsin.protocol.notification import DeviceId
 from tocsin.protocol.problems import Problem
 from tocsin.protocol.push import Push
@@ -36,7 +37,7 @@ RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | int
 Ids = Annotated[list[str], Meta(min_length=1, max_length=ACK_IDS_MAX)]
 
 
-class MalformedFrame(Exception):
+class MalformedFrame(ProtocolError):
     """The client sent something that is no frame of ours; says what is wrong with it."""
 
 

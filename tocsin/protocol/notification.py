@@ -14,7 +14,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.instants import INSTANT_CHARACTERS_MAX, INSTANT_PATTERN, parse_instant
-from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, USER_ID_PATTERN
 from tocsin.protocol.values import (
     CATEGORY_PATTERN,
@@ -157,7 +158,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 def topic_of(recipients: Recipients) -> str | None:
     """The topic that *recipients* names, `EVERYONE` for all, `None` for users.
 
-    Raises `ProblemError` unless it is one of the three.
+    Raises `Refused` unless it is one of the three.
     """
     given = [recipients.users, recipients.topic, recipients.all]
     if sum(each is not None for each in given) != 1:
@@ -183,8 +184,8 @@ def has_passed(content: Content, deliver_at: int | None, now_ms: int) -> bool:
     return content.expires_at is not None and content.expires_at <= (deliver_at or now_ms)
 
 
-def refuse_passed() -> ProblemError:
-    """The problem for new content that `has_passed`."""
+def refuse_passed() -> Refused:
+    """The refusal of new content that `has_passed`."""
     wrong = FieldError("$.expires_at", "is not behind the time of delivery")
     return refuse("invalid", "`expires_at` will have passed already when it is delivered.", [wrong])
 
@@ -198,7 +199,7 @@ def answer_to_publish(content: Content, standing: str, recipients: int) -> str:
 
 
 def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
-    """The first revision of *draft*; raises `ProblemError` where it contradicts itself.
+    """The first revision of *draft*; raises `Refused` where it contradicts itself.
 
     The check does not depend on *now_ms*: whether it comes too late is another question
     (`has_passed`).
@@ -225,7 +226,7 @@ def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
 def patched(content: Content, patch: Patch, now_ms: int, deliver_at: int | None = None) -> Content:
     """The next revision of *content*, which waits for *deliver_at* (Unix ms) if that is given.
 
-    Raises `ProblemError` if *patch* changes nothing, or cannot be done.
+    Raises `Refused` if *patch* changes nothing, or cannot be done.
     """
     changes = {
         name: value
@@ -338,7 +339,7 @@ def _expiry(draft: Draft, now_ms: int) -> int | None:
 
 
 def _instant(field: str, text: str | None) -> int | None:
-    """The time that *field* names (Unix ms); raises `ProblemError` where it is none."""
+    """The time that *field* names (Unix ms); raises `Refused` where it is none."""
     if text is None:
         return None
     try:
@@ -351,7 +352,7 @@ def _instant(field: str, text: str | None) -> int | None:
 
 
 def _writable(field: str, at: int) -> int:
-    """The time *at* that *field* asks for; raises `ProblemError` if RFC 3339 cannot write it."""
+    """The time *at* that *field* asks for; raises `Refused` if RFC 3339 cannot write it."""
     if at > LATEST:
         wrong = FieldError(f"$.{field}", "is after the year 9999 in UTC")
         raise refuse("invalid", f"`{field}` is too far away.", [wrong])

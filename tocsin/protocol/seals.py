@@ -17,6 +17,8 @@ import hmac
 from enum import StrEnum
 from typing import Any, Final
 
+from tocsin.protocol.errors import DescribedError
+
 SEAL_BYTES: Final = 16
 """128 bits: beyond guessing."""
 _KEY_BYTES: Final = 32
@@ -35,7 +37,7 @@ class Purpose(StrEnum):
     PRESENCE = "presence"
 
 
-class KeyUnknown(Exception):
+class KeyUnknown(DescribedError):
     """The secret is not known yet: the store was never reached."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -18,20 +18,17 @@ from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
-from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
-from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
-from tocsin.server.auth import Authenticator
+from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.key_watch import KeyWatch
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
 T = TypeVar("T")
-
-STORE_RETRY_AFTER: Final = 2.0
-OVERLOAD_RETRY_AFTER: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +39,7 @@ class EdgeSettings:
     origins: tuple[str, ...]
     access_log: bool
     window: int
+    window_bytes: int
     heartbeat: float
     hello_timeout: float
     frame_bytes_max: int
@@ -61,7 +59,7 @@ class EdgeSettings:
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether this node wants new work; `stopping` from the first moment of a stop."""
+    """Whether this node wants new work; *stopping* from the first moment of a stop."""
 
     started: bool = False
     stopping: bool = False
@@ -82,7 +80,7 @@ class Services:
     authenticator: Authenticator
     readiness: Readiness
     snapshot: Callable[[int], tuple[Snapshot, ...]]
-    spooler: Spooler | None = None
+    spooler: SpoolLine | None = None
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
     attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))
@@ -95,7 +93,7 @@ class Services:
 
     @property
     def epoch(self) -> str:
-        """The log's epoch; raises `ProblemError` (503) if the store was never reached.
+        """The log's epoch; raises `Refused` (503) if the store was never reached.
 
         Without it, nobody can tell whether a cursor is of another log.
         """
@@ -104,16 +102,16 @@ class Services:
         return self.status.epoch
 
     async def read(self, query: Query) -> Answer:
-        """Ask the store; raises `ProblemError` (503) where it cannot answer now."""
+        """Ask the store; raises `Refused` (503) where it cannot answer now."""
         return await ask_storage(self.storage, Read(query=query), self.settings.store_timeout)
 
     async def write(self, command: Command) -> Result:
-        """Have the store do something; raises `ProblemError` (503) where it cannot now."""
+        """Have the store do something; raises `Refused` (503) where it cannot now."""
         return await ask_storage(self.storage, Write(command=command), self.settings.store_timeout)
 
 
 async def ask_storage(storage: Ref[StorageMessage], request: Request[T], timeout: float) -> T:
-    """Ask the storage actor, for *timeout* seconds at most; raises `ProblemError`.
+    """Ask the storage actor, for *timeout* seconds at most; raises `Refused`.
 
     Cancelled, the question may have been answered, and a command carried out.
     """
@@ -124,16 +122,16 @@ async def ask_storage(storage: Ref[StorageMessage], request: Request[T], timeout
         raise storage_problem(error) from error
 
 
-def storage_problem(error: Exception) -> ProblemError:
+def storage_problem(error: Exception) -> Refused:
     """What a caller is told when an actor or the store behind it could not do its work."""
     match error:
-        case ProblemError():
+        case Refused():
             return error
         case MailboxFull():
             detail = "More is waiting than this node can take; come back a little later."
-            return refuse("overloaded", detail, retry_after=OVERLOAD_RETRY_AFTER)
+            return refuse("overloaded", detail)
         case StoreUnavailable() | ActorError() | trio.TooSlowError():
             detail = "The store does not answer now; nothing is known to have changed."
-            return refuse("store_unavailable", detail, retry_after=STORE_RETRY_AFTER)
+            return refuse("store_unavailable", detail)
         case _:
             return refuse("internal_error", "The store refused what we sent it; we have logged it.")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import trio
 
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
 from tocsin.actors.runtime import Actor, Context, Request, Supervisor, open_supervisor
 
 

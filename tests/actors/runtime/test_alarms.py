@@ -6,7 +6,7 @@ from functools import partial
 
 import trio
 
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.runtime import Mailbox
 from tocsin.actors.runtime.alarms import AlarmClock, alarm_clock, set_alarm_clock
 

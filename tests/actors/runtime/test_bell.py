@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
 from tocsin.actors.runtime.alarms import alarm_clock
 from tocsin.actors.runtime.bell import Bell, pause
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.company import Add, Adder, Deaf, Fail, Slow, Total, supervised
-from tests.actors.virtual_time import pass_time, settle
 from tocsin.actors.runtime import Actor, ActorStopped, Context, open_supervisor
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.company import Add, Adder, Deaf, supervised
-from tests.actors.virtual_time import pass_time, settle
 from tocsin.actors.runtime import Actor, Context, open_supervisor
 
 

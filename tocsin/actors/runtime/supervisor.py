@@ -89,11 +89,9 @@ class Context(Generic[M]):
 
     __slots__ = ("_children", "_history", "_last_error", "_restarts", "_scope", "mailbox", "ref")
 
-    def __init__(
-        self, path: str, capacity: int, policy: RestartPolicy, scope: trio.CancelScope | None
-    ) -> None:
-        self.mailbox: Mailbox[M] = Mailbox(capacity)
-        self.ref: Ref[M] = Ref(path, self.mailbox)
+    def __init__(self, ref: Ref[M], policy: RestartPolicy, scope: trio.CancelScope | None) -> None:
+        self.mailbox: Mailbox[M] = ref.mailbox
+        self.ref: Ref[M] = ref
         self._scope = scope
         self._history = RestartHistory(policy)
         self._restarts = 0
@@ -208,14 +206,19 @@ class Supervisor:
         *,
         capacity: int = 64,
         policy: RestartPolicy = TRANSIENT,
+        ref: Ref[M] | None = None,
     ) -> Ref[M]:
-        """Start an actor; its ref may be used at once.
+        """Start an actor, each incarnation of which is made by *factory*.
 
-        Raises `ValueError` if *name* is taken, `ActorStopped` once the supervisor is stopping.
+        Its ref may be used at once. A *ref* that was made before is the actor's address, with the
+        mailbox behind it; otherwise a mailbox with *capacity* is made. Raises `ValueError` if
+        *name* is taken, `ActorStopped` once the supervisor is stopping.
         """
         self._check_free(name)
         scope = None if self._together else trio.CancelScope()
-        context: Context[M] = Context(f"{self._path}/{name}", capacity, policy, scope)
+        path = f"{self._path}/{name}"
+        assert ref is None or ref.path == path, "an actor is found at its address"
+        context: Context[M] = Context(ref or Ref(path, Mailbox(capacity)), policy, scope)
         self._nursery.start_soon(self._watch, name, context, factory, name=context.ref.path)
         self._contexts[name] = context
         return context.ref
@@ -262,14 +265,15 @@ class Supervisor:
             del self._contexts[name]
             context.mailbox.close()
 
-    async def stop(self, grace: float) -> None:
-        """Stop children one by one, newest first, each within *grace* seconds; start no more. If
-        cancelled, the children that are left are not waited for."""
-        assert not self._together
+    async def stop(self, grace: float | Callable[[str], float]) -> None:
+        """Stop children one by one, newest first; start no more. If cancelled, the children that
+        are left are not waited for.
+
+        *grace* is the seconds that each has, or gives them by the child's name when its turn comes.
+        """
         self._stopping = True
-        for context in reversed(list(self._contexts.values())):
-            context.stop(grace)
-            await context.ref.wait_stopped()
+        for name in reversed(list(self._contexts)):
+            await self.stop_child(name, grace(name) if callable(grace) else grace)
 
     async def stop_child(self, name: str, grace: float) -> None:
         """Stop one child within *grace* seconds and wait for its end; no effect if it has ended."""

@@ -25,9 +25,7 @@ from tocsin.persistence.store.commands import (
     NotFound,
     Overdue,
     PatchRefused,
-    Position,
     Publish,
-    RecipientState,
     Replayed,
     RevisionMismatch,
     TooMany,
@@ -112,10 +110,13 @@ from tocsin.persistence.store.user_commands import (
     TopicSet,
     Unsubscribe,
 )
+from tocsin.protocol.errors import DescribedError
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.news import AckStored, DeviceForgotten, Position, RecipientState
 
 __all__ = [
     "SUBSCRIPTIONS_MAX",
+    "AckStored",
     "Acknowledge",
     "AcknowledgedPartly",
     "Answer",
@@ -134,6 +135,7 @@ __all__ = [
     "Delivery",
     "DeliveryRecord",
     "DeviceCursor",
+    "DeviceForgotten",
     "DeviceInfo",
     "Devices",
     "DiscardLetter",
@@ -265,7 +267,9 @@ Result = (
     | LetterReplayed
     | StoredTicket
     | TooMany
+    | AckStored
     | AcknowledgedPartly
+    | DeviceForgotten
     | Done
 )
 Query = (
@@ -305,7 +309,7 @@ Answer = (
 )
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(DescribedError):
     """The store cannot be reached, or cannot write now (disk full, read only). Try again later.
 
     A command may still have been committed: the connection can die between the commit and its
@@ -341,7 +345,7 @@ class StoreBlocked(StoreUnavailable):
     """Somebody else holds a lock on what a command changes. The store works; nothing was done."""
 
 
-class StoreFailed(Exception):
+class StoreFailed(DescribedError):
     """The store refused what we sent it: a bug of ours, not a state of the world."""
 
 

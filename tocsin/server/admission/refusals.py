@@ -7,7 +7,6 @@ minute are written, the first of which says how many were left out, so nobody ca
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
@@ -15,7 +14,7 @@ from typing import Final
 import structlog
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import ProblemError, problem
+from tocsin.protocol.refusal import Refusal, Refused
 from tocsin.server.admission.limits import Limit
 from tocsin.server.admission.seldom import Seldom
 
@@ -64,11 +63,11 @@ _OF_CLOSINGS: Final = {
 _WARNED: Final = frozenset({Reason.FULL, *Limit})
 
 
-class EdgeRefusal(ProblemError):
-    """A problem that the edge has with a request, whose *reason* is counted."""
+class EdgeRefusal(Refused):
+    """The edge refuses a request for a *reason* that is counted."""
 
     def __init__(self, reason: Reason, code: str, detail: str) -> None:
-        super().__init__(problem(code, detail))
+        super().__init__(Refusal(code=code, detail=detail))
         self.reason = reason
 
 
@@ -118,8 +117,8 @@ class Refusals:
             "request_id": request_id,
             "left_out": left_out or None,
         }
-        logger.log(
-            logging.WARNING if reason in _WARNED else logging.INFO,
+        write = logger.warning if reason in _WARNED else logger.info
+        write(
             "refused",
             reason=str(reason),
             **{name: value for name, value in about.items() if value is not None},
@@ -136,7 +135,7 @@ def reason_of(status: int, code: str) -> Reason | None:
     """Why an answer with this *status* and the problem's *code* is a refusal of the edge's.
 
     `None` for what is none: a success, what was not found or not valid, a store that is away, and a
-    limit, whose `Refusal` knows its own name.
+    limit, whose `Excess` knows its own name.
     """
     match status, code:
         case 401, _:

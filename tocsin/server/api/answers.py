@@ -101,7 +101,7 @@ class ChangeSpooled(Answering, frozen=True, kw_only=True):
 
 
 class BatchResult(Answering, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item: an `id` with *status* 201 or 202 (spooled), else a `problem`."""
+    """What became of one item: an *id* with *status* 201 or 202 (spooled), else a *problem*."""
 
     status: int
     id: str | None = None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 
 if TYPE_CHECKING:
     # `tocsin key` writes lines as well, and needs nothing of the server.
@@ -57,7 +57,7 @@ def audited(call: Call[Any, Any], event: str, **what: object) -> Iterator[None]:
     try:
         yield
         outcome = "done"
-    except ProblemError as error:
+    except Refused as error:
         # Of a 503 nobody knows whether it was carried out; its code says so.
         outcome = error.problem.code
         raise

@@ -12,7 +12,7 @@ from tocsin.persistence.store import FindInboxItem, Inbox, InboxItem, InboxPage
 from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, client_view
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (
     CACHING,

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.actors.delivery.messages import DeviceRemoved
 from tocsin.persistence.store import (
     CreateTicket,
     Devices,
@@ -24,7 +23,8 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, DeviceId, Topic
-from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (
@@ -39,7 +39,7 @@ from tocsin.server.api.operation import (
 )
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
 from tocsin.server.attachment import new_device
-from tocsin.server.auth import Ticket, generate_ticket, ticket_for
+from tocsin.server.auth.tickets import Ticket, generate_ticket, ticket_for
 from tocsin.server.marking import bring_all_up_to_date
 
 _TICKET_BYTES_MAX: Final = 1024
@@ -221,9 +221,6 @@ async def remove_device(call: Call[Query, None], device: str) -> Answer:
     removed = await call.services.write(RemoveDevice(call.user, device))
     if isinstance(removed, NotFound):
         raise refuse("not_found", "You have no device with this name.")
-    # Beyond the capacity: a session that goes on would write the device's cursor again.
-    call.services.users.tell(call.user, DeviceRemoved(device), forced=True)
-    call.services.neighbours.device_gone(call.user, device)
     return NO_CONTENT
 
 

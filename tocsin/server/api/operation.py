@@ -24,7 +24,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.notification import DeviceId, Topic, UserId
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import NotificationId
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
@@ -40,6 +40,7 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "topic": Topic,
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
+    "module": Annotated[str, Meta(pattern=r"^[a-z]{1,32}\.js$(?!\n)")],
 }
 """What may stand in a path, by the name between the braces. What cannot be one is not found."""
 

@@ -18,7 +18,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.notification import Draft, Patch
-from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.user_ids import USER_ID_CHARACTER, USER_ID_CHARACTERS_MAX
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
@@ -209,7 +209,7 @@ async def withdraw_notification(call: Call[Query, None], notification: str) -> A
 
 
 def _result(outcome: Outcome) -> answers.BatchResult:
-    if isinstance(outcome, ProblemError):
+    if isinstance(outcome, Refused):
         wrong = outcome.problem
         return answers.BatchResult(status=wrong.status, problem=wrong)
     status = 202 if outcome.spooled else 201

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Streamed
-from tocsin.server.auth import Authenticator, Principal
+from tocsin.server.auth.authenticator import Authenticator
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode, read_query, read_text
 from tocsin.server.http.response import Whole
 from tocsin.server.producing.publishing import Publishing
@@ -41,7 +42,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 async def serve(
     operation: Operation, services: Services, publishing: Publishing, asked: Asked
 ) -> Answer | Streamed:
-    """Do what is *asked*. Raises `ProblemError`, `AuthError`, and what a bug raises.
+    """Do what is *asked*. Raises `Refused`, `AuthError`, and what a bug raises.
 
     Cancelled, it may have been done.
     """

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, assert_never
+from typing import Annotated, Any, assert_never
 
 from msgspec import Meta
 
 from tocsin.actors.spool.entries import SpoolUnavailable
-from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.persistence.bus import Replaying
-from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
 
 operations = Operations("operators")
-
-_RETRY_AFTER: Final = 2.0
 
 
 class SpoolQuery(Query, frozen=True, kw_only=True):
@@ -97,13 +95,13 @@ async def discard_entry(call: Call[Query, None], entry: str) -> Answer:
     return NO_CONTENT
 
 
-def _spooler(call: Call[Any, None]) -> Spooler:
+def _spooler(call: Call[Any, None]) -> SpoolLine:
     if (spooler := call.services.spooler) is None:
         raise refuse("not_found", "This node has no spool: it is not part of a cluster.")
     return spooler
 
 
-def _unknown() -> ProblemError:
+def _unknown() -> Refused:
     return refuse("not_found", "Nothing was put aside as this entry.")
 
 
@@ -112,6 +110,4 @@ def _unavailable_is_503() -> Iterator[None]:
     try:
         yield
     except SpoolUnavailable:
-        raise refuse(
-            "bus_unavailable", "The spool cannot be used now.", retry_after=_RETRY_AFTER
-        ) from None
+        raise refuse("bus_unavailable", "The spool cannot be used now.") from None

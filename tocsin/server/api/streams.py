@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-import trio
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.actors.delivery.messages import Acknowledged, Arrived
-from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.delivery.messages import Arrived
 from tocsin.persistence.store import (
     Acknowledge,
     AcknowledgedPartly,
@@ -25,7 +22,8 @@ from tocsin.persistence.store import (
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import DeviceId
-from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.terms import Acknowledging
 from tocsin.protocol.values import is_uuid
 from tocsin.server.api.answers import Answering, CursorText, Notification, written
@@ -42,7 +40,8 @@ from tocsin.server.api.operation import (
     given,
 )
 from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
-from tocsin.server.auth import AuthCode, StreamGrant, Unauthenticated
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import StreamGrant
 from tocsin.server.follow.long_poll import gather
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.follow.sse import SseStream
@@ -202,7 +201,7 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     check_running(services)
     text = given(query.cursor)
     cursor = None if text is None else read_cursor(services, text, "?cursor")
-    bytes_max = services.users.company.settings.limits.window_bytes
+    bytes_max = services.settings.window_bytes
     outlet = PollOutlet(services.connections.stream_name(), query.limit, bytes_max)
     expires_at = expiry_ms(call.principal)
     arrived = Arrived(outlet, query.device, cursor, query.limit, expires_at, Acknowledging.RESUME)
@@ -235,11 +234,6 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
             raise refuse("not_found", "There is no device with this name.")
         case BeyondHead(head=head):
             raise _bad_field("cursor", f"is beyond the end of the log, {head}")
-    # It is in the store: a session that cannot be told asks once more than it had to.
-    with suppress(MailboxFull):
-        acknowledged = Acknowledged(body.device, through, ids, trio.current_time())
-        services.users.tell(call.user, acknowledged)
-    services.neighbours.device_acknowledged(call.user, body.device, through, ids)
     return NO_CONTENT
 
 
@@ -340,5 +334,5 @@ def _acknowledged_through(services: Services, body: AckBody) -> int | None:
     return cursor.sequence
 
 
-def _bad_field(name: str, message: str) -> ProblemError:
+def _bad_field(name: str, message: str) -> Refused:
     return refuse("invalid", f"`{name}` {message}.", [FieldError(f"$.{name}", message)])

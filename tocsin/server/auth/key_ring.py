@@ -19,9 +19,9 @@ from typing import Final
 
 import trio
 
-from .errors import AuthCode, AuthUnavailable, Unauthenticated
-from .keys import StoredKey, check_key, read_key_id
-from .principal import Principal
+from tocsin.server.auth.errors import AuthCode, AuthUnavailable, Unauthenticated
+from tocsin.server.auth.keys import StoredKey, check_key, read_key_id
+from tocsin.server.auth.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class KeyRingLimits:
 
 @dataclass(frozen=True, slots=True)
 class KeyRingStatistics:
-    """For diagnostics. `refused` counts requests that found no allowance left."""
+    """For diagnostics. *refused* counts requests that found no allowance left."""
 
     known: int
     unknown: int
@@ -58,9 +58,9 @@ class _Read:
 
 
 class KeyRing:
-    """Verifies API keys against a store, through `find`, which takes a key's id.
+    """Verifies API keys against a store, through *find*, which takes a key's id.
 
-    `monotonic` is in seconds.
+    *monotonic* is in seconds.
     """
 
     def __init__(
@@ -149,10 +149,10 @@ class KeyRing:
         try:
             read.record = await self._find(key_id)
             read.found_out = True
-        except Exception as failure:
+        except Exception as error:
             read.record = self._last_known(key_id)
             if read.record is None:
-                read.failure = failure
+                read.failure = error
                 raise
         finally:
             if self._reading.get(key_id) is read:

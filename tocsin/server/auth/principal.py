@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import AuthCode, Forbidden
+from tocsin.server.auth.errors import AuthCode, Forbidden
 
-#: The scopes that exist. A credential that names others simply does not have them:
-#: identity providers put their own words (`openid`, `profile`) into the same claim.
 SCOPES: Final = frozenset({"notify", "admin"})
+"""The scopes that exist. A credential that names others simply does not have them: identity
+providers put their own words (`openid`, `profile`) into the same claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class StreamGrant:
 class Principal:
     """A believed credential.
 
-    `user` is whose inbox it reaches, or None for an API key, which reaches none.
-    `credential` names the credential without revealing it and stays the same from
+    *user* is whose inbox it reaches, or None for an API key, which reaches none.
+    *credential* names the credential without revealing it and stays the same from
     request to request: idempotency keys and rate limits hang on it.
-    `expires_at` is in Unix seconds, None when it does not end by itself; a session
-    opened with the credential must end by then. `grant` is of a stream's ticket,
+    *expires_at* is in Unix seconds, None when it does not end by itself; a session
+    opened with the credential must end by then. *grant* is of a stream's ticket,
     and what that may be used for: whoever lets a principal in looks at it.
     """
 
@@ -48,7 +48,7 @@ class Principal:
     grant: StreamGrant | None = None
 
     def require_scope(self, scope: str) -> None:
-        """Raise `Forbidden` (`scope_missing`) unless the credential has `scope`.
+        """Raise `Forbidden` (`scope_missing`) unless the credential has *scope*.
 
         No scope implies another: `admin` alone may not publish. A key that does
         both says so, and one that leaks does only what it says.

@@ -11,11 +11,11 @@ import hashlib
 from base64 import b32encode
 from typing import Final
 
-#: Bytes from the system's random source in every secret.
 SECRET_BYTES: Final = 32
+"""Bytes from the system's random source in every secret."""
 
-#: Characters of `SECRET_BYTES` in base 32.
 SECRET_LENGTH: Final = 52
+"""Characters of `SECRET_BYTES` in base 32."""
 
 
 def spell(random: bytes) -> str:

@@ -19,7 +19,6 @@ from tocsin.protocol.push import Push
 from tocsin.server.follow.sse_events import COMMENT, event, goodbye, retry
 from tocsin.server.turnstile import Place
 
-_SLOW_AFTER: Final = 1.0
 """Seconds that a slow consumer is asked to stay away."""
 
 
@@ -72,7 +71,7 @@ class SseOutlet:
             self.place = None
 
     def push(self, push: Push) -> None:
-        """Write a `push` event; too much that waits ends the stream, as it does for all events."""
+        """Write a *push* event; too much that waits ends the stream, as it does for all events."""
         self._pushed = push.sequence
         self._put(self._placed(push.sequence) + event("push", frames.encode_push(push)))
 
@@ -129,7 +128,7 @@ class SseOutlet:
             return
         self._waiting += len(event)
         if self._in_hand + self._waiting > self._bytes_max:
-            self.end(Closing.SLOW, _SLOW_AFTER)
+            self.end(Closing.SLOW, Closing.SLOW.after)
             return
         self._events.append(event)
         self._wake()

@@ -12,12 +12,15 @@ sender is known:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from tocsin.protocol import retry_after
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.refusal import Refusal, refusal_for
 from tocsin.server.admission.gate import Admission
 from tocsin.server.http.response import Whole
 from tocsin.server.request_head import RequestHead
@@ -29,6 +32,24 @@ class Turned(Enum):
     FULL = "full"
     CROWDED = "crowded"  # its address has as many connections as it may have
     DRAINING = "draining"
+
+
+TURNED_AWAY: Final[Mapping[Turned, Refusal]] = {
+    Turned.FULL: refusal_for(
+        Closing.OVERLOADED,
+        "This node has as many connections as it may have.",
+        retry_after.DOOR_FULL,
+    ),
+    Turned.CROWDED: refusal_for(
+        Closing.RATE_LIMITED,
+        "This address has as many connections as it may have.",
+        retry_after.DOOR_FULL,
+    ),
+    Turned.DRAINING: refusal_for(
+        Closing.DRAINING, "This node is stopping, or has not started yet."
+    ),
+}
+"""How the whole connection is refused, over HTTP and inside a WebSocket."""
 
 
 class Plan(msgspec.Struct, frozen=True):

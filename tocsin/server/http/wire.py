@@ -9,13 +9,14 @@ import os
 
 import trio
 
+from tocsin.protocol.errors import DescribedError
 from tocsin.server.lingering_close import read_to_end
 
 _READ_BYTES = 65536
 _WRITE_BYTES = 65536
 
 
-class PeerGone(Exception):
+class PeerGone(DescribedError):
     """The client does not take what is written: it has gone, or it reads too slowly."""
 
 

@@ -55,7 +55,7 @@ class Reading(msgspec.Struct):
 
 
 class FrameReader:
-    """See the module. A message has at most `message_bytes_max` bytes; that may change."""
+    """See the module. A message has at most *message_bytes_max* bytes; that may change."""
 
     __slots__ = (
         "_first",
@@ -247,11 +247,11 @@ class FrameReader:
     def _too_large(self, before: int, length: int) -> Ended:
         declared = f"{length} more are declared after {before}" if before else f"{length} declared"
         detail = f"A frame may have {self.message_bytes_max} bytes; {declared}."
-        return Ended(Closing.FRAME_TOO_LARGE, detail=detail)
+        return Ended(Closing.FRAME_TOO_LARGE, detail)
 
 
 def _malformed(detail: str) -> Ended:
-    return Ended(Closing.MALFORMED, detail=detail)
+    return Ended(Closing.MALFORMED, detail)
 
 
 def _unmasked(payload: bytes, mask: bytes) -> bytes:

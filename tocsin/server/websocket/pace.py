@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tocsin.protocol import retry_after
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.frames import WINDOW_MAX
 from tocsin.server.websocket.ended import Ended
 
-PAUSE: Final = 10.0
-"""Seconds for which one that was too fast is asked to stay away: longer than a bucket takes to
-fill, so that coming back is not the way to say more."""
 _BURST: Final = 5.0
 """Seconds for which a client that was silent may be faster: after a reconnect, for example."""
 _ANSWER_BYTES: Final = 256
@@ -99,4 +97,4 @@ class Pace:
 
 def _too_much(what: str, rate: float, burst: float) -> Ended:
     detail = f"More than {burst:.0f} {what} at once, or {rate:.0f} a second."
-    return Ended(Closing.RATE_LIMITED, PAUSE, detail)
+    return Ended(Closing.RATE_LIMITED, detail, retry_after.FLOODING)
