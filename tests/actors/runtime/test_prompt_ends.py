@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.actors.runtime.company import Total, supervised
+from tests.actors.runtime.actor_kit import Total, supervised
 from tocsin.actors.runtime import ActorStopped, PromptActor, Ref
 from tocsin.actors.runtime.prompt import Attendant, PromptMailbox
 
