@@ -73,7 +73,7 @@ def test_examples_are_what_they_show(operation: Operation):
     found = media(described(operation))
     assert found
     for each in found:
-        is_page = operation.produces.startswith(("text/html", "image/"))
+        is_page = operation.produces.startswith(("text/html", "text/javascript", "image/"))
         if each["schema"] != {"type": "object"} and not is_page:
             assert "example" in each
         if "example" in each:
