@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trio
 
-from servers.postgres import free_port
+from servers.machine import free_port
 from tocsin.actors.world import real_world
 from tocsin.cli.node_process import make_verifier
 from tocsin.node import Node
@@ -48,8 +48,25 @@ async def first_post(node: Node) -> int:
     return int(answer.split()[1])
 
 
+async def refused(port: int) -> None:
+    """Wait until nobody listens on *port* any more."""
+    with suppress(OSError):
+        while True:
+            await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
+
+
+async def status_of(port: int, path: str) -> int:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        )
+        answer = b"".join([data async for data in stream])
+    return int(answer.split()[1])
+
+
 def settings_for(directory: Path, **more) -> Settings:
-    return Settings(data=directory, port=0, jwt_secret=SECRET, node="n", drain_time=0.0, **more)
+    more = {"drain_time": 0.0} | more
+    return Settings(data=directory, port=0, jwt_secret=SECRET, node="n", **more)
 
 
 @pytest.mark.parametrize("round_", range(30))
@@ -64,3 +81,18 @@ async def test_while_the_store_is_away_the_doors_open_and_say_so(tmp_path):
         with trio.fail_after(30):
             async with listening(settings_for(tmp_path, database=database)) as node:
                 assert await first_post(node) == 503
+
+
+async def test_metrics_are_to_be_seen_while_a_node_that_stops_waits_for_a_request(tmp_path):
+    settings = settings_for(tmp_path, drain_time=100.0, metrics_port=0)
+    with trio.fail_after(30):
+        async with listening(settings) as node:
+            assert node.metrics_port is not None
+            async with await trio.open_tcp_stream("127.0.0.1", node.port) as under_way:
+                await under_way.send_all(b"POST /v1/notifications HTTP/1.1\r\nHost: x\r\n")
+                assert await status_of(node.metrics_port, "/metrics") == 200
+                node.stop()
+                await refused(node.port)
+                for _ in range(3):
+                    await trio.sleep(0.1)  # waits for: what closes soon after the front door
+                    assert await status_of(node.metrics_port, "/metrics") == 200

@@ -20,9 +20,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servers.postgres import free_port
+from servers.machine import free_port
+from servers.node import ROOT, wait_until
 from servers.program import find_binary
-from tests.system.kit import ROOT, wait_until
 from tocsin import __version__
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import PROBLEMS

@@ -1,14 +1,11 @@
 """One node: the trunk that every node has, and the doors of this one.
 
-    node
-    ├─ storage … drainer    the trunk: see `tocsin.trunk`
-    ├─ http                 Hypercorn and Quart-Trio
-    ├─ front door           accepts sockets
-    ├─ metrics http         the same for the port of metrics, if there is one
-    └─ metrics door
+    metrics        connections, http and door of the port of metrics, if there is one
+    http           Hypercorn and Quart-Trio
+    front door     accepts sockets
 
-They start from top to bottom and stop from bottom to top, so each finds what it needs for as long
-as it lives: the door closes first, the store last. What metrics say is to be seen till the end.
+`tocsin.trunk` says where they stand among the actors. The front door opens last and closes first;
+the port of metrics opens first and closes last, so metrics are to be seen till the end.
 """
 
 from __future__ import annotations
@@ -21,8 +18,10 @@ from typing import Any, Final
 import structlog
 import trio
 
+from tocsin.actors.delivery.connections import Connections
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
-from tocsin.actors.runtime import FATAL, Supervisor, open_supervisor
+from tocsin.actors.runtime import FATAL, Child, open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.refusal import refuse
@@ -34,14 +33,13 @@ from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth.tokens import TokenVerifier
-from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor
+from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
 from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead
-from tocsin.server.services import Services
 from tocsin.server.websocket.edge import WebSocketEdge
 from tocsin.settings import Settings
-from tocsin.trunk import Trunk
+from tocsin.trunk import GRACE_MIN, Doors, Trunk
 from tocsin.wiring import ClusterPorts, http_limits, limit_figures
 
 logger = structlog.get_logger(__name__)
@@ -72,6 +70,7 @@ class Node:
         self._shares_port = shares_port
         self._ports = ports
         self._trunk = Trunk(settings, store, world, verifier, ports, loop_faults)
+        self._http = HttpServing()
         self._stop = trio.Event()
         self._open = trio.Event()
         self.port = 0
@@ -80,12 +79,12 @@ class Node:
     @property
     def status(self) -> StoreStatus:
         """Whether the store can be used."""
-        return self._trunk.status
+        return self._trunk.services.status
 
     @property
     def bus(self) -> BusStatus:
         """Whether the other nodes are heard."""
-        return self._trunk.bus
+        return self._trunk.services.bus
 
     async def run(self, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
         """Start, serve until `stop`, drain. Raises what the tree gives up with (`CannotListen`).
@@ -94,21 +93,16 @@ class Node:
         """
         try:
             async with open_supervisor("", self._world.random) as tree:
-                services = self._trunk.grow(tree)
-                # Behind a door there is to be something. A store that does not even say no is
-                # another thing: then the doors open, and say so.
-                with trio.move_on_after(self._settings.store_timeout):
-                    await self.status.wait_first_attempt()
-                http = self._open_doors(tree, services)
+                await self._trunk.start(tree, self._doors())
                 await self._open.wait()
-                self._trunk.readiness.started = True
+                self._trunk.services.readiness.started = True
                 task_status.started(self)
                 await self._stop.wait()
                 logger.info("stopping", drain_time=self._settings.drain_time)
                 # Balancers are to notice before the door closes; until then all is as ever.
                 await trio.sleep(self._settings.drain_notice_time)
-                http.begin_drain()
-                await self._trunk.fell(tree)
+                self._http.begin_drain()
+                await self._trunk.stop(tree)
         finally:
             if self._ports is not None:
                 with trio.CancelScope(shield=True):
@@ -116,13 +110,15 @@ class Node:
 
     def stop(self) -> None:
         """Begin to stop: not ready from this moment, gone within the drain time."""
-        self._trunk.readiness.stopping = True
+        self._trunk.services.readiness.stopping = True
         self._stop.set()
 
-    def _open_doors(self, tree: Supervisor, services: Services) -> HttpActor:
-        settings, connections = self._settings, services.connections
-        publishing = Publishing(services)
+    # --- Doors -----------------------------------------------------------------------------------
+
+    def _doors(self) -> Doors:
+        settings, services = self._settings, self._trunk.services
         grace = 0.1 * settings.drain_time
+        publishing = Publishing(services)
         edge = WebSocketEdge(services, publishing)
         limits = Limits(limit_figures(settings), exempt=settings.forwarded_from)
         admissions = Admissions(limits, Forwarding(settings.forwarded_from), time.monotonic)
@@ -130,12 +126,10 @@ class Node:
             OPERATIONS, services, publishing, edge.check, admissions, _judge_of_hosts(settings)
         )
         app = make_quart_app(OPERATIONS, services, publishing, api.refusal)
-        http = HttpActor(api, app, http_limits(settings), grace=grace)
-        tree.spawn("http", lambda: http)
         door = FrontDoor(
             websocket=edge.serve,
             websocket_turned=edge.turn_away,
-            http=http.serve,
+            http=self._http.serve,
             connections_max=settings.connections_max,
             shares_port=self._shares_port,
             limits=limits,
@@ -145,42 +139,76 @@ class Node:
             self.port = port
             self._open.set()
 
-        # What the operator asked for cannot be had: that is for the operator to see, not to retry.
-        tree.spawn(
-            "front-door",
-            lambda: FrontDoorActor(door, connections, settings.host, settings.port, opened),
-            policy=FATAL,
-        )
-        if settings.metrics_port is not None:
-            self._open_metrics(tree, services, publishing, settings.metrics_port)
-        return http
+        def http() -> HttpActor:
+            return HttpActor(self._http, api, app, http_limits(settings), grace=grace)
 
-    def _open_metrics(
-        self, tree: Supervisor, services: Services, publishing: Publishing, port: int
-    ) -> None:
-        operations = (open_metrics_operation(),)
-        admissions = Admissions(Limits(limit_figures(self._settings)), Forwarding(), time.monotonic)
-        api = HttpApi(
-            operations,
-            services,
-            publishing,
-            _check_no_websocket,
-            admissions,
-            _judge_of_hosts(self._settings),
+        def front_door() -> FrontDoorActor:
+            connections = services.connections
+            return FrontDoorActor(door, connections, settings.host, settings.port, opened)
+
+        return Doors(
+            metrics=self._metrics_doors(publishing),
+            http=(Child("http", http, stopped_by=0.7),),
+            front_door=(
+                Child(
+                    "front-door",
+                    front_door,
+                    stopped_by=0.05,
+                    policy=FATAL,
+                    after=self._ready_behind,
+                ),
+            ),
         )
+
+    def _metrics_doors(self, publishing: Publishing) -> tuple[Child, ...]:
+        """The port of metrics. Its connections are its own, so that they end with it."""
+        settings, services = self._settings, self._trunk.services
+        port = settings.metrics_port
+        if port is None:
+            return ()
+        operations = (open_metrics_operation(),)
+        admissions = Admissions(Limits(limit_figures(settings)), Forwarding(), time.monotonic)
+        judge = _judge_of_hosts(settings)
+        api = HttpApi(operations, services, publishing, _check_no_websocket, admissions, judge)
         app = make_quart_app((), services, publishing, api.refusal)
-        http = HttpActor(api, app, http_limits(self._settings), grace=0.0)
-        tree.spawn("metrics-http", lambda: http)
-        door = FrontDoor(websocket=_no_websocket, websocket_turned=_no_websocket, http=http.serve)
+        serving = HttpServing()
+        door = FrontDoor(
+            websocket=_no_websocket, websocket_turned=_no_websocket, http=serving.serve
+        )
+        connections = Connections()
 
         def opened(port: int) -> None:
             self.metrics_port = port
 
-        tree.spawn(
-            "metrics-door",
-            lambda: FrontDoorActor(door, services.connections, self._settings.host, port, opened),
-            policy=FATAL,
+        def keeper() -> DirectoryKeeper:
+            return DirectoryKeeper(connections, self._world.random, grace=GRACE_MIN)
+
+        def http() -> HttpActor:
+            return HttpActor(serving, api, app, http_limits(settings), grace=0.0)
+
+        def metrics_door() -> FrontDoorActor:
+            return FrontDoorActor(door, connections, settings.host, port, opened)
+
+        return (
+            Child("metrics-connections", keeper, stopped_by=1.0),
+            Child("metrics-http", http, stopped_by=1.0),
+            Child(
+                "metrics-door",
+                metrics_door,
+                stopped_by=1.0,
+                policy=FATAL,
+                after=serving.wait_started,
+            ),
         )
+
+    async def _ready_behind(self) -> None:
+        """Behind the front door there is an HTTP host, and a store, or the news that there is none.
+
+        A store that does not answer at all keeps the door shut for `store_timeout` at most.
+        """
+        await self._http.wait_started()
+        with trio.move_on_after(self._settings.store_timeout):
+            await self.status.wait_first_attempt()
 
 
 def _judge_of_hosts(settings: Settings) -> Callable[[str | None], bool]:

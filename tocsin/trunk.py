@@ -3,14 +3,17 @@
     storage         group commit; answers reads; owns the store
     cluster         the bridge: this node's voice and ears on the bus
     presence        tells all nodes who is connected to this one
+    spooler         takes what is posted while the store is away, and what comes behind that
     users           directory of user actors: from a user's first device to the last
     topics          brings what is published to topics to those who are online
     scheduler       wakes what is due
-    spooler         what is posted while the store is away, and what comes behind that
     notifications   directory of the live notifications
     connections     one temporary actor per socket
-    key watch       ends the connections of revoked API keys
+    key-watch       ends the connections of revoked API keys
     drainer         does nothing until stop; then says goodbye in batches
+
+`Trunk._tree_with` is that tuple, with the doors of `tocsin.node` in their places: children are
+started from top to bottom and stopped from bottom to top.
 
 A node alone has no cluster, presence and spooler. There is no socket in it, no clock but Trio's and
 no chance but the world's: `tocsin.node` puts real doors into it, and the simulation runs several in
@@ -20,18 +23,22 @@ one process.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from tocsin.actors.cluster.bridge import ClusterBridge
-from tocsin.actors.delivery.attendance import Attendance, PresenceActor
+from tocsin.actors.cluster.state import ClusterState
+from tocsin.actors.delivery.attendance import Attendance, PresenceActor, SharedAttendance
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.delivery.users import Users
+from tocsin.actors.delivery.users_keeper import UsersKeeper
+from tocsin.actors.directory import Directory, DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications
@@ -41,9 +48,11 @@ from tocsin.actors.publishing.scheduler import (
     StoreBack,
     expire_due,
     tell_scheduler,
+    tell_times,
 )
-from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import Ref, Supervisor
+from tocsin.actors.publishing.topics import Topics, TopicsWorker
+from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
@@ -54,31 +63,13 @@ from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.credentials import key_finder, ticket_taker
-from tocsin.server.key_watch import KeyWatch
+from tocsin.server.key_watch import KeyWatch, KeyWatcher
 from tocsin.server.services import Readiness, Services
 from tocsin.settings import Settings
 from tocsin.wiring import ClusterPorts, delivery_settings, edge_settings, upkeep
 
-# By when each child must have ended, as a part of the drain time, in the order of their stopping:
-# what others need is stopped after them, so the doors close first, and the store last.
-_STOPPED_BY: Final = {
-    "metrics-door": 0.05,
-    "front-door": 0.05,
-    "drainer": 0.6,
-    "http": 0.7,
-    "key-watch": 0.75,
-    "connections": 0.75,
-    "notifications": 0.8,
-    "spooler": 0.85,
-    "scheduler": 0.85,
-    "topics": 0.85,
-    "users": 0.85,
-    "presence": 0.9,
-    "cluster": 0.9,
-    "storage": 1.0,
-    "metrics-http": 1.0,
-}
-_GRACE_MIN: Final = 0.2
+GRACE_MIN: Final = 0.2
+"""Seconds that a child has to stop, at least, however late it is."""
 _KEY_OUTAGE: Final = 900.0
 """Seconds without the store in which API keys that were in use go on working."""
 _SCHEDULER_CAPACITY: Final = 4096
@@ -87,8 +78,24 @@ _STORAGE_CAPACITY: Final = 20_000
 """Messages to the storage actor: reconnecting devices ask for a page each, all at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a node puts into its trunk; the simulation has none of it."""
+
+    metrics: tuple[Child, ...] = ()
+    http: tuple[Child, ...] = ()
+    front_door: tuple[Child, ...] = ()
+
+
+NO_DOORS: Final = Doors()
+
+
 class Trunk:
-    """Grown once; without a *verifier* it knows API keys only, with *ports* it has neighbours."""
+    """Started once; without a *verifier* it knows API keys only, with *ports* it has neighbours.
+
+    Made first are the addresses and the tables, none of which needs a tree: so `services` are there
+    from the beginning, and work once the trunk was started.
+    """
 
     def __init__(
         self,
@@ -100,180 +107,222 @@ class Trunk:
         loop_faults: Callable[[], int] = lambda: 0,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
-        self._name = settings.node
         self._settings = settings
         self._store = store
         self._world = world
         self._verifier = verifier
-        self._ports = ports
-        self._loop_faults = loop_faults
-        self.readiness = Readiness()
-        self.status = StoreStatus()
-        self.bus = BusStatus(available=ports is None)
+        self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
+        self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
+        self._status = StoreStatus()
+        self._bus = BusStatus(available=ports is None)
+        self.ledger = Ledger(settings.ledger_linger)
+        self._cluster = None if ports is None else self._joined(settings.node, ports)
+        self._neighbours: Neighbours = ALONE
+        self._attendance = Attendance(settings.node, world)
+        commit = None
+        if (cluster := self._cluster) is not None:
+            self._neighbours, self._attendance = cluster.state, cluster.attendance
+            commit = cluster.line.commit
+        self._users = Users(self._attendance, capacity=settings.mailbox_capacity)
+        self.topics = Topics(self._users.names, self._neighbours)
+        self._notifications = Notifications(self._storage, self._scheduler, commit)
+        self._connections = Connections()
+        self._key_watch = KeyWatch()
+        self._announcer = Announcer(self._users, self._notifications, self.topics, self._neighbours)
+        self._watch_health()
+        self.services = self._services(loop_faults)
+        self._tree: Supervisor | None = None
+        self._children: tuple[Child, ...] = ()
 
-    def grow(self, tree: Supervisor) -> Services:
-        """Start all of it in *tree*, top to bottom; what the doors need of it."""
-        settings, world, jitter = self._settings, self._world, self._world.random
-        ledger = Ledger(settings.ledger_linger)
-        # Announcements come once the store is open and has something to say; by then all stands.
-        storage = self._keep(tree, ledger, lambda: announcer)
-        users = Users(jitter, capacity=settings.mailbox_capacity, grace=_GRACE_MIN)
-        topics = Topics(storage, world, users.names)
-        neighbours = topics.neighbours = self._join(tree, storage, users, topics)
-        users.attendance = attendance = self._attend(tree)
-        tree.spawn("users", lambda: users)
-        tree.spawn("topics", lambda: topics)
-        self.status.watchers += [users.store_changed, topics.store_changed]
-        self.bus.watchers.append(users.bus_changed)
-        scheduler = self._schedule(tree, storage)
-        notifications, spooler = self._notify(tree, storage, scheduler)
-        if spooler is not None:
-            spooler.join(neighbours)
-        announcer = Announcer(users, notifications, topics, neighbours)
-        users.company = Company(
-            storage=storage,
-            ledger=ledger,
-            status=self.status,
-            settings=delivery_settings(settings),
-            world=world,
-            acknowledged=notifications.acknowledged,
-            absent=topics.absent,
-            behind=topics.behind,
-            retire=users.retire,
-            missed={},
-            bus=self.bus,
-            neighbours=neighbours,
-        )
-        connections = self._connect(tree)
-        key_watch = KeyWatch(storage)
-        tree.spawn("key-watch", lambda: key_watch)
-        return Services(
-            loop_faults=self._loop_faults,
-            settings=edge_settings(settings),
-            world=world,
-            storage=storage,
-            status=self.status,
-            bus=self.bus,
-            neighbours=neighbours,
-            users=users,
-            notifications=notifications,
-            connections=connections,
-            attendance=attendance,
-            authenticator=self._authenticator(storage),
-            key_watch=key_watch,
-            readiness=self.readiness,
-            snapshot=lambda children_max: tuple(tree.snapshot(children_max)),
-            spooler=spooler,
+    # --- The tree --------------------------------------------------------------------------------
+
+    def _tree_with(self, doors: Doors) -> tuple[Child, ...]:
+        """All children: they are started downwards, and stopped upwards."""
+        return (
+            *doors.metrics,
+            Child("storage", self._make_storage, stopped_by=1.0, ref=self._storage),
+            *self._cluster_children(),
+            Child("users", self._make_users, stopped_by=0.85),
+            Child("topics", self._make_topics, stopped_by=0.85),
+            Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
+            Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
+            Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
+            Child("key-watch", self._make_key_watcher, stopped_by=0.75),
+            *doors.http,
+            Child("drainer", self._make_drainer, stopped_by=0.6),
+            *doors.front_door,
         )
 
-    def _keep(
-        self, tree: Supervisor, ledger: Ledger, announcer: Callable[[], Announcer]
-    ) -> Ref[StorageMessage]:
-        first = partial(expire_due, upkeep=upkeep(self._settings))
-        storage = tree.spawn(
-            "storage",
-            lambda: StorageActor(
-                self._store, self.status, self._world, ledger, announce=announcer(), first=first
-            ),
-            capacity=_STORAGE_CAPACITY,
+    def _cluster_children(self) -> tuple[Child, ...]:
+        if (cluster := self._cluster) is None:
+            return ()
+        return (
+            Child("cluster", partial(self._make_bridge, cluster), stopped_by=0.9),
+            Child("presence", cluster.make_presence, stopped_by=0.9),
+            Child("spooler", partial(self._make_spooler, cluster), stopped_by=0.85),
         )
-        self.status.watchers.append(self._reached)
-        return storage
 
-    def _schedule(self, tree: Supervisor, storage: Ref[StorageMessage]) -> Ref[SchedulerMessage]:
-        scheduler = tree.spawn(
-            "scheduler",
-            lambda: Scheduler(storage, self._world, upkeep(self._settings)),
-            capacity=_SCHEDULER_CAPACITY,
-        )
-        self.status.watchers.append(partial(_wake, scheduler))
-        return scheduler
+    async def start(self, tree: Supervisor, doors: Doors = NO_DOORS) -> None:
+        """Start all children in *tree*, from top to bottom; returns when the last was started."""
+        self._tree, self._children = tree, self._tree_with(doors)
+        for child in self._children:
+            if child.after is not None:
+                await child.after()
+            tree.spawn(child.name, child.factory, policy=child.policy, ref=child.ref)
 
-    async def fell(self, tree: Supervisor) -> None:
-        """Stop all children of *tree*, doors included, in their order and within the drain time."""
-        started = trio.current_time()
+    async def stop(self, tree: Supervisor) -> None:
+        """Stop all children of *tree* from bottom to top, within the drain time."""
+        parts = {child.name: child.stopped_by for child in self._children}
+        began = trio.current_time()
         drain_time = self._settings.drain_time - self._settings.drain_notice_time
-        for name, part in _STOPPED_BY.items():
-            deadline = started + part * drain_time
-            await tree.stop_child(name, max(_GRACE_MIN, deadline - trio.current_time()))
 
-    def _reached(self, available: bool) -> None:
-        """The store is there: now the nodes' secret is known, without which nobody is heard."""
-        if available and self._ports is not None:
-            self._ports.seals.learn(self._store.secret)
+        def grace(name: str) -> float:
+            return max(GRACE_MIN, began + parts[name] * drain_time - trio.current_time())
 
-    def _join(
-        self, tree: Supervisor, storage: Ref[StorageMessage], users: Users, topics: Topics
-    ) -> Neighbours:
-        if self._ports is None:
-            return ALONE
-        bridge = ClusterBridge(
-            self._ports.bus,
-            self._name,
-            self.bus,
-            storage=storage,
-            users=users,
-            topics=topics,
+        await tree.stop(grace)
+
+    # --- Tables ----------------------------------------------------------------------------------
+
+    def _joined(self, node: str, ports: ClusterPorts) -> _Cluster:
+        line = SpoolLine(ports.spool, self._storage, self._status)
+        state = ClusterState(
+            node,
+            self._bus,
             world=self._world,
-            seals=self._ports.seals,
-            refusals=self._ports.refusals,
+            seals=ports.seals,
+            refusals=ports.refusals,
+            doubt=line.state.doubt,
         )
-        self.status.watchers.append(bridge.store_changed)
-        tree.spawn("cluster", lambda: bridge)
-        return bridge
+        attendance = SharedAttendance(node, self._world, ports.presence)
+        return _Cluster(ports, state, attendance, line)
 
-    def _attend(self, tree: Supervisor) -> Attendance:
-        if self._ports is None:
-            return Attendance(self._name, self._world)
-        presence = PresenceActor(self._ports.presence, self._name, self._world)
-        tree.spawn("presence", lambda: presence)
-        return presence
+    def _watch_health(self) -> None:
+        """Those who are to know that store or bus was lost, or is back, in this order."""
+        watchers = self._status.watchers
+        if (cluster := self._cluster) is not None:
+            watchers.append(partial(_learn_secret, self._store, cluster.ports))
+            watchers += [cluster.state.store_changed, cluster.line.store_changed]
+        watchers += [self._users.store_changed, self.topics.store_changed]
+        watchers.append(partial(_wake, self._scheduler))
+        self._bus.watchers.append(self._users.bus_changed)
 
-    def _notify(
-        self, tree: Supervisor, storage: Ref[StorageMessage], scheduler: Ref[SchedulerMessage]
-    ) -> tuple[Notifications, Spooler | None]:
-        spooler = None
-        if self._ports is not None:
-            spooler = Spooler(
-                self._ports.spool,
-                storage,
-                self.status,
-                self._world,
-                self._name,
-                time_known=lambda changed, command: notifications.time_known(changed, command),
-            )
-            self.status.watchers.append(spooler.store_changed)
-        notifications = Notifications(
-            self._world.random,
-            storage=storage,
-            scheduler=scheduler,
-            grace=_GRACE_MIN,
-            commit=None if spooler is None else spooler.commit,
+    def _services(self, loop_faults: Callable[[], int]) -> Services:
+        return Services(
+            loop_faults=loop_faults,
+            settings=edge_settings(self._settings),
+            world=self._world,
+            storage=self._storage,
+            status=self._status,
+            bus=self._bus,
+            neighbours=self._neighbours,
+            users=self._users,
+            notifications=self._notifications,
+            connections=self._connections,
+            attendance=self._attendance,
+            authenticator=self._authenticator(),
+            key_watch=self._key_watch,
+            readiness=Readiness(),
+            snapshot=self._snapshot,
+            spooler=None if self._cluster is None else self._cluster.line,
         )
-        if (actor := spooler) is not None:
-            tree.spawn("spooler", lambda: actor)
-        tree.spawn("notifications", lambda: notifications)
-        return notifications, spooler
 
-    def _connect(self, tree: Supervisor) -> Connections:
-        connections = Connections(self._world.random, grace=_GRACE_MIN)
-        tree.spawn("connections", lambda: connections)
-        drain_time = self._settings.drain_time
-        tree.spawn("drainer", lambda: Drainer(connections, self._world, drain_time=drain_time))
-        return connections
-
-    def _authenticator(self, storage: Ref[StorageMessage]) -> Authenticator:
-        timeout, world = self._settings.store_timeout, self._world
+    def _authenticator(self) -> Authenticator:
+        timeout, world, storage = self._settings.store_timeout, self._world, self._storage
+        # Only a node with a spool can do something for a producer while the store is away.
+        limits = KeyRingLimits(outage=0.0 if self._cluster is None else _KEY_OUTAGE)
         return Authenticator(
             self._verifier,
-            KeyRing(key_finder(storage, timeout), limits=self._key_limits()),
+            KeyRing(key_finder(storage, timeout), limits=limits),
             ticket_taker(storage, timeout),
             lambda: world.now_ms() / 1000,
         )
 
-    def _key_limits(self) -> KeyRingLimits:
-        # Only a node with a spool can do something for a producer while the store is away.
-        return KeyRingLimits(outage=0.0 if self._ports is None else _KEY_OUTAGE)
+    def _snapshot(self, children_max: int) -> tuple[Snapshot, ...]:
+        return () if self._tree is None else tuple(self._tree.snapshot(children_max))
+
+    # --- Actors, made anew at each incarnation ---------------------------------------------------
+
+    def _make_storage(self) -> StorageActor:
+        return StorageActor(
+            self._store,
+            self._status,
+            self._world,
+            self.ledger,
+            announce=self._announcer,
+            first=partial(expire_due, upkeep=upkeep(self._settings)),
+        )
+
+    def _make_bridge(self, cluster: _Cluster) -> ClusterBridge:
+        return ClusterBridge(
+            cluster.state,
+            cluster.ports.bus,
+            storage=self._storage,
+            users=self._users,
+            topics=self.topics,
+            dispatch=self._announcer.dispatch,
+        )
+
+    def _make_spooler(self, cluster: _Cluster) -> Spooler:
+        return Spooler(
+            cluster.line,
+            cluster.ports.spool,
+            self._storage,
+            self._status,
+            self._world,
+            cluster.state.node,
+            neighbours=cluster.state,
+            time_known=partial(tell_times, self._scheduler),
+        )
+
+    def _make_users(self) -> UsersKeeper:
+        company = Company(
+            users=self._users,
+            storage=self._storage,
+            ledger=self.ledger,
+            status=self._status,
+            settings=delivery_settings(self._settings),
+            world=self._world,
+            acknowledged=self._notifications.acknowledged,
+            absent=self.topics.absent,
+            behind=self.topics.behind,
+            bus=self._bus,
+            neighbours=self._neighbours,
+        )
+        return UsersKeeper(company, self._world.random, grace=GRACE_MIN)
+
+    def _make_topics(self) -> TopicsWorker:
+        return TopicsWorker(self.topics, self._storage, self._world)
+
+    def _make_scheduler(self) -> Scheduler:
+        return Scheduler(self._storage, self._world, upkeep(self._settings))
+
+    def _make_key_watcher(self) -> KeyWatcher:
+        return KeyWatcher(self._storage, self._key_watch)
+
+    def _make_drainer(self) -> Drainer:
+        return Drainer(self._connections, self._world, drain_time=self._settings.drain_time)
+
+    def _keep(self, directory: Directory[Any]) -> DirectoryKeeper:
+        return DirectoryKeeper(directory, self._world.random, grace=GRACE_MIN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """What a node has more that is not alone: the ports, and the tables of those behind them."""
+
+    ports: ClusterPorts
+    state: ClusterState
+    attendance: SharedAttendance
+    line: SpoolLine
+
+    def make_presence(self) -> PresenceActor:
+        return PresenceActor(self.attendance, self.ports.presence)
+
+
+def _learn_secret(store: Store, ports: ClusterPorts, available: bool) -> None:
+    """The store is there: now the nodes' secret is known, without which nobody is heard."""
+    if available:
+        ports.seals.learn(store.secret)
 
 
 def _wake(scheduler: Ref[SchedulerMessage], available: bool) -> None:

@@ -104,8 +104,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         node=settings.node,
         limits=SessionLimits(
             window=settings.window,
-            # A whole window may be sent at once, and again: a healthy device must have room for it.
-            window_bytes=settings.outbound_bytes_max // 4,
+            window_bytes=_window_bytes(settings),
             resend=Backoff(settings.resend_delay, settings.resend_delay_max),
             resend_limit=settings.resend_limit,
             delivery_attempts_max=settings.delivery_attempts_max,
@@ -114,6 +113,11 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         devices_max=settings.user_devices_max,
         devices_known_max=settings.user_devices_known_max,
     )
+
+
+def _window_bytes(settings: Settings) -> int:
+    # A whole window may be sent at once, and again: a healthy device must have room for it.
+    return settings.outbound_bytes_max // 4
 
 
 def upkeep(settings: Settings) -> Upkeep:
@@ -135,6 +139,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         origins=settings.origins,
         access_log=settings.access_log == "on",
         window=settings.window,
+        window_bytes=_window_bytes(settings),
         heartbeat=settings.heartbeat,
         hello_timeout=settings.hello_timeout,
         frame_bytes_max=settings.frame_bytes_max,

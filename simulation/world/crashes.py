@@ -1,7 +1,7 @@
-"""Actors that fail, once, in the middle of their work: a bug that none of them has.
+"""Actors that crash once, in the middle of their work, although they have no such bug.
 
-For a run with such faults, the places where the actors handle what comes are wrapped. A process
-knows which of its actors is to fail, and at which message: see `Process.doom`.
+In a run with crash faults, the methods in which actors handle messages are wrapped. A process knows
+which of its actors is to crash, and at which message: see `Process.doom`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from unittest.mock import patch
 
 from simulation.world.scheduling import current_process
 from tocsin.actors.cluster.bridge import ClusterBridge
-from tocsin.actors.cluster.channels import Channels
-from tocsin.actors.cluster.disconnections import Disconnections
+from tocsin.actors.cluster.channels import ChannelKeeper
+from tocsin.actors.cluster.disconnections import DisconnectionKeeper
 from tocsin.actors.cluster.reconciler import Reconciler
 from tocsin.actors.delivery.attendance import PresenceActor
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.publishing.notifications import NotificationActor
 from tocsin.actors.publishing.scheduler import Scheduler
-from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.publishing.topics import TopicsWorker
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
-from tocsin.server.key_watch import KeyWatch
+from tocsin.server.key_watch import KeyWatcher
 from tocsin.server.websocket.session import WebSocketSession
 
 PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
@@ -39,32 +39,32 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
         *((Scheduler, "receive"), (Scheduler, "on_deadline")),
         *((Scheduler, "_release"), (Scheduler, "_expire")),
     ),
-    "Topics": ((Topics, "_bring"),),
+    "Topics": ((TopicsWorker, "_bring"),),
     "ClusterBridge": ((ClusterBridge, "_heed"),),
     "ClusterWork": (
-        (Channels, "_subscribe"),
-        (Disconnections, "_keep"),
+        (ChannelKeeper, "_subscribe"),
+        (DisconnectionKeeper, "_keep"),
         (Reconciler, "_look_at"),
     ),
     "PresenceActor": ((PresenceActor, "_tell"), (PresenceActor, "_release")),
     "Spooler": ((Spooler, "_append"), (Spooler, "_ask_waiting")),
     "SpoolDrain": ((Drain, "_look"), (Drain, "_drain"), (Drain, "_forget")),
-    "KeyWatch": ((KeyWatch, "_look"),),
+    "KeyWatch": ((KeyWatcher, "_look"),),
     "Drainer": ((Drainer, "_say_goodbye"),),
     "Connection": ((WebSocketSession, "_handle"),),
 }
-"""By what is said to fail, the places where it does: what an actor has in hand, or a task of its.
+"""By kind of victim, the methods that crash: of an actor, or of a task that it runs.
 
-Directories have nothing in hand; it is their children who fail.
+Keepers of directories have nothing in hand; it is their children who fail.
 """
 
 
 class Crash(Exception):
-    """A fault of the simulation's."""
+    """A crash made by the simulation, in contrast to a bug of the product."""
 
 
 def is_ours(error: BaseException | None) -> bool:
-    """Whether *error* is a `Crash` or comes of one."""
+    """Whether *error* is a `Crash` or was caused by one."""
     seen = 0
     while error is not None and seen < 100:
         if isinstance(error, Crash):
@@ -77,7 +77,10 @@ def is_ours(error: BaseException | None) -> bool:
 
 @contextmanager
 def crashing(some: bool) -> Iterator[None]:
-    """Actors fail where their process is doomed to; it costs nothing if not *some* ever are."""
+    """Wrap the methods of `PLACES`, so that actors crash when their process is doomed.
+
+    Nothing is wrapped, and nothing costs time, unless the schedule has *some* crashes.
+    """
     with ExitStack() as stack:
         for actor, places in PLACES.items() if some else ():
             for kind, name in places:

@@ -1,8 +1,8 @@
-"""A node: the production's trunk in a simulated process, and doors without sockets.
+"""A node: the product's trunk in a simulated process, behind doors without sockets.
 
-Behind the doors everything is the production's: authentication, sessions, operations of the API.
-What stands in for the network's side of them is in this file: where a real node has Hypercorn,
-and Quart, a request is a value and a connection is a `network.Connection`.
+Authentication, sessions and the operations of the API are the product's. This file replaces only
+the network's side of a node's doors: a real node has Hypercorn and Quart there; here a request is a
+value and a connection is a `network.Connection`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import trio
 from simulation.world.network import Connection
 from simulation.world.scheduling import Process
 from tocsin.actors.delivery.connections import current_connection
+from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervisor
+from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.server.api import OPERATIONS
@@ -41,7 +43,7 @@ _WRITE_TIMEOUT: Final = HttpLimits().write_timeout
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of the HTTP API: *operation* by the name of its handler."""
+    """A request to the HTTP API; *operation* is the name of its handler."""
 
     operation: str
     token: str
@@ -52,7 +54,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """Its answer; a problem's *body* is its code."""
+    """The answer to a `Request`; the *body* of a problem is its code."""
 
     status: int
     body: bytes
@@ -60,7 +62,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Node:
-    """One process of a node, from start to end; *ports* as in a cluster, or none."""
+    """One process of a node, from start to end; *ports* is `None` for a node without a bus."""
 
     def __init__(
         self,
@@ -82,18 +84,19 @@ class Node:
         self.failure: str | None = None
 
     async def run(self) -> None:
-        """Live until stopped, or until what is left of a dead process is cancelled."""
+        """Run until stopped; or, after a kill, until `clear_away` cancels the remaining tasks."""
         try:
             with self._scope:
                 async with open_supervisor("", self._world.random) as tree:
-                    services = self._trunk.grow(tree)
+                    services = self._trunk.services
+                    await self._trunk.start(tree)
                     self._publishing = Publishing(services)
                     self._edge = WebSocketEdge(services, self._publishing)
-                    self._trunk.readiness.started = True
+                    self._trunk.services.readiness.started = True
                     self.services = services
                     await self._stop.wait()
                     await trio.sleep(self._settings.drain_notice_time)
-                    await self._trunk.fell(tree)
+                    await self._trunk.stop(tree)
         except* RestartLimitExceeded as group:
             self.failure = str(group.exceptions[0])
         finally:
@@ -101,29 +104,39 @@ class Node:
 
     def stop(self) -> None:
         """Drain, and end."""
-        self._trunk.readiness.stopping = True
+        self._trunk.services.readiness.stopping = True
         self._stop.set()
 
     @property
+    def topics(self) -> Topics:
+        """Who is online in which topic."""
+        return self._trunk.topics
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is still to be written of it."""
+        return self._trunk.ledger
+
+    @property
     def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether the node was told to stop."""
         return self._stop.is_set()
 
     def clear_away(self) -> None:
-        """Cancel what is left of a dead process."""
+        """Cancel the remaining tasks of a dead process."""
         self._scope.cancel()
 
     @property
     def is_ready(self) -> bool:
         """What a balancer finds at `/readyz`, store and all."""
-        readiness = self._trunk.readiness
+        readiness = self._trunk.services.readiness
         is_up = self.services is not None and not (self.process.is_dead or self.process.is_stopped)
-        return is_up and not readiness.stopping and self._trunk.status.available
+        return is_up and not readiness.stopping and self._trunk.services.status.available
 
     # --- Doors -----------------------------------------------------------------------------------
 
     def connect(self, connection: Connection, token: str) -> None:
-        """A WebSocket is opened; where that cannot be, the connection ends."""
+        """Open a WebSocket; the connection ends if the node cannot serve it."""
 
         async def serve() -> None:
             await self._serve_websocket(connection, token)
@@ -131,8 +144,10 @@ class Node:
         self._start(serve, connection)
 
     def request(self, request: Request, connection: Connection) -> None:
-        """A request is made; the last that *connection* carries is its `Response`, but a stream's
-        is the end."""
+        """Make *request*, whose answer goes through *connection*.
+
+        The last thing that the connection carries is a `Response`; for a stream it is the end.
+        """
         scope = trio.CancelScope()
         connection.serve(left=scope.cancel)
 
@@ -182,7 +197,10 @@ class Node:
         return Response(written.status, written.body or b"", dict(written.headers))
 
     async def call(self, request: Request) -> Answer | Streamed:
-        """What the operation answers, served as the door serves it."""
+        """Serve *request* as the HTTP door does, and return the operation's answer.
+
+        Raises `ProblemError` or an error of authentication.
+        """
         services = self.services
         assert services is not None
         operation, authenticator = _BY_NAME[request.operation], services.authenticator
@@ -201,7 +219,7 @@ class Node:
 
 
 async def _pour(streamed: Streamed, connection: Connection) -> None:
-    """Send what a body that lasts has to say; each chunk once the one before was taken."""
+    """Send the chunks of a streamed body; each waits until the one before was taken."""
     async with streamed.body as chunks:
         async for chunk in chunks:
             connection.offer(chunk)
@@ -212,7 +230,7 @@ async def _pour(streamed: Streamed, connection: Connection) -> None:
 
 
 class _Channel:
-    """What is said on a connection, as `tocsin.server.websocket.edge` hears it."""
+    """The messages of a connection, as `tocsin.server.websocket.edge` receives them."""
 
     def __init__(self, connection: Connection) -> None:
         self._received: Callable[[str], None] | None = None
@@ -234,14 +252,14 @@ class _Channel:
             await self._moved.park()
 
     def admit(self, limits: object, message_bytes_max: int) -> None:
-        """Clients here are no floods."""
+        """No limits: the simulation's clients flood no node."""
 
     def has_gone(self) -> bool:
         return self._has_left
 
     def _take(self, text: str | None) -> None:
         if text is None:
-            return  # a pong: that something came has been noted
+            return  # A pong has no text; that something came was noted by the connection.
         if self._received is not None:
             self._received(text)
         else:

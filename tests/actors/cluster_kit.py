@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import trio
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import pass_time
+from simulation.world.store_way import StoreWay
+from tests.actors.clock_kit import pass_time
+from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.cluster.bridge import ClusterBridge
+from tocsin.actors.cluster.state import ClusterState
+from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, Left, Said
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.users import Users
+from tocsin.actors.delivery.users_keeper import UsersKeeper
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications, Submit
-from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
@@ -40,6 +46,8 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import Content
 from tocsin.protocol.seals import Seals
 from tocsin.protocol.terms import SessionLimits
+
+T = TypeVar("T")
 
 NOW_MS = 1_000_000
 """What every node's wall clock shows at first."""
@@ -68,45 +76,17 @@ class SharedStore(SqliteStore):
         return
 
 
-class StoreWay:
+class CuttableWay(StoreWay[SharedStore]):
     """One node's way to the store, which can be cut."""
 
     def __init__(self, store: SharedStore) -> None:
-        self._store = store
+        super().__init__(store)
         self.is_cut = False
 
-    @property
-    def epoch(self) -> str:
-        return self._store.epoch
-
-    @property
-    def secret(self) -> str:
-        return self._store.secret
-
-    @property
-    def statements_run(self) -> int:
-        return self._store.statements_run
-
-    async def open(self) -> None:
-        self._check()
-
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
-        self._check()
-        return await self._store.write(commands)
-
-    async def read(self, queries):
-        self._check()
-        return await self._store.read(queries)
-
-    async def probe(self) -> None:
-        self._check()
-
-    async def aclose(self) -> None:
-        return
-
-    def _check(self) -> None:
+    async def _call(self, work: Callable[[], Awaitable[T]], *, writes: bool) -> T:
         if self.is_cut:
             raise StoreUnavailable("cut")
+        return await super()._call(work, writes=writes)
 
 
 @dataclass
@@ -151,15 +131,16 @@ class Node:
 
     name: str
     tree: Supervisor
-    store: StoreWay
+    store: CuttableWay
     storage: Ref[StorageMessage]
     users: Users
     topics: Topics
-    bridge: ClusterBridge
+    state: ClusterState
+    port: Bus
     bus: BusStatus
     notifications: Notifications
     spool: MemorySpool
-    spooler: Spooler
+    line: SpoolLine
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def write(self, command: Command) -> Result:
@@ -256,38 +237,27 @@ def plant(
     seals: Seals,
 ) -> Node:
     world = World(now_ms, lambda: 0.5, random.Random(name).randbytes)
-    status, bus, ledger, store = StoreStatus(), BusStatus(False), Ledger(0.01), StoreWay(shared)
+    status, bus, ledger, store = StoreStatus(), BusStatus(False), Ledger(0.01), CuttableWay(shared)
     storage: Ref[StorageMessage] = tree.spawn(
         f"{name}/storage",
         lambda: StorageActor(store, status, world, ledger, announce=announcer),
         capacity=10_000,
     )
-    users = Users(lambda: 0.0, capacity=1000, grace=1.0)
-    topics = Topics(storage, world, users.names)
-    bridge = ClusterBridge(
-        broker.bus(name),
-        name,
-        bus,
-        storage=storage,
-        users=users,
-        topics=topics,
-        world=world,
-        seals=seals,
-        refusals=Refusals(),
+    users = Users(Attendance(name, world), capacity=1000)
+    port, spool = broker.bus(name), broker.spool(name)
+    line = SpoolLine(spool, storage, status)
+    state = ClusterState(
+        name, bus, world=world, seals=seals, refusals=Refusals(), doubt=line.state.doubt
     )
-    topics.neighbours = bridge
-    spool = broker.spool(name)
-    spooler = Spooler(spool, storage, status, world, name, time_known=lambda changed, command: None)
-    spooler.join(bridge)
+    topics = Topics(users.names, state)
     notifications = Notifications(
-        lambda: 0.0,
         storage=storage,
         scheduler=Ref("scheduler", Mailbox(10_000)),
-        grace=1.0,
-        commit=spooler.commit,
+        commit=line.commit,
     )
-    announcer = Announcer(users, notifications, topics, bridge)
-    users.company = Company(
+    announcer = Announcer(users, notifications, topics, state)
+    company = Company(
+        users=users,
         storage=storage,
         ledger=ledger,
         status=status,
@@ -296,19 +266,41 @@ def plant(
         acknowledged=notifications.acknowledged,
         absent=topics.absent,
         behind=topics.behind,
-        retire=users.retire,
-        missed={},
         bus=bus,
-        neighbours=bridge,
+        neighbours=state,
     )
     bus.watchers.append(users.bus_changed)
-    status.watchers += [users.store_changed, topics.store_changed, spooler.store_changed]
-    tree.spawn(f"{name}/cluster", lambda: bridge)
-    tree.spawn(f"{name}/users", lambda: users)
-    tree.spawn(f"{name}/topics", lambda: topics)
-    tree.spawn(f"{name}/spooler", lambda: spooler)
-    tree.spawn(f"{name}/notifications", lambda: notifications)
+    status.watchers += [users.store_changed, topics.store_changed, line.store_changed]
+    tree.spawn(
+        f"{name}/cluster",
+        lambda: ClusterBridge(
+            state,
+            port,
+            storage=storage,
+            users=users,
+            topics=topics,
+            dispatch=announcer.dispatch,
+        ),
+    )
+    tree.spawn(f"{name}/users", lambda: UsersKeeper(company, lambda: 0.0, grace=1.0))
+    tree.spawn(f"{name}/topics", lambda: TopicsWorker(topics, storage, world))
+    tree.spawn(
+        f"{name}/spooler",
+        lambda: Spooler(
+            line,
+            spool,
+            storage,
+            status,
+            world,
+            name,
+            neighbours=state,
+            time_known=lambda changed, command: None,
+        ),
+    )
+    tree.spawn(
+        f"{name}/notifications", lambda: DirectoryKeeper(notifications, lambda: 0.0, grace=1.0)
+    )
     return Node(
-        *(name, tree, store, storage, users, topics, bridge, bus),
-        *(notifications, spool, spooler),
+        *(name, tree, store, storage, users, topics, state, port, bus),
+        *(notifications, spool, line),
     )

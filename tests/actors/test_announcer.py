@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from tocsin.actors.delivery.messages import Acknowledged, DeviceRemoved
 from tocsin.actors.publishing.announcer import Announcer
+from tocsin.actors.runtime import MailboxFull
 from tocsin.persistence.store import (
+    AckStored,
     Attached,
     Counters,
+    DeviceForgotten,
+    Done,
     Expired,
     LetterReplayed,
     Marked,
     Materialised,
 )
 from tocsin.protocol.cursor import Start
+from tocsin.protocol.news import LogAppended, Position, SharedPart
 
 
 class Heard:
@@ -27,7 +33,7 @@ class Heard:
         return self if user in self._online else None
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *args: self.calls.append((name, *args))
+        return lambda *args, **named: self.calls.append((name, *args))
 
 
 def test_a_mark_that_changes_nothing_may_have_brought_what_is_new_in_topics():
@@ -66,6 +72,65 @@ def test_who_arrives_is_present_in_their_topics_unless_they_have_left():
         Announcer(heard, heard, heard)(attached(user, "news", "sport"))
 
     assert heard.calls == [("present", "ann", ("news", "sport"))]
+
+
+def test_an_acknowledgment_past_the_session_and_a_removed_device_are_told_here_and_elsewhere():
+    heard: Any = Heard()
+    acknowledged = AckStored("ann", "phone", 3, ("n1",), "a/1")
+    forgotten = DeviceForgotten("ann", "phone")
+
+    for result in (acknowledged, forgotten, Done()):
+        Announcer(heard, heard, heard, heard)(result)
+
+    assert heard.calls == [
+        ("tell", "ann", Acknowledged("phone", 3, ("n1",), "a/1")),
+        ("announce", (acknowledged,)),
+        ("tell", "ann", DeviceRemoved("phone")),
+        ("announce", (forgotten,)),
+    ]
+
+
+def test_a_session_that_has_no_room_for_an_acknowledgment_does_not_keep_it_from_the_others():
+    heard: Any = Heard()
+
+    def full(*args: object) -> None:
+        raise MailboxFull
+
+    heard.tell = full
+    Announcer(heard, heard, heard, heard)(AckStored("ann", "phone", 3, (), None))
+
+    assert [name for name, *_ in heard.calls] == ["announce"]
+
+
+def test_what_is_the_same_for_all_is_made_once_however_many_news_bring_it():
+    heard: Any = Heard()
+    shared: list[object] = []
+
+    def fan_out(change: object, *rest: object) -> int:
+        shared.append(change)
+        return 1
+
+    heard.fan_out = fan_out
+    announcer = Announcer(heard, heard, heard)
+    part = SharedPart("n", "created", "{}", None)
+
+    for user in ("ann", "bob"):
+        announcer.dispatch(LogAppended(part, (Position(user, 1, 1, 1),), {}))
+
+    assert shared[0] is shared[1]
+    assert heard.calls == []
+
+
+def test_acknowledgments_are_expected_from_those_who_were_told_of_what_is_awaited():
+    heard: Any = Heard()
+    heard.fan_out = lambda change, positions, states: len(positions) - 1
+    part, positions = SharedPart("n", "created", "{}", None), (Position("ann", 1, 1, 1),)
+
+    for told in (1, 2):
+        news = LogAppended(part, positions * told, {}, awaited=True)
+        Announcer(heard, heard, heard).dispatch(news)
+
+    assert heard.calls == [("expect", "n", 1)]
 
 
 def attached(user: str, *topics: str) -> Attached:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.actors.cluster_kit import a_cluster, replace
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
+from tests.actors.cluster_kit import NOW_MS, a_cluster, replace
 from tocsin.actors.cluster.channels import IDLE
 from tocsin.persistence.bus import Said
-from tocsin.persistence.store import MarkInbox, Subscribe, Withdraw
+from tocsin.persistence.store import Acknowledge, MarkInbox, RemoveDevice, Subscribe, Withdraw
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import user_channel
 from tocsin.protocol.notification import EVERYONE
@@ -89,7 +89,7 @@ async def test_a_user_who_is_away_is_heard_of_for_a_while_and_then_no_more(autoj
         await cluster["a"].write(Subscribe("news", ("ada",), 1000))
         phone = await cluster["b"].device()
         await pass_time(SOON)
-        assert len(cluster["b"].bridge.channels) == 4
+        assert len(cluster["b"].state.channels) == 4
         phone.leave()
         await pass_time(IDLE / 2)
         heard = cluster["b"].bus.statistics.heard
@@ -98,7 +98,7 @@ async def test_a_user_who_is_away_is_heard_of_for_a_while_and_then_no_more(autoj
         assert cluster["b"].bus.statistics.heard == heard + 1
 
         await pass_time(IDLE + 2)
-        assert len(cluster["b"].bridge.channels) == 2
+        assert len(cluster["b"].state.channels) == 2
         again = await cluster["b"].device()
         await cluster["a"].post("ada", title="again")
         await pass_time(SOON)
@@ -108,7 +108,7 @@ async def test_a_user_who_is_away_is_heard_of_for_a_while_and_then_no_more(autoj
 async def test_many_who_arrive_together_subscribe_together(autojump_clock):
     async with a_cluster("a") as cluster:
         calls = []
-        bus = cluster["a"].bridge.bus
+        bus = cluster["a"].port
         subscribe = bus.subscribe
 
         async def counted(channels):
@@ -127,7 +127,7 @@ async def test_many_who_arrive_together_subscribe_together(autojump_clock):
 
 async def test_the_store_is_read_when_the_channel_is_heard_and_not_before(autojump_clock):
     async with a_cluster("a", "b") as cluster:
-        bus = cluster["b"].bridge.bus
+        bus = cluster["b"].port
         subscribe = bus.subscribe
 
         async def slowly(channels):
@@ -269,15 +269,15 @@ async def test_what_a_node_could_not_say_of_a_device_in_time_it_does_not_say_lat
 async def test_a_bus_that_hung_and_says_all_in_another_order_replaces_the_older(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         held: dict[str, list[Said]] = {"a": [], "b": []}
-        hung = {name: cluster[name].bridge.bus.publish for name in held}
+        hung = {name: cluster[name].port.publish for name in held}
         for name, waiting in held.items():
-            replace(cluster[name].bridge.bus, publish=holding(waiting))
+            replace(cluster[name].port, publish=holding(waiting))
         old = await cluster["a"].device()
         await pass_time(2)
         new = await cluster["b"].device()
         await pass_time(4)
         for name in ("b", "a"):
-            replace(cluster[name].bridge.bus, publish=hung[name])
+            replace(cluster[name].port, publish=hung[name])
             await hung[name](held[name])
         await pass_time(5)
 
@@ -309,11 +309,11 @@ async def test_who_came_first_is_known_however_late_it_is_said(autojump_clock):
         old = await cluster["b"].device()
         await pass_time(SOON)
         held: list[Said] = []
-        publish = cluster["b"].bridge.bus.publish
-        replace(cluster["b"].bridge.bus, publish=holding(held))
-        cluster["b"].bridge.device_here("ada", "phone", old.outlet.connection, old.since)
+        publish = cluster["b"].port.publish
+        replace(cluster["b"].port, publish=holding(held))
+        cluster["b"].state.device_here("ada", "phone", old.outlet.connection, old.since)
         await pass_time(0.01)
-        replace(cluster["b"].bridge.bus, publish=publish)
+        replace(cluster["b"].port, publish=publish)
         await pass_time(2)
         cluster.broker.loss = lambda node, said: said.channel == user_channel("ada")
         new = await cluster["a"].device()
@@ -332,7 +332,7 @@ async def test_a_user_is_disconnected_on_all_nodes(autojump_clock):
     async with a_cluster("a", "b", "c") as cluster:
         ada = [await cluster[name].device(name=name) for name in "bc"]
         bob = await cluster["b"].device("bob")
-        cluster["a"].bridge.disconnect("ada")
+        cluster["a"].state.disconnect("ada")
         await pass_time(SOON)
 
         assert [each.closing for each in ada] == [Closing.DISCONNECTED] * 2
@@ -344,10 +344,24 @@ async def test_what_the_store_has_noted_of_a_device_its_session_hears_of_elsewhe
         phone = await cluster["b"].device()
         await cluster["a"].post("ada")
         await pass_time(SOON)
-        cluster["a"].bridge.device_acknowledged("ada", "phone", 1, ())
+        await cluster["a"].write(Acknowledge("ada", "phone", 1, (), NOW_MS))
         await pass_time(2000)
         assert phone.titles == ["hello"]
 
-        cluster["a"].bridge.device_gone("ada", "phone")
+        await cluster["a"].write(RemoveDevice("ada", "phone"))
         await pass_time(SOON)
         assert phone.closing is Closing.DISCONNECTED
+
+
+async def test_an_id_that_is_acknowledged_elsewhere_is_of_the_session_that_has_sent_it(
+    autojump_clock,
+):
+    async with a_cluster("a", "b") as cluster:
+        phone, tab = [await cluster["b"].device(name=name) for name in ("phone", "tab")]
+        posted = await cluster["a"].post("ada")
+        await pass_time(SOON)
+        await cluster["a"].write(Acknowledge("ada", "phone", None, (posted,), NOW_MS))
+        await pass_time(2000)
+
+        assert phone.titles == ["hello"]
+        assert len(tab.titles) > 1

@@ -8,11 +8,11 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import NOW_MS, Cluster, Device, a_cluster, replace, seals_of_the_nodes
-from tests.actors.virtual_time import pass_time
-from tocsin.actors.cluster.bridge import MISSING_MAX, SILENCE_MAX
 from tocsin.actors.cluster.outbox import Outbox
 from tocsin.actors.cluster.reconciler import HASTE, LEISURE
+from tocsin.actors.cluster.state import MISSING_MAX, SILENCE_MAX
 from tocsin.persistence.bus import BusUnavailable, Said
 from tocsin.persistence.store import Subscribe, Withdraw
 from tocsin.protocol.closing import Closing
@@ -33,12 +33,12 @@ async def post_all(cluster: Cluster, node: str = "a") -> None:
 
 def spoil(cluster: Cluster, spoiled) -> None:
     """Let *spoiled* say what becomes of what is said together."""
-    publish = cluster["a"].bridge.bus.publish
+    publish = cluster["a"].port.publish
 
     async def publish_spoiled(messages):
         await publish(spoiled(list(messages)))
 
-    replace(cluster["a"].bridge.bus, publish=publish_spoiled)
+    replace(cluster["a"].port, publish=publish_spoiled)
 
 
 # --- What is said -------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ async def test_what_cannot_be_read_is_counted_and_passed_over(autojump_clock):
         phone = await cluster["b"].device()
         junk = [b"", b"\x00", b"\x00\x01a", b"\x00\x01a\x91\x63", b"\x00\xff", b"\x00\x01\xff\x90"]
         messages = [Said(user_channel("ada"), each) for each in junk]
-        await cluster["a"].bridge.bus.publish(messages)
+        await cluster["a"].port.publish(messages)
         await cluster["a"].post("ada")
         await pass_time(SOON)
 
@@ -114,7 +114,7 @@ async def a_namesake_lives(cluster: Cluster, seconds: int, its_clock: float) -> 
     for second in range(seconds):
         written = voice.write(Alive(its_clock + second))
         beat = Said(CONTROL, voice.say(CONTROL, written, NOW_MS))
-        await cluster["b"].bridge.bus.publish([beat])
+        await cluster["b"].port.publish([beat])
         await pass_time(1.0)
 
 
@@ -185,37 +185,37 @@ async def test_a_bus_that_is_away_is_told_at_once_and_so_is_its_return(autojump_
 async def test_what_was_said_before_does_not_prove_that_anything_is_heard_now(autojump_clock):
     """A process that was stopped finds in its socket what was said before."""
     async with a_cluster("a") as cluster:
-        bridge = cluster["a"].bridge
+        port = cluster["a"].port
         waiting: list[Said] = []
-        spoiled = bridge.bus.publish
+        spoiled = port.publish
 
         async def held(messages):
             waiting.extend(messages)
             await trio.lowlevel.checkpoint()
 
-        replace(bridge.bus, publish=held)
+        replace(port, publish=held)
         await pass_time(2 * SILENCE_MAX)
         assert not cluster["a"].bus.available
         await spoiled(waiting[:2])
         await pass_time(SOON)
         assert not cluster["a"].bus.available
 
-        replace(bridge.bus, publish=spoiled)
+        replace(port, publish=spoiled)
         await pass_time(1)
         assert cluster["a"].bus.available
 
 
 async def test_a_sign_of_life_that_comes_too_late_proves_nothing(autojump_clock):
     async with a_cluster("a") as cluster:
-        bridge = cluster["a"].bridge
+        port = cluster["a"].port
         waiting: list[Said] = []
-        publish = bridge.bus.publish
+        publish = port.publish
 
         async def held(messages):
             waiting.extend(messages)
             await trio.lowlevel.checkpoint()
 
-        replace(bridge.bus, publish=held)
+        replace(port, publish=held)
         await pass_time(3 * SILENCE_MAX)
         losses = cluster["a"].bus.statistics.losses
         await publish(waiting[-8:-7])  # said when the node was deaf already, and long ago
@@ -226,9 +226,9 @@ async def test_a_sign_of_life_that_comes_too_late_proves_nothing(autojump_clock)
 
 async def test_a_sign_of_life_from_before_a_failure_proves_nothing(autojump_clock):
     async with a_cluster("a") as cluster:
-        bridge = cluster["a"].bridge
+        port = cluster["a"].port
         waiting: list[Said] = []
-        publish = bridge.bus.publish
+        publish = port.publish
 
         async def held(messages):
             await trio.lowlevel.checkpoint()
@@ -236,7 +236,7 @@ async def test_a_sign_of_life_from_before_a_failure_proves_nothing(autojump_cloc
                 raise BusUnavailable("away")
             waiting.extend(messages)
 
-        replace(bridge.bus, publish=held)
+        replace(port, publish=held)
         await pass_time(2.1)
         assert not cluster["a"].bus.available
         await publish(waiting)
@@ -264,7 +264,7 @@ async def test_a_bus_that_hangs_keeps_nobody_waiting_for_long(autojump_clock):
         async def hang(channels):
             await trio.sleep_forever()
 
-        replace(cluster["a"].bridge.bus, subscribe=hang)
+        replace(cluster["a"].port, subscribe=hang)
         before = trio.current_time()
         await cluster["a"].device()
         assert trio.current_time() - before < 1.5
@@ -278,7 +278,7 @@ async def test_a_bus_that_hangs_keeps_nobody_waiting_for_long(autojump_clock):
 
 async def test_who_went_on_unheard_is_looked_after_when_the_channel_is_heard(autojump_clock):
     async with a_cluster("a", "b") as cluster:
-        bus = cluster["b"].bridge.bus
+        bus = cluster["b"].port
         subscribe = bus.subscribe
 
         async def refuse(channels):
@@ -323,12 +323,12 @@ async def test_a_node_that_stood_still_sends_again_as_soon_as_it_has_looked(auto
         cluster["a"].store.is_cut = True
         cluster.broker.deafen("a")
         await pass_time(4)
-        held = cluster["a"].bridge.is_current
+        held = cluster["a"].state.is_current
         cluster.broker.cure("a")
         await pass_time(0.1)
         cluster["a"].store.is_cut = False
         await pass_time(4)
-        assert (held, cluster["a"].bridge.is_current) == (False, True)
+        assert (held, cluster["a"].state.is_current) == (False, True)
         assert phone.sequences == [1, 1]
 
 
@@ -394,7 +394,7 @@ async def test_what_a_node_committed_last_before_it_died_is_found_soon(autojump_
         await cluster["a"].post("ada", title="the last")
         await pass_time(SILENCE_MAX + LATE)
         assert phone.titles == ["the last"]
-        assert cluster["b"].bridge.audible == 0
+        assert cluster["b"].state.audible == 0
 
 
 @pytest.mark.parametrize("orderly", [True, False])
@@ -402,7 +402,7 @@ async def test_a_node_that_is_gone_is_missed_for_a_while_unless_it_said_goodbye(
     autojump_clock, orderly
 ):
     async with a_cluster("a", "b") as cluster:
-        assert cluster["b"].bridge.audible == 1
+        assert cluster["b"].state.audible == 1
         if not orderly:
             cluster.broker.cut("a")
         await cluster["a"].tree.stop_child("a/cluster", 1.0)
@@ -471,7 +471,7 @@ def test_a_round_trip_brings_no_more_than_a_few_megabytes():
 async def test_a_bridge_that_failed_is_started_again_and_hears_what_it_heard(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
-        bus = cluster["b"].bridge.bus
+        bus = cluster["b"].port
         receive = bus.receive
 
         async def fail():
@@ -492,6 +492,65 @@ async def test_a_bridge_that_failed_is_started_again_and_hears_what_it_heard(aut
         assert cluster["b"].bus.available
 
 
+async def test_what_a_bridge_was_saying_when_it_failed_is_said_by_the_next(autojump_clock):
+    async with a_cluster("a", "b") as cluster:
+        phone = await cluster["b"].device()
+        bus = cluster["a"].port
+        publish = bus.publish
+
+        async def fail(messages):
+            if all(each.channel == CONTROL for each in messages):
+                await publish(messages)
+                return
+            replace(bus, publish=publish)
+            raise ZeroDivisionError
+
+        replace(bus, publish=fail)
+        await cluster["a"].post("ada")
+        await cluster["a"].post("ada", title="behind it")
+        await pass_time(1)
+        assert bus.publish is publish
+        assert phone.titles == ["hello", "behind it"]
+        assert cluster["b"].bus.statistics.found == 0
+
+
+async def test_a_channel_that_a_failed_bridge_was_asking_for_is_heard_by_the_next(autojump_clock):
+    async with a_cluster("a", "b") as cluster:
+        bus = cluster["b"].port
+        subscribe = bus.subscribe
+
+        async def fail(channels):
+            replace(bus, subscribe=subscribe)
+            raise ZeroDivisionError
+
+        replace(bus, subscribe=fail)
+        phone = await cluster["b"].device()
+        assert bus.subscribe is subscribe
+        await cluster["a"].post("ada")
+        await pass_time(SOON)
+        assert phone.titles == ["hello"]
+        assert cluster["b"].bus.statistics.found == 0
+
+
+async def test_a_disconnection_that_a_failed_bridge_was_keeping_is_kept_by_the_next(
+    autojump_clock,
+):
+    async with a_cluster("a", "b") as cluster:
+        phone = await cluster["b"].device()
+        bus = cluster["a"].port
+        keep = bus.keep_disconnected
+
+        async def fail(marks):
+            replace(bus, keep_disconnected=keep)
+            raise ZeroDivisionError
+
+        replace(bus, keep_disconnected=fail)
+        cluster["a"].state.disconnect("ada")
+        await pass_time(1)
+        assert bus.keep_disconnected is keep
+        assert phone.closing is Closing.DISCONNECTED
+
+
 @pytest.mark.parametrize("how", ["deaf", "cut off"])
 async def test_a_node_that_did_not_hear_of_a_disconnection_finds_out(autojump_clock, how):
     async with a_cluster("a", "b") as cluster:
@@ -503,7 +562,7 @@ async def test_a_node_that_did_not_hear_of_a_disconnection_finds_out(autojump_cl
         bob = await cluster["b"].device("bob")
         begin("b")
         await pass_time(10)
-        cluster["a"].bridge.disconnect("ada")
+        cluster["a"].state.disconnect("ada")
         await pass_time(10)
         after = await cluster["b"].device(name="after")
         assert not before.outlet.ends
@@ -520,7 +579,7 @@ async def test_a_node_that_finds_itself_in_the_middle_of_a_gap_asks_who_was_disc
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         cluster.broker.deafen("b")
-        cluster["a"].bridge.disconnect("ada")
+        cluster["a"].state.disconnect("ada")
         await pass_time(0.5)
         assert not phone.outlet.ends
 
@@ -533,7 +592,7 @@ async def test_a_node_that_finds_itself_in_the_middle_of_a_gap_asks_who_was_disc
 async def test_where_nobody_can_be_kept_those_who_hear_are_told(autojump_clock):
     async with a_cluster("a", "b", "c") as cluster:
         hears, deaf = [await cluster[name].device(name=name) for name in "bc"]
-        bus = cluster["a"].bridge.bus
+        bus = cluster["a"].port
         keep = bus.keep_disconnected
 
         async def is_full(users):
@@ -541,7 +600,7 @@ async def test_where_nobody_can_be_kept_those_who_hear_are_told(autojump_clock):
 
         replace(bus, keep_disconnected=is_full)
         cluster.broker.deafen("c")
-        cluster["a"].bridge.disconnect("ada")
+        cluster["a"].state.disconnect("ada")
         await pass_time(1)
         assert (hears.closing, deaf.closing) == (Closing.DISCONNECTED, None)
 
@@ -556,7 +615,7 @@ async def test_what_could_not_be_said_is_said_when_the_bus_is_back(autojump_cloc
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         cluster.broker.cut("a")
-        cluster["a"].bridge.disconnect("ada")
+        cluster["a"].state.disconnect("ada")
         await pass_time(5)
         assert phone.closing is None
         cluster.broker.mend("a")

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 import trio
 
+from tests.actors.clock_kit import pass_time, settle
 from tests.actors.cluster_kit import Cluster, Node, a_cluster, replace
-from tests.actors.spool_stage import post
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.spool_kit import post
 from tests.persistence.services import append
 from tocsin.actors.cluster import spool_agreement as spool_word
 from tocsin.actors.spool.entries import Spooled, encode
@@ -53,7 +53,7 @@ async def test_what_goes_to_a_node_with_the_store_goes_behind_what_one_without_i
             await cluster["abc"[number % 3]].ask(post(title))
 
         assert await stored(cluster) == titles
-        assert cluster["a"].spooler.statistics.spooled == 10
+        assert cluster["a"].line.statistics.spooled == 10
 
 
 async def test_nodes_that_lose_the_store_one_after_the_other_keep_the_order(autojump_clock):
@@ -73,7 +73,7 @@ async def test_nodes_that_lose_the_store_one_after_the_other_keep_the_order(auto
                 await post_around(100)
 
         assert await stored(cluster) == titles
-        assert all(node.spooler.statistics.spooled for node in cluster.nodes.values())
+        assert all(node.line.statistics.spooled for node in cluster.nodes.values())
 
 
 async def test_in_good_times_nobody_asks_and_nobody_waits(autojump_clock):
@@ -162,12 +162,12 @@ async def test_whatever_is_lost_and_found_when_the_order_stays(autojump_clock, s
         await pass_time(NOTICED)
 
         assert await stored(cluster) == titles
-        assert sum(node.spooler.statistics.spooled for node in nodes) > 50
+        assert sum(node.line.statistics.spooled for node in nodes) > 50
 
 
 def slow_down(node: Node, chance: random.Random) -> None:
     """Let what *node* hears, finds in the spool and appends there take some time, each its own."""
-    receive, size, append_ = node.bridge.bus.receive, node.spool.size, node.spool.append
+    receive, size, append_ = node.port.receive, node.spool.size, node.spool.append
 
     async def hear():
         heard = await receive()
@@ -186,7 +186,7 @@ def slow_down(node: Node, chance: random.Random) -> None:
         await pass_time(chance.expovariate(100))
         return appended
 
-    replace(node.bridge.bus, receive=hear)
+    replace(node.port, receive=hear)
     replace(node.spool, size=look, append=add)
 
 
@@ -251,12 +251,12 @@ async def test_a_node_that_hears_again_looks_before_it_commits(autojump_clock):
 
 async def test_a_node_that_finds_its_voice_again_looks_before_it_commits(autojump_clock):
     async with a_cluster("a", "b") as cluster:
-        publish = cluster["b"].bridge.bus.publish
+        publish = cluster["b"].port.publish
 
         async def fail(messages) -> None:
             raise BusUnavailable("the test wants it so")
 
-        replace(cluster["b"].bridge.bus, publish=fail)
+        replace(cluster["b"].port, publish=fail)
         told: list[bool] = []
 
         def hears(available: bool) -> None:
@@ -267,7 +267,7 @@ async def test_a_node_that_finds_its_voice_again_looks_before_it_commits(autojum
         cluster["b"].bus.watchers.append(hears)
         await pass_time(5.3)
         await append(cluster["a"].spool, encode(post("first")))
-        replace(cluster["b"].bridge.bus, publish=publish)
+        replace(cluster["b"].port, publish=publish)
         await pass_time(1.0)
 
         assert told == [False, True]

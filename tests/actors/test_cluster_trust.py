@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
+from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import NOW_MS, SECRET, Cluster, a_cluster, seals_of_the_nodes
-from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.complaints import INTERVAL
 from tocsin.persistence.bus import Said
+from tocsin.persistence.store import RemoveDevice
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import (
     CONTROL,
@@ -41,7 +42,7 @@ def a_stranger(node: str = "a") -> Voice:
 
 async def say(cluster: Cluster, *said: Said) -> None:
     """Say it as whoever has got into Redis."""
-    await cluster["a"].bridge.bus.publish(said)
+    await cluster["a"].port.publish(said)
     await pass_time(SOON)
 
 
@@ -82,9 +83,9 @@ async def test_what_was_said_once_and_is_repeated_harms_nobody_who_could_hear_it
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         recorded = record(cluster, "b")
-        cluster["a"].bridge.disconnect("ada")
-        cluster["a"].bridge.device_gone("ada", "phone")
-        cluster["a"].bridge.device_arrived("ada", "phone", "1.2", 0)
+        cluster["a"].state.disconnect("ada")
+        await cluster["a"].write(RemoveDevice("ada", "phone"))
+        cluster["a"].state.device_arrived("ada", "phone", "1.2", 0)
         await pass_time(SOON)
         assert phone.closing is Closing.DISCONNECTED
         recorded = [said for said in recorded if said.channel in (CONTROL, ADA)]
@@ -105,16 +106,16 @@ async def test_a_disconnection_that_is_kept_once_more_by_somebody_ends_nothing_a
 ):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
-        cluster["a"].bridge.disconnect("ada")
+        cluster["a"].state.disconnect("ada")
         await pass_time(SOON)
         assert phone.closing is Closing.DISCONNECTED
-        bus = cluster["a"].bridge.bus
+        bus = cluster["a"].port
         [mark] = await bus.disconnected()
-        cluster["b"].bridge._disconnections.missed()
+        cluster["b"].state.disconnections.missed()
         await pass_time(10)
         again = await cluster["b"].device()
         await bus.keep_disconnected([mark])
-        cluster["b"].bridge._disconnections.missed()
+        cluster["b"].state.disconnections.missed()
         await pass_time(SOON)
 
         assert again.closing is None
@@ -124,8 +125,8 @@ async def test_a_disconnection_that_somebody_has_made_up_ends_nothing(autojump_c
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         marks = [b"", b"ada", b"\x00" * 24 + b"ada", b"\xff" * 30]
-        await cluster["a"].bridge.bus.keep_disconnected(marks)
-        cluster["b"].bridge._disconnections.missed()
+        await cluster["a"].port.keep_disconnected(marks)
+        cluster["b"].state.disconnections.missed()
         await pass_time(SOON)
 
         assert phone.closing is None
@@ -142,10 +143,10 @@ async def test_while_a_stranger_speaks_to_all_nodes_what_it_may_commit_is_looked
         stranger = a_stranger("of another release")
         looks = cluster["b"].bus.statistics.reconciliations
         for _ in range(10):
-            await cluster["b"].bridge.bus.publish([forged(stranger, CONTROL, Alive(1.0))])
+            await cluster["b"].port.publish([forged(stranger, CONTROL, Alive(1.0))])
             await pass_time(1.0)
         await cluster["a"].post("ada")
-        await cluster["b"].bridge.bus.publish([forged(stranger, CONTROL, Alive(1.0))])
+        await cluster["b"].port.publish([forged(stranger, CONTROL, Alive(1.0))])
         await pass_time(2.0)
 
         assert phone.titles == ["hello"]
@@ -158,8 +159,8 @@ async def test_a_stranger_is_no_peer_and_takes_none_away(autojump_clock, envelop
     async with a_cluster("a", "b") as cluster:
         for name in ("a", "x"):
             await say(cluster, forged(a_stranger(name), CONTROL, envelope))
-        assert cluster["b"].bridge.audible == 1
-        assert not cluster["b"].spooler._drain.waiting
+        assert cluster["b"].state.audible == 1
+        assert not cluster["b"].line.state.waiting
 
 
 async def test_of_a_flood_of_forgeries_the_log_says_a_line_in_a_while(autojump_clock):
@@ -182,9 +183,9 @@ async def test_who_has_not_reached_the_store_knows_no_secret_and_says_nothing(au
         seals = Seals()
         late = cluster.join("b", seals)
         await pass_time(10.0)
-        assert (late.bus.available, cluster["a"].bridge.audible) == (False, 0)
+        assert (late.bus.available, cluster["a"].state.audible) == (False, 0)
 
         seals.learn(SECRET)
-        late.bridge.store_changed(True)
+        late.state.store_changed(True)
         await pass_time(3.0)
-        assert (late.bus.available, cluster["a"].bridge.audible) == (True, 1)
+        assert (late.bus.available, cluster["a"].state.audible) == (True, 1)

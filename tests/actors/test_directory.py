@@ -1,19 +1,23 @@
 """Directories: children found by name without a message; connections, which fail alone."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.runtime.company import Adder, Boom, Deaf, Fail, Total
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.outlet_kit import FakeOutlet
+from tests.actors.runtime.actor_kit import Adder, Boom, Deaf, Fail, Total
 from tocsin.actors.delivery.connections import Connections, current_connection
-from tocsin.actors.directory import Directory
+from tocsin.actors.directory import Directory, DirectoryKeeper
 from tocsin.actors.runtime import Actor, ActorStopped, Ref, open_supervisor
 
 
 class Adders(Directory[Any]):
+    def keeper(self) -> DirectoryKeeper:
+        return DirectoryKeeper(self, lambda: 0.0, grace=2)
+
     def start(self, name: str, kind: type[Actor[Any]] = Adder) -> Ref[Any]:
         return self._spawn(name, kind)
 
@@ -22,13 +26,13 @@ class Adders(Directory[Any]):
 
 
 def adders() -> Adders:
-    return Adders(lambda: 0.0, capacity=4, grace=2)
+    return Adders(capacity=4)
 
 
 async def test_children_are_found_by_name():
     directory = adders()
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("adders", lambda: directory)
+        tree.spawn("adders", directory.keeper)
         await settle()
         ada = directory.start("ada")
         directory.start("bob")
@@ -49,7 +53,7 @@ async def test_a_directory_that_is_down_is_empty_and_starts_nobody():
         with pytest.raises(ActorStopped):
             directory.start("ada")
         async with open_supervisor("", lambda: 0.0) as tree:
-            tree.spawn("adders", lambda: directory)
+            tree.spawn("adders", directory.keeper)
             await settle()
             directory.start("ada")
             await tree.stop(5)
@@ -58,7 +62,7 @@ async def test_a_directory_that_is_down_is_empty_and_starts_nobody():
 async def test_a_child_that_fails_fails_alone_and_its_name_is_free(autojump_clock):
     directory = adders()
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("adders", lambda: directory)
+        tree.spawn("adders", directory.keeper)
         await settle()
         ada, bob = directory.start("ada"), directory.start("bob")
         ada.tell(Fail())
@@ -73,7 +77,7 @@ async def test_a_child_that_fails_fails_alone_and_its_name_is_free(autojump_cloc
 async def test_an_idle_child_retires():
     directory = adders()
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("adders", lambda: directory)
+        tree.spawn("adders", directory.keeper)
         await settle()
         ada = directory.start("ada")
         await settle()
@@ -87,7 +91,7 @@ async def test_an_idle_child_retires():
 async def test_stopping_it_stops_all_children_together_within_their_grace(autojump_clock):
     directory = adders()
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("adders", lambda: directory)
+        tree.spawn("adders", directory.keeper)
         await settle()
         for number in range(5):
             directory.start(str(number), Deaf)
@@ -98,7 +102,7 @@ async def test_stopping_it_stops_all_children_together_within_their_grace(autoju
 async def test_nobody_is_started_while_it_stops_so_nobody_delays_the_stop(autojump_clock, nursery):
     directory = adders()
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("adders", lambda: directory)
+        tree.spawn("adders", directory.keeper)
         await settle()
         deaf = directory.start("deaf", Deaf)
         nursery.start_soon(tree.stop, 10)
@@ -115,10 +119,10 @@ async def test_nobody_is_started_while_it_stops_so_nobody_delays_the_stop(autoju
 async def test_a_directory_that_fails_comes_back_empty(autojump_clock):
     directory = adders()
     async with open_supervisor("", lambda: 0.0) as tree:
-        ref = tree.spawn("adders", lambda: directory)
+        ref = tree.spawn("adders", directory.keeper)
         await settle()
         ada = directory.start("ada")
-        ref.tell("nobody tells a directory anything")
+        crash(ref)
         await settle()
         assert ada.stopped
         with pytest.raises(ActorStopped):
@@ -128,18 +132,27 @@ async def test_a_directory_that_fails_comes_back_empty(autojump_clock):
         await tree.stop(5)
 
 
+def crash(ref: Ref[Any]) -> None:
+    """Have a keeper fail: nobody tells one anything."""
+    ref.tell("anything")
+
+
+def kept(connections: Connections) -> DirectoryKeeper:
+    return DirectoryKeeper(connections, lambda: 0.0, grace=1)
+
+
 # --- connections ---------------------------------------------------------------------------------
 
 
 async def test_each_connection_knows_its_name():
-    connections = Connections(lambda: 0.0, grace=1)
+    connections = Connections()
     names = []
 
     async def serve() -> None:
         names.append(current_connection.get())
 
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("connections", lambda: connections)
+        tree.spawn("connections", partial(kept, connections))
         await settle()
         for _ in range(3):
             connections.start(serve)
@@ -161,9 +174,9 @@ async def fail_in_a_nursery() -> None:
 
 @pytest.mark.parametrize("serve", [fail, fail_in_a_nursery])
 async def test_a_connection_that_fails_harms_no_other(serve):
-    connections = Connections(lambda: 0.0, grace=1)
+    connections = Connections()
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("connections", lambda: connections)
+        tree.spawn("connections", partial(kept, connections))
         await settle()
         connections.start(trio.sleep_forever)
         connections.start(serve)
@@ -173,7 +186,7 @@ async def test_a_connection_that_fails_harms_no_other(serve):
 
 
 async def test_a_connection_that_fails_while_it_is_ended_harms_no_other(autojump_clock):
-    connections = Connections(lambda: 0.0, grace=1)
+    connections = Connections()
 
     async def serve() -> None:
         async with trio.open_nursery() as nursery:
@@ -185,7 +198,7 @@ async def test_a_connection_that_fails_while_it_is_ended_harms_no_other(autojump
 
     async with open_supervisor("", lambda: 0.0) as tree:
         other = tree.spawn("other", Adder)
-        tree.spawn("connections", lambda: connections)
+        tree.spawn("connections", partial(kept, connections))
         await settle()
         connections.start(serve)
         await settle()
@@ -195,7 +208,7 @@ async def test_a_connection_that_fails_while_it_is_ended_harms_no_other(autojump
 
 
 async def test_sessions_are_counted_from_hello_to_the_end(autojump_clock):
-    connections = Connections(lambda: 0.0, grace=1)
+    connections = Connections()
 
     async def serve() -> None:
         outlet = FakeOutlet(current_connection.get())
@@ -205,7 +218,7 @@ async def test_sessions_are_counted_from_hello_to_the_end(autojump_clock):
             raise Boom
 
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("connections", lambda: connections)
+        tree.spawn("connections", partial(kept, connections))
         await settle()
         for _ in range(3):
             connections.start(serve)

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.connections import Connections, current_connection
 from tocsin.actors.delivery.drainer import Drainer
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.runtime import open_supervisor
 from tocsin.actors.world import World
 from tocsin.protocol.closing import Closing
@@ -39,10 +40,10 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd(*, drain_time=10.0):
-    connections = Connections(lambda: 0.0, grace=0.2)
+    connections = Connections()
     world = World(lambda: 0, random.Random(1).random, bytes)
     async with open_supervisor("", lambda: 0.0) as tree:
-        tree.spawn("connections", lambda: connections)
+        tree.spawn("connections", lambda: DirectoryKeeper(connections, lambda: 0.0, grace=0.2))
         tree.spawn("drainer", lambda: Drainer(connections, world, drain_time=drain_time))
         await settle()
         yield Crowd(connections, tree)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import Cluster, Device, a_cluster, replace
-from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.handover import PATIENCE
 from tocsin.protocol.closing import Closing
 
@@ -75,7 +75,7 @@ async def test_a_node_that_died_is_waited_for_by_those_who_come_first_only(autoj
         for name in ("phone", "web"):
             await cluster["a"].device(name=name)
         await pass_time(SOON)
-        replace(cluster["a"].bridge.bus, publish=nothing_is_said)
+        replace(cluster["a"].port, publish=nothing_is_said)
 
         came = trio.current_time()
         await cluster["b"].device()

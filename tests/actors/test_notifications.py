@@ -9,7 +9,8 @@ import outcome
 import pytest
 import trio
 
-from tests.actors.virtual_time import settle
+from tests.actors.clock_kit import settle
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.publishing.notifications import Committed, Notifications, Submit
 from tocsin.actors.runtime import Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
@@ -33,15 +34,15 @@ def never(command: Spoolable, reply: Reply[Committal]) -> None:
 async def running() -> AsyncIterator[Notifications]:
     """Over a store that does not answer; nothing is stopped in order."""
     notifications = Notifications(
-        lambda: 0.0,
         storage=Ref("storage", Mailbox(1)),
         scheduler=Ref("scheduler", Mailbox(1)),
-        grace=1.0,
         commit=never,
     )
     with trio.CancelScope() as crash:
         async with open_supervisor("", lambda: 0.0) as tree:
-            tree.spawn("notifications", lambda: notifications)
+            tree.spawn(
+                "notifications", lambda: DirectoryKeeper(notifications, lambda: 0.0, grace=1.0)
+            )
             await settle()
             yield notifications
             crash.cancel()
@@ -60,6 +61,21 @@ async def test_a_key_is_in_flight_until_its_request_is_answered(autojump_clock):
         notifications.submit("n1", Submit(command=PUBLISH))
         with pytest.raises(Refused, match="has not been answered yet"):
             notifications.submit("n1", Submit(command=PUBLISH))
+
+
+async def test_a_snapshot_has_the_keys_in_flight_and_the_acknowledgments_to_come(autojump_clock):
+    async with running() as notifications:
+        notifications.submit("n1", Submit(command=PUBLISH))
+        notifications.expect("n1", 2)
+        snapshot = notifications.snapshot()
+        assert [key for _, key in snapshot.keys] == ["key"]
+        assert snapshot.outstanding == {"n1": 2}
+
+        notifications.answered(Submit(command=PUBLISH))
+        notifications.acknowledged("n1")
+        assert notifications.snapshot().keys == ()
+        assert notifications.snapshot().outstanding == {"n1": 1}
+        assert snapshot.outstanding == {"n1": 2}
 
 
 async def test_a_key_is_free_again_when_the_actor_has_failed_that_should_have_answered(

@@ -8,8 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from tests.actors.virtual_time import pass_time
-from tocsin.actors.delivery.attendance import Attendance, PresenceActor, PresenceUnavailable
+from tests.actors.clock_kit import pass_time
+from tocsin.actors.delivery.attendance import (
+    Attendance,
+    PresenceActor,
+    PresenceUnavailable,
+    SharedAttendance,
+)
 from tocsin.actors.runtime import open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Connected
@@ -23,14 +28,15 @@ WORLD = World(lambda: round(trio.current_time() * 1000), lambda: 0.5, bytes)
 @asynccontextmanager
 async def running(
     broker: MemoryBroker, node: str, *, crash: bool = False
-) -> AsyncIterator[PresenceActor]:
+) -> AsyncIterator[SharedAttendance]:
     """A node's presence, stopped in order at the end of the block unless it is to *crash*."""
-    actor = PresenceActor(broker.presence(node), node, WORLD, lease=LEASE)
+    presence = broker.presence(node)
+    attendance = SharedAttendance(node, WORLD, presence)
     with trio.CancelScope() as scope:
         async with open_supervisor("", lambda: 0.0) as tree:
-            tree.spawn("presence", lambda: actor)
+            tree.spawn("presence", lambda: PresenceActor(attendance, presence, lease=LEASE))
             await pass_time(0.1)
-            yield actor
+            yield attendance
             if crash:
                 scope.cancel()
             else:
@@ -55,6 +61,15 @@ async def test_a_node_alone_answers_for_itself():
     attendance.left("ada", "2")
     assert await attendance.of("ada") == ()
     assert len(attendance) == 0
+
+
+async def test_a_user_is_here_while_a_device_is_connected():
+    attendance = Attendance("one", World(lambda: 7, lambda: 0.5, bytes))
+    attendance.arrived("ada", "phone", "1")
+    attendance.arrived("bob", "phone", "2")
+    attendance.left("bob", "2")
+    assert attendance.is_here("ada")
+    assert not attendance.is_here("bob")
 
 
 async def test_a_device_that_replaces_itself_stays(autojump_clock):
@@ -106,16 +121,48 @@ async def test_a_node_that_stops_takes_back_what_it_was_just_taking_back(autojum
         await pass_time(0.5)
 
     async with open_supervisor("", lambda: 0.0) as tree:
-        actor = PresenceActor(MemoryPresence(leases, reach_slowly), "one", WORLD)
-        tree.spawn("presence", lambda: actor)
-        actor.arrived("ada", "phone", "1")
+        presence = MemoryPresence(leases, reach_slowly)
+        attendance = SharedAttendance("one", WORLD, presence)
+        tree.spawn("presence", lambda: PresenceActor(attendance, presence))
+        attendance.arrived("ada", "phone", "1")
         await pass_time(3)
         assert leases
-        actor.left("ada", "1")
+        attendance.left("ada", "1")
         await pass_time(0.3)
         await tree.stop(5)
 
     assert not leases
+
+
+async def test_what_was_being_told_when_the_actor_failed_is_told_by_the_next(autojump_clock):
+    leases: Leases = {}
+    bugs: list[Exception] = []
+
+    async def reach() -> None:
+        if bugs:
+            raise bugs.pop()
+
+    async with open_supervisor("", lambda: 0.0) as tree:
+        presence = MemoryPresence(leases, reach)
+        attendance = SharedAttendance("one", WORLD, presence)
+        tree.spawn("presence", lambda: PresenceActor(attendance, presence))
+        attendance.arrived("ada", "phone", "1")
+        attendance.arrived("bob", "phone", "2")
+        await pass_time(1)
+        assert len(leases) == 2
+
+        bugs.append(ZeroDivisionError())
+        attendance.left("ada", "1")
+        await pass_time(3)
+        assert bugs == []
+        assert [each.user for each in leases] == ["bob"]
+
+        bugs.append(ZeroDivisionError())
+        attendance.arrived("cem", "phone", "3")
+        await pass_time(3)
+        assert bugs == []
+        assert [each.user for each in leases] == ["bob", "cem"]
+        await tree.stop(5)
 
 
 async def test_a_node_that_crashes_is_forgotten_within_the_lease(autojump_clock):

@@ -4,7 +4,7 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from tests.actors.spool_stage import change, post, withdraw
+from tests.actors.spool_kit import change, post, withdraw
 from tests.persistence.desk import START_OF_TIME
 from tocsin.actors.spool.entries import UnreadableEntry, check, decode, encode, in_time
 from tocsin.persistence.store import Update

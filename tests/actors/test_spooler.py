@@ -8,12 +8,15 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from servers.proxy import Proxy
-from tests.actors.spool_stage import Cluster, change, post, withdraw
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
+from tests.actors.spool_kit import Cluster, change, post, withdraw
 from tests.persistence.services import RedisService, append
-from tocsin.actors.spool.drain import LEASE
+from tocsin.actors.runtime import ActorCrashed
+from tocsin.actors.spool import spooler
+from tocsin.actors.spool.drain import LEASE, Drain
 from tocsin.actors.spool.entries import Spooled, encode
-from tocsin.actors.spool.line import APPEND_MAX
+from tocsin.actors.spool.places import APPEND_MAX
+from tocsin.actors.spool.spooler import Spooler
 from tocsin.persistence.bus import Appended, Draft, Entry, Replaying
 from tocsin.persistence.redis.client import RedisClient
 from tocsin.persistence.store import (
@@ -39,7 +42,7 @@ def cluster() -> Cluster:
 async def test_while_the_store_is_there_nothing_is_spooled(autojump_clock, cluster: Cluster):
     async with cluster.node().running() as node:
         assert isinstance(await node.ask(post("a")), Changed)
-        assert node.spooler.statistics.spooled == 0
+        assert node.line.statistics.spooled == 0
 
 
 async def test_what_is_posted_while_the_store_is_away_is_accepted_and_stored_later(
@@ -92,7 +95,7 @@ async def test_posts_keep_their_order_through_the_outage_whichever_way_they_go(
                 assert isinstance(await reply.wait(), Changed | Spooled)
         await node.drained()
         assert await cluster.log_of("ada") == titles
-        statistics = node.spooler.statistics
+        statistics = node.line.statistics
         assert 400 <= statistics.spooled < 900
         assert isinstance(await node.ask(post("afterwards")), Changed)
 
@@ -170,7 +173,7 @@ async def test_a_commit_that_nobody_heard_of_is_not_repeated(autojump_clock, clu
             assert isinstance(await reply.wait(), Spooled)
         await node.drained()
         assert await cluster.log_of("ada") == ["a", "b", "c"]
-        assert node.spooler.statistics.repeated == 3
+        assert node.line.statistics.repeated == 3
 
 
 async def test_a_post_waits_behind_what_another_node_has_spooled(autojump_clock, cluster: Cluster):
@@ -183,7 +186,7 @@ async def test_a_post_waits_behind_what_another_node_has_spooled(autojump_clock,
             await reply.wait()
         await two.drained()
         assert await cluster.log_of("ada") == ["first", "second"]
-        assert one.spooler.statistics.drained + two.spooler.statistics.drained >= 1
+        assert one.line.statistics.drained + two.line.statistics.drained >= 1
 
 
 # --- Keys -----------------------------------------------------------------------------------------
@@ -215,7 +218,7 @@ async def test_a_key_that_was_used_before_the_outage_keeps_its_first_meaning(
         cluster.store.away = False
         await node.drained()
         assert await cluster.log_of("ada") == ["a", "z"]
-        assert node.spooler.statistics.repeated == 1
+        assert node.line.statistics.repeated == 1
 
 
 async def test_a_key_that_was_used_for_another_post_before_the_outage_is_put_aside(
@@ -247,7 +250,7 @@ async def test_a_repetition_that_comes_too_late_gets_the_first_answer_or_waits_f
             # Only the store can tell the one from the other.
             with pytest.raises(StoreUnavailable):
                 await two.ask(late("stored", key))
-        assert (one.spooler.statistics.spooled, two.spooler.statistics.spooled) == (1, 0)
+        assert (one.line.statistics.spooled, two.line.statistics.spooled) == (1, 0)
 
         cluster.store.away = False
         await one.drained()
@@ -282,6 +285,68 @@ async def test_a_change_of_nothing_is_refused_at_once(autojump_clock, cluster: C
         assert isinstance(refused, PatchRefused)
 
 
+async def test_a_spooler_that_fails_leaves_its_line_to_the_next(
+    autojump_clock, cluster: Cluster, monkeypatch
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        fails = [True]
+        advance = Spooler._append
+
+        async def fail(spooler: Spooler) -> None:
+            if fails:
+                fails.clear()
+                raise ZeroDivisionError
+            await advance(spooler)
+
+        monkeypatch.setattr(Spooler, "_append", fail)
+        posts = [post(title) for title in "abc"]
+        replies = [node.submit(each) for each in posts]
+        for reply in replies:
+            with trio.fail_after(30):
+                assert isinstance(await reply.wait(), Spooled)
+        assert fails == []
+        cluster.store.away = False
+        await node.drained()
+        assert await cluster.log_of("ada") == ["a", "b", "c"]
+
+
+async def test_a_command_that_fails_the_spooler_is_refused_and_does_not_fail_the_next(
+    autojump_clock, cluster: Cluster, monkeypatch
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        with monkeypatch.context() as patched:
+            patched.setattr(spooler, "prepare", lambda *_: 1 / 0)
+            with pytest.raises(ActorCrashed):
+                await node.ask(post("a"))
+        assert isinstance(await node.ask(post("b")), Spooled)
+
+
+async def test_what_a_drain_had_in_hand_when_it_failed_is_drained_once_by_the_next(
+    autojump_clock, cluster: Cluster, monkeypatch
+):
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        for title in "abc":
+            await node.ask(post(title))
+        fails = [True]
+        forget = Drain._forget
+
+        async def fail(drain: Drain, entries: Sequence[Entry]) -> None:
+            if fails:
+                fails.clear()
+                raise ZeroDivisionError
+            await forget(drain, entries)
+
+        monkeypatch.setattr(Drain, "_forget", fail)
+        cluster.store.away = False
+        await node.drained()
+        assert fails == []
+        assert await cluster.log_of("ada") == ["a", "b", "c"]
+        assert (node.line.statistics.drained, node.line.statistics.repeated) == (3, 0)
+
+
 async def test_without_store_and_spool_posts_are_refused(autojump_clock, cluster: Cluster):
     async with cluster.node().running() as node:
         await lose_store(cluster)
@@ -298,10 +363,10 @@ async def test_without_the_spool_the_store_is_enough(autojump_clock, cluster: Cl
     cluster.broker.stop()
     async with cluster.node().running() as node:
         assert isinstance(await node.ask(post("a")), Changed)
-        assert not node.spooler.reachable
+        assert not node.line.reachable
         cluster.broker.start()
         await pass_time(2)
-        assert node.spooler.reachable
+        assert node.line.reachable
 
 
 async def test_an_entry_that_the_store_refuses_is_put_aside_and_the_others_go_on(
@@ -319,7 +384,7 @@ async def test_an_entry_that_the_store_refuses_is_put_aside_and_the_others_go_on
         cluster.store.away = False
         await node.drained()
         assert await cluster.log_of("ada") == ["a", "c"]
-        assert node.spooler.statistics.poisoned == 2
+        assert node.line.statistics.poisoned == 2
         reasons = [reason for _, reason in await cluster.broker.spool("one").poisoned(10)]
         assert [reason.partition(":")[0] for reason in reasons] == ["poison", "unreadable"][::-1]
 
@@ -340,13 +405,13 @@ async def test_entries_that_are_not_of_the_cluster_are_put_aside_and_the_others_
         with capture_logs() as lines:
             await node.drained()
         assert await cluster.log_of("ada") == ["a", "b"]
-        assert node.spooler.statistics.poisoned == foreign
-        [aside] = await node.spooler.poisoned(1)
+        assert node.line.statistics.poisoned == foreign
+        [aside] = await node.line.poisoned(1)
         assert aside.reason == "not of this cluster: forged"
         assert len([line for line in lines if line["log_level"] == "error"]) == 0
 
-        assert await node.spooler.replay(aside.entry) is Replaying.REFUSED
-        assert await node.spooler.replay(aside.entry, vouched=True) is Replaying.DONE
+        assert await node.line.replay(aside.entry) is Replaying.REFUSED
+        assert await node.line.replay(aside.entry, vouched=True) is Replaying.DONE
         await node.drained()
         await pass_time(2)
         assert await cluster.log_of("ada") == ["a", "b", "forged"]
@@ -372,7 +437,7 @@ async def test_an_entry_of_any_bytes_ends_nobody(autojump_clock, cluster: Cluste
         cluster.store.away = False
         await node.drained()
         assert await cluster.log_of("ada") == ["a"]
-        [aside] = await node.spooler.poisoned(10)
+        [aside] = await node.line.poisoned(10)
         assert aside.reason.startswith("unreadable: ")
 
 
@@ -387,15 +452,15 @@ async def test_what_was_put_aside_is_stored_when_it_is_replayed_and_can_be(
         cluster.store.refuses = lambda command: isinstance(command, Update)
         cluster.store.away = False
         await node.drained()
-        [aside] = await node.spooler.poisoned(10)
+        [aside] = await node.line.poisoned(10)
         cluster.store.refuses = lambda command: False
 
-        assert await node.spooler.replay(aside.entry) is Replaying.DONE
+        assert await node.line.replay(aside.entry) is Replaying.DONE
         await pass_time(2)
 
         assert await cluster.log_of("ada") == ["b"]
-        assert await node.spooler.poisoned(10) == []
-        assert not await node.spooler.discard(aside.entry)
+        assert await node.line.poisoned(10) == []
+        assert not await node.line.discard(aside.entry)
 
 
 async def test_what_the_store_refuses_directly_is_not_spooled(autojump_clock, cluster: Cluster):
@@ -420,7 +485,7 @@ async def test_what_expired_in_the_spool_is_never_delivered(autojump_clock, clus
         await cluster.store.write([Release(cluster.world.now_ms(), 100)])
         assert await cluster.log_of("ada") == ["lasting"]
         assert await cluster.standing_of(brief.content.id) == "expired"
-        assert node.spooler.statistics.expired == 1
+        assert node.line.statistics.expired == 1
 
 
 async def test_what_fell_due_in_the_spool_is_released_at_once(autojump_clock, cluster: Cluster):
@@ -476,7 +541,7 @@ async def test_changes_that_a_dead_node_has_made_already_are_not_made_again(
     async with cluster.node("two").running() as two:
         await two.drained()
         assert await cluster.log_of("ada") == [f"{each.content.id} b" for each in posts[1:]]
-        assert two.spooler.statistics.repeated == made
+        assert two.line.statistics.repeated == made
     assert [await cluster.revision_of(each) for each in posts] == [3] * len(posts)
 
 
@@ -501,9 +566,9 @@ async def test_a_node_that_was_stopped_while_it_drained_does_no_harm_when_it_goe
             await two.drained()
             await two.ask(change(a, "a, changed later"))
             await two.ask(post("c"))
-            assert one.spooler.statistics.drained == 0
+            assert one.line.statistics.drained == 0
             await pass_time(2 * LEASE)
-            assert one.spooler.statistics.repeated == 4
+            assert one.line.statistics.repeated == 4
     assert await cluster.log_of("ada") == ["a, changed later", "c"]
     assert await cluster.revision_of(a) == 3
     assert await cluster.standing_of(b.content.id) == "withdrawn"
@@ -549,7 +614,7 @@ async def test_what_redis_was_not_told_to_be_done_is_not_done_again(redis_url: s
             await service.client("two").call(("DEL", "tocsin:spool:lease"))
             async with cluster.node("two").running() as two:
                 await two.drained()
-                assert two.spooler.statistics.repeated == 41
+                assert two.line.statistics.repeated == 41
     assert [await cluster.revision_of(each) for each in posts] == [2] * 20
     assert await cluster.log_of("ada") == [f"{each.content.id} changed" for each in posts[1:]]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import trio
 
-from tests.actors.virtual_time import pass_time, settle
-from tocsin.actors.publishing.topics import CHUNK, FEW, Topics
+from tests.actors.clock_kit import pass_time, settle
+from tocsin.actors.publishing.topics import CHUNK, FEW, Topics, TopicsWorker
 from tocsin.actors.runtime import Actor, open_supervisor
 from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import World
@@ -61,8 +61,8 @@ async def running(store: Materialiser, online: list[str] | None = None):
     world = World(lambda: 0, lambda: 0.0, bytes)
     async with open_supervisor("", lambda: 0.0) as tree:
         storage = tree.spawn("storage", lambda: store)
-        topics = Topics(storage, world, lambda: online or [])
-        tree.spawn("topics", lambda: topics)
+        topics = Topics(lambda: online or [])
+        tree.spawn("topics", lambda: TopicsWorker(topics, storage, world))
         await settle()
         yield topics
         await tree.stop(5)

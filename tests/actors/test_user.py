@@ -6,13 +6,14 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Never
 
 import pytest
 import trio
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.outlet_kit import FakeOutlet
+from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import (
     Acknowledged,
     Arrived,
@@ -31,6 +32,7 @@ from tocsin.actors.delivery.messages import (
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.delivery.users import Users
+from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
 from tocsin.actors.runtime.prompt import TURNS_MAX
@@ -122,6 +124,7 @@ class House:
 
     users: Users
     storage: PlayedStorage
+    keeper: Ref[Never] = field(init=False)
     heard: list[tuple[str, ...]] = field(default_factory=list)
     wall_ms: int = 1_000_000
     """What the wall's clock says; it may be set."""
@@ -145,14 +148,14 @@ class House:
 
 @asynccontextmanager
 async def a_house() -> AsyncIterator[House]:
-    users, storage = Users(lambda: 0.0, capacity=100, grace=1.0), PlayedStorage()
-    house = House(users, storage)
     world = World(lambda: house.wall_ms, lambda: 0.5, bytes)
+    users, storage = Users(Attendance("node", world), capacity=100), PlayedStorage()
+    house = House(users, storage)
 
     async with open_supervisor("", lambda: 0.0) as tree:
         ref: Ref[StorageMessage] = tree.spawn("storage", lambda: storage)
-        tree.spawn("users", lambda: users)
-        users.company = Company(
+        company = Company(
+            users=users,
             storage=ref,
             ledger=storage.ledger,
             status=StoreStatus(available=True, epoch="e"),
@@ -161,9 +164,8 @@ async def a_house() -> AsyncIterator[House]:
             acknowledged=lambda notification: None,
             absent=lambda user: house.heard.append(("absent", user)),
             behind=lambda user: house.heard.append(("behind", user)),
-            retire=users.retire,
-            missed={},
         )
+        house.keeper = tree.spawn("users", lambda: UsersKeeper(company, lambda: 0.0, grace=1.0))
         await settle()
         yield house
         await tree.stop(5)
@@ -192,6 +194,25 @@ async def test_a_device_whose_arrival_fails_is_told_so(autojump_clock, monkeypat
         again = await house.arrive()
         await house.storage.answer_attach()
         assert again.ends == []
+
+
+async def test_when_the_keeper_has_failed_devices_are_told_and_may_come_again(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach()
+        assert house.users.head_of("ann") is not None
+
+        house.keeper.tell("anything")  # type: ignore[arg-type]
+        await settle()
+        assert [closing for closing, *_ in outlet.ends] == [Closing.INTERNAL_ERROR]
+        assert house.heard == [("absent", "ann")]
+        assert house.users.kept() == {"heads": {}, "missed changes": {}}
+
+        await pass_time(1)
+        again = await house.arrive()
+        await house.storage.answer_attach()
+        assert again.ends == []
+        assert house.users.names() == ["ann"]
 
 
 async def test_of_devices_without_a_name_the_store_is_to_remember_so_many(autojump_clock):
@@ -281,9 +302,9 @@ async def test_who_has_missed_two_changes_is_told_of_the_later_one(autojump_cloc
         house.users.head_moved("ann", 7)
         house.users.head_moved("ann", 6)
 
-        assert house.users.company.missed == {"ann": 7}
+        assert house.users.kept()["missed changes"] == {"ann": 7}
         await settle()
-        assert house.users.company.missed == {}
+        assert house.users.kept()["missed changes"] == {}
 
 
 async def test_a_session_knows_where_it_begins_and_what_was_gone_by_then(autojump_clock):
@@ -513,10 +534,10 @@ async def test_what_a_device_acknowledges_over_http_is_not_sent_again(autojump_c
         outlet = await house.arrive("phone")
         await house.storage.answer_attach(head=1)
         await house.storage.answer_page(1)
-        await house.tell(Acknowledged("web", 1, (), trio.current_time()))
+        await house.tell(Acknowledged("web", 1, (), None))
         assert house.storage.confirmed == []
 
-        await house.tell(Acknowledged("phone", 1, (), trio.current_time()))
+        await house.tell(Acknowledged("phone", 1, (), None))
 
         assert house.storage.confirmed == [1]
         with trio.move_on_after(20):
@@ -528,22 +549,20 @@ async def test_an_id_acknowledged_before_the_session_began_is_not_of_what_it_has
     autojump_clock,
 ):
     async with a_house() as house:
-        before = trio.current_time()
-        await trio.sleep(1)  # waits for: the clock, which jumps
         await house.arrive("phone")
-        await house.storage.answer_attach(head=2)
+        attach = await house.storage.answer_attach(head=2)
         await house.storage.answer_page(1, 2)
 
-        await house.tell(Acknowledged("phone", 1, ("n1", "n2"), before))
+        await house.tell(Acknowledged("phone", 1, ("n1", "n2"), "node/of phone/1"))
         assert house.storage.confirmed == [1]
-        await house.tell(Acknowledged("phone", None, ("n2",), trio.current_time()))
+        await house.tell(Acknowledged("phone", None, ("n2",), attach.session))
         assert house.storage.confirmed == [2]
 
 
 async def test_an_acknowledgment_before_the_session_has_begun_is_no_error(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive("phone")
-        await house.tell(Acknowledged("phone", 1, (), trio.current_time()))
+        await house.tell(Acknowledged("phone", 1, (), None))
         await house.tell(Taken(outlet.connection, 1))
 
         assert outlet.ends == []
@@ -602,7 +621,7 @@ async def test_a_user_who_had_no_room_to_hear_it_finds_out_later(autojump_clock)
     async with a_house() as house:
         outlet = await house.arrive()
         await house.storage.answer_attach(counters=Counters(2, 2))
-        house.users.company.missed["ann"] = 0
+        house.users._miss("ann", 0)
 
         await house.tell(HeadMoved(0))
         await house.storage.answer_page()

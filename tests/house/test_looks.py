@@ -23,8 +23,8 @@ IMPURE_CALLS = {
     *("uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"),
 }
 
-FILE_LINES_MAX = 400
-FUNCTION_LINES_MAX = 70
+STARTS = re.compile(r"(\bChild|\bspawn|_spawn|\bspawn_prompt|_spawn_prompt)$")
+"""What is given a child's factory."""
 
 
 def test_the_protocol_is_pure():
@@ -38,27 +38,14 @@ def test_the_protocol_is_pure():
     )
 
 
-def test_files_are_short():
+def test_children_are_made_anew_by_their_factories():
     refuse(
         (
-            f"{short(path)} has {lines} lines"
+            f"{short(path)}:{line}"
             for path in python_files(PACKAGE)
-            if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX
+            for line in handed_back(path.read_text())
         ),
-        f"Past {FILE_LINES_MAX} lines a file wants to be two things",
-    )
-
-
-def test_functions_are_short():
-    refuse(
-        (
-            f"{short(path)}:{node.lineno} {node.name} has {lines} lines"
-            for path in python_files(PACKAGE)
-            for node in ast.walk(parse(path))
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
-        ),
-        f"Past {FUNCTION_LINES_MAX} lines a function wants to be two things",
+        "A factory makes each incarnation; what is to survive a crash is a table that it is given",
     )
 
 
@@ -179,6 +166,21 @@ def test_what_is_pure_is_left_alone(source):
     assert not list(impurities(ast.parse(source)))
 
 
+@pytest.mark.parametrize(
+    ("source", "is_seen"),
+    [
+        ('tree.spawn("users", lambda: users)', True),
+        ('Child("users", lambda: self._users, stopped_by=0.5)', True),
+        ("tree.spawn_prompt(name, factory=lambda: actor)", True),
+        ('tree.spawn("users", lambda: Users(table))', False),
+        ('tree.spawn("users", UsersKeeper)', False),
+        ("sorted(names, key=lambda: users)", False),
+    ],
+)
+def test_factories_that_hand_back_the_same_object_are_seen(source, is_seen):
+    assert list(handed_back(source)) == [1] * is_seen
+
+
 def test_what_is_raised_in_splitting_is_seen():
     source = "try:\n    f()\nexcept* OSError:\n    if x:\n        raise Y from None\n    raise\n"
     assert list(raised_in_splitting(source)) == [5]
@@ -285,6 +287,16 @@ def raised_in_splitting(source: str) -> Iterator[int]:
                 for node in ast.walk(handler):
                     if isinstance(node, ast.Raise) and node.exc is not None:
                         yield node.lineno
+
+
+def handed_back(source: str) -> Iterator[int]:
+    """The lines where a child's factory is a lambda that makes nothing."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and STARTS.search(ast.unparse(node.func)):
+            for argument in (*node.args, *(each.value for each in node.keywords)):
+                body = argument.body if isinstance(argument, ast.Lambda) else None
+                if isinstance(body, ast.Name | ast.Attribute):
+                    yield argument.lineno
 
 
 def requirement_names(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
     Acknowledge,
+    AckStored,
     Attach,
     Attached,
     BeyondHead,
@@ -588,7 +589,8 @@ class Model:
         if through > stored:
             self.acknowledge_through(user, device, stored, through, at)
             self.devices[user, device] = through
-        return Done()
+        session = self.sessions.get((user, device))
+        return AckStored(user, device, command.through, command.ids, session)
 
     def acknowledge_through(
         self, user: str, device: str, stored: int, through: int, at: int

@@ -5,12 +5,13 @@ from __future__ import annotations
 from tests.persistence.desk import START_OF_TIME
 from tocsin.persistence.store import (
     Acknowledge,
+    AckStored,
     Attach,
     BeyondHead,
     DeviceCursor,
+    DeviceForgotten,
     DeviceInfo,
     Devices,
-    Done,
     ListDevices,
     NotFound,
     Record,
@@ -26,7 +27,7 @@ async def test_a_device_acknowledges_everything_through_a_sequence(desk):
     await desk.attach("ann", "phone")
     await desk.sent("ann", "phone", made[0].content.id, 1, at=3)
 
-    await desk.one(Acknowledge("ann", "phone", 2, (), 9), Done)
+    await desk.one(Acknowledge("ann", "phone", 2, (), 9), AckStored)
 
     first = (await desk.ledger(made[0].content.id))["ann", "phone"]
     assert (first.outcome, first.first_sent_at, first.acknowledged_at) == ("acknowledged", 3, 9)
@@ -43,7 +44,8 @@ async def test_a_device_acknowledges_by_id_the_change_that_was_last_sent(desk):
     await desk.update(made.content.id, title="Not sent yet")
     acknowledge = Acknowledge("ann", "phone", None, (made.content.id, "nothing"), 9)
 
-    assert await desk.write(acknowledge, acknowledge) == [Done(), Done()]
+    stored = AckStored("ann", "phone", None, acknowledge.ids, "a/1")
+    assert await desk.write(acknowledge, acknowledge) == [stored, stored]
 
     line = (await desk.ledger(made.content.id))["ann", "phone"]
     assert (line.outcome, line.attempts, line.acknowledged_at) == ("acknowledged", 3, 9)
@@ -60,11 +62,11 @@ async def test_an_acknowledgment_by_id_that_may_have_crossed_a_later_change_answ
     await desk.sent("ann", "phone", id_, 2, unanswered=1)
     acknowledge = Acknowledge("ann", "phone", None, (id_,), 9)
 
-    await desk.one(acknowledge, Done)
+    await desk.one(acknowledge, AckStored)
     assert [entry.sequence for entry in await desk.entries("ann")] == [2]
     assert (await desk.view(id_)).delivered == 1
 
-    await desk.one(acknowledge, Done)
+    await desk.one(acknowledge, AckStored)
     assert await desk.entries("ann") == ()
 
 
@@ -79,7 +81,7 @@ async def test_what_an_earlier_session_sent_is_not_what_an_acknowledgment_has_cr
     await desk.attach("ann", "phone")
     await desk.sent("ann", "phone", id_, 3)
 
-    await desk.one(Acknowledge("ann", "phone", None, (id_,), 9), Done)
+    await desk.one(Acknowledge("ann", "phone", None, (id_,), 9), AckStored)
     assert await desk.entries("ann") == ()
 
 
@@ -93,12 +95,12 @@ async def test_an_answer_leaves_nothing_that_an_acknowledgment_could_have_crosse
 
     await desk.sent("ann", "phone", id_, 3, unanswered=2)
     await desk.sent("ann", "phone", id_, 1, acknowledged_at=5)
-    await desk.one(acknowledge, Done)
+    await desk.one(acknowledge, AckStored)
     assert [entry.sequence for entry in await desk.entries("ann")] == [3]
 
     await desk.sent("ann", "phone", id_, 3, attempts=2, unanswered=2)
     await desk.sent("ann", "phone", id_, 2, acknowledged_at=5)
-    await desk.one(acknowledge, Done)
+    await desk.one(acknowledge, AckStored)
     assert await desk.entries("ann") == ()
 
 
@@ -106,7 +108,7 @@ async def test_what_was_not_sent_is_not_acknowledged_by_its_id(desk):
     made = await desk.publish("ann")
     await desk.attach("ann", "phone")
 
-    await desk.one(Acknowledge("ann", "phone", None, (made.content.id,), 9), Done)
+    await desk.one(Acknowledge("ann", "phone", None, (made.content.id,), 9), AckStored)
 
     assert len(await desk.entries("ann")) == 1
 
@@ -118,7 +120,7 @@ async def test_acknowledging_less_than_before_moves_nothing_back(desk):
 
     results = await desk.write(*[Acknowledge("ann", "phone", n, (), 9) for n in (1, 3, 2)])
 
-    assert results == [Done()] * 3
+    assert results == [AckStored("ann", "phone", n, (), "a/1") for n in (1, 3, 2)]
     assert (await desk.attach("ann", "phone")).start.sequence == 3
 
 
@@ -132,6 +134,18 @@ async def test_unknown_devices_and_what_lies_ahead_are_not_acknowledged(desk):
         Acknowledge("ann", "phone", 2, (), 9),
     ) == [NotFound(), NotFound(), BeyondHead(1)]
     assert (await desk.attach("ann", "phone")).start.sequence == 0
+
+
+async def test_an_acknowledgment_names_the_session_that_is_open_at_its_place_in_the_order(desk):
+    await desk.publish("ann")
+    acknowledge = Acknowledge("ann", "phone", None, ("nothing",), 9)
+    first, second = (Attach("ann", "phone", None, 5, name) for name in ("a/1", "b/1"))
+
+    _, early, _, late = await desk.write(first, acknowledge, second, acknowledge)
+    await desk.leave("ann", "phone", "b/1")
+    after = await desk.one(acknowledge, AckStored)
+
+    assert [early.session, late.session, after.session] == ["a/1", "b/1", None]
 
 
 async def test_many_devices_acknowledge_for_the_statements_of_one(desk):
@@ -173,7 +187,7 @@ async def test_a_device_is_removed_once(desk):
 
     remove = RemoveDevice("ann", "phone")
     assert await desk.write(remove, remove, RemoveDevice("ann", "tablet")) == [
-        *(Done(), NotFound(), NotFound())
+        *(DeviceForgotten("ann", "phone"), NotFound(), NotFound())
     ]
     assert await desk.ask(ListDevices("ann"), Devices) == Devices(())
     assert await desk.one(Acknowledge("ann", "phone", 0, (), 9), NotFound)
@@ -183,7 +197,7 @@ async def test_a_device_is_removed_once(desk):
 async def test_what_is_still_written_of_a_removed_device_does_not_bring_it_back(desk):
     await desk.publish("ann")
     await desk.attach("ann", "phone")
-    await desk.one(RemoveDevice("ann", "phone"), Done)
+    await desk.one(RemoveDevice("ann", "phone"), DeviceForgotten)
 
     await desk.write(Record((), (DeviceCursor("ann", "phone", 1, 5),)))
 
@@ -195,7 +209,7 @@ async def test_a_removed_device_that_returns_is_a_new_one_that_has_nothing(desk)
     await desk.attach("ann", "phone")
     for each in made:
         await desk.acknowledge("ann", "phone", each)
-    await desk.one(RemoveDevice("ann", "phone"), Done)
+    await desk.one(RemoveDevice("ann", "phone"), DeviceForgotten)
 
     attached = await desk.attach("ann", "phone", "0")
 
@@ -213,5 +227,5 @@ async def test_a_device_may_be_removed_and_attach_again_in_one_batch(desk):
         attach, RemoveDevice("ann", "phone"), attach, attach
     )
 
-    assert removed == Done()
+    assert removed == DeviceForgotten("ann", "phone")
     assert [each.start.resumed for each in (first, second, third)] == [False, False, True]

@@ -12,8 +12,8 @@ from tests.persistence.desk import Desk, sent
 from tocsin.persistence.store import (
     Attach,
     DeviceCursor,
+    DeviceForgotten,
     Devices,
-    Done,
     ListDevices,
     Record,
     RemoveDevice,
@@ -156,7 +156,7 @@ async def test_a_device_that_has_gone_back_is_in_doubt_from_then_on(desk, cursor
 
 async def test_a_removed_device_that_returns_is_in_doubt(desk):
     await left_open(desk)
-    await desk.one(RemoveDevice("ann", "phone"), Done)
+    await desk.one(RemoveDevice("ann", "phone"), DeviceForgotten)
 
     await desk.attach("ann", "phone", 0, session="b/1")
 

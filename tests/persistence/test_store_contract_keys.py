@@ -11,6 +11,7 @@ from tocsin.persistence.store import (
     BindTicket,
     CreateKey,
     CreateTicket,
+    DeviceForgotten,
     Done,
     FindKey,
     Keys,
@@ -169,7 +170,7 @@ async def test_a_device_that_is_removed_has_no_ticket_any_more(desk):
     other = msgspec.structs.replace(STREAM, hash=b"tab", device="tab")
     await desk.attach("ann", "web")
     await desk.write(CreateTicket(STREAM), CreateTicket(other))
-    assert await desk.write(RemoveDevice("ann", "web")) == [Done()]
+    assert await desk.write(RemoveDevice("ann", "web")) == [DeviceForgotten("ann", "web")]
 
     assert await desk.write(TakeTicket(b"stream"), TakeTicket(b"tab")) == [NotFound(), other]
 

@@ -26,7 +26,6 @@ from tocsin.protocol.envelopes import (
     Leaving,
     LogChange,
     LogHead,
-    SharedPart,
     Spooling,
     SpoolingHeard,
     TopicAdvanced,
@@ -40,6 +39,7 @@ from tocsin.protocol.envelopes import (
     topic_channel,
     user_channel,
 )
+from tocsin.protocol.news import SharedPart
 from tocsin.protocol.seals import Purpose, Seal, Seals
 
 PART = SharedPart("n", "created", '{"id":"n","title":"Grüße"}', 5)
@@ -49,8 +49,8 @@ EVERY: list[Envelope] = [
     Joined("news"),
     DeviceArrived("phone", "1.2", 7, 0.5),
     DeviceHere("phone", "1.2", 100.5, 120.25),
-    DeviceAcknowledged("phone", None, ("a", "b"), 1.5),
-    DeviceAcknowledged("phone", 7, (), 2.0),
+    DeviceAcknowledged("phone", None, ("a", "b"), "a/ws-1/7"),
+    DeviceAcknowledged("phone", 7, (), None),
     DeviceGone("phone"),
     DisconnectUser("ada"),
     Alive(1.5),

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 import trio
 
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import Ref, Reply, open_supervisor
@@ -51,10 +52,8 @@ async def open_publishing(
             lambda: StorageActor(store, status, world, Ledger(0.01)),
             capacity=capacity,
         )
-        notifications = Notifications(
-            random, storage=storage, scheduler=Ref("scheduler", Mailbox(1)), grace=1.0
-        )
-        tree.spawn("notifications", lambda: notifications)
+        notifications = Notifications(storage=storage, scheduler=Ref("scheduler", Mailbox(1)))
+        tree.spawn("notifications", lambda: DirectoryKeeper(notifications, random, grace=1.0))
         services = Services(
             settings=cast(Any, SimpleNamespace(store_timeout=10.0)),
             world=world,

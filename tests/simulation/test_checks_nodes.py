@@ -1,4 +1,4 @@
-"""What the checks of nodes complain of: answers, honesty, bounds, lateness."""
+"""The complaints of the checks of nodes: answers, honesty, bounds, lateness."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -79,7 +79,7 @@ def test_who_breaks_off_need_not_be_answered(stage):
 
 
 def running(stage: Stage, **parts: Any) -> None:
-    """Have node a run with these *parts*, and node b not at all."""
+    """Let node a run with these *parts*, and node b not at all."""
     services: dict[str, Any] = {
         "bus": SimpleNamespace(available=True),
         "status": SimpleNamespace(available=True),
@@ -141,21 +141,21 @@ class Attendance:
     def __init__(self, *users: str) -> None:
         self._users = users
 
-    def _here(self, user: str) -> Any:
-        return iter([user] if user in self._users else [])
+    def is_here(self, user: str) -> bool:
+        return user in self._users
 
 
 class Named(list[str]):
     def names(self) -> list[str]:
         return list(self)
 
+    def kept(self) -> dict[str, dict[str, int]]:
+        return {}
+
 
 def actors(stage: Stage, *, users: Named, notifications: Named, here: Attendance) -> None:
-    ledger = SimpleNamespace(waiting=[])
-    company = SimpleNamespace(ledger=ledger, missed={})
-    directory: Any = users
-    directory.company = company
-    parts = {"users": directory, "notifications": notifications, "attendance": here}
+    stage.hosts["a"].node.ledger = SimpleNamespace(waiting=[])
+    parts = {"users": users, "notifications": notifications, "attendance": here}
     running(stage, connections=[], **parts)
 
 

@@ -1,13 +1,17 @@
-"""An actor that keeps others: its children are found by name, by anyone, without a message.
+"""Children that are found by name, by anyone, without a message.
 
 A directory is asked far more often than it changes, and everything runs in one thread, so a lookup
 is a call and not a conversation. What it hands out are refs: the children's state stays theirs.
+
+The directory is a table: it is made before the tree, and outlives the actor that keeps the
+children. While there is no keeper, it is empty and starts nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, Never, TypeVar
 
 from tocsin.actors.runtime import (
     TEMPORARY,
@@ -22,23 +26,21 @@ from tocsin.actors.runtime import (
 M = TypeVar("M")
 
 
-class Directory(Actor[Any], Generic[M]):
-    """Temporary children by name; stops them all at once, within *grace* seconds."""
+class Directory(Generic[M]):
+    """Temporary children by name, each with a mailbox of *capacity*."""
 
-    def __init__(self, jitter: Callable[[], float], *, capacity: int, grace: float) -> None:
-        self._jitter = jitter
+    def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
-        self._grace = grace
         self._children: Supervisor | None = None
 
-    async def run(self, context: Context[Any]) -> None:
-        """Keep the children until told to stop."""
-        async with context.open_supervisor(self._jitter, together=True) as self._children:
-            try:
-                await super().run(context)
-                await self._children.stop_together(self._grace)
-            finally:
-                self._children = None
+    @contextmanager
+    def kept_by(self, children: Supervisor) -> Iterator[None]:
+        """For the keeper: until the end of the block, children run under this supervisor."""
+        self._children = children
+        try:
+            yield
+        finally:
+            self._children = None
 
     def find(self, name: str) -> Ref[M] | None:
         """The child called *name*, if it is running."""
@@ -52,7 +54,7 @@ class Directory(Actor[Any], Generic[M]):
         return 0 if self._children is None else len(self._children)
 
     def _spawn(self, name: str, factory: Callable[[], Actor[M]]) -> Ref[M]:
-        """Start a child; raises `ActorStopped` while the directory itself is down."""
+        """Start a child; raises `ActorStopped` while there is no keeper."""
         if self._children is None:
             raise ActorStopped
         return self._children.spawn(name, factory, capacity=self._capacity, policy=TEMPORARY)
@@ -67,3 +69,21 @@ class Directory(Actor[Any], Generic[M]):
         """Let a child that has nothing to do end, unless a message for it has just come."""
         if self._children is not None:
             self._children.retire(name)
+
+
+class DirectoryKeeper(Actor[Never]):
+    """Keeps the children of *directory*; stops them all at once, within *grace* seconds."""
+
+    def __init__(
+        self, directory: Directory[Any], jitter: Callable[[], float], *, grace: float
+    ) -> None:
+        self._directory = directory
+        self._jitter = jitter
+        self._grace = grace
+
+    async def run(self, context: Context[Never]) -> None:
+        """Keep the children until told to stop."""
+        async with context.open_supervisor(self._jitter, together=True) as children:
+            with self._directory.kept_by(children):
+                await super().run(context)
+                await children.stop_together(self._grace)

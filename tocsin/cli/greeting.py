@@ -1,4 +1,4 @@
-"""What a node says to the person who has started it: where it is, and what to do next."""
+"""The greeting of a node for the person who has started it: where it is, and what to do next."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tocsin.settings.kinds import DATABASE
 from tocsin.settings.secrets import DevelopmentSecrets
 
 _TOKEN_LIFETIME: Final = 86_400.0
+"""Seconds, a day: the token is printed, and pasted while Tocsin is being tried."""
 
 
 def whereabouts(settings: Settings, port: int) -> dict[str, object]:
@@ -28,7 +29,8 @@ def whereabouts(settings: Settings, port: int) -> dict[str, object]:
 
 
 def greeting(settings: Settings, port: int, secrets: DevelopmentSecrets, now: float) -> str:
-    """For whoever has just started a node; with what to paste next, where it made its own secret.
+    """For the person who has just started a node; with commands to paste, where it made its own
+    secret.
 
     *now* is in Unix seconds.
     """

@@ -20,6 +20,7 @@ from tocsin.settings.record import DAY
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 LIFETIME_MAX: Final = 3650 * DAY
+"""Seconds, ten years: a longer lifetime is a typing error."""
 
 Parameter = click.Parameter | None
 Context = click.Context | None
@@ -64,20 +65,20 @@ class Scopes(click.ParamType[frozenset[str]]):
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, *least* or more, written as the durations of the settings are."""
+    """Seconds, *seconds_min* or more, written as the durations of the settings are."""
 
     name = "duration"
 
-    def __init__(self, least: float = 1.0) -> None:
-        self._least = least
+    def __init__(self, seconds_min: float = 1.0) -> None:
+        self._seconds_min = seconds_min
 
     def convert(self, value: str, param: Parameter, ctx: Context) -> float:
         try:
             seconds = read_duration(value)
         except ValueError as error:
             self.fail(f"it {error}; give 30d, 24h, 5m, 10s or plain seconds", param, ctx)
-        if not self._least <= seconds <= LIFETIME_MAX:
-            self.fail(f"it is {value}; give {self._least:g}s to 3650d", param, ctx)
+        if not self._seconds_min <= seconds <= LIFETIME_MAX:
+            self.fail(f"it is {value}; give {self._seconds_min:g}s to 3650d", param, ctx)
         return seconds
 
 

@@ -1,4 +1,4 @@
-"""A notification: what a producer may say, what is kept of it, and what a client sees.
+"""A notification in its three forms: the producer's draft, the stored content, the client's view.
 
 The content is written to JSON once, when it is accepted or changed, and kept as that text: it goes
 to every device of every recipient with nothing but the recipient's own state spliced on
@@ -26,10 +26,13 @@ from tocsin.protocol.values import (
 )
 
 DATA_BYTES_MAX: Final = 32 * 1024
+"""Bytes of encoded JSON: what an app needs to act; larger things are linked."""
 DATA_DEPTH_MAX: Final = 64
 """Levels of arrays and objects: every parser on the way uses its stack for them, ours as well."""
 RECIPIENTS_MAX: Final = 1000
+"""Users of one post: as many rows as one transaction writes at once; more users are a topic."""
 _TTL_MAX: Final = 10 * 365 * 86400.0
+"""Seconds, ten years: a longer time to live is a typing error."""
 # `$` alone would let a trailing newline through in Python.
 _END: Final = r"(?!\n)"
 
@@ -63,14 +66,14 @@ Instant = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
-"""As text until it is asked for, so that what is kept and compared is what was said: `Draft`."""
+"""Kept as text until needed, so that drafts are compared and stored as they were written."""
 Ttl = Annotated[
     float, Meta(gt=0, le=_TTL_MAX, description="Seconds from its delivery until it expires.")
 ]
 
 
 class State(StrEnum):
-    """What one recipient has done with a notification; `withdrawn` is the producer's doing."""
+    """A notification's state for one recipient; `withdrawn` is the producer's doing."""
 
     UNSEEN = "unseen"
     SEEN = "seen"
@@ -80,7 +83,7 @@ class State(StrEnum):
 
 
 class Change(StrEnum):
-    """What an entry of the user log did to its notification."""
+    """The effect of a log entry on its notification."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -98,7 +101,7 @@ class Standing(StrEnum):
 
 
 class Recipients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom a notification is for: one of the three."""
+    """The recipients of a notification: exactly one of the three is given."""
 
     users: Annotated[list[UserId], Meta(min_length=1, max_length=RECIPIENTS_MAX)] | None = None
     topic: Topic | None = None
@@ -106,7 +109,7 @@ class Recipients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a producer posts."""
+    """A notification as a producer posts it."""
 
     to: Recipients
     title: Title
@@ -122,7 +125,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a producer may change afterwards; absent means unchanged, null means removed."""
+    """A producer's change to a notification; absent means unchanged, null means removed."""
 
     title: Title | UnsetType = UNSET
     category: Category | UnsetType = UNSET
@@ -176,13 +179,13 @@ def delivery_time(draft: Draft, now_ms: int) -> int | None:
 def has_passed(content: Content, deliver_at: int | None, now_ms: int) -> bool:
     """Whether *content* will have expired when it is delivered: at *deliver_at* (Unix ms) or now.
 
-    Asked of what is new only: what was said before is a repetition, however late it comes.
+    Asked of new notifications only: a repetition is answered as such, however late it comes.
     """
     return content.expires_at is not None and content.expires_at <= (deliver_at or now_ms)
 
 
 def refuse_passed() -> Refused:
-    """What is said of new content that `has_passed`."""
+    """The refusal of new content that `has_passed`."""
     wrong = FieldError("$.expires_at", "is not behind the time of delivery")
     return refuse("invalid", "`expires_at` will have passed already when it is delivered.", [wrong])
 
@@ -198,7 +201,8 @@ def answer_to_publish(content: Content, standing: str, recipients: int) -> str:
 def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
     """The first revision of *draft*; raises `Refused` where it contradicts itself.
 
-    That does not depend on *now_ms*: whether it comes too late is another question (`has_passed`).
+    The check does not depend on *now_ms*: whether it comes too late is another question
+    (`has_passed`).
     """
     topic = topic_of(draft.to)
     created_at = to_rfc3339(now_ms)
@@ -256,7 +260,8 @@ def client_view(document: str, state: str, seen_at: int | None, read_at: int | N
 
 
 def superseded(content: Content, newer: Content) -> Content:
-    """The revision of *content* that says what *newer* says: what collapsing makes of the two."""
+    """The revision of *content* that carries the text of *newer*: the result of collapsing the
+    two."""
     fields = msgspec.json.decode(newer.document)
     earlier = msgspec.json.decode(content.document)
     fields |= {"id": content.id, "created_at": earlier["created_at"]}

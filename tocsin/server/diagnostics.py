@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.services import Services
 
@@ -98,7 +98,7 @@ def _of_refusals(refusals: Refusals) -> Metric:
     return family
 
 
-def _of_spool(spooler: Spooler) -> Iterator[Metric]:
+def _of_spool(spooler: SpoolLine) -> Iterator[Metric]:
     counted = spooler.statistics
     yield from _counters(
         "spool_",

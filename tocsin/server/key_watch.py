@@ -7,12 +7,13 @@ the key was revoked, by another node or by a command, and needs nobody to say so
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 import trio
 
 from tocsin.actors.delivery.outlet import Outlet
-from tocsin.actors.runtime import Actor, ActorError, Context, Ref
+from tocsin.actors.runtime import ActorError, Ref, Tasks, Worker
 from tocsin.actors.storage.requests import Read, StorageMessage
 from tocsin.persistence.store import ApiKey, FindKey, StoreFailed, StoreUnavailable
 from tocsin.protocol.closing import Closing
@@ -23,11 +24,10 @@ INTERVAL: Final = 3.0
 _PREFIX: Final = "key:"
 
 
-class KeyWatch(Actor[Any]):
-    """See the module; a store that is away is asked again the next time."""
+class KeyWatch:
+    """The open connections that an API key has begun. It outlives the `KeyWatcher`."""
 
-    def __init__(self, storage: Ref[StorageMessage]) -> None:
-        self._storage = storage
+    def __init__(self) -> None:
         self._watched: dict[str, tuple[Outlet, str]] = {}
 
     def belongs(self, outlet: Outlet, principal: Principal) -> None:
@@ -41,23 +41,36 @@ class KeyWatch(Actor[Any]):
         """*connection* has ended; again is no harm."""
         self._watched.pop(connection, None)
 
-    async def run(self, context: Context[Any]) -> None:
-        """Look now and then until stopped."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch, name=f"{context.ref.path}/watch")
-            await super().run(context)
-            nursery.cancel_scope.cancel()
+    def keys(self) -> set[str]:
+        """The keys of all open connections."""
+        return {key for _, key in self._watched.values()}
+
+    def revoked(self, keys: Collection[str]) -> None:
+        """End the connections of *keys*."""
+        for outlet, key in list(self._watched.values()):
+            if key in keys:
+                outlet.end(Closing.UNAUTHENTICATED, detail="key_revoked: the key was revoked.")
+
+
+class KeyWatcher(Worker):
+    """See the module; a store that is away is asked again the next time."""
+
+    def __init__(self, storage: Ref[StorageMessage], watch: KeyWatch) -> None:
+        self._storage = storage
+        self._keys = watch
+
+    def tasks(self) -> Tasks:
+        """One that looks now and then."""
+        return (self._watch,)
 
     async def _watch(self) -> None:
         while True:
             await trio.sleep(INTERVAL)
-            if self._watched:
-                await self._look()
+            if keys := self._keys.keys():
+                await self._look(keys)
 
-    async def _look(self) -> None:
-        reads = {
-            key: Read(query=FindKey(key)) for key in {key for _, key in self._watched.values()}
-        }
+    async def _look(self, keys: Collection[str]) -> None:
+        reads = {key: Read(query=FindKey(key)) for key in keys}
         revoked = set()
         try:
             for read in reads.values():
@@ -68,6 +81,4 @@ class KeyWatch(Actor[Any]):
                     revoked.add(key)
         except (StoreUnavailable, StoreFailed, ActorError):
             return
-        for outlet, key in list(self._watched.values()):
-            if key in revoked:
-                outlet.end(Closing.UNAUTHENTICATED, detail="key_revoked: the key was revoked.")
+        self._keys.revoked(revoked)

@@ -18,7 +18,7 @@ from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
-from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
@@ -39,6 +39,7 @@ class EdgeSettings:
     origins: tuple[str, ...]
     access_log: bool
     window: int
+    window_bytes: int
     heartbeat: float
     hello_timeout: float
     frame_bytes_max: int
@@ -79,7 +80,7 @@ class Services:
     authenticator: Authenticator
     readiness: Readiness
     snapshot: Callable[[int], tuple[Snapshot, ...]]
-    spooler: Spooler | None = None
+    spooler: SpoolLine | None = None
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
     attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))

@@ -17,51 +17,34 @@ away. Every second the bridge says that it is alive, on a channel that all nodes
 Nothing is said or heeded without a seal of this cluster (`trust`); while a stranger speaks to all
 nodes, the bridge reconciles as often too.
 
-Its parts: `trust`, `canary`, `freshness`, `channels`, `outbox`, `telling`, `listener`,
-`spool_word`, `reconciler`.
+What it knows, and has still to say, stands in a table that outlives it (`state`). Its own parts:
+`channels`, `disconnections`, `handover`, `envelope_handler`, `reconciler`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final, Never
 
-import structlog
 import trio
 
-from tocsin.actors.cluster.canary import Canary
-from tocsin.actors.cluster.channels import Channels
-from tocsin.actors.cluster.disconnections import Disconnections
-from tocsin.actors.cluster.envelope_handler import Listener
-from tocsin.actors.cluster.freshness import Freshness
-from tocsin.actors.cluster.handover import Handover
-from tocsin.actors.cluster.outbox import Outbox
-from tocsin.actors.cluster.peers import Peers
+from tocsin.actors.cluster.channels import ChannelKeeper
+from tocsin.actors.cluster.disconnections import DisconnectionKeeper
+from tocsin.actors.cluster.envelope_handler import EnvelopeHandler
+from tocsin.actors.cluster.handover import SessionSettler
 from tocsin.actors.cluster.reconciler import Reconciler
-from tocsin.actors.cluster.result_envelopes import tell_of
-from tocsin.actors.cluster.spool_agreement import SpoolWord
-from tocsin.actors.cluster.trust import Trust
-from tocsin.actors.delivery.messages import Introduce, Listening, UserMessage
+from tocsin.actors.cluster.state import SILENCE_MAX, ClusterState
+from tocsin.actors.delivery.messages import Introduce
 from tocsin.actors.delivery.users import Users
-from tocsin.actors.health import BusStatus
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.reasons import Reasons
-from tocsin.actors.runtime import Actor, Context, MailboxFull, Ref
+from tocsin.actors.runtime import Context, MailboxFull, Ref, Tasks, Worker
 from tocsin.actors.runtime.bell import Bell, pause
 from tocsin.actors.storage.requests import StorageMessage
-from tocsin.actors.world import World
-from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Refusals
-from tocsin.persistence.store import Result
+from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard
 from tocsin.protocol.envelopes import (
     CONTROL,
     Alive,
-    DeviceAcknowledged,
-    DeviceArrived,
-    DeviceGone,
-    DeviceHere,
-    DisconnectUser,
     Envelope,
     Leaving,
     Spooling,
@@ -69,20 +52,11 @@ from tocsin.protocol.envelopes import (
     Unreadable,
     channel_topic,
     channel_user,
-    topic_channel,
-    user_channel,
 )
-from tocsin.protocol.notification import EVERYONE
-from tocsin.protocol.seals import Seals
-
-logger = structlog.get_logger(__name__)
+from tocsin.protocol.news import News
 
 BEAT: Final = 1.0
 """Seconds between two signs of life."""
-SILENCE_MAX: Final = 3.0
-"""Seconds without one after which nothing is taken to be heard."""
-MISSING_MAX: Final = 120.0
-"""Seconds for which a node is missed that fell silent; then it is dead, and has been for long."""
 _WATCH: Final = 0.5
 _RETRY: Final = 0.5
 _HEAR_MAX: Final = 256
@@ -90,194 +64,112 @@ _HEAR_MAX: Final = 256
 _CLOSE_TIMEOUT: Final = 2.0
 
 
-class ClusterBridge(Actor[Any]):
-    """`Neighbours` of the node called *node*, over *bus*; see the module."""
+class ClusterBridge(Worker):
+    """Says what *state* has to say over *bus*, and hands what it hears to *dispatch*, if news."""
 
     def __init__(
         self,
+        state: ClusterState,
         bus: Bus,
-        node: str,
-        status: BusStatus,
         *,
         storage: Ref[StorageMessage],
         users: Users,
         topics: Topics,
-        world: World,
-        seals: Seals,
-        refusals: Refusals,
+        dispatch: Callable[[News], None],
     ) -> None:
-        self.bus = bus
-        self._node = node
-        self._trust = Trust(node, world, seals, refusals)
-        status.statistics.refused = refusals.counts
-        self._canary = Canary()
-        self._status = status
-        self._reasons = Reasons(logger, "bus")
+        self._state = state
+        self._bus = bus
         self._users = users
         self._topics = topics
-        self._outbox = Outbox()
-        self._bell = Bell()
         self._heart = Bell()
-        self._store_reached = Bell()
         self._said = trio.lowlevel.ParkingLot()
-        self.channels = Channels(bus, self._confirmed)
-        self._peers = Peers(SILENCE_MAX, MISSING_MAX)
-        self._handover = Handover(node, self._peers, users, storage, self._say_shortly)
-        self.settle = self._handover.settle
-        self._listener = Listener(node, users, topics, self._peers, self._handover)
-        self._spool_word = SpoolWord(node, self._peers, self._say_to_all)
-        self.spooling = self._spool_word.spread
+        self._channels = ChannelKeeper(state.channels, bus, self._confirmed)
+        self._disconnections = DisconnectionKeeper(state.disconnections, bus, users, state.trust)
+        self._settler = SessionSettler(state.handover, users, storage)
+        self._handler = EnvelopeHandler(state.node, users, state.peers, state.handover, dispatch)
         self._reconciler = Reconciler(
+            state.doubtful,
             storage,
             users,
             topics,
-            status.statistics,
+            state.status.statistics,
             hurried=lambda: self._is_uncertain,
-            looked=lambda began: self._freshness.looked(began, trio.current_time()),
+            looked=lambda began: state.freshness.looked(began, trio.current_time()),
         )
-        self._disconnections = Disconnections(
-            bus, users, self._trust, say=lambda user: self._say(CONTROL, DisconnectUser(user))
-        )
-        self._freshness = Freshness(SILENCE_MAX)
-        self._trusted_from = -math.inf
-        self.channels.want(CONTROL)
-        self.channels.want(topic_channel(EVERYONE))
 
-    async def run(self, context: Context[Any]) -> None:
+    async def run(self, context: Context[Never]) -> None:
         """Relay until stopped; then say what is left and goodbye."""
         try:
-            async with trio.open_nursery() as nursery:
-                for task in (self._relay, self._watch, self._reconciler.run):
-                    nursery.start_soon(task, name=f"{context.ref.path}/{task.__name__.strip('_')}")
-                await super().run(context)
-                if self._status.available:
-                    self._disconnections.tell()
-                    self._say(CONTROL, Leaving())
-                    while len(self._outbox):
-                        await self._said.park()
-                nursery.cancel_scope.cancel()
+            await super().run(context)
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT):
-                await self.bus.aclose()
+                await self._bus.aclose()
 
-    @property
-    def audible(self) -> int:
-        """How many other nodes are heard."""
-        return self._peers.audible
+    def tasks(self) -> Tasks:
+        """The bus, the watch over it, and the looks into the store."""
+        return (self._relay, self._watch, self._reconciler.run)
 
-    # --- What others want of it (`Neighbours`) ---------------------------------------------------
-
-    def listen(self, user: str, ref: Ref[UserMessage]) -> bool:
-        def ready() -> None:
-            with suppress(Exception):
-                ref.tell_beyond(Listening())
-
-        heard = self.channels.want(user_channel(user), ready)
-        return heard or not self._status.available
-
-    def leave(self, user: str) -> None:
-        self.channels.release(user_channel(user))
-
-    def watch_topic(self, topic: str) -> None:
-        self.channels.want(topic_channel(topic))
-
-    def leave_topic(self, topic: str) -> None:
-        self.channels.release(topic_channel(topic))
-
-    def announce(self, result: Result) -> None:
-        write, put = self._trust.write, self._outbox.put
-        for channel, envelope in tell_of(result):
-            put(channel, write(envelope))
-        self._bell.ring()
-
-    def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
-        self._say_shortly(user, DeviceArrived(device, connection, head, trio.current_time()))
-
-    def device_here(self, user: str, device: str, connection: str, since: float) -> None:
-        self._say_shortly(user, DeviceHere(device, connection, since, trio.current_time()))
-
-    def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
-    ) -> None:
-        acknowledged = DeviceAcknowledged(device, through, ids, trio.current_time())
-        self._say(user_channel(user), acknowledged)
-
-    def device_gone(self, user: str, device: str) -> None:
-        self._say(user_channel(user), DeviceGone(device))
-
-    def disconnect(self, user: str) -> None:
-        self._disconnections.disconnect(user)
-
-    def watch_spool(self, doubt: Callable[[], None]) -> None:
-        self._spool_word.doubt = doubt
-
-    @property
-    def is_current(self) -> bool:
-        return self._freshness.is_fresh(trio.current_time())
-
-    def store_changed(self, available: bool) -> None:
-        """The store was lost, or is there: from the first time on, the nodes' secret is known."""
-        self._store_reached.ring()
+    async def finish(self) -> None:
+        """Say what is left, and goodbye, if the bus works."""
+        state = self._state
+        if state.status.available:
+            state.disconnections.tell()
+            state.say(CONTROL, Leaving())
+            while len(state.outbox):
+                await self._said.park()
 
     # --- Saying and hearing ----------------------------------------------------------------------
-
-    def _say(self, channel: str, envelope: Envelope, *, fleeting: bool = False) -> None:
-        self._outbox.put(channel, self._trust.write(envelope), fleeting=fleeting)
-        self._bell.ring()
-
-    def _say_shortly(self, user: str, envelope: Envelope) -> None:
-        self._say(user_channel(user), envelope, fleeting=True)
-
-    def _say_to_all(self, word: Spooling | SpoolingHeard) -> None:
-        # Fleeting: what is still to be known is asked again, and what is said late is of no use.
-        self._say(CONTROL, word, fleeting=True)
 
     async def _relay(self) -> None:
         while True:
             try:
-                await self.bus.open()
+                await self._bus.open()
                 break
             except BusUnavailable as error:
                 self._lose(str(error))
                 await trio.sleep(_RETRY)
-        while not self._trust.is_able:
-            await self._store_reached.wait()
-        self.channels.start_anew()
+        while not self._state.trust.is_able:
+            await self._state.store_reached.wait()
+        self._state.channels.start_anew()
         async with trio.open_nursery() as nursery:
-            parts = (self.channels.run, self._disconnections.run, self._handover.run)
+            parts = (self._channels.run, self._disconnections.run, self._settler.run)
             for task in (self._hear, self._speak, self._beat, *parts):
                 nursery.start_soon(task)
 
     async def _speak(self) -> None:
-        statistics = self._status.statistics
+        statistics = self._state.status.statistics
         while True:
-            if not len(self._outbox):
+            if not len(self._state.outbox):
                 self._said.unpark_all()
-                await self._bell.wait()
+                await self._state.to_say.wait()
                 continue
-            batch = self._outbox.take()
+            batch = self._state.outbox.take()
             try:
-                await self.bus.publish([self._trust.sealed(said) for said, _ in batch])
+                await self._bus.publish([self._state.trust.sealed(said) for said, _ in batch])
                 statistics.said += len(batch)
             except BusUnavailable as error:
-                self._outbox.put_back(batch)
+                self._state.outbox.put_back(batch)
                 self._lose(str(error))
                 await trio.sleep(_RETRY)
-            statistics.dropped = self._outbox.dropped
+            except BaseException:
+                # Cancelled or failed: the next incarnation says it.
+                self._state.outbox.put_back(batch)
+                raise
+            statistics.dropped = self._state.outbox.dropped
 
     async def _beat(self) -> None:
         """Past the outbox: a sign of life that waits its turn would say nothing."""
         while True:
             try:
-                await self.bus.publish([self._trust.sealed_sign(self._canary.sing())])
+                await self._bus.publish([self._state.trust.sealed_sign(self._state.canary.sing())])
             except BusUnavailable as error:
                 self._lose(str(error))
-            pause = BEAT if self._status.available else _RETRY
+            pause = BEAT if self._state.status.available else _RETRY
             await self._heart.wait(trio.current_time() + pause)
 
     async def _hear(self) -> None:
         while True:
-            heard = await self.bus.receive()
+            heard = await self._bus.receive()
             self._check()
             self._heed(heard[:_HEAR_MAX])
             for start in range(_HEAR_MAX, len(heard), _HEAR_MAX):
@@ -285,27 +177,29 @@ class ClusterBridge(Actor[Any]):
                 self._heed(heard[start : start + _HEAR_MAX])
 
     def _heed(self, heard: Sequence[Heard]) -> None:
-        statistics = self._status.statistics
+        statistics = self._state.status.statistics
         for each in heard:
             if isinstance(each, Gap):
                 statistics.gaps += 1
                 self._missed(each.channels)
                 continue
-            if self._trust.is_own(each.payload):
+            if self._state.trust.is_own(each.payload):
                 continue
             statistics.heard += 1
             try:
-                if (word := self._trust.heed(each)) is None:
-                    continue
-                speaker, envelope = word
-                if isinstance(envelope, Alive | Leaving):
-                    self._heard_from(speaker, envelope)
-                elif isinstance(envelope, Spooling | SpoolingHeard):
-                    self._spool_word.hear(speaker, envelope)
-                else:
-                    self._listener.hear(each.channel, speaker, envelope)
+                if (word := self._state.trust.heed(each)) is not None:
+                    self._hand_on(each.channel, *word)
             except Unreadable:
                 statistics.unreadable += 1
+
+    def _hand_on(self, channel: str, speaker: str, envelope: Envelope) -> None:
+        match envelope:
+            case Alive() | Leaving():
+                self._heard_from(speaker, envelope)
+            case Spooling() | SpoolingHeard():
+                self._state.spool_word.hear(speaker, envelope)
+            case _:
+                self._handler.hear(channel, speaker, envelope)
 
     # --- What was missed -------------------------------------------------------------------------
 
@@ -313,20 +207,25 @@ class ClusterBridge(Actor[Any]):
         """*channels* are heard from now on; of some, the store was read before that."""
         if CONTROL in channels:
             self._heart.ring()
-            self._disconnections.missed()
-        heads = self._users.company.heads
-        self._reconciler.doubt(user for user in self._concerned(channels) if user in heads)
+            self._state.disconnections.missed()
+        users = self._concerned(channels)
+        self._doubt(user for user in users if self._users.head_of(user) is not None)
 
     def _missed(self, channels: Collection[str]) -> None:
         """Something may have been said on *channels* that was not heard."""
         if CONTROL in channels:
-            self._disconnections.missed()
-            self._spool_word.doubt()
+            self._state.disconnections.missed()
+            self._state.spool_word.doubt()
         users = self._concerned(channels)
         self._introduce(users)
-        self._reconciler.doubt(users)
+        self._doubt(users)
+
+    def _doubt(self, users: Iterable[str]) -> None:
+        self._state.doubtful.add(users)
+        self._reconciler.hasten()
 
     def _concerned(self, channels: Iterable[str]) -> list[str]:
+        """The users with an actor here whom *channels* of users and topics concern."""
         users: dict[str, None] = {}
         for channel in channels:
             if (topic := channel_topic(channel)) is not None:
@@ -346,8 +245,12 @@ class ClusterBridge(Actor[Any]):
     @property
     def _is_uncertain(self) -> bool:
         """Whether something may be committed elsewhere of which nothing is or was heard."""
-        is_lost = self._freshness.is_stale or not self._status.available
-        return is_lost or self._is_audible(self._trust.stranger_at) or self._peers.missing > 0
+        is_lost = self._state.freshness.is_stale or not self._state.status.available
+        return (
+            is_lost
+            or self._is_audible(self._state.trust.stranger_at)
+            or self._state.peers.missing > 0
+        )
 
     def _is_audible(self, heard_at: float) -> bool:
         return trio.current_time() - heard_at <= SILENCE_MAX
@@ -355,46 +258,47 @@ class ClusterBridge(Actor[Any]):
     async def _watch(self) -> None:
         while True:
             self._check()
-            self._peers.forget_dead()
+            self._state.peers.forget_dead()
             if self._is_uncertain:
                 self._reconciler.hasten()
             await pause(_WATCH)
 
     def _check(self) -> None:
-        self._freshness.notice_pause(trio.current_time())
-        if self._status.available and not self._is_audible(self._freshness.heard_until):
+        self._state.freshness.notice_pause(trio.current_time())
+        if self._state.status.available and not self._is_audible(self._state.freshness.heard_until):
             self._lose("the node does not hear itself")
 
     def _lose(self, reason: str) -> None:
-        self._status.statistics.failures += 1
-        self._reasons.tell(reason)
+        self._state.status.statistics.failures += 1
+        self._state.reasons.tell(reason)
         # What was said before this moment does not prove that anything is heard after it.
-        self._trusted_from = trio.current_time()
-        if self._status.available:
-            self._status.statistics.losses += 1
-            self._status.set_available(False)
+        self._state.trusted_from = trio.current_time()
+        if self._state.status.available:
+            self._state.status.statistics.losses += 1
+            self._state.status.set_available(False)
             self._reconciler.hasten()
-        self.channels.give_up_waiting()
+        self._state.channels.give_up_waiting()
 
     def _heard_from(self, speaker: str, envelope: Alive | Leaving) -> None:
+        state = self._state
         if isinstance(envelope, Leaving):
-            self._peers.left(speaker)
-        elif speaker != self._node:
-            self._peers.alive(speaker, envelope.said_at)
-        elif not self._canary.is_own(envelope):
-            self._lose(f'another node is called "{self._node}" too: each needs a name of its own')
-            self._trusted_from += SILENCE_MAX
+            state.peers.left(speaker)
+        elif speaker != state.node:
+            state.peers.alive(speaker, envelope.said_at)
+        elif not state.canary.is_own(envelope):
+            self._lose(f'another node is called "{state.node}" too: each needs a name of its own')
+            state.trusted_from += SILENCE_MAX
         else:
-            self._freshness.heard(envelope.said_at)
+            state.freshness.heard(envelope.said_at)
             is_late = not self._is_audible(envelope.said_at)
-            if not (self._status.available or is_late or envelope.said_at < self._trusted_from):
+            if not (state.status.available or is_late or envelope.said_at < state.trusted_from):
                 self._regain()
 
     def _regain(self) -> None:
-        self._reasons.over()
-        self._spool_word.doubt()
-        self._status.set_available(True)
-        self._disconnections.missed()
+        self._state.reasons.over()
+        self._state.spool_word.doubt()
+        self._state.status.set_available(True)
+        self._state.disconnections.missed()
         users = self._users.names()
         self._introduce(users)
-        self._reconciler.doubt(users)
+        self._doubt(users)

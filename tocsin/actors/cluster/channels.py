@@ -30,16 +30,15 @@ _SWEEP: Final = 1.0
 
 
 class Channels:
-    """See the module. *confirmed* is told of channels from which nothing is missed any more."""
+    """Which channels are wanted, and which are heard; see the module."""
 
-    def __init__(self, bus: Bus, confirmed: Callable[[Collection[str]], None]) -> None:
-        self._bus = bus
-        self._confirmed = confirmed
+    def __init__(self) -> None:
         # A dictionary for its order: the same calls are said the same way in every run.
         self._heard: dict[str, None] = {}
         self._wanted: dict[str, list[Callable[[], None]]] = {}
         self._idle: dict[str, float] = {}
-        self._bell = Bell()
+        self.bell = Bell()
+        """Rings when there is something for the keeper to do."""
 
     def want(self, channel: str, ready: Callable[[], None] | None = None) -> bool:
         """Hear *channel*; whether that is so already. If not, *ready* is called when it is.
@@ -52,13 +51,13 @@ class Channels:
         waiting = self._wanted.setdefault(channel, [])
         if ready is not None:
             waiting.append(ready)
-        self._bell.ring()
+        self.bell.ring()
         return False
 
     def release(self, channel: str) -> None:
         """Nobody needs *channel* now."""
         if not self._idle:
-            self._bell.ring()
+            self.bell.ring()
         self._idle[channel] = trio.current_time() + IDLE
 
     def start_anew(self) -> None:
@@ -66,50 +65,88 @@ class Channels:
         for channel in self._heard:
             self._wanted.setdefault(channel, [])
         self._heard.clear()
-        self._bell.ring()
+        self.bell.ring()
 
     def give_up_waiting(self) -> None:
         """The bus is away: let everybody go on."""
         for waiting in self._wanted.values():
             _call(waiting)
 
+    def snapshot(self) -> dict[str, float | None]:
+        """The channels heard, each with the time (Trio's) until which it is kept unneeded.
+
+        `None` for a channel that somebody here needs.
+        """
+        return {channel: self._idle.get(channel) for channel in self._heard}
+
     def __len__(self) -> int:
         return len(self._heard)
 
-    async def run(self) -> None:
-        """Subscribe and unsubscribe, for ever."""
-        while True:
-            if not self._wanted:
-                await self._bell.wait(trio.current_time() + _SWEEP if self._idle else math.inf)
-            await self._unsubscribe_idle(trio.current_time())
-            if self._wanted:
-                await self._subscribe()
+    # --- For their keeper ------------------------------------------------------------------------
 
-    async def _subscribe(self) -> None:
-        batch = {each: self._wanted[each] for each in islice(self._wanted, BATCH)}
-        try:
-            with trio.fail_after(PATIENCE):
-                await self._bus.subscribe(batch)
-        except (BusUnavailable, trio.TooSlowError):
-            self.give_up_waiting()
-            await trio.sleep(PATIENCE)
-            return
-        for channel in batch:
-            del self._wanted[channel]
-        self._heard.update(dict.fromkeys(batch))
-        # First, so that who goes on finds out nothing too late.
-        self._confirmed(batch)
-        for waiting in batch.values():
-            _call(waiting)
+    def wanted(self, count_max: int) -> list[str]:
+        """The first channels that are wanted and not heard, *count_max* at most."""
+        return list(islice(self._wanted, count_max))
 
-    async def _unsubscribe_idle(self, now: float) -> None:
+    def heard(self, channels: Collection[str]) -> list[Callable[[], None]]:
+        """*channels* are heard from now on; what is to be called."""
+        waiting = [ready for channel in channels for ready in self._wanted.pop(channel, ())]
+        self._heard.update(dict.fromkeys(channels))
+        return waiting
+
+    def drop_idle(self, now: float) -> list[str]:
+        """The channels that nobody has needed for long, at *now*; they are not heard any more."""
         due = [channel for channel, until in self._idle.items() if until <= now]
-        if not due:
-            return
         for channel in due:
             del self._idle[channel]
             self._heard.pop(channel, None)
             self._wanted.pop(channel, None)
+        return due
+
+    def next_look(self, now: float) -> float:
+        """When (Trio time) to look for idle ones again."""
+        return now + _SWEEP if self._idle else math.inf
+
+
+class ChannelKeeper:
+    """Subscribes and unsubscribes *bus* as *channels* say.
+
+    *confirmed* is told of channels from which nothing is missed any more.
+    """
+
+    def __init__(
+        self, channels: Channels, bus: Bus, confirmed: Callable[[Collection[str]], None]
+    ) -> None:
+        self._channels = channels
+        self._bus = bus
+        self._confirmed = confirmed
+
+    async def run(self) -> None:
+        """Subscribe and unsubscribe, for ever."""
+        channels = self._channels
+        while True:
+            if not channels.wanted(1):
+                await channels.bell.wait(channels.next_look(trio.current_time()))
+            await self._unsubscribe_idle(trio.current_time())
+            if batch := channels.wanted(BATCH):
+                await self._subscribe(batch)
+
+    async def _subscribe(self, batch: Collection[str]) -> None:
+        try:
+            with trio.fail_after(PATIENCE):
+                await self._bus.subscribe(batch)
+        except (BusUnavailable, trio.TooSlowError):
+            self._channels.give_up_waiting()
+            await trio.sleep(PATIENCE)
+            return
+        # First, so that who goes on finds out nothing too late.
+        self._confirmed(batch)
+        _call(self._channels.heard(batch))
+
+    async def _unsubscribe_idle(self, now: float) -> None:
+        due = self._channels.drop_idle(now)
+        if not due:
+            return
         try:
             await self._bus.unsubscribe(due)
         except BusUnavailable:

@@ -11,7 +11,7 @@ by somebody else ends nothing again where it was seen: its first moment is remem
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import trio
@@ -27,35 +27,61 @@ _RETRY: Final = 0.5
 
 
 class Disconnections:
-    """Keeps them on *bus*, and has *say* tell the others of each; see the module."""
+    """Users of whom the other nodes are to be told, with *say*, and what was seen of theirs.
 
-    def __init__(self, bus: Bus, users: Users, trust: Trust, say: Callable[[str], None]) -> None:
-        self._bus = bus
-        self._users = users
-        self._trust = trust
+    See the module.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._moments: dict[bytes, float] = {}
+        self.moments: dict[bytes, float] = {}
         """When each mark was made that was seen here (Trio time)."""
         self._untold: dict[str, None] = {}
         self._unkept: dict[str, None] = {}
-        self._missed = False
-        self._bell = Bell()
+        self.is_missed = False
+        """Whether something may have been said that was not heard."""
+        self.bell = Bell()
+        """Rings when there is something for the keeper to do."""
 
     def disconnect(self, user: str) -> None:
         """End all connections of *user*, everywhere else."""
         self._untold[user] = None
-        self._bell.ring()
+        self.bell.ring()
 
     def missed(self) -> None:
         """Something may have been said that was not heard: find out."""
-        self._missed = True
-        self._bell.ring()
+        self.is_missed = True
+        self.bell.ring()
 
     def tell(self) -> None:
         """Tell the others of whoever has not been told of, kept or not."""
         untold, self._untold = self._untold, {}
         for user in untold:
             self._say(user)
+
+    def to_keep(self) -> list[str]:
+        """The users of whom a mark is to be kept."""
+        self._unkept.update(self._untold)
+        return list(self._unkept)
+
+    def kept(self, users: Iterable[str]) -> None:
+        """A mark of each of *users* is kept: tell the others."""
+        for user in users:
+            del self._unkept[user]
+            self._untold.pop(user, None)
+            self._say(user)
+
+
+class DisconnectionKeeper:
+    """Keeps *disconnections* on *bus*, and ends the connections of *users* that others have."""
+
+    def __init__(
+        self, disconnections: Disconnections, bus: Bus, users: Users, trust: Trust
+    ) -> None:
+        self._disconnections = disconnections
+        self._bus = bus
+        self._users = users
+        self._trust = trust
 
     async def run(self) -> None:
         """Keep and find out, for ever; a bus that is away is asked again."""
@@ -66,11 +92,10 @@ class Disconnections:
             except BusUnavailable:
                 await trio.sleep(_RETRY)
             else:
-                await self._bell.wait()
+                await self._disconnections.bell.wait()
 
     async def _keep(self) -> None:
-        self._unkept.update(self._untold)
-        users = list(self._unkept)
+        users = self._disconnections.to_keep()
         if not users:
             return
         try:
@@ -78,27 +103,26 @@ class Disconnections:
         except BusUnavailable:
             # One that is full keeps nothing, and relays all the same. Where it did neither, they
             # are told once more when it does both.
-            self.tell()
+            self._disconnections.tell()
             raise
-        for user in users:
-            del self._unkept[user]
-            self._untold.pop(user, None)
-            self._say(user)
+        self._disconnections.kept(users)
 
     async def _find_out(self) -> None:
-        if not self._missed:
+        disconnections = self._disconnections
+        if not disconnections.is_missed:
             return
-        self._missed = False
+        disconnections.is_missed = False
         try:
             ages = await self._bus.disconnected()
-        except BusUnavailable:
-            self._missed = True
+        except BaseException:
+            # Also where this fails or is cancelled: the next incarnation finds out.
+            disconnections.is_missed = True
             raise
-        now = trio.current_time()
+        now, moments = trio.current_time(), disconnections.moments
         for mark, age in ages.items():
             if (user := self._trust.marked(mark)) is not None:
-                moment = self._moments.setdefault(mark, now - max(0.0, age))
+                moment = moments.setdefault(mark, now - max(0.0, age))
                 message = Disconnect(Closing.DISCONNECTED, before=moment)
                 self._users.tell(user, message, forced=True)
-        for mark in [each for each, at in self._moments.items() if at < now - 2 * MARK_AGE_MAX]:
-            del self._moments[mark]
+        for mark in [each for each, at in moments.items() if at < now - 2 * MARK_AGE_MAX]:
+            del moments[mark]

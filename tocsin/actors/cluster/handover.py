@@ -18,7 +18,7 @@ not hold up all who come from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import trio
@@ -26,7 +26,7 @@ import trio
 from tocsin.actors.cluster.peers import Peers
 from tocsin.actors.delivery.messages import Settle
 from tocsin.actors.delivery.users import Users
-from tocsin.actors.runtime import ActorError, Ref, Reply
+from tocsin.actors.runtime import ActorError, Ref, Reply, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage.requests import Flush, StorageMessage
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
@@ -41,33 +41,29 @@ _ASKED_MAX: Final = 10_000
 
 
 class Handover:
-    """Of the node called *node*; *say* says something to the nodes that hear of a user."""
+    """Sessions to be settled, by this node called *node* and by others; see the module.
+
+    *say* says something to the nodes that hear of a user.
+    """
 
     def __init__(
         self,
         node: str,
         peers: Peers,
-        users: Users,
-        storage: Ref[StorageMessage],
         say: Callable[[str, SessionSought | SessionSettled], None],
     ) -> None:
         self._node = node
         self._peers = peers
-        self._users = users
-        self._storage = storage
         self._say = say
         # In the order of their deadlines.
         self._waiting: dict[str, tuple[float, str, Callable[[], None]]] = {}
-        self._impatient = Bell()
         self._mute: dict[str, float] = {}
-        self._asked: dict[tuple[str, str], None] = {}
-        self._bell = Bell()
-
-    async def run(self) -> None:
-        """Answer those who ask, and see to it that nobody here waits too long, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._answer)
-            nursery.start_soon(self._give_up)
+        self.impatient = Bell()
+        """Rings when somebody begins to wait."""
+        self.asked: WorkList[tuple[str, str]] = WorkList()
+        """User and session of those that others ask for."""
+        self.bell = Bell()
+        """Rings when others ask."""
 
     # --- The new node ----------------------------------------------------------------------------
 
@@ -84,37 +80,21 @@ class Handover:
         self._waiting[session] = (now + PATIENCE, peer, done)
         self._say(user, SessionSought(session))
         if len(self._waiting) == 1:
-            self._impatient.ring()
+            self.impatient.ring()
         return True
 
-    async def _give_up(self) -> None:
-        """Let those go on who have waited for long enough."""
-        while True:
-            due = next((each[0] for each in self._waiting.values()), math.inf)
-            if due > (now := trio.current_time()):
-                await self._impatient.wait(due)
-                continue
-            session = next(iter(self._waiting))
-            _, peer, done = self._waiting.pop(session)
-            self._mute[peer] = now + _MUTE
-            done()
+    def next_due(self) -> float:
+        """When (Trio time) the first has waited for long enough."""
+        return next((each[0] for each in self._waiting.values()), math.inf)
 
-    # --- The old node ----------------------------------------------------------------------------
+    def give_up(self, now: float) -> None:
+        """Let the first go on, and do not ask its peer again for a while."""
+        session = next(iter(self._waiting))
+        _, peer, done = self._waiting.pop(session)
+        self._mute[peer] = now + _MUTE
+        done()
 
-    async def _answer(self) -> None:
-        """Settle what others ask for, all that has come in the meantime together."""
-        while True:
-            if not self._asked:
-                await self._bell.wait()
-                continue
-            asked, self._asked = self._asked, {}
-            try:
-                with trio.fail_after(PATIENCE):
-                    await self._write({user: None for user, _ in asked})
-            except (trio.TooSlowError, StoreUnavailable, StoreFailed, ActorError):
-                continue  # they go on by themselves
-            for user, session in asked:
-                self._say(user, SessionSettled(session))
+    # --- Both ------------------------------------------------------------------------------------
 
     def hear(self, user: str, speaker: str, word: SessionSought | SessionSettled) -> None:
         """*speaker* has said *word* to those who hear of *user*."""
@@ -122,9 +102,56 @@ class Handover:
             self._mute.pop(speaker, None)
             if (waiting := self._waiting.pop(word.session, None)) is not None:
                 waiting[2]()
-        elif word.session.startswith(f"{self._node}/") and len(self._asked) < _ASKED_MAX:
-            self._asked[user, word.session] = None
-            self._bell.ring()
+        elif word.session.startswith(f"{self._node}/") and len(self.asked) < _ASKED_MAX:
+            self.asked.add(((user, word.session),))
+            self.bell.ring()
+
+    # --- The old node ----------------------------------------------------------------------------
+
+    def settled(self, sessions: Iterable[tuple[str, str]]) -> None:
+        """All that was said on *sessions* is written, each with its user: say so."""
+        for user, session in sessions:
+            self._say(user, SessionSettled(session))
+
+
+class SessionSettler:
+    """Settles what *handover* says, with the actors of *users* and the ledger."""
+
+    def __init__(self, handover: Handover, users: Users, storage: Ref[StorageMessage]) -> None:
+        self._handover = handover
+        self._users = users
+        self._storage = storage
+
+    async def run(self) -> None:
+        """Answer those who ask, and see to it that nobody here waits too long, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._answer)
+            nursery.start_soon(self._give_up)
+
+    async def _give_up(self) -> None:
+        """Let those go on who have waited for long enough."""
+        handover = self._handover
+        while True:
+            if (due := handover.next_due()) > (now := trio.current_time()):
+                await handover.impatient.wait(due)
+            else:
+                handover.give_up(now)
+
+    async def _answer(self) -> None:
+        """Settle what others ask for, all that has come in the meantime together."""
+        handover = self._handover
+        while True:
+            if not handover.asked:
+                await handover.bell.wait()
+                continue
+            asked = handover.asked.take()
+            try:
+                with trio.fail_after(PATIENCE):
+                    await self._write({user: None for user, _ in asked})
+                handover.settled(asked)
+            except (trio.TooSlowError, StoreUnavailable, StoreFailed, ActorError):
+                pass  # They go on by themselves.
+            handover.asked.done()
 
     async def _write(self, users: dict[str, None]) -> None:
         """Have written all that *users* have said here up to now."""

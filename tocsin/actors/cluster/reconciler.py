@@ -10,8 +10,7 @@ A thousand users cost one query, a few milliseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -19,7 +18,7 @@ import trio
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatistics
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import ActorError, Ref
+from tocsin.actors.runtime import ActorError, Ref, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage.requests import Read, StorageMessage
 from tocsin.persistence.store import FindHead, Head, StoreFailed, StoreUnavailable
@@ -36,13 +35,14 @@ _PAUSE: Final = 0.1
 
 
 class Reconciler:
-    """See the module. *hurried* says whether something may be going unheard now.
+    """Looks at *doubtful* users at once. *hurried* says whether something may be going unheard now.
 
     *looked* is told when everybody has been looked at, and when that began (Trio time).
     """
 
     def __init__(
         self,
+        doubtful: WorkList[str],
         storage: Ref[StorageMessage],
         users: Users,
         topics: Topics,
@@ -56,17 +56,12 @@ class Reconciler:
         self._statistics = statistics
         self._hurried = hurried
         self._looked = looked
-        self._doubtful: dict[str, None] = {}
+        self._doubtful = doubtful
         self._looked_at = -math.inf
         self._bell = Bell()
 
-    def doubt(self, users: Iterable[str]) -> None:
-        """Something may have been said of *users* that was not heard: look now."""
-        self._doubtful.update(dict.fromkeys(users))
-        self._bell.ring()
-
     def hasten(self) -> None:
-        """What `hurried` says has changed."""
+        """Somebody is doubtful, or what `hurried` says has changed: look again."""
         self._bell.ring()
 
     async def run(self) -> None:
@@ -84,7 +79,7 @@ class Reconciler:
     async def _look_at_all(self, now: float) -> None:
         self._looked_at = now
         self._statistics.reconciliations += 1
-        self._doubtful.update(dict.fromkeys(self._users.names()))
+        self._doubtful.add(self._users.names())
         if await self._look():
             self._looked(now)
         self._looked_at = max(now, trio.current_time() + _PAUSE - HASTE)
@@ -92,16 +87,14 @@ class Reconciler:
     async def _look(self) -> bool:
         """Look at whom there is doubt about; whether the store answered."""
         while self._doubtful:
-            users = list(islice(self._doubtful, CHUNK))
-            for user in users:
-                del self._doubtful[user]
-            if not await self._look_at(users):
+            if not await self._look_at(self._doubtful.take(CHUNK)):
                 # What was missed by then, everybody looks for when the store is back.
                 self._doubtful.clear()
                 return False
+            self._doubtful.done()
         return True
 
-    async def _look_at(self, users: list[str]) -> bool:
+    async def _look_at(self, users: Sequence[str]) -> bool:
         """Look at *users*; whether the store answered."""
         reads = [Read(query=FindHead(user)) for user in users]
         try:
@@ -116,7 +109,7 @@ class Reconciler:
 
     def _compare(self, user: str, found: object) -> None:
         assert isinstance(found, Head)
-        told = self._users.company.heads.get(user)
+        told = self._users.head_of(user)
         # Who is only arriving is about to read the store.
         if told is not None and found.head > told:
             self._statistics.found += 1

@@ -39,10 +39,17 @@ _REPEAT: Final = 0.25
 
 
 class SpoolWord:
-    """The word of the node called *node* and of its *peers*; *say* says something to all nodes."""
+    """The word of the node called *node* and of its *peers*; *say* says something to all nodes.
+
+    *doubt* is called when something may wait in the spool for all that is known here.
+    """
 
     def __init__(
-        self, node: str, peers: Peers, say: Callable[[Spooling | SpoolingHeard], None]
+        self,
+        node: str,
+        peers: Peers,
+        say: Callable[[Spooling | SpoolingHeard], None],
+        doubt: Callable[[], None],
     ) -> None:
         self._node = node
         self._peers = peers
@@ -50,8 +57,7 @@ class SpoolWord:
         self._run = ""
         self._knowing: set[str] = set()
         self._bell = Bell()
-        self.doubt: Callable[[], None] = lambda: None
-        """Called when something may wait in the spool for all that is known here."""
+        self.doubt = doubt
 
     async def spread(self, run: str) -> None:
         """Return when all who are heard know that *run* has begun. One task may ask.

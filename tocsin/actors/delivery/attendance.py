@@ -10,12 +10,13 @@ What this node knows of itself needs no lease: an answer always says who is conn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final, Never
 
 import trio
 
-from tocsin.actors.runtime import Actor, Context
+from tocsin.actors.runtime import Context, Tasks, Worker, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Connected, Lease, Presence, latest
@@ -64,6 +65,10 @@ class Attendance:
         """The connected devices of *user*, by device and node. Raises `PresenceUnavailable`."""
         return latest(self._here(user))
 
+    def is_here(self, user: str) -> bool:
+        """Whether a device of *user* is connected to this node."""
+        return user in self._users
+
     def __len__(self) -> int:
         """How many connections have somebody on them."""
         return sum(map(len, self._users.values()))
@@ -72,10 +77,12 @@ class Attendance:
         for lease in self._users.get(user, {}).values():
             yield Connected(lease.device, lease.node, lease.since)
 
-    def _is_current(self, lease: Lease) -> bool:
+    def is_current(self, lease: Lease) -> bool:
+        """Whether *lease* has not ended."""
         return lease in self._users.get(lease.user, {}).values()
 
-    def _all(self) -> Iterator[Lease]:
+    def leases(self) -> Iterator[Lease]:
+        """The leases for all connections with a device on them."""
         for connections in self._users.values():
             yield from connections.values()
 
@@ -83,28 +90,21 @@ class Attendance:
         """*lease* has begun, or is over."""
 
 
-class PresenceActor(Attendance, Actor[Any]):
-    """Tells *presence* who is connected here; *lease* in seconds. See the module."""
+class SharedAttendance(Attendance):
+    """As one node of a cluster has it: *presence* knows of the other nodes.
 
-    def __init__(
-        self, presence: Presence, node: str, world: World, *, lease: float = LEASE
-    ) -> None:
+    `news` are the leases of which the other nodes have not been told that they have begun, or are
+    over.
+    """
+
+    def __init__(self, node: str, world: World, presence: Presence) -> None:
         super().__init__(node, world)
         self._presence = presence
-        self._lease = lease
-        self._news: dict[Lease, None] = {}
-        self._bell = Bell()
-        self._renew_at = 0.0
+        self.news: WorkList[Lease] = WorkList()
+        self.bell = Bell()
+        """Rings when there are news."""
         self.failures = 0
-
-    async def run(self, context: Context[Any]) -> None:
-        """Hold the leases until stopped, then release them."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep, name=f"{context.ref.path}/keeper")
-            await super().run(context)
-            nursery.cancel_scope.cancel()
-        with trio.move_on_after(_FAREWELL):
-            await self._attempt(self._release([*self._all(), *self._news]))
+        """Times that the other nodes could not be told."""
 
     async def of(self, user: str) -> tuple[Connected, ...]:
         """As `Attendance.of`, of all nodes."""
@@ -116,33 +116,54 @@ class PresenceActor(Attendance, Actor[Any]):
         return latest([*elsewhere, *self._here(user)])
 
     def _changed(self, lease: Lease) -> None:
-        self._news[lease] = None
-        self._bell.ring()
+        self.news.add((lease,))
+        self.bell.ring()
+
+
+class PresenceActor(Worker):
+    """Tells *presence* who is connected here, for *lease* seconds. See the module."""
+
+    def __init__(
+        self, attendance: SharedAttendance, presence: Presence, *, lease: float = LEASE
+    ) -> None:
+        self._attendance = attendance
+        self._presence = presence
+        self._lease = lease
+        # A new incarnation does not know how old the leases of the one before are.
+        self._renew_at = -math.inf
+
+    async def run(self, context: Context[Never]) -> None:
+        """Hold the leases until stopped, then release them."""
+        await super().run(context)
+        with trio.move_on_after(_FAREWELL):
+            await self._attempt(self._release([*self._attendance.leases(), *self._attendance.news]))
+
+    def tasks(self) -> Tasks:
+        """One that keeps the leases."""
+        return (self._keep,)
 
     async def _keep(self) -> None:
+        attendance = self._attendance
         while True:
-            if not self._news:
-                await self._bell.wait(self._renew_at)
-                if self._news:
+            if not attendance.news:
+                await attendance.bell.wait(self._renew_at)
+                if attendance.news:
                     await trio.sleep(_LINGER)
             if not await self._attempt(self._tell()):
                 await trio.sleep(_RETRY_DELAY)
 
     async def _tell(self) -> None:
         """Say what is new, and everything again when it is time."""
-        news, self._news = self._news, {}
-        now = trio.current_time()
-        try:
-            if now >= self._renew_at:
-                await self._hold(list(self._all()))
-                self._renew_at = now + self._lease / 3
-            else:
-                await self._hold([each for each in news if self._is_current(each)])
-            await self._release([each for each in news if not self._is_current(each)])
-        except BaseException:
-            # Also where a stop comes in between: what was not told yet is taken back then.
-            self._news = news | self._news
-            raise
+        attendance, now = self._attendance, trio.current_time()
+        # On the list until it was said: a failure, or a stop, may come in between.
+        news = attendance.news.take()
+        if now >= self._renew_at:
+            await self._hold(list(attendance.leases()))
+            self._renew_at = now + self._lease / 3
+        else:
+            await self._hold([each for each in news if attendance.is_current(each)])
+        await self._release([each for each in news if not attendance.is_current(each)])
+        attendance.news.done()
 
     async def _hold(self, leases: Sequence[Lease]) -> None:
         for chunk in _chunks(leases):
@@ -157,7 +178,7 @@ class PresenceActor(Attendance, Actor[Any]):
         try:
             await work
         except BusUnavailable:
-            self.failures += 1
+            self._attendance.failures += 1
             return False
         return True
 

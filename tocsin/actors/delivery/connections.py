@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Never
 
 import trio
 
@@ -20,7 +20,7 @@ current_connection: ContextVar[str] = ContextVar("connection")
 """The name of the connection that the running task serves."""
 
 
-class ConnectionActor(Actor[Any]):
+class ConnectionActor(Actor[Never]):
     """Runs one connection; it ends when *serve* does, or when it is stopped."""
 
     __slots__ = ("_connections", "_name", "_serve")
@@ -32,7 +32,7 @@ class ConnectionActor(Actor[Any]):
         self._serve = serve
         self._connections = connections
 
-    async def run(self, context: Context[Any]) -> None:
+    async def run(self, context: Context[Never]) -> None:
         """Serve the connection; an exception ends it and nothing else."""
         current_connection.set(self._name)
         try:
@@ -42,11 +42,11 @@ class ConnectionActor(Actor[Any]):
             self._connections.closed(self._name)
 
 
-class Connections(Directory[Any]):
+class Connections(Directory[Never]):
     """See the module."""
 
-    def __init__(self, jitter: Callable[[], float], *, grace: float) -> None:
-        super().__init__(jitter, capacity=1, grace=grace)
+    def __init__(self) -> None:
+        super().__init__(capacity=1)
         self._outlets: dict[str, Outlet] = {}
         self._changed = trio.lowlevel.ParkingLot()
         self._next = 0
@@ -55,7 +55,7 @@ class Connections(Directory[Any]):
     def start(self, serve: Callable[[], Awaitable[None]]) -> None:
         """Start a connection, which runs *serve* under a name of its own.
 
-        Raises `ActorStopped` while the directory is down.
+        Raises `ActorStopped` while there is no keeper.
         """
         self._next += 1
         name = str(self._next)

@@ -219,9 +219,13 @@ class ConnectedDevice:
                 return
         self._carry_out(outputs)
 
-    def acknowledged(self, through: int | None, ids: Iterable[str]) -> None:
-        """The device has acknowledged, and the store has noted it, without this connection."""
+    def acknowledged(self, through: int | None, ids: Iterable[str], session: str | None) -> None:
+        """The device has acknowledged, and the store has noted it, without this connection.
+
+        *ids* are of *session*, and mean nothing in a later one.
+        """
         if self._session is not None:
+            ids = ids if session == self._name else ()
             self._carry_out(self._session.acknowledged(through, ids, self._clock.now_ms))
 
     def taken(self, sequence: int) -> None:

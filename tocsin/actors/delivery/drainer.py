@@ -9,7 +9,7 @@ knock at the next node in one instant.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, Never
 
 import trio
 
@@ -26,7 +26,7 @@ _LATECOMERS: Final = 0.5
 """Seconds after which to look again for those who were in their handshake before."""
 
 
-class Drainer(Actor[Any]):
+class Drainer(Actor[Never]):
     """*drain_time* in seconds: reconnects are spread over it, and half of it is for goodbyes."""
 
     def __init__(self, connections: Connections, world: World, *, drain_time: float) -> None:
@@ -34,7 +34,7 @@ class Drainer(Actor[Any]):
         self._world = world
         self._drain_time = drain_time
 
-    async def run(self, context: Context[Any]) -> None:
+    async def run(self, context: Context[Never]) -> None:
         """Wait for the stop, then drain."""
         await super().run(context)
         told: set[str] = set()

@@ -93,13 +93,13 @@ class Recounted(msgspec.Struct, frozen=True):
 class Acknowledged(msgspec.Struct, frozen=True):
     """The store has noted that *device* has everything *through* a sequence, or *ids*.
 
-    That was before *said_at* (Trio time). A session that has begun since cannot be meant by *ids*.
+    *session* was the one that the device had open then; *ids* are of no later one.
     """
 
     device: str
     through: int | None
     ids: tuple[str, ...]
-    said_at: float
+    session: str | None
 
 
 class DeviceRemoved(msgspec.Struct, frozen=True):

@@ -6,14 +6,14 @@ comes. No method raises, and only `spooling` blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import trio
 
 from tocsin.actors.delivery.messages import UserMessage
 from tocsin.actors.runtime import Ref
-from tocsin.persistence.store import Result
+from tocsin.protocol.news import News
 
 
 class Neighbours(Protocol):
@@ -42,8 +42,8 @@ class Neighbours(Protocol):
     def leave_topic(self, topic: str) -> None:
         """Nobody here is in *topic* any more."""
 
-    def announce(self, result: Result) -> None:
-        """*result* is committed."""
+    def announce(self, news: Sequence[News]) -> None:
+        """Tell the other nodes of *news*, in this order."""
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
         """*device* has attached here, when the log had *head*: elsewhere it is `replaced`."""
@@ -57,19 +57,8 @@ class Neighbours(Protocol):
         Whether there is anything to wait for; then *done* is called, soon in any case.
         """
 
-    def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
-    ) -> None:
-        """The store has noted an acknowledgment that came past the device's session."""
-
-    def device_gone(self, user: str, device: str) -> None:
-        """The store has forgotten *device*."""
-
     def disconnect(self, user: str) -> None:
         """End all connections of *user*, everywhere else."""
-
-    def watch_spool(self, doubt: Callable[[], None]) -> None:
-        """Call *doubt* whenever others have begun to spool, or may have begun unheard."""
 
     async def spooling(self, run: str) -> None:
         """Something waits in the spool since *run* began: return when all who are heard know it.
@@ -96,7 +85,7 @@ class Alone:
     def leave_topic(self, topic: str) -> None:
         return
 
-    def announce(self, result: Result) -> None:
+    def announce(self, news: Sequence[News]) -> None:
         return
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
@@ -108,18 +97,7 @@ class Alone:
     def settle(self, user: str, session: str, done: Callable[[], None]) -> bool:
         return False
 
-    def device_acknowledged(
-        self, user: str, device: str, through: int | None, ids: tuple[str, ...]
-    ) -> None:
-        return
-
-    def device_gone(self, user: str, device: str) -> None:
-        return
-
     def disconnect(self, user: str) -> None:
-        return
-
-    def watch_spool(self, doubt: Callable[[], None]) -> None:
         return
 
     async def spooling(self, run: str) -> None:

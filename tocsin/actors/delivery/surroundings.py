@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import trio
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.runtime import Ref
 from tocsin.actors.storage.ledger import Ledger
@@ -36,12 +37,10 @@ class Company:
 
     *acknowledged* is told of each notification that some device of a user has acknowledged,
     *absent* of a user who has left, *behind* of one whose topics hold more than was brought on
-    arrival. (Who has arrived, the topics hear of from the `announcer`, in the order of commits.)
-    *retire* takes an idle user from the directory, unless there is a message waiting for it.
-    *missed* holds the head (a sequence) for users whose mailbox had no room for a change, *heads*
-    for all who have attached how far their log was said to reach.
+    arrival. (The topics hear of arrivals from the `announcer`, in the order of commits.)
     """
 
+    users: Users
     storage: Ref[StorageMessage]
     ledger: Ledger
     status: StoreStatus
@@ -50,9 +49,6 @@ class Company:
     acknowledged: Callable[[str], None]
     absent: Callable[[str], None]
     behind: Callable[[str], None]
-    retire: Callable[[str], None]
-    missed: dict[str, int]
-    heads: dict[str, int] = field(default_factory=dict)
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
 

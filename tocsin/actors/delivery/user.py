@@ -89,7 +89,7 @@ class UserActor(PromptActor[UserMessage]):
     def ended(self, *, failed: bool) -> None:
         """The last device has left; or else those that are here are told."""
         self._company.absent(self._user)
-        self._company.heads.pop(self._user, None)
+        self._company.users.ended(self._user)
         self._company.neighbours.leave(self._user)
         for device in self._devices.values():
             device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
@@ -156,11 +156,11 @@ class UserActor(PromptActor[UserMessage]):
                 self._heard_of_others(message)
             case _:
                 assert_never(message)
-        if self._user in self._company.missed:
-            self._catch_up(self._company.missed.pop(self._user))
+        if (missed := self._company.users.take_missed(self._user)) is not None:
+            self._catch_up(missed)
             self._recount()
         if not self._devices:
-            self._company.retire(self._user)
+            self._company.users.retire(self._user)
 
     def next_deadline(self) -> float:
         """A time no later than the first of all devices' deadlines."""
@@ -174,7 +174,7 @@ class UserActor(PromptActor[UserMessage]):
             device.check()
             self._after(device)
         if not self._devices:
-            self._company.retire(self._user)
+            self._company.users.retire(self._user)
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -244,8 +244,8 @@ class UserActor(PromptActor[UserMessage]):
         self, device: ConnectedDevice, message: Acknowledged | DeviceRemoved
     ) -> None:
         match message:
-            case Acknowledged(through=through, ids=ids, said_at=said_at):
-                device.acknowledged(through, ids if said_at >= device.since else ())
+            case Acknowledged(through=through, ids=ids, session=session):
+                device.acknowledged(through, ids, session)
             case DeviceRemoved():
                 device.end(Closing.DISCONNECTED)
 
@@ -329,7 +329,8 @@ class UserActor(PromptActor[UserMessage]):
             self._after(device)
 
     def _reach(self, head: int) -> None:
-        self._head = self._company.heads[self._user] = max(self._head, head)
+        self._head = max(self._head, head)
+        self._company.users.reached(self._user, self._head)
 
     def _after(self, device: ConnectedDevice) -> None:
         if device.ended:

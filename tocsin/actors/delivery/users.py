@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from tocsin.actors.delivery.attendance import Attendance
@@ -18,22 +19,36 @@ from tocsin.actors.delivery.messages import (
     StoreChanged,
     UserMessage,
 )
-from tocsin.actors.delivery.surroundings import Company
-from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.directory import Directory
-from tocsin.actors.runtime import ActorStopped, MailboxFull
-from tocsin.persistence.store import FanOut
+from tocsin.actors.runtime import ActorStopped, MailboxFull, PromptActor
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.news import Position, RecipientState, SharedPart
 from tocsin.protocol.notification import Change, State, client_view
 
 
 class Users(Directory[UserMessage]):
-    """See the module. `company` is set by the node, which makes both; *attendance*, if anybody
-    wants to know who is connected.
+    """See the module; *attendance* is told who is connected.
+
+    It also knows how far each user's log was said to reach, and which users have missed something.
     """
 
-    company: Company
-    attendance: Attendance | None = None
+    def __init__(self, attendance: Attendance, *, capacity: int) -> None:
+        super().__init__(capacity=capacity)
+        self._attendance = attendance
+        self._make: Callable[[str], PromptActor[UserMessage]] | None = None
+        self._heads: dict[str, int] = {}
+        """For each user who has attached, the highest sequence that this node was told of."""
+        self._missed: dict[str, int] = {}
+        """For each user whose mailbox had no room for a change, its sequence."""
+
+    @contextmanager
+    def made_by(self, make: Callable[[str], PromptActor[UserMessage]]) -> Iterator[None]:
+        """For the keeper: until the end of the block, *make* makes the actor of a user."""
+        self._make = make
+        try:
+            yield
+        finally:
+            self._make = None
 
     def arrive(self, user: str, arrived: Arrived) -> None:
         """Hand a device to its user's actor, starting that if need be.
@@ -42,17 +57,17 @@ class Users(Directory[UserMessage]):
         """
         ref = self.find(user)
         if ref is None:
-            ref = self._spawn_prompt(user, partial(UserActor, user, self.company))
+            if self._make is None:
+                raise ActorStopped
+            ref = self._spawn_prompt(user, partial(self._make, user))
         ref.tell(arrived)
-        if self.attendance is not None:
-            self.attendance.arrived(user, arrived.device, arrived.outlet.connection)
+        self._attendance.arrived(user, arrived.device, arrived.outlet.connection)
 
     def leave(self, user: str, connection: str) -> None:
         """Tell *user* that a connection has ended, whoever was on it."""
         # Beyond the capacity: an actor that never hears of it keeps the device for ever.
         self.tell(user, Left(connection), forced=True)
-        if self.attendance is not None:
-            self.attendance.left(user, connection)
+        self._attendance.left(user, connection)
 
     def tell(self, user: str, message: UserMessage, *, forced: bool = False) -> None:
         """Tell *user*, if online; raises `MailboxFull`, unless *forced* for what must be told.
@@ -67,13 +82,16 @@ class Users(Directory[UserMessage]):
         except ActorStopped:
             return
 
-    def fan_out(self, fan_out: FanOut) -> int:
+    def fan_out(
+        self,
+        shared: SharedChange,
+        positions: Iterable[Position],
+        states: Mapping[str, RecipientState],
+    ) -> int:
         """Tell every recipient of a change who is online; returns how many."""
-        content = fan_out.content
-        shared = shared_change(content.id, fan_out.change, content.document, content.expires_at)
-        find, states = self.find, fan_out.states
+        find = self.find
         told = 0
-        for position in fan_out.positions:
+        for position in positions:
             ref = find(position.user)
             if ref is None:
                 continue
@@ -81,31 +99,24 @@ class Users(Directory[UserMessage]):
             try:
                 ref.tell(LogChanged(shared, position, states.get(position.user)))
             except MailboxFull:
-                self._missed(position.user, position.sequence)
+                self._miss(position.user, position.sequence)
             except ActorStopped:
                 told -= 1
         return told
-
-    def log_changed(self, user: str, changed: LogChanged) -> None:
-        """Tell *user*, if online, of an entry that another node has committed."""
-        try:
-            self.tell(user, changed)
-        except MailboxFull:
-            self._missed(user, changed.position.sequence)
 
     def head_moved(self, user: str, head: int) -> None:
         """Tell *user*, if online, that the log has reached *head*, without what is new there."""
         try:
             self.tell(user, HeadMoved(head))
         except MailboxFull:
-            self._missed(user, head)
+            self._miss(user, head)
 
     def recounted(self, user: str) -> None:
         """Tell *user*, if online, that something has expired."""
         try:
             self.tell(user, Recounted())
         except MailboxFull:
-            self._missed(user, 0)
+            self._miss(user, 0)
 
     def store_changed(self, available: bool) -> None:
         """Tell everybody that the store was lost, or is back."""
@@ -124,20 +135,42 @@ class Users(Directory[UserMessage]):
         """End all connections of *user* on this node."""
         self.tell(user, Disconnect(closing))
 
+    # --- For the users' actors -------------------------------------------------------------------
+
     def retire(self, user: str) -> None:
         """Let an idle user actor end, unless a message for it has just come."""
         self._retire(user)
 
-    def _missed(self, user: str, head: int) -> None:
+    def ended(self, user: str) -> None:
+        """The actor of *user* has ended: the next one reads the store."""
+        self._heads.pop(user, None)
+        self._missed.pop(user, None)
+
+    def reached(self, user: str, head: int) -> None:
+        """The log of *user* was said to reach *head*."""
+        self._heads[user] = head
+
+    def take_missed(self, user: str) -> int | None:
+        """The highest sequence that *user* has missed, if any; asked once, it is forgotten."""
+        return self._missed.pop(user, None) if self._missed else None
+
+    # --- What they are told, and what they have missed -------------------------------------------
+
+    def head_of(self, user: str) -> int | None:
+        """How far the log of *user* was said to reach, if the user has attached here."""
+        return self._heads.get(user)
+
+    def kept(self) -> dict[str, dict[str, int]]:
+        """Copies of what is kept of users, by what that is."""
+        return {"heads": dict(self._heads), "missed changes": dict(self._missed)}
+
+    def _miss(self, user: str, head: int) -> None:
         # Heads do not come in order: a batch is announced in the order of its commands.
-        missed = self.company.missed
-        missed[user] = max(head, missed.get(user, 0))
+        self._missed[user] = max(head, self._missed.get(user, 0))
 
 
-def shared_change(
-    notification: str, change: str, document: str, expires_at: int | None
-) -> SharedChange:
+def shared_change(part: SharedPart) -> SharedChange:
     """A change, with what most of its recipients see of it made once."""
-    state = State.WITHDRAWN if change == Change.WITHDRAWN else State.UNSEEN
-    view = client_view(document, state, None, None)
-    return SharedChange(notification, change, document, view, expires_at)
+    state = State.WITHDRAWN if part.change == Change.WITHDRAWN else State.UNSEEN
+    view = client_view(part.document, state, None, None)
+    return SharedChange(part.notification, part.change, part.document, view, part.expires_at)

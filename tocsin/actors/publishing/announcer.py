@@ -1,39 +1,51 @@
-"""What a commit means to those who are online, told in the order of commits.
+"""The effect of a change on the users who are online, decided in one place.
 
-The storage actor calls this for every result, before it answers whoever asked. So it does not
-matter who asked, nor over which transport: a change of a log reaches the sessions that follow the
-log. And since all is told by one task, a user's changes reach the user's actor in the order of
-their sequences; told by their askers they would not. The other nodes of a cluster are told the
-same, through the bridge.
+The storage actor calls the announcer with every result, in the order of commits and before it
+answers the asker. So the order in which a user's actor hears of changes is that of the user's log,
+and of what a device acknowledged past its session the actor hears before any later attachment of
+the device is answered. Told by their askers, changes would come in the order in which Trio happens
+to run the askers' tasks.
+
+The same news go to the other nodes, whose bridges hand what they hear to the same `dispatch`. What
+comes from there is as good as what was committed here, and no better: a session takes a change only
+if it is exactly its next one, and otherwise reads the store. So nothing minds news that come twice,
+late or in another order.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import assert_never
+
 import structlog
 
+from tocsin.actors.delivery.messages import Acknowledged, DeviceRemoved, SharedChange
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
-from tocsin.actors.delivery.users import Users
+from tocsin.actors.delivery.users import Users, shared_change
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.publishing.topics import Topics
-from tocsin.persistence.store import (
-    Attached,
-    Changed,
-    Expired,
-    LetterReplayed,
-    Marked,
-    Materialised,
-    PreferencesSet,
-    Released,
-    Result,
-    Subscribed,
+from tocsin.actors.runtime import MailboxFull
+from tocsin.persistence.store import Result
+from tocsin.persistence.store.result_news import news_of
+from tocsin.protocol.news import (
+    AckStored,
+    CountersChanged,
+    DeviceForgotten,
+    ExpirySet,
+    LogAdvanced,
+    LogAppended,
+    News,
+    SharedPart,
+    TopicAppended,
+    TopicJoined,
+    UserAttached,
 )
-from tocsin.protocol.notification import Standing
 
 logger = structlog.get_logger(__name__)
 
 
 class Announcer:
-    """Called with each result of a committed transaction; never raises."""
+    """Called with each result of a committed transaction; then it never raises."""
 
     def __init__(
         self,
@@ -46,61 +58,61 @@ class Announcer:
         self._notifications = notifications
         self._topics = topics
         self._neighbours = neighbours
+        self._shared: tuple[SharedPart, SharedChange] | None = None
 
     def __call__(self, result: Result) -> None:
-        """Tell whom *result* concerns."""
+        """Tell this node and the others what *result* has changed."""
         try:
-            self._announce(result)
-            self._neighbours.announce(result)
+            if news := news_of(result):
+                for each in news:
+                    self.dispatch(each)
+                self._neighbours.announce(news)
         except Exception:
-            # A bug of ours must not take the store away from everybody. The sessions find out when
+            # A bug of ours must not take the store away from all users. The sessions find out when
             # they see the next sequence.
             logger.exception("announcement failed", result=type(result).__name__)
 
-    def _announce(self, result: Result) -> None:
-        match result:
-            case Changed():
-                self._changed(result)
-            case Materialised(fan_outs=fan_outs, recounted=users):
-                for fan_out in fan_outs:
-                    self._users.fan_out(fan_out)
+    def dispatch(self, news: News) -> None:
+        """Tell the actors of this node whom *news* concern, wherever the change was committed."""
+        match news:
+            case LogAppended():
+                self._appended(news)
+            case LogAdvanced(user=user, head=head):
+                self._users.head_moved(user, head)
+            case CountersChanged(users=users):
                 for user in users:
                     self._users.recounted(user)
-            case Attached(user=user, topics=topics):
-                # Who has left in the meantime would stay in the index for ever.
+            case TopicAppended(topic=topic):
+                self._topics.advanced(topic)
+            case TopicJoined(topic=topic, users=users):
+                self._topics.subscribed(topic, users)
+            case UserAttached(user=user, topics=topics):
+                # A user who has left in the meantime would stay in the index for ever.
                 if self._users.find(user) is not None:
                     self._topics.present(user, topics)
-            case Subscribed():
-                for user, head in result.heads.items():
-                    self._users.head_moved(user, head)
-                if result.joined:
-                    self._topics.subscribed(result.topic, result.members)
-            case LetterReplayed(user=user, head=head, expires_at=expires_at):
-                self._users.head_moved(user, head)
-                if expires_at is not None:
-                    self._notifications.will_expire(expires_at)
-            case Marked(user=user, head=head) | PreferencesSet(user=user, head=head):
-                # Also of a mark that changed nothing: what is new in topics came first.
-                self._users.head_moved(user, head)
-            case Released(changes=changes):
-                for changed_ in changes:
-                    self._changed(changed_)
-            case Expired(topics=topics, users=users):
-                for topic in topics:
-                    self._topics.advanced(topic)
-                for user in users:
-                    self._users.recounted(user)
+            case AckStored():
+                self._acknowledged(news)
+            case DeviceForgotten(user=user, device=device):
+                # Beyond the capacity: a session that goes on would write the device's cursor again.
+                self._users.tell(user, DeviceRemoved(device), forced=True)
+            case ExpirySet(at=at):
+                self._notifications.will_expire(at)
             case _:
-                pass
+                assert_never(news)
 
-    def _changed(self, changed: Changed) -> None:
-        told = 0
-        for fan_out in changed.fan_outs:
-            reached = self._users.fan_out(fan_out)
-            # Of a notification that this one replaces nobody waits for an acknowledgment.
-            if fan_out.content.id == changed.content.id:
-                told += reached
-        if told:
-            self._notifications.expect(changed.content.id, told)
-        if changed.content.topic is not None and changed.standing != Standing.SCHEDULED:
-            self._topics.advanced(changed.content.topic)
+    def _appended(self, news: LogAppended) -> None:
+        told = self._users.fan_out(self._change(news.shared), news.positions, news.states)
+        if told and news.awaited:
+            self._notifications.expect(news.shared.notification, told)
+
+    def _change(self, part: SharedPart) -> SharedChange:
+        """*part* with its view, made once for all users: from the bus each is news of its own."""
+        if self._shared is None or self._shared[0] is not part:
+            self._shared = part, shared_change(part)
+        return self._shared[1]
+
+    def _acknowledged(self, news: AckStored) -> None:
+        # It is in the store: a session that cannot be told asks once more than it had to.
+        with suppress(MailboxFull):
+            acknowledged = Acknowledged(news.device, news.through, news.ids, news.session)
+            self._users.tell(news.user, acknowledged)

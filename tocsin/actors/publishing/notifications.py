@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import outcome
@@ -20,9 +20,9 @@ import trio
 from tocsin.actors.directory import Directory
 from tocsin.actors.publishing.scheduler import (
     ExpiryKnown,
-    ReleaseKnown,
     SchedulerMessage,
     tell_scheduler,
+    tell_times,
 )
 from tocsin.actors.runtime import (
     ActorStopped,
@@ -34,7 +34,7 @@ from tocsin.actors.runtime import (
 )
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.storage.requests import StorageMessage, Write
-from tocsin.persistence.store import Changed, Command, Publish, Update, Withdraw
+from tocsin.persistence.store import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
 _PATIENCE: Final = 60.0
@@ -124,6 +124,17 @@ class NotificationActor(PromptActor[NotificationMessage]):
             self._directory.retire(self._id)
 
 
+class NotificationsSnapshot(NamedTuple):
+    """What `Notifications` keeps beside the actors.
+
+    *keys*: the idempotency keys in flight, each with its credential. *outstanding*: by notification
+    id, how many acknowledgments are still to come.
+    """
+
+    keys: tuple[tuple[str, str], ...]
+    outstanding: dict[str, int]
+
+
 class Notifications(Directory[NotificationMessage]):
     """The directory of live notifications, and the idempotency keys that are in flight.
 
@@ -132,20 +143,21 @@ class Notifications(Directory[NotificationMessage]):
 
     def __init__(
         self,
-        jitter: Callable[[], float],
-        *,
         storage: Ref[StorageMessage],
         scheduler: Ref[SchedulerMessage],
-        grace: float,
         commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,
     ) -> None:
-        super().__init__(jitter, capacity=_MAILBOX_CAPACITY, grace=grace)
+        super().__init__(capacity=_MAILBOX_CAPACITY)
         self._storage = storage
         self._scheduler = scheduler
         self._commit = commit or self._ask_store
         self._outstanding: dict[str, int] = {}
         self._keys: dict[tuple[str, str], str] = {}
         """Those in flight, each with the notification that it is to become."""
+
+    def snapshot(self) -> NotificationsSnapshot:
+        """What is kept beside the actors, as a copy."""
+        return NotificationsSnapshot(tuple(self._keys), dict(self._outstanding))
 
     def submit(self, notification: str, submit: Submit) -> None:
         """Have *submit* committed, and its notification's actor carry on from there.
@@ -220,24 +232,18 @@ class Notifications(Directory[NotificationMessage]):
             # Its deadline will do where there is no room for the news.
             return
 
-    def time_known(self, changed: Changed, command: Command) -> None:
+    def time_known(self, changed: Changed, command: Spoolable) -> None:
         """Tell the scheduler when something will have to be done about a notification."""
-        if isinstance(command, Publish) and command.deliver_at is not None:
-            self._tell_scheduler(ReleaseKnown(command.deliver_at))
-        if changed.content.expires_at is not None:
-            self.will_expire(changed.content.expires_at)
+        tell_times(self._scheduler, changed, command)
 
     def will_expire(self, at: int) -> None:
         """Tell the scheduler that a notification expires *at* this time (Unix ms)."""
-        self._tell_scheduler(ExpiryKnown(at))
+        tell_scheduler(self._scheduler, ExpiryKnown(at))
 
     def retire(self, notification: str) -> None:
         """Let an actor that waits for nothing end."""
         self._outstanding.pop(notification, None)
         self._retire(notification)
-
-    def _tell_scheduler(self, known: SchedulerMessage) -> None:
-        tell_scheduler(self._scheduler, known)
 
     def _ask_store(self, command: Spoolable, reply: Reply[Any]) -> None:
         self._storage.tell(Write(command=command, reply=reply))

@@ -21,14 +21,18 @@ from tocsin.actors.runtime import Actor, ActorError, ActorStopped, MailboxFull, 
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
+    Changed,
     Expire,
     Expired,
+    Publish,
     Purge,
     Purged,
     Release,
     Released,
     StoreFailed,
     StoreUnavailable,
+    Update,
+    Withdraw,
 )
 
 logger = structlog.get_logger(__name__)
@@ -185,6 +189,16 @@ def tell_scheduler(scheduler: Ref[SchedulerMessage], message: SchedulerMessage) 
     """Tell it, if it has room: it looks for itself every now and then."""
     with suppress(MailboxFull, ActorStopped):
         scheduler.tell(message)
+
+
+def tell_times(
+    scheduler: Ref[SchedulerMessage], changed: Changed, command: Publish | Update | Withdraw
+) -> None:
+    """Tell the scheduler when something will have to be done about what *command* has changed."""
+    if isinstance(command, Publish) and command.deliver_at is not None:
+        tell_scheduler(scheduler, ReleaseKnown(command.deliver_at))
+    if changed.content.expires_at is not None:
+        tell_scheduler(scheduler, ExpiryKnown(changed.content.expires_at))
 
 
 async def _or_retry(work: Callable[[], Awaitable[float]]) -> float:

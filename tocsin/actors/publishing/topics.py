@@ -2,9 +2,9 @@
 
 Publishing to a topic appends one entry to the topic's own log, whatever the number of subscribers.
 That entry becomes part of a user's log when somebody looks: for a user who is away, at their next
-arrival or read; for those who are online, now, by this actor. It asks the store in chunks, one at a
-time, so that a topic with everybody in it does not hold up a publish to one. What the store has
-brought is announced like every other change (`announcer`).
+arrival or read; for those who are online, now, by the `TopicsWorker`. It asks the store in chunks,
+one at a time, so that a topic with everybody in it does not hold up a publish to one. What the
+store has brought is announced like every other change (`announcer`).
 
 Who is online and in which topics is kept here as an index. It may name too many, never too few: it
 is told in the order of commits who has arrived and who has subscribed, so a publish that is
@@ -14,14 +14,13 @@ committed after that finds them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import trio
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
-from tocsin.actors.runtime import Actor, ActorError, Context, Ref
+from tocsin.actors.runtime import ActorError, Ref, Tasks, Worker, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
@@ -45,31 +44,25 @@ them: among many each would get a little, and the store go through all of their 
 _RETRY_DELAY: Final = 1.0
 
 
-class Topics(Actor[Any]):
-    """*online* gives the names of all who are online on this node; see the module."""
+class Topics:
+    """Who is online in which topic, and who is to be brought up to date; see the module.
 
-    def __init__(
-        self, storage: Ref[StorageMessage], world: World, online: Callable[[], list[str]]
-    ) -> None:
-        self._storage = storage
-        self._world = world
+    *online* gives the names of all who are online on this node; *neighbours* are told of the
+    topics that somebody here is in. The table outlives the `TopicsWorker`.
+    """
+
+    def __init__(self, online: Callable[[], list[str]], neighbours: Neighbours = ALONE) -> None:
         self._online = online
-        self.neighbours: Neighbours = ALONE
-        """Told of the topics that somebody here is in; set by the node."""
+        self._neighbours = neighbours
         # Dictionaries for their order, which is the same in every run.
         self._users: dict[str, dict[str, None]] = {}
         self._topics: dict[str, dict[str, None]] = {}
-        self._behind: dict[str, None] = {}
-        self._far: dict[str, None] = {}
-        """Who got something, and has more to get."""
-        self._bell = Bell()
-
-    async def run(self, context: Context[Any]) -> None:
-        """Bring up to date whoever is behind, until stopped."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._bring_all, name=f"{context.ref.path}/worker")
-            await super().run(context)
-            nursery.cancel_scope.cancel()
+        self.waiting: WorkList[str] = WorkList()
+        """Users for whom there is something new."""
+        self.far: WorkList[str] = WorkList()
+        """Users who got something, and have more to get."""
+        self.bell = Bell()
+        """Rings when one of them is longer."""
 
     # --- The index -------------------------------------------------------------------------------
 
@@ -81,7 +74,7 @@ class Topics(Actor[Any]):
             users = self._users.get(topic)
             if users is None:
                 users = self._users[topic] = {}
-                self.neighbours.watch_topic(topic)
+                self._neighbours.watch_topic(topic)
             users[user] = None
 
     def absent(self, user: str) -> None:
@@ -91,7 +84,7 @@ class Topics(Actor[Any]):
             users.pop(user, None)
             if not users:
                 del self._users[topic]
-                self.neighbours.leave_topic(topic)
+                self._neighbours.leave_topic(topic)
 
     def subscribed(self, topic: str, users: Iterable[str]) -> None:
         """*users* have joined *topic*; those who are not online do not matter."""
@@ -107,45 +100,51 @@ class Topics(Actor[Any]):
 
     def advanced(self, topic: str) -> None:
         """*topic* has a new entry."""
-        self._behind.update(dict.fromkeys(self.users_of(topic)))
-        self._bell.ring()
+        self.waiting.add(self.users_of(topic))
+        self.bell.ring()
 
     def behind(self, user: str) -> None:
         """*user*'s topics hold more than was brought."""
-        self._far[user] = None
-        self._bell.ring()
+        self.far.add((user,))
+        self.bell.ring()
 
     def store_changed(self, available: bool) -> None:
         """The store was lost, or is back: what was being published then was never announced."""
         if available:
-            self._behind.update(dict.fromkeys(self._online()))
-            self._bell.ring()
+            self.waiting.add(self._online())
+            self.bell.ring()
 
-    # --- Inside ----------------------------------------------------------------------------------
+
+class TopicsWorker(Worker):
+    """Brings the users whom *topics* names up to date."""
+
+    def __init__(self, topics: Topics, storage: Ref[StorageMessage], world: World) -> None:
+        self._topics = topics
+        self._storage = storage
+        self._world = world
+
+    def tasks(self) -> Tasks:
+        """One: a chunk of users after the other."""
+        return (self._bring_all,)
 
     async def _bring_all(self) -> None:
+        topics = self._topics
         while True:
-            if not (self._behind or self._far):
-                await self._bell.wait()
+            if not (topics.waiting or topics.far):
+                await topics.bell.wait()
             # In turns: neither is to wait until there are no more of the others.
-            await self._bring_some(self._behind, CHUNK)
-            await self._bring_some(self._far, FEW)
+            await self._bring_some(topics.waiting, CHUNK)
+            await self._bring_some(topics.far, FEW)
 
-    async def _bring_some(self, waiting: dict[str, None], most: int) -> None:
-        """Bring the first *most* of those who are *waiting*; later, if that cannot be done now."""
-        users = tuple(islice(waiting, most))
+    async def _bring_some(self, waiting: WorkList[str], count_max: int) -> None:
+        """Bring the first *count_max* of those *waiting*; later, if that cannot be done now."""
+        users = waiting.take(count_max)
         if not users:
             return
-        for user in users:
-            del waiting[user]
-        left = users
-        try:
-            left = await self._bring(users)
-        finally:
-            # Also where it fails: the next incarnation goes on with them.
-            waiting.update(dict.fromkeys(left))
+        left = await self._bring(users)
+        waiting.done(left)
         if left:
-            await self._bell.wait(trio.current_time() + _RETRY_DELAY)
+            await self._topics.bell.wait(trio.current_time() + _RETRY_DELAY)
 
     async def _bring(self, users: tuple[str, ...]) -> tuple[str, ...]:
         """Bring *users* up to date; with whom that could not be done now."""
@@ -162,5 +161,5 @@ class Topics(Actor[Any]):
         except (StoreUnavailable, ActorError):
             return users
         assert isinstance(result, Materialised)
-        self._far.update(dict.fromkeys(result.behind))
+        self._topics.far.add(result.behind)
         return ()

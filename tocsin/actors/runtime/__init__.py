@@ -3,6 +3,9 @@
 It knows nothing of notifications. Read `supervisor` first, then `mailbox`, `ref` and `prompt`.
 """
 
+from __future__ import annotations
+
+from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.errors import (
     ActorCrashed,
     ActorError,
@@ -16,6 +19,8 @@ from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request
 from tocsin.actors.runtime.restart import FATAL, TEMPORARY, TRANSIENT, RestartPolicy
 from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor, open_supervisor
+from tocsin.actors.runtime.worker import Tasks, Worker
+from tocsin.actors.runtime.worklist import WorkList
 
 __all__ = [
     "FATAL",
@@ -25,6 +30,7 @@ __all__ = [
     "ActorCrashed",
     "ActorError",
     "ActorStopped",
+    "Child",
     "Context",
     "Mailbox",
     "MailboxFull",
@@ -37,5 +43,8 @@ __all__ = [
     "RestartPolicy",
     "Snapshot",
     "Supervisor",
+    "Tasks",
+    "WorkList",
+    "Worker",
     "open_supervisor",
 ]

@@ -33,7 +33,7 @@ class Reply(Generic[T]):
         self._waiter: trio.lowlevel.Task | None = None
 
     def set(self, value: T) -> None:
-        """Answer with *value*; never blocks, and does nothing if nobody waits any more."""
+        """Answer with *value*; never blocks, and has no effect if no task waits any more."""
         self._settle(outcome.Value(value))
 
     def fail(self, error: Exception) -> None:
@@ -43,7 +43,7 @@ class Reply(Generic[T]):
     async def wait(self, deadline: float = math.inf) -> T:
         """Wait for the answer, until *deadline* (Trio time): then it raises `trio.TooSlowError`.
 
-        Cancelled or too slow, the answer is lost but the work goes on. The deadline is an alarm,
+        If cancelled or too slow, the answer is lost but the work goes on. The deadline is an alarm,
         because a cancel scope would cost several times what the wait does.
         """
         if self._outcome is None:
@@ -97,34 +97,40 @@ class Request(msgspec.Struct, Generic[T], kw_only=True, eq=False):
 
 
 class Ref(Generic[M]):
-    """An actor's address: safe to keep, even after the actor has gone."""
+    """An actor's address: safe to keep, even after the actor has gone.
 
-    __slots__ = ("_gone", "_mailbox", "_stopped", "path")
+    It may be made before its actor, so that others can be given it. *mailbox* is for the
+    supervisor.
+    """
+
+    __slots__ = ("_gone", "_stopped", "mailbox", "path")
 
     def __init__(self, path: str, mailbox: Mailbox[M]) -> None:
         self.path = path
-        self._mailbox = mailbox
+        self.mailbox = mailbox
         self._gone = False
         self._stopped: trio.Event | None = None
 
     def tell(self, message: M) -> None:
         """Send without waiting; raises `MailboxFull` or `ActorStopped`."""
-        self._mailbox.put_nowait(message)
+        self.mailbox.put_nowait(message)
 
     def tell_beyond(self, message: M) -> None:
         """Send beyond the capacity; raises `ActorStopped`. See `Mailbox.put_reply`."""
-        self._mailbox.put_reply(message)
+        self.mailbox.put_reply(message)
 
     async def send(self, message: M) -> None:
-        """Send, waiting for room: this is how backpressure travels."""
-        await self._mailbox.put(message)
+        """Send, waiting for room, which is how backpressure travels. Raises `ActorStopped`. If
+        cancelled, the message has not been sent."""
+        await self.mailbox.put(message)
 
     async def ask(self, request: Request[T]) -> T:
-        """Send a request and wait for its answer; bound it with `trio.fail_after`.
+        """Send a request and wait for its answer; bound it with `trio.fail_after`. If cancelled,
+        the request may still be handled.
 
         Raises `ActorStopped`, `ActorCrashed`, or what the actor failed the request with.
         """
-        await self._mailbox.put(request)  # type: ignore[arg-type]
+        await self.mailbox.put(request)  # type: ignore[arg-type]
         return await request.reply.wait()
 
     def piped(self, wrap: Callable[[outcome.Outcome[T]], M]) -> Reply[T]:
@@ -137,7 +143,7 @@ class Ref(Generic[M]):
         def deliver(result: outcome.Outcome[T]) -> None:
             if not self._gone:
                 try:
-                    self._mailbox.put_reply(wrap(result))
+                    self.mailbox.put_reply(wrap(result))
                 except ActorStopped:
                     # Stopping: it reads what it has, and asks for nothing new.
                     return

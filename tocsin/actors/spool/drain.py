@@ -14,10 +14,7 @@ posts are *held* for it, not written behind it, for a moment at the most.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -25,8 +22,8 @@ import trio
 
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import ActorError, Ref, Reply
-from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.spool.entries import Spoolable, UnreadableEntry, decode, in_time
+from tocsin.actors.spool.state import SpoolState
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Entry, Spool
@@ -52,33 +49,19 @@ _INTERVAL: Final = 1.0
 """Seconds between two looks at a spool that is empty, or at one that cannot be used."""
 _PAUSE: Final = 0.1
 """Seconds between two looks while another node drains."""
-HOLD: Final = 0.5
-"""Seconds that posts are held at most; then they are spooled, and for as long not held again."""
-
 _LANE: Final = "spool"
 
 
-@dataclass(slots=True)
-class SpoolStatistics:
-    """Counters since the node's start.
-
-    *spooled* here; *drained* by this node, of which *repeated* were known to the store already,
-    *expired* in the spool, and *moot*, because what they change is no more.
-    """
-
-    spooled: int = 0
-    drained: int = 0
-    repeated: int = 0
-    expired: int = 0
-    moot: int = 0
-    poisoned: int = 0
-
-
 class Drain:
-    """See the module. *changed* is told when posts need not wait any longer, or not be held."""
+    """Empties *spool*, and keeps *state*; see the module.
+
+    *changed* is told when posts need not wait any longer, or not be held; *time_known* of what was
+    stored and has a time of its own.
+    """
 
     def __init__(
         self,
+        state: SpoolState,
         spool: Spool,
         storage: Ref[StorageMessage],
         status: StoreStatus,
@@ -88,6 +71,7 @@ class Drain:
         changed: Callable[[], None],
         time_known: Callable[[Changed, Spoolable], None],
     ) -> None:
+        self._state = state
         self._spool = spool
         self._storage = storage
         self._status = status
@@ -95,43 +79,6 @@ class Drain:
         self._node = node
         self._changed = changed
         self._time_known = time_known
-        self._bell = Bell()
-        self._signs = 0
-        self._appending = False
-        self._settled: dict[str, str | None] = {}
-        self._held_again_at = -math.inf
-        self.waiting = True
-        self.hold_until = -math.inf
-        self.reachable = False
-        self.size = 0
-        self.statistics = SpoolStatistics()
-
-    def store_changed(self, available: bool) -> None:
-        """The store was lost, or is back: what was spooled meanwhile comes first."""
-        if available:
-            self.doubt()
-
-    def doubt(self) -> None:
-        """Something may wait: nothing goes to the store before a look that begins now."""
-        self.waiting = True
-        self._signs += 1
-        self._hold()
-        self._bell.ring()
-
-    @contextmanager
-    def appending(self) -> Iterator[None]:
-        """Around an append: from now on something waits."""
-        self.waiting = self._appending = True
-        self._signs += 1
-        try:
-            yield
-        finally:
-            self._appending = False
-            self._bell.ring()
-
-    def lost(self) -> None:
-        """The spool cannot be reached. While the store can, nothing goes behind what waits."""
-        self.reachable = self.waiting = False
 
     async def run(self) -> None:
         """Look and drain until cancelled; taken entries that are not done are taken again."""
@@ -139,31 +86,31 @@ class Drain:
             try:
                 pause = await self._look()
             except BusUnavailable:
-                self.lost()
+                self._state.lost()
                 self._changed()
                 pause = _INTERVAL
             except ActorError:
                 pause = _INTERVAL
             if pause:
-                await self._bell.wait(trio.current_time() + pause)
+                await self._state.bell.wait(trio.current_time() + pause)
 
     async def _look(self) -> float:
         """Drain one batch if there is one; in how many seconds to look again."""
-        signs, quiet = self._signs, not self._appending
-        self.size = await self._spool.size()
-        self.reachable = True
+        signs, quiet = self._state.signs, not self._state.appending_now
+        self._state.size = await self._spool.size()
+        self._state.reachable = True
         if not self._status.available:
             return _INTERVAL
-        if self.size == 0:
-            if not quiet or signs != self._signs:
+        if self._state.size == 0:
+            if not quiet or signs != self._state.signs:
                 return _PAUSE
-            self.waiting = False
-            self._settled.clear()
+            self._state.waiting = False
+            self._state.settled.clear()
             self._changed()
             return _INTERVAL
-        self.waiting = True
-        if self.size < TAKE_MAX:
-            self._hold()
+        self._state.waiting = True
+        if self._state.size < TAKE_MAX:
+            self._state.hold()
         ends = trio.current_time() + LEASE
         entries = await self._spool.take(self._node, TAKE_MAX, LEASE)
         if not entries or trio.current_time() > ends:
@@ -171,16 +118,11 @@ class Drain:
             return _PAUSE
         return 0.0 if await self._drain(entries) else _PAUSE
 
-    def _hold(self) -> None:
-        now = trio.current_time()
-        if now >= self._held_again_at:
-            self.hold_until, self._held_again_at = now + HOLD, now + 2 * HOLD
-
     async def _drain(self, entries: Sequence[Entry]) -> bool:
         """Have *entries* committed, in their order; whether the store took them all."""
         asked: list[tuple[Entry, Spoolable, Reply[Result]]] = []
         for entry in entries:
-            command = None if entry.id in self._settled else self._read(entry)
+            command = None if entry.id in self._state.settled else self._read(entry)
             if command is not None:
                 reply: Reply[Result] = Reply()
                 # One lane, whoever posted: they are stored in the order in which they came.
@@ -189,9 +131,9 @@ class Drain:
         whole = True
         for entry, command, reply in asked:
             try:
-                self._settled[entry.id] = self._done(command, await reply.wait())
+                self._state.settled[entry.id] = self._done(command, await reply.wait())
             except StoreFailed as error:
-                self._settled[entry.id] = str(error)
+                self._state.settled[entry.id] = str(error)
             except (StoreUnavailable, ActorError):
                 whole = False
         await self._forget(entries)
@@ -199,15 +141,15 @@ class Drain:
 
     def _read(self, entry: Entry) -> Spoolable | None:
         if entry.fault:
-            self._settled[entry.id] = f"not of this cluster: {entry.fault}"
+            self._state.settled[entry.id] = f"not of this cluster: {entry.fault}"
             return None
         try:
             command = decode(entry.payload)
         except UnreadableEntry as error:
-            self._settled[entry.id] = f"unreadable: {error}"
+            self._state.settled[entry.id] = f"unreadable: {error}"
             return None
         timely = in_time(command, self._world.now_ms())
-        self.statistics.expired += timely is not command
+        self._state.statistics.expired += timely is not command
         return timely
 
     def _done(self, command: Spoolable, result: Result) -> str | None:
@@ -216,16 +158,16 @@ class Drain:
         What a change is about may have ended before the change comes: that is nobody's fault. But
         a post that was accepted must not end as silence.
         """
-        self.statistics.drained += 1
+        self._state.statistics.drained += 1
         match result:
             case Changed():
                 self._time_known(result, command)
             case Replayed():
-                self.statistics.repeated += 1
+                self._state.statistics.repeated += 1
             case KeyReused():
                 return "idempotency_key_reused"
             case NotFound() | NotActive() | PatchRefused():
-                self.statistics.moot += 1
+                self._state.statistics.moot += 1
                 logger.info("spooled change is moot", reason=type(result).__name__)
             case _:
                 raise AssertionError(result)
@@ -235,8 +177,8 @@ class Drain:
         """Have the spool forget what is settled. If it is away, this node remembers until then."""
         stored, poison = [], []
         for entry in entries:
-            if entry.id in self._settled:
-                reason = self._settled[entry.id]
+            if entry.id in self._state.settled:
+                reason = self._state.settled[entry.id]
                 if reason is None:
                     stored.append(entry.id)
                 else:
@@ -247,10 +189,10 @@ class Drain:
         if stored:
             await self._spool.done(self._node, stored)
         for id_ in (*stored, *(entry.id for entry, _ in poison)):
-            del self._settled[id_]
+            del self._state.settled[id_]
 
     def _tell_of(self, poison: Sequence[tuple[Entry, str]]) -> None:
-        self.statistics.poisoned += len(poison)
+        self._state.statistics.poisoned += len(poison)
         for entry, reason in poison:
             # Of what is not ours there may be any number; those are counted where they are found.
             if not entry.fault:

@@ -1,114 +1,189 @@
-"""Places in the line of commands that producers wait for, and what is to be spooled of them.
+"""The line of all that producers ask for: the table before the spooler.
 
-Nothing here waits or touches the spool: see `spooler`.
+All of it stands here, in the order in which it came, until it is settled. Producers put it in, and
+the store's answers take it out, whether or not the spooler is running; what goes into the spool
+instead is the spooler's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
-import msgspec
+import outcome
+import trio
 
-from tocsin.actors.runtime import Reply
-from tocsin.actors.spool.entries import (
-    Committal,
-    Spoolable,
-    Spooled,
-    answer_to,
-    check,
-    claim_of,
-    encode,
-    is_overdue,
-    is_spoolable,
-    named,
-)
-from tocsin.persistence.bus import Claim, Draft
-from tocsin.persistence.store import KeyReused, PatchRefused, StoreUnavailable
-from tocsin.protocol.refusal import Refused
+from tocsin.actors.health import StoreStatus
+from tocsin.actors.runtime import ActorError, MailboxFull, PipedReply, Ref, Reply
+from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.spool.entries import Committal, Poisoned, Spoolable, SpoolUnavailable
+from tocsin.actors.spool.places import Place
+from tocsin.actors.spool.state import SpoolState, SpoolStatistics
+from tocsin.actors.storage.requests import StorageMessage, Write
+from tocsin.persistence.bus import BusUnavailable, Replaying, Spool
+from tocsin.persistence.store import Result, StoreBlocked, StoreUnavailable
 
-APPEND_MAX: Final = 256
-"""Commands that are appended in one round trip: enough for its price to vanish."""
-APPEND_BYTES_MAX: Final = 1 << 20
-"""Bytes of them, give or take the last command: Redis does nothing else meanwhile."""
+_LINE_MAX: Final = 20_000
+"""Commands that may stand in the line; whoever comes then is told to come back."""
+_PAUSE_MAX: Final = 1.5
+"""Seconds after which this process must have been stopped; others gave up on it, but not sooner."""
 
 
-class Place:
-    """A place in the line: *asked* while the store has it, *refused* once the store could not."""
+class SpoolLine:
+    """Places in the line, and what operators may do about what was set aside in *spool*."""
 
-    __slots__ = ("asked", "command", "refused", "reply", "settled")
+    def __init__(self, spool: Spool, storage: Ref[StorageMessage], status: StoreStatus) -> None:
+        self._spool = spool
+        self._storage = storage
+        self._status = status
+        self.state = SpoolState()
+        self.places: deque[Place] = deque()
+        self.known_run = ""
+        """The run of which all nodes know that something waits."""
+        self.bell = Bell()
+        """Rings when the spooler is to look at the line."""
+        self._somebody_waits = False
+        self._awake_at = math.inf
 
-    def __init__(self, command: Spoolable, reply: Reply[Committal]) -> None:
-        self.command = command
-        self.reply = reply
-        self.asked = self.refused = self.settled = False
+    def commit(self, command: Spoolable, reply: Reply[Committal]) -> None:
+        """Have *command* done, and *reply* told how; raises `MailboxFull` or `ActorStopped`.
+
+        The reply fails with `StoreUnavailable` where neither store nor spool can take it, and with
+        what the store refuses it for.
+        """
+        if len(self.places) >= _LINE_MAX:
+            raise MailboxFull
+        self.notice_pause()
+        place = Place(command, reply)
+        if self._somebody_waits or self.goes_to_spool():
+            self._somebody_waits = True
+            self.bell.ring()
+        else:
+            self._ask_store(place)
+        self.places.append(place)
+
+    def store_changed(self, available: bool) -> None:
+        """The store was lost, or is back."""
+        self.state.store_changed(available)
+        self.bell.ring()
 
     @property
-    def waits(self) -> bool:
-        """Whether it is still to be decided where it goes."""
-        return not (self.asked or self.settled)
+    def reachable(self) -> bool:
+        """Whether the spool could be used at the last look: then posts need no store."""
+        return self.state.reachable
 
-    def settle(self, value: Committal) -> None:
-        self.settled = True
-        self.reply.set(value)
+    @property
+    def waiting(self) -> int:
+        """Entries in the spool, of all nodes, at the last look."""
+        return self.state.size
 
-    def fail(self, error: Exception) -> None:
-        self.settled = True
-        self.reply.fail(error)
+    @property
+    def statistics(self) -> SpoolStatistics:
+        """Counters since the node's start."""
+        return self.state.statistics
 
+    async def poisoned(self, limit: int) -> list[Poisoned]:
+        """What can never be stored, the newest first. Raises `SpoolUnavailable`."""
+        with _spool_needed():
+            found = await self._spool.poisoned(limit)
+        return [
+            Poisoned(entry.id, reason, entry.payload.decode(errors="replace"))
+            for entry, reason in found
+        ]
 
-class Prepared(msgspec.Struct, frozen=True):
-    """A place whose command can be spooled, as *draft*; then the producer is told *answer*."""
+    async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:
+        """Try once more to store what was put aside as *entry*, behind all that waits.
 
-    place: Place
-    draft: Draft
-    answer: str
+        What is not of this cluster only if an operator has *vouched* for it. Raises
+        `SpoolUnavailable`.
+        """
+        with _spool_needed():
+            return await self._spool.replay(entry, vouched=vouched)
 
-    def settle(self, earlier: Claim | None) -> None:
-        """Answer, when the draft was appended, or its key had an *earlier* claim."""
-        claim = self.draft.claim
-        if earlier is None and not self.draft.payload:
-            self.place.fail(StoreUnavailable("only the store knows whether this is a repetition"))
-            return
-        # An append that nobody heard of has left our own claim.
-        if earlier is None or earlier == claim:
-            self.place.settle(Spooled(self.answer))
-        elif claim is None or earlier.fingerprint != claim.fingerprint:
-            self.place.settle(KeyReused())
+    async def discard(self, entry: str) -> bool:
+        """Forget what was put aside as *entry*; otherwise as `replay`."""
+        with _spool_needed():
+            return await self._spool.discard(entry)
+
+    # --- For the spooler -------------------------------------------------------------------------
+
+    def awake(self) -> None:
+        """The process runs."""
+        # After a pause either the spooler or a post is the first to run.
+        self.notice_pause()
+        self._awake_at = trio.current_time()
+
+    def notice_pause(self) -> None:
+        """A process that was stopped is not to commit what has waited in its sockets meanwhile."""
+        now = trio.current_time()
+        if now - self._awake_at > _PAUSE_MAX:
+            self._awake_at = now
+            self.state.doubt()
+
+    def goes_to_spool(self) -> bool:
+        """Whether what comes now has to be spooled."""
+        return not self._status.available or self.state.waiting
+
+    def first_waiting(self) -> Place | None:
+        """The head of the line, if it was not asked for in the store; what is settled leaves."""
+        self._leave()
+        self._somebody_waits = any(place.waits for place in self.places)
+        return None if not self.places or self.places[0].asked else self.places[0]
+
+    def ask_waiting(self) -> None:
+        """The spool is empty: ask the store for all who stand there."""
+        for place in self.places:
+            if place.waits:
+                try:
+                    self._ask_store(place)
+                except ActorError as error:
+                    place.fail(error)
+
+    def refuse_waiting(self, error: Callable[[], Exception]) -> None:
+        """Fail all who wait with an *error* each."""
+        for place in self.places:
+            if place.waits:
+                # An exception for each: one raised in many tasks would gather their tracebacks.
+                place.fail(error())
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _ask_store(self, place: Place) -> None:
+        reply: Reply[Result] = PipedReply(partial(self._answered, place))
+        self._storage.tell(Write(command=place.command, reply=reply))
+        place.asked, place.refused = True, False
+
+    def _answered(self, place: Place, result: outcome.Outcome[Result]) -> None:
+        if isinstance(result, outcome.Value):
+            place.settle(result.value)
+        elif isinstance(result, outcome.Error):
+            self._refused(place, result.error)
+        self._leave()
+        if self._somebody_waits:
+            self.bell.ring()
+
+    def _refused(self, place: Place, error: BaseException) -> None:
+        # A lock that somebody else holds concerns this command alone: the store works, and in the
+        # spool the command would stand before all others.
+        if isinstance(error, StoreUnavailable) and not isinstance(error, StoreBlocked):
+            place.asked, place.refused = False, True
+            self._somebody_waits = True
         else:
-            self.place.settle(Spooled(earlier.answer, replayed=True))
+            assert isinstance(error, Exception)
+            place.fail(error)
+
+    def _leave(self) -> None:
+        while self.places and self.places[0].settled:
+            self.places.popleft()
 
 
-def prepare(line: Iterable[Place], entropy: Callable[[int], bytes]) -> list[Prepared]:
-    """What of the beginning of *line* can be spooled together; settles what never can.
-
-    Ends before the first place of which the store has not decided yet: nothing overtakes it.
-    """
-    prepared: list[Prepared] = []
-    size = 0
-    for place in line:
-        if place.asked and not place.settled:
-            break
-        if place.settled or (next_ := _prepare(place, entropy)) is None:
-            continue
-        prepared.append(next_)
-        size += len(next_.draft.payload)
-        if len(prepared) >= APPEND_MAX or size >= APPEND_BYTES_MAX:
-            break
-    return prepared
-
-
-def _prepare(place: Place, entropy: Callable[[int], bytes]) -> Prepared | None:
-    # From here on it may be done without our knowing.
-    command = place.command = named(place.command, entropy)
+@contextmanager
+def _spool_needed() -> Iterator[None]:
     try:
-        check(command)
-    except Refused as error:
-        place.settle(PatchRefused(error))
-        return None
-    if not is_spoolable(command):
-        place.fail(StoreUnavailable("changes wait to be stored, so nobody knows the revision"))
-        return None
-    answer = answer_to(command)
-    payload = b"" if is_overdue(command) else encode(command)
-    return Prepared(place, Draft(payload, claim_of(command, answer)), answer)
+        yield
+    except BusUnavailable as error:
+        raise SpoolUnavailable from error

@@ -19,12 +19,14 @@ from tocsin.persistence.scripts.topics.bring import Brought
 from tocsin.persistence.store import (
     Acknowledge,
     AcknowledgedPartly,
+    AckStored,
     Attach,
     Attached,
     BeyondHead,
     Counters,
     DeliveryRecord,
     DeviceCursor,
+    DeviceForgotten,
     Done,
     NotFound,
     Record,
@@ -110,8 +112,10 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
     moves: list[_Move] = []
     named: list[tuple[Acknowledge, str]] = []
     for (index, command), state in zip(commands, states, strict=True):
-        results[index] = _refusal(command, state.log) or Done()
-        if (stored := state.log.stored) is None or results[index] != Done():
+        said = command.user, command.device, command.through, command.ids
+        refusal = _refusal(command, state.log)
+        results[index] = refusal or AckStored(*said, state.session)
+        if (stored := state.log.stored) is None or refusal is not None:
             continue
         through = stored if command.through is None else max(stored, command.through)
         moves.append((command.user, command.device, stored, through, command.now_ms))
@@ -142,7 +146,7 @@ def remove_devices(
     removed = {(row[0], row[1]) for row in rows}
     for index, command in commands:
         key = (command.user, command.device)
-        results[index] = Done() if key in removed else NotFound()
+        results[index] = DeviceForgotten(*key) if key in removed else NotFound()
         removed.discard(key)
 
 

@@ -25,9 +25,7 @@ from tocsin.persistence.store.commands import (
     NotFound,
     Overdue,
     PatchRefused,
-    Position,
     Publish,
-    RecipientState,
     Replayed,
     RevisionMismatch,
     TooMany,
@@ -114,9 +112,11 @@ from tocsin.persistence.store.user_commands import (
 )
 from tocsin.protocol.errors import DescribedError
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.news import AckStored, DeviceForgotten, Position, RecipientState
 
 __all__ = [
     "SUBSCRIPTIONS_MAX",
+    "AckStored",
     "Acknowledge",
     "AcknowledgedPartly",
     "Answer",
@@ -135,6 +135,7 @@ __all__ = [
     "Delivery",
     "DeliveryRecord",
     "DeviceCursor",
+    "DeviceForgotten",
     "DeviceInfo",
     "Devices",
     "DiscardLetter",
@@ -266,7 +267,9 @@ Result = (
     | LetterReplayed
     | StoredTicket
     | TooMany
+    | AckStored
     | AcknowledgedPartly
+    | DeviceForgotten
     | Done
 )
 Query = (

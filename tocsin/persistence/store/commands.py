@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tocsin.protocol.news import Position, RecipientState
 from tocsin.protocol.notification import Change, Content, Patch
 
 
@@ -23,23 +24,6 @@ class Counters(msgspec.Struct, frozen=True):
 
     unread: int
     unseen: int
-
-
-class Position(msgspec.Struct, frozen=True):
-    """One recipient's place for a change: its sequence, and the counters after it."""
-
-    user: str
-    sequence: int
-    unread: int
-    unseen: int
-
-
-class RecipientState(msgspec.Struct, frozen=True):
-    """What one recipient has done with a notification."""
-
-    state: str
-    seen_at: int | None
-    read_at: int | None
 
 
 class FanOut(msgspec.Struct, frozen=True):

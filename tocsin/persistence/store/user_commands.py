@@ -77,8 +77,8 @@ class Acknowledge(msgspec.Struct, frozen=True):
     """A device acknowledges without a session: everything *through* a sequence, or *ids*.
 
     An id is taken for the oldest change that the device was sent and has not answered: it may have
-    crossed a later one. Result: `Done`, `AcknowledgedPartly`, `NotFound` for a device that never
-    attached, `BeyondHead`.
+    crossed a later one. Result: `AckStored`, `AcknowledgedPartly`, `NotFound` for a device that
+    never attached, `BeyondHead`.
     """
 
     user: str
@@ -230,7 +230,7 @@ class PreferencesSet(msgspec.Struct, frozen=True):
 class RemoveDevice(msgspec.Struct, frozen=True):
     """Forget a device and its cursor; the ledger's lines about it go with a later purge.
 
-    Result: `Done` or `NotFound`.
+    Result: `DeviceForgotten` or `NotFound`.
     """
 
     user: str

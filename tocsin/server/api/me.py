@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.actors.delivery.messages import DeviceRemoved
 from tocsin.persistence.store import (
     CreateTicket,
     Devices,
@@ -222,9 +221,6 @@ async def remove_device(call: Call[Query, None], device: str) -> Answer:
     removed = await call.services.write(RemoveDevice(call.user, device))
     if isinstance(removed, NotFound):
         raise refuse("not_found", "You have no device with this name.")
-    # Beyond the capacity: a session that goes on would write the device's cursor again.
-    call.services.users.tell(call.user, DeviceRemoved(device), forced=True)
-    call.services.neighbours.device_gone(call.user, device)
     return NO_CONTENT
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, assert_never
 from msgspec import Meta
 
 from tocsin.actors.spool.entries import SpoolUnavailable
-from tocsin.actors.spool.spooler import Spooler
+from tocsin.actors.spool.line import SpoolLine
 from tocsin.persistence.bus import Replaying
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.api import answers
@@ -95,7 +95,7 @@ async def discard_entry(call: Call[Query, None], entry: str) -> Answer:
     return NO_CONTENT
 
 
-def _spooler(call: Call[Any, None]) -> Spooler:
+def _spooler(call: Call[Any, None]) -> SpoolLine:
     if (spooler := call.services.spooler) is None:
         raise refuse("not_found", "This node has no spool: it is not part of a cluster.")
     return spooler

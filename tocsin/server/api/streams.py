@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-import trio
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.actors.delivery.messages import Acknowledged, Arrived
-from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.delivery.messages import Arrived
 from tocsin.persistence.store import (
     Acknowledge,
     AcknowledgedPartly,
@@ -205,7 +202,7 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     check_running(services)
     text = given(query.cursor)
     cursor = None if text is None else read_cursor(services, text, "?cursor")
-    bytes_max = services.users.company.settings.limits.window_bytes
+    bytes_max = services.settings.window_bytes
     outlet = PollOutlet(services.connections.stream_name(), query.limit, bytes_max)
     expires_at = expiry_ms(call.principal)
     arrived = Arrived(outlet, query.device, cursor, query.limit, expires_at, Acknowledging.RESUME)
@@ -238,11 +235,6 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
             raise refuse("not_found", "There is no device with this name.")
         case BeyondHead(head=head):
             raise _bad_field("cursor", f"is beyond the end of the log, {head}")
-    # It is in the store: a session that cannot be told asks once more than it had to.
-    with suppress(MailboxFull):
-        acknowledged = Acknowledged(body.device, through, ids, trio.current_time())
-        services.users.tell(call.user, acknowledged)
-    services.neighbours.device_acknowledged(call.user, body.device, through, ids)
     return NO_CONTENT
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Never
 
 import trio
 from hypercorn.typing import ASGIFramework
@@ -18,25 +18,24 @@ from tocsin.server.http.host import HttpHost
 from tocsin.server.http.limits import HttpLimits
 
 
-class HttpActor(Actor[Any]):
-    """Runs the application; when stopped, lets requests in progress finish within *grace* s."""
+class HttpServing:
+    """The HTTP host behind a door: that of the latest incarnation of the door's `HttpActor`.
 
-    def __init__(
-        self, application: Application, app: ASGIFramework, limits: HttpLimits, *, grace: float
-    ) -> None:
-        self._application = application
-        self._app = app
-        self._limits = limits
-        self._grace = grace
+    One that has ended goes on answering, with a refusal, until the next is there.
+    """
+
+    def __init__(self) -> None:
         self._host: HttpHost | None = None
+        self._started = trio.Event()
 
-    async def run(self, context: Context[Any]) -> None:
-        """Serve until stopped."""
-        async with trio.open_nursery() as nursery:
-            self._host = HttpHost(self._application, self._app, limits=self._limits)
-            await nursery.start(self._host.run)
-            await super().run(context)
-            await self._host.stop(self._grace)
+    def started(self, host: HttpHost) -> None:
+        """*host* is running, and serves from now on."""
+        self._host = host
+        self._started.set()
+
+    async def wait_started(self) -> None:
+        """Return once there has been a host; cancelling does no harm."""
+        await self._started.wait()
 
     def begin_drain(self) -> None:
         """Take no new requests on the connections that are open."""
@@ -46,12 +45,37 @@ class HttpActor(Actor[Any]):
     async def serve(
         self, stream: trio.SocketStream, address: str, turned: Turned | None
     ) -> Upgrade | None:
-        """Serve one connection until it ends, or is to become a WebSocket."""
-        assert self._host is not None, "the front door opens after the host has started"
+        """Serve one connection until it ends, or is to become a WebSocket; see `HttpHost.serve`."""
+        assert self._host is not None, "the door opens after the host has started"
         return await self._host.serve(stream, address, turned)
 
 
-class FrontDoorActor(Actor[Any]):
+class HttpActor(Actor[Never]):
+    """Runs a host of the application; when stopped, gives requests in progress *grace* s."""
+
+    def __init__(
+        self,
+        serving: HttpServing,
+        application: Application,
+        app: ASGIFramework,
+        limits: HttpLimits,
+        *,
+        grace: float,
+    ) -> None:
+        self._serving = serving
+        self._host = HttpHost(application, app, limits=limits)
+        self._grace = grace
+
+    async def run(self, context: Context[Never]) -> None:
+        """Serve until stopped."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._host.run)
+            self._serving.started(self._host)
+            await super().run(context)
+            await self._host.stop(self._grace)
+
+
+class FrontDoorActor(Actor[Never]):
     """Accepts sockets and makes each a connection actor; closes its listeners when stopped.
 
     *opened* is told the port that it listens on.
@@ -71,7 +95,7 @@ class FrontDoorActor(Actor[Any]):
         self._port = port
         self._opened = opened
 
-    async def run(self, context: Context[Any]) -> None:
+    async def run(self, context: Context[Never]) -> None:
         """Accept until stopped; raises `CannotListen`."""
         listeners = await self._door.open(self._hosts, self._port)
         async with trio.open_nursery() as nursery:

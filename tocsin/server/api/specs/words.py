@@ -14,6 +14,7 @@ PATHS: Final[dict[str, str]] = {
     "device": "The device's name.",
     "topic": "The topic's name.",
     "letter": "The dead letter's id.",
+    "module": "The module's file name.",
     "entry": "The entry's id, as the list of the spool shows it.",
 }
 """What stands in a path."""

@@ -1,0 +1,140 @@
+"""News as the nodes of a cluster write them to one another: envelopes, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, assert_never
+
+import msgspec
+
+from tocsin.protocol.envelopes import (
+    DeviceAcknowledged,
+    DeviceGone,
+    Joined,
+    LogChange,
+    LogHead,
+    NewsEnvelope,
+    Recount,
+    TopicAdvanced,
+    channel_topic,
+    channel_user,
+    encode_shared,
+    read_shared,
+    topic_channel,
+    user_channel,
+)
+from tocsin.protocol.news import (
+    AckStored,
+    CountersChanged,
+    DeviceForgotten,
+    ExpirySet,
+    LogAdvanced,
+    LogAppended,
+    News,
+    Position,
+    RecipientState,
+    SharedPart,
+    TopicAppended,
+    TopicJoined,
+    UserAttached,
+)
+
+WHOLE_BYTES_MAX: Final = 1 << 20
+"""Bytes of one change, its copies together; beyond it one read by each node costs less."""
+
+
+def envelopes_of(news: News) -> Iterator[tuple[str, NewsEnvelope]]:
+    """The channel and the envelope for everyone elsewhere whom *news* concern."""
+    match news:
+        case LogAppended():
+            yield from _appended(news)
+        case LogAdvanced(user=user, head=head):
+            yield user_channel(user), LogHead(head)
+        case CountersChanged(users=users):
+            for user in users:
+                yield user_channel(user), Recount()
+        case TopicAppended(topic=topic):
+            yield topic_channel(topic), TopicAdvanced()
+        case TopicJoined(topic=topic, users=users):
+            joined = Joined(topic)
+            for user in users:
+                yield user_channel(user), joined
+        case AckStored(user=user):
+            acknowledged = DeviceAcknowledged(news.device, news.through, news.ids, news.session)
+            yield user_channel(user), acknowledged
+        case DeviceForgotten(user=user, device=device):
+            yield user_channel(user), DeviceGone(device)
+        case UserAttached() | ExpirySet():
+            # The first is of this node only; the schedulers of others find an expiry in the store.
+            return
+        case _:
+            assert_never(news)
+
+
+def _appended(news: LogAppended) -> Iterator[tuple[str, NewsEnvelope]]:
+    positions, states = news.positions, news.states
+    if len(news.shared.document) * len(positions) > WHOLE_BYTES_MAX:
+        for position in positions:
+            yield user_channel(position.user), LogHead(position.sequence)
+        return
+    shared = msgspec.Raw(encode_shared(news.shared))
+    for position in positions:
+        user, sequence = position.user, position.sequence
+        unread, unseen = position.unread, position.unseen
+        own = states.get(user)
+        if own is None:
+            yield user_channel(user), LogChange(sequence, unread, unseen, shared)
+        else:
+            yield (
+                user_channel(user),
+                LogChange(sequence, unread, unseen, shared, own.state, own.seen_at, own.read_at),
+            )
+
+
+class NewsReader:
+    """Reads envelopes, of a change's shared part only the first of those that come together."""
+
+    def __init__(self) -> None:
+        self._shared = b""
+        self._part: SharedPart | None = None
+
+    def read(self, channel: str, envelope: NewsEnvelope) -> News | None:
+        """The news of *envelope*; none where it says nothing about *channel*.
+
+        Raises `Unreadable`.
+        """
+        if (user := channel_user(channel)) is not None:
+            return self._of_user(user, envelope)
+        if (topic := channel_topic(channel)) is not None and isinstance(envelope, TopicAdvanced):
+            return TopicAppended(topic)
+        return None
+
+    def _of_user(self, user: str, envelope: NewsEnvelope) -> News | None:
+        match envelope:
+            case LogChange():
+                return self._of_change(user, envelope)
+            case LogHead(head=head):
+                return LogAdvanced(user, head)
+            case Recount():
+                return CountersChanged((user,))
+            case Joined(topic=topic):
+                return TopicJoined(topic, (user,))
+            case DeviceAcknowledged(device=device, through=through, ids=ids, session=session):
+                return AckStored(user, device, through, ids, session)
+            case DeviceGone(device=device):
+                return DeviceForgotten(user, device)
+            case TopicAdvanced():
+                return None
+            case _:
+                assert_never(envelope)
+
+    def _of_change(self, user: str, envelope: LogChange) -> LogAppended:
+        shared = bytes(envelope.shared)
+        if shared != self._shared or self._part is None:
+            self._shared, self._part = shared, read_shared(shared)
+        position = Position(user, envelope.sequence, envelope.unread, envelope.unseen)
+        states = {}
+        if envelope.state is not None:
+            own = RecipientState(envelope.state, envelope.seen_at, envelope.read_at)
+            states[user] = own
+        return LogAppended(self._part, (position,), states)

@@ -1,0 +1,160 @@
+"""What a node knows of its cluster, and what it has still to say: the table behind the bridge.
+
+Other actors call it (`Neighbours`) whether or not the bridge is running. What they want said is put
+into the outbox, what they want heard is noted, and the bridge, or the next incarnation of it, does
+the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+import trio
+
+from tocsin.actors.cluster.canary import Canary
+from tocsin.actors.cluster.channels import Channels
+from tocsin.actors.cluster.disconnections import Disconnections
+from tocsin.actors.cluster.freshness import Freshness
+from tocsin.actors.cluster.handover import Handover
+from tocsin.actors.cluster.news_envelopes import envelopes_of
+from tocsin.actors.cluster.outbox import Outbox
+from tocsin.actors.cluster.peers import Peers
+from tocsin.actors.cluster.spool_agreement import SpoolWord
+from tocsin.actors.cluster.trust import Trust
+from tocsin.actors.delivery.messages import Listening, UserMessage
+from tocsin.actors.health import BusStatus
+from tocsin.actors.reasons import Reasons
+from tocsin.actors.runtime import Ref, WorkList
+from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.world import World
+from tocsin.persistence.bus import Refusals
+from tocsin.protocol.envelopes import (
+    CONTROL,
+    DeviceArrived,
+    DeviceHere,
+    DisconnectUser,
+    Envelope,
+    Spooling,
+    SpoolingHeard,
+    topic_channel,
+    user_channel,
+)
+from tocsin.protocol.news import News
+from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.seals import Seals
+
+logger = structlog.get_logger(__name__)
+
+SILENCE_MAX: Final = 3.0
+"""Seconds without a sign of life after which nothing is taken to be heard."""
+MISSING_MAX: Final = 120.0
+"""Seconds for which a node is missed that fell silent; then it is dead, and has been for long."""
+
+
+class ClusterState:
+    """`Neighbours` of the node called *node*; see the module. Its parts are for the bridge.
+
+    *doubt* is called whenever others have begun to spool, or may have begun unheard.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        status: BusStatus,
+        *,
+        world: World,
+        seals: Seals,
+        refusals: Refusals,
+        doubt: Callable[[], None],
+    ) -> None:
+        self.node = node
+        self.status = status
+        status.statistics.refused = refusals.counts
+        self.reasons = Reasons(logger, "bus")
+        self.trust = Trust(node, world, seals, refusals)
+        self.canary = Canary()
+        self.freshness = Freshness(SILENCE_MAX)
+        self.trusted_from = -math.inf
+        """From when on (Trio time) a word of this node that comes back proves that it hears."""
+        self.peers = Peers(SILENCE_MAX, MISSING_MAX)
+        self.outbox = Outbox()
+        self.channels = Channels()
+        self.doubtful: WorkList[str] = WorkList()
+        """Users of whom something may have been said that was not heard."""
+        self.disconnections = Disconnections(lambda user: self.say(CONTROL, DisconnectUser(user)))
+        self.handover = Handover(node, self.peers, self.say_shortly)
+        self.settle = self.handover.settle
+        self.spool_word = SpoolWord(node, self.peers, self._say_to_all, doubt)
+        self.spooling = self.spool_word.spread
+        self.to_say = Bell()
+        """Rings when there is something in the outbox."""
+        self.store_reached = Bell()
+        self.channels.want(CONTROL)
+        self.channels.want(topic_channel(EVERYONE))
+
+    # --- For the other actors (`Neighbours`) -----------------------------------------------------
+
+    @property
+    def audible(self) -> int:
+        """How many other nodes are heard."""
+        return self.peers.audible
+
+    def listen(self, user: str, ref: Ref[UserMessage]) -> bool:
+        def ready() -> None:
+            with suppress(Exception):
+                ref.tell_beyond(Listening())
+
+        heard = self.channels.want(user_channel(user), ready)
+        return heard or not self.status.available
+
+    def leave(self, user: str) -> None:
+        self.channels.release(user_channel(user))
+
+    def watch_topic(self, topic: str) -> None:
+        self.channels.want(topic_channel(topic))
+
+    def leave_topic(self, topic: str) -> None:
+        self.channels.release(topic_channel(topic))
+
+    def announce(self, news: Sequence[News]) -> None:
+        write, put = self.trust.write, self.outbox.put
+        for each in news:
+            for channel, envelope in envelopes_of(each):
+                put(channel, write(envelope))
+        self.to_say.ring()
+
+    def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
+        self.say_shortly(user, DeviceArrived(device, connection, head, trio.current_time()))
+
+    def device_here(self, user: str, device: str, connection: str, since: float) -> None:
+        self.say_shortly(user, DeviceHere(device, connection, since, trio.current_time()))
+
+    def disconnect(self, user: str) -> None:
+        self.disconnections.disconnect(user)
+
+    @property
+    def is_current(self) -> bool:
+        return self.freshness.is_fresh(trio.current_time())
+
+    def store_changed(self, available: bool) -> None:
+        """The store was lost, or is there: from the first time on, the nodes' secret is known."""
+        self.store_reached.ring()
+
+    # --- Saying ----------------------------------------------------------------------------------
+
+    def say(self, channel: str, envelope: Envelope, *, fleeting: bool = False) -> None:
+        """Have *envelope* said on *channel*; one that is *fleeting* soon, or not at all."""
+        self.outbox.put(channel, self.trust.write(envelope), fleeting=fleeting)
+        self.to_say.ring()
+
+    def say_shortly(self, user: str, envelope: Envelope) -> None:
+        """Say a fleeting *envelope* to the nodes that hear of *user*."""
+        self.say(user_channel(user), envelope, fleeting=True)
+
+    def _say_to_all(self, word: Spooling | SpoolingHeard) -> None:
+        # Fleeting: what is still to be known is asked again, and what is said late is of no use.
+        self.say(CONTROL, word, fleeting=True)

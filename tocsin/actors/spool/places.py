@@ -1,0 +1,114 @@
+"""Places in the line of commands that producers wait for, and what is to be spooled of them.
+
+Nothing here waits or touches the spool: see `line` and `spooler`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from tocsin.actors.runtime import Reply
+from tocsin.actors.spool.entries import (
+    Committal,
+    Spoolable,
+    Spooled,
+    answer_to,
+    check,
+    claim_of,
+    encode,
+    is_overdue,
+    is_spoolable,
+    named,
+)
+from tocsin.persistence.bus import Claim, Draft
+from tocsin.persistence.store import KeyReused, PatchRefused, StoreUnavailable
+from tocsin.protocol.refusal import Refused
+
+APPEND_MAX: Final = 256
+"""Commands that are appended in one round trip: enough for its price to vanish."""
+APPEND_BYTES_MAX: Final = 1 << 20
+"""Bytes of them, give or take the last command: Redis does nothing else meanwhile."""
+
+
+class Place:
+    """A place in the line: *asked* while the store has it, *refused* once the store could not."""
+
+    __slots__ = ("asked", "command", "refused", "reply", "settled")
+
+    def __init__(self, command: Spoolable, reply: Reply[Committal]) -> None:
+        self.command = command
+        self.reply = reply
+        self.asked = self.refused = self.settled = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be decided where it goes."""
+        return not (self.asked or self.settled)
+
+    def settle(self, value: Committal) -> None:
+        self.settled = True
+        self.reply.set(value)
+
+    def fail(self, error: Exception) -> None:
+        self.settled = True
+        self.reply.fail(error)
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A place whose command can be spooled, as *draft*; then the producer is told *answer*."""
+
+    place: Place
+    draft: Draft
+    answer: str
+
+    def settle(self, earlier: Claim | None) -> None:
+        """Answer, when the draft was appended, or its key had an *earlier* claim."""
+        claim = self.draft.claim
+        if earlier is None and not self.draft.payload:
+            self.place.fail(StoreUnavailable("only the store knows whether this is a repetition"))
+            return
+        # An append that nobody heard of has left our own claim.
+        if earlier is None or earlier == claim:
+            self.place.settle(Spooled(self.answer))
+        elif claim is None or earlier.fingerprint != claim.fingerprint:
+            self.place.settle(KeyReused())
+        else:
+            self.place.settle(Spooled(earlier.answer, replayed=True))
+
+
+def prepare(line: Iterable[Place], entropy: Callable[[int], bytes]) -> list[Prepared]:
+    """What of the beginning of *line* can be spooled together; settles what never can.
+
+    Ends before the first place of which the store has not decided yet: nothing overtakes it.
+    """
+    prepared: list[Prepared] = []
+    size = 0
+    for place in line:
+        if place.asked and not place.settled:
+            break
+        if place.settled or (next_ := _prepare(place, entropy)) is None:
+            continue
+        prepared.append(next_)
+        size += len(next_.draft.payload)
+        if len(prepared) >= APPEND_MAX or size >= APPEND_BYTES_MAX:
+            break
+    return prepared
+
+
+def _prepare(place: Place, entropy: Callable[[int], bytes]) -> Prepared | None:
+    # From here on it may be done without our knowing.
+    command = place.command = named(place.command, entropy)
+    try:
+        check(command)
+    except Refused as error:
+        place.settle(PatchRefused(error))
+        return None
+    if not is_spoolable(command):
+        place.fail(StoreUnavailable("changes wait to be stored, so nobody knows the revision"))
+        return None
+    answer = answer_to(command)
+    payload = b"" if is_overdue(command) else encode(command)
+    return Prepared(place, Draft(payload, claim_of(command, answer)), answer)

@@ -1,0 +1,125 @@
+"""The news of each result: what a command of a committed transaction has changed for others.
+
+The match names every result, so one that is added later has to say here whether it is news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+from tocsin.persistence.store import (
+    AcknowledgedPartly,
+    Attached,
+    BeyondHead,
+    Changed,
+    Done,
+    Expired,
+    FanOut,
+    KeyReused,
+    LetterReplayed,
+    Marked,
+    Materialised,
+    NotActive,
+    NotFound,
+    Overdue,
+    PatchRefused,
+    PreferencesSet,
+    Purged,
+    Released,
+    Replayed,
+    Result,
+    RevisionMismatch,
+    StoredTicket,
+    Subscribed,
+    TooMany,
+    TopicClosed,
+    TopicSet,
+)
+from tocsin.protocol.news import (
+    AckStored,
+    CountersChanged,
+    DeviceForgotten,
+    ExpirySet,
+    LogAdvanced,
+    LogAppended,
+    News,
+    SharedPart,
+    TopicAppended,
+    TopicJoined,
+    UserAttached,
+)
+from tocsin.protocol.notification import Standing
+
+
+def news_of(result: Result) -> Sequence[News]:
+    """The changes of *result*, in the order of each user's log; none for most results."""
+    match result:
+        case Changed():
+            return _of_change(result)
+        case AckStored() | DeviceForgotten():
+            return (result,)
+        case Attached(user=user, topics=topics):
+            return (UserAttached(user, topics),)
+        case Marked(user=user, head=head) | PreferencesSet(user=user, head=head):
+            # Also for a mark that changed nothing: the user was brought up to date before it.
+            return (LogAdvanced(user, head),)
+        case Materialised(fan_outs=fan_outs, recounted=users):
+            return [*(_appended(each) for each in fan_outs), *_recounted(users)]
+        case Subscribed():
+            return [*_of_subscription(result)]
+        case Released(changes=changes):
+            return [news for changed in changes for news in _of_change(changed)]
+        case Expired(topics=topics, users=users):
+            return [*(TopicAppended(topic) for topic in topics), *_recounted(users)]
+        case LetterReplayed(user=user, head=head, expires_at=at):
+            moved = LogAdvanced(user, head)
+            return (moved,) if at is None else (moved, ExpirySet(at))
+        case (
+            Replayed()
+            | KeyReused()
+            | Overdue()
+            | NotFound()
+            | RevisionMismatch()
+            | NotActive()
+            | PatchRefused()
+            | Purged()
+            | BeyondHead()
+            | AcknowledgedPartly()
+            | TopicClosed()
+            | TopicSet()
+            | StoredTicket()
+            | TooMany()
+            | Done()
+        ):
+            return ()
+        case _:
+            assert_never(result)
+
+
+def _of_change(changed: Changed) -> list[News]:
+    content = changed.content
+    # No actor waits for the acknowledgments of a notification that this one replaces.
+    news: list[News] = [
+        _appended(each, awaited=each.content.id == content.id) for each in changed.fan_outs
+    ]
+    if content.topic is not None and changed.standing != Standing.SCHEDULED:
+        news.append(TopicAppended(content.topic))
+    return news
+
+
+def _appended(fan_out: FanOut, *, awaited: bool = False) -> LogAppended:
+    content = fan_out.content
+    shared = SharedPart(content.id, fan_out.change, content.document, content.expires_at)
+    return LogAppended(shared, fan_out.positions, fan_out.states, awaited)
+
+
+def _recounted(users: tuple[str, ...]) -> tuple[News, ...]:
+    return (CountersChanged(users),) if users else ()
+
+
+def _of_subscription(subscribed: Subscribed) -> Iterator[News]:
+    for user, head in subscribed.heads.items():
+        yield LogAdvanced(user, head)
+    if subscribed.joined:
+        yield TopicJoined(subscribed.topic, subscribed.members)
