@@ -83,7 +83,7 @@ class Closing(IntEnum):
     )
     UNAUTHENTICATED = (
         4401,
-        "There was no token, or it is not accepted, or it has expired.",
+        "The server does not accept the token, or it has expired, or there was none.",
         "Get another token.",
     )
     FORBIDDEN = (
@@ -94,12 +94,12 @@ class Closing(IntEnum):
     HELLO_TIMEOUT = (4408, "No `hello` came in time.", "Say `hello` first.")
     REPLACED = (
         4409,
-        "Another connection of the same device has taken over.",
+        "Another connection has taken the place of this one, as the same device.",
         "Give each client a `device` of its own.",
     )
     DISCONNECTED = (
         4410,
-        "An operator ended the connection.",
+        "An operator has disconnected this user.",
         "Stay away until a person wants to come back.",
     )
     TOO_MANY_DEVICES = (
