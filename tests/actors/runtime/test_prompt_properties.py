@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from tests.actors.runtime.company import Boom
+from tests.actors.runtime.actor_kit import Boom
 from tocsin.actors.runtime import (
     ActorCrashed,
     ActorStopped,

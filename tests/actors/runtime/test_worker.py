@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.runtime.company import Boom
+from tests.actors.runtime.actor_kit import Boom
 from tocsin.actors.runtime import Tasks, Worker, WorkList, open_supervisor
 
 # --- The list -------------------------------------------------------------------------------------
