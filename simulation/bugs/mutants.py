@@ -234,6 +234,13 @@ ALL: Final = (
         patch=_announce_no_marks,
         plan={"posts": 0.5, "actions": 0.3},
     ),
+    Mutation(
+        name="tell no session what is stored",
+        owner=Announcer,
+        attribute="_acknowledged",
+        patch=_do_nothing,
+        plan=_BAD,
+    ),
     Mutation(name="no goodbye", owner=Drainer, attribute="_say_goodbye", patch=_say_no_goodbye),
     Mutation(
         name="replace no session elsewhere",

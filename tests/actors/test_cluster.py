@@ -351,3 +351,17 @@ async def test_what_the_store_has_noted_of_a_device_its_session_hears_of_elsewhe
         await cluster["a"].write(RemoveDevice("ada", "phone"))
         await pass_time(SOON)
         assert phone.closing is Closing.DISCONNECTED
+
+
+async def test_an_id_that_is_acknowledged_elsewhere_is_of_the_session_that_has_sent_it(
+    autojump_clock,
+):
+    async with a_cluster("a", "b") as cluster:
+        phone, tab = [await cluster["b"].device(name=name) for name in ("phone", "tab")]
+        posted = await cluster["a"].post("ada")
+        await pass_time(SOON)
+        await cluster["a"].write(Acknowledge("ada", "phone", None, (posted,), NOW_MS))
+        await pass_time(2000)
+
+        assert phone.titles == ["hello"]
+        assert len(tab.titles) > 1

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.protocol.notification_kit import ID, NOW, content, draft, draft_of_json, seen
 from tocsin.protocol.notification import (
     DATA_BYTES_MAX,
     DATA_DEPTH_MAX,
     Content,
-    Draft,
     Patch,
     client_view,
     content_of,
@@ -25,32 +25,12 @@ from tocsin.protocol.notification import (
 from tocsin.protocol.refusal import Refused
 from tocsin.protocol.values import to_rfc3339
 
-NOW = 1_700_000_000_000
 WITH_DATA = '{"to":{"users":["ann"]},"title":"x","data":DATA}'
-ID = "018bcfe5-6800-7000-8000-000000000000"
-
-
-def draft(**fields: Any) -> Draft:
-    """A draft as it comes in: through JSON."""
-    return draft_of_json(json.dumps({"to": {"users": ["ann"]}, "title": "Hello"} | fields))
-
-
-def draft_of_json(text: str) -> Draft:
-    return msgspec.json.decode(text, type=Draft)
-
-
-def content(**fields: Any) -> Content:
-    return content_of(draft(**fields), ID, NOW)
 
 
 def patch(content: Content, /, **fields: Any) -> Content:
     """The next revision, five milliseconds later."""
     return patched(content, msgspec.json.decode(json.dumps(fields), type=Patch), NOW + 5)
-
-
-def seen(content: Content) -> dict[str, Any]:
-    view: dict[str, Any] = json.loads(client_view(content.document, "unseen", None, None))
-    return view
 
 
 def nested(depth: int) -> Any:

@@ -9,7 +9,7 @@ from tocsin.protocol.closing import Closing
 
 
 def ending_text(code: int | None, device: str) -> str:
-    """What close *code* means for the client that connected as *device*."""
+    """The meaning of close *code* for the client that connected as *device*."""
     closing = _closing(code)
     if closing is None:
         return "The connection was lost."

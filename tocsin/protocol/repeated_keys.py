@@ -56,12 +56,11 @@ class _Repeated(Exception):
 
 
 def _check(members: Sequence[tuple[str, Any]]) -> None:
-    keys = {key for key, _ in members}
-    if len(keys) < len(members):
-        for key, _ in members:
-            if key not in keys:
-                raise _Repeated(key)
-            keys.remove(key)
+    seen: set[str] = set()
+    for key, _ in members:
+        if key in seen:
+            raise _Repeated(key)
+        seen.add(key)
 
 
 # The numbers are not needed, and converting long ones is not linear.

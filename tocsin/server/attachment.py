@@ -1,4 +1,4 @@
-"""What the transports share: who follows the log, from where, and how they arrive and leave.
+"""Arriving and leaving, the same on all transports: which device, from where in the log.
 
 What follows the log over plain HTTP, a stream or a long poll, is carried by an HTTP connection that
 carries other requests before and after. So each has a name and an outlet of its own.
@@ -33,7 +33,7 @@ def arrive(services: Services, user: str, arrived: Arrived) -> None:
 
 
 def leave(services: Services, user: str, outlet: Outlet) -> None:
-    """Nobody listens at *outlet* any more; says nothing of what has arrived."""
+    """The connection of *outlet* has ended; says nothing of what has arrived."""
     services.connections.closed(outlet.connection)
     services.users.leave(user, outlet.connection)
 

@@ -112,7 +112,7 @@ def _invalid(error: msgspec.ValidationError) -> Refused:
 
 
 def _parts(error: msgspec.ValidationError) -> tuple[str, str]:
-    """What is wrong, and where: "… - at `$.to`". Both may have words of the client's in them."""
+    """The fault, and its place: "… - at `$.to`". Both may have words of the client's in them."""
     text = str(error).replace(_VISIBLE, "[visible]").replace(_INSTANT, INSTANT_NOTATION)
     message, found, path = text.rpartition(" - at `")
     if not found or not path.startswith("$") or not path.endswith("`"):

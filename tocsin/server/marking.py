@@ -1,6 +1,6 @@
 """Marking, and reading what is up to date: what several doors want of a user's inbox.
 
-What is published to a topic comes into a user's log when somebody looks (`Materialise`). Whoever
+A topic's notifications come into a user's log when the user looks (`Materialise`). Whoever
 shows the log therefore looks first whether it is behind.
 """
 

@@ -37,7 +37,7 @@ HEAD_END: Final = b"\r\n\r\n"
 _TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """RFC 9110 §5.6.2."""
 TEXT: Final = bytes((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
-"""What may stand in a line: tab, visible ASCII, blanks, and obs-text (RFC 9110 §5.5)."""
+"""The bytes that may stand in a line: tab, visible ASCII, blanks, and obs-text (RFC 9110 §5.5)."""
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 _HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n"  # RFC 9113 §3.4
 _TLS_HANDSHAKE: Final = b"\x16\x03"
@@ -223,7 +223,7 @@ def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> Req
         raise BadHead(400, "The request's head is not complete.")
     head = bytes(raw[:end])
     lines = head.split(b"\r\n")
-    # Whatever is left when all that may stand in a line is taken out: the line ends and no more.
+    # The rest, when all that may stand in a line is taken out: the line ends and no more.
     if head.translate(None, TEXT) != b"\r\n" * (len(lines) - 1):
         raise BadHead(400, "The request's head has a character that cannot stand there.")
     if len(lines) - 1 > headers_max:
@@ -331,8 +331,8 @@ def _judge_host(host: str) -> bool:
     if not _NAME.issuperset(name):
         return False
     try:
-        # What takes a host apart later asks IDNA: empty labels, labels of more than 63 characters
-        # and `xn--` with nonsense behind it raise there.
+        # Code that takes a host apart later asks IDNA: empty labels, labels of more than 63
+        # characters and `xn--` with nonsense behind it raise there.
         name.encode("ascii").decode("idna").encode("idna")
     except UnicodeError:
         return False

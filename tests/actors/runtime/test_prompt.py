@@ -21,6 +21,7 @@ from tocsin.actors.runtime import (
     Ref,
     open_supervisor,
 )
+from tocsin.actors.runtime.alarms import alarm_clock
 from tocsin.actors.runtime.prompt import DEPTH_MAX, TURNS_MAX
 
 
@@ -290,6 +291,17 @@ async def test_a_deadline_of_one_that_has_ended_is_nobodys(autojump_clock):
         ref = tree.spawn_prompt("calls", lambda: actor)
         ref.tell(lambda: setattr(actor, "deadline", 1.0))
         tree.retire("calls")
+        await pass_time(2)
+        assert (actor.checked, ref.stopped) == ([], True)
+
+
+async def test_an_actor_that_ends_as_its_deadline_comes_is_not_called_any_more(autojump_clock):
+    async with supervised() as tree:
+        actor = Calls()
+        ref = tree.spawn_prompt("calls", lambda: actor)
+        ref.tell(lambda: setattr(actor, "deadline", 1.0))
+        # Rings behind the actor's alarm, and before the attendant has run for that.
+        alarm_clock().set(1.0, lambda: tree.retire("calls"))
         await pass_time(2)
         assert (actor.checked, ref.stopped) == ([], True)
 

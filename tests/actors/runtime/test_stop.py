@@ -55,6 +55,22 @@ async def test_a_stopping_actor_accepts_nothing_more(autojump_clock, nursery):
             slow.tell(2)
 
 
+async def test_children_without_scopes_stop_together_and_are_cancelled_with_the_block(
+    autojump_clock,
+):
+    done: list[int] = []
+    async with open_supervisor("", lambda: 0.0, together=True) as supervisor:
+        for number in range(2):
+            slow = supervisor.spawn(str(number), lambda: Slow(done))
+            slow.tell(number)
+            slow.tell(number + 10)
+        await supervisor.stop_together(1.5)
+        assert supervisor.names() == []
+
+    assert trio.current_time() == 1.5
+    assert sorted(done) == [0, 1]
+
+
 async def test_children_stop_newest_first_and_one_by_one(autojump_clock):
     ended: list[str] = []
     async with open_supervisor("", lambda: 0.0) as supervisor:

@@ -77,6 +77,11 @@ async def test_tasks_are_named_by_path():
     assert names == ["/parent", "/parent/child", "/parent/child/child"]
 
 
+async def test_a_ref_shows_its_path():
+    async with supervised() as supervisor:
+        assert repr(supervisor.spawn("adder", Adder)) == "<Ref /adder>"
+
+
 async def test_a_name_is_taken_once():
     async with supervised() as supervisor:
         supervisor.spawn("adder", Adder)

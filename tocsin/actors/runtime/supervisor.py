@@ -302,8 +302,8 @@ class Supervisor:
     def abandon(self) -> None:
         """The block has been left: prompt actors, which have no task to be cancelled, end here."""
         for context in list(self._contexts.values()):
-            if isinstance(context, PromptContext):
-                context.mailbox.end()
+            assert isinstance(context, PromptContext), "those with tasks have ended"
+            context.mailbox.end()
 
     def snapshot(self, children_max: int) -> Iterator[Snapshot]:
         """The first *children_max* children, each with as many of its own."""
@@ -347,5 +347,5 @@ async def open_supervisor(
             yield supervisor
             supervisor.leave()
     finally:
-        if supervisor is not None:
-            supervisor.abandon()
+        assert supervisor is not None, "a nursery always opens"
+        supervisor.abandon()

@@ -1,4 +1,4 @@
-"""What of a node one client may have: `limits`, asked in the name of whoever is behind a proxy.
+"""Admission: `limits`, asked in the name of the client behind a proxy.
 
     admission = Admissions.admit(peer, head)     when a head has been read
     admission.charge(principal)                  when its caller is known
@@ -67,7 +67,7 @@ class Admissions:
         self._clock = clock
 
     def address_of(self, peer: str, head: RequestHead) -> str:
-        """Whom the request comes from: *peer*, or whom a proxy that is believed names."""
+        """The client's address: *peer*, or the one named by a proxy that is believed."""
         headers = head.headers
         if not self._forwarding.is_trusted(peer):
             return peer

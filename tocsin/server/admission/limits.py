@@ -1,4 +1,4 @@
-"""What one peer, and one credential, may take of a node at a time.
+"""The share of a node that one peer, and one credential, may take at a time.
 
 Without this, whoever is first may have everything: one address every connection, one token all the
 memory that bodies of requests are read into. So connections, requests under way, bytes of bodies
@@ -12,9 +12,9 @@ goes beyond is refused with words that a client can act on (`Excess`).
     held.release()                                   when the answer is out; streams: when it begins
     limits.connection_closed(address)
 
-The books cannot be used to fill memory either. Who has something open has an account, so there are
-at most as many as there are connections; of the others the last `IDLE_MAX` are remembered for the
-sake of their rate, and the one that was idle longest is forgotten first.
+The books cannot be used to fill memory either. A client with something open has an account, so
+there are at most as many as there are connections; of the others the last `IDLE_MAX` are remembered
+for the sake of their rate, and the one that was idle longest is forgotten first.
 
 IPv6 peers are counted by /64, which is the least that anybody is given (RFC 6177); IPv4 peers by
 address, also where they are written as IPv6. Loopback addresses and proxies (`exempt`) speak for
@@ -69,7 +69,7 @@ class LimitFigures:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """What was refused, by which limit, and after how many seconds it may be granted.
+    """A request beyond its share: by which limit, and after how many seconds it may be granted.
 
     *quota* and *remaining* are in the limit's *unit*, one of the quota units of the draft below;
     None for connections, of which it has none. *window* is in seconds, None for what is counted
@@ -115,7 +115,7 @@ class Excess:
 
 
 class _Account:
-    """What one key has open. Its bucket is one time: up to when it has used its rate.
+    """The things that one key has open. Its bucket is one time: up to when it has used its rate.
 
     That is GCRA, a token bucket turned around: each request moves the time on by what it costs, and
     one that would move it further ahead of now than the window is refused.
@@ -198,7 +198,8 @@ class _Book:
 
 
 class Held:
-    """What one request holds of its address's and its credential's limits, until `release`."""
+    """The share that one request holds of its address's and credential's limits, until
+    `release`."""
 
     __slots__ = ("_body_bytes", "_credential", "_credentials", "_peer")
 
@@ -323,7 +324,7 @@ class Limits:
         return account if isinstance(account, Excess) else Held(account, self._credentials)
 
     def _make_key(self, address: str) -> str | bytes:
-        """Whose account *address* belongs to; empty for those without limits."""
+        """The key of the account of *address*; empty for those without limits."""
         parsed = _parse(address)
         if parsed is None:
             return address

@@ -1,4 +1,4 @@
-"""What the edges refuse, so that somebody can see it: a counter and a bounded log line for each.
+"""Refusals of the edges, made visible: a counter and a bounded log line for each.
 
 An operator who is asked "why can my app not connect?", or who is under attack, looks here first.
 The reasons are few and fixed, so nobody can make more counters; and of each reason a few lines a
@@ -58,7 +58,7 @@ _OF_CLOSINGS: Final = {
     Closing.DRAINING: Reason.DRAINING,
 }
 
-# What an operator may have to do something about, or is being attacked with; the rest is a client's
+# Reasons that an operator may have to act on, or is attacked with; the rest is a client's
 # own trouble.
 _WARNED: Final = frozenset({Reason.FULL, *Limit})
 

@@ -1,4 +1,4 @@
-"""Who did what: a line for each act of an operator, on a logger of its own that no level hides.
+"""The audit log: a line for each act of an operator, on a logger of its own that no level hides.
 
 Acts are what changes something for others over the admin API, and keys that are made and revoked.
 Looking is none. Each line has the time and the node like any other, and

@@ -1,4 +1,4 @@
-"""What the server says about itself: OpenAPI, AsyncAPI, and pages for people.
+"""The documents of the server about itself: OpenAPI, AsyncAPI, and pages for people.
 
 Made when somebody first asks, and then kept: they cannot change while the process lives.
 """

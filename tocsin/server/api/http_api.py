@@ -47,7 +47,7 @@ _NOTHING_MAX: Final = 1024
 _PLAIN_NAMES: Final = {ord("{"): None, ord("}"): None}
 _OF_PROXIES: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _ALWAYS: Final = frozenset(("/livez", "/readyz"))
-"""What a node is asked by those who decide whether it lives; also when it is full."""
+"""The probes of a supervisor or a balancer: answered also when the node is full."""
 _OF_ANOTHER: Final = {
     AuthCode.TOKEN_SIGNATURE,
     AuthCode.TOKEN_KEY_UNKNOWN,
@@ -234,7 +234,7 @@ class HttpApi:
             streamed=bool(operation.streamed),
             lasts=operation.acts,
             always=operation.path in _ALWAYS,
-            # What stands in a path has been read already; Quart need only find its view.
+            # The names in a path have been read already; Quart need only find its view.
             path=operation.path.translate(_PLAIN_NAMES),
             operation=operation,
             values={},
@@ -242,7 +242,7 @@ class HttpApi:
 
 
 def asked_of(incoming: Incoming, body: bytes | None = None) -> Asked:
-    """What *incoming* asks, free of HTTP; its *body* where somebody else has read it."""
+    """The call that *incoming* makes, free of HTTP; *body* where another has read it."""
     head = incoming.head
     query: dict[str, list[str]] = {}
     if head.query:

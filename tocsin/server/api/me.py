@@ -50,7 +50,7 @@ _NAMES_MAX = 1000
 
 
 class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is enabled; what is not named is."""
+    """The categories and topics that are enabled; those not named are."""
 
     categories: Annotated[dict[Category, bool], Meta(max_length=_NAMES_MAX)] = {}
     topics: Annotated[dict[Topic, bool], Meta(max_length=_NAMES_MAX)] = {}
@@ -63,7 +63,7 @@ class TicketRequest(
     kw_only=True,
     rename={"purpose": "for"},
 ):
-    """What the ticket is *for*; a *stream* may be of a *device* that has a name already."""
+    """The purpose of the ticket; a *stream* may be of a *device* that has a name already."""
 
     purpose: Literal["connection", "stream"] = "connection"
     device: DeviceId | None = None
@@ -81,7 +81,7 @@ class TicketRequest(
 )
 async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
     """For browsers, which cannot send a header there: good once, not for long, and for the user's
-    own inbox only. What else the token may do (`notify`, `admin`) does not come with it.
+    own inbox only. The token's scopes (`notify`, `admin`) do not come with it.
 
     For a `stream`, it lets that stream of that device come back until it expires, as an EventSource
     does by itself. Without a body it is for one `connection`, of any kind.
@@ -114,7 +114,7 @@ async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
     answers={200: answers.Preferences},
 )
 async def show_preferences(call: Call[Query, None]) -> Answer:
-    """What is not named is enabled. What is `critical` comes in any case."""
+    """Names that are left out are enabled. A `critical` notification comes in any case."""
     return Answer(await _preferences(call))
 
 
@@ -172,7 +172,7 @@ async def subscribe(call: Call[Query, None], topic: str) -> Answer:
     answers={204: None},
 )
 async def unsubscribe(call: Call[Query, None], topic: str) -> Answer:
-    """What the user has stays, and is still updated and withdrawn; again is no error."""
+    """The user's notifications stay, still updated and withdrawn; again is no error."""
     await unsubscribe_one(call, topic, call.user)
     return NO_CONTENT
 

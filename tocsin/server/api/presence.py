@@ -1,4 +1,4 @@
-"""Who is connected, for producers: is there any point in asking now, or is an e-mail better?"""
+"""Presence, for producers: is there any point in asking now, or is an e-mail better?"""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ async def show_notification(call: Call[Query, None], notification: str) -> Answe
     answers={200: answers.Ledger},
 )
 async def list_deliveries(call: Call[LedgerQuery, None], notification: str) -> Answer:
-    """What was sent to which device, how often, and what became of it; by user and device."""
+    """The deliveries: to which device, how often, with what outcome; by user and device."""
     after = _read_after(given(call.query.after))
     page = await call.services.read(ReadDeliveries(notification, call.query.limit, after))
     if not isinstance(page, Deliveries):

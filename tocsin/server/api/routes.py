@@ -76,7 +76,7 @@ class Routes:
         return operation, values
 
     def methods(self, raw_path: str) -> tuple[str, ...]:
-        """What can be done at *raw_path*; raises `Refused` if there is nothing."""
+        """The methods of *raw_path*; raises `Refused` if there is nothing."""
         return _methods(self._look(raw_path)[0])
 
     def _look(self, raw_path: str) -> tuple[_Place, dict[str, str]]:

@@ -60,9 +60,9 @@ class ReplayQuery(Query, frozen=True, kw_only=True):
     answers={200: answers.EntryReplayed},
 )
 async def replay_entry(call: Call[ReplayQuery, None], entry: str) -> Answer:
-    """As a new entry, behind all that waits. What is refused again is put aside again.
+    """As a new entry, behind all that waits. An entry that is refused again is put aside again.
 
-    What is `not of this cluster` is `409`, but with `vouched=true`: look at it first.
+    An entry `not of this cluster` is `409`, but with `vouched=true`: look at it first.
     """
     vouched = call.query.vouched
     with (

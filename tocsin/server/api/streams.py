@@ -122,7 +122,7 @@ class Goodbye(Answering, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
-    """What has changed; go on with *cursor*, at once if there is *more*.
+    """The changes; go on with *cursor*, at once if there is *more*.
 
     With *reset*, drop what you have: these are the first changes of a log that is replayed.
     """
@@ -138,7 +138,8 @@ class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What *device* has received and processed: all up to *cursor*, or just these *ids*."""
+    """The notifications that *device* has received and processed: all up to *cursor*, or just these
+    *ids*."""
 
     device: DeviceId
     cursor: GivenCursor | None = None

@@ -1,4 +1,4 @@
-"""Who gets what is published to a topic: the producers' part."""
+"""Topics and their subscribers: the producers' part."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class NewSubscribers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TopicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who may subscribe users: they themselves as well, or, where it is closed, only producers."""
+    """Whether users subscribe themselves as well, or, where it is closed, only producers."""
 
     closed: bool
 
@@ -75,7 +75,7 @@ async def show_topic(call: Call[Query, None], topic: str) -> Answer:
     answers={200: answers.TopicRecord},
 )
 async def set_topic(call: Call[Query, TopicRequest], topic: str) -> Answer:
-    """Users do not enter a closed topic by themselves. Who is in it stays, and may leave."""
+    """Users do not enter a closed topic by themselves. Users who are in it stay, and may leave."""
     done = await call.services.write(SetTopic(topic, call.body.closed))
     assert isinstance(done, TopicSet)
     return Answer(_record(done))
@@ -129,7 +129,7 @@ async def add_subscriber(call: Call[Query, None], topic: str, user: str) -> Answ
     answers={204: None},
 )
 async def remove_subscriber(call: Call[Query, None], topic: str, user: str) -> Answer:
-    """What the user has stays, and is still updated and withdrawn; again is no error."""
+    """The user's notifications stay, still updated and withdrawn; again is no error."""
     await unsubscribe_one(call, topic, user)
     return NO_CONTENT
 

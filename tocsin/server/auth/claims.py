@@ -46,7 +46,7 @@ list (Okta in `scp`). Entra says `scp` and not `scope`."""
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What a token must say of itself; None where anything, or nothing, will do.
+    """The claims that a token must have; None where anything, or nothing, will do.
 
     *user_claim* is the name of the claim that holds the user's id, at the top of the
     payload: dots and slashes in it are letters as any others.
@@ -151,7 +151,7 @@ def jwt_credential(issuer: str, user: str) -> str:
 
 
 def _read_scopes(claims: dict[str, object]) -> frozenset[str]:
-    """What the claims for scopes say together, less what is not ours."""
+    """The scopes that the claims name together, less those that are not ours."""
     said = (word for name in _SCOPE_CLAIMS for word in _words(claims, name))
     return SCOPES.intersection(said)
 

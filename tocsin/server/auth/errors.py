@@ -1,4 +1,4 @@
-"""What can be wrong with a credential, and whose fault it is.
+"""The faults of a credential, and whose they are.
 
 Three answers, one per class: the caller did not prove who it is
 (`Unauthenticated`, 401), it did and may not do this (`Forbidden`, 403), or we
@@ -81,7 +81,7 @@ class Unauthenticated(AuthError):
     """We do not know who the caller is: 401, close code 4401."""
 
     def __init__(self, detail: str, code: AuthCode) -> None:
-        # What a 401 must carry (RFC 9110 §11.6.1, RFC 6750 §3). A request without any credential
+        # A 401 must carry this (RFC 9110 §11.6.1, RFC 6750 §3). A request without any credential
         # gets the bare challenge: RFC 6750 asks that no error be named to a caller who has not
         # tried yet.
         self.challenge = 'Bearer realm="tocsin"'

@@ -8,7 +8,7 @@ rotation, so it causes a fetch — but anyone can invent names, so at most one p
 serving for `stale_max`; only then, or if there never was one, is the answer "we
 cannot tell" (`AuthUnavailable`) rather than "no".
 
-No task runs in the background. Whoever first finds the set wanting fetches it while
+No task runs in the background. The first caller to find the set wanting fetches it while
 the others wait at a lock, or go on with the set there is.
 
 Sources: RFC 7517 §5 (JWK Set), RFC 8725 §3.10 (no URL out of a token, ever).
@@ -181,7 +181,7 @@ class KeySet:
 def parse_key_set(body: bytes) -> tuple[VerificationKey, ...]:
     """The usable keys of a JSON Web Key Set. Raises `FetchFailed` if it is not one.
 
-    How many there are, its bytes bound. What is no key for us is passed over.
+    How many there are, its bytes bound. A member that is no key for us is passed over.
     An empty set is a set: a provider that withdraws every key has said something,
     and keeping the old ones then would be deafness, not patience.
     """

@@ -82,7 +82,7 @@ class KeyRing:
         self._refused = 0
 
     async def verify(self, text: str) -> Principal:
-        """Who holds this key. Raises `Unauthenticated` with a `key_…` code.
+        """The holder of this key. Raises `Unauthenticated` with a `key_…` code.
 
         Raises `AuthUnavailable` (`keys_busy`) when too many unknown keys are being
         tried. An error of the store reaches the caller whose turn it was to ask; those
@@ -96,7 +96,7 @@ class KeyRing:
         return check_key(text, await self._look_up(key_id))
 
     def known(self, text: str) -> Principal | None:
-        """Who holds this key, if that is known and fresh; never raises."""
+        """The holder of this key, if known and fresh; never raises."""
         try:
             key_id = read_key_id(text)
             record, until = self._known[key_id]
@@ -163,7 +163,7 @@ class KeyRing:
         return read.record
 
     def _last_known(self, key_id: str) -> StoredKey | None:
-        """What is known of a key while the store cannot be asked, unless that is too long ago.
+        """The knowledge of a key while the store cannot be asked, unless that is too long ago.
 
         Posts are spooled then, and whoever could post before must be able to.
         """

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do: the one thing every edge needs to know.
+"""The caller and their rights: the one thing every edge needs to know.
 
 A principal is what is left of a credential once it has been believed. It holds
 no secret, so it may be logged, kept for a session's life, and compared.
@@ -18,7 +18,7 @@ providers put their own words (`openid`, `profile`) into the same claim."""
 
 @dataclass(frozen=True, slots=True)
 class StreamGrant:
-    """What a stream's ticket is good for: the stream of *device*, for pages of *origin*.
+    """The reach of a stream's ticket: the stream of *device*, for pages of *origin*.
 
     *origin* is `""` for none, and None as long as nobody has used the ticket. *hash* is what the
     store knows the ticket by.

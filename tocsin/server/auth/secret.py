@@ -31,7 +31,7 @@ def digest(text: str) -> bytes:
     """The SHA-256 of a whole credential: what the store keeps, and finds it by.
 
     A *fast* hash is right here. Slow ones (scrypt, Argon2) buy time for secrets that
-    people choose, by making each guess dear. Nobody guesses 256 random bits, at any
+    people choose, by making each guess dear. No guess finds 256 random bits, at any
     price per guess; the hash only has to be one-way, so that a stolen database holds
     no credential. A slow one would cost each request 50 ms of CPU and give anyone who
     sends rubbish a way to spend it for us. For the same reason there is no salt: no

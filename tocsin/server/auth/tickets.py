@@ -36,7 +36,7 @@ class NewTicket:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What the store keeps under a ticket's hash. Times are Unix seconds.
+    """The record that the store keeps under a ticket's hash. Times are Unix seconds.
 
     *expires_at* ends the ticket; *principal_expires_at* ends the session it opens,
     since a session must not outlive the token that it was traded for. It stands for the user
@@ -60,7 +60,7 @@ def generate_ticket(token_bytes: Callable[[int], bytes]) -> NewTicket:
 def ticket_for(
     principal: Principal, now: float, lifetime: float, device: str | None = None
 ) -> Ticket:
-    """What to store for a ticket that *principal* asks for. *lifetime* in seconds.
+    """The record of a ticket that *principal* asks for. *lifetime* in seconds.
 
     With a *device* it is a stream's. It never outlives the principal. Raises `Forbidden`
     (`user_missing`) for an API key: a ticket opens an inbox, and a key has none.

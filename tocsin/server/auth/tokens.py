@@ -95,7 +95,7 @@ class TokenVerifier:
         self._algorithms: Final = served | (ASYMMETRIC if key_set is not None else frozenset())
 
     async def verify(self, token: str, now: float) -> Principal:
-        """Who the token speaks for. *now* is in Unix seconds.
+        """The principal that the token speaks for. *now* is in Unix seconds.
 
         Raises `Unauthenticated` with a `token_…` code, or `AuthUnavailable` if only a
         key set could tell and there is none to be had. Always a checkpoint; may wait

@@ -34,14 +34,14 @@ _EDWARDS: Final = frozenset({"EdDSA"})
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 ASYMMETRIC: Final = _RSA | _EDWARDS | frozenset(_CURVES.values())
-"""What a public key can serve. Not ES256K (no identity provider needs it), not PS256 (one RSA key
+"""The algorithms of public keys. Not ES256K (no identity provider needs it), not PS256 (one RSA key
 should not be used with two paddings, and the field uses RS256)."""
 
 _PEM_BLOCK: Final = re.compile(
     rb"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----"
 )
 _JWK_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
-"""What a JSON Web Key of each kind is made of (RFC 7518 §6, RFC 8037 §2). `oct` is absent: a shared
+"""The members of a JSON Web Key of each kind (RFC 7518 §6, RFC 8037 §2). `oct` is absent: a shared
 secret in a published set is not one."""
 
 

@@ -147,7 +147,7 @@ class FrontDoor:
             listeners = await open_listeners(hosts, port, self._backlog, share=self._shares_port)
         except OSError as error:
             raise CannotListen(error.errno, error.strerror or str(error)) from error
-        # Who says nothing yet waits in the kernel, not here; and of a crowd no more heads are read
+        # A silent client waits in the kernel, not here; and of a crowd no more heads are read
         # in one turn than connections are accepted.
         option = getattr(socket, "TCP_DEFER_ACCEPT", None)
         if option is not None:

@@ -47,7 +47,7 @@ async def gather(
                 with trio.move_on_at(patience):
                     await outlet.enough.wait()
             # The rest costs half a millisecond, and follows in the turn in which the place is left.
-            # What comes while it is waited for is in the answer as well.
+            # A change that comes meanwhile is in the answer as well.
             with trio.move_on_at(latest), await services.answering.enter():
                 await trio.lowlevel.checkpoint()
         finally:

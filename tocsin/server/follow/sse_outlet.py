@@ -46,7 +46,7 @@ class SseOutlet:
     def __init__(self, connection: str, bytes_max: int, retry: float) -> None:
         self.connection: Final = connection
         self.place: Place | None = None
-        """What it holds in the turnstile until its session begins."""
+        """Its place in the turnstile until its session begins."""
         self.handed = 0
         """The last sequence in the chunk that was taken; 0 for none."""
         self._bytes_max = bytes_max
@@ -65,7 +65,7 @@ class SseOutlet:
         self.leave_place()
 
     def leave_place(self) -> None:
-        """Whatever becomes of it now, others need not wait for it; again is no harm."""
+        """Let others in: they need not wait for it any more; again is no harm."""
         if self.place is not None:
             self.place.leave()
             self.place = None
@@ -102,7 +102,8 @@ class SseOutlet:
     # --- The stream's side -----------------------------------------------------------------------
 
     async def take(self, patience: float) -> bytes:
-        """What waits; a comment after *patience* seconds of silence; nothing once all is said.
+        """The events that wait; a comment after *patience* seconds of silence; nothing once all is
+        said.
 
         The chunk before counts as written. Cancelling takes nothing.
         """

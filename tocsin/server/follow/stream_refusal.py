@@ -2,8 +2,8 @@
 
 Any status but 200 ends a native EventSource for good (HTML Living Standard §9.2.3). So what will
 pass (a node that is full or stops, a store that is away) is said on a stream: a `goodbye` and
-nothing else, with the `retry` after which the client comes back. What will not pass, such as a
-credential that is none, stays a problem with its status: there coming back is of no use.
+nothing else, with the `retry` after which the client comes back. A refusal that will not pass, such
+as a credential that is none, stays a problem with its status: there coming back is of no use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STREAM_HEADERS: Final = (
     # nginx would gather events into blocks.
     ("X-Accel-Buffering", "no"),
 )
-"""What a stream has, whatever is on it."""
+"""The headers of every stream."""
 
 
 def stream_goodbye(closing: Closing, after: float, detail: str = "") -> bytes:

@@ -1,4 +1,4 @@
-"""What all HTTP connections share: the application, the limits, and an end within its time.
+"""The host of all HTTP connections: the application, the limits, and an end within its time.
 
 Hypercorn's own `serve` wants to own the process: the listener, the signals, the exit. We want none
 of that, only its way of serving one request (`asgi_lane`), so this host does what remains: the

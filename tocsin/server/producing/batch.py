@@ -39,7 +39,7 @@ _BLANK: Final = b" \t\r\n"
 _LINE_ENDING: Final = re.compile(rb"\n[ \t\r\n]*")
 _PAUSE: Final = 0.05
 """Seconds between two looks at a store that has no room."""
-_PATIENCE: Final = 30.0
+_ROOM_TIMEOUT: Final = 30.0
 """Seconds that one item waits for room."""
 _BURST: Final = 32 * 1024
 """Bytes of items read without letting others run; each counts a little more than it has."""
@@ -206,7 +206,7 @@ async def publish_all(
 def is_replayed(items: list[Item], outcomes: list[Outcome]) -> bool:
     """Whether *outcomes* is the answer to *items* that was given before.
 
-    What cannot be read is the same problem each time; all else has to have been stored before.
+    An unreadable item is the same problem each time; all others must have been stored before.
     """
     stored = [
         isinstance(outcome, Published) and outcome.replayed
@@ -257,7 +257,7 @@ class _Batch:
 
     async def _settle_all(self) -> None:
         """Wait for the whole window; what the store had no room for is tried until it has."""
-        give_up_at = trio.current_time() + _PATIENCE
+        give_up_at = trio.current_time() + _ROOM_TIMEOUT
         while self._window:
             refused = [each for each in self._window if await self._is_full(each)]
             self._window.clear()

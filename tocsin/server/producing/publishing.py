@@ -1,4 +1,4 @@
-"""What publishing, changing and withdrawing mean: from a principal and a draft to an answer.
+"""Publishing, changing and withdrawing: from a principal and a draft to an answer.
 
 Free of HTTP libraries and of frames, because several doors lead here: the HTTP API, one by one and
 in batches, the `publish` frame of a WebSocket, and whatever lean lane may stand beside them one
@@ -156,7 +156,7 @@ class Publishing:
         return trio.current_time() + tries * services.settings.store_timeout
 
     async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
-        """What became of a submission, if it is known by *deadline*; raises `Refused`."""
+        """The outcome of a submission, if it is known by *deadline*; raises `Refused`."""
         try:
             return await reply.wait(deadline)
         except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError) as error:

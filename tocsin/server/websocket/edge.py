@@ -45,7 +45,7 @@ PATH: Final = "/v1/ws"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the request brought; the token of `hello` comes later."""
+    """The credentials that the request brought; the token of `hello` comes later."""
 
     ticket: str | None
     authorization: str | None
@@ -128,7 +128,7 @@ class WebSocketEdge:
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
             except trio.Cancelled:
-                # Whom the drainer could not tell, because it had just come.
+                # It had just come, so the drainer could not tell it.
                 if self._services.readiness.stopping:
                     outlet.end(Closing.DRAINING, Closing.DRAINING.after)
                 raise
@@ -179,7 +179,7 @@ class WebSocketEdge:
     ) -> None:
         """Greet whoever is at *conversation*, and hear what they say until it ends.
 
-        What they do wrong ends *outlet*. *nursery* runs the little that has to wait.
+        A fault of theirs ends *outlet*. *nursery* runs the little that has to wait.
         """
         # From here on somebody is listening, to whom a stop has to say goodbye.
         self._services.connections.opened(outlet)

@@ -42,7 +42,7 @@ __all__ = ["FrameStream", "FrameStreamStatistics", "SlowConsumer"]
 
 OUTBOUND_BYTES_MAX: Final = 1 << 20
 RECEIVE_BYTES: Final = 4096
-"""What is read in one turn, unless a large frame has begun, which costs little for its bytes."""
+"""Bytes read in one turn, unless a large frame has begun, which costs little for its bytes."""
 LINGER_TIMEOUT: Final = 2.0
 """Seconds: enough for our last words to cross the world and be answered."""
 SLOW_DETAIL: Final = "More waited to be read than `outbound_bytes_max` of this server."
@@ -172,7 +172,7 @@ class FrameStream:
     # --- Reading ---------------------------------------------------------------------------------
 
     def admit(self, limits: PaceLimits, message_bytes_max: int) -> None:
-        """Whoever this is has said so, and may say more from here on."""
+        """The client has said who it is, and may say more from here on."""
         self._reader.message_bytes_max = message_bytes_max
         self.pace.become(limits, trio.current_time())
 
@@ -190,7 +190,7 @@ class FrameStream:
     async def listen(self, received: Callable[[str], None]) -> None:
         """Hand every message to *received*, which must not raise, until the peer has ended.
 
-        Raises `Ended` for what is not legal, or too much. A close of the peer's is answered.
+        Raises `Ended` for an illegal frame, or too much. The peer's close is answered.
         Cancelling loses nothing that was not handed on.
         """
         kept, self._kept = self._kept, []
@@ -216,7 +216,7 @@ class FrameStream:
                 await trio.lowlevel.checkpoint()  # the rest is for another turn
             return goes_on
         if self.pace.is_strained and self.has_gone():
-            # It has flooded us and gone. What lies in the kernel is megabytes of the same, and
+            # It has flooded us and gone. The bytes in the kernel are megabytes of the same, and
             # nobody waits for an answer.
             return False
         with await self._crowd.enter():
@@ -243,7 +243,7 @@ class FrameStream:
         if reading.frames == 1:
             self._handle(reading, received)
         else:
-            # What is said to them meanwhile goes out in one write.
+            # Frames for it that come meanwhile go out in one write.
             self._outbound.hold()
             try:
                 self._handle(reading, received)

@@ -1,4 +1,4 @@
-"""What leaves one socket: whole writes, in order, written at once or queued within a bound.
+"""The way out of one socket: whole writes, in order, written at once or queued within a bound.
 
     offer(data) ──┐                     ┌─ os.write at once, if nothing waits
     put(data) ────┼─ whole, in order ───┤

@@ -26,7 +26,7 @@ def farewell(closing: Closing, after: float = 0.0, detail: str = "") -> bytes:
 
 
 class FrameSink(Protocol):
-    """What takes whole frames without waiting: a `FrameStream`."""
+    """A taker of whole frames that never waits: a `FrameStream`."""
 
     @property
     def last_received(self) -> float:
@@ -62,7 +62,7 @@ class WebSocketOutlet:
         self.connection: Final = connection
         self.ended = False
         self.place: Place | None = None
-        """What it holds in the turnstile until its session begins."""
+        """Its place in the turnstile until its session begins."""
         self._stream = stream
         self._scope = scope
         self._pace = pace
@@ -78,7 +78,7 @@ class WebSocketOutlet:
         self.leave_place()
 
     def leave_place(self) -> None:
-        """Whatever becomes of it now, others need not wait for it; again is no harm."""
+        """Let others in: they need not wait for it any more; again is no harm."""
         if self.place is not None:
             self.place.leave()
             self.place = None

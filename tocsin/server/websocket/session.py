@@ -1,4 +1,4 @@
-"""What a client says after its `hello`, frame by frame.
+"""The frames of a client after its `hello`, one by one.
 
 Frames are handled in the task that reads them, without waiting: what concerns delivery becomes a
 message to the user's actor, a publish is handed on with a promise to reply. So a connection that
@@ -203,7 +203,7 @@ class WebSocketSession:
         self._reply(frames.Reply(request, ok=False, problem=refusal.problem))
 
     def _reply(self, reply: frames.Reply) -> None:
-        # What was published together is committed together, so its answers come together.
+        # Posts that were published together are committed together, and answered together.
         if self._publishes:
             self._outlet.say_soon(reply)
         else:

@@ -126,7 +126,7 @@ def _events() -> Document:
     return {
         "address": "/v1/inbox/stream",
         "description": "`event` is the frame's type, `data` the frame, and `id` the cursor to come "
-        "back with in `Last-Event-ID`. What may stand in the query is in the OpenAPI document.",
+        "back with in `Last-Event-ID`. The parameters of the query are in the OpenAPI document.",
         "servers": [{"$ref": "#/servers/events"}],
         "messages": _named(EVENTS),
         "x-query": fields_of(streams.StreamQuery),
