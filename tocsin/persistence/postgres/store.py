@@ -14,7 +14,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import asyncpg
 import structlog
@@ -79,7 +79,7 @@ class PostgresStore:
         self._timeout = command_timeout
         self._entropy = entropy
         self._sql = {
-            name: (*with_array_texts(sql.text, sql.parameters), sql.returns_rows)
+            name: (sql, *with_array_texts(sql.text, len(sql.parameters)))
             for name, sql in load(DIALECT).items()
         }
         self._epoch: str | None = None
@@ -209,17 +209,16 @@ class PostgresStore:
             return answer
 
     async def _perform(self, connection: Connection, statement: Statement) -> Rows:
-        text, encoders, returns_rows = self._sql[statement.name]
+        sql, text, encoders = self._sql[statement.name]
         self._statements_run += 1
         columns = [
-            encode(column) for encode, column in zip(encoders, statement.columns, strict=True)
+            encode(column)
+            for encode, column in zip(encoders, sql.arguments(statement), strict=True)
         ]
-        if not returns_rows:
+        if not sql.columns:
             await connection.execute(text, *columns)
             return ()
-        # A record is a sequence in all but name: it unpacks, and takes an index.
-        rows: list[Any] = await connection.fetch(text, *columns)
-        return rows
+        return list(map(sql.named, await connection.fetch(text, *columns)))
 
     async def _migrate(self, connection: Connection) -> None:
         await _within(connection, self._apply_missing)
@@ -320,5 +319,5 @@ async def _within(connection: Connection, work: Callable[[Connection], Awaitable
 
 def _claimed(name: str, fresh: str) -> Script[str]:
     """The value that *name* has in `meta` from the first that came."""
-    [[value]] = yield from run("meta_claim", [name], [fresh])
-    return str(value)
+    [claimed] = yield from run("meta_claim", name=[name], value=[fresh])
+    return str(claimed.value)

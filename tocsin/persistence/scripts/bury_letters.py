@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from tocsin.persistence.scripts.statements import Script, run
+from tocsin.persistence.scripts.statements import Script, run, run_for
 from tocsin.protocol.ledger import DeliveryRecord
 
 
@@ -30,16 +30,12 @@ class Death(NamedTuple):
 def bury(deaths: Iterable[Death]) -> Script[None]:
     """Write the letters of *deaths*; of several of one place, the last."""
     last = {(death.notification, death.user, death.device): death for death in deaths}
-    yield from run(
+    yield from run_for(
         "letters_bury",
-        [death.notification for death in last.values()],
-        [death.user for death in last.values()],
-        [death.device or "" for death in last.values()],
-        [death.cause for death in last.values()],
-        [death.reason for death in last.values()],
-        [death.attempts for death in last.values()],
-        [death.first_sent_at for death in last.values()],
-        [death.dead_at for death in last.values()],
+        last.values(),
+        notification_id="notification",
+        user_id="user",
+        device_id=[death.device or "" for death in last.values()],
     )
 
 
@@ -49,19 +45,19 @@ def bury_expired(notifications: Mapping[str, int]) -> Script[None]:
     The values are when (Unix ms) they expire: call it before their inbox rows say so. Only for
     what was addressed to users: who has a topic did not wait for each of its notifications.
     """
-    rows = yield from run("letters_undelivered", sorted(notifications))
+    rows = yield from run("letters_undelivered", notification_id=sorted(notifications))
     yield from bury(
         Death(
-            id_,
-            user,
+            row.notification_id,
+            row.user_id,
             None,
             "expired",
             "not delivered in time",
-            attempts,
-            sent_at,
-            notifications[id_],
+            row.attempts,
+            row.first_sent_at,
+            notifications[row.notification_id],
         )
-        for id_, user, attempts, sent_at in rows
+        for row in rows
     )
 
 
@@ -71,14 +67,14 @@ def deaths_in(lines: Iterable[tuple[DeliveryRecord, int]]) -> Script[list[Death]
     Call it before the ledger says so: a line that is repeated is no second death.
     """
     dead = [(line, at) for line, at in lines if line.dead_reason is not None]
-    known = yield from run(
+    known = yield from run_for(
         "letters_known",
-        [line.notification for line, _ in dead],
-        [line.user for line, _ in dead],
-        [line.device for line, _ in dead],
-        [line.sequence for line, _ in dead],
+        [line for line, _ in dead],
+        notification_id="notification",
+        user_id="user",
+        device_id="device",
     )
-    old = {tuple(row) for row in known}
+    old = {(row.notification_id, row.user_id, row.device_id) for row in known}
     return [
         Death(
             line.notification,

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
-
-from msgspec.structs import astuple
+from typing import Final, NamedTuple
 
 from tocsin.persistence.scripts.bury_letters import bury, deaths_in
-from tocsin.persistence.scripts.statements import Script, run, run_for
+from tocsin.persistence.scripts.statements import Row, Script, run, run_for
 from tocsin.persistence.scripts.topics.bring import Brought
+from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
 from tocsin.persistence.store import (
     Acknowledge,
     AcknowledgedPartly,
@@ -75,8 +74,22 @@ _ACKNOWLEDGED_MIN = 30
 _WORTH_NOTING = 100
 """So many entries of a log are gone through in less time than a row is written."""
 
-_Move = tuple[str, str, int, int, int]
-"""User, device, where it was, where it is now, and the time (Unix ms)."""
+_COLUMNS_OF_PLACE: Final = {
+    "user_id": "user",
+    "device_id": "device",
+    "acknowledged": "sequence",
+    "last_seen": "seen_at",
+}
+
+
+class _Move(NamedTuple):
+    """A device was at *stored* and is at *cursor* now (Unix ms)."""
+
+    user: str
+    device: str
+    stored: int
+    cursor: int
+    now_ms: int
 
 
 def ends_in(commands: Sequence[tuple[int, Record]]) -> Ends:
@@ -114,10 +127,10 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
         if (stored := state.log.stored) is None or results[index] != Done():
             continue
         through = stored if command.through is None else max(stored, command.through)
-        moves.append((command.user, command.device, stored, through, command.now_ms))
+        moves.append(_Move(command.user, command.device, stored, through, command.now_ms))
         named += [(command, notification) for notification in command.ids]
     yield from _acknowledge_named(named)
-    partly = yield from _acknowledge([move for move in moves if move[3] > move[2]])
+    partly = yield from _acknowledge([move for move in moves if move.cursor > move.stored])
     for index, command in commands:
         if (command.user, command.device) in partly:
             results[index] = AcknowledgedPartly()
@@ -136,10 +149,10 @@ def remove_devices(
         return
     devices = {(command.user, command.device): None for _, command in commands}
     users, names = [user for user, _ in devices], [device for _, device in devices]
-    rows = yield from run("devices_remove", users, names)
+    rows = yield from run("devices_remove", user_id=users, device_id=names)
     # Or its stream comes back by itself, as a device that was never seen.
-    yield from run("tickets_of_devices", users, names)
-    removed = {(row[0], row[1]) for row in rows}
+    yield from run("tickets_of_devices", user_id=users, device_id=names)
+    removed = {(row.user_id, row.device_id) for row in rows}
     for index, command in commands:
         key = (command.user, command.device)
         results[index] = Done() if key in removed else NotFound()
@@ -182,7 +195,9 @@ def attach(
         place = _opened(command, start.sequence, ended, doubtful)
         stored = log.stored
         if stored is not None and start.resumed and start.sequence > stored:
-            ahead.append((command.user, command.device, stored, start.sequence, command.now_ms))
+            ahead.append(
+                _Move(command.user, command.device, stored, start.sequence, command.now_ms)
+            )
         if removed or (stored is not None and (start.sequence < stored or not start.resumed)):
             back.append((place, log.head))
         else:
@@ -205,7 +220,12 @@ def attach(
         others |= {key: session for key, session in ends.items() if key in partly}
         moved = [place for place in moved if (place.user, place.device) not in partly]
     yield from _write_places(moved + _furthest((), others))
-    yield from run_for("devices_reset", [(*place, head) for place, head in back])
+    yield from run_for(
+        "devices_reset",
+        [place for place, _ in back],
+        **_COLUMNS_OF_PLACE,
+        forgotten=[head for _, head in back],
+    )
     yield from _forget_unnamed(commands, states)
 
 
@@ -232,7 +252,7 @@ def _forget_unnamed(
         for (_, command), (log, *_) in zip(commands, states, strict=True)
         if command.unnamed_max is not None and log.stored is None
     }
-    yield from run("devices_forget", list(unnamed), list(unnamed.values()))
+    yield from run("devices_forget", user_id=list(unnamed), most=list(unnamed.values()))
 
 
 def _note_delivered(
@@ -246,7 +266,11 @@ def _note_delivered(
             through = log.head if first is None else first - 1
             if through - delivered >= _WORTH_NOTING:
                 found[command.user] = through
-    yield from run_for("users_delivered", sorted(found.items()))
+    yield from run(
+        "users_delivered",
+        user_id=sorted(found),
+        delivered=[found[user] for user in sorted(found)],
+    )
 
 
 def _count_named(
@@ -258,21 +282,8 @@ def _count_named(
         for (_, command), state in zip(commands, states, strict=True)
         if command.named_max is not None and state.log.stored is None
     }
-    return {row[0]: row[1] for row in (yield from run("devices_count", sorted(users)))}
-
-
-def subscribed_topics(
-    users: Iterable[str], *, left_too: bool = False
-) -> Script[dict[str, tuple[str, ...]]]:
-    """The topics that each of *users* is in by name, the one of everyone left out.
-
-    With *left_too* those that they have left as well, whose news still concern what they have.
-    """
-    asked = sorted(set(users))
-    topics: dict[str, tuple[str, ...]] = {}
-    for user, topic in (yield from run("subscriptions_read", asked, [left_too] * len(asked))):
-        topics[user] = (*topics.get(user, ()), topic)
-    return topics
+    rows = yield from run("devices_count", user_id=sorted(users))
+    return {row.user_id: row.devices for row in rows}
 
 
 def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
@@ -295,19 +306,26 @@ def _refusal(command: Acknowledge, log: LogState) -> Result | None:
 
 
 def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_DeviceState]]:
-    rows = yield from run(
+    rows = yield from run_for(
         "attach_read",
-        list(range(len(commands))),
-        [command.user for command in commands],
-        [command.device for command in commands],
+        commands,
+        number=range(len(commands)),
+        user_id="user",
+        device_id="device",
     )
     # In the order of the questions, which a database need not keep.
-    states: dict[int, _DeviceState] = {}
-    for number, head, horizon, unread, unseen, stored, first, removed, session, delivered in rows:
-        log = LogState(head, horizon, stored, first)
-        counters = Counters(unread, unseen)
-        states[number] = _DeviceState(log, counters, bool(removed), session, delivered)
+    states = {row.number: _state_of(row) for row in rows}
     return [states[number] for number in range(len(commands))]
+
+
+def _state_of(row: Row) -> _DeviceState:
+    return _DeviceState(
+        log=LogState(row.head, row.horizon, row.acknowledged, row.first_undelivered),
+        counters=Counters(row.unread, row.unseen),
+        removed=bool(row.removed),
+        session=row.session,
+        delivered=row.delivered,
+    )
 
 
 def _acknowledge(moves: Sequence[_Move]) -> Script[set[tuple[str, str]]]:
@@ -317,23 +335,19 @@ def _acknowledge(moves: Sequence[_Move]) -> Script[set[tuple[str, str]]]:
     what is done is not done again.
     """
     most = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
-    times = {(user, device): now_ms for user, device, _, _, now_ms in moves}
-    rows = yield from run(
+    times = {(move.user, move.device): move.now_ms for move in moves}
+    rows = yield from run_for(
         "deliveries_open",
-        [user for user, _, _, _, _ in moves],
-        [device for _, device, _, _, _ in moves],
-        [stored for _, _, stored, _, _ in moves],
-        [cursor for _, _, _, cursor, _ in moves],
-        [now_ms for _, _, _, _, now_ms in moves],
-        [most] * len(moves),
+        moves,
+        user_id="user",
+        device_id="device",
+        at="now_ms",
+        lines_max=[most] * len(moves),
     )
     yield from _write_lines(
-        DeliveryRecord(
-            user, device, notification, sequence, attempts, now_ms := times[user, device], now_ms
-        )
-        for user, device, notification, sequence, attempts in rows
+        _answered(row, row.attempts, times[row.user_id, row.device_id]) for row in rows
     )
-    found = Counter((user, device) for user, device, *_ in rows)
+    found = Counter((row.user_id, row.device_id) for row in rows)
     return {device for device, count in found.items() if count >= most}
 
 
@@ -342,14 +356,21 @@ def _acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]
     times = {(command.user, command.device, id_): command.now_ms for command, id_ in named}
     rows = yield from run(
         "deliveries_sent",
-        [user for user, _, _ in times],
-        [device for _, device, _ in times],
-        [id_ for _, _, id_ in times],
+        user_id=[user for user, _, _ in times],
+        device_id=[device for _, device, _ in times],
+        notification_id=[id_ for _, _, id_ in times],
     )
     yield from _write_lines(
         # The count of attempts is merged by its maximum, so 0 says nothing.
-        DeliveryRecord(user, device, id_, sequence, 0, at := times[user, device, id_], at)
-        for user, device, id_, sequence in rows
+        _answered(row, 0, times[row.user_id, row.device_id, row.notification_id])
+        for row in rows
+    )
+
+
+def _answered(row: Row, attempts: int, at: int) -> DeliveryRecord:
+    """The ledger's line of what is in *row*, acknowledged *at* a time (Unix ms)."""
+    return DeliveryRecord(
+        row.user_id, row.device_id, row.notification_id, row.sequence, attempts, at, at
     )
 
 
@@ -370,10 +391,21 @@ def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
         if (at := line.acknowledged_at) is not None:
             pair = key[:2]
             delivered[pair] = min(at, delivered.get(pair, at))
-    yield from run_for("inbox_delivered", [(*pair, at) for pair, at in delivered.items()])
+    yield from run(
+        "inbox_delivered",
+        notification_id=[notification for notification, _ in delivered],
+        user_id=[user for _, user in delivered],
+        at=list(delivered.values()),
+    )
     for merge in rounds:
-        # A line's fields are the statement's parameters, in their order.
-        yield from run_for("deliveries_record", [astuple(line) for line in merge.values()])
+        yield from run_for(
+            "deliveries_record",
+            merge.values(),
+            user_id="user",
+            device_id="device",
+            notification_id="notification",
+            unanswered_sequence="unanswered",
+        )
 
 
 def _furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[_Place]:
@@ -392,5 +424,4 @@ def _furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[_Place]:
 
 
 def _write_places(places: Sequence[_Place]) -> Script[None]:
-    # A place's fields are the statement's parameters, in their order.
-    yield from run_for("devices_save", places)
+    yield from run_for("devices_save", places, **_COLUMNS_OF_PLACE)

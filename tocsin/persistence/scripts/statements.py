@@ -11,27 +11,43 @@ dear, takes the columns as arrays in one query over `unnest`; SQLite, where it i
 scalar statement per row, or several in turn where Postgres changes several tables in one. Both
 return the same rows for the same columns, so a batch of hundreds of commands costs as many
 statements as a batch of one.
+
+The heading of a statement is its signature, the same in both dialects:
+
+    -- name: users_advance(user_id, taken, unread, unseen, changed_at)
+    --     -> user_id, head, unread, unseen
+
+Scripts hand parameters over by these names (`run`), or name the attributes of values to take them
+from (`run_for`); rows come back as named tuples. So no position is counted between Python and SQL.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from functools import cache
+from collections import namedtuple
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from functools import cache, partial
 from importlib import resources
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-Row = Sequence[Any]
+Row = Any
+"""A named tuple with the columns of its statement's heading."""
 Rows = Sequence[Row]
 
 
 class Statement(NamedTuple):
-    """One step of a script; without *columns* it runs once."""
+    """One step of a script; without *columns* and *items* it runs once.
+
+    Parameters that are not among *columns* are attributes of *items*. A column that is a text, and
+    no list, names the attribute of the items that it is made of, as a path with dots.
+    """
 
     name: str
-    columns: tuple[Sequence[Any], ...]
+    columns: Mapping[str, Sequence[Any]]
+    items: Collection[Any] | None = None
 
 
 Script = Generator[Statement, Rows, T]
@@ -45,32 +61,62 @@ class Part(NamedTuple):
 
 
 class Sql(NamedTuple):
-    """A statement's text in one dialect, how many parameters it takes, whether rows come back.
+    """A statement's text in one dialect, its *parameters* by name, and the *columns* of its rows.
 
-    Where it consists of several texts (only in SQLite), they are *parts*, to be run one after the
-    other; the last one's rows come back.
+    No columns: it returns no rows. Where it consists of several texts (only in SQLite), they are
+    *parts*, to be run one after the other; the last one's rows come back.
     """
 
     text: str
-    parameters: int
-    returns_rows: bool
+    parameters: tuple[str, ...]
+    columns: tuple[str, ...]
+    named: Callable[[Iterable[Any]], Row]
+    """Makes a row of one of the driver's."""
     parts: tuple[Part, ...] = ()
 
+    def arguments(self, statement: Statement) -> list[Sequence[Any]]:
+        """The columns of *statement* in the order of the parameters.
 
-def run(name: str, *columns: Sequence[Any]) -> Script[Rows]:
+        Raises `TypeError` or `KeyError` where its names are not those of the heading.
+        """
+        columns, items = statement.columns, statement.items
+        if items is None:
+            arguments = [columns[name] for name in self.parameters]
+            given = len(arguments)
+        else:
+            arguments = []
+            given = 0
+            for name in self.parameters:
+                if (column := columns.get(name, name)) is not name:
+                    given += 1
+                if isinstance(column, str):
+                    column = list(map(_attribute(column), items))
+                arguments.append(column)
+        if given != len(columns):
+            raise TypeError(
+                f"{statement.name}({', '.join(self.parameters)}) was given {[*columns]}"
+            )
+        return arguments
+
+
+def run(name: str, /, **columns: Sequence[Any]) -> Script[Rows]:
     """Run one statement; nothing is asked of the database when the columns are empty."""
-    if columns and not columns[0]:
+    if columns and not next(iter(columns.values())):
         return ()
     rows: Rows = yield Statement(name, columns)
     return rows
 
 
-def run_for(name: str, rows: Collection[Row]) -> Script[Rows]:
-    """Run one statement for each of *rows*, which hold its parameters in order."""
-    if not rows:
+def run_for(name: str, items: Collection[Any], /, **columns: Sequence[Any]) -> Script[Rows]:
+    """Run one statement for each of *items*, whose attributes are its parameters.
+
+    *columns* are those that are called otherwise there (`user_id="user"`, `id="content.id"`) or
+    that are no attributes (a list).
+    """
+    if not items:
         return ()
-    found: Rows = yield Statement(name, tuple(zip(*rows, strict=True)))
-    return found
+    rows: Rows = yield Statement(name, columns, items)
+    return rows
 
 
 def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
@@ -84,8 +130,15 @@ def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
         return answer
 
 
-_HEADING = re.compile(r"^-- name: (?P<name>\w+)(?P<rows> -> rows)?$", re.MULTILINE)
-_PARAMETER = re.compile(r"[?$](\d+)")
+_attribute = cache(attrgetter)
+
+_HEADING = re.compile(
+    r"^-- name: (?P<name>\w+)\((?P<parameters>[^)]*)\)(?:\s+(?:-- +)?-> (?P<columns>[^\n]*"
+    r"(?:\n--  +[^\n]*)*))?$",
+    re.MULTILINE,
+)
+_POSITION = re.compile(r"[?$](\d+)")
+_NAMED = re.compile(r"(?<![:\w]):(\w+)")
 _THEN = re.compile(r"^-- then$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
@@ -94,8 +147,12 @@ _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 def load(dialect: str) -> Mapping[str, Sql]:
     """The statements of `sql/<dialect>/*.sql`, by name.
 
-    A statement begins at `-- name: …` and ends at the next one; `-> rows` says that it returns
-    rows, `-- then` stands between its parts. Raises `ValueError` for a name that stands twice.
+    A statement begins at `-- name: …` and ends at the next one; `-> …` names the columns of its
+    rows, `-- then` stands between its parts. A heading that is too long for a line goes on in
+    comment lines that are indented. Parameters are `:name` in SQLite; in Postgres they are arrays,
+    `$1`, `$2`…, which the text itself names (`AS new (user_id, sequence)`).
+
+    Raises `ValueError` for a name that stands twice, or a parameter that no heading names.
     """
     statements: dict[str, Sql] = {}
     folder = resources.files("tocsin.persistence") / "sql" / dialect
@@ -110,16 +167,38 @@ def load(dialect: str) -> Mapping[str, Sql]:
 
 def _parse(text: str) -> list[tuple[str, Sql]]:
     headings = list(_HEADING.finditer(text))
+    if len(headings) != text.count("-- name:"):
+        raise ValueError("a heading is not `-- name: statement(parameter, …) -> column, …`")
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     found = []
     for heading, end in zip(headings, ends, strict=True):
-        bodies = [_body(part) for part in _THEN.split(text[heading.end() + 1 : end])]
-        body = ";\n".join(bodies)
-        numbers = [int(number) for number in _PARAMETER.findall(body)]
+        parameters, columns = _names(heading["parameters"]), _names(heading["columns"])
+        bodies = [
+            _numbered(_body(part), parameters)
+            for part in _THEN.split(text[heading.end() + 1 : end])
+        ]
         parts = tuple([_part(each) for each in bodies]) if len(bodies) > 1 else ()
-        sql = Sql(body, max(numbers, default=0), bool(heading["rows"]), parts)
+        sql = Sql(
+            ";\n".join(bodies), parameters, columns, _row_maker(heading["name"], columns), parts
+        )
         found.append((heading["name"], sql))
     return found
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", text or ""))
+
+
+def _row_maker(name: str, columns: tuple[str, ...]) -> Callable[[Iterable[Any]], Row]:
+    """What makes a named tuple of *columns* out of one of a driver's rows, as cheaply as can be.
+
+    (`_make` of a named tuple also counts the columns, at the price of making the row once more.)
+    """
+    return partial(tuple.__new__, namedtuple(name, columns))
+
+
+def _numbered(text: str, parameters: tuple[str, ...]) -> str:
+    return _NAMED.sub(lambda match: f"?{parameters.index(match[1]) + 1}", text)
 
 
 def _body(text: str) -> str:
@@ -128,7 +207,7 @@ def _body(text: str) -> str:
 
 def _part(text: str) -> Part:
     """Numbered anew, because a driver wants exactly as many values as the greatest number says."""
-    numbers = sorted({int(number) for number in _PARAMETER.findall(text)})
+    numbers = sorted({int(number) for number in _POSITION.findall(text)})
     places = {str(number): place for place, number in enumerate(numbers, 1)}
-    renumbered = _PARAMETER.sub(lambda match: f"?{places[match[1]]}", text)
+    renumbered = _POSITION.sub(lambda match: f"?{places[match[1]]}", text)
     return Part(renumbered, tuple([number - 1 for number in numbers]))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import trio
@@ -23,7 +23,7 @@ import trio
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.scripts.read import read
-from tocsin.persistence.scripts.statements import Rows, Script, Sql, Statement, drive, load, run
+from tocsin.persistence.scripts.statements import Part, Rows, Script, Statement, drive, load, run
 from tocsin.persistence.scripts.write import write
 from tocsin.persistence.store import (
     Answer,
@@ -203,8 +203,10 @@ class SqliteStore:
         return self._claim(connection, "epoch", fresh), self._claim(connection, "secret", secret)
 
     def _claim(self, connection: sqlite3.Connection, name: str, fresh: str) -> str:
-        rows = self._perform(connection, Statement("meta_claim", ([name], [fresh])))
-        value: str = rows[0][0]
+        rows = self._perform(
+            connection, Statement("meta_claim", {"name": [name], "value": [fresh]})
+        )
+        value: str = rows[0].value
         return value
 
     def _write(self, commands: Sequence[Command]) -> list[Result]:
@@ -232,20 +234,18 @@ class SqliteStore:
     def _perform(self, connection: sqlite3.Connection, statement: Statement) -> Rows:
         sql = self._sql[statement.name]
         self._statements_run += 1
-        for part in sql.parts[:-1]:
-            columns = [statement.columns[place] for place in part.columns]
-            connection.executemany(part.text, zip(*columns, strict=True))
+        text, columns = sql.text, sql.arguments(statement)
         if sql.parts:
-            sql, statement = _last(sql, statement)
-        rows = zip(*statement.columns, strict=True) if statement.columns else [()]
-        if not sql.returns_rows:
-            connection.executemany(sql.text, rows)
+            text, columns = _run_all_but_last(connection, sql.parts, columns)
+        rows = zip(*columns, strict=True) if columns else [()]
+        if not sql.columns:
+            connection.executemany(text, rows)
             return ()
-        text, execute = sql.text, connection.execute
+        execute = connection.execute
         found: list[tuple[object, ...]] = []
         for row in rows:
             found += execute(text, row)
-        return found
+        return list(map(sql.named, found))
 
     def _run_script(
         self, kind: str, script: Script[T], check: Callable[[], None] = lambda: None
@@ -338,13 +338,6 @@ class SqliteStore:
                 return
 
 
-def _last(sql: Sql, statement: Statement) -> tuple[Sql, Statement]:
-    """The last part of a statement of several, as a statement of its own."""
-    part = sql.parts[-1]
-    columns = tuple([statement.columns[place] for place in part.columns])
-    return Sql(part.text, len(columns), sql.returns_rows), Statement(statement.name, columns)
-
-
 def _identity(path: str) -> tuple[int, int] | None:
     """Which file stands under this name, if one does."""
     try:
@@ -358,6 +351,17 @@ def _make_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The -wal and -shm files get the mode of this one.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _run_all_but_last(
+    connection: sqlite3.Connection, parts: Sequence[Part], columns: Sequence[Sequence[Any]]
+) -> tuple[str, list[Sequence[Any]]]:
+    """Run all *parts* of a statement but the last; that one's text, and its columns."""
+    for part in parts:
+        taken = [columns[place] for place in part.columns]
+        if part is not parts[-1]:
+            connection.executemany(part.text, zip(*taken, strict=True))
+    return part.text, taken
 
 
 def _applied(connection: sqlite3.Connection) -> tuple[dict[int, str], str | None]:
