@@ -8,23 +8,16 @@ import sqlite3
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import pytest
 
 from tocsin.persistence import migrations
 from tocsin.persistence.scripts import statements
-from tocsin.persistence.scripts.statements import Part, Sql, Statement, drive, load, run, run_for
+from tocsin.persistence.scripts.statements import Part, Sql, Statement, drive, load, pick, run
+from tocsin.persistence.sqlite.performing import perform, prepare
 
 DIALECTS = ["sqlite", "postgres"]
-
-
-class Call(NamedTuple):
-    """Where a script runs a statement: *whole* if it has to give all of its parameters."""
-
-    name: str
-    given: set[str]
-    whole: bool
 
 
 def test_both_dialects_have_the_same_statements():
@@ -41,10 +34,9 @@ def test_scripts_give_the_parameters_that_the_headings_name():
     known = load("sqlite")
     found = list(calls())
 
-    assert len(found) > 80
-    for call in found:
-        parameters = set(known[call.name].parameters)
-        assert call.given == parameters if call.whole else call.given <= parameters, call
+    assert len(found) > 100
+    for name, given in found:
+        assert sorted(given) == sorted(known[name].parameters), name
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -137,8 +129,7 @@ def test_a_script_is_sent_the_rows_of_its_statements():
     def script():
         rows = yield from run("double", number=[1, 2])
         nothing = yield from run("double", number=[])
-        none = yield from run_for("double", [])
-        return [*rows, *nothing, *none]
+        return [*rows, *nothing]
 
     asked = []
 
@@ -150,7 +141,7 @@ def test_a_script_is_sent_the_rows_of_its_statements():
     assert asked == [Statement("double", {"number": [1, 2]})]
 
 
-def test_parameters_are_columns_or_attributes_of_items():
+def test_columns_are_picked_from_values_by_their_attributes():
     class Inner(NamedTuple):
         id: str
 
@@ -159,31 +150,34 @@ def test_parameters_are_columns_or_attributes_of_items():
         inner: Inner
 
     items = [Item("ann", Inner("1")), Item("ben", Inner("2"))]
-    sql = one_statement("-- name: save(user_id, id, at)\nSELECT :user_id, :id, :at;\n")
 
-    assert sql.arguments(Statement("save", {"id": "inner.id", "at": [7, 8]}, items)) == [
-        ["ann", "ben"],
-        ["1", "2"],
-        [7, 8],
-    ]
+    assert pick("user_id", id="inner.id")(items) == {"user_id": ("ann", "ben"), "id": ("1", "2")}
+    assert pick(id="inner.id")(items) == {"id": ["1", "2"]}
+    assert pick("user_id", id="inner.id")([]) == {"user_id": (), "id": ()}
 
 
-@pytest.mark.parametrize("items", [None, ["item"]])
-@pytest.mark.parametrize("columns", [{"user": [1]}, {"user_id": [1], "id": [2]}])
-def test_parameters_that_no_heading_names_are_refused(columns, items):
+def test_columns_come_in_the_order_of_the_heading():
+    sql = one_statement("-- name: save(a, b)\nSELECT :a, :b;\n")
+
+    assert sql.arguments(Statement("save", {"a": [1], "b": [2]})) == [[1], [2]]
+    assert sql.arguments(Statement("save", {"b": [2], "a": [1]})) == [[1], [2]]
+
+
+@pytest.mark.parametrize("columns", [{"user": [1]}, {"user_id": [1], "id": [2]}, {}])
+def test_columns_that_the_heading_does_not_name_are_refused(columns):
     sql = one_statement("-- name: save(user_id)\nDELETE FROM a WHERE b = :user_id;\n")
 
-    with pytest.raises((TypeError, KeyError, AttributeError)):
-        sql.arguments(Statement("save", columns, items))
+    with pytest.raises(TypeError, match=r"save\(user_id\)"):
+        sql.arguments(Statement("save", columns))
 
 
-def test_rows_have_the_names_of_the_heading():
-    sql = one_statement("-- name: find(id) -> id, head\nSELECT :id, 1;\n")
+def test_rows_of_sqlite_have_the_names_of_the_heading(sqlite):
+    prepared = prepare({"find": one_statement("-- name: find(id) -> id, head\nSELECT :id, 1;\n")})
 
-    row = sql.named(("ann", 5))
+    [row] = perform(sqlite, prepared["find"], Statement("find", {"id": ["ann"]}))
 
-    assert (row.id, row.head) == ("ann", 5)
-    assert row == ("ann", 5)
+    assert (row.id, row.head) == ("ann", 1)
+    assert row == ("ann", 1)
 
 
 @pytest.fixture
@@ -211,19 +205,37 @@ def sources() -> Iterator[str]:
 
 
 def named_in_code() -> Iterator[str]:
-    """Statements are named where they run, or handed to a helper of this script that runs them."""
+    """Statements are named where they run, or handed to a helper of their script that runs them."""
     for source in sources():
-        yield from re.findall(r'\b(?:run|run_for|Statement|_list|_purge)\(\s*"(\w+)"', source)
+        yield from re.findall(r'\b(?:run|Statement|_list|_purge)\(\s*"(\w+)"', source)
 
 
-def calls() -> Iterator[Call]:
-    """Where a statement is run by name with parameters that stand there."""
+def calls() -> Iterator[tuple[str, list[str]]]:
+    """The statements that are run by name, with the names of what they are given."""
     for source in sources():
-        for node in ast.walk(ast.parse(source)):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-                continue
-            given = {keyword.arg for keyword in node.keywords}
-            first = node.args[0] if node.args else None
-            if node.func.id in ("run", "run_for") and isinstance(first, ast.Constant):
-                named = {name for name in given if name is not None}
-                yield Call(str(first.value), named, node.func.id == "run" and None not in given)
+        tree = ast.parse(source)
+        pickers = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.AnnAssign) and is_call_of(node.value, "pick"):
+                pickers[ast.unparse(node.target)] = picked_by(node.value)
+        for node in ast.walk(tree):
+            if is_call_of(node, "run") and isinstance(node.args[0], ast.Constant):
+                given = []
+                for keyword in node.keywords:
+                    if keyword.arg is not None:
+                        given.append(keyword.arg)
+                    else:
+                        # `**_COLUMNS(values)`
+                        given += pickers.get(ast.unparse(keyword.value).partition("(")[0], ["?"])
+                yield str(node.args[0].value), given
+
+
+def is_call_of(node: ast.AST | None, function: str) -> TypeGuard[ast.Call]:
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
+    )
+
+
+def picked_by(call: ast.Call) -> list[str]:
+    same = [str(each.value) for each in call.args if isinstance(each, ast.Constant)]
+    return [*same, *(keyword.arg or "?" for keyword in call.keywords)]

@@ -26,6 +26,7 @@ from tocsin.persistence.postgres.arrays import with_array_texts
 from tocsin.persistence.postgres.connecting import Connection, Connector, Link
 from tocsin.persistence.postgres.errors import is_retryable, tables_needed, translated
 from tocsin.persistence.postgres.pool import Pool
+from tocsin.persistence.postgres.records import record_class
 from tocsin.persistence.scripts.read import read
 from tocsin.persistence.scripts.statements import Rows, Script, Statement, load, run
 from tocsin.persistence.scripts.write import write
@@ -79,7 +80,11 @@ class PostgresStore:
         self._timeout = command_timeout
         self._entropy = entropy
         self._sql = {
-            name: (sql, *with_array_texts(sql.text, len(sql.parameters)))
+            name: (
+                sql,
+                *with_array_texts(sql.text, len(sql.parameters)),
+                record_class(name, sql.columns),
+            )
             for name, sql in load(DIALECT).items()
         }
         self._epoch: str | None = None
@@ -209,7 +214,7 @@ class PostgresStore:
             return answer
 
     async def _perform(self, connection: Connection, statement: Statement) -> Rows:
-        sql, text, encoders = self._sql[statement.name]
+        sql, text, encoders, record = self._sql[statement.name]
         self._statements_run += 1
         columns = [
             encode(column)
@@ -218,7 +223,8 @@ class PostgresStore:
         if not sql.columns:
             await connection.execute(text, *columns)
             return ()
-        return list(map(sql.named, await connection.fetch(text, *columns)))
+        rows: Rows = await connection.fetch(text, *columns, record_class=record)
+        return rows
 
     async def _migrate(self, connection: Connection) -> None:
         await _within(connection, self._apply_missing)

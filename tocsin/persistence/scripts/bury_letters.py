@@ -8,10 +8,23 @@ user and device; it may die more than once, and its history says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from tocsin.persistence.scripts.statements import Script, run, run_for
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.protocol.ledger import DeliveryRecord
+
+_LETTERS_BURY: Final = pick(
+    "cause",
+    "reason",
+    "attempts",
+    "first_sent_at",
+    "dead_at",
+    notification_id="notification",
+    user_id="user",
+)
+_LETTERS_KNOWN: Final = pick(
+    "sequence", notification_id="notification", user_id="user", device_id="device"
+)
 
 
 class Death(NamedTuple):
@@ -30,11 +43,9 @@ class Death(NamedTuple):
 def bury(deaths: Iterable[Death]) -> Script[None]:
     """Write the letters of *deaths*; of several of one place, the last."""
     last = {(death.notification, death.user, death.device): death for death in deaths}
-    yield from run_for(
+    yield from run(
         "letters_bury",
-        last.values(),
-        notification_id="notification",
-        user_id="user",
+        **_LETTERS_BURY(last.values()),
         device_id=[death.device or "" for death in last.values()],
     )
 
@@ -67,13 +78,7 @@ def deaths_in(lines: Iterable[tuple[DeliveryRecord, int]]) -> Script[list[Death]
     Call it before the ledger says so: a line that is repeated is no second death.
     """
     dead = [(line, at) for line, at in lines if line.dead_reason is not None]
-    known = yield from run_for(
-        "letters_known",
-        [line for line, _ in dead],
-        notification_id="notification",
-        user_id="user",
-        device_id="device",
-    )
+    known = yield from run("letters_known", **_LETTERS_KNOWN([line for line, _ in dead]))
     old = {(row.notification_id, row.user_id, row.device_id) for row in known}
     return [
         Death(

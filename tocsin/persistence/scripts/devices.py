@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tocsin.persistence.scripts.bury_letters import bury, deaths_in
-from tocsin.persistence.scripts.statements import Row, Script, run, run_for
+from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought
 from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
 from tocsin.persistence.store import (
@@ -32,6 +32,29 @@ from tocsin.persistence.store import (
     TooMany,
 )
 from tocsin.protocol.cursor import LogState, choose_start
+
+_DEVICES_SAVE: Final = pick(
+    "session",
+    "opened",
+    "doubtful",
+    user_id="user",
+    device_id="device",
+    acknowledged="sequence",
+    last_seen="seen_at",
+)
+_ATTACH_READ: Final = pick(user_id="user", device_id="device")
+_DELIVERIES_OPEN: Final = pick("stored", "cursor", user_id="user", device_id="device", at="now_ms")
+_DELIVERIES_RECORD: Final = pick(
+    "sequence",
+    "attempts",
+    "first_sent_at",
+    "acknowledged_at",
+    "dead_reason",
+    user_id="user",
+    device_id="device",
+    notification_id="notification",
+    unanswered_sequence="unanswered",
+)
 
 
 class _DeviceState(NamedTuple):
@@ -73,13 +96,6 @@ _ACKNOWLEDGED_MIN = 30
 
 _WORTH_NOTING = 100
 """So many entries of a log are gone through in less time than a row is written."""
-
-_COLUMNS_OF_PLACE: Final = {
-    "user_id": "user",
-    "device_id": "device",
-    "acknowledged": "sequence",
-    "last_seen": "seen_at",
-}
 
 
 class _Move(NamedTuple):
@@ -220,10 +236,9 @@ def attach(
         others |= {key: session for key, session in ends.items() if key in partly}
         moved = [place for place in moved if (place.user, place.device) not in partly]
     yield from _write_places(moved + _furthest((), others))
-    yield from run_for(
+    yield from run(
         "devices_reset",
-        [place for place, _ in back],
-        **_COLUMNS_OF_PLACE,
+        **_DEVICES_SAVE([place for place, _ in back]),
         forgotten=[head for _, head in back],
     )
     yield from _forget_unnamed(commands, states)
@@ -306,13 +321,7 @@ def _refusal(command: Acknowledge, log: LogState) -> Result | None:
 
 
 def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_DeviceState]]:
-    rows = yield from run_for(
-        "attach_read",
-        commands,
-        number=range(len(commands)),
-        user_id="user",
-        device_id="device",
-    )
+    rows = yield from run("attach_read", **_ATTACH_READ(commands), number=range(len(commands)))
     # In the order of the questions, which a database need not keep.
     states = {row.number: _state_of(row) for row in rows}
     return [states[number] for number in range(len(commands))]
@@ -336,13 +345,8 @@ def _acknowledge(moves: Sequence[_Move]) -> Script[set[tuple[str, str]]]:
     """
     most = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
     times = {(move.user, move.device): move.now_ms for move in moves}
-    rows = yield from run_for(
-        "deliveries_open",
-        moves,
-        user_id="user",
-        device_id="device",
-        at="now_ms",
-        lines_max=[most] * len(moves),
+    rows = yield from run(
+        "deliveries_open", **_DELIVERIES_OPEN(moves), lines_max=[most] * len(moves)
     )
     yield from _write_lines(
         _answered(row, row.attempts, times[row.user_id, row.device_id]) for row in rows
@@ -398,14 +402,7 @@ def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
         at=list(delivered.values()),
     )
     for merge in rounds:
-        yield from run_for(
-            "deliveries_record",
-            merge.values(),
-            user_id="user",
-            device_id="device",
-            notification_id="notification",
-            unanswered_sequence="unanswered",
-        )
+        yield from run("deliveries_record", **_DELIVERIES_RECORD(merge.values()))
 
 
 def _furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[_Place]:
@@ -424,4 +421,4 @@ def _furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[_Place]:
 
 
 def _write_places(places: Sequence[_Place]) -> Script[None]:
-    yield from run_for("devices_save", places, **_COLUMNS_OF_PLACE)
+    yield from run("devices_save", **_DEVICES_SAVE(places))

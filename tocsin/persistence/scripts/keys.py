@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
-from tocsin.persistence.scripts.statements import Row, Script, run, run_for
+from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.store import (
     ApiKey,
     BindTicket,
@@ -21,6 +21,11 @@ from tocsin.persistence.store import (
     StoreFailed,
     TakeTicket,
     TooMany,
+)
+
+_KEYS_INSERT: Final = pick("id", "hash", "name", "created_at", "revoked_at")
+_TICKETS_INSERT: Final = pick(
+    "hash", "expires_at", "principal_expires_at", user_id="user", device_id="device"
 )
 
 KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket | BindTicket | RevokeTickets
@@ -63,9 +68,9 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
 
 def _create_keys(keys: Sequence[ApiKey]) -> Script[None]:
     by_id = {key.id: key for key in keys}
-    rows = yield from run_for(
+    rows = yield from run(
         "keys_insert",
-        by_id.values(),
+        **_KEYS_INSERT(by_id.values()),
         scopes=[" ".join(key.scopes) for key in by_id.values()],
     )
     stored = {row.id: row.hash for row in rows}
@@ -105,7 +110,7 @@ def _create_tickets(
         else:
             counts[user] += 1
             tickets.append(command.ticket)
-    yield from run_for("tickets_insert", tickets, user_id="user", device_id="device")
+    yield from run("tickets_insert", **_TICKETS_INSERT(tickets))
 
 
 def _count_tickets(

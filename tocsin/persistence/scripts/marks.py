@@ -10,16 +10,26 @@ on what was done before. Nearly every batch is one round.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 import msgspec
 
 from tocsin.persistence.scripts.rows import NO_BOUND
-from tocsin.persistence.scripts.statements import Row, Script, run, run_for
+from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
 from tocsin.persistence.store import BeyondHead, Counters, Marked, MarkInbox, Result
 from tocsin.protocol.marking import counted, marked, states_changed, times
 from tocsin.protocol.notification import State
+
+_MARKS_SAVE: Final = pick(
+    "sequence",
+    "state",
+    "seen_at",
+    "read_at",
+    "archived_at",
+    notification_id="notification",
+    user_id="user",
+)
 
 Numbered = tuple[int, MarkInbox]
 
@@ -109,21 +119,25 @@ def _read_places(turn: Sequence[Numbered], logs: dict[str, UserLog]) -> Script[_
     )
     listing = [command for _, command in turn if command.ids is None and command.user in logs]
     unread = [command for command in listing if command.mark in ("seen", "read")]
-    rows += yield from run("marks_unread", **_listing_columns(unread))
+    rows += yield from _list("marks_unread", unread)
     rest = [command for command in listing if command.mark not in ("seen", "read")]
-    rows += yield from run("marks_any", **_listing_columns(rest))
+    rows += yield from _list("marks_any", rest)
     return {(row.user_id, row.notification_id): _Place.from_row(row) for row in rows}
 
 
-def _listing_columns(commands: Sequence[MarkInbox]) -> dict[str, list[Any]]:
-    return {
-        "user_id": [command.user for command in commands],
-        "states": [f",{','.join(sorted(states_changed(command.mark)))}," for command in commands],
-        "through": [
-            NO_BOUND if command.through is None else command.through for command in commands
-        ],
-        "rows_max": [command.limit + 1 for command in commands],
-    }
+def _list(name: str, commands: Sequence[MarkInbox]) -> Script[Rows]:
+    """The rows that *commands*, which name none, are about, and one more of each user's."""
+    return (
+        yield from run(
+            name,
+            user_id=[command.user for command in commands],
+            states=[f",{','.join(sorted(states_changed(command.mark)))}," for command in commands],
+            through=[
+                NO_BOUND if command.through is None else command.through for command in commands
+            ],
+            rows_max=[command.limit + 1 for command in commands],
+        )
+    )
 
 
 def _mark(command: MarkInbox, log: UserLog | None, places: _Places) -> Marked | BeyondHead:
@@ -171,4 +185,4 @@ def _save_places(places: _Places) -> Script[None]:
     changed = [place for place in places.values() if place.sequence is not None]
     # In the order of their keys, in which rows of inboxes are locked.
     changed.sort(key=lambda place: (place.notification, place.user))
-    yield from run_for("marks_save", changed, notification_id="notification", user_id="user")
+    yield from run("marks_save", **_MARKS_SAVE(changed))

@@ -10,13 +10,20 @@ as far as it still should be: a row may have been brought back from the archive 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
-from tocsin.persistence.scripts.statements import Rows, Script, run, run_for
+from tocsin.persistence.scripts.statements import Rows, Script, pick, run
 from tocsin.persistence.scripts.user_logs import hold_users
 from tocsin.persistence.store import Purge, Purged, Result
 from tocsin.protocol.marking import counted
+
+_PURGE_DEVICES: Final = pick("user_id", "device_id")
+_PURGE_LINES: Final = pick("user_id", "device_id", "cleared")
+_DEVICES_CLEARED: Final = pick("user_id", "device_id", "cleared")
+_DEVICES_DROP: Final = pick("user_id", "device_id")
+_PURGE_USERS: Final = pick("unread", "unseen", "horizon")
 
 _ANSWERS_PER_ROW = 10
 """Idempotency answers are cheaper to forget than inbox rows, and there may be many."""
@@ -64,7 +71,7 @@ def _remove_unseen(command: Purge) -> Script[tuple[str, str] | None]:
     )
     before = command.created_before
     unseen = [row for row in slice_ if row.last_seen is not None and row.last_seen < before]
-    yield from run_for("purge_devices", unseen, before=[before] * len(unseen))
+    yield from run("purge_devices", **_PURGE_DEVICES(unseen), before=[before] * len(unseen))
     if len(slice_) < command.limit:
         return None
     return slice_[-1].user_id, slice_[-1].device_id
@@ -77,10 +84,14 @@ def _forget_removed(command: Purge) -> Script[bool]:
     before = max(command.removed_before, command.created_before)
     removed = yield from run("purge_removed", before=[before], devices_max=[_DEVICES_AT_A_TIME])
     entries_max = max(1, command.limit // max(1, len(removed)))
-    rows = yield from run_for("purge_lines", removed, entries_max=[entries_max] * len(removed))
+    rows = yield from run(
+        "purge_lines", **_PURGE_LINES(removed), entries_max=[entries_max] * len(removed)
+    )
     left = [row for row in rows if row.entries >= entries_max]
-    yield from run_for("devices_cleared", left)
-    yield from run_for("devices_drop", [row for row in rows if row.entries < entries_max])
+    yield from run("devices_cleared", **_DEVICES_CLEARED(left))
+    yield from run(
+        "devices_drop", **_DEVICES_DROP([row for row in rows if row.entries < entries_max])
+    )
     return bool(left) or len(removed) == _DEVICES_AT_A_TIME
 
 
@@ -141,4 +152,4 @@ def _correct_users(rows: Rows) -> Script[None]:
             loss.unseen += unseen
             loss.horizon = max(loss.horizon, row.sequence)
     users = sorted(losses)
-    yield from run_for("purge_users", [losses[user] for user in users], user_id=users)
+    yield from run("purge_users", **_PURGE_USERS([losses[user] for user in users]), user_id=users)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from tocsin.persistence.scripts import lists as list_scripts
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
-from tocsin.persistence.scripts.statements import Row, Rows, Script, run, run_for
+from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.store import (
     Answer,
     Counters,
@@ -46,6 +46,20 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.notification import Standing, State
 
+_PAGES: Final = pick(
+    "start",
+    "after",
+    "bytes_max",
+    "began",
+    "resumed",
+    "counted",
+    user_id="user",
+    device_id="device",
+    entries_max="limit",
+)
+_INBOX_PAGE: Final = pick("category", "bytes_max", user_id="user", items_max="limit", now="now_ms")
+_INBOX_ITEM: Final = pick(user_id="user", notification_id="notification", now="now_ms")
+
 _NO_LOG = Head(0, Counters(0, 0), behind=True)
 """Of a user whom nobody has seen: behind, so that to look is to be seen."""
 
@@ -76,13 +90,8 @@ def _head(row: Row) -> Head:
 
 
 def _pages(queries: Numbered[ReadPage], answers: Answers) -> Script[None]:
-    rows = yield from run_for(
-        "pages",
-        [query for _, query in queries],
-        number=[index for index, _ in queries],
-        user_id="user",
-        device_id="device",
-        entries_max="limit",
+    rows = yield from run(
+        "pages", **_PAGES([query for _, query in queries]), number=[index for index, _ in queries]
     )
     found = by_number(rows)
     for index, _ in queries:
@@ -149,27 +158,21 @@ def _list_of(states: Sequence[str]) -> str:
 
 def _list(name: str, queries: Numbered[InboxPage]) -> Script[Rows]:
     return (
-        yield from run_for(
+        yield from run(
             name,
-            [query for _, query in queries],
             number=[index for index, _ in queries],
-            user_id="user",
+            **_INBOX_PAGE([query for _, query in queries]),
             states=[f",{','.join(query.states)}," for _, query in queries],
-            items_max="limit",
             before=[NO_BOUND if query.before is None else query.before for _, query in queries],
-            now="now_ms",
         )
     )
 
 
 def _inbox_items(queries: Numbered[FindInboxItem], answers: Answers) -> Script[None]:
-    rows = yield from run_for(
+    rows = yield from run(
         "inbox_item",
-        [query for _, query in queries],
+        **_INBOX_ITEM([query for _, query in queries]),
         number=[index for index, _ in queries],
-        user_id="user",
-        notification_id="notification",
-        now="now_ms",
     )
     found = {row.number: _item(row) for row in rows}
     for index, _ in queries:

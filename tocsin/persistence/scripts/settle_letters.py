@@ -12,12 +12,12 @@ out in memory, in their order, and what comes out is written together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tocsin.persistence.scripts.rows import content_of_row, letter_of_row
-from tocsin.persistence.scripts.statements import Script, run, run_for
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
 from tocsin.persistence.store import (
     DeadLetter,
@@ -32,6 +32,11 @@ from tocsin.persistence.store import (
 from tocsin.protocol.marking import counted
 from tocsin.protocol.notification import Content, Patch, Standing, State, patched
 from tocsin.protocol.values import to_rfc3339
+
+_NOTIFICATIONS_REVIVE: Final = pick("id", "revision", "updated_at", "expires_at", "document")
+_LETTERS_RESEND: Final = pick(
+    "earlier", "sequence", notification_id="letter.notification", user_id="letter.user"
+)
 
 Numbered = tuple[int, ReplayLetter | DiscardLetter]
 
@@ -182,7 +187,7 @@ def _expiries(letter: DeadLetter) -> list[int]:
 
 def _save(desk: _Desk) -> Script[None]:
     revived = [each.content for each in desk.notifications.values() if each.revived]
-    yield from run_for("notifications_revive", revived)
+    yield from run("notifications_revive", **_NOTIFICATIONS_REVIVE(revived))
     yield from save_users(desk.logs)
     moved = {pair: place for pair, place in sorted(desk.places.items()) if place.replayed}
     yield from run(
@@ -213,10 +218,8 @@ def _resend(resends: Iterable[_Resend]) -> Script[None]:
         else:
             rounds.append({key: each})
     for turn in rounds:
-        yield from run_for(
+        yield from run(
             "letters_resend",
-            turn.values(),
-            notification_id="letter.notification",
-            user_id="letter.user",
+            **_LETTERS_RESEND(turn.values()),
             device_id=[each.letter.device or "" for each in turn.values()],
         )

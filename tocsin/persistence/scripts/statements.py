@@ -17,16 +17,15 @@ The heading of a statement is its signature, the same in both dialects:
     -- name: users_advance(user_id, taken, unread, unseen, changed_at)
     --     -> user_id, head, unread, unseen
 
-Scripts hand parameters over by these names (`run`), or name the attributes of values to take them
-from (`run_for`); rows come back as named tuples. So no position is counted between Python and SQL.
+Scripts hand columns over by these names, written out or picked from values (`pick`), and rows come
+back with them. So no position is counted between Python and SQL.
 """
 
 from __future__ import annotations
 
 import re
-from collections import namedtuple
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -34,20 +33,15 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 
 Row = Any
-"""A named tuple with the columns of its statement's heading."""
+"""What a statement found; its attributes are the columns of the heading."""
 Rows = Sequence[Row]
 
 
 class Statement(NamedTuple):
-    """One step of a script; without *columns* and *items* it runs once.
-
-    Parameters that are not among *columns* are attributes of *items*. A column that is a text, and
-    no list, names the attribute of the items that it is made of, as a path with dots.
-    """
+    """One step of a script: *columns* by the names of their parameters; without, it runs once."""
 
     name: str
     columns: Mapping[str, Sequence[Any]]
-    items: Collection[Any] | None = None
 
 
 Script = Generator[Statement, Rows, T]
@@ -70,33 +64,19 @@ class Sql(NamedTuple):
     text: str
     parameters: tuple[str, ...]
     columns: tuple[str, ...]
-    named: Callable[[Iterable[Any]], Row]
-    """Makes a row of one of the driver's."""
     parts: tuple[Part, ...] = ()
 
     def arguments(self, statement: Statement) -> list[Sequence[Any]]:
         """The columns of *statement* in the order of the parameters.
 
-        Raises `TypeError` or `KeyError` where its names are not those of the heading.
+        Raises `TypeError` where their names are not those of the heading.
         """
-        columns, items = statement.columns, statement.items
-        if items is None:
-            arguments = [columns[name] for name in self.parameters]
-            given = len(arguments)
-        else:
-            arguments = []
-            given = 0
-            for name in self.parameters:
-                if (column := columns.get(name, name)) is not name:
-                    given += 1
-                if isinstance(column, str):
-                    column = list(map(_attribute(column), items))
-                arguments.append(column)
-        if given != len(columns):
-            raise TypeError(
-                f"{statement.name}({', '.join(self.parameters)}) was given {[*columns]}"
-            )
-        return arguments
+        names, columns = (*statement.columns,), statement.columns
+        if names == self.parameters:
+            return [*columns.values()]
+        if sorted(names) != sorted(self.parameters):
+            raise TypeError(f"{statement.name}({', '.join(self.parameters)}) was given {names}")
+        return [columns[name] for name in self.parameters]
 
 
 def run(name: str, /, **columns: Sequence[Any]) -> Script[Rows]:
@@ -107,16 +87,25 @@ def run(name: str, /, **columns: Sequence[Any]) -> Script[Rows]:
     return rows
 
 
-def run_for(name: str, items: Collection[Any], /, **columns: Sequence[Any]) -> Script[Rows]:
-    """Run one statement for each of *items*, whose attributes are its parameters.
+def pick(*same: str, **paths: str) -> Callable[[Collection[Any]], dict[str, Sequence[Any]]]:
+    """What makes columns of values, from those of their attributes that are parameters.
 
-    *columns* are those that are called otherwise there (`user_id="user"`, `id="content.id"`) or
-    that are no attributes (a list).
+    *same* are called as the parameters; *paths* otherwise (`user_id="user"`, `id="content.id"`).
+
+        _MOVED: Final = pick("sequence", user_id="user", notification_id="content.id")
+        yield from run("…", **_MOVED(rows), at=[now_ms] * len(rows))
     """
-    if not items:
-        return ()
-    rows: Rows = yield Statement(name, columns, items)
-    return rows
+    names = (*same, *paths)
+    attributes = attrgetter(*same, *paths.values())
+
+    def picked(values: Collection[Any]) -> dict[str, Sequence[Any]]:
+        if not values:
+            return dict.fromkeys(names, ())
+        if len(names) == 1:
+            return {names[0]: list(map(attributes, values))}
+        return dict(zip(names, zip(*map(attributes, values), strict=True), strict=True))
+
+    return picked
 
 
 def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
@@ -129,8 +118,6 @@ def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
         answer: T = done.value
         return answer
 
-
-_attribute = cache(attrgetter)
 
 _HEADING = re.compile(
     r"^-- name: (?P<name>\w+)\((?P<parameters>[^)]*)\)(?:\s+(?:-- +)?-> (?P<columns>[^\n]*"
@@ -178,23 +165,12 @@ def _parse(text: str) -> list[tuple[str, Sql]]:
             for part in _THEN.split(text[heading.end() + 1 : end])
         ]
         parts = tuple([_part(each) for each in bodies]) if len(bodies) > 1 else ()
-        sql = Sql(
-            ";\n".join(bodies), parameters, columns, _row_maker(heading["name"], columns), parts
-        )
-        found.append((heading["name"], sql))
+        found.append((heading["name"], Sql(";\n".join(bodies), parameters, columns, parts)))
     return found
 
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", text or ""))
-
-
-def _row_maker(name: str, columns: tuple[str, ...]) -> Callable[[Iterable[Any]], Row]:
-    """What makes a named tuple of *columns* out of one of a driver's rows, as cheaply as can be.
-
-    (`_make` of a named tuple also counts the columns, at the price of making the row once more.)
-    """
-    return partial(tuple.__new__, namedtuple(name, columns))
 
 
 def _numbered(text: str, parameters: tuple[str, ...]) -> str:

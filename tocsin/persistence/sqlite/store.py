@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 import trio
@@ -23,8 +23,9 @@ import trio
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.scripts.read import read
-from tocsin.persistence.scripts.statements import Part, Rows, Script, Statement, drive, load, run
+from tocsin.persistence.scripts.statements import Rows, Script, Statement, drive, load, run
 from tocsin.persistence.scripts.write import write
+from tocsin.persistence.sqlite.performing import perform, prepare
 from tocsin.persistence.store import (
     Answer,
     Command,
@@ -104,7 +105,7 @@ class SqliteStore:
         self._path = os.fspath(path)
         self._inline = inline
         self._entropy = entropy
-        self._sql = load(DIALECT)
+        self._statements = prepare(load(DIALECT))
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._epoch: str | None = None
@@ -232,20 +233,8 @@ class SqliteStore:
     # --- The connection -------------------------------------------------------------------------
 
     def _perform(self, connection: sqlite3.Connection, statement: Statement) -> Rows:
-        sql = self._sql[statement.name]
         self._statements_run += 1
-        text, columns = sql.text, sql.arguments(statement)
-        if sql.parts:
-            text, columns = _run_all_but_last(connection, sql.parts, columns)
-        rows = zip(*columns, strict=True) if columns else [()]
-        if not sql.columns:
-            connection.executemany(text, rows)
-            return ()
-        execute = connection.execute
-        found: list[tuple[object, ...]] = []
-        for row in rows:
-            found += execute(text, row)
-        return list(map(sql.named, found))
+        return perform(connection, self._statements[statement.name], statement)
 
     def _run_script(
         self, kind: str, script: Script[T], check: Callable[[], None] = lambda: None
@@ -351,17 +340,6 @@ def _make_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The -wal and -shm files get the mode of this one.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _run_all_but_last(
-    connection: sqlite3.Connection, parts: Sequence[Part], columns: Sequence[Sequence[Any]]
-) -> tuple[str, list[Sequence[Any]]]:
-    """Run all *parts* of a statement but the last; that one's text, and its columns."""
-    for part in parts:
-        taken = [columns[place] for place in part.columns]
-        if part is not parts[-1]:
-            connection.executemany(part.text, zip(*taken, strict=True))
-    return part.text, taken
 
 
 def _applied(connection: sqlite3.Connection) -> tuple[dict[int, str], str | None]:

@@ -17,12 +17,12 @@ An update or a withdrawal is known by the name that it may have (`once`), which 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome
-from tocsin.persistence.scripts.statements import Script, run, run_for
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.store import (
     Idempotency,
     KeyReused,
@@ -34,6 +34,30 @@ from tocsin.persistence.store import (
     Withdraw,
 )
 from tocsin.protocol.notification import Content, Standing, answer_to_publish
+
+_CLAIM: Final = pick(
+    "answer",
+    credential="key.credential",
+    key="key.key",
+    fingerprint="key.fingerprint",
+    notification_id="content.id",
+    created_at="content.created_at",
+)
+_CLAIM_OF_NAME: Final = pick(key="once", notification_id="notification", created_at="now_ms")
+_IDEMPOTENCY_RETURN: Final = pick("credential", "key")
+_NOTIFICATIONS_INSERT: Final = pick(
+    "id",
+    "revision",
+    "category",
+    "created_at",
+    "updated_at",
+    "expires_at",
+    "document",
+    "priority",
+    "topic",
+    "collapse_key",
+)
+_SCHEDULE_INSERT: Final = pick("deliver_at", notification_id="content.id")
 
 Key = tuple[str, str]
 """A credential and its idempotency key."""
@@ -122,15 +146,7 @@ def _claim(
         if (key := _key(publish)) is not None:
             known = "" if _is_late(publish) else _plain_answer(publish)
             claims.setdefault(key_of(key), _Claim(key, known, publish.content))
-    rows = yield from run_for(
-        "idempotency_claim",
-        claims.values(),
-        credential="key.credential",
-        key="key.key",
-        fingerprint="key.fingerprint",
-        notification_id="content.id",
-        created_at="content.created_at",
-    )
+    rows = yield from run("idempotency_claim", **_CLAIM(claims.values()))
     owners = {(row.credential, row.key): row for row in rows}
     mine: list[tuple[int, Publish]] = []
     returned: list[Idempotency] = []
@@ -151,7 +167,7 @@ def _claim(
             results[index] = Replayed(owner.answer)
         else:
             admission.waiting.append((index, key_of(key)))
-    yield from run_for("idempotency_return", returned)
+    yield from run("idempotency_return", **_IDEMPOTENCY_RETURN(returned))
     return mine
 
 
@@ -165,15 +181,12 @@ def _claim_names(
         if isinstance(each, Update | Withdraw) and each.once is not None
     ]
     claims = {name: each for _, each, name in named}
-    rows = yield from run_for(
+    rows = yield from run(
         "idempotency_claim",
-        claims.values(),
+        **_CLAIM_OF_NAME(claims.values()),
         credential=[_NOBODY] * len(claims),
-        key="once",
         fingerprint=[b""] * len(claims),
         answer=[""] * len(claims),
-        notification_id="notification",
-        created_at="now_ms",
     )
     made = {row.key for row in rows if row.answer}
     for index, each, name in named:
@@ -198,9 +211,9 @@ def _is_first(publish: Publish, known: str, admission: Admission) -> bool:
 
 
 def _insert(publishes: list[tuple[int, Publish]]) -> Script[set[str]]:
-    rows = yield from run_for(
+    rows = yield from run(
         "notifications_insert",
-        [each.content for _, each in publishes],
+        **_NOTIFICATIONS_INSERT([each.content for _, each in publishes]),
         standing=[_standing(each) for _, each in publishes],
         recipients=[None if each.content.topic else len(each.users) for _, each in publishes],
         credential=[each.credential for _, each in publishes],
@@ -211,10 +224,9 @@ def _insert(publishes: list[tuple[int, Publish]]) -> Script[set[str]]:
 
 def _schedule(admission: Admission) -> Script[None]:
     waiting = [each for each in admission.admitted.values() if each.deliver_at is not None]
-    yield from run_for(
+    yield from run(
         "schedule_insert",
-        waiting,
-        notification_id="content.id",
+        **_SCHEDULE_INSERT(waiting),
         users=[
             None if each.content.topic else msgspec.json.encode(each.users).decode()
             for each in waiting

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from tocsin.persistence.scripts.bury_letters import bury_expired
 from tocsin.persistence.scripts.logs import publish_plan
@@ -34,7 +34,7 @@ from tocsin.persistence.scripts.logs.admission import Admission, admit, answer
 from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
-from tocsin.persistence.scripts.statements import Script, run, run_for
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.store import (
     Expire,
     Expired,
@@ -48,6 +48,11 @@ from tocsin.persistence.store import (
     Withdraw,
 )
 from tocsin.protocol.notification import Change, State
+
+_INBOX_SAVE: Final = pick("sequence", "change", "state", "anew")
+_NOTIFICATIONS_SAVE: Final = pick(
+    "id", "revision", "category", "updated_at", "expires_at", "document", "priority"
+)
 
 Places = Mapping[str, list[int]]
 """Each user's [head, unread, unseen], moved from entry to entry."""
@@ -193,9 +198,9 @@ def _settle(
         user_id=[user for _, user in rows.created],
         sequence=list(rows.created.values()),
     )
-    yield from run_for(
+    yield from run(
         "inbox_save",
-        rows.changes.values(),
+        **_INBOX_SAVE(rows.changes.values()),
         notification_id=[notification for notification, _ in rows.changes],
         user_id=[user for _, user in rows.changes],
     )
@@ -226,9 +231,9 @@ def _positions(step: Step, places: Places) -> tuple[Position, ...]:
 def _save(plan: Plan, claimed: Mapping[Slot, str]) -> Script[None]:
     """Write the notifications, collapse keys and schedules that were changed."""
     changed: list[Held] = [each for each in plan.held.values() if not each.saved]
-    yield from run_for(
+    yield from run(
         "notifications_save",
-        [each.content for each in changed],
+        **_NOTIFICATIONS_SAVE([each.content for each in changed]),
         standing=[each.standing for each in changed],
         recipients=[each.addressed for each in changed],
     )

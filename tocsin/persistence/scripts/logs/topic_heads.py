@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tocsin.persistence.scripts.logs.plan import Outcome
-from tocsin.persistence.scripts.statements import Row, Script, run, run_for
+from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.protocol.notification import EVERYONE, Change
+
+_TOPICS_ADVANCE: Final = pick("taken", "joined", "at")
+_TOPIC_LOG_INSERT: Final = pick("topic", "change", notification_id="notification")
 
 Heads = dict[str, Row]
 """Of each topic: *head*, *subscribers*, and when it changed last (*changed_at*, Unix ms)."""
@@ -31,9 +34,9 @@ class Move(NamedTuple):
 
 def advance_topics(moves: Mapping[str, Move]) -> Script[Heads]:
     """Move topics by so many entries and subscribers, at a time; where that leads."""
-    rows = yield from run_for(
+    rows = yield from run(
         "topics_advance",
-        [moves[topic] for topic in sorted(moves)],
+        **_TOPICS_ADVANCE([moves[topic] for topic in sorted(moves)]),
         topic=sorted(moves),
     )
     return {row.topic: row for row in rows}
@@ -109,11 +112,10 @@ def _insert(outcomes: Iterable[Outcome], heads: Heads, moves: Mapping[str, Move]
     for entry in entries:
         reached[entry.topic] += 1
         positions.append(reached[entry.topic])
-    yield from run_for(
+    yield from run(
         "topic_log_insert",
-        entries,
+        **_TOPIC_LOG_INSERT(entries),
         position=positions,
-        notification_id="notification",
         # Not the entry's own time: no entry of a topic is older than the one before it.
         at=[heads[entry.topic].changed_at for entry in entries],
     )

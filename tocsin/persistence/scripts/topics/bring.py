@@ -13,13 +13,13 @@ may be there by now that was not yet when we looked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from tocsin.persistence.scripts.logs.topic_heads import join_everyone
 from tocsin.persistence.scripts.rows import content_of_row
-from tocsin.persistence.scripts.statements import Row, Rows, Script, run, run_for
+from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.scripts.topics.plan import Bringing, Saved, changed_pairs, limited, plan
 from tocsin.persistence.store import (
     Attach,
@@ -32,6 +32,12 @@ from tocsin.persistence.store import (
     Unsubscribe,
 )
 from tocsin.protocol.notification import Content, State
+
+_TOPICS_BRING: Final = pick("user_id", "topic", "position", "notification_id")
+_INBOX_SAVE: Final = pick(
+    "sequence", "change", "state", notification_id="notification", user_id="user"
+)
+_INBOX_EXPIRE_EACH: Final = pick("at", notification_id="notification", user_id="user")
 
 ENTRIES_MAX = 1000
 """Entries of topics that one transaction brings, about: it holds the locks of all their users."""
@@ -140,9 +146,9 @@ def _write(rows: Sequence[Row], bringing: Bringing, now_ms: int) -> Script[dict[
             asked.append(row.notification_id)
         else:
             asked.append(None)
-    found = yield from run_for(
+    found = yield from run(
         "topics_bring",
-        rows,
+        **_TOPICS_BRING(rows),
         sequence=bringing.sequences,
         now=[now_ms] * len(rows),
         content_id=asked,
@@ -167,15 +173,11 @@ def _save(saved: Sequence[Saved], now_ms: int) -> Script[None]:
         changed_at=[now_ms] * len(sums),
     )
     moved = [each for each in saved if each.taken]
-    yield from run_for(
-        "inbox_save",
-        moved,
-        notification_id="notification",
-        user_id="user",
-        anew=[each.state == State.UNSEEN for each in moved],
+    yield from run(
+        "inbox_save", **_INBOX_SAVE(moved), anew=[each.state == State.UNSEEN for each in moved]
     )
     expired = [each for each in saved if not each.taken]
-    yield from run_for("inbox_expire_each", expired, notification_id="notification", user_id="user")
+    yield from run("inbox_expire_each", **_INBOX_EXPIRE_EACH(expired))
 
 
 def _fan_outs(bringing: Bringing, contents: Mapping[str, Content]) -> tuple[FanOut, ...]:

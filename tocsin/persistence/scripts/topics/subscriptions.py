@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from tocsin.persistence.scripts.logs.topic_heads import Move, advance_topics
-from tocsin.persistence.scripts.statements import Script, run, run_for
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought, bring, users_of
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
@@ -29,6 +29,8 @@ from tocsin.persistence.store import (
     TopicSet,
     Unsubscribe,
 )
+
+_PREFERENCES_INSERT: Final = pick("kind", "name", "enabled", user_id="user")
 
 Pair = tuple[str, str]
 """A user and a topic."""
@@ -237,7 +239,7 @@ def _set_preferences(
         for kind, named in (("category", command.categories), ("topic", command.topics))
         for name, enabled in sorted(named.items())
     ]
-    yield from run_for("preferences_insert", preferences, user_id="user")
+    yield from run("preferences_insert", **_PREFERENCES_INSERT(preferences))
     rows = yield from run("users_lock", user_id=sorted(last))
     heads = {row.user_id: row.head for row in rows}
     for index, command in commands:
