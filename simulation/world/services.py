@@ -22,7 +22,6 @@ from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 from tocsin.persistence.store import (
-    Answer,
     Command,
     Query,
     Result,
@@ -112,11 +111,13 @@ class StoreWay:
     async def open(self) -> None:
         await self._call(self._store.open, writes=False)
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         self._store.transactions += 1
         return await self._call(lambda: self._store.write(commands, hurried=hurried), writes=True)
 
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
+    async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         return await self._call(lambda: self._store.read(queries), writes=False)
 
     async def probe(self) -> None:

@@ -90,7 +90,9 @@ class StoreWay:
     async def open(self) -> None:
         self._check()
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         self._check()
         return await self._store.write(commands)
 
@@ -162,7 +164,7 @@ class Node:
     spooler: Spooler
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    async def write(self, command: Command) -> Result:
+    async def write(self, command: Command[Any]) -> Result:
         return await self.storage.ask(Write(command=command))
 
     async def post(self, *users: str, title: str = "hello", topic: str | None = None) -> str:

@@ -152,7 +152,7 @@ class Model:
 
     # --- Commands -------------------------------------------------------------------------------
 
-    def write(self, commands: Sequence[Command]) -> list[Result]:
+    def write(self, commands: Sequence[Command[Any]]) -> list[Result]:
         """Logs first, then those are brought up to date who are looked at, then the rest."""
         results: dict[int, Result] = {}
         self.ended = {}
@@ -185,7 +185,7 @@ class Model:
                 results[index] = self.run(command)
         return [results[index] for index in range(len(commands))]
 
-    def run(self, command: Command) -> Result:
+    def run(self, command: Command[Any]) -> Result:
         match command:
             case Publish():
                 return self.publish(command)

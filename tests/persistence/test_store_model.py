@@ -274,15 +274,15 @@ async def compare_answers(store: AnyStore, model: Model) -> None:
         assert list(ledger.lines) == model.deliveries(id_)
 
 
-def command_of(operation: Any, model: Model, made: list[Publish]) -> Command:
+def command_of(operation: Any, model: Model, made: list[Publish]) -> Command[Any]:
     kind, *args = operation
-    build: Callable[..., Command] = globals()[f"build_{kind}"]
+    build: Callable[..., Command[Any]] = globals()[f"build_{kind}"]
     return build(model, made, *args)
 
 
 def build_publish(
     model: Model, made: list[Publish], users: tuple[str, ...], lifetime: int | None
-) -> Command:
+) -> Command[Any]:
     expires_at = None if lifetime is None else START_OF_TIME + lifetime
     new = content(expires_at=expires_at, body="ü" * len(made))
     made.append(Publish(new, users, "producer"))
@@ -291,7 +291,7 @@ def build_publish(
 
 def build_topic(
     model: Model, made: list[Publish], topic: str, lifetime: int | None, key: str | None
-) -> Command:
+) -> Command[Any]:
     expires_at = None if lifetime is None else START_OF_TIME + lifetime
     new = content(expires_at=expires_at, topic=topic, collapse_key=key)
     made.append(Publish(new, (), "producer"))
@@ -300,7 +300,7 @@ def build_topic(
 
 def build_collapse(
     model: Model, made: list[Publish], users: tuple[str, ...], lifetime: int | None
-) -> Command:
+) -> Command[Any]:
     expires_at = None if lifetime is None else START_OF_TIME + lifetime
     new = content(expires_at=expires_at, collapse_key="k", title=f"Number {len(made)}")
     made.append(Publish(new, users, "producer"))
@@ -314,40 +314,40 @@ def build_schedule(
     topic: str | None,
     delay: int,
     key: str | None,
-) -> Command:
+) -> Command[Any]:
     new = content(topic=topic, collapse_key=key, expires_at=START_OF_TIME + 25)
     at = START_OF_TIME + delay
     made.append(Publish(new, users if topic is None else (), "producer", None, at))
     return made[-1]
 
 
-def build_release(model: Model, made: list[Publish], after: int, limit: int) -> Command:
+def build_release(model: Model, made: list[Publish], after: int, limit: int) -> Command[Any]:
     return Release(START_OF_TIME + after, limit)
 
 
-def build_bring(model: Model, made: list[Publish], users: tuple[str, ...]) -> Command:
+def build_bring(model: Model, made: list[Publish], users: tuple[str, ...]) -> Command[Any]:
     return Materialise(users, START_OF_TIME)
 
 
 def build_subscribe(
     model: Model, made: list[Publish], topic: str, users: tuple[str, ...], by_user: bool
-) -> Command:
+) -> Command[Any]:
     return Subscribe(topic, users, START_OF_TIME, by_user)
 
 
-def build_close(model: Model, made: list[Publish], topic: str, closed: bool) -> Command:
+def build_close(model: Model, made: list[Publish], topic: str, closed: bool) -> Command[Any]:
     return SetTopic(topic, closed)
 
 
 def build_unsubscribe(
     model: Model, made: list[Publish], topic: str, users: tuple[str, ...]
-) -> Command:
+) -> Command[Any]:
     return Unsubscribe(topic, users, START_OF_TIME)
 
 
 def build_prefer(
     model: Model, made: list[Publish], user: str, switches: dict[str, bool]
-) -> Command:
+) -> Command[Any]:
     topics = dict(switches)
     categories = {"default": topics.pop("default")} if "default" in topics else {}
     return SetPreferences(user, categories, topics, START_OF_TIME)
@@ -355,20 +355,20 @@ def build_prefer(
 
 def build_mark(
     model: Model, made: list[Publish], user: str, mark: str, number: int | None
-) -> Command:
+) -> Command[Any]:
     ids = None if number is None else (pick(made, number), pick(made, number + 1))
     return MarkInbox(user, mark, START_OF_TIME + 7, ids)
 
 
 def build_keyed(
     model: Model, made: list[Publish], users: tuple[str, ...], key: str, fingerprint: bytes
-) -> Command:
+) -> Command[Any]:
     new = content()
     made.append(Publish(new, users, "p", Idempotency("p", key, fingerprint)))
     return made[-1]
 
 
-def build_again(model: Model, made: list[Publish], number: int) -> Command:
+def build_again(model: Model, made: list[Publish], number: int) -> Command[Any]:
     if not made:
         return Withdraw("nothing", START_OF_TIME)
     return made[number % len(made)]
@@ -380,16 +380,16 @@ def pick(made: list[Publish], number: int) -> str:
 
 def build_update(
     model: Model, made: list[Publish], number: int, revisions: list[int] | None
-) -> Command:
+) -> Command[Any]:
     expected = None if revisions is None else tuple(revisions)
     return Update(pick(made, number), Patch(title=f"New {number}"), START_OF_TIME, expected)
 
 
-def build_withdraw(model: Model, made: list[Publish], number: int) -> Command:
+def build_withdraw(model: Model, made: list[Publish], number: int) -> Command[Any]:
     return Withdraw(pick(made, number), START_OF_TIME)
 
 
-def build_expire(model: Model, made: list[Publish], after: int, limit: int) -> Command:
+def build_expire(model: Model, made: list[Publish], after: int, limit: int) -> Command[Any]:
     return Expire(START_OF_TIME + after, limit)
 
 
@@ -403,7 +403,7 @@ def build_record(
     attempts: int,
     acknowledged_at: int | None,
     dead: str | None,
-) -> Command:
+) -> Command[Any]:
     id_ = pick(made, number)
     known = model.notifications.get(id_)
     row = known.rows.get(user) if known else None
@@ -428,12 +428,14 @@ def build_acknowledge(
     device: str,
     through: int | None,
     numbers: list[int],
-) -> Command:
+) -> Command[Any]:
     ids = tuple(dict.fromkeys(pick(made, number) for number in numbers))
     return Acknowledge(user, device, through, ids, START_OF_TIME + 4)
 
 
-def build_end(model: Model, made: list[Publish], user: str, device: str, session: str) -> Command:
+def build_end(
+    model: Model, made: list[Publish], user: str, device: str, session: str
+) -> Command[Any]:
     return Record((), (), (SessionEnd(user, device, session),))
 
 
@@ -445,7 +447,7 @@ def build_attach(
     sequence: int | None,
     foreign: int,
     session: str,
-) -> Command:
+) -> Command[Any]:
     epoch = "another" if foreign else model.epoch
     requested = None if sequence is None else Cursor(epoch, sequence)
     return Attach(user, device, requested, START_OF_TIME + 3, session)

@@ -220,7 +220,7 @@ class Notifications(Directory[NotificationMessage]):
             # Its deadline will do where there is no room for the news.
             return
 
-    def time_known(self, changed: Changed, command: Command) -> None:
+    def time_known(self, changed: Changed, command: Command[Any]) -> None:
         """Tell the scheduler when something will have to be done about a notification."""
         if isinstance(command, Publish) and command.deliver_at is not None:
             self._tell_scheduler(ReleaseKnown(command.deliver_at))

@@ -27,7 +27,6 @@ from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Materialise,
-    Materialised,
     StoreBlocked,
     StoreFailed,
     StoreUnavailable,
@@ -161,6 +160,5 @@ class Topics(Actor[Any]):
             return users if isinstance(error, StoreBlocked) else ()
         except (StoreUnavailable, ActorError):
             return users
-        assert isinstance(result, Materialised)
         self._far.update(dict.fromkeys(result.behind))
         return ()

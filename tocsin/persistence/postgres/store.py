@@ -14,7 +14,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
@@ -30,7 +30,7 @@ from tocsin.persistence.postgres.records import record_class
 from tocsin.persistence.scripts.read import read
 from tocsin.persistence.scripts.statements import Rows, Script, Statement, load, run
 from tocsin.persistence.scripts.write import write
-from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import Command, Query, Result, StoreFailed, StoreUnavailable
 
 logger = structlog.get_logger(__name__)
 
@@ -116,15 +116,17 @@ class PostgresStore:
             logger.warning("the database is of a newer release", newest=newer[-1])
         self._epoch, self._secret = await self._call(self._claim, self._timeout)
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         async def work(connection: Connection) -> list[Result]:
             begin = connection.begin + (_HURRY if hurried else "")
             return await self._transaction(connection, lambda: write(commands, self.epoch), begin)
 
         return await self._call(work, self._timeout)
 
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
-        async def work(connection: Connection) -> list[Answer]:
+    async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
+        async def work(connection: Connection) -> list[Any]:
             # No transaction: a statement sees one moment, and no answer needs two (`read_scripts`).
             return await self._alone(connection, lambda: read(queries))
 

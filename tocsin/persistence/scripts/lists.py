@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tocsin.persistence.scripts.rows import NO_BOUND, key_of_row, letter_of_row
 from tocsin.persistence.scripts.settle_letters import LETTER_STATUSES
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
 from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
 from tocsin.persistence.store import (
-    Answer,
     DeviceInfo,
     Devices,
     FindKey,
@@ -36,7 +35,7 @@ from tocsin.persistence.store import (
 Q = TypeVar("Q")
 Numbered = Sequence[tuple[int, Q]]
 """Queries of one kind, each with its place in the batch, where its answer goes."""
-Answers = dict[int, Answer]
+Answers = dict[int, Any]
 
 
 def by_number(rows: Rows) -> dict[int, list[Row]]:

@@ -16,7 +16,6 @@ from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.store import (
-    Answer,
     Counters,
     Deliveries,
     Delivery,
@@ -64,7 +63,7 @@ _NO_LOG = Head(0, Counters(0, 0), behind=True)
 """Of a user whom nobody has seen: behind, so that to look is to be seen."""
 
 
-def read(queries: Sequence[Query]) -> Script[list[Answer]]:
+def read(queries: Sequence[Query[Any]]) -> Script[list[Any]]:
     """Answer *queries* in order."""
     kinds: dict[type[Any], list[tuple[int, Any]]] = defaultdict(list)
     for index, query in enumerate(queries):

@@ -27,6 +27,7 @@ import re
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -71,12 +72,14 @@ class Sql(NamedTuple):
 
         Raises `TypeError` where their names are not those of the heading.
         """
-        names, columns = (*statement.columns,), statement.columns
-        if names == self.parameters:
-            return [*columns.values()]
-        if sorted(names) != sorted(self.parameters):
-            raise TypeError(f"{statement.name}({', '.join(self.parameters)}) was given {names}")
-        return [columns[name] for name in self.parameters]
+        columns = statement.columns
+        try:
+            if len(columns) == len(self.parameters):
+                return [columns[name] for name in self.parameters]
+        except KeyError:
+            pass
+        heading = f"{statement.name}({', '.join(self.parameters)})"
+        raise TypeError(f"{heading} was given {', '.join(columns)}")
 
 
 def run(name: str, /, **columns: Sequence[Any]) -> Script[Rows]:
@@ -119,13 +122,11 @@ def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
         return answer
 
 
-_HEADING = re.compile(
-    r"^-- name: (?P<name>\w+)\((?P<parameters>[^)]*)\)(?:\s+(?:-- +)?-> (?P<columns>[^\n]*"
-    r"(?:\n--  +[^\n]*)*))?$",
-    re.MULTILINE,
-)
+_HEADING = "-- name:"
+_GOES_ON = "--     "
 _POSITION = re.compile(r"[?$](\d+)")
 _NAMED = re.compile(r"(?<![:\w]):(\w+)")
+_NAME = re.compile(r"\w+")
 _THEN = re.compile(r"^-- then$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
@@ -153,24 +154,26 @@ def load(dialect: str) -> Mapping[str, Sql]:
 
 
 def _parse(text: str) -> list[tuple[str, Sql]]:
-    headings = list(_HEADING.finditer(text))
-    if len(headings) != text.count("-- name:"):
-        raise ValueError("a heading is not `-- name: statement(parameter, …) -> column, …`")
-    ends = [heading.start() for heading in headings[1:]] + [len(text)]
     found = []
-    for heading, end in zip(headings, ends, strict=True):
-        parameters, columns = _names(heading["parameters"]), _names(heading["columns"])
+    for block in text.split(_HEADING)[1:]:
+        first, *lines = block.splitlines(keepends=True)
+        own = list(takewhile(lambda line: line.startswith(_GOES_ON), lines))
+        signature = " ".join([first, *(line.removeprefix(_GOES_ON) for line in own)])
+        name, parameters, columns = _signature(signature)
         bodies = [
-            _numbered(_body(part), parameters)
-            for part in _THEN.split(text[heading.end() + 1 : end])
+            _numbered(_body(part), parameters) for part in _THEN.split("".join(lines[len(own) :]))
         ]
         parts = tuple([_part(each) for each in bodies]) if len(bodies) > 1 else ()
-        found.append((heading["name"], Sql(";\n".join(bodies), parameters, columns, parts)))
+        found.append((name, Sql(";\n".join(bodies), parameters, columns, parts)))
     return found
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+", text or ""))
+def _signature(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    name, opened, rest = text.strip().partition("(")
+    parameters, closed, columns = rest.partition(")")
+    if not (opened and closed) or columns.strip()[:2] not in ("", "->"):
+        raise ValueError(f"a heading is not `statement(parameter, …) -> column, …`: {text}")
+    return name, tuple(_NAME.findall(parameters)), tuple(_NAME.findall(columns))
 
 
 def _numbered(text: str, parameters: tuple[str, ...]) -> str:

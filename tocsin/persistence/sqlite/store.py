@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import trio
@@ -27,7 +27,6 @@ from tocsin.persistence.scripts.statements import Rows, Script, Statement, drive
 from tocsin.persistence.scripts.write import write
 from tocsin.persistence.sqlite.performing import perform, prepare
 from tocsin.persistence.store import (
-    Answer,
     Command,
     Query,
     Result,
@@ -133,10 +132,12 @@ class SqliteStore:
     async def open(self) -> None:
         await self._call(self._open)
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         return await self._call(partial(self._write, commands))
 
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
+    async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         return await self._call(partial(self._read, queries))
 
     async def probe(self) -> None:
@@ -210,10 +211,10 @@ class SqliteStore:
         value: str = rows[0].value
         return value
 
-    def _write(self, commands: Sequence[Command]) -> list[Result]:
+    def _write(self, commands: Sequence[Command[Any]]) -> list[Result]:
         return self._run_script("IMMEDIATE", write(commands, self.epoch), self._check_file)
 
-    def _read(self, queries: Sequence[Query]) -> list[Answer]:
+    def _read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         return self._run_script("DEFERRED", read(queries))
 
     def _probe(self) -> None:
