@@ -84,8 +84,10 @@ class Sql(NamedTuple):
 
 def run(name: str, /, **columns: Sequence[Any]) -> Script[Rows]:
     """Run one statement; nothing is asked of the database when the columns are empty."""
-    if columns and not next(iter(columns.values())):
-        return ()
+    for column in columns.values():
+        if not column:
+            return ()
+        break
     rows: Rows = yield Statement(name, columns)
     return rows
 

@@ -122,12 +122,13 @@ def answer(
                 outcome.content, outcome.standing, outcome.recipients
             )
     yield from _repeat(admission, results)
-    yield from run(
-        "idempotency_answer",
-        credential=[credential for credential, _ in admission.owed],
-        key=[key for _, key in admission.owed],
-        answer=list(admission.owed.values()),
-    )
+    if admission.owed:
+        yield from run(
+            "idempotency_answer",
+            credential=[credential for credential, _ in admission.owed],
+            key=[key for _, key in admission.owed],
+            answer=list(admission.owed.values()),
+        )
     for index, owner in admission.waiting:
         results[index] = Replayed(admission.owed[owner])
 
@@ -167,7 +168,8 @@ def _claim(
             results[index] = Replayed(owner.answer)
         else:
             admission.waiting.append((index, key_of(key)))
-    yield from run("idempotency_return", **_IDEMPOTENCY_RETURN(returned))
+    if returned:
+        yield from run("idempotency_return", **_IDEMPOTENCY_RETURN(returned))
     return mine
 
 
@@ -180,6 +182,8 @@ def _claim_names(
         for index, each in commands
         if isinstance(each, Update | Withdraw) and each.once is not None
     ]
+    if not named:
+        return
     claims = {name: each for _, each, name in named}
     rows = yield from run(
         "idempotency_claim",
@@ -224,6 +228,8 @@ def _insert(publishes: list[tuple[int, Publish]]) -> Script[set[str]]:
 
 def _schedule(admission: Admission) -> Script[None]:
     waiting = [each for each in admission.admitted.values() if each.deliver_at is not None]
+    if not waiting:
+        return
     yield from run(
         "schedule_insert",
         **_SCHEDULE_INSERT(waiting),
@@ -237,6 +243,8 @@ def _schedule(admission: Admission) -> Script[None]:
 def _repeat(admission: Admission, results: list[Result]) -> Script[None]:
     """Answer the same publishes again as they were answered first."""
     repeated = admission.repeated
+    if not repeated:
+        return
     rows = yield from run(
         "notifications_addressed",
         id=[each.content.id for _, each in repeated if each.content.topic],

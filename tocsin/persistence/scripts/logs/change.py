@@ -135,6 +135,7 @@ def _advance(outcomes: Sequence[Outcome]) -> Script[dict[str, list[int]]]:
         unseen=unseen_of,
         changed_at=changed_at,
     )
+    # Unpacked, not by name: of a publish to a thousand there are a thousand rows.
     for user, head, unread_now, unseen_now in rows:
         total = sums[user]
         sums[user] = [head - total[0], unread_now - total[1], unseen_now - total[2]]
@@ -166,9 +167,11 @@ class _Rows:
         id_ = step.content.id
         if step.change is Change.CREATED:
             for position in positions:
-                # Who lost it to another one with its collapse key, in this batch, has it anew.
-                self.changes.pop((id_, position.user), None)
                 self.created[id_, position.user] = position.sequence
+            if self.changes:
+                # A user who lost it in this batch, to another with its collapse key, has it anew.
+                for position in positions:
+                    self.changes.pop((id_, position.user), None)
         elif step.taken:
             for position in positions:
                 pair = (id_, position.user)
@@ -178,6 +181,29 @@ class _Rows:
                 self.changes[pair] = _Move(position.sequence, step.change, state, anew)
         else:
             self.expired.append((id_, step.at))
+
+    def write_moved(self) -> Script[None]:
+        """Write the rows that are new, and the new places of others."""
+        yield from run(
+            "inbox_insert",
+            notification_id=[notification for notification, _ in self.created],
+            user_id=[user for _, user in self.created],
+            sequence=list(self.created.values()),
+        )
+        if self.changes:
+            yield from run(
+                "inbox_save",
+                **_INBOX_SAVE(self.changes.values()),
+                notification_id=[notification for notification, _ in self.changes],
+                user_id=[user for _, user in self.changes],
+            )
+
+    def write_expired(self) -> Script[None]:
+        yield from run(
+            "inbox_expire",
+            notification_id=[id_ for id_, _ in self.expired],
+            at=[at for _, at in self.expired],
+        )
 
 
 def _settle(
@@ -192,25 +218,11 @@ def _settle(
             if step.taken:
                 fan_out = FanOut(step.content, step.change, positions, step.states)
                 outcome.fan_outs.append(fan_out)
-    yield from run(
-        "inbox_insert",
-        notification_id=[notification for notification, _ in rows.created],
-        user_id=[user for _, user in rows.created],
-        sequence=list(rows.created.values()),
-    )
-    yield from run(
-        "inbox_save",
-        **_INBOX_SAVE(rows.changes.values()),
-        notification_id=[notification for notification, _ in rows.changes],
-        user_id=[user for _, user in rows.changes],
-    )
-    if any(isinstance(command, Expire) and command.dead_letters for _, command in commands):
-        yield from bury_expired(dict(rows.expired))
-    yield from run(
-        "inbox_expire",
-        notification_id=[id_ for id_, _ in rows.expired],
-        at=[at for _, at in rows.expired],
-    )
+    yield from rows.write_moved()
+    if rows.expired:
+        if any(isinstance(command, Expire) and command.dead_letters for _, command in commands):
+            yield from bury_expired(dict(rows.expired))
+        yield from rows.write_expired()
 
 
 def _positions(step: Step, places: Places) -> tuple[Position, ...]:
@@ -231,20 +243,22 @@ def _positions(step: Step, places: Places) -> tuple[Position, ...]:
 def _save(plan: Plan, claimed: Mapping[Slot, str]) -> Script[None]:
     """Write the notifications, collapse keys and schedules that were changed."""
     changed: list[Held] = [each for each in plan.held.values() if not each.saved]
-    yield from run(
-        "notifications_save",
-        **_NOTIFICATIONS_SAVE([each.content for each in changed]),
-        standing=[each.standing for each in changed],
-        recipients=[each.addressed for each in changed],
-    )
+    if changed:
+        yield from run(
+            "notifications_save",
+            **_NOTIFICATIONS_SAVE([each.content for each in changed]),
+            standing=[each.standing for each in changed],
+            recipients=[each.addressed for each in changed],
+        )
     moved = {slot: id_ for slot, id_ in plan.slots.items() if claimed.get(slot) != id_}
-    yield from run(
-        "collapsing_save",
-        collapse_key=[key for key, _, _ in moved],
-        topic=[topic for _, topic, _ in moved],
-        user_id=[user for _, _, user in moved],
-        notification_id=list(moved.values()),
-    )
+    if moved:
+        yield from run(
+            "collapsing_save",
+            collapse_key=[key for key, _, _ in moved],
+            topic=[topic for _, topic, _ in moved],
+            user_id=[user for _, _, user in moved],
+            notification_id=list(moved.values()),
+        )
     yield from run("schedule_delete", notification_id=plan.settled)
     yield from run("notifications_delete", id=plan.absorbed)
 

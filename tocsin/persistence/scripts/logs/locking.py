@@ -97,6 +97,8 @@ def _claim_slots(published: Iterable[Held]) -> Script[dict[Slot, str]]:
             users = each.users if topic is None else ("",)
             for user in users:
                 wanted.setdefault((key, topic or "", user), each.content.id)
+    if not wanted:
+        return {}
     slots = sorted(wanted)
     rows = yield from run(
         "collapsing_claim",
