@@ -17,14 +17,26 @@ WHERE user_id = :user_id;
 --     counted)
 --     -> number, head, horizon, unread, unseen, sequence, notification_id, change, document, state,
 --     seen_at, read_at, attempts, expires_at, candidates
--- A device's next entries: `user_id` user, `device_id` device, `start` start, `after` after,
--- `entries_max` most entries, `bytes_max` most bytes, `began` the head when its session began,
--- `resumed` whether that goes on from an earlier one, `counted` what the device's counters count
--- (the first entry always fits). What the device has acknowledged is left out, but for what it has
--- forgotten since (`devices.forgotten`). What it may have without the ledger knowing
--- (`devices.doubtful`), it is told of if that is withdrawn. `candidates` counts one entry beyond
--- the limit, so that the page knows whether it is the last. Where the log is comes with every
--- entry, or alone.
+-- The next entries of a device.
+-- Of each entry behind `after`, the first line that fits:
+--
+--     expired; given up for this device; or acknowledged by it at its present
+--         sequence, and not forgotten since (`devices.forgotten`)             left out
+--     withdrawn, and the device may have it, or has counted it                its `withdrawn`
+--     withdrawn, otherwise: it came and went                                  left out
+--     news to the device                                                      `created`
+--     anything else                                                           its own change
+--
+-- *News* was created behind `start`; was not sent in this session (it has not changed since
+-- `began`, or was created behind `after`); and, where this session goes on from an earlier one
+-- (`resumed`), has no line in the ledger. The device *may have* what is no news, or was created up
+-- to `devices.doubtful` where the session is `resumed`: a node that died took lines along. It *has
+-- counted* what was created up to `counted`, and withdrawn behind that: only a push corrects the
+-- counters that it was told.
+--
+-- At most `entries_max` entries and `bytes_max` bytes of documents; the first entry always fits.
+-- `candidates` counts one entry more, so that the page knows whether it is the last. Where the log
+-- is comes with every entry, or alone.
 SELECT :number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
     coalesce(u.unseen, 0), page.sequence, page.notification_id, page.change, page.document,
     page.state, page.seen_at, page.read_at, page.attempts, page.expires_at, page.candidates
@@ -113,6 +125,8 @@ ORDER BY page.created_sequence DESC;
 -- name: inbox_page_unread(number, user_id, states, category, items_max, before, now, bytes_max)
 --     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
+-- It is written out again because a planner takes a partial index only where its condition stands
+-- in the text as a constant; for a parameter it must have a plan that fits every list.
 SELECT :number, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
     u.user_id IS NULL OR EXISTS (
         SELECT 1
@@ -150,7 +164,7 @@ ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_archived(number, user_id, states, category, items_max, before, now, bytes_max)
 --     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
--- The same of what is archived, by an index of its own: there may be little of it among much else.
+-- The same of what is archived, written out for the same reason.
 SELECT :number, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
     u.user_id IS NULL OR EXISTS (
         SELECT 1
