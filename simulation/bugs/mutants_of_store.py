@@ -13,8 +13,8 @@ from tocsin.actors.publishing import scheduler
 from tocsin.actors.spool.drain import Drain
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.scripts.logs import admission
-from tocsin.persistence.scripts.marks import UserLog
 from tocsin.persistence.scripts.statements import drive
+from tocsin.persistence.scripts.user_logs import UserLog
 from tocsin.persistence.scripts.write import write
 from tocsin.persistence.sqlite.store import SqliteStore
 

@@ -54,17 +54,17 @@ def _go_on_below_the_horizon(choose_start: Original) -> Original:
 
 
 def _read_over_a_purge(page: Original) -> Original:
-    def blind(rows: Any, head: int, end: Sequence[int]) -> Page:
-        read: Page = page(rows, head, end)
+    def blind(rows: Any) -> Page:
+        read: Page = page(rows)
         return structs.replace(read, horizon=0)
 
     return blind
 
 
-def _purged_as(change: Callable[[Sequence[Any]], Sequence[Any]]) -> Callable[[Original], Original]:
+def _purged_as(**columns: Any) -> Callable[[Original], Original]:
     def patch(correct: Original) -> Original:
-        def changed(rows: Sequence[Sequence[Any]]) -> Any:
-            return correct([change(row) for row in rows])
+        def changed(rows: Sequence[Any]) -> Any:
+            return correct([row._replace(**columns) for row in rows])
 
         return changed
 
@@ -157,14 +157,14 @@ OF_UPKEEP: Final = (
         name="purge and count on",
         owner=purge_scripts,
         attribute="_correct_users",
-        patch=_purged_as(lambda row: (row[0], row[1], "read", row[3])),
+        patch=_purged_as(state="read"),
         plan=_KEPT,
     ),
     Mutation(
         name="purge and move no horizon",
         owner=purge_scripts,
         attribute="_correct_users",
-        patch=_purged_as(lambda row: (row[0], 0, row[2], row[3])),
+        patch=_purged_as(sequence=0),
         # Only archived notifications are purged. So no device is forgotten, and all must be told.
         plan=_KEPT | {"retention": 0.0, "retention_archived": 1.0, "devices": 3, "actions": 1.0},
         within=20,

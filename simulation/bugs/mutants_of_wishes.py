@@ -31,8 +31,8 @@ def _mute_nothing(_: Original) -> Original:
 
 
 def _bring_all(plan: Original) -> Original:
-    def generous(rows: Sequence[Sequence[Any]], *rest: Any) -> Any:
-        return plan([(*row[:9], True) for row in rows], *rest)
+    def generous(rows: Sequence[Any], *rest: Any) -> Any:
+        return plan([row._replace(wanted=True) for row in rows], *rest)
 
     return generous
 
@@ -50,8 +50,8 @@ def _give_the_past(advance: Original) -> Original:
     def generous(moves: Any) -> Script[Any]:
         heads = yield from advance(moves)
         return {
-            topic: (min(1, head) if head <= _PAST else head - _PAST, *rest)
-            for topic, (head, *rest) in heads.items()
+            topic: row._replace(head=min(1, row.head) if row.head <= _PAST else row.head - _PAST)
+            for topic, row in heads.items()
         }
 
     return generous

@@ -199,7 +199,7 @@ class Node:
     async def call(self, request: Request) -> Answer | Streamed:
         """Serve *request* as the HTTP door does, and return the operation's answer.
 
-        Raises `ProblemError` or an error of authentication.
+        Raises `Refused` or an error of authentication.
         """
         services = self.services
         assert services is not None

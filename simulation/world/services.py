@@ -95,7 +95,9 @@ class FaultyStoreWay(StoreWay[SharedStore]):
         self._chance = chance
         self._patience = patience
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         self._store.transactions += 1
         return await super().write(commands, hurried=hurried)
 

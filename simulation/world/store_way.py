@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 
 from tocsin.persistence.sqlite.store import SqliteStore
-from tocsin.persistence.store import Answer, Command, Query, Result
+from tocsin.persistence.store import Command, Query, Result
 
 S = TypeVar("S", bound=SqliteStore)
 T = TypeVar("T")
@@ -35,10 +35,12 @@ class StoreWay(Generic[S]):
     async def open(self) -> None:
         await self._call(self._store.open, writes=False)
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         return await self._call(lambda: self._store.write(commands, hurried=hurried), writes=True)
 
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
+    async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         return await self._call(lambda: self._store.read(queries), writes=False)
 
     async def probe(self) -> None:

@@ -143,7 +143,7 @@ class Node:
     line: SpoolLine
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    async def write(self, command: Command) -> Result:
+    async def write(self, command: Command[Any]) -> Result:
         return await self.storage.ask(Write(command=command))
 
     async def post(self, *users: str, title: str = "hello", topic: str | None = None) -> str:

@@ -59,9 +59,9 @@ class TroubledStore(SqliteStore):
         self.latency = 0.003
         self.opened = False
         self.away = self.forgets = False
-        self.refuses: Callable[[Command], bool] = lambda command: False
+        self.refuses: Callable[[Command[Any]], bool] = lambda command: False
         self.on_commit: Callable[[], None] = lambda: None
-        self.written: list[Command] = []
+        self.written: list[Command[Any]] = []
 
     async def open(self) -> None:
         self._check()
@@ -72,7 +72,9 @@ class TroubledStore(SqliteStore):
     async def probe(self) -> None:
         self._check()
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         await pass_time(self.latency)
         self._check()
         if any(map(self.refuses, commands)):

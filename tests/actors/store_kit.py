@@ -17,7 +17,6 @@ from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
-    Answer,
     Command,
     Done,
     FindKey,
@@ -50,9 +49,9 @@ class FakeStore:
         self.blocks: Callable[[Any], bool] = lambda command: False
         self.patience, self.hurry = 2.0, 0.1
         self.crashes = False
-        self.transactions: list[list[Command]] = []
+        self.transactions: list[list[Command[Any]]] = []
         self.times: list[float] = []
-        self.reads: list[list[Query]] = []
+        self.reads: list[list[Query[Any]]] = []
         self.attempts = 0
         self.opened: list[float] = []
         self.closed = 0
@@ -63,7 +62,9 @@ class FakeStore:
         self.opened.append(trio.current_time())
         await self._work()
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         assert commands, "an empty transaction is a waste"
         assert not self._busy, "one transaction at a time"
         self._busy = True
@@ -83,7 +84,7 @@ class FakeStore:
         self.times.append(trio.current_time())
         return [Done() for _ in commands]
 
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
+    async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         assert queries, "an empty question is a waste"
         await self._work()
         if any(map(self.refuses, queries)):
@@ -108,7 +109,7 @@ class FakeStore:
             raise StoreUnavailable("away")
 
     @staticmethod
-    def _things(commands: Sequence[Command]) -> Iterator[Any]:
+    def _things(commands: Sequence[Command[Any]]) -> Iterator[Any]:
         for command in commands:
             if isinstance(command, Record):
                 yield from command.deliveries
@@ -119,7 +120,7 @@ class FakeStore:
     # --- What a test asks about -------------------------------------------------------------------
 
     @property
-    def commands(self) -> list[Command]:
+    def commands(self) -> list[Command[Any]]:
         """What was committed, without the ledger, in order."""
         return [
             command
@@ -166,10 +167,10 @@ class Stage:
     async def write(self, name: str) -> Result:
         return await self.ref.ask(Write(command=RevokeKey(name, 0)))
 
-    async def read(self, name: str) -> Answer:
+    async def read(self, name: str) -> Any:
         return await self.ref.ask(Read(query=FindKey(name)))
 
-    async def read_deliveries(self, notification: str = "n") -> Answer:
+    async def read_deliveries(self, notification: str = "n") -> Any:
         return await self.ref.ask(Read(query=ReadDeliveries(notification, 10, None)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import msgspec
 from hypothesis import given
@@ -19,7 +20,7 @@ _NUMBERS = count()
 
 @dataclass
 class Asked:
-    command: Command
+    command: Command[Any]
     lane: str | None = None
     number: int = field(default_factory=lambda: next(_NUMBERS))
 

@@ -159,21 +159,21 @@ class Desk:
         self.now_ms = START_OF_TIME
 
     # Any: a test looks into results of the kind that it expects, and fails well if it is wrong.
-    async def write(self, *commands: Command) -> list[Any]:
+    async def write(self, *commands: Command[Any]) -> list[Any]:
         results: list[Any] = list(await self.store.write(commands))
         return results
 
-    async def read(self, *queries: Query) -> list[Any]:
+    async def read(self, *queries: Query[Any]) -> list[Any]:
         answers: list[Any] = list(await self.store.read(queries))
         return answers
 
-    async def one(self, command: Command, kind: type[T]) -> T:
+    async def one(self, command: Command[Any], kind: type[T]) -> T:
         """Run one command; its result has to be of this *kind*."""
         [result] = await self.store.write([command])
         assert isinstance(result, kind), result
         return result
 
-    async def ask(self, query: Query, kind: type[T]) -> T:
+    async def ask(self, query: Query[Any], kind: type[T]) -> T:
         [answer] = await self.store.read([query])
         assert isinstance(answer, kind), answer
         return answer

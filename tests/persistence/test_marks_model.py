@@ -98,7 +98,7 @@ async def compare(store: AnyStore, batches: list[list[Any]]) -> None:
             await compare_inbox(desk, name, inbox)
 
 
-def command_of(operation: Any, made: list[Publish], now_ms: int) -> Command:
+def command_of(operation: Any, made: list[Publish], now_ms: int) -> Command[Any]:
     kind, *args = operation
     ids = [publish.content.id for publish in made] or ["nothing"]
     match kind:
@@ -124,11 +124,11 @@ def command_of(operation: Any, made: list[Publish], now_ms: int) -> Command:
     return Purge(0, 0, archived_before=before, expired_before=before)
 
 
-def phase(command: Command) -> int:
+def phase(command: Command[Any]) -> int:
     return [MarkInbox, Purge].index(type(command)) if type(command) in (MarkInbox, Purge) else -1
 
 
-def apply(command: Command, inboxes: dict[str, UserModel]) -> Result | None:
+def apply(command: Command[Any], inboxes: dict[str, UserModel]) -> Result | None:
     """Do *command* to the models; what the store has to answer, as far as they know."""
     match command:
         case Publish():

@@ -282,6 +282,23 @@ async def test_a_lost_deadlock_is_tried_again(desk, postgres_url):
 # --- Plans --------------------------------------------------------------------------------------
 
 
+async def test_statements_return_the_columns_that_the_headings_name(desk, postgres_url):
+    async def columns() -> dict[str, tuple[str, ...]]:
+        connection = await asyncpg.connect(postgres_url)
+        try:
+            found = {}
+            for name, sql in load("postgres").items():
+                prepared = await connection.prepare(sql.text)
+                found[name] = tuple(each.name for each in prepared.get_attributes())
+            return found
+        finally:
+            await connection.close()
+
+    assert await aio_as_trio(columns)() == {
+        name: sql.columns for name, sql in load("postgres").items()
+    }
+
+
 async def test_every_statement_finds_its_rows_through_an_index(desk, postgres_url):
     """While the tables are empty, which is when a planner left to itself would choose to scan."""
     plans = {}
@@ -290,7 +307,7 @@ async def test_every_statement_finds_its_rows_through_an_index(desk, postgres_ur
             await run(f"SET {name} = '{value}'")
         for name, sql in load("postgres").items():
             await run(f"PREPARE statement AS {sql.text}")
-            nothing = ", ".join(["NULL"] * sql.parameters)
+            nothing = ", ".join(["NULL"] * len(sql.parameters))
             rows = await run(f"EXPLAIN EXECUTE statement{nothing and f'({nothing})'}")
             plans[name] = "\n".join(row[0] for row in rows)
             await run("DEALLOCATE statement")

@@ -35,7 +35,7 @@ LOOKS = 40
 WRITERS = 3
 
 
-def questions(notification: str) -> list[Query]:
+def questions(notification: str) -> list[Query[Any]]:
     """Each that there is, about *notification* and its recipient, ann."""
     lists = (ALL_BUT_ARCHIVED, ("unseen", "seen"), ("archived",))
     return [

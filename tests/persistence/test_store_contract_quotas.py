@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.persistence.databases import Database
 from tests.persistence.desk import START_OF_TIME, Desk, sent
-from tocsin.persistence.scripts import devices as device_scripts
+from tocsin.persistence.scripts import ledger
 from tocsin.persistence.store import (
     Acknowledge,
     AcknowledgedPartly,
@@ -232,8 +232,8 @@ async def acknowledged(desk: Desk, *made: Changed) -> int:
 async def test_a_cursor_far_ahead_lets_a_device_in_when_all_before_it_is_acknowledged(
     desk, monkeypatch
 ):
-    monkeypatch.setattr(device_scripts, "ACKNOWLEDGED_MAX", 2)
-    monkeypatch.setattr(device_scripts, "_ACKNOWLEDGED_MIN", 1)
+    monkeypatch.setattr(ledger, "ACKNOWLEDGED_MAX", 2)
+    monkeypatch.setattr(ledger, "_ACKNOWLEDGED_MIN", 1)
     await desk.attach("ann", "phone", 0)
     made = [await desk.publish("ann") for _ in range(5)]
     came = Attach("ann", "phone", Cursor(desk.store.epoch, 5), NOW, "a/2")
@@ -251,8 +251,8 @@ async def test_a_cursor_far_ahead_lets_a_device_in_when_all_before_it_is_acknowl
 
 
 async def test_so_it_is_without_a_session_and_the_cursor_stays_until_then(desk, monkeypatch):
-    monkeypatch.setattr(device_scripts, "ACKNOWLEDGED_MAX", 2)
-    monkeypatch.setattr(device_scripts, "_ACKNOWLEDGED_MIN", 1)
+    monkeypatch.setattr(ledger, "ACKNOWLEDGED_MAX", 2)
+    monkeypatch.setattr(ledger, "_ACKNOWLEDGED_MIN", 1)
     await desk.attach("ann", "phone", 0)
     made = [await desk.publish("ann") for _ in range(3)]
     command = Acknowledge("ann", "phone", 3, (), NOW)

@@ -82,8 +82,8 @@ def list_keys(flags: Flags) -> None:
 
     async def work(store: Store) -> Keys:
         await open_as_it_is(store)
+        keys: Keys
         [keys] = await store.read([ListKeys()])
-        assert isinstance(keys, Keys)
         return keys
 
     keys = run_with_store(flags, work).keys

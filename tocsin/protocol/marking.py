@@ -27,6 +27,12 @@ _BROUGHT_BACK: Final[dict[tuple[str, str], State]] = {
     (State.ARCHIVED, "read"): State.READ,
     (State.ARCHIVED, "unread"): State.SEEN,
 }
+_COUNTS: Final[dict[str, tuple[int, int]]] = {State.UNSEEN: (1, 1), State.SEEN: (1, 0)}
+
+
+def counted(state: str) -> tuple[int, int]:
+    """What a notification in *state* adds to its recipient's counters (unread, unseen)."""
+    return _COUNTS.get(state, (0, 0))
 
 
 def marked(state: str, mark: str, *, by_id: bool) -> State | None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from tocsin.actors.runtime import Ref
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
-from tocsin.persistence.store import ApiKey, FindKey, StoredTicket, TakeTicket
+from tocsin.persistence.store import ApiKey, FindKey, NotFound, TakeTicket
 from tocsin.server.auth.keys import StoredKey
 from tocsin.server.auth.tickets import Ticket
 from tocsin.server.services import ask_storage
@@ -19,7 +19,7 @@ def key_finder(
 
     async def find(key_id: str) -> StoredKey | None:
         found = await ask_storage(storage, Read(query=FindKey(key_id)), timeout)
-        return stored_key(found) if isinstance(found, ApiKey) else None
+        return None if isinstance(found, NotFound) else stored_key(found)
 
     return find
 
@@ -31,7 +31,7 @@ def ticket_taker(
 
     async def take(ticket_hash: bytes) -> Ticket | None:
         taken = await ask_storage(storage, Write(command=TakeTicket(ticket_hash)), timeout)
-        if not isinstance(taken, StoredTicket):
+        if isinstance(taken, NotFound):
             return None
         principal_expires_at = taken.principal_expires_at
         return Ticket(

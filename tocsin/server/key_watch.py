@@ -15,7 +15,7 @@ import trio
 from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.runtime import ActorError, Ref, Tasks, Worker
 from tocsin.actors.storage.requests import Read, StorageMessage
-from tocsin.persistence.store import ApiKey, FindKey, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import FindKey, NotFound, StoreFailed, StoreUnavailable
 from tocsin.protocol.closing import Closing
 from tocsin.server.auth.principal import Principal
 
@@ -77,7 +77,7 @@ class KeyWatcher(Worker):
                 await self._storage.send(read)
             for key, read in reads.items():
                 found = await read.reply.wait()
-                if not isinstance(found, ApiKey) or found.revoked_at is not None:
+                if isinstance(found, NotFound) or found.revoked_at is not None:
                     revoked.add(key)
         except (StoreUnavailable, StoreFailed, ActorError):
             return

@@ -21,7 +21,7 @@ from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapsho
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import Command, Query, StoreFailed, StoreUnavailable
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth.authenticator import Authenticator
@@ -101,11 +101,11 @@ class Services:
             raise storage_problem(StoreUnavailable())
         return self.status.epoch
 
-    async def read(self, query: Query) -> Answer:
+    async def read(self, query: Query[T]) -> T:
         """Ask the store; raises `Refused` (503) where it cannot answer now."""
         return await ask_storage(self.storage, Read(query=query), self.settings.store_timeout)
 
-    async def write(self, command: Command) -> Result:
+    async def write(self, command: Command[T]) -> T:
         """Have the store do something; raises `Refused` (503) where it cannot now."""
         return await ask_storage(self.storage, Write(command=command), self.settings.store_timeout)
 

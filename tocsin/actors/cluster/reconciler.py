@@ -107,8 +107,7 @@ class Reconciler:
             return False
         return True
 
-    def _compare(self, user: str, found: object) -> None:
-        assert isinstance(found, Head)
+    def _compare(self, user: str, found: Head) -> None:
         told = self._users.head_of(user)
         # Who is only arriving is about to read the store.
         if told is not None and found.head > told:

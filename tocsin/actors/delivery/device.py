@@ -16,7 +16,15 @@ from tocsin.actors.delivery.surroundings import Clock, Company
 from tocsin.actors.delivery.wording import entries_of, welcome
 from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
-from tocsin.persistence.store import Answer, Attach, Attached, Counters, Page, ReadPage, Result
+from tocsin.persistence.store import (
+    AcknowledgedPartly,
+    Attach,
+    Attached,
+    Counters,
+    Page,
+    ReadPage,
+    TooMany,
+)
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
@@ -111,7 +119,9 @@ class ConnectedDevice:
             unnamed_max=settings.devices_max if is_unnamed else None,
             named_max=None if is_unnamed else settings.devices_known_max,
         )
-        reply: Reply[Result] = self._ref.piped(lambda done: AttachDone(connection, done))
+        reply: Reply[Attached | AcknowledgedPartly | TooMany] = self._ref.piped(
+            lambda done: AttachDone(connection, done)
+        )
         self._tell_storage(Write(command=command, reply=reply))
 
     def attached(self, attached: Attached, head: int) -> bool:
@@ -370,7 +380,7 @@ class ConnectedDevice:
         connection = self.outlet.connection
         place = self._start, wanted.after, wanted.limit, wanted.bytes_max
         query = ReadPage(self._user, self.name, *place, self._began, self._resumed, wanted.counted)
-        reply: Reply[Answer] = self._ref.piped(lambda done: PageDone(connection, done))
+        reply: Reply[Page] = self._ref.piped(lambda done: PageDone(connection, done))
         self._tell_storage(Read(query=query, reply=reply))
 
     def _note(self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None) -> None:

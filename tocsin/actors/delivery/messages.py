@@ -9,7 +9,14 @@ import outcome
 
 from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.runtime import Request
-from tocsin.persistence.store import Answer, Position, RecipientState, Result
+from tocsin.persistence.store import (
+    AcknowledgedPartly,
+    Attached,
+    Page,
+    Position,
+    RecipientState,
+    TooMany,
+)
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
@@ -170,14 +177,14 @@ class AttachDone(msgspec.Struct, frozen=True):
     """The store has said where a device starts, or why it cannot."""
 
     connection: str
-    outcome: outcome.Outcome[Result]
+    outcome: outcome.Outcome[Attached | AcknowledgedPartly | TooMany]
 
 
 class PageDone(msgspec.Struct, frozen=True):
     """The store has read a device's next page, or could not."""
 
     connection: str
-    outcome: outcome.Outcome[Answer]
+    outcome: outcome.Outcome[Page]
 
 
 UserMessage = (

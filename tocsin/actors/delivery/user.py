@@ -48,7 +48,6 @@ from tocsin.actors.runtime import ActorError, ActorStopped, PromptActor, Ref
 from tocsin.persistence.store import (
     AcknowledgedPartly,
     Attached,
-    Page,
     StoreFailed,
     StoreUnavailable,
     TooMany,
@@ -225,7 +224,6 @@ class UserActor(PromptActor[UserMessage]):
                 if isinstance(attached, AcknowledgedPartly):
                     device.attach(again=True)
                     return
-                assert isinstance(attached, Attached)
                 if not self._is_settled_elsewhere(device, attached):
                     self._attached(device, attached)
             case PageDone(outcome=answer):
@@ -237,7 +235,6 @@ class UserActor(PromptActor[UserMessage]):
                 except StoreFailed:
                     device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
                     return
-                assert isinstance(page, Page)
                 device.page_read(page)
 
     def _tell_of_store(
@@ -296,7 +293,6 @@ class UserActor(PromptActor[UserMessage]):
             attached = done.outcome.value
             if isinstance(attached, TooMany | AcknowledgedPartly):
                 return
-            assert isinstance(attached, Attached)
             self._arrived_with(attached)
 
     def _log_changed(self, message: LogChanged) -> None:

@@ -23,12 +23,9 @@ from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Changed,
     Expire,
-    Expired,
     Publish,
     Purge,
-    Purged,
     Release,
-    Released,
     StoreFailed,
     StoreUnavailable,
     Update,
@@ -127,7 +124,6 @@ class Scheduler(Actor[SchedulerMessage]):
     async def _release(self) -> float:
         command = Release(self._world.now_ms(), _RELEASE_MAX)
         released = await self._storage.ask(Write(command=command))
-        assert isinstance(released, Released)
         count = len(released.changes)
         if count:
             logger.info("released", notifications=count)
@@ -139,7 +135,6 @@ class Scheduler(Actor[SchedulerMessage]):
     async def _expire(self) -> float:
         command = expire_due(self._world.now_ms(), upkeep=self._upkeep)
         expired = await self._storage.ask(Write(command=command))
-        assert isinstance(expired, Expired)
         if expired.count:
             logger.info("expired", notifications=expired.count)
         return self._next_look(expired.next_at, worked=expired.count > 0)
@@ -157,7 +152,6 @@ class Scheduler(Actor[SchedulerMessage]):
             limit=_PURGE_MAX,
         )
         purged = await self._storage.ask(Write(command=command))
-        assert isinstance(purged, Purged)
         if purged.rows:
             logger.info("purged", inbox_rows=purged.rows)
         shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications)

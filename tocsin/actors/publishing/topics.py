@@ -26,7 +26,6 @@ from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
     Materialise,
-    Materialised,
     StoreBlocked,
     StoreFailed,
     StoreUnavailable,
@@ -160,6 +159,5 @@ class TopicsWorker(Worker):
             return users if isinstance(error, StoreBlocked) else ()
         except (StoreUnavailable, ActorError):
             return users
-        assert isinstance(result, Materialised)
         self._topics.far.add(result.behind)
         return ()

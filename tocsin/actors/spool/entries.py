@@ -85,7 +85,7 @@ def decode(payload: bytes) -> Spoolable:
     return command
 
 
-def is_spoolable(command: Command) -> bool:
+def is_spoolable(command: Command[Any]) -> bool:
     """Whether *command* may wait. An `If-Match` cannot: nobody knows the revision now."""
     if isinstance(command, Update):
         return command.expected_revisions is None

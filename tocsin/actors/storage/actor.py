@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import trio
@@ -103,9 +103,9 @@ class StorageActor(Actor[StorageMessage]):
         self._announce = announce
         self._first = first
         self._weights = Weights()
-        self._writes: Backlog[Write] = Backlog(self._weights)
-        self._blockades: Blockades[Write] = Blockades()
-        self._reads: list[Read] = []
+        self._writes: Backlog[Write[Any]] = Backlog(self._weights)
+        self._blockades: Blockades[Write[Any]] = Blockades()
+        self._reads: list[Read[Any]] = []
         self._flushes: list[Flush] = []
         self._ledger = ledger.waiting
         self._writer = ledger.bell
@@ -212,14 +212,16 @@ class StorageActor(Actor[StorageMessage]):
         if self._room:
             self._room.unpark_all()
 
-    async def _commit(self, records: list[Record], batch: list[Write]) -> None:
+    async def _commit(self, records: list[Record], batch: list[Write[Any]]) -> None:
         """Write *records* and *batch*, in this order, and answer everybody.
 
         In one transaction, unless somebody's command is poison, or blocked: then in halves, and
         halves of halves, so that it alone is refused.
         """
         first, *suspects = self._blockades.parts(batch)
-        parts: list[tuple[list[Record], list[Write]]] = [([], each) for each in reversed(suspects)]
+        parts: list[tuple[list[Record], list[Write[Any]]]] = [
+            ([], each) for each in reversed(suspects)
+        ]
         if records or first:
             parts.append((records, first))
         hurried = False
@@ -229,7 +231,7 @@ class StorageActor(Actor[StorageMessage]):
             if self._blockades.is_shut(batch, trio.current_time()):
                 refuse(batch, StoreBlocked("somebody else holds a lock on it"))
                 continue
-            commands: list[Command] = [*records, *(write.command for write in batch)]
+            commands: list[Command[Any]] = [*records, *(write.command for write in batch)]
             started = trio.current_time()
             try:
                 results = await self._store.write(commands, hurried=hurried)
@@ -270,7 +272,9 @@ class StorageActor(Actor[StorageMessage]):
                     self._announce(result)
                     write.reply.set(result)
 
-    def _set_aside(self, records: list[Record], batch: list[Write], error: StoreBlocked) -> None:
+    def _set_aside(
+        self, records: list[Record], batch: list[Write[Any]], error: StoreBlocked
+    ) -> None:
         """Nothing else can be done now with this one command, or this line of the ledger."""
         now = trio.current_time()
         for write in batch:
@@ -298,7 +302,7 @@ class StorageActor(Actor[StorageMessage]):
                 raise
             self._room.unpark_all()
 
-    async def _answer(self, batch: list[Read]) -> None:
+    async def _answer(self, batch: list[Read[Any]]) -> None:
         away = await answer(self._store, self._status.statistics, batch)
         if away and self._status.available:
             # One broken connection is no proof; the writer finds out.

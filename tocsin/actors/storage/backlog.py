@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from itertools import chain
 from operator import itemgetter
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
 from tocsin.persistence.store import (
@@ -48,7 +48,7 @@ _TURN: Final = 16
 class Waiting(Protocol):
     """Somebody who waits for *command*; *lane* is given where the command does not say it."""
 
-    command: Command
+    command: Command[Any]
     lane: str | None
 
 
@@ -128,7 +128,7 @@ class _Room:
         self._large = large
         self._taken = 0
 
-    def fits(self, command: Command) -> bool:
+    def fits(self, command: Command[Any]) -> bool:
         """Take the room that *command* needs; `False` if there is none for it."""
         rows = self._rows(command)
         is_large = rows > SMALL
@@ -138,7 +138,7 @@ class _Room:
         return True
 
 
-def lane_of(command: Command) -> str:
+def lane_of(command: Command[Any]) -> str:
     """The party whose commands keep their order: who posts, or what is changed."""
     match command:
         case Publish():

@@ -10,7 +10,7 @@ part of that.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tocsin.persistence.store import (
     Acknowledge,
@@ -50,7 +50,7 @@ class Weights:
     def __init__(self) -> None:
         self._recipients: dict[str, int] = {}
 
-    def rows(self, command: Command) -> int:
+    def rows(self, command: Command[Any]) -> int:
         """The rows that *command* is, about; one at least."""
         match command:
             case Publish():

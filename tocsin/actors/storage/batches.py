@@ -47,7 +47,7 @@ def in_halves(records: list[Record], batch: list[W]) -> list[tuple[list[Record],
     return []
 
 
-async def answer(store: Store, statistics: StorageStatistics, batch: list[Read]) -> bool:
+async def answer(store: Store, statistics: StorageStatistics, batch: list[Read[Any]]) -> bool:
     """Answer *batch*; a query that *store* refuses is looked for by halves. Whether it is away."""
     parts = [batch] if batch else []
     while parts:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from tocsin.actors.storage.backlog import Waiting, lane_of
 from tocsin.persistence.store import (
@@ -81,7 +81,7 @@ class Blockades(Generic[W]):
             return False
         return any(self._suspects.get(each, 0.0) > now for each in parties(part[0].command))
 
-    def blocked(self, command: Command, now: float) -> None:
+    def blocked(self, command: Command[Any], now: float) -> None:
         """*command* was found to be blocked."""
         if len(self._suspects) > _SUSPECTS_MAX:
             self._suspects.clear()
@@ -96,11 +96,11 @@ class Blockades(Generic[W]):
                 for party in parties(each.command):
                     self._suspects.pop(party, None)
 
-    def _is_suspect(self, command: Command) -> bool:
+    def _is_suspect(self, command: Command[Any]) -> bool:
         return not self._suspects.keys().isdisjoint(parties(command))
 
 
-def parties(command: Command) -> tuple[str, ...]:
+def parties(command: Command[Any]) -> tuple[str, ...]:
     """Whose rows *command* changes, as far as it says; users, or else what its lane is about."""
     match command:
         case Publish(users=users) if users:

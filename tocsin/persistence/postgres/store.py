@@ -26,10 +26,11 @@ from tocsin.persistence.postgres.arrays import with_array_texts
 from tocsin.persistence.postgres.connecting import Connection, Connector, Link
 from tocsin.persistence.postgres.errors import is_retryable, tables_needed, translated
 from tocsin.persistence.postgres.pool import Pool
+from tocsin.persistence.postgres.records import record_class
 from tocsin.persistence.scripts.read import read
 from tocsin.persistence.scripts.statements import Rows, Script, Statement, load, run
 from tocsin.persistence.scripts.write import write
-from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import Command, Query, Result, StoreFailed, StoreUnavailable
 
 logger = structlog.get_logger(__name__)
 
@@ -79,7 +80,11 @@ class PostgresStore:
         self._timeout = command_timeout
         self._entropy = entropy
         self._sql = {
-            name: (*with_array_texts(sql.text, sql.parameters), sql.returns_rows)
+            name: (
+                sql,
+                *with_array_texts(sql.text, len(sql.parameters)),
+                record_class(name, sql.columns),
+            )
             for name, sql in load(DIALECT).items()
         }
         self._epoch: str | None = None
@@ -111,15 +116,17 @@ class PostgresStore:
             logger.warning("the database is of a newer release", newest=newer[-1])
         self._epoch, self._secret = await self._call(self._claim, self._timeout)
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         async def work(connection: Connection) -> list[Result]:
             begin = connection.begin + (_HURRY if hurried else "")
             return await self._transaction(connection, lambda: write(commands, self.epoch), begin)
 
         return await self._call(work, self._timeout)
 
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
-        async def work(connection: Connection) -> list[Answer]:
+    async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
+        async def work(connection: Connection) -> list[Any]:
             # No transaction: a statement sees one moment, and no answer needs two (`read_scripts`).
             return await self._alone(connection, lambda: read(queries))
 
@@ -209,16 +216,16 @@ class PostgresStore:
             return answer
 
     async def _perform(self, connection: Connection, statement: Statement) -> Rows:
-        text, encoders, returns_rows = self._sql[statement.name]
+        sql, text, encoders, record = self._sql[statement.name]
         self._statements_run += 1
         columns = [
-            encode(column) for encode, column in zip(encoders, statement.columns, strict=True)
+            encode(column)
+            for encode, column in zip(encoders, sql.arguments(statement), strict=True)
         ]
-        if not returns_rows:
+        if not sql.columns:
             await connection.execute(text, *columns)
             return ()
-        # A record is a sequence in all but name: it unpacks, and takes an index.
-        rows: list[Any] = await connection.fetch(text, *columns)
+        rows: Rows = await connection.fetch(text, *columns, record_class=record)
         return rows
 
     async def _migrate(self, connection: Connection) -> None:
@@ -320,5 +327,5 @@ async def _within(connection: Connection, work: Callable[[Connection], Awaitable
 
 def _claimed(name: str, fresh: str) -> Script[str]:
     """The value that *name* has in `meta` from the first that came."""
-    [[value]] = yield from run("meta_claim", [name], [fresh])
-    return str(value)
+    [claimed] = yield from run("meta_claim", name=[name], value=[fresh])
+    return str(claimed.value)

@@ -8,10 +8,23 @@ user and device; it may die more than once, and its history says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from tocsin.persistence.scripts.statements import Script, run
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.protocol.ledger import DeliveryRecord
+
+_LETTERS_BURY: Final = pick(
+    "cause",
+    "reason",
+    "attempts",
+    "first_sent_at",
+    "dead_at",
+    notification_id="notification",
+    user_id="user",
+)
+_LETTERS_KNOWN: Final = pick(
+    "sequence", notification_id="notification", user_id="user", device_id="device"
+)
 
 
 class Death(NamedTuple):
@@ -32,14 +45,8 @@ def bury(deaths: Iterable[Death]) -> Script[None]:
     last = {(death.notification, death.user, death.device): death for death in deaths}
     yield from run(
         "letters_bury",
-        [death.notification for death in last.values()],
-        [death.user for death in last.values()],
-        [death.device or "" for death in last.values()],
-        [death.cause for death in last.values()],
-        [death.reason for death in last.values()],
-        [death.attempts for death in last.values()],
-        [death.first_sent_at for death in last.values()],
-        [death.dead_at for death in last.values()],
+        **_LETTERS_BURY(last.values()),
+        device_id=[death.device or "" for death in last.values()],
     )
 
 
@@ -49,19 +56,19 @@ def bury_expired(notifications: Mapping[str, int]) -> Script[None]:
     The values are when (Unix ms) they expire: call it before their inbox rows say so. Only for
     what was addressed to users: who has a topic did not wait for each of its notifications.
     """
-    rows = yield from run("letters_undelivered", sorted(notifications))
+    rows = yield from run("letters_undelivered", notification_id=sorted(notifications))
     yield from bury(
         Death(
-            id_,
-            user,
+            row.notification_id,
+            row.user_id,
             None,
             "expired",
             "not delivered in time",
-            attempts,
-            sent_at,
-            notifications[id_],
+            row.attempts,
+            row.first_sent_at,
+            notifications[row.notification_id],
         )
-        for id_, user, attempts, sent_at in rows
+        for row in rows
     )
 
 
@@ -71,14 +78,8 @@ def deaths_in(lines: Iterable[tuple[DeliveryRecord, int]]) -> Script[list[Death]
     Call it before the ledger says so: a line that is repeated is no second death.
     """
     dead = [(line, at) for line, at in lines if line.dead_reason is not None]
-    known = yield from run(
-        "letters_known",
-        [line.notification for line, _ in dead],
-        [line.user for line, _ in dead],
-        [line.device for line, _ in dead],
-        [line.sequence for line, _ in dead],
-    )
-    old = {tuple(row) for row in known}
+    known = yield from run("letters_known", **_LETTERS_KNOWN([line for line, _ in dead]))
+    old = {(row.notification_id, row.user_id, row.device_id) for row in known}
     return [
         Death(
             line.notification,

@@ -1,21 +1,23 @@
-"""Scripts about devices: where one starts, how far it is, what was sent to it.
-
-An acknowledgment reaches the store on three ways: in a session's `Record`, as the cursor of an
-`Attach`, and in an `Acknowledge`. All become ledger lines, which merge by the same rule
-(`deliveries_record`).
-"""
+"""Scripts about devices: where one starts, what it acknowledges without a session, its removal."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
 
-from msgspec.structs import astuple
-
-from tocsin.persistence.scripts.bury_letters import bury, deaths_in
-from tocsin.persistence.scripts.statements import Script, run, run_for
+from tocsin.persistence.scripts.ledger import (
+    CursorMove,
+    DevicePlace,
+    Ends,
+    acknowledge_moves,
+    acknowledge_named,
+    furthest,
+    reset_places,
+    write_places,
+)
+from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought
+from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
 from tocsin.persistence.store import (
     Acknowledge,
     AcknowledgedPartly,
@@ -24,17 +26,16 @@ from tocsin.persistence.store import (
     Attached,
     BeyondHead,
     Counters,
-    DeliveryRecord,
     DeviceCursor,
     DeviceForgotten,
-    Done,
     NotFound,
-    Record,
     RemoveDevice,
     Result,
     TooMany,
 )
-from tocsin.protocol.cursor import LogState, choose_start
+from tocsin.protocol.cursor import LogState, Start, choose_start
+
+_ATTACH_READ: Final = pick(user_id="user", device_id="device")
 
 
 class _DeviceState(NamedTuple):
@@ -51,57 +52,8 @@ class _DeviceState(NamedTuple):
     delivered: int
 
 
-class _Place(NamedTuple):
-    """Where a device is (or was at least), since when (Unix ms), and what its *session* did.
-
-    It was *opened*, or has ended; what was created up to *doubtful* was perhaps sent before it.
-    """
-
-    user: str
-    device: str
-    sequence: int
-    seen_at: int
-    session: str | None = None
-    opened: bool = False
-    doubtful: int = 0
-
-
-Ends = Mapping[tuple[str, str], str]
-"""The session that has ended, by user and device."""
-
-ACKNOWLEDGED_MAX = 1000
-"""Lines of the ledger that cursors acknowledge in one transaction."""
-_ACKNOWLEDGED_MIN = 30
-"""However many devices share that."""
-
 _WORTH_NOTING = 100
 """So many entries of a log are gone through in less time than a row is written."""
-
-_Move = tuple[str, str, int, int, int]
-"""User, device, where it was, where it is now, and the time (Unix ms)."""
-
-
-def ends_in(commands: Sequence[tuple[int, Record]]) -> Ends:
-    """The sessions that have ended by *commands*; of several of a device, the last."""
-    return {(end.user, end.device): end.session for _, each in commands for end in each.ends}
-
-
-def record(
-    commands: Sequence[tuple[int, Record]], ends: Ends, results: list[Result]
-) -> Script[None]:
-    """Merge all ledger lines and cursors of *commands*, and note the *ends* of sessions."""
-    if not commands:
-        return
-    lines = [line for _, command in commands for line in command.deliveries]
-    dead = [(line, at) for _, command in commands for line, at in _dead_lines(command)]
-    deaths = (yield from deaths_in(dead)) if dead else ()
-    yield from _write_lines(lines)
-    if deaths:
-        yield from bury(deaths)
-    cursors = [cursor for _, command in commands for cursor in command.cursors]
-    yield from _write_places(_furthest(cursors, ends))
-    for index, _ in commands:
-        results[index] = Done()
 
 
 def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Result]) -> Script[None]:
@@ -109,7 +61,7 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
     if not commands:
         return
     states = yield from _read_states([command for _, command in commands])
-    moves: list[_Move] = []
+    moves: list[CursorMove] = []
     named: list[tuple[Acknowledge, str]] = []
     for (index, command), state in zip(commands, states, strict=True):
         said = command.user, command.device, command.through, command.ids
@@ -118,10 +70,10 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
         if (stored := state.log.stored) is None or refusal is not None:
             continue
         through = stored if command.through is None else max(stored, command.through)
-        moves.append((command.user, command.device, stored, through, command.now_ms))
+        moves.append(CursorMove(command.user, command.device, stored, through, command.now_ms))
         named += [(command, notification) for notification in command.ids]
-    yield from _acknowledge_named(named)
-    partly = yield from _acknowledge([move for move in moves if move[3] > move[2]])
+    yield from acknowledge_named(named)
+    partly = yield from acknowledge_moves([move for move in moves if move.cursor > move.stored])
     for index, command in commands:
         if (command.user, command.device) in partly:
             results[index] = AcknowledgedPartly()
@@ -129,7 +81,7 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
         DeviceCursor(user, device, stored if (user, device) in partly else through, now_ms)
         for user, device, stored, through, now_ms in moves
     ]
-    yield from _write_places(_furthest(cursors, {}))
+    yield from write_places(furthest(cursors, {}))
 
 
 def remove_devices(
@@ -140,10 +92,10 @@ def remove_devices(
         return
     devices = {(command.user, command.device): None for _, command in commands}
     users, names = [user for user, _ in devices], [device for _, device in devices]
-    rows = yield from run("devices_remove", users, names)
+    rows = yield from run("devices_remove", user_id=users, device_id=names)
     # Or its stream comes back by itself, as a device that was never seen.
-    yield from run("tickets_of_devices", users, names)
-    removed = {(row[0], row[1]) for row in rows}
+    yield from run("tickets_of_devices", user_id=users, device_id=names)
+    removed = {(row.user_id, row.device_id) for row in rows}
     for index, command in commands:
         key = (command.user, command.device)
         results[index] = DeviceForgotten(*key) if key in removed else NotFound()
@@ -168,54 +120,86 @@ def attach(
     yield from _note_delivered(commands, states)
     named = yield from _count_named(commands, states)
     topics = yield from subscribed_topics((command.user for _, command in commands), left_too=True)
-    ahead: list[_Move] = []
-    moved: list[_Place] = []
-    back: list[tuple[_Place, int]] = []
+    arrivals: list[_Arrival] = []
     others = dict(ends)
-    for (index, command), (log, counters, removed, open_, _) in zip(commands, states, strict=True):
-        if command.named_max is not None and log.stored is None:
+    for (index, command), state in zip(commands, states, strict=True):
+        if command.named_max is not None and state.log.stored is None:
             if named[command.user] >= command.named_max:
                 results[index] = TooMany(command.named_max)
                 continue
             named[command.user] += 1
-        start = choose_start(command.requested, epoch, log)
+        start = choose_start(command.requested, epoch, state.log)
         ended = others.pop((command.user, command.device), None)
-        # An attempt of this same session has opened it already, and doubted what was before.
-        earlier = None if open_ in (ended, command.session) else open_
-        doubtful = 0 if earlier is None else log.head
-        place = _opened(command, start.sequence, ended, doubtful)
-        stored = log.stored
-        if stored is not None and start.resumed and start.sequence > stored:
-            ahead.append((command.user, command.device, stored, start.sequence, command.now_ms))
-        if removed or (stored is not None and (start.sequence < stored or not start.resumed)):
-            back.append((place, log.head))
-        else:
-            moved.append(place)
+        arrival = _arrival(command, state, start, ended)
+        arrivals.append(arrival)
         results[index] = Attached(
             user=command.user,
             start=start,
-            head=log.head,
-            counters=counters,
-            horizon=log.horizon,
+            head=state.log.head,
+            counters=state.counters,
+            horizon=state.log.horizon,
             topics=topics.get(command.user, ()),
             behind=command.user in brought.behind,
-            open_session=earlier,
+            open_session=arrival.earlier,
         )
-    partly = yield from _acknowledge(ahead)
-    if partly:
-        for index, command in commands:
-            if (command.user, command.device) in partly:
-                results[index] = AcknowledgedPartly()
-        others |= {key: session for key, session in ends.items() if key in partly}
-        moved = [place for place in moved if (place.user, place.device) not in partly]
-    yield from _write_places(moved + _furthest((), others))
-    yield from run_for("devices_reset", [(*place, head) for place, head in back])
+    partly = yield from acknowledge_moves([each.move for each in arrivals if each.move is not None])
+    for index, command in commands:
+        if (command.user, command.device) in partly:
+            results[index] = AcknowledgedPartly()
+    others |= {key: session for key, session in ends.items() if key in partly}
+    yield from _place(arrivals, partly, others)
     yield from _forget_unnamed(commands, states)
 
 
-def _opened(command: Attach, sequence: int, ended: str | None, doubtful: int) -> _Place:
+class _Arrival(NamedTuple):
+    """Where a device starts.
+
+    *move* is what its cursor acknowledges. *back*: it may have forgotten what it acknowledged, up
+    to the *head* of its log. *earlier* is the session that is open still.
+    """
+
+    place: DevicePlace
+    move: CursorMove | None
+    back: bool
+    head: int
+    earlier: str | None
+
+
+def _arrival(command: Attach, state: _DeviceState, start: Start, ended: str | None) -> _Arrival:
+    """*ended* is the device's session that is over with this."""
+    log, stored = state.log, state.log.stored
+    # An attempt of this same session has opened it already, and doubted what was before.
+    earlier = None if state.session in (ended, command.session) else state.session
+    move = None
+    if stored is not None and start.resumed and start.sequence > stored:
+        move = CursorMove(command.user, command.device, stored, start.sequence, command.now_ms)
+    goes_back = stored is not None and (start.sequence < stored or not start.resumed)
+    return _Arrival(
+        place=_opened(command, start.sequence, ended, 0 if earlier is None else log.head),
+        move=move,
+        back=state.removed or goes_back,
+        head=log.head,
+        earlier=earlier,
+    )
+
+
+def _place(
+    arrivals: Sequence[_Arrival], partly: Collection[tuple[str, str]], ends: Ends
+) -> Script[None]:
+    """Write where devices start, and the *ends* of other sessions. Those of *partly* stay."""
+    moved = [
+        each.place
+        for each in arrivals
+        if not each.back and (each.place.user, each.place.device) not in partly
+    ]
+    yield from write_places(moved + furthest((), ends))
+    back = [each for each in arrivals if each.back]
+    yield from reset_places([each.place for each in back], [each.head for each in back])
+
+
+def _opened(command: Attach, sequence: int, ended: str | None, doubtful: int) -> DevicePlace:
     """Where the session of *command* starts; *ended* is the one that is over with this."""
-    return _Place(
+    return DevicePlace(
         command.user,
         command.device,
         sequence,
@@ -236,7 +220,7 @@ def _forget_unnamed(
         for (_, command), (log, *_) in zip(commands, states, strict=True)
         if command.unnamed_max is not None and log.stored is None
     }
-    yield from run("devices_forget", list(unnamed), list(unnamed.values()))
+    yield from run("devices_forget", user_id=list(unnamed), most=list(unnamed.values()))
 
 
 def _note_delivered(
@@ -250,7 +234,11 @@ def _note_delivered(
             through = log.head if first is None else first - 1
             if through - delivered >= _WORTH_NOTING:
                 found[command.user] = through
-    yield from run_for("users_delivered", sorted(found.items()))
+    yield from run(
+        "users_delivered",
+        user_id=sorted(found),
+        delivered=[found[user] for user in sorted(found)],
+    )
 
 
 def _count_named(
@@ -262,32 +250,8 @@ def _count_named(
         for (_, command), state in zip(commands, states, strict=True)
         if command.named_max is not None and state.log.stored is None
     }
-    return {row[0]: row[1] for row in (yield from run("devices_count", sorted(users)))}
-
-
-def subscribed_topics(
-    users: Iterable[str], *, left_too: bool = False
-) -> Script[dict[str, tuple[str, ...]]]:
-    """The topics that each of *users* is in by name, the one of everyone left out.
-
-    With *left_too* those that they have left as well, whose news still concern what they have.
-    """
-    asked = sorted(set(users))
-    topics: dict[str, tuple[str, ...]] = {}
-    for user, topic in (yield from run("subscriptions_read", asked, [left_too] * len(asked))):
-        topics[user] = (*topics.get(user, ()), topic)
-    return topics
-
-
-def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
-    """Lines that say that a device was given up, and when: no later than the last time named."""
-    dead = [line for line in command.deliveries if line.dead_reason is not None]
-    if not dead:
-        return []
-    times = [cursor.seen_at for cursor in command.cursors]
-    for line in command.deliveries:
-        times += [line.first_sent_at, line.acknowledged_at or 0]
-    return [(line, max(times)) for line in dead]
+    rows = yield from run("devices_count", user_id=sorted(users))
+    return {row.user_id: row.devices for row in rows}
 
 
 def _refusal(command: Acknowledge, log: LogState) -> Result | None:
@@ -299,102 +263,17 @@ def _refusal(command: Acknowledge, log: LogState) -> Result | None:
 
 
 def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_DeviceState]]:
-    rows = yield from run(
-        "attach_read",
-        list(range(len(commands))),
-        [command.user for command in commands],
-        [command.device for command in commands],
-    )
+    rows = yield from run("attach_read", **_ATTACH_READ(commands), number=range(len(commands)))
     # In the order of the questions, which a database need not keep.
-    states: dict[int, _DeviceState] = {}
-    for number, head, horizon, unread, unseen, stored, first, removed, session, delivered in rows:
-        log = LogState(head, horizon, stored, first)
-        counters = Counters(unread, unseen)
-        states[number] = _DeviceState(log, counters, bool(removed), session, delivered)
+    states = {row.number: _state_of(row) for row in rows}
     return [states[number] for number in range(len(commands))]
 
 
-def _acknowledge(moves: Sequence[_Move]) -> Script[set[tuple[str, str]]]:
-    """Count as acknowledged what lies between where these devices were and where they are.
-
-    The devices for which that is more than one transaction does: they stay where they were, and
-    what is done is not done again.
-    """
-    most = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
-    times = {(user, device): now_ms for user, device, _, _, now_ms in moves}
-    rows = yield from run(
-        "deliveries_open",
-        [user for user, _, _, _, _ in moves],
-        [device for _, device, _, _, _ in moves],
-        [stored for _, _, stored, _, _ in moves],
-        [cursor for _, _, _, cursor, _ in moves],
-        [now_ms for _, _, _, _, now_ms in moves],
-        [most] * len(moves),
+def _state_of(row: Row) -> _DeviceState:
+    return _DeviceState(
+        log=LogState(row.head, row.horizon, row.acknowledged, row.first_undelivered),
+        counters=Counters(row.unread, row.unseen),
+        removed=bool(row.removed),
+        session=row.session,
+        delivered=row.delivered,
     )
-    yield from _write_lines(
-        DeliveryRecord(
-            user, device, notification, sequence, attempts, now_ms := times[user, device], now_ms
-        )
-        for user, device, notification, sequence, attempts in rows
-    )
-    found = Counter((user, device) for user, device, *_ in rows)
-    return {device for device, count in found.items() if count >= most}
-
-
-def _acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
-    """Count as acknowledged what the ids of these notifications stand for."""
-    times = {(command.user, command.device, id_): command.now_ms for command, id_ in named}
-    rows = yield from run(
-        "deliveries_sent",
-        [user for user, _, _ in times],
-        [device for _, device, _ in times],
-        [id_ for _, _, id_ in times],
-    )
-    yield from _write_lines(
-        # The count of attempts is merged by its maximum, so 0 says nothing.
-        DeliveryRecord(user, device, id_, sequence, 0, at := times[user, device, id_], at)
-        for user, device, id_, sequence in rows
-    )
-
-
-def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
-    # A statement cannot merge two lines into one row, and the merge stands in SQL, once. So the
-    # second line for a row goes into a second round: what a device was sent and what it
-    # acknowledged a moment later may well be in one batch, more than that seldom is.
-    rounds: list[dict[tuple[str, str, str], DeliveryRecord]] = [{}]
-    delivered: dict[tuple[str, str], int] = {}
-    for line in lines:
-        key = (line.notification, line.user, line.device)
-        for merge in rounds:
-            if key not in merge:
-                merge[key] = line
-                break
-        else:
-            rounds.append({key: line})
-        if (at := line.acknowledged_at) is not None:
-            pair = key[:2]
-            delivered[pair] = min(at, delivered.get(pair, at))
-    yield from run_for("inbox_delivered", [(*pair, at) for pair, at in delivered.items()])
-    for merge in rounds:
-        # A line's fields are the statement's parameters, in their order.
-        yield from run_for("deliveries_record", [astuple(line) for line in merge.values()])
-
-
-def _furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[_Place]:
-    """One place for each device, with the end of its session if that has come."""
-    places = {key: _Place(*key, 0, 0, session) for key, session in ends.items()}
-    for cursor in cursors:
-        key = (cursor.user, cursor.device)
-        if (before := places.get(key)) is None:
-            places[key] = _Place(*key, cursor.sequence, cursor.seen_at)
-        else:
-            places[key] = before._replace(
-                sequence=max(cursor.sequence, before.sequence),
-                seen_at=max(cursor.seen_at, before.seen_at),
-            )
-    return list(places.values())
-
-
-def _write_places(places: Sequence[_Place]) -> Script[None]:
-    # A place's fields are the statement's parameters, in their order.
-    yield from run_for("devices_save", places)

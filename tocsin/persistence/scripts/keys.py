@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
-from tocsin.persistence.scripts.statements import Row, Script, run, run_for
+from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.store import (
     ApiKey,
     BindTicket,
@@ -21,6 +21,11 @@ from tocsin.persistence.store import (
     StoreFailed,
     TakeTicket,
     TooMany,
+)
+
+_KEYS_INSERT: Final = pick("id", "hash", "name", "created_at", "revoked_at")
+_TICKETS_INSERT: Final = pick(
+    "hash", "expires_at", "principal_expires_at", user_id="user", device_id="device"
 )
 
 KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket | BindTicket | RevokeTickets
@@ -58,25 +63,17 @@ def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result
     yield from _create_tickets(tickets, results)
     yield from _take_tickets(taken, results)
     yield from _bind_tickets(bound, results)
-    yield from run("tickets_of_users", sorted(set(users)))
-
-
-def key_of_row(row: Row) -> ApiKey:
-    return ApiKey(row[0], row[1], tuple(row[2].split()), row[3], row[4], row[5])
+    yield from run("tickets_of_users", user_id=sorted(set(users)))
 
 
 def _create_keys(keys: Sequence[ApiKey]) -> Script[None]:
     by_id = {key.id: key for key in keys}
     rows = yield from run(
         "keys_insert",
-        list(by_id),
-        [key.hash for key in by_id.values()],
-        [" ".join(key.scopes) for key in by_id.values()],
-        [key.name for key in by_id.values()],
-        [key.created_at for key in by_id.values()],
-        [key.revoked_at for key in by_id.values()],
+        **_KEYS_INSERT(by_id.values()),
+        scopes=[" ".join(key.scopes) for key in by_id.values()],
     )
-    stored = {row[0]: row[1] for row in rows}
+    stored = {row.id: row.hash for row in rows}
     for key in keys:
         if stored[key.id] != key.hash:
             raise StoreFailed(f"there is another API key with the id {key.id}")
@@ -84,8 +81,8 @@ def _create_keys(keys: Sequence[ApiKey]) -> Script[None]:
 
 def _revoke_keys(revoked: Sequence[tuple[int, RevokeKey]], results: list[Result]) -> Script[None]:
     first = {command.id: command.now_ms for _, command in reversed(revoked)}
-    rows = yield from run("keys_revoke", list(first), list(first.values()))
-    known = {row[0] for row in rows}
+    rows = yield from run("keys_revoke", id=list(first), at=list(first.values()))
+    known = {row.id for row in rows}
     for index, command in revoked:
         if command.id not in known:
             results[index] = NotFound()
@@ -96,10 +93,14 @@ def _create_tickets(
 ) -> Script[None]:
     now = {command.ticket.user: command.now_ms for _, command in commands}
     users = sorted(now)
-    yield from run("tickets_forget", users, [now[user] for user in users])
+    yield from run("tickets_forget", user_id=users, now=[now[user] for user in users])
     of_streams = [command.ticket for _, command in commands if command.ticket.device is not None]
-    devices = {(each.user, each.device) for each in of_streams}
-    yield from run_for("tickets_of_devices", sorted(devices))
+    devices = sorted({(each.user, each.device) for each in of_streams})
+    yield from run(
+        "tickets_of_devices",
+        user_id=[user for user, _ in devices],
+        device_id=[device for _, device in devices],
+    )
     counts = yield from _count_tickets(commands, users)
     tickets = []
     for index, command in commands:
@@ -109,14 +110,7 @@ def _create_tickets(
         else:
             counts[user] += 1
             tickets.append(command.ticket)
-    yield from run(
-        "tickets_insert",
-        [ticket.hash for ticket in tickets],
-        [ticket.user for ticket in tickets],
-        [ticket.expires_at for ticket in tickets],
-        [ticket.principal_expires_at for ticket in tickets],
-        [ticket.device for ticket in tickets],
-    )
+    yield from run("tickets_insert", **_TICKETS_INSERT(tickets))
 
 
 def _count_tickets(
@@ -127,23 +121,28 @@ def _count_tickets(
     These live for a day, and a page may ask for a new one whenever it is loaded: its user would be
     refused for the rest of the day.
     """
-    rows = yield from run("tickets_count", users)
-    counts: dict[str, int] = {row[0]: row[1] for row in rows}
+    rows = yield from run("tickets_count", user_id=users)
+    counts: dict[str, int] = {row.user_id: row.tickets for row in rows}
     wanted = Counter(command.ticket.user for _, command in commands)
     most = {command.ticket.user: command.most for _, command in commands}
     excess = {user: counts[user] + wanted[user] - most[user] for user in users}
-    crowded = [(user, min(excess[user], counts[user])) for user in users if excess[user] > 0]
-    for row in (yield from run_for("tickets_make_room", crowded)):
-        counts[row[0]] -= 1
+    crowded = [user for user in users if excess[user] > 0]
+    rows = yield from run(
+        "tickets_make_room",
+        user_id=crowded,
+        excess=[min(excess[user], counts[user]) for user in crowded],
+    )
+    for row in rows:
+        counts[row.user_id] -= 1
     return counts
 
 
 def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]) -> Script[None]:
-    rows = yield from run("tickets_take", list({command.hash for _, command in taken}))
-    tickets = {row[0]: StoredTicket(*row) for row in rows}
+    rows = yield from run("tickets_take", hash=list({command.hash for _, command in taken}))
+    tickets = {row.hash: _ticket_of_row(row) for row in rows}
     missing = sorted({command.hash for _, command in taken} - tickets.keys())
-    kept = (yield from run("tickets_find", missing)) if missing else ()
-    of_streams = {row[0]: StoredTicket(*row) for row in kept}
+    kept = yield from run("tickets_find", hash=missing)
+    of_streams = {row.hash: _ticket_of_row(row) for row in kept}
     for index, command in taken:
         # pop: the second taker in this batch finds nothing, like one in a later batch.
         found = tickets.pop(command.hash, None) or of_streams.get(command.hash)
@@ -152,7 +151,18 @@ def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]
 
 def _bind_tickets(bound: Sequence[tuple[int, BindTicket]], results: list[Result]) -> Script[None]:
     first = {command.hash: command.origin for _, command in reversed(bound)}
-    rows = yield from run("tickets_bind", list(first), list(first.values()))
-    tickets = {row[0]: StoredTicket(*row) for row in rows}
+    rows = yield from run("tickets_bind", hash=list(first), origin=list(first.values()))
+    tickets = {row.hash: _ticket_of_row(row) for row in rows}
     for index, command in bound:
         results[index] = tickets.get(command.hash) or NotFound()
+
+
+def _ticket_of_row(row: Row) -> StoredTicket:
+    return StoredTicket(
+        hash=row.hash,
+        user=row.user_id,
+        expires_at=row.expires_at,
+        principal_expires_at=row.principal_expires_at,
+        device=row.device_id,
+        origin=row.origin,
+    )

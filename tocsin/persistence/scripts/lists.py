@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from tocsin.persistence.scripts.devices import subscribed_topics
-from tocsin.persistence.scripts.keys import key_of_row
-from tocsin.persistence.scripts.settle_letters import LETTER_STATUSES, letter_of_row
+from tocsin.persistence.scripts.rows import NO_BOUND, key_of_row, letter_of_row
+from tocsin.persistence.scripts.settle_letters import LETTER_STATUSES
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
+from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
 from tocsin.persistence.store import (
-    Answer,
     DeviceInfo,
     Devices,
     FindKey,
@@ -36,16 +35,14 @@ from tocsin.persistence.store import (
 Q = TypeVar("Q")
 Numbered = Sequence[tuple[int, Q]]
 """Queries of one kind, each with its place in the batch, where its answer goes."""
-Answers = dict[int, Answer]
-
-_NO_BOUND = 2**63 - 1
+Answers = dict[int, Any]
 
 
-def by_first(rows: Rows) -> dict[int | str, list[Row]]:
-    """Rows by what is in their first column, in their order."""
-    found: dict[int | str, list[Row]] = defaultdict(list)
+def by_number(rows: Rows) -> dict[int, list[Row]]:
+    """Rows by the *number* of their question, in their order."""
+    found: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
-        found[row[0]].append(row)
+        found[row.number].append(row)
     return found
 
 
@@ -55,16 +52,19 @@ def by_first(rows: Rows) -> dict[int | str, list[Row]]:
 def devices(queries: Numbered[ListDevices], answers: Answers) -> Script[None]:
     rows = yield from run(
         "devices_list",
-        [index for index, _ in queries],
-        [query.user for _, query in queries],
+        number=[index for index, _ in queries],
+        user_id=[query.user for _, query in queries],
         # Identifiers are not empty, so all are behind the empty one.
-        [query.after or "" for _, query in queries],
-        [query.limit + 1 for _, query in queries],
-        [query.named for _, query in queries],
+        after=[query.after or "" for _, query in queries],
+        devices_max=[query.limit + 1 for _, query in queries],
+        named=[query.named for _, query in queries],
     )
-    found = by_first(rows)
+    found = by_number(rows)
     for index, query in queries:
-        listed = [DeviceInfo(*row[1:4]) for row in found.get(index, ())]
+        listed = [
+            DeviceInfo(row.device_id, row.acknowledged, row.last_seen)
+            for row in found.get(index, ())
+        ]
         answers[index] = Devices(tuple(listed[: query.limit]), len(listed) > query.limit)
 
 
@@ -75,33 +75,35 @@ def subscriptions(queries: Numbered[ListSubscriptions], answers: Answers) -> Scr
 
 
 def preferences(queries: Numbered[ReadPreferences], answers: Answers) -> Script[None]:
-    rows = yield from run("preferences_read", sorted({query.user for _, query in queries}))
-    found = by_first(rows)
+    users = sorted({query.user for _, query in queries})
+    enabled: dict[str, dict[str, dict[str, bool]]] = {
+        user: {"category": {}, "topic": {}} for user in users
+    }
+    for row in (yield from run("preferences_read", user_id=users)):
+        enabled[row.user_id][row.kind][row.name] = bool(row.enabled)
     for index, query in queries:
-        enabled: dict[str, dict[str, bool]] = {"category": {}, "topic": {}}
-        for _, kind, name, is_enabled in found.get(query.user, ()):
-            enabled[kind][name] = bool(is_enabled)
-        answers[index] = Preferences(enabled["category"], enabled["topic"])
+        of_user = enabled[query.user]
+        answers[index] = Preferences(of_user["category"], of_user["topic"])
 
 
 def subscribers(queries: Numbered[ListSubscribers], answers: Answers) -> Script[None]:
     rows = yield from run(
         "subscribers_page",
-        [index for index, _ in queries],
-        [query.topic for _, query in queries],
+        number=[index for index, _ in queries],
+        topic=[query.topic for _, query in queries],
         # Identifiers are not empty, so everybody is behind the empty one.
-        [query.after or "" for _, query in queries],
-        [query.limit + 1 for _, query in queries],
+        after=[query.after or "" for _, query in queries],
+        users_max=[query.limit + 1 for _, query in queries],
     )
-    found = by_first(rows)
+    found = by_number(rows)
     for index, query in queries:
-        users = [row[1] for row in found.get(index, ())]
+        users = [row.user_id for row in found.get(index, ())]
         answers[index] = Subscribers(tuple(users[: query.limit]), len(users) > query.limit)
 
 
 def topic(queries: Numbered[FindTopic], answers: Answers) -> Script[None]:
-    rows = yield from run("topics_read", sorted({query.topic for _, query in queries}))
-    found = {row[0]: TopicInfo(row[0], bool(row[1]), row[2]) for row in rows}
+    rows = yield from run("topics_read", topic=sorted({query.topic for _, query in queries}))
+    found = {row.topic: TopicInfo(row.topic, bool(row.closed), row.subscribers) for row in rows}
     for index, query in queries:
         answers[index] = found.get(query.topic, TopicInfo(query.topic, False, 0))
 
@@ -118,23 +120,23 @@ def letters(queries: Numbered[ListLetters], answers: Answers) -> Script[None]:
     ]
     rows = yield from run(
         "letters_page",
-        [index for index, _, _ in asked],
-        [status for _, status, _ in asked],
-        [_NO_BOUND if query.before is None else query.before for _, _, query in asked],
-        [query.user for _, _, query in asked],
-        [query.notification for _, _, query in asked],
-        [query.limit + 1 for _, _, query in asked],
+        number=[index for index, _, _ in asked],
+        status=[status for _, status, _ in asked],
+        before=[NO_BOUND if query.before is None else query.before for _, _, query in asked],
+        user_id=[query.user for _, _, query in asked],
+        notification_id=[query.notification for _, _, query in asked],
+        letters_max=[query.limit + 1 for _, _, query in asked],
     )
-    found = by_first(rows)
+    found = by_number(rows)
     for index, query in queries:
-        listed = sorted(found.get(index, ()), key=lambda row: -row[1])
-        page = tuple([letter_of_row(row[1:]) for row in listed[: query.limit]])
+        listed = sorted(found.get(index, ()), key=lambda row: -row.id)
+        page = tuple([letter_of_row(row) for row in listed[: query.limit]])
         answers[index] = Letters(page, len(listed) > query.limit)
 
 
 def letter(queries: Numbered[FindLetter], answers: Answers) -> Script[None]:
-    rows = yield from run("letters_read", sorted({query.id for _, query in queries}))
-    found = {row[0]: FoundLetter(letter_of_row(row), row[11]) for row in rows}
+    rows = yield from run("letters_read", id=sorted({query.id for _, query in queries}))
+    found = {row.id: FoundLetter(letter_of_row(row), row.document) for row in rows}
     for index, query in queries:
         answers[index] = found.get(query.id, NotFound())
 
@@ -143,8 +145,8 @@ def letter(queries: Numbered[FindLetter], answers: Answers) -> Script[None]:
 
 
 def key(queries: Numbered[FindKey], answers: Answers) -> Script[None]:
-    rows = yield from run("keys_read", sorted({query.id for _, query in queries}))
-    found = {row[0]: key_of_row(row) for row in rows}
+    rows = yield from run("keys_read", id=sorted({query.id for _, query in queries}))
+    found = {row.id: key_of_row(row) for row in rows}
     for index, query in queries:
         answers[index] = found.get(query.id, NotFound())
 

@@ -9,45 +9,29 @@ on what was done before. Nearly every batch is one round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
-from tocsin.persistence.scripts.statements import Row, Script, run
+from tocsin.persistence.scripts.rows import NO_BOUND
+from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
+from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
 from tocsin.persistence.store import BeyondHead, Counters, Marked, MarkInbox, Result
-from tocsin.protocol.marking import marked, states_changed, times
+from tocsin.protocol.marking import counted, marked, states_changed, times
 from tocsin.protocol.notification import State
 
+_MARKS_SAVE: Final = pick(
+    "sequence",
+    "state",
+    "seen_at",
+    "read_at",
+    "archived_at",
+    notification_id="notification",
+    user_id="user",
+)
+
 Numbered = tuple[int, MarkInbox]
-
-_EVERYTHING = 2**63 - 1
-COUNTS: dict[str, tuple[int, int]] = {State.UNSEEN: (1, 1), State.SEEN: (1, 0)}
-"""What a notification in a state contributes to (unread, unseen)."""
-
-
-class UserLog(msgspec.Struct):
-    """A user's log as this transaction has it: *before* is (head, unread, unseen) at its start."""
-
-    head: int
-    unread: int
-    unseen: int
-    before: tuple[int, int, int]
-    changed_at: int = 0
-
-    @classmethod
-    def of(cls, row: Row) -> UserLog:
-        """From a row of `users_hold`."""
-        return cls(row[1], row[2], row[3], (row[1], row[2], row[3]))
-
-    def append(self, now_ms: int, unread: int, unseen: int) -> int:
-        """Take the next sequence at *now_ms*, with what it adds to the counters."""
-        self.head += 1
-        self.unread += unread
-        self.unseen += unseen
-        self.changed_at = max(self.changed_at, now_ms)
-        return self.head
-
 
 MARKS_MAX = 1000
 """Rows that the commands of one transaction mark together which do not name them."""
@@ -57,6 +41,7 @@ MARKS_OF_COMMAND_MIN = 30
 class _Place(msgspec.Struct):
     """A row of an inbox as it is being marked; *sequence* is `None` until it changes."""
 
+    user: str
     notification: str
     created_sequence: int
     state: str
@@ -65,28 +50,21 @@ class _Place(msgspec.Struct):
     archived_at: int | None = None
     sequence: int | None = None
 
+    @classmethod
+    def from_row(cls, row: Row) -> _Place:
+        """From a row of `marks_named`, `marks_unread` or `marks_any`."""
+        return cls(
+            row.user_id,
+            row.notification_id,
+            row.created_sequence,
+            row.state,
+            row.seen_at,
+            row.read_at,
+        )
+
 
 _Places = dict[tuple[str, str], _Place]
 """By user and notification."""
-
-
-def hold_users(users: Iterable[str]) -> Script[dict[str, UserLog]]:
-    """Lock the logs of *users*; those that have none are left out."""
-    rows = yield from run("users_hold", sorted(set(users)))
-    return {row[0]: UserLog.of(row) for row in rows}
-
-
-def save_users(logs: dict[str, UserLog]) -> Script[None]:
-    """Write where *logs* are now, as far as that changed."""
-    moved = {user: log for user, log in sorted(logs.items()) if log.head > log.before[0]}
-    yield from run(
-        "users_advance",
-        list(moved),
-        [log.head - log.before[0] for log in moved.values()],
-        [log.unread - log.before[1] for log in moved.values()],
-        [log.unseen - log.before[2] for log in moved.values()],
-        [log.changed_at for log in moved.values()],
-    )
 
 
 def mark_inboxes(commands: Sequence[Numbered], results: list[Result]) -> Script[None]:
@@ -134,21 +112,31 @@ def _read_places(turn: Sequence[Numbered], logs: dict[str, UserLog]) -> Script[_
         for notification in command.ids or ()
     }
     rows: list[Row] = []
-    rows += yield from run("marks_named", [user for user, _ in named], [id_ for _, id_ in named])
+    rows += yield from run(
+        "marks_named",
+        user_id=[user for user, _ in named],
+        notification_id=[id_ for _, id_ in named],
+    )
     listing = [command for _, command in turn if command.ids is None and command.user in logs]
     unread = [command for command in listing if command.mark in ("seen", "read")]
-    rows += yield from run("marks_unread", *_listing_columns(unread))
+    rows += yield from _list("marks_unread", unread)
     rest = [command for command in listing if command.mark not in ("seen", "read")]
-    rows += yield from run("marks_any", *_listing_columns(rest))
-    return {(row[0], row[1]): _Place(*row[1:6]) for row in rows}
+    rows += yield from _list("marks_any", rest)
+    return {(row.user_id, row.notification_id): _Place.from_row(row) for row in rows}
 
 
-def _listing_columns(commands: Sequence[MarkInbox]) -> tuple[list[Any], ...]:
+def _list(name: str, commands: Sequence[MarkInbox]) -> Script[Rows]:
+    """The rows that *commands*, which name none, are about, and one more of each user's."""
     return (
-        [command.user for command in commands],
-        [f",{','.join(sorted(states_changed(command.mark)))}," for command in commands],
-        [_EVERYTHING if command.through is None else command.through for command in commands],
-        [command.limit + 1 for command in commands],
+        yield from run(
+            name,
+            user_id=[command.user for command in commands],
+            states=[f",{','.join(sorted(states_changed(command.mark)))}," for command in commands],
+            through=[
+                NO_BOUND if command.through is None else command.through for command in commands
+            ],
+            rows_max=[command.limit + 1 for command in commands],
+        )
     )
 
 
@@ -185,8 +173,8 @@ def _places_of(command: MarkInbox, places: _Places) -> list[_Place]:
 
 
 def _change(place: _Place, state: State, log: UserLog, now_ms: int) -> None:
-    unread, unseen = COUNTS.get(place.state, (0, 0))
-    unread_then, unseen_then = COUNTS.get(state, (0, 0))
+    unread, unseen = counted(place.state)
+    unread_then, unseen_then = counted(state)
     place.sequence = log.append(now_ms, unread_then - unread, unseen_then - unseen)
     place.seen_at, place.read_at = times(state, place.seen_at, place.read_at, now_ms)
     place.archived_at = now_ms if state == State.ARCHIVED else None
@@ -194,16 +182,7 @@ def _change(place: _Place, state: State, log: UserLog, now_ms: int) -> None:
 
 
 def _save_places(places: _Places) -> Script[None]:
-    changed = [(user, place) for (user, _), place in places.items() if place.sequence is not None]
+    changed = [place for place in places.values() if place.sequence is not None]
     # In the order of their keys, in which rows of inboxes are locked.
-    changed.sort(key=lambda entry: (entry[1].notification, entry[0]))
-    yield from run(
-        "marks_save",
-        [place.notification for _, place in changed],
-        [user for user, _ in changed],
-        [place.sequence for _, place in changed],
-        [place.state for _, place in changed],
-        [place.seen_at for _, place in changed],
-        [place.read_at for _, place in changed],
-        [place.archived_at for _, place in changed],
-    )
+    changed.sort(key=lambda place: (place.notification, place.user))
+    yield from run("marks_save", **_MARKS_SAVE(changed))

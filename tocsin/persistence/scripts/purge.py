@@ -10,12 +10,20 @@ as far as it still should be: a row may have been brought back from the archive 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
-from tocsin.persistence.scripts.marks import COUNTS, hold_users
-from tocsin.persistence.scripts.statements import Rows, Script, run, run_for
+from tocsin.persistence.scripts.statements import Rows, Script, pick, run
+from tocsin.persistence.scripts.user_logs import hold_users
 from tocsin.persistence.store import Purge, Purged, Result
+from tocsin.protocol.marking import counted
+
+_PURGE_DEVICES: Final = pick("user_id", "device_id")
+_PURGE_LINES: Final = pick("user_id", "device_id", "cleared")
+_DEVICES_CLEARED: Final = pick("user_id", "device_id", "cleared")
+_DEVICES_DROP: Final = pick("user_id", "device_id")
+_PURGE_USERS: Final = pick("unread", "unseen", "horizon")
 
 _ANSWERS_PER_ROW = 10
 """Idempotency answers are cheaper to forget than inbox rows, and there may be many."""
@@ -36,12 +44,11 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
     """Run *commands* one after the other: there is seldom more than one."""
     for index, command in commands:
         answers_max = _ANSWERS_PER_ROW * command.limit
-        answers = yield from run("idempotency_purge", [command.idempotency_before], [answers_max])
-        tickets = yield from run("tickets_purge", [command.tickets_before], [command.limit])
+        answers = yield from _purge("idempotency_purge", command.idempotency_before, answers_max)
+        tickets = yield from _purge("tickets_purge", command.tickets_before, command.limit)
         chosen = yield from _choose(command)
         rows = yield from _forget(dict.fromkeys(chosen), command)
-        limit = [command.limit]
-        letters = yield from run("purge_letters", [command.created_before], limit)
+        letters = yield from _purge("purge_letters", command.created_before, command.limit)
         through = yield from _remove_unseen(command)
         unfinished = yield from _forget_removed(command)
         most = max(len(chosen), len(letters), len(tickets))
@@ -49,16 +56,25 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
         results[index] = Purged(len(rows), more=more, devices_through=through)
 
 
+def _purge(name: str, before: int, rows_max: int) -> Script[Rows]:
+    """Run one of the statements that look at most *rows_max* rows from *before* a time."""
+    return (yield from run(name, before=[before], rows_max=[rows_max]))
+
+
 def _remove_unseen(command: Purge) -> Script[tuple[str, str] | None]:
     """Remove those devices of the next slice that were not seen for long; where the slice ends,
     unless it is the last.
     """
     after = command.devices_after
-    slice_ = yield from run("purge_slice", [after[0]], [after[1]], [command.limit])
+    slice_ = yield from run(
+        "purge_slice", user_id=[after[0]], device_id=[after[1]], devices_max=[command.limit]
+    )
     before = command.created_before
-    unseen = [row for row in slice_ if row[2] is not None and row[2] < before]
-    yield from run_for("purge_devices", [(user, device, before) for user, device, _ in unseen])
-    return tuple(slice_[-1][:2]) if len(slice_) >= command.limit else None
+    unseen = [row for row in slice_ if row.last_seen is not None and row.last_seen < before]
+    yield from run("purge_devices", **_PURGE_DEVICES(unseen), before=[before] * len(unseen))
+    if len(slice_) < command.limit:
+        return None
+    return slice_[-1].user_id, slice_[-1].device_id
 
 
 def _forget_removed(command: Purge) -> Script[bool]:
@@ -66,12 +82,16 @@ def _forget_removed(command: Purge) -> Script[bool]:
     more of it to do.
     """
     before = max(command.removed_before, command.created_before)
-    removed = yield from run("purge_removed", [before], [_DEVICES_AT_A_TIME])
+    removed = yield from run("purge_removed", before=[before], devices_max=[_DEVICES_AT_A_TIME])
     entries_max = max(1, command.limit // max(1, len(removed)))
-    rows = yield from run_for("purge_lines", [(*row, entries_max) for row in removed])
-    left = [row[:3] for row in rows if row[3] >= entries_max]
-    yield from run_for("devices_cleared", left)
-    yield from run_for("devices_drop", [row[:2] for row in rows if row[3] < entries_max])
+    rows = yield from run(
+        "purge_lines", **_PURGE_LINES(removed), entries_max=[entries_max] * len(removed)
+    )
+    left = [row for row in rows if row.entries >= entries_max]
+    yield from run("devices_cleared", **_DEVICES_CLEARED(left))
+    yield from run(
+        "devices_drop", **_DEVICES_DROP([row for row in rows if row.entries < entries_max])
+    )
     return bool(left) or len(removed) == _DEVICES_AT_A_TIME
 
 
@@ -81,27 +101,27 @@ def _choose(command: Purge) -> Script[list[tuple[str, str | None]]]:
     A row that has two reasons to go may come twice.
     """
     left = command.limit
-    archived = yield from run("purge_archived", [command.archived_before], [left])
+    archived = yield from _purge("purge_archived", command.archived_before, left)
     left -= len(archived)
-    expired = yield from run("purge_expired", [command.expired_before], [left])
+    expired = yield from _purge("purge_expired", command.expired_before, left)
     left -= len(expired)
-    aged = yield from run("purge_aged", [command.created_before], [left])
-    return [(row[0], row[1]) for row in (*archived, *expired, *aged)]
+    aged = yield from _purge("purge_aged", command.created_before, left)
+    return [(row.notification_id, row.user_id) for row in (*archived, *expired, *aged)]
 
 
 def _forget(chosen: Iterable[tuple[str, str | None]], command: Purge) -> Script[Rows]:
     """Forget the rows of *chosen*, and the notifications of which none is left."""
-    held = yield from run("purge_hold", sorted({id_ for id_, _ in chosen}))
-    ids = {row[0] for row in held}
+    held = yield from run("purge_hold", id=sorted({id_ for id_, _ in chosen}))
+    ids = {row.id for row in held}
     places = sorted((id_, user) for id_, user in chosen if id_ in ids and user is not None)
     yield from hold_users(user for _, user in places)
     rows = yield from run(
         "purge_inbox",
-        [id_ for id_, _ in places],
-        [user for _, user in places],
-        [command.archived_before] * len(places),
-        [command.expired_before] * len(places),
-        [command.created_before] * len(places),
+        notification_id=[id_ for id_, _ in places],
+        user_id=[user for _, user in places],
+        archived_before=[command.archived_before] * len(places),
+        expired_before=[command.expired_before] * len(places),
+        created_before=[command.created_before] * len(places),
     )
     yield from _correct_users(rows)
     yield from _forget_notifications(sorted(ids), command.created_before)
@@ -110,32 +130,26 @@ def _forget(chosen: Iterable[tuple[str, str | None]], command: Purge) -> Script[
 
 def _forget_notifications(held: Sequence[str], created_before: int) -> Script[None]:
     """Forget those of *held* that are in no inbox and no topic's log."""
-    gone = yield from run("purge_notifications", held)
-    forgotten = [row[0] for row in gone]
-    yield from run("purge_deliveries", forgotten)
-    yield from run("purge_collapsing", forgotten)
+    gone = yield from run("purge_notifications", id=held)
+    forgotten = [row.id for row in gone]
+    yield from run("purge_deliveries", notification_id=forgotten)
+    yield from run("purge_collapsing", notification_id=forgotten)
     # What an old one has in the log of a topic goes now, and it goes itself with the next purge: as
     # long as it could be read there, somebody may be bringing it into an inbox.
     before = [created_before] * len(held)
-    yield from run("purge_topic_log", held, before)
-    yield from run("purge_topic_heads", held, before)
+    yield from run("purge_topic_log", id=held, before=before)
+    yield from run("purge_topic_heads", id=held, before=before)
 
 
 def _correct_users(rows: Rows) -> Script[None]:
     losses: dict[str, _Loss] = {}
-    for user, sequence, state, expired_at in rows:
+    for row in rows:
         # What has expired is neither counted nor replayed.
-        if expired_at is None:
-            loss = losses.setdefault(user, _Loss())
-            unread, unseen = COUNTS.get(state, (0, 0))
+        if row.expired_at is None:
+            loss = losses.setdefault(row.user_id, _Loss())
+            unread, unseen = counted(row.state)
             loss.unread += unread
             loss.unseen += unseen
-            loss.horizon = max(loss.horizon, sequence)
+            loss.horizon = max(loss.horizon, row.sequence)
     users = sorted(losses)
-    yield from run(
-        "purge_users",
-        users,
-        [losses[user].unread for user in users],
-        [losses[user].unseen for user in users],
-        [losses[user].horizon for user in users],
-    )
+    yield from run("purge_users", **_PURGE_USERS([losses[user] for user in users]), user_id=users)

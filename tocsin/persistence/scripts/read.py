@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from tocsin.persistence.scripts import lists as list_scripts
-from tocsin.persistence.scripts.lists import Answers, Numbered, by_first
-from tocsin.persistence.scripts.logs.locking import content_of_row
-from tocsin.persistence.scripts.statements import Row, Rows, Script, run
+from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
+from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
+from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.store import (
-    Answer,
     Counters,
     Deliveries,
     Delivery,
@@ -46,12 +45,25 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.notification import Standing, State
 
+_PAGES: Final = pick(
+    "start",
+    "after",
+    "bytes_max",
+    "began",
+    "resumed",
+    "counted",
+    user_id="user",
+    device_id="device",
+    entries_max="limit",
+)
+_INBOX_PAGE: Final = pick("category", "bytes_max", user_id="user", items_max="limit", now="now_ms")
+_INBOX_ITEM: Final = pick(user_id="user", notification_id="notification", now="now_ms")
+
 _NO_LOG = Head(0, Counters(0, 0), behind=True)
 """Of a user whom nobody has seen: behind, so that to look is to be seen."""
-_NO_BOUND = 2**63 - 1
 
 
-def read(queries: Sequence[Query]) -> Script[list[Answer]]:
+def read(queries: Sequence[Query[Any]]) -> Script[list[Any]]:
     """Answer *queries* in order."""
     kinds: dict[type[Any], list[tuple[int, Any]]] = defaultdict(list)
     for index, query in enumerate(queries):
@@ -66,43 +78,46 @@ def read(queries: Sequence[Query]) -> Script[list[Answer]]:
 
 
 def _heads(queries: Numbered[FindHead], answers: Answers) -> Script[None]:
-    rows = yield from run("users_read", sorted({query.user for _, query in queries}))
-    found = {row[0]: _head(row[1:5]) for row in rows}
+    rows = yield from run("users_read", user_id=sorted({query.user for _, query in queries}))
+    found = {row.user_id: _head(row) for row in rows}
     for index, query in queries:
         answers[index] = found.get(query.user, _NO_LOG)
 
 
 def _head(row: Row) -> Head:
-    head, unread, unseen, behind = row
-    return Head(head, Counters(unread, unseen), bool(behind))
+    return Head(row.head, Counters(row.unread, row.unseen), bool(row.behind))
 
 
 def _pages(queries: Numbered[ReadPage], answers: Answers) -> Script[None]:
     rows = yield from run(
-        "pages",
-        [index for index, _ in queries],
-        [query.user for _, query in queries],
-        [query.device for _, query in queries],
-        [query.start for _, query in queries],
-        [query.after for _, query in queries],
-        [query.limit for _, query in queries],
-        [query.bytes_max for _, query in queries],
-        [query.began for _, query in queries],
-        [query.resumed for _, query in queries],
-        [query.counted for _, query in queries],
+        "pages", **_PAGES([query for _, query in queries]), number=[index for index, _ in queries]
     )
-    found = by_first(rows)
+    found = by_number(rows)
     for index, _ in queries:
         answers[index] = _page(found[index])
 
 
 def _page(rows: Rows) -> Page:
-    _, head, horizon, unread, unseen, sequence, *_ = rows[0]
-    entries = () if sequence is None else tuple([Entry(*row[5:14]) for row in rows])
-    # The last column counts what there was to choose from, up to one more than the limit.
-    complete = not entries or rows[0][14] == len(entries)
-    through = head if complete else entries[-1].sequence
-    return Page(entries, through, head, horizon, Counters(unread, unseen))
+    log = rows[0]
+    entries = () if log.sequence is None else tuple([_entry(row) for row in rows])
+    # The candidates are what there was to choose from, up to one more than the limit.
+    complete = not entries or log.candidates == len(entries)
+    through = log.head if complete else entries[-1].sequence
+    return Page(entries, through, log.head, log.horizon, Counters(log.unread, log.unseen))
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        row.sequence,
+        row.notification_id,
+        row.change,
+        row.document,
+        row.state,
+        row.seen_at,
+        row.read_at,
+        row.attempts,
+        row.expires_at,
+    )
 
 
 # --- The inbox ----------------------------------------------------------------------------------
@@ -113,20 +128,24 @@ def _inboxes(queries: Numbered[InboxPage], answers: Answers) -> Script[None]:
     for index, query in queries:
         by_list[_list_of(query.states)].append((index, query))
     rows: list[Row] = []
-    rows += yield from run("inbox_page", *_inbox_columns(by_list["all"]))
-    rows += yield from run("inbox_page_unread", *_inbox_columns(by_list["unread"]))
-    rows += yield from run("inbox_page_archived", *_inbox_columns(by_list["archived"]))
-    found = by_first(rows)
+    rows += yield from _list("inbox_page", by_list["all"])
+    rows += yield from _list("inbox_page_unread", by_list["unread"])
+    rows += yield from _list("inbox_page_archived", by_list["archived"])
+    found = by_number(rows)
     for index, _ in queries:
         answers[index] = _inbox(found[index])
 
 
 def _inbox(rows: Rows) -> Inbox:
-    log = _head(rows[0][1:5])
-    listed = [row for row in rows if row[5] is not None]
+    log = _head(rows[0])
+    listed = [row for row in rows if row.created_sequence is not None]
     # What does not fit has no document with it, and says that there is more.
-    items = tuple([InboxItem(*row[5:]) for row in listed if row[6] is not None])
+    items = tuple([_item(row) for row in listed if row.document is not None])
     return Inbox(items, len(items) < len(listed), log.head, log.counters, log.behind)
+
+
+def _item(row: Row) -> InboxItem:
+    return InboxItem(row.created_sequence, row.document, row.state, row.seen_at, row.read_at)
 
 
 def _list_of(states: Sequence[str]) -> str:
@@ -136,28 +155,25 @@ def _list_of(states: Sequence[str]) -> str:
     return "archived" if set(states) == {State.ARCHIVED} else "all"
 
 
-def _inbox_columns(queries: Numbered[InboxPage]) -> tuple[list[Any], ...]:
+def _list(name: str, queries: Numbered[InboxPage]) -> Script[Rows]:
     return (
-        [index for index, _ in queries],
-        [query.user for _, query in queries],
-        [f",{','.join(query.states)}," for _, query in queries],
-        [query.category for _, query in queries],
-        [query.limit for _, query in queries],
-        [_NO_BOUND if query.before is None else query.before for _, query in queries],
-        [query.now_ms for _, query in queries],
-        [query.bytes_max for _, query in queries],
+        yield from run(
+            name,
+            number=[index for index, _ in queries],
+            **_INBOX_PAGE([query for _, query in queries]),
+            states=[f",{','.join(query.states)}," for _, query in queries],
+            before=[NO_BOUND if query.before is None else query.before for _, query in queries],
+        )
     )
 
 
 def _inbox_items(queries: Numbered[FindInboxItem], answers: Answers) -> Script[None]:
     rows = yield from run(
         "inbox_item",
-        [index for index, _ in queries],
-        [query.user for _, query in queries],
-        [query.notification for _, query in queries],
-        [query.now_ms for _, query in queries],
+        **_INBOX_ITEM([query for _, query in queries]),
+        number=[index for index, _ in queries],
     )
-    found = {row[0]: InboxItem(*row[1:6]) for row in rows}
+    found = {row.number: _item(row) for row in rows}
     for index, _ in queries:
         answers[index] = found.get(index, NotFound())
 
@@ -167,23 +183,22 @@ def _inbox_items(queries: Numbered[FindInboxItem], answers: Answers) -> Script[N
 
 def _producer_views(queries: Numbered[FindNotification], answers: Answers) -> Script[None]:
     asked = sorted({query.notification for _, query in queries})
-    rows = yield from run("notifications_read", asked)
-    found = {row[0]: _producer_view(row) for row in rows}
+    rows = yield from run("notifications_read", id=asked)
+    found = {row.id: _producer_view(row) for row in rows}
     for index, query in queries:
         answers[index] = found.get(query.notification, NotFound())
 
 
 def _producer_view(row: Row) -> ProducerView:
-    recipients, inboxes, delivered, seen, read_, dead, expired = row[11:18]
     return ProducerView(
         content=content_of_row(row),
-        standing=row[7],
-        recipients=inboxes if recipients is None else recipients,
-        delivered=delivered,
-        seen=seen,
-        read=read_,
-        expired=expired,
-        dead=dead,
+        standing=row.standing,
+        recipients=row.inboxes if row.recipients is None else row.recipients,
+        delivered=row.delivered,
+        seen=row.seen,
+        read=row.read,
+        expired=row.expired,
+        dead=row.dead,
     )
 
 
@@ -192,32 +207,39 @@ def _ledgers(queries: Numbered[ReadDeliveries], answers: Answers) -> Script[None
     after = [query.after or ("", "") for _, query in queries]
     rows = yield from run(
         "deliveries_page",
-        [index for index, _ in queries],
-        [query.notification for _, query in queries],
-        [user for user, _ in after],
-        [device for _, device in after],
-        [query.limit + 1 for _, query in queries],
+        number=[index for index, _ in queries],
+        notification_id=[query.notification for _, query in queries],
+        user_id=[user for user, _ in after],
+        device_id=[device for _, device in after],
+        lines_max=[query.limit + 1 for _, query in queries],
     )
-    found = by_first(rows)
+    found = by_number(rows)
     for index, query in queries:
         if index not in found:
             answers[index] = NotFound()
             continue
-        lines = [_delivery(row) for row in found[index] if row[2] is not None]
+        lines = [_delivery(row) for row in found[index] if row.user_id is not None]
         answers[index] = Deliveries(tuple(lines[: query.limit]), len(lines) > query.limit)
 
 
 def _delivery(row: Row) -> Delivery:
-    _, standing, user, device, attempts, first_sent_at, acknowledged_at, reason, acknowledged = row
-    if acknowledged:
+    if row.acknowledged:
         outcome = "acknowledged"
-    elif reason is not None:
+    elif row.dead_reason is not None:
         outcome = "dead"
-    elif standing != Standing.ACTIVE:
-        outcome = standing
+    elif row.standing != Standing.ACTIVE:
+        outcome = row.standing
     else:
         outcome = "pending"
-    return Delivery(user, device, attempts, first_sent_at, acknowledged_at, outcome, reason)
+    return Delivery(
+        user=row.user_id,
+        device=row.device_id,
+        attempts=row.attempts,
+        first_sent_at=row.first_sent_at,
+        acknowledged_at=row.acknowledged_at,
+        outcome=outcome,
+        reason=row.dead_reason,
+    )
 
 
 _SCRIPTS: dict[type[Any], Any] = {

@@ -12,13 +12,13 @@ out in memory, in their order, and what comes out is written together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-from tocsin.persistence.scripts.logs.locking import content_of_row
-from tocsin.persistence.scripts.marks import COUNTS, UserLog, hold_users, save_users
-from tocsin.persistence.scripts.statements import Row, Script, run
+from tocsin.persistence.scripts.rows import content_of_row, letter_of_row
+from tocsin.persistence.scripts.statements import Script, pick, run
+from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
 from tocsin.persistence.store import (
     DeadLetter,
     DiscardLetter,
@@ -29,8 +29,14 @@ from tocsin.persistence.store import (
     ReplayLetter,
     Result,
 )
+from tocsin.protocol.marking import counted
 from tocsin.protocol.notification import Content, Patch, Standing, State, patched
 from tocsin.protocol.values import to_rfc3339
+
+_NOTIFICATIONS_REVIVE: Final = pick("id", "revision", "updated_at", "expires_at", "document")
+_LETTERS_RESEND: Final = pick(
+    "earlier", "sequence", notification_id="letter.notification", user_id="letter.user"
+)
 
 Numbered = tuple[int, ReplayLetter | DiscardLetter]
 
@@ -76,12 +82,6 @@ class _Desk(msgspec.Struct):
     settled: dict[int, tuple[str, int]]
 
 
-def letter_of_row(row: Row) -> DeadLetter:
-    """The letter in the first eleven columns of *row*."""
-    id_, notification, user, device, *rest = row
-    return DeadLetter(id_, notification, user, device or None, *rest[:7])
-
-
 def settle_letters(commands: Sequence[Numbered], results: list[Result]) -> Script[None]:
     """Run *commands* and put each result in its place in *results*."""
     if not commands:
@@ -97,15 +97,25 @@ def settle_letters(commands: Sequence[Numbered], results: list[Result]) -> Scrip
 
 def _hold(commands: Sequence[Numbered]) -> Script[_Desk]:
     ids = sorted({command.id for _, command in commands})
-    pairs = sorted({(row[1], row[2]) for row in (yield from run("letters_read", ids))})
-    rows = yield from run("notifications_lock", sorted({id_ for id_, _ in pairs}))
-    notifications = {row[0]: _Notification(content_of_row(row), row[7]) for row in rows}
+    rows = yield from run("letters_read", id=ids)
+    pairs = sorted({(row.notification_id, row.user_id) for row in rows})
+    rows = yield from run("notifications_lock", id=sorted({id_ for id_, _ in pairs}))
+    notifications = {row.id: _Notification(content_of_row(row), row.standing) for row in rows}
     logs = yield from hold_users(user for _, user in pairs)
     # Again, now that nobody else settles them.
-    rows = yield from run("letters_read", ids)
-    letters = {row[0]: _Letter(letter_of_row(row), row[9]) for row in rows}
-    rows = yield from run("letters_places", [id_ for id_, _ in pairs], [user for _, user in pairs])
-    places = {(row[0], row[1]): _Place(row[2], row[3], row[4] is not None) for row in rows}
+    rows = yield from run("letters_read", id=ids)
+    letters = {row.id: _Letter(letter_of_row(row), row.status) for row in rows}
+    rows = yield from run(
+        "letters_places",
+        notification_id=[id_ for id_, _ in pairs],
+        user_id=[user for _, user in pairs],
+    )
+    places = {
+        (row.notification_id, row.user_id): _Place(
+            row.sequence, row.state, row.expired_at is not None
+        )
+        for row in rows
+    }
     return _Desk(letters, notifications, logs, places, [], {})
 
 
@@ -148,7 +158,7 @@ def _mark_settled(letter: _Letter, status: str, now_ms: int, desk: _Desk) -> Non
 
 def _replay(letter: DeadLetter, place: _Place, log: UserLog, now_ms: int, desk: _Desk) -> None:
     # What had expired counts again.
-    counts = COUNTS.get(place.state, (0, 0)) if place.expired else (0, 0)
+    counts = counted(place.state) if place.expired else (0, 0)
     earlier, place.sequence = place.sequence, log.append(now_ms, *counts)
     place.expired = False
     place.replayed = True
@@ -177,28 +187,21 @@ def _expiries(letter: DeadLetter) -> list[int]:
 
 def _save(desk: _Desk) -> Script[None]:
     revived = [each.content for each in desk.notifications.values() if each.revived]
-    yield from run(
-        "notifications_revive",
-        [content.id for content in revived],
-        [content.revision for content in revived],
-        [content.updated_at for content in revived],
-        [content.expires_at for content in revived],
-        [content.document for content in revived],
-    )
+    yield from run("notifications_revive", **_NOTIFICATIONS_REVIVE(revived))
     yield from save_users(desk.logs)
     moved = {pair: place for pair, place in sorted(desk.places.items()) if place.replayed}
     yield from run(
         "letters_revive",
-        [id_ for id_, _ in moved],
-        [user for _, user in moved],
-        [place.sequence for place in moved.values()],
+        notification_id=[id_ for id_, _ in moved],
+        user_id=[user for _, user in moved],
+        sequence=[place.sequence for place in moved.values()],
     )
     yield from _resend(desk.resends)
     yield from run(
         "letters_settle",
-        list(desk.settled),
-        [status for status, _ in desk.settled.values()],
-        [at for _, at in desk.settled.values()],
+        id=list(desk.settled),
+        status=[status for status, _ in desk.settled.values()],
+        at=[at for _, at in desk.settled.values()],
     )
 
 
@@ -217,9 +220,6 @@ def _resend(resends: Iterable[_Resend]) -> Script[None]:
     for turn in rounds:
         yield from run(
             "letters_resend",
-            [id_ for id_, _ in turn],
-            [user for _, user in turn],
-            [each.letter.device or "" for each in turn.values()],
-            [each.earlier for each in turn.values()],
-            [each.sequence for each in turn.values()],
+            **_LETTERS_RESEND(turn.values()),
+            device_id=[each.letter.device or "" for each in turn.values()],
         )

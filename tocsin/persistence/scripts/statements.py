@@ -11,6 +11,14 @@ dear, takes the columns as arrays in one query over `unnest`; SQLite, where it i
 scalar statement per row, or several in turn where Postgres changes several tables in one. Both
 return the same rows for the same columns, so a batch of hundreds of commands costs as many
 statements as a batch of one.
+
+The heading of a statement is its signature, the same in both dialects:
+
+    -- name: users_advance(user_id, taken, unread, unseen, changed_at)
+    --     -> user_id, head, unread, unseen
+
+Scripts hand columns over by these names, written out or picked from values (`pick`), and rows come
+back with them. So no position is counted between Python and SQL.
 """
 
 from __future__ import annotations
@@ -19,19 +27,22 @@ import re
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from itertools import takewhile
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-Row = Sequence[Any]
+Row = Any
+"""What a statement found; its attributes are the columns of the heading."""
 Rows = Sequence[Row]
 
 
 class Statement(NamedTuple):
-    """One step of a script; without *columns* it runs once."""
+    """One step of a script: *columns* by the names of their parameters; without, it runs once."""
 
     name: str
-    columns: tuple[Sequence[Any], ...]
+    columns: Mapping[str, Sequence[Any]]
 
 
 Script = Generator[Statement, Rows, T]
@@ -45,32 +56,61 @@ class Part(NamedTuple):
 
 
 class Sql(NamedTuple):
-    """A statement's text in one dialect, how many parameters it takes, whether rows come back.
+    """A statement's text in one dialect, its *parameters* by name, and the *columns* of its rows.
 
-    Where it consists of several texts (only in SQLite), they are *parts*, to be run one after the
-    other; the last one's rows come back.
+    No columns: it returns no rows. Where it consists of several texts (only in SQLite), they are
+    *parts*, to be run one after the other; the last one's rows come back.
     """
 
     text: str
-    parameters: int
-    returns_rows: bool
+    parameters: tuple[str, ...]
+    columns: tuple[str, ...]
     parts: tuple[Part, ...] = ()
 
+    def arguments(self, statement: Statement) -> list[Sequence[Any]]:
+        """The columns of *statement* in the order of the parameters.
 
-def run(name: str, *columns: Sequence[Any]) -> Script[Rows]:
+        Raises `TypeError` where their names are not those of the heading.
+        """
+        columns = statement.columns
+        try:
+            if len(columns) == len(self.parameters):
+                return [columns[name] for name in self.parameters]
+        except KeyError:
+            pass
+        heading = f"{statement.name}({', '.join(self.parameters)})"
+        raise TypeError(f"{heading} was given {', '.join(columns)}")
+
+
+def run(name: str, /, **columns: Sequence[Any]) -> Script[Rows]:
     """Run one statement; nothing is asked of the database when the columns are empty."""
-    if columns and not columns[0]:
-        return ()
+    for column in columns.values():
+        if not column:
+            return ()
+        break
     rows: Rows = yield Statement(name, columns)
     return rows
 
 
-def run_for(name: str, rows: Collection[Row]) -> Script[Rows]:
-    """Run one statement for each of *rows*, which hold its parameters in order."""
-    if not rows:
-        return ()
-    found: Rows = yield Statement(name, tuple(zip(*rows, strict=True)))
-    return found
+def pick(*same: str, **paths: str) -> Callable[[Collection[Any]], dict[str, Sequence[Any]]]:
+    """What makes columns of values, from those of their attributes that are parameters.
+
+    *same* are called as the parameters; *paths* otherwise (`user_id="user"`, `id="content.id"`).
+
+        _MOVED: Final = pick("sequence", user_id="user", notification_id="content.id")
+        yield from run("…", **_MOVED(rows), at=[now_ms] * len(rows))
+    """
+    names = (*same, *paths)
+    attributes = attrgetter(*same, *paths.values())
+
+    def picked(values: Collection[Any]) -> dict[str, Sequence[Any]]:
+        if not values:
+            return dict.fromkeys(names, ())
+        if len(names) == 1:
+            return {names[0]: list(map(attributes, values))}
+        return dict(zip(names, zip(*map(attributes, values), strict=True), strict=True))
+
+    return picked
 
 
 def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
@@ -84,8 +124,11 @@ def drive(script: Script[T], perform: Callable[[Statement], Rows]) -> T:
         return answer
 
 
-_HEADING = re.compile(r"^-- name: (?P<name>\w+)(?P<rows> -> rows)?$", re.MULTILINE)
-_PARAMETER = re.compile(r"[?$](\d+)")
+_HEADING = "-- name:"
+_GOES_ON = "--     "
+_POSITION = re.compile(r"[?$](\d+)")
+_NAMED = re.compile(r"(?<![:\w]):(\w+)")
+_NAME = re.compile(r"\w+")
 _THEN = re.compile(r"^-- then$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
@@ -94,8 +137,12 @@ _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 def load(dialect: str) -> Mapping[str, Sql]:
     """The statements of `sql/<dialect>/*.sql`, by name.
 
-    A statement begins at `-- name: …` and ends at the next one; `-> rows` says that it returns
-    rows, `-- then` stands between its parts. Raises `ValueError` for a name that stands twice.
+    A statement begins at `-- name: …` and ends at the next one; `-> …` names the columns of its
+    rows, `-- then` stands between its parts. A heading that is too long for a line goes on in
+    comment lines that are indented. Parameters are `:name` in SQLite; in Postgres they are arrays,
+    `$1`, `$2`…, which the text itself names (`AS new (user_id, sequence)`).
+
+    Raises `ValueError` for a name that stands twice, or a parameter that no heading names.
     """
     statements: dict[str, Sql] = {}
     folder = resources.files("tocsin.persistence") / "sql" / dialect
@@ -109,17 +156,30 @@ def load(dialect: str) -> Mapping[str, Sql]:
 
 
 def _parse(text: str) -> list[tuple[str, Sql]]:
-    headings = list(_HEADING.finditer(text))
-    ends = [heading.start() for heading in headings[1:]] + [len(text)]
     found = []
-    for heading, end in zip(headings, ends, strict=True):
-        bodies = [_body(part) for part in _THEN.split(text[heading.end() + 1 : end])]
-        body = ";\n".join(bodies)
-        numbers = [int(number) for number in _PARAMETER.findall(body)]
+    for block in text.split(_HEADING)[1:]:
+        first, *lines = block.splitlines(keepends=True)
+        own = list(takewhile(lambda line: line.startswith(_GOES_ON), lines))
+        signature = " ".join([first, *(line.removeprefix(_GOES_ON) for line in own)])
+        name, parameters, columns = _signature(signature)
+        bodies = [
+            _numbered(_body(part), parameters) for part in _THEN.split("".join(lines[len(own) :]))
+        ]
         parts = tuple([_part(each) for each in bodies]) if len(bodies) > 1 else ()
-        sql = Sql(body, max(numbers, default=0), bool(heading["rows"]), parts)
-        found.append((heading["name"], sql))
+        found.append((name, Sql(";\n".join(bodies), parameters, columns, parts)))
     return found
+
+
+def _signature(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    name, opened, rest = text.strip().partition("(")
+    parameters, closed, columns = rest.partition(")")
+    if not (opened and closed) or columns.strip()[:2] not in ("", "->"):
+        raise ValueError(f"a heading is not `statement(parameter, …) -> column, …`: {text}")
+    return name, tuple(_NAME.findall(parameters)), tuple(_NAME.findall(columns))
+
+
+def _numbered(text: str, parameters: tuple[str, ...]) -> str:
+    return _NAMED.sub(lambda match: f"?{parameters.index(match[1]) + 1}", text)
 
 
 def _body(text: str) -> str:
@@ -128,7 +188,7 @@ def _body(text: str) -> str:
 
 def _part(text: str) -> Part:
     """Numbered anew, because a driver wants exactly as many values as the greatest number says."""
-    numbers = sorted({int(number) for number in _PARAMETER.findall(text)})
+    numbers = sorted({int(number) for number in _POSITION.findall(text)})
     places = {str(number): place for place, number in enumerate(numbers, 1)}
-    renumbered = _PARAMETER.sub(lambda match: f"?{places[match[1]]}", text)
+    renumbered = _POSITION.sub(lambda match: f"?{places[match[1]]}", text)
     return Part(renumbered, tuple([number - 1 for number in numbers]))

@@ -18,14 +18,9 @@ from heapq import merge
 from operator import itemgetter
 from typing import Any, Final
 
-from tocsin.persistence.scripts.devices import (
-    acknowledge,
-    attach,
-    ends_in,
-    record,
-    remove_devices,
-)
+from tocsin.persistence.scripts.devices import acknowledge, attach, remove_devices
 from tocsin.persistence.scripts.keys import change_keys
+from tocsin.persistence.scripts.ledger import ends_in, record
 from tocsin.persistence.scripts.logs.change import change_logs
 from tocsin.persistence.scripts.marks import mark_inboxes
 from tocsin.persistence.scripts.purge import purge
@@ -76,22 +71,22 @@ class _Gathered:
     """Commands that can run together, each with its place in the batch, where its result goes."""
 
     def __init__(self) -> None:
-        self._kinds: dict[type[Command], list[tuple[int, Command]]] = defaultdict(list)
+        self._kinds: dict[type[Command[Any]], list[tuple[int, Command[Any]]]] = defaultdict(list)
         self._phases: dict[tuple[str, str], int] = {}
 
-    def takes(self, command: Command) -> bool:
+    def takes(self, command: Command[Any]) -> bool:
         """Whether *command* would run behind all that is gathered about its devices."""
         phase = _phase(command)
         # Two arrivals of one device are never one piece of work: the second goes on from the first.
         latest = phase - 1 if isinstance(command, Attach) else phase
         return all(self._phases.get(device, -1) <= latest for device in _devices(command))
 
-    def add(self, index: int, command: Command) -> None:
+    def add(self, index: int, command: Command[Any]) -> None:
         self._kinds[type(command)].append((index, command))
         for device in _devices(command):
             self._phases[device] = _phase(command)
 
-    def add_all(self, commands: Sequence[Command]) -> None:
+    def add_all(self, commands: Sequence[Command[Any]]) -> None:
         """Add the whole batch, where nothing in it has to wait for anything else."""
         for index, command in enumerate(commands):
             self._kinds[type(command)].append((index, command))
@@ -104,7 +99,7 @@ class _Gathered:
         return found[0] if found else []
 
 
-def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:
+def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
     """Run *commands*; their results, in the same order."""
     results: list[Result] = [Done()] * len(commands)
     lines = [each for each in commands if isinstance(each, Record)]
@@ -133,7 +128,7 @@ def write(commands: Sequence[Command], epoch: str) -> Script[list[Result]]:
     return results
 
 
-def _gather(commands: Sequence[Command]) -> Iterator[_Gathered]:
+def _gather(commands: Sequence[Command[Any]]) -> Iterator[_Gathered]:
     """One group in the normal case; more where a device attaches and then does something else."""
     gathered = _Gathered()
     if not any(isinstance(command, _AFTER_RECORDS) for command in commands):
@@ -149,12 +144,12 @@ def _gather(commands: Sequence[Command]) -> Iterator[_Gathered]:
     yield gathered
 
 
-def _phase(command: Command) -> int:
+def _phase(command: Command[Any]) -> int:
     kind = type(command)
     return _OF_DEVICES.index(kind) if kind in _OF_DEVICES else -1
 
 
-def _devices(command: Command) -> set[tuple[str, str]]:
+def _devices(command: Command[Any]) -> set[tuple[str, str]]:
     """The devices that *command* is about, if it is about any."""
     if isinstance(command, Record):
         lines = {(line.user, line.device) for line in command.deliveries}

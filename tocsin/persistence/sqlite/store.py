@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import trio
@@ -23,10 +23,10 @@ import trio
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.scripts.read import read
-from tocsin.persistence.scripts.statements import Rows, Script, Sql, Statement, drive, load, run
+from tocsin.persistence.scripts.statements import Rows, Script, Statement, drive, load, run
 from tocsin.persistence.scripts.write import write
+from tocsin.persistence.sqlite.performing import perform, prepare
 from tocsin.persistence.store import (
-    Answer,
     Command,
     Query,
     Result,
@@ -104,7 +104,7 @@ class SqliteStore:
         self._path = os.fspath(path)
         self._inline = inline
         self._entropy = entropy
-        self._sql = load(DIALECT)
+        self._statements = prepare(load(DIALECT))
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._epoch: str | None = None
@@ -132,10 +132,12 @@ class SqliteStore:
     async def open(self) -> None:
         await self._call(self._open)
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         return await self._call(partial(self._write, commands))
 
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
+    async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         return await self._call(partial(self._read, queries))
 
     async def probe(self) -> None:
@@ -203,14 +205,16 @@ class SqliteStore:
         return self._claim(connection, "epoch", fresh), self._claim(connection, "secret", secret)
 
     def _claim(self, connection: sqlite3.Connection, name: str, fresh: str) -> str:
-        rows = self._perform(connection, Statement("meta_claim", ([name], [fresh])))
-        value: str = rows[0][0]
+        rows = self._perform(
+            connection, Statement("meta_claim", {"name": [name], "value": [fresh]})
+        )
+        value: str = rows[0].value
         return value
 
-    def _write(self, commands: Sequence[Command]) -> list[Result]:
+    def _write(self, commands: Sequence[Command[Any]]) -> list[Result]:
         return self._run_script("IMMEDIATE", write(commands, self.epoch), self._check_file)
 
-    def _read(self, queries: Sequence[Query]) -> list[Answer]:
+    def _read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         return self._run_script("DEFERRED", read(queries))
 
     def _probe(self) -> None:
@@ -230,22 +234,8 @@ class SqliteStore:
     # --- The connection -------------------------------------------------------------------------
 
     def _perform(self, connection: sqlite3.Connection, statement: Statement) -> Rows:
-        sql = self._sql[statement.name]
         self._statements_run += 1
-        for part in sql.parts[:-1]:
-            columns = [statement.columns[place] for place in part.columns]
-            connection.executemany(part.text, zip(*columns, strict=True))
-        if sql.parts:
-            sql, statement = _last(sql, statement)
-        rows = zip(*statement.columns, strict=True) if statement.columns else [()]
-        if not sql.returns_rows:
-            connection.executemany(sql.text, rows)
-            return ()
-        text, execute = sql.text, connection.execute
-        found: list[tuple[object, ...]] = []
-        for row in rows:
-            found += execute(text, row)
-        return found
+        return perform(connection, self._statements[statement.name], statement)
 
     def _run_script(
         self, kind: str, script: Script[T], check: Callable[[], None] = lambda: None
@@ -336,13 +326,6 @@ class SqliteStore:
                 # Closing writes the log back into the file, which a failing disk refuses. The
                 # next connection finds both and reads them together.
                 return
-
-
-def _last(sql: Sql, statement: Statement) -> tuple[Sql, Statement]:
-    """The last part of a statement of several, as a statement of its own."""
-    part = sql.parts[-1]
-    columns = tuple([statement.columns[place] for place in part.columns])
-    return Sql(part.text, len(columns), sql.returns_rows), Statement(statement.name, columns)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -12,8 +12,9 @@ row: a user's log becomes visible in order, whoever writes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
+from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.commands import (
     Changed,
     Counters,
@@ -119,7 +120,6 @@ __all__ = [
     "AckStored",
     "Acknowledge",
     "AcknowledgedPartly",
-    "Answer",
     "ApiKey",
     "Attach",
     "Attached",
@@ -218,32 +218,6 @@ __all__ = [
     "Withdraw",
 ]
 
-Command = (
-    Publish
-    | Update
-    | Withdraw
-    | Expire
-    | Release
-    | Purge
-    | Attach
-    | Record
-    | Acknowledge
-    | MarkInbox
-    | Materialise
-    | Subscribe
-    | Unsubscribe
-    | SetTopic
-    | SetPreferences
-    | RemoveDevice
-    | ReplayLetter
-    | DiscardLetter
-    | CreateKey
-    | RevokeKey
-    | CreateTicket
-    | TakeTicket
-    | BindTicket
-    | RevokeTickets
-)
 Result = (
     Changed
     | Replayed
@@ -272,41 +246,7 @@ Result = (
     | DeviceForgotten
     | Done
 )
-Query = (
-    ReadPage
-    | InboxPage
-    | FindInboxItem
-    | FindHead
-    | FindNotification
-    | ReadDeliveries
-    | ListDevices
-    | ListSubscriptions
-    | ListSubscribers
-    | FindTopic
-    | ReadPreferences
-    | ListLetters
-    | FindLetter
-    | FindKey
-    | ListKeys
-)
-Answer = (
-    Page
-    | Inbox
-    | InboxItem
-    | Head
-    | ProducerView
-    | Deliveries
-    | Devices
-    | Topics
-    | Subscribers
-    | TopicInfo
-    | Preferences
-    | Letters
-    | FoundLetter
-    | ApiKey
-    | Keys
-    | NotFound
-)
+"""Whatever comes of a command."""
 
 
 class StoreUnavailable(DescribedError):
@@ -373,7 +313,9 @@ class Store(Protocol):
     async def open(self) -> None:
         """Connect and apply missing migrations; safe to call again after a failure."""
 
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
         """Run *commands* in one transaction; durable when it returns.
 
         Raises `StoreBlocked` where somebody else's lock is in the way; *hurried* waits less for it.
@@ -382,8 +324,11 @@ class Store(Protocol):
         one device. A device that attaches may see what a later command of its batch did.
         """
 
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Answer *queries* in order, each from one moment; two of them may be from two."""
+    async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
+        """Answer *queries* in order, each from one moment; two of them may be from two.
+
+        An answer is what its query says by its type; a list of several cannot say it.
+        """
 
     async def probe(self) -> None:
         """Touch the store as cheaply as proves that it can write."""

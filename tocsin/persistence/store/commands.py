@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tocsin.persistence.store.asking import Command
 from tocsin.protocol.news import Position, RecipientState
 from tocsin.protocol.notification import Change, Content, Patch
 
@@ -39,55 +40,6 @@ class FanOut(msgspec.Struct, frozen=True):
     states: dict[str, RecipientState] = {}
 
 
-class Publish(msgspec.Struct, frozen=True):
-    """Make a notification known: to *users* (no duplicates), or to its content's topic.
-
-    For users it is appended to their logs now, but for those who have muted it. For a topic one
-    entry is appended to the topic's log, whatever the number of subscribers (`Materialise`). With
-    *deliver_at* (Unix ms, in the future) both happen later (`Release`).
-
-    With a collapse key, an active notification with the same key and the same topic, or with
-    recipients who are all among *users*, is not joined by a second one but becomes this one: same
-    id, next revision, `unseen` again. From recipients of other notifications with the key, those
-    are withdrawn.
-
-    What is *overdue*, and has a key, can only be a repetition: by the time that it is posted its
-    content has expired. Where its key is new it is `Overdue`, and the key stays free.
-    """
-
-    content: Content
-    users: tuple[str, ...]
-    credential: str
-    idempotency: Idempotency | None = None
-    deliver_at: int | None = None
-    overdue: bool = False
-
-
-class Update(msgspec.Struct, frozen=True):
-    """Make the next revision of one of *expected_revisions*; `None` of any, none of which is none.
-
-    What has a name of its own, *once*, is done once, whatever comes of it, for as long as answers
-    to idempotency keys are kept; then it is `Replayed`.
-    """
-
-    notification: str
-    patch: Patch
-    now_ms: int
-    expected_revisions: tuple[int, ...] | None = None
-    once: str | None = None
-
-
-class Withdraw(msgspec.Struct, frozen=True):
-    """Take a notification back from everybody; again is a success without changes.
-
-    *once* as in `Update`.
-    """
-
-    notification: str
-    now_ms: int
-    once: str | None = None
-
-
 class Changed(msgspec.Struct, frozen=True):
     """A publish, update or withdrawal is durable.
 
@@ -117,6 +69,30 @@ class Overdue(msgspec.Struct, frozen=True):
     """It was posted too late, and is not the repetition of what was posted in time."""
 
 
+class Publish(Command[Changed | Replayed | KeyReused | Overdue], frozen=True):
+    """Make a notification known: to *users* (no duplicates), or to its content's topic.
+
+    For users it is appended to their logs now, but for those who have muted it. For a topic one
+    entry is appended to the topic's log, whatever the number of subscribers (`Materialise`). With
+    *deliver_at* (Unix ms, in the future) both happen later (`Release`).
+
+    With a collapse key, an active notification with the same key and the same topic, or with
+    recipients who are all among *users*, is not joined by a second one but becomes this one: same
+    id, next revision, `unseen` again. From recipients of other notifications with the key, those
+    are withdrawn.
+
+    What is *overdue*, and has a key, can only be a repetition: by the time that it is posted its
+    content has expired. Where its key is new it is `Overdue`, and the key stays free.
+    """
+
+    content: Content
+    users: tuple[str, ...]
+    credential: str
+    idempotency: Idempotency | None = None
+    deliver_at: int | None = None
+    overdue: bool = False
+
+
 class NotFound(msgspec.Struct, frozen=True):
     """There is no such thing."""
 
@@ -137,6 +113,34 @@ class PatchRefused(msgspec.Struct, frozen=True):
     """The patch contradicts itself or changes nothing; *error* is a `Refused`."""
 
     error: Exception
+
+
+class Update(
+    Command[Changed | Replayed | NotFound | NotActive | RevisionMismatch | PatchRefused],
+    frozen=True,
+):
+    """Make the next revision of one of *expected_revisions*; `None` of any, none of which is none.
+
+    What has a name of its own, *once*, is done once, whatever comes of it, for as long as answers
+    to idempotency keys are kept; then it is `Replayed`.
+    """
+
+    notification: str
+    patch: Patch
+    now_ms: int
+    expected_revisions: tuple[int, ...] | None = None
+    once: str | None = None
+
+
+class Withdraw(Command[Changed | Replayed | NotFound], frozen=True):
+    """Take a notification back from everybody; again is a success without changes.
+
+    *once* as in `Update`.
+    """
+
+    notification: str
+    now_ms: int
+    once: str | None = None
 
 
 class TooMany(msgspec.Struct, frozen=True):

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Done, NotFound, TooMany
+
 
 class ApiKey(msgspec.Struct, frozen=True):
     """An API key as it is kept: never its text."""
@@ -19,11 +22,11 @@ class ApiKey(msgspec.Struct, frozen=True):
     revoked_at: int | None = None
 
 
-class CreateKey(msgspec.Struct, frozen=True):
+class CreateKey(Command[Done], frozen=True):
     key: ApiKey
 
 
-class RevokeKey(msgspec.Struct, frozen=True):
+class RevokeKey(Command[Done | NotFound], frozen=True):
     """Result: `Done`, also when it was revoked before, or `NotFound`."""
 
     id: str
@@ -47,7 +50,7 @@ class StoredTicket(msgspec.Struct, frozen=True):
     origin: str | None = None
 
 
-class CreateTicket(msgspec.Struct, frozen=True):
+class CreateTicket(Command[Done | TooMany], frozen=True):
     """Keep *ticket*; those of its user that have expired by *now_ms* are forgotten.
 
     A stream's takes the place of the one that its device had. Where the user has *most* already,
@@ -60,7 +63,7 @@ class CreateTicket(msgspec.Struct, frozen=True):
     most: int = 1_000_000
 
 
-class TakeTicket(msgspec.Struct, frozen=True):
+class TakeTicket(Command[StoredTicket | NotFound], frozen=True):
     """Remove a ticket; result: `StoredTicket`, expired or not, or `NotFound` the second time.
 
     That of a stream stays, and may be taken again.
@@ -69,7 +72,7 @@ class TakeTicket(msgspec.Struct, frozen=True):
     hash: bytes
 
 
-class BindTicket(msgspec.Struct, frozen=True):
+class BindTicket(Command[StoredTicket | NotFound], frozen=True):
     """Bind a stream's ticket to the *origin* that uses it, unless it is bound.
 
     Result: `StoredTicket` with the origin that it is bound to, or `NotFound`.
@@ -79,7 +82,7 @@ class BindTicket(msgspec.Struct, frozen=True):
     origin: str
 
 
-class RevokeTickets(msgspec.Struct, frozen=True):
+class RevokeTickets(Command[Done], frozen=True):
     """Remove all tickets of *user*; result: `Done`."""
 
     user: str

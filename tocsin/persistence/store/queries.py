@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.asking import Query
+from tocsin.persistence.store.commands import Counters, NotFound
 from tocsin.persistence.store.key_commands import ApiKey
 from tocsin.protocol.notification import Content
 
@@ -32,7 +33,22 @@ class Entry(msgspec.Struct, frozen=True):
     expires_at: int | None
 
 
-class ReadPage(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, frozen=True):
+    """*entries*, and the sequence *through* which they are complete.
+
+    *through* is the head when there is nothing more, so entries that were left out are covered.
+    *horizon* is the user's: a reader whose *after* is below it has lost something. All is of the
+    moment when the log ended at *head*, *counters* too.
+    """
+
+    entries: tuple[Entry, ...]
+    through: int
+    head: int
+    horizon: int
+    counters: Counters
+
+
+class ReadPage(Query[Page], frozen=True):
     """A device's next entries after sequence *after*, oldest first.
 
     At most *limit* entries and, but for the first, at most *bytes_max* bytes of documents. The
@@ -59,37 +75,6 @@ class ReadPage(msgspec.Struct, frozen=True):
     counted: int
 
 
-class Page(msgspec.Struct, frozen=True):
-    """*entries*, and the sequence *through* which they are complete.
-
-    *through* is the head when there is nothing more, so entries that were left out are covered.
-    *horizon* is the user's: a reader whose *after* is below it has lost something. All is of the
-    moment when the log ended at *head*, *counters* too.
-    """
-
-    entries: tuple[Entry, ...]
-    through: int
-    head: int
-    horizon: int
-    counters: Counters
-
-
-class InboxPage(msgspec.Struct, frozen=True):
-    """A user's inbox, newest created first, below *before* (a created sequence) if given.
-
-    *states* says which to list; what has expired by *now_ms* is left out. At most *limit* items
-    and, but for the first, at most *bytes_max* bytes of documents. Result: `Inbox`.
-    """
-
-    user: str
-    states: tuple[str, ...]
-    category: str | None
-    limit: int
-    before: int | None
-    now_ms: int
-    bytes_max: int = 2**63 - 1
-
-
 class InboxItem(msgspec.Struct, frozen=True):
     created_sequence: int
     document: str
@@ -112,18 +97,28 @@ class Inbox(msgspec.Struct, frozen=True):
     behind: bool = False
 
 
-class FindInboxItem(msgspec.Struct, frozen=True):
+class InboxPage(Query[Inbox], frozen=True):
+    """A user's inbox, newest created first, below *before* (a created sequence) if given.
+
+    *states* says which to list; what has expired by *now_ms* is left out. At most *limit* items
+    and, but for the first, at most *bytes_max* bytes of documents. Result: `Inbox`.
+    """
+
+    user: str
+    states: tuple[str, ...]
+    category: str | None
+    limit: int
+    before: int | None
+    now_ms: int
+    bytes_max: int = 2**63 - 1
+
+
+class FindInboxItem(Query[InboxItem | NotFound], frozen=True):
     """One notification of one user: `InboxItem`, or `NotFound` (also for somebody else's)."""
 
     user: str
     notification: str
     now_ms: int
-
-
-class FindHead(msgspec.Struct, frozen=True):
-    """Where a user's log stands. Result: `Head`, also for a user never seen."""
-
-    user: str
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -134,16 +129,10 @@ class Head(msgspec.Struct, frozen=True):
     behind: bool
 
 
-class ListDevices(msgspec.Struct, frozen=True):
-    """A user's devices by name, behind *after* if given, at most *limit*; or only the one *named*.
-
-    Result: `Devices`.
-    """
+class FindHead(Query[Head], frozen=True):
+    """Where a user's log stands. Result: `Head`, also for a user never seen."""
 
     user: str
-    limit: int = 1000
-    after: str | None = None
-    named: str | None = None
 
 
 class DeviceInfo(msgspec.Struct, frozen=True):
@@ -159,20 +148,26 @@ class Devices(msgspec.Struct, frozen=True):
     more: bool = False
 
 
-class ListSubscriptions(msgspec.Struct, frozen=True):
-    """Result: `Topics`, by name, without that of everyone."""
+class ListDevices(Query[Devices], frozen=True):
+    """A user's devices by name, behind *after* if given, at most *limit*; or only the one *named*.
+
+    Result: `Devices`.
+    """
 
     user: str
+    limit: int = 1000
+    after: str | None = None
+    named: str | None = None
 
 
 class Topics(msgspec.Struct, frozen=True):
     topics: tuple[str, ...]
 
 
-class FindTopic(msgspec.Struct, frozen=True):
-    """Result: `TopicInfo`, also for a topic that nobody knows: it is open, and nobody in it."""
+class ListSubscriptions(Query[Topics], frozen=True):
+    """Result: `Topics`, by name, without that of everyone."""
 
-    topic: str
+    user: str
 
 
 class TopicInfo(msgspec.Struct, frozen=True):
@@ -183,12 +178,10 @@ class TopicInfo(msgspec.Struct, frozen=True):
     subscribers: int
 
 
-class ListSubscribers(msgspec.Struct, frozen=True):
-    """The users in a topic by name, behind *after* if given. Result: `Subscribers`."""
+class FindTopic(Query[TopicInfo], frozen=True):
+    """Result: `TopicInfo`, also for a topic that nobody knows: it is open, and nobody in it."""
 
     topic: str
-    limit: int
-    after: str | None
 
 
 class Subscribers(msgspec.Struct, frozen=True):
@@ -196,10 +189,12 @@ class Subscribers(msgspec.Struct, frozen=True):
     more: bool
 
 
-class ReadPreferences(msgspec.Struct, frozen=True):
-    """Result: `Preferences`."""
+class ListSubscribers(Query[Subscribers], frozen=True):
+    """The users in a topic by name, behind *after* if given. Result: `Subscribers`."""
 
-    user: str
+    topic: str
+    limit: int
+    after: str | None
 
 
 class Preferences(msgspec.Struct, frozen=True):
@@ -209,10 +204,10 @@ class Preferences(msgspec.Struct, frozen=True):
     topics: dict[str, bool]
 
 
-class FindNotification(msgspec.Struct, frozen=True):
-    """The producer's view. Result: `ProducerView` or `NotFound`."""
+class ReadPreferences(Query[Preferences], frozen=True):
+    """Result: `Preferences`."""
 
-    notification: str
+    user: str
 
 
 class ProducerView(msgspec.Struct, frozen=True):
@@ -228,15 +223,10 @@ class ProducerView(msgspec.Struct, frozen=True):
     dead: int
 
 
-class ReadDeliveries(msgspec.Struct, frozen=True):
-    """The ledger of one notification by user and device, behind the pair *after* if given.
-
-    Result: `Deliveries`, or `NotFound` if there is no such notification.
-    """
+class FindNotification(Query[ProducerView | NotFound], frozen=True):
+    """The producer's view. Result: `ProducerView` or `NotFound`."""
 
     notification: str
-    limit: int
-    after: tuple[str, str] | None
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -256,17 +246,15 @@ class Deliveries(msgspec.Struct, frozen=True):
     more: bool
 
 
-class ListLetters(msgspec.Struct, frozen=True):
-    """Dead letters, the newest first, with ids below *before* if given.
+class ReadDeliveries(Query[Deliveries | NotFound], frozen=True):
+    """The ledger of one notification by user and device, behind the pair *after* if given.
 
-    *status* is `dead`, `replayed`, `discarded`, or `None` for all. Result: `Letters`.
+    Result: `Deliveries`, or `NotFound` if there is no such notification.
     """
 
+    notification: str
     limit: int
-    before: int | None = None
-    status: str | None = "dead"
-    user: str | None = None
-    notification: str | None = None
+    after: tuple[str, str] | None
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -295,10 +283,17 @@ class Letters(msgspec.Struct, frozen=True):
     more: bool
 
 
-class FindLetter(msgspec.Struct, frozen=True):
-    """Result: `FoundLetter` or `NotFound`."""
+class ListLetters(Query[Letters], frozen=True):
+    """Dead letters, the newest first, with ids below *before* if given.
 
-    id: int
+    *status* is `dead`, `replayed`, `discarded`, or `None` for all. Result: `Letters`.
+    """
+
+    limit: int
+    before: int | None = None
+    status: str | None = "dead"
+    user: str | None = None
+    notification: str | None = None
 
 
 class FoundLetter(msgspec.Struct, frozen=True):
@@ -308,15 +303,21 @@ class FoundLetter(msgspec.Struct, frozen=True):
     document: str | None
 
 
-class FindKey(msgspec.Struct, frozen=True):
+class FindLetter(Query[FoundLetter | NotFound], frozen=True):
+    """Result: `FoundLetter` or `NotFound`."""
+
+    id: int
+
+
+class FindKey(Query[ApiKey | NotFound], frozen=True):
     """Result: `ApiKey` or `NotFound`."""
 
     id: str
 
 
-class ListKeys(msgspec.Struct, frozen=True):
-    """Result: `Keys`, oldest first."""
-
-
 class Keys(msgspec.Struct, frozen=True):
     keys: tuple[ApiKey, ...]
+
+
+class ListKeys(Query[Keys], frozen=True):
+    """Result: `Keys`, oldest first."""

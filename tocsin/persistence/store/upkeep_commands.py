@@ -8,18 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tocsin.persistence.store.commands import Changed
-
-
-class Expire(msgspec.Struct, frozen=True):
-    """Expire at most *limit* notifications that are due at *now_ms*; result: `Expired`.
-
-    With *dead_letters*, each recipient to whom nothing was delivered leaves a dead letter.
-    """
-
-    now_ms: int
-    limit: int
-    dead_letters: bool = True
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Changed, Done, NotActive, NotFound
 
 
 class Expired(msgspec.Struct, frozen=True):
@@ -34,11 +24,15 @@ class Expired(msgspec.Struct, frozen=True):
     users: tuple[str, ...] = ()
 
 
-class Release(msgspec.Struct, frozen=True):
-    """Publish at most *limit* scheduled notifications that are due at *now_ms*."""
+class Expire(Command[Expired], frozen=True):
+    """Expire at most *limit* notifications that are due at *now_ms*; result: `Expired`.
+
+    With *dead_letters*, each recipient to whom nothing was delivered leaves a dead letter.
+    """
 
     now_ms: int
     limit: int
+    dead_letters: bool = True
 
 
 class Released(msgspec.Struct, frozen=True):
@@ -48,7 +42,25 @@ class Released(msgspec.Struct, frozen=True):
     next_at: int | None
 
 
-class Purge(msgspec.Struct, frozen=True):
+class Release(Command[Released], frozen=True):
+    """Publish at most *limit* scheduled notifications that are due at *now_ms*."""
+
+    now_ms: int
+    limit: int
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """How many inbox rows went; *more*: the limit was reached, do the same again.
+
+    *devices_through*: the last device that was looked at, unless it is the last there is.
+    """
+
+    rows: int
+    more: bool
+    devices_through: tuple[str, str] | None = None
+
+
+class Purge(Command[Purged], frozen=True):
     """Forget what is older than these times (Unix milliseconds), at most *limit* inbox rows,
     letters, tickets and devices, and ten times as many idempotency answers.
 
@@ -78,18 +90,15 @@ class Purge(msgspec.Struct, frozen=True):
     limit: int = 1000
 
 
-class Purged(msgspec.Struct, frozen=True):
-    """How many inbox rows went; *more*: the limit was reached, do the same again.
+class LetterReplayed(msgspec.Struct, frozen=True):
+    """*user*'s log has reached *head*; what lives again by it ends at *expires_at* (Unix ms)."""
 
-    *devices_through*: the last device that was looked at, unless it is the last there is.
-    """
-
-    rows: int
-    more: bool
-    devices_through: tuple[str, str] | None = None
+    user: str
+    head: int
+    expires_at: int | None = None
 
 
-class ReplayLetter(msgspec.Struct, frozen=True):
+class ReplayLetter(Command[LetterReplayed | NotFound | NotActive], frozen=True):
     """Deliver a dead letter once more, to the device or user that it was for.
 
     Result: `LetterReplayed`, `NotFound`, or `NotActive` where the notification was withdrawn, or
@@ -101,15 +110,7 @@ class ReplayLetter(msgspec.Struct, frozen=True):
     now_ms: int
 
 
-class LetterReplayed(msgspec.Struct, frozen=True):
-    """*user*'s log has reached *head*; what lives again by it ends at *expires_at* (Unix ms)."""
-
-    user: str
-    head: int
-    expires_at: int | None = None
-
-
-class DiscardLetter(msgspec.Struct, frozen=True):
+class DiscardLetter(Command[Done | NotFound], frozen=True):
     """Settle a dead letter without delivery; again is no harm. Result: `Done` or `NotFound`."""
 
     id: int

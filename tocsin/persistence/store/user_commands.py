@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tocsin.persistence.store.commands import Counters, FanOut
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Counters, Done, FanOut, NotFound, TooMany
 from tocsin.protocol.cursor import Cursor, Start
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
@@ -16,7 +17,32 @@ SUBSCRIPTIONS_MAX = 1000
 """Topics of one user: every look at what is new looks at each of them."""
 
 
-class Attach(msgspec.Struct, frozen=True):
+class Attached(msgspec.Struct, frozen=True):
+    """Where the device starts. *topics* are those the user is or was in, without that of everyone.
+
+    *horizon* is the log's: of entries up to it, some were purged. *behind*: there was more in the
+    topics than one transaction should bring; `Materialise` again. *open_session*: the device's
+    session before this one, if the store does not know that it has ended.
+    """
+
+    user: str
+    start: Start
+    head: int
+    counters: Counters
+    horizon: int = 0
+    topics: tuple[str, ...] = ()
+    behind: bool = False
+    open_session: str | None = None
+
+
+class AcknowledgedPartly(msgspec.Struct, frozen=True):
+    """More lies before the place that was acknowledged than one transaction does: do it again.
+
+    Result of `Attach`, which then has not let the device in yet, and of `Acknowledge`.
+    """
+
+
+class Attach(Command[Attached | AcknowledgedPartly | TooMany], frozen=True):
     """A device arrives: choose its start (`choose_start`), remember it, return both.
 
     The user is brought up to date first (`Materialise`). With a *requested* cursor that moves a
@@ -43,25 +69,7 @@ class Attach(msgspec.Struct, frozen=True):
     named_max: int | None = None
 
 
-class Attached(msgspec.Struct, frozen=True):
-    """Where the device starts. *topics* are those the user is or was in, without that of everyone.
-
-    *horizon* is the log's: of entries up to it, some were purged. *behind*: there was more in the
-    topics than one transaction should bring; `Materialise` again. *open_session*: the device's
-    session before this one, if the store does not know that it has ended.
-    """
-
-    user: str
-    start: Start
-    head: int
-    counters: Counters
-    horizon: int = 0
-    topics: tuple[str, ...] = ()
-    behind: bool = False
-    open_session: str | None = None
-
-
-class Record(msgspec.Struct, frozen=True):
+class Record(Command[Done], frozen=True):
     """Write ledger lines and device cursors; unknown notifications are passed over.
 
     Of a session that ends, no line may follow in a later record. A line with a `dead_reason` also
@@ -73,7 +81,13 @@ class Record(msgspec.Struct, frozen=True):
     ends: tuple[SessionEnd, ...] = ()
 
 
-class Acknowledge(msgspec.Struct, frozen=True):
+class BeyondHead(msgspec.Struct, frozen=True):
+    """A sequence that the log has not reached: *head* is its last."""
+
+    head: int
+
+
+class Acknowledge(Command[Done | AcknowledgedPartly | NotFound | BeyondHead], frozen=True):
     """A device acknowledges without a session: everything *through* a sequence, or *ids*.
 
     An id is taken for the oldest change that the device was sent and has not answered: it may have
@@ -88,20 +102,17 @@ class Acknowledge(msgspec.Struct, frozen=True):
     now_ms: int
 
 
-class AcknowledgedPartly(msgspec.Struct, frozen=True):
-    """More lies before the place that was acknowledged than one transaction does: do it again.
+class Marked(msgspec.Struct, frozen=True):
+    """*changed* have another state now; *more*: the limit was reached, do the same again."""
 
-    Result of `Attach`, which then has not let the device in yet, and of `Acknowledge`.
-    """
-
-
-class BeyondHead(msgspec.Struct, frozen=True):
-    """A sequence that the log has not reached: *head* is its last."""
-
+    user: str
+    changed: int
     head: int
+    counters: Counters
+    more: bool
 
 
-class MarkInbox(msgspec.Struct, frozen=True):
+class MarkInbox(Command[Marked | BeyondHead], frozen=True):
     """Give notifications another state (`protocol.marking`), each by an entry of the log.
 
     Those of *ids* that are the user's own; or those created up to the sequence *through*; or all,
@@ -117,27 +128,6 @@ class MarkInbox(msgspec.Struct, frozen=True):
     limit: int = 1000
 
 
-class Marked(msgspec.Struct, frozen=True):
-    """*changed* have another state now; *more*: the limit was reached, do the same again."""
-
-    user: str
-    changed: int
-    head: int
-    counters: Counters
-    more: bool
-
-
-class Materialise(msgspec.Struct, frozen=True):
-    """Bring *users* up to date with their topics: entries of topics become entries of their logs.
-
-    A notification that came and went in the meantime leaves no trace. Exactly once, whoever does
-    it and how often: a user's place in each topic moves in the same transaction.
-    """
-
-    users: tuple[str, ...]
-    now_ms: int
-
-
 class Materialised(msgspec.Struct, frozen=True):
     """What was brought, in the order of each user's log.
 
@@ -151,22 +141,13 @@ class Materialised(msgspec.Struct, frozen=True):
     recounted: tuple[str, ...] = ()
 
 
-class Subscribe(msgspec.Struct, frozen=True):
-    """From now on *users* get what is published to *topic*; nothing from before.
+class Materialise(Command[Materialised], frozen=True):
+    """Bring *users* up to date with their topics: entries of topics become entries of their logs.
 
-    *by_user* is the users' own wish, which a closed topic does not grant: `TopicClosed`.
+    A notification that came and went in the meantime leaves no trace. Exactly once, whoever does
+    it and how often: a user's place in each topic moves in the same transaction.
     """
 
-    topic: str
-    users: tuple[str, ...]
-    now_ms: int
-    by_user: bool = False
-
-
-class Unsubscribe(msgspec.Struct, frozen=True):
-    """From now on *users* do not; what they have stays, and is still updated and withdrawn."""
-
-    topic: str
     users: tuple[str, ...]
     now_ms: int
 
@@ -193,11 +174,24 @@ class TopicClosed(msgspec.Struct, frozen=True):
     topic: str
 
 
-class SetTopic(msgspec.Struct, frozen=True):
-    """Close *topic* to the wishes of users, or open it. Who is in it stays. Result: `TopicSet`."""
+class Subscribe(Command[Subscribed | TopicClosed], frozen=True):
+    """From now on *users* get what is published to *topic*; nothing from before.
+
+    *by_user* is the users' own wish, which a closed topic does not grant: `TopicClosed`.
+    """
 
     topic: str
-    closed: bool
+    users: tuple[str, ...]
+    now_ms: int
+    by_user: bool = False
+
+
+class Unsubscribe(Command[Subscribed], frozen=True):
+    """From now on *users* do not; what they have stays, and is still updated and withdrawn."""
+
+    topic: str
+    users: tuple[str, ...]
+    now_ms: int
 
 
 class TopicSet(msgspec.Struct, frozen=True):
@@ -208,7 +202,21 @@ class TopicSet(msgspec.Struct, frozen=True):
     subscribers: int
 
 
-class SetPreferences(msgspec.Struct, frozen=True):
+class SetTopic(Command[TopicSet], frozen=True):
+    """Close *topic* to the wishes of users, or open it. Who is in it stays. Result: `TopicSet`."""
+
+    topic: str
+    closed: bool
+
+
+class PreferencesSet(msgspec.Struct, frozen=True):
+    """*user*'s log has reached *head*, with what there was still to get from before."""
+
+    user: str
+    head: int
+
+
+class SetPreferences(Command[PreferencesSet], frozen=True):
     """Replace a user's preferences: which categories and topics are enabled (absent: yes).
 
     Holds for what is published from now on. Result: `PreferencesSet`.
@@ -220,14 +228,7 @@ class SetPreferences(msgspec.Struct, frozen=True):
     now_ms: int
 
 
-class PreferencesSet(msgspec.Struct, frozen=True):
-    """*user*'s log has reached *head*, with what there was still to get from before."""
-
-    user: str
-    head: int
-
-
-class RemoveDevice(msgspec.Struct, frozen=True):
+class RemoveDevice(Command[Done | NotFound], frozen=True):
     """Forget a device and its cursor; the ledger's lines about it go with a later purge.
 
     Result: `DeviceForgotten` or `NotFound`.

@@ -11,9 +11,7 @@ from tocsin.persistence.store import (
     DeadLetter,
     DiscardLetter,
     FindLetter,
-    FoundLetter,
     LetterReplayed,
-    Letters,
     ListLetters,
     NotActive,
     NotFound,
@@ -66,7 +64,6 @@ async def list_dead_letters(call: Call[LettersQuery, None]) -> Answer:
             notification=given(query.notification),
         )
     )
-    assert isinstance(page, Letters)
     return Answer(
         answers.LetterList(
             dead_letters=[answers.LetterLine(**_fields(each)) for each in page.letters],
@@ -83,7 +80,7 @@ async def list_dead_letters(call: Call[LettersQuery, None]) -> Answer:
 async def show_dead_letter(call: Call[Query, None], letter: int) -> Answer:
     """With its history, and the notification as long as that is kept."""
     found = await call.services.read(FindLetter(letter))
-    if not isinstance(found, FoundLetter):
+    if isinstance(found, NotFound):
         raise _unknown()
     document = found.document
     return Answer(

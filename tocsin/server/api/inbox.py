@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.persistence.store import FindInboxItem, Inbox, InboxItem, InboxPage
+from tocsin.persistence.store import FindInboxItem, Inbox, InboxItem, InboxPage, NotFound
 from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, client_view
@@ -96,7 +96,7 @@ async def show_inbox_item(call: Call[Query, None], notification: str) -> Answer:
     """In any state; another user's is not found."""
     await bring_up_to_date(call.services, call.user)
     item = await call.services.read(FindInboxItem(call.user, notification, call.now_ms))
-    if not isinstance(item, InboxItem):
+    if isinstance(item, NotFound):
         raise refuse("not_found", "There is no notification with this id in your inbox.")
     return Answer(_view(item), headers={"Cache-Control": "private, no-cache"})
 

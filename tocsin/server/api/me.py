@@ -9,17 +9,14 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.persistence.store import (
     CreateTicket,
-    Devices,
     ListDevices,
     ListSubscriptions,
     NotFound,
-    Preferences,
     ReadPreferences,
     RemoveDevice,
     SetPreferences,
     StoredTicket,
     TooMany,
-    Topics,
 )
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, DeviceId, Topic
@@ -142,7 +139,6 @@ async def set_preferences(call: Call[Query, PreferencesRequest]) -> Answer:
 async def list_subscriptions(call: Call[Query, None]) -> Answer:
     """By name, and whether the user's preferences let anything come from them."""
     found = await call.services.read(ListSubscriptions(call.user))
-    assert isinstance(found, Topics)
     enabled = (await _preferences(call)).topics
     return Answer(
         answers.Subscriptions(
@@ -194,7 +190,6 @@ async def list_devices(call: Call[DevicesQuery, None]) -> Answer:
     """By name, with what each has acknowledged; pass `next` as `after`."""
     query = ListDevices(call.user, call.query.limit, given(call.query.after))
     found = await call.services.read(query)
-    assert isinstance(found, Devices)
     epoch = call.services.status.epoch
     return Answer(
         answers.DeviceList(
@@ -228,7 +223,6 @@ async def _preferences(
     call: Call[Any, Any],
 ) -> answers.Preferences:
     found = await call.services.read(ReadPreferences(call.user))
-    assert isinstance(found, Preferences)
     return answers.Preferences(
         categories=dict(sorted(found.categories.items())),
         topics=dict(sorted(found.topics.items())),

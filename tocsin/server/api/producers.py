@@ -10,9 +10,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.spool.entries import Spooled
 from tocsin.persistence.store import (
-    Deliveries,
     Delivery,
     FindNotification,
+    NotFound,
     ProducerView,
     ReadDeliveries,
 )
@@ -137,7 +137,7 @@ async def publish_batch(call: Call[Query, Any]) -> Answer:
 async def show_notification(call: Call[Query, None], notification: str) -> Answer:
     """Its fields, its state, and what became of it; the `ETag` changes with any of that."""
     view = await call.services.read(FindNotification(notification))
-    if not isinstance(view, ProducerView):
+    if isinstance(view, NotFound):
         raise refuse("not_found", "There is no notification with this id.")
     body = _producer_view(view)
     # The revision first, for the `If-Match` of a change, which is about nothing else.
@@ -158,7 +158,7 @@ async def list_deliveries(call: Call[LedgerQuery, None], notification: str) -> A
     """The deliveries: to which device, how often, with what outcome; by user and device."""
     after = _read_after(given(call.query.after))
     page = await call.services.read(ReadDeliveries(notification, call.query.limit, after))
-    if not isinstance(page, Deliveries):
+    if isinstance(page, NotFound):
         raise refuse("not_found", "There is no notification with this id.")
     last = page.lines[-1] if page.more else None
     return Answer(

@@ -14,10 +14,8 @@ from tocsin.persistence.store import (
     AcknowledgedPartly,
     BeyondHead,
     BindTicket,
-    Devices,
     ListDevices,
     NotFound,
-    StoredTicket,
 )
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
@@ -259,7 +257,7 @@ async def _bound_origin(services: Services, grant: StreamGrant, origin: str) -> 
     if grant.origin is not None or len(origin) > _ORIGIN_MAX:
         return grant.origin
     ticket = await services.write(BindTicket(grant.hash, origin))
-    return ticket.origin if isinstance(ticket, StoredTicket) else None
+    return None if isinstance(ticket, NotFound) else ticket.origin
 
 
 async def _start_of_stream(call: Call[StreamQuery, None], device: str) -> Cursor | None:
@@ -288,7 +286,6 @@ async def _has_unacknowledged(call: Call[StreamQuery, None], device: str, cursor
     if cursor.epoch != call.services.epoch:
         return False
     devices = await call.services.read(ListDevices(call.user, named=device))
-    assert isinstance(devices, Devices)
     return any(
         each.device == device and each.acknowledged < cursor.sequence for each in devices.devices
     )

@@ -17,11 +17,12 @@ An update or a withdrawal is known by the name that it may have (`once`), which 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome
-from tocsin.persistence.scripts.statements import Script, run, run_for
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.store import (
     Idempotency,
     KeyReused,
@@ -32,13 +33,45 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
-from tocsin.protocol.notification import Standing, answer_to_publish
+from tocsin.protocol.notification import Content, Standing, answer_to_publish
+
+_CLAIM: Final = pick(
+    "answer",
+    credential="key.credential",
+    key="key.key",
+    fingerprint="key.fingerprint",
+    notification_id="content.id",
+    created_at="content.created_at",
+)
+_CLAIM_OF_NAME: Final = pick(key="once", notification_id="notification", created_at="now_ms")
+_IDEMPOTENCY_RETURN: Final = pick("credential", "key")
+_NOTIFICATIONS_INSERT: Final = pick(
+    "id",
+    "revision",
+    "category",
+    "created_at",
+    "updated_at",
+    "expires_at",
+    "document",
+    "priority",
+    "topic",
+    "collapse_key",
+)
+_SCHEDULE_INSERT: Final = pick("deliver_at", notification_id="content.id")
 
 Key = tuple[str, str]
 """A credential and its idempotency key."""
 
 _NOBODY = ""
 """The credential of the keys and names that we make ourselves."""
+
+
+class _Claim(NamedTuple):
+    """A publish claims its key, with the *answer* where that is known already."""
+
+    key: Idempotency
+    answer: str
+    content: Content
 
 
 class Admission(msgspec.Struct):
@@ -89,12 +122,13 @@ def answer(
                 outcome.content, outcome.standing, outcome.recipients
             )
     yield from _repeat(admission, results)
-    yield from run(
-        "idempotency_answer",
-        [credential for credential, _ in admission.owed],
-        [key for _, key in admission.owed],
-        list(admission.owed.values()),
-    )
+    if admission.owed:
+        yield from run(
+            "idempotency_answer",
+            credential=[credential for credential, _ in admission.owed],
+            key=[key for _, key in admission.owed],
+            answer=list(admission.owed.values()),
+        )
     for index, owner in admission.waiting:
         results[index] = Replayed(admission.owed[owner])
 
@@ -107,38 +141,35 @@ def _claim(
     publishes: list[tuple[int, Publish]], admission: Admission, results: list[Result]
 ) -> Script[list[tuple[int, Publish]]]:
     """The publishes whose idempotency key is theirs, and those without one."""
-    claims: dict[Key, tuple[bytes, str, str, int]] = {}
+    claims: dict[Key, _Claim] = {}
     # What may be new comes before what cannot be, or it would find the key taken.
     for _, publish in sorted(publishes, key=lambda each: each[1].overdue):
         if (key := _key(publish)) is not None:
             known = "" if _is_late(publish) else _plain_answer(publish)
-            claim = (key.fingerprint, known, publish.content.id, publish.content.created_at)
-            claims.setdefault(key_of(key), claim)
-    rows = yield from run(
-        "idempotency_claim",
-        [credential for credential, _ in claims],
-        [key for _, key in claims],
-        *(list(column) for column in zip(*claims.values(), strict=True)),
-    )
-    owners = {(row[0], row[1]): row[2:] for row in rows}
-    mine, returned = [], []
+            claims.setdefault(key_of(key), _Claim(key, known, publish.content))
+    rows = yield from run("idempotency_claim", **_CLAIM(claims.values()))
+    owners = {(row.credential, row.key): row for row in rows}
+    mine: list[tuple[int, Publish]] = []
+    returned: list[Idempotency] = []
     for index, publish in publishes:
         if (key := _key(publish)) is None:
             mine.append((index, publish))
             continue
-        fingerprint, known, notification = owners[key_of(key)]
-        if fingerprint != key.fingerprint:
+        owner = owners[key_of(key)]
+        is_ours = owner.notification_id == publish.content.id
+        if owner.fingerprint != key.fingerprint:
             results[index] = KeyReused()
-        elif publish.overdue and notification == publish.content.id:
+        elif publish.overdue and is_ours:
             results[index] = Overdue()
-            returned.append(key_of(key))
-        elif notification == publish.content.id and _is_first(publish, known, admission):
+            returned.append(key)
+        elif is_ours and _is_first(publish, owner.answer, admission):
             mine.append((index, publish))
-        elif known:
-            results[index] = Replayed(known)
+        elif owner.answer:
+            results[index] = Replayed(owner.answer)
         else:
             admission.waiting.append((index, key_of(key)))
-    yield from run_for("idempotency_return", returned)
+    if returned:
+        yield from run("idempotency_return", **_IDEMPOTENCY_RETURN(returned))
     return mine
 
 
@@ -151,17 +182,17 @@ def _claim_names(
         for index, each in commands
         if isinstance(each, Update | Withdraw) and each.once is not None
     ]
+    if not named:
+        return
     claims = {name: each for _, each, name in named}
     rows = yield from run(
         "idempotency_claim",
-        [_NOBODY] * len(claims),
-        list(claims),
-        [b""] * len(claims),
-        [""] * len(claims),
-        [each.notification for each in claims.values()],
-        [each.now_ms for each in claims.values()],
+        **_CLAIM_OF_NAME(claims.values()),
+        credential=[_NOBODY] * len(claims),
+        fingerprint=[b""] * len(claims),
+        answer=[""] * len(claims),
     )
-    made = {row[1] for row in rows if row[3]}
+    made = {row.key for row in rows if row.answer}
     for index, each, name in named:
         answer = f'{{"id":"{each.notification}"}}'
         if name in made:
@@ -184,34 +215,25 @@ def _is_first(publish: Publish, known: str, admission: Admission) -> bool:
 
 
 def _insert(publishes: list[tuple[int, Publish]]) -> Script[set[str]]:
-    contents = [each.content for _, each in publishes]
     rows = yield from run(
         "notifications_insert",
-        [content.id for content in contents],
-        [content.revision for content in contents],
-        [content.category for content in contents],
-        [content.created_at for content in contents],
-        [content.updated_at for content in contents],
-        [content.expires_at for content in contents],
-        [content.document for content in contents],
-        [_standing(each) for _, each in publishes],
-        [content.priority for content in contents],
-        [content.topic for content in contents],
-        [content.collapse_key for content in contents],
-        [None if each.content.topic else len(each.users) for _, each in publishes],
-        [each.credential for _, each in publishes],
-        [each.deliver_at or each.content.created_at for _, each in publishes],
+        **_NOTIFICATIONS_INSERT([each.content for _, each in publishes]),
+        standing=[_standing(each) for _, each in publishes],
+        recipients=[None if each.content.topic else len(each.users) for _, each in publishes],
+        credential=[each.credential for _, each in publishes],
+        kept_from=[each.deliver_at or each.content.created_at for _, each in publishes],
     )
-    return {row[0] for row in rows}
+    return {row.id for row in rows}
 
 
 def _schedule(admission: Admission) -> Script[None]:
     waiting = [each for each in admission.admitted.values() if each.deliver_at is not None]
+    if not waiting:
+        return
     yield from run(
         "schedule_insert",
-        [each.content.id for each in waiting],
-        [each.deliver_at for each in waiting],
-        [
+        **_SCHEDULE_INSERT(waiting),
+        users=[
             None if each.content.topic else msgspec.json.encode(each.users).decode()
             for each in waiting
         ],
@@ -221,10 +243,13 @@ def _schedule(admission: Admission) -> Script[None]:
 def _repeat(admission: Admission, results: list[Result]) -> Script[None]:
     """Answer the same publishes again as they were answered first."""
     repeated = admission.repeated
+    if not repeated:
+        return
     rows = yield from run(
-        "notifications_addressed", [each.content.id for _, each in repeated if each.content.topic]
+        "notifications_addressed",
+        id=[each.content.id for _, each in repeated if each.content.topic],
     )
-    subscribers = {row[0]: row[1] for row in rows}
+    subscribers = {row.id: row.recipients for row in rows}
     for index, each in repeated:
         recipients = subscribers.get(each.content.id, len(each.users))
         known = answer_to_publish(each.content, _standing(each), recipients)

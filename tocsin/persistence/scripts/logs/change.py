@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import assert_never
+from typing import Final, NamedTuple, assert_never
 
 from tocsin.persistence.scripts.bury_letters import bury_expired
 from tocsin.persistence.scripts.logs import publish_plan
@@ -34,7 +34,7 @@ from tocsin.persistence.scripts.logs.admission import Admission, admit, answer
 from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
-from tocsin.persistence.scripts.statements import Script, run
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.store import (
     Expire,
     Expired,
@@ -48,6 +48,11 @@ from tocsin.persistence.store import (
     Withdraw,
 )
 from tocsin.protocol.notification import Change, State
+
+_INBOX_SAVE: Final = pick("sequence", "change", "state", "anew")
+_NOTIFICATIONS_SAVE: Final = pick(
+    "id", "revision", "category", "updated_at", "expires_at", "document", "priority"
+)
 
 Places = Mapping[str, list[int]]
 """Each user's [head, unread, unseen], moved from entry to entry."""
@@ -119,12 +124,34 @@ def _advance(outcomes: Sequence[Outcome]) -> Script[dict[str, list[int]]]:
                     total[2] += unseen
                     total[3] = max(total[3], at)
     users = sorted(sums)
-    columns = zip(*[sums[user] for user in users], strict=True)
-    rows = yield from run("users_advance", users, *columns)
-    for user, head, unread, unseen in rows:
+    if not sums:
+        return {}
+    taken_of, unread_of, unseen_of, changed_at = zip(*[sums[user] for user in users], strict=True)
+    rows = yield from run(
+        "users_advance",
+        user_id=users,
+        taken=taken_of,
+        unread=unread_of,
+        unseen=unseen_of,
+        changed_at=changed_at,
+    )
+    # Unpacked, not by name: of a publish to a thousand there are a thousand rows.
+    for user, head, unread_now, unseen_now in rows:
         total = sums[user]
-        sums[user] = [head - total[0], unread - total[1], unseen - total[2]]
+        sums[user] = [head - total[0], unread_now - total[1], unseen_now - total[2]]
     return sums
+
+
+class _Move(NamedTuple):
+    """The new place of an inbox row in its user's log, with the state that it gets, if any.
+
+    *anew*: it was unseen again in between, which outlives what came after that.
+    """
+
+    sequence: int
+    change: Change
+    state: str | None
+    anew: bool
 
 
 class _Rows:
@@ -133,25 +160,50 @@ class _Rows:
     def __init__(self) -> None:
         # One row may change several times in a batch; only its last place is written.
         self.created: dict[tuple[str, str], int] = {}
-        # With it whether it was unseen again in between, which outlives what came after that.
-        self.changes: dict[tuple[str, str], tuple[int, str, str | None, bool]] = {}
+        self.changes: dict[tuple[str, str], _Move] = {}
         self.expired: list[tuple[str, int]] = []
 
     def add(self, step: Step, positions: Collection[Position]) -> None:
         id_ = step.content.id
         if step.change is Change.CREATED:
             for position in positions:
-                # Who lost it to another one with its collapse key, in this batch, has it anew.
-                self.changes.pop((id_, position.user), None)
                 self.created[id_, position.user] = position.sequence
+            if self.changes:
+                # A user who lost it in this batch, to another with its collapse key, has it anew.
+                for position in positions:
+                    self.changes.pop((id_, position.user), None)
         elif step.taken:
             for position in positions:
                 pair = (id_, position.user)
-                _, _, state, anew = self.changes.get(pair, (0, "", None, False))
-                state, anew = step.state or state, anew or step.state == State.UNSEEN
-                self.changes[pair] = (position.sequence, step.change, state, anew)
+                state, anew = step.state, step.state == State.UNSEEN
+                if (earlier := self.changes.get(pair)) is not None:
+                    state, anew = state or earlier.state, anew or earlier.anew
+                self.changes[pair] = _Move(position.sequence, step.change, state, anew)
         else:
             self.expired.append((id_, step.at))
+
+    def write_moved(self) -> Script[None]:
+        """Write the rows that are new, and the new places of others."""
+        yield from run(
+            "inbox_insert",
+            notification_id=[notification for notification, _ in self.created],
+            user_id=[user for _, user in self.created],
+            sequence=list(self.created.values()),
+        )
+        if self.changes:
+            yield from run(
+                "inbox_save",
+                **_INBOX_SAVE(self.changes.values()),
+                notification_id=[notification for notification, _ in self.changes],
+                user_id=[user for _, user in self.changes],
+            )
+
+    def write_expired(self) -> Script[None]:
+        yield from run(
+            "inbox_expire",
+            notification_id=[id_ for id_, _ in self.expired],
+            at=[at for _, at in self.expired],
+        )
 
 
 def _settle(
@@ -166,21 +218,11 @@ def _settle(
             if step.taken:
                 fan_out = FanOut(step.content, step.change, positions, step.states)
                 outcome.fan_outs.append(fan_out)
-    yield from run(
-        "inbox_insert",
-        [notification for notification, _ in rows.created],
-        [user for _, user in rows.created],
-        list(rows.created.values()),
-    )
-    yield from run(
-        "inbox_save",
-        [notification for notification, _ in rows.changes],
-        [user for _, user in rows.changes],
-        *(list(column) for column in zip(*rows.changes.values(), strict=True)),
-    )
-    if any(isinstance(command, Expire) and command.dead_letters for _, command in commands):
-        yield from bury_expired(dict(rows.expired))
-    yield from run("inbox_expire", [id_ for id_, _ in rows.expired], [at for _, at in rows.expired])
+    yield from rows.write_moved()
+    if rows.expired:
+        if any(isinstance(command, Expire) and command.dead_letters for _, command in commands):
+            yield from bury_expired(dict(rows.expired))
+        yield from rows.write_expired()
 
 
 def _positions(step: Step, places: Places) -> tuple[Position, ...]:
@@ -201,28 +243,24 @@ def _positions(step: Step, places: Places) -> tuple[Position, ...]:
 def _save(plan: Plan, claimed: Mapping[Slot, str]) -> Script[None]:
     """Write the notifications, collapse keys and schedules that were changed."""
     changed: list[Held] = [each for each in plan.held.values() if not each.saved]
-    yield from run(
-        "notifications_save",
-        [each.content.id for each in changed],
-        [each.content.revision for each in changed],
-        [each.content.category for each in changed],
-        [each.content.updated_at for each in changed],
-        [each.content.expires_at for each in changed],
-        [each.content.document for each in changed],
-        [each.standing for each in changed],
-        [each.content.priority for each in changed],
-        [each.addressed for each in changed],
-    )
+    if changed:
+        yield from run(
+            "notifications_save",
+            **_NOTIFICATIONS_SAVE([each.content for each in changed]),
+            standing=[each.standing for each in changed],
+            recipients=[each.addressed for each in changed],
+        )
     moved = {slot: id_ for slot, id_ in plan.slots.items() if claimed.get(slot) != id_}
-    yield from run(
-        "collapsing_save",
-        [key for key, _, _ in moved],
-        [topic for _, topic, _ in moved],
-        [user for _, _, user in moved],
-        list(moved.values()),
-    )
-    yield from run("schedule_delete", plan.settled)
-    yield from run("notifications_delete", plan.absorbed)
+    if moved:
+        yield from run(
+            "collapsing_save",
+            collapse_key=[key for key, _, _ in moved],
+            topic=[topic for _, topic, _ in moved],
+            user_id=[user for _, _, user in moved],
+            notification_id=list(moved.values()),
+        )
+    yield from run("schedule_delete", notification_id=plan.settled)
+    yield from run("notifications_delete", id=plan.absorbed)
 
 
 def _answer(
@@ -231,10 +269,10 @@ def _answer(
     expiry = release = None
     if any(isinstance(command, Expire) for _, command in commands):
         rows = yield from run("notifications_next_expiry")
-        expiry = rows[0][0] if rows else None
+        expiry = rows[0].expires_at if rows else None
     if any(isinstance(command, Release) for _, command in commands):
         rows = yield from run("schedule_next")
-        release = rows[0][0] if rows else None
+        release = rows[0].deliver_at if rows else None
     for index, command in commands:
         done = outcomes.get(index, [])
         if isinstance(command, Expire):

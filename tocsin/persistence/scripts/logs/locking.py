@@ -8,9 +8,10 @@ import msgspec
 
 from tocsin.persistence.scripts.logs.admission import Admission
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Plan, Slot
+from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
 from tocsin.persistence.store import Expire, RecipientState, Release, Update, Withdraw
-from tocsin.protocol.notification import Content, Standing
+from tocsin.protocol.notification import Standing
 
 RECIPIENTS_AT_A_TIME = 1000
 """Of what one transaction expires or releases, about: their users wait for it."""
@@ -29,8 +30,8 @@ def hold(
     slots = yield from _claim_slots(published)
     named = {each.notification for _, each in commands if isinstance(each, Update | Withdraw)}
     named |= set(slots.values())
-    rows = yield from run("notifications_lock", sorted(named - fresh))
-    held = {row[0]: held_of_row(row) for row in [*due, *rows]}
+    rows = yield from run("notifications_lock", id=sorted(named - fresh))
+    held = {row.id: held_of_row(row) for row in [*due, *rows]}
     # What is admitted is held, but only from its command on.
     held = {id_: each for id_, each in held.items() if id_ not in fresh} | scheduled
     yield from _read_recipients(held, published, looked_at)
@@ -38,25 +39,10 @@ def hold(
     return Plan(held, dict(slots), muted), slots
 
 
-def content_of_row(row: Row) -> Content:
-    """The content in *row*, whose first eleven columns are those of `notifications_lock`."""
-    return Content(
-        id=row[0],
-        revision=row[1],
-        category=row[2],
-        created_at=row[3],
-        updated_at=row[4],
-        expires_at=row[5],
-        document=row[6],
-        priority=row[8],
-        topic=row[9],
-        collapse_key=row[10],
-    )
-
-
 def held_of_row(row: Row) -> Held:
     """The notification in a row of `notifications_lock`, without its recipients."""
-    return Held(content_of_row(row), row[7], row[11], not_before=row[12])
+    content = content_of_row(row)
+    return Held(content, row.standing, row.recipients, not_before=row.deliver_at)
 
 
 def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
@@ -66,7 +52,7 @@ def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
         return ()
     latest = max(each.now_ms for each in expiries)
     most = sum(each.limit for each in expiries) + len(commands)
-    return _first_of((yield from run("notifications_due", [latest], [most])))
+    return _first_of((yield from run("notifications_due", now=[latest], count=[most])))
 
 
 def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[dict[str, Held]]:
@@ -76,12 +62,12 @@ def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[d
         return {}
     latest = max(each.now_ms for each in releases)
     most = sum(each.limit for each in releases) + len(commands)
-    rows = yield from run("schedule_due", [latest], [most])
+    rows = yield from run("schedule_due", now=[latest], count=[most])
     scheduled = {}
     for row in _first_of(rows):
-        if row[0] not in fresh:
-            held = scheduled[row[0]] = held_of_row(row)
-            held.deliver_at, held.users = row[12], _users(row[13])
+        if row.id not in fresh:
+            held = scheduled[row.id] = held_of_row(row)
+            held.deliver_at, held.users = row.deliver_at, _users(row.users)
     return scheduled
 
 
@@ -91,7 +77,7 @@ def _first_of(rows: Rows) -> list[Row]:
     recipients = 0
     for row in rows:
         # In a topic it is one entry, however many are in it.
-        recipients += 1 if row[9] is not None else row[11]
+        recipients += 1 if row.topic is not None else row.recipients
         if first and recipients > RECIPIENTS_AT_A_TIME:
             break
         first.append(row)
@@ -111,15 +97,17 @@ def _claim_slots(published: Iterable[Held]) -> Script[dict[Slot, str]]:
             users = each.users if topic is None else ("",)
             for user in users:
                 wanted.setdefault((key, topic or "", user), each.content.id)
+    if not wanted:
+        return {}
     slots = sorted(wanted)
     rows = yield from run(
         "collapsing_claim",
-        [key for key, _, _ in slots],
-        [topic for _, topic, _ in slots],
-        [user for _, _, user in slots],
-        [wanted[slot] for slot in slots],
+        collapse_key=[key for key, _, _ in slots],
+        topic=[topic for _, topic, _ in slots],
+        user_id=[user for _, _, user in slots],
+        notification_id=[wanted[slot] for slot in slots],
     )
-    return {(row[0], row[1], row[2]): row[3] for row in rows}
+    return {(row.collapse_key, row.topic, row.user_id): row.notification_id for row in rows}
 
 
 def _read_recipients(
@@ -134,17 +122,18 @@ def _read_recipients(
     if not ids and not looked_at:
         # Giving out sequences will be lock enough.
         return
-    rows = yield from run("recipients", ids)
-    users = {row[0] for row in rows}.union(looked_at, *(each.users for each in published))
+    rows = yield from run("recipients", notification_id=ids)
+    users = {row.user_id for row in rows}.union(looked_at, *(each.users for each in published))
     if looked_at:
         # They become known now, not under the locks of topics: who publishes to one that nobody
         # knew has the user first, and then the topic of everyone.
         known = sorted(looked_at)
-        yield from run("users_insert", known, [0] * len(known))
-    yield from run("users_lock", sorted(users))
-    rows = yield from run("inbox_states", ids)
-    for notification, user, state, seen_at, read_at in rows:
-        held[notification].recipients[user] = RecipientState(state, seen_at, read_at)
+        yield from run("users_insert", user_id=known, changed_at=[0] * len(known))
+    yield from run("users_lock", user_id=sorted(users))
+    rows = yield from run("inbox_states", notification_id=ids)
+    for row in rows:
+        state = RecipientState(row.state, row.seen_at, row.read_at)
+        held[row.notification_id].recipients[row.user_id] = state
 
 
 def _muted(published: Iterable[Held]) -> Script[set[tuple[str, str]]]:
@@ -156,6 +145,8 @@ def _muted(published: Iterable[Held]) -> Script[set[tuple[str, str]]]:
         for user in each.users
     }
     rows = yield from run(
-        "categories_muted", [user for user, _ in pairs], [category for _, category in pairs]
+        "categories_muted",
+        user_id=[user for user, _ in pairs],
+        category=[category for _, category in pairs],
     )
-    return {(row[0], row[1]) for row in rows}
+    return {(row.user_id, row.name) for row in rows}

@@ -28,6 +28,7 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
+from tocsin.protocol.marking import counted
 from tocsin.protocol.notification import Change, Content, Standing, State, patched
 from tocsin.protocol.refusal import Refused
 
@@ -42,12 +43,6 @@ Slot = tuple[str, str, str]
 RENEWED: Final = "renewed"
 """The change of a topic's entry that publishes a notification anew."""
 UNSEEN = RecipientState(State.UNSEEN, None, None)
-_COUNTS: dict[str, tuple[int, int]] = {State.UNSEEN: (1, 1), State.SEEN: (1, 0)}
-
-
-def counted(state: str) -> tuple[int, int]:
-    """What a notification in *state* contributes to its recipient's (unread, unseen)."""
-    return _COUNTS.get(state, (0, 0))
 
 
 class Held(msgspec.Struct):

@@ -17,12 +17,12 @@ from tocsin.persistence.scripts.logs.plan import (
     Plan,
     Step,
     TopicChange,
-    counted,
     has_expired,
     not_unseen,
     taken_back,
 )
 from tocsin.persistence.store import Release
+from tocsin.protocol.marking import counted
 from tocsin.protocol.notification import Change, Content, Standing, State, superseded
 
 _COUNTED = repeat((1, 1))

@@ -9,31 +9,44 @@ everyone, and not what an earlier one did.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Final, NamedTuple
 
 from tocsin.persistence.scripts.logs.plan import Outcome
-from tocsin.persistence.scripts.statements import Script, run
+from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.protocol.notification import EVERYONE, Change
 
-Heads = dict[str, tuple[int, int, int]]
-"""Of each topic: head, subscribers, and when it changed last (Unix ms)."""
+_TOPICS_ADVANCE: Final = pick("taken", "joined", "at")
+_TOPIC_LOG_INSERT: Final = pick("topic", "change", notification_id="notification")
+
+Heads = dict[str, Row]
+"""Of each topic: *head*, *subscribers*, and when it changed last (*changed_at*, Unix ms)."""
 
 
-def advance_topics(moves: dict[str, tuple[int, int, int]]) -> Script[Heads]:
+class Move(NamedTuple):
+    """What is added to a topic *at* a time (Unix ms): entries, and subscribers."""
+
+    taken: int = 0
+    joined: int = 0
+    at: int = 0
+
+
+def advance_topics(moves: Mapping[str, Move]) -> Script[Heads]:
     """Move topics by so many entries and subscribers, at a time; where that leads."""
-    topics = sorted(moves)
     rows = yield from run(
-        "topics_advance", topics, *zip(*[moves[topic] for topic in topics], strict=True)
+        "topics_advance",
+        **_TOPICS_ADVANCE([moves[topic] for topic in sorted(moves)]),
+        topic=sorted(moves),
     )
-    return {topic: (head, subscribers, at) for topic, head, subscribers, at in rows}
+    return {row.topic: row for row in rows}
 
 
 def join_everyone(users: Sequence[str]) -> Script[None]:
     """Put *users*, who were not known until now, into the topic of everyone, at its head."""
     if users:
-        heads = yield from advance_topics({EVERYONE: (0, len(users), 0)})
-        yield from _save_subscriptions(dict.fromkeys(users, heads[EVERYONE][0]))
+        heads = yield from advance_topics({EVERYONE: Move(joined=len(users))})
+        yield from _save_subscriptions(dict.fromkeys(users, heads[EVERYONE].head))
 
 
 def append_to_topics(outcomes: Sequence[Outcome], newcomers: Collection[str]) -> Script[None]:
@@ -41,15 +54,15 @@ def append_to_topics(outcomes: Sequence[Outcome], newcomers: Collection[str]) ->
 
     Those of *newcomers*, whose logs had no entry before, that nobody knew are known from now on.
     """
-    rows = yield from run("users_outside", sorted(newcomers))
-    outside = {row[0] for row in rows}
+    rows = yield from run("users_outside", user_id=sorted(newcomers))
+    outside = {row.user_id for row in rows}
     if not outside and not any(each.entry or each.addresses for each in outcomes):
         return
     moves = _moves(outcomes, len(outside))
     heads = yield from advance_topics(moves)
     places = {
-        topic: [head - moves[topic][0], subscribers - moves[topic][1]]
-        for topic, (head, subscribers, _) in heads.items()
+        topic: [row.head - moves[topic].taken, row.subscribers - moves[topic].joined]
+        for topic, row in heads.items()
     }
     positions: dict[str, int] = {}
     for outcome in outcomes:
@@ -67,7 +80,7 @@ def append_to_topics(outcomes: Sequence[Outcome], newcomers: Collection[str]) ->
     yield from _save_subscriptions(positions)
 
 
-def _moves(outcomes: Iterable[Outcome], joined: int) -> dict[str, tuple[int, int, int]]:
+def _moves(outcomes: Iterable[Outcome], joined: int) -> dict[str, Move]:
     taken: dict[str, int] = defaultdict(int)
     times: dict[str, int] = defaultdict(int)
     for outcome in outcomes:
@@ -79,7 +92,7 @@ def _moves(outcomes: Iterable[Outcome], joined: int) -> dict[str, tuple[int, int
     if joined:
         taken[EVERYONE] += 0
     return {
-        topic: (count, joined if topic == EVERYONE else 0, times[topic])
+        topic: Move(count, joined if topic == EVERYONE else 0, times[topic])
         for topic, count in taken.items()
     }
 
@@ -92,32 +105,27 @@ def _named_first(outcome: Outcome, outside: set[str]) -> list[str]:
     return found
 
 
-def _insert(
-    outcomes: Iterable[Outcome], heads: Heads, moves: dict[str, tuple[int, int, int]]
-) -> Script[None]:
-    positions = {topic: heads[topic][0] - moves[topic][0] for topic in heads}
-    rows = []
-    for outcome in outcomes:
-        if (entry := outcome.entry) is not None:
-            positions[entry.topic] += 1
-            at = heads[entry.topic][2]
-            place = positions[entry.topic]
-            rows.append((entry.topic, place, entry.notification, entry.change, at))
+def _insert(outcomes: Iterable[Outcome], heads: Heads, moves: Mapping[str, Move]) -> Script[None]:
+    reached = {topic: heads[topic].head - moves[topic].taken for topic in heads}
+    entries = [outcome.entry for outcome in outcomes if outcome.entry is not None]
+    positions = []
+    for entry in entries:
+        reached[entry.topic] += 1
+        positions.append(reached[entry.topic])
     yield from run(
         "topic_log_insert",
-        [row[0] for row in rows],
-        [row[1] for row in rows],
-        [row[2] for row in rows],
-        [row[3] for row in rows],
-        [row[4] for row in rows],
+        **_TOPIC_LOG_INSERT(entries),
+        position=positions,
+        # Not the entry's own time: no entry of a topic is older than the one before it.
+        at=[heads[entry.topic].changed_at for entry in entries],
     )
 
 
 def _save_subscriptions(positions: dict[str, int]) -> Script[None]:
     yield from run(
         "subscriptions_save",
-        list(positions),
-        [EVERYONE] * len(positions),
-        list(positions.values()),
-        [True] * len(positions),
+        user_id=list(positions),
+        topic=[EVERYONE] * len(positions),
+        position=list(positions.values()),
+        active=[True] * len(positions),
     )

@@ -13,13 +13,13 @@ may be there by now that was not yet when we looked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from tocsin.persistence.scripts.logs.locking import content_of_row
 from tocsin.persistence.scripts.logs.topic_heads import join_everyone
-from tocsin.persistence.scripts.statements import Row, Rows, Script, run
+from tocsin.persistence.scripts.rows import content_of_row
+from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.scripts.topics.plan import Bringing, Saved, changed_pairs, limited, plan
 from tocsin.persistence.store import (
     Attach,
@@ -32,6 +32,12 @@ from tocsin.persistence.store import (
     Unsubscribe,
 )
 from tocsin.protocol.notification import Content, State
+
+_TOPICS_BRING: Final = pick("user_id", "topic", "position", "notification_id")
+_INBOX_SAVE: Final = pick(
+    "sequence", "change", "state", notification_id="notification", user_id="user"
+)
+_INBOX_EXPIRE_EACH: Final = pick("at", notification_id="notification", user_id="user")
 
 ENTRIES_MAX = 1000
 """Entries of topics that one transaction brings, about: it holds the locks of all their users."""
@@ -69,7 +75,7 @@ def bring_up_to_date(
         return Brought({}, set())
     now_ms = max(command.now_ms for _, command in commands)
     if not locked and not all(isinstance(each, Attach | Materialise) for _, each in commands):
-        yield from run("users_lock", users)
+        yield from run("users_lock", user_id=users)
     brought, fan_outs = yield from bring(users, now_ms, locked=locked)
     recounted = brought.recounted
     for index, command in commands:
@@ -87,7 +93,12 @@ def bring(
     if not users:
         return Brought({}, set()), ()
     most = max(ENTRIES_OF_USER_MIN, min(ENTRIES_OF_USER_MAX, ENTRIES_MAX // len(users)))
-    found = yield from run("topics_pending", users, [now_ms] * len(users), [most] * len(users))
+    found = yield from run(
+        "topics_pending",
+        user_id=users,
+        now=[now_ms] * len(users),
+        entries_max=[most] * len(users),
+    )
     rows, behind = limited(found, most)
     yield from _welcome(users, rows, now_ms, locked=locked)
     if not rows:
@@ -104,22 +115,25 @@ def bring(
 
 def _welcome(users: Iterable[str], rows: Rows, now_ms: int, *, locked: bool) -> Script[None]:
     """Make known who is not. Who had something to get is; of the others only the store can tell."""
-    found = {row[0] for row in rows}
+    found = {row.user_id for row in rows}
     missing = [user for user in users if user not in found]
     if locked:
-        new = yield from run("users_outside", missing)
+        new = yield from run("users_outside", user_id=missing)
     else:
-        new = yield from run("users_insert", missing, [now_ms] * len(missing))
-    yield from join_everyone([row[0] for row in new])
+        new = yield from run("users_insert", user_id=missing, changed_at=[now_ms] * len(missing))
+    yield from join_everyone([row.user_id for row in new])
 
 
 def _kept(changes: Mapping[tuple[str, str], set[str]]) -> Script[dict[Any, RecipientState]]:
     rows = yield from run(
         "inbox_kept",
-        [notification for notification, _ in changes],
-        [user for _, user in changes],
+        notification_id=[notification for notification, _ in changes],
+        user_id=[user for _, user in changes],
     )
-    return {(row[0], row[1]): RecipientState(row[2], row[3], row[4]) for row in rows}
+    return {
+        (row.notification_id, row.user_id): RecipientState(row.state, row.seen_at, row.read_at)
+        for row in rows
+    }
 
 
 def _write(rows: Sequence[Row], bringing: Bringing, now_ms: int) -> Script[dict[str, Content]]:
@@ -127,22 +141,19 @@ def _write(rows: Sequence[Row], bringing: Bringing, now_ms: int) -> Script[dict[
     wanted = {group.notification for group in bringing.groups.values()}
     asked: list[str | None] = []
     for row in rows:
-        if row[6] in wanted:
-            wanted.remove(row[6])
-            asked.append(row[6])
+        if row.notification_id in wanted:
+            wanted.remove(row.notification_id)
+            asked.append(row.notification_id)
         else:
             asked.append(None)
     found = yield from run(
         "topics_bring",
-        [row[0] for row in rows],
-        [row[4] for row in rows],
-        [row[5] for row in rows],
-        [row[6] for row in rows],
-        bringing.sequences,
-        [now_ms] * len(rows),
-        asked,
+        **_TOPICS_BRING(rows),
+        sequence=bringing.sequences,
+        now=[now_ms] * len(rows),
+        content_id=asked,
     )
-    return {row[0]: content_of_row(row) for row in found}
+    return {row.id: content_of_row(row) for row in found}
 
 
 def _save(saved: Sequence[Saved], now_ms: int) -> Script[None]:
@@ -155,29 +166,18 @@ def _save(saved: Sequence[Saved], now_ms: int) -> Script[None]:
         total[2] += each.unseen
     yield from run(
         "users_advance",
-        list(sums),
-        [taken for taken, _, _ in sums.values()],
-        [unread for _, unread, _ in sums.values()],
-        [unseen for _, _, unseen in sums.values()],
-        [now_ms] * len(sums),
+        user_id=list(sums),
+        taken=[taken for taken, _, _ in sums.values()],
+        unread=[unread for _, unread, _ in sums.values()],
+        unseen=[unseen for _, _, unseen in sums.values()],
+        changed_at=[now_ms] * len(sums),
     )
     moved = [each for each in saved if each.taken]
     yield from run(
-        "inbox_save",
-        [each.notification for each in moved],
-        [each.user for each in moved],
-        [each.sequence for each in moved],
-        [each.change for each in moved],
-        [each.state for each in moved],
-        [each.state == State.UNSEEN for each in moved],
+        "inbox_save", **_INBOX_SAVE(moved), anew=[each.state == State.UNSEEN for each in moved]
     )
     expired = [each for each in saved if not each.taken]
-    yield from run(
-        "inbox_expire_each",
-        [each.notification for each in expired],
-        [each.user for each in expired],
-        [each.at for each in expired],
-    )
+    yield from run("inbox_expire_each", **_INBOX_EXPIRE_EACH(expired))
 
 
 def _fan_outs(bringing: Bringing, contents: Mapping[str, Content]) -> tuple[FanOut, ...]:

@@ -16,14 +16,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
 
-from tocsin.persistence.scripts.logs.plan import RENEWED, counted
+from tocsin.persistence.scripts.logs.plan import RENEWED
 from tocsin.persistence.scripts.statements import Row
 from tocsin.persistence.store import Position, RecipientState
+from tocsin.protocol.marking import counted
 from tocsin.protocol.notification import Change, Standing, State
 
 Pair = tuple[str, str]
@@ -31,7 +32,6 @@ Pair = tuple[str, str]
 Place = tuple[int, str, int, str]
 """Time, topic and position of an entry, and the change that it is: the order of fan-outs."""
 
-_USER, _NOTIFICATION, _CHANGE = 0, 6, 7
 _ANNOUNCING = frozenset({Change.CREATED, RENEWED})
 
 
@@ -85,7 +85,7 @@ def limited(rows: Sequence[Row], most: int) -> tuple[Sequence[Row], set[str]]:
         return rows, set()
     kept: list[Row] = []
     behind = set()
-    for user, group in groupby(rows, itemgetter(_USER)):
+    for user, group in groupby(rows, attrgetter("user_id")):
         mine = list(group)
         kept += mine[:most]
         if len(mine) > most:
@@ -97,8 +97,8 @@ def changed_pairs(rows: Sequence[Row]) -> dict[Pair, set[str]]:
     """What happened to notifications after they were created, by notification and user."""
     pairs: dict[Pair, set[str]] = defaultdict(set)
     for row in rows:
-        if row[_CHANGE] != Change.CREATED:
-            pairs[row[_NOTIFICATION], row[_USER]].add(row[_CHANGE])
+        if row.change != Change.CREATED:
+            pairs[row.notification_id, row.user_id].add(row.change)
     return pairs
 
 
@@ -111,28 +111,29 @@ def plan(
     present = None
     done: set[str] = set()
     head = unread = unseen = 0
-    for user, head_, unread_, unseen_, topic, position, id_, change, at, wanted in rows:
+    for row in rows:
+        user, id_ = row.user_id, row.notification_id
         if user != present:
-            present, head, unread, unseen = user, head_, unread_, unseen_
+            present, head, unread, unseen = user, row.head, row.unread, row.unseen
             done = set()
         sequence = None
         if id_ not in done:
             had = kept.get((id_, user)) if kept else None
             if had is not None:
                 done.add(id_)
-                effect = _effect(changes[id_, user], had, wanted)
+                effect = _effect(changes[id_, user], had, row.wanted)
                 head += effect.taken
                 unread += effect.unread
                 unseen += effect.unseen
-                place = (at, topic, position, effect.change)
+                place = (row.at, row.topic, row.position, effect.change)
                 _change(bringing, effect, place, id_, Position(user, head, unread, unseen), had)
-            elif wanted and change in _ANNOUNCING:
+            elif row.wanted and row.change in _ANNOUNCING:
                 done.add(id_)
                 head += 1
                 unread += 1
                 unseen += 1
                 sequence = heads[user] = head
-                place = (at, topic, position, Change.CREATED)
+                place = (row.at, row.topic, row.position, Change.CREATED)
                 if (group := groups.get(place)) is None:
                     group = groups[place] = Group(id_, Change.CREATED)
                 group.positions.append(Position(user, head, unread, unseen))

@@ -9,13 +9,13 @@ subscribers are read and written under the lock of the topic's row, and so is wh
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from tocsin.persistence.scripts.logs.topic_heads import advance_topics
-from tocsin.persistence.scripts.statements import Script, run
+from tocsin.persistence.scripts.logs.topic_heads import Move, advance_topics
+from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought, bring, users_of
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
@@ -30,11 +30,20 @@ from tocsin.persistence.store import (
     Unsubscribe,
 )
 
+_PREFERENCES_INSERT: Final = pick("kind", "name", "enabled", user_id="user")
+
 Pair = tuple[str, str]
 """A user and a topic."""
 
 
-_Move = Subscribe | Unsubscribe | SetTopic
+_Command = Subscribe | Unsubscribe | SetTopic
+
+
+class _Preference(NamedTuple):
+    user: str
+    kind: str
+    name: str
+    enabled: bool
 
 
 class _Subscriptions(msgspec.Struct):
@@ -73,8 +82,23 @@ def change_subscriptions(
         yield from _set_preferences(settings, results)
 
 
+def subscribed_topics(
+    users: Iterable[str], *, left_too: bool = False
+) -> Script[dict[str, tuple[str, ...]]]:
+    """The topics that each of *users* is in by name, the one of everyone left out.
+
+    With *left_too* those that they have left as well, whose news still concern what they have.
+    """
+    asked = sorted(set(users))
+    topics: dict[str, tuple[str, ...]] = {}
+    rows = yield from run("subscriptions_read", user_id=asked, left_too=[left_too] * len(asked))
+    for row in rows:
+        topics[row.user_id] = (*topics.get(row.user_id, ()), row.topic)
+    return topics
+
+
 def _move(
-    moves: Sequence[tuple[int, _Move]], results: list[Result], brought: Brought, now_ms: int
+    moves: Sequence[tuple[int, _Command]], results: list[Result], brought: Brought, now_ms: int
 ) -> Script[None]:
     subscriptions = yield from _read([command for _, command in moves])
     planned = [_plan(command, subscriptions) for _, command in moves]
@@ -104,26 +128,31 @@ def _catch_up(users: Collection[str], brought: Brought, now_ms: int) -> Script[N
     brought.behind -= set(users)
 
 
-def _read(commands: Sequence[_Move]) -> Script[_Subscriptions]:
+def _read(commands: Sequence[_Command]) -> Script[_Subscriptions]:
     moving = [command for command in commands if not isinstance(command, SetTopic)]
     pairs = sorted({(user, command.topic) for command in moving for user in command.users})
     rows = yield from run(
-        "subscriptions_known", [user for user, _ in pairs], [topic for _, topic in pairs]
+        "subscriptions_known",
+        user_id=[user for user, _ in pairs],
+        topic=[topic for _, topic in pairs],
     )
-    before = {(user, topic): bool(active) for user, topic, active in rows}
+    before = {(row.user_id, row.topic): bool(row.active) for row in rows}
     joining = [command for command in moving if isinstance(command, Subscribe)]
     users = {user for command in joining for user in command.users}
-    counts = yield from run("subscriptions_count", sorted(users))
+    rows = yield from run("subscriptions_count", user_id=sorted(users))
+    counts = {row.user_id: row.topics for row in rows}
     closed: set[str] = set()
     if any(command.by_user for command in joining):
         # All that are about to be locked, so that everybody locks in one order.
-        rows = yield from run("topics_closed", sorted({command.topic for command in commands}))
-        closed = {row[0] for row in rows if row[1]}
-    return _Subscriptions(before, dict(before), {row[0]: row[1] for row in counts}, closed)
+        rows = yield from run(
+            "topics_closed", topic=sorted({command.topic for command in commands})
+        )
+        closed = {row.topic for row in rows if row.closed}
+    return _Subscriptions(before, dict(before), counts, closed)
 
 
 def _plan(
-    command: _Move, subscriptions: _Subscriptions
+    command: _Command, subscriptions: _Subscriptions
 ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """Who is in or out now and was not before, and who has no room for it; `None` where a topic is
     closed to who wants to enter.
@@ -160,7 +189,9 @@ def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Scrip
     moves: dict[str, int] = defaultdict(int)
     for (_, topic), active in changed.items():
         moves[topic] += 1 if active else -1
-    heads = yield from advance_topics({topic: (0, joined, 0) for topic, joined in moves.items()})
+    heads = yield from advance_topics(
+        {topic: Move(joined=joined) for topic, joined in moves.items()}
+    )
     # Nothing is added to these topics any more. What was, since these users were brought up to
     # date, may be an update or a withdrawal of what they have from the time they were in before.
     returning = {
@@ -169,26 +200,30 @@ def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Scrip
     yield from _catch_up(returning, brought, now_ms)
     # Of a topic to which nothing was ever published nobody has anything: it is left without a
     # trace, or a user could go in and out of new ones for ever.
-    gone = [pair for pair, active in changed.items() if not active and heads[pair[1]][0] == 0]
+    gone = [pair for pair, active in changed.items() if not active and heads[pair[1]].head == 0]
     forgotten = set(gone)
     kept = {pair: active for pair, active in changed.items() if pair not in forgotten}
     yield from run(
         "subscriptions_save",
-        [user for user, _ in kept],
-        [topic for _, topic in kept],
-        [heads[topic][0] if active else 0 for (_, topic), active in kept.items()],
-        list(kept.values()),
+        user_id=[user for user, _ in kept],
+        topic=[topic for _, topic in kept],
+        position=[heads[topic].head if active else 0 for (_, topic), active in kept.items()],
+        active=list(kept.values()),
     )
-    yield from run("subscriptions_forget", [user for user, _ in gone], [topic for _, topic in gone])
-    yield from run("topics_forget", sorted({topic for _, topic in gone}))
+    yield from run(
+        "subscriptions_forget",
+        user_id=[user for user, _ in gone],
+        topic=[topic for _, topic in gone],
+    )
+    yield from run("topics_forget", topic=sorted({topic for _, topic in gone}))
 
 
 def _set_topics(commands: Sequence[tuple[int, SetTopic]], results: list[Result]) -> Script[None]:
     last = {command.topic: command.closed for _, command in commands}
     topics = sorted(last)
-    rows = yield from run("topics_close", topics, [last[topic] for topic in topics])
-    subscribers = {row[0]: row[1] for row in rows}
-    yield from run("topics_forget", [topic for topic in topics if not last[topic]])
+    rows = yield from run("topics_close", topic=topics, closed=[last[topic] for topic in topics])
+    subscribers = {row.topic: row.subscribers for row in rows}
+    yield from run("topics_forget", topic=[topic for topic in topics if not last[topic]])
     for index, command in commands:
         results[index] = TopicSet(command.topic, command.closed, subscribers[command.topic])
 
@@ -197,20 +232,15 @@ def _set_preferences(
     commands: Sequence[tuple[int, SetPreferences]], results: list[Result]
 ) -> Script[None]:
     last = {command.user: command for _, command in commands}
-    yield from run("preferences_delete", sorted(last))
-    rows = [
-        (user, kind, name, enabled)
+    yield from run("preferences_delete", user_id=sorted(last))
+    preferences = [
+        _Preference(user, kind, name, enabled)
         for user, command in sorted(last.items())
         for kind, named in (("category", command.categories), ("topic", command.topics))
         for name, enabled in sorted(named.items())
     ]
-    yield from run(
-        "preferences_insert",
-        [row[0] for row in rows],
-        [row[1] for row in rows],
-        [row[2] for row in rows],
-        [row[3] for row in rows],
-    )
-    heads = {row[0]: row[1] for row in (yield from run("users_lock", sorted(last)))}
+    yield from run("preferences_insert", **_PREFERENCES_INSERT(preferences))
+    rows = yield from run("users_lock", user_id=sorted(last))
+    heads = {row.user_id: row.head for row in rows}
     for index, command in commands:
         results[index] = PreferencesSet(command.user, heads[command.user])

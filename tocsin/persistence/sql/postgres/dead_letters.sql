@@ -1,6 +1,7 @@
 -- Dead letters: what did not arrive, until somebody settles it.
 
--- name: letters_known -> rows
+-- name: letters_known(notification_id, user_id, device_id, sequence)
+--     -> notification_id, user_id, device_id
 -- Lines of the ledger that have met this death already, or have a later life behind it.
 SELECT d.notification_id, d.user_id, d.device_id
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
@@ -10,7 +11,8 @@ JOIN deliveries AS d ON d.notification_id = line.notification_id
 WHERE d.sequence > line.sequence
     OR (d.sequence = line.sequence AND d.dead_reason IS NOT NULL);
 
--- name: letters_bury
+-- name: letters_bury(notification_id, user_id, device_id, cause, reason, attempts, first_sent_at,
+--     dead_at)
 -- Write letters; one that was settled is open again. What was withdrawn, and what the user does not
 -- have, leaves none. The ledger knows best when it was first sent: there were sessions before.
 INSERT INTO dead_letters AS l (notification_id, user_id, device_id, cause, reason, attempts,
@@ -47,10 +49,10 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         || '","reason":' || to_json(excluded.reason)::text
         || ',"attempts":' || excluded.attempts || '}]';
 
--- name: letters_undelivered -> rows
+-- name: letters_undelivered(notification_id) -> notification_id, user_id, attempts, first_sent_at
 -- Of notifications that are about to expire, the recipients whom nothing told: no device has
--- acknowledged, and they have not seen it in a list either. With what was tried. The offset keeps the
--- planner from going through all that is unread by anybody, for which there is an index too.
+-- acknowledged, and they have not seen it in a list either. With what was tried. The offset keeps
+-- the planner from going through all that is unread by anybody, for which there is an index too.
 SELECT i.notification_id, i.user_id, tried.attempts, tried.first_sent_at
 FROM unnest($1::text[]) AS expiring (notification_id)
 CROSS JOIN LATERAL (
@@ -66,14 +68,18 @@ CROSS JOIN LATERAL (
 ) AS tried
 WHERE i.delivered_at IS NULL AND i.expired_at IS NULL AND i.state = 'unseen';
 
--- name: letters_read -> rows
+-- name: letters_read(id)
+--     -> id, notification_id, user_id, device_id, cause, reason, attempts, first_sent_at, dead_at,
+--     status, history, document
 SELECT l.id, l.notification_id, l.user_id, l.device_id, l.cause, l.reason, l.attempts,
     l.first_sent_at, l.dead_at, l.status, l.history, n.document
 FROM unnest($1::bigint[]) AS asked (id)
 JOIN dead_letters AS l ON l.id = asked.id
 LEFT JOIN notifications AS n ON n.id = l.notification_id;
 
--- name: letters_page -> rows
+-- name: letters_page(number, status, before, user_id, notification_id, letters_max)
+--     -> number, id, notification_id, user_id, device_id, cause, reason, attempts, first_sent_at,
+--     dead_at, status, history
 -- Letters of one status, the newest first, below an id; of one user or notification, if given.
 SELECT asked.number, letter.*
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[])
@@ -89,21 +95,22 @@ CROSS JOIN LATERAL (
     LIMIT asked.letters_max
 ) AS letter;
 
--- name: letters_places -> rows
+-- name: letters_places(notification_id, user_id)
+--     -> notification_id, user_id, sequence, state, expired_at
 -- Where the notifications of letters are in their users' logs, once the users are locked.
 SELECT i.notification_id, i.user_id, i.sequence, i.state, i.expired_at
 FROM unnest($1::text[], $2::text[]) AS asked (notification_id, user_id)
 JOIN inbox AS i
     ON i.notification_id = asked.notification_id AND i.user_id = asked.user_id;
 
--- name: letters_revive
+-- name: letters_revive(notification_id, user_id, sequence)
 -- Rows move to new places in the log; the change is what it was.
 UPDATE inbox AS i
 SET sequence = new.sequence, expired_at = NULL
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (notification_id, user_id, sequence)
 WHERE i.notification_id = new.notification_id AND i.user_id = new.user_id;
 
--- name: letters_resend
+-- name: letters_resend(notification_id, user_id, device_id, earlier, sequence)
 -- The letter's device begins anew at the new place. Other devices that are done with the old one,
 -- because they have acknowledged it or were given up, are done with the new one too; but a letter
 -- for no device in particular is for those that were given up as well.
@@ -122,7 +129,7 @@ WHERE d.notification_id = new.notification_id AND d.user_id = new.user_id
         OR d.acknowledged_sequence >= new.earlier
         OR (new.device_id <> '' AND d.dead_reason IS NOT NULL AND d.sequence >= new.earlier));
 
--- name: notifications_revive
+-- name: notifications_revive(id, revision, updated_at, expires_at, document)
 UPDATE notifications AS n
 SET standing = 'active', revision = new.revision, updated_at = new.updated_at,
     expires_at = new.expires_at, document = new.document,
@@ -131,7 +138,7 @@ FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::text[])
     AS new (id, revision, updated_at, expires_at, document)
 WHERE n.id = new.id;
 
--- name: letters_settle
+-- name: letters_settle(id, status, at)
 UPDATE dead_letters AS l
 SET status = settled.status,
     history = substr(l.history, 1, length(l.history) - 1)

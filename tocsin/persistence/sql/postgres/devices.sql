@@ -1,13 +1,16 @@
 -- Devices: where they stand, and the ledger of what was sent to them.
 
--- name: attach_read -> rows
+-- name: attach_read(number, user_id, device_id)
+--     -> number, head, horizon, unread, unseen, acknowledged, first_undelivered, removed, session,
+--     delivered
 -- What `choose_start` needs, by number of the question, also for a user without a log; whether the
--- device is one that was removed; which session of it is open; and up to where nothing is undelivered.
--- What comes first behind that, only a device wants to know that is not known.
-SELECT asked.number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
-    coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
-    undelivered.sequence, coalesce(d.removed, false), CASE WHEN d.session_open THEN d.session END,
-    coalesce(u.delivered, 0)
+-- device is one that was removed; which session of it is open; and up to where nothing is
+-- undelivered. What comes first behind that, only a device wants to know that is not known.
+SELECT asked.number, coalesce(u.head, 0) AS head, coalesce(u.horizon, 0) AS horizon,
+    coalesce(u.unread, 0) AS unread, coalesce(u.unseen, 0) AS unseen,
+    CASE WHEN NOT d.removed THEN d.acknowledged END AS acknowledged,
+    undelivered.sequence AS first_undelivered, coalesce(d.removed, false) AS removed,
+    CASE WHEN d.session_open THEN d.session END AS session, coalesce(u.delivered, 0) AS delivered
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, user_id, device_id)
 LEFT JOIN users AS u ON u.user_id = asked.user_id
 LEFT JOIN devices AS d ON d.user_id = asked.user_id AND d.device_id = asked.device_id
@@ -21,9 +24,9 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS undelivered ON true;
 
--- name: users_delivered
--- Note up to where nothing is undelivered, so that nobody goes through that again. It is no change of a
--- log, so nobody waits for its lock.
+-- name: users_delivered(user_id, delivered)
+-- Note up to where nothing is undelivered, so that nobody goes through that again. It is no change
+-- of a log, so nobody waits for its lock.
 UPDATE users AS u
 SET delivered = greatest(u.delivered, found.delivered)
 FROM (
@@ -34,11 +37,13 @@ FROM (
 ) AS found
 WHERE u.user_id = found.user_id;
 
--- name: deliveries_open -> rows
+-- name: deliveries_open(user_id, device_id, stored, cursor, at, lines_max)
+--     -> user_id, device_id, notification_id, sequence, attempts
 -- What each device has got that comes with a cursor and was last known to be at `stored`, and how
 -- often it was sent at the least: what the ledger says was sent to it, and what the ledger does not
 -- know of, because a node that dies takes its last lines along; but not what was rightly left out,
--- because it had expired, or came and was withdrawn in between. Of each device the first `lines_max`.
+-- because it had expired, or came and was withdrawn in between. Of each device the first
+-- `lines_max`.
 SELECT asked.user_id, asked.device_id, line.notification_id, line.sequence, line.attempts
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
     AS asked (user_id, device_id, stored, cursor, at, lines_max)
@@ -63,7 +68,7 @@ CROSS JOIN LATERAL (
     LIMIT asked.lines_max
 ) AS line;
 
--- name: inbox_delivered
+-- name: inbox_delivered(notification_id, user_id, at)
 -- Delivered is when the first of the user's devices acknowledged.
 UPDATE inbox AS i
 SET delivered_at = acknowledged.at
@@ -75,7 +80,8 @@ FROM (
 WHERE i.notification_id = acknowledged.notification_id AND i.user_id = acknowledged.user_id
     AND i.delivered_at IS NULL;
 
--- name: deliveries_record
+-- name: deliveries_record(user_id, device_id, notification_id, sequence, attempts, first_sent_at,
+--     acknowledged_at, dead_reason, unanswered_sequence)
 -- Merge ledger lines: a later sequence starts the count anew, an earlier one adds nothing but its
 -- times. A line whose notification the user does not have is passed over.
 INSERT INTO deliveries AS d (user_id, device_id, notification_id, sequence, attempts,
@@ -114,10 +120,10 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         WHEN excluded.sequence = d.sequence THEN excluded.unanswered_sequence
         ELSE d.unanswered_sequence END;
 
--- name: devices_save
--- A cursor only moves forward. A session, if one is named, has been opened, or has ended: then it is
--- closed, unless another has been opened since. A device that is not known any more is not made known
--- by the end of its session.
+-- name: devices_save(user_id, device_id, acknowledged, last_seen, session, opened, doubtful)
+-- A cursor only moves forward. A session, if one is named, has been opened, or has ended: then it
+-- is closed, unless another has been opened since. A device that is not known any more is not made
+-- known by the end of its session.
 INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen, session, session_open,
     doubtful)
 SELECT user_id, device_id, acknowledged, last_seen, session, opened, doubtful
@@ -137,9 +143,10 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
         OR (d.session_open AND d.session IS DISTINCT FROM excluded.session),
     doubtful = greatest(d.doubtful, excluded.doubtful);
 
--- name: devices_reset
--- But that of a device which goes back, because it asked to or because its cursor pointed into a log
--- that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
+-- name: devices_reset(user_id, device_id, acknowledged, last_seen, session, opened, doubtful,
+--     forgotten)
+-- But that of a device which goes back, because it asked to or because its cursor pointed into a
+-- log that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
 INSERT INTO devices AS d (user_id, device_id, acknowledged, last_seen, session, session_open,
     doubtful, forgotten)
 SELECT user_id, device_id, acknowledged, last_seen, session, opened, doubtful, forgotten
@@ -158,7 +165,7 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     removed = false,
     cleared = 0;
 
--- name: devices_forget
+-- name: devices_forget(user_id, most)
 -- Of a user's devices without a name of their own, all but the `most` that were seen last.
 UPDATE devices AS d
 SET removed = true
@@ -176,7 +183,7 @@ FROM (
 ) AS gone
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id;
 
--- name: devices_count -> rows
+-- name: devices_count(user_id) -> user_id, devices
 -- How many devices of each user have a name of their own.
 SELECT asked.user_id, counted.devices
 FROM unnest($1::text[]) AS asked (user_id)
@@ -187,7 +194,7 @@ CROSS JOIN LATERAL (
         AND d.device_id NOT LIKE 'device-________-____-____-____-____________'
 ) AS counted;
 
--- name: devices_remove -> rows
+-- name: devices_remove(user_id, device_id) -> user_id, device_id
 UPDATE devices AS d
 SET removed = true
 FROM (
@@ -198,7 +205,8 @@ FROM (
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id AND NOT d.removed
 RETURNING d.user_id, d.device_id;
 
--- name: deliveries_sent -> rows
+-- name: deliveries_sent(user_id, device_id, notification_id)
+--     -> user_id, device_id, notification_id, sequence
 -- Of notifications that devices name: the oldest change that each was sent and has not answered.
 SELECT d.user_id, d.device_id, d.notification_id,
     CASE WHEN d.unanswered_sequence > 0 THEN d.unanswered_sequence ELSE d.sequence END

@@ -1,6 +1,6 @@
 -- API keys and tickets; and what a database says of itself.
 
--- name: keys_insert -> rows
+-- name: keys_insert(id, hash, scopes, name, created_at, revoked_at) -> id, hash
 -- Repeating it is harmless; the hash that comes back is the stored one.
 INSERT INTO api_keys (id, hash, scopes, name, created_at, revoked_at)
 SELECT id, hash, scopes, name, created_at, revoked_at
@@ -10,22 +10,22 @@ ORDER BY id COLLATE "C"
 ON CONFLICT (id) DO UPDATE SET id = excluded.id
 RETURNING id, hash;
 
--- name: keys_revoke -> rows
+-- name: keys_revoke(id, at) -> id
 UPDATE api_keys AS k
 SET revoked_at = coalesce(k.revoked_at, revoked.at)
 FROM unnest($1::text[], $2::bigint[]) AS revoked (id, at)
 WHERE k.id = revoked.id
 RETURNING k.id;
 
--- name: keys_read -> rows
+-- name: keys_read(id) -> id, hash, scopes, name, created_at, revoked_at
 SELECT k.id, k.hash, k.scopes, k.name, k.created_at, k.revoked_at
 FROM unnest($1::text[]) AS asked (id)
 JOIN api_keys AS k ON k.id = asked.id;
 
--- name: keys_list -> rows
+-- name: keys_list() -> id, hash, scopes, name, created_at, revoked_at
 SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id;
 
--- name: tickets_insert
+-- name: tickets_insert(hash, user_id, expires_at, principal_expires_at, device_id)
 -- A ticket has no scopes; the column is of an earlier release, which may run beside this one.
 INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at, device_id)
 SELECT hash, user_id, '', expires_at, principal_expires_at, device_id
@@ -33,8 +33,9 @@ FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
     AS new (hash, user_id, expires_at, principal_expires_at, device_id)
 ON CONFLICT (hash) DO NOTHING;
 
--- name: tickets_forget
--- Those of users that have expired by a time; what somebody else is about to forget is left to them.
+-- name: tickets_forget(user_id, now)
+-- Those of users that have expired by a time; what somebody else is about to forget is left to
+-- them.
 DELETE FROM tickets AS t
 USING (
     SELECT old.hash
@@ -48,14 +49,14 @@ USING (
 ) AS gone
 WHERE t.hash = gone.hash;
 
--- name: tickets_count -> rows
+-- name: tickets_count(user_id) -> user_id, tickets
 SELECT asked.user_id, counted.tickets
 FROM unnest($1::text[]) AS asked (user_id)
 CROSS JOIN LATERAL (
     SELECT count(*) AS tickets FROM tickets AS t WHERE t.user_id = asked.user_id
 ) AS counted;
 
--- name: tickets_make_room -> rows
+-- name: tickets_make_room(user_id, excess) -> user_id
 -- Of the tickets of streams, so many that expire first.
 DELETE FROM tickets AS t
 USING (
@@ -73,20 +74,21 @@ USING (
 WHERE t.hash = gone.hash
 RETURNING t.user_id;
 
--- name: tickets_take -> rows
+-- name: tickets_take(hash) -> hash, user_id, expires_at, principal_expires_at, device_id, origin
 -- Reading is removing: the second to ask, on whatever node, waits here and finds nothing.
 DELETE FROM tickets AS t
 USING unnest($1::bytea[]) AS taken (hash)
 WHERE t.hash = taken.hash AND t.device_id IS NULL
 RETURNING t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
 
--- name: tickets_find -> rows
+-- name: tickets_find(hash) -> hash, user_id, expires_at, principal_expires_at, device_id, origin
 -- Those of streams, which stay.
 SELECT t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin
 FROM unnest($1::bytea[]) AS asked (hash)
 JOIN tickets AS t ON t.hash = asked.hash AND t.device_id IS NOT NULL;
 
--- name: tickets_bind -> rows
+-- name: tickets_bind(hash, origin)
+--     -> hash, user_id, expires_at, principal_expires_at, device_id, origin
 -- The first to use one decides: the second, on whatever node, waits here and gets what is there.
 UPDATE tickets AS t
 SET origin = coalesce(t.origin, used.origin)
@@ -96,23 +98,23 @@ FROM (
 WHERE t.hash = used.hash AND t.device_id IS NOT NULL
 RETURNING t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
 
--- name: tickets_of_devices
+-- name: tickets_of_devices(user_id, device_id)
 DELETE FROM tickets AS t
 USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
 WHERE t.user_id = gone.user_id AND t.device_id = gone.device_id;
 
--- name: tickets_of_users
+-- name: tickets_of_users(user_id)
 DELETE FROM tickets AS t
 USING unnest($1::text[]) AS gone (user_id)
 WHERE t.user_id = gone.user_id;
 
--- name: probe
+-- name: probe()
 -- A real write, so that a disk that is full and a database that is read-only both show. It counts,
 -- because SQLite does not write what has not changed.
 INSERT INTO meta (name, value) VALUES ('probe', '1')
 ON CONFLICT (name) DO UPDATE SET value = (meta.value::bigint + 1)::text;
 
--- name: meta_claim -> rows
+-- name: meta_claim(name, value) -> value
 -- The first value stays: the update changes nothing, it only makes the row come back.
 INSERT INTO meta (name, value)
 SELECT name, value FROM unnest($1::text[], $2::text[]) AS new (name, value)

@@ -3,7 +3,8 @@
 -- Rows that others may want too are locked or written in the order of their keys, so that two
 -- transactions wait for each other in one direction only.
 
--- name: idempotency_claim -> rows
+-- name: idempotency_claim(credential, key, fingerprint, answer, notification_id, created_at)
+--     -> credential, key, fingerprint, answer, notification_id
 -- Claim keys for notifications, or read who has them; waits for whoever is claiming the same key
 -- now. The update changes nothing; without it a taken key would return no row.
 INSERT INTO idempotency (credential, key, fingerprint, answer, notification_id, created_at)
@@ -14,19 +15,21 @@ ORDER BY credential COLLATE "C", key COLLATE "C"
 ON CONFLICT (credential, key) DO UPDATE SET key = excluded.key
 RETURNING credential, key, fingerprint, answer, notification_id;
 
--- name: idempotency_answer
+-- name: idempotency_answer(credential, key, answer)
 -- What was not known yet when the key was claimed.
 UPDATE idempotency AS i
 SET answer = new.answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS new (credential, key, answer)
 WHERE i.credential = new.credential AND i.key = new.key;
 
--- name: idempotency_return
+-- name: idempotency_return(credential, key)
 DELETE FROM idempotency AS i
 USING unnest($1::text[], $2::text[]) AS claim (credential, key)
 WHERE i.credential = claim.credential AND i.key = claim.key;
 
--- name: notifications_insert -> rows
+-- name: notifications_insert(id, revision, category, created_at, updated_at, expires_at, document,
+--     standing, priority, topic, collapse_key, recipients, credential, kept_from)
+--     -> id
 -- Returns the ids that are new: a publish that is repeated finds its own notification here.
 INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,
     document_bytes, standing, priority, topic, collapse_key, recipients, credential, kept_from)
@@ -41,31 +44,36 @@ FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::b
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
--- name: notifications_addressed -> rows
+-- name: notifications_addressed(id) -> id, recipients
 -- How many recipients a publish was told that it has.
-SELECT n.id, coalesce(n.recipients, 0)
+SELECT n.id, coalesce(n.recipients, 0) AS recipients
 FROM unnest($1::text[]) AS asked (id)
 JOIN notifications AS n ON n.id = asked.id;
 
--- name: notifications_delete
+-- name: notifications_delete(id)
 -- What collapsed into another one as it was published: nobody has seen it.
 DELETE FROM notifications AS n
 USING unnest($1::text[]) AS absorbed (id)
 WHERE n.id = absorbed.id;
 
--- name: notifications_lock -> rows
+-- name: notifications_lock(id)
+--     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
+--     topic, collapse_key, recipients, deliver_at
 -- What an update or a withdrawal is about, and when it is to be delivered if it waits for that.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
     n.standing, n.priority, n.topic, n.collapse_key,
-    coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id)),
+    coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id))
+        AS recipients,
     CASE n.standing WHEN 'scheduled' THEN
-        (SELECT s.deliver_at FROM schedule AS s WHERE s.notification_id = n.id) END
+        (SELECT s.deliver_at FROM schedule AS s WHERE s.notification_id = n.id) END AS deliver_at
 FROM notifications AS n
 WHERE n.id = ANY ($1::text[])
 ORDER BY n.id
 FOR UPDATE;
 
--- name: notifications_due -> rows
+-- name: notifications_due(now, count)
+--     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
+--     topic, collapse_key, recipients, deliver_at
 -- At most $2 notifications that expire at $1 or before, the earliest first. What somebody else has
 -- locked is left to them: it is being changed, or expired by another node.
 SELECT due.*
@@ -73,8 +81,9 @@ FROM unnest($1::bigint[], $2::bigint[]) AS asked (now, count)
 CROSS JOIN LATERAL (
     SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
         n.standing, n.priority, n.topic, n.collapse_key,
-        coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id)),
-        NULL::bigint
+        coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id))
+        AS recipients,
+        NULL::bigint AS deliver_at
     FROM notifications AS n
     WHERE n.standing = 'active' AND n.expires_at <= asked.now
     ORDER BY n.expires_at, n.id
@@ -82,7 +91,7 @@ CROSS JOIN LATERAL (
     FOR UPDATE SKIP LOCKED
 ) AS due;
 
--- name: notifications_next_expiry -> rows
+-- name: notifications_next_expiry() -> expires_at
 -- When the next notification expires; no row if none will.
 SELECT expires_at
 FROM notifications
@@ -90,7 +99,8 @@ WHERE standing = 'active' AND expires_at IS NOT NULL
 ORDER BY expires_at
 LIMIT 1;
 
--- name: notifications_save
+-- name: notifications_save(id, revision, category, updated_at, expires_at, document, standing,
+--     priority, recipients)
 UPDATE notifications AS n
 SET revision = new.revision, category = new.category, updated_at = new.updated_at,
     expires_at = new.expires_at, document = new.document,
@@ -103,13 +113,13 @@ FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::t
         recipients)
 WHERE n.id = new.id;
 
--- name: recipients -> rows
+-- name: recipients(notification_id) -> user_id
 SELECT i.user_id
 FROM unnest($1::text[]) AS asked (notification_id)
 JOIN inbox AS i ON i.notification_id = asked.notification_id
 WHERE i.state <> 'withdrawn' AND i.expired_at IS NULL;
 
--- name: users_lock -> rows
+-- name: users_lock(user_id) -> user_id, head
 -- Nobody else changes these users' logs until this transaction ends.
 SELECT u.user_id, u.head
 FROM users AS u
@@ -117,14 +127,14 @@ WHERE u.user_id = ANY ($1::text[])
 ORDER BY u.user_id
 FOR UPDATE;
 
--- name: inbox_states -> rows
+-- name: inbox_states(notification_id) -> notification_id, user_id, state, seen_at, read_at
 -- What each recipient has done with a notification, once their users are locked.
 SELECT i.notification_id, i.user_id, i.state, i.seen_at, i.read_at
 FROM unnest($1::text[]) AS asked (notification_id)
 JOIN inbox AS i ON i.notification_id = asked.notification_id
 WHERE i.state <> 'withdrawn' AND i.expired_at IS NULL;
 
--- name: users_advance -> rows
+-- name: users_advance(user_id, taken, unread, unseen, changed_at) -> user_id, head, unread, unseen
 -- Give out `taken` sequences to each user and correct the counters; returns where that leads. This
 -- is the lock that makes a log visible in order: whoever comes second waits here.
 INSERT INTO users AS u (user_id, head, unread, unseen, changed_at)
@@ -140,8 +150,9 @@ ON CONFLICT (user_id) DO UPDATE SET
         ELSE u.changed_at END
 RETURNING u.user_id, u.head, u.unread, u.unseen;
 
--- name: inbox_insert
--- Who had it and lost it, by an expiry or to another notification with its collapse key, gets it anew.
+-- name: inbox_insert(notification_id, user_id, sequence)
+-- Who had it and lost it, by an expiry or to another notification with its collapse key, gets it
+-- anew.
 INSERT INTO inbox (notification_id, user_id, sequence, created_sequence)
 SELECT notification_id, user_id, sequence, sequence
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (notification_id, user_id, sequence)
@@ -150,7 +161,7 @@ ON CONFLICT (notification_id, user_id) DO UPDATE SET
     change = 'created', state = 'unseen', seen_at = NULL, read_at = NULL, archived_at = NULL,
     delivered_at = NULL, expired_at = NULL;
 
--- name: inbox_save
+-- name: inbox_save(notification_id, user_id, sequence, change, state, anew)
 -- Move rows to their new places in the log; the state stays unless one is given. What is, or was in
 -- between, unseen `anew`, has not been delivered as it is now.
 UPDATE inbox AS i
@@ -163,7 +174,7 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bo
     AS new (notification_id, user_id, sequence, change, state, anew)
 WHERE i.notification_id = new.notification_id AND i.user_id = new.user_id;
 
--- name: inbox_expire
+-- name: inbox_expire(notification_id, at)
 UPDATE inbox AS i
 SET expired_at = expired.at
 FROM unnest($1::text[], $2::bigint[]) AS expired (notification_id, at)

@@ -1,6 +1,6 @@
 -- Marks: states that users give to what is in their inbox.
 
--- name: users_hold -> rows
+-- name: users_hold(user_id) -> user_id, head, unread, unseen
 -- Lock these users' logs until the transaction ends, and where they are; a user without one is left
 -- out.
 SELECT u.user_id, u.head, u.unread, u.unseen
@@ -9,7 +9,8 @@ WHERE u.user_id = ANY ($1::text[])
 ORDER BY u.user_id
 FOR UPDATE;
 
--- name: marks_named -> rows
+-- name: marks_named(user_id, notification_id)
+--     -> user_id, notification_id, created_sequence, state, seen_at, read_at
 -- What can be marked of the notifications that were named, once their users are locked.
 SELECT i.user_id, i.notification_id, i.created_sequence, i.state, i.seen_at, i.read_at
 FROM unnest($1::text[], $2::text[]) AS named (user_id, notification_id)
@@ -17,7 +18,8 @@ JOIN inbox AS i
     ON i.notification_id = named.notification_id AND i.user_id = named.user_id
 WHERE i.expired_at IS NULL AND i.state <> 'withdrawn';
 
--- name: marks_unread -> rows
+-- name: marks_unread(user_id, states, through, rows_max)
+--     -> user_id, notification_id, created_sequence, state, seen_at, read_at
 -- Of each user's unread notifications those in one of `states` (between commas) and created up to a
 -- sequence, the oldest first, at most `rows_max`.
 SELECT asked.user_id, found.*
@@ -33,7 +35,8 @@ CROSS JOIN LATERAL (
     LIMIT asked.rows_max
 ) AS found;
 
--- name: marks_any -> rows
+-- name: marks_any(user_id, states, through, rows_max)
+--     -> user_id, notification_id, created_sequence, state, seen_at, read_at
 -- The same of all notifications.
 SELECT asked.user_id, found.*
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
@@ -48,7 +51,7 @@ CROSS JOIN LATERAL (
     LIMIT asked.rows_max
 ) AS found;
 
--- name: marks_save
+-- name: marks_save(notification_id, user_id, sequence, state, seen_at, read_at, archived_at)
 UPDATE inbox AS i
 SET sequence = new.sequence, change = 'state', state = new.state, seen_at = new.seen_at,
     read_at = new.read_at, archived_at = new.archived_at

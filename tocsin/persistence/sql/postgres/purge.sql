@@ -1,6 +1,6 @@
 -- What is forgotten in time.
 
--- name: idempotency_purge -> rows
+-- name: idempotency_purge(before, rows_max) -> key
 DELETE FROM idempotency AS i
 USING (
     SELECT old.credential, old.key
@@ -17,7 +17,7 @@ USING (
 WHERE i.credential = gone.credential AND i.key = gone.key
 RETURNING i.key;
 
--- name: tickets_purge -> rows
+-- name: tickets_purge(before, rows_max) -> user_id
 DELETE FROM tickets AS t
 USING (
     SELECT old.hash
@@ -34,7 +34,7 @@ USING (
 WHERE t.hash = gone.hash
 RETURNING t.user_id;
 
--- name: purge_archived -> rows
+-- name: purge_archived(before, rows_max) -> notification_id, user_id
 -- Inbox rows that were archived before a time, the first ones, at most `rows_max`.
 SELECT old.*
 FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
@@ -46,7 +46,7 @@ CROSS JOIN LATERAL (
     LIMIT purge.rows_max
 ) AS old;
 
--- name: purge_expired -> rows
+-- name: purge_expired(before, rows_max) -> notification_id, user_id
 SELECT old.*
 FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
 CROSS JOIN LATERAL (
@@ -57,13 +57,13 @@ CROSS JOIN LATERAL (
     LIMIT purge.rows_max
 ) AS old;
 
--- name: purge_aged -> rows
+-- name: purge_aged(before, rows_max) -> notification_id, user_id
 -- Inbox rows of notifications that were made before a time; a notification without any comes with
 -- NULL.
 SELECT old.*
 FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
 CROSS JOIN LATERAL (
-    SELECT n.id, i.user_id
+    SELECT n.id AS notification_id, i.user_id
     FROM notifications AS n
     LEFT JOIN inbox AS i ON i.notification_id = n.id
     WHERE n.kept_from < purge.before AND n.standing <> 'scheduled'
@@ -71,7 +71,7 @@ CROSS JOIN LATERAL (
     LIMIT purge.rows_max
 ) AS old;
 
--- name: purge_hold -> rows
+-- name: purge_hold(id) -> id
 -- Lock notifications, but for those that are being changed now: there will be another purge.
 SELECT n.id
 FROM notifications AS n
@@ -79,7 +79,8 @@ WHERE n.id = ANY ($1::text[])
 ORDER BY n.id
 FOR UPDATE SKIP LOCKED;
 
--- name: purge_inbox -> rows
+-- name: purge_inbox(notification_id, user_id, archived_before, expired_before, created_before)
+--     -> user_id, sequence, state, expired_at
 -- Forget rows, once their users are locked, if they are still what they were chosen for.
 DELETE FROM inbox AS i
 USING unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
@@ -91,7 +92,7 @@ WHERE i.notification_id = old.notification_id AND i.user_id = old.user_id
         OR n.kept_from < old.created_before)
 RETURNING i.user_id, i.sequence, i.state, i.expired_at;
 
--- name: purge_users
+-- name: purge_users(user_id, unread, unseen, horizon)
 UPDATE users AS u
 SET unread = u.unread - purged.unread, unseen = u.unseen - purged.unseen,
     horizon = greatest(u.horizon, purged.horizon)
@@ -99,7 +100,7 @@ FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
     AS purged (user_id, unread, unseen, horizon)
 WHERE u.user_id = purged.user_id;
 
--- name: purge_notifications -> rows
+-- name: purge_notifications(id) -> id
 -- Forget notifications that nobody has any more and no topic speaks of.
 DELETE FROM notifications AS n
 USING unnest($1::text[]) AS held (id)
@@ -108,31 +109,31 @@ WHERE n.id = held.id AND n.standing <> 'scheduled'
     AND NOT EXISTS (SELECT 1 FROM topic_log AS l WHERE l.notification_id = n.id)
 RETURNING n.id;
 
--- name: purge_deliveries
+-- name: purge_deliveries(notification_id)
 DELETE FROM deliveries AS d
 USING unnest($1::text[]) AS gone (notification_id)
 WHERE d.notification_id = gone.notification_id;
 
--- name: purge_topic_log
+-- name: purge_topic_log(id, before)
 -- Of notifications made before a time, topics forget all but the last entry of their log.
 DELETE FROM topic_log AS l
 USING unnest($1::text[], $2::bigint[]) AS held (id, before), notifications AS n, topics AS t
 WHERE l.notification_id = held.id AND n.id = held.id AND n.kept_from < held.before
     AND t.topic = l.topic AND l.position < t.head;
 
--- name: purge_topic_heads
+-- name: purge_topic_heads(id, before)
 -- The last entry stays, about nothing: whoever is behind finds it, and is up to date with it.
 UPDATE topic_log AS l
 SET notification_id = ''
 FROM unnest($1::text[], $2::bigint[]) AS held (id, before), notifications AS n
 WHERE l.notification_id = held.id AND n.id = held.id AND n.kept_from < held.before;
 
--- name: purge_collapsing
+-- name: purge_collapsing(notification_id)
 DELETE FROM collapsing AS c
 USING unnest($1::text[]) AS gone (notification_id)
 WHERE c.notification_id = gone.notification_id;
 
--- name: purge_letters -> rows
+-- name: purge_letters(before, rows_max) -> id
 DELETE FROM dead_letters AS l
 USING (
     SELECT old.id
@@ -149,20 +150,20 @@ USING (
 WHERE l.id = gone.id
 RETURNING l.id;
 
--- name: purge_slice -> rows
--- The next devices behind one, at most `devices_max`, and when each was last seen. There is no index by
--- that time: each acknowledgment would have to write into it.
+-- name: purge_slice(user_id, device_id, devices_max) -> user_id, device_id, last_seen
+-- The next devices behind one, at most `devices_max`, and when each was last seen. There is no
+-- index by that time: each acknowledgment would have to write into it.
 SELECT slice.*
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS purge (user_id, device_id, devices_max)
 CROSS JOIN LATERAL (
-    SELECT d.user_id, d.device_id, CASE WHEN NOT d.removed THEN d.last_seen END
+    SELECT d.user_id, d.device_id, CASE WHEN NOT d.removed THEN d.last_seen END AS last_seen
     FROM devices AS d
     WHERE (d.user_id, d.device_id) > (purge.user_id, purge.device_id)
     ORDER BY d.user_id, d.device_id
     LIMIT purge.devices_max
 ) AS slice;
 
--- name: purge_devices -> rows
+-- name: purge_devices(user_id, device_id, before) -> user_id
 -- Remove devices that were last seen before a time, if that is still so.
 UPDATE devices AS d
 SET removed = true
@@ -176,7 +177,7 @@ FROM (
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id
 RETURNING d.user_id;
 
--- name: purge_removed -> rows
+-- name: purge_removed(before, devices_max) -> user_id, device_id, cleared
 -- Devices that were removed and last seen before a time, at most `devices_max`.
 SELECT old.*
 FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, devices_max)
@@ -188,10 +189,11 @@ CROSS JOIN LATERAL (
     LIMIT purge.devices_max
 ) AS old;
 
--- name: purge_lines -> rows
--- Forget what the ledger says of devices that were removed, about what is in their users' logs behind
--- `cleared`, of at most `entries_max` entries each; how far that is, and of how many. The log leads to
--- the lines: an index of them by device would be one more to write with each.
+-- name: purge_lines(user_id, device_id, cleared, entries_max)
+--     -> user_id, device_id, cleared, entries
+-- Forget what the ledger says of devices that were removed, about what is in their users' logs
+-- behind `cleared`, of at most `entries_max` entries each; how far that is, and of how many. The
+-- log leads to the lines: an index of them by device would be one more to write with each.
 WITH entry AS MATERIALIZED (
     SELECT asked.user_id, asked.device_id, asked.cleared, i.notification_id, i.sequence
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
@@ -210,17 +212,18 @@ WITH entry AS MATERIALIZED (
         AND d.device_id = entry.device_id
         AND k.user_id = entry.user_id AND k.device_id = entry.device_id AND k.removed
 )
-SELECT user_id, device_id, coalesce(max(sequence), max(cleared)), count(sequence)
+SELECT user_id, device_id, coalesce(max(sequence), max(cleared)) AS cleared,
+    count(sequence) AS entries
 FROM entry
 GROUP BY user_id, device_id;
 
--- name: devices_cleared
+-- name: devices_cleared(user_id, device_id, cleared)
 UPDATE devices AS d
 SET cleared = moved.cleared
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS moved (user_id, device_id, cleared)
 WHERE d.user_id = moved.user_id AND d.device_id = moved.device_id AND d.removed;
 
--- name: devices_drop
+-- name: devices_drop(user_id, device_id)
 DELETE FROM devices AS d
 USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id AND d.removed;

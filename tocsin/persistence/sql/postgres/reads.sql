@@ -1,24 +1,42 @@
--- What is asked of the store. The number that some questions carry comes back with their rows:
--- one statement answers many questions, and two of them may be the same. A question is answered by one
+-- What is asked of the store. The number that some questions carry comes back with their rows: one
+-- statement answers many questions, and two of them may be the same. A question is answered by one
 -- statement alone: that sees one moment, and all that is in an answer is of that.
 
--- name: users_read -> rows
+-- name: users_read(user_id) -> user_id, head, unread, unseen, behind
 -- Where logs are, and whether the user's topics have gone on without them.
 SELECT u.user_id, u.head, u.unread, u.unseen, EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
         WHERE s.user_id = u.user_id AND s.position < t.head
-    )
+    ) AS behind
 FROM unnest($1::text[]) AS asked (user_id)
 JOIN users AS u ON u.user_id = asked.user_id;
 
--- name: pages -> rows
--- Each device's next entries, at most `entries_max` and `bytes_max` bytes of documents (the first
--- entry always fits). What a device has acknowledged is left out, but for what it has forgotten
--- since (`devices.forgotten`). What it may have without the ledger knowing (`devices.doubtful`), it is
--- told of if that is withdrawn. `candidates` counts one entry beyond the limit, so that the page knows
--- whether it is the last. Where the log is comes with every entry, or alone.
+-- name: pages(number, user_id, device_id, start, after, entries_max, bytes_max, began, resumed,
+--     counted)
+--     -> number, head, horizon, unread, unseen, sequence, notification_id, change, document, state,
+--     seen_at, read_at, attempts, expires_at, candidates
+-- The next entries of each device.
+-- Of each entry behind `after`, the first line that fits:
+--
+--     expired; given up for this device; or acknowledged by it at its present
+--         sequence, and not forgotten since (`devices.forgotten`)             left out
+--     withdrawn, and the device may have it, or has counted it                its `withdrawn`
+--     withdrawn, otherwise: it came and went                                  left out
+--     news to the device                                                      `created`
+--     anything else                                                           its own change
+--
+-- *News* was created behind `start`; was not sent in this session (it has not changed since
+-- `began`, or was created behind `after`); and, where this session goes on from an earlier one
+-- (`resumed`), has no line in the ledger. The device *may have* what is no news, or was created up
+-- to `devices.doubtful` where the session is `resumed`: a node that died took lines along. It *has
+-- counted* what was created up to `counted`, and withdrawn behind that: only a push corrects the
+-- counters that it was told.
+--
+-- At most `entries_max` entries and `bytes_max` bytes of documents; the first entry always fits.
+-- `candidates` counts one entry more, so that the page knows whether it is the last. Where the log
+-- is comes with every entry, or alone.
 WITH asked AS MATERIALIZED (
     SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.horizon, 0) AS horizon,
         coalesce(u.unread, 0) AS unread, coalesce(u.unseen, 0) AS unseen,
@@ -71,13 +89,14 @@ LEFT JOIN LATERAL (
     ON page.place <= asked.entries_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
 ORDER BY asked.number, page.sequence;
 
--- name: inbox_page -> rows
+-- name: inbox_page(number, user_id, states, category, items_max, before, now, bytes_max)
+--     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
 -- Inboxes, newest created first: states between commas, a category or NULL, most items, the created
--- sequence to stay below, the time, and most bytes (the first item always fits). An index has them in
--- this order, so what a page costs does not depend on how far back it is; and documents are read only
--- of what is in it. One item more, without a document, says that the page is not the last. Where the log
--- is at that moment, and whether the user's topics have gone on without it, comes with every item, or
--- alone.
+-- sequence to stay below, the time, and most bytes (the first item always fits). An index has them
+-- in this order, so what a page costs does not depend on how far back it is; and documents are read
+-- only of what is in it. One item more, without a document, says that the page is not the last.
+-- Where the log is at that moment, and whether the user's topics have gone on without it, comes
+-- with every item, or alone.
 WITH asked AS MATERIALIZED (
     SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
         coalesce(u.unseen, 0) AS unseen,
@@ -118,8 +137,11 @@ LEFT JOIN notifications AS d ON d.id = page.notification_id
     AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
 ORDER BY asked.number, page.created_sequence DESC;
 
--- name: inbox_page_unread -> rows
+-- name: inbox_page_unread(number, user_id, states, category, items_max, before, now, bytes_max)
+--     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
+-- It is written out again because a planner takes a partial index only where its condition stands
+-- in the text as a constant; for a parameter it must have a plan that fits every list.
 WITH asked AS MATERIALIZED (
     SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
         coalesce(u.unseen, 0) AS unseen,
@@ -161,8 +183,9 @@ LEFT JOIN notifications AS d ON d.id = page.notification_id
     AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
 ORDER BY asked.number, page.created_sequence DESC;
 
--- name: inbox_page_archived -> rows
--- The same of what is archived, by an index of its own: there may be little of it among much else.
+-- name: inbox_page_archived(number, user_id, states, category, items_max, before, now, bytes_max)
+--     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
+-- The same of what is archived, written out for the same reason.
 WITH asked AS MATERIALIZED (
     SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
         coalesce(u.unseen, 0) AS unseen,
@@ -204,7 +227,8 @@ LEFT JOIN notifications AS d ON d.id = page.notification_id
     AND page.place <= asked.items_max AND (page.bytes <= asked.bytes_max OR page.place = 1)
 ORDER BY asked.number, page.created_sequence DESC;
 
--- name: inbox_item -> rows
+-- name: inbox_item(number, user_id, notification_id, now)
+--     -> number, created_sequence, document, state, seen_at, read_at
 SELECT asked.number, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
     AS asked (number, user_id, notification_id, now)
@@ -213,7 +237,8 @@ JOIN inbox AS i
 JOIN notifications AS n ON n.id = i.notification_id
 WHERE i.expired_at IS NULL AND (n.expires_at IS NULL OR n.expires_at > asked.now);
 
--- name: devices_list -> rows
+-- name: devices_list(number, user_id, after, devices_max, named)
+--     -> number, device_id, acknowledged, last_seen
 -- The devices of users, each behind a device, at most `devices_max`, or only the one named.
 SELECT asked.number, known.device_id, known.acknowledged, known.last_seen
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[])
@@ -228,7 +253,7 @@ CROSS JOIN LATERAL (
 ) AS known
 ORDER BY asked.number, known.device_id;
 
--- name: subscriptions_read -> rows
+-- name: subscriptions_read(user_id, left_too) -> user_id, topic
 -- The topics that users are in, or have been in, but for the one of everyone.
 SELECT s.user_id, s.topic
 FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, left_too)
@@ -236,7 +261,7 @@ JOIN subscriptions AS s ON s.user_id = asked.user_id
 WHERE (s.active OR asked.left_too) AND s.topic <> '*'
 ORDER BY s.user_id, s.topic;
 
--- name: subscribers_page -> rows
+-- name: subscribers_page(number, topic, after, users_max) -> number, user_id
 -- The users in topics, each behind a user, at most `users_max`.
 SELECT asked.number, subscriber.user_id
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
@@ -250,23 +275,26 @@ CROSS JOIN LATERAL (
 ) AS subscriber
 ORDER BY asked.number, subscriber.user_id;
 
--- name: preferences_read -> rows
+-- name: preferences_read(user_id) -> user_id, kind, name, enabled
 SELECT p.user_id, p.kind, p.name, p.enabled
 FROM unnest($1::text[]) AS asked (user_id)
 JOIN preferences AS p ON p.user_id = asked.user_id
 ORDER BY p.user_id, p.kind, p.name;
 
--- name: notifications_read -> rows
--- Notifications, how many recipients each has, and how far they are. `dead` are those to whom nothing
--- was delivered and at least one device was given up.
+-- name: notifications_read(id)
+--     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
+--     topic, collapse_key, recipients, inboxes, delivered, seen, read, dead, expired
+-- Notifications, how many recipients each has, and how far they are. `dead` are those to whom
+-- nothing was delivered and at least one device was given up.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
     n.standing, n.priority, n.topic, n.collapse_key, n.recipients, counted.*
 FROM unnest($1::text[]) AS asked (id)
 JOIN notifications AS n ON n.id = asked.id
 CROSS JOIN LATERAL (
-    SELECT count(*), count(delivered_at), count(seen_at), count(read_at),
-        count(*) FILTER (WHERE delivered_at IS NULL AND dead),
+    SELECT count(*) AS inboxes, count(delivered_at) AS delivered, count(seen_at) AS seen,
+        count(read_at) AS read, count(*) FILTER (WHERE delivered_at IS NULL AND dead) AS dead,
         count(*) FILTER (WHERE delivered_at IS NULL AND NOT dead AND expired_at IS NOT NULL)
+            AS expired
     FROM (
         SELECT i.delivered_at, i.seen_at, i.read_at, i.expired_at,
             EXISTS (
@@ -279,7 +307,9 @@ CROSS JOIN LATERAL (
     ) AS recipient
 ) AS counted;
 
--- name: deliveries_page -> rows
+-- name: deliveries_page(number, notification_id, user_id, device_id, lines_max)
+--     -> number, standing, user_id, device_id, attempts, first_sent_at, acknowledged_at,
+--     dead_reason, acknowledged
 -- Ledgers of notifications, each behind a user and device, at most `lines_max` lines; how the
 -- notification stands comes with every line, or alone.
 SELECT asked.number, n.standing, line.*
@@ -288,7 +318,7 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
 JOIN notifications AS n ON n.id = asked.notification_id
 LEFT JOIN LATERAL (
     SELECT d.user_id, d.device_id, d.attempts, d.first_sent_at, d.acknowledged_at, d.dead_reason,
-        d.acknowledged_sequence >= d.sequence
+        d.acknowledged_sequence >= d.sequence AS acknowledged
     FROM deliveries AS d
     WHERE d.notification_id = asked.notification_id
         AND (d.user_id, d.device_id) > (asked.user_id, asked.device_id)

@@ -1,11 +1,11 @@
 -- Who is in which topic, and what users want.
 
--- name: subscriptions_known -> rows
+-- name: subscriptions_known(user_id, topic) -> user_id, topic, active
 SELECT s.user_id, s.topic, s.active
 FROM unnest($1::text[], $2::text[]) AS asked (user_id, topic)
 JOIN subscriptions AS s ON s.user_id = asked.user_id AND s.topic = asked.topic;
 
--- name: subscriptions_count -> rows
+-- name: subscriptions_count(user_id) -> user_id, topics
 -- In how many topics each user is, that of everyone left out.
 SELECT asked.user_id, counted.topics
 FROM unnest($1::text[]) AS asked (user_id)
@@ -15,18 +15,18 @@ CROSS JOIN LATERAL (
     WHERE s.user_id = asked.user_id AND s.active AND s.topic <> '*'
 ) AS counted;
 
--- name: subscriptions_forget
+-- name: subscriptions_forget(user_id, topic)
 DELETE FROM subscriptions AS s
 USING unnest($1::text[], $2::text[]) AS gone (user_id, topic)
 WHERE s.user_id = gone.user_id AND s.topic = gone.topic;
 
--- name: topics_forget
+-- name: topics_forget(topic)
 -- Topics that have no log and nobody in them, and of which nothing was said; their rows are locked.
 DELETE FROM topics AS t
 USING unnest($1::text[]) AS gone (topic)
 WHERE t.topic = gone.topic AND t.head = 0 AND t.subscribers = 0 AND NOT t.closed;
 
--- name: topics_closed -> rows
+-- name: topics_closed(topic) -> topic, closed
 -- Lock topics, and read whether users cannot enter them by themselves.
 SELECT t.topic, t.closed
 FROM topics AS t
@@ -34,7 +34,7 @@ WHERE t.topic = ANY ($1::text[])
 ORDER BY t.topic
 FOR UPDATE;
 
--- name: topics_close -> rows
+-- name: topics_close(topic, closed) -> topic, subscribers
 INSERT INTO topics AS t (topic, closed)
 SELECT topic, closed
 FROM unnest($1::text[], $2::boolean[]) AS said (topic, closed)
@@ -42,17 +42,17 @@ ORDER BY topic COLLATE "C"
 ON CONFLICT (topic) DO UPDATE SET closed = excluded.closed
 RETURNING t.topic, t.subscribers;
 
--- name: topics_read -> rows
+-- name: topics_read(topic) -> topic, closed, subscribers
 SELECT t.topic, t.closed, t.subscribers
 FROM unnest($1::text[]) AS asked (topic)
 JOIN topics AS t ON t.topic = asked.topic;
 
--- name: preferences_delete
+-- name: preferences_delete(user_id)
 DELETE FROM preferences AS p
 USING unnest($1::text[]) AS asked (user_id)
 WHERE p.user_id = asked.user_id;
 
--- name: preferences_insert
+-- name: preferences_insert(user_id, kind, name, enabled)
 INSERT INTO preferences (user_id, kind, name, enabled)
 SELECT user_id, kind, name, enabled
 FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[])

@@ -3,7 +3,7 @@
 -- A user's subscriptions are changed under the lock of the user's row, a topic's log and the number
 -- of its subscribers under the lock of the topic's row.
 
--- name: topics_advance -> rows
+-- name: topics_advance(topic, taken, joined, at) -> topic, head, subscribers, changed_at
 -- Give out `taken` positions of each topic's log and count who came and left; returns where that
 -- leads. This is the lock that makes a topic's log visible in order. No entry is older than the
 -- one before it, whatever the clocks of the nodes say.
@@ -18,13 +18,13 @@ ON CONFLICT (topic) DO UPDATE SET
     changed_at = greatest(t.changed_at, excluded.changed_at)
 RETURNING t.topic, t.head, t.subscribers, t.changed_at;
 
--- name: topic_log_insert
+-- name: topic_log_insert(topic, position, notification_id, change, at)
 INSERT INTO topic_log (topic, position, notification_id, change, at)
 SELECT topic, position, notification_id, change, at
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])
     AS new (topic, position, notification_id, change, at);
 
--- name: users_insert -> rows
+-- name: users_insert(user_id, changed_at) -> user_id
 -- Returns the users that nobody knew before.
 INSERT INTO users (user_id, head, unread, unseen, changed_at)
 SELECT user_id, 0, 0, 0, changed_at
@@ -33,7 +33,7 @@ ORDER BY user_id COLLATE "C"
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id;
 
--- name: users_outside -> rows
+-- name: users_outside(user_id) -> user_id
 -- Which users are not in the topic of everyone: they were named for the first time.
 -- Counted, because an EXISTS may become a join that reads the topic of everyone.
 SELECT asked.user_id
@@ -42,7 +42,7 @@ WHERE 0 = (
     SELECT count(*) FROM subscriptions AS s WHERE s.user_id = asked.user_id AND s.topic = '*'
 );
 
--- name: subscriptions_save
+-- name: subscriptions_save(user_id, topic, position, active)
 -- A position only moves forward.
 INSERT INTO subscriptions AS s (user_id, topic, position, active)
 SELECT user_id, topic, position, active
@@ -52,13 +52,14 @@ ON CONFLICT (user_id, topic) DO UPDATE SET
     position = greatest(s.position, excluded.position),
     active = excluded.active;
 
--- name: topics_pending -> rows
+-- name: topics_pending(user_id, now, entries_max)
+--     -> user_id, head, unread, unseen, topic, position, notification_id, change, at, wanted
 -- Lock the users that have something to get from their topics, and read it: at most $3 entries (and
 -- one more) of each topic, each with where the user's log stands, and whether the user wants it.
 --
--- The first so many entries of all topics together are in as many topics at most: in those whose own
--- first entries come first (`nearest`). Of the others only that first one is looked at. (It names the
--- user, too, so that the planner cannot begin with all of a user's subscriptions.)
+-- The first so many entries of all topics together are in as many topics at most: in those whose
+-- own first entries come first (`nearest`). Of the others only that first one is looked at. (It
+-- names the user, too, so that the planner cannot begin with all of a user's subscriptions.)
 --
 -- Whoever waits here for a lock sees the users and subscriptions as they are then, and everything
 -- else as it was when the statement began. So the position is compared once more outside of what
@@ -70,7 +71,7 @@ SELECT u.user_id, u.head, u.unread, u.unseen, s.topic, t.position, t.notificatio
             SELECT 1 FROM preferences AS p
             WHERE p.user_id = s.user_id AND NOT p.enabled
                 AND (p.kind, p.name) IN (('category', n.category), ('topic', s.topic))
-        ))
+        )) AS wanted
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS asked (user_id, now, entries_max)
 JOIN users AS u ON u.user_id = asked.user_id
 CROSS JOIN LATERAL (
@@ -100,7 +101,9 @@ WHERE t.position > s.position
 ORDER BY u.user_id, t.at, s.topic, t.position
 FOR UPDATE OF u, s;
 
--- name: topics_bring -> rows
+-- name: topics_bring(user_id, topic, position, notification_id, sequence, now, content_id)
+--     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
+--     topic, collapse_key
 -- Bring entries of topics into the logs of users: those with a sequence as new rows. Moves the
 -- users' heads, counters and positions with them, and returns the contents that are asked for.
 WITH entry AS MATERIALIZED (
@@ -133,14 +136,14 @@ SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n
 FROM entry
 JOIN notifications AS n ON n.id = entry.content_id;
 
--- name: inbox_kept -> rows
+-- name: inbox_kept(notification_id, user_id) -> notification_id, user_id, state, seen_at, read_at
 -- What users have, of notifications that a topic changes: neither withdrawn nor expired for them.
 SELECT i.notification_id, i.user_id, i.state, i.seen_at, i.read_at
 FROM unnest($1::text[], $2::text[]) AS asked (notification_id, user_id)
 JOIN inbox AS i ON i.notification_id = asked.notification_id AND i.user_id = asked.user_id
 WHERE i.state <> 'withdrawn' AND i.expired_at IS NULL;
 
--- name: inbox_expire_each
+-- name: inbox_expire_each(notification_id, user_id, at)
 UPDATE inbox AS i
 SET expired_at = expired.at
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS expired (notification_id, user_id, at)

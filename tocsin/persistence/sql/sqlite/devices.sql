@@ -1,61 +1,71 @@
 -- Devices: where they stand, and the ledger of what was sent to them.
 
--- name: attach_read -> rows
--- What `choose_start` needs, by number of the question (?1), also for a user without a log; whether
--- the device is one that was removed; which session of it is open; and up to where nothing is
--- undelivered. What comes first behind that, only a device wants to know that is not known.
-SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
-    coalesce(u.unseen, 0), CASE WHEN NOT d.removed THEN d.acknowledged END,
+-- name: attach_read(number, user_id, device_id)
+--     -> number, head, horizon, unread, unseen, acknowledged, first_undelivered, removed, session,
+--     delivered
+-- What `choose_start` needs, by number of the question (`number`), also for a user without a log;
+-- whether the device is one that was removed; which session of it is open; and up to where nothing
+-- is undelivered. What comes first behind that, only a device wants to know that is not known.
+SELECT :number, coalesce(u.head, 0) AS head, coalesce(u.horizon, 0) AS horizon,
+    coalesce(u.unread, 0) AS unread, coalesce(u.unseen, 0) AS unseen,
+    CASE WHEN NOT d.removed THEN d.acknowledged END AS acknowledged,
     CASE WHEN d.device_id IS NULL OR d.removed THEN (
         SELECT sequence FROM inbox
-        WHERE user_id = ?2 AND sequence > u.delivered
+        WHERE user_id = :user_id AND sequence > u.delivered
             AND delivered_at IS NULL AND expired_at IS NULL AND state <> 'withdrawn'
         ORDER BY sequence LIMIT 1
-    ) END,
-    coalesce(d.removed, 0), CASE WHEN d.session_open THEN d.session END, coalesce(u.delivered, 0)
+    ) END AS first_undelivered,
+    coalesce(d.removed, 0) AS removed, CASE WHEN d.session_open THEN d.session END AS session,
+    coalesce(u.delivered, 0) AS delivered
 FROM (SELECT 1) AS question
-LEFT JOIN users AS u ON u.user_id = ?2
-LEFT JOIN devices AS d ON d.user_id = ?2 AND d.device_id = ?3;
+LEFT JOIN users AS u ON u.user_id = :user_id
+LEFT JOIN devices AS d ON d.user_id = :user_id AND d.device_id = :device_id;
 
--- name: users_delivered
+-- name: users_delivered(user_id, delivered)
 -- Note up to where nothing is undelivered, so that nobody goes through that again.
-UPDATE users SET delivered = max(delivered, ?2) WHERE user_id = ?1;
+UPDATE users SET delivered = max(delivered, :delivered) WHERE user_id = :user_id;
 
--- name: deliveries_open -> rows
--- What a device has got that comes with cursor ?4 at ?5 and was last known to be at ?3, and how often it
--- was sent at the least: what the ledger says was sent to it, and what the ledger does not know of,
--- because a node that dies takes its last lines along; but not what was rightly left out, because it
--- had expired, or came and was withdrawn in between. The first ?6 of it.
+-- name: deliveries_open(user_id, device_id, stored, cursor, at, lines_max)
+--     -> user_id, device_id, notification_id, sequence, attempts
+-- What a device has got that comes with cursor `cursor` at `at` and was last known to be at
+-- `stored`, and how often it was sent at the least: what the ledger says was sent to it, and what
+-- the ledger does not know of, because a node that dies takes its last lines along; but not what
+-- was rightly left out, because it had expired, or came and was withdrawn in between. The first
+-- `lines_max` of it.
 SELECT user_id, device_id, notification_id, sequence, 0
 FROM deliveries
-WHERE user_id = ?1 AND device_id = ?2 AND sequence <= ?4 AND acknowledged_sequence < sequence
+WHERE user_id = :user_id AND device_id = :device_id AND sequence <= :cursor
+    AND acknowledged_sequence < sequence
 UNION ALL
-SELECT i.user_id, ?2, i.notification_id, i.sequence, 1
+SELECT i.user_id, :device_id, i.notification_id, i.sequence, 1
 FROM inbox AS i
 JOIN notifications AS n ON n.id = i.notification_id
 LEFT JOIN deliveries AS d
-    ON d.notification_id = i.notification_id AND d.user_id = i.user_id AND d.device_id = ?2
-WHERE i.user_id = ?1 AND i.sequence > ?3 AND i.sequence <= ?4
+    ON d.notification_id = i.notification_id AND d.user_id = i.user_id AND d.device_id = :device_id
+WHERE i.user_id = :user_id AND i.sequence > :stored AND i.sequence <= :cursor
     AND coalesce(d.sequence, 0) < i.sequence AND i.expired_at IS NULL
-    AND (n.expires_at IS NULL OR n.expires_at > ?5)
-    AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?3 AND d.notification_id IS NULL)
+    AND (n.expires_at IS NULL OR n.expires_at > :at)
+    AND NOT (i.state = 'withdrawn' AND i.created_sequence > :stored AND d.notification_id IS NULL)
 ORDER BY sequence
-LIMIT ?6;
+LIMIT :lines_max;
 
--- name: inbox_delivered
+-- name: inbox_delivered(notification_id, user_id, at)
 -- Delivered is when the first of the user's devices acknowledged.
 UPDATE inbox
-SET delivered_at = ?3
-WHERE notification_id = ?1 AND user_id = ?2 AND delivered_at IS NULL;
+SET delivered_at = :at
+WHERE notification_id = :notification_id AND user_id = :user_id AND delivered_at IS NULL;
 
--- name: deliveries_record
+-- name: deliveries_record(user_id, device_id, notification_id, sequence, attempts, first_sent_at,
+--     acknowledged_at, dead_reason, unanswered_sequence)
 -- Merge a ledger line: a later sequence starts the count anew, an earlier one adds nothing but
 -- its times. A line whose notification the user does not have is passed over.
 INSERT INTO deliveries AS d (user_id, device_id, notification_id, sequence, attempts,
     first_sent_at, acknowledged_at, acknowledged_sequence, dead_reason, unanswered_sequence)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, CASE WHEN ?7 IS NULL THEN 0 ELSE ?4 END, ?8, ?9
+SELECT :user_id, :device_id, :notification_id, :sequence, :attempts, :first_sent_at,
+    :acknowledged_at, CASE WHEN :acknowledged_at IS NULL THEN 0
+        ELSE :sequence END, :dead_reason, :unanswered_sequence
 FROM inbox
-WHERE notification_id = ?3 AND user_id = ?1
+WHERE notification_id = :notification_id AND user_id = :user_id
 ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
     sequence = max(d.sequence, excluded.sequence),
     attempts = CASE
@@ -77,13 +87,14 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         WHEN excluded.sequence = d.sequence THEN excluded.unanswered_sequence
         ELSE d.unanswered_sequence END;
 
--- name: devices_save
--- A cursor only moves forward. A session, if one is named, has been opened, or has ended: then it is
--- closed, unless another has been opened since. A device that is not known any more is not made known
--- by the end of its session.
+-- name: devices_save(user_id, device_id, acknowledged, last_seen, session, opened, doubtful)
+-- A cursor only moves forward. A session, if one is named, has been opened, or has ended: then it
+-- is closed, unless another has been opened since. A device that is not known any more is not made
+-- known by the end of its session.
 INSERT INTO devices (user_id, device_id, acknowledged, last_seen, session, session_open, doubtful)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-WHERE ?4 > 0 OR EXISTS (SELECT 1 FROM devices WHERE user_id = ?1 AND device_id = ?2)
+SELECT :user_id, :device_id, :acknowledged, :last_seen, :session, :opened, :doubtful
+WHERE :last_seen > 0 OR EXISTS (SELECT 1 FROM devices WHERE user_id = :user_id
+    AND device_id = :device_id)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = max(devices.acknowledged, excluded.acknowledged),
     last_seen = max(devices.last_seen, excluded.last_seen),
@@ -92,12 +103,13 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
         OR (devices.session_open AND devices.session IS NOT excluded.session),
     doubtful = max(devices.doubtful, excluded.doubtful);
 
--- name: devices_reset
--- But that of a device which goes back, because it asked to or because its cursor pointed into a log
--- that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
+-- name: devices_reset(user_id, device_id, acknowledged, last_seen, session, opened, doubtful,
+--     forgotten)
+-- But that of a device which goes back, because it asked to or because its cursor pointed into a
+-- log that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
 INSERT INTO devices (user_id, device_id, acknowledged, last_seen, session, session_open, doubtful,
     forgotten)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+VALUES (:user_id, :device_id, :acknowledged, :last_seen, :session, :opened, :doubtful, :forgotten)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     acknowledged = excluded.acknowledged,
     forgotten = excluded.forgotten,
@@ -109,34 +121,35 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     removed = 0,
     cleared = 0;
 
--- name: devices_forget
--- Of a user's devices without a name of their own, all but the ?2 that were seen last.
+-- name: devices_forget(user_id, most)
+-- Of a user's devices without a name of their own, all but the `most` that were seen last.
 UPDATE devices SET removed = 1
-WHERE user_id = ?1 AND device_id IN (
+WHERE user_id = :user_id AND device_id IN (
     SELECT device_id
     FROM devices
-    WHERE user_id = ?1 AND NOT removed
+    WHERE user_id = :user_id AND NOT removed
         AND device_id GLOB 'device-????????-????-????-????-????????????'
     ORDER BY last_seen DESC, device_id DESC
-    LIMIT -1 OFFSET ?2
+    LIMIT -1 OFFSET :most
 );
 
--- name: devices_count -> rows
+-- name: devices_count(user_id) -> user_id, devices
 -- How many devices of a user have a name of their own.
-SELECT ?1, count(*)
+SELECT :user_id, count(*) AS devices
 FROM devices
-WHERE user_id = ?1 AND NOT removed
+WHERE user_id = :user_id AND NOT removed
     AND device_id NOT GLOB 'device-????????-????-????-????-????????????';
 
--- name: devices_remove -> rows
+-- name: devices_remove(user_id, device_id) -> user_id, device_id
 UPDATE devices SET removed = 1
-WHERE user_id = ?1 AND device_id = ?2 AND NOT removed
+WHERE user_id = :user_id AND device_id = :device_id AND NOT removed
 RETURNING user_id, device_id;
 
--- name: deliveries_sent -> rows
+-- name: deliveries_sent(user_id, device_id, notification_id)
+--     -> user_id, device_id, notification_id, sequence
 -- Of a notification that a device names: the oldest change that it was sent and has not answered.
 SELECT user_id, device_id, notification_id,
     CASE WHEN unanswered_sequence > 0 THEN unanswered_sequence ELSE sequence END
 FROM deliveries
-WHERE notification_id = ?3 AND user_id = ?1 AND device_id = ?2
+WHERE notification_id = :notification_id AND user_id = :user_id AND device_id = :device_id
     AND acknowledged_sequence < sequence;

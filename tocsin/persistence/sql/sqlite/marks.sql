@@ -1,37 +1,42 @@
 -- Marks: states that users give to what is in their inbox.
 
--- name: users_hold -> rows
+-- name: users_hold(user_id) -> user_id, head, unread, unseen
 -- Where a user's log is. (SQLite has one writer: nothing to lock.)
-SELECT user_id, head, unread, unseen FROM users WHERE user_id = ?1;
+SELECT user_id, head, unread, unseen FROM users WHERE user_id = :user_id;
 
--- name: marks_named -> rows
--- What can be marked of a notification (?2) that was named.
+-- name: marks_named(user_id, notification_id)
+--     -> user_id, notification_id, created_sequence, state, seen_at, read_at
+-- What can be marked of a notification (`notification_id`) that was named.
 SELECT user_id, notification_id, created_sequence, state, seen_at, read_at
 FROM inbox
-WHERE notification_id = ?2 AND user_id = ?1 AND expired_at IS NULL AND state <> 'withdrawn';
+WHERE notification_id = :notification_id AND user_id = :user_id AND expired_at IS NULL
+    AND state <> 'withdrawn';
 
--- name: marks_unread -> rows
--- Of a user's unread notifications those in one of the states ?2 (between commas) and created up to
--- the sequence ?3, the oldest first, at most ?4.
+-- name: marks_unread(user_id, states, through, rows_max)
+--     -> user_id, notification_id, created_sequence, state, seen_at, read_at
+-- Of a user's unread notifications those in one of the states `states` (between commas) and created
+-- up to the sequence `through`, the oldest first, at most `rows_max`.
 SELECT user_id, notification_id, created_sequence, state, seen_at, read_at
 FROM inbox
-WHERE user_id = ?1 AND created_sequence <= ?3
+WHERE user_id = :user_id AND created_sequence <= :through
     AND state IN ('unseen', 'seen') AND expired_at IS NULL
-    AND instr(?2, ',' || state || ',') > 0
+    AND instr(:states, ',' || state || ',') > 0
 ORDER BY created_sequence
-LIMIT ?4;
+LIMIT :rows_max;
 
--- name: marks_any -> rows
+-- name: marks_any(user_id, states, through, rows_max)
+--     -> user_id, notification_id, created_sequence, state, seen_at, read_at
 -- The same of all notifications.
 SELECT user_id, notification_id, created_sequence, state, seen_at, read_at
 FROM inbox
-WHERE user_id = ?1 AND created_sequence <= ?3
+WHERE user_id = :user_id AND created_sequence <= :through
     AND expired_at IS NULL
-    AND instr(?2, ',' || state || ',') > 0
+    AND instr(:states, ',' || state || ',') > 0
 ORDER BY created_sequence
-LIMIT ?4;
+LIMIT :rows_max;
 
--- name: marks_save
+-- name: marks_save(notification_id, user_id, sequence, state, seen_at, read_at, archived_at)
 UPDATE inbox
-SET sequence = ?3, change = 'state', state = ?4, seen_at = ?5, read_at = ?6, archived_at = ?7
-WHERE notification_id = ?1 AND user_id = ?2;
+SET sequence = :sequence, change = 'state', state = :state, seen_at = :seen_at, read_at = :read_at,
+    archived_at = :archived_at
+WHERE notification_id = :notification_id AND user_id = :user_id;

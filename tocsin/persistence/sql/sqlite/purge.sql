@@ -1,137 +1,147 @@
 -- What is forgotten in time.
 
--- name: idempotency_purge -> rows
+-- name: idempotency_purge(before, rows_max) -> key
 DELETE FROM idempotency
 WHERE (credential, key) IN (
-    SELECT credential, key FROM idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT ?2
+    SELECT credential, key FROM idempotency
+        WHERE created_at < :before ORDER BY created_at LIMIT :rows_max
 )
 RETURNING key;
 
--- name: tickets_purge -> rows
+-- name: tickets_purge(before, rows_max) -> user_id
 DELETE FROM tickets
-WHERE hash IN (SELECT hash FROM tickets WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)
+WHERE hash IN (SELECT hash FROM tickets
+    WHERE expires_at < :before ORDER BY expires_at LIMIT :rows_max)
 RETURNING user_id;
 
--- name: purge_archived -> rows
--- Inbox rows that were archived before ?1, the first ones, at most ?2.
+-- name: purge_archived(before, rows_max) -> notification_id, user_id
+-- Inbox rows that were archived before `before`, the first ones, at most `rows_max`.
 SELECT notification_id, user_id
 FROM inbox
-WHERE archived_at < ?1
+WHERE archived_at < :before
 ORDER BY archived_at
-LIMIT ?2;
+LIMIT :rows_max;
 
--- name: purge_expired -> rows
+-- name: purge_expired(before, rows_max) -> notification_id, user_id
 SELECT notification_id, user_id
 FROM inbox
-WHERE expired_at < ?1
+WHERE expired_at < :before
 ORDER BY expired_at
-LIMIT ?2;
+LIMIT :rows_max;
 
--- name: purge_aged -> rows
--- Inbox rows of notifications that were made before ?1; a notification without any comes with NULL.
-SELECT n.id, i.user_id
+-- name: purge_aged(before, rows_max) -> notification_id, user_id
+-- Inbox rows of notifications that were made before `before`; a notification without any comes with
+-- NULL.
+SELECT n.id AS notification_id, i.user_id
 FROM notifications AS n
 LEFT JOIN inbox AS i ON i.notification_id = n.id
-WHERE n.kept_from < ?1 AND n.standing <> 'scheduled'
+WHERE n.kept_from < :before AND n.standing <> 'scheduled'
 ORDER BY n.kept_from, n.id
-LIMIT ?2;
+LIMIT :rows_max;
 
--- name: purge_hold -> rows
+-- name: purge_hold(id) -> id
 -- In SQLite only for the sake of the same statements in both dialects.
-SELECT id FROM notifications WHERE id = ?1;
+SELECT id FROM notifications WHERE id = :id;
 
--- name: purge_inbox -> rows
--- Forget a row, if it is still what it was chosen for. (It is left to the caller to compare expired_at
--- with NULL: here, behind `expired_at < ?4`, SQLite would take it for never NULL.)
+-- name: purge_inbox(notification_id, user_id, archived_before, expired_before, created_before)
+--     -> user_id, sequence, state, expired_at
+-- Forget a row, if it is still what it was chosen for. (It is left to the caller to compare
+-- expired_at with NULL: here, behind `expired_at < `expired_before``, SQLite would take it for
+-- never NULL.)
 DELETE FROM inbox
-WHERE notification_id = ?1 AND user_id = ?2
-    AND (archived_at < ?3 OR expired_at < ?4
-        OR (SELECT kept_from FROM notifications WHERE id = ?1) < ?5)
+WHERE notification_id = :notification_id AND user_id = :user_id
+    AND (archived_at < :archived_before OR expired_at < :expired_before
+        OR (SELECT kept_from FROM notifications WHERE id = :notification_id) < :created_before)
 RETURNING user_id, sequence, state, expired_at;
 
--- name: purge_users
+-- name: purge_users(user_id, unread, unseen, horizon)
 UPDATE users
-SET unread = unread - ?2, unseen = unseen - ?3, horizon = max(horizon, ?4)
-WHERE user_id = ?1;
+SET unread = unread - :unread, unseen = unseen - :unseen, horizon = max(horizon, :horizon)
+WHERE user_id = :user_id;
 
--- name: purge_notifications -> rows
+-- name: purge_notifications(id) -> id
 -- Forget a notification that nobody has any more and no topic speaks of.
 DELETE FROM notifications
-WHERE id = ?1 AND standing <> 'scheduled'
-    AND NOT EXISTS (SELECT 1 FROM inbox WHERE notification_id = ?1)
-    AND NOT EXISTS (SELECT 1 FROM topic_log WHERE notification_id = ?1)
+WHERE id = :id AND standing <> 'scheduled'
+    AND NOT EXISTS (SELECT 1 FROM inbox WHERE notification_id = :id)
+    AND NOT EXISTS (SELECT 1 FROM topic_log WHERE notification_id = :id)
 RETURNING id;
 
--- name: purge_deliveries
-DELETE FROM deliveries WHERE notification_id = ?1;
+-- name: purge_deliveries(notification_id)
+DELETE FROM deliveries WHERE notification_id = :notification_id;
 
--- name: purge_topic_log
--- Of a notification made before ?2, topics forget all but the last entry of their log.
+-- name: purge_topic_log(id, before)
+-- Of a notification made before `before`, topics forget all but the last entry of their log.
 DELETE FROM topic_log
-WHERE notification_id = ?1
-    AND (SELECT kept_from FROM notifications WHERE id = ?1) < ?2
+WHERE notification_id = :id
+    AND (SELECT kept_from FROM notifications WHERE id = :id) < :before
     AND position < (SELECT head FROM topics WHERE topics.topic = topic_log.topic);
 
--- name: purge_topic_heads
+-- name: purge_topic_heads(id, before)
 -- The last entry stays, about nothing: whoever is behind finds it, and is up to date with it.
 UPDATE topic_log
 SET notification_id = ''
-WHERE notification_id = ?1 AND (SELECT kept_from FROM notifications WHERE id = ?1) < ?2;
+WHERE notification_id = :id AND (SELECT kept_from FROM notifications WHERE id = :id) < :before;
 
--- name: purge_collapsing
-DELETE FROM collapsing WHERE notification_id = ?1;
+-- name: purge_collapsing(notification_id)
+DELETE FROM collapsing WHERE notification_id = :notification_id;
 
--- name: purge_letters -> rows
+-- name: purge_letters(before, rows_max) -> id
 DELETE FROM dead_letters
 WHERE id IN (
-    SELECT id FROM dead_letters WHERE dead_at < ?1 ORDER BY dead_at LIMIT ?2
+    SELECT id FROM dead_letters WHERE dead_at < :before ORDER BY dead_at LIMIT :rows_max
 )
 RETURNING id;
 
--- name: purge_slice -> rows
--- The next devices behind ?1, ?2, at most ?3, and when each was last seen. There is no index by that time:
--- each acknowledgment would have to write into it.
-SELECT user_id, device_id, CASE WHEN NOT removed THEN last_seen END
+-- name: purge_slice(user_id, device_id, devices_max) -> user_id, device_id, last_seen
+-- The next devices behind `user_id`, `device_id`, at most `devices_max`, and when each was last
+-- seen. There is no index by that time: each acknowledgment would have to write into it.
+SELECT user_id, device_id, CASE WHEN NOT removed THEN last_seen END AS last_seen
 FROM devices
-WHERE (user_id, device_id) > (?1, ?2)
+WHERE (user_id, device_id) > (:user_id, :device_id)
 ORDER BY user_id, device_id
-LIMIT ?3;
+LIMIT :devices_max;
 
--- name: purge_devices -> rows
--- Remove a device that was last seen before ?3, if that is still so.
+-- name: purge_devices(user_id, device_id, before) -> user_id
+-- Remove a device that was last seen before `before`, if that is still so.
 UPDATE devices SET removed = 1
-WHERE user_id = ?1 AND device_id = ?2 AND last_seen < ?3 AND NOT removed
+WHERE user_id = :user_id AND device_id = :device_id AND last_seen < :before AND NOT removed
 RETURNING user_id;
 
--- name: purge_removed -> rows
--- Devices that were removed and last seen before ?1, at most ?2.
+-- name: purge_removed(before, devices_max) -> user_id, device_id, cleared
+-- Devices that were removed and last seen before `before`, at most `devices_max`.
 SELECT user_id, device_id, cleared
 FROM devices
-WHERE removed AND last_seen < ?1
+WHERE removed AND last_seen < :before
 ORDER BY user_id, device_id
-LIMIT ?2;
+LIMIT :devices_max;
 
--- name: purge_lines -> rows
--- Forget what the ledger says of a device (?2) that was removed, about what is in its user's (?1) log
--- behind ?3, of at most ?4 entries; how far that is, and of how many. The log leads to the lines: an
--- index of them by device would be one more to write with each.
+-- name: purge_lines(user_id, device_id, cleared, entries_max)
+--     -> user_id, device_id, cleared, entries
+-- Forget what the ledger says of a device (`device_id`) that was removed, about what is in its
+-- user's (`user_id`) log behind `cleared`, of at most `entries_max` entries; how far that is, and
+-- of how many. The log leads to the lines: an index of them by device would be one more to write
+-- with each.
 DELETE FROM deliveries
-WHERE user_id = ?1 AND device_id = ?2
+WHERE user_id = :user_id AND device_id = :device_id
     AND notification_id IN (
         SELECT notification_id FROM inbox
-        WHERE user_id = ?1 AND sequence > ?3
+        WHERE user_id = :user_id AND sequence > :cleared
         ORDER BY sequence
-        LIMIT ?4
+        LIMIT :entries_max
     )
-    AND EXISTS (SELECT 1 FROM devices WHERE user_id = ?1 AND device_id = ?2 AND removed);
+    AND EXISTS (SELECT 1 FROM devices WHERE user_id = :user_id AND device_id = :device_id
+        AND removed);
 -- then
-SELECT ?1, ?2, coalesce(max(sequence), ?3), count(*)
+SELECT :user_id, :device_id, coalesce(max(sequence), :cleared) AS cleared, count(*) AS entries
 FROM (
-    SELECT sequence FROM inbox WHERE user_id = ?1 AND sequence > ?3 ORDER BY sequence LIMIT ?4
+    SELECT sequence FROM inbox WHERE user_id = :user_id
+        AND sequence > :cleared ORDER BY sequence LIMIT :entries_max
 );
 
--- name: devices_cleared
-UPDATE devices SET cleared = ?3 WHERE user_id = ?1 AND device_id = ?2 AND removed;
+-- name: devices_cleared(user_id, device_id, cleared)
+UPDATE devices SET cleared = :cleared WHERE user_id = :user_id AND device_id = :device_id
+    AND removed;
 
--- name: devices_drop
-DELETE FROM devices WHERE user_id = ?1 AND device_id = ?2 AND removed;
+-- name: devices_drop(user_id, device_id)
+DELETE FROM devices WHERE user_id = :user_id AND device_id = :device_id AND removed;

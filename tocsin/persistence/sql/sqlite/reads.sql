@@ -1,31 +1,47 @@
--- What is asked of the store. The number that some questions carry (?1) comes back with their
--- rows: one statement answers many questions, and two of them may be the same. A question is answered by
+-- What is asked of the store. The number that some questions carry (?1) comes back with their rows:
+-- one statement answers many questions, and two of them may be the same. A question is answered by
 -- one statement alone, as in Postgres, where all that is in an answer is of one moment thereby.
 
--- name: users_read -> rows
+-- name: users_read(user_id) -> user_id, head, unread, unseen, behind
 -- Where a log is, and whether the user's topics have gone on without it.
 SELECT user_id, head, unread, unseen, EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
-        WHERE s.user_id = ?1 AND s.position < t.head
-    )
+        WHERE s.user_id = :user_id AND s.position < t.head
+    ) AS behind
 FROM users
-WHERE user_id = ?1;
+WHERE user_id = :user_id;
 
--- name: pages -> rows
--- A device's next entries: ?2 user, ?3 device, ?4 start, ?5 after, ?6 most entries, ?7 most bytes,
--- ?8 the head when its session began, ?9 whether that goes on from an earlier one, ?10 what the
--- device's counters count (the first entry always fits). What the device has acknowledged is left
--- out, but for what it has forgotten since (`devices.forgotten`). What it may have without the ledger
--- knowing (`devices.doubtful`), it is told of if that is withdrawn. `candidates` counts one entry
--- beyond the limit, so that the page knows whether it is the last. Where the log is comes with every
--- entry, or alone.
-SELECT ?1, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
+-- name: pages(number, user_id, device_id, start, after, entries_max, bytes_max, began, resumed,
+--     counted)
+--     -> number, head, horizon, unread, unseen, sequence, notification_id, change, document, state,
+--     seen_at, read_at, attempts, expires_at, candidates
+-- The next entries of a device.
+-- Of each entry behind `after`, the first line that fits:
+--
+--     expired; given up for this device; or acknowledged by it at its present
+--         sequence, and not forgotten since (`devices.forgotten`)             left out
+--     withdrawn, and the device may have it, or has counted it                its `withdrawn`
+--     withdrawn, otherwise: it came and went                                  left out
+--     news to the device                                                      `created`
+--     anything else                                                           its own change
+--
+-- *News* was created behind `start`; was not sent in this session (it has not changed since
+-- `began`, or was created behind `after`); and, where this session goes on from an earlier one
+-- (`resumed`), has no line in the ledger. The device *may have* what is no news, or was created up
+-- to `devices.doubtful` where the session is `resumed`: a node that died took lines along. It *has
+-- counted* what was created up to `counted`, and withdrawn behind that: only a push corrects the
+-- counters that it was told.
+--
+-- At most `entries_max` entries and `bytes_max` bytes of documents; the first entry always fits.
+-- `candidates` counts one entry more, so that the page knows whether it is the last. Where the log
+-- is comes with every entry, or alone.
+SELECT :number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
     coalesce(u.unseen, 0), page.sequence, page.notification_id, page.change, page.document,
     page.state, page.seen_at, page.read_at, page.attempts, page.expires_at, page.candidates
 FROM (SELECT 1) AS question
-LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN users AS u ON u.user_id = :user_id
 LEFT JOIN (
     SELECT candidate.*,
         count(*) OVER () AS candidates,
@@ -34,54 +50,57 @@ LEFT JOIN (
     FROM (
         SELECT i.sequence, i.notification_id, i.state, i.seen_at, i.read_at, n.document,
             n.document_bytes, n.expires_at,
-            CASE WHEN i.created_sequence > ?4 AND i.state <> 'withdrawn'
-                AND (i.sequence <= ?8 OR i.created_sequence > ?5)
-                AND NOT (?9 AND d.notification_id IS NOT NULL)
+            CASE WHEN i.created_sequence > :start AND i.state <> 'withdrawn'
+                AND (i.sequence <= :began OR i.created_sequence > :after)
+                AND NOT (:resumed AND d.notification_id IS NOT NULL)
                 THEN 'created' ELSE i.change END AS change,
             CASE WHEN d.sequence = i.sequence AND d.acknowledged_sequence < i.sequence
                 THEN d.attempts ELSE 0 END AS attempts
         FROM inbox AS i
         JOIN notifications AS n ON n.id = i.notification_id
         LEFT JOIN deliveries AS d
-            ON d.notification_id = i.notification_id AND d.user_id = ?2 AND d.device_id = ?3
-        WHERE i.user_id = ?2 AND i.sequence > ?5
+            ON d.notification_id = i.notification_id AND d.user_id = :user_id
+                AND d.device_id = :device_id
+        WHERE i.user_id = :user_id AND i.sequence > :after
             AND i.expired_at IS NULL
-            AND NOT (i.state = 'withdrawn' AND i.created_sequence > ?4
-                AND (i.sequence <= ?8 OR i.created_sequence > ?5)
-                AND NOT (?9 AND (d.notification_id IS NOT NULL
+            AND NOT (i.state = 'withdrawn' AND i.created_sequence > :start
+                AND (i.sequence <= :began OR i.created_sequence > :after)
+                AND NOT (:resumed AND (d.notification_id IS NOT NULL
                     OR i.created_sequence <= (SELECT doubtful FROM devices
-                        WHERE user_id = ?2 AND device_id = ?3)))
-                AND NOT (i.created_sequence <= ?10 AND i.sequence > ?10))
+                        WHERE user_id = :user_id AND device_id = :device_id)))
+                AND NOT (i.created_sequence <= :counted AND i.sequence > :counted))
             AND (coalesce(d.acknowledged_sequence, 0) < i.sequence
                 OR i.sequence <= (SELECT forgotten FROM devices
-                    WHERE user_id = ?2 AND device_id = ?3))
+                    WHERE user_id = :user_id AND device_id = :device_id))
             AND NOT (d.dead_reason IS NOT NULL AND d.sequence >= i.sequence)
         ORDER BY i.sequence
-        LIMIT ?6 + 1
+        LIMIT :entries_max + 1
     ) AS candidate
-) AS page ON page.place <= ?6 AND (page.bytes <= ?7 OR page.place = 1)
+) AS page ON page.place <= :entries_max AND (page.bytes <= :bytes_max OR page.place = 1)
 ORDER BY page.sequence;
 
--- name: inbox_page -> rows
--- A user's (?2) inbox, newest created first: ?3 states between commas, ?4 category or NULL, ?5
--- most items, ?6 the created sequence to stay below, ?7 the time, ?8 most bytes (the first item
--- always fits). An index has them in this order, so what a page costs does not depend on how far back
--- it is; and documents are read only of what is in it. One item more, without a document, says that the
--- page is not the last. (`ROWS`, since the usual frame looks for peers, at twice the price.) Where the
--- log is, and whether the user's topics have gone on without it, comes with every item, or alone.
-SELECT ?1, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
+-- name: inbox_page(number, user_id, states, category, items_max, before, now, bytes_max)
+--     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
+-- A user's (`user_id`) inbox, newest created first: `states` states between commas, `category`
+-- category or NULL, `items_max` most items, `before` the created sequence to stay below, `now` the
+-- time, `bytes_max` most bytes (the first item always fits). An index has them in this order, so
+-- what a page costs does not depend on how far back it is; and documents are read only of what is
+-- in it. One item more, without a document, says that the page is not the last. (`ROWS`, since the
+-- usual frame looks for peers, at twice the price.) Where the log is, and whether the user's topics
+-- have gone on without it, comes with every item, or alone.
+SELECT :number, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
     u.user_id IS NULL OR EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
-        WHERE s.user_id = ?2 AND s.position < t.head
+        WHERE s.user_id = :user_id AND s.position < t.head
     ),
     page.created_sequence,
-    CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+    CASE WHEN page.place <= :items_max AND (page.bytes <= :bytes_max OR page.place = 1)
         THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
     page.state, page.seen_at, page.read_at
 FROM (SELECT 1) AS question
-LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN users AS u ON u.user_id = :user_id
 LEFT JOIN (
     SELECT candidate.*,
         sum(document_bytes) OVER running AS bytes,
@@ -91,33 +110,36 @@ LEFT JOIN (
             n.document_bytes
         FROM inbox AS i
         JOIN notifications AS n ON n.id = i.notification_id
-        WHERE i.user_id = ?2 AND i.created_sequence < ?6
+        WHERE i.user_id = :user_id AND i.created_sequence < :before
             AND i.expired_at IS NULL
-            AND instr(?3, ',' || i.state || ',') > 0
-            AND (n.expires_at IS NULL OR n.expires_at > ?7)
-            AND (?4 IS NULL OR n.category = ?4)
+            AND instr(:states, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > :now)
+            AND (:category IS NULL OR n.category = :category)
         ORDER BY i.created_sequence DESC
-        LIMIT ?5 + 1
+        LIMIT :items_max + 1
     ) AS candidate
     WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page ON page.bytes - page.document_bytes <= ?8 OR page.place = 2
+) AS page ON page.bytes - page.document_bytes <= :bytes_max OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
--- name: inbox_page_unread -> rows
+-- name: inbox_page_unread(number, user_id, states, category, items_max, before, now, bytes_max)
+--     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
 -- The same of what is unread, by an index of its own: there may be little of it among much else.
-SELECT ?1, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
+-- It is written out again because a planner takes a partial index only where its condition stands
+-- in the text as a constant; for a parameter it must have a plan that fits every list.
+SELECT :number, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
     u.user_id IS NULL OR EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
-        WHERE s.user_id = ?2 AND s.position < t.head
+        WHERE s.user_id = :user_id AND s.position < t.head
     ),
     page.created_sequence,
-    CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+    CASE WHEN page.place <= :items_max AND (page.bytes <= :bytes_max OR page.place = 1)
         THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
     page.state, page.seen_at, page.read_at
 FROM (SELECT 1) AS question
-LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN users AS u ON u.user_id = :user_id
 LEFT JOIN (
     SELECT candidate.*,
         sum(document_bytes) OVER running AS bytes,
@@ -127,34 +149,35 @@ LEFT JOIN (
             n.document_bytes
         FROM inbox AS i
         JOIN notifications AS n ON n.id = i.notification_id
-        WHERE i.user_id = ?2 AND i.created_sequence < ?6
+        WHERE i.user_id = :user_id AND i.created_sequence < :before
             AND i.expired_at IS NULL
             AND i.state IN ('unseen', 'seen')
-            AND instr(?3, ',' || i.state || ',') > 0
-            AND (n.expires_at IS NULL OR n.expires_at > ?7)
-            AND (?4 IS NULL OR n.category = ?4)
+            AND instr(:states, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > :now)
+            AND (:category IS NULL OR n.category = :category)
         ORDER BY i.created_sequence DESC
-        LIMIT ?5 + 1
+        LIMIT :items_max + 1
     ) AS candidate
     WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page ON page.bytes - page.document_bytes <= ?8 OR page.place = 2
+) AS page ON page.bytes - page.document_bytes <= :bytes_max OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
--- name: inbox_page_archived -> rows
--- The same of what is archived, by an index of its own: there may be little of it among much else.
-SELECT ?1, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
+-- name: inbox_page_archived(number, user_id, states, category, items_max, before, now, bytes_max)
+--     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
+-- The same of what is archived, written out for the same reason.
+SELECT :number, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
     u.user_id IS NULL OR EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
-        WHERE s.user_id = ?2 AND s.position < t.head
+        WHERE s.user_id = :user_id AND s.position < t.head
     ),
     page.created_sequence,
-    CASE WHEN page.place <= ?5 AND (page.bytes <= ?8 OR page.place = 1)
+    CASE WHEN page.place <= :items_max AND (page.bytes <= :bytes_max OR page.place = 1)
         THEN (SELECT document FROM notifications WHERE id = page.notification_id) END,
     page.state, page.seen_at, page.read_at
 FROM (SELECT 1) AS question
-LEFT JOIN users AS u ON u.user_id = ?2
+LEFT JOIN users AS u ON u.user_id = :user_id
 LEFT JOIN (
     SELECT candidate.*,
         sum(document_bytes) OVER running AS bytes,
@@ -164,65 +187,71 @@ LEFT JOIN (
             n.document_bytes
         FROM inbox AS i
         JOIN notifications AS n ON n.id = i.notification_id
-        WHERE i.user_id = ?2 AND i.created_sequence < ?6
+        WHERE i.user_id = :user_id AND i.created_sequence < :before
             AND i.expired_at IS NULL
             AND i.state = 'archived'
-            AND instr(?3, ',' || i.state || ',') > 0
-            AND (n.expires_at IS NULL OR n.expires_at > ?7)
-            AND (?4 IS NULL OR n.category = ?4)
+            AND instr(:states, ',' || i.state || ',') > 0
+            AND (n.expires_at IS NULL OR n.expires_at > :now)
+            AND (:category IS NULL OR n.category = :category)
         ORDER BY i.created_sequence DESC
-        LIMIT ?5 + 1
+        LIMIT :items_max + 1
     ) AS candidate
     WINDOW running AS (ORDER BY created_sequence DESC ROWS UNBOUNDED PRECEDING)
-) AS page ON page.bytes - page.document_bytes <= ?8 OR page.place = 2
+) AS page ON page.bytes - page.document_bytes <= :bytes_max OR page.place = 2
 ORDER BY page.created_sequence DESC;
 
--- name: inbox_item -> rows
-SELECT ?1, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
+-- name: inbox_item(number, user_id, notification_id, now)
+--     -> number, created_sequence, document, state, seen_at, read_at
+SELECT :number, i.created_sequence, n.document, i.state, i.seen_at, i.read_at
 FROM inbox AS i
 JOIN notifications AS n ON n.id = i.notification_id
-WHERE i.user_id = ?2 AND i.notification_id = ?3 AND i.expired_at IS NULL
-    AND (n.expires_at IS NULL OR n.expires_at > ?4);
+WHERE i.user_id = :user_id AND i.notification_id = :notification_id AND i.expired_at IS NULL
+    AND (n.expires_at IS NULL OR n.expires_at > :now);
 
--- name: devices_list -> rows
--- The devices of user ?2 behind device ?3, at most ?4, or only ?5.
-SELECT ?1, device_id, acknowledged, last_seen
+-- name: devices_list(number, user_id, after, devices_max, named)
+--     -> number, device_id, acknowledged, last_seen
+-- The devices of user `user_id` behind device `after`, at most `devices_max`, or only `named`.
+SELECT :number, device_id, acknowledged, last_seen
 FROM devices
-WHERE user_id = ?2 AND device_id > ?3 AND NOT removed AND (?5 IS NULL OR device_id = ?5)
+WHERE user_id = :user_id AND device_id > :after AND NOT removed AND (:named IS NULL
+    OR device_id = :named)
 ORDER BY device_id
-LIMIT ?4;
+LIMIT :devices_max;
 
--- name: subscriptions_read -> rows
--- The topics that a user is in, or (?2) has been in, but for the one of everyone.
+-- name: subscriptions_read(user_id, left_too) -> user_id, topic
+-- The topics that a user is in, or (`left_too`) has been in, but for the one of everyone.
 SELECT user_id, topic
 FROM subscriptions
-WHERE user_id = ?1 AND (active OR ?2) AND topic <> '*'
+WHERE user_id = :user_id AND (active OR :left_too) AND topic <> '*'
 ORDER BY topic;
 
--- name: subscribers_page -> rows
--- The users in topic ?2 behind user ?3, at most ?4.
-SELECT ?1, user_id
+-- name: subscribers_page(number, topic, after, users_max) -> number, user_id
+-- The users in topic `topic` behind user `after`, at most `users_max`.
+SELECT :number, user_id
 FROM subscriptions
-WHERE topic = ?2 AND active AND user_id > ?3
+WHERE topic = :topic AND active AND user_id > :after
 ORDER BY user_id
-LIMIT ?4;
+LIMIT :users_max;
 
--- name: preferences_read -> rows
+-- name: preferences_read(user_id) -> user_id, kind, name, enabled
 SELECT user_id, kind, name, enabled
 FROM preferences
-WHERE user_id = ?1
+WHERE user_id = :user_id
 ORDER BY kind, name;
 
--- name: notifications_read -> rows
--- A notification, how many recipients it has, and how far they are. `dead` are those to whom nothing
--- was delivered and at least one device was given up.
+-- name: notifications_read(id)
+--     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
+--     topic, collapse_key, recipients, inboxes, delivered, seen, read, dead, expired
+-- A notification, how many recipients it has, and how far they are. `dead` are those to whom
+-- nothing was delivered and at least one device was given up.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
     n.standing, n.priority, n.topic, n.collapse_key, n.recipients, counted.*
 FROM notifications AS n
 JOIN (
-    SELECT count(*), count(delivered_at), count(seen_at), count(read_at),
-        count(*) FILTER (WHERE delivered_at IS NULL AND dead),
+    SELECT count(*) AS inboxes, count(delivered_at) AS delivered, count(seen_at) AS seen,
+        count(read_at) AS read, count(*) FILTER (WHERE delivered_at IS NULL AND dead) AS dead,
         count(*) FILTER (WHERE delivered_at IS NULL AND NOT dead AND expired_at IS NOT NULL)
+            AS expired
     FROM (
         SELECT i.delivered_at, i.seen_at, i.read_at, i.expired_at,
             EXISTS (
@@ -231,19 +260,22 @@ JOIN (
                     AND d.dead_reason IS NOT NULL
             ) AS dead
         FROM inbox AS i
-        WHERE i.notification_id = ?1
+        WHERE i.notification_id = :id
     ) AS recipient
 ) AS counted
-WHERE n.id = ?1;
+WHERE n.id = :id;
 
--- name: deliveries_page -> rows
--- The ledger of notification ?2 behind user ?3 and device ?4, at most ?5 lines; how the notification
--- stands comes with every line, or alone.
-SELECT ?1, n.standing, d.user_id, d.device_id, d.attempts, d.first_sent_at, d.acknowledged_at,
-    d.dead_reason, d.acknowledged_sequence >= d.sequence
+-- name: deliveries_page(number, notification_id, user_id, device_id, lines_max)
+--     -> number, standing, user_id, device_id, attempts, first_sent_at, acknowledged_at,
+--     dead_reason, acknowledged
+-- The ledger of notification `notification_id` behind user `user_id` and device `device_id`, at
+-- most `lines_max` lines; how the notification stands comes with every line, or alone.
+SELECT :number, n.standing, d.user_id, d.device_id, d.attempts, d.first_sent_at, d.acknowledged_at,
+    d.dead_reason,
+    d.acknowledged_sequence >= d.sequence AS acknowledged
 FROM notifications AS n
 LEFT JOIN deliveries AS d
-    ON d.notification_id = n.id AND (d.user_id, d.device_id) > (?3, ?4)
-WHERE n.id = ?2
+    ON d.notification_id = n.id AND (d.user_id, d.device_id) > (:user_id, :device_id)
+WHERE n.id = :notification_id
 ORDER BY d.user_id, d.device_id
-LIMIT ?5;
+LIMIT :lines_max;

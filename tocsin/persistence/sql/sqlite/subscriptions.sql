@@ -1,33 +1,34 @@
 -- Who is in which topic, and what users want.
 
--- name: subscriptions_known -> rows
-SELECT user_id, topic, active FROM subscriptions WHERE user_id = ?1 AND topic = ?2;
+-- name: subscriptions_known(user_id, topic) -> user_id, topic, active
+SELECT user_id, topic, active FROM subscriptions WHERE user_id = :user_id AND topic = :topic;
 
--- name: subscriptions_count -> rows
+-- name: subscriptions_count(user_id) -> user_id, topics
 -- In how many topics a user is, that of everyone left out.
-SELECT ?1, count(*) FROM subscriptions WHERE user_id = ?1 AND active AND topic <> '*';
+SELECT :user_id, count(*) AS topics FROM subscriptions WHERE user_id = :user_id AND active
+    AND topic <> '*';
 
--- name: subscriptions_forget
-DELETE FROM subscriptions WHERE user_id = ?1 AND topic = ?2;
+-- name: subscriptions_forget(user_id, topic)
+DELETE FROM subscriptions WHERE user_id = :user_id AND topic = :topic;
 
--- name: topics_forget
+-- name: topics_forget(topic)
 -- A topic that has no log and nobody in it, and of which nothing was said.
-DELETE FROM topics WHERE topic = ?1 AND head = 0 AND subscribers = 0 AND NOT closed;
+DELETE FROM topics WHERE topic = :topic AND head = 0 AND subscribers = 0 AND NOT closed;
 
--- name: topics_closed -> rows
+-- name: topics_closed(topic) -> topic, closed
 -- Whether users cannot enter a topic by themselves. (SQLite has one writer: nothing to lock.)
-SELECT topic, closed FROM topics WHERE topic = ?1;
+SELECT topic, closed FROM topics WHERE topic = :topic;
 
--- name: topics_close -> rows
-INSERT INTO topics (topic, closed) VALUES (?1, ?2)
+-- name: topics_close(topic, closed) -> topic, subscribers
+INSERT INTO topics (topic, closed) VALUES (:topic, :closed)
 ON CONFLICT (topic) DO UPDATE SET closed = excluded.closed
 RETURNING topic, subscribers;
 
--- name: topics_read -> rows
-SELECT topic, closed, subscribers FROM topics WHERE topic = ?1;
+-- name: topics_read(topic) -> topic, closed, subscribers
+SELECT topic, closed, subscribers FROM topics WHERE topic = :topic;
 
--- name: preferences_delete
-DELETE FROM preferences WHERE user_id = ?1;
+-- name: preferences_delete(user_id)
+DELETE FROM preferences WHERE user_id = :user_id;
 
--- name: preferences_insert
-INSERT INTO preferences (user_id, kind, name, enabled) VALUES (?1, ?2, ?3, ?4);
+-- name: preferences_insert(user_id, kind, name, enabled)
+INSERT INTO preferences (user_id, kind, name, enabled) VALUES (:user_id, :kind, :name, :enabled);

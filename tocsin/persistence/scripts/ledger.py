@@ -1,0 +1,197 @@
+"""The ledger of what devices were sent, and how far they are: written, and merged.
+
+An acknowledgment reaches the store on three ways: in a session's `Record`, as the cursor of an
+`Attach`, and in an `Acknowledge`. All become ledger lines, which merge by the same rule
+(`deliveries_record`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from tocsin.persistence.scripts.bury_letters import bury, deaths_in
+from tocsin.persistence.scripts.statements import Row, Script, pick, run
+from tocsin.persistence.store import Acknowledge, DeliveryRecord, DeviceCursor, Done, Record, Result
+
+_DEVICES_SAVE: Final = pick(
+    "session",
+    "opened",
+    "doubtful",
+    user_id="user",
+    device_id="device",
+    acknowledged="sequence",
+    last_seen="seen_at",
+)
+_DELIVERIES_OPEN: Final = pick("stored", "cursor", user_id="user", device_id="device", at="now_ms")
+_DELIVERIES_RECORD: Final = pick(
+    "sequence",
+    "attempts",
+    "first_sent_at",
+    "acknowledged_at",
+    "dead_reason",
+    user_id="user",
+    device_id="device",
+    notification_id="notification",
+    unanswered_sequence="unanswered",
+)
+
+Ends = Mapping[tuple[str, str], str]
+"""The session that has ended, by user and device."""
+
+ACKNOWLEDGED_MAX = 1000
+"""Lines of the ledger that cursors acknowledge in one transaction."""
+_ACKNOWLEDGED_MIN = 30
+"""However many devices share that."""
+
+
+class DevicePlace(NamedTuple):
+    """Where a device is (or was at least), since when (Unix ms), and what its *session* did.
+
+    It was *opened*, or has ended; what was created up to *doubtful* was perhaps sent before it.
+    """
+
+    user: str
+    device: str
+    sequence: int
+    seen_at: int
+    session: str | None = None
+    opened: bool = False
+    doubtful: int = 0
+
+
+class CursorMove(NamedTuple):
+    """A device was at *stored* and is at *cursor* now (Unix ms)."""
+
+    user: str
+    device: str
+    stored: int
+    cursor: int
+    now_ms: int
+
+
+def ends_in(commands: Sequence[tuple[int, Record]]) -> Ends:
+    """The sessions that have ended by *commands*; of several of a device, the last."""
+    return {(end.user, end.device): end.session for _, each in commands for end in each.ends}
+
+
+def record(
+    commands: Sequence[tuple[int, Record]], ends: Ends, results: list[Result]
+) -> Script[None]:
+    """Merge all ledger lines and cursors of *commands*, and note the *ends* of sessions."""
+    if not commands:
+        return
+    lines = [line for _, command in commands for line in command.deliveries]
+    dead = [(line, at) for _, command in commands for line, at in _dead_lines(command)]
+    deaths = (yield from deaths_in(dead)) if dead else ()
+    yield from _write_lines(lines)
+    if deaths:
+        yield from bury(deaths)
+    cursors = [cursor for _, command in commands for cursor in command.cursors]
+    yield from write_places(furthest(cursors, ends))
+    for index, _ in commands:
+        results[index] = Done()
+
+
+def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
+    """Lines that say that a device was given up, and when: no later than the last time named."""
+    dead = [line for line in command.deliveries if line.dead_reason is not None]
+    if not dead:
+        return []
+    times = [cursor.seen_at for cursor in command.cursors]
+    for line in command.deliveries:
+        times += [line.first_sent_at, line.acknowledged_at or 0]
+    return [(line, max(times)) for line in dead]
+
+
+def acknowledge_moves(moves: Sequence[CursorMove]) -> Script[set[tuple[str, str]]]:
+    """Count as acknowledged what lies between where these devices were and where they are.
+
+    The devices for which that is more than one transaction does: they stay where they were, and
+    what is done is not done again.
+    """
+    most = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
+    times = {(move.user, move.device): move.now_ms for move in moves}
+    rows = yield from run(
+        "deliveries_open", **_DELIVERIES_OPEN(moves), lines_max=[most] * len(moves)
+    )
+    yield from _write_lines(
+        _answered(row, row.attempts, times[row.user_id, row.device_id]) for row in rows
+    )
+    found = Counter((row.user_id, row.device_id) for row in rows)
+    return {device for device, count in found.items() if count >= most}
+
+
+def acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
+    """Count as acknowledged what the ids of these notifications stand for."""
+    times = {(command.user, command.device, id_): command.now_ms for command, id_ in named}
+    rows = yield from run(
+        "deliveries_sent",
+        user_id=[user for user, _, _ in times],
+        device_id=[device for _, device, _ in times],
+        notification_id=[id_ for _, _, id_ in times],
+    )
+    yield from _write_lines(
+        # The count of attempts is merged by its maximum, so 0 says nothing.
+        _answered(row, 0, times[row.user_id, row.device_id, row.notification_id])
+        for row in rows
+    )
+
+
+def _answered(row: Row, attempts: int, at: int) -> DeliveryRecord:
+    """The ledger's line of what is in *row*, acknowledged *at* a time (Unix ms)."""
+    return DeliveryRecord(
+        row.user_id, row.device_id, row.notification_id, row.sequence, attempts, at, at
+    )
+
+
+def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
+    # A statement cannot merge two lines into one row, and the merge stands in SQL, once. So the
+    # second line for a row goes into a second round: what a device was sent and what it
+    # acknowledged a moment later may well be in one batch, more than that seldom is.
+    rounds: list[dict[tuple[str, str, str], DeliveryRecord]] = [{}]
+    delivered: dict[tuple[str, str], int] = {}
+    for line in lines:
+        key = (line.notification, line.user, line.device)
+        for merge in rounds:
+            if key not in merge:
+                merge[key] = line
+                break
+        else:
+            rounds.append({key: line})
+        if (at := line.acknowledged_at) is not None:
+            pair = key[:2]
+            delivered[pair] = min(at, delivered.get(pair, at))
+    yield from run(
+        "inbox_delivered",
+        notification_id=[notification for notification, _ in delivered],
+        user_id=[user for _, user in delivered],
+        at=list(delivered.values()),
+    )
+    for merge in rounds:
+        yield from run("deliveries_record", **_DELIVERIES_RECORD(merge.values()))
+
+
+def furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[DevicePlace]:
+    """One place for each device, with the end of its session if that has come."""
+    places = {key: DevicePlace(*key, 0, 0, session) for key, session in ends.items()}
+    for cursor in cursors:
+        key = (cursor.user, cursor.device)
+        if (before := places.get(key)) is None:
+            places[key] = DevicePlace(*key, cursor.sequence, cursor.seen_at)
+        else:
+            places[key] = before._replace(
+                sequence=max(cursor.sequence, before.sequence),
+                seen_at=max(cursor.seen_at, before.seen_at),
+            )
+    return list(places.values())
+
+
+def write_places(places: Sequence[DevicePlace]) -> Script[None]:
+    yield from run("devices_save", **_DEVICES_SAVE(places))
+
+
+def reset_places(places: Sequence[DevicePlace], heads: Sequence[int]) -> Script[None]:
+    """Move devices back to *places*: up to *heads* of their logs they may have forgotten all."""
+    yield from run("devices_reset", **_DEVICES_SAVE(places), forgotten=heads)
