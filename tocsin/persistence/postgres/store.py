@@ -127,7 +127,7 @@ class PostgresStore:
 
     async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         async def work(connection: Connection) -> list[Any]:
-            # No transaction: a statement sees one moment, and no answer needs two (`read_scripts`).
+            # No transaction: a statement sees one moment, and no answer needs two (`scripts.read`).
             return await self._alone(connection, lambda: read(queries))
 
         return await self._call(work, self._timeout)

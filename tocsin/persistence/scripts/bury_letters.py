@@ -1,4 +1,4 @@
-"""Scripts of dead letters: how they come to be (`letter_scripts` settles them).
+"""Scripts of dead letters: how they come to be (`settle_letters` settles them).
 
 Two things make a letter: a device was given up after too many attempts, which a ledger line says,
 or a notification expired before its recipient was told of it. There is one letter per notification,

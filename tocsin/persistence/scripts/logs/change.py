@@ -4,8 +4,8 @@ A batch of them is one piece of work in six steps, whatever the number of comman
 
 1. *admit* what is new: claim idempotency keys and names, insert notifications (`admission`);
 2. *hold* what the other commands name, what is due, and what may collapse: lock it, its
-   recipients' users, and read their states (`holding`);
-3. *plan*, without the database and in command order, what each command does (`log_plan`);
+   recipients' users, and read their states (`locking`);
+3. *plan*, without the database and in command order, what each command does (`plan`);
 4. *advance* every user's head and counters by the sum of it, which locks the users' rows and
    gives out sequences;
 5. *settle*: go through the plan again, now with sequences, and write the inbox;

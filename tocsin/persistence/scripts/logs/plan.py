@@ -1,6 +1,6 @@
 """What a batch of log commands does, decided in memory and in command order.
 
-No database here: `log_scripts` brings what is locked and read (`Held`), and writes what comes out:
+No database here: `change` brings what is locked and read (`Held`), and writes what comes out:
 an `Outcome` for each notification that a command changes. It consists of *steps*, entries in the
 logs of users, or of one *entry* in the log of a topic. What publishing does, with all that can
 collapse or be muted, stands in `publish_plan`.
