@@ -45,7 +45,7 @@ _RETRY_DELAY: Final = 1.0
 
 
 class Topics:
-    """Who is online in which topic, and who is to be brought up to date; see the module.
+    """The users online in each topic, and those to be brought up to date; see the module.
 
     *online* gives the names of all who are online on this node; *neighbours* are told of the
     topics that somebody here is in. The table outlives the `TopicsWorker`.
@@ -93,7 +93,7 @@ class Topics:
                 self.present(user, (topic,))
 
     def users_of(self, topic: str) -> list[str]:
-        """Who is online here and in *topic*."""
+        """The users who are online here and in *topic*."""
         return self._online() if topic == EVERYONE else list(self._users.get(topic, ()))
 
     # --- What is new -----------------------------------------------------------------------------

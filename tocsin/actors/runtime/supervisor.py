@@ -71,7 +71,8 @@ class Actor(Generic[M]):
     def dropped(self, message: M) -> None:
         """*message* was in hand when this incarnation failed, or was cancelled; must not raise.
 
-        For what somebody waits for in another way than by a reply, who is told already.
+        Override it if something else than a `Reply` is waited for; the asker of a `Request` has
+        already been answered.
         """
 
     def next_deadline(self) -> float:
@@ -168,7 +169,7 @@ class Context(Generic[M]):
 
 
 class Supervisor:
-    """Starts actors under a path, restarts the failed, stops them in reverse.
+    """Starts actors under a path, has failed ones made anew, stops them in reverse order.
 
     Children that only ever stop *together* do without a cancel scope each, which would be a
     quarter of the life of a short one. When their grace is over, the supervisor's block is
