@@ -19,7 +19,7 @@ from bench.returning import Returned, crowd
 from bench.server import Server
 from bench.stopwatch import Stopwatch, after
 from servers.haproxy import HAProxy
-from servers.postgres import free_port
+from servers.machine import free_port
 
 _OTHERS, _RATE = 100, 200
 _QUIET: Final = 5.0

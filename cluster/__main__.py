@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cluster.services import make_database, make_redis
 from cluster.topology import Topology
+from servers.node import Node
 from servers.postgres import Postgres
 from servers.program import find_binary
 from tocsin.cli.greeting import greeting
@@ -42,7 +43,7 @@ def main() -> None:
         try:
             run(options.port, options.data.absolute(), dict(options.settings))
         except (RuntimeError, AssertionError) as refusal:
-            # As what starts servers for tests says what a person can mend; what there was is ended.
+            # The servers say what a person can mend; those that had started have been ended.
             sys.exit(f"./dev cluster: {refusal}")
 
 
@@ -68,6 +69,7 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
         redis.start()
         database = make_database(postgres)
         cluster = Topology(
+            Node,
             directory,
             {"data": data, "drain-time": 8, **settings},
             port=port,
@@ -91,7 +93,9 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
                 sys.exit(int(any(cluster.stop())))
 
 
-def about(cluster: Topology, services: dict[str, tuple[int | None, str]], seconds: float) -> str:
+def about(
+    cluster: Topology[Node], services: dict[str, tuple[int | None, str]], seconds: float
+) -> str:
     """What runs where: to look at, and to harm."""
     lines = [f"Ready after {seconds:.1f} s. What runs, with its process:", ""]
     for node in cluster.nodes:

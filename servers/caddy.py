@@ -1,4 +1,4 @@
-"""A real Caddy for tests: the one on PATH, or the distribution's package (see `program`)."""
+"""A Caddy of our own: the one on PATH, or the distribution's package (see `program`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Chromium for tests: opened on a page, asked what is on it, and looked at.
+"""A Chromium of our own: opened on a page, asked what is on it, and looked at.
 
 It is spoken to by the protocol of its developer tools. Debian's package is installed if there is no
 browser and this is root; others are told what to install.

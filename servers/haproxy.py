@@ -1,4 +1,4 @@
-"""A real HAProxy for tests and for `./dev cluster`: the one on PATH, or the distribution's."""
+"""A HAProxy of our own: the one on PATH, or the distribution's."""
 
 from __future__ import annotations
 

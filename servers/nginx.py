@@ -1,4 +1,4 @@
-"""A real nginx for tests: the one on PATH, or else the distribution's package (see `program`).
+"""An nginx of our own: the one on PATH, or else the distribution's package (see `program`).
 
 A test says what its nginx is like in the words of nginx's own configuration, so that what passes
 here can be copied from. Everything is synchronous, as in `servers.postgres`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from servers.postgres import free_port
+from servers.machine import free_port
 from servers.program import Program, find_binary
 
 CONFIGURATION = """

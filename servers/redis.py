@@ -1,4 +1,4 @@
-"""A real Redis for tests, from the first of these that is there:
+"""A Redis of our own, from the first of these that is there:
 
 1. the server that `TOCSIN_TEST_REDIS_URL` names: `GivenRedis`, whose database is emptied at will;
 2. `redis-server` or `valkey-server` on PATH;
@@ -32,7 +32,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from servers.authority import Certified
-from servers.postgres import free_port, read_lines
+from servers.machine import free_port, read_lines
 from servers.program import find_binary as find_or_install
 
 START_TIMEOUT = 30  # a loaded two-core machine takes 0.1 s

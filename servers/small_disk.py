@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from servers.postgres import traversable
+from servers.machine import traversable
 
 CHUNK = bytes(1 << 16)
 

@@ -1,4 +1,4 @@
-"""A real Traefik for tests: the one on PATH. Debian has no package of it."""
+"""A Traefik of our own: the one on PATH. Debian has no package of it."""
 
 from __future__ import annotations
 

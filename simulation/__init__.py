@@ -1,1 +1,1 @@
-"""The whole cluster in one process, from a seed: see docs/simulation.md."""
+"""The simulation: a whole cluster in one process, from a seed; see docs/simulation.md."""

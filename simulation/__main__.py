@@ -23,36 +23,40 @@ from simulation.runs.swarm import Scenario, scenario_of
 from simulation.world.plan import Plan
 
 _SHRINK_SECONDS: Final = 120.0
-"""Nobody waits longer for a smaller failure."""
+"""Seconds in which a failure is shrunk."""
 _MUTATION_RUNS: Final = 20
-"""In so many, at the most, each seeded bug is looked for."""
+"""The most runs in which each seeded bug is looked for."""
 _SIZES: Final = ("nodes", "users", "devices", "posts", "duration")
-"""Fields of the plan that are options."""
+"""The fields of the plan that have options of their own."""
 
 
 @click.command()
-@click.option("--seed", default=1, show_default=True, help="The (first) seed.")
-@click.option("--runs", default=1, show_default=True, help="How many seeds.")
-@click.option("--nodes", type=int)
-@click.option("--users", type=int)
-@click.option("--devices", type=int, help="Of each user.")
-@click.option("--posts", type=float, help="A second, of all producers together.")
-@click.option("--duration", type=float, help="Virtual seconds in which there is work and faults.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=NUMBER", help="Of the plan.")
-@click.option("--calm", is_flag=True, help="Without faults.")
-@click.option("--case", help="A regression case, by its name.")
-@click.option("--until", type=float, help="End at this virtual second, unjudged.")
+@click.option("--seed", default=1, show_default=True, help="The seed; of several runs, the first.")
+@click.option("--runs", default=1, show_default=True, help="The number of seeds.")
+@click.option("--nodes", type=int, help="Nodes of the cluster.")
+@click.option("--users", type=int, help="Users in all.")
+@click.option("--devices", type=int, help="Devices per user.")
+@click.option("--posts", type=float, help="Posts per second, in all.")
+@click.option("--duration", type=float, help="Virtual seconds with work and faults.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="FIELD=NUMBER", help="Set a field of the plan."
+)
+@click.option("--calm", is_flag=True, help="Run without faults.")
+@click.option("--case", help="Run the regression case of this name.")
+@click.option("--until", type=float, help="End at this virtual second, without a verdict.")
 @click.option("--trace", "shows_trace", is_flag=True, help="Print the whole trace.")
-@click.option("--shrink/--no-shrink", "shrinks", default=True, help="Make a failure small.")
-@click.option("--keep", metavar="NAME", help="Write the failure down as a regression case.")
-@click.option("--processes", type=int, help="For several runs; default: one for each core.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each run.")
-@click.option("--mutations", is_flag=True, help="See that seeded bugs are caught.")
+@click.option("--shrink/--no-shrink", "shrinks", default=True, help="Whether to shrink a failure.")
+@click.option("--keep", metavar="NAME", help="Keep the failure as a regression case.")
+@click.option(
+    "--processes", type=int, help="Worker processes for several runs; default: one per core."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each run.")
+@click.option("--mutations", is_flag=True, help="Check that seeded bugs are found.")
 def main(seed: int, runs: int, **options: Any) -> None:
-    """Run a cluster in this process, from a seed, and see that it keeps its promises.
+    """Run a simulated cluster from a seed, and check that it keeps its promises.
 
-    A seed says how large the cluster is, how it is used and what goes wrong; the options override
-    that. The exit code is 1 if a promise was broken.
+    The seed decides how large the cluster is, how it is used and what goes wrong; options override
+    it. The exit code is 1 if a promise was broken.
     """
     wanted = {name: options[name] for name in _SIZES if options[name] is not None}
     wanted |= dict(map(_setting, options["settings"]))
@@ -70,7 +74,7 @@ def main(seed: int, runs: int, **options: Any) -> None:
 
 
 def _setting(text: str) -> tuple[str, float]:
-    """One `--set`, read."""
+    """The name and the value of one `--set`."""
     name, _, number = text.partition("=")
     rates = [each.name for each in fields(Plan) if each.type == "float"]
     if name not in rates:
@@ -110,7 +114,7 @@ def _one(scenario: Scenario, options: dict[str, Any]) -> int:
 
 
 def _explain(scenario: Scenario, verdict: Verdict, options: dict[str, Any]) -> None:
-    """Make the failure small, and tell it."""
+    """Shrink the failure and print it."""
     print(f"\nBROKEN: {verdict.violations[0]}")
     if options["shrinks"]:
         deadline = time.monotonic() + _SHRINK_SECONDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect, which pytest counts and shows, what was not asked for."""
     for item in items:
+        expect_virtual_time(item)
         if item.get_closest_marker("faults"):
             item.add_marker("alone")
     if config.getoption("--faults"):
@@ -50,6 +52,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if faults:
         config.hook.pytest_deselected(items=faults)
         items[:] = [item for item in items if item not in faults]
+
+
+def expect_virtual_time(item: pytest.Item) -> None:
+    """Refuse a test that would wait in earnest: pytest-trio sees the clock in a test's own
+    arguments only, and not behind another fixture.
+    """
+    if isinstance(item, pytest.Function) and "autojump_clock" in item.fixturenames:
+        own = inspect.signature(item.function).parameters
+        if "autojump_clock" not in own:
+            raise pytest.UsageError(f"{item.nodeid} has to take autojump_clock itself")
 
 
 def pytest_terminal_summary(

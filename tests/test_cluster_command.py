@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 
-from servers.postgres import free_port
-from tests.system.kit import bearer, wait_until
+from servers.machine import free_port
+from servers.node import wait_until
+from servers.tokens import bearer
 
 ROOT = Path(__file__).parent.parent
 

@@ -163,8 +163,8 @@ def test_what_can_name_no_user_is_no_claim(written):
 
 @pytest.mark.parametrize("written", ["none", "NONE", " none "])
 def test_that_any_audience_will_do_can_be_said(written):
-    assert kinds.read_audience(written) is kinds.Said.NONE
-    assert kinds.AUDIENCE.show(kinds.Said.NONE) == "none"
+    assert kinds.read_audience(written) is kinds.Explicit.NONE
+    assert kinds.AUDIENCE.show(kinds.Explicit.NONE) == "none"
 
 
 def test_the_address_of_a_key_set_is_shown_without_its_query():

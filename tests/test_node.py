@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from servers.postgres import free_port
+from servers.machine import free_port
 from tocsin.actors.world import real_world
 from tocsin.cli.node_process import make_verifier
 from tocsin.node import Node

@@ -20,12 +20,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servers.postgres import free_port
+from servers.machine import free_port
+from servers.node import ROOT, wait_until
 from servers.program import find_binary
-from tests.system.kit import ROOT, wait_until
 from tocsin import __version__
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import TITLES
+from tocsin.protocol.problems import PROBLEMS
 from tocsin.server.admission.refusals import Reason
 from tocsin.settings import SETTINGS
 
@@ -240,7 +240,7 @@ def test_the_table_of_metrics_is_complete(desk):
 def test_every_setting_that_the_operations_name_exists():
     known = {each.name for each in SETTINGS}
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", OPERATIONS.read_text()))
-    codes = {closing.word for closing in Closing} | set(TITLES) | {str(each) for each in Reason}
+    codes = {closing.word for closing in Closing} | set(PROBLEMS) | {str(each) for each in Reason}
     metrics = {word for word in words if word.startswith("tocsin_")}
     labels = {"spool_entry", "wrong_kind", "no_payload"}
     others = {"request_id", "expires_at", "left_out", "os_user"}

@@ -20,7 +20,8 @@ import pytest
 import redis
 
 from servers.haproxy import HAProxy
-from servers.postgres import Postgres, in_thread, wheel_binaries
+from servers.postgres import Postgres, in_thread
+from servers.postgres_binaries import wheel_binaries
 from servers.redis import Redis, find_binary, wheel_binary
 from servers.redis import execute as execute_in_redis
 from servers.small_disk import SmallDisk
@@ -130,7 +131,7 @@ def guards_of(directory: str) -> list[psutil.Process]:
 def test_a_killed_test_process_takes_its_nodes_along(tmp_path):
     program = (
         "from pathlib import Path\n"
-        "from tests.system.kit import Server\n"
+        "from tests.system.server_kit import Server\n"
         f"server = Server(Path({str(tmp_path)!r})).start()\n"
         "print(server.process.pid, flush=True)\n"
         "input()\n"

@@ -145,7 +145,9 @@ def test_a_short_secret_may_serve_this_machine(around):
 
 def test_only_who_says_so_takes_tokens_for_any_audience():
     assert Settings().audience is None
-    assert Settings(jwks_url="https://id.example", jwt_audience=kinds.Said.NONE).audience is None
+    assert (
+        Settings(jwks_url="https://id.example", jwt_audience=kinds.Explicit.NONE).audience is None
+    )
     assert Settings(jwks_url="https://id.example", jwt_audience="app").audience == "app"
 
 

@@ -8,4 +8,6 @@ log, the same on every transport.
 with its reason.
 """
 
+from __future__ import annotations
+
 __version__ = "0.1.0"

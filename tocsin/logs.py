@@ -4,13 +4,15 @@ Write `log = structlog.get_logger()` and `log.info("store lost", attempts=3)`: t
 text, everything that varies is a value with a name. Context is bound once and is on every line of
 the task and of the tasks it starts: the node with `structlog.contextvars.bind_contextvars`, a
 request with `structlog.contextvars.bound_contextvars(request_id=…)` around its handling. Rooms need
-only structlog for all this; this module is for whoever starts the process.
+only structlog for all this; this module is for the start of a process.
 
-What people are notified of is none of a log's business, and neither are credentials. Good will
-does not hold that promise: one `log.debug("frame", frame=frame)` breaks it. So the last step before
+The contents of notifications are never logged, and neither are credentials. Discipline alone does
+not hold that promise: one `log.debug("frame", frame=frame)` breaks it. So the last step before
 rendering (`_discreet`) lets through numbers and short texts only, hides what goes by the name of a
 payload, and masks what looks like a credential, in library lines and tracebacks as well.
 """
+
+from __future__ import annotations
 
 import logging
 import math
@@ -41,7 +43,7 @@ HIDDEN_NAMES = frozenset(
 
 TEXT_MAX = 500  # characters: an id, an address or an error's text, but not a body
 NAME_MAX = 64  # characters of a value's name, where that is data too
-ITEMS_MAX = 20
+ITEMS_MAX = 20  # of a list or mapping: enough to name nodes or fields, and no document
 TRACEBACK_MAX = 16_384  # characters; the middle of a longer one is recursion
 
 # Linear whatever the text is: each is a beginning and *one* repeat, which takes in every place
@@ -57,7 +59,7 @@ _CREDENTIALS = (
     (re.compile(r"tt_[\w-]{4,}"), f"tt_{HIDDEN}"),
     (re.compile(r"eyJ[\w.-]{8,}"), f"eyJ{HIDDEN}"),
 )
-# What reorders or breaks lines where a terminal or an editor shows them.
+# Characters that reorder or break lines where a terminal or an editor shows them.
 _STEERING = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
 _CONTROLS = {
     **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
@@ -76,7 +78,7 @@ def configure(
     log_level: Literal["debug", "info", "warning", "error"],
     stream: TextIO | None = None,
 ) -> None:
-    """Send all logging, structlog's and the standard library's, to `stream` (default: stderr)."""
+    """Send all logging, structlog's and the standard library's, to *stream* (default: stderr)."""
     stream = stream or sys.stderr
     both: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -145,7 +147,7 @@ def _route(handler: logging.Handler, level: int) -> None:
     # Debug is for our own lines. On that level libraries write the bytes they send and receive.
     root.setLevel(max(level, logging.INFO))
     logging.getLogger("tocsin").setLevel(level)
-    # Who did what is not a matter of taste (`tocsin.server.api.audit`).
+    # Audit lines are written on every level (`tocsin.server.api.audit`).
     logging.getLogger("audit").setLevel(logging.INFO)
     # They write the URL of each request, whose query may hold a secret.
     for name in ("httpx", "httpcore"):
@@ -154,7 +156,7 @@ def _route(handler: logging.Handler, level: int) -> None:
 
 
 def _discreet(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """The line with nothing in it that a log must not hold."""
+    """The line without contents and credentials."""
     return {name: _value(name, value) for name, value in event.items()}
 
 
@@ -178,7 +180,7 @@ def _plain(value: object) -> object:
 
 
 def _item(name: str, value: object) -> object:
-    # One level only: what is nested deeper is a document, not a value of a log line.
+    # One level only: a deeper structure is a document, not a value of a log line.
     return HIDDEN if name.lower() in HIDDEN_NAMES else _scalar(value)
 
 
@@ -199,11 +201,11 @@ def _scalar(value: object) -> object:
             return f"<{type(value).__name__}>"
 
 
-def _text(text: str, most: int = TEXT_MAX) -> str:
+def _text(text: str, length_max: int = TEXT_MAX) -> str:
     # Masked before it is cut: half a token would no longer look like one.
-    text = _masked(text[: most * 4])
-    if len(text) > most:
-        text = text[:most] + "…"
+    text = _masked(text[: length_max * 4])
+    if len(text) > length_max:
+        text = text[:length_max] + "…"
     # A line break in a value could pass for a line of its own, and an escape steers the terminal.
     return text.translate(_CONTROLS)
 

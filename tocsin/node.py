@@ -24,7 +24,7 @@ from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.runtime import FATAL, Child, open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.admission.forwarded import Forwarding
 from tocsin.server.admission.gate import Admissions
 from tocsin.server.admission.limits import Limits
@@ -32,7 +32,7 @@ from tocsin.server.admission.origins import is_allowed_host
 from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
 from tocsin.server.api.quart_app import make_quart_app
-from tocsin.server.auth import TokenVerifier
+from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
 from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.producing.publishing import Publishing

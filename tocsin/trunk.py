@@ -59,7 +59,9 @@ from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
-from tocsin.server.auth import Authenticator, KeyRing, KeyRingLimits, TokenVerifier
+from tocsin.server.auth.authenticator import Authenticator
+from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
+from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.credentials import key_finder, ticket_taker
 from tocsin.server.key_watch import KeyWatch, KeyWatcher
 from tocsin.server.services import Readiness, Services

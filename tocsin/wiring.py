@@ -14,7 +14,9 @@ from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.seals import Purpose, Seals
 from tocsin.protocol.terms import SessionLimits
 from tocsin.server.admission.limits import LimitFigures
-from tocsin.server.auth import KeySet, TokenVerifier, keys_from_pem
+from tocsin.server.auth.jwks import KeySet
+from tocsin.server.auth.tokens import TokenVerifier
+from tocsin.server.auth.verification_key import keys_from_pem
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.services import EdgeSettings
 from tocsin.settings import Settings

@@ -1,1 +1,1 @@
-"""Mutants: bugs planted in the product, each of which some check has to find."""
+"""Seeded bugs: mutations of the product, each of which some check has to find."""

@@ -1,7 +1,7 @@
-"""The bugs that the checks have to find: each does a little less than it should.
+"""Seeded bugs in sessions and actors, and the list of all seeded bugs.
 
-They are what is forgotten in real life: a case left out, an order not kept, a thing said before it
-was so. Each takes the original, and gives what stands in its place.
+They are mistakes that are made in real life: a case left out, an order not kept, something said
+before it is true. Each function takes the original function and returns the one to replace it.
 """
 
 from __future__ import annotations
@@ -173,14 +173,14 @@ ALL: Final = (
         plan=_BAD,
     ),
     Mutation(
-        name="tell no withdrawals later",
+        name="replay no withdrawals",
         owner=DeviceSession,
         attribute="page",
         patch=_keep_withdrawals_from_those_away,
         plan=_BAD | {"withdrawals": 0.3},
     ),
     Mutation(
-        name="push what has expired",
+        name="push the expired",
         owner=session,
         attribute="_has_expired",
         patch=_never_expire,
@@ -188,7 +188,7 @@ ALL: Final = (
         within=20,
     ),
     Mutation(
-        name="cursor beyond what was done",
+        name="cursor beyond open pushes",
         owner=DeviceSession,
         attribute="cursor",
         patch=_believe_all_was_done,
@@ -221,7 +221,7 @@ ALL: Final = (
         faults=_DEAF,
     ),
     Mutation(
-        name="deaf without a word",
+        name="deaf without a status",
         owner=Users,
         attribute="bus_changed",
         patch=_do_nothing,
@@ -234,9 +234,16 @@ ALL: Final = (
         patch=_announce_no_marks,
         plan={"posts": 0.5, "actions": 0.3},
     ),
+    Mutation(
+        name="tell no session what is stored",
+        owner=Announcer,
+        attribute="_acknowledged",
+        patch=_do_nothing,
+        plan=_BAD,
+    ),
     Mutation(name="no goodbye", owner=Drainer, attribute="_say_goodbye", patch=_say_no_goodbye),
     Mutation(
-        name="replace nobody elsewhere",
+        name="replace no session elsewhere",
         owner=UserActor,
         attribute="_heard_of_others",
         patch=_replace_nobody,
@@ -251,21 +258,21 @@ ALL: Final = (
         plan={"calm": 90.0},
     ),
     Mutation(
-        name="keep the topics of who left",
+        name="keep topics of the absent",
         owner=Topics,
         attribute="absent",
         patch=_do_nothing,
         plan=_BAD | {"calm": 90.0, "devices": 1, "subscriptions": 0.4, "posts": 2.0},
     ),
     Mutation(
-        name="forget nobody who left",
+        name="keep the departed present",
         owner=Attendance,
         attribute="left",
         patch=_do_nothing,
         plan=_BAD,
     ),
     Mutation(
-        name="tell nobody who came", owner=PresenceActor, attribute="_hold", patch=_hold_no_leases
+        name="announce no arrivals", owner=PresenceActor, attribute="_hold", patch=_hold_no_leases
     ),
     Mutation(
         name="let leases end by themselves",
@@ -283,7 +290,7 @@ ALL: Final = (
         plan={"nodes": 4, "looks": 5.0, "duration": 60.0},
     ),
     Mutation(
-        name="trust the store that is back",
+        name="trust a store that is back",
         owner=ConnectedDevice,
         attribute="store_changed",
         patch=_trust_the_store,
@@ -291,7 +298,7 @@ ALL: Final = (
         plan={"nodes": 1, "posts": 1.0, "users": 10},
     ),
     Mutation(
-        name="tell nobody what has expired",
+        name="announce no expiries",
         owner=Users,
         attribute="recounted",
         patch=_do_nothing,
@@ -308,4 +315,4 @@ ALL: Final = (
     *OF_UPKEEP,
     *OF_WISHES,
 )
-"""All of them, by what they concern."""
+"""All seeded bugs, by the room of the product."""

@@ -1,4 +1,4 @@
-"""Bugs in what the store and the spool do, and when they are asked to: see `mutants`."""
+"""Seeded bugs in the store and the spool, and in when they are called: see `mutants`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tocsin.persistence.scripts.write import write
 from tocsin.persistence.sqlite.store import SqliteStore
 
 _ROLLED_BACK: Final = 40
-"""Of so many commits one does not happen, and is answered all the same."""
+"""One commit in this many is rolled back and answered all the same."""
 _EARLY: Final = 5000
-"""Milliseconds."""
+"""Milliseconds by which scheduled notifications are released too early."""
 
 
 def _answer_what_is_rolled_back(_: Original) -> Original:
@@ -73,13 +73,13 @@ _AWAY: Final = {"store_away": 6.0, "store_fails": 4.0}
 
 OF_STORE: Final = (
     Mutation(
-        name="answer what is rolled back",
+        name="answer a rolled back commit",
         owner=SqliteStore,
         attribute="_write",
         patch=_answer_what_is_rolled_back,
     ),
     Mutation(
-        name="answer what is not spooled",
+        name="answer an unspooled post",
         owner=MemorySpool,
         attribute="append",
         patch=_answer_what_is_not_spooled,
@@ -98,7 +98,7 @@ OF_STORE: Final = (
         owner=admission,
         attribute="_key",
         patch=_ignore_keys,
-        # With neighbours there is a spool, which knows a post again that was committed unheard.
+        # One node only: several have a spool, which recognises a post whose commit went unanswered.
         faults={"commit_lost": 60.0},
         plan={"nodes": 1, "keys": 1.0},
         within=20,
@@ -110,7 +110,7 @@ OF_STORE: Final = (
         patch=_count_unseen_wrongly,
     ),
     Mutation(
-        name="release before it is time",
+        name="release too early",
         owner=scheduler,
         attribute="Release",
         patch=_release_early,

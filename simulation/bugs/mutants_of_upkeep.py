@@ -1,4 +1,4 @@
-"""Bugs in what the store forgets, and in what becomes of dead letters: see `mutants`."""
+"""Seeded bugs in purging, expiry and dead letters: see `mutants`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tocsin.persistence.store import Done, Page, Purge, ReplayLetter
 from tocsin.protocol.cursor import Start
 
 _EARLY: Final = 5000
-"""Milliseconds."""
+"""Milliseconds by which notifications are purged too early."""
 
 
 def _do_nothing(_: Original) -> Original:
@@ -165,12 +165,12 @@ OF_UPKEEP: Final = (
         owner=purge_scripts,
         attribute="_correct_users",
         patch=_purged_as(lambda row: (row[0], 0, row[2], row[3])),
-        # Where nothing but the archive is purged, no device is forgotten, and all have to know.
+        # Only archived notifications are purged. So no device is forgotten, and all must be told.
         plan=_KEPT | {"retention": 0.0, "retention_archived": 1.0, "devices": 3, "actions": 1.0},
         within=20,
     ),
     Mutation(
-        name="purge before it is time",
+        name="purge too early",
         owner=scheduler,
         attribute="Purge",
         patch=_purge_early,
@@ -198,14 +198,14 @@ OF_UPKEEP: Final = (
         plan=_LETTERS,
     ),
     Mutation(
-        name="lose what is replayed",
+        name="lose a replay",
         owner=letter_scripts,
         attribute="_replay",
         patch=lambda _: lambda *arguments: None,
         plan=_LETTERS,
     ),
     Mutation(
-        name="replay what is settled",
+        name="replay a settled letter",
         owner=letter_scripts,
         attribute="_settle",
         patch=_settle_anew,
@@ -226,7 +226,7 @@ OF_UPKEEP: Final = (
         plan=_LETTERS,
     ),
     Mutation(
-        name="replay to whom it failed at not",
+        name="replay past the failed device",
         owner=letter_scripts,
         attribute="_resend",
         patch=_do_nothing,

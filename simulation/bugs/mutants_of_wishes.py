@@ -1,4 +1,4 @@
-"""Bugs in who gets what, and how it then stands with them: see `mutants`."""
+"""Seeded bugs in subscriptions, preferences, collapse keys and marks: see `mutants`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tocsin.persistence.store import Unsubscribe
 from tocsin.protocol.notification import Change, State
 
 _PAST: Final = 3
-"""Entries of a topic's log."""
+"""Entries of a topic's log that a new subscriber is given wrongly."""
 
 
 def _mute_nothing(_: Original) -> Original:
@@ -70,7 +70,7 @@ def _renew_quietly(renew: Original) -> Original:
 
 
 def _withdraw_for(count: int) -> Any:
-    """Only *count* of those who have it lose it, and hear of it."""
+    """Withdraw a notification from, and announce it to, only *count* of its recipients."""
 
     def patch(tell: Original) -> Original:
         def curt(
@@ -114,21 +114,21 @@ OF_WISHES: Final = (
         plan=_WISHES,
     ),
     Mutation(
-        name="bring what nobody wants",
+        name="bring muted notifications",
         owner=topic_scripts,
         attribute="plan",
         patch=_bring_all,
         plan=_WISHES | {"topics": 0.6, "subscriptions": 0.2},
     ),
     Mutation(
-        name="let nobody leave a topic",
+        name="ignore unsubscribing",
         owner=subscription_scripts,
         attribute="_plan",
         patch=_let_nobody_go,
         plan=_WISHES | {"topics": 0.6, "subscriptions": 0.2},
     ),
     Mutation(
-        name="give who joins the past",
+        name="give subscribers the past",
         owner=subscription_scripts,
         attribute="advance_topics",
         patch=_give_the_past,
@@ -149,7 +149,7 @@ OF_WISHES: Final = (
         plan=_KEYS,
     ),
     Mutation(
-        name="withdraw without a word",
+        name="withdraw without a push",
         owner=Plan,
         attribute="_tell",
         patch=_withdraw_for(0),

@@ -1,4 +1,4 @@
-"""A bug that is put into the production's code for a run: one function, replaced."""
+"""A seeded bug: one function of the product, replaced for a run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Original = Callable[..., Any]
-"""What a bug takes the place of."""
+"""The function that is replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:
-    """*patch* makes of *attribute* of *owner* what stands in its place; see `mutants`.
+    """Replaces *attribute* of *owner* by what *patch* makes of it; see `mutants`.
 
-    *faults* says how often each kind happens in a minute, all others never do; *plan* wherein the
-    runs differ from others. It has to be caught *within* so many runs.
+    *faults* are the rates of faults per minute (others do not happen), *plan* the fields in which
+    the plan of its runs differs. A check has to find the bug *within* so many runs.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Mutation:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The production with this bug in it."""
+        """Put the bug into the product, until the context ends."""
         original = getattr(self.owner, self.attribute)
         setattr(self.owner, self.attribute, self.patch(original))
         try:

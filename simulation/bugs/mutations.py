@@ -1,7 +1,7 @@
-"""Seeded bugs, to see that the checks find them (`./dev simulate --mutations`).
+"""The hunt for seeded bugs, which shows that the checks find them (`./dev simulate --mutations`).
 
-A mutation that survives more runs than it states means that a check has gone blind, or that nothing
-happens any more that shows it. The runs are short and small, and have the faults that matter.
+If a bug survives more runs than it states, a check has gone blind, or nothing happens any more that
+would show the bug. The runs are short and small, and have the faults that matter to the bug.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLAN: Final = Plan(users=5, posts=4.0, duration=25.0, settling=60.0, actions=0.1
 
 @dataclass(frozen=True, slots=True)
 class Hunt:
-    """What became of *mutation*: found in the run number *run* (1, 2, …) as *violation*."""
+    """The result for *mutation*: found in run *run* (1, 2, …) as *violation*, or not found."""
 
     mutation: Mutation
     run: int | None
@@ -30,7 +30,7 @@ class Hunt:
 
     @property
     def caught(self) -> bool:
-        """Whether it was, and soon enough."""
+        """Whether the bug was found within the runs that it states."""
         return self.run is not None and self.run <= self.mutation.within
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Hunt:
 
 
 def hunt(mutation: Mutation, runs: int) -> Hunt:
-    """Run with *mutation* until something is violated, *runs* times at most."""
+    """Run with *mutation* until a promise is broken, *runs* times at most."""
     faults = msgspec.structs.replace(CALM, **mutation.faults)
     for seed in range(runs):
         plan = replace(PLAN, seed=seed, **mutation.plan)
@@ -51,5 +51,5 @@ def hunt(mutation: Mutation, runs: int) -> Hunt:
 
 
 def survey(runs: int) -> list[Hunt]:
-    """All mutations, each for as many runs as it states, or *runs* if those are more."""
+    """Hunt all bugs, each for as many runs as it states, or *runs* if that is more."""
     return [hunt(mutation, max(runs, mutation.within)) for mutation in ALL]

@@ -1,4 +1,7 @@
-"""The promises of the product page as code that sees every history: one file for each subject."""
+"""The checks: the promises P1 to P8 of the product page as code, one file for each subject.
+
+Each check sees the whole history of a run, and may read the store and look into the nodes.
+"""
 
 from __future__ import annotations
 
@@ -46,4 +49,4 @@ ALL: Final[tuple[type[Check], ...]] = (
     Order,
     Ledger,
 )
-"""Made with the cluster that they judge, before anything happens there."""
+"""All checks; a run makes each of them before anything happens."""

@@ -1,13 +1,14 @@
-"""Nothing accepted is lost, nothing is doubled (P1): judged at the end, in the store.
+"""P1: no accepted post is lost, and none is doubled. Judged at the end, in the store.
 
-A post that was answered with success is there once and has reached the log of each recipient, or it
-has ended for a reason that somebody gave. What was refused or never answered may be there, once.
-Each change that was answered with success shows, unless a later one may have covered it.
+A post that was answered with success must be stored exactly once and stand in the log of each
+recipient, unless a request or its `ttl` ended it. A post that was refused or never answered may be
+stored, but once. A change that was answered with success must show, unless a later change may have
+replaced it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,21 +18,22 @@ from simulation.checks.check import Check
 from simulation.checks.inboxes import Inboxes
 from simulation.checks.posts import (
     ACCEPTED,
+    SPOOLED,
     Post,
     may_be_overtaken,
     may_have_been_done,
     name_in,
 )
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
 _FIELDS: Final = ("title", "body", "url", "priority", "category")
-_SPOOLED: Final = 202
 
 
 @dataclass(slots=True)
 class _Stored:
-    """A notification as the store has it, with the users who have it."""
+    """A notification in the store, and the users whose inboxes have it."""
 
     id: str
     standing: str
@@ -45,8 +47,8 @@ class _Stored:
 class Acceptance(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._inboxes = Inboxes(cluster)
         self._posts = self._inboxes.posts
 
@@ -98,7 +100,8 @@ class Acceptance(Check):
         if acceptance is None:
             return
         if post.collapse_key is not None:
-            # What it said may have been said over since; the notification that it became has not.
+            # A later post with the key may have replaced the content, so only the key is looked
+            # for.
             if post.collapse_key not in collapsing and not self._may_be_gone(post):
                 self.violated("P1", post.name, f"{_told(acceptance)}, and nothing is stored")
         elif not found:
@@ -108,12 +111,13 @@ class Acceptance(Check):
             self._judge_recipients(post, found[0], acceptance)
 
     def _compare_answers(self, post: Post, stored: dict[str, _Stored]) -> None:
-        """All repetitions of a post are told the same id, and one that exists."""
+        """All repetitions of a post must be answered with one id, and with one that is stored."""
         ids = {
             request.answer["id"]: None
             for request in post.requests
-            # The id that a spooled one was told never exists where an earlier one was stored.
-            if request.status in ACCEPTED and request.status != _SPOOLED
+            # A spooled post is answered with a new id; if an earlier request stored the post, that
+            # id never exists.
+            if request.status in ACCEPTED and request.status != SPOOLED
         }
         if len(ids) > 1:
             self.violated("P1", post.name, f"the same key was answered with {', '.join(ids)}")
@@ -155,16 +159,16 @@ class Acceptance(Check):
 
     def _judge_end(self, post: Post, stored: _Stored) -> None:
         asked = stored.id in self._posts.withdrawals or any(
-            # A spooled one is known to its producer by another id.
-            request.status == _SPOOLED and request.answer["id"] in self._posts.withdrawals
+            # The producer of a spooled post withdraws it by the id that the spool gave.
+            request.status == SPOOLED and request.answer["id"] in self._posts.withdrawals
             for request in post.requests
         )
         if stored.standing == "withdrawn" and not asked:
-            self.violated("P1", post.name, "is withdrawn, and nobody asked for that")
+            self.violated("P1", post.name, "is withdrawn without a request")
         elif stored.standing == "expired" and stored.expires_at is None:
             self.violated("P1", post.name, "has expired, and has no such time")
         elif stored.standing == "scheduled" and not post.is_scheduled:
-            self.violated("P1", post.name, "is scheduled, and nobody asked for that")
+            self.violated("P1", post.name, "is scheduled without a request")
 
     # --- Changes ---------------------------------------------------------------------------------
 
@@ -189,7 +193,7 @@ class Acceptance(Check):
             )
 
     def _comes_behind(self, later: RequestStory, earlier: RequestStory) -> bool:
-        """Whether *later* must have been done behind *earlier*."""
+        """Whether *later* must have been done after *earlier*."""
         assert earlier.answered_at is not None
         if later is earlier or earlier.answered_at > later.asked_at:
             return False
@@ -211,7 +215,7 @@ class Acceptance(Check):
 
 
 def _told(request: RequestStory) -> str:
-    """What became of a request, for a violation's text."""
+    """The operation, status and host of *request*, for the text of a violation."""
     return f"{request.operation} was answered {request.status} by {request.host}" + (
         f" at {request.answered_at:.3f}" if request.answered_at is not None else ""
     )

@@ -1,8 +1,8 @@
-"""Whoever asks is answered (P7, P8): in time, and with a reason where it is a refusal.
+"""P7 and P8: each request is answered in time, and refused only with a reason that is true.
 
-Only trouble excuses a `503` or silence: a `503` of the bus where it says that it is the bus, else
-of the store or the node. Nothing excuses an answer that speaks of a bug, or of a request that the
-model of a client would never make.
+Only a trouble excuses a `503` or silence. A `503` that names the bus needs a trouble of the bus;
+any other one, of the store or the node. Nothing excuses an answer that reports a bug of the server,
+or an error in a request that the simulation's clients never make.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from simulation.world.history import RequestStory
 
 _NEVER: Final = frozenset({400, 401, 403, 405, 413, 422, 500, 502, 504})
 _AFTERMATH: Final = 15.0
-"""Seconds after a trouble in which things may still be refused or slow because of it."""
+"""Seconds after a trouble in which it may still cause refusals and silence."""
 _REFUSING: Final = (
     *("store_away", "store_fails", "commit_lost"),
     *("killed", "restarted", "stopped", "crash"),
 )
-"""What may keep one node from answering what others would."""
+"""Troubles of one node that keep it from answering what the other nodes answer."""
 _GHOST: Final = 100.0
-"""Seconds after which a client has given up a connection that has nobody at its other end."""
+"""Seconds after which a client has given up a connection whose other end no longer exists."""
 _LASTING: Final = frozenset({"poll_changes", "stream_inbox"})
-"""What is answered when something happens, and left when the client likes."""
+"""Operations that take as long as the client likes."""
 
 
 class Answers(Check):
@@ -35,14 +35,14 @@ class Answers(Check):
         took = request.answered_at - request.asked_at
         if request.status is None:
             if took > PATIENCE - 1.0 and request.operation not in _LASTING:
-                # By a frame, it may have been asked on a connection that broke long before.
+                # A question by a frame may have gone into a connection that broke long before it.
                 troubles, since = self.history.troubles, request.asked_at - _GHOST
                 if not troubles.touch_by(since, self.now, request.host, "cut", "killed", "stalled"):
                     self._judge_silence(request, took)
         elif request.status in _NEVER:
             troubles, since = self.history.troubles, request.asked_at
             if request.status == 500 and troubles.touch_by(since, self.now, request.host, "crash"):
-                return  # A poll's user actor has failed, as it was made to.
+                return  # The user's actor crashed while the poll waited, as the schedule wanted.
             self.violated("P8", request.who, self._told(request))
         elif request.status == 503:
             self._judge_refusal(request)
@@ -62,12 +62,13 @@ class Answers(Check):
             is_so = troubles.touch_by(since, self.now, request.host, "bus_away")
             is_so = is_so or troubles.touch(since, self.now, "bus")
         else:
-            # Without the bus everything is answered that the store can answer.
+            # Without the bus, a node still answers everything that the store can answer.
             is_so = troubles.touch_by(since, self.now, request.host, *_REFUSING)
             is_so = is_so or troubles.touch(since, self.now, "store")
         if request.operation == "update_notification":
-            # With `If-Match` it cannot be checked while something waits that any node has spooled,
-            # nor while nobody knows whether something waits.
+            # An update with `If-Match` is refused while anything waits in the spool, because a
+            # spooled change may alter the revision, and while the node cannot know whether anything
+            # waits.
             hosts = ("bus", *self.cluster.hosts)
             is_so = is_so or troubles.touch(since, self.now, *hosts)
         if not is_so and self._is_up(request.host):

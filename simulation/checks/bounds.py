@@ -1,39 +1,40 @@
-"""What a node holds is in proportion to who is there (P6): no actor, line or entry stays for ever.
+"""P6: the memory of a node is bounded by the number of connected devices and live notifications.
 
-This looks into the nodes. An actor that should have ended is given some seconds, of which none may
-be such that something was wrong with the node or the store.
+This check looks into the nodes for actors, ledger lines and entries that are kept too long. An
+actor that should have ended is given some seconds, without any trouble of the node or the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from simulation.checks.check import SETTINGS, Check
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 from tocsin.actors.storage.ledger import LINES_MAX, Ledger
 from tocsin.server.services import Services
 
 _LINGERS: Final = 10.0
-"""Seconds for which the actor of a user may outlive the last connection."""
+"""Seconds for which the actor of a user may live on after the user's last connection."""
 _NOTIFICATION_LIVES: Final = 75.0
-"""Seconds for which the actor of a notification lives at most: a minute, and some slack."""
+"""The longest life of a notification's actor in seconds: a minute, and some slack."""
 
 _Key = tuple[str, int, str]
-"""A node, its process there, and whose actor."""
+"""A node, the number of its process, and the user or notification whose actor it is."""
 
 
 class Bounds(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._idle_since: dict[_Key, float] = {}
         self._live_since: dict[_Key, float] = {}
 
     def answered(self, request: RequestStory) -> None:
-        # What is done to a notification renews its actor's patience.
+        # A request about a notification lets its actor live for another minute.
         touched = request.path.get("notification")
         for key in [each for each in self._live_since if each[2] == touched]:
             self._live_since[key] = self.now

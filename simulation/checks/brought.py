@@ -1,35 +1,37 @@
-"""What is published to a topic is brought to those who are connected, at once (P7).
+"""P7: a notification to a topic is brought to the connected subscribers at once, on every node.
 
-They are told, on whichever node they are; a slow comparison of heads, which finds what nobody was
-told of, is no excuse for nobody telling. Judged where all was well with bus and store, the node
-that published and the one of the device, for then there is no other.
+The nodes also compare the heads of topics every 15 seconds, which would find a notification of
+which no node was told. So it must be there sooner than that. Judged only if bus, store, the
+publishing node and the device's node had no trouble.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
 from simulation.checks.inboxes import Inboxes
 from simulation.checks.posts import ACCEPTED, Post
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
 _LATE: Final = 9.0
-"""Seconds: less than the 15 after which heads are compared in any case."""
+"""Seconds; less than the 15 after which heads are compared."""
 _AFTERMATH: Final = 30.0
-"""Seconds after a trouble in which something may still be on its way."""
+"""Seconds after a trouble in which it may still delay a notification."""
 
 
 class Brought(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._inboxes = Inboxes(cluster)
         self._there: dict[SessionStory, float] = {}
-        """Since when a session has been live."""
+        """By live session: the time since when it is live."""
         self._due: deque[tuple[float, RequestStory]] = deque()
 
     def asked(self, request: RequestStory) -> None:
@@ -37,7 +39,7 @@ class Brought(Check):
 
     def answered(self, request: RequestStory) -> None:
         self._inboxes.answered(request)
-        # A repetition may be answered for what was done, and brought, before.
+        # A repetition may be answered for a post that was stored, and brought, much earlier.
         if request.operation == "publish" and request.status in ACCEPTED and request.attempt == 1:
             self._due.append((self.now + _LATE, request))
 
@@ -59,7 +61,7 @@ class Brought(Check):
     # --- Inside ----------------------------------------------------------------------------------
 
     def _all_was_well(self, request: RequestStory, *whom: str) -> bool:
-        """Whether none of *whom* was in trouble, of those by whose way the news goes."""
+        """Whether none of *whom*, through whom the news had to go, was in trouble."""
         since = request.asked_at - _AFTERMATH
         return not self.history.troubles.touch(since, self.now, *whom)
 
@@ -72,7 +74,7 @@ class Brought(Check):
             return
         id_, subscribers = request.answer["id"], self._inboxes.subscribers
         assert request.answered_at is not None
-        # As long as the change of anything that is answered now may be what decides.
+        # A request answered between these times may have changed the topic's subscribers.
         when = request.asked_at, self.now
         owners = self.cluster.store.rows(
             "SELECT i.user_id FROM notifications AS n"

@@ -1,28 +1,35 @@
-"""What all checks have in common: they watch, they look, they say what is missing, they judge."""
+"""The base of all checks, and helpers that several of them use.
+
+A check watches the history, looks at the cluster once a second, says what is missing while the run
+settles, and judges at the end.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory, Watcher
+from simulation.world.history import Frame, RequestStory, SessionStory, Watcher, sequence_of
 from tocsin.settings import Settings
 
 SETTINGS: Final = Settings(node="checked")
-"""What nodes are run with, where the plan says nothing else."""
+"""The nodes' settings, as far as the plan does not change them."""
 
 
 _KNOWN: Final = """
     SELECT 1 FROM devices WHERE user_id = ? AND device_id = ? AND NOT removed AND last_seen > ?
 """
 _LOOKED_AT: Final = 20.0
-"""Seconds by which the store may be late to look at a device that has come."""
+"""Seconds that the store may take to note that a device has come."""
 
 
 class Complaint(NamedTuple):
-    """Something that a promise does not allow.
+    """A broken promise, and the text that says how.
 
-    With *since* it is none if the node, the bus or the store was in trouble between then and now.
+    With *since*, it is excused if the node, the bus or the store was in trouble between then and
+    now.
     """
 
     promise: str
@@ -31,7 +38,7 @@ class Complaint(NamedTuple):
 
 
 def ack_in(request: RequestStory) -> Frame | None:
-    """What *request* has acknowledged for good, as a frame would say it."""
+    """The acknowledgment that *request* has surely made, as a frame; `None` if it made none."""
     if request.operation != "acknowledge" or request.status != 204:
         return None
     if "ids" in request.body:
@@ -39,16 +46,15 @@ def ack_in(request: RequestStory) -> Frame | None:
     return {"type": "ack", "sequence": sequence_of(request.body["cursor"])}
 
 
-def sequence_of(cursor: str) -> int:
-    """The sequence that a cursor names."""
-    return int(cursor.rpartition(".")[2].partition("~")[0])
-
-
 class Check(Watcher):
-    """One subject; made with the cluster that it judges, before anything happens there."""
+    """The judge of one subject.
 
-    def __init__(self, cluster: Cluster) -> None:
+    Made before the run begins, with the cluster to judge and the *devices* of the run.
+    """
+
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
         self.cluster = cluster
+        self.devices = devices
         self.history = cluster.history
 
     @property
@@ -57,15 +63,16 @@ class Check(Watcher):
         return self.history.now()
 
     def answerable(self, session: SessionStory) -> tuple[str, ...]:
-        """Whose troubles may be those of *session*; none named is everybody's."""
-        # What this one acknowledges goes to any node, and from there over the bus.
+        """The parts whose troubles can excuse *session*, for `Troubles.touch`; none means all."""
+        # This transport acknowledges at any node, and the session's node is told over the bus.
         is_apart = session.transport == "stream-explicit"
         return () if is_apart else (session.host, "bus", "store")
 
     def is_whole(self, session: SessionStory, since: float) -> bool:
-        """Whether what is sent on *session* arrives, for certain, and has done since a time.
+        """Whether frames sent on *session* surely arrive, and have done so since *since*.
 
-        A device may hold on to a connection that its node has ended or taken to the grave.
+        False for a connection that its node has ended, or that was left by a node's death: the
+        device may not have noticed.
         """
         host, troubles = self.cluster.hosts[session.host], self.history.troubles
         return (
@@ -77,7 +84,7 @@ class Check(Watcher):
         )
 
     def may_be_unknown(self, session: SessionStory) -> bool:
-        """Whether the store may not know the device of *session*, which begins now, any more."""
+        """Whether the store may have forgotten the device of *session*, which begins now."""
         retention = self.cluster.plan.retention
         if not retention:
             return False
@@ -87,18 +94,21 @@ class Check(Watcher):
         return not self.cluster.store.rows(_KNOWN, *who, kept_from)
 
     def may_be_forgotten(self, since: float) -> bool:
-        """Whether a device of which the store has heard nothing *since* a time may be purged, with
-        what the ledger says of it: also one that is connected."""
+        """Whether the store may have purged a device, with its ledger, of which it last heard at
+        *since*.
+
+        A connected device may be purged too.
+        """
         retention = self.cluster.plan.retention
         ahead = max(host.clock_most for host in self.cluster.hosts.values()) / 1000
         return bool(retention) and self.now - since > retention - ahead
 
     def violated(self, promise: str, subject: str, what: str) -> None:
-        """*promise* was broken towards *subject*; *what* says what was expected and what seen."""
+        """*promise* was broken towards *subject*; *what* has the expectation and the fact."""
         self.cluster.violated(promise, subject, what)
 
     def complain(self, session: SessionStory, complaint: Complaint) -> None:
-        """Report what is wrong in *session*, unless it is excused."""
+        """Report *complaint* about *session*, unless it is excused."""
         since = complaint.since
         if since is not None and self.history.troubles.touch(
             since, self.now, *self.answerable(session)
@@ -112,11 +122,11 @@ class Check(Watcher):
         )
 
     def look(self) -> None:
-        """Called once a second (virtual)."""
+        """Judge what can be judged now; called once per virtual second."""
 
     def settled(self) -> str | None:
-        """What is still to happen before all is quiet; asked once all is mended."""
+        """Say what must still happen before all is quiet, or `None`; asked after the mending."""
         return None
 
     def finish(self) -> None:
-        """All is quiet: judge what is there."""
+        """Judge the final state; called once, when all is quiet."""

@@ -1,26 +1,27 @@
-"""One state everywhere (P5): at the end each device shows what the store has for its user, and both
-have what the user's inbox must be.
+"""P5, one state everywhere: in the end, devices, store and a model of each inbox agree.
 
-What it must be is found out from what was asked and answered (`inboxes`): what never reached the
-store's rows would look right there. A device that never asked for everything shows what changed
-since it began. What it was given up on (a dead letter) it need not show, and what has expired it
-may go on showing: nobody tells it. What was purged it may show too, as it was in the end.
+The contents that an inbox must have follow from requests and answers (`inboxes`). A comparison of
+devices with the store is not enough: a change that never reached the store is missing in both.
+
+Some differences are allowed. A device that never asked for everything shows only changes since it
+began. It need not show a notification that became a dead letter for it. It may go on showing an
+expired notification, because expiry is not pushed, and a purged one, with its last state.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from simulation.checks.check import Check, sequence_of
+from simulation.checks.check import Check
 from simulation.checks.inbox_model import Place
 from simulation.checks.inboxes import Inboxes
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _INBOX: Final = """
     SELECT i.notification_id, i.sequence, i.state, n.revision, n.expires_at, d.dead_reason,
@@ -36,7 +37,7 @@ _GIVEN_UP: Final = """
     WHERE notification_id = ? AND user_id = ? AND device_id = ? AND dead_reason IS NOT NULL
 """
 _MANY: Final = 20
-"""Attempts that no device has of anything within one run."""
+"""Attempts, more than any device gets of one notification in a run."""
 _SAID: Final = ("title", "body", "category", "priority")
 
 
@@ -52,7 +53,7 @@ class _Row(NamedTuple):
 
     @property
     def is_told(self) -> bool:
-        """Whether a device that is there must have been told of it as it is now."""
+        """Whether a connected device must have been told of the notification's present state."""
         return self.expires_at is None and self.dead_reason is None
 
     @property
@@ -66,12 +67,12 @@ class _Row(NamedTuple):
 class Convergence(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._inboxes = Inboxes(cluster)
         self._forgotten: dict[tuple[str, str], int | None] = {}
-        """Devices that came without a cursor when the store did not know them any more, and where
-        they were begun then: of what changed before they are not told."""
+        """Devices that came without a cursor after the store had forgotten them, and the sequence
+        at which they began then (`None`: not known yet). They are not told of changes before it."""
 
     def asked(self, request: RequestStory) -> None:
         self._inboxes.asked(request)
@@ -100,7 +101,7 @@ class Convergence(Check):
             )
 
     def settled(self) -> str | None:
-        for device in self.cluster.devices:
+        for device in self.devices:
             if device.session is None or not self._is_live(device.session.story):
                 return f"{device.who} is not there"
             for wrong in self._wrong_with(device):
@@ -108,7 +109,7 @@ class Convergence(Check):
         return None
 
     def finish(self) -> None:
-        for device in self.cluster.devices:
+        for device in self.devices:
             for wrong in self._wrong_with(device):
                 self.violated("P5", device.who, wrong)
         titles = self._titles()
@@ -128,7 +129,7 @@ class Convergence(Check):
                 yield wrong
 
     def _missing(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
-        """Wherein *device* shows something else than the store has."""
+        """A difference between the screen of *device* and the store, if there is one."""
         screen = device.screen
         untold = self._untold(device)
         for row in inbox.values():
@@ -148,18 +149,19 @@ class Convergence(Check):
         return None
 
     def _untold(self, device: Device) -> float:
-        """Up to where *device* is told nothing, having been forgotten; a poll may not say yet."""
+        """The sequence up to which *device* may have been told nothing, because the store had
+        forgotten it; infinite while that sequence is not known."""
         start = self._forgotten.get((device.user, device.name), -math.inf)
         return math.inf if start is None else start
 
     def _is_live(self, story: SessionStory) -> bool:
-        """Whether the process that it is connected to still runs: the device may not know."""
+        """Whether the session's process still runs; the device may not have noticed its end."""
         return self.cluster.hosts[story.host].process_number == story.process
 
     def _miscounted(self, device: Device, inbox: Mapping[str, _Row]) -> str | None:
         plan = self.cluster.plan
         if plan.retention or plan.retention_archived or plan.retention_expired:
-            # That something is purged is no entry of the log, so nobody was told.
+            # A purge changes the counters but is no entry of a log, so devices are not told.
             return None
         rows = self.cluster.store.rows(
             "SELECT unread, unseen FROM users WHERE user_id = ?", device.user
@@ -169,12 +171,12 @@ class Convergence(Check):
             return f"was told {counters}, and the store has {rows[0]}"
         return None
 
-    # --- Both, and what must be ------------------------------------------------------------------
+    # --- Devices and the store beside the model --------------------------------------------------
 
     def _impossible(self, user: str, titles: Mapping[str, str]) -> Iterator[str]:
-        """What the store has, or a device of *user* shows, that by all that was asked cannot be."""
+        """Places in the store, or states on a screen of *user*, that no order of deeds explains."""
         inbox = {row[0]: _Row(*row) for row in self.cluster.store.rows(_INBOX, "", user)}
-        devices = [each for each in self.cluster.devices if each.user == user]
+        devices = [each for each in self.devices if each.user == user]
         shown = {
             id_: push["notification"]["title"]
             for device in devices
@@ -197,9 +199,10 @@ class Convergence(Check):
     ) -> Iterator[str]:
         push = device.screen.shown[id_]
         untold = self._untold(device)
-        # It may be begun before what it shows, and what was there is gone by then.
+        # A forgotten device may begin before a change that it shows, whose row is purged by then.
         is_untold = push["sequence"] <= untold or (row is None and untold > -math.inf)
-        # What it was given up on it may show as it once was; of what is gone nobody knows that.
+        # A device shows an old state of what it was given up on. If the row is gone, so is the
+        # record of that, and only the setting says whether it can have happened.
         given_up = self.cluster.store.rows(_GIVEN_UP, id_, device.user, device.name)
         was_given_up = bool(given_up) if row is not None else self.cluster.plan.attempts < _MANY
         state = push["notification"]["state"]
@@ -208,7 +211,7 @@ class Convergence(Check):
             yield f"{text}, and it must be {_told(places)}"
 
     def _titles(self) -> dict[str, str]:
-        """The title of each notification in the store, by its id: what tells posts apart."""
+        """By id, the title of each notification in the store, which names its post."""
         rows = self.cluster.store.rows(
             "SELECT id, json_extract(document, '$.title') FROM notifications"
         )

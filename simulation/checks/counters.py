@@ -1,7 +1,7 @@
-"""Counters are changed in one transaction with the states that they count (P5).
+"""P5: counters agree with the states they count at any moment, as they change in one transaction.
 
-A few users at each look, so that a look costs the same however many there are; all of them at the
-end.
+Each look checks a few users, so that its cost does not grow with their number. At the end all users
+are checked.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 
 _AT_A_TIME: Final = 5
+"""Users checked at each look."""
 _COUNTED: Final = """
     SELECT u.unread, u.unseen, u.head, count(i.state), coalesce(sum(i.state = 'unseen'), 0),
         (SELECT coalesce(max(sequence), 0) FROM inbox WHERE user_id = u.user_id)
@@ -26,8 +28,8 @@ _COUNTED: Final = """
 class Counters(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._next = 0
         self._heads: dict[str, int] = {}
 

@@ -1,38 +1,41 @@
-"""What a device has acknowledged is not sent to it again by another session (P2).
+"""P2: a change that a device has acknowledged is not sent to it again by a later session.
 
-An acknowledgment counts once it has been at a node for some seconds in which nothing was wrong with
-that node or the store. A device that goes back, with an older cursor, by `"0"` or by a reset, or
-that was removed, may have lost what it had: of that nothing is expected. So it is who comes without
-a cursor that shows whether acknowledgments last.
+An acknowledgment counts once it has been at its node for some seconds without trouble of the node
+or the store. A device may need old changes again if it goes back: with an older cursor, with `"0"`,
+after a reset, or after its removal. So what this check compares are sessions without a cursor: they
+start where the acknowledgments end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulation.checks.check import Check, Complaint, ack_in, sequence_of
+from simulation.checks.check import Check, Complaint, ack_in
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _WRITTEN: Final = 3.0
 """Seconds in which an acknowledgment that has reached a healthy node is in the store."""
 _REGAINED: Final = 18.0
-"""Seconds after which a node has its store again that hung: its call's time-out, and a pause."""
+"""Seconds until a node uses a store again that was hanging: a call's time-out, and a pause."""
 
 
 @dataclass(slots=True)
 class _Memory:
-    """One device: what it has acknowledged for good, by sequence: when, and where."""
+    """The changes that a device has surely acknowledged: by sequence, when and where."""
 
     acknowledged: dict[int, tuple[float, SessionStory]] = field(default_factory=dict)
     waiting: dict[SessionStory, dict[int, str]] = field(default_factory=dict)
-    """By session: what it has heard there and not acknowledged; id by sequence."""
+    """By session: the changes heard and not acknowledged, sequence to id."""
     has_gone_back: bool = False
-    """What it then says out of turn, by ids, is not remembered (docs/protocol.md)."""
+    """Whether the device went back. From then on, acknowledgments by ids that leave gaps do not
+    survive the session (docs/protocol.md)."""
 
     def forget(self, beyond: int) -> None:
-        """The device goes back to *beyond*: what it says on older sessions counts no more."""
+        """The device goes back to *beyond*; its older sessions acknowledge nothing any more."""
         self.has_gone_back |= any(sequence > beyond for sequence in self.acknowledged)
         self.acknowledged = {
             sequence: at for sequence, at in self.acknowledged.items() if sequence <= beyond
@@ -43,8 +46,8 @@ class _Memory:
 class Durable(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._memories: dict[tuple[str, str], _Memory] = {}
 
     def opened(self, session: SessionStory) -> None:
@@ -54,7 +57,7 @@ class Durable(Check):
         memory.waiting[session] = {}
 
     def ended(self, session: SessionStory) -> None:
-        # What it has said may still be on its way.
+        # Its acknowledgments may still be on their way.
         self.cluster.timeline.after(_WRITTEN, self._forget, session)
 
     def asked(self, request: RequestStory) -> None:
@@ -76,7 +79,7 @@ class Durable(Check):
                 pass
 
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
-        # What goes over HTTP may be refused there.
+        # An acknowledgment over HTTP may be refused; `answered` counts it when it is not.
         if session.transport != "stream-explicit":
             self._acknowledged(session, ack)
 
@@ -99,7 +102,8 @@ class Durable(Check):
         if ack.get("ids") is None:
             done = [sequence for sequence in heard if sequence <= ack["sequence"]]
         else:
-            # Of several changes an id may mean any.
+            # An id acknowledges one of the notification's changes; if several are open, which one
+            # is unknown.
             done = [
                 sequence
                 for sequence, notification in heard.items()

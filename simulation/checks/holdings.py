@@ -1,23 +1,22 @@
-"""What a node holds when all is quiet follows from who is there (P6): no task and no entry more.
+"""P6: when all is quiet, the tasks and entries of a node follow from the devices connected to it.
 
-    one task for each part of it, the same on each node
-    one for each connection that it was not told is over
-    one actor for each user who is connected
-    one for each notification that not everybody has acknowledged, for a while (see `bounds`)
+    one task for each part of the trunk, the same on each node
+    one task for each connection that the node was not told has ended
+    one actor for each connected user
+    one actor for each notification that is not acknowledged by all, for a while (see `bounds`)
 
-After some time of calm, in a run that has such, there is no notification left, no idempotency key
-is in flight, and of the bus a node hears what concerns those who are there, and nothing else.
+Some runs end with a time of calm. After it, a node must have no notification's actor and no
+idempotency key in flight, and hear only those channels of the bus that concern connected users.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.world.cluster import Host
+from simulation.world.host import Host
 from simulation.world.node import Node
 from simulation.world.scheduling import tasks_of_processes
 from tocsin.actors.cluster.state import ClusterState
@@ -27,10 +26,10 @@ from tocsin.protocol.notification import EVERYONE
 from tocsin.server.services import Services
 
 _CALM: Final = 80.0
-"""Seconds after which a notification's actor has lost its patience, and a channel nobody needs is
-heard no more."""
+"""Seconds of calm after which a notification's actor has given up waiting, and a node no longer
+hears a channel that no user needs."""
 _SWEPT: Final = 3.0
-"""Seconds after its time by which such a channel is heard no more."""
+"""Seconds by which a node may be late to unsubscribe from such a channel."""
 
 
 class Holdings(Check):
@@ -62,18 +61,18 @@ class Holdings(Check):
     # --- Inside ----------------------------------------------------------------------------------
 
     def _unexplained(self, host: Host, services: Services, parts: list[str]) -> Iterator[str]:
-        """What of its tasks nothing explains; its constant parts are put into *parts*."""
+        """The tasks of *host* that nothing explains; its constant parts are appended to *parts*."""
         assert host.node is not None
         connections = 0
         for user in services.users.names():
             if not services.attendance.is_here(user):
-                yield f"an actor for {user}, who is not here"
+                yield f"an actor for {user}, who is not connected"
         for task in tasks_of_processes(host.node.process):
             match task.split("/"):
                 case ["", "connections", _]:
                     connections += 1
                 case ["", "users" | "notifications", "attendant"]:
-                    pass  # of their actors, once there has been one
+                    pass  # one task of a directory, from its first child on
                 case _:
                     parts.append(task)
         if connections > (held := host.held):
@@ -83,31 +82,34 @@ class Holdings(Check):
                 yield f"{count} of {task}"
 
     def _forgotten(self, node: Node, services: Services) -> Iterator[str]:
-        """What it holds for nobody."""
+        """Things that the node keeps for users who are not connected."""
         notifications = services.notifications
         present = services.users.names()
         if names := notifications.names():
             yield f"actors for the notifications {names}"
-        if notifications._keys:
-            yield f"idempotency keys in flight: {sorted(notifications._keys)}"
-        if notifications._outstanding:
-            yield f"acknowledgments to wait for: {notifications._outstanding}"
+        keys, outstanding = notifications.snapshot()
+        if keys:
+            yield f"idempotency keys in flight: {sorted(keys)}"
+        if outstanding:
+            yield f"acknowledgments to wait for: {outstanding}"
         for what, kept in services.users.kept().items():
             if gone := [user for user in kept if user not in present]:
-                yield f"{what} of {gone}, who are not here"
+                yield f"{what} of {gone}, who are not connected"
         if isinstance(state := services.neighbours, ClusterState):
             yield from self._heard_for_nobody(state, node.topics, present)
 
     def _heard_for_nobody(
         self, state: ClusterState, topics: Topics, present: list[str]
     ) -> Iterator[str]:
-        for channel, until in state.channels.held().items():
-            if self.now - _SWEPT < until < math.inf:
-                continue  # Somebody who polls comes and goes.
+        for channel, kept_until in state.channels.snapshot().items():
+            if kept_until is not None and kept_until > self.now - _SWEPT:
+                # A polling device comes and goes, and its channel is kept between two polls.
+                continue
             user, topic = channel_user(channel), channel_topic(channel)
             if user is not None and user not in present:
-                yield f"the channel of {user}, who is not here"
-            # Who has left a topic is still told what becomes of what it brought.
+                yield f"the channel of {user}, who is not connected"
+            # A user who has left a topic counts as a member while connected: its notifications are
+            # still in the inbox, and the node must hear of changes to them.
             members = [] if topic is None else topics.users_of(topic)
             if topic not in (None, EVERYONE) and not set(members) & set(present):
-                yield f"the channel of {topic}, which nobody here is in"
+                yield f"the channel of {topic}, which has no subscriber here"

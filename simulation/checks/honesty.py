@@ -1,33 +1,35 @@
-"""A node that does not hear the cluster, or has lost the store, says so (P7), also to its devices.
+"""P7: a node that does not hear the cluster, or has lost the store, says so, also to its devices.
 
-Between being cut off and knowing it, seconds pass, and between being mended and knowing that.
-Within these, both answers are right. A device is told by `status`, before anything else that it is
-told after that time.
+A node needs some seconds to notice that a service is lost, or back; during these, both answers are
+right. After them, devices must have been told by `status`, before any other frame.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.world.cluster import Cluster, Host
+from simulation.clients.devices import Device
+from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
+from simulation.world.host import Host
 
 _DEAF: Final = ("deaf", "bus_away")
 _KNOWN: Final = 5.5
-"""Seconds after which a node that hears nothing knows it, and has told: four, and slack."""
+"""Seconds until a node that hears nothing knows it and has told its devices: four, and slack."""
 _KNOWN_OF_STORE: Final = 25.0
-"""For the store, which may hang for a time-out, and another one."""
+"""The same for the store, which may hang for one time-out and then for another."""
 _REGAINED: Final = 12.0
-"""Seconds after which a node is whole again."""
+"""Seconds after which a node knows that the bus is back."""
 _STORE_REGAINED: Final = 18.0
-"""For the store: a call that hangs may last for a time-out (10), and the next look is 6 away."""
+"""The same for the store: a call's time-out (10), and at most 6 until the next probe."""
 
 
 @dataclass(slots=True)
 class _Told:
-    """What a session was told of the bus, and since when it could be told anything."""
+    """The state of the bus that a session was told last, and when the session was welcomed."""
 
     since: float
     bus: str = "ok"
@@ -36,8 +38,8 @@ class _Told:
 class Honesty(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._told: dict[SessionStory, _Told] = {}
         self._started: dict[tuple[str, int], float] = {}
 
@@ -84,7 +86,8 @@ class Honesty(Check):
             self.violated("P7", host.name, f"takes the {hop} to be lost, and it is there")
 
     def _is_cut_off(self, host: str, hop: str, since: float, until: float) -> bool:
-        """Whether *host* had nothing of *hop* all the time, and ran all the time."""
+        """Whether *host* did not reach *hop* between the two times, and was running all the
+        time."""
         troubles = self.history.troubles
         found = [
             troubles.suffered(who, kind, since, until)
@@ -92,7 +95,7 @@ class Honesty(Check):
             for who in (host, hop)
         ]
         started = self._started.get((host, self.cluster.hosts[host].process_number), until)
-        # Deaf is a process, and not whoever runs there next.
+        # `deaf` is a fault of one process: the next one on the host hears.
         is_so = any(
             trouble is not None and (trouble.what != "deaf" or trouble.began_at >= started)
             for trouble in found

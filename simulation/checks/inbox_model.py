@@ -1,9 +1,9 @@
-"""What can have become of one notification with one user, by what was asked and what was answered.
+"""A model of one notification in one user's inbox: all places in which requests can have left it.
 
-Nothing here knows a store, a clock or a cluster: a *deed* is something that was asked for, with the
-times between which it was done, if it was. Deeds whose times overlap may have been done in any
-order; what nobody was told of may have been done at any time, or not at all. So the answer is not
-one place but all that are possible: small enough to convict, and never too small.
+The model knows no store, clock or cluster. A *deed* is something that was requested, with the times
+between which it was done. Deeds whose times overlap may have been done in any order; a request
+without an answer may have been done at any later time, or never. So the result is a set of possible
+places. A place outside it is surely wrong, and a right place is never outside it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Final, Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 
 _OPEN_MAX: Final = 6
-"""Deeds at one time that are taken to be done each once: more are taken to be done perhaps."""
+"""The most overlapping deeds whose orders are all tried; further ones count as perhaps done, which
+only makes the set larger."""
 
 
 class Place(NamedTuple):
-    """How a notification stands with a user: its state, and how it ended there, if it has.
+    """The state of a notification with a user, and its end, if it has ended.
 
-    *state* is `absent` before it has come; *end* is `expired` or `purged`, or `called off` where it
-    never comes.
+    *state* is `absent` until it comes. *end* is `expired` or `purged`; or `called off` if it was
+    withdrawn before it came, and so never comes.
     """
 
     state: str
@@ -34,12 +35,13 @@ ABSENT: Final = Place("absent")
 UNSEEN: Final = Place("unseen")
 
 Move = Callable[[Place], Sequence[Place]]
-"""What may become of a place when a deed is done."""
+"""The places that a place may become when a deed is done."""
 
 
 class Deed(NamedTuple):
-    """*move* is done once between *since* and *until*, in seconds; but if it is not *sure*, it may
-    be done any number of times from *since* on, or never.
+    """*move* was done once between *since* and *until*, in seconds.
+
+    If it is not *sure*, it was done any number of times from *since* on, or never.
     """
 
     since: float
@@ -48,7 +50,7 @@ class Deed(NamedTuple):
     sure: bool = True
 
 
-# --- What there is to do --------------------------------------------------------------------------
+# --- Moves ----------------------------------------------------------------------------------------
 
 _MARKED: Final[Mapping[tuple[str, str], str]] = {
     ("unseen", "seen"): "seen",
@@ -63,16 +65,16 @@ _BROUGHT_BACK: Final[Mapping[tuple[str, str], str]] = {
     ("archived", "read"): "read",
     ("archived", "unread"): "seen",
 }
-"""Only where it is named by its id."""
+"""Only by a mark that names the notification's id."""
 
 
 def arrives(place: Place) -> Sequence[Place]:
-    """It is published; to whom has it already, or had it, as if for the first time."""
+    """It is published. For a user who has it, or had it, a collapsed post makes it unseen again."""
     return (place,) if place.end == "called off" else (UNSEEN,)
 
 
 def marked(mark: str, *, by_id: bool) -> Move:
-    """The user marks it; what has ended cannot be marked."""
+    """The user marks it; a notification that has ended cannot be marked."""
 
     def mark_it(place: Place) -> Sequence[Place]:
         state = _MARKED.get((place.state, mark))
@@ -84,7 +86,7 @@ def marked(mark: str, *, by_id: bool) -> Move:
 
 
 def withdrawn(*, of_topic: bool) -> Move:
-    """Its producer withdraws it; who was not brought it from its topic by then is never told."""
+    """Its producer withdraws it; a user whom it has not reached from its topic never gets it."""
 
     never = Place("absent", "called off")
 
@@ -100,7 +102,7 @@ def withdrawn(*, of_topic: bool) -> Move:
 
 
 def expired(*, of_topic: bool) -> Move:
-    """Its time is over; what was withdrawn before stays so."""
+    """Its `ttl` is over; a withdrawn notification stays withdrawn."""
 
     def expire(place: Place) -> Sequence[Place]:
         if place.end or place.state in ("absent", "withdrawn"):
@@ -112,9 +114,9 @@ def expired(*, of_topic: bool) -> Move:
 
 
 def purged(*, state: str | None = None, end: str | None = None) -> Move:
-    """What is old is forgotten: all of it, or only in a *state*, or only what has come to an *end*.
+    """The store forgets it: in any place, or only in a *state*, or only after an *end*.
 
-    A state that is forgotten is remembered here: it is what a device that was told of it shows.
+    The model keeps the state, because a device that was told of it goes on showing it.
     """
 
     def purge(place: Place) -> Sequence[Place]:
@@ -127,18 +129,18 @@ def purged(*, state: str | None = None, end: str | None = None) -> Move:
 
 
 def revived(place: Place) -> Sequence[Place]:
-    """Its dead letter is delivered once more: what had expired lives again."""
+    """Its dead letter is replayed, so an expired notification lives again."""
     return (Place(place.state),) if place.end == "expired" else (place,)
 
 
-# --- What can have come of it ---------------------------------------------------------------------
+# --- Possible places ------------------------------------------------------------------------------
 
 _Config = tuple[Place, tuple[int, ...]]
-"""A place, and which of the deeds that are under way have been done (their numbers, sorted)."""
+"""A place, and the numbers (sorted) of the overlapping deeds that have been done."""
 
 
 def possible(deeds: Iterable[Deed], now: float = math.inf) -> list[Place]:
-    """All places in which *deeds* can have left a notification by *now*, from `ABSENT` on."""
+    """All places in which *deeds* can have left a notification by *now*; it begins as `ABSENT`."""
     numbered = dict(enumerate(each for each in deeds if each.since <= now))
     moments = [(deed.since, 0, number) for number, deed in numbered.items()]
     moments += [(min(deed.until, now), 1, number) for number, deed in numbered.items() if deed.sure]
@@ -159,7 +161,7 @@ def possible(deeds: Iterable[Deed], now: float = math.inf) -> list[Place]:
 
 
 def _without(configs: Mapping[_Config, None], number: int) -> dict[_Config, None]:
-    """Those in which the deed *number* has been done, for it has been."""
+    """The *configs* in which the deed *number* is done; its time is over, so it must be."""
     return {
         (place, tuple(each for each in done if each != number)): None
         for place, done in configs
@@ -170,7 +172,7 @@ def _without(configs: Mapping[_Config, None], number: int) -> dict[_Config, None
 def _closed(
     configs: Mapping[_Config, None], under_way: Mapping[int, Move], perhaps: Sequence[Move]
 ) -> dict[_Config, None]:
-    """*configs*, and all that can come of them before anything else begins or is over."""
+    """*configs*, and all that can follow from them before another deed begins or ends."""
     found = dict(configs)
     waiting = list(configs)
     while waiting:
@@ -187,11 +189,11 @@ def _closed(
     return found
 
 
-# --- What was set, and may be so ------------------------------------------------------------------
+# --- Settings -------------------------------------------------------------------------------------
 
 
 class Setting(NamedTuple, Generic[T]):
-    """*value* was set between two times; if it is not *sure*, perhaps, at any time from then."""
+    """*value* was set between the two times; if it is not *sure*, perhaps, and after *since*."""
 
     value: T
     since: float
@@ -201,20 +203,22 @@ class Setting(NamedTuple, Generic[T]):
 
 @dataclass(slots=True)
 class Register(Generic[T]):
-    """Something that is set again and again, as far as it can be known from outside."""
+    """A value that is set again and again, as far as it can be known from outside."""
 
     initial: T
     settings: list[Setting[T]] = field(default_factory=list)
 
     def put(self, value: T, since: float, until: float | None) -> None:
-        """It was set to *value* between two times; or, until `None`, may have been."""
+        """It was set to *value* between the two times; if *until* is `None`, perhaps after
+        *since*."""
         self.settings.append(
             Setting(value, since, math.inf if until is None else until, until is not None)
         )
 
     def values(self, since: float, until: float) -> list[T]:
-        """All that it can have been at any time between *since* and *until*."""
-        # What was surely over when another was begun, that was over by then, is no more.
+        """All values that it can have had at some time between *since* and *until*."""
+        # A setting is replaced if a later one surely began after its end and was surely over before
+        # *since*.
         over = [each for each in self.settings if each.sure and each.until < since]
         last = max((each.since for each in over), default=-math.inf)
         found = [] if over else [self.initial]

@@ -1,12 +1,13 @@
-"""What each inbox must be (see `inbox_model`), from the stories of all who asked for something.
+"""The contents that each inbox must have, by the requests and answers of clients: `inbox_model`.
 
-Of the store only names are used: which notification has which title, since a post that was never
-answered has no other. What was asked becomes deeds, by the following.
+From the store this only takes the title of each notification, because a post that was never
+answered has no other name. Requests become deeds by these rules:
 
-- A post was done between its first request and the answer that accepted it; at any time from then,
-  where it was spooled, scheduled or not answered.
-- Whether a user was in the topic, or had muted it, was decided then.
-- Clocks of nodes may be wrong: what follows from times of day may be as much early or late.
+- A post was done between its first request and the answer that accepted it; if it was spooled,
+  scheduled or not answered, at any time after its first request.
+- Whether a user is in the topic, and has muted it, is decided at that time.
+- The clocks of nodes may be wrong; deeds that depend on the time of day may be early or late by as
+  much.
 """
 
 from __future__ import annotations
@@ -16,24 +17,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from simulation.checks import inbox_model as model
-from simulation.checks.check import sequence_of
 from simulation.checks.inbox_model import Deed, Place
-from simulation.checks.posts import Post, Posts, may_have_been_done, name_in
+from simulation.checks.posts import SPOOLED, Post, Posts, may_have_been_done, name_in
 from simulation.checks.replays import Replays
 from simulation.checks.subscribers import Subscribers
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _STORED: Final = (200, 201)
-_SPOOLED: Final = 202
+"""Statuses of a post that is in the store."""
 _DONE: Final = (200, 204)
+"""Statuses of a mark, a replay or a withdrawal that was done."""
 _LATE: Final = 25.0
-"""Seconds after which what is due is done, all being well: the scheduler looks every fifteen."""
+"""Seconds after which a due notification is surely done: the scheduler looks every fifteen."""
 _ROUNDED: Final = 0.01
+"""Seconds of tolerance: times of day are in milliseconds."""
 
 
 class Inboxes:
-    """See the module; told of everything by the check that it serves."""
+    """See the module; a check passes on to it all that it is told."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -42,10 +44,10 @@ class Inboxes:
         self._marks: dict[str, list[RequestStory]] = {}
         self._first_archived = math.inf
         self._first_heard: dict[tuple[str, str], float] = {}
-        """By user and notification, the least sequence that a device was pushed."""
+        """By user and notification: the smallest sequence that was pushed to a device."""
         self._replays = Replays()
 
-    # --- What it is told -------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def asked(self, request: RequestStory) -> None:
         self.posts.asked(request)
@@ -73,21 +75,21 @@ class Inboxes:
             case _:
                 pass
 
-    # --- What it says ----------------------------------------------------------------------------
+    # --- Questions -------------------------------------------------------------------------------
 
     def places(self, id_: str, title: str, user: str, now: float) -> list[Place]:
-        """How the notification *id_*, which has this *title*, may stand with *user*."""
+        """The places that notification *id_* with this *title* may have with *user*."""
         return model.possible(self._deeds(id_, self._posts_of(id_, title), user), now)
 
     def expires(self, id_: str, title: str) -> bool:
-        """Whether any post of it has a time at which it is over."""
+        """Whether a post that became the notification has a `ttl`."""
         return any(_expires(post) for post, _ in self._posts_of(id_, title))
 
     def may_be_forgotten(self, post: Post, now: float) -> bool:
-        """Whether *post* may have been purged."""
+        """Whether *post* may have been purged by *now*."""
         plan, begun = self.cluster.plan, self._begun(post)
         if post.collapse_key is not None:
-            # What it renewed may be older.
+            # It may have renewed an older notification, which is purged by its own age.
             begun = 0.0
         since = [begun + plan.retention] if plan.retention else []
         if plan.retention_archived:
@@ -97,12 +99,12 @@ class Inboxes:
         return now >= min(since, default=math.inf) - self._skew
 
     def may_have_marked(self, user: str, id_: str) -> bool:
-        """Whether *user* has asked for a mark that may concern *id_*."""
+        """Whether *user* has requested a mark that may concern *id_*."""
         marks = self._marks.get(user, ())
         return any("ids" not in each.body or id_ in each.body["ids"] for each in marks)
 
     def may_have_changed(self, id_: str, user: str) -> bool:
-        """Whether anybody has asked for something that may have told *user* anew of *id_*."""
+        """Whether a request may have made the server push *id_* to *user* again."""
         return (
             id_ in self.posts.updates
             or id_ in self.posts.withdrawals
@@ -111,20 +113,20 @@ class Inboxes:
         )
 
     def done_between(self, post: Post) -> tuple[float, float]:
-        """When *post* was published: not before, and not after."""
+        """The times between which *post* was published."""
         stored = [each for each in post.requests if each.status in _STORED]
         if post.is_scheduled:
             return self._begun(post) - self._ahead, math.inf
-        if not stored or any(each.status == _SPOOLED for each in post.requests):
+        if not stored or any(each.status == SPOOLED for each in post.requests):
             return post.asked_at, math.inf
         assert stored[0].answered_at is not None
         return post.asked_at, stored[0].answered_at
 
     def bodies(self, post: Post, ids: Iterable[str]) -> list[dict[str, Any]]:
-        """All that *post* may have said when it was decided who gets it."""
+        """All contents that *post* may have had when its recipients were decided."""
         if post.topic is None and not post.is_scheduled:
             return [post.body]
-        # Of a topic's notification, whoever brings it to somebody sees what it is by then.
+        # A notification of a topic is brought to users with the content that it has by then.
         changes = [request.body for id_ in ids for request in self.posts.updates.get(id_, ())]
         told = [post.body, *changes]
         categories = dict.fromkeys(each["category"] for each in told if "category" in each)
@@ -136,7 +138,7 @@ class Inboxes:
         ]
 
     def uncollapsed(self) -> Iterator[tuple[str, str]]:
-        """Posts that should have renewed what was there, and did not: their names, and why."""
+        """Posts that should have renewed an earlier notification, and did not: name and reason."""
         by_key: dict[str, list[Post]] = {}
         for post in self.posts:
             if post.collapse_key is not None and self._stored_as(post) is not None:
@@ -183,14 +185,14 @@ class Inboxes:
             until = self._begun(post) + self._behind + _LATE
             must = must and until < self.cluster.history.now()
         if _expires(post) and (post.is_scheduled or until == math.inf):
-            # What has expired before it comes, never comes.
+            # A post that expires before it is delivered never arrives.
             must = False
         if topic is not None and self._is_late(since):
             must = False
         yield Deed(since, until, model.arrives, must)
 
     def _is_late(self, since: float) -> bool:
-        """Whether what a topic got then may be purged before somebody is brought it."""
+        """Whether a post to a topic at *since* may be purged before it is brought to a user."""
         retention = self.cluster.plan.retention
         return bool(retention) and self.cluster.history.now() >= since + retention - self._skew
 
@@ -222,7 +224,8 @@ class Inboxes:
         is_sure = True
         if "through" in body:
             first = self._first_heard.get((user, id_), math.inf)
-            # What is renewed is created anew, behind where it was before.
+            # A renewed notification gets a new sequence, so the smallest one that was pushed says
+            # nothing.
             renews = any(post.collapse_key is not None for post, _ in posts)
             is_sure = not renews and first <= sequence_of(body["through"])
         yield from _asked(request, model.marked(body["state"], by_id=False), sure=is_sure)
@@ -248,7 +251,7 @@ class Inboxes:
         self._first_heard[key] = min(self._first_heard.get(key, math.inf), push["sequence"])
 
     def _posts_of(self, id_: str, title: str) -> list[tuple[Post, bool]]:
-        """The posts that became the notification *id_*, or may have; whether they surely did."""
+        """The posts that became notification *id_*, or may have; and whether each surely did."""
         found: dict[str, tuple[Post, bool]] = {}
         post = self.posts.by_name.get(name_in(title))
         key = None if post is None else post.collapse_key
@@ -258,13 +261,13 @@ class Inboxes:
                 if stored_as == id_:
                     found[each.name] = each, True
             elif each is post and key is None:
-                found[each.name] = each, any(one.status == _SPOOLED for one in each.requests)
+                found[each.name] = each, any(one.status == SPOOLED for one in each.requests)
             elif key is not None and each.collapse_key == key and _may_be_stored(each):
                 found[each.name] = each, False
         return list(found.values())
 
     def _stored_as(self, post: Post) -> str | None:
-        """The id that a node has said that *post* has in the store."""
+        """The id under which a node has said that *post* is stored."""
         for request in post.requests:
             if request.status in _STORED:
                 id_: str = request.answer["id"]
@@ -272,7 +275,7 @@ class Inboxes:
         return None
 
     def _should_renew(self, earlier: Post, later: Post) -> bool:
-        """Whether what *earlier* became was there, for certain, all the while *later* was done."""
+        """Whether the notification of *earlier* surely existed all the time *later* took."""
         id_, became = self._stored_as(earlier), self._stored_as(later)
         assert id_ is not None
         (_, since), (begun, until) = self.done_between(earlier), self.done_between(later)
@@ -289,7 +292,7 @@ class Inboxes:
         return all(not place.end and place.state != "absent" for each in places for place in each)
 
     def _begun(self, post: Post) -> float:
-        """When *post* can have been published, at the earliest, by the right time."""
+        """The earliest time at which *post* can have been published, by the right clock."""
         if not post.is_scheduled:
             return post.asked_at
         return max(post.asked_at, self.cluster.moment_of(post.body["deliver_at"]))
@@ -304,12 +307,12 @@ class Inboxes:
 
     @property
     def _skew(self) -> float:
-        """Seconds by which two clocks may differ, or have."""
+        """The largest difference, in seconds, that two nodes' clocks have had."""
         return self._ahead + self._behind + _ROUNDED
 
 
 def _may_be_stored(post: Post) -> bool:
-    return any(each.status == _SPOOLED or may_have_been_done(each) for each in post.requests)
+    return any(each.status == SPOOLED or may_have_been_done(each) for each in post.requests)
 
 
 def _expires(post: Post) -> bool:
@@ -317,8 +320,8 @@ def _expires(post: Post) -> bool:
 
 
 def _ids_of(post: Post) -> list[str]:
-    """The ids that its producer knows it by."""
-    return [each.answer["id"] for each in post.requests if each.status in (*_STORED, _SPOOLED)]
+    """The ids with which the requests of *post* were answered."""
+    return [each.answer["id"] for each in post.requests if each.status in (*_STORED, SPOOLED)]
 
 
 def _asked(request: RequestStory, move: model.Move, *, sure: bool = True) -> Iterator[Deed]:
@@ -326,7 +329,7 @@ def _asked(request: RequestStory, move: model.Move, *, sure: bool = True) -> Ite
     if request.status in _DONE:
         assert request.answered_at is not None
         yield Deed(request.asked_at, request.answered_at, move, sure)
-    elif request.status == _SPOOLED:
+    elif request.status == SPOOLED:
         yield Deed(request.asked_at, math.inf, move, sure)
     elif may_have_been_done(request):
         yield Deed(request.asked_at, math.inf, move, sure=False)

@@ -1,38 +1,41 @@
-"""Who is connected is told within seconds, also of what another node has committed (P6, P7).
+"""P6 and P7: a connected device is pushed each change within seconds, whichever node committed it.
 
-Without the bus that is a second or two later, once the node knows that it does not hear; what the
-bus loses unnoticed is found when heads are compared. Never later, unless the device's own node or
-the store is in trouble, or the device has not answered what it was pushed.
+Without the bus it takes a second or two longer, after the node knows that it does not hear. A
+message that the bus loses unnoticed is made up for when heads are compared. Only trouble of the
+device's node or of the store excuses more, or a device that has not acknowledged its window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulation.checks.check import Check, sequence_of
+from simulation.checks.check import Check
 from simulation.checks.sessions import LEFT_OUT
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, SessionStory
+from simulation.world.history import Frame, SessionStory, sequence_of
 
 _LATE: Final = 9.0
-"""Seconds: a node that hears nothing knows it after four, looks every second, reads, and sends."""
+"""Seconds: a node that hears nothing knows it after four, looks at heads every second, reads the
+changes and pushes them."""
 _UNNOTICED: Final = 22.0
-"""Seconds, where the bus loses something and nobody can know."""
+"""Seconds until a loss is found that no node can notice."""
 
 
 @dataclass(slots=True)
 class _Place:
-    """How far a session has come, and since when the log has been further."""
+    """The *position* up to which a session was pushed, and since when the log is further."""
 
     position: int
     window: int
     unanswered: dict[int, str] = field(default_factory=dict)
-    """The notifications of the pushes that no acknowledgment has named, by sequence."""
+    """The pushes not yet acknowledged: sequence to notification id."""
     behind_since: float | None = None
 
     def answered_by(self, ack: Frame) -> list[int]:
-        """The pushes that *ack* answers; an id, the oldest change of its notification."""
+        """The pushes that *ack* acknowledges; an id means the oldest change of a notification."""
         if "sequence" in ack:
             return [each for each in self.unanswered if each <= ack["sequence"]]
         first: dict[str, int] = {}
@@ -44,8 +47,8 @@ class _Place:
 class Lateness(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._places: dict[SessionStory, _Place] = {}
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:

@@ -1,23 +1,26 @@
-"""The ledger says what devices did (P2): judged at the end, line by line, against what was seen.
+"""P2: the ledger says what devices did. Judged at the end, each line against the sessions.
 
-Never more than they did: what it calls acknowledged, the device has acknowledged, or something that
-came behind it. And no less, of the last session of each device, in which nothing was wrong any
-more: what was acknowledged there is in the ledger, with as many attempts as were seen. A device's
-cursor has nothing behind it that it neither acknowledged nor was rightly spared.
+It never says more: a line that is acknowledged needs a device that acknowledged the change, or a
+later one of the notification. It says no less, for the last session of a device if there was no
+trouble in it: each acknowledgment there is in the ledger, with at least as many attempts as were
+seen. And a device's cursor passes no change that the device has not acknowledged, unless it was
+rightly spared it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulation.checks.check import Check, ack_in, sequence_of
+from simulation.checks.check import Check, ack_in
 from simulation.checks.replays import Replays
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 _WRITTEN: Final = 3.0
-"""Seconds within which what reaches a healthy node is in the store."""
+"""Seconds in which a message that has reached a healthy node is in the store."""
 _LINES: Final = """
     SELECT d.user_id, d.device_id, d.notification_id, d.attempts, d.acknowledged_sequence,
         i.expired_at IS NOT NULL OR i.state = 'withdrawn', n.expires_at IS NOT NULL, i.sequence,
@@ -36,7 +39,7 @@ _SKIPPED: Final = """
         AND i.expired_at IS NULL AND n.expires_at IS NULL AND d.dead_reason IS NULL
 """
 _KEPT: Final = "SELECT 1 FROM inbox WHERE notification_id = ? AND user_id = ?"
-"""What was purged has no lines."""
+"""The ledger lines of a purged notification are gone too."""
 _MUTE: Final = """
     SELECT d.notification_id, d.user_id, d.device_id
     FROM deliveries AS d
@@ -52,25 +55,25 @@ _MUTE: Final = """
 
 @dataclass(slots=True)
 class _Device:
-    """What one device heard and said; sequences by notification."""
+    """The pushes and acknowledgments of one device; sequences are by notification."""
 
     began_at: float | None = None
     start: int | None = None
     heard: dict[str, int] = field(default_factory=dict)
-    """The last sequence that it was pushed of each notification, in any session."""
+    """The greatest sequence pushed, in any session."""
     through: int = 0
-    """The greatest sequence up to which it has acknowledged everything."""
+    """The greatest sequence up to which the device acknowledged everything."""
     said: dict[str, int] = field(default_factory=dict)
-    """The last one that it may have acknowledged."""
+    """The greatest sequence that the device may have acknowledged."""
     unsaid: dict[str, int] = field(default_factory=dict)
-    """Of those heard, the ones that are not said."""
+    """The sequences in `heard` that are not in `said`."""
     last: SessionStory | None = None
     attempts: dict[str, tuple[int, int]] = field(default_factory=dict)
     """In its last session: sequence and attempt of the last push."""
     answered: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """In its last session: the sequence that was surely acknowledged, and when."""
+    """In its last session: the sequence surely acknowledged, and when."""
     unanswered: dict[str, int] = field(default_factory=dict)
-    """In its last session: the sequence of the last push that was not."""
+    """In its last session: the sequence of the last push, if it is not acknowledged."""
 
     def hear(self, notification: str, sequence: int) -> None:
         """The device was pushed *sequence* of *notification*."""
@@ -85,7 +88,7 @@ class _Device:
                 self.say_of(notification)
 
     def say_of(self, notification: str) -> None:
-        """The device may have acknowledged what it has heard of *notification*."""
+        """The device may have acknowledged all it has heard of *notification*."""
         if notification in self.unsaid:
             self.said[notification] = self.unsaid.pop(notification)
 
@@ -93,8 +96,8 @@ class _Device:
 class Ledger(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._devices: dict[tuple[str, str], _Device] = {}
         self._replays = Replays()
 
@@ -110,7 +113,7 @@ class Ledger(Check):
         if session.hello is not None:
             device.say(sequence_of(session.hello))
         elif self.may_be_unknown(session):
-            # It is a new one then, and begins where those do.
+            # The store then takes it for a new device, and lets it begin where new devices do.
             device.start = None
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
@@ -142,7 +145,7 @@ class Ledger(Check):
                 device.say_of(notification)
 
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
-        # What goes over HTTP may be refused there.
+        # An acknowledgment over HTTP may be refused; `answered` counts it when it is not.
         if session.transport != "stream-explicit":
             self._acknowledged(session, ack)
 
@@ -162,7 +165,8 @@ class Ledger(Check):
 
     def finish(self) -> None:
         lines: dict[tuple[str, str, str], tuple[int, int]] = {}
-        # A node whose clock is wrong leaves out what to the others has not expired.
+        # A node whose clock is ahead leaves out notifications that the other nodes would still
+        # push.
         clocks_differ = any(
             self.history.troubles.touch_by(0.0, self.now, host, "clock")
             for host in self.cluster.hosts
@@ -170,11 +174,12 @@ class Ledger(Check):
         rows = self.cluster.store.rows(_LINES)
         for user, name, id_, attempts, acknowledged, is_over, expires, last, is_dead in rows:
             is_over = is_over or (expires and clocks_differ)
-            # Who was given up may answer after that: it counts for nothing, and nobody misses it.
+            # A device may acknowledge after the server gave up. That changes nothing and is not
+            # missed.
             lines[user, name, id_] = last if is_dead else acknowledged, attempts
             device = self._devices.get((user, name), _Device())
-            # A cursor covers what was left out because it had ended, too; and a change that was
-            # sent, and was no more when the device that never read it went on behind its place.
+            # The cursor also passes changes that were left out because they had ended; and a change
+            # that was pushed but not read, if it had been replaced when the device came back.
             is_past = acknowledged < last and acknowledged <= device.through
             is_past = is_past or self._is_spared(device, user, id_)
             if not (is_over or is_past) and device.said.get(id_, 0) < acknowledged:
@@ -184,11 +189,12 @@ class Ledger(Check):
         for (user, name), device in self._devices.items():
             self._judge_last(user, name, device, lines)
         self._judge_cursors()
-        # Letters are purged by the time of the death, and may go before what they are about.
+        # A letter is purged by the time of its death, which may be before its notification is
+        # purged.
         for id_, user, name in (
             () if self.cluster.plan.retention else self.cluster.store.rows(_MUTE)
         ):
-            self.violated("P1", f"{user}/{name}", f"{id_} is dead, and nobody is told why")
+            self.violated("P1", f"{user}/{name}", f"{id_} is dead, without a reason")
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -204,15 +210,16 @@ class Ledger(Check):
     def _pushed(self, device: _Device, session: SessionStory, push: Frame) -> None:
         id_, sequence = push["notification"]["id"], push["sequence"]
         device.hear(id_, sequence)
-        # What expires while it is in flight is let go, acknowledged or not.
+        # An expiring notification is dropped while in flight, whether it is acknowledged or not.
         if device.last is session and push["notification"]["expires_at"] is None:
             device.attempts[id_] = sequence, push["attempt"]
             if device.answered.get(id_, (0, 0.0))[0] < sequence:
                 device.unanswered[id_] = sequence
 
     def _is_spared(self, device: _Device, user: str, id_: str) -> bool:
-        """Whether *device* may be done with a change that it was not sent: a replay for another."""
-        # Done with it is also who was given up.
+        """Whether *device* need not be sent a change, because it is a replay for another device."""
+        # A device that was given up on is done with the notification too, so having heard it is
+        # enough.
         was_done = id_ in device.said or id_ in device.heard
         return was_done and any(True for _ in self._replays.of(user, id_))
 

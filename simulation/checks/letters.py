@@ -1,15 +1,15 @@
-"""What did not arrive leaves a dead letter (P1), and who replays it is believed: it goes out again.
+"""P1: a failed delivery leaves a dead letter, and a replayed letter is delivered again.
 
-A notification that expired before any device of its user was pushed it leaves one, and one that a
-device has acknowledged leaves none. A letter that was settled is settled: it is dead again only
-after another death, and is replayed once for each. What was replayed has moved to the head of its
-user's log, reaches the device that it is for, and no other that was done with it.
+A notification that expires before any device of its user was pushed it leaves a letter. One that a
+device has acknowledged leaves none. A settled letter is dead again only after another death, and
+can be replayed once for each. A replayed notification moves to the head of its user's log and is
+pushed to the letter's device, but not to other devices that were done with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,16 +17,17 @@ import msgspec
 
 from simulation.checks.check import Check
 from simulation.checks.inboxes import Inboxes
-from simulation.checks.posts import Post
+from simulation.checks.posts import SPOOLED, Post
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
 _LATE: Final = 25.0
-"""Seconds after which what is due has expired."""
+"""Seconds after which a notification whose `ttl` is over has surely expired."""
 _WRITTEN: Final = 3.0
 """Seconds in which an acknowledgment that has reached a healthy node is in the store."""
 _REGAINED: Final = 18.0
-"""Seconds after which a node has its store again that hung."""
+"""Seconds until a node uses a store again that was hanging."""
 _LETTERS: Final = """
     SELECT id, notification_id, user_id, device_id, cause, status, history FROM dead_letters
 """
@@ -38,7 +39,7 @@ _Pair = tuple[str, str]
 
 @dataclass(slots=True)
 class _Replay:
-    """A request to replay a letter, and where its notification was when it was asked."""
+    """A request to replay a letter, and the place of its notification in the log before it."""
 
     request: RequestStory
     notification: str
@@ -49,31 +50,31 @@ class _Replay:
 
 @dataclass(slots=True)
 class _Heard:
-    """What the devices of a user have heard and said of a notification."""
+    """The pushes and acknowledgments of a notification on all devices of a user."""
 
     devices: dict[str, float] = field(default_factory=dict)
-    """By device, when it was pushed last."""
+    """By device: when it was pushed last."""
     acknowledged: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """By device, when an acknowledgment of it reached a node for the first time, and which."""
+    """By device: when the first acknowledgment reached a node, and which node."""
     given_up: dict[str, None] = field(default_factory=dict)
-    """Devices that have had their last attempt: what they then say may count for nothing."""
+    """Devices that had their last attempt; a later acknowledgment may not count."""
 
 
 class Letters(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._inboxes = Inboxes(cluster)
         self._known: dict[str, Frame] = {}
-        """Letters as they were listed last, by id."""
+        """By id: each letter as it was listed last."""
         self._replays: list[_Replay] = []
         self._settled: dict[tuple[str, str], RequestStory] = {}
-        """What has settled a letter, by its id and the time of its death as far as it is known."""
+        """By letter id and time of death: the request that settled the letter."""
         self._heard: dict[_Pair, _Heard] = {}
         self._open: dict[SessionStory, dict[int, str]] = {}
 
-    # --- What happens ----------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def asked(self, request: RequestStory) -> None:
         self._inboxes.asked(request)
@@ -125,7 +126,7 @@ class Letters(Check):
     def ended(self, session: SessionStory) -> None:
         self._open.pop(session, None)
 
-    # --- What is judged --------------------------------------------------------------------------
+    # --- Judgments -------------------------------------------------------------------------------
 
     def settled(self) -> str | None:
         for replay in self._replays:
@@ -172,7 +173,7 @@ class Letters(Check):
             self.violated("P1", replay.user, text)
 
     def _judge_pushed(self, session: SessionStory, push: Frame, heard: _Heard) -> None:
-        """A replay is for one device: another one that is done with it hears nothing of it."""
+        """A replay for one device is not pushed to another one that is done with it."""
         id_, device = push["notification"]["id"], session.device
         if push["replay"] or device not in heard.acknowledged or push["attempt"] > 1:
             return
@@ -204,11 +205,11 @@ class Letters(Check):
             self.violated("P1", "operator", text)
 
     def _unheard(self, replay: _Replay) -> str | None:
-        """That the device of a letter was not pushed what was replayed, if that is so."""
+        """Say that the device of a letter was not pushed its replay; `None` if all is well."""
         id_ = replay.notification
         heard = self._heard.get((id_, replay.user), _Heard())
         if self.cluster.plan.retention or not replay.device:
-            # Whom the store has forgotten begins behind it.
+            # A device that the store has forgotten begins after the replay.
             return None
         if heard.devices.get(replay.device, 0.0) > replay.request.asked_at:
             return None
@@ -223,12 +224,12 @@ class Letters(Check):
         return f"{replay.device} of {replay.user} has not been pushed {id_}, which was replayed"
 
     def _dead(self) -> dict[_Pair, None]:
-        """Of which notification and user there is a letter because it has expired."""
+        """The notifications and users with a letter because of expiry."""
         rows = self.cluster.store.rows(_LETTERS)
         return {(row[1], row[2]): None for row in rows if row[3] == ""}
 
     def _lacking(self, post: Post, dead: dict[_Pair, None]) -> Iterator[str]:
-        """Users who should have left a letter of *post*, and have not."""
+        """The users for whom *post* should have left a letter, and has not."""
         id_ = _id_of(post)
         if id_ is None or self._may_be_purged(post):
             return
@@ -246,7 +247,7 @@ class Letters(Check):
         return bool(plan.retention) and self._inboxes.may_be_forgotten(post, math.inf)
 
     def _is_unheard_of(self, id_: str, user: str) -> bool:
-        """Whether nobody can have told *user* of it, nor withdrawn it."""
+        """Whether *user* was surely not pushed *id_*, and it was neither withdrawn nor marked."""
         return (
             (id_, user) not in self._heard
             and id_ not in self._inboxes.posts.withdrawals
@@ -254,7 +255,7 @@ class Letters(Check):
         )
 
     def _judge_needless(self, post: Post, dead: dict[_Pair, None]) -> None:
-        """There is no letter of what a device had acknowledged before it was over."""
+        """A letter is wrong if a device had acknowledged the notification before it expired."""
         id_, troubles = _id_of(post), self.history.troubles
         if id_ is None:
             return
@@ -272,10 +273,10 @@ class Letters(Check):
 
 
 def _id_of(post: Post) -> str | None:
-    """The id of *post*, if it is one that may leave letters when it expires, and surely came."""
+    """The id of *post*, if it surely was stored and may leave letters when it expires."""
     acceptance = post.acceptance
     may_leave = "ttl" in post.body and post.topic is None and not post.is_scheduled
-    if not may_leave or acceptance is None or any(each.status == 202 for each in post.requests):
+    if not may_leave or acceptance is None or any(each.status == SPOOLED for each in post.requests):
         return None
     id_: str = acceptance.answer["id"]
     return id_

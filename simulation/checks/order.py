@@ -1,19 +1,20 @@
-"""What a producer posts one after the other stands in each log in that order (P3).
+"""P3: successive posts of one producer stand in each recipient's log in the order of the posts.
 
-Judged at the end, by where each post entered each recipient's log. Left out are those that enter it
-at another time than their own: scheduled ones, those that came through a topic, and those that may
-have renewed an older one.
+Judged at the end, by the sequence with which each post entered the log. Posts that enter a log at
+another time are left out: scheduled ones, those to topics, and those that may renew an older post.
 
-What was answered 202 may come behind what was answered 201 later, but only where a node was apart
-from the bus (`may_be_overtaken`).
+A post answered 202 may come after a later one answered 201, but only if a node was cut off from the
+bus (`may_be_overtaken`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.checks.posts import Post, Posts, may_be_overtaken, name_in
+from simulation.checks.posts import SPOOLED, Post, Posts, may_be_overtaken, name_in
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 
@@ -22,14 +23,13 @@ _ENTRIES: Final = """
     FROM inbox AS i JOIN notifications AS n ON n.id = i.notification_id
     WHERE n.topic IS NULL AND n.collapse_key IS NULL
 """
-_SPOOLED: Final = 202
 
 
 class Order(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._posts = Posts()
 
     def asked(self, request: RequestStory) -> None:
@@ -40,7 +40,7 @@ class Order(Check):
             (name_in(title), user): sequence
             for title, user, sequence in self.cluster.store.rows(_ENTRIES)
         }
-        # By producer and recipient: the posts so far that no later one may come before.
+        # By producer and recipient: the posts so far which no later post may precede.
         lines: dict[tuple[str, str], list[tuple[Post, RequestStory]]] = {}
         for post in self._posts:
             acceptance = post.acceptance
@@ -74,6 +74,6 @@ class Order(Check):
                     f" {acceptance.host}) is {place}"
                 )
                 self.violated("P3", post.who, text)
-            if answer.status != _SPOOLED:
-                # Whatever came before this one was compared with it.
+            if answer.status != SPOOLED:
+                # Posts before this one were compared with it already.
                 return

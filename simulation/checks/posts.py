@@ -1,7 +1,7 @@
-"""What producers asked for: each post with all its repetitions, and what was done to it since.
+"""The posts of producers, each with its repetitions, and the changes requested for them.
 
-A post is known by its title, of which no update changes what comes before the first dot: so it is
-found in the store whatever id it got, and however often.
+A post is known by its title up to the first dot, which no update changes. So it is found in the
+store under whatever id, and however often it is stored.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any, Final
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 
-_SPOOLED: Final = 202
+SPOOLED: Final = 202
+"""The status of a post that went into the spool."""
 _APART: Final = ("bus_away", "deaf", "killed", "restarted", "stopped")
-"""What may keep a node from knowing that something waits in the spool."""
+"""Troubles in which a node may not know that entries wait in the spool."""
 _AFTERMATH: Final = 10.0
-"""Seconds for which it may not know that yet."""
-ACCEPTED: Final = frozenset({200, 201, 202, 204})
+"""Seconds after such a trouble for which the node may still not know it."""
+ACCEPTED: Final = frozenset({200, 201, SPOOLED, 204})
+"""Statuses of a post, a change or a withdrawal that will be kept."""
 
 
 @dataclass(slots=True)
@@ -48,18 +50,19 @@ class Post:
 
     @property
     def users(self) -> list[str]:
-        """To whom it is addressed by name."""
+        """The recipients that are named."""
         return list(self.body["to"].get("users", ()))
 
     @property
     def topic(self) -> str | None:
-        """The topic that it goes to; `*` is everybody."""
+        """The topic to which it goes; `*` is the topic of all users."""
         topic: str | None = "*" if self.body["to"].get("all") else self.body["to"].get("topic")
         return topic
 
     @property
     def asked_at(self) -> float:
-        """When it was asked for first: that may have been done, whatever was answered."""
+        """The time of its first request; from then on it may have been done, whatever the
+        answer."""
         return self.requests[0].asked_at
 
     @property
@@ -72,7 +75,7 @@ class Post:
 
 
 class Posts:
-    """All of a run, and all changes that were asked for, by the id of what they change."""
+    """All posts of a run, and all changes requested, by the id of the notification."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Post] = {}
@@ -80,7 +83,7 @@ class Posts:
         self.withdrawals: dict[str, list[RequestStory]] = {}
 
     def asked(self, request: RequestStory) -> None:
-        """Note *request*, if it is one of a producer."""
+        """Note *request*, if it is a post or a change."""
         match request.operation:
             case "publish":
                 name = name_in(request.body["title"])
@@ -98,17 +101,18 @@ class Posts:
 
 
 def name_in(title: str) -> str:
-    """The name of the post that has this *title*."""
+    """The name of the post with this *title*."""
     return title.partition(".")[0]
 
 
 def may_be_overtaken(cluster: Cluster, earlier: RequestStory, later: RequestStory) -> bool:
-    """Whether *later* may have been done first, though it was asked when *earlier* was answered.
+    """Whether *later* may have been done first, though it was requested after *earlier* was
+    answered.
 
-    What is spooled stands behind what is committed by a node that does not reach the bus, or has
-    just started (docs/cluster.md).
+    A spooled post comes after posts that are committed by a node that does not reach the bus, or
+    has just started (docs/cluster.md).
     """
-    if earlier.status != _SPOOLED or later.status == _SPOOLED:
+    if earlier.status != SPOOLED or later.status == SPOOLED:
         return False
     assert later.answered_at is not None
     since, until = earlier.asked_at - _AFTERMATH, later.answered_at
@@ -119,5 +123,5 @@ def may_be_overtaken(cluster: Cluster, earlier: RequestStory, later: RequestStor
 
 
 def may_have_been_done(request: RequestStory) -> bool:
-    """Whether nobody knows what became of *request*."""
+    """Whether it is unknown if *request* was done."""
     return request.status is None or request.status >= 500

@@ -1,39 +1,41 @@
-"""Who is said to be connected is, or was until just now; and who is connected is said to be (P7).
+"""P7: a device that is said to be connected is or just was connected, and a connected one is named.
 
-Any node is asked at any time. Of those on other nodes it knows by leases: who leaves is told of
-within a moment, who dies says nothing, and its leases end. Of a connection that has broken without
-a word its own node knows only when nobody has answered its pings, or taken what it writes. A device
-that polls is there while a poll waits, which may be over by the time of the answer.
+Any node is asked at any time. It knows devices on other nodes by leases. A departure is told at
+once; a node that dies says nothing, and its leases end. If a connection breaks silently, its own
+node only knows after missed pings, or when nothing it writes is taken. A polling device is
+connected while a poll waits, which may be over when the answer comes.
 
-That all nodes say exactly what is, once all is quiet, is seen by the run (`census`).
+`clients.census` compares the answers of all nodes at the end, when all is quiet.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from simulation.checks.check import SETTINGS, Check
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 from tocsin.actors.delivery.attendance import LEASE
 
 _TOLD: Final = 1.0
-"""Seconds in which a node has told of who came or left."""
+"""Seconds in which a node has told the other nodes of an arrival or a departure."""
 _RENEWED: Final = LEASE / 3 + _TOLD
-"""Seconds in which all that a node has to tell is told again, whatever happened to it."""
+"""Seconds in which a node renews all its leases, whatever happened before."""
 _LEASED: Final = LEASE + _TOLD
-"""Seconds for which a node's word lasts, at the most, if it says no more."""
+"""Seconds for which a lease lasts at most if it is not renewed."""
 _NOTICED: Final = 3 * SETTINGS.heartbeat + _LEASED
-"""The same, where it has to find out that nobody is there: two pings go unheard."""
+"""Seconds, if the node must first find out that the client is gone: two pings go unanswered."""
 _UNHEARD: Final = "cut", "stalled"
-"""What keeps a node from hearing that somebody has left."""
+"""Troubles in which a node does not learn that a client has left."""
 
 
 @dataclass(slots=True)
 class _Silence:
-    """*asked* was answered without *session*, which seemed to be there."""
+    """The answer to *asked* did not name *session*, which seemed to be connected."""
 
     asked: RequestStory
     session: SessionStory
@@ -42,10 +44,10 @@ class _Silence:
 class Presence(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._sessions: dict[str, list[SessionStory]] = {}
-        """Of each user, in the order in which they began."""
+        """By user, in the order in which the sessions began."""
         self._welcomed: dict[SessionStory, float] = {}
         self._ended_processes: dict[tuple[str, int], float] = {}
         self._processes: dict[str, int | None] = {}
@@ -84,7 +86,7 @@ class Presence(Check):
             else:
                 self._judge_silence(silence)
 
-    # --- What was said ---------------------------------------------------------------------------
+    # --- Devices that were named -----------------------------------------------------------------
 
     def _judge_claim(self, request: RequestStory, user: str, device: str, node: str) -> None:
         sessions = [
@@ -103,17 +105,17 @@ class Presence(Check):
         return request.asked_at - self._end_of(session) <= self._limit(session)
 
     def _end_of(self, session: SessionStory) -> float:
-        """When it ended, as far as anybody but its node could know."""
+        """When *session* ended, as far as it can be known outside its node."""
         ended_at = math.inf if session.ended_at is None else session.ended_at
         died_at = self._ended_processes.get((session.host, session.process), math.inf)
         return min(ended_at, died_at)
 
     def _limit(self, session: SessionStory) -> float:
-        """Seconds for which it may be said that *session* goes on."""
+        """Seconds for which *session* may be named after its end."""
         troubles, host, began_at = self.history.troubles, session.host, session.began_at
         until = self.now
         if troubles.touch_by(until - _NOTICED, until, host, "stalled", "stopped"):
-            # What has come to its node is heard there when it goes on.
+            # The end of the connection has reached the node, which notices it when it continues.
             return math.inf
         if troubles.touch_by(began_at, until, host, *_UNHEARD):
             return _NOTICED
@@ -127,17 +129,17 @@ class Presence(Check):
         return _TOLD
 
     def _was_killed(self, host: str, process: int) -> bool:
-        """Whether it could not take back what it said; who is slow to stop is killed as well."""
+        """Whether the process was killed (also for stopping slowly) and so released no leases."""
         died_at = self._ended_processes.get((host, process))
         if died_at is None:
             return False
         is_mended = died_at >= self.cluster.plan.duration
         return is_mended or self.history.troubles.touch_by(died_at - 1.0, died_at, host, "killed")
 
-    # --- What was not said -----------------------------------------------------------------------
+    # --- Devices that were not named -------------------------------------------------------------
 
     def _there_all_the_time(self, user: str, request: RequestStory) -> list[SessionStory]:
-        """The sessions of *user* that began before *request*, as far as their devices know."""
+        """The last session of each device of *user*, if it lives since before *request*."""
         latest: dict[str, SessionStory] = {}
         for session in self._sessions.get(user, ()):
             latest[session.device] = session

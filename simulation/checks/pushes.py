@@ -1,9 +1,11 @@
-"""The pushes of one session, as they ought to be answered and repeated (P2).
+"""P2: the pushes of one session are repeated until they are acknowledged, and not after that.
 
-A push is *open* until an acknowledgment that covers it has reached the node. What counts is when
-that was, against when a repetition left the node: both by the simulation's clock. An id does not
-say which change it answers, so it is believed twice: it closes everything that it may mean where
-too many open pushes would be a complaint, and only what it must mean where a repetition would be.
+A push is *open* until an acknowledgment that covers it has reached the node. A repetition is wrong
+if it left the node after that; both times are by the simulation's clock.
+
+An id does not say which change of a notification it acknowledges, so it is read in two ways, each
+in the server's favour. When open pushes are counted against the window, it closes all changes that
+it may mean; when a repetition is judged, only a change that it must mean.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ _GRACE: Final = 0.5
 _LATE: Final = 2.0
 """Seconds by which a repetition may be late."""
 _AFTERMATH: Final = 10.0
-"""Seconds for which a trouble that is over may still be felt."""
+"""Seconds after a trouble in which it may still delay repetitions."""
 
 
 @dataclass(slots=True, eq=False)
 class Pushed:
-    """One push, and what came of it so far; *sent_at* is when it was sent last."""
+    """A push and its repetitions; *sent_at* is the time of the last one."""
 
     sequence: int
     notification: str
@@ -45,11 +47,11 @@ class Pushed:
 
 
 class Pushes:
-    """See the module. *delay* in seconds and *limit* as the welcome has them."""
+    """See the module. *delay* in seconds and *limit* are those of the welcome."""
 
     def __init__(self, delay: float, limit: int, window: int, attempts_max: int) -> None:
         self.open: dict[int, Pushed] = {}
-        """Not answered by anything that may mean it, by sequence."""
+        """The pushes, by sequence, that no acknowledgment can have meant."""
         self.most_unanswered = self.most_tries = 0
         self._backoff = Backoff(delay, SETTINGS.resend_delay_max)
         self._limit = limit
@@ -63,7 +65,8 @@ class Pushes:
         self._maybe_named: dict[str, float] = {}
         self._maybe_through = 0, -math.inf
         self._spoken_of: dict[str, list[float]] = {}
-        """When something was said of each notification, whichever of its changes that was about."""
+        """By notification: the times of all acknowledgments that may be about one of its
+        changes."""
         self._next_due = math.inf
 
     def __contains__(self, sequence: int) -> bool:
@@ -73,7 +76,7 @@ class Pushes:
         return self._by_sequence.get(sequence)
 
     def pushed(self, push: Frame, sent_at: float) -> Iterator[Complaint]:
-        """*push* is a new one."""
+        """*push* is sent for the first time."""
         notification = push["notification"]
         new = Pushed(
             push["sequence"],
@@ -88,7 +91,8 @@ class Pushes:
         for earlier in self._of.setdefault(new.notification, []):
             earlier.superseded = True
             if earlier.nacked_at >= sent_at:
-                # The refusal of the earlier one has crossed this one, and was taken for its.
+                # The nack of the earlier change crossed this push, and the server took it for a
+                # nack of this one.
                 new.nacked_at, due = earlier.nacked_at, max(due, earlier.due)
         self._of[new.notification].append(new)
         self._by_sequence[new.sequence] = new
@@ -104,7 +108,7 @@ class Pushes:
                 yield Complaint("P6", text)
 
     def again(self, known: Pushed, push: Frame, sent_at: float) -> Iterator[Complaint]:
-        """*known* was sent again as *push*."""
+        """*known* was sent again, as *push*."""
         sequence = known.sequence
         if push["attempt"] != known.attempt + 1:
             expected = known.attempt + 1
@@ -131,11 +135,12 @@ class Pushes:
         self.most_unanswered = max(self.most_unanswered, known.unanswered)
         self.most_tries = max(self.most_tries, known.tries)
         if known.unanswered > self._limit:
-            yield Complaint("P2", f"{sequence} was sent {known.unanswered} times to who is silent")
+            text = f"{sequence} was sent {known.unanswered} times to a silent device"
+            yield Complaint("P2", text)
         self._wait(known, sent_at + self._latest(known))
 
     def answered(self, ack: Frame, now: float, *, surely: bool = True) -> None:
-        """*ack* has reached a node; *surely* says that it has been heeded there."""
+        """*ack* has reached a node; *surely* says whether the node is certain to process it."""
         if ack["type"] == "nack":
             self._refused(ack, now)
         elif ack.get("ids") is not None:
@@ -145,7 +150,7 @@ class Pushes:
                     self._named.setdefault(notification, []).append(now)
                 else:
                     self._maybe_named[notification] = now
-                # It may answer an earlier change; but who says something is not silent.
+                # It may mean an earlier change; but a device that acknowledges is not silent.
                 for push in self._of.get(notification, ()):
                     push.unanswered = 0
                     self.open.pop(push.sequence, None)
@@ -163,7 +168,7 @@ class Pushes:
         return now >= self._next_due
 
     def overdue(self, now: float) -> Iterator[Complaint]:
-        """What should have left the node before *now*, and did not."""
+        """Repetitions that should have left the node before *now*, and did not."""
         if not self.is_any_due(now):
             return
         self._next_due = math.inf
@@ -171,7 +176,7 @@ class Pushes:
             if push.superseded or push.expires or self._may_be_dead(push):
                 continue
             if push.due <= now:
-                # Nothing is sent again before what was missed is known.
+                # A node with a gap fetches the missed changes before it repeats a push.
                 since = push.sent_at - _AFTERMATH
                 text = f"{push.sequence}, sent {push.tries} times, last at {push.sent_at:.3f}"
                 yield Complaint("P2", f"{text}, was not sent again by {now:.3f}", since)
@@ -181,7 +186,7 @@ class Pushes:
     # --- Inside ----------------------------------------------------------------------------------
 
     def _was_spoken_of(self, push: Pushed, since: float, until: float) -> bool:
-        """Whether the device has said something of it in between, perhaps before it read it."""
+        """Whether the device acknowledged it in between, perhaps before it read the push."""
         return any(since < at <= until for at in self._spoken_of.get(push.notification, ()))
 
     def _refused(self, nack: Frame, now: float) -> None:
@@ -191,7 +196,7 @@ class Pushes:
             push, after = pushes[-1], nack.get("after")
             push.nacked_at = now
             push.unanswered = 0
-            # It may have crossed a repetition, and then counts for that.
+            # The nack may have crossed a repetition, and then counts for that one.
             self._wait(push, now + (2 * self._latest(push) if after is None else after + _LATE))
 
     def _wait(self, push: Pushed, due: float) -> None:
@@ -199,7 +204,7 @@ class Pushes:
         self._next_due = min(self._next_due, due)
 
     def _may_have_met(self, push: Pushed) -> bool:
-        """Whether what was said before *push* was read may have answered it on its way."""
+        """Whether an acknowledgment that was sent before *push* was read may count for it."""
         through, at = self._maybe_through
         if push.sequence <= through and at >= push.sent_at - _GRACE:
             return True
@@ -209,7 +214,7 @@ class Pushes:
         return named is not None and named[-1] >= push.sent_at
 
     def _may_be_over(self, push: Pushed) -> bool:
-        """Whether it, or a later change that took its place, may have been given up."""
+        """Whether *push*, or a later change of its notification, may have become a dead letter."""
         return any(
             each.sequence >= push.sequence and self._may_be_dead(each)
             for each in self._of[push.notification]
@@ -222,12 +227,12 @@ class Pushes:
         return self._backoff.delay(push.tries, 1.0) + _LATE
 
     def _surely_answered(self, push: Pushed, before: float) -> float:
-        """When an acknowledgment came that cannot mean anything but *push*, or more."""
+        """The time of the first acknowledgment that must mean *push* or more; infinite if none."""
         place = bisect_left(self._through, push.sequence)
         found = self._through_at[place] if place < len(self._through) else math.inf
         for at in self._named.get(push.notification, ()):
             sent = [each for each in self._of[push.notification] if each.first_sent_at <= at]
             if at < before and sent == [push]:
                 found = min(found, at)
-        # Who has refused what it acknowledged, has it sent again.
+        # A device that nacks a push after it acknowledged it is sent it again.
         return math.inf if push.nacked_at > found else found

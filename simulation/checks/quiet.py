@@ -1,4 +1,4 @@
-"""When all is mended, all becomes quiet: nothing waits any more, anywhere."""
+"""After the mending all is quiet: services are reached, nothing is spooled, nothing overdue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from simulation.checks.check import Check
 
 _RELEASED: Final = 5000
-"""Milliseconds after its time by which what was scheduled has been delivered."""
+"""Milliseconds by which a scheduled delivery may be late."""
 
 
 class Quiet(Check):

@@ -1,4 +1,4 @@
-"""Which dead letters were asked to be replayed, and whose they are, as far as they were listed."""
+"""The requests to replay dead letters, by user and notification."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from simulation.checks.posts import may_have_been_done
 from simulation.world.history import RequestStory
 
 _DONE = 200
+"""The status of a list, and of a replay that was done."""
 
 
 class Replays:
@@ -24,13 +25,13 @@ class Replays:
             self._requests.setdefault(pair, []).append(request)
 
     def answered(self, request: RequestStory) -> None:
-        """Note the letters in *request*'s answer, if it has listed some."""
+        """Note the letters in the answer of *request*, if it has listed some."""
         if request.operation == "list_dead_letters" and request.status == _DONE:
             for letter in request.answer["dead_letters"]:
                 self._letters[str(letter["id"])] = letter["user"], letter["notification"]
 
     def of(self, user: str, notification: str) -> Iterator[RequestStory]:
-        """What was asked for about a notification of a user, and was done or may have been."""
+        """The requests about this letter that were done or may have been done."""
         for request in self._requests.get((user, notification), ()):
             if request.status == _DONE or may_have_been_done(request):
                 yield request

@@ -1,21 +1,23 @@
-"""What was kept for as long as it should be is forgotten (P1), and who may have missed it is told.
+"""P1: what is older than the retention is purged, and a device that may have missed it is reset.
 
-A device that goes on from a cursor below the horizon is begun anew: of what was purged it cannot be
-told. (That it ends up without what it missed is judged by `convergence`, which knows no horizon.)
+A device that comes with a cursor below the horizon must be sent a reset, because it cannot be told
+what was purged. (`convergence` judges, without knowing of horizons, that nothing is missing then.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from simulation.checks.check import Check, Complaint, sequence_of
+from simulation.checks.check import Check, Complaint
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, SessionStory
+from simulation.world.history import Frame, SessionStory, sequence_of
 
 _LATE: Final = 8.0
-"""Seconds by which a purge may be late: what has failed is tried again after five."""
+"""Seconds by which a purge may be late: a failed one is tried again after five."""
 _PURGES: Final = 2.0
-"""What came through a topic goes in two."""
+"""Purges needed for a notification of a topic: the first removes its entries, the second itself."""
 _OVERDUE: Final = """
     SELECT n.id, n.standing
     FROM notifications AS n
@@ -33,8 +35,8 @@ _HORIZON: Final = "SELECT horizon FROM users WHERE user_id = ?"
 class Retention(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._horizons: dict[SessionStory, int] = {}
 
     def opened(self, session: SessionStory) -> None:

@@ -1,18 +1,20 @@
-"""Every session, frame by frame (P2, P3, P4): what it says, and whether that leaves nothing out.
+"""P2, P3 and P4: every session, frame by frame, and that no change is left out between two pushes.
 
-A session's grammar and its repetitions are judged from what it says alone (`talk`, `pushes`). That
-nothing was left out on the way is seen in the store: a row of the inbox keeps the sequence of its
-last change, so one that lies between two pushes was there before the second of them was made.
+Grammar and repetitions are judged by the frames alone (`talk`, `pushes`). A left-out change is
+found in the store: a row of the inbox has the sequence of its last change. If that lies between two
+pushes, the change existed before the second of them was made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from simulation.checks.check import Check, Complaint, ack_in, sequence_of
+from simulation.checks.check import Check, Complaint, ack_in
 from simulation.checks.talk import Talk
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
-from simulation.world.history import Frame, RequestStory, SessionStory
+from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 
 LEFT_OUT: Final = """
     SELECT i.sequence, i.notification_id, i.state
@@ -26,14 +28,14 @@ LEFT_OUT: Final = """
             d.acknowledged_sequence >= i.sequence OR d.dead_reason IS NOT NULL OR d.attempts >= ?))
     ORDER BY i.sequence LIMIT 3
 """
-"""What a device should have been pushed between two sequences, and has not acknowledged."""
+"""The changes between two sequences that a device must be pushed and has not acknowledged."""
 
 
 class Sessions(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._talks: dict[SessionStory, Talk] = {}
 
     def opened(self, session: SessionStory) -> None:
@@ -48,7 +50,7 @@ class Sessions(Check):
             if talk is not None:
                 talk.answered(ack, self.now)
             return
-        # What goes over HTTP may be refused there; and all sessions of the device may hear of it.
+        # An acknowledgment over HTTP may be refused; and all sessions of the device may process it.
         for other, talk in self._talks.items():
             is_its = (other.user, other.device) == (session.user, session.device)
             if is_its:
@@ -80,7 +82,7 @@ class Sessions(Check):
             self._judge_reset(session, frame["reason"])
 
     def look(self) -> None:
-        # Frames that are on their way are not heard yet; a second is more than they take.
+        # Frames under way are not heard yet; a second is more than they take.
         heard_by = self.now - 1.0
         for session, talk in self._talks.items():
             pushes = talk.pushes
@@ -91,7 +93,7 @@ class Sessions(Check):
                     self.complain(session, complaint)
 
     def settled(self) -> str | None:
-        current = [each.session.story for each in self.cluster.devices if each.session is not None]
+        current = [each.session.story for each in self.devices if each.session is not None]
         for session in current:
             talk = self._talks.get(session)
             if talk is None:

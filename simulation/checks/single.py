@@ -1,28 +1,31 @@
-"""A device has one session: those before it end, on whatever node they are. And none ends unsaid.
+"""P7 and P8: a device has one session. Older ones are ended on whatever node, each with a goodbye.
 
-A node that does not hear the others cannot know who has come elsewhere: so it is given time, and
-trouble of the bus, the store or one of the two nodes excuses it. When a node stops, its sessions
-end with a goodbye.
+A node that does not hear the others cannot know that a device has come elsewhere. So it is given
+time, and trouble of the bus, the store or one of the two nodes excuses it. When a node stops, its
+sessions must end with a goodbye.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
 
 _REPLACED: Final = 6.0
-"""Seconds within which an older session has ended, or is no longer pushed anything."""
+"""Seconds in which an older session has ended, or is no longer pushed to."""
 _AFTERMATH: Final = 15.0
+"""Seconds after a trouble in which two nodes may still not have heard of each other's sessions."""
 
 
 class Single(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._latest: dict[tuple[str, str], tuple[SessionStory, float]] = {}
         self._is_ending = False
 
@@ -47,7 +50,8 @@ class Single(Check):
             self.violated("P7", f"{session.user}/{session.device}", "ended without a goodbye")
 
     def finish(self) -> None:
-        # From now on no device leaves, and no connection breaks: only nodes end.
+        # From now on no device leaves and no connection breaks; sessions end only because nodes
+        # stop.
         self._is_ending = True
 
     def _accuse(

@@ -1,8 +1,8 @@
-"""Who is in which topic, and who has muted what: as far as it can be known from outside.
+"""Subscriptions and preferences of users, as far as they can be known from outside.
 
-What is on its way is neither so nor so. So there are two answers: who *must* get a notification
-that was published between two times, and who *may*; and of preferences, whether they must or may
-keep it from somebody.
+While a request is under way, both its result and the old state are possible. So there are two
+questions: which users *must* get a notification published between two times, and which *may*; and
+likewise, whether preferences must or may mute it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from simulation.checks.inbox_model import Register
 from simulation.world.history import RequestStory
 
 _DONE: Final = (200, 204)
+"""Statuses of a request that was done."""
 _UNKNOWN: Final = 500
-"""The least status after which nobody knows whether it was done."""
+"""The smallest status after which it is unknown whether the request was done."""
 _JOINING: Final = ("subscribe", "add_subscriber", "add_subscribers")
 
 
@@ -44,29 +45,29 @@ class Subscribers:
                 pass
 
     def saw(self, user: str, at: float) -> None:
-        """*user* was connected at *at*, and is among all from then on."""
+        """*user* was connected at *at*; posts to all users reach this user from then on."""
         self._seen.setdefault(user, at)
 
     def must_have(self, user: str, topic: str, since: float, until: float) -> bool:
-        """Whether *user* was in *topic* for certain, whenever it was between two times."""
+        """Whether *user* was surely in *topic* at all times between *since* and *until*."""
         if topic == "*":
             return self._seen.get(user, math.inf) < since
         return all(self._members(user, topic).values(since, until))
 
     def may_have(self, user: str, topic: str, since: float, until: float) -> bool:
-        """Whether *user* can have been in *topic* at any time between two."""
+        """Whether *user* may have been in *topic* at some time between *since* and *until*."""
         return topic == "*" or any(self._members(user, topic).values(since, until))
 
     def may_have_muted(
         self, user: str, bodies: Sequence[dict[str, Any]], since: float, until: float
     ) -> bool:
-        """Whether *user* may have wanted nothing of what one of *bodies* was between two times."""
+        """Whether *user* may have muted one of *bodies* at some time between the two."""
         return any(any(self._mutes(user, body, since, until)) for body in bodies)
 
     def must_have_muted(
         self, user: str, bodies: Sequence[dict[str, Any]], since: float, until: float
     ) -> bool:
-        """Whether *user* wanted nothing of it for certain, whichever of *bodies* it was."""
+        """Whether *user* had surely muted each of *bodies* at all times between the two."""
         return all(all(self._mutes(user, body, since, until)) for body in bodies)
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -78,7 +79,7 @@ class Subscribers:
         return register
 
     def _mutes(self, user: str, body: dict[str, Any], since: float, until: float) -> list[bool]:
-        """For all that the preferences of *user* can have been: whether they mute *body*."""
+        """Whether *body* is muted, for each of the preferences that *user* can have had."""
         if body.get("priority") == "critical":
             return [False]
         names = [("categories", body.get("category", "default"))]
@@ -92,7 +93,7 @@ class Subscribers:
 
 
 def _put(register: Register[bool], request: RequestStory, value: bool) -> None:
-    """What *request* has set, or may set; what was refused, nothing."""
+    """Put into *register* the value that *request* has set or may have set, if any."""
     if request.status in _DONE:
         register.put(value, request.asked_at, request.answered_at)
     elif request.status is None or request.status >= _UNKNOWN:

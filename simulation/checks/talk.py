@@ -1,8 +1,9 @@
-"""What one session says, judged frame by frame: its grammar and its order (P3, P4).
+"""P3 and P4: the frames of one session, by their grammar and their order.
 
     welcome  [reset]  push …  synced  push …  goodbye
 
-`status`, `reply` and `pong` come in between. A `reset` begins anew at 0, whenever it comes.
+`status`, `reply` and `pong` may come anywhere between. After a `reset`, whenever it comes, the
+session begins anew at 0.
 """
 
 from __future__ import annotations
@@ -10,26 +11,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from simulation.checks.check import Complaint, sequence_of
+from simulation.checks.check import Complaint
 from simulation.checks.pushes import Pushes
-from simulation.world.history import Frame, SessionStory
+from simulation.world.history import Frame, SessionStory, sequence_of
 
 _ANY_TIME: Final = frozenset({"reply", "pong", "goodbye"})
 _EXPLICIT: Final = frozenset({"websocket", "stream-explicit"})
 
 
 class Talk:
-    """See the module; *story* is what is known of the session from outside, *attempts_max* is how
-    often something may be sent.
+    """See the module.
+
+    *story* is the session as it is known from outside; *attempts_max* is the largest number of
+    times that a change may be pushed.
     """
 
     def __init__(self, story: SessionStory, attempts_max: int) -> None:
         self.story = story
         self._attempts_max = attempts_max
         self.pushes: Pushes | None = None
-        """Those that have to be answered, where the device does so on its session."""
+        """The pushes that need an acknowledgment; `None` if the next cursor acknowledges."""
         self.position = 0
-        """The sequence of the last new push, or of `synced`: what the device has come to."""
+        """How far the device has come: the sequence of the last new push, or of `synced`."""
         self.synced = False
         self.is_over = False
         self._previous = 0
@@ -39,15 +42,16 @@ class Talk:
         self._early: list[tuple[Frame, float]] = []
 
     def answered(self, ack: Frame, now: float, *, surely: bool = True) -> None:
-        """*ack* has reached a node; *surely* says that it has been heeded there."""
+        """*ack* has reached a node; *surely* says whether the node is certain to process it."""
         if self.pushes is not None:
             self.pushes.answered(ack, now, surely=surely)
         elif not self._welcomed:
-            # What is said over HTTP finds a session that has begun, and has not said so yet.
+            # Over HTTP an acknowledgment may reach a session that has begun, but whose welcome is
+            # under way.
             self._early.append((ack, now))
 
     def heard(self, frame: Frame, sent_at: float) -> Iterator[Complaint]:
-        """*frame* reached the device; it was sent at *sent_at*."""
+        """*frame*, sent at *sent_at*, reached the device."""
         kind = frame["type"]
         if self.is_over:
             yield Complaint("P3", f"{kind} came after goodbye")
@@ -95,7 +99,8 @@ class Talk:
         if epoch != welcome["epoch"] or asked > welcome["head"]:
             self._reset_due = f"{hello} is of another log, whose epoch is {welcome['epoch']}"
         elif start < asked and self.story.transport == "stream-explicit":
-            # Its cursor acknowledges nothing: it starts where the device has stopped.
+            # This transport's cursor does not acknowledge: the session starts where acknowledgments
+            # end.
             return
         elif start == 0 < asked:
             self._reset_due = f"asked to go on from {hello}, the session starts at 0"
@@ -171,7 +176,8 @@ class Talk:
             yield Complaint("P2", "goodbye unresponsive before the limit")
 
     def _most_sent(self, pushes: Pushes) -> int:
-        """How often something was sent, at the most, to a device that may be called silent."""
-        # What it says over HTTP may not be heeded: then it was silent, whatever it said.
+        """The most repetitions of a push so far, as the node may count them for `unresponsive`."""
+        # An acknowledgment over HTTP may not reach the session; then the node counts the device as
+        # silent.
         is_heeded = self.story.transport == "websocket"
         return pushes.most_unanswered if is_heeded else pushes.most_tries

@@ -1,36 +1,38 @@
-"""Nothing comes before its time, and nothing after (P1): what is scheduled, and what has expired.
+"""P1: no notification is delivered before its time, or after it has expired.
 
-What is scheduled enters no log, no list and no counter before (the counters are compared with the
-logs by another check). It is released by whichever node finds it due, so any whose clock is ahead
-may be early, by as much. What has expired is neither pushed, live or again, nor listed; whether it
-has, the node that does it says by its own clock.
+A scheduled notification stands in no log and no list before its time (`counters` compares the
+counters with the logs). Any node may release it, so it may be early by as much as some node's clock
+is ahead. An expired notification is neither pushed, live or again, nor listed; whether it has
+expired is decided by the clock of the node that pushes or lists it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check, Complaint
 from simulation.checks.posts import ACCEPTED, name_in
+from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory
 
 _ROUNDED: Final = 0.002
-"""Seconds: times of day are in milliseconds."""
+"""Seconds of tolerance: times of day are in milliseconds."""
 _ON_ITS_WAY: Final = 0.05
-"""Seconds by which a push may leave its node after it was found to be in time."""
+"""Seconds that a push may take from the node's look at its expiry until it leaves the node."""
 _ENTERED: Final = "SELECT 1 FROM inbox WHERE notification_id = ? LIMIT 1"
 
 
 class Times(Check):
     """See the module."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
+        super().__init__(cluster, devices)
         self._due: dict[str, float] = {}
-        """When each scheduled post is to be delivered, by its name."""
+        """By post name: the time at which a scheduled post is to be delivered."""
         self._pending: dict[str, str] = {}
-        """The names of those that were accepted and are not due yet, by id."""
+        """By id: the names of accepted posts that are not due yet."""
 
     def asked(self, request: RequestStory) -> None:
         if request.operation == "publish" and "deliver_at" in request.body:
@@ -76,8 +78,8 @@ class Times(Check):
     def _judge_push(self, session: SessionStory, push: Frame, sent_at: float) -> None:
         late = self._late(push["notification"], sent_at)
         if late > _ON_ITS_WAY and not self._is_behind(session.host, late):
-            # In the answer of a poll it waits for what the store has to say, and in a stream for
-            # its task to write it.
+            # A push waits for the store in a poll's answer, and in a stream for the task that
+            # writes it.
             waits, since = session.transport != "websocket", sent_at - late
             if waits and self.history.troubles.touch(since, self.now, session.host, "store"):
                 return
@@ -95,10 +97,10 @@ class Times(Check):
         return 0.0 if expires_at is None else at - self.cluster.moment_of(expires_at)
 
     def _is_ahead(self, seconds: float) -> bool:
-        """Whether some clock has been ahead by so much."""
+        """Whether some node's clock has been ahead by *seconds*."""
         hosts = self.cluster.hosts.values()
         return any(host.clock_most >= 1000 * (seconds - _ROUNDED) for host in hosts)
 
     def _is_behind(self, host: str, seconds: float) -> bool:
-        """Whether the clock of *host* has been behind by so much."""
+        """Whether the clock of *host* has been behind by *seconds*."""
         return self.cluster.hosts[host].clock_least <= -1000 * (seconds - _ON_ITS_WAY)

@@ -1,1 +1,1 @@
-"""Those who use the simulated cluster: devices, producers, operators, and what they speak."""
+"""The clients of the simulated cluster: devices, users, producers and an operator."""

@@ -1,85 +1,76 @@
-"""Asks nodes where users are: now and then during the work, and at the end each about everybody.
+"""The census: asks nodes where users are, now and then, and at the end every node about every user.
 
-What is said meanwhile is judged by a check (`checks.presence`). When all is quiet, every node has
-to say exactly what the devices know. A device that polls is there while a poll waits, so of it
-nobody can say whether it is; but nowhere else than where it polls. What is wrong is asked again,
-until it is right: the leases of a node that has died end within half a minute.
+The answers during the work are judged by the check `checks.presence`. When all is quiet, every node
+must say exactly what the devices know. A wrong answer is asked for again until it is right, because
+the leases of a dead node only end within half a minute.
+
+A device that polls is connected only while a poll waits, so a node may or may not name it, but on
+no other node than the one where it polls.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from simulation.clients.devices import Device
 from simulation.clients.requests import Question, Requester
-from simulation.world.cluster import Cluster, Host
+from simulation.clients.worker import Worker
+from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
+from simulation.world.host import Host
 
 _INTERVAL: Final = 3.0
-"""Seconds after which what was wrong is asked again."""
+"""Seconds after which questions with a wrong answer are asked again."""
 _ROUNDED: Final = 0.002
-"""Seconds by which a time in milliseconds may be early."""
+"""Seconds of tolerance: a time in an answer is rounded to milliseconds."""
 _SAID: Final = 5.0
-"""Seconds within which a node says that a device has come."""
+"""Seconds within which a node must say that a device has come."""
 
 _Place = tuple[str, str]
-"""A device and a node."""
+"""A device and the node on which it is."""
 
 
-class Census:
-    """See the module; asks something every *interval* seconds on average, until it is ended."""
+class Census(Worker):
+    """See the module. During the work it asks a question every *interval* seconds on average."""
 
-    def __init__(self, cluster: Cluster, interval: float) -> None:
-        self._cluster = cluster
-        self._chance = cluster.chance("census")
-        token = cluster.token("census", "notify")
-        self._requester = Requester(cluster, "census", token, cluster.chance("network", "census"))
-        self._interval = interval if cluster.plan.users else math.inf
-        self._is_over = False
+    def __init__(self, cluster: Cluster, devices: Sequence[Device], interval: float) -> None:
+        name = "census"
+        interval = interval if cluster.plan.users else math.inf
+        super().__init__(cluster, name, cluster.chance(name), interval)
+        self._devices = devices
+        token = cluster.token(name, "notify")
+        self._requester = Requester(cluster, name, token, cluster.chance("network", name))
         self._wrong: dict[_Place, str] = {
             (host, user): f"{host} has not said where {user} is"
             for host in cluster.plan.node_names
             for user in cluster.plan.user_names
         }
-        """By node and user: what is not as it should be."""
-        self._under_way = 0
+        """By node and user: why the node's last answer is not right yet."""
         self._ask_at = 0.0
 
-    def begin(self) -> None:
-        """Ask now and then, from now on."""
-        self._cluster.timeline.after(self._chance.wait(self._interval), self._ask_somebody)
-
-    def end(self) -> None:
-        """Ask no more, but what `settled` has to know."""
-        self._is_over = True
-
     def settled(self) -> str | None:
-        """What a node has said last that is not so, or has not said yet."""
-        if self._wrong and not self._under_way and self._cluster.timeline.now >= self._ask_at:
-            self._ask_at = self._cluster.timeline.now + _INTERVAL
+        """An answer of some node that is not right yet, or `None` if all are right."""
+        if self._wrong and not self._under_way and self.cluster.timeline.now >= self._ask_at:
+            self._ask_at = self.cluster.timeline.now + _INTERVAL
             for host, user in list(self._wrong):
-                self._ask(self._cluster.hosts[host], user)
+                self._check(self.cluster.hosts[host], user)
         return next(iter(self._wrong.values()), None)
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _ask_somebody(self) -> None:
-        if self._is_over:
-            return
-        host = self._cluster.hosts[self._chance.one(self._cluster.plan.node_names)]
-        path = {"user": self._chance.one(self._cluster.plan.user_names)}
+    def _act(self) -> None:
+        host = self.cluster.hosts[self.chance.one(self.cluster.plan.node_names)]
+        path = {"user": self.chance.one(self.cluster.plan.user_names)}
         self._requester.ask(Question(operation="show_presence", path=path), host=host)
-        self.begin()
+        self._pause()
 
-    def _ask(self, host: Host, user: str) -> None:
-        def done(story: RequestStory, _: float | None) -> None:
-            self._under_way -= 1
-            self._judge(user, story)
-
+    def _check(self, host: Host, user: str) -> None:
+        """Ask *host* about *user*, and judge its answer."""
         question = Question(operation="show_presence", path={"user": user})
-        if self._requester.ask(question, done, host=host) is not None:
-            self._under_way += 1
+        self._ask(self._requester, question, partial(self._judge, user), host=host)
 
     def _judge(self, user: str, story: RequestStory) -> None:
         key = story.host, user
@@ -99,13 +90,13 @@ class Census:
         }
         if answer["online"] != bool(told):
             return f"says online {answer['online']}, and {len(told)} devices"
-        for device in self._cluster.devices:
+        for device in self._devices:
             if device.user == user and (wrong := self._wrong_of(device, told, story)) is not None:
                 return wrong
         return f"says also {list(told)}" if told else None
 
     def _wrong_of(self, device: Device, told: dict[_Place, str], story: RequestStory) -> str | None:
-        """Take out of *told* what is right of *device*."""
+        """Remove the places of *device* from *told*; return what is wrong, if anything is."""
         session = device.session
         if session is None:
             return f"{device.name} is not there"
@@ -115,11 +106,11 @@ class Census:
             return None
         if since is None:
             return f"does not say {place}"
-        moment, began_at = self._cluster.moment_of(since), session.story.began_at
+        moment, began_at = self.cluster.moment_of(since), session.story.began_at
         is_so = began_at - _ROUNDED <= moment <= story.asked_at
-        troubles = self._cluster.history.troubles
+        troubles = self.cluster.history.troubles
         if troubles.touch(began_at - _SAID, began_at + _SAID, "bus"):
-            # The bus may have lost the word that it came, and the older one lives on.
+            # The bus may have lost the news of this session, so that the older one is still listed.
             for left in device.left_behind:
                 told.pop((device.name, left.story.host), None)
         if is_so or troubles.touch_by(began_at, story.asked_at, place[1], "clock"):

@@ -1,9 +1,9 @@
-"""A device: what it shows, how it comes and goes, and how well it behaves.
+"""A device: what it shows, when it comes and goes, and how well it behaves.
 
-It connects to any node over any transport, with what it remembers. It goes away and comes back,
-stops reading, forgets where it was, restores what it had some time ago, connects a second time
-while it still is connected, and is put off by goodbyes, as devices are. What it says and hears is
-told to the history by its sessions, and judged there.
+A device connects to any node over any transport with what it remembers. It goes away and comes
+back, stops reading, forgets its cursor, restores an old backup, connects a second time while it is
+connected, and obeys goodbyes. Its sessions report all that it sends and receives to the history,
+where the checks judge it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from simulation.world.cluster import Cluster
 from simulation.world.history import Frame
 
 _RETRY: Final = 1.0
-"""Seconds before a broken connection is tried again, on average; twice as long each time."""
+"""Seconds before a broken connection is tried again, on average; doubled with each failure."""
 _RETRY_MAX: Final = 30.0
+"""Seconds: the longest pause before a broken connection is tried again."""
 _REPLACED: Final = 60.0
-"""Seconds that it stays away, on average, when it is told not to come back: until a user looks."""
+"""Seconds that a device stays away, on average, after a goodbye with `reconnect: false`; a real one
+would wait until its user looks."""
 _ELSEWHERE: Final = "elsewhere"
-"""The epoch of a log that these nodes do not have."""
+"""An epoch that no log of these nodes has."""
 _STALLS: Final = 2.0, 15.0, 90.0
-"""Seconds that it does not read, on average."""
+"""Mean seconds for which a device does not read."""
 
 
 class Device:
-    """See the module; *name* is unique for its user."""
+    """See the module; *name* is unique among the devices of *user*."""
 
     def __init__(self, cluster: Cluster, user: str, name: str) -> None:
         self.cluster = cluster
@@ -48,8 +50,8 @@ class Device:
         self.is_wanted = False
         self.is_calm = False
         self.traits = traits_of(cluster.chance("traits", user, name), cluster.plan)
-        # What it does by itself must not depend on what it is sent, or a smaller run would be
-        # another one.
+        # The habits have a generator of their own. If they were drawn from `chance`, they would
+        # depend on the pushes that come, and a shrunk run would be a different one.
         self._habits = cluster.chance("habits", user, name)
         self._left: list[Session] = []
         self._last_welcomed: Session | None = None
@@ -60,12 +62,12 @@ class Device:
 
     @property
     def shown(self) -> dict[str, Frame]:
-        """The last push of each notification that it shows."""
+        """The last push of each notification on the screen."""
         return self.screen.shown
 
     @property
     def left_behind(self) -> tuple[Session, ...]:
-        """Sessions that go on beside its present one."""
+        """Older sessions that go on beside the present one."""
         return tuple(self._left)
 
     @property
@@ -74,13 +76,13 @@ class Device:
 
     @property
     def counters(self) -> tuple[int, int] | None:
-        """Unread and unseen, as it was told last."""
+        """Unread and unseen, as the server said last."""
         return self.screen.counters
 
-    # --- What it is told to do -------------------------------------------------------------------
+    # --- Commands of the run ---------------------------------------------------------------------
 
     def come(self) -> None:
-        """Be online from now on, as its habits are."""
+        """Be online from now on, with absences as its traits say."""
         self.is_wanted = True
         self._visits += 1
         if self.session is None:
@@ -97,17 +99,17 @@ class Device:
         self._end_sessions()
 
     def calm(self) -> None:
-        """Behave from now on: be online and stay, and take what comes."""
+        """Behave well from now on: come, stay, and process every push."""
         self.is_calm = True
         self.traits = calmed(self.traits)
         if self.session is not None:
             self.session.settle()
         self.come()
 
-    # --- What its sessions tell ------------------------------------------------------------------
+    # --- Reports of its sessions -----------------------------------------------------------------
 
     def welcomed(self, session: Session, start: int) -> None:
-        """*session* has begun behind *start*."""
+        """*session* has begun; its pushes follow the sequence *start*."""
         self._failures = 0
         if self._last_welcomed is None or self._last_welcomed.number < session.number:
             self._last_welcomed = session
@@ -118,7 +120,7 @@ class Device:
         return session is self._last_welcomed
 
     def ended(self, session: Session, after: float | None, *, reconnect: bool) -> None:
-        """*session* is over; come back, *after* seconds if it was told so."""
+        """*session* has ended; connect again, *after* seconds later if the server gave a time."""
         if session in self._left:
             self._left.remove(session)
         if self.session is not session:
@@ -132,7 +134,7 @@ class Device:
         self.cluster.timeline.after(delay, self._again)
 
     def reaction(self, push: Frame) -> Reaction:
-        """What it does with *push*."""
+        """The reaction to *push*."""
         traits = self.traits
         if traits.chokes and push["notification"]["title"].endswith("7"):
             return Reaction.REFUSE
@@ -170,7 +172,7 @@ class Device:
     def _connect(self) -> None:
         host = self.cluster.balance(self.chance)
         if host is None or host.node is None:
-            self.note("finds nobody")
+            self.note("finds no host up")
             self.cluster.timeline.after(self._retry_delay(), self._again)
             return
         cursor = self._cursor()
@@ -192,7 +194,7 @@ class Device:
             return ExplicitStreamSession if explicit else StreamSession
         return WebSocketSession
 
-    # --- What goes wrong with it -----------------------------------------------------------------
+    # --- Incidents -------------------------------------------------------------------------------
 
     def _look_for_trouble(self, visit: int) -> None:
         if self.traits.incidents:
@@ -200,12 +202,13 @@ class Device:
             self.cluster.timeline.after(delay, self._incident, visit)
 
     def _incident(self, visit: int) -> None:
-        """Something happens to it, if it is still there."""
+        """Something happens to the device, if it is still in the same visit."""
         if visit != self._visits or self.is_calm:
             return
         incidents = [self._stall, self._connect_twice]
         if not self.traits.cursorless:
-            # Else the server, which has its word that it had them, would not send them again.
+            # A device without a cursor starts where its acknowledgments end. After one of these, it
+            # would need pushes that it has acknowledged, and the server does not send them again.
             incidents += [self._back_up, self._restore, self._forget_all, self._move]
         self._habits.one(incidents)()
         self._look_for_trouble(visit)
@@ -220,7 +223,7 @@ class Device:
             self.cluster.timeline.after(seconds, history.mended, self.who, "stalled")
 
     def _connect_twice(self) -> None:
-        """As a second tab does, or a device that has changed networks."""
+        """Connect a second time, as a second tab does or a device that has changed networks."""
         if self.session is not None:
             self._left.append(self.session)
             self._connect()
@@ -229,17 +232,19 @@ class Device:
         self._backup = self.screen.copy()
 
     def _restore(self) -> None:
-        """Be as it was when it was backed up."""
+        """Restore the state of the last backup."""
         if self._backup is None or self._backup.cursor is None:
             return
         if self.traits.acks_ids:
-            # What it acknowledged out of turn does not come again for the cursor that it had.
+            # A notification acknowledged by its id does not come again for the backup's cursor,
+            # which may stand before it. So a device that acknowledges by ids asks for the whole log
+            # instead.
             self._forget_all()
         else:
             self._begin_anew(self._backup.copy())
 
     def _move(self) -> None:
-        """Come with a cursor into the log of another installation."""
+        """Connect with a cursor into the log of another installation."""
         screen = Screen()
         screen.cursor = f"{_ELSEWHERE}.{int(self._habits.wait(20.0))}"
         self._begin_anew(screen)
@@ -250,7 +255,7 @@ class Device:
         self._begin_anew(screen)
 
     def _begin_anew(self, screen: Screen) -> None:
-        """Go on with *screen*; what the server has heard of this device since is not true."""
+        """Continue with *screen*, which may contradict what the device has acknowledged."""
         self._end_sessions()
         self._last_welcomed = None
         self.screen = screen

@@ -1,60 +1,39 @@
-"""An operator, who looks at dead letters now and then, and delivers them again or lets them go."""
+"""An operator: now and then lists the dead letters, and replays or discards some of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Final
 
 from simulation.clients.requests import Question, Requester
+from simulation.clients.worker import Worker
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory
 
 _PAGE: Final = "100"
 _REPLAYED: Final = 0.75
-"""Of the letters that are looked at; a few are discarded, and of some only the history is read."""
+"""The share of replays among the letters chosen; a few are discarded, the rest is only read."""
 _DISCARDED: Final = 0.1
+"""The share of letters that are discarded."""
 _TWICE: Final = 0.3
-"""Of the replays, those that are asked for twice at once, as by two who do not know it."""
+"""The share of replays that are requested twice at once, as by two operators."""
 
 
-_Then = Callable[[RequestStory], object]
-
-
-class Operator:
-    """See the module; looks every *interval* seconds on average."""
-
-    name = "operator"
+class Operator(Worker):
+    """See the module; lists the letters every *interval* seconds on average."""
 
     def __init__(self, cluster: Cluster, interval: float) -> None:
-        self.cluster = cluster
-        self.chance = cluster.chance("operator")
-        token = cluster.token(self.name, "admin")
-        self._requester = Requester(cluster, self.name, token, cluster.chance("network", self.name))
-        self._interval = interval if cluster.plan.users else math.inf
-        self._under_way = 0
-        self._is_over = False
+        name = "operator"
+        interval = interval if cluster.plan.users else math.inf
+        super().__init__(cluster, name, cluster.chance(name), interval)
+        token = cluster.token(name, "admin")
+        self._requester = Requester(cluster, name, token, cluster.chance("network", name))
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing of what was asked waits for its answer."""
-        return not self._under_way
-
-    def begin(self) -> None:
-        """Look from now on."""
-        self.cluster.timeline.after(self.chance.wait(self._interval), self._look)
-
-    def end(self) -> None:
-        """Look no more."""
-        self._is_over = True
-
-    def _look(self) -> None:
-        if self._is_over:
-            return
+    def _act(self) -> None:
         status = self.chance.one(("dead", "dead", "dead", "all"))
-        query = {"limit": _PAGE, "status": status}
-        self._ask(Question(operation="list_dead_letters", query=query), self._looked)
-        self.begin()
+        question = Question(operation="list_dead_letters", query={"limit": _PAGE, "status": status})
+        self._ask(self._requester, question, self._looked)
+        self._pause()
 
     def _looked(self, story: RequestStory) -> None:
         if self._is_over or story.status != 200 or not story.answer["dead_letters"]:
@@ -66,18 +45,10 @@ class Operator:
         path, drawn = {"letter": str(letter["id"])}, self.chance.random()
         if drawn < _REPLAYED:
             times = 2 if self.chance.happens(_TWICE) else 1
-            for _ in range(times):
-                self._ask(Question(operation="replay_dead_letter", path=path))
+            operations = ["replay_dead_letter"] * times
         elif drawn < _REPLAYED + _DISCARDED:
-            self._ask(Question(operation="discard_dead_letter", path=path))
+            operations = ["discard_dead_letter"]
         else:
-            self._ask(Question(operation="show_dead_letter", path=path))
-
-    def _ask(self, question: Question, then: _Then | None = None) -> None:
-        def done(story: RequestStory, _: float | None) -> None:
-            self._under_way -= 1
-            if then is not None:
-                then(story)
-
-        if self._requester.ask(question, done) is not None:
-            self._under_way += 1
+            operations = ["show_dead_letter"]
+        for operation in operations:
+            self._ask(self._requester, Question(operation=operation, path=path))

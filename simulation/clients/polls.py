@@ -1,19 +1,23 @@
-"""Long polls, one after the other: each is a session to the history, all are one to the device."""
+"""Long polls, one after the other. To the history each is a session, to the device all are one."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from simulation.clients.requests import PATIENCE, Asking, Question
-from simulation.clients.sessions import Session, sequence_of
-from simulation.world.history import Frame, RequestStory
+from simulation.clients.sessions import Session
+from simulation.world.history import Frame, RequestStory, sequence_of
 
 _WAITS: Final = 0, 10, 25
+"""Seconds for which a device lets its polls wait."""
 _LIMITS: Final = 1, 10, 100
+"""The most changes that a device asks for in one answer."""
 _PAUSE: Final = 0.1
-"""Seconds between two polls, on average; who does not wait in the poll waits between them."""
+"""Mean seconds between two polls that wait for changes; `_IDLE` is between polls that do not."""
 _IDLE: Final = 8.0
+"""Mean seconds between two polls that do not wait."""
 _CALM: Final = 1.0
+"""The same for a device that behaves well."""
 
 
 class PollSession(Session):
@@ -26,22 +30,22 @@ class PollSession(Session):
     _polls = 0
 
     def open(self) -> None:
-        """Poll, and so on."""
+        """Poll, again and again."""
         chance = self.device.chance
         self._wait = chance.one(_WAITS)
         self._limit = chance.one(_LIMITS)
         self._poll()
 
     def close(self) -> None:
-        """Hang up."""
+        """Give up the poll that is under way."""
         if self._asking is not None:
             self._asking.abandon()
 
     def _watch(self) -> None:
-        """A poll has a time-out of its own."""
+        """Do nothing: a poll has a time-out of its own."""
 
     def settle(self) -> None:
-        """Poll at once, if no poll is under way."""
+        """Process all pushes, and poll at once if no poll is under way."""
         super().settle()
         if self._asking is None:
             self._poll_again(self._polls)
@@ -92,7 +96,7 @@ class PollSession(Session):
             self.end()
 
     def heard(self, frame: Frame, sent_at: float, place: str | None = None) -> None:
-        """The answer of a poll."""
+        """Process the answer of a poll."""
         self.device.cluster.history.heard(self.story, frame, sent_at)
         cursor, changes = frame["cursor"], frame["changes"]
         if frame.get("reset"):

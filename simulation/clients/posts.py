@@ -1,4 +1,4 @@
-"""What producers post: drafts of all kinds, as the plan mixes them."""
+"""The posts of producers: drafts and changes of all kinds, in the shares given by the plan."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ TOPICS: Final = "t0", "t1", "t2"
 CATEGORIES: Final = "default", "news", "alerts"
 _PRIORITIES: Final = "low", "normal", "normal", "normal", "high", "critical"
 _LONG_BODY: Final = 4000
-"""Characters."""
+"""Characters of the longest body."""
 _LARGE_DATA: Final = 30_000
-"""Characters: a few of them fill a window by its bytes."""
+"""Characters; a few such posts fill a device's window by their bytes."""
 _TOPIC_COLLAPSES: Final = 0.25
-"""Of the posts that may renew an earlier one, those to a topic."""
+"""The share of topic posts among those that may renew an earlier post."""
 _SECONDS: Final = 3, 10, 40
-"""How far ahead delivery and expiry are, about."""
+"""Mean seconds until a post is delivered or expires."""
 
 Draft = dict[str, Any]
 
 
 def draft(cluster: Cluster, chance: Chance, title: str) -> Draft:
-    """One post, called *title*."""
+    """A draft with this *title*."""
     plan = cluster.plan
     drawn = chance.random()
     if drawn < plan.collapses and plan.users:
@@ -40,7 +40,7 @@ def draft(cluster: Cluster, chance: Chance, title: str) -> Draft:
 
 
 def change(chance: Chance, title: str, number: int) -> dict[str, Any]:
-    """A patch of what was called *title*."""
+    """A patch, the change *number*, of the post with this *title*."""
     patch: dict[str, Any] = {"title": f"{title}.{number}"}
     if chance.happens(0.3):
         patch["body"] = f"changed {number} times"
@@ -55,7 +55,7 @@ def _some_users(cluster: Cluster, chance: Chance) -> list[str]:
     names = cluster.plan.user_names
     if chance.happens(0.7):
         return [chance.one(names)]
-    # One who is named twice counts once.
+    # The same name may come twice; the server counts such a recipient once.
     return [chance.one(names) for _ in range(2 + int(chance.wait(3.0)))]
 
 

@@ -1,8 +1,9 @@
-"""A producer: posts, changes and withdraws, and wants to know that each was accepted.
+"""A producer: posts notifications, changes and withdraws them, and makes sure that each is
+accepted.
 
-It does one thing at a time, or a burst of posts at once. What failed, or was not answered, it does
-again on whatever node it is sent to, if that is safe: a post with its idempotency key, a withdrawal
-and a change as they are. What became of a post without a key it cannot know.
+It does one thing at a time, or a burst of posts at once. A request that failed or was not answered
+is repeated, on any node, if that is safe: a post that has an idempotency key, a withdrawal, and a
+change without a precondition. A post without a key may have been stored or not; it is not repeated.
 """
 
 from __future__ import annotations
@@ -17,73 +18,52 @@ import msgspec
 from simulation.clients.posts import TOPICS, change, draft
 from simulation.clients.publisher import Publisher
 from simulation.clients.requests import Question, Requester
+from simulation.clients.worker import Worker
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
 
 _TRIES: Final = 12
+"""Tries of a request, the first included."""
 _RETRY: Final = 0.5
-"""Seconds before the first repetition; twice as long each time."""
+"""Seconds before the first repetition; doubled with each one."""
 _RETRY_MAX: Final = 10.0
+"""Seconds: the longest pause before a repetition."""
 _REMEMBERED: Final = 40
-"""Posts that it may still change."""
+"""The number of its last posts that it may still change."""
 _BURST: Final = 12
-"""Posts of a burst, at the most."""
+"""The most posts in a burst."""
 _SUCCESS: Final = 300
+"""Statuses below this one are successes."""
 
 
 @dataclass(slots=True)
 class Posted:
-    """What was accepted; *revision* as far as it is known."""
+    """A post that was accepted; *revision* is `None` if it is not known."""
 
     id: str
     title: str
     revision: int | None = 1
 
 
-class Producer:
-    """See the module; does something every *interval* seconds on average."""
+class Producer(Worker):
+    """See the module; acts every *interval* seconds on average."""
 
     def __init__(self, cluster: Cluster, name: str, interval: float) -> None:
-        plan = cluster.plan
-        self.cluster = cluster
-        self.name = name
-        self.chance = cluster.chance("producer", name)
+        super().__init__(cluster, name, cluster.chance("producer", name), interval)
         traits = cluster.chance("traits", name)
-        self._bursts = traits.happens(plan.bursts)
-        self._has_socket = traits.happens(plan.sockets)
-        # A key's holder has no inbox: a socket of theirs only publishes.
+        self._bursts = traits.happens(cluster.plan.bursts)
+        self._has_socket = traits.happens(cluster.plan.sockets)
+        # The holder of an API key has no inbox, so its socket only publishes.
         token = cluster.key(name) if self._has_socket else cluster.token(name, "notify admin")
         network = cluster.chance("network", name)
         self.requester = Requester(cluster, name, token, network)
         self._publisher = Publisher(self.requester)
-        self._interval = interval
         self._posted: deque[Posted] = deque(maxlen=_REMEMBERED)
-        self._posts = self._changes = self._under_way = 0
-        self._is_over = False
+        self._posts = self._changes = 0
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing of it is under way."""
-        return not self._under_way
+    # --- Actions ---------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Work from now on."""
-        self._pause(1)
-
-    def end(self) -> None:
-        """Begin nothing new."""
-        self._is_over = True
-
-    # --- What to do ------------------------------------------------------------------------------
-
-    def _pause(self, done: int) -> None:
-        """Do something after as long as *done* things may take, on average."""
-        delay = self.chance.wait(self._interval * done)
-        self.cluster.timeline.after(delay, self._work)
-
-    def _work(self) -> None:
-        if self._is_over:
-            return
+    def _act(self) -> None:
         plan, drawn = self.cluster.plan, self.chance.random()
         for share, work, needs_users in (
             (plan.updates, self._update, False),
@@ -164,13 +144,13 @@ class Producer:
         self._do(Question(operation="disconnect_user", path=path), repeats=False)
 
     def _one_of_the_posted(self) -> Posted | None:
-        """What to do something with; if there is nothing yet, that was all."""
+        """A random post to act on; without one, pause and return `None`."""
         if self._posted:
             return self.chance.one(self._posted)
-        self._pause(1)
+        self._pause()
         return None
 
-    # --- Doing it, until it is done --------------------------------------------------------------
+    # --- Repetitions -----------------------------------------------------------------------------
 
     def _do(
         self,
@@ -197,14 +177,14 @@ class Producer:
             self._pause(together)
 
     def ask(self, question: Question, done: Callable[..., object]) -> bool:
-        """Ask somebody, over the socket if that is what it uses; whether there was anybody."""
+        """Ask *question*, over the WebSocket if the producer has one; false if no host is up."""
         if self._has_socket and question.operation == "publish":
             return self._publisher.ask(question, done)
         return self.requester.ask(question, done) is not None
 
 
 class _Errand:
-    """One thing that a producer wants done, however often it takes."""
+    """A request that a producer repeats until it is done, or `_TRIES` times."""
 
     def __init__(
         self,
@@ -246,6 +226,6 @@ class _Errand:
 
 
 def _may_succeed(story: RequestStory) -> bool:
-    """Whether what was answered so may be answered otherwise next time."""
+    """Whether the same request may succeed next time."""
     status: Any = story.status
     return status in (None, 429, 500, 503) or story.answer == "idempotency_in_flight"

@@ -1,4 +1,4 @@
-"""Posting over a WebSocket, where there is one, and over HTTP until there is."""
+"""Publishing over a WebSocket, and over HTTP while there is none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simulation.world.history import Frame, RequestStory
 
 
 class Publisher:
-    """A socket that publishes, opened when it is wanted and again when it has ended."""
+    """A WebSocket for publishing. It is opened at the first post, and again after it has ended."""
 
     def __init__(self, requester: Requester) -> None:
         self._requester = requester
@@ -19,7 +19,7 @@ class Publisher:
         self._is_welcome = False
 
     def ask(self, question: Question, done: Done) -> bool:
-        """Ask for *question*, a publish; whether there is anybody to ask."""
+        """Ask *question*, a publish; false if no host is up."""
         if self._socket is None:
             self._open()
         if self._socket is None or not self._is_welcome:
@@ -54,7 +54,7 @@ class Publisher:
         self._socket.open(requester.chance, requester.token, {"type": "hello"})
 
     def _watched(self, done: Done) -> Done:
-        """*done*, but where nothing was answered the socket is given up before."""
+        """*done*, but the socket is closed first if the request got no answer."""
 
         def answered(story: RequestStory, after: float | None) -> Any:
             if story.status is None and self._socket is not None:

@@ -1,7 +1,8 @@
-"""Requests of clients, each over a connection of its own, with a time-out; all told to the history.
+"""Requests of clients, each over a connection of its own and with a time-out.
 
-Who asks is called back once, when it is over: with an answer, or without one where the connection
-ended or nothing came in time. What became of it is unknown then.
+All requests are reported to the history. The caller is called back once, when the request is over:
+with an answer, or without one if the connection ended or no answer came in time. Without an answer
+the request may have been done or not.
 """
 
 from __future__ import annotations
@@ -12,20 +13,21 @@ from typing import Any, Final
 import msgspec
 
 from simulation.world.chance import Chance
-from simulation.world.cluster import Cluster, Host
+from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory
+from simulation.world.host import Host
 from simulation.world.network import Connection
 from simulation.world.node import Request, Response
 
 PATIENCE: Final = 30.0
-"""Seconds until a client does not wait any longer."""
+"""Seconds until a client gives up waiting for an answer."""
 
 Done = Callable[[RequestStory, float | None], object]
-"""Is given what became of a request, and the seconds after which the server says to try again."""
+"""Called with the request when it is over, and the server's `Retry-After` in seconds, if any."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked: *operation* of the HTTP API by the name of its handler, *body* as JSON."""
+    """A request to be made: *operation* is the name of the API's handler, *body* is JSON."""
 
     operation: str
     path: dict[str, str] = {}
@@ -36,7 +38,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
 
     def as_request(self, token: str) -> Request:
-        """How it goes over the wire."""
+        """The request as the node receives it."""
         keyed = {} if self.key is None else {"Idempotency-Key": self.key}
         return Request(
             operation=self.operation,
@@ -49,7 +51,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requester:
-    """Asks for *who*, who has *token*."""
+    """Makes requests for the client *who*, with *token* as its credential."""
 
     def __init__(self, cluster: Cluster, who: str, token: str, chance: Chance) -> None:
         self.cluster = cluster
@@ -66,7 +68,10 @@ class Requester:
         patience: float = PATIENCE,
         arrived: Callable[[], object] | None = None,
     ) -> Asking | None:
-        """Ask *host*, or whomever the balancer chooses; `None` if nobody is there to be asked."""
+        """Ask *host*, or a host that the balancer chooses; `None` if it is not up.
+
+        *done* is called when the request is over, *arrived* when the node has received it.
+        """
         host = host or self.cluster.balance(self.chance)
         if host is None or not host.is_up:
             return None
@@ -76,7 +81,7 @@ class Requester:
 
 
 class Asking:
-    """One request on its way."""
+    """A request under way."""
 
     def __init__(
         self, requester: Requester, question: Question, host: Host, done: Done | None
@@ -91,7 +96,7 @@ class Asking:
         self._is_over = False
         self.process = host.process_number
         self.answered_from = 0.0
-        """When the answer left the node."""
+        """The time at which the answer left the node."""
         self.story = RequestStory(
             who=requester.who,
             host=host.name,
@@ -116,7 +121,7 @@ class Asking:
         cluster.timeline.after(patience, self.abandon)
 
     def abandon(self) -> None:
-        """Do not wait any longer."""
+        """Give up; the request ends without an answer. No effect if it is over."""
         if not self._is_over:
             if self._connection is not None:
                 self._connection.leave()

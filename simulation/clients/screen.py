@@ -1,7 +1,8 @@
-"""What a device shows, and how far it is: the fold of all that it was pushed.
+"""The screen of a device: the notifications that it shows, made from all the pushes it has
+processed.
 
-A change is shown if it is newer than what is shown of its notification; so it does not matter how
-often it comes, or whether an older one comes behind it. Nothing else is believed.
+A push replaces what is shown of its notification if its sequence is greater. So repetitions, and
+older pushes that come late, make no difference.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import Final
 from simulation.world.history import Frame
 
 _RECENT: Final = 30
-"""Notifications that a user would pick one from."""
+"""The number of notifications among which a user picks one."""
 
 
 class Screen:
-    """See the module. *shown* is the last push of each notification, *since* the sequence from
-    which on it is complete: what did not change after that may be missing. `None` is before all.
+    """See the module.
+
+    *shown* has the last push of each notification. *since* is the sequence from which the screen is
+    complete: notifications that did not change after it may be missing. It is `None` before the
+    first session.
     """
 
     __slots__ = (
@@ -40,7 +44,8 @@ class Screen:
     def begin(self, start: int) -> None:
         """A session starts at *start*.
 
-        What is shown of later changes comes again, unless it was acknowledged, or is gone.
+        Shown notifications with later changes come again in the replay, unless they were
+        acknowledged or no longer exist.
         """
         if self.since is None:
             self.since = start
@@ -51,26 +56,26 @@ class Screen:
         }
 
     def acknowledge(self, sequences: Mapping[str, int]) -> None:
-        """These changes, by notification, are being acknowledged."""
+        """The device acknowledges these changes, given by notification."""
         for identity, sequence in sequences.items():
             self._acknowledged[identity] = max(sequence, self._acknowledged.get(identity, 0))
 
     def acknowledge_through(self, sequence: int) -> None:
-        """All that is shown up to *sequence* is being acknowledged."""
+        """The device acknowledges all that is shown up to *sequence*."""
         self._through = max(self._through, sequence)
 
     def confirm(self, identity: str) -> None:
-        """A change of it has come, though it is not shown yet."""
+        """A change of notification *identity* has come, though it is not shown yet."""
         self._unconfirmed.pop(identity, None)
 
     def caught_up(self) -> None:
-        """All there is has come: what did not come again was withdrawn, or has expired."""
+        """The replay is complete: remove notifications that did not come again; they ended."""
         for identity in self._unconfirmed:
             del self.shown[identity]
         self._unconfirmed = {}
 
     def show(self, push: Frame) -> None:
-        """Show a change, unless a newer one of its notification is shown."""
+        """Show *push*, unless a newer push of its notification is shown."""
         identity = push["notification"]["id"]
         self._unconfirmed.pop(identity, None)
         before = self.shown.get(identity)
@@ -81,7 +86,7 @@ class Screen:
         self.shown[identity] = push
 
     def clear(self) -> None:
-        """Drop it all: the log is replayed from its start."""
+        """Remove everything: the log is replayed from its start."""
         self.shown.clear()
         self._unconfirmed.clear()
         self._acknowledged.clear()
@@ -91,7 +96,7 @@ class Screen:
         self.since = 0
 
     def copy(self) -> Screen:
-        """As it is now, for a backup."""
+        """A copy, for a backup."""
         copy = Screen()
         copy.shown = dict(self.shown)
         copy.cursor, copy.since, copy.counters = self.cursor, self.since, self.counters

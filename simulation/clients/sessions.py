@@ -1,42 +1,83 @@
-"""One session of a device, whatever the transport: what it was pushed, and what of that is done.
+"""A session of a device, over any transport: the pushes it was sent, and those it has processed.
 
-A push is *open* until the device has processed it, which it may refuse to do, or forget. The cursor
-that the device comes back with stands before the first open one, and the acknowledgment of a
-sequence does too: both say "everything up to here". An acknowledgment by ids may leave out what is
-open.
+A push is *open* until the device has processed it; the device may refuse it or forget it. The
+cursor with which the device comes back stands before the first open push, and so does an
+acknowledgment by sequence: both mean "everything up to here". An acknowledgment by ids may leave
+out open pushes.
 
-Only the last session of a device that was welcomed writes to its screen. One that it has left
-behind still acknowledges what it had shown.
+Only the newest welcomed session of a device writes to its screen. A session that was left behind
+still acknowledges the pushes it had shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
-from simulation.clients.traits import Reaction
-from simulation.world.history import Frame, SessionStory
-
-if TYPE_CHECKING:
-    from simulation.clients.devices import Device
-    from simulation.world.cluster import Host
+from simulation.clients.requests import Requester
+from simulation.clients.screen import Screen
+from simulation.clients.traits import Reaction, Traits
+from simulation.world.chance import Chance
+from simulation.world.cluster import Cluster
+from simulation.world.history import Frame, SessionStory, sequence_of
+from simulation.world.host import Host
 
 _IDS_MAX: Final = 1024
+"""Ids in one acknowledgment: the most that a node accepts."""
 _SILENCE_MAX: Final = 80.0
-"""Seconds without a sign of the node, which breaks its silence every 25, until it is given up."""
+"""Seconds of silence until the device gives up a node, which sends a heartbeat every 25."""
 _WELCOME_PATIENCE: Final = 15.0
-"""Seconds until a node that has taken the connection must have said who it is."""
+"""Seconds for which the device waits for `welcome` on a connection that was accepted."""
+
+
+class Holder(Protocol):
+    """The device of a session, as far as the session needs it; see `devices`.
+
+    A protocol, because a device makes its sessions and so imports this module.
+    """
+
+    cluster: Cluster
+    user: str
+    name: str
+    who: str
+    """User and name, as in the trace."""
+    chance: Chance
+    network: Chance
+    token: str
+    requester: Requester
+    screen: Screen
+    traits: Traits
+    is_calm: bool
+
+    def note(self, what: str) -> None:
+        """Add a line to the trace."""
+
+    def welcomed(self, session: Session, start: int) -> None:
+        """*session* has begun; its pushes follow the sequence *start*."""
+
+    def shows(self, session: Session) -> bool:
+        """Whether *session* is the one that writes to the screen."""
+
+    def reaction(self, push: Frame) -> Reaction:
+        """How the device reacts to *push*."""
+
+    def ended(self, session: Session, after: float | None, *, reconnect: bool) -> None:
+        """*session* has ended.
+
+        *after* and *reconnect* are the server's advice: in how many seconds to come back (`None`:
+        it gave no time), and whether to come back by itself at all.
+        """
 
 
 class Session:
-    """See the module. Transports override what is theirs: `open`, `close`, `_send_ack`."""
+    """See the module. Each transport overrides `open`, `close` and `_send_ack`."""
 
     transport = ""
     acknowledges = True
-    """Whether it says what has arrived; else coming back with a cursor does."""
+    """Whether the device acknowledges on its session; otherwise its next cursor acknowledges."""
 
-    def __init__(self, device: Device, host: Host, number: int, cursor: str | None) -> None:
+    def __init__(self, device: Holder, host: Host, number: int, cursor: str | None) -> None:
         self.device = device
         self.host = host
         self.number = number
@@ -55,43 +96,43 @@ class Session:
         self._is_silent = device.chance.happens(device.traits.silent)
         self._last_heard = self.device.cluster.timeline.now
 
-    # --- What transports do ----------------------------------------------------------------------
+    # --- Overridden by transports ----------------------------------------------------------------
 
     def open(self) -> None:
         """Connect to the host, and ask to begin."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Break off, without a word."""
+        """Break off without a goodbye."""
         raise NotImplementedError
 
     def stall(self, seconds: float) -> None:
-        """Read nothing for so long, where that means anything."""
+        """Do not read for *seconds*; no effect on a transport without a lasting connection."""
 
     def _send_ack(self, ack: Frame) -> None:
         raise NotImplementedError
 
     def _send_nack(self, nack: Frame) -> None:
-        """Where there is no such thing, it is as good as forgotten."""
+        """Send a nack; on a transport without nacks the push stays open, as if forgotten."""
 
     # --- From beginning to end -------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Open it; from now on it ends by `end`, once, whatever happens."""
+        """Open the session. From now on it ends through `end`, exactly once."""
         self.device.cluster.history.opened(self.story)
         self._watch()
         self.open()
 
     def leave(self) -> None:
-        """The device ends it."""
+        """End the session, by the device's wish."""
         self.end()
 
     def lost(self) -> None:
-        """The connection has ended."""
+        """End the session, because its connection has ended."""
         self.end()
 
     def end(self, after: float | None = None, *, reconnect: bool = True) -> None:
-        """It is over; the server says when to come back, and whether."""
+        """End the session. *after* and *reconnect* are the server's advice, see `Holder.ended`."""
         if not self.is_over:
             self.is_over = True
             self._closed()
@@ -99,7 +140,7 @@ class Session:
             self.device.ended(self, after, reconnect=reconnect)
 
     def new_story(self, hello: str | None) -> SessionStory:
-        """What is to be told of it, from now."""
+        """The session for the history, beginning now with the cursor *hello*."""
         return SessionStory(
             user=self.device.user,
             device=self.device.name,
@@ -116,11 +157,11 @@ class Session:
             self.device.cluster.history.ended(self.story)
 
     def alive(self) -> None:
-        """Something was heard."""
+        """Note that something came from the node."""
         self._last_heard = self.device.cluster.timeline.now
 
     def _watch(self) -> None:
-        """Give up on a node that says nothing."""
+        """Give up a node that has been silent for too long."""
         if self.is_over:
             return
         patience = _SILENCE_MAX if self.is_welcome else _WELCOME_PATIENCE
@@ -131,10 +172,10 @@ class Session:
         else:
             self.device.cluster.timeline.after(left, self._watch)
 
-    # --- What the node says ----------------------------------------------------------------------
+    # --- Frames from the node --------------------------------------------------------------------
 
     def heard(self, frame: Frame, sent_at: float, place: str | None = None) -> None:
-        """A frame; *place* is the cursor behind it, where the transport says so."""
+        """Process a frame; *place* is the cursor after it, if the transport says so."""
         if self.is_over:
             return
         self.alive()
@@ -171,7 +212,7 @@ class Session:
             self.device.screen.counters = frame["unread"], frame["unseen"]
 
     def begun(self, cursor: str, start: int) -> None:
-        """It starts behind *start*."""
+        """The session's pushes follow the sequence *start*."""
         self._last = self._acknowledged = start
         self._place = cursor
         self.device.welcomed(self, start)
@@ -179,14 +220,14 @@ class Session:
             self.device.screen.cursor = cursor
 
     def caught_up(self) -> None:
-        """There is nothing between what it was pushed and now."""
+        """The replay is complete."""
         for identity in self._open:
             self.device.screen.confirm(identity)
         if self._shows:
             self.device.screen.caught_up()
 
     def reset(self, reason: str) -> None:
-        """What was shown may be wrong; all of it comes again."""
+        """Remove everything from the screen; the log is replayed from its start."""
         self.device.note(f"reset {reason}")
         self._open.clear()
         self._last = self._acknowledged = 0
@@ -195,7 +236,7 @@ class Session:
             self._clearings = self.device.screen.clearings
 
     def pushed(self, push: Frame, place: str | None = None) -> None:
-        """One change."""
+        """Process a push."""
         device, sequence, identity = self.device, push["sequence"], push["notification"]["id"]
         device.note(f"push {sequence} {push['change']} {identity[-6:]} {push['attempt']}")
         if self._shows:
@@ -203,8 +244,9 @@ class Session:
         open_one = self._open.get(identity)
         is_open = open_one is not None and open_one["sequence"] == sequence
         if sequence > self._last:
-            # Whatever came of an older change of it: this one tells the same and more. Its id, said
-            # from now on, would be taken to be of this one.
+            # This push replaces an open one of the same notification, because it says all that the
+            # older one did. The notification must also leave `_done`: an acknowledgment of its id,
+            # if sent now, would count for this push.
             self._open[identity] = push
             self._done.pop(identity, None)
             self._moved(sequence, place)
@@ -219,12 +261,12 @@ class Session:
                 self._nack(identity)
 
     def settle(self) -> None:
-        """Process all that was refused or forgotten, and say so."""
+        """Process all pushes that were refused or forgotten, and acknowledge them."""
         self._is_silent, self._says_again = False, True
         for push in list(self._open.values()):
             self._process(push)
         if self._shows:
-            # What it had put off for long it does now.
+            # Acknowledge soon, although a late acknowledgment may be planned already.
             self._is_acking = False
             self._acknowledge_soon()
 
@@ -236,11 +278,11 @@ class Session:
             self._note_cursor()
             self._note_done(push)
 
-    # --- How far it is ---------------------------------------------------------------------------
+    # --- Position --------------------------------------------------------------------------------
 
     @property
     def _shows(self) -> bool:
-        """Whether it is this session that writes to the screen."""
+        """Whether this session writes to the screen."""
         return self.device.shows(self)
 
     def _moved(self, sequence: int, place: str | None) -> None:
@@ -290,7 +332,8 @@ class Session:
     def _tell_ack(self, ack: Frame, sequences: Mapping[str, int]) -> None:
         screen = self.device.screen
         if screen.clearings == self._clearings:
-            # Also one that was left behind: what it acknowledges does not come again.
+            # A session that was left behind counts too: the server does not send again what it
+            # acknowledges.
             screen.acknowledge(sequences)
             screen.acknowledge_through(ack.get("sequence", 0))
         self.device.cluster.history.acknowledged(self.story, ack)
@@ -303,10 +346,5 @@ class Session:
         self._send_nack(nack)
 
     def arrived(self, ack: Frame) -> Any:
-        """What to call when *ack* has reached the node."""
+        """A function to be called when *ack* has reached the node."""
         return lambda: self.device.cluster.history.ack_arrived(self.story, ack)
-
-
-def sequence_of(cursor: str) -> int:
-    """The sequence in a cursor, `<epoch>.<sequence>`, perhaps with a horizon behind it."""
-    return int(cursor.partition(".")[2].partition("~")[0])

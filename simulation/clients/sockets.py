@@ -1,6 +1,6 @@
-"""A client's end of a WebSocket: frames, pongs, and questions that `reply` frames answer.
+"""A client's end of a WebSocket: frames, pongs, and questions answered by `reply` frames.
 
-A question is told to the history as the request that would ask the same over HTTP.
+A question is reported to the history as the HTTP request that would ask the same.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ import msgspec
 
 from simulation.clients.requests import PATIENCE, Done
 from simulation.world.chance import Chance
-from simulation.world.cluster import Cluster, Host
+from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory
+from simulation.world.host import Host
 from simulation.world.network import Connection
 
 _CLOSE: Final = 0x88
 _PING: Final = 0x89
+"""The first bytes of close and ping frames (RFC 6455, section 5.2)."""
 
 FrameHeard = Callable[[Frame, float], object]
 
 
 class Socket:
-    """One WebSocket to *host*. *heard* is called with each frame and when it was sent, *alive* when
-    anything comes, *ended* when nothing more will."""
+    """A WebSocket to *host*.
+
+    *heard* is called with each frame and the time at which it was sent, *alive* when anything
+    comes, and *ended* once, after the last frame.
+    """
 
     def __init__(
         self,
@@ -59,7 +64,7 @@ class Socket:
         self.say(hello)
 
     def close(self) -> None:
-        """Break off, or be broken off."""
+        """Break off; also called when the node does. Open questions end without an answer."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -70,18 +75,18 @@ class Socket:
         self._ended()
 
     def say(self, frame: Frame, arrived: Callable[[], object] | None = None) -> None:
-        """Send *frame*; *arrived* is called when it is there."""
+        """Send *frame*; *arrived* is called when the node has received it."""
         if self._connection is not None and not self._is_closed:
             self._connection.say(msgspec.json.encode(frame).decode(), arrived)
 
     def stall(self, seconds: float) -> None:
-        """Read nothing for so long."""
+        """Do not read for *seconds*."""
         if self._connection is not None:
             self._connection.stall()
             self._cluster.timeline.after(seconds, self._connection.resume)
 
     def ask(self, story: RequestStory, frame: Frame, done: Done) -> None:
-        """Send *frame*, and have *done* called when it is replied to, or is not."""
+        """Send *frame* as a question; *done* is called with its reply, or when it gets none."""
         self._asked += 1
         number = self._asked
         self._questions[number] = story, done
@@ -101,7 +106,7 @@ class Socket:
         done(story, None)
 
     def _received(self, data: bytes, sent_at: float) -> None:
-        """Bytes have come: one frame or several."""
+        """Process bytes, which hold one frame or several."""
         for opcode, payload in frames_in(data):
             if self._is_closed:
                 return
@@ -121,7 +126,7 @@ class Socket:
     def _replied(self, reply: Frame) -> None:
         number = reply["request"]
         if number not in self._questions:
-            return  # too late: it was given up
+            return  # too late: the question was given up
         if reply["ok"]:
             operation, result = self._questions[number][0].operation, reply.get("result")
             self._answer(number, _status(operation, result), result)
@@ -131,14 +136,15 @@ class Socket:
 
 
 def _status(operation: str, result: Any) -> int:
-    """The status that *result* would have over HTTP."""
+    """The status that *result* would have had over HTTP."""
     if operation != "publish":
         return 200
     return 202 if result.get("durability") == "spooled" else 201
 
 
 def frames_in(data: bytes) -> list[tuple[int, bytes]]:
-    """The frames in *data*, as `tocsin.server.websocket.wire_frames` writes them."""
+    """Parse *data* into frames (opcode and payload), the inverse of
+    `tocsin.server.websocket.wire_frames`."""
     found, place = [], 0
     while place < len(data):
         opcode, length = data[place], data[place + 1]

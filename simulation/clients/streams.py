@@ -1,4 +1,4 @@
-"""A session over Server-Sent Events, which acknowledges by coming back, or over HTTP."""
+"""Sessions over Server-Sent Events, which acknowledge by their next cursor, or over HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simulation.world.node import Response
 
 
 class StreamSession(Session):
-    """See `sessions`. This one acknowledges by coming back with a cursor (`ack=resume`)."""
+    """A stream with `ack=resume`: its next cursor acknowledges. See `sessions`."""
 
     transport = "stream"
     acknowledges = False
@@ -39,7 +39,7 @@ class StreamSession(Session):
             self._connection.leave()
 
     def stall(self, seconds: float) -> None:
-        """Read nothing for so long."""
+        """Do not read for *seconds*."""
         if self._connection is not None:
             self._connection.stall()
             self.device.cluster.timeline.after(seconds, self._connection.resume)
@@ -49,8 +49,8 @@ class StreamSession(Session):
         headers: dict[str, str] = {}
         cursor = self.story.hello
         if cursor is not None:
-            # An EventSource that comes back by itself sends the last, a page that was closed the
-            # first. `0` is no id that an event can have.
+            # A browser's EventSource that reconnects by itself sends `Last-Event-ID`; a page that
+            # is opened again sends a cursor. `0` can only be a cursor: no event has it as its id.
             if cursor == "0" or self.device.chance.happens(0.5):
                 query["cursor"] = cursor
             else:
@@ -58,7 +58,7 @@ class StreamSession(Session):
         return Question(operation="stream_inbox", query=query, headers=headers)
 
     def _received(self, what: bytes | Response, sent_at: float) -> None:
-        """A piece of the stream; or an answer, where there is none."""
+        """Process a piece of the stream, or the answer of a request that became none."""
         if isinstance(what, Response):
             self.device.note(f"no stream: {what.status}")
             wait = what.headers.get("Retry-After")
@@ -78,7 +78,7 @@ class StreamSession(Session):
 
 
 class ExplicitStreamSession(StreamSession):
-    """Acknowledges over HTTP (`ack=explicit`), at any node, one request at a time."""
+    """A stream with `ack=explicit`: acknowledges over HTTP, on any node, one request at a time."""
 
     transport = "stream-explicit"
     acknowledges = True
@@ -86,14 +86,14 @@ class ExplicitStreamSession(StreamSession):
     _asking: Asking | None = None
 
     def close(self) -> None:
-        """Break off, and do not wait for what is being acknowledged."""
+        """Break off, and stop waiting for an acknowledgment under way."""
         super().close()
         if self._asking is not None:
             self._asking.abandon()
 
     def _acknowledge(self) -> None:
         if self._asking is not None:
-            # What is done meanwhile is told when that is answered.
+            # Pushes processed meanwhile are acknowledged when this request is answered.
             self._is_acking = False
         else:
             super()._acknowledge()
@@ -114,5 +114,5 @@ class ExplicitStreamSession(StreamSession):
             if self._done:
                 self._acknowledge_soon()
         else:
-            # Its pushes come again, and are acknowledged again then.
+            # The server sends the pushes again, and then they are acknowledged again.
             self._says_again = True

@@ -1,7 +1,7 @@
-"""How a device behaves: most are good, some are bad, and no two are the same.
+"""The traits of a device: how it behaves. Most devices are good, some are bad, no two are the same.
 
-What a device does is drawn from its own chance, by these. A good one is still a real one: it goes
-away and comes back, on another node, over another transport.
+A device draws its actions from its own generator, with these probabilities. A good device still
+goes away and comes back, on another node and over another transport.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from simulation.world.plan import Plan
 
 
 class Reaction(Enum):
-    """What a device does with a push: one that is forgotten comes again."""
+    """The reaction of a device to a push; a forgotten push is sent again."""
 
     TAKE = auto()
     FORGET = auto()
@@ -24,42 +24,48 @@ class Reaction(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """Delays and stays are in seconds, on average; *incidents* how many there are a second.
+    """Delays and stays are mean seconds, *incidents* are per second, all else are probabilities.
 
-    All else are probabilities: of each push, to be forgotten until it is sent again, or refused; of
-    each session, to start without a cursor although there is one, or to acknowledge nothing.
+    *forgets* and *refuses* are per push; a forgotten push stays open until it is sent again.
+    *cursorless* is per session: the device starts without a cursor although it has one. *silent* is
+    per session too: the device acknowledges nothing in it.
     """
 
     ack_delay: float
     acks_ids: bool
-    """Whether it acknowledges by ids, else everything up to a sequence."""
+    """Whether the device acknowledges by ids, not by sequence."""
     stay: float
     absence: float
     streams: float
     explicit: float
-    """Of its streams, those that acknowledge by themselves."""
+    """The share of its streams that acknowledge over HTTP."""
     polls: float
     window: int | None = None
-    """Pushes that it takes unacknowledged, over a WebSocket; else what the server chooses."""
+    """The window that the device asks for on a WebSocket; `None`: the server chooses."""
     forgets: float = 0.0
     refuses: float = 0.0
     chokes: bool = False
-    """Whether there are notifications that it refuses whenever they come."""
+    """Whether some notifications are refused each time they come."""
     cursorless: float = 0.0
     silent: float = 0.0
     incidents: float = 0.0
 
 
 _STAYS: Final = 60.0, 300.0, 900.0
+"""Mean seconds of a visit."""
 _BAD_STAYS: Final = 5.0, 30.0, 300.0
+"""The same for bad devices."""
 _ABSENCES: Final = 5.0, 30.0, 180.0
+"""Mean seconds between two visits."""
 _WINDOWS: Final = None, None, 1, 5
 _ACK_DELAYS: Final = 0.02, 0.05, 0.5
+"""Mean seconds from a push to its acknowledgment."""
 _BAD_ACK_DELAYS: Final = 0.05, 2.0, 15.0
+"""The same for bad devices; the longest exceed the delay of a repetition."""
 
 
 def traits_of(chance: Chance, plan: Plan) -> Traits:
-    """Those of the device whose *chance* it is."""
+    """The traits of the device that *chance* belongs to."""
     traits = Traits(
         ack_delay=chance.one(_ACK_DELAYS),
         acks_ids=chance.happens(0.3),
@@ -77,7 +83,8 @@ def traits_of(chance: Chance, plan: Plan) -> Traits:
     return replace(
         traits,
         ack_delay=chance.one(_BAD_ACK_DELAYS),
-        # By sequence, what it chokes on would keep all that comes behind it unacknowledged.
+        # An acknowledgment by sequence stops before the first open push, so one refused push would
+        # keep all later ones unacknowledged.
         acks_ids=traits.acks_ids or chokes,
         stay=chance.one(_BAD_STAYS),
         forgets=chance.one((0.0, 0.02, 0.1)),
@@ -89,7 +96,7 @@ def traits_of(chance: Chance, plan: Plan) -> Traits:
 
 
 def calmed(traits: Traits) -> Traits:
-    """The same device from when it has to behave."""
+    """The traits of the same device once it has to behave well."""
     return replace(
         traits,
         ack_delay=min(traits.ack_delay, 0.05),

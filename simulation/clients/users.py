@@ -1,4 +1,4 @@
-"""A user, who looks at what came: marks it, on any of their devices, and says what they want."""
+"""A user: marks notifications on any device, and changes subscriptions and preferences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from simulation.clients.devices import Device
 from simulation.clients.posts import CATEGORIES, TOPICS
 from simulation.clients.requests import Question
 from simulation.clients.websocket import WebSocketSession
+from simulation.clients.worker import Worker
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory
 
@@ -16,34 +17,15 @@ _MARKS: Final = "seen", "seen", "read", "read", "read", "unread", "archived"
 _LOOKS: Final = "list_devices", "list_subscriptions", "show_preferences"
 
 
-class User:
-    """See the module; does something every *interval* seconds on average, if there is a device."""
+class User(Worker):
+    """See the module; acts every *interval* seconds on average, if the user has a device."""
 
     def __init__(self, cluster: Cluster, name: str, devices: list[Device], interval: float) -> None:
-        self.cluster = cluster
-        self.name = name
-        self.chance = cluster.chance("user", name)
+        interval = interval if devices else math.inf
+        super().__init__(cluster, name, cluster.chance("user", name), interval)
         self._devices = devices
-        self._interval = interval if devices else math.inf
-        self._under_way = 0
-        self._is_over = False
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing of what was asked waits for its answer."""
-        return not self._under_way
-
-    def begin(self) -> None:
-        """Act from now on."""
-        self.cluster.timeline.after(self.chance.wait(self._interval), self._act)
-
-    def end(self) -> None:
-        """Do nothing any more."""
-        self._is_over = True
 
     def _act(self) -> None:
-        if self._is_over:
-            return
         device, drawn = self.chance.one(self._devices), self.chance.random()
         if drawn < 0.65:
             self._mark(device)
@@ -52,18 +34,18 @@ class User:
         elif drawn < 0.9:
             topic = {"topic": self.chance.one(TOPICS)}
             operation = self.chance.one(("subscribe", "subscribe", "unsubscribe"))
-            self._ask(device, Question(operation=operation, path=topic))
+            self._ask(device.requester, Question(operation=operation, path=topic))
         elif drawn < 0.95:
             self._prefer(device)
         else:
-            self._ask(device, Question(operation=self.chance.one(_LOOKS)))
-        self.begin()
+            self._ask(device.requester, Question(operation=self.chance.one(_LOOKS)))
+        self._pause()
 
     def _mark(self, device: Device) -> None:
         body: Frame = {"state": self.chance.one(_MARKS)}
         drawn, screen = self.chance.random(), device.screen
         if not screen.recent or screen.cursor is None:
-            return  # there is nothing to be seen
+            return  # there is nothing to mark
         if drawn < 0.75:
             ids = [self.chance.one(screen.recent) for _ in range(1 + int(self.chance.wait(2.0)))]
             body["ids"] = ids
@@ -76,10 +58,9 @@ class User:
         if is_frame and isinstance(session, WebSocketSession) and session.is_welcome:
             self._mark_by_frame(device, session, body)
         else:
-            self._ask(device, Question(operation="mark", body=body))
+            self._ask(device.requester, Question(operation="mark", body=body))
 
     def _mark_by_frame(self, device: Device, session: WebSocketSession, body: Frame) -> None:
-        self._under_way += 1
         story = RequestStory(
             who=device.who,
             host=session.host.name,
@@ -90,26 +71,18 @@ class User:
             attempt=1,
             asked_at=device.cluster.timeline.now,
         )
-        session.mark(story, self._done)
+        session.mark(story, self._expect())
 
     def _list(self, device: Device) -> None:
         query = {"limit": str(self.chance.one((5, 50, 200)))}
         state = self.chance.one((None, "unread", "all", "archived"))
         if state is not None:
             query["state"] = state
-        self._ask(device, Question(operation="list_inbox", query=query))
+        self._ask(device.requester, Question(operation="list_inbox", query=query))
 
     def _prefer(self, device: Device) -> None:
         mutes = self.cluster.plan.mutes
         muted = {name: False for name in CATEGORIES if self.chance.happens(mutes)}
         topics = {name: False for name in TOPICS if self.chance.happens(mutes)}
         body = {"categories": muted, "topics": topics}
-        self._ask(device, Question(operation="set_preferences", body=body))
-
-    def _ask(self, device: Device, question: Question) -> None:
-        self._under_way += 1
-        if device.requester.ask(question, self._done) is None:
-            self._under_way -= 1
-
-    def _done(self, _: RequestStory, __: float | None) -> None:
-        self._under_way -= 1
+        self._ask(device.requester, Question(operation="set_preferences", body=body))

@@ -1,4 +1,4 @@
-"""A session over a WebSocket."""
+"""Sessions over a WebSocket."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class WebSocketSession(Session):
         self._socket.close()
 
     def stall(self, seconds: float) -> None:
-        """Read nothing for so long."""
+        """Do not read for *seconds*."""
         self._socket.stall(seconds)
 
     def mark(self, story: RequestStory, done: Done) -> None:
-        """Ask by a frame for what *story* tells."""
+        """Ask by a frame what *story* asks."""
         self._socket.ask(story, {"type": "mark", **story.body}, done)
 
     def _send_ack(self, ack: Frame) -> None:

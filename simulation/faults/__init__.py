@@ -1,1 +1,1 @@
-"""What goes wrong in a run, and when."""
+"""Faults: which ones a run has and when they happen, and how they are done and mended."""

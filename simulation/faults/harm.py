@@ -1,8 +1,8 @@
-"""Makes faults happen to a cluster, and mends what they broke.
+"""Does the faults of a schedule to a cluster, and mends them.
 
-Each kind is a method that does it and returns how to mend it; or `None`, where there is nothing to
-be hurt (a node that is down already). Whoever is hurt is told to the history, from when it begins
-until it is mended; so a check knows what can be excused, and nobody else does.
+Each kind of fault is a method that does it and returns a function that mends it; or `None` if it
+finds no victim, such as a node that is down already. The history is told of the victim from the
+beginning of the fault until it is mended, so that the checks know what to excuse.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from functools import partial
 from typing import Final
 
 from simulation.faults.schedule import Fault, Schedule
-from simulation.world.cluster import Cluster, Host
+from simulation.world.cluster import Cluster
+from simulation.world.host import Host
 from simulation.world.network import Connection
 
 Mend = Callable[[], object]
 
 _CRASHES_APART: Final = 40.0
-"""Seconds between two faults that fail one actor: more often, and giving up would be right."""
+"""Seconds between two crashes of the same actor; if they came closer together, the supervisor would
+be right to give up."""
 _ENDS: Final = {
     "both": (True, True),
     "client": (True, False),
     "node": (False, True),
-    "nobody": (False, False),
+    "neither": (False, False),
 }
-"""Whether the client and whether the node notices that a connection is cut."""
+"""By `Fault.how`: whether the client, and whether the node, notices that a connection is cut."""
 
 
 class Harm:
@@ -37,22 +39,23 @@ class Harm:
         self._mends: dict[tuple[str, str], Mend] = {}
         self._crashed: dict[tuple[str, str], float] = {}
         self.done: Counter[str] = Counter()
-        """By kind, how many faults found somebody to hurt."""
+        """By kind, the number of faults that found a victim."""
 
     def plan(self, schedule: Schedule) -> None:
-        """Have everything in *schedule* happen at its time."""
+        """Let each fault of *schedule* happen at its time."""
         for fault in schedule:
             self._cluster.timeline.at(fault.at, self._begin, fault)
 
     def mend_all(self) -> None:
-        """Whatever is broken is mended now."""
+        """Mend all that is broken."""
         for key in list(self._mends):
             self._mend(key)
 
     def _begin(self, fault: Fault) -> None:
         key = fault.kind, fault.target
         kind: Callable[[Fault], Mend | None] = getattr(self, f"_{fault.kind}")
-        # Two of one kind at one place would end when the first does.
+        # A second fault of the same kind at the same place is left out: it would be mended with the
+        # first.
         mend = None if key in self._mends else kind(fault)
         if mend is None:
             self._cluster.note("fault", f"spared: {fault}")
@@ -75,7 +78,7 @@ class Harm:
         self._cluster.history.mended(_victim(fault), fault.kind)
 
     def _host(self, fault: Fault) -> Host | None:
-        """The victim, if it is up."""
+        """The host that is the victim, if it is up."""
         host = self._cluster.hosts.get(fault.target)
         return host if host is not None and host.is_up else None
 
@@ -93,7 +96,8 @@ class Harm:
 
         def start_again() -> None:
             if node is not None:
-                # It may have taken too few steps; or it has ended, and another runs.
+                # The process may have taken too few steps to die; or it has ended and another one
+                # runs.
                 node.process.spare()
             host.start()
 
@@ -115,7 +119,7 @@ class Harm:
         self._cluster.timeline.after(1.0, self._start_again, host)
 
         def no_longer_waiting() -> None:
-            # As a service manager does with what does not stop.
+            # A service manager kills a process that does not stop.
             if host.node is not None and host.node.is_stopping:
                 host.kill()
             host.start()
@@ -179,7 +183,8 @@ class Harm:
 
     def _bus_wiped(self, fault: Fault) -> Mend | None:
         broker = self._cluster.broker
-        # Nobody promises to keep what an operator deletes.
+        # The spool is the broker's data, and it is no promise that it survives an operator's
+        # FLUSHALL.
         if broker.spooled:
             return None
         broker.wipe()
@@ -230,11 +235,11 @@ class Harm:
 
 
 def _victim(fault: Fault) -> str:
-    """What the history calls it."""
+    """The victim's name in the history."""
     if fault.target:
         return fault.target
     return "bus" if fault.kind.startswith("bus") else "store"
 
 
 def _nothing() -> None:
-    """It was over at once."""
+    """Mend a fault that was over at once."""

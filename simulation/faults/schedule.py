@@ -1,7 +1,7 @@
-"""What goes wrong, and when: drawn from the seed before a run begins, so a run is a plan and this.
+"""The schedule of a run: its faults and their times, drawn from the seed before the run begins.
 
-A `Fault` is a value. Any subset of a schedule is a schedule, which is how a failure is made small,
-and one that was found is written down as a case. What each kind does is in `harm`.
+A `Fault` is a value. Any subset of a schedule is a schedule too: that is how a failure is shrunk,
+and a found one is written down as a case. `harm` does the faults.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from simulation.world.chance import Chance
 from simulation.world.plan import Plan
 
 FIRST: Final = 3.0
-"""By when (seconds) everybody has come."""
+"""Seconds until the first fault, by when all devices have come."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """*kind* happens to *target* at a time, for some seconds; the rest depends on the kind."""
+    """*kind* happens to *target* at *at* and lasts some seconds; the rest depends on the kind."""
 
     at: float
     kind: str
     target: str = ""
-    """A node's name; empty is everybody."""
+    """The name of a node; empty for all nodes."""
     lasts: float = 0.0
     nth: int = 0
-    """How many steps, calls or messages later; 0 is at once."""
+    """The number of steps, calls or messages until it happens; 0 for at once."""
     amount: float = 0.0
     how: str = ""
 
@@ -43,7 +43,7 @@ Schedule = tuple[Fault, ...]
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
-    """How often each kind happens, in a minute, on average."""
+    """The rate of each kind of fault: how often it happens per minute, on average."""
 
     killed: float = 0.5
     stopped: float = 0.4
@@ -59,35 +59,35 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     bus_wiped: float = 0.1
     deaf: float = 0.3
     dark: float = 0.1
-    """Store and bus are away, both."""
+    """Store and bus are away at the same time."""
     cut: float = 0.6
     stalled: float = 0.4
     clock: float = 0.2
     crash: float = 0.5
 
     def without(self, *kinds: str) -> Faults:
-        """The same, but these never happen."""
+        """The same rates, but 0 for *kinds*."""
         return msgspec.structs.replace(self, **dict.fromkeys(kinds, 0.0))
 
 
 CALM: Final = Faults().without(*Faults.__struct_fields__)
 
 _ALONE_NEVER: Final = ("bus_away", "bus_noisy", "bus_wiped", "deaf", "dark", "rolled")
-"""What needs neighbours."""
+"""Kinds that need a second node."""
 
 CRASHING: Final = (
     *("UserActor", "UserActor", "NotificationActor", "NotificationActor"),
     *("StorageActor", "StorageWork", "Scheduler", "Topics", "ClusterBridge", "ClusterWork"),
     *("PresenceActor", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Connection"),
 )
-"""Whose crashes are drawn (see `crashes`); those that there are many of more often."""
+"""The victims of crashes (see `crashes`); a kind with many actors is listed more often."""
 _SELDOM: Final = ("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "KeyWatch", "Drainer")
 _SELDOM_NTH: Final = 3
-"""Who has little to do fails at one of the next few things."""
+"""The latest message at which an actor that gets few of them crashes."""
 
 
 def draw(seed: int, faults: Faults, plan: Plan) -> Schedule:
-    """The schedule of *seed*; each kind has chances of its own."""
+    """The schedule of *seed*. Each kind has a random generator of its own."""
     if plan.nodes == 1:
         faults = faults.without(*_ALONE_NEVER)
     found: list[Fault] = []
@@ -101,7 +101,7 @@ def draw(seed: int, faults: Faults, plan: Plan) -> Schedule:
 
 
 def _bounded(fault: Fault, plan: Plan) -> Fault:
-    """All is over when the work is."""
+    """Shorten *fault*, so that it is over when the work is."""
     lasts = min(fault.lasts, plan.duration - fault.at)
     return msgspec.structs.replace(fault, lasts=round(lasts, 3))
 
@@ -112,7 +112,7 @@ _Drawn = list[Fault]
 
 
 def _spread(chance: Chance, least: float, most: float) -> float:
-    """Something between *least* and *most*, small things as often as great ones."""
+    """A number between *least* and *most*, spread evenly over the orders of magnitude."""
     return round(math.exp(chance.uniform(math.log(least), math.log(most))), 3)
 
 
@@ -205,9 +205,9 @@ def _dark(chance: Chance, at: float, plan: Plan) -> _Drawn:
 
 def _cut(chance: Chance, at: float, plan: Plan) -> _Drawn:
     target, amount = _somebody(chance, plan), _spread(chance, 0.1, 1.0)
-    how = chance.one(("both", "client", "node", "nobody"))
-    # Until the clients know, what they say goes nowhere.
-    lasts = _spread(chance, 5.0, 90.0) if how in ("node", "nobody") else 0.0
+    how = chance.one(("both", "client", "node", "neither"))
+    # While its clients do not notice the cut, all that they send is lost.
+    lasts = _spread(chance, 5.0, 90.0) if how in ("node", "neither") else 0.0
     return [Fault(at=at, kind="cut", target=target, lasts=lasts, amount=amount, how=how)]
 
 

@@ -1,1 +1,1 @@
-"""Runs: one, many, their figures and reports, and shrinking one that failed."""
+"""Runs: one and many, their figures and reports, shrinking of failures, and kept cases."""

@@ -1,4 +1,4 @@
-"""What a run amounted to, in numbers: to see that a clean one was not an empty one."""
+"""The figures of a run, which show that a clean run was not an empty one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ACCEPTED: Final = frozenset({200, 201, 202})
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """Sums over one run, or over many."""
+    """Sums over one run or several."""
 
     seconds: float = 0.0
-    """Virtual ones."""
+    """Virtual seconds."""
     notifications: int = 0
     """Posts that were accepted."""
     spooled: int = 0
-    """Of these, those that the store had no part in."""
+    """Accepted posts that went into the spool, because the store was away."""
     deliveries: int = 0
     """Pushes that reached a device."""
     sessions: int = 0
@@ -30,10 +30,10 @@ class Figures(msgspec.Struct, kw_only=True):
     steps: int = 0
     """Lines of the trace."""
     faults: dict[str, int] = {}
-    """By kind."""
+    """By kind, the faults that found a victim."""
 
     def add(self, other: Figures) -> None:
-        """Count *other* in."""
+        """Add the figures of another run."""
         for name in self.__struct_fields__:
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, dict):
@@ -43,7 +43,7 @@ class Figures(msgspec.Struct, kw_only=True):
 
 
 class Counting(Watcher):
-    """Counts what clients see."""
+    """Counts the events of the history."""
 
     def __init__(self) -> None:
         self.figures = Figures()

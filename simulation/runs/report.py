@@ -1,4 +1,4 @@
-"""What a person is told: of one run, of a failure, of many runs."""
+"""Reports for a person: of the figures, and of a failure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from simulation.world.history import Violation
 from simulation.world.trace import Line
 
 _LINES: Final = 40
+"""The most lines of the trace in a report."""
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{21}([0-9a-f]{6})")
 
 
 def told_figures(figures: Figures) -> Iterator[str]:
-    """One line for each that is worth one."""
+    """The lines that report *figures*."""
     hours = figures.seconds / 3600
     yield f"{hours:.2f} virtual hours, {figures.transactions} transactions"
     yield (
@@ -29,7 +30,7 @@ def told_figures(figures: Figures) -> Iterator[str]:
 
 
 def told_failure(verdict: Verdict) -> Iterator[str]:
-    """The violations, what led there, and what was seen of it."""
+    """The lines that report a failure: violations, schedule, and the trace of the subject."""
     for violation in verdict.violations:
         yield str(violation)
     plan = verdict.plan
@@ -47,7 +48,7 @@ def told_failure(verdict: Verdict) -> Iterator[str]:
 
 
 def concerning(violation: Violation, lines: list[Line]) -> list[Line]:
-    """The last *lines* about the subject of *violation*, and about what it names."""
+    """The last *lines* about the subject of *violation*, and about the ids that it names."""
     ids = _ID.findall(violation.what)
     wanted = [violation.subject, *ids]
     found = [

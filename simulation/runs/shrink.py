@@ -1,8 +1,9 @@
-"""A failing scenario made small: as few faults, users and kinds of work as still break the promise.
+"""Shrinking: finds a smaller scenario, with fewer faults, users and kinds of work, that still
+fails.
 
-Each attempt is a whole run of a smaller scenario; it counts if the same promise is broken, by
-whomever and whenever. Since everybody has chances of their own, a fault or a user that is taken
-away leaves the others mostly as they were.
+Each attempt is a whole run of a smaller scenario. It succeeds if the same promise is broken, for
+any subject and at any time. Each device, producer and fault has a random generator of its own, so
+that leaving one out changes the others little.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from simulation.runs.swarm import LATER_WORK, WORK, Scenario
 from simulation.world.plan import Plan
 
 RUNS_MAX: Final = 200
+"""The most attempts to shrink one failure."""
 
 _LEAST: Final = {"users": 1, "devices": 1, "producers": 1, "nodes": 2, "duration": 5.0}
 
 
 class Shrunk(msgspec.Struct, frozen=True):
-    """The smallest that was found in *runs* attempts, and what becomes of it."""
+    """The smallest failing scenario found in *runs* attempts, and its verdict."""
 
     scenario: Scenario
     verdict: Verdict
@@ -39,7 +41,10 @@ def shrink(
     runs_max: int = RUNS_MAX,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> Shrunk:
-    """Make *scenario* small, of which *verdict* came; stop after *runs_max*, or at a word."""
+    """Shrink *scenario*, which failed with *verdict*.
+
+    It ends after *runs_max* attempts, or when *goes_on* returns false.
+    """
     search = _Search(scenario, verdict, runs_max, goes_on)
     search.go()
     return Shrunk(search.best, search.verdict, search.runs)
@@ -65,7 +70,7 @@ class _Search:
         return self.runs >= self._runs_max or not self._goes_on()
 
     def go(self) -> None:
-        """Until nothing more can be left out."""
+        """Shrink until nothing more can be left out."""
         self._cut_the_end()
         before: Scenario | None = None
         while before != self.best and not self._is_over:
@@ -75,7 +80,7 @@ class _Search:
             self._shrink_faults()
 
     def _try(self, candidate: Scenario) -> bool:
-        """Whether *candidate* is as bad; then it is the best so far."""
+        """Run *candidate*; it becomes the best if it breaks the same promise. Whether it did."""
         if self._is_over or candidate == self.best:
             return False
         self.runs += 1
@@ -94,13 +99,13 @@ class _Search:
         return self._try(Scenario(plan=self.best.plan, schedule=tuple(faults)))
 
     def _cut_the_end(self) -> None:
-        """What would come after the violation does not matter."""
+        """Cut off the work after the violation."""
         end = self.verdict.violations[0].time
         if end < self.best.plan.duration:
             self._try_plan(duration=float(math.ceil(end + 1)))
 
     def _shrink_schedule(self) -> None:
-        """Delta debugging: leave out halves, quarters, … single faults."""
+        """Leave out halves, quarters, … and single faults (delta debugging)."""
         size = max(1, len(self.best.schedule) // 2)
         while self.best.schedule and not self._is_over:
             start = 0
@@ -124,7 +129,7 @@ class _Search:
             pass
 
     def _shrink_faults(self) -> None:
-        """Make each shorter, and simpler."""
+        """Make each fault shorter and simpler."""
         for place, fault in enumerate(self.best.schedule):
             for changes in ({"lasts": round(fault.lasts / 4, 3)}, {"nth": fault.nth // 4}):
                 faults = list(self.best.schedule)
@@ -133,7 +138,7 @@ class _Search:
 
 
 def _between(least: float, most: float) -> Iterator[float]:
-    """Smaller values than *most*, the smallest first."""
+    """Some values below *most*, the smallest first."""
     kind = type(least)
     for part in (0.0, 0.25, 0.5, 0.75):
         smaller = kind(least + (most - least) * part)
@@ -142,7 +147,7 @@ def _between(least: float, most: float) -> Iterator[float]:
 
 
 def _possible(schedule: tuple[Fault, ...], plan: Plan) -> Iterator[Fault]:
-    """Those faults that *plan* has time and nodes for."""
+    """The faults of *schedule* for which *plan* has time and nodes."""
     for fault in schedule:
         if fault.at < plan.duration and fault.target in ("", *plan.node_names):
             lasts = round(min(fault.lasts, plan.duration - fault.at), 3)

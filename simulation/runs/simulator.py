@@ -1,13 +1,13 @@
 """One run, from its seed to its verdict.
 
     work      producers post, devices come and go, faults happen
-    mending   whatever is broken is mended, producers end, all devices come and stay
-    settling  once a second the checks are asked what is still missing, until nothing is; some runs
-              go on for a while then, in which nothing happens
-    judging   the checks look at everything
-    stopping  every node is told to stop, and has to end in time with no task left
+    mending   all faults are mended, workers end, all devices come and stay
+    settling  once a second the checks say what is still missing, until nothing is; in some runs a
+              time of calm follows
+    judging   the checks judge the final state
+    stopping  every node is told to stop, and must end in time with no task left
 
-The first violation ends it.
+The first violation ends the run.
 """
 
 from __future__ import annotations
@@ -21,11 +21,8 @@ from typing import Final
 import trio
 
 from simulation.checks import ALL
+from simulation.clients.cast import Cast
 from simulation.clients.census import Census
-from simulation.clients.devices import Device
-from simulation.clients.operators import Operator
-from simulation.clients.producers import Producer
-from simulation.clients.users import User
 from simulation.faults.harm import Harm
 from simulation.faults.schedule import Schedule
 from simulation.runs.figures import Counting, Figures
@@ -41,12 +38,12 @@ from simulation.world.trace import Trace
 _LOOK: Final = 1.0
 """Seconds between two looks of the checks."""
 _GRACE: Final = 5.0
-"""Seconds after its drain time by which a node must have ended."""
+"""Seconds that a node may take to end on top of its drain time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a run; it kept all promises if there are no *violations*."""
+    """The result of a run; it kept all promises if there are no *violations*."""
 
     plan: Plan
     schedule: Schedule
@@ -56,7 +53,7 @@ class Verdict:
 
 
 def simulate(plan: Plan, schedule: Schedule = (), *, until: float = math.inf) -> Verdict:
-    """Run *plan* with the faults of *schedule*; *until* cuts it off at a time, unjudged."""
+    """Run *plan* with the faults of *schedule*; *until* ends it at that second, unjudged."""
     timeline, trace = Timeline(), Trace()
     runs: list[_Run] = []
 
@@ -90,42 +87,25 @@ class _Run:
         self._harm = Harm(cluster)
         self._counting = Counting()
         plan, history = cluster.plan, cluster.history
-        self._checks = [check(cluster) for check in ALL]
+        self._cast = Cast(cluster)
+        self._checks = [check(cluster, self._cast.devices) for check in ALL]
         for watcher in (self._counting, *self._checks):
             history.watch(watcher)
         history.stop = cluster.timeline.end
-        cluster.devices = [
-            Device(cluster, user, f"d{number}")
-            for user in plan.user_names
-            for number in range(plan.devices)
-        ]
-        interval = plan.producers / plan.posts if plan.posts else math.inf
-        cluster.producers = [Producer(cluster, name, interval) for name in plan.producer_names]
-        pause = 1 / plan.actions if plan.actions else math.inf
-        cluster.users = [
-            User(cluster, name, [each for each in cluster.devices if each.user == name], pause)
-            for name in plan.user_names
-        ]
-        cluster.operators = [Operator(cluster, 1 / plan.letters)] if plan.letters else []
-        self._workers: list[Producer | User | Operator] = [
-            *cluster.producers,
-            *cluster.users,
-            *cluster.operators,
-        ]
         looks = math.inf if not plan.looks else 1 / plan.looks
-        self._census = Census(cluster, looks)
+        self._census = Census(cluster, self._cast.devices, looks)
         self._settle_by = math.inf
         self._judge_at = math.inf
 
     def begin(self, schedule: Schedule, until: float) -> None:
-        """Have everything happen, until the timeline ends."""
+        """Plan all that is to happen on the timeline."""
         cluster, timeline = self._cluster, self._cluster.timeline
         for host in cluster.hosts.values():
             host.start()
         cluster.balancer.begin()
-        for device in cluster.devices:
+        for device in self._cast.devices:
             timeline.at(1.0 + device.chance.random(), device.come)
-        for worker in (*self._workers, self._census):
+        for worker in (*self._cast.workers, self._census):
             timeline.at(2.0, worker.begin)
         self._harm.plan(schedule)
         timeline.at(_LOOK, self._look)
@@ -157,9 +137,9 @@ class _Run:
         self._harm.mend_all()
         for host in cluster.hosts.values():
             host.start()
-        for worker in (*self._workers, self._census):
+        for worker in (*self._cast.workers, self._census):
             worker.end()
-        for device in cluster.devices:
+        for device in self._cast.devices:
             device.calm()
         self._settle_by = cluster.timeline.now + cluster.plan.settling
 
@@ -170,7 +150,7 @@ class _Run:
             self._cluster.violated("settling", "cluster", "; ".join(self._missing()))
 
     def _rest(self) -> None:
-        """All is settled; it has to be so after the time of calm, too."""
+        """All is settled: judge it, if it is still so after the time of calm."""
         calm, now = self._cluster.plan.calm, self._cluster.timeline.now
         if self._judge_at == math.inf:
             self._judge_at = now + calm
@@ -179,8 +159,8 @@ class _Run:
             self._judge()
 
     def _missing(self) -> Iterator[str]:
-        """What is still to happen: what is dear to find out comes last, and is seldom asked."""
-        for worker in self._workers:
+        """Events that must still happen; expensive questions come last and are seldom asked."""
+        for worker in self._cast.workers:
             if not worker.is_quiet:
                 yield f"{worker.name} waits"
         for check in self._checks:

@@ -1,6 +1,6 @@
-"""Many seeds, on all cores: each in a process that has nothing but it to do.
+"""Many seeds on all cores, in worker processes.
 
-These processes end with the one that has started them, however that ends.
+The workers end with the process that started them, even if that is killed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from simulation.world.history import Violation
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one seed; *violations* is empty where all was well."""
+    """The result of one seed; *violations* is empty if it kept all promises."""
 
     seed: int
     digest: str
@@ -32,18 +32,18 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What to do with every seed: see `scenario_of`."""
+    """The arguments of `scenario_of`, the same for every seed."""
 
     calm: bool = False
     wanted: dict[str, Any] = {}
 
 
 def examine(seed: int, order: Order) -> Outcome:
-    """Run *seed*; it does not raise, whatever happens there."""
+    """Run *seed*; an exception becomes a violation."""
     try:
         return _examine(seed, order)
     except Exception:
-        # As text: some exceptions do not survive the way to another process.
+        # As text, because some exceptions cannot be sent to another process.
         failed = Violation(0.0, "run", "simulation", traceback.format_exc())
         return Outcome(seed, "", Figures(), (failed,))
 
@@ -55,7 +55,7 @@ def _examine(seed: int, order: Order) -> Outcome:
 
 
 def survey(seeds: Iterable[int], order: Order, processes: int | None = None) -> Iterator[Outcome]:
-    """Examine all *seeds*, and yield what becomes of them as it comes, in no order."""
+    """Run all *seeds*, and yield each result when it is there, in no fixed order."""
     count = processes or os.cpu_count() or 1
     waiting = iter(seeds)
     context = multiprocessing.get_context("spawn")
@@ -64,7 +64,8 @@ def survey(seeds: Iterable[int], order: Order, processes: int | None = None) -> 
         def begin(how_many: int) -> set[Future[Outcome]]:
             return {pool.submit(examine, seed, order) for seed in islice(waiting, how_many)}
 
-        # A few more than can run: none of them waits for us, and Ctrl-C has little to wait for.
+        # Twice as many as can run: so no worker waits for work, and Ctrl-C leaves few runs to wait
+        # for.
         running = begin(2 * count)
         try:
             while running:
@@ -76,10 +77,11 @@ def survey(seeds: Iterable[int], order: Order, processes: int | None = None) -> 
 
 
 def _end_with_parent() -> None:
-    """Have this process end as soon as its parent has.
+    """End this process as soon as its parent has ended.
 
-    One that is killed tells nobody, and an idle worker would wait for work for ever: its queue is
-    open as long as the other workers are. Its sentinel is a pipe that the parent alone holds open.
+    A killed parent tells its workers nothing, and an idle worker would wait for work for ever: its
+    queue stays open as long as other workers have it. The parent's sentinel is a pipe that only the
+    parent holds open.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None

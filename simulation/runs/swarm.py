@@ -1,8 +1,7 @@
-"""What a seed stands for: how large, how used, and what goes wrong.
+"""The scenario of a seed: the size of the cluster, its use, and its faults.
 
-Each seed leaves out some kinds of work and of faults ("swarm testing"): what always happens
-together hides what would go wrong without it, and a mixture of everything is seldom much of
-anything.
+Each seed leaves out some kinds of work and of faults ("swarm testing"): a mixture of everything has
+little of anything, and faults that always come together can hide each other's effects.
 """
 
 from __future__ import annotations
@@ -17,12 +16,17 @@ from simulation.world.chance import Chance
 from simulation.world.plan import Plan
 
 _LEFT_OUT_WORK: Final = 0.3
+"""The probability that a seed leaves out a kind of work."""
 _LEFT_OUT_FAULT: Final = 0.5
+"""The probability that a seed leaves out a kind of fault."""
 _CALM: Final = 0.08
+"""The share of seeds without any fault."""
 _ALONE: Final = 0.15
+"""The share of seeds with a single node."""
 _CALM_ENDS: Final = 0.05
+"""The share of seeds with a time of calm at the end."""
 _CALM_END: Final = 90.0
-"""Seconds in which whatever is held for a while should be let go."""
+"""Seconds of calm, after which a node must have let go of all that it keeps for a while."""
 
 WORK: Final = (
     *("keys", "broadcasts", "topics", "collapses", "expiries", "schedules", "updates"),
@@ -32,20 +36,23 @@ WORK: Final = (
 
 
 LATER_WORK: Final = (*("mutes", "letters", "retention", "retention_archived", "retention_expired"),)
-"""What is drawn by a chance of its own, so that older seeds are what they were in all else."""
+"""Fields with a random generator of their own. They were added later, and with the older generator
+all seeds would have become other runs."""
 _RETENTIONS: Final = 0.0, 8.0, 15.0, 40.0
+"""Seconds of retention among which a seed chooses; 0 purges nothing within a run."""
 _SHORT_RETENTIONS: Final = 0.0, 2.0, 8.0
+"""The same for archived and expired notifications."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides what happens in a run."""
+    """All that decides a run."""
 
     plan: Plan
     schedule: Schedule = ()
 
 
 def scenario_of(seed: int, *, calm: bool = False, **wanted: Any) -> Scenario:
-    """The scenario of *seed*; *wanted* are fields of its plan that are as they are given."""
+    """The scenario of *seed*; *wanted* are fields of its plan with fixed values."""
     chance = Chance(seed, "swarm")
     plan = dataclasses.replace(_plan(seed, chance), **wanted)
     faults = _faults(chance)

@@ -1,4 +1,4 @@
-"""The alarm clock of the nodes' actors, on the timeline: alarms are events, and need no task."""
+"""The alarm clock of the nodes' actors, on the timeline: an alarm is an event and needs no task."""
 
 from __future__ import annotations
 

@@ -1,25 +1,25 @@
-"""The balancer, as `cluster/haproxy.cfg` says: newcomers go to nodes that were ready.
+"""The load balancer in front of the nodes, with the behaviour of `cluster/haproxy.cfg`.
 
-It learns late: a node that has just begun to stop, or that hangs, still gets newcomers for a while.
-One that refuses a connection does not: then another is tried, since nothing was sent.
+New connections go to nodes that passed their last health checks. The balancer learns late: a node
+that has just begun to stop, or that hangs, still gets connections for a while. If a node refuses a
+connection, nothing has been sent yet and another node is tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from simulation.world.chance import Chance
+from simulation.world.host import Host
 from simulation.world.timeline import Timeline
 
-if TYPE_CHECKING:
-    from simulation.world.cluster import Host
-
 _INTERVAL: Final = 0.5
+"""Seconds between two health checks."""
 _HANGING: Final = 5.0
-"""Seconds until it has given up two looks that are not answered."""
+"""Seconds after which a hanging node counts as down: two health checks went unanswered."""
 _CONFIRMED: Final = 2
-"""Looks in a row that say something else than before, until it is believed."""
+"""Health checks in a row with a new result before the balancer believes it."""
 
 
 class Balancer:
@@ -30,20 +30,20 @@ class Balancer:
         self._views = [_View(host) for host in hosts.values()]
 
     def begin(self) -> None:
-        """Look from now on."""
+        """Check the nodes now, and then regularly."""
         for view in self._views:
             view.look(self._timeline.now)
         self._timeline.after(_INTERVAL, self.begin)
 
     def choose(self, chance: Chance) -> Host | None:
-        """Where a newcomer is sent: to any node that is ready, else to any at all."""
+        """The host for a new connection: one that is ready, or else up; `None` if none is."""
         up = [view for view in self._views if view.host.is_up]
         ready = [view for view in up if view.is_ready] or up
         return chance.one(ready).host if ready else None
 
 
 class _View:
-    """What it thinks of one node."""
+    """The state of one node, as the balancer sees it."""
 
     def __init__(self, host: Host) -> None:
         self.host = host

@@ -1,7 +1,8 @@
-"""Chance, from a seed: a generator of its own for everybody who needs one.
+"""Random generators made from the seed: each device, producer, node and kind of fault has its own.
 
-So that what one does is the same whatever another does: a run without some of its faults, or with
-fewer devices, is else as it was. That is what makes a failure small enough to be read.
+So the draws of one do not depend on the draws of another. A run without some of its faults, or with
+fewer devices, is otherwise almost the same run, and a failure can be shrunk until it is small
+enough to read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 class Chance(random.Random):
-    """Chance for *whom*; texts seed it the same way in every process."""
+    """The random generator of *whom*. It is seeded by text, so it is the same in every process."""
 
     def __new__(cls, seed: int, *whom: object) -> Chance:
         return super().__new__(cls)
@@ -24,13 +25,13 @@ class Chance(random.Random):
         super().__init__("/".join(map(str, (seed, *whom))))
 
     def happens(self, probability: float) -> bool:
-        """Whether something that happens in so many of all cases does now."""
+        """True with this *probability*."""
         return self.random() < probability
 
     def wait(self, mean: float) -> float:
-        """Seconds until the next of events that come every *mean* seconds, independently."""
+        """Seconds until the next event of a Poisson process with one event per *mean* seconds."""
         return -math.log(1.0 - self.random()) * mean if mean < math.inf else math.inf
 
     def one(self, of: Sequence[T]) -> T:
-        """One of several."""
+        """One element of *of*, each with the same probability."""
         return of[int(self.random() * len(of))]

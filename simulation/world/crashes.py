@@ -1,7 +1,7 @@
-"""Actors that fail, once, in the middle of their work: a bug that none of them has.
+"""Actors that crash once, in the middle of their work, although they have no such bug.
 
-For a run with such faults, the places where the actors handle what comes are wrapped. A process
-knows which of its actors is to fail, and at which message: see `Process.doom`.
+In a run with crash faults, the methods in which actors handle messages are wrapped. A process knows
+which of its actors is to crash, and at which message: see `Process.doom`.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "Drainer": ((Drainer, "_say_goodbye"),),
     "Connection": ((WebSocketSession, "_handle"),),
 }
-"""By what is said to fail, the places where it does: what an actor has in hand, or a task of its.
+"""By kind of victim, the methods that crash: of an actor, or of a task that it runs.
 
 Keepers of directories have nothing in hand; it is their children who fail.
 """
 
 
 class Crash(Exception):
-    """A fault of the simulation's."""
+    """A crash made by the simulation, in contrast to a bug of the product."""
 
 
 def is_ours(error: BaseException | None) -> bool:
-    """Whether *error* is a `Crash` or comes of one."""
+    """Whether *error* is a `Crash` or was caused by one."""
     seen = 0
     while error is not None and seen < 100:
         if isinstance(error, Crash):
@@ -77,7 +77,10 @@ def is_ours(error: BaseException | None) -> bool:
 
 @contextmanager
 def crashing(some: bool) -> Iterator[None]:
-    """Actors fail where their process is doomed to; it costs nothing if not *some* ever are."""
+    """Wrap the methods of `PLACES`, so that actors crash when their process is doomed.
+
+    Nothing is wrapped, and nothing costs time, unless the schedule has *some* crashes.
+    """
     with ExitStack() as stack:
         for actor, places in PLACES.items() if some else ():
             for kind, name in places:

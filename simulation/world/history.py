@@ -1,10 +1,10 @@
-"""What clients did and saw: told by devices and producers as it happens, judged by the checks.
+"""The history of a run: all that clients did and saw, as they report it; the checks judge it.
 
-Everything here is what somebody outside the nodes could know, and one thing more: when a frame left
-its node and when a client's word reached it, by the clock of the simulation. So a check can tell a
-repetition that crossed its acknowledgment from one that came after it.
+It holds only what an observer outside the nodes could know, with one exception: when a frame left
+its node and when a client's frame reached it, by the simulation's clock. So a check can tell a push
+that crossed its acknowledgment on the way from a push that was sent after it.
 
-What goes wrong is told here as well, when it begins and when it ends, by whoever makes it go wrong.
+Faults report here too when they begin and when they end.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Violation:
 
 @dataclass(slots=True, eq=False)
 class SessionStory:
-    """One session of a device, or one poll: *host* is the node's name, *process* its number there.
+    """One session of a device, or one poll, on process number *process* of the node *host*.
 
     *transport* is `websocket`, `stream` (which acknowledges by coming back), `stream-explicit` or
-    `poll`. *hello* is what it asked for: the cursor, or `None`.
+    `poll`. *hello* is the cursor with which the device asked to begin, or `None`.
     """
 
     user: str
@@ -55,11 +55,13 @@ class SessionStory:
 
 @dataclass(slots=True, eq=False)
 class RequestStory:
-    """One request of a client: *operation* as in `node.Request`; what it was answered, if it was.
+    """One request of a client, with its *operation* as in `node.Request`, and its answer if there
+    was one.
 
     *attempt* (1, 2, …) counts repetitions with the same idempotency *key*. *body* and *answer* are
-    JSON read; where it was refused, *answer* is the problem's code, a text. What is asked by a
-    frame (`publish`, `mark`) is told the same way, with the operation that does it over HTTP.
+    decoded JSON; if the request was refused, *answer* is the problem's code as text. A request made
+    by a frame (`publish`, `mark`) is reported in the same way, with the operation that does it over
+    HTTP.
     """
 
     who: str
@@ -77,38 +79,41 @@ class RequestStory:
 
 
 class Watcher:
-    """Overrides what it wants to see. Must not change anything that a run depends on."""
+    """Is told what happens; a subclass overrides the events it wants to see.
+
+    A watcher must not change anything on which the run depends.
+    """
 
     def opened(self, session: SessionStory) -> None:
         """A session asks to begin."""
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
-        """A frame reached the device; it left the node at *sent_at*. A poll's answer is a frame of
-        type `changes`."""
+        """A frame, sent at *sent_at*, reached the device; the answer of a poll has type
+        `changes`."""
 
     def acknowledged(self, session: SessionStory, ack: Frame) -> None:
-        """The device has sent *ack* (`sequence` or `ids`, or the `nack`)."""
+        """The device has sent *ack*: a frame with `sequence` or `ids`, or a `nack`."""
 
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
-        """*ack* has reached the node's process, which runs."""
+        """*ack* has reached a running process of the node."""
 
     def ended(self, session: SessionStory) -> None:
-        """The session is over for the device."""
+        """The session has ended for the device."""
 
     def asked(self, request: RequestStory) -> None:
         """A client sends a request."""
 
     def answered(self, request: RequestStory) -> None:
-        """It was answered; or its connection ended, then it has no status."""
+        """The request was answered; or its connection ended, and then it has no status."""
 
 
 _EVENTS: Final = "opened", "heard", "acknowledged", "ack_arrived", "ended", "asked", "answered"
-"""What a watcher can see, by its methods."""
+"""The events that a watcher can see: the names of its methods."""
 
 
 @dataclass(slots=True)
 class History:
-    """Where it is told, and what was found; *now* is the simulation's time."""
+    """Clients and faults report to it, and it tells the watchers; *now* is the virtual time."""
 
     now: Callable[[], float] = trio.current_time
     stop: Callable[[], object] = lambda: None
@@ -122,9 +127,10 @@ class History:
     )
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell *watcher*, from now on, what it wants to see."""
+        """Tell *watcher* the events that it overrides, from now on."""
         for event, told in self._told.items():
-            # Most want to see little, there are many, and they are told of each frame.
+            # Each frame is an event and there are many watchers, most of which override few events.
+            # So only overridden methods are called.
             if getattr(type(watcher), event) is not getattr(Watcher, event):
                 told.append(getattr(watcher, event))
 
@@ -159,15 +165,23 @@ class History:
             tell(request)
 
     def trouble(self, who: str, what: str) -> None:
-        """*who* begins to suffer *what*: a node's name (also where its way to store or bus is cut),
-        `store`, `bus`, or a client (a device as `user/device`, a producer)."""
+        """*who* begins to suffer *what*.
+
+        *who* is the name of a node (also if its way to the store or the bus is cut), `store`,
+        `bus`, or a client: a device as `user/device`, or a producer.
+        """
         self.troubles.begin(who, what, self.now())
 
     def mended(self, who: str, what: str) -> None:
-        """That is over, and told also of what takes no time, such as a connection that is cut."""
+        """*who* no longer suffers *what*; also called for a fault that takes no time."""
         self.troubles.end(who, what, self.now())
 
     def violated(self, violation: Violation) -> None:
         """A promise was broken; the run ends soon."""
         self.violations.append(violation)
         self.stop()
+
+
+def sequence_of(cursor: str) -> int:
+    """The sequence in a cursor: `<epoch>.<sequence>`, perhaps with `~` and a horizon, or `0`."""
+    return int(cursor.rpartition(".")[2].partition("~")[0])

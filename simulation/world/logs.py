@@ -1,4 +1,4 @@
-"""What nodes log: each warning a line of the trace, each bug that shows itself a violation."""
+"""The nodes' logging: each warning becomes a line of the trace, and each logged bug a violation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from simulation.world.scheduling import current_process
 
 _BUGS: Final = ("critical", "error", "exception")
 _EXPECTED: Final = frozenset({"stopped without the store"})
-"""Errors of the operator's world, that are no bugs."""
+"""Errors that report trouble of the environment, not a bug."""
 
 
 @contextmanager
 def captured(cluster: Cluster) -> Iterator[None]:
-    """Logging goes to *cluster*'s trace and history, and nowhere else."""
+    """Send all logging to the trace and the history of *cluster*, and nowhere else."""
     before = structlog.get_config()
     structlog.configure(
         processors=[_Capture(cluster)],
@@ -44,7 +44,8 @@ class _Capture:
         process = current_process()
         if process is None or not process.is_dead:
             who = "simulation" if process is None else process.name
-            # By its name alone: what comes with it may be the text of an exception.
+            # Only the name of the event: its values may contain the text of an exception, which can
+            # differ from process to process.
             self._cluster.note(who, f"logs {event['event']}")
             if level in _BUGS and event["event"] not in _EXPECTED:
                 self._judge(who, event)

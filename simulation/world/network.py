@@ -1,8 +1,8 @@
-"""The network between devices and nodes: connections that are slow, that stall, that break.
+"""The network between clients and nodes: connections that are slow, that stall, and that break.
 
-A *pipe* is one direction of a connection: what is put into it comes out in order, after a while, or
-not at all. A *connection* is two pipes and what each end knows: a break is noticed by both, by one,
-or by nobody until the heartbeat.
+A *pipe* is one direction of a connection: things put into it arrive in order and after a delay, or
+not at all. A *connection* is two pipes and the knowledge of each end: a break can be noticed by
+both ends, by one, or by neither until a heartbeat is missing.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ from simulation.world.timeline import Timeline
 from tocsin.server.websocket.outbound import SlowConsumer
 
 _KERNEL_BYTES: Final = 64 << 10
-"""What the kernels at both ends take of what nobody reads."""
+"""Bytes that the kernels of both ends buffer while the client does not read."""
 
 _RESET_DELAY: Final = 0.02
+"""Seconds until a client hears of the reset that its packet has provoked."""
 _KEEPALIVE: Final = 90.0
 """Seconds after which a client's kernel gives up a connection on which nothing comes back."""
 
 Arrival = Callable[[Any, float], object]
-"""Is given what arrives, and when it was sent."""
+"""Called with a thing that arrives, and the time at which it was sent."""
 
 
 class Pipe:
-    """One direction; *delay* in seconds, the least, with as much again by chance."""
+    """One direction of a connection.
+
+    *delay* is the shortest delay in seconds; a random part of up to as much is added.
+    """
 
     __slots__ = ("_arrived", "_chance", "_delay", "_last", "_stalls", "_timeline", "held", "is_cut")
 
@@ -57,7 +61,7 @@ class Pipe:
             self._timeline.at(due, self._arrive, what, now)
 
     def stall(self) -> None:
-        """Nothing comes out any more, and nothing is lost; whoever stalls it resumes it once."""
+        """Deliver nothing until `resume`, and lose nothing; each `stall` needs its own `resume`."""
         self._stalls += 1
 
     def resume(self) -> None:
@@ -66,7 +70,7 @@ class Pipe:
             self._timeline.at(self._timeline.now, self._catch_up)
 
     def cut(self) -> None:
-        """What is on its way is lost, and all that is put in."""
+        """Lose all that is under way, and all that is put in later."""
         self.is_cut = True
         self.held.clear()
 
@@ -84,11 +88,12 @@ class Pipe:
 
 
 class Connection:
-    """One connection of a client to a node's process.
+    """A connection of a client to a process of a node.
 
-    The client's side: `say`, `leave`, and *heard* for what comes, *ended* when there is nothing
-    more to come. The node's side is a `tocsin.server.websocket.outlet.FrameSink`, and `serve` says
-    who is told there of what comes; until then it waits, as it would in a kernel.
+    The client's side is `say` and `leave`; it is called back through *heard* with each thing that
+    arrives, and through *ended* after the last. The node's side is a
+    `tocsin.server.websocket.outlet.FrameSink`, with `serve` to receive; until `serve` is called,
+    things that arrive wait as they would in a kernel.
     """
 
     def __init__(
@@ -111,7 +116,7 @@ class Connection:
         self._down = Pipe(timeline, chance, delay, self._down_arrived)
         self._heard = heard
         self.is_held = True
-        """Whether its node has not ended it, and was not told that it has ended."""
+        """Whether the node may believe it open: it neither ended it nor learned of its end."""
         self._is_finished = False
         self._resets = False
         self._waiting = 0
@@ -124,13 +129,13 @@ class Connection:
     # --- The client's side -----------------------------------------------------------------------
 
     def say(self, what: Any, arrived: Callable[[], object] | None = None) -> None:
-        """Send *what* to the node; *arrived* is called when somebody there gets it."""
+        """Send *what* to the node; *arrived* is called when the node has received it."""
         if self._resets:
             self._timeline.after(_RESET_DELAY, self._ended)
         self._up.put((what, arrived))
 
     def leave(self) -> None:
-        """Close the connection; the node notices when all that was said has come."""
+        """Close the connection; the node notices after it has received all that was said."""
         self._down.cut()
         self._up.put((_END, None))
         self._ended()
@@ -140,14 +145,14 @@ class Connection:
     def serve(
         self, *, received: Callable[[Any], object] | None = None, left: Callable[[], object]
     ) -> None:
-        """Have *received* called with what comes, and *left* when the client has gone."""
+        """Call *received* with each thing that arrives, and *left* when the client has closed."""
         self._received, self._left = received or (lambda what: None), left
         early, self._early = self._early, []
         for what, arrived in early:
             self._hand(what, arrived)
 
     def offer(self, data: bytes) -> None:
-        """Send *data*; raises `SlowConsumer` if too much waits."""
+        """Send *data*. Raises `SlowConsumer` if too many bytes wait."""
         if self._is_finished or self._process.is_dead:
             return
         if self._down.stalled or self._down.is_cut:
@@ -157,11 +162,11 @@ class Connection:
         self._down.put(data)
 
     def offer_soon(self, data: bytes) -> None:
-        """As `offer`: what is offered together arrives together anyway."""
+        """As `offer`: a connection of the simulation has no packets to fill."""
         self.offer(data)
 
     def finish(self, data: Any, *, skip_waiting: bool = False) -> None:
-        """Send *data*, if there is any, and then the end."""
+        """Send *data*, if there is any, and then end the connection."""
         if self._is_finished or self._process.is_dead:
             return
         self._is_finished = True
@@ -174,20 +179,20 @@ class Connection:
 
     @property
     def is_taken(self) -> bool:
-        """Whether what was offered has left the node."""
+        """Whether the bytes offered have left the node, up to what kernels buffer."""
         return self._waiting < _KERNEL_BYTES
 
     async def wait_taken(self) -> None:
-        """Wait until what was offered has left the node."""
+        """Wait until `is_taken`; cancelling it changes nothing."""
         if self.is_taken:
             await trio.lowlevel.checkpoint()
         while not self.is_taken:
             await self._moved.park()
 
-    # --- What happens to it ----------------------------------------------------------------------
+    # --- Faults ----------------------------------------------------------------------------------
 
     def stall(self) -> None:
-        """Nothing comes to the client any more: it does not read. Whoever stalls it resumes it."""
+        """Deliver nothing to the client, as it does not read; each call needs its own `resume`."""
         self._down.stall()
 
     def resume(self) -> None:
@@ -197,7 +202,7 @@ class Connection:
             self._moved.unpark_all()
 
     def freeze(self) -> None:
-        """The network does not move, in either direction, until it thaws."""
+        """Deliver nothing in either direction until `thaw`."""
         self._up.stall()
         self.stall()
 
@@ -206,12 +211,12 @@ class Connection:
         self.resume()
 
     def cut(self, *, client_notices: bool, node_notices: bool) -> None:
-        """It breaks; what is on its way is lost."""
+        """Break the connection; all that is under way is lost."""
         self._up.cut()
         self._down.cut()
         if node_notices:
             self._process.enter(self._take, (_END, None))
-        # A node that has closed it answers what still comes with a reset.
+        # A node that has closed the connection answers later packets with a reset.
         self._resets = node_notices
         if client_notices:
             self._ended()
@@ -219,7 +224,7 @@ class Connection:
             self._timeline.after(_KEEPALIVE, self._ended)
 
     def give_up(self) -> None:
-        """The client's kernel learns that it is cut."""
+        """Let the client's kernel learn that the connection is cut; no effect if it is not."""
         if self._up.is_cut:
             self._ended()
 

@@ -1,8 +1,8 @@
-"""A node: the production's trunk in a simulated process, and doors without sockets.
+"""A node: the product's trunk in a simulated process, behind doors without sockets.
 
-Behind the doors everything is the production's: authentication, sessions, operations of the API.
-What stands in for the network's side of them is in this file: where a real node has Hypercorn,
-and Quart, a request is a value and a connection is a `network.Connection`.
+Authentication, sessions and the operations of the API are the product's. This file replaces only
+the network's side of a node's doors: a real node has Hypercorn and Quart there; here a request is a
+value and a connection is a `network.Connection`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervi
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
-from tocsin.protocol.problems import ProblemError
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.operation import Answer, Operation, Streamed
-from tocsin.server.api.serving import Asked, serve, whole
-from tocsin.server.auth import AuthUnavailable, Forbidden, Unauthenticated
+from tocsin.server.api.problems import problem_answer, refusal_of
+from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
@@ -44,7 +43,7 @@ _WRITE_TIMEOUT: Final = HttpLimits().write_timeout
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of the HTTP API: *operation* by the name of its handler."""
+    """A request to the HTTP API; *operation* is the name of its handler."""
 
     operation: str
     token: str
@@ -55,7 +54,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """Its answer; a problem's *body* is its code."""
+    """The answer to a `Request`; the *body* of a problem is its code."""
 
     status: int
     body: bytes
@@ -63,7 +62,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Node:
-    """One process of a node, from start to end; *ports* as in a cluster, or none."""
+    """One process of a node, from start to end; *ports* is `None` for a node without a bus."""
 
     def __init__(
         self,
@@ -85,7 +84,7 @@ class Node:
         self.failure: str | None = None
 
     async def run(self) -> None:
-        """Live until stopped, or until what is left of a dead process is cancelled."""
+        """Run until stopped; or, after a kill, until `clear_away` cancels the remaining tasks."""
         try:
             with self._scope:
                 async with open_supervisor("", self._world.random) as tree:
@@ -120,11 +119,11 @@ class Node:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether the node was told to stop."""
         return self._stop.is_set()
 
     def clear_away(self) -> None:
-        """Cancel what is left of a dead process."""
+        """Cancel the remaining tasks of a dead process."""
         self._scope.cancel()
 
     @property
@@ -137,7 +136,7 @@ class Node:
     # --- Doors -----------------------------------------------------------------------------------
 
     def connect(self, connection: Connection, token: str) -> None:
-        """A WebSocket is opened; where that cannot be, the connection ends."""
+        """Open a WebSocket; the connection ends if the node cannot serve it."""
 
         async def serve() -> None:
             await self._serve_websocket(connection, token)
@@ -145,8 +144,10 @@ class Node:
         self._start(serve, connection)
 
     def request(self, request: Request, connection: Connection) -> None:
-        """A request is made; the last that *connection* carries is its `Response`, but a stream's
-        is the end."""
+        """Make *request*, whose answer goes through *connection*.
+
+        The last thing that the connection carries is a `Response`; for a stream it is the end.
+        """
         scope = trio.CancelScope()
         connection.serve(left=scope.cancel)
 
@@ -183,41 +184,42 @@ class Node:
             nursery.cancel_scope.cancel()
 
     async def _respond(self, request: Request) -> Response | Streamed:
+        operation = _BY_NAME[request.operation]
         try:
             answer = await self.call(request)
-        except ProblemError as error:
-            wait = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-            return Response(error.problem.status, error.problem.code.encode(), wait)
-        except Unauthenticated:
-            return Response(401, b"unauthenticated")
-        except Forbidden:
-            return Response(403, b"forbidden")
-        except AuthUnavailable:
-            return Response(503, b"store_unavailable")
-        except Exception:
-            logger.exception("request failed", operation=request.operation)
-            return Response(500, b"internal_error")
-        if isinstance(answer, Streamed):
-            return answer
-        written = whole(_BY_NAME[request.operation], answer)
+            if isinstance(answer, Streamed):
+                return answer
+            written = whole(operation, answer)
+        except Exception as error:
+            refusal = refusal_of(error)
+            written = problem_answer(refusal)
+            return Response(written.status, refusal.code.encode(), dict(written.headers))
         return Response(written.status, written.body or b"", dict(written.headers))
 
     async def call(self, request: Request) -> Answer | Streamed:
-        """What the operation answers, served as the door serves it."""
+        """Serve *request* as the HTTP door does, and return the operation's answer.
+
+        Raises `ProblemError` or an error of authentication.
+        """
         services = self.services
         assert services is not None
+        operation, authenticator = _BY_NAME[request.operation], services.authenticator
+        authorization = f"Bearer {request.token}"
+        principal = known_caller(operation, authenticator, authorization)
+        if principal is None:
+            principal = await identify_caller(operation, authenticator, authorization, None)
         asked = Asked(
-            principal=await services.authenticator.from_header(f"Bearer {request.token}"),
+            principal=principal,
             path=request.path,
             query={name: [value] for name, value in request.query.items()},
             header=request.headers.get,
             body=request.body,
         )
-        return await serve(_BY_NAME[request.operation], services, self._publishing, asked)
+        return await serve(operation, services, self._publishing, asked)
 
 
 async def _pour(streamed: Streamed, connection: Connection) -> None:
-    """Send what a body that lasts has to say; each chunk once the one before was taken."""
+    """Send the chunks of a streamed body; each waits until the one before was taken."""
     async with streamed.body as chunks:
         async for chunk in chunks:
             connection.offer(chunk)
@@ -228,7 +230,7 @@ async def _pour(streamed: Streamed, connection: Connection) -> None:
 
 
 class _Channel:
-    """What is said on a connection, as `tocsin.server.websocket.edge` hears it."""
+    """The messages of a connection, as `tocsin.server.websocket.edge` receives them."""
 
     def __init__(self, connection: Connection) -> None:
         self._received: Callable[[str], None] | None = None
@@ -250,14 +252,14 @@ class _Channel:
             await self._moved.park()
 
     def admit(self, limits: object, message_bytes_max: int) -> None:
-        """Clients here are no floods."""
+        """No limits: the simulation's clients flood no node."""
 
     def has_gone(self) -> bool:
         return self._has_left
 
     def _take(self, text: str | None) -> None:
         if text is None:
-            return  # a pong: that something came has been noted
+            return  # A pong has no text; that something came was noted by the connection.
         if self._received is not None:
             self._received(text)
         else:

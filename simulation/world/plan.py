@@ -1,4 +1,7 @@
-"""What is simulated: how large, how long, and how it is used. Faults are in `faults`."""
+"""The plan of a run: how large the cluster is, how long the run lasts, and how the cluster is used.
+
+The faults are in `simulation.faults`.
+"""
 
 from __future__ import annotations
 
@@ -8,79 +11,81 @@ from typing import Final
 
 NODES: Final = "abcdefgh"
 _PURGE_INTERVAL: Final = 600.0
+"""Seconds between two purges, if the plan sets no retention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """*nodes* 1 is a node alone, without a bus; times are in virtual seconds.
+    """The sizes and rates of a run; times are in virtual seconds.
 
-    Producers post and devices come and go for *duration*, in which faults happen; then all that is
-    broken is mended, all devices come, and within *settling* everything has to be as promised.
+    With one node there is no bus. Producers post, devices come and go and faults happen for
+    *duration* seconds. Then all faults are mended, all devices come, and within *settling* seconds
+    everything must be as promised.
     """
 
     seed: int = 0
     nodes: int = 3
     users: int = 10
     devices: int = 2
-    """Of each user."""
+    """Per user."""
     producers: int = 3
     posts: float = 2.0
-    """A second, of all producers together, on average."""
+    """Posts per second, on average, of all producers together."""
     keys: float = 0.8
-    """Of all posts, those with an idempotency key: they are repeated until they are answered."""
+    """The share of posts with an idempotency key; they are repeated until they are answered."""
     broadcasts: float = 0.05
-    """Posts to all."""
+    """The share of posts to all users."""
     topics: float = 0.2
-    """Posts to a topic."""
+    """The share of posts to a topic."""
     collapses: float = 0.1
-    """Posts that may renew an earlier one; what is left is to one user, or to several."""
+    """The share of posts that may renew an earlier one; the rest goes to one user or several."""
     expiries: float = 0.1
-    """Of the posts that do not collapse, those that expire within a minute."""
+    """The share, among posts that do not collapse, of those that expire within a minute."""
     schedules: float = 0.1
-    """Those that are to be delivered later."""
+    """The share, among posts that do not collapse, of those with a later delivery time."""
     updates: float = 0.1
-    """Of all that producers do."""
+    """The share of a producer's actions that update a post; likewise the next four."""
     withdrawals: float = 0.05
     inquiries: float = 0.03
-    """Looks at what became of a post."""
+    """The share that ask about a post, or where a user is."""
     subscriptions: float = 0.03
-    """Users put into a topic, or taken out."""
+    """The share that put a user into a topic or take one out."""
     disconnections: float = 0.005
-    """Users who are disconnected, as an operator does it."""
+    """The share that disconnect a user."""
     bursts: float = 0.3
-    """Of all producers, those that post several things at once at times."""
+    """The share of producers that sometimes post several things at once."""
     sockets: float = 0.3
-    """Those that post over a WebSocket, with an API key."""
+    """The share of producers that post over a WebSocket, with an API key."""
     actions: float = 0.03
-    """A second, of each user: what they mark, list and set."""
+    """Actions per second of each user: marks, lists, subscriptions and preferences."""
     mutes: float = 0.2
-    """Of all categories and topics in a user's preferences, those that are muted."""
+    """The share of categories and topics that a user mutes when setting preferences."""
     letters: float = 0.1
-    """A second, of the operator: looks at dead letters, most of which are then settled."""
+    """Looks per second at the dead letters by the operator, most of which are then settled."""
     looks: float = 0.5
-    """A second, of all together: questions where somebody is."""
+    """Questions per second where some user is."""
     streams: float = 0.2
-    """Of all sessions, those over Server-Sent Events."""
+    """The share of sessions over Server-Sent Events."""
     polls: float = 0.15
-    """Those over long polls; the rest is WebSockets."""
+    """The share of sessions over long polls; the remaining sessions are WebSockets."""
     bad_devices: float = 0.3
-    """Of all devices, those that forget, refuse, stall, and come and go all the time."""
+    """The share of devices that forget, refuse, stall, and come and go all the time."""
     resend_delay: float = 10.0
-    """The nodes' setting: with a short one, a device that does not answer is soon given up."""
+    """The nodes' setting; if it is short, an unanswered notification is a dead letter soon."""
     attempts: int = 20
-    """Theirs too: how often something is sent to a device, until it is a dead letter."""
+    """The nodes' setting `delivery_attempts_max`: pushes until a dead letter."""
     retention: float = 0.0
-    """Theirs too, as the next two; 0 is what they have by themselves, which no run lives to see."""
+    """The nodes' setting, and likewise the next two; 0 is the default, longer than any run."""
     retention_archived: float = 0.0
     retention_expired: float = 0.0
     duration: float = 60.0
     settling: float = 120.0
     calm: float = 0.0
-    """After all is settled, so long nothing happens at all before it is judged."""
+    """Seconds in which nothing happens, after all has settled and before it is judged."""
 
     @property
     def purge_interval(self) -> float:
-        """Seconds between two purges of a node: as long as what is kept for the shortest time."""
+        """Seconds between two purges by a node: the shortest retention."""
         kept = (self.retention, self.retention_archived, self.retention_expired)
         return max(1.0, min((each for each in kept if each), default=_PURGE_INTERVAL))
 

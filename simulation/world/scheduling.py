@@ -1,15 +1,15 @@
-"""Time and order that come from a seed: Trio under a virtual clock, and processes that can be hurt.
+"""Time and order from a seed: Trio under a virtual clock, and processes that stop and die.
 
-Trio runs what is runnable in an order of its own choosing. Here a seed chooses, and time only moves
-when nothing can run: straight to whatever comes next, a deadline of somebody's or an event of the
-timeline. So an hour of waiting costs nothing, and the same seed takes the same steps.
+Trio runs its runnable tasks in an order of its own choosing; here the seed chooses. Time moves only
+when no task can run, and then straight to the next deadline or the next event of the timeline. So
+an hour of waiting costs nothing, and the same seed takes the same steps.
 
-A simulated node is a *process*: all tasks that were started in its context. It can be stopped, as
-by SIGSTOP, in the middle of anything; deadlines pass meanwhile, and are late when it goes on. It
-can be killed at any step: from then on it has no effect on anybody (`is_dead`, which all its ways
-out look at), and whoever keeps it cancels what is left of it.
+A simulated node is a *process*: all tasks that were started in its context. It can be stopped as by
+SIGSTOP between any two steps; deadlines pass meanwhile and are late when it continues. It can be
+killed at any step. From then on it has no effect on anything: each of its ways out looks at
+`is_dead`, and its host cancels the remaining tasks.
 
-This file alone knows Trio's internals: its loop, in whose place there is one of ours.
+This file alone uses Trio's internals: it puts a loop of its own in the place of Trio's.
 """
 
 from __future__ import annotations
@@ -36,46 +36,46 @@ from tocsin.actors.runtime.alarms import set_alarm_clock
 T = TypeVar("T")
 
 _GARBAGE_INTERVAL: Final = 120.0
-"""Virtual seconds."""
+"""Virtual seconds between two collections of garbage."""
 _OLD_GARBAGE: Final = 10
-"""Of so many collections, one looks at everything: the others at what is new since the last."""
+"""One in this many collections looks at all objects; the others at those made since the last."""
 _IO_SELDOM: Final = 256
-"""Rounds of tasks, after one of which it is seen whether a person interrupts."""
+"""Rounds of tasks between two looks for an interrupt by a person (Ctrl-C)."""
 _IO_WAIT: Final = 0.001
-"""Seconds (real) to wait for Trio's word that it ends, which comes through a socket."""
+"""Real seconds to wait for Trio's signal that the run ends, which comes through a socket."""
 _ROUNDS_MAX: Final = 100_000
-"""Rounds of tasks in which no time passes."""
+"""Rounds of tasks without any passing of time, after which a run is taken to be a busy loop."""
 _IDLE_MAX: Final = 1000
-"""Such waits in a row."""
+"""Waits in a row with nothing runnable, after which a run is taken to be a deadlock."""
 
 _number_of: Final = attrgetter("_counter")
 _process: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
 class VirtualClock(trio.abc.Clock):
-    """The timeline's time: it passes in the loop."""
+    """A clock that shows the timeline's time; `_Loop` moves it."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
 
     def start_clock(self) -> None:
-        """Nothing: it stands until somebody waits."""
+        """Do nothing: time passes only in `_Loop`."""
 
     def current_time(self) -> float:
         return self._timeline.now
 
     def deadline_to_sleep_time(self, deadline: float) -> NoReturn:
-        """Only Trio's loop asks this."""
+        """Never called: only Trio's own loop asks for it."""
         raise NotImplementedError
 
 
 def current_process() -> Process | None:
-    """Whose task or call is running."""
+    """The process whose task or call is running; `None` outside all processes."""
     return _process.get()
 
 
 class Process:
-    """One node's process; *died* is called once, when it has been killed."""
+    """The process of one node; *died* is called once, when it was killed."""
 
     def __init__(self, name: str, died: Callable[[], None]) -> None:
         self.name = name
@@ -83,9 +83,9 @@ class Process:
         self.is_stopped = False
         self.steps = 0
         self.kill_at = math.inf
-        """The step, counted from its start, that it does not take."""
+        """The number of the step, from the process's start, before which it dies."""
         self.doom: dict[str, int] = {}
-        """By kind of actor: at which message from now one of them fails."""
+        """By kind of actor: at which of its next messages one of them crashes."""
         self._died = died
         self._tasks: list[trio.lowlevel.Task] = []
         self._calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
@@ -93,18 +93,21 @@ class Process:
         self._context.run(_process.set, self)
 
     def enter(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Something comes in from outside: nothing happens if it is dead, or not until it runs."""
+        """Run *call*, which comes from outside, in this process.
+
+        While the process is stopped the call waits; when it is dead the call is dropped.
+        """
         if self.is_stopped:
             self._calls.append((call, arguments))
         elif not self.is_dead:
             self._context.run(call, *arguments)
 
     def stop(self) -> None:
-        """As SIGSTOP: none of its tasks takes another step."""
+        """Stop as by SIGSTOP: none of its tasks takes another step."""
         self.is_stopped = True
 
     def go_on(self) -> None:
-        """As SIGCONT."""
+        """Continue as by SIGCONT."""
         self.is_stopped = False
         _run.GLOBAL_RUN_CONTEXT.runner.runq.extend(self._tasks)
         calls, self._tasks, self._calls = self._calls, [], []
@@ -112,7 +115,7 @@ class Process:
             self.enter(call, *arguments)
 
     def kill(self) -> None:
-        """As SIGKILL. What is left of it must be cancelled, and has no effect on anybody."""
+        """Die as by SIGKILL; the remaining tasks must be cancelled, and can affect nothing."""
         if not self.is_dead:
             self.is_dead = True
             self._calls.clear()
@@ -121,18 +124,18 @@ class Process:
             self.go_on()
 
     def spare(self) -> None:
-        """It is not killed after all."""
+        """Cancel a kill that is due at a later step."""
         self.kill_at = math.inf
 
     def is_doomed(self, actor: str) -> bool:
-        """Whether the *actor* that now has a message is the one to fail."""
+        """Whether an *actor* of this kind is to crash at the message that it now has."""
         left = self.doom.pop(actor, 0)
         if left > 1:
             self.doom[actor] = left - 1
         return left == 1
 
     def may_run(self, task: trio.lowlevel.Task) -> bool:
-        """Whether *task* takes its next step now; else it is kept."""
+        """Whether *task* may take its next step now; if not, it is kept for later."""
         self.steps += 1
         if self.steps >= self.kill_at:
             self.kill_at = math.inf
@@ -143,12 +146,12 @@ class Process:
 
 
 class _Loop:
-    """Runs what is runnable, round after round; time passes when there is nothing.
+    """Runs the runnable tasks, round after round; time passes when there are none.
 
-    It stands in the place of Trio's loop, `trio._core._run.unrolled_run`, and understands as that
-    does what tasks yield. That one would do, with a clock, a run queue, a random generator and an
-    I/O manager of ours; but it asks many things in each round that have only one answer here, and
-    most rounds are one step of one task: they would be a fifteenth of a run.
+    It replaces `trio._core._run.unrolled_run` and handles what tasks yield as that does. Trio's own
+    loop would do, with a clock, a run queue, a random generator and an I/O manager of ours. But it
+    asks many questions in each round that have only one answer here, and most rounds are one step
+    of one task: they would cost a fifteenth of a run.
     """
 
     def __init__(self, timeline: Timeline, order: random.Random) -> None:
@@ -157,8 +160,11 @@ class _Loop:
         self._runner = _run.GLOBAL_RUN_CONTEXT.runner
 
     def run(self) -> Generator[float, Any, None]:
-        """Run until no task is left. Yields how long to wait for I/O, and is sent what came: there
-        is none but an interrupt by a person, and Trio's own word that it ends."""
+        """Run until no task is left.
+
+        Yields the seconds to wait for I/O, and is sent the events: only an interrupt by a person,
+        and Trio's own signal that the run ends.
+        """
         runner, timeline = self._runner, self._timeline
         rounds = idle = moved_at = 0
         moved_to = -math.inf
@@ -167,7 +173,7 @@ class _Loop:
             if not self._is_runnable():
                 idle += 1
                 if idle > _IDLE_MAX:
-                    raise RuntimeError("everybody waits, and for nothing: this is a deadlock")
+                    raise RuntimeError("all tasks wait and no event is left: a deadlock")
                 runner.io_manager.process_events((yield _IO_WAIT))
                 continue
             idle = 0
@@ -180,7 +186,7 @@ class _Loop:
             self._run_round()
 
     def _is_runnable(self) -> bool:
-        """Let time pass until something can run; there may be nothing that ever can."""
+        """Let time pass until a task can run; false if no deadline and no event is left."""
         runner, timeline = self._runner, self._timeline
         while not runner.runq:
             deadline = runner.deadlines.next_deadline()
@@ -197,7 +203,8 @@ class _Loop:
         batch = list(runner.runq)
         runner.runq.clear()
         if len(batch) > 1:
-            # First as Trio has numbered them: it goes through sets where it wakes several.
+            # First in the order of Trio's numbers: where Trio wakes several tasks, it goes through
+            # a set, whose order differs from process to process.
             batch.sort(key=_number_of)
             self._order.shuffle(batch)
         while batch:
@@ -233,14 +240,14 @@ class _Loop:
 
 
 def tasks_of_processes(only: Process | None = None) -> list[str]:
-    """The names of all tasks that belong to some process, or to this one."""
+    """The names of the tasks of *only* this process, or of all processes."""
     tasks = _run.GLOBAL_RUN_CONTEXT.runner.tasks
     owners = ((task.name, task.context.get(_process)) for task in tasks)
     return sorted(name for name, owner in owners if owner is not None and only in (None, owner))
 
 
 def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:
-    """Run *main* under a virtual clock, in the order that *seed* gives; then the timeline ends."""
+    """Run *main* under a virtual clock, in the order given by *seed*; then end the timeline."""
 
     async def with_ours() -> T:
         set_alarm_clock(TimelineAlarms(timeline))
@@ -269,11 +276,12 @@ def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:
 
 @contextmanager
 def _garbage_at_fixed_times(timeline: Timeline) -> Iterator[None]:
-    """Collect garbage when it is time, and not when there is much of it.
+    """Collect garbage at fixed virtual times, and not when there is much of it.
 
-    How much there is depends on what this process did before; and collecting wakes Trio, where an
-    asynchronous generator was left behind. What was there before is never looked at again: modules,
-    mostly, and looking would cost more than a short run.
+    The amount of garbage depends on what this process did before; and a collection wakes Trio if an
+    asynchronous generator was left behind. So a run would depend on the runs before it. Objects
+    that exist already are frozen: most are modules, and looking at them would cost more than a
+    short run.
     """
 
     def collect(number: int) -> None:

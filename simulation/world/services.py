@@ -1,9 +1,9 @@
-"""The store and the broker that all nodes share, each node's way to them, and how those fail.
+"""The store and the broker that all nodes share, each node's way to them, and how they fail.
 
-The store is the production's SQLite, in memory and run inline: a commit is one step that happens or
-does not. What a real store adds is put around it: time before and after, refusals, silence, and
-commits whose answers are lost. The broker is the production's memory broker with a network in front
-of each node that hears it: what is said takes its time, gets lost, or comes twice.
+The store is the product's SQLite adapter, in memory and inline: a commit is one step, which happens
+or does not. `FaultyStoreWay` adds what a remote store adds: time before and after, refusals,
+silence, and commits whose answers are lost. The broker is the product's memory broker with a
+network in front of each node, in which messages are delayed, lost or doubled.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-import trio
-
 from simulation.world.chance import Chance
 from simulation.world.scheduling import Process
+from simulation.world.store_way import StoreWay
 from simulation.world.timeline import Timeline
 from tocsin.persistence.bus import Appended, BusUnavailable, Draft, Entry, Said
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 from tocsin.persistence.store import (
-    Answer,
     Command,
-    Query,
     Result,
     StoreUnavailable,
 )
@@ -32,53 +29,54 @@ from tocsin.persistence.store import (
 T = TypeVar("T")
 
 _STORE_DELAY = 0.0004, 0.004
-"""Seconds to the store and back: the least, and what comes on top at the most."""
+"""Seconds to the store and back: the minimum, and the most that is added by chance."""
 _BUS_DELAY = 0.0002, 0.003
+"""The same one way to the broker."""
 
 REFUSES: Final = "refuses"
 HANGS: Final = "hangs"
-"""How a service is away: it says so at once, or says nothing."""
+"""The two ways in which a service is away: it refuses at once, or it never answers."""
 
 
 @dataclass(slots=True)
 class StoreHealth:
-    """What is wrong with the store, for all nodes or for some."""
+    """The faults of the store, for all nodes or for some."""
 
     away: dict[str, str] = field(default_factory=dict)
-    """For whom it is away, by node (everybody is `""`), and how: it `refuses`, or it `hangs`."""
+    """By node (`""` for all nodes), how the store is away: it `refuses` or it `hangs`."""
     full: bool = False
     slow: float = 0.0
-    """Seconds on top of what a call takes, at the most."""
+    """The most seconds that are added to a call by chance."""
     fails: dict[str, int] = field(default_factory=dict)
-    """By node: in how many calls one fails before anything is done."""
+    """By node: the number of calls after which one fails before anything is done."""
     loses: dict[str, int] = field(default_factory=dict)
-    """By node: in how many commits one happens whose answer never comes."""
+    """By node: the number of commits after which one happens, but its answer is lost."""
 
     def ails(self, node: str) -> str | None:
-        """How it is away for *node*, if it is."""
+        """How the store is away for *node*: `refuses` or `hangs`; `None` if it is there."""
         return self.away.get("") or self.away.get(node)
 
 
 class SharedStore(SqliteStore):
-    """Outlives the nodes that use it."""
+    """The store of all nodes; it stays open when one of them closes its way to it."""
 
     def __init__(self, chance: Chance) -> None:
         super().__init__(MEMORY, inline=True, entropy=chance.randbytes)
         self.health = StoreHealth()
         self.transactions = 0
-        """Those that were asked for."""
+        """The number of transactions that nodes have asked for."""
 
     async def _call(self, work: Callable[[], T]) -> T:
-        # Without the checkpoint: whoever calls waits for the way back.
+        # Without the checkpoint of `SqliteStore`: a node waits in `FaultyStoreWay` instead.
         return self._guarded(work)
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """What is committed, for the checks: beside all that nodes do, and at no time at all."""
+        """Committed rows, for the checks; the query takes no time and disturbs no node."""
         return self._connected().execute(sql, parameters).fetchall()
 
 
-class StoreWay:
-    """One process's way to the store; *patience* in seconds, as a database driver has it."""
+class FaultyStoreWay(StoreWay[SharedStore]):
+    """One process's way to the store; *patience* is the driver's time-out in seconds."""
 
     def __init__(
         self,
@@ -89,7 +87,7 @@ class StoreWay:
         chance: Chance,
         patience: float,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._health = store.health
         self._node = node
         self._process = process
@@ -97,37 +95,13 @@ class StoreWay:
         self._chance = chance
         self._patience = patience
 
-    @property
-    def epoch(self) -> str:
-        return self._store.epoch
-
-    @property
-    def secret(self) -> str:
-        return self._store.secret
-
-    @property
-    def statements_run(self) -> int:
-        return self._store.statements_run
-
-    async def open(self) -> None:
-        await self._call(self._store.open, writes=False)
-
     async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
         self._store.transactions += 1
-        return await self._call(lambda: self._store.write(commands, hurried=hurried), writes=True)
-
-    async def read(self, queries: Sequence[Query]) -> list[Answer]:
-        return await self._call(lambda: self._store.read(queries), writes=False)
-
-    async def probe(self) -> None:
-        await self._call(self._store.probe, writes=True)
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
+        return await super().write(commands, hurried=hurried)
 
     async def _call(self, work: Callable[[], Awaitable[T]], *, writes: bool) -> T:
-        # All the time that it takes passes between the work and its answer. Before the work it
-        # would change nothing: who dies or is cut off on the way there might have been so before.
+        # The whole delay lies between the work and its answer. A delay before the work would add
+        # nothing: a process that dies or is cut off in it could as well have died before the call.
         health = self._health
         if health.away:
             await self._check()
@@ -154,7 +128,7 @@ class StoreWay:
 
 
 def _counts_down(counters: dict[str, int], node: str) -> bool:
-    """Whether this is the call that was counted down to."""
+    """Count down the counter of *node*; true for the call that brings it to zero."""
     left = counters.pop(node, 0)
     if left > 1:
         counters[node] = left - 1
@@ -162,10 +136,11 @@ def _counts_down(counters: dict[str, int], node: str) -> bool:
 
 
 class SimulatedBroker(MemoryBroker):
-    """What one node says reaches the others later, in order; *lost* and *doubled* by chance.
+    """A broker whose messages arrive later, in order, and are *lost* and *doubled* by chance.
 
-    Those it knows are processes, called `<node>#<number>`: what is wrong with a node's way is wrong
-    for the next process there as well. *patience* is how long one waits for an answer.
+    Its members are processes, called `<node>#<number>`; a fault of a node's way to the broker
+    concerns the node's next process too. *patience* is the seconds for which a node waits for an
+    answer.
     """
 
     def __init__(self, timeline: Timeline, chance: Chance, patience: float) -> None:
@@ -175,35 +150,35 @@ class SimulatedBroker(MemoryBroker):
         self._patience = patience
         self._arrivals: dict[str, float] = {}
         self.away: dict[str, str] = {}
-        """As the store's."""
+        """By node (`""` for all nodes), how the broker is away; as in `StoreHealth.away`."""
         self.lost = 0.0
         """The probability that a message does not reach a node."""
         self.doubled = 0.0
-        """The probability that it reaches a node twice."""
+        """The probability that a message reaches a node twice."""
         self.delayed = 0.0
-        """Seconds on top of what the network takes, at the most."""
+        """The most seconds that are added to a message's delay by chance."""
 
     @property
     def spooled(self) -> int:
-        """How many entries wait in the spool."""
+        """The number of entries in the spool."""
         return len(self._entries.waiting)
 
     def spool(self, node: str) -> MemorySpool:
         return _FarSpool(self._entries, lambda: self.reach(node))
 
     def lose(self, target: str, how: str) -> None:
-        """It is away, for the node *target* or for all (empty)."""
+        """Be away for the node *target*, or for all nodes if it is empty."""
         self.away[target] = how
 
     def regain(self, target: str) -> None:
-        """It is back, with its data; whom it was away for subscribe again."""
+        """Be back, with all data; the nodes that were cut off subscribe again."""
         del self.away[target]
         for process in self._buses:
             if target in ("", _host(process)):
                 self._resubscribe(process)
 
     def tell(self, said: Said) -> None:
-        """Send *said* to all who hear; it arrives unless they cannot hear then either."""
+        """Send *said* to each process that hears it, and that still does when it arrives."""
         for process in self._buses:
             if self.hears(process) and not (self.lost and self._chance.happens(self.lost)):
                 self._send(process, said)
@@ -211,7 +186,7 @@ class SimulatedBroker(MemoryBroker):
                     self._send(process, said)
 
     async def reach(self, node: str) -> None:
-        """A round trip; raises if *node* cannot get through by then."""
+        """Make a round trip. Raises `BusUnavailable` if *node* cannot reach the broker by then."""
         least, more = _BUS_DELAY
         await self._timeline.sleep(2 * least + more * self._chance.random())
         if self.away and self._ails(node) == HANGS:
@@ -221,7 +196,7 @@ class SimulatedBroker(MemoryBroker):
             raise BusUnavailable("the broker is away")
 
     def forget(self, process: str) -> None:
-        """*process* has ended for good."""
+        """Forget *process*, which has ended for good."""
         self._buses.pop(process, None)
         self._arrivals.pop(process, None)
         self.cut(process)
@@ -248,7 +223,7 @@ def _host(process: str) -> str:
 
 
 class _FarSpool(MemorySpool):
-    """A spool that answers from afar: what was done may be done, and nobody told."""
+    """A spool over the network: an operation may be done although its caller was not told."""
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         appended = await super().append(drafts)

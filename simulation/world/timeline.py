@@ -1,8 +1,8 @@
-"""What happens outside the nodes, in order of time: one queue of events.
+"""The timeline: one queue, in order of time, of all events outside the nodes.
 
-Devices, producers, networks and faults are no tasks but objects that are called when their time has
-come, by the clock, when nothing else can be done. A hundred devices then cost what they do, and not
-what a hundred sleeping tasks would.
+Devices, producers, networks and faults are not tasks but objects. The loop calls them when their
+time has come and no task can run. So a hundred devices cost only what they do, and not what a
+hundred sleeping tasks would.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, Final
 import trio
 
 _AT_ONCE_MAX: Final = 100_000
-"""Events that happen at one time."""
+"""Events at one time, after which a run is taken to be a busy loop."""
 
 _Event = tuple[float, int, Callable[..., object], tuple[Any, ...]]
 
 
 class Timeline:
-    """See the module. Events of the same time happen in the order in which they were asked for."""
+    """See the module. Events of the same time happen in the order in which they were added."""
 
     def __init__(self) -> None:
         self._events: list[_Event] = []
@@ -30,19 +30,19 @@ class Timeline:
         self._is_over = False
         self._error: Exception | None = None
         self.now = 0.0
-        """The time, which is Trio's."""
+        """The current time in seconds; Trio's clock shows the same."""
 
     def at(self, time: float, event: Callable[..., object], *arguments: Any) -> None:
-        """Have *event* called at *time*, or as soon as nothing else can be done if that is past."""
+        """Call *event* at *time*, or, if that is past, as soon as no task can run."""
         if not self._is_over:
             heappush(self._events, (time, next(self._count), event, arguments))
 
     def after(self, delay: float, event: Callable[..., object], *arguments: Any) -> None:
-        """Have *event* called in *delay* seconds."""
+        """Call *event* in *delay* seconds."""
         self.at(self.now + delay, event, *arguments)
 
     def end(self) -> None:
-        """Nothing more happens."""
+        """Drop all events; none can be added any more, and `run` returns."""
         self._is_over = True
         self._events.clear()
         if self._waiting is not None:
@@ -50,7 +50,7 @@ class Timeline:
             trio.lowlevel.reschedule(task)
 
     async def run(self) -> None:
-        """Wait until `end`; what an event raised is raised here."""
+        """Wait until `end`; an exception of an event is raised here."""
         if not self._is_over:
             self._waiting = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abandon)
@@ -58,13 +58,15 @@ class Timeline:
             raise self._error
 
     def pass_to(self, time: float) -> None:
-        """Let time pass; it never goes back."""
+        """Let time pass until *time*; no effect if it is past."""
         if time > self.now:
             self.now = time
 
     def happen(self, before: float) -> bool:
-        """Let time pass to what comes next, if that is *before* a time, and have it happen; whether
-        there was anything. Called by the loop."""
+        """Let time pass to the next event *before* a time, and call all events that are then due.
+
+        Returns whether there were any. Called by the loop.
+        """
         events, happened = self._events, 0
         if not events or events[0][0] >= before:
             return False
@@ -77,13 +79,13 @@ class Timeline:
                 if (happened := happened + 1) > _AT_ONCE_MAX:
                     raise RuntimeError(f"events without end at {now}: the last was {event}")
         except Exception as error:
-            # It comes out where the run waits for its end, and everything is then put away.
+            # `run` raises it, in the task that waits for the end of the run and cleans up.
             self._error = error
             self.end()
         return True
 
     async def sleep(self, seconds: float) -> None:
-        """As `trio.sleep`, for less: no deadline, no exception. No time passes after the end."""
+        """As `trio.sleep`, but cheaper: without a deadline or an exception. Returns at the end."""
         if self._is_over:
             await trio.lowlevel.checkpoint()
             return

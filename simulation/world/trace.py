@@ -1,4 +1,4 @@
-"""What happened, line by line: the same for the same seed, and a digest to compare runs by."""
+"""The trace of a run, line by line, and its digest; both are the same for the same seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 _KEPT: Final = 400_000
-"""Lines that are kept: some hours of a small cluster, the last ones where there are more."""
+"""The lines that are kept, the last ones: some hours of a small cluster."""
 
 
 class Line(NamedTuple):
@@ -23,7 +23,7 @@ class Line(NamedTuple):
 
 
 class Trace:
-    """See the module. Only what is the same in every process may be noted: no id(), no hash()."""
+    """See the module. A line must be the same in every process: without `id()` and `hash()`."""
 
     def __init__(self) -> None:
         self._lines: deque[Line] = deque(maxlen=_KEPT)
@@ -31,7 +31,7 @@ class Trace:
         self.count = 0
 
     def note(self, now: float, who: str, what: str) -> None:
-        """One line more."""
+        """Add a line."""
         line = Line(now, who, what)
         self._lines.append(line)
         self.count += 1
@@ -39,9 +39,9 @@ class Trace:
 
     @property
     def digest(self) -> str:
-        """The same for the same lines, and only for them."""
+        """A hash of all lines; equal digests mean equal traces."""
         return self._hash.copy().hexdigest()
 
     def lines(self) -> Iterator[Line]:
-        """What was kept, the oldest first."""
+        """The lines that were kept, the oldest first."""
         return iter(self._lines)

@@ -1,7 +1,8 @@
-"""What is or was wrong with whom, and when: what excuses what the checks would else complain of.
+"""Troubles: the faults that a part of the system suffers or suffered, and when.
 
-An excuse is narrow: of the one who was in trouble, for as long as that lasted and a while after. A
-check that does not ask is one whose promise holds through everything.
+They excuse what a check would otherwise report. An excuse is narrow: it holds for the part that was
+in trouble, during the trouble and for some time after it. A check that asks for no excuse judges a
+promise that holds through every fault.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Trouble:
-    """*who* (a node's name, `store`, `bus`, or a client's) suffers *what*; times in seconds."""
+    """*who* (a node, `store`, `bus`, or a client) suffers *what*; times in seconds."""
 
     who: str
     what: str
@@ -21,24 +22,24 @@ class Trouble:
 
 
 class Troubles:
-    """All of a run, the earliest first."""
+    """All troubles of a run, the earliest first."""
 
     def __init__(self) -> None:
         self._all: list[Trouble] = []
 
     def begin(self, who: str, what: str, now: float) -> None:
-        """*who* suffers *what* from now on."""
+        """*who* suffers *what* from *now* on."""
         self._all.append(Trouble(who, what, now))
 
     def end(self, who: str, what: str, now: float) -> None:
-        """That is over, the earlier one if there are two; nothing if there is no such trouble."""
+        """*who* no longer suffers *what*; of two such troubles, the earlier one ends."""
         for trouble in self._all:
             if (trouble.who, trouble.what) == (who, what) and trouble.ended_at == math.inf:
                 trouble.ended_at = now
                 return
 
     def touch(self, since: float, until: float, *whom: str) -> bool:
-        """Whether any of *whom* (none named: anybody) was in trouble between the two times."""
+        """Whether any of *whom* (default: anyone) was in trouble between *since* and *until*."""
         return any(
             trouble.began_at <= until and trouble.ended_at >= since
             for trouble in self._all
@@ -46,7 +47,7 @@ class Troubles:
         )
 
     def touch_by(self, since: float, until: float, who: str, *kinds: str) -> bool:
-        """Whether *who* suffered any of *kinds* between the two times."""
+        """Whether *who* suffered any of *kinds* between *since* and *until*."""
         return any(
             trouble.began_at <= until and trouble.ended_at >= since
             for trouble in self._all
@@ -54,7 +55,7 @@ class Troubles:
         )
 
     def suffered(self, who: str, what: str, since: float, until: float) -> Trouble | None:
-        """That of *who* which was *what*, and lasted the whole time from *since* to *until*."""
+        """The trouble *what* of *who* that lasted all the time from *since* to *until*."""
         for trouble in self._all:
             is_it = (trouble.who, trouble.what) == (who, what)
             if is_it and trouble.began_at <= since and trouble.ended_at >= until:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import trio
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import pass_time
+from simulation.world.store_way import StoreWay
+from tests.actors.clock_kit import pass_time
+from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.cluster.bridge import ClusterBridge
 from tocsin.actors.cluster.state import ClusterState
 from tocsin.actors.delivery.attendance import Attendance
@@ -46,6 +47,8 @@ from tocsin.protocol.notification import Content
 from tocsin.protocol.seals import Seals
 from tocsin.protocol.terms import SessionLimits
 
+T = TypeVar("T")
+
 NOW_MS = 1_000_000
 """What every node's wall clock shows at first."""
 
@@ -73,45 +76,17 @@ class SharedStore(SqliteStore):
         return
 
 
-class StoreWay:
+class CuttableWay(StoreWay[SharedStore]):
     """One node's way to the store, which can be cut."""
 
     def __init__(self, store: SharedStore) -> None:
-        self._store = store
+        super().__init__(store)
         self.is_cut = False
 
-    @property
-    def epoch(self) -> str:
-        return self._store.epoch
-
-    @property
-    def secret(self) -> str:
-        return self._store.secret
-
-    @property
-    def statements_run(self) -> int:
-        return self._store.statements_run
-
-    async def open(self) -> None:
-        self._check()
-
-    async def write(self, commands: Sequence[Command], *, hurried: bool = False) -> list[Result]:
-        self._check()
-        return await self._store.write(commands)
-
-    async def read(self, queries):
-        self._check()
-        return await self._store.read(queries)
-
-    async def probe(self) -> None:
-        self._check()
-
-    async def aclose(self) -> None:
-        return
-
-    def _check(self) -> None:
+    async def _call(self, work: Callable[[], Awaitable[T]], *, writes: bool) -> T:
         if self.is_cut:
             raise StoreUnavailable("cut")
+        return await super()._call(work, writes=writes)
 
 
 @dataclass
@@ -156,7 +131,7 @@ class Node:
 
     name: str
     tree: Supervisor
-    store: StoreWay
+    store: CuttableWay
     storage: Ref[StorageMessage]
     users: Users
     topics: Topics
@@ -262,7 +237,7 @@ def plant(
     seals: Seals,
 ) -> Node:
     world = World(now_ms, lambda: 0.5, random.Random(name).randbytes)
-    status, bus, ledger, store = StoreStatus(), BusStatus(False), Ledger(0.01), StoreWay(shared)
+    status, bus, ledger, store = StoreStatus(), BusStatus(False), Ledger(0.01), CuttableWay(shared)
     storage: Ref[StorageMessage] = tree.spawn(
         f"{name}/storage",
         lambda: StorageActor(store, status, world, ledger, announce=announcer),

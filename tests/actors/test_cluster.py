@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import NOW_MS, a_cluster, replace
-from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.channels import IDLE
 from tocsin.persistence.bus import Said
 from tocsin.persistence.store import Acknowledge, MarkInbox, RemoveDevice, Subscribe, Withdraw
@@ -351,3 +351,17 @@ async def test_what_the_store_has_noted_of_a_device_its_session_hears_of_elsewhe
         await cluster["a"].write(RemoveDevice("ada", "phone"))
         await pass_time(SOON)
         assert phone.closing is Closing.DISCONNECTED
+
+
+async def test_an_id_that_is_acknowledged_elsewhere_is_of_the_session_that_has_sent_it(
+    autojump_clock,
+):
+    async with a_cluster("a", "b") as cluster:
+        phone, tab = [await cluster["b"].device(name=name) for name in ("phone", "tab")]
+        posted = await cluster["a"].post("ada")
+        await pass_time(SOON)
+        await cluster["a"].write(Acknowledge("ada", "phone", None, (posted,), NOW_MS))
+        await pass_time(2000)
+
+        assert phone.titles == ["hello"]
+        assert len(tab.titles) > 1

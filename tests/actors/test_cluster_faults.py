@@ -8,8 +8,8 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import NOW_MS, Cluster, Device, a_cluster, replace, seals_of_the_nodes
-from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.outbox import Outbox
 from tocsin.actors.cluster.reconciler import HASTE, LEISURE
 from tocsin.actors.cluster.state import MISSING_MAX, SILENCE_MAX

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 import trio
 
+from tests.actors.clock_kit import pass_time, settle
 from tests.actors.cluster_kit import Cluster, Node, a_cluster, replace
-from tests.actors.spool_stage import post
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.spool_kit import post
 from tests.persistence.services import append
 from tocsin.actors.cluster import spool_agreement as spool_word
 from tocsin.actors.spool.entries import Spooled, encode

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
+from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import NOW_MS, SECRET, Cluster, a_cluster, seals_of_the_nodes
-from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.complaints import INTERVAL
 from tocsin.persistence.bus import Said
 from tocsin.persistence.store import RemoveDevice

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.runtime.company import Adder, Boom, Deaf, Fail, Total
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.outlet_kit import FakeOutlet
+from tests.actors.runtime.actor_kit import Adder, Boom, Deaf, Fail, Total
 from tocsin.actors.delivery.connections import Connections, current_connection
 from tocsin.actors.directory import Directory, DirectoryKeeper
 from tocsin.actors.runtime import Actor, ActorStopped, Ref, open_supervisor

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.connections import Connections, current_connection
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.directory import DirectoryKeeper

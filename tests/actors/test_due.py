@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from tests.actors.spool_stage import TroubledStore
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
+from tests.actors.spool_kit import TroubledStore
 from tests.persistence import desk
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import Ref, open_supervisor

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import Cluster, Device, a_cluster, replace
-from tests.actors.virtual_time import pass_time
 from tocsin.actors.cluster.handover import PATIENCE
 from tocsin.protocol.closing import Closing
 

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actors.fake_store import acknowledged, dead, sent
+from tests.actors.store_kit import acknowledged, dead, sent
 from tocsin.actors.storage import ledger_buffer
 from tocsin.actors.storage.ledger_buffer import LedgerBuffer, halves
 from tocsin.persistence.store import Record

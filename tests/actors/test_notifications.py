@@ -10,7 +10,7 @@ import outcome
 import pytest
 import trio
 
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.publishing.notifications import Committed, Notifications, Submit
 from tocsin.actors.runtime import ActorStopped, Ref, Reply, open_supervisor
@@ -18,7 +18,7 @@ from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.persistence.store import Idempotency, NotFound, Publish, Withdraw
 from tocsin.protocol.notification import Content
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 
 CONTENT = Content(
     id="n1", revision=1, category="default", topic=None, created_at=1, updated_at=1,
@@ -79,8 +79,23 @@ async def test_when_the_keeper_has_failed_keys_are_free_and_nobody_is_waited_for
 async def test_a_key_is_in_flight_until_its_request_is_answered(autojump_clock):
     async with running() as notifications:
         notifications.submit("n1", Submit(command=PUBLISH))
-        with pytest.raises(ProblemError, match="has not been answered yet"):
+        with pytest.raises(Refused, match="has not been answered yet"):
             notifications.submit("n1", Submit(command=PUBLISH))
+
+
+async def test_a_snapshot_has_the_keys_in_flight_and_the_acknowledgments_to_come(autojump_clock):
+    async with running() as notifications:
+        notifications.submit("n1", Submit(command=PUBLISH))
+        notifications.expect("n1", 2)
+        snapshot = notifications.snapshot()
+        assert [key for _, key in snapshot.keys] == ["key"]
+        assert snapshot.outstanding == {"n1": 2}
+
+        notifications.answered(Submit(command=PUBLISH))
+        notifications.acknowledged("n1")
+        assert notifications.snapshot().keys == ()
+        assert notifications.snapshot().outstanding == {"n1": 1}
+        assert snapshot.outstanding == {"n1": 2}
 
 
 async def test_a_key_is_free_again_when_the_actor_has_failed_that_should_have_answered(

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
 from tocsin.actors.delivery.attendance import (
     Attendance,
     PresenceActor,
@@ -61,6 +61,15 @@ async def test_a_node_alone_answers_for_itself():
     attendance.left("ada", "2")
     assert await attendance.of("ada") == ()
     assert len(attendance) == 0
+
+
+async def test_a_user_is_here_while_a_device_is_connected():
+    attendance = Attendance("one", World(lambda: 7, lambda: 0.5, bytes))
+    attendance.arrived("ada", "phone", "1")
+    attendance.arrived("bob", "phone", "2")
+    attendance.left("bob", "2")
+    assert attendance.is_here("ada")
+    assert not attendance.is_here("bob")
 
 
 async def test_a_device_that_replaces_itself_stays(autojump_clock):

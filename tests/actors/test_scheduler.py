@@ -5,7 +5,7 @@ from typing import Any
 
 import trio
 
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
 from tests.persistence.desk import content
 from tocsin.actors.publishing.scheduler import (
     ExpiryKnown,

@@ -4,12 +4,12 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from tests.actors.spool_stage import change, post, withdraw
+from tests.actors.spool_kit import change, post, withdraw
 from tests.persistence.desk import START_OF_TIME
 from tocsin.actors.spool.entries import UnreadableEntry, check, decode, encode, in_time
 from tocsin.persistence.store import Update
 from tocsin.protocol.notification import EVERYONE, Patch
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 
 COMMANDS = [
     post("Hello", "ada", "bob", key="k", meaning=bytes(range(256))),
@@ -56,7 +56,7 @@ def test_what_no_notification_could_take_is_refused_before_it_is_spooled():
     check(command)
     past = Patch(expires_at="1970-01-01T00:00:00Z")
     for patch in (Patch(), Patch(data="x" * 40_000), past):
-        with pytest.raises(ProblemError):
+        with pytest.raises(Refused):
             check(replace(command, patch=patch))
 
 

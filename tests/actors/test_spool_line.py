@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.actors.spool_stage import change, post, withdraw
+from tests.actors.spool_kit import change, post, withdraw
 from tocsin.actors.runtime import Reply
 from tocsin.actors.spool.entries import Spoolable, Spooled, decode
 from tocsin.actors.spool.places import APPEND_BYTES_MAX, APPEND_MAX, Place, Prepared, prepare

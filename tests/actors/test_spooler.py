@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from servers.proxy import Proxy
-from tests.actors.spool_stage import Cluster, change, post, withdraw
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
+from tests.actors.spool_kit import Cluster, change, post, withdraw
 from tests.persistence.services import RedisService, append
 from tocsin.actors.runtime import ActorCrashed
 from tocsin.actors.spool import spooler

@@ -7,8 +7,8 @@ import pytest
 import trio
 from outcome import Outcome
 
-from tests.actors.fake_store import FakeStore, Stage, acknowledged, sent, staged
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.store_kit import FakeStore, Stage, acknowledged, sent, staged
 from tests.persistence.desk import publish
 from tocsin.actors.runtime import MailboxFull, PipedReply
 from tocsin.actors.storage import actor as storage

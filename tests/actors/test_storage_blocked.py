@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.actors.fake_store import FakeStore, acknowledged, staged
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.store_kit import FakeStore, acknowledged, staged
 from tests.actors.test_storage_troubles import Crowd
-from tests.actors.virtual_time import pass_time, settle
 from tests.persistence.desk import publish
 from tocsin.actors.storage.blockades import PAUSE, Blockades, parties
 from tocsin.actors.storage.requests import Write
@@ -57,7 +57,9 @@ def blocked(crowd):
     return {name for name, kind in crowd.kinds().items() if kind is StoreBlocked}
 
 
-async def test_who_is_blocked_alone_is_refused_and_the_others_are_stored(stage, crowd):
+async def test_who_is_blocked_alone_is_refused_and_the_others_are_stored(
+    autojump_clock, stage, crowd
+):
     stage.store.blocks = about("ann")
     await crowd.posts("first")
     await crowd.posts(*(f"user-{number}" for number in range(200)), "ann")
@@ -69,7 +71,9 @@ async def test_who_is_blocked_alone_is_refused_and_the_others_are_stored(stage, 
     assert stage.told == [True]
 
 
-async def test_who_is_known_to_be_blocked_costs_the_others_a_moment_now_and_then(stage, crowd):
+async def test_who_is_known_to_be_blocked_costs_the_others_a_moment_now_and_then(
+    autojump_clock, stage, crowd
+):
     stage.store.blocks = about("ann")
     await crowd.posts("ann")
     await pass_time(5)
@@ -88,7 +92,7 @@ async def test_who_is_known_to_be_blocked_costs_the_others_a_moment_now_and_then
     assert stage.store.times[-1] - stage.store.times[0] < 300 * 0.05
 
 
-async def test_when_the_lock_is_given_back_posts_go_on(stage, crowd):
+async def test_when_the_lock_is_given_back_posts_go_on(autojump_clock, stage, crowd):
     stage.store.blocks = about("ann")
     await crowd.posts("ann")
     await pass_time(5)
@@ -102,7 +106,9 @@ async def test_when_the_lock_is_given_back_posts_go_on(stage, crowd):
     assert blocked(later) == set()
 
 
-async def test_of_a_post_to_many_who_is_blocked_stays_suspect_and_the_others_do_not(stage, crowd):
+async def test_of_a_post_to_many_who_is_blocked_stays_suspect_and_the_others_do_not(
+    autojump_clock, stage, crowd
+):
     stage.store.blocks = about("ann")
     await crowd.posts("ann+bob+cid")
     await pass_time(5)
@@ -118,7 +124,7 @@ async def test_of_a_post_to_many_who_is_blocked_stays_suspect_and_the_others_do_
     assert stage.store.attempts <= 2  # together again, or one after the other as they came
 
 
-async def test_a_ledger_line_that_is_blocked_waits_and_holds_up_nobody(stage):
+async def test_a_ledger_line_that_is_blocked_waits_and_holds_up_nobody(autojump_clock, stage):
     stage.store.blocks = about("stuck")
     stage.note(acknowledged("stuck"), acknowledged("a"), acknowledged("b"))
     await pass_time(4)
@@ -151,7 +157,9 @@ async def test_stopping_ends_though_a_ledger_line_is_blocked(autojump_clock):
     assert trio.current_time() - began <= 10
 
 
-async def test_a_connection_that_is_lost_takes_only_its_own_transaction_along(stage, crowd):
+async def test_a_connection_that_is_lost_takes_only_its_own_transaction_along(
+    autojump_clock, stage, crowd
+):
     broken = [False]
 
     def breaks(_):
@@ -171,7 +179,7 @@ async def test_a_connection_that_is_lost_takes_only_its_own_transaction_along(st
     assert stage.told == [True]
 
 
-async def test_who_has_waited_for_a_time_out_is_told_at_once(stage, crowd):
+async def test_who_has_waited_for_a_time_out_is_told_at_once(autojump_clock, stage, crowd):
     def hangs(_):
         raise StoreUnavailable("no answer", timed_out=True)
 
@@ -185,7 +193,9 @@ async def test_who_has_waited_for_a_time_out_is_told_at_once(stage, crowd):
     assert len(crowd.answers) == 2
 
 
-async def test_a_store_that_hangs_behind_a_lost_connection_is_given_up_soon(stage, crowd):
+async def test_a_store_that_hangs_behind_a_lost_connection_is_given_up_soon(
+    autojump_clock, stage, crowd
+):
     def breaks(_):
         stage.store.hangs = True
         raise StoreUnavailable("cut off")

@@ -5,8 +5,8 @@ from typing import cast
 import pytest
 import trio
 
-from tests.actors.fake_store import FakeStore, acknowledged, sent, staged
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.store_kit import FakeStore, acknowledged, sent, staged
 from tocsin.actors.runtime import ActorError, ActorStopped
 from tocsin.actors.storage import actor as storage
 from tocsin.actors.storage.requests import Read, Write

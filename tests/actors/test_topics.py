@@ -5,7 +5,7 @@ from typing import Any
 
 import trio
 
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.publishing.topics import CHUNK, FEW, Topics, TopicsWorker
 from tocsin.actors.runtime import Actor, open_supervisor
 from tocsin.actors.storage.requests import Write

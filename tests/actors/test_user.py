@@ -11,8 +11,8 @@ from typing import Any, Never
 import pytest
 import trio
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import (
     Acknowledged,

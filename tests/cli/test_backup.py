@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from servers.postgres import find_binaries
-from tests.cli.conftest import last_line
-from tests.system.kit import Server, fresh_user
+from servers.postgres_binaries import find_binaries
+from tests.cli.command_kit import last_line
+from tests.system.server_kit import Server, fresh_user
 from tocsin.persistence.sqlite.server_lock import Holder, ServerLock
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from servers.node import wait_until
 from servers.postgres import execute
-from tests.cli.conftest import last_line
-from tests.system.kit import Server, bearer, expect_json, fresh_user, wait_until
-from tests.system.person import Person
+from servers.tokens import bearer
+from tests.cli.command_kit import last_line
+from tests.system.person_kit import Person
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server, fresh_user
 from tocsin.persistence.sqlite.server_lock import Holder, ServerLock
 
 MORE = """

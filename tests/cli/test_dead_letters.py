@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from tests.cli.conftest import last_line
-from tests.system.kit import fresh_user, wait_until
+from servers.node import wait_until
+from tests.cli.command_kit import last_line
+from tests.system.server_kit import fresh_user
 
 
 @pytest.fixture

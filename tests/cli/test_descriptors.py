@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.system.kit import Server, fresh_user, wait_until
+from servers.node import wait_until
+from tests.system.server_kit import Server, fresh_user
 from tocsin.cli.descriptors import KEPT, connections_allowed
 
 NARROW = ("sh", "-c", 'ulimit -Sn 250 && ulimit -Hn 300 && exec "$@"', "sh")

@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.kit import (
-    ADMIN,
-    SECRET,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    token,
-    wait_until,
-)
-from tests.system.person import Person
+from servers.node import wait_until
+from servers.tokens import ADMIN, SECRET, bearer, token
+from tests.system.person_kit import Person
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server, fresh_user
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

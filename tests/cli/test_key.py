@@ -8,8 +8,8 @@ import re
 import httpx
 import pytest
 
-from tests.cli.conftest import last_line
-from tests.system.kit import wait_until
+from servers.node import wait_until
+from tests.cli.command_kit import last_line
 
 
 def post(server, key):

@@ -9,8 +9,10 @@ import sys
 import httpx
 import pytest
 
-from tests.cli.conftest import Listener, last_line
-from tests.system.kit import ROOT, SECRET, Server, bearer, fresh_user, token, wait_until
+from servers.node import ROOT, wait_until
+from servers.tokens import SECRET, bearer, token
+from tests.cli.command_kit import Listener, last_line
+from tests.system.server_kit import Server, fresh_user
 from tocsin.cli.listen import default_device
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.conftest import last_line
-from tests.system.kit import ADMIN, ROOT, Server, bearer, wait_until
+from servers.node import ROOT, wait_until
+from servers.tokens import ADMIN, bearer
+from tests.cli.command_kit import last_line
+from tests.system.server_kit import Server
 
 
 @pytest.fixture

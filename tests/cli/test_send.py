@@ -6,8 +6,8 @@ import socket
 import httpx
 import pytest
 
-from tests.cli.conftest import last_line
-from tests.system.kit import fresh_user
+from tests.cli.command_kit import last_line
+from tests.system.server_kit import fresh_user
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import httpx
 import jwt
 import pytest
 
-from tests.cli.conftest import last_line
+from tests.cli.command_kit import last_line
 from tests.server.auth.issuer import private_key, public_pem
 from tocsin.settings import Settings
 from tocsin.settings.secrets import DevelopmentSecrets

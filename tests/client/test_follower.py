@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.client.conversation import Conversation, sent, shown, told, trouble, waits
+from tests.client.conversation_kit import Conversation, sent, shown, told, trouble, waits
 from tocsin.client.actions import Stop
 from tocsin.client.follower import ACK_DELAY
 

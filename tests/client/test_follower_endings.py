@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.client.conversation import Conversation, sent, told, trouble, waits
+from tests.client.conversation_kit import Conversation, sent, told, trouble, waits
 from tocsin.client.actions import Stop, Tell, Wait
 from tocsin.client.follower import RECONNECT_CAP
 from tocsin.protocol.closing import Closing

@@ -26,9 +26,6 @@ IMPURE_CALLS = {
 STARTS = re.compile(r"(\bChild|\bspawn|_spawn|\bspawn_prompt|_spawn_prompt)$")
 """What is given a child's factory."""
 
-FILE_LINES_MAX = 400
-FUNCTION_LINES_MAX = 70
-
 
 def test_the_protocol_is_pure():
     refuse(
@@ -38,30 +35,6 @@ def test_the_protocol_is_pure():
             for line, what in impurities(parse(path))
         ),
         "The protocol has no clock, no chance and no I/O; take the value as a parameter",
-    )
-
-
-def test_files_are_short():
-    refuse(
-        (
-            f"{short(path)} has {lines} lines"
-            for path in python_files(PACKAGE)
-            if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX
-        ),
-        f"Past {FILE_LINES_MAX} lines a file wants to be two things",
-    )
-
-
-def test_functions_are_short():
-    refuse(
-        (
-            f"{short(path)}:{node.lineno} {node.name} has {lines} lines"
-            for path in python_files(PACKAGE)
-            for node in ast.walk(parse(path))
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
-        ),
-        f"Past {FUNCTION_LINES_MAX} lines a function wants to be two things",
     )
 
 

@@ -16,6 +16,11 @@ LAST_WITHOUT_A_WORD = 5
 
 
 @pytest.fixture
+def postgres_template() -> None:
+    """The databases here are empty: their migrations are the matter."""
+
+
+@pytest.fixture
 async def running(database):
     async with database.running():
         yield

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import trio
 
-from tests.actors.fake_store import staged
+from tests.actors.store_kit import staged
 from tests.persistence.desk import Desk, positions, publish
 from tests.persistence.test_postgres import ann_locked, opened, session
 from tocsin.actors.storage.requests import Write

@@ -31,7 +31,7 @@ from tocsin.persistence.store import (
     Withdraw,
 )
 from tocsin.protocol.notification import Patch, answer_to_publish
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 from tocsin.protocol.values import to_rfc3339
 
 
@@ -351,7 +351,7 @@ async def test_what_cannot_be_updated_says_why(desk):
 
     assert results[:3] == [NotFound(), NotActive("withdrawn"), RevisionMismatch(1)]
     assert isinstance(results[3], PatchRefused)
-    assert isinstance(results[3].error, ProblemError)
+    assert isinstance(results[3].error, Refused)
     assert (await desk.page("ann")).head == 3
 
 

@@ -25,6 +25,11 @@ def test_a_first_delay_beyond_the_cap_is_the_cap():
     assert Backoff(initial=100.0, cap=30.0).delay(1, 0.5) == pytest.approx(30.0)
 
 
+@pytest.mark.parametrize(("initial", "first"), [(10.0, 10.0), (100.0, 60.0)])
+def test_the_first_delay_without_its_spread_is_known_and_capped(initial, first):
+    assert Backoff(initial, cap=60.0).first == first
+
+
 @given(st.integers(1, 10**30), st.floats(0.0, 1.0, exclude_max=True), st.floats(1e-3, 1e6))
 def test_any_attempt_has_a_delay_between_the_first_and_the_cap(attempt, jitter, initial):
     delay = Backoff(initial, cap=initial * 50).delay(attempt, jitter)

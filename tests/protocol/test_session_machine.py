@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.protocol.session_stage import RESEND, SessionStage
+from tests.protocol.session_machine_kit import RESEND, SessionStage
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.ledger import DeliveryRecord
 from tocsin.protocol.push import LogEntry, Push

@@ -10,15 +10,15 @@ import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.admission.forwarded import Forwarding
 from tocsin.server.admission.gate import Admission, Admissions
 from tocsin.server.admission.limits import Limits
-from tocsin.server.api.problems import problem_answer
+from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.serving import ANYONE
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.door.front_door import FrontDoor
-from tocsin.server.http.application import About, Incoming, Plan, Turned
+from tocsin.server.http.application import TURNED_AWAY, About, Incoming, Plan, Turned
 from tocsin.server.http.host import HttpHost
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.response import Whole
@@ -71,7 +71,8 @@ async def echo(
         try:
             await frames.listen(answer)
         except Ended as ended:
-            frames.finish(farewell(ended.closing, ended.after, ended.detail))
+            refusal = ended.refusal
+            frames.finish(farewell(refusal.closing, refusal.after, refusal.last_words))
         await frames.aclose()
 
 
@@ -186,10 +187,10 @@ class EdgeApplication:
 
     def refusal(self, error: Exception, about: About) -> Whole:
         self.refused.append(about)
-        return problem_answer(error)
+        return problem_answer(refusal_of(error))
 
     def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
-        return problem_answer(refuse("overloaded", why.value, retry_after=5))
+        return problem_answer(TURNED_AWAY[why])
 
     @property
     def notes_answers(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api import dead_letters, operators, spool
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import Caller, Operation

@@ -22,8 +22,8 @@ from tocsin.actors.world import real_world
 from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import Changed, FindHead, Head
 from tocsin.protocol.notification import Draft, Recipients
-from tocsin.protocol.problems import ProblemError
-from tocsin.server.auth import Principal
+from tocsin.protocol.refusal import Refused
+from tocsin.server.auth.principal import Principal
 from tocsin.server.producing.batch import BatchItem, Item, publish_all
 from tocsin.server.producing.publishing import Published, Publishing
 from tocsin.server.services import Services
@@ -119,5 +119,5 @@ async def test_a_store_that_is_away_is_each_items_problem(tmp_path: Path):
         services.status.available = False
         outcomes = await publish_all(publishing, SHOP, [item("x")] * 300, None)
         services.status.available = True
-    codes = {each.problem.code for each in outcomes if isinstance(each, ProblemError)}
+    codes = {each.problem.code for each in outcomes if isinstance(each, Refused)}
     assert (len(outcomes), codes) == (300, {"store_unavailable"})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 from tocsin.server.producing.batch import ITEMS_MAX, BatchItem, Item, Lines, read_array, read_lines
 
 ITEM_BYTES_MAX = 1000
@@ -21,7 +21,7 @@ async def in_pieces(body: bytes, size: int = 7) -> AsyncIterator[bytes]:
 
 
 def codes(items: list[Item]) -> list[str]:
-    return [each.problem.code if isinstance(each, ProblemError) else each.title for each in items]
+    return [each.problem.code if isinstance(each, Refused) else each.title for each in items]
 
 
 async def array(body: bytes) -> list[Item]:
@@ -37,7 +37,7 @@ def array_of(*items: bytes) -> bytes:
 
 
 async def refusal(reading) -> str:
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(Refused) as caught:
         await reading
     return caught.value.problem.code
 
@@ -60,7 +60,7 @@ async def test_an_item_may_carry_its_key():
 
 async def test_where_an_item_is_wrong_is_said():
     [item] = await lines(b'{"to":{"users":["ada",7]},"title":"x"}')
-    assert isinstance(item, ProblemError)
+    assert isinstance(item, Refused)
     assert [error.path for error in item.problem.errors] == ["$.to.users[1]"]
 
 

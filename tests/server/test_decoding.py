@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tocsin.protocol.notification import Patch
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 from tocsin.server.decoding import decode
 
 
@@ -22,7 +22,7 @@ class Outer(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def wrong(document: object) -> tuple[str, str]:
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(Refused) as caught:
         decode(Outer, msgspec.json.encode(document))
     [error] = caught.value.problem.errors
     return error.path, error.message
@@ -63,7 +63,7 @@ class Anything(msgspec.Struct):
     ],
 )
 def test_a_key_that_is_there_twice_is_wrong_at_any_depth(text, name):
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(Refused) as caught:
         decode(Anything, text)
     assert caught.value.problem.code == "invalid"
     assert f"the field `{name}` more than once" in caught.value.problem.detail
@@ -72,12 +72,12 @@ def test_a_key_that_is_there_twice_is_wrong_at_any_depth(text, name):
 
 def test_what_is_nested_too_deeply_is_malformed_whoever_finds_out():
     deep = b'{"data":' + b'{"\\u0061":' * 5000 + b"1" + b"}" * 5001
-    with pytest.raises(ProblemError, match="malformed"):
+    with pytest.raises(Refused, match="malformed"):
         decode(Anything, deep)
 
 
 def test_what_is_no_time_is_said_in_words():
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(Refused) as caught:
         decode(Patch, b'{"expires_at":"2030-01-01T00:00:00+0100"}')
     [error] = caught.value.problem.errors
     assert error.path == "$.expires_at"

@@ -75,8 +75,8 @@ def read_by_us(*pieces: bytes, frames_max: int = FRAMES_MAX) -> Read:
             if reading.close is not None:
                 read.end = "close"
             if reading.wrong is not None:
-                read.end = reading.wrong.closing.word
-                assert reading.wrong.detail
+                read.end = reading.wrong.refusal.closing.word
+                assert reading.wrong.refusal.detail
             if not reader.has_more:
                 break
             data = b""
@@ -228,8 +228,8 @@ HEAD_OF_TOO_MUCH = {
 def test_what_declares_too_much_is_refused_when_it_declares_it(stream):
     wrong = FrameReader(LIMIT).read(stream).wrong
     assert wrong is not None
-    assert wrong.closing is Closing.FRAME_TOO_LARGE
-    assert str(LIMIT) in wrong.detail
+    assert wrong.refusal.closing is Closing.FRAME_TOO_LARGE
+    assert str(LIMIT) in wrong.refusal.detail
 
 
 def test_the_largest_message_may_come_in_fragments():
@@ -249,8 +249,8 @@ def test_fragments_of_a_message_are_bounded():
         assert reader.read(masked(0, b"", first=0x00)).wrong is None
     wrong = reader.read(masked(0, b"", first=0x00)).wrong
     assert wrong is not None
-    assert wrong.closing is Closing.MALFORMED
-    assert str(FRAGMENTS_MAX) in wrong.detail
+    assert wrong.refusal.closing is Closing.MALFORMED
+    assert str(FRAGMENTS_MAX) in wrong.refusal.detail
 
 
 MALFORMED = {
@@ -278,8 +278,8 @@ def test_what_is_malformed_is_told_what_is_wrong(stream, words):
 
     assert reading.messages == [ACK.decode()]
     assert reading.wrong is not None
-    assert reading.wrong.closing is Closing.MALFORMED
-    assert words in reading.wrong.detail
+    assert reading.wrong.refusal.closing is Closing.MALFORMED
+    assert words in reading.wrong.refusal.detail
     assert reader.read(ack).messages == []
 
 

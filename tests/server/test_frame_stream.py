@@ -315,7 +315,7 @@ async def test_who_does_not_read_the_answers_to_their_pings_is_slow():
 
         with pytest.raises(Ended) as caught:
             await pair.frames.listen(lambda message: None)
-        assert caught.value.closing is Closing.SLOW
+        assert caught.value.refusal.closing is Closing.SLOW
 
 
 async def send_for_ever(client, data):
@@ -403,9 +403,9 @@ async def test_who_is_faster_than_may_be_is_told_which_limit(limits, what):
         with pytest.raises(Ended) as caught:
             await pair.frames.listen(received.append)
 
-    assert caught.value.closing is Closing.RATE_LIMITED
-    assert caught.value.after > 0
-    assert what in caught.value.detail
+    assert caught.value.refusal.closing is Closing.RATE_LIMITED
+    assert caught.value.refusal.after > 0
+    assert what in caught.value.refusal.detail
     assert len(received) < 60
 
 
@@ -425,13 +425,13 @@ async def test_a_newcomer_may_say_little():
         await pair.client.send_all(masked(10, b"") * int(NEWCOMER.frames_burst + 1))
         with pytest.raises(Ended) as caught:
             await pair.frames.first_message()
-        assert caught.value.closing is Closing.RATE_LIMITED
+        assert caught.value.refusal.closing is Closing.RATE_LIMITED
 
     async with open_pair(message_bytes_max=1 << 20) as pair:
         await pair.client.send_all(masked(1, b"x" * (NEWCOMER_BYTES_MAX + 1))[:8])
         with pytest.raises(Ended) as caught:
             await pair.frames.first_message()
-        assert caught.value.closing is Closing.FRAME_TOO_LARGE
+        assert caught.value.refusal.closing is Closing.FRAME_TOO_LARGE
 
 
 # ------------------------------------------------------------------ closing

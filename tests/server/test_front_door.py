@@ -197,7 +197,7 @@ async def test_beyond_the_reserve_connections_are_just_closed():
 # --------------------------------------------------------------------- guarding
 
 
-async def test_a_server_that_crashes_costs_its_connection_only(caplog):
+async def test_a_server_that_crashes_costs_its_connection_only(log_text):
     async with open_edge() as edge:
 
         def crash():
@@ -226,7 +226,7 @@ async def test_a_server_that_crashes_costs_its_connection_only(caplog):
             crashed.set()
         await wait_until(lambda: edge.door.statistics().open == 0)
         assert edge.door.statistics().failures == 1
-    assert "ZeroDivisionError" in caplog.text
+    assert "ZeroDivisionError" in log_text()
 
 
 async def test_cancelling_passes_through_the_guard_also_beside_a_failure():
@@ -262,7 +262,7 @@ async def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
         return client, await listener.accept()
 
 
-async def test_what_a_client_sent_is_not_logged(caplog):
+async def test_what_a_client_sent_is_not_logged(log_text, caplog):
     caplog.set_level(logging.DEBUG, logger="tocsin")
 
     async def fail(stream, head, rest, turn, address):
@@ -272,8 +272,8 @@ async def test_what_a_client_sent_is_not_logged(caplog):
         await edge.say(UPGRADE.replace(b"/v1/ws", b"/v1/ws?ticket=opensesame"))
         await edge.say(b"opensesame\r\n\r\n")
         await edge.say(b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: opensesame\x00\r\n\r\n")
-    assert "ours" in caplog.text
-    assert "opensesame" not in caplog.text
+    assert "ours" in log_text()
+    assert "opensesame" not in log_text()
 
 
 async def test_two_hundred_hostile_connections_leave_the_door_open():
@@ -316,7 +316,7 @@ async def test_two_hundred_hostile_connections_leave_the_door_open():
 # -------------------------------------------------------------------- accepting
 
 
-async def test_without_a_free_descriptor_it_waits_and_goes_on(caplog):
+async def test_without_a_free_descriptor_it_waits_and_goes_on(log_text):
     """For real: the process's table is filled by lowering its limit to what is open."""
     import resource
 
@@ -329,7 +329,7 @@ async def test_without_a_free_descriptor_it_waits_and_goes_on(caplog):
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(highest, *fillers) + 1, hard))
             fillers += fill_descriptors()
             await client.connect(("127.0.0.1", edge.port))
-            await wait_until(lambda: "cannot accept" in caplog.text)
+            await wait_until(lambda: "cannot accept" in log_text())
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             for filler in fillers:
@@ -348,7 +348,7 @@ def fill_descriptors() -> list[int]:
             return taken
 
 
-async def test_what_cannot_be_started_is_closed_and_the_next_is_served(caplog):
+async def test_what_cannot_be_started_is_closed_and_the_next_is_served(log_text):
     door = make_door()
     listeners = await door.open(["127.0.0.1"], 0)
     started: list[trio.SocketStream] = []
@@ -370,7 +370,7 @@ async def test_what_cannot_be_started_is_closed_and_the_next_is_served(caplog):
                 await wait_until(lambda: bool(started))
             nursery.cancel_scope.cancel()
     await started[0].aclose()
-    assert "no more children" in caplog.text
+    assert "no more children" in log_text()
 
 
 async def test_cancelling_closes_the_listeners():

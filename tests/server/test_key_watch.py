@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.actors.outlets import FakeOutlet
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
+from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.runtime import Actor, open_supervisor
 from tocsin.actors.storage.requests import Read
 from tocsin.persistence.store import FindKey, NotFound
 from tocsin.protocol.closing import Closing
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.key_watch import INTERVAL, KeyWatch, KeyWatcher
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tocsin.server.admission import limits as module
-from tocsin.server.admission.limits import Held, Limit, LimitFigures, Limits, Refusal
+from tocsin.server.admission.limits import Excess, Held, Limit, LimitFigures, Limits
 from tocsin.settings import Settings
 from tocsin.wiring import limit_figures
 
@@ -40,8 +40,8 @@ def admitted(limits: Limits, address: str = "192.0.2.1", now: float = 0.0) -> He
     return held
 
 
-def refused(answer: Held | Refusal | None) -> Refusal:
-    assert isinstance(answer, Refusal)
+def refused(answer: Held | Excess | None) -> Excess:
+    assert isinstance(answer, Excess)
     return answer
 
 
@@ -199,7 +199,7 @@ def test_a_refused_request_costs_nothing_of_the_rate():
     for _ in range(10):
         admitted(limits).release()
     for _ in range(100):
-        assert isinstance(limits.admit_request("192.0.2.1", 0.05), Refusal)
+        assert isinstance(limits.admit_request("192.0.2.1", 0.05), Excess)
     admitted(limits, now=0.11)
 
 
@@ -256,7 +256,7 @@ def test_an_idle_account_keeps_its_rate(monkeypatch):
     limits = Limits(figures(peer_rate=1))
     admitted(limits, "192.0.2.1").release()
     admitted(limits, "192.0.2.2").release()
-    assert isinstance(limits.admit_request("192.0.2.1", 0), Refusal)
+    assert isinstance(limits.admit_request("192.0.2.1", 0), Excess)
 
 
 def test_a_refusal_leaves_no_account_open():
@@ -293,7 +293,7 @@ class Books(RuleBasedStateMachine):
     def begin(self, address, credential, size):
         self.now += 1
         held = self.limits.admit_request(address, self.now)
-        if isinstance(held, Refusal):
+        if isinstance(held, Excess):
             return
         if credential and held.charge(credential, self.now) is not None:
             held.release()
@@ -335,7 +335,7 @@ TestBooks = Books.TestCase
 
 
 def test_a_rate_is_told_as_a_policy_and_what_is_left_of_it():
-    refusal = Refusal(Limit.CREDENTIAL_RATE, 0.2, 25_000, 0, "requests", 5)
+    refusal = Excess(Limit.CREDENTIAL_RATE, 0.2, 25_000, 0, "requests", 5)
     assert refusal.headers == (
         ("Retry-After", "1"),
         ("RateLimit-Policy", '"credential_rate";q=25000;w=5'),
@@ -344,7 +344,7 @@ def test_a_rate_is_told_as_a_policy_and_what_is_left_of_it():
 
 
 def test_what_is_counted_while_it_lasts_has_a_unit_and_no_window():
-    refusal = Refusal(Limit.PEER_BODY_BYTES, 1.0, 1000, 12, "content-bytes")
+    refusal = Excess(Limit.PEER_BODY_BYTES, 1.0, 1000, 12, "content-bytes")
     assert refusal.headers[1:] == (
         ("RateLimit-Policy", '"peer_body_bytes_max";q=1000;qu="content-bytes"'),
         ("RateLimit", '"peer_body_bytes_max";r=12;t=1'),
@@ -360,7 +360,7 @@ def test_connections_have_no_unit_there_and_are_told_when_to_come_back():
 def test_every_limit_is_the_name_of_a_setting_and_the_detail_names_it():
     for limit in Limit:
         assert hasattr(Settings(), limit)
-        assert limit in Refusal(limit, 1.0, 1, 0, None).detail
+        assert limit in Excess(limit, 1.0, 1, 0, None).detail
 
 
 def test_the_defaults_suit_a_nat_a_producer_and_the_nodes_memory():

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import trio
 
-from tests.actors.virtual_time import settle
+from tests.actors.clock_kit import settle
 from tocsin.actors.delivery.messages import Arrived
 from tocsin.protocol.cursor import Cursor
 from tocsin.server.follow.long_poll import gather

@@ -15,7 +15,7 @@ from tocsin.actors.delivery.connections import current_connection
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.server.admission.refusals import Refusals
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.door.front_door import ACCEPTS_MAX
 from tocsin.server.services import Readiness
 from tocsin.server.turnstile import ATTACHING_MAX

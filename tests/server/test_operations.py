@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.answers import Alive, Published
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Query
@@ -80,7 +80,7 @@ def test_every_operation_is_found_by_its_path():
     ],
 )
 def test_there_is_one_address_for_each_thing(path):
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(Refused) as caught:
         Routes(OPERATIONS).find("GET", path)
     assert caught.value.problem.code == "not_found"
 
@@ -88,7 +88,7 @@ def test_there_is_one_address_for_each_thing(path):
 def test_a_method_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(MethodNotAllowed) as caught:
         Routes(OPERATIONS).find("BREW", "/v1/inbox")
-    assert caught.value.allowed == ("GET", "HEAD", "OPTIONS")
+    assert caught.value.refusal.headers == (("Allow", "GET, HEAD, OPTIONS"),)
     with pytest.raises(MethodNotAllowed):
         Routes(OPERATIONS).find("HEAD", "/v1/inbox/stream")
 
@@ -141,7 +141,7 @@ def test_a_query_is_read_into_its_type():
     ],
 )
 def test_a_query_that_cannot_be_read_is_refused_by_name(fields, path):
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(Refused) as caught:
         read_query(Filters, fields)
     assert caught.value.problem.code == "invalid"
     assert [error.path for error in caught.value.problem.errors] == [path]
@@ -158,7 +158,7 @@ def test_a_query_that_cannot_be_read_is_refused_by_name(fields, path):
 def test_a_place_in_the_ledger_is_a_user_and_a_device(after, is_one):
     try:
         read_query(LedgerQuery, {"after": [after]})
-    except ProblemError:
+    except Refused:
         assert not is_one
     else:
         assert is_one
@@ -167,7 +167,7 @@ def test_a_place_in_the_ledger_is_a_user_and_a_device(after, is_one):
 @pytest.mark.parametrize("after", ["/a" * 500_000, "a/" * 500_000, "/" * 1_000_000, "a" * 10**6])
 def test_a_place_in_the_ledger_is_read_in_one_pass(after):
     began = time.process_time()
-    with pytest.raises(ProblemError):
+    with pytest.raises(Refused):
         read_query(LedgerQuery, {"after": [after]})
     assert time.process_time() - began < 1
 

@@ -19,9 +19,9 @@ def test_so_much_may_be_said_at_once_and_not_more():
     pace.spend(20, 100, 0)
     with pytest.raises(Ended) as caught:
         pace.spend(1, 1, 0)
-    assert caught.value.closing is Closing.RATE_LIMITED
-    assert caught.value.after > 0
-    assert "20 frames at once, or 10 a second" in caught.value.detail
+    assert caught.value.refusal.closing is Closing.RATE_LIMITED
+    assert caught.value.refusal.after > 0
+    assert "20 frames at once, or 10 a second" in caught.value.refusal.detail
 
 
 def test_bytes_are_bounded_as_frames_are():
@@ -29,7 +29,7 @@ def test_bytes_are_bounded_as_frames_are():
     pace.spend(1, 3000, 0)
     with pytest.raises(Ended) as caught:
         pace.spend(1, 1, 0)
-    assert "3000 bytes at once, or 1000 a second" in caught.value.detail
+    assert "3000 bytes at once, or 1000 a second" in caught.value.refusal.detail
 
 
 def test_what_is_said_at_the_pace_may_be_said_for_ever():

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import TITLES
+from tocsin.protocol.problems import CREDENTIAL_PROBLEMS, PROBLEMS, problem
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.specs.asyncapi import asyncapi_document
 from tocsin.server.api.specs.home import home_page
@@ -19,7 +19,7 @@ from tocsin.server.api.specs.openapi import openapi_document
 from tocsin.server.api.specs.page import docs_page
 from tocsin.server.api.specs.parts import Page
 from tocsin.server.api.specs.tables import inline, pretty, type_text
-from tocsin.server.api.specs.words import ERRORS, FIELDS, FIELDS_OF, PATHS
+from tocsin.server.api.specs.words import FIELDS, FIELDS_OF, PATHS
 from tocsin.server.auth.errors import AuthCode
 
 OPENAPI = openapi_document(OPERATIONS)
@@ -155,9 +155,16 @@ def test_every_call_that_can_be_tried_has_a_form_with_all_that_it_takes():
 
 
 def test_every_code_is_explained_once(read: Reader):
-    assert ERRORS.keys() == {*TITLES, *AuthCode}
-    for code in ERRORS:
+    assert CREDENTIAL_PROBLEMS.keys() == set(AuthCode)
+    for code in (*PROBLEMS, *CREDENTIAL_PROBLEMS):
         assert read.ids.count(f"error-{code}") == 1
+
+
+@pytest.mark.parametrize("code", [*PROBLEMS, *CREDENTIAL_PROBLEMS])
+def test_the_type_of_a_problem_is_its_line_on_this_page(read: Reader, code: str):
+    path, _, anchor = problem(code, "").type.partition("#")
+    assert path in {each.path for each in OPERATIONS}
+    assert anchor in read.ids
 
 
 def test_calls_name_only_the_codes_that_are_their_own():

@@ -7,7 +7,7 @@ import json
 import pytest
 import trio
 
-from tests.actors.virtual_time import settle
+from tests.actors.clock_kit import settle
 from tests.protocol.session_kit import a_session, an_entry, pushed
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing

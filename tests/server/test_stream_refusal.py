@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import problem
+from tocsin.protocol.refusal import Refusal, refuse
 from tocsin.server.api import OPERATIONS
 from tocsin.server.follow.stream_refusal import (
     STREAM_PATH,
     instead_of_problem,
-    passing,
     stream_goodbye,
 )
 
@@ -50,25 +48,30 @@ def test_a_detail_breaks_no_line():
     ],
 )
 def test_what_will_pass_is_said_on_a_stream_and_nothing_else(status, code, closing):
-    assert passing(status, code) is closing
-    assert closing is None or closing.reconnect
+    refusal = refuse(code, "What it is.").refusal
+    assert refusal.problem.status == status
+    body = instead_of_problem(refusal, stopping=False, random=0.0)
+    if closing is None:
+        assert body is None
+    else:
+        assert body == stream_goodbye(closing, refusal.after, "What it is.")
+        assert closing.reconnect
 
 
-def refused(code: str) -> tuple[int, bytes]:
-    wrong = problem(code, "What it is.")
-    return wrong.status, msgspec.json.encode(wrong)
+def refused(code: str, after: float | None = None) -> Refusal:
+    return refuse(code, "What it is.", retry_after=after).refusal
 
 
 def test_a_problem_that_will_pass_is_a_goodbye_with_its_detail():
-    body = instead_of_problem(*refused("store_unavailable"), 2.0, stopping=False, random=0.5)
+    body = instead_of_problem(refused("store_unavailable", 2.0), stopping=False, random=0.5)
     assert body == stream_goodbye(Closing.STORE_UNAVAILABLE, 3.0, "What it is.")
-    body = instead_of_problem(*refused("overloaded"), None, stopping=True, random=0.0)
+    body = instead_of_problem(refused("overloaded"), stopping=True, random=0.0)
     assert body == stream_goodbye(Closing.DRAINING, 1.0, "What it is.")
 
 
 @pytest.mark.parametrize("code", ["unauthenticated", "forbidden", "invalid", "malformed"])
 def test_a_problem_that_will_not_pass_stays_one(code):
-    assert instead_of_problem(*refused(code), None, stopping=True, random=0.0) is None
+    assert instead_of_problem(refused(code), stopping=True, random=0.0) is None
 
 
 def test_a_stream_is_asked_for_in_one_way():

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from tocsin.actors.health import StoreStatus
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 from tocsin.server.api.streams import AckBody, acknowledge
 from tocsin.server.services import Services
 
@@ -24,7 +24,7 @@ async def test_it_does_not_call_a_cursor_foreign():
     body = AckBody(device="phone", cursor="epoch.5")
     call: Any = SimpleNamespace(services=services_of(StoreStatus()), body=body)
 
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(Refused) as caught:
         await acknowledge(call)
 
     assert (caught.value.problem.status, caught.value.problem.code) == (503, "store_unavailable")
@@ -35,7 +35,7 @@ async def test_one_that_has_reached_it_does():
     services = services_of(StoreStatus(available=False, epoch="another"))
     call: Any = SimpleNamespace(services=services, body=body)
 
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(Refused) as caught:
         await acknowledge(call)
 
     assert caught.value.problem.status == 422

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from tocsin.protocol.closing import Closing
-from tocsin.server.auth import Principal
+from tocsin.protocol.refusal import Refusal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.turnstile import MARKING_MAX, Turnstile
-from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.session import WebSocketSession
 
 PUBLISH = '{"type":"publish","request":1,"notification":{"to":{"users":["ada"]},"title":"x"}}'
@@ -25,11 +25,11 @@ async def never(command: object) -> None:
 class Outlet:
     def __init__(self) -> None:
         self.ended = False
-        self.refused: list[Ended] = []
+        self.refused: list[Refusal] = []
 
-    def refuse(self, ended: Ended) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         self.ended = True
-        self.refused.append(ended)
+        self.refused.append(refusal)
 
 
 @pytest.mark.parametrize("said", [PUBLISH, MARK], ids=["publish", "mark"])
@@ -49,6 +49,6 @@ async def test_a_token_that_ran_out_while_the_machine_slept_publishes_nothing(sa
         begun = len(published) + len(nursery.child_tasks)
         nursery.cancel_scope.cancel()
     assert begun == (0 if expired else 1)
-    assert [ended.closing for ended in outlet.refused] == (
+    assert [refusal.closing for refusal in outlet.refused] == (
         [Closing.UNAUTHENTICATED] if expired else []
     )

@@ -1,4 +1,4 @@
-"""A stage for checks: a cluster of which there is only the store, and stories told by hand."""
+"""A stage for checks: a cluster that has only a store, and stories told by the test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EPOCH = "epoch"
 
 @dataclass
 class Stage:
-    """Time is *now*, moved by hand; what is told happens then."""
+    """A cluster whose time is *now*, moved by the test; each story happens at that time."""
 
     plan: Plan = field(default_factory=lambda: Plan(users=2, nodes=2))
     now: float = 0.0
@@ -52,17 +52,17 @@ class Stage:
     # --- What tests do ---------------------------------------------------------------------------
 
     def watched_by(self, check: type[Check]) -> Any:
-        made = check(cast(Any, self))
+        made = check(cast(Any, self), self.devices)
         self.history.watch(made)
         return made
 
     @property
     def complaints(self) -> list[str]:
-        """What was violated: promise and text."""
+        """The violations so far: promise and text."""
         return [f"{each.promise} {each.what}" for each in self.history.violations]
 
     def complains(self, promise: str, *words: str) -> bool:
-        """Whether the only complaint is of *promise* and has all *words* in it."""
+        """Whether there is only one complaint, about *promise* and with all *words*."""
         if len(self.complaints) != 1:
             return False
         (complaint,) = self.complaints
@@ -78,7 +78,7 @@ class Stage:
         self.store.rows(sql, *parameters)
 
     def notify(self, id_: str, title: str, *, standing: str = "active", **facts: Any) -> None:
-        """A notification in the store."""
+        """Put a notification into the store."""
         document = f'{{"id":"{id_}","title":"{title}","body":null}}'
         columns = {"topic": None, "collapse_key": None, "expires_at": None} | facts
         self.put(
@@ -90,7 +90,7 @@ class Stage:
         )
 
     def enter(self, user: str, id_: str, sequence: int, state: str = "unseen") -> None:
-        """It stands in the log of *user*."""
+        """Put the notification into the log of *user*."""
         self.put(
             "INSERT INTO inbox (notification_id, user_id, sequence, created_sequence, state)"
             " VALUES (?, ?, ?, ?, ?)",
@@ -101,7 +101,7 @@ class Stage:
         self.put("INSERT INTO users VALUES (?, ?, ?, ?, 0, 0, 0)", user, head, unread, unseen)
 
     def told(self, request: RequestStory, status: int | None, answer: Any = None) -> RequestStory:
-        """*request* is asked now and answered at once."""
+        """Ask *request* now, and answer it at once."""
         request.asked_at = self.now
         self.history.asked(request)
         request.answered_at, request.status, request.answer = self.now, status, answer
@@ -109,12 +109,12 @@ class Stage:
         return request
 
     def session(self, **facts: Any) -> Told:
-        """A session of u0/d0, and its welcome."""
+        """A session of u0/d0 that has been welcomed."""
         return Told(self, **facts)
 
 
 class Told:
-    """One session whose frames the test tells; they are heard as they are sent."""
+    """A session whose frames the test tells; each is heard as soon as it is sent."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class Told:
         self.hear({"type": "synced", "sequence": sequence})
 
     def push(self, sequence: int, **changes: Any) -> None:
-        """A push that is as it should be, but for *changes*."""
+        """A correct push, except for *changes*."""
         frame = {
             "type": "push",
             "sequence": sequence,
@@ -192,7 +192,7 @@ class Told:
 
 
 def a_host() -> Any:
-    """One that runs its first process, of which nothing else is known."""
+    """A host in its first process, with nothing else known."""
     process = SimpleNamespace(is_stopped=False)
     node = SimpleNamespace(is_stopping=False, services=None, process=process)
     clocks = {"clock_least": 0, "clock_most": 0}
@@ -200,7 +200,7 @@ def a_host() -> Any:
 
 
 def a_post(title: str, *users: str, key: str | None = None, **facts: Any) -> RequestStory:
-    """A post of p0 to *users* by way of node a, yet to be asked."""
+    """A post of p0 to *users* through node a, not asked yet."""
     host = facts.pop("host", "a")
     body = {"to": {"users": list(users)}, "title": title, **facts}
     return RequestStory("p0", host, "publish", {}, body, key, 1, 0.0)

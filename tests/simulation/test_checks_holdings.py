@@ -1,4 +1,4 @@
-"""What a node holds for nobody is found: tasks when all is quiet, the rest after some calm."""
+"""The check of holdings finds unexplained tasks when all is quiet, and the rest after a calm."""
 
 import math
 from dataclasses import replace
@@ -34,7 +34,7 @@ def alone(monkeypatch):
 
 
 def found(plan, owner, attribute, patch):
-    """What is said of a run with this bug."""
+    """The violations of a run with this bug, as one text."""
     with Mutation(name="", owner=owner, attribute=attribute, patch=patch).applied():
         verdict = simulate(plan)
     return " ".join(str(each) for each in verdict.violations)
@@ -50,7 +50,7 @@ def test_a_node_that_lets_go_of_everything_is_right(nodes):
 
 
 def test_a_users_actor_without_a_connection_is_not_explained():
-    assert "who is not here" in found(PLAN, Users, "retire", does_nothing)
+    assert "who is not connected" in found(PLAN, Users, "retire", does_nothing)
 
 
 def test_a_task_too_many_for_the_connections_is_not_explained():
@@ -97,7 +97,7 @@ def test_a_part_that_only_one_node_has_is_not_explained():
     ("owner", "attribute", "told"),
     [
         (Notifications, "answered", "idempotency keys in flight"),
-        (Topics, "absent", "which nobody here is in"),
+        (Topics, "absent", "which has no subscriber here"),
     ],
 )
 def test_what_should_have_been_let_go_is_found_after_a_calm(owner, attribute, told):

@@ -1,4 +1,5 @@
-"""The store's inbox and what devices show are compared with what was asked, not with each other."""
+"""The store's inbox and the devices' screens are compared with the requests, not with each
+other."""
 
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ def stage():
 
 
 def judged(stage, *, state="unseen", shown=None, users=("u0",)):
-    """The store and, unless it shows another state, the device have n1 in *state*."""
+    """Judge n1 in *state* in the store, and in *shown* on the device if it is given."""
     screen = Screen()
     screen.since = 0
     notification = {"id": "n1", "title": "p0-1", "state": shown or state, "revision": 1}

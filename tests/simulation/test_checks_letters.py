@@ -1,4 +1,4 @@
-"""Dead letters and what is replayed, and what was kept for long enough."""
+"""The checks of dead letters, replays and retention."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def stage():
 
 
 def letter(stage, *, device="d0", deaths=1, status="dead"):
-    """A letter of n1 for u0, number 1, in the store."""
+    """Put a dead letter of n1 for u0, with the id 1, into the store."""
     history = ",".join([DIED] * deaths)
     stage.put(
         "INSERT INTO dead_letters (id, notification_id, user_id, device_id, cause, reason,"

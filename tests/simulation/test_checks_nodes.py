@@ -1,4 +1,4 @@
-"""What the checks of nodes complain of: answers, honesty, bounds, lateness."""
+"""The complaints of the checks of nodes: answers, honesty, bounds, lateness."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -79,7 +79,7 @@ def test_who_breaks_off_need_not_be_answered(stage):
 
 
 def running(stage: Stage, **parts: Any) -> None:
-    """Have node a run with these *parts*, and node b not at all."""
+    """Let node a run with these *parts*, and node b not at all."""
     services: dict[str, Any] = {
         "bus": SimpleNamespace(available=True),
         "status": SimpleNamespace(available=True),

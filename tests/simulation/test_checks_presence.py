@@ -1,4 +1,4 @@
-"""What the check of presence complains of, and what all nodes are asked at the end."""
+"""The complaints of the check of presence, and of the census at the end."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def stage():
 
 
 class Watched(Stage):
-    """With the check that is meant."""
+    """A stage with the check under test."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -35,7 +35,7 @@ def look_for(stage, seconds):
 
 
 def answered(stage, *places):
-    """Node b is asked where u0 is."""
+    """Node b answers where u0 is."""
     devices = [
         {"device": device, "node": node, "since": "2026-01-01T00:00:00.000Z"}
         for device, node in places
@@ -47,7 +47,7 @@ def answered(stage, *places):
 
 
 def killed(stage):
-    """Node a has died, and another process runs there now."""
+    """Node a died, and another process runs there now."""
     with stage.trouble("a", "killed"):
         stage.hosts["a"].process_number = 2
         look_for(stage, 1)

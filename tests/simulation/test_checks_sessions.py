@@ -1,4 +1,4 @@
-"""What the checks of sessions complain of, and what they let pass."""
+"""The complaints of the checks of sessions, and what they allow."""
 
 import pytest
 
@@ -295,5 +295,5 @@ def test_who_speaks_of_a_notification_is_not_silent_about_a_change_that_it_reads
         complaints += pushes.again(known, push(2, attempt), sent_at)
 
     assert [each.what for each in complaints] == (
-        [] if speaks else ["2 was sent 3 times to who is silent"]
+        [] if speaks else ["2 was sent 3 times to a silent device"]
     )

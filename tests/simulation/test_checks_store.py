@@ -1,4 +1,4 @@
-"""What the checks that judge the store complain of, and what they let pass."""
+"""The complaints of the checks that judge the store, and what they allow."""
 
 from types import SimpleNamespace
 
@@ -102,7 +102,7 @@ def test_nothing_is_withdrawn_by_itself(stage):
     stage.told(a_post("p0-1", "u0"), 201, {"id": "n1"})
     stage.notify("n1", "p0-1", standing="withdrawn")
     check.finish()
-    assert stage.complains("P1", "nobody asked for that")
+    assert stage.complains("P1", "without a request")
 
 
 def changed(stage, operation, status, body=None):
@@ -143,7 +143,7 @@ def test_one_of_which_nobody_knows_may_show(stage):
 
 
 def two_posts(stage, *, first=201, second=201):
-    """The second stands before the first in the log."""
+    """The second post stands before the first in the log."""
     check = stage.watched_by(Order)
     for place, (title, status) in enumerate((("p0-1", first), ("p0-2", second))):
         stage.now += 1.0
@@ -290,7 +290,7 @@ def test_a_dead_letter_has_a_reason(stage):
     check = acknowledging(stage, acks=False)
     ledger_line(stage, acknowledged=False, dead_reason="attempts exhausted")
     check.finish()
-    assert stage.complains("P1", "n1 is dead, and nobody is told why")
+    assert stage.complains("P1", "n1 is dead, without a reason")
 
 
 def test_a_cursor_stands_before_what_was_not_acknowledged(stage):

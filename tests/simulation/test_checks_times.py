@@ -1,4 +1,5 @@
-"""What comes too early or too late is complained of, unless a clock was wrong by as much."""
+"""A delivery that is too early or too late is complained of, unless a clock was wrong by as
+much."""
 
 import pytest
 
@@ -11,7 +12,7 @@ TIME = to_rfc3339(20_000)
 
 
 class Watched(Stage):
-    """With the check that is meant."""
+    """A stage with the check under test."""
 
     def __post_init__(self):
         super().__post_init__()

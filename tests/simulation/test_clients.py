@@ -1,4 +1,4 @@
-"""Simulated clients do what real ones do, good and bad, and tell all of it to the history."""
+"""Simulated clients behave like real ones, good and bad, and report all of it to the history."""
 
 import dataclasses
 
@@ -22,22 +22,23 @@ AWAY = (
 
 
 class Recorder(Watcher):
-    """Keeps what was told."""
+    """A check that keeps all that it is told."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, devices):
         self.cluster = cluster
+        self.devices = devices
         self.acks = []
         self.arrived = []
         self.ends = []
 
     def look(self):
-        """Nothing."""
+        """Do nothing."""
 
     def settled(self):
         return None
 
     def finish(self):
-        """Nothing."""
+        """Do nothing."""
 
     def acknowledged(self, session, ack):
         self.acks.append(ack)
@@ -59,13 +60,13 @@ class Recorder(Watcher):
 
 @pytest.fixture
 def observe(monkeypatch):
-    """Runs a plan with all checks; returns what was told."""
+    """Run a plan with all checks and a recorder; returns the recorder."""
 
     def run(plan, schedule=()):
         recorders = []
 
-        def recorder(cluster):
-            recorders.append(Recorder(cluster))
+        def recorder(cluster, devices):
+            recorders.append(Recorder(cluster, devices))
             return recorders[-1]
 
         monkeypatch.setattr("simulation.runs.simulator.ALL", (*ALL, recorder))
@@ -88,13 +89,13 @@ def test_every_transport_alone_carries_all_there_is(observe, streams, polls, tra
     seen = observe(dataclasses.replace(GOOD, streams=streams, polls=polls))
 
     assert sorted({session.transport for session in seen.sessions}) == transports
-    assert all(device.shown for device in seen.cluster.devices)
+    assert all(device.shown for device in seen.devices)
 
 
 def test_a_device_comes_back_over_another_transport_with_its_cursor(observe):
     seen = observe(dataclasses.replace(BUSY, users=12, bad_devices=1.0, duration=60.0))
 
-    for device in seen.cluster.devices:
+    for device in seen.devices:
         visits = [story for story in seen.sessions if is_of(story, device) and story.hello]
         if len({story.transport for story in visits}) > 1:
             return
@@ -106,7 +107,7 @@ def test_every_session_ends_once(observe):
 
     over = [session for session in seen.sessions if session.ended_at is not None]
     assert len(seen.ends) == len(over)
-    assert len(over) >= len(seen.sessions) - len(seen.cluster.devices)
+    assert len(over) >= len(seen.sessions) - len(seen.devices)
 
 
 def test_what_arrives_was_acknowledged_before(observe):

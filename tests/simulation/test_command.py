@@ -1,4 +1,4 @@
-"""`./dev simulate` as a person types it."""
+"""The command `./dev simulate`, as a person types it."""
 
 from __future__ import annotations
 

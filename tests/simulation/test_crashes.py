@@ -1,4 +1,4 @@
-"""Every actor fails in some run, and a node survives each of these failures."""
+"""Every kind of actor crashes in some run, and a node survives each of these crashes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The same seed is the same run: in one process, and whatever the hashes of another are."""
+"""The same seed makes the same run: within one process, and in processes with other hashes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_run_that_is_cut_off_is_the_beginning_of_the_whole():
     whole = list(simulate(scenario.plan, scenario.schedule).trace.lines())
     part = list(simulate(scenario.plan, scenario.schedule, until=12.0).trace.lines())
 
-    # What the nodes note while they are cleared away is not of the run.
+    # Lines that nodes log while they are cleared away do not belong to the run.
     before = [line for line in part if line.time < 12.0]
     assert before
     assert before == whole[: len(before)]
@@ -79,7 +79,7 @@ def test_a_fault_is_told_in_one_line():
 
 
 def told_with_hashes_of(hash_seed: str) -> list[tuple[int, str]]:
-    """Seed and digest of some runs in a process whose hashes come of *hash_seed*."""
+    """Seed and digest of some runs, in a process with the hash seed *hash_seed*."""
     command = [sys.executable, "-m", "simulation", "--seed", "3", "--runs", "4", "--json"]
     done = subprocess.run(
         [*command, "--duration", "20", "--processes", "1"],

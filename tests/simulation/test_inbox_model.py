@@ -1,4 +1,4 @@
-"""What can have become of a notification, by what was asked for and when that was answered."""
+"""The possible places of a notification, by its deeds and their times."""
 
 import math
 
@@ -11,7 +11,7 @@ ARRIVES = Deed(1.0, 2.0, model.arrives)
 
 
 def after(*deeds, now=math.inf):
-    """The states and ends that are possible, in words."""
+    """The possible states and ends after *deeds*, as text."""
     return sorted(" ".join(filter(None, place)) for place in possible(deeds, now))
 
 

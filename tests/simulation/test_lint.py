@@ -1,8 +1,8 @@
-"""What would make two runs of one seed differ, as far as a machine can see it in the source.
+"""The rules of determinism that can be checked in the source.
 
-No clock, no chance and no entropy of the machine's own; no `id()` and `hash()`, which differ from
-process to process; and nobody goes through a set, whose order comes from hashes. Types are guessed:
-from annotations, from what is assigned, and from what functions say that they return.
+The code uses no clock, no random numbers and no entropy of the machine; no `id()` and `hash()`,
+which differ from process to process; and no iteration over a set, whose order comes from hashes.
+Types are guessed: from annotations, from assignments, and from the return types of functions.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def sources():
 
 
 def machine(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """The line and name of everything that only the machine knows."""
+    """The line and name of each use of a thing that differs from machine to machine."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -113,7 +113,7 @@ def functions_that_give_sets(tree: ast.AST) -> Iterator[str]:
 
 
 class SetsGoneThrough:
-    """Where in a module a set is gone through, by the names that hold sets in it."""
+    """The places in a module where a set is iterated over, by the names that hold sets."""
 
     def __init__(self, tree: ast.AST, makers: set[str]) -> None:
         self.tree = tree
@@ -190,7 +190,7 @@ class SetsGoneThrough:
 
 
 def last_name(node: ast.expr) -> str | None:
-    """What is assigned or looked at: `self._users` is `_users`."""
+    """The last part of a name: `_users` of `self._users`."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else None

@@ -1,4 +1,4 @@
-"""The checks bite: each bug that is put into the production is found within a few short runs."""
+"""Each seeded bug is found within a few short runs, so the checks are not blind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans in which there is nobody, or nothing to do, are run like any other."""
+"""Plans without any users, or without any work, run like other plans."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The loop in the place of Trio's: the order of a seed, virtual time, processes that stop."""
+"""The loop in the place of Trio's: the seed's order, virtual time, and processes that stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device shows is the fold of what it was pushed, however that came."""
+"""A screen depends on the pushes processed, not on their order or repetition."""
 
 from simulation.clients.screen import Screen
 

@@ -1,6 +1,6 @@
-"""Short runs from a fixed set of seeds, and every failure that was found before: none may fail.
+"""Short runs of fixed seeds, and all regression cases: none may fail.
 
-A seed that fails is repeated, made small and explained by the command in the message.
+The message of a failure has the command that repeats the seed, shrinks it and explains it.
 """
 
 from __future__ import annotations

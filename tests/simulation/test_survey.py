@@ -1,4 +1,4 @@
-"""Many seeds at once: nothing of it is left when whoever asked for it is gone."""
+"""A survey of many seeds leaves no process behind when its parent is gone."""
 
 import os
 import signal
@@ -11,17 +11,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
-"""Seconds for what takes one or two on a quiet machine."""
+"""Seconds to wait for things that take one or two on a quiet machine."""
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that *pid* has started."""
+    """The child processes of *pid*."""
     every = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [each for each in every if parent_of(each) == pid]
 
 
 def parent_of(pid: int) -> int | None:
-    """`None` if there is no such process, or nobody has looked after its end yet."""
+    """The parent of *pid*; `None` if there is no such process, or it is a zombie."""
     try:
         state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
     except OSError:
@@ -33,7 +33,7 @@ def wait_until(what):
     deadline = time.monotonic() + PATIENCE
     while not what():
         assert time.monotonic() < deadline
-        time.sleep(0.05)  # waits for: other processes, of which nobody tells us
+        time.sleep(0.05)  # waits for: other processes, which do not report
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
@@ -46,7 +46,7 @@ def test_the_workers_of_a_survey_end_with_it(how):
         [*command, "--processes", "2", "--no-shrink"], cwd=ROOT, stdout=quiet, stderr=quiet
     ) as survey:
         try:
-            # Two workers, and multiprocessing's own.
+            # Two workers, and multiprocessing's resource tracker.
             wait_until(lambda: len(children_of(survey.pid)) >= 3)
             workers = children_of(survey.pid)
             survey.send_signal(how)

@@ -14,8 +14,9 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 
 from cluster.topology import Topology
-from tests.system.crowd import Books, CrowdDevice, audit, eventually, load, running
-from tests.system.kit import Frame, fresh_user
+from tests.system.crowd_kit import Books, CrowdDevice, audit, eventually, load, running
+from tests.system.device_kit import Frame
+from tests.system.server_kit import Server, fresh_user
 
 ACK_GRACE = 1.0
 """Seconds for an acknowledgment to become durable; it is written in groups, and far sooner."""
@@ -24,7 +25,7 @@ ACK_GRACE = 1.0
 class Trial:
     """*users*, each with *devices* devices, on a cluster to which something is done."""
 
-    def __init__(self, cluster: Topology, *, users: int = 6, devices: int = 3) -> None:
+    def __init__(self, cluster: Topology[Server], *, users: int = 6, devices: int = 3) -> None:
         self.cluster = cluster
         self.books = Books([fresh_user() for _ in range(users)])
         self.devices = [

@@ -3,61 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
+from cluster.topology import Topology
 from servers.postgres import DatabaseServer
-from tests.system.kit import Device, Producer, Server, fresh_user
-
-HASTY = {
-    "resend-delay": 0.3,
-    "resend-limit": 3,
-    "delivery-attempts-max": 5,
-    "heartbeat": 0.5,
-    "hello-timeout": 0.5,
-    "ticket-lifetime": 0.5,
-}
-"""For what happens only after a while."""
-
-
-@dataclass(frozen=True)
-class Store:
-    """Makes new, empty stores of one kind; each call returns the settings that choose one."""
-
-    kind: str
-    make: Callable[[], dict[str, Any]]
-
-    def __call__(self) -> dict[str, Any]:
-        return self.make()
-
-
-class SharedServers:
-    """Servers on stores of one kind, each started when it is first asked for.
-
-    They outlive a change of the fixtures' parameter: that comes several times with every file.
-    """
-
-    def __init__(
-        self, new_store: Callable[[], dict[str, Any]], factory: pytest.TempPathFactory
-    ) -> None:
-        self._new_store = new_store
-        self._factory = factory
-        self._servers: dict[str, Server] = {}
-
-    def get(self, name: str, settings: Mapping[str, object]) -> Server:
-        if name not in self._servers:
-            directory = self._factory.mktemp(name)
-            self._servers[name] = Server(directory, {**settings, **self._new_store()})
-            self._servers[name].start()
-        return self._servers[name]
-
-    def close(self) -> None:
-        for each in self._servers.values():
-            each.close()
-        for each in self._servers.values():
-            each.expect_no_bugs()
+from tests.system.cluster_faults_kit import NewCluster
+from tests.system.device_kit import Device
+from tests.system.producer_kit import Producer
+from tests.system.server_kit import Server, fresh_user
+from tests.system.shared_servers_kit import HASTY, SharedServers, Store
 
 
 @pytest.fixture(scope="session")
@@ -154,9 +111,28 @@ def phone(server: Server, ada: str) -> Iterator[Device]:
         yield device
 
 
-def run_server(server: Server) -> Iterator[Server]:
-    try:
-        yield server.start()
-    finally:
-        server.close()
-    server.expect_no_bugs()
+@pytest.fixture
+def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
+    """Starts a cluster on these services; further arguments are those of `Topology`."""
+    with ExitStack() as stack:
+
+        def start(
+            database: str,
+            redis: str,
+            settings: Mapping[str, object] | None = None,
+            **options: object,
+        ) -> Topology[Server]:
+            flags = {
+                "database": database,
+                "redis": redis,
+                "resend-delay": 2,
+                "resend-limit": 30,  # a device that is not heard for a while stays
+                "drain-time": 4,
+                **(settings or {}),
+            }
+            made = Topology(Server, tmp_path / "cluster", flags, **options)  # type: ignore[arg-type]
+            stack.callback(made.expect_no_bugs)
+            stack.enter_context(closing(made))
+            return made.start()
+
+        yield start

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.kit import ADMIN, PRODUCER, Server, bearer, expect_problem, token
+from servers.tokens import ADMIN, PRODUCER, bearer, token
+from tests.system.producer_kit import expect_problem
+from tests.system.server_kit import Server
 from tests.system.test_producing import create_key
 
 # Nothing here depends on the store.

@@ -8,8 +8,10 @@ import time
 import httpx
 import pytest
 
-from tests.system.kit import PRODUCER, Producer, Server, expect_problem, token
-from tests.system.raw import Wire
+from servers.tokens import PRODUCER, token
+from tests.system.producer_kit import Producer, expect_problem
+from tests.system.raw_kit import Wire
+from tests.system.server_kit import Server
 
 # Nothing here depends on the store.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")

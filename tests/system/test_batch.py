@@ -7,17 +7,12 @@ import threading
 
 import pytest
 
-from tests.system.kit import (
-    Producer,
-    Server,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    token,
-    wait_until,
-)
-from tests.system.person import Person
-from tests.system.raw import Wire
+from servers.node import wait_until
+from servers.tokens import token
+from tests.system.person_kit import Person
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.raw_kit import Wire
+from tests.system.server_kit import Server, fresh_user
 from tests.system.test_bad_requests import head
 
 BATCH = "/v1/notifications/batch"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.kit import Producer, Server, bearer, expect_json, token
+from servers.tokens import bearer, token
+from tests.system.producer_kit import Producer, expect_json
+from tests.system.server_kit import Server
 
 
 def broadcast(producer: Producer, title: str) -> None:

@@ -19,8 +19,11 @@ import pytest
 
 from servers.chromium import find_browser
 from servers.nginx import Nginx
+from servers.node import wait_until
 from servers.proxy import Proxy
-from tests.system.kit import Server, bearer, expect_json, token, wait_until
+from servers.tokens import bearer, token
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server
 
 pytestmark = pytest.mark.faults
 

@@ -11,20 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from servers.node import wait_until
 from servers.redis import BusServer, Redis
-from tests.system.kit import (
-    ADMIN,
-    Device,
-    Frame,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    settled,
-    token,
-    wait_until,
-)
-from tests.system.person import Person
+from servers.tokens import ADMIN, bearer, token
+from tests.system.device_kit import Device, Frame, settled
+from tests.system.person_kit import Person
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server, fresh_user
 from tests.system.test_producing import create_key
 
 Pair = tuple[Server, Server]

@@ -7,7 +7,8 @@ import json
 import httpx
 import pytest
 
-from tests.system.kit import Producer, Server, expect_json, expect_problem, fresh_user
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 
 def post(producer: Producer, content: bytes, **headers: str) -> httpx.Response:

@@ -16,17 +16,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.system.followers import TRANSPORTS, Follower, Screen
-from tests.system.kit import (
-    PATIENCE,
-    Frame,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    token,
-)
+from servers.node import PATIENCE
+from servers.tokens import bearer, token
+from tests.system.device_kit import Frame
+from tests.system.followers_kit import TRANSPORTS, Follower, Screen
+from tests.system.producer_kit import Producer, expect_json
+from tests.system.server_kit import Server, fresh_user
 
 DEVICES = ("desktop", "browser", "phone")
 which = st.integers(0, 20)

@@ -7,17 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.kit import (
-    ADMIN,
-    PRODUCER,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    wait_until,
-)
-from tests.system.person import Person
+from servers.node import wait_until
+from servers.tokens import ADMIN, PRODUCER, bearer
+from tests.system.person_kit import Person
+from tests.system.producer_kit import expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 LETTERS = "/v1/admin/dead-letters"
 

@@ -15,12 +15,13 @@ import httpx
 import pytest
 
 from servers import traefik
-from servers.postgres import free_port
+from servers.machine import free_port
+from servers.node import wait_until
 from servers.program import Program, find_binary
-from tests.system.conftest import run_server
-from tests.system.following import stream, try_poll
-from tests.system.kit import Server, bearer, expect_json, token, wait_until
-from tests.system.through import (
+from servers.tokens import bearer, token
+from tests.system.plain_http_kit import stream, try_poll
+from tests.system.producer_kit import expect_json
+from tests.system.proxy_kit import (
     DEPLOY,
     Through,
     Traffic,
@@ -30,6 +31,8 @@ from tests.system.through import (
     shipped_nginx,
     shipped_traefik,
 )
+from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import run_server
 from tocsin.settings import Settings
 
 CLIENT = "127.0.0.77"

@@ -7,8 +7,10 @@ import socket
 
 import pytest
 
-from tests.system.kit import ADMIN, Server, bearer, expect_json, fresh_user, token
-from tests.system.raw import Wire
+from servers.tokens import ADMIN, bearer, token
+from tests.system.producer_kit import expect_json
+from tests.system.raw_kit import Wire
+from tests.system.server_kit import Server, fresh_user
 
 # What the store has to do with it is the same with each.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")

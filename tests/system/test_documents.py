@@ -9,19 +9,13 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from tests.system.following import poll, stream
-from tests.system.kit import (
-    ADMIN,
-    Device,
-    Frame,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    wait_until,
-)
-from tests.system.person import Person
+from servers.node import wait_until
+from servers.tokens import ADMIN, bearer
+from tests.system.device_kit import Device, Frame
+from tests.system.person_kit import Person
+from tests.system.plain_http_kit import poll, stream
+from tests.system.producer_kit import Producer, expect_json
+from tests.system.server_kit import Server, fresh_user
 from tests.system.test_producing import create_key
 
 DOCUMENTS = ["/openapi.json", "/asyncapi.json"]

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.system.kit import Server, bearer, expect_json, fresh_user, token, wait_until
+from servers.node import wait_until
+from servers.tokens import bearer, token
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server, fresh_user
 
 LIFETIME = 1.5
 """Seconds: long enough to see that it is there, on a busy machine."""

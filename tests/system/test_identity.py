@@ -8,17 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from servers.tokens import bearer, token
 from tests.server.test_shared_port import needs_ipv6
-from tests.system.kit import (
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    token,
-)
-from tests.system.person import Person
+from tests.system.person_kit import Person
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 CLAIM = "https://example.org/user"
 

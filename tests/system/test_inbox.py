@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.kit import (
-    PRODUCER,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    token,
-)
+from servers.tokens import PRODUCER, bearer, token
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 
 class Inbox:

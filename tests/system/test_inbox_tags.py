@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.kit import Producer, Server, fresh_user
-from tests.system.person import Person
+from tests.system.person_kit import Person
+from tests.system.producer_kit import Producer
+from tests.system.server_kit import Server, fresh_user
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.system.following import poll, titles, try_poll, wait_until_begun
-from tests.system.kit import bearer, expect_json, expect_problem, token, wait_until
-from tests.system.raw import Wire
+from servers.node import wait_until
+from servers.tokens import bearer, token
+from tests.system.plain_http_kit import poll, titles, try_poll, wait_until_begun
+from tests.system.producer_kit import expect_json, expect_problem
+from tests.system.raw_kit import Wire
 
 PATH = "/v1/inbox/changes"
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.kit import (
-    Device,
-    Frame,
-    Producer,
-    Server,
-    expect_json,
-    expect_problem,
-    fresh_user,
-)
-from tests.system.person import Person
+from tests.system.device_kit import Device, Frame
+from tests.system.person_kit import Person
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 
 @pytest.fixture

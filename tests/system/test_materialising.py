@@ -10,8 +10,11 @@ from random import Random
 import httpx
 import pytest
 
-from tests.system.conftest import Store
-from tests.system.kit import Server, bearer, expect_json, fresh_user, token, wait_until
+from servers.node import wait_until
+from servers.tokens import bearer, token
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import Server, fresh_user
+from tests.system.shared_servers_kit import Store
 
 USERS = 10_000
 CHUNK = 1000

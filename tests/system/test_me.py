@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from tests.system.kit import Producer, Server, expect_json, expect_problem, fresh_user
-from tests.system.person import Person
+from tests.system.person_kit import Person
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 PREFERENCES = "/v1/me/preferences"
 SUBSCRIPTIONS = "/v1/me/subscriptions"
@@ -126,8 +129,10 @@ def test_an_empty_body_is_none(person: Person, body):
 
 def test_a_user_can_be_in_too_many_topics(server: Server, producer: Producer, person: Person):
     topics = [fresh_user("topic") for _ in range(1000)]
-    for topic in topics:
-        no_content(person.request("PUT", f"{SUBSCRIPTIONS}/{topic}"))
+    paths = [f"{SUBSCRIPTIONS}/{topic}" for topic in topics]
+    with ThreadPoolExecutor(8) as threads:  # side by side, they share transactions
+        for answer in threads.map(lambda path: person.request("PUT", path), paths):
+            no_content(answer)
     one_more = fresh_user("topic")
     expect_problem(person.request("PUT", f"{SUBSCRIPTIONS}/{one_more}"), 409, "conflict")
     no_content(person.request("PUT", f"{SUBSCRIPTIONS}/{topics[0]}"))

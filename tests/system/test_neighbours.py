@@ -1,69 +1,33 @@
-"""Who attacks over HTTP is not felt by a neighbour, with or without a token.
+"""An attack over HTTP is not felt by a neighbour, with or without a token.
 
-Attackers come from loopback addresses, which have no limits of their own as addresses: so it is the
-node itself that holds, and not its limits. What these do, and how they count whoever is behind a
-proxy, is at the end.
+The attackers come from loopback addresses, which have no limits of their own as addresses: so the
+node itself holds, and not its limits. `test_neighbours_address` shows the limits, and how a node
+counts clients behind a proxy.
 """
 
 from __future__ import annotations
 
 import base64
-import math
 import re
 import signal
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
-from tests.system.attacking import Attack, Result, attacked
-from tests.system.conftest import Store, run_server
-from tests.system.kit import ADMIN, PRODUCER, Server, fresh_user, token, wait_until
-from tests.system.neighbour import expect_unfelt
-from tests.system.raw import Wire, upgrade_request
+from servers.node import wait_until
+from servers.tokens import PRODUCER, token
+from tests.system.attacking_kit import Attack
+from tests.system.bearable_kit import LIVE, expect_bearable, request
+from tests.system.raw_kit import Wire, upgrade_request
+from tests.system.server_kit import Server, fresh_user
 
 pytestmark = [
     pytest.mark.alone,
     # What the store has to do with it is the same with each.
     pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session"),
 ]
-SECONDS = 1.0
 BLANKS = b" \t" * 7500
-
-
-def request(line: str, *fields: str, credential: str = "", body: bytes = b"") -> bytes:
-    lines = [f"{line} HTTP/1.1", "Host: localhost", *fields]
-    if credential:
-        lines.append(f"Authorization: Bearer {credential}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-
-LIVE = request("GET /livez")
-HEALTH_CHECKS = ("GET /livez", "GET /readyz")
-UNKNOWN = "01890000-0000-7000-8000-000000000000"
-
-
-def expect_bearable(server: Server, attack: Attack, *statuses: str) -> Result:
-    """The *attack* is not felt, and it was one: the node has answered with all of *statuses*."""
-    told = Result()
-
-    @contextmanager
-    def attacking() -> Iterator[None]:
-        with attacked(server, attack, SECONDS) as result:
-            yield
-        told.__dict__.update(result.__dict__)
-
-    before = server.process.num_fds()
-    expect_unfelt(server, attacking)
-    assert told.came >= attack.connections
-    assert told.statuses.keys() >= set(statuses), told
-    wait_until(lambda: server.process.num_fds() <= before + 2, what="the sockets to be closed")
-    actors = server.http.get("/v1/admin/actors", headers={"Authorization": f"Bearer {ADMIN}"})
-    assert actors.status_code == 200
-    assert actors.text.count('"http') <= 10, "connections have been left behind"
-    return told
 
 
 def test_nobody_is_not_felt(server: Server):
@@ -218,198 +182,6 @@ def test_handshakes_that_cannot_be_answered(server: Server):
     )
     attack = Attack(again=bad, connections=50, patient=True)
     expect_bearable(server, attack, "400", "403", "404", "426")
-
-
-# --- Bodies ---------------------------------------------------------------------------------------
-
-
-def test_unfinished_bodies_of_one_user(server: Server):
-    eve = token(fresh_user("eve"))
-    body = b" " * 20_000
-    mark = request("POST /v1/inbox/mark", "Content-Length: 20001", credential=eve, body=body)
-    expect_bearable(server, Attack(first=mark, connections=300))
-
-
-@pytest.mark.parametrize("path", ["/v1/notifications", "/v1/notifications/batch"])
-def test_unfinished_bodies_of_one_producer(server: Server, path):
-    """More than fits; what is too much is refused, and the connection ends."""
-    head = request(f"POST {path}", "Content-Length: 1000000", credential=PRODUCER)
-    attack = Attack(first=head + b" " * 999_999, connections=300)
-    expect_bearable(server, attack, "429")
-
-
-@pytest.mark.parametrize("framing", ["Content-Length: 20000", "Transfer-Encoding: chunked"])
-def test_bodies_that_dribble(server: Server, framing):
-    eve = token(fresh_user("eve"))
-    body = b" " * 20_000 if "Length" in framing else b"1\r\n \r\n" * 3000
-    mark = request("POST /v1/inbox/mark", framing, credential=eve, body=body)
-    expect_bearable(server, Attack(first=mark, connections=200, piece=1, pause=0.02))
-
-
-@pytest.mark.parametrize(
-    ("line", "credential"),
-    [
-        ("POST /v1/inbox/mark", ""),
-        ("POST /v1/inbox/ack", ""),
-        (f"PATCH /v1/notifications/{UNKNOWN}", PRODUCER),
-        ("POST /v1/notifications/batch", PRODUCER),
-    ],
-    ids=lambda each: str(each)[:30],
-)
-def test_bodies_in_tiny_chunks(server: Server, line, credential):
-    eve = token(fresh_user("eve"))
-    head = request(line, "Transfer-Encoding: chunked", credential=credential or eve)
-    attack = Attack(again=(head + b"1\r\n \r\n" * 100_000,), connections=100)
-    expect_bearable(server, attack)
-
-
-def test_chunks_that_are_none(server: Server):
-    eve = token(fresh_user("eve"))
-    head = request("POST /v1/inbox/ack", "Transfer-Encoding: chunked", credential=eve)
-    bodies = [
-        b"f" * 15_000,
-        b"0" * 15_000 + b"\r\n",
-        b"1;" + b" " * 15_000,
-        b"1\n \n0\n\n",
-        b"-1\r\n",
-        b"1\r\n   \r\n",
-        b"0\r\n" + b"X: y\r\n" * 5_000,
-        b"0\r\nno field\r\n\r\n",
-    ]
-    heads = tuple(head + body for body in bodies)
-    expect_bearable(server, Attack(again=heads, connections=50, patient=True), "400")
-
-
-# --- Readers --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def full_inbox(server: Server) -> str:
-    eve = fresh_user("eve")
-    for _ in range(60):
-        server.producer().post(eve, body="x" * 4000, data="x" * 28_000)
-    return token(eve)
-
-
-@pytest.mark.parametrize(
-    "line", ["GET /v1/inbox?limit=8", "GET /v1/inbox/changes", "GET /v1/me/devices"]
-)
-@pytest.mark.parametrize("reads", [0, 1])
-def test_slow_readers_of_a_full_inbox(server: Server, full_inbox, line, reads):
-    page = request(line, credential=full_inbox)
-    attack = Attack(again=(page * 50,), connections=60, reads=reads, receive_buffer=4096)
-    expect_bearable(server, attack)
-
-
-@pytest.mark.parametrize("line", ["GET /v1/inbox/stream", "GET /v1/inbox/changes?wait=9"])
-def test_new_devices_in_a_loop(server: Server, line):
-    eve = token(fresh_user("eve"))
-    mark = "&" if "?" in line else "?"
-    asking = request(f"{line}{mark}device=d%NUMBER%", credential=eve)
-    expect_bearable(server, Attack(again=(asking,), connections=20, patient=True))
-
-
-def test_streams_whose_clients_say_more(server: Server):
-    eve = token(fresh_user("eve"))
-    stream = request("GET /v1/inbox/stream?device=d%NUMBER%", credential=eve)
-    attack = Attack(first=stream, again=(LIVE * 1000,), connections=100)
-    expect_bearable(server, attack)
-
-
-# --- One address ----------------------------------------------------------------------------------
-
-
-def ask_from(server: Server, source: str, head: bytes) -> int:
-    """The status of the answer to *head* on a connection of its own from *source*."""
-    with socket.create_connection(("127.0.0.1", server.port), 5, (source, 0)) as peer:
-        peer.sendall(head)
-        return int(peer.recv(65536).split(b" ", 2)[1])
-
-
-def test_one_address_takes_every_connection(start_server, new_store):
-    """Who asks whether the node lives is answered, and who is inside feels nothing."""
-    server = start_server(connections_max=200, **new_store())
-    statuses: list[int] = []
-
-    @contextmanager
-    def attacking() -> Iterator[None]:
-        attack = Attack(first=b"GET /livez HTTP/1.1\r\nHo", connections=400)
-        with attacked(server, attack, math.inf):
-            wait_until(lambda: ask_from(server, "127.0.0.2", request("GET /v1/inbox")) == 503)
-            ended = time.monotonic() + SECONDS
-            while time.monotonic() < ended or len(statuses) <= 4:
-                statuses.extend(
-                    ask_from(server, "127.0.0.2", request(line)) for line in HEALTH_CHECKS
-                )
-                time.sleep(0.05)  # waits for: the clock itself
-            yield
-
-    expect_unfelt(server, attacking)
-    assert len(statuses) > 4
-    assert set(statuses) == {200}
-    assert ask_from(server, "127.0.0.1", request("GET /nothing")) == 404
-
-
-EVE = "X-Forwarded-For: 1.2.3.4, 203.0.113.7"
-OTHER = "X-Forwarded-For: 203.0.113.7, 203.0.113.8"
-
-
-@pytest.fixture(scope="module")
-def proxied(new_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server behind a proxy, where addresses have little."""
-    little = {"peer-connections-max": 20, "peer-rate": 50, "peer-requests-max": 20}
-    settings = {"forwarded-from": "127.0.0.0/8", **little, **new_store()}
-    yield from run_server(Server(tmp_path_factory.mktemp("proxied"), settings))
-
-
-@pytest.mark.parametrize(
-    ("said", "status"),
-    [
-        (request("GET /livez", EVE) * 1000, "429"),
-        (request("GET /v1/inbox", EVE) * 1000, "429"),
-        (upgrade_request(headers=[EVE]), "429"),
-        (request("GET /v1/inbox/stream", EVE, credential=token("eve")), "429"),
-        (request("GET /v1/inbox/changes?wait=9", EVE, credential=token("eve")), "429"),
-    ],
-    ids=["pipelined", "no credential", "upgrades", "streams", "polls"],
-)
-def test_an_address_behind_a_proxy_has_its_share_and_no_more(proxied: Server, said, status):
-    others: list[int] = []
-
-    @contextmanager
-    def attacking() -> Iterator[None]:
-        attack = Attack(again=(said,), connections=60, patient=True)
-        with attacked(proxied, attack, SECONDS) as result:
-            for _ in range(10):
-                head = upgrade_request(headers=[OTHER])
-                others.append(ask_from(proxied, "127.0.0.2", head))
-                time.sleep(SECONDS / 12)  # waits for: the clock itself
-            yield
-        assert result.statuses[status] > 10, result
-
-    expect_unfelt(proxied, attacking)
-    assert set(others) == {101}
-
-
-def test_tiny_limits_of_bodies_hold_where_nothing_is_declared(start_server, new_store):
-    """On the lean lane, where the body is streamed, and where the framework takes it."""
-    names = ("body_bytes_max", "batch_bytes_max", "credential_body_bytes_max")
-    server = start_server(**dict.fromkeys(names, "64KiB"), **new_store())
-    for line in (
-        "POST /v1/notifications",
-        "POST /v1/notifications/batch",
-        f"PATCH /v1/notifications/{UNKNOWN}",
-    ):
-        head = request(line, "Transfer-Encoding: chunked", credential=PRODUCER)
-        with Wire(server) as first, Wire(server) as second:
-            first.send(head + b"a000\r\n" + b" " * 0xA000)
-            wait_until(
-                lambda: server.http.get("/livez").status_code == 200, what="the first to be read"
-            )
-            status, headers, _ = second.ask(head + b"a000\r\n" + b" " * 0xA000)
-            assert status == 429, line
-            assert headers["retry-after"]
-    server.expect_sound()
 
 
 # --- The end --------------------------------------------------------------------------------------

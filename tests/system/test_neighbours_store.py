@@ -9,7 +9,9 @@ import time
 import httpx
 import pytest
 
-from tests.system.kit import PRODUCER, Producer, Server, bearer, fresh_user, token
+from servers.tokens import PRODUCER, bearer, token
+from tests.system.producer_kit import Producer
+from tests.system.server_kit import Server, fresh_user
 
 pytestmark = pytest.mark.alone
 WORST = 0.25

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.flooding import flood
-from tests.system.kit import Server, fresh_user, token
-from tests.system.neighbour import expect_unfelt
+from servers.tokens import token
+from tests.system.flooding_kit import flood
+from tests.system.neighbour_kit import expect_unfelt
+from tests.system.server_kit import Server, fresh_user
 
 pytestmark = [
     pytest.mark.alone,

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from servers.nginx import Nginx
-from tests.system.following import try_poll
-from tests.system.kit import Producer, expect_json
+from tests.system.plain_http_kit import try_poll
+from tests.system.producer_kit import Producer, expect_json
 
 READ_TIMEOUT = 3
 """Seconds. It is 60 where nobody says otherwise, as `poll_wait_max` is 50: the same, but sooner."""

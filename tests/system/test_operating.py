@@ -13,16 +13,10 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.system.kit import (
-    ADMIN,
-    PRODUCER,
-    ROOT,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-)
+from servers.node import ROOT
+from servers.tokens import ADMIN, PRODUCER, bearer
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server
 
 
 def test_health_is_asked_without_credentials(server: Server):
@@ -73,7 +67,7 @@ def test_what_an_operator_does_is_in_the_audit_log(server: Server, ada):
 
 
 def test_metrics_may_have_a_port_of_their_own(start_server, tmp_path):
-    from servers.postgres import free_port
+    from servers.machine import free_port
 
     port = free_port()
     server = start_server(metrics_port=port)

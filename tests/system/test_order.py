@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.system.kit import PRODUCER, Server, bearer
+from servers.tokens import PRODUCER, bearer
+from tests.system.server_kit import Server
 
 
 def test_publishes_over_one_socket_keep_their_order(server: Server, ada):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.kit import Server, bearer, token
+from servers.tokens import bearer, token
+from tests.system.server_kit import Server
 
 APP = "https://app.example.com"
 

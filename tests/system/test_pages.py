@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from servers.chromium import Chromium
-from tests.system.conftest import run_server
-from tests.system.kit import ADMIN, ROOT, Server, token
+from servers.node import ROOT
+from servers.tokens import ADMIN, token
+from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import run_server
 
 pytestmark = pytest.mark.faults
 

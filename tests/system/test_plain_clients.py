@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from servers.node import PATIENCE, wait_until
 from servers.program import find_binary
-from tests.system.conftest import run_server
-from tests.system.following import poll
-from tests.system.kit import PATIENCE, PRODUCER, Producer, Server, token, wait_until
-from tests.system.raw import Wire, upgrade_request
+from servers.tokens import PRODUCER, token
+from tests.system.plain_http_kit import poll
+from tests.system.producer_kit import Producer
+from tests.system.raw_kit import Wire, upgrade_request
+from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import run_server
 
 JSON = "Content-Type: application/json"
 

@@ -8,16 +8,11 @@ from typing import Any
 
 import pytest
 
+from servers.node import wait_until
 from servers.redis import Redis
-from tests.system.kit import (
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    token,
-    wait_until,
-)
+from servers.tokens import bearer, token
+from tests.system.producer_kit import expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 
 def presence(server: Server, user: str) -> dict[str, Any]:

@@ -10,18 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.system.kit import (
-    PRODUCER,
-    Device,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    token,
-    wait_until,
-)
+from servers.node import wait_until
+from servers.tokens import PRODUCER, bearer, token
+from tests.system.device_kit import Device
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 
 def test_a_post_is_answered_with_what_became_of_it(producer: Producer, ada):

@@ -14,23 +14,14 @@ import h2.events
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from servers.machine import free_port
 from servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
-from servers.postgres import free_port
-from tests.system.conftest import run_server
-from tests.system.following import poll, stream, titles
-from tests.system.kit import (
-    PATIENCE,
-    PRODUCER,
-    Frame,
-    Server,
-    bearer,
-    expect_json,
-    token,
-    wait_until,
-)
-from tests.system.raw import TEXT, frame
-from tests.system.test_plain_clients import curl
-from tests.system.through import (
+from servers.node import PATIENCE, wait_until
+from servers.tokens import PRODUCER, bearer, token
+from tests.system.device_kit import Frame
+from tests.system.plain_http_kit import poll, stream, titles
+from tests.system.producer_kit import expect_json
+from tests.system.proxy_kit import (
     Through,
     Traffic,
     node_of,
@@ -39,6 +30,10 @@ from tests.system.through import (
     shipped_nginx,
     unverified,
 )
+from tests.system.raw_kit import TEXT, frame
+from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import run_server
+from tests.system.test_plain_clients import curl
 
 COMPRESSING = "gzip on; gzip_types application/json; gzip_min_length 1; gzip_proxied any;"
 LARGE = "client_max_body_size 16m;"

@@ -10,11 +10,12 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from servers.machine import free_port
 from servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
-from servers.postgres import free_port
-from tests.system.kit import token, wait_until
+from servers.node import wait_until
+from servers.tokens import token
+from tests.system.proxy_kit import Through, node_of, shipped_haproxy, shipped_nginx
 from tests.system.test_browser import Site, browser, site, visit
-from tests.system.through import Through, node_of, shipped_haproxy, shipped_nginx
 
 __all__ = ["browser", "site", "visit"]
 

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from servers.haproxy import HAProxy
+from servers.machine import free_port
 from servers.nginx import WEBSOCKETS_HTTP, WEBSOCKETS_LOCATION, Nginx
-from servers.postgres import free_port
-from tests.system.kit import PATIENCE, PRODUCER, Server, token, wait_until
-from tests.system.raw import Wire, upgrade_request
-from tests.system.through import node_of, shipped
+from servers.node import PATIENCE, wait_until
+from servers.tokens import PRODUCER, token
+from tests.system.proxy_kit import node_of, shipped
+from tests.system.raw_kit import Wire, upgrade_request
+from tests.system.server_kit import Server
 
 pytestmark = pytest.mark.alone
 MALLORY, ADA = "198.51.100.2", "198.51.100.3"

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.system.following import stream
-from tests.system.kit import Server, bearer, expect_json, expect_problem, token
-from tests.system.person import Person
+from servers.tokens import bearer, token
+from tests.system.person_kit import Person
+from tests.system.plain_http_kit import stream
+from tests.system.producer_kit import expect_json, expect_problem
+from tests.system.server_kit import Server
 
 DEVICES, TICKETS = 3, 4
 Start = Callable[..., Server]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.system.kit import expect_json, fresh_user, wait_until
+from servers.node import wait_until
+from tests.system.producer_kit import expect_json
+from tests.system.server_kit import fresh_user
 from tests.system.test_cluster import health
 
 

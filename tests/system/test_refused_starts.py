@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.kit import ROOT, SECRET
+from servers.node import ROOT
+from servers.tokens import SECRET
 
 
 @pytest.fixture

@@ -9,16 +9,10 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from tests.system.kit import (
-    PRODUCER,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    wait_until,
-)
+from servers.node import wait_until
+from servers.tokens import PRODUCER, bearer
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 from tocsin.protocol.values import to_rfc3339
 
 LIFETIME = 700

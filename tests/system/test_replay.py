@@ -6,7 +6,10 @@ import time
 
 import pytest
 
-from tests.system.kit import Device, Producer, Server, wait_until
+from servers.node import wait_until
+from tests.system.device_kit import Device
+from tests.system.producer_kit import Producer
+from tests.system.server_kit import Server
 
 
 def cursor_behind(device: Device, push: dict[str, object]) -> str:

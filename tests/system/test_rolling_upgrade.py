@@ -13,18 +13,12 @@ from itertools import takewhile
 
 import pytest
 
-from tests.system.earlier import earlier_program, knows_newer_schemas
-from tests.system.kit import (
-    ADMIN,
-    ROOT,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    wait_until,
-)
-from tests.system.person import Person
+from servers.node import ROOT, wait_until
+from servers.tokens import ADMIN, bearer
+from tests.system.earlier_kit import earlier_program, knows_newer_schemas
+from tests.system.person_kit import Person
+from tests.system.producer_kit import Producer, expect_json
+from tests.system.server_kit import Server, fresh_user
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.system.kit import Producer, Server, expect_problem, fresh_user, wait_until
-from tests.system.person import Person
+from servers.node import wait_until
+from tests.system.person_kit import Person
+from tests.system.producer_kit import Producer, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 
 def after(seconds: float) -> str:

@@ -31,18 +31,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.system.conftest import Store, run_server
-from tests.system.kit import (
-    ADMIN,
-    PATIENCE,
-    PRODUCER,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    token,
-    wait_until,
-)
+from servers.node import PATIENCE, wait_until
+from servers.tokens import ADMIN, PRODUCER, bearer, token
+from tests.system.producer_kit import Producer, expect_json
+from tests.system.server_kit import Server
+from tests.system.shared_servers_kit import Store, run_server
 from tocsin.protocol.user_ids import is_user_id
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.operation import Caller, Operation

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
-from tests.system.crowd import open_http
-from tests.system.kit import PRODUCER, Server, fresh_user, wait_until
-from tests.system.raw import PING, TEXT, Wire, frame
+from servers.node import wait_until
+from servers.tokens import PRODUCER
+from tests.system.crowd_kit import open_http
+from tests.system.raw_kit import PING, TEXT, Wire, frame
+from tests.system.server_kit import Server, fresh_user
 
 MIB = 1 << 20
 

@@ -13,21 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
+from servers.node import ROOT, wait_until
 from servers.postgres import Postgres
 from servers.proxy import Proxy
 from servers.redis import Redis, execute
-from tests.system.kit import (
-    ADMIN,
-    PRODUCER,
-    ROOT,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    wait_until,
-)
+from servers.tokens import ADMIN, PRODUCER, bearer
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 from tests.system.test_batch import results
 
 

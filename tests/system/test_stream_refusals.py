@@ -6,9 +6,12 @@ import signal
 
 import httpx
 
+from servers.node import wait_until
 from servers.proxy import Proxy
-from tests.system.following import Event, stream
-from tests.system.kit import Server, bearer, expect_json, expect_problem, token, wait_until
+from servers.tokens import bearer, token
+from tests.system.plain_http_kit import Event, stream
+from tests.system.producer_kit import expect_json, expect_problem
+from tests.system.server_kit import Server
 
 PATH = "/v1/inbox/stream"
 

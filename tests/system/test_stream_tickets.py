@@ -8,17 +8,11 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.system.following import stream
-from tests.system.kit import (
-    ADMIN,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    token,
-    wait_until,
-)
+from servers.node import wait_until
+from servers.tokens import ADMIN, bearer, token
+from tests.system.plain_http_kit import stream
+from tests.system.producer_kit import expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 PATH = "/v1/inbox/stream"
 APP = {"Origin": "https://app.example"}

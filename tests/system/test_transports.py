@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from servers.node import wait_until
 from servers.postgres import Postgres
-from tests.system.following import poll, stream, titles, try_poll, wait_until_begun
-from tests.system.kit import Frame, Server, expect_problem, wait_until
+from tests.system.device_kit import Frame
+from tests.system.plain_http_kit import poll, stream, titles, try_poll, wait_until_begun
+from tests.system.producer_kit import expect_problem
+from tests.system.server_kit import Server
 
 
 class Wanderer:

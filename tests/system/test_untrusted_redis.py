@@ -10,6 +10,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -19,21 +20,13 @@ import pytest
 import redis
 
 from cluster.services import make_database, make_redis
+from servers.node import ROOT, wait_until
 from servers.postgres import Postgres, execute, in_thread
 from servers.redis import Redis
-from tests.system.kit import (
-    ADMIN,
-    PRODUCER,
-    ROOT,
-    Device,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    fresh_user,
-    token,
-    wait_until,
-)
+from servers.tokens import ADMIN, PRODUCER, bearer, token
+from tests.system.device_kit import Device
+from tests.system.producer_kit import Producer, expect_json
+from tests.system.server_kit import Server, fresh_user
 from tests.system.test_spool import expect_drained, expect_spooled, lose
 
 NAMES = ("node-1", "node-2", "node-3")
@@ -94,7 +87,9 @@ def stage(own_postgres: Postgres, start_server: Callable[..., Server]) -> Iterat
         stage.intruder.acl_log_reset()
         # No flags: everybody on the machine can read them.
         environment = {"TOCSIN_DATABASE": stage.database, "TOCSIN_REDIS": redis_server.url}
-        stage.nodes = [start_server(environment, node=name) for name in NAMES]
+        with ThreadPoolExecutor() as threads:
+            start = partial(start_server, environment)
+            stage.nodes = list(threads.map(lambda name: start(node=name), NAMES))
         wait_until(
             lambda: all(node.metric("tocsin_bus_nodes") == 2 for node in stage.nodes),
             what="the nodes to hear each other",

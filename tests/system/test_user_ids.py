@@ -7,17 +7,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.system.kit import (
-    ADMIN,
-    Producer,
-    Server,
-    bearer,
-    expect_json,
-    expect_problem,
-    fresh_user,
-    wait_until,
-)
-from tests.system.person import Person
+from servers.node import wait_until
+from servers.tokens import ADMIN, bearer
+from tests.system.person_kit import Person
+from tests.system.producer_kit import Producer, expect_json, expect_problem
+from tests.system.server_kit import Server, fresh_user
 
 NAMES = ["auth0|5f7c8ec7", "ada+x@example.org", "Ädä", '"\\{}', "%41", "?x=1&y#z;", "😀" * 240]
 

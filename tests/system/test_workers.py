@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from servers.postgres import free_port
-from tests.system.kit import Device, Server, fresh_user, settled, wait_until
+from servers.machine import free_port
+from servers.node import wait_until
+from tests.system.device_kit import Device, settled
+from tests.system.server_kit import Server, fresh_user
 
 WORKERS = 3
 

@@ -5,13 +5,15 @@ A new subcommand is one line in `COMMANDS`. Modules are imported only when their
 table repeats one line of help.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import Any
 
 import click
 
 from tocsin import __version__
-from tocsin.cli.groups import Group
+from tocsin.cli.groups import CommandGroup
 from tocsin.cli.trouble import as_typed, typed_program
 from tocsin.settings import SettingsError
 
@@ -44,7 +46,7 @@ class _Refused(click.ClickException):
     exit_code = 2
 
 
-class Commands(Group):
+class Commands(CommandGroup):
     """A group that imports a command when it is asked for."""
 
     def make_context(

@@ -1,4 +1,4 @@
-"""Lines for the audit log of what commands do, on standard error like all log lines."""
+"""Lines of the audit log about commands, on standard error like all log lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tocsin.settings import Settings
 
 
 def audit_command(settings: Settings, event: str, **what: Any) -> None:
-    """Write one, with whoever typed it."""
+    """Write one, with the user of the system who typed the command."""
     try:
         # Not by the environment, as `getpass` would: that says what its owner likes.
         user = pwd.getpwuid(os.getuid()).pw_name

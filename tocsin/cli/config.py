@@ -1,11 +1,13 @@
 """`tocsin config`: check the settings, show where each comes from, print their documentation."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import replace
 
 import click
 
-from tocsin.cli.groups import Group
+from tocsin.cli.groups import CommandGroup
 from tocsin.cli.options import serve_options
 from tocsin.settings import SETTINGS, Setting
 from tocsin.settings.secrets import check_bind
@@ -42,7 +44,7 @@ default is none.
 """
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Check, show and document the settings."""
 
@@ -63,7 +65,7 @@ def check(flags: Flags) -> None:
 def show(flags: Flags) -> None:
     """Show every setting's value, with secrets masked, and where it comes from."""
     resolved = resolve(flags, os.environ)
-    # "none" would hide the one thing somebody with the default wants to know: which file it is.
+    # With the default, "none" would hide which file the database is.
     effective = replace(resolved.settings, database=resolved.settings.database_url)
     values = {known.name: known.show(getattr(effective, known.name)) for known in SETTINGS}
     name_width = max(map(len, values))

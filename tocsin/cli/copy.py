@@ -74,13 +74,14 @@ def copy(source: str | None, target: str | None, running: bool, flags: Flags) ->
 def _of(settings: Settings, database: str | None) -> Settings:
     if database is None:
         return settings
-    # What else there is in the environment is for servers, and might not go with the other kind.
+    # The other settings are for servers, and might contradict a database of the other kind.
     return replace(settings, database=database, redis=None, workers=1)
 
 
 @contextmanager
 def _source_kept(origin: Settings, running: bool) -> Iterator[None]:
-    """Nobody changes a SQLite file meanwhile; nodes on Postgres are looked for later."""
+    """Keep servers from changing a SQLite file meanwhile; nodes on Postgres are looked for
+    later."""
     path = origin.sqlite_path
     if path is None:
         yield
@@ -96,7 +97,7 @@ def _source_kept(origin: Settings, running: bool) -> Iterator[None]:
 
 @contextmanager
 def _made(destination: Settings) -> Iterator[Settings]:
-    """The target with tables; a file under another name until all is in it."""
+    """The target with tables; a SQLite file has another name until all is in it."""
     path = destination.sqlite_path
     if path is None:
         open_store(destination)

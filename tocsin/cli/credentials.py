@@ -1,8 +1,8 @@
 """Credentials of the commands that talk to a server: one that is given, or one made on the spot.
 
-Whoever can read the server's secret may be anybody, so on the server's own machine the commands
-need no token. A secret is only ever *read* for this: making one, in whatever directory the command
-happens to be called from, would give tokens that no server believes.
+A person who can read the server's secret can make any token, so on the server's own machine the
+commands need none. A secret is only ever *read* for this: making one, in whatever directory the
+command happens to be called from, would give tokens that no server believes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 from tocsin.cli.installation import no_installation
 from tocsin.cli.trouble import Trouble
-from tocsin.server.auth import AuthConfigurationError, mint
-from tocsin.settings import Problem, Settings, SettingsError
+from tocsin.server.auth.errors import AuthConfigurationError
+from tocsin.server.auth.tokens import mint
+from tocsin.settings import SettingProblem, Settings, SettingsError
 from tocsin.settings.kinds import is_loopback
 from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.settings.sources import Flags, load_settings
@@ -30,7 +31,9 @@ TOKEN_SETTINGS: Final = (
     *("jwt_secret", "jwt_issuer", "jwt_audience", "user_claim"),
 )
 _LOOK_EVERY: Final = 0.2
+"""Seconds between looks for the secret of a server that is starting: a person waits."""
 _PROBE_TIMEOUT: Final = 1.0
+"""Seconds for a connection on this machine: a server that answers does so at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Minter:
         except AuthConfigurationError as error:
             remedy = "make one with `openssl rand -base64 32`"
             raise SettingsError(
-                Problem(("jwt_secret",), f"cannot be used: {error}", remedy)
+                SettingProblem(("jwt_secret",), f"cannot be used: {error}", remedy)
             ) from None
 
 
@@ -105,7 +108,7 @@ def _look(settings: Settings) -> Minter | None:
     if secrets.jwt_secret is None:
         wrong = "is not set; the public keys that are can verify tokens, and not make them"
         remedy = "let the identity provider make the token; or set jwt_secret as well"
-        raise SettingsError(Problem(("jwt_secret",), wrong, remedy))
+        raise SettingsError(SettingProblem(("jwt_secret",), wrong, remedy))
     kept_in = settings.data.absolute() if secrets.generated else None
     return Minter(settings, secrets.jwt_secret, kept_in)
 

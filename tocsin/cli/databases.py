@@ -1,4 +1,4 @@
-"""What the commands share that work on a whole database: whose it is, and what they say of it."""
+"""Shared by the commands that work on a whole database: its settings, its name, its troubles."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def settings_and_name(flags: Flags) -> tuple[Settings, str]:
 def troubles(
     what: str, where: str, *, exists: str = "name another one: none is ever replaced"
 ) -> Iterator[None]:
-    """Says what went wrong within in a sentence: *what* did not happen, and *where*.
+    """Turn errors of the block into a `Trouble`: *what* did not happen, and *where*.
 
-    *exists* is what to do about something that is there and should not be.
+    *exists* is the remedy where a file or database is there that should not be.
     """
     try:
         yield
@@ -49,7 +49,7 @@ def troubles(
 
 
 def summary(contents: Contents) -> str:
-    """For the last line of what was done."""
+    """The last line of a command's output."""
     return (
         f"{contents.users} users, {contents.notifications} notifications, epoch {contents.epoch},"
         f" {size(contents.bytes)}"
@@ -67,7 +67,7 @@ def size(count: int) -> str:
 
 
 def _is_of_postgres(error: Exception) -> bool:
-    # Not imported where nobody has: a file needs neither asyncpg nor asyncio.
+    # Not imported if it is not there: a SQLite file needs neither asyncpg nor asyncio.
     if find_spec("asyncpg") is None:
         return False
     import asyncpg

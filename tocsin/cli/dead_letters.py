@@ -1,6 +1,6 @@
-"""`tocsin dead-letters`: what did not arrive, for operators.
+"""`tocsin dead-letters`: notifications that did not arrive, for operators.
 
-Over the HTTP API of a running server, because it is the server that delivers what is replayed.
+Over the HTTP API of a running server, because the server delivers a letter that is replayed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from tocsin.cli.credentials import Minter
-from tocsin.cli.groups import Group
+from tocsin.cli.groups import CommandGroup
 from tocsin.cli.parameters import UserName
 from tocsin.cli.reaching import Server, server_options
 from tocsin.cli.tables import table
@@ -24,10 +24,11 @@ T = TypeVar("T")
 
 _TOKEN_USER: Final = "operator"
 _TOKEN_LIFETIME: Final = 60.0
+"""Seconds: longer than one call takes, and of no use to a thief afterwards."""
 _HEADINGS: Final = ("ID", "DEAD", "USER", "DEVICE", "NOTIFICATION", "CAUSE", "ATTEMPTS", "STATUS")
 
 
-@click.group("dead-letters", cls=Group)
+@click.group("dead-letters", cls=CommandGroup)
 def dead_letters() -> None:
     """List, show, replay and discard dead letters.
 

@@ -2,8 +2,9 @@
 
 Each connection is one. The soft limit, 1 024 for most programs, is there for those that use
 `select`, which knows no more; a program may raise its own up to the hard one. Where even that is
-less than what the operator wants to serve, accepting would fail in the middle of a busy day. So the
-door is made narrower at the start, where it says so, and whoever comes then is told `overloaded`.
+less than what the operator wants to serve, accepting would fail in the middle of a busy day. So
+`connections_max` is lowered at the start, with a line in the log, and a connection beyond it is
+refused as `overloaded`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from tocsin.settings import Settings
 logger = structlog.get_logger(__name__)
 
 KEPT: Final = 200
-"""Descriptors that are no connections of clients: 64 who are told that there is no room, the
-store's up to a hundred, and Redis, listeners, the database's and other files."""
+"""Descriptors that are no connections of clients: 64 for clients that are being refused, up to a
+hundred for the store, and Redis, listeners, the database's and other files."""
 
 
 def connections_allowed(limit: int, wanted: int) -> int:

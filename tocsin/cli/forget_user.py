@@ -24,7 +24,7 @@ from tocsin.server.auth.claims import jwt_credential
 from tocsin.settings import Settings
 
 _PAUSE = 1.0
-"""Seconds, in which a node writes what it still holds of a session that has ended."""
+"""Seconds in which a node writes the ledger lines of a session that has ended."""
 
 
 @click.command("forget-user")
@@ -37,7 +37,7 @@ def forget_user(user: str, yes: bool, server: Server) -> None:
     Take their tokens away first, at your identity provider: whoever comes back with one is a new
     user. Where servers run, the sessions of USER are ended through the one at --url, on all nodes.
 
-    What others wrote about USER stays, and is counted. So do backups and logs.
+    Notifications that mention USER stay, and are counted. So do backups and logs.
     """
     settings, where = settings_and_name(server.flags)
     run_with_store(server.flags, open_as_it_is)  # says what is missing, if anything is
@@ -53,7 +53,7 @@ def forget_user(user: str, yes: bool, server: Server) -> None:
         if _is_served(settings):
             _disconnect(server, user)
         after = asyncio.run(_forget(settings, person))
-    # The line names nobody: it would be the one thing that does.
+    # The line does not name the user: it would be the last trace.
     audit_command(settings, "user forgotten", rows=before.total)
     _show(before, after)
     if after.rows:
@@ -101,7 +101,7 @@ async def _look(settings: Settings, person: Person) -> Named:
 
 async def _forget(settings: Settings, person: Person) -> Named:
     async with _hands(settings) as hands:
-        # Also before the first look: what a session leaves is written when it has ended.
+        # Also before the first look: ledger lines of a session are written when it has ended.
         await asyncio.sleep(_PAUSE)
         return await forget_for_good(hands, person, lambda: asyncio.sleep(_PAUSE))
 

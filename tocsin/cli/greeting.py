@@ -1,4 +1,4 @@
-"""What a node says to the person who has started it: where it is, and what to do next."""
+"""The greeting of a node for the person who has started it: where it is, and what to do next."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Final
 from tocsin import __version__
 from tocsin.cli.reaching import url_of
 from tocsin.cli.trouble import program
-from tocsin.server.auth import mint
+from tocsin.server.auth.tokens import mint
 from tocsin.settings import Settings
 from tocsin.settings.kinds import DATABASE
 from tocsin.settings.secrets import DevelopmentSecrets
 
 _TOKEN_LIFETIME: Final = 86_400.0
+"""Seconds, a day: the token is printed, and pasted while Tocsin is being tried."""
 
 
 def whereabouts(settings: Settings, port: int) -> dict[str, object]:
@@ -28,7 +29,8 @@ def whereabouts(settings: Settings, port: int) -> dict[str, object]:
 
 
 def greeting(settings: Settings, port: int, secrets: DevelopmentSecrets, now: float) -> str:
-    """For whoever has just started a node; with what to paste next, where it made its own secret.
+    """For the person who has just started a node; with commands to paste, where it made its own
+    secret.
 
     *now* is in Unix seconds.
     """

@@ -9,10 +9,10 @@ from typing import Final
 import click
 
 _OTHER_VERBS: Final = "_TOCSIN_VERBS"
-"""Variable with the verbs of who calls us (`./dev`): they may have been meant as well."""
+"""Variable with the verbs of the calling program (`./dev`): they may have been meant as well."""
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group that answers a wrong verb with the one that is most like it."""
 
     def resolve_command(

@@ -12,7 +12,7 @@ from tocsin.cli.trouble import Trouble, program
 
 
 def no_installation(data: Path) -> Trouble:
-    """What to say where nothing is in *data*, or no *data* is."""
+    """The trouble of a command that finds nothing in *data*, or no such directory."""
     text = str(data)
     remedy = f"start the server ({program()} serve), or name its data directory with --data"
     if text.lstrip().startswith(("{", "[", '"')):

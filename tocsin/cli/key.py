@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from tocsin.cli.auditing import audit_command
-from tocsin.cli.groups import Group
+from tocsin.cli.groups import CommandGroup
 from tocsin.cli.options import subset
 from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, open_as_it_is, run_with_store
@@ -30,14 +30,15 @@ from tocsin.persistence.store import (
     Store,
 )
 from tocsin.protocol.values import to_rfc3339
-from tocsin.server.auth import KEY_PREFIX, generate_key
+from tocsin.server.auth.keys import KEY_PREFIX, generate_key
 from tocsin.settings.sources import Flags, load_settings
 
 NAME_MAX: Final = 100
+"""Characters of a key's name: one line of `tocsin key list`."""
 _ID: Final = re.compile(rf"(?:{KEY_PREFIX})?([a-z2-7]{{16}})(?:_[a-z2-7]*)?")
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def key() -> None:
     """Create, list and revoke API keys.
 

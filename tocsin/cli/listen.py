@@ -28,8 +28,10 @@ from tocsin.client.listening import Listening
 from tocsin.protocol.cursor import BEGINNING
 
 _TOKEN_LIFETIME: Final = 3600.0
+"""Seconds; the token is replaced by a fresh one after half of them."""
 _LOCAL_CAP: Final = 2.0
-"""Seconds between attempts on this machine, where there is no crowd, and a person who waits."""
+"""Seconds between attempts on this machine, where no crowd comes back at once and a person
+waits."""
 
 
 class Terminal:
@@ -43,7 +45,7 @@ class Terminal:
         click.echo(push.raw if self._as_json else push_line(push.push, now))
 
     def tell(self, news: Tell) -> None:
-        # What changes the meaning of the pushes is for the program that reads them as well.
+        # Frames that change the meaning of pushes are for the reading program as well.
         if self._as_json and news.raw is not None:
             click.echo(news.raw)
         click.echo(news.text, err=True)
@@ -99,8 +101,9 @@ def listen(
     try:
         stop = trio.run(_listen, listening)
     except* BrokenPipeError:
-        # Whoever read along (`| head`) has seen enough; what it has not read stays unacknowledged.
-        # The interpreter flushes at its end, and must not find the broken pipe again.
+        # The reader of the pipe (`| head`) has seen enough; pushes it has not read stay
+        # unacknowledged. The interpreter flushes at its end, and must not find the broken pipe
+        # again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if stop.trouble is not None and stop.unauthenticated:
         remedy, where = server.remedy_of_401(minter)

@@ -1,4 +1,5 @@
-"""Who has the SQLite file: the server for as long as it runs, and commands that need it alone."""
+"""The lock of the SQLite file: held by the server while it runs, and by commands that need it
+alone."""
 
 from __future__ import annotations
 
@@ -16,9 +17,10 @@ from tocsin.settings import Settings
 
 @contextmanager
 def served_alone(settings: Settings) -> Iterator[Callable[[int], None]]:
-    """Have the database for a server; a function that notes the port. Raises `Trouble`.
+    """Hold the database's lock for a server; yields a function that notes the port. Raises
+    `Trouble`.
 
-    A Postgres database is for many, so nothing is done for it.
+    A Postgres database is for many nodes, so it has no lock.
     """
     path = settings.sqlite_path
     if path is None:
@@ -31,13 +33,13 @@ def served_alone(settings: Settings) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def alone(path: Path, verb: str) -> Iterator[None]:
-    """Have the SQLite file *path* while the command *verb* works. Raises `Trouble`."""
+    """Hold the lock of the SQLite file *path* while the command *verb* works. Raises `Trouble`."""
     with _had(path, _holder(verb)):
         yield
 
 
 def running_server(path: Path) -> Locked | None:
-    """Who has the SQLite file *path* now. Raises `Trouble`."""
+    """The holder of the SQLite file *path*, if there is one now. Raises `Trouble`."""
     try:
         return find_holder(path)
     except OSError as error:
@@ -45,7 +47,7 @@ def running_server(path: Path) -> Locked | None:
 
 
 def refuse(found: Locked) -> Trouble:
-    """What a second one is told."""
+    """The trouble of a second server or command."""
     holder = found.holder
     stop = "stop it first" if holder is None else f"stop it first (kill {holder.pid})"
     return Trouble(

@@ -56,8 +56,8 @@ def migrate(check: bool, flags: Flags) -> None:
 
 
 def _stops_older(pending: list[Migration]) -> list[Migration]:
-    """Of these the ones that nodes which know only what is there now do not survive."""
-    if not pending or pending[0].number == 1:  # nobody can be using it
+    """The *pending* migrations that nodes of the present release do not survive."""
+    if not pending or pending[0].number == 1:  # an empty database has no users yet
         return []
     newest = pending[0].number - 1
     return [each for each in pending if each.works_with > newest]

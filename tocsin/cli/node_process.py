@@ -1,9 +1,9 @@
-"""A process that is one node: from the settings to the end, and who may tell it to end.
+"""A process that is one node: from the settings to the end, and the orders that end it.
 
 A node of its own obeys signals: the first asks for an orderly stop, the second means it. A worker
 obeys its parent over a *line*, a socket on which single bytes are orders; the end of the line says
 that the parent is gone. Signals alone would not do for it: a service manager signals all processes
-at once, and what comes from it and from the parent would count as two.
+at once, and its signal and the parent's would count as two.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from tocsin.cli.trouble import as_typed
 from tocsin.node import Node
 from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
-from tocsin.server.auth import AuthConfigurationError, TokenVerifier
+from tocsin.server.auth.errors import AuthConfigurationError
+from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.door.front_door import CannotListen
-from tocsin.settings import Problem, Settings, SettingsError
+from tocsin.settings import SettingProblem, Settings, SettingsError
 from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.wiring import make_cluster, make_store, token_verifier
 
@@ -50,16 +51,16 @@ def run_node(
 ) -> None:
     """Run a node until it is told to stop; with a *line*, as a worker.
 
-    Raises `ClickException` for what the operator can mend. What it *greets* with is for people;
-    *listening* is told its port.
+    Raises `ClickException` for troubles that the operator can mend. *greets* says whether to print
+    a greeting for people; *listening* is called with the port.
     """
     structlog.contextvars.bind_contextvars(node=settings.node)
     world, verifier = real_world(), make_verifier(settings, secrets)
     try:
         trio.run(_main, settings, world, secrets, verifier, line, greets, listening)
     except BaseExceptionGroup as group:
-        # What the operator can mend is said in a sentence; a bug keeps its traceback. It is not
-        # said in `except*`: what is raised there comes out in a group, on some releases of 3.11.
+        # Troubles that the operator can mend become a sentence; a bug keeps its traceback. Not in
+        # `except*`: an exception raised there comes out in a group, on some releases of 3.11.
         if (gave_up := group.subgroup(RestartLimitExceeded)) is None:
             raise
         if (refused := _find(gave_up, CannotListen)) is not None:
@@ -76,7 +77,7 @@ def make_verifier(settings: Settings, secrets: DevelopmentSecrets) -> TokenVerif
         return token_verifier(settings, secrets.jwt_secret)
     except AuthConfigurationError as error:
         where = ("jwt_secret", "jwt_public_key", "jwks_url")
-        raise SettingsError(Problem(where, str(error), "see docs/settings.md")) from error
+        raise SettingsError(SettingProblem(where, str(error), "see docs/settings.md")) from error
 
 
 async def _main(

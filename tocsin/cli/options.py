@@ -9,6 +9,8 @@ Options stay text here. Reading them is left to `tocsin.settings.sources`, so th
 listed together with what is wrong in the environment and in the file, in the same words.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,7 +24,7 @@ __all__ = ["Flags", "load_settings", "serve_options", "subset"]
 
 R = TypeVar("R")
 
-# What click calls our options, so that none collides with a parameter of the command itself.
+# Prefix of our options' names in click, so that none collides with a parameter of the command.
 _PREFIX = "setting_"
 
 

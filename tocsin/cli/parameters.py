@@ -10,15 +10,17 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from tocsin.protocol.cursor import parse_cursor
+from tocsin.protocol.cursor import UnreadableCursor, parse_cursor
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
 from tocsin.protocol.values import is_identifier
-from tocsin.server.auth import SCOPES, TOKEN_LENGTH_MAX
+from tocsin.server.auth.principal import SCOPES
+from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX
 from tocsin.settings.kinds import read_duration
 from tocsin.settings.record import DAY
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 LIFETIME_MAX: Final = 3650 * DAY
+"""Seconds, ten years: a longer lifetime is a typing error."""
 
 Parameter = click.Parameter | None
 Context = click.Context | None
@@ -63,20 +65,20 @@ class Scopes(click.ParamType[frozenset[str]]):
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, *least* or more, written as the durations of the settings are."""
+    """Seconds, *seconds_min* or more, written as the durations of the settings are."""
 
     name = "duration"
 
-    def __init__(self, least: float = 1.0) -> None:
-        self._least = least
+    def __init__(self, seconds_min: float = 1.0) -> None:
+        self._seconds_min = seconds_min
 
     def convert(self, value: str, param: Parameter, ctx: Context) -> float:
         try:
             seconds = read_duration(value)
         except ValueError as error:
             self.fail(f"it {error}; give 30d, 24h, 5m, 10s or plain seconds", param, ctx)
-        if not self._least <= seconds <= LIFETIME_MAX:
-            self.fail(f"it is {value}; give {self._least:g}s to 3650d", param, ctx)
+        if not self._seconds_min <= seconds <= LIFETIME_MAX:
+            self.fail(f"it is {value}; give {self._seconds_min:g}s to 3650d", param, ctx)
         return seconds
 
 
@@ -118,7 +120,7 @@ class CursorText(click.ParamType[str]):
     def convert(self, value: str, param: Parameter, ctx: Context) -> str:
         try:
             parse_cursor(value, "")
-        except ValueError as error:
+        except UnreadableCursor as error:
             self.fail(f"{value!r} is {error}", param, ctx)
         return value
 

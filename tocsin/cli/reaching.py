@@ -33,8 +33,9 @@ TOKEN_VARIABLE: Final = "TOCSIN_TOKEN"
 START_PATIENCE: Final = 30.0
 """Seconds to wait for a server that is just starting."""
 _TRY_EVERY: Final = 0.25
+"""Seconds between attempts to reach a server that is starting: a person waits."""
 _REACHED_AS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Addresses that mean all of them, and one of those."""
+"""Addresses that mean all interfaces, and one of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Server:
     flags: Flags
 
     def minter(self, patience: float = 0.0) -> Minter | None:
-        """What makes tokens, where none was given; raises `Trouble`."""
+        """The maker of tokens, `None` where a token was given; raises `Trouble`."""
         if self.token is not None:
             return None
         return await_minter(self.flags, self.url, patience, self._tell_of_waiting)
@@ -81,7 +82,7 @@ class Server:
             raise Trouble(f"{wrong}: {error.wrong}", error.remedy, error.where) from None
 
     def remedy_of_401(self, minter: Minter | None) -> tuple[str, str]:
-        """What to do about a credential that the server does not know, and where it is from."""
+        """The remedy for a credential that the server does not know, and where it is from."""
         if minter is None:
             return f"give one of this server: see {program()} token and {program()} key --help", ""
         if minter.kept_in is None:
@@ -101,7 +102,8 @@ class Server:
 
 
 async def _when_it_is_there(work: Callable[[], Awaitable[T]], patience: float) -> T:
-    """*work*, again while nobody listens at *url*; what nobody has heard is not done twice."""
+    """*work*, repeated for *patience* seconds while no server listens. Such a request was never
+    received, so nothing is done twice."""
     deadline, told = trio.current_time() + patience, False
     while True:
         try:

@@ -23,7 +23,7 @@ from tocsin.settings.sources import Flags
 @click.option("--replace", is_flag=True, help="Also where there is a database already.")
 @subset(*STORE_SETTINGS)
 def restore(backup: Path, replace: bool, flags: Flags) -> None:
-    """Make the database what FILE holds, which `backup` has made. Servers have to be stopped.
+    """Make the database what FILE, made by `tocsin backup`, holds. Servers have to be stopped.
 
     It gets a new epoch: devices that come back with a cursor from after the backup are told `reset`
     and start over, instead of missing what now stands behind it. All of it happens or nothing. A

@@ -16,6 +16,7 @@ from tocsin.client.posting import post
 
 _TOKEN_USER: Final = "producer"
 _TOKEN_LIFETIME: Final = 60.0
+"""Seconds: longer than one call takes, and of no use to a thief afterwards."""
 
 
 @click.command()

@@ -31,7 +31,7 @@ STORE_SETTINGS: Final = ("data", "database")
 
 @runtime_checkable
 class Migrated(Protocol):
-    """What the stores that a setting can name offer besides the port."""
+    """The stores that a setting can name, which offer more than the port."""
 
     async def pending(self) -> list[Migration]:
         """The migrations that `open` would apply; changes nothing."""
@@ -74,13 +74,13 @@ def run_with(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
         remedy = "see that it runs and that `database` and `data` are right, and repeat"
         raise Trouble(f"The store cannot be used now: {error}", remedy, _name(settings)) from None
     except StoreFailed as error:
-        # Also what a newer Tocsin or somebody's hand has made of it; the text says what to do.
+        # Also a database of a newer Tocsin, or one changed by hand; the text says what to do.
         remedy = "see the message; nothing was changed"
         raise Trouble(f"The store refused: {error}", remedy, _name(settings)) from None
 
 
 def not_migrated(pending: list[Migration], where: str) -> Trouble:
-    """For the person: what is missing in the database *where*, and who brings it."""
+    """The trouble of a person whose database, *where*, lacks migrations: which, and the remedy."""
     first, more = pending[0], len(pending) - 1
     if first.number == 1:
         wrong = "There is no database of Tocsin yet"
@@ -99,7 +99,7 @@ def not_migrated(pending: list[Migration], where: str) -> Trouble:
 
 
 def _name(settings: Settings) -> str:
-    # Absolute, since somebody in the wrong directory has to see which one was meant.
+    # Absolute: a person in the wrong directory has to see which one was meant.
     path = settings.sqlite_path
     return DATABASE.show(settings.database_url) if path is None else f"sqlite:///{path.absolute()}"
 

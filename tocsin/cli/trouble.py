@@ -1,4 +1,4 @@
-"""What goes wrong while a command works, for the person who typed it: what, where, what to do."""
+"""Troubles of a command, for the person who typed it: what went wrong, where, what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 __all__ = ["Trouble", "as_typed", "program", "typed_program"]
 
 PROGRAM_VARIABLE: Final = "_TOCSIN_PROGRAM"
-"""Names who calls us, such as `./dev`: that is what a person typed."""
+"""Names the calling program, such as `./dev`, as the person typed it."""
 
 
 class Trouble(click.ClickException):
@@ -45,7 +45,7 @@ def typed_program(found: str | None) -> str | None:
     """The program as it was typed, where click has *found* a name for it."""
     if named := os.environ.get(PROGRAM_VARIABLE):
         return named
-    # A shell that has found it on PATH hands over the whole path, which nobody typed.
+    # A shell that has found it on PATH hands over the whole path, which the person did not type.
     if found != Path(sys.argv[0]).name or shutil.which(found) == sys.argv[0]:
         return found
     return sys.argv[0]

@@ -1,4 +1,4 @@
-"""`tocsin vacuum`: what was deleted leaves room in the database; give it back to the disk."""
+"""`tocsin vacuum`: deleted rows leave room in the database; give it back to the disk."""
 
 from __future__ import annotations
 

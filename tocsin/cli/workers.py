@@ -4,9 +4,9 @@ Each worker is a node of the cluster as any other, with a name and a listener of
 port. The parent serves nothing: it holds the port, starts workers again that ended, with growing
 pauses, and passes the stop on. It never starts Trio or a thread, so that a fork of it is clean.
 
-What a worker refuses with a sentence, such as a store that is too new, no restart will mend; and
-one that keeps failing is a bug. Both end the whole, orderly and with an error, for the service
-manager to see.
+A trouble that a worker reports with a sentence, such as a store that is too new, is not mended by a
+restart; and a worker that keeps failing has a bug. Both end all workers, orderly and with an error,
+for the service manager to see.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tocsin.settings.secrets import DevelopmentSecrets
 logger = structlog.get_logger(__name__)
 
 REFUSED: Final = 78
-"""A worker's exit code for what no restart mends (`EX_CONFIG` of sysexits.h)."""
+"""A worker's exit code for troubles that no restart mends (`EX_CONFIG` of sysexits.h)."""
 
 _STOP_GRACE: Final = 5.0
 """Seconds beyond the drain time, after which a worker that has not ended is killed."""
@@ -67,7 +67,7 @@ class Workers:
         self._port = port
         self._drain_time = places[0].drain_time
         self._kill_at: float | None = None
-        """When to kill what has not ended; set while stopping."""
+        """When to kill the workers that are left (`time.monotonic`); set while stopping."""
         self._code = 0
 
     @classmethod
@@ -93,7 +93,7 @@ class Workers:
 
     def _start(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair()
-        # What was not written yet would be written by both.
+        # Buffered output would be written by both.
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
@@ -152,7 +152,7 @@ class Workers:
         order = STOP if self._kill_at is None else ABANDON
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._drain_time + _STOP_GRACE
-            # Else who connects now waits in front of a door that nobody opens.
+            # Otherwise a client that connects now would wait for an `accept` that never comes.
             self._port.close()
         for worker in self._workers:
             worker.due = None
@@ -230,7 +230,7 @@ def wait_for(received: socket.socket, deadline: float | None) -> bytes:
 
 
 def forget_signals() -> None:
-    """In a child: what the parent had arranged for signals is not for us."""
+    """In a child: take back the parent's handling of signals."""
     signal.set_wakeup_fd(-1)
     for number in (*_STOPS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""What a follower wants done, as values to be carried out in order."""
+"""The actions of a follower, as values to be carried out in order."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ TIMEOUT: Final = 35.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What to ask of the server, and the words for people: *verb* is what is being done (`post`),
+    """A question to the server, and the words for people: *verb* is what is being done (`post`),
     *scope* what the credential needs, *remedies* (status or code → what to do) go before ours."""
 
     method: str
@@ -47,7 +47,7 @@ class CallFailed(Exception):
 
 
 class Unreachable(CallFailed):
-    """Nobody listens there: nothing of the call has been heard."""
+    """No server listens there: nothing of the call has been heard."""
 
 
 class UnreadableAnswer(CallFailed):

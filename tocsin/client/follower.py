@@ -1,6 +1,6 @@
 """Following one user's log from one device: where to go on, what to acknowledge, when to come back.
 
-The machine outlives its connections. What it carries from one to the next is a cursor: the epoch of
+The machine outlives its connections. From one to the next it carries a cursor: the epoch of
 the log and the sequence of the last push that was shown. Each push names the one before it, so a
 gap is seen here and not believed; and a push that was shown already is acknowledged again and not
 shown again. So what is shown is each change once, in order, through any number of connections.
@@ -25,7 +25,7 @@ from typing import Final, assert_never
 import msgspec
 
 from tocsin.client.actions import Action, Send, Show, Stop, Tell, Wait
-from tocsin.client.farewells import farewell_text, may_reconnect
+from tocsin.client.endings import ending_text, may_reconnect
 from tocsin.client.frames import (
     Goodbye,
     NotAFrame,
@@ -147,9 +147,9 @@ class Follower:
         """The connection has ended, with a close *code* if there was one."""
         goodbye = self._goodbye
         if goodbye is None:
-            text = farewell_text(code, self.device)
+            text = ending_text(code, self.device)
             return self._come_back(text, None) if may_reconnect(code) else [_stop(code, text)]
-        text = farewell_text(goodbye.code, self.device)
+        text = ending_text(goodbye.code, self.device)
         if goodbye.reconnect:
             return self._come_back(text, goodbye.after)
         return [_stop(goodbye.code, text)]
@@ -241,7 +241,7 @@ class Follower:
         return [_send(sent.Ack(sequence=self._sequence))]
 
     def _reset(self, reason: str, raw: str) -> list[Action]:
-        # What is replayed now starts where the server can, which the next push's `previous` names.
+        # The replay starts where the server can, which the next push's `previous` names.
         self._sequence = None
         self._unacknowledged = 0
         self._ack_at = math.inf

@@ -1,4 +1,4 @@
-"""What the server says, as a client reads it.
+"""The frames of the server, as a client reads them.
 
 Lenient where the server is strict: fields and types that a later server adds are passed over, so
 that an older client goes on working.
@@ -10,9 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
+from tocsin.protocol.errors import ProtocolError
 
-class NotAFrame(Exception):
-    """What came is no frame: whatever is at the other end, it is not Tocsin."""
+
+class NotAFrame(ProtocolError):
+    """This is no frame of Tocsin's: something else is at the other end."""
 
 
 class Welcome(msgspec.Struct, frozen=True):

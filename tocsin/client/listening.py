@@ -212,7 +212,7 @@ class _Problem(msgspec.Struct):
 
 
 def reason(error: BaseException) -> str:
-    """What an error from a socket says, in one short text."""
+    """The text of an error from a socket, short."""
     cause = error.__cause__
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not trusted ({error.verify_message})"

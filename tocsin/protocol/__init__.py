@@ -1,4 +1,4 @@
-"""What Tocsin says and means: pure values and machines, without I/O, clock, Trio or randomness.
+"""The contract as pure values and machines, without I/O, clock, Trio or randomness.
 
 Time and entropy come in as arguments; frames and events go out as values. Everything here is
 tested without an event loop.

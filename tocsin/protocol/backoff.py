@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _SPREAD = 0.2
+"""The part of a delay by which jitter lengthens or shortens it; see the module."""
 _EXPONENT_MAX = 32
 """Past this the cap has long been reached; it keeps 2 ** n from becoming a bignum."""
 

@@ -1,9 +1,10 @@
-"""Conditional requests (RFC 9110 §13): what `If-Match` and `If-None-Match` ask for, as arithmetic.
+"""Conditional requests (RFC 9110 §13): the meaning of `If-Match` and `If-None-Match`, as
+arithmetic.
 
-A condition is never malformed, only false: who sends what we cannot read has not got what we have.
-Tags are compared weakly in both headers, though in `If-Match` they should not be (§13.1.1): nginx
-makes `"3"` into `W/"3"` when it compresses an answer, and the client sends that back. Nothing is
-lost by it, as a revision says the same however its JSON is packed.
+A condition is never malformed, only false: a client that sends an unknown tag does not have the
+current revision. Tags are compared weakly in both headers, though in `If-Match` they should not be
+(§13.1.1): nginx makes `"3"` into `W/"3"` when it compresses an answer, and the client sends that
+back. Nothing is lost by it, as a revision says the same however its JSON is packed.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def has_tag(if_none_match: str | None, tag: str) -> bool:
 
 
 def _tags(text: str) -> Iterator[str]:
-    """What stands in the quotes of a list of tags; what is none is passed over to the next comma.
+    """The quoted texts of a list of tags; anything that is no tag is passed over to the next comma.
 
     Linear: a tag ends at the next quote, and none is begun inside one that was read.
     """

@@ -3,10 +3,10 @@
 The epoch names the incarnation of the store. A cursor from another epoch points into a log that
 no longer exists, so its number says nothing: it is answered with `reset`, never with a guess.
 
-A log is not purged from its beginning on: what was archived goes before older notifications that
-nobody has read. So its horizon says "of what lies up to here, something is gone", not "nothing is
-left". A device that stands below it may have missed the end of what it still shows, and starts
-anew; and who starts anew starts at 0, where what is left below the horizon is replayed too.
+A log is not purged from its beginning on: archived notifications are purged before older ones that
+are unread. So the horizon means "some entries up to here were purged", not "none is left". A device
+whose cursor is below it may show a notification whose end it has missed, so it starts anew; and it
+starts at 0, so that the entries left below the horizon are replayed too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+from tocsin.protocol.errors import ProtocolError
 
 _CURSOR = re.compile(r"([A-Za-z0-9]{1,32})\.([0-9]{1,18})(?:~([0-9]{1,18}))?")
 
@@ -29,8 +31,9 @@ class Cursor:
     when the log's first entries were purged has lost them and has to be told so, a device that
     says `"0"` asks for what there is.
 
-    *horizon* is what the log's was when the client began anew. Who replays a log from its beginning
-    passes places below the horizon, and may leave and come back there, having missed nothing.
+    *horizon* is the log's horizon at the moment when the client began anew. A client that replays
+    the log from its beginning passes places below the horizon, and may leave and come back there,
+    having missed nothing.
     """
 
     epoch: str
@@ -56,22 +59,26 @@ class ResetReason(StrEnum):
     HORIZON = "horizon"
 
 
+class UnreadableCursor(ProtocolError, ValueError):
+    """This text is no cursor that a server of ours ever wrote."""
+
+
 def parse_cursor(text: str, epoch: str) -> Cursor:
     """Read a client's cursor; `"0"` means the beginning of *epoch*.
 
-    Raises `ValueError` for text that no server of ours ever wrote.
+    Raises `UnreadableCursor` for text that no server of ours ever wrote.
     """
     if text == BEGINNING:
         return Cursor(epoch, 0, everything=True)
     match = _CURSOR.fullmatch(text)
     if match is None:
-        raise ValueError("not a cursor: expected the text that the server gave, or 0")
+        raise UnreadableCursor("not a cursor: expected the text that the server gave, or 0")
     return Cursor(match[1], int(match[2]), horizon=int(match[3] or 0))
 
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """What the store knows of one user and one device when the device arrives.
+    """The store's knowledge of one user and one device when the device arrives.
 
     *head* is the last sequence of the log, *horizon* the greatest one that was purged from it,
     *stored* the device's own cursor (`None`: never seen before), *first_unacknowledged* the

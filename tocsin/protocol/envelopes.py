@@ -1,15 +1,16 @@
-"""What the nodes of a cluster say to one another, and how it is written.
+"""The messages between the nodes of a cluster, and how they are written.
 
-An envelope only ever saves its hearers a read or wakes them to make one; the truth is in the store.
-So it may be lost, come twice or come late, and one that cannot be read, from a newer release, is
-passed over.
+An envelope only ever saves the receiving node a read or wakes it to make one; the truth is in the
+store. So it may be lost, come twice or come late, and one that cannot be read, from a newer
+release, is passed over.
 
     u:<user>    to the nodes that have the user online: what is new in the user's log
     t:<topic>   to the nodes that have somebody of the topic online: it has a new entry
     c           to all nodes
 
-A change goes to each of its users in an envelope of their own. What is the same for all of them is
-written once (`SharedPart`) and spliced into each, and a hearer knows it again by its bytes.
+A change goes to each of its users in an envelope of their own. The part that is the same for all of
+them is written once (`SharedPart`) and spliced into each, and the receiving node recognises it by
+its bytes.
 
 On the wire:
 
@@ -22,13 +23,14 @@ On the wire:
     …               the envelope in MessagePack
     16 bytes        the seal of all this and of the channel
 
-So a node passes over its own words by a look at their beginning.
+So a node passes over its own envelopes by a look at their beginning.
 
-Redis keeps what a node says in order, so on one lane of one incarnation each stamp that comes is
-higher than those before; what is not was said before, and is somebody's repetition. Who has not
-heard it the first time knows by the speaker's signs of life that it is `LAG_MAX` behind. And of
-one that is no more, nobody heeds what is older than `AGE_MAX`. The clocks of nodes may therefore
-differ by as much, and no more: who is further off is not heard by the others.
+Redis keeps the envelopes of a node in order, so on one lane of one incarnation each stamp is higher
+than those before; an envelope whose stamp is not was published before and is repeated by someone
+else. A node that did not receive it the first time knows from the speaker's signs of life that it
+is more than `LAG_MAX` behind. From a node that has ended, envelopes older than `AGE_MAX` are
+ignored. The clocks of nodes may therefore differ by that much: a node that is further off is
+ignored by the others.
 """
 
 from __future__ import annotations
@@ -38,14 +40,16 @@ from typing import Final
 
 import msgspec
 
+from tocsin.protocol.errors import ProtocolError
 from tocsin.protocol.news import SharedPart
 from tocsin.protocol.seals import SEAL_BYTES, Seal
 
 AGE_MAX: Final = 3600.0
-"""Seconds after which nothing that was said is heeded, by the clock of whoever hears it."""
+"""Seconds after which an envelope is ignored: the clocks of nodes may differ by as much."""
 LAG_MAX: Final = 30.0
-"""Seconds that a word may be older than another of its speaker's that was heard."""
+"""Seconds that an envelope may be older than another one received from the same node."""
 INCARNATION_BYTES: Final = 7
+"""Random bytes: two starts draw the same ones with a chance of 1 in 2**56."""
 
 CONTROL: Final = "c"
 _USER: Final = "u:"
@@ -53,29 +57,29 @@ _TOPIC: Final = "t:"
 
 
 def user_channel(user: str) -> str:
-    """Where the nodes are told of *user*'s log."""
+    """The channel of changes to *user*'s log."""
     return _USER + user
 
 
 def topic_channel(topic: str) -> str:
-    """Where the nodes are told of *topic*'s log."""
+    """The channel of changes to *topic*'s log."""
     return _TOPIC + topic
 
 
 def channel_user(channel: str) -> str | None:
-    """The user of whose log is told on *channel*, if it is such a one."""
+    """The user whose log *channel* is about, or `None` for another kind of channel."""
     return channel[len(_USER) :] if channel.startswith(_USER) else None
 
 
 def channel_topic(channel: str) -> str | None:
-    """The topic of which is told on *channel*, if it is such a one."""
+    """The topic that *channel* is about, or `None` for another kind of channel."""
     return channel[len(_TOPIC) :] if channel.startswith(_TOPIC) else None
 
 
 class LogChange(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """On `u:`: the user's log has this entry, whole. *shared* is an encoded `SharedPart`.
 
-    *state*, with its times, is the recipient's own where it is not that of everybody.
+    *state*, with its times, is the recipient's own where it differs from that of the others.
     """
 
     sequence: int
@@ -88,7 +92,7 @@ class LogChange(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
 
 
 class LogHead(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
-    """On `u:`: the user's log has reached *head*; what is new there is in the store."""
+    """On `u:`: the user's log has reached *head*; the new entries are in the store."""
 
     head: int
 
@@ -106,9 +110,9 @@ class Joined(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
 class DeviceArrived(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
     """On `u:`: *device* is connected by *connection* of this node, when the log had *head*.
 
-    All nodes hear these in the same order, the speaker too; of two with the same device the last
-    holds. *said_at* is in seconds of the speaker's own clock: it tells how late its own words came
-    back, and nobody else anything.
+    All nodes receive these in the same order, the speaker too; of two with the same device the last
+    holds. *said_at* is in seconds of the speaker's own clock: from it the speaker learns how late
+    its own envelopes come back; it means nothing to other nodes.
     """
 
     device: str
@@ -118,9 +122,9 @@ class DeviceArrived(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=Fals
 
 
 class DeviceHere(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
-    """On `u:`: *device* has been connected here *since*, says one who missed something.
+    """On `u:`: as `DeviceArrived`, repeated by a node that had missed envelopes.
 
-    Both times are in seconds of the speaker's own clock, of which its signs of life tell (`Alive`).
+    *since* and *said_at* are seconds of the speaker's own clock, which `Alive` makes known.
     """
 
     device: str
@@ -164,19 +168,19 @@ class Leaving(msgspec.Struct, frozen=True, array_like=True, tag=10, gc=False):
 
 
 class Spooling(msgspec.Struct, frozen=True, array_like=True, tag=11, gc=False):
-    """On `c`: something waits in the spool since *run* began; who knows it is to say so."""
+    """On `c`: the spool has entries since *run* began; each node answers `SpoolingHeard`."""
 
     run: str
 
 
 class SpoolingHeard(msgspec.Struct, frozen=True, array_like=True, tag=12, gc=False):
-    """On `c`: from here nothing goes to the store before what waits in the spool since *run*."""
+    """On `c`: this node commits nothing before the entries that wait in the spool since *run*."""
 
     run: str
 
 
 class Recount(msgspec.Struct, frozen=True, array_like=True, tag=13, gc=False):
-    """On `u:`: something of the user's has expired, which is no entry of the log."""
+    """On `u:`: a notification of the user has expired, which is no entry of the log."""
 
 
 class SessionSought(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=False):
@@ -186,7 +190,7 @@ class SessionSought(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=Fal
 
 
 class SessionSettled(msgspec.Struct, frozen=True, array_like=True, tag=15, gc=False):
-    """On `u:`: what was said on *session* here is in the store."""
+    """On `u:`: the acknowledgments of *session*, which was here, are in the store."""
 
     session: str
 
@@ -202,7 +206,7 @@ Envelope = (
 )
 
 _ECHOED: Final = (Alive, DeviceArrived, DeviceHere, Spooling)
-"""What a node wants to hear from itself as well."""
+"""Envelopes that a node handles when its own come back."""
 
 encode_shared: Final = msgspec.msgpack.Encoder().encode
 _decode_shared: Final = msgspec.msgpack.Decoder(SharedPart).decode
@@ -210,7 +214,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Envelope).decode
 
 
-class Unreadable(ValueError):
+class Unreadable(ProtocolError, ValueError):
     """These bytes are no envelope that this release knows."""
 
 
@@ -218,16 +222,16 @@ class Distrust(StrEnum):
     """Why an envelope is not heeded."""
 
     UNSEALED = "unsealed"
-    """It has no seal: of an older release, or of nobody's."""
+    """It has no seal: from an older release, or not from a node at all."""
     FORGED = "forged"
     """The seal is not one of this cluster for this channel, or of another secret."""
     REPEATED = "repeated"
-    """It was said before."""
+    """It was published before."""
     STALE = "stale"
-    """It was said too long ago, or the speaker's clock is wrong."""
+    """It was published too long ago, or the speaker's clock is wrong."""
 
 
-class Untrusted(Exception):
+class Untrusted(ProtocolError):
     """An envelope is not to be heeded; *why*."""
 
     def __init__(self, why: Distrust) -> None:
@@ -237,12 +241,13 @@ class Untrusted(Exception):
 
 _MARK: Final = b"\xc1"
 _STAMP_BYTES: Final = 8
+"""Bytes: microseconds for half a million years."""
 _FROM_NAME: Final = len(_MARK) + INCARNATION_BYTES + 1
 _AGE_MAX: Final = round(AGE_MAX * 1_000_000)
 _LAG_MAX: Final = round(LAG_MAX * 1_000_000)
 _LANES: Final = (0, 1)
 _LANES_MAX: Final = 2000
-"""Orders that are remembered before those are forgotten in which nothing new would be heeded."""
+"""Lanes whose last stamp is remembered, before those too old to be heeded are forgotten."""
 
 
 class Voice:
@@ -262,13 +267,13 @@ class Voice:
         self._stamp = 0
 
     def write(self, envelope: Envelope) -> bytes:
-        """*envelope* as it waits to be said."""
+        """*envelope* as it waits to be published."""
         return (b"\x01" if isinstance(envelope, _ECHOED) else b"\x00") + _encode(envelope)
 
     def say(self, channel: str, written: bytes, now_ms: int) -> bytes:
-        """What was *written* as it goes over the bus, on *channel* and now.
+        """The envelope that was *written*, as it goes over the bus, on *channel* and now.
 
-        To be said in the order in which this is called; raises `KeyUnknown`.
+        To be published in the order of these calls; raises `KeyUnknown`.
         """
         head = self._echoed if written[0] else self._plain
         return self._sealed(head, channel, written[1:], now_ms)
@@ -276,12 +281,12 @@ class Voice:
     def live(self, sign: Alive, now_ms: int) -> bytes:
         """A *sign* of life as it goes over the bus, on `CONTROL`: as `say`, in an order of its own.
 
-        It may come before or behind what is said meanwhile.
+        It may overtake envelopes that are written meanwhile, or come after them.
         """
         return self._sealed(self._pulse, CONTROL, _encode(sign), now_ms)
 
     def is_own(self, payload: bytes) -> bool:
-        """Whether *payload* is of this process, and not for it."""
+        """Whether *payload* comes from this process and need not be handled by it."""
         return payload.startswith(self._plain)
 
     def _sealed(self, head: bytes, channel: str, envelope: bytes, now_ms: int) -> bytes:
@@ -291,9 +296,9 @@ class Voice:
 
 
 class Ear:
-    """Reads what is said on the bus, and heeds what is new and of this cluster.
+    """Reads envelopes from the bus, and accepts those that are new and of this cluster.
 
-    *node* is who hears, since *began_ms* (Unix milliseconds).
+    *node* is the receiving node, which started at *began_ms* (Unix milliseconds).
     """
 
     __slots__ = ("_began", "_lanes", "_node", "_seal")
@@ -371,7 +376,7 @@ class _Lane:
 
 
 def read_shared(shared: bytes) -> SharedPart:
-    """What `encode_shared` wrote; raises `Unreadable`."""
+    """The bytes that `encode_shared` wrote; raises `Unreadable`."""
     try:
         return _decode_shared(shared)
     except msgspec.DecodeError as error:

@@ -1,9 +1,9 @@
 """When a session's token has ended, by the wall's clock, as arithmetic.
 
-Two clocks are needed: the wall's, which the token's end is given in, and the monotonic one that
-deadlines are kept by. They drift apart when somebody sets the one, or the machine sleeps and the
-other stands still. So the end is looked at again and again: whoever is about to push asks
-`has_passed`, and `next_look` is at most *interval* seconds away.
+Two clocks are needed: the wall's, in which the token's end is given, and the monotonic one, by
+which deadlines are kept. They drift apart when the wall clock is set, or when the machine sleeps
+and the monotonic one stands still. So the end is checked again and again: with `has_passed` before
+each push, and at `next_look`, which is at most *interval* seconds away.
 """
 
 from __future__ import annotations

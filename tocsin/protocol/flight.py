@@ -68,7 +68,7 @@ class Flight:
         return None
 
     def older(self, push: Push) -> list[Push]:
-        """What *push* superseded, as far as it is unanswered."""
+        """The pushes that *push* superseded and that are unanswered."""
         flying = self._by_sequence
         return [flying[sequence] for sequence in push.older if sequence in flying]
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.errors import ProtocolError
 from tocsin.protocol.notification import DeviceId
 from tocsin.protocol.problems import Problem
 from tocsin.protocol.push import Push
@@ -21,17 +22,22 @@ from tocsin.protocol.values import is_uuid
 
 SUBPROTOCOL_JSON: Final = "tocsin.v1.json"
 ACK_IDS_MAX: Final = 1024
+"""Ids in one `ack` or `mark`: as many as a window has pushes."""
 WINDOW_MAX: Final = 1024
+"""Unacknowledged pushes that a device may ask for: a window is memory of the node."""
 NACK_AFTER_MAX: Final = 3600.0
+"""Seconds that a device may put off a push: an hour of silence is a device that is away."""
 DETAIL_MAX: Final = 256
+"""Characters of a goodbye's detail: a sentence for a developer."""
 _NAME_SHOWN: Final = 100
+"""Characters of a client's field name that are repeated to it; the rest tells nothing more."""
 
 Sequence = Annotated[int, Meta(ge=0, le=2**53)]
 RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | int
 Ids = Annotated[list[str], Meta(min_length=1, max_length=ACK_IDS_MAX)]
 
 
-class MalformedFrame(Exception):
+class MalformedFrame(ProtocolError):
     """The client sent something that is no frame of ours; says what is wrong with it."""
 
 
@@ -40,7 +46,7 @@ class _ClientFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
 
 
 class Hello(_ClientFrame, frozen=True, tag="hello"):
-    """The first frame: who this device is, and from where it wants to go on."""
+    """The first frame: the device's name, and the cursor from which it wants to go on."""
 
     device: DeviceId | None = None
     cursor: Annotated[str, Meta(max_length=64)] | None = None
@@ -101,7 +107,8 @@ _decoder: Final = msgspec.json.Decoder(ClientFrame)
 
 
 def _refuse_repeated_keys(frame: ClientFrame, text: str) -> None:
-    """Raise `MalformedFrame` for a key that is there twice; what is in a `Raw` others look at."""
+    """Raise `MalformedFrame` for a key that is there twice; the content of a `Raw` is checked
+    elsewhere."""
     if isinstance(frame, Ack) and text.count(":") == 2:
         # As nearly all are: its type and what it acknowledges.
         return
@@ -169,13 +176,13 @@ class ProducerWelcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcom
 
 
 class Synced(msgspec.Struct, frozen=True, tag_field="type", tag="synced"):
-    """All that there was has been pushed: live from here."""
+    """All entries that waited have been pushed: live from here."""
 
     sequence: int
 
 
 class Counters(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):
-    """What the counters are now that something has expired, with no push to say it."""
+    """The counters after an expiry, which no push carries."""
 
     unread: int
     unseen: int
@@ -223,10 +230,10 @@ encode_server_frame: Final = msgspec.json.Encoder().encode
 
 
 def encode_goodbye(closing: Closing, after: float, detail: str = "") -> bytes:
-    """The goodbye for *closing*, with a delay of *after* seconds, and what was wrong.
+    """The goodbye for *closing*, with a delay of *after* seconds, and the fault in *detail*.
 
-    Of *detail* as much is kept as fits; half a character, which may stand in the words of a library
-    about the client's own, is replaced.
+    *detail* is cut to `DETAIL_MAX`. Half a character (a lone surrogate), which a library's message
+    about the client's text may contain, is replaced.
     """
     detail = detail[:DETAIL_MAX].encode(errors="replace").decode()
     goodbye = Goodbye(int(closing), closing.word, closing.reconnect, round(after, 3), detail)
@@ -240,7 +247,7 @@ _PUSH: Final = (
 
 
 def encode_push(push: Push) -> bytes:
-    """A `push` frame; *push* carries its notification as JSON already."""
+    """The frame of *push*, which carries its notification as JSON already."""
     return _PUSH % (
         push.sequence,
         push.previous,

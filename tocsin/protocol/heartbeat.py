@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Pulse(Enum):
-    """What to do about a silence."""
+    """The action to take after a silence."""
 
     QUIET = "quiet"
     PING = "ping"
@@ -19,6 +19,7 @@ class Pulse(Enum):
 
 
 _PINGS_MAX = 2
+"""Pings in a row: one that is lost on a bad link does not end the connection."""
 
 
 class Heartbeat:
@@ -36,7 +37,8 @@ class Heartbeat:
         """Judge the silence since *last_heard* at *now*, and set the next `deadline`."""
         if now < self.deadline:
             return Pulse.QUIET
-        # Compared with the ping and not with now: who looks late must not take an answer for old.
+        # Compared with the ping and not with now: a check that runs late must not take an answer
+        # for old.
         if last_heard >= self._pinged_at:
             self._pings = 0
         # The same sum as the deadline, or rounding could make a deadline that is never reached.

@@ -6,7 +6,7 @@ of digits of a fraction (of which milliseconds are kept, never rounded up), the 
 and the second 60 where a leap second may be. Not taken is what only other notations allow: a space
 in the place of `T` (the RFC lets applications agree on one; we do not), `+0100`, a missing offset.
 
-Nobody knows years ahead which months will end in a leap second, so every month may (ITU-R TF.460).
+Leap seconds are announced half a year ahead, so any month is taken to end in one (ITU-R TF.460).
 Unix time has no place for it: 23:59:60Z is the first second of the next day.
 """
 
@@ -16,17 +16,18 @@ import re
 from typing import Final
 
 INSTANT_CHARACTERS_MAX: Final = 64
-"""More than anybody needs: 44 digits of a fraction."""
+"""Room for 44 digits of a fraction: more than any clock gives."""
 
 INSTANT_PATTERN: Final = (
     r"^([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})"
     r"(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))$(?!\n)"
 )
-"""The grammar; which days and times there are, only `parse_instant` knows."""
+"""The grammar alone; days and times that do not exist are refused by `parse_instant`."""
 INSTANT_NOTATION: Final = "a time as in RFC 3339, such as 2030-01-31T12:00:00Z or …+01:00"
 _DATE_TIME: Final = re.compile(INSTANT_PATTERN)
 _DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAY: Final = 86_400
+"""Seconds; Unix time has no leap seconds."""
 _NO_LEAP_SECOND: Final = "has a second 60 that ends no month in UTC, so it is no leap second"
 
 

@@ -1,4 +1,4 @@
-"""What the delivery ledger says of one device, as values."""
+"""Lines of the delivery ledger about one device, as values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DeviceCursor(msgspec.Struct, frozen=True):
 
 
 class SessionEnd(msgspec.Struct, frozen=True):
-    """A device's *session* is over, and the ledger has all that it has to say of it."""
+    """A device's *session* is over, and all its lines are in the ledger."""
 
     user: str
     device: str

@@ -1,9 +1,9 @@
-"""What marking does: one table from (state, mark) to the next state; a missing pair means nothing.
+"""Marking: one table from (state, mark) to the next state; a missing pair changes nothing.
 
-`unread` is a mark and not a state: what was read becomes `seen`, since it has been. Archived
-notifications are out of the inbox, so marking "all" or "through" a cursor leaves them alone; named
-by its id, one can be brought back by `read` or `unread`. Withdrawn is the producer's word, and
-final.
+`unread` is a mark and not a state: a read notification becomes `seen`, since it has been seen.
+Archived notifications are out of the inbox, so marking "all" or "through" a cursor leaves them
+alone; named by its id, one can be brought back by `read` or `unread`. Withdrawn is the producer's
+word, and final.
 """
 
 from __future__ import annotations

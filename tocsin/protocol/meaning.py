@@ -1,12 +1,12 @@
-"""What a draft means: one text for all the ways to say the same.
+"""The meaning of a draft: one text for all the ways to write the same.
 
-Two posts with one idempotency key are a repetition if they mean the same (`fingerprint`). How it
-was spelled does not matter: the order of fields and of recipients, a recipient named twice, a field
+Two posts with one idempotency key are a repetition if they mean the same (`fingerprint`). The
+spelling does not matter: the order of fields and of recipients, a recipient named twice, a field
 that is `null` or absent, escapes in strings, the offset of an instant, `1` or `1.0`. Strings mean
 their characters, and are never normalised.
 
-Digests are kept for as long as answers to idempotency keys are. So the form of what programs
-usually post (instants in UTC, one user) is what it has always been.
+Digests are kept for as long as answers to idempotency keys are. So the form of usual drafts
+(instants in UTC, one user) must never change.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tocsin.protocol.notification import Draft, Recipients
 from tocsin.protocol.values import EARLIEST, to_rfc3339
 
 _INTEGERS: Final = (-(2**63), 2**64 - 1)
-"""Where `1.0` means `1`; what is larger means what it was written as."""
+"""The range in which `1.0` means `1`; larger numbers keep the form in which they were written."""
 
 
 def fingerprint(draft: Draft) -> bytes:
-    """A digest of what *draft* means. Raises `ValueError` for an instant that is none."""
+    """A digest of the meaning of *draft*. Raises `ValueError` for text that is no instant."""
     return hashlib.sha256(meaning(draft)).digest()
 
 

@@ -1,4 +1,4 @@
-"""What has changed, as plain values: `News`.
+"""News: committed changes as plain values.
 
 A change that the store has committed is told in one form, whichever node committed it and over
 whichever transport it was asked for:
@@ -29,7 +29,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class RecipientState(msgspec.Struct, frozen=True):
-    """What one recipient has done with a notification; times in Unix milliseconds."""
+    """One recipient's state of a notification, and when it came to be (Unix milliseconds)."""
 
     state: str
     seen_at: int | None
@@ -37,7 +37,7 @@ class RecipientState(msgspec.Struct, frozen=True):
 
 
 class SharedPart(msgspec.Struct, frozen=True, array_like=True):
-    """What a change is for all its recipients; *expires_at* in Unix milliseconds."""
+    """The part of a change that is the same for all recipients; *expires_at* in Unix ms."""
 
     notification: str
     change: str

@@ -1,4 +1,4 @@
-"""A notification: what a producer may say, what is kept of it, and what a client sees.
+"""A notification in its three forms: the producer's draft, the stored content, the client's view.
 
 The content is written to JSON once, when it is accepted or changed, and kept as that text: it goes
 to every device of every recipient with nothing but the recipient's own state spliced on
@@ -14,7 +14,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.instants import INSTANT_CHARACTERS_MAX, INSTANT_PATTERN, parse_instant
-from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, USER_ID_PATTERN
 from tocsin.protocol.values import (
     CATEGORY_PATTERN,
@@ -25,10 +26,13 @@ from tocsin.protocol.values import (
 )
 
 DATA_BYTES_MAX: Final = 32 * 1024
+"""Bytes of encoded JSON: what an app needs to act; larger things are linked."""
 DATA_DEPTH_MAX: Final = 64
 """Levels of arrays and objects: every parser on the way uses its stack for them, ours as well."""
 RECIPIENTS_MAX: Final = 1000
+"""Users of one post: as many rows as one transaction writes at once; more users are a topic."""
 _TTL_MAX: Final = 10 * 365 * 86400.0
+"""Seconds, ten years: a longer time to live is a typing error."""
 # `$` alone would let a trailing newline through in Python.
 _END: Final = r"(?!\n)"
 
@@ -62,14 +66,14 @@ Instant = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
-"""As text until it is asked for, so that what is kept and compared is what was said: `Draft`."""
+"""Kept as text until needed, so that drafts are compared and stored as they were written."""
 Ttl = Annotated[
     float, Meta(gt=0, le=_TTL_MAX, description="Seconds from its delivery until it expires.")
 ]
 
 
 class State(StrEnum):
-    """What one recipient has done with a notification; `withdrawn` is the producer's doing."""
+    """A notification's state for one recipient; `withdrawn` is the producer's doing."""
 
     UNSEEN = "unseen"
     SEEN = "seen"
@@ -79,7 +83,7 @@ class State(StrEnum):
 
 
 class Change(StrEnum):
-    """What an entry of the user log did to its notification."""
+    """The effect of a log entry on its notification."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -97,7 +101,7 @@ class Standing(StrEnum):
 
 
 class Recipients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom a notification is for: one of the three."""
+    """The recipients of a notification: exactly one of the three is given."""
 
     users: Annotated[list[UserId], Meta(min_length=1, max_length=RECIPIENTS_MAX)] | None = None
     topic: Topic | None = None
@@ -105,7 +109,7 @@ class Recipients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a producer posts."""
+    """A notification as a producer posts it."""
 
     to: Recipients
     title: Title
@@ -121,7 +125,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a producer may change afterwards; absent means unchanged, null means removed."""
+    """A producer's change to a notification; absent means unchanged, null means removed."""
 
     title: Title | UnsetType = UNSET
     category: Category | UnsetType = UNSET
@@ -154,7 +158,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 def topic_of(recipients: Recipients) -> str | None:
     """The topic that *recipients* names, `EVERYONE` for all, `None` for users.
 
-    Raises `ProblemError` unless it is one of the three.
+    Raises `Refused` unless it is one of the three.
     """
     given = [recipients.users, recipients.topic, recipients.all]
     if sum(each is not None for each in given) != 1:
@@ -175,13 +179,13 @@ def delivery_time(draft: Draft, now_ms: int) -> int | None:
 def has_passed(content: Content, deliver_at: int | None, now_ms: int) -> bool:
     """Whether *content* will have expired when it is delivered: at *deliver_at* (Unix ms) or now.
 
-    Asked of what is new only: what was said before is a repetition, however late it comes.
+    Asked of new notifications only: a repetition is answered as such, however late it comes.
     """
     return content.expires_at is not None and content.expires_at <= (deliver_at or now_ms)
 
 
-def refuse_passed() -> ProblemError:
-    """What is said of new content that `has_passed`."""
+def refuse_passed() -> Refused:
+    """The refusal of new content that `has_passed`."""
     wrong = FieldError("$.expires_at", "is not behind the time of delivery")
     return refuse("invalid", "`expires_at` will have passed already when it is delivered.", [wrong])
 
@@ -195,9 +199,10 @@ def answer_to_publish(content: Content, standing: str, recipients: int) -> str:
 
 
 def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
-    """The first revision of *draft*; raises `ProblemError` where it contradicts itself.
+    """The first revision of *draft*; raises `Refused` where it contradicts itself.
 
-    That does not depend on *now_ms*: whether it comes too late is another question (`has_passed`).
+    The check does not depend on *now_ms*: whether it comes too late is another question
+    (`has_passed`).
     """
     topic = topic_of(draft.to)
     created_at = to_rfc3339(now_ms)
@@ -221,7 +226,7 @@ def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
 def patched(content: Content, patch: Patch, now_ms: int, deliver_at: int | None = None) -> Content:
     """The next revision of *content*, which waits for *deliver_at* (Unix ms) if that is given.
 
-    Raises `ProblemError` if *patch* changes nothing, or cannot be done.
+    Raises `Refused` if *patch* changes nothing, or cannot be done.
     """
     changes = {
         name: value
@@ -255,7 +260,8 @@ def client_view(document: str, state: str, seen_at: int | None, read_at: int | N
 
 
 def superseded(content: Content, newer: Content) -> Content:
-    """The revision of *content* that says what *newer* says: what collapsing makes of the two."""
+    """The revision of *content* that carries the text of *newer*: the result of collapsing the
+    two."""
     fields = msgspec.json.decode(newer.document)
     earlier = msgspec.json.decode(content.document)
     fields |= {"id": content.id, "created_at": earlier["created_at"]}
@@ -333,7 +339,7 @@ def _expiry(draft: Draft, now_ms: int) -> int | None:
 
 
 def _instant(field: str, text: str | None) -> int | None:
-    """The time that *field* names (Unix ms); raises `ProblemError` where it is none."""
+    """The time that *field* names (Unix ms); raises `Refused` where it is none."""
     if text is None:
         return None
     try:
@@ -346,7 +352,7 @@ def _instant(field: str, text: str | None) -> int | None:
 
 
 def _writable(field: str, at: int) -> int:
-    """The time *at* that *field* asks for; raises `ProblemError` if RFC 3339 cannot write it."""
+    """The time *at* that *field* asks for; raises `Refused` if RFC 3339 cannot write it."""
     if at > LATEST:
         wrong = FieldError(f"$.{field}", "is after the year 9999 in UTC")
         raise refuse("invalid", f"`{field}` is too far away.", [wrong])

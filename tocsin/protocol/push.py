@@ -1,4 +1,4 @@
-"""What goes over a device's session: entries of the log on the way in, pushes on the way out.
+"""The values of a device's session: entries of the log on the way in, pushes on the way out.
 
 Structs instead of dataclasses, because two of these are made for every delivery: a frozen dataclass
 takes ten times as long to make. They cannot take part in a cycle, so the collector may skip them.
@@ -12,7 +12,8 @@ import msgspec
 class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry of the user's log, as it concerns one device.
 
-    *attempts* are those before; after *expires_at* (Unix milliseconds) nobody wants it any more.
+    *attempts* are those of earlier sessions; after *expires_at* (Unix milliseconds) it is not
+    pushed any more.
     """
 
     sequence: int
@@ -67,7 +68,7 @@ class PageWanted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recounted(msgspec.Struct, frozen=True, gc=False):
-    """What the device was told of its counters does not hold any more: something has expired."""
+    """The counters that the device was told have changed: a notification has expired."""
 
     unread: int
     unseen: int

@@ -1,12 +1,13 @@
 """Keys that are there twice in a JSON object, at whatever depth.
 
 RFC 8259 §4 leaves open what they mean: our parser would take the last, a proxy or a log perhaps the
-first. So nobody is to say something in this way.
+first. So a document with one is refused.
 
-The decoder does not tell, and a parser that does takes several times as long. But what was decoded
-and is written again has as many colons as the text had, less those of what was dropped; only a
-colon that was escaped in a string (`\\u003a`) could make up for one. Where that may be, or the
-counts differ, it is looked at closely.
+The decoder does not report it, and a parser that does takes several times as long. But a document
+that was decoded and is encoded again has as many colons as the text had, less those of the members
+that were dropped; only a colon that was escaped in a string (`\\u003a`) could make up for one.
+Where there may be one, or the counts differ, the text is parsed a second time, by a parser that
+reports repeated keys.
 """
 
 from __future__ import annotations
@@ -55,15 +56,14 @@ class _Repeated(Exception):
 
 
 def _check(members: Sequence[tuple[str, Any]]) -> None:
-    keys = {key for key, _ in members}
-    if len(keys) < len(members):
-        for key, _ in members:
-            if key not in keys:
-                raise _Repeated(key)
-            keys.remove(key)
+    seen: set[str] = set()
+    for key, _ in members:
+        if key in seen:
+            raise _Repeated(key)
+        seen.add(key)
 
 
-# Nobody needs the numbers, and making them of long texts is not linear.
+# The numbers are not needed, and converting long ones is not linear.
 _CLOSE_LOOK: Final = json.JSONDecoder(
     object_pairs_hook=_check, parse_int=len, parse_float=len, parse_constant=len
 )

@@ -1,12 +1,13 @@
-"""Seals: how a node knows that what it finds in Redis was put there by a node of its cluster.
+"""Seals: proof that a value in Redis was put there by a node of this cluster.
 
 All nodes share a secret, which is in the database and nowhere else. From it a key is derived for
 each purpose and each place, so that nothing that was sealed as one thing passes for another. A seal
 is a MAC: keyed BLAKE2b (RFC 7693), cut to 128 bits, over a *context*, which says where the thing
 belongs, and the thing itself.
 
-A seal says who, not when: whoever can read Redis may repeat what was sealed. Against that each
-purpose has something of its own in what is sealed (`envelopes`, `redis_spool`).
+A seal proves the origin, not the time: an attacker who can read Redis may repeat a sealed value.
+Each purpose has its own defence in the value itself (`protocol.envelopes`,
+`persistence.redis.spool`).
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import hmac
 from enum import StrEnum
 from typing import Any, Final
 
+from tocsin.protocol.errors import DescribedError
+
 SEAL_BYTES: Final = 16
+"""128 bits: beyond guessing."""
 _KEY_BYTES: Final = 32
+"""256 bits, so that deriving a key loses nothing of the secret's strength."""
 _SALT: Final = b"tocsin seals 1"
 
 
 class Purpose(StrEnum):
-    """What is sealed; each has a key of its own."""
+    """The kinds of sealed values; each has a key of its own."""
 
     BUS = "bus"
     DISCONNECTED = "disconnected"
@@ -32,7 +37,7 @@ class Purpose(StrEnum):
     PRESENCE = "presence"
 
 
-class KeyUnknown(Exception):
+class KeyUnknown(DescribedError):
     """The secret is not known yet: the store was never reached."""
 
 
@@ -64,7 +69,7 @@ class Seal:
 
 
 class Seals:
-    """The seals of a node, for every purpose; *place* is what its part of Redis is called."""
+    """The seals of a node, for every purpose; *place* is the prefix of its keys in Redis."""
 
     def __init__(self, place: str = "") -> None:
         self._place = place.encode()
@@ -72,7 +77,8 @@ class Seals:
         self.known = False
 
     def learn(self, secret: str) -> None:
-        """The nodes share *secret*. The first that is learned holds: a process has one."""
+        """Derive all keys from *secret*, which the nodes share. The first call holds: a process has
+        one secret."""
         if self.known:
             return
         # Extract, then expand, as HKDF does (RFC 5869), with BLAKE2b for HMAC.

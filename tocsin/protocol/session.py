@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.errors import AckedUnsent
 from tocsin.protocol.flight import Flight
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, dead_on_arrival
 from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted
@@ -41,10 +42,6 @@ __all__ = [
     "Recounted",
     "SessionLimits",
 ]
-
-
-class AckedUnsent(Exception):
-    """The device acknowledged a sequence that it was never sent."""
 
 
 Output = Push | CaughtUp | Recounted | DeliveryRecord | Closing

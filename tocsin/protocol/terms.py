@@ -20,10 +20,10 @@ class SessionLimits:
 
 
 class Acknowledging(StrEnum):
-    """How a device acknowledges what it was sent.
+    """The ways in which a device acknowledges.
 
-    *Explicit*: it says so, and what it has not answered in time is pushed again. *Resume*: it says
-    nothing while it is connected; coming back with a cursor acknowledges everything up to there.
+    *Explicit*: by frames; a push that is not answered in time is sent again. *Resume*: by coming
+    back with a cursor, which acknowledges everything up to it; nothing while connected.
     """
 
     EXPLICIT = "explicit"

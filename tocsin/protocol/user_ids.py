@@ -2,9 +2,10 @@
 
     ada · auth0|5f7c8ec7c33c6c004bbafe82 · ada+x@example.org · https://idp.example/users/42 · Ädä
 
-They are compared code point by code point and never normalised: whoever names users chose the form,
-and two that merely look alike are two. In UTF-8 they have at most 1 020 bytes. They have no white
-space and no control character, so they may stand in a line of a log or on a terminal as they are.
+They are compared code point by code point and never normalised: the identity provider chose the
+form, and two ids that merely look alike are two. In UTF-8 they have at most 1 020 bytes. They have
+no white space and no control character, so they may stand in a line of a log or on a terminal as
+they are.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from itertools import pairwise
 from typing import Final
 
 USER_ID_CHARACTERS_MAX: Final = 255
+"""Characters: the longest `sub` that OpenID Connect allows."""
 
-# Written out, and not asked of Python's tables: the nodes of one cluster, and clients, may have
-# those of different years. What nobody has assigned yet, another year's tables may show.
+# Written out instead of taken from Python's Unicode tables: the nodes of one cluster, and clients,
+# may have tables of different years. Unassigned code points are allowed: a newer table may assign
+# them.
 _SEEN: Final = (
     # Not between them: control characters, all that separates, and formats, which are invisible,
     # and of which some turn the text around them.
@@ -31,6 +34,7 @@ _SEEN: Final = (
     # Nor anything past plane 3, where there is nothing to be seen.
 )
 _LAST_OF_SCHEMAS: Final = 0xFFFF
+"""The last code point that regular expressions of all languages write alike."""
 _SURROGATES: Final = (0xD800, 0xDFFF)
 
 
@@ -48,11 +52,11 @@ def _unseen_of_schemas() -> str:
 
 
 USER_ID_CHARACTER: Final = f"[{_seen()}]"
-"""One of the characters that they are made of."""
+"""One character of a user id."""
 USER_ID_CHARACTER_OF_SCHEMAS: Final = f"[^{_unseen_of_schemas()}]"
 """The same for JSON Schema, as far as all languages write it alike: not past U+FFFF."""
 USER_ID_PATTERN: Final = f"^{USER_ID_CHARACTER}*$"
-"""What they are made of; how long they are is for who uses it to say. Read in one pass."""
+"""The characters of a user id; the length is checked by the user of the pattern. Linear."""
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN)
 

@@ -1,4 +1,4 @@
-"""The small values that everything else is made of: identifiers, times, UUIDs.
+"""Small values: identifiers, times, UUIDs.
 
 Wall time is an `int` of milliseconds since the Unix epoch wherever a name ends in `_at`;
 RFC 3339 text exists only on the wire. Deadlines of live sessions are monotonic seconds (`float`),

@@ -1,4 +1,4 @@
-"""What the transports share: who follows the log, from where, and how they arrive and leave.
+"""Arriving and leaving, the same on all transports: which device, from where in the log.
 
 What follows the log over plain HTTP, a stream or a long poll, is carried by an HTTP connection that
 carries other requests before and after. So each has a name and an outlet of its own.
@@ -7,20 +7,17 @@ carries other requests before and after. So each has a name and an outlet of its
 from __future__ import annotations
 
 import math
-from typing import Final
 
 from tocsin.actors.delivery.messages import Arrived
 from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.runtime import ActorStopped, MailboxFull
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, parse_cursor
-from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refusal_for, refuse
 from tocsin.protocol.values import unnamed_device
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.services import Services
-
-RETRY_AFTER: Final = 1.0
-"""Seconds, where nothing better is known."""
 
 
 def arrive(services: Services, user: str, arrived: Arrived) -> None:
@@ -30,21 +27,21 @@ def arrive(services: Services, user: str, arrived: Arrived) -> None:
     try:
         services.users.arrive(user, arrived)
     except MailboxFull:
-        outlet.end(Closing.OVERLOADED, RETRY_AFTER)
+        outlet.end(Closing.OVERLOADED, Closing.OVERLOADED.after)
     except ActorStopped:
-        outlet.end(Closing.DRAINING, RETRY_AFTER)
+        outlet.end(Closing.DRAINING, Closing.DRAINING.after)
 
 
 def leave(services: Services, user: str, outlet: Outlet) -> None:
-    """Nobody listens at *outlet* any more; says nothing of what has arrived."""
+    """The connection of *outlet* has ended; says nothing of what has arrived."""
     services.connections.closed(outlet.connection)
     services.users.leave(user, outlet.connection)
 
 
 def check_running(services: Services) -> None:
-    """Raise `ProblemError` (503) on a node that is stopping: another one is the place to go."""
+    """Raise `Refused` (503) on a node that is stopping: another one is the place to go."""
     if services.readiness.stopping:
-        raise refuse("overloaded", "This node is stopping.", retry_after=RETRY_AFTER)
+        raise Refused(refusal_for(Closing.DRAINING, "This node is stopping."))
 
 
 def new_device(services: Services) -> str:
@@ -61,10 +58,10 @@ def expiry_ms(principal: Principal) -> int | None:
 
 
 def read_cursor(services: Services, text: str, where: str) -> Cursor:
-    """The client's cursor, which stood in *where*; raises `ProblemError` (422)."""
+    """The client's cursor, which stood in *where*; raises `Refused` (422)."""
     try:
         return parse_cursor(text, services.status.epoch)
-    except ValueError as error:
+    except UnreadableCursor as error:
         raise refuse(
             "invalid", "The cursor cannot be read.", [FieldError(where, str(error))]
         ) from None

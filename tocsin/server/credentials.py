@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable
 from tocsin.actors.runtime import Ref
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.persistence.store import ApiKey, FindKey, StoredTicket, TakeTicket
-from tocsin.server.auth import StoredKey, Ticket
+from tocsin.server.auth.keys import StoredKey
+from tocsin.server.auth.tickets import Ticket
 from tocsin.server.services import ask_storage
 
 
 def key_finder(
     storage: Ref[StorageMessage], timeout: float
 ) -> Callable[[str], Awaitable[StoredKey | None]]:
-    """Finds API keys by their id, each time within *timeout* seconds; raises `ProblemError`."""
+    """Finds API keys by their id, each time within *timeout* seconds; raises `Refused`."""
 
     async def find(key_id: str) -> StoredKey | None:
         found = await ask_storage(storage, Read(query=FindKey(key_id)), timeout)
@@ -26,7 +27,7 @@ def key_finder(
 def ticket_taker(
     storage: Ref[StorageMessage], timeout: float
 ) -> Callable[[bytes], Awaitable[Ticket | None]]:
-    """Takes tickets by their hash, each at most once; raises `ProblemError`."""
+    """Takes tickets by their hash, each at most once; raises `Refused`."""
 
     async def take(ticket_hash: bytes) -> Ticket | None:
         taken = await ask_storage(storage, Write(command=TakeTicket(ticket_hash)), timeout)

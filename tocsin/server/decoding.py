@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from tocsin.protocol.instants import INSTANT_NOTATION, INSTANT_PATTERN
-from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.repeated_keys import repeated_key
 from tocsin.protocol.user_ids import USER_ID_CHARACTER
 
@@ -30,7 +31,7 @@ _NAME_SHOWN: Final = 100
 
 
 def decode(type_: type[T], body: bytes | msgspec.Raw) -> T:
-    """Read a request's JSON; raises `ProblemError` that says what is wrong, and where.
+    """Read a request's JSON; raises `Refused` that says what is wrong, and where.
 
     A key that is twice in an object is wrong too, at any depth.
     """
@@ -58,7 +59,7 @@ def decode_outside(type_: type[T], body: bytes | msgspec.Raw) -> T:
 
 
 def check(type_: type[T], value: object) -> T:
-    """Read what has been decoded, as `decode` does; raises `ProblemError`."""
+    """Read what has been decoded, as `decode` does; raises `Refused`."""
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
@@ -74,7 +75,7 @@ def read_text(type_: Any, text: str) -> Any:
 def read_query(type_: type[S], fields: Mapping[str, list[str]]) -> S:
     """Read a query's *fields*, each with all its values, into the struct *type_*.
 
-    Raises `ProblemError`, also for parameters that are unknown or there twice: so that typing
+    Raises `Refused`, also for parameters that are unknown or there twice: so that typing
     errors are seen.
     """
     if not fields and (nothing := _nothing_said(type_)) is not None:
@@ -105,13 +106,13 @@ def _nothing_said(type_: type[msgspec.Struct]) -> msgspec.Struct | None:
         return None
 
 
-def _invalid(error: msgspec.ValidationError) -> ProblemError:
+def _invalid(error: msgspec.ValidationError) -> Refused:
     message, path = _parts(error)
     return refuse("invalid", f"{message} (at {path})", [FieldError(path, message)])
 
 
 def _parts(error: msgspec.ValidationError) -> tuple[str, str]:
-    """What is wrong, and where: "… - at `$.to`". Both may have words of the client's in them."""
+    """The fault, and its place: "… - at `$.to`". Both may have words of the client's in them."""
     text = str(error).replace(_VISIBLE, "[visible]").replace(_INSTANT, INSTANT_NOTATION)
     message, found, path = text.rpartition(" - at `")
     if not found or not path.startswith("$") or not path.endswith("`"):

@@ -13,11 +13,11 @@ from typing import Final
 import trio
 
 from tocsin.actors.delivery.outlet import Outlet
-from tocsin.actors.runtime import ActorError, Ref, Tasks, Worker
+from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks
 from tocsin.actors.storage.requests import Read, StorageMessage
 from tocsin.persistence.store import ApiKey, FindKey, StoreFailed, StoreUnavailable
 from tocsin.protocol.closing import Closing
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 
 INTERVAL: Final = 3.0
 """Seconds between two looks: how long a revoked key may go on, at most."""
@@ -52,7 +52,7 @@ class KeyWatch:
                 outlet.end(Closing.UNAUTHENTICATED, detail="key_revoked: the key was revoked.")
 
 
-class KeyWatcher(Worker):
+class KeyWatcher(TableWorker):
     """See the module; a store that is away is asked again the next time."""
 
     def __init__(self, storage: Ref[StorageMessage], watch: KeyWatch) -> None:

@@ -8,6 +8,8 @@ is old (RFC 6455 §7.1.1, RFC 9112 §9.6, nginx's `lingering_close`): say that w
 bytes; and since a peer that floods goes on flooding here, those that do take turns.
 """
 
+from __future__ import annotations
+
 import socket
 from typing import Final
 
@@ -30,7 +32,7 @@ _discarded: Final = bytearray(DISCARD_BYTES)
 async def read_to_end(
     peer: trio.socket.SocketType, *, timeout: float, bytes_max: int = DISCARD_BYTES_MAX
 ) -> None:
-    """Send FIN, then discard what comes until the peer's FIN, for `timeout` seconds or `bytes_max`.
+    """Send FIN, then discard what comes until the peer's FIN, for *timeout* seconds or *bytes_max*.
 
     Does not close the socket, and raises nothing of the network's: a peer that is gone is what we
     wait for. A task that waits in a read or write of this socket gets `trio.ClosedResourceError`,

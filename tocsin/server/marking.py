@@ -1,6 +1,6 @@
 """Marking, and reading what is up to date: what several doors want of a user's inbox.
 
-What is published to a topic comes into a user's log when somebody looks (`Materialise`). Whoever
+A topic's notifications come into a user's log when the user looks (`Materialise`). Whoever
 shows the log therefore looks first whether it is behind.
 """
 
@@ -24,9 +24,10 @@ from tocsin.persistence.store import (
     StoreUnavailable,
 )
 from tocsin.protocol import frames
-from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.marking import Mark
-from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.decoding import NotificationId, check
 from tocsin.server.services import Services, storage_problem
 
@@ -59,7 +60,7 @@ class MarkedInbox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def mark_inbox(services: Services, user: str, request: MarkRequest) -> MarkedInbox:
-    """Do what *request* says; raises `ProblemError`.
+    """Do what *request* says; raises `Refused`.
 
     Cancelled, a part of it may have been done. Doing it again does the rest.
     """
@@ -84,13 +85,13 @@ async def mark_inbox(services: Services, user: str, request: MarkRequest) -> Mar
 
 
 def request_of(frame: frames.Mark) -> MarkRequest:
-    """The request that a `mark` frame makes; raises `ProblemError`."""
+    """The request that a `mark` frame makes; raises `Refused`."""
     fields = {"state": frame.state, "ids": frame.ids, "through": frame.through}
     return check(MarkRequest, {**fields, "all": frame.all or None})
 
 
 async def bring_up_to_date(services: Services, user: str) -> None:
-    """Bring what *user*'s topics have into the log; raises `ProblemError`.
+    """Bring what *user*'s topics have into the log; raises `Refused`.
 
     Cancelled, some of it may have been brought already.
     """
@@ -103,7 +104,7 @@ async def bring_up_to_date(services: Services, user: str) -> None:
 
 
 async def bring_all_up_to_date(services: Services, users: tuple[str, ...]) -> None:
-    """Bring *users* up to date in transactions that are short; raises `ProblemError`.
+    """Bring *users* up to date in transactions that are short; raises `Refused`.
 
     Before a change that presupposes it, and would else do it at a stretch, while others wait.
     """
@@ -116,7 +117,7 @@ async def bring_all_up_to_date(services: Services, users: tuple[str, ...]) -> No
 
 
 async def read_inbox(services: Services, query: InboxPage) -> Inbox:
-    """A page of an inbox that is up to date; raises `ProblemError`."""
+    """A page of an inbox that is up to date; raises `Refused`."""
     page = await services.read(query)
     assert isinstance(page, Inbox)
     if page.behind:
@@ -135,7 +136,7 @@ async def _mark_some(services: Services, command: MarkInbox) -> Marked:
 
 
 def _through(request: MarkRequest, epoch: str) -> int | None:
-    """The sequence that *request* names, if it does; raises `ProblemError`."""
+    """The sequence that *request* names, if it does; raises `Refused`."""
     ways = [request.ids, request.through, request.all]
     if sum(way is not None for way in ways) != 1:
         wrong = [FieldError("$", "give `ids`, `through` or `all`, one of the three")]
@@ -146,13 +147,13 @@ def _through(request: MarkRequest, epoch: str) -> int | None:
         raise storage_problem(StoreUnavailable())  # and so the log is not known yet
     try:
         cursor = parse_cursor(request.through, epoch)
-    except ValueError as error:
+    except UnreadableCursor as error:
         raise _no_place(str(error)) from None
     if cursor.epoch != epoch:
         raise _no_place("it is of another log; read the inbox anew")
     return cursor.sequence
 
 
-def _no_place(message: str) -> ProblemError:
+def _no_place(message: str) -> Refused:
     wrong = [FieldError("$.through", message)]
     return refuse("invalid", "`through` is no place in the log.", wrong)

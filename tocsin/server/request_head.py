@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
+
+from tocsin.protocol.refusal import Refusal, Refused
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 HEADERS_MAX: Final = 100
 QUERY_FIELDS_MAX: Final = 100
-_HOST_LENGTH_MAX: Final = 261  # a name of 253 characters, and a port with its colon
+_HOST_LENGTH_MAX: Final = 261
+"""A name of 253 characters, and a port with its colon."""
 _PORT_DIGITS_MAX: Final = 5
-_PORT_MAX: Final = 65_535  # beyond it, what takes a host apart later raises
+_PORT_MAX: Final = 65_535
+"""Beyond it, what takes a host apart later raises."""
 _HOSTS_REMEMBERED: Final = 1024
 _METHOD_LENGTH_MAX: Final = 24
 _LIST_LENGTH_MAX: Final = 1024
@@ -34,7 +37,7 @@ HEAD_END: Final = b"\r\n\r\n"
 _TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """RFC 9110 §5.6.2."""
 TEXT: Final = bytes((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
-"""What may stand in a line: tab, visible ASCII, blanks, and obs-text (RFC 9110 §5.5)."""
+"""The bytes that may stand in a line: tab, visible ASCII, blanks, and obs-text (RFC 9110 §5.5)."""
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 _HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n"  # RFC 9113 §3.4
 _TLS_HANDSHAKE: Final = b"\x16\x03"
@@ -58,28 +61,29 @@ _NAMES: Final = {
 """Names that need not be judged again, as clients spell them: those of nearly all fields."""
 # RFC 3986 §3.2.2: a registered name, without what could be a user, a path or a second name.
 _NAME: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-# In the words of `tocsin.protocol.problems`, for those that have other names there.
 _CODES: Final = {
     400: "malformed",
+    405: "method_not_allowed",
+    408: "request_timeout",
     413: "too_large",
     415: "unsupported_media_type",
-    429: "rate_limited",
-    503: "overloaded",
+    417: "expectation_failed",
+    426: "upgrade_required",
+    431: "request_header_fields_too_large",
+    501: "not_implemented",
+    505: "http_version_not_supported",
 }
+"""The problem's code for each status with which a head or a body is refused."""
 
 
-class BadHead(Exception):
-    """This request is refused with `status`; `detail` says to the client why, and what to do."""
+class BadHead(Refused):
+    """This request is refused with *status*; *detail* tells the client why, and what to do."""
 
     def __init__(
-        self, status: int, detail: str, *, code: str = "", headers: tuple[tuple[str, str], ...] = ()
+        self, status: int, detail: str, *, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        super().__init__(f"{status}: {detail}")
+        super().__init__(Refusal(code=_CODES[status], detail=detail, headers=headers))
         self.status = status
-        self.detail = detail
-        # Python's name for 413 is another one from 3.13 on, and `code` is part of the contract.
-        self.code = code or _CODES.get(status) or HTTPStatus(status).name.lower()
-        self.headers = headers
 
 
 class Headers:
@@ -134,8 +138,8 @@ class Headers:
 class RequestHead:
     """A request line and its header fields.
 
-    `target` begins with a slash, or is `*`; `raw_path` and `query` are its parts as they were sent;
-    `bytes_total` is the length of the head.
+    *target* begins with a slash, or is `*`; `raw_path` and `query` are its parts as they were sent;
+    *bytes_total* is the length of the head.
     """
 
     __slots__ = ("bytes_total", "headers", "http_version", "method", "query", "raw_path", "target")
@@ -210,7 +214,7 @@ def find_head_end(read: bytes | bytearray, seen: int, bytes_max: int = HEAD_BYTE
 
 def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> RequestHead:
     """Judge the head at the beginning of *raw*. Raises `BadHead`: 400 if malformed, 431 if there
-    are more than `headers_max` fields, 505 for another version of HTTP, 405 for CONNECT.
+    are more than *headers_max* fields, 505 for another version of HTTP, 405 for CONNECT.
 
     Source: RFC 9112 §3 and §5. Lines that continue another (obs-fold, §5.2) are refused.
     """
@@ -219,7 +223,7 @@ def parse_head(raw: bytes | bytearray, *, headers_max: int = HEADERS_MAX) -> Req
         raise BadHead(400, "The request's head is not complete.")
     head = bytes(raw[:end])
     lines = head.split(b"\r\n")
-    # Whatever is left when all that may stand in a line is taken out: the line ends and no more.
+    # The rest, when all that may stand in a line is taken out: the line ends and no more.
     if head.translate(None, TEXT) != b"\r\n" * (len(lines) - 1):
         raise BadHead(400, "The request's head has a character that cannot stand there.")
     if len(lines) - 1 > headers_max:
@@ -327,8 +331,8 @@ def _judge_host(host: str) -> bool:
     if not _NAME.issuperset(name):
         return False
     try:
-        # What takes a host apart later asks IDNA: empty labels, labels of more than 63 characters
-        # and `xn--` with nonsense behind it raise there.
+        # Code that takes a host apart later asks IDNA: empty labels, labels of more than 63
+        # characters and `xn--` with nonsense behind it raise there.
         name.encode("ascii").decode("idna").encode("idna")
     except UnicodeError:
         return False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -22,16 +22,13 @@ from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Answer, Command, Query, Result, StoreFailed, StoreUnavailable
-from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
-from tocsin.server.auth import Authenticator
+from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.key_watch import KeyWatch
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
 T = TypeVar("T")
-
-STORE_RETRY_AFTER: Final = 2.0
-OVERLOAD_RETRY_AFTER: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +59,7 @@ class EdgeSettings:
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether this node wants new work; `stopping` from the first moment of a stop."""
+    """Whether this node wants new work; *stopping* from the first moment of a stop."""
 
     started: bool = False
     stopping: bool = False
@@ -96,7 +93,7 @@ class Services:
 
     @property
     def epoch(self) -> str:
-        """The log's epoch; raises `ProblemError` (503) if the store was never reached.
+        """The log's epoch; raises `Refused` (503) if the store was never reached.
 
         Without it, nobody can tell whether a cursor is of another log.
         """
@@ -105,16 +102,16 @@ class Services:
         return self.status.epoch
 
     async def read(self, query: Query) -> Answer:
-        """Ask the store; raises `ProblemError` (503) where it cannot answer now."""
+        """Ask the store; raises `Refused` (503) where it cannot answer now."""
         return await ask_storage(self.storage, Read(query=query), self.settings.store_timeout)
 
     async def write(self, command: Command) -> Result:
-        """Have the store do something; raises `ProblemError` (503) where it cannot now."""
+        """Have the store do something; raises `Refused` (503) where it cannot now."""
         return await ask_storage(self.storage, Write(command=command), self.settings.store_timeout)
 
 
 async def ask_storage(storage: Ref[StorageMessage], request: Request[T], timeout: float) -> T:
-    """Ask the storage actor, for *timeout* seconds at most; raises `ProblemError`.
+    """Ask the storage actor, for *timeout* seconds at most; raises `Refused`.
 
     Cancelled, the question may have been answered, and a command carried out.
     """
@@ -125,16 +122,16 @@ async def ask_storage(storage: Ref[StorageMessage], request: Request[T], timeout
         raise storage_problem(error) from error
 
 
-def storage_problem(error: Exception) -> ProblemError:
+def storage_problem(error: Exception) -> Refused:
     """What a caller is told when an actor or the store behind it could not do its work."""
     match error:
-        case ProblemError():
+        case Refused():
             return error
         case MailboxFull():
             detail = "More is waiting than this node can take; come back a little later."
-            return refuse("overloaded", detail, retry_after=OVERLOAD_RETRY_AFTER)
+            return refuse("overloaded", detail)
         case StoreUnavailable() | ActorError() | trio.TooSlowError():
             detail = "The store does not answer now; nothing is known to have changed."
-            return refuse("store_unavailable", detail, retry_after=STORE_RETRY_AFTER)
+            return refuse("store_unavailable", detail)
         case _:
             return refuse("internal_error", "The store refused what we sent it; we have logged it.")

@@ -6,7 +6,7 @@ turn of the event loop, so a thousand handshakes at once would make every turn a
 thousand handshakes, and all who are here already would wait for it. So newcomers pass a turnstile,
 so many at a time and in the order in which they came; the rest stand in a queue and cost nothing.
 
-Only what is ours to do is done inside. Nobody holds a place while we wait for *them*, so that those
+Only what is ours to do is done inside. No client holds a place while we wait for it, so that those
 who say nothing keep nobody out.
 """
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, fields, replace
 
 from tocsin.settings.contradictions import contradictions
 from tocsin.settings.record import SettingsRecord
-from tocsin.settings.setting import Problem, Setting, SettingsError
+from tocsin.settings.setting import Setting, SettingProblem, SettingsError
 
-__all__ = ["SETTINGS", "Problem", "Setting", "Settings", "SettingsError"]
+__all__ = ["SETTINGS", "Setting", "SettingProblem", "Settings", "SettingsError"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ SETTINGS: tuple[Setting, ...] = tuple(
 )
 
 
-def _out_of_bounds(settings: Settings) -> Iterator[Problem]:
+def _out_of_bounds(settings: Settings) -> Iterator[SettingProblem]:
     for known in SETTINGS:
         value = getattr(settings, known.name)
         if known.low is None or known.high is None or value is None:
@@ -50,4 +50,4 @@ def _out_of_bounds(settings: Settings) -> Iterator[Problem]:
             wrong = f"is {known.show(value)}, above the most, {known.show(known.high)}"
         else:
             continue
-        yield Problem((known.name,), wrong, known.remedy)
+        yield SettingProblem((known.name,), wrong, known.remedy)

@@ -9,6 +9,8 @@ Reading raises `ValueError` with a text that completes the sentence "<setting> â
 repeats a secret.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import math
 import re
@@ -31,10 +33,10 @@ _DURATION = re.compile(r"([+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(ms|s|m|h|d)?")
 _SIZE = re.compile(r"([+-]?[0-9]{1,18})\s*(GiB|MiB|KiB|B)?")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?")
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
-# Of these no page or app has its origin: browsers call it `null`, or by the scheme of the page.
+# Schemes that no origin has: browsers send `null` for them, or the scheme of the page.
 _NO_ORIGINS = frozenset({"file", "data", "blob", "filesystem", "about", "javascript", "ws", "wss"})
 _CLAIM = re.compile(r"[!#-\[\]-~]{1,256}")
-# Claims that say something else, in every token.
+# Claims that have another meaning in every token.
 _OTHER_CLAIMS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "scope", "scp"})
 _COUNT = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -53,8 +55,8 @@ class Kind(Generic[T]):
     has_none: bool = False
 
 
-class Said(Enum):
-    """What a setting may be given on purpose, where not giving it means something else."""
+class Explicit(Enum):
+    """A word that may be given on purpose, where not giving the setting means something else."""
 
     NONE = "none"
 
@@ -158,7 +160,7 @@ def _read_network(text: str) -> Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError:
-        # Also one with bits behind its prefix: whoever wrote that meant the address or the network.
+        # Also one with bits behind its prefix: it may be meant as the address or as the network.
         wrong = f"has {text!r}, which is not an address, nor a network such as 10.0.0.0/8"
         raise ValueError(wrong) from None
 
@@ -196,13 +198,13 @@ def read_claim(raw: object) -> str:
     return text
 
 
-def read_audience(raw: object) -> str | Said:
+def read_audience(raw: object) -> str | Explicit:
     text = read_text(raw)
-    return Said.NONE if text.strip().lower() == Said.NONE.value else text
+    return Explicit.NONE if text.strip().lower() == Explicit.NONE.value else text
 
 
-def show_audience(said: str | Said) -> str:
-    return said.value if isinstance(said, Said) else said
+def show_audience(said: str | Explicit) -> str:
+    return said.value if isinstance(said, Explicit) else said
 
 
 def read_jwks_url(raw: object) -> str:
@@ -212,7 +214,7 @@ def read_jwks_url(raw: object) -> str:
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
     except ValueError:
         raise ValueError("is not an address") from None
-    # Whoever can change these keys on their way can be anybody here.
+    # An attacker who can change these keys on their way can make a token for any user.
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
         raise ValueError("is not an https:// address (http:// only for this machine)")
     return text
@@ -250,7 +252,7 @@ def read_public_key(raw: object) -> str:
     return text
 
 
-def choice(*words: str) -> "Kind[str]":
+def choice(*words: str) -> Kind[str]:
     def read(raw: object) -> str:
         if isinstance(raw, str) and raw.strip().lower() in words:
             return raw.strip().lower()
@@ -320,7 +322,7 @@ REDIS = Kind(
 
 
 def is_loopback(host: str) -> bool:
-    # Names other than this one are not looked up: what they mean can change after the check.
+    # Names other than this one are not looked up: their addresses can change after the check.
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
-"""The address of a Postgres, as providers write it: what each of its options means to us.
+"""The address of a Postgres, as providers write it, with the meaning of each option.
 
 The names are libpq's (Postgres manual, "Connection Strings"). Each is honoured, or refused with a
-sentence that says what to do; the driver would take what it does not know for a setting of the
+sentence that says what to do; the driver would take an option it does not know for a setting of the
 session, and fail at the first connection or, through a pooler, not at all.
 """
 
@@ -35,7 +35,8 @@ SESSION_SETTINGS: Final = frozenset(
         "statement_timeout",
     }
 )
-"""What the store sets by itself; its answers, and `store_timeout`, depend on them."""
+"""Settings of the session that the store sets itself; its answers, and `store_timeout`, depend on
+them."""
 
 _TO_DRIVER: Final = frozenset(
     {
@@ -72,7 +73,7 @@ class PostgresAddress:
 
 
 def show_postgres(text: str) -> str:
-    """Which database, and not how to enter."""
+    """The address without user and password: which database it is, and not how to enter."""
     scheme, _, _ = text.partition("://")
     try:
         login, hosts, path, _ = _parts(text)
@@ -82,7 +83,7 @@ def show_postgres(text: str) -> str:
 
 
 def parse_postgres(text: str) -> PostgresAddress:
-    """What *text* says; raises `ValueError` that says what is wrong, without a password in it."""
+    """Read *text*; raises `ValueError` that says what is wrong, without a password in it."""
     login, hosts, path, query = _parts(text)
     options = _options(query)
     settings = {"application_name": options.pop("fallback_application_name", "tocsin")}
@@ -163,7 +164,8 @@ def _places(options: dict[str, str], hosts: str) -> str:
 
 
 def _alone(host: str) -> str:
-    """A host of the option `host`, which has no port: an IPv6 address, a socket's directory."""
+    """A *host* of the option of that name, without a port: an IPv6 address, a socket's
+    directory."""
     if ":" in host and not host.startswith(("/", "[")):
         return f"[{host}]"
     return quote(host, safe="[:]" if host.startswith("[") else "")

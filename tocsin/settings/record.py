@@ -1,5 +1,7 @@
 """Each setting with its default, its unit, its bounds and the reason for it."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,8 +24,8 @@ from tocsin.settings.kinds import (
     SECRET,
     SIZE,
     TEXT,
+    Explicit,
     Network,
-    Said,
     choice,
     is_loopback,
 )
@@ -79,7 +81,7 @@ class SettingsRecord:
         "Postgres connections. Writes are committed in groups, so a few carry thousands of "
         "notifications a second; more only take connections from others.", 1, 100)
 
-    # Who may connect
+    # Clients that may connect
     origins: tuple[str, ...] = setting((), ORIGINS,
         "Web origins whose pages may connect and use the HTTP API, separated by commas. None "
         "named: only pages that come from this server's own address.")
@@ -95,7 +97,7 @@ class SettingsRecord:
         "Public key (PEM) that verifies user tokens (RS256, ES256, EdDSA): a file or its text.")
     jwks_url: str | None = setting(None, JWKS_URL,
         "Address of the identity provider's key set; keys are cached and follow its rotation.")
-    jwt_audience: str | Said | None = setting(None, AUDIENCE,  # noqa: RUF009 (a word never changes)
+    jwt_audience: str | Explicit | None = setting(None, AUDIENCE,  # noqa: RUF009 (a word never changes)
         "`aud` that tokens must carry. Not given, `aud` is not checked; with `jwks_url` that has "
         "to be said: `none`. A provider signs for all its customers or applications with the same "
         "keys, and without this each of their tokens opens an inbox here.")
@@ -279,7 +281,7 @@ class SettingsRecord:
 
     @property
     def audience(self) -> str | None:
-        """What tokens must be made for, or None if anything will do."""
+        """The audience that tokens must name, or None if any will do."""
         return self.jwt_audience if isinstance(self.jwt_audience, str) else None
 
     @property

@@ -1,11 +1,13 @@
-"""Development secrets: what lets `tocsin serve` run with nothing set up.
+"""Development secrets: with them `tocsin serve` runs with nothing set up.
 
-Somebody who tries Tocsin should not have to invent a secret first. So when nothing says how user
-tokens are verified, the server makes a secret and keeps it in its data directory, where
-`tocsin token` finds the same one. That is safe only as long as nobody else can connect:
-`check_bind` refuses every address that is not loopback, and a proxy in front, while a generated
-secret is in use.
+A person who tries Tocsin should not have to invent a secret first. So when no setting says how user
+tokens are verified, the server makes a secret and keeps it in its data directory, where `tocsin
+token` finds the same one. That is safe only as long as nobody else can connect: `check_bind`
+refuses every address that is not loopback, and a proxy in front, while a generated secret is in
+use.
 """
+
+from __future__ import annotations
 
 import base64
 import os
@@ -15,13 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tocsin.settings import Problem, Settings, SettingsError
+from tocsin.settings import SettingProblem, Settings, SettingsError
 from tocsin.settings.kinds import is_loopback
 
 Entropy = Callable[[int], bytes]
 
 FILE_NAME = "jwt-secret"
 _SECRET_BYTES = 32
+"""Of chance, written as text: as long as HS256 asks of a key (RFC 7518 §3.2)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class DevelopmentSecrets:
     generated: bool
 
     @classmethod
-    def open(cls, settings: Settings, entropy: Entropy) -> "DevelopmentSecrets":
+    def open(cls, settings: Settings, entropy: Entropy) -> DevelopmentSecrets:
         """The secret of these settings; made in `settings.data` if they name no way to verify.
 
         Any number of processes may do this at once; all get the same secret. Raises `SettingsError`
@@ -54,13 +57,13 @@ class DevelopmentSecrets:
         except OSError as error:
             wrong = f"cannot be kept in {path}: {error.strerror}"
             remedy = "set TOCSIN_JWT_SECRET, or give a `data` directory that can be written to"
-            raise SettingsError(Problem(("jwt_secret",), wrong, remedy)) from error
+            raise SettingsError(SettingProblem(("jwt_secret",), wrong, remedy)) from error
         if secret is None:
             raise _unusable(path, "disappeared while it was read")
         return cls(secret, generated=True)
 
     @classmethod
-    def find(cls, settings: Settings) -> "DevelopmentSecrets | None":
+    def find(cls, settings: Settings) -> DevelopmentSecrets | None:
         """As `open`, but makes nothing: `None` where there is no secret. Raises `SettingsError`."""
         if settings.has_jwt:
             return cls(settings.jwt_secret, generated=False)
@@ -72,7 +75,7 @@ class DevelopmentSecrets:
         except OSError as error:
             wrong = f"cannot be read from {path}: {error.strerror}"
             remedy = "call this as the user that the server runs as, or give a token"
-            raise SettingsError(Problem(("jwt_secret",), wrong, remedy)) from error
+            raise SettingsError(SettingProblem(("jwt_secret",), wrong, remedy)) from error
         return None if secret is None else cls(secret, generated=True)
 
 
@@ -88,9 +91,11 @@ def check_bind(settings: Settings, generated: bool) -> None:
     for host in settings.host:
         if not is_loopback(host):
             wrong = f"is {host}, which other machines can reach, {nobody}"
-            raise SettingsError(Problem(("host",), wrong, f"{remedy}; or listen on 127.0.0.1"))
+            raise SettingsError(
+                SettingProblem(("host",), wrong, f"{remedy}; or listen on 127.0.0.1")
+            )
     wrong = f"lets other machines come through a proxy, {nobody}"
-    raise SettingsError(Problem(("forwarded_from",), wrong, remedy))
+    raise SettingsError(SettingProblem(("forwarded_from",), wrong, remedy))
 
 
 def _read(path: Path) -> str | None:
@@ -110,7 +115,7 @@ def _read(path: Path) -> str | None:
 
 def _unusable(path: Path, wrong: str) -> SettingsError:
     remedy = "delete the file, and a new one is made (tokens made so far end); or set jwt_secret"
-    return SettingsError(Problem(("jwt_secret",), f"in {path} {wrong}", remedy))
+    return SettingsError(SettingProblem(("jwt_secret",), f"in {path} {wrong}", remedy))
 
 
 def _create(path: Path, entropy: Entropy) -> None:

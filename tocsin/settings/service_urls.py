@@ -1,4 +1,4 @@
-"""Addresses of the services that a node uses: what they may be, and how much of them is shown."""
+"""Addresses of the services that a node uses: which are accepted, and how much of them is shown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_redis(text: str) -> str:
         raise ValueError("is not a well-formed address")
     if not re.fullmatch(r"/?|/[0-9]{1,5}", parts[2]):
         raise ValueError("does not end in a database's number, or nothing for 0")
-    # What the driver does not know it would pass over in silence, or only fail at the first use.
+    # The driver would ignore an unknown option in silence, or fail at the first use only.
     known = _REDIS_OPTIONS if scheme == "rediss" else frozenset()
     options = dict(parse_qsl(urlsplit(text).query, keep_blank_values=True))
     if options.keys() - known:
@@ -60,7 +60,7 @@ def _expect_readable(option: str, path: str) -> None:
 
 
 def show_database(text: str) -> str:
-    """Without user, password and query: what is left says *which* database, and nothing else."""
+    """The address without user, password and query: *which* database it is, and nothing else."""
     if text.startswith("sqlite://"):
         return text
     return show_postgres(text)

@@ -4,6 +4,8 @@ Everything that a flag, a variable, a help text or a line of docs/settings.md ne
 `tocsin.settings` can stay a plain table.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one setting. Bounds are inclusive and in the record's unit."""
+    """One setting without its value. Bounds are inclusive and in the record's unit."""
 
     kind: Kind[Any]
     help: str
@@ -67,7 +69,7 @@ def setting(
 
 
 @dataclass(frozen=True)
-class Problem:
+class SettingProblem:
     """Something wrong with the settings. `where` is filled in by the loader, which knows it."""
 
     settings: tuple[str, ...]
@@ -87,7 +89,7 @@ class Problem:
 class SettingsError(Exception):
     """The settings cannot be used. Lists every problem at once, so that one look mends them all."""
 
-    def __init__(self, *problems: Problem) -> None:
+    def __init__(self, *problems: SettingProblem) -> None:
         super().__init__(*problems)
         self.problems = problems
 

@@ -3,12 +3,14 @@
     flag  >  TOCSIN_… variable  >  file named by TOCSIN_…_FILE (secrets)  >  TOML file  >  default
 
 Each source is first collected as it was written, with its origin. Only the winner of each setting
-is read; whatever cannot be used is kept as a `Problem` that names its origin, so that one start
-shows all mistakes and not the first of them. Names that nobody knows are mistakes too: a typing
-error in `TOCSIN_RETENTOIN` would otherwise show itself when the data is gone.
+is read; a value that cannot be used becomes a `SettingProblem` with its origin, so that one start
+shows all mistakes and not only the first. Unknown names are mistakes too: a typing error in
+`TOCSIN_RETENTOIN` would otherwise show itself when the data is gone.
 
 An empty variable counts as not given, because Compose passes on what is unset as empty.
 """
+
+from __future__ import annotations
 
 import re
 import tomllib
@@ -18,7 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tocsin.settings import SETTINGS, Problem, Setting, Settings, SettingsError
+from tocsin.settings import SETTINGS, Setting, SettingProblem, Settings, SettingsError
 
 Flags = Mapping[str, str | None]
 
@@ -28,7 +30,7 @@ DEFAULT = "default"
 # Variables that are not settings: the file's path, where and as whom commands talk to a server, and
 # what the tests use to find real servers.
 _NOT_SETTINGS = re.compile(r"TOCSIN_CONFIG|TOCSIN_URL|TOCSIN_TOKEN|TOCSIN_TEST_.*")
-# What Kubernetes puts into every pod next to a Service named "tocsin".
+# Variables that Kubernetes puts into every pod next to a Service named "tocsin".
 _SERVICE_LINK = re.compile(r"TOCSIN_SERVICE_(HOST|PORT).*|TOCSIN_PORT_[0-9]+_(TCP|UDP|SCTP).*")
 
 _BY_NAME = {known.name: known for known in SETTINGS}
@@ -56,8 +58,9 @@ def load_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
 
 
 def resolve(flags: Flags, environ: Mapping[str, str]) -> Resolved:
-    """As `load_settings`, with the origins. `flags` maps names (and `config`) to what was typed."""
-    problems: list[Problem] = []
+    """As `load_settings`, with the origins. *flags* maps names (and `config`) to the typed
+    texts."""
+    problems: list[SettingProblem] = []
     given = {
         **_from_toml(flags.get(CONFIG_FLAG) or environ.get(CONFIG_VARIABLE), problems),
         **_from_environment(environ, problems),
@@ -69,7 +72,7 @@ def resolve(flags: Flags, environ: Mapping[str, str]) -> Resolved:
             values[name] = _read(_BY_NAME[name], each.raw)
         except ValueError as error:
             remedy = _BY_NAME[name].remedy
-            problems.append(Problem((name,), str(error), remedy, each.origin))
+            problems.append(SettingProblem((name,), str(error), remedy, each.origin))
     origins = {known.name: DEFAULT for known in SETTINGS} | {
         name: each.origin for name, each in given.items()
     }
@@ -81,27 +84,30 @@ def resolve(flags: Flags, environ: Mapping[str, str]) -> Resolved:
 
 
 def _make(
-    values: dict[str, Any], unread: Iterable[str], origins: Mapping[str, str], found: list[Problem]
+    values: dict[str, Any],
+    unread: Iterable[str],
+    origins: Mapping[str, str],
+    found: list[SettingProblem],
 ) -> Settings | None:
-    """The record, or None and what is wrong with it added to `found`."""
+    """The record, or None, with its problems added to *found*."""
     try:
         return Settings(**values)
     except SettingsError as error:
         for problem in error.problems:
-            # A setting that could not be read stands here with its default: what that contradicts
-            # is no news to anybody.
+            # A setting that could not be read stands here with its default: a contradiction with
+            # that default would only confuse.
             if not set(problem.settings) & set(unread):
                 where = ", ".join(_whence(name, origins, problem) for name in problem.settings)
                 found.append(replace(problem, where=where))
         return None
 
 
-def _whence(name: str, origins: Mapping[str, str], problem: Problem) -> str:
+def _whence(name: str, origins: Mapping[str, str], problem: SettingProblem) -> str:
     return origins[name] if len(problem.settings) == 1 else f"{name}: {origins[name]}"
 
 
 def _read(known: Setting, raw: object) -> object:
-    # So that a flag can take back what a file sets.
+    # So that a flag can take back a setting of the file.
     if known.optional and raw == "none" and not known.kind.has_none:
         nothing: object = known.default
         return nothing
@@ -117,7 +123,9 @@ def _from_flags(flags: Flags) -> dict[str, Given]:
     }
 
 
-def _from_environment(environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Given]:
+def _from_environment(
+    environ: Mapping[str, str], problems: list[SettingProblem]
+) -> dict[str, Given]:
     given: dict[str, Given] = {}
     names = {known.variable for known in SETTINGS}
     for known in SETTINGS:
@@ -129,7 +137,7 @@ def _from_environment(environ: Mapping[str, str], problems: list[Problem]) -> di
             path = environ.get(known.file_variable)
             if value and path:
                 wrong = f"is given twice, by {known.variable} and by {known.file_variable}"
-                problems.append(Problem((known.name,), wrong, "keep one of the two"))
+                problems.append(SettingProblem((known.name,), wrong, "keep one of the two"))
             elif path:
                 given |= _from_secret_file(known, path, problems)
     ours = sorted(name for name in environ if name.startswith("TOCSIN_"))
@@ -141,14 +149,16 @@ def _from_environment(environ: Mapping[str, str], problems: list[Problem]) -> di
     return given
 
 
-def _unknown_variable(name: str, names: Iterable[str]) -> Problem:
+def _unknown_variable(name: str, names: Iterable[str]) -> SettingProblem:
     remedy = _suggestion(name, [*names, CONFIG_VARIABLE], prefix="TOCSIN_")
     if _SERVICE_LINK.fullmatch(name):
         remedy = "set `enableServiceLinks: false` in the pod, since Kubernetes put it there"
-    return Problem((), f"{name} is no setting", remedy, "environment")
+    return SettingProblem((), f"{name} is no setting", remedy, "environment")
 
 
-def _from_secret_file(known: Setting, path: str, problems: list[Problem]) -> dict[str, Given]:
+def _from_secret_file(
+    known: Setting, path: str, problems: list[SettingProblem]
+) -> dict[str, Given]:
     origin = f"file {path} (environment variable {known.file_variable})"
     try:
         text = Path(path).read_bytes().decode()
@@ -156,13 +166,13 @@ def _from_secret_file(known: Setting, path: str, problems: list[Problem]) -> dic
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         wrong = f"cannot be read from its file: {reason}"
         remedy = f"check the path and who may read it, or set {known.variable} itself"
-        problems.append(Problem((known.name,), wrong, remedy, origin))
+        problems.append(SettingProblem((known.name,), wrong, remedy, origin))
         return {}
     # One newline, because that is what editors and `echo` add; more may be part of the secret.
     return {known.name: Given(re.sub(r"\r?\n\Z", "", text), origin)}
 
 
-def _from_toml(path: str | None, problems: list[Problem]) -> dict[str, Given]:
+def _from_toml(path: str | None, problems: list[SettingProblem]) -> dict[str, Given]:
     if not path:
         return {}
     try:
@@ -171,7 +181,7 @@ def _from_toml(path: str | None, problems: list[Problem]) -> dict[str, Given]:
         reason = error.strerror if isinstance(error, OSError) else _toml_reason(error)
         remedy = "correct the file, or its path (--config, TOCSIN_CONFIG)"
         wrong = f"The settings file cannot be read: {reason}"
-        problems.append(Problem((), wrong, remedy, f"file {path}"))
+        problems.append(SettingProblem((), wrong, remedy, f"file {path}"))
         return {}
     given: dict[str, Given] = {}
     for name, raw in table.items():
@@ -182,7 +192,7 @@ def _from_toml(path: str | None, problems: list[Problem]) -> dict[str, Given]:
             remedy = _suggestion(name, _BY_NAME)
             if isinstance(raw, dict):
                 remedy += "; settings stand at the top of the file, not in tables"
-            problems.append(Problem((), wrong, remedy, f"file {path}"))
+            problems.append(SettingProblem((), wrong, remedy, f"file {path}"))
     return given
 
 

@@ -1,6 +1,6 @@
-"""Failures that were found, each as small as it could be made: they must not come back.
+"""Regression cases: failures that were found, each as small as it could be made.
 
-One file each, `<name>.json`, with its story: what went wrong, and what was done about it.
+Each is a file `<name>.json` with its story: what went wrong, and how it was mended.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def names() -> list[str]:
-    """Of all cases."""
+    """The names of all cases."""
     return sorted(path.stem for path in _HERE.glob("*.json"))
 
 
 def read(name: str) -> Case:
-    """The case called *name*; raises `FileNotFoundError`."""
+    """The case called *name*. Raises `FileNotFoundError`."""
     return msgspec.json.decode((_HERE / f"{name}.json").read_bytes(), type=Case)
 
 
 def keep(name: str, case: Case) -> Path:
-    """Write *case* down; where."""
+    """Write *case* to its file; returns the path."""
     path = _HERE / f"{name}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(case), indent=2) + b"\n")
     return path

@@ -6,9 +6,9 @@ from functools import partial
 
 import trio
 
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.runtime import Mailbox
-from tocsin.actors.runtime.alarms import AlarmClock, alarm_clock
+from tocsin.actors.runtime.alarms import AlarmClock, alarm_clock, set_alarm_clock
 
 
 async def test_each_alarm_rings_at_its_time(autojump_clock):
@@ -117,4 +117,16 @@ async def test_a_wait_without_end_sets_no_alarm(nursery):
     await settle()
 
     assert len(alarm_clock()) == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_run_may_be_given_an_alarm_clock_of_its_own(nursery):
+    clock = AlarmClock()
+    set_alarm_clock(clock)
+
+    nursery.start_soon(Mailbox[int](1).get, trio.current_time() + 100)
+    await settle()
+
+    assert alarm_clock() is clock
+    assert len(clock) == 1
     nursery.cancel_scope.cancel()

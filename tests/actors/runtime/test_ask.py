@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.actors.runtime.company import Add, Adder, Boom, Deaf, Fail, Slow, Total, supervised
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.runtime.actor_kit import Add, Adder, Boom, Deaf, Fail, Slow, Total, supervised
 from tocsin.actors.runtime import (
     TEMPORARY,
     Actor,

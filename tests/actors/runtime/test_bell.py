@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from tests.actors.virtual_time import pass_time
+from tests.actors.clock_kit import pass_time
 from tocsin.actors.runtime.alarms import alarm_clock
 from tocsin.actors.runtime.bell import Bell, pause
 
@@ -76,6 +76,22 @@ async def test_who_is_to_look_by_a_time_is_woken_then_and_not_before(autojump_cl
 
         assert trio.lowlevel.current_statistics().tasks_runnable == 0
     assert trio.current_time() == 3
+
+
+@pytest.mark.parametrize(("time", "woken_at"), [(0.5, 1), (1.0, 1), (4.0, 4)])
+async def test_a_time_that_has_come_rings_at_once_and_a_later_one_then(
+    autojump_clock, nursery, time, woken_at
+):
+    bell = Bell()
+
+    async def name_the_time() -> None:
+        await pass_time(1)
+        bell.ring_at(time, trio.current_time())
+
+    nursery.start_soon(name_the_time)
+    await bell.wait(10)
+
+    assert trio.current_time() == woken_at
 
 
 async def test_a_time_that_is_named_as_an_earlier_alarm_rings_is_not_lost(autojump_clock):

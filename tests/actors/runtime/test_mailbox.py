@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.runtime import ActorStopped, Mailbox, MailboxFull
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.actors.runtime.company import (
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.runtime.actor_kit import (
     Add,
     Adder,
     Boom,
@@ -16,7 +17,6 @@ from tests.actors.runtime.company import (
     Total,
     supervised,
 )
-from tests.actors.virtual_time import pass_time, settle
 from tocsin.actors.runtime import (
     FATAL,
     TEMPORARY,

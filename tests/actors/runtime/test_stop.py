@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.actors.runtime.company import Add, Adder, Deaf, Fail, Slow, Total, supervised
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.runtime.actor_kit import Add, Adder, Deaf, Fail, Slow, Total, supervised
 from tocsin.actors.runtime import Actor, ActorStopped, Context, open_supervisor
 
 
@@ -53,6 +53,22 @@ async def test_a_stopping_actor_accepts_nothing_more(autojump_clock, nursery):
         await settle()
         with pytest.raises(ActorStopped):
             slow.tell(2)
+
+
+async def test_children_without_scopes_stop_together_and_are_cancelled_with_the_block(
+    autojump_clock,
+):
+    done: list[int] = []
+    async with open_supervisor("", lambda: 0.0, together=True) as supervisor:
+        for number in range(2):
+            slow = supervisor.spawn(str(number), lambda: Slow(done))
+            slow.tell(number)
+            slow.tell(number + 10)
+        await supervisor.stop_together(1.5)
+        assert supervisor.names() == []
+
+    assert trio.current_time() == 1.5
+    assert sorted(done) == [0, 1]
 
 
 async def test_children_stop_newest_first_and_one_by_one(autojump_clock):

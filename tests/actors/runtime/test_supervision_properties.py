@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.runtime import (
     TEMPORARY,
     Actor,
@@ -41,7 +41,7 @@ class Asked(Request[int]):
     pause: float
 
 
-class Worker(Actor[Any]):
+class TableWorker(Actor[Any]):
     """Handles its messages as they say, or crashes; retires when it has nothing to do."""
 
     def __init__(self, world: World, name: str) -> None:
@@ -82,7 +82,7 @@ class World:
         if self.supervisor.find(name) is None:
             policy = TEMPORARY if temporary else RestartPolicy(limit=10**6, window=1)
             ref = self.supervisor.spawn(
-                name, lambda: Worker(self, name), capacity=capacity, policy=policy
+                name, lambda: TableWorker(self, name), capacity=capacity, policy=policy
             )
             self.refs.append(ref)
 

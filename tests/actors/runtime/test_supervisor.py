@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.actors.runtime.company import Add, Adder, Deaf, supervised
-from tests.actors.virtual_time import pass_time, settle
+from tests.actors.clock_kit import pass_time, settle
+from tests.actors.runtime.actor_kit import Add, Adder, Deaf, supervised
 from tocsin.actors.runtime import Actor, Context, open_supervisor
 
 
@@ -75,6 +75,11 @@ async def test_tasks_are_named_by_path():
         await settle()
 
     assert names == ["/parent", "/parent/child", "/parent/child/child"]
+
+
+async def test_a_ref_shows_its_path():
+    async with supervised() as supervisor:
+        assert repr(supervisor.spawn("adder", Adder)) == "<Ref /adder>"
 
 
 async def test_a_name_is_taken_once():

@@ -7,10 +7,10 @@ import structlog
 import trio
 from structlog.typing import EventDict
 
-from tocsin.server.auth import KeySet, TokenVerifier
-
-from .identity_provider import IdentityProvider
-from .issuer import published
+from tests.server.auth.identity_provider import IdentityProvider
+from tests.server.auth.issuer import published
+from tocsin.server.auth.jwks import KeySet
+from tocsin.server.auth.tokens import TokenVerifier
 
 
 class ManualClock:

@@ -6,7 +6,8 @@ from collections.abc import Awaitable
 
 import pytest
 
-from tocsin.server.auth import AuthCode, AuthUnavailable, Principal, Unauthenticated
+from tocsin.server.auth.errors import AuthCode, AuthUnavailable, Unauthenticated
+from tocsin.server.auth.principal import Principal
 
 
 async def refusal(attempt: Awaitable[Principal]) -> AuthCode:

@@ -8,23 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.server.auth import (
-    TOKEN_LENGTH_MAX,
-    AuthCode,
-    Authenticator,
-    KeyRing,
-    Principal,
-    StoredKey,
-    Ticket,
-    TokenVerifier,
-    Unauthenticated,
-    generate_key,
-    generate_ticket,
-    ticket_for,
-)
-
-from .expect import refusal
-from .issuer import NOW, SECRET, claims, sign
+from tests.server.auth.expect import refusal
+from tests.server.auth.issuer import NOW, SECRET, claims, sign
+from tocsin.server.auth.authenticator import Authenticator
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.key_ring import KeyRing
+from tocsin.server.auth.keys import StoredKey, generate_key
+from tocsin.server.auth.principal import Principal
+from tocsin.server.auth.tickets import Ticket, generate_ticket, ticket_for
+from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX, TokenVerifier
 
 KEY = generate_key(secrets.token_bytes)
 STORED = StoredKey(KEY.id, KEY.hash, frozenset({"notify"}), "ci", NOW)

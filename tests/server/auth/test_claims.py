@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tocsin.server.auth import CLOCK_LEEWAY, AuthCode, Principal, TokenVerifier
-
-from .expect import refusal
-from .issuer import NOW, SECRET, claims, sign
+from tests.server.auth.expect import refusal
+from tests.server.auth.issuer import NOW, SECRET, claims, sign
+from tocsin.server.auth.claims import CLOCK_LEEWAY
+from tocsin.server.auth.errors import AuthCode
+from tocsin.server.auth.principal import Principal
+from tocsin.server.auth.tokens import TokenVerifier
 
 
 def verifier(audience: str | None = None, issuer: str | None = None) -> TokenVerifier:

@@ -6,17 +6,21 @@ import pytest
 import trio
 import trio.testing
 
-from tocsin.server.auth import (
-    AuthCode,
-    AuthUnavailable,
-    KeySet,
-    KeySetLimits,
-    TokenVerifier,
-    keys_from_pem,
+from tests.server.auth.expect import refusal, unavailability
+from tests.server.auth.issuer import (
+    NOW,
+    SECRET,
+    claims,
+    private_key,
+    public_pem,
+    published,
+    sign,
+    token,
 )
-
-from .expect import refusal, unavailability
-from .issuer import NOW, SECRET, claims, private_key, public_pem, published, sign, token
+from tocsin.server.auth.errors import AuthCode, AuthUnavailable
+from tocsin.server.auth.jwks import KeySet, KeySetLimits
+from tocsin.server.auth.tokens import TokenVerifier
+from tocsin.server.auth.verification_key import keys_from_pem
 
 LIMITS = KeySetLimits()
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import trio
 
-from tocsin.server.auth import AuthConfigurationError, AuthUnavailable, KeySet, KeySetLimits
-
-from .issuer import published
+from tests.server.auth.issuer import published
+from tocsin.server.auth.errors import AuthConfigurationError, AuthUnavailable
+from tocsin.server.auth.jwks import KeySet, KeySetLimits
 
 LIMITS = KeySetLimits()
 

@@ -9,16 +9,10 @@ import pytest
 import trio
 import trio.testing
 
-from tocsin.server.auth import (
-    AuthCode,
-    KeyRing,
-    KeyRingLimits,
-    NewKey,
-    StoredKey,
-    generate_key,
-)
-
-from .expect import refusal, unavailability
+from tests.server.auth.expect import refusal, unavailability
+from tocsin.server.auth.errors import AuthCode
+from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
+from tocsin.server.auth.keys import NewKey, StoredKey, generate_key
 
 LIMITS = KeyRingLimits()
 RANDOM = random.Random(7)

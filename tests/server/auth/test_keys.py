@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.server.auth import AuthCode, NewKey, StoredKey, Unauthenticated, generate_key
-from tocsin.server.auth.keys import check_key, read_key_id
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.keys import NewKey, StoredKey, check_key, generate_key, read_key_id
 
 
 def stored(key: NewKey, *scopes: str) -> StoredKey:

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tocsin.server.auth import AuthCode, Forbidden, Principal, Unauthenticated
+from tocsin.server.auth.errors import AuthCode, Forbidden, Unauthenticated
+from tocsin.server.auth.principal import Principal
 
 ALICE = Principal("alice", frozenset({"notify"}), "jwt::alice", None)
 KEY = Principal(None, frozenset({"admin"}), "key:x", None)

@@ -8,23 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.server.auth import (
-    AuthCode,
-    Authenticator,
-    Forbidden,
-    KeyRing,
-    Principal,
-    StreamGrant,
-    Ticket,
-    Unauthenticated,
-    generate_ticket,
-    redeem_ticket,
-    ticket_for,
-)
+from tests.server.auth.expect import refusal
+from tests.server.auth.issuer import NOW
+from tocsin.server.auth.authenticator import Authenticator
+from tocsin.server.auth.errors import AuthCode, Forbidden, Unauthenticated
+from tocsin.server.auth.key_ring import KeyRing
+from tocsin.server.auth.principal import Principal, StreamGrant
 from tocsin.server.auth.secret import digest
-
-from .expect import refusal
-from .issuer import NOW
+from tocsin.server.auth.tickets import Ticket, generate_ticket, redeem_ticket, ticket_for
 
 ALICE = Principal("alice", frozenset({"notify"}), "jwt::alice", NOW + 600)
 

@@ -8,18 +8,21 @@ import traceback
 
 import pytest
 
-from tocsin.server.auth import (
-    TOKEN_LENGTH_MAX,
-    AuthCode,
-    AuthConfigurationError,
-    TokenVerifier,
-    Unauthenticated,
-    keys_from_pem,
-    mint,
+from tests.server.auth.expect import refusal
+from tests.server.auth.issuer import (
+    NOW,
+    SECRET,
+    claims,
+    encode,
+    private_key,
+    public_jwk,
+    public_pem,
+    sign,
+    unsigned,
 )
-
-from .expect import refusal
-from .issuer import NOW, SECRET, claims, encode, private_key, public_jwk, public_pem, sign, unsigned
+from tocsin.server.auth.errors import AuthCode, AuthConfigurationError, Unauthenticated
+from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX, TokenVerifier, mint
+from tocsin.server.auth.verification_key import keys_from_pem
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"]
 

@@ -72,6 +72,13 @@ class Channels:
         for waiting in self._wanted.values():
             _call(waiting)
 
+    def snapshot(self) -> dict[str, float | None]:
+        """The channels heard, each with the time (Trio's) until which it is kept unneeded.
+
+        `None` for a channel that somebody here needs.
+        """
+        return {channel: self._idle.get(channel) for channel in self._heard}
+
     def __len__(self) -> int:
         return len(self._heard)
 
@@ -99,10 +106,6 @@ class Channels:
     def next_look(self, now: float) -> float:
         """When (Trio time) to look for idle ones again."""
         return now + _SWEEP if self._idle else math.inf
-
-    def held(self) -> dict[str, float]:
-        """The channels that are heard, each with when it is let go; infinity if it is needed."""
-        return {channel: self._idle.get(channel, math.inf) for channel in self._heard}
 
 
 class ChannelKeeper:

@@ -1,4 +1,4 @@
-"""What this node does about what the others say.
+"""The effect of the other nodes' envelopes on this node.
 
 News are dispatched as if the change had been committed here (`announcer`). The rest is about the
 connections of a user's devices, of which the nodes together keep one for each device.

@@ -40,7 +40,7 @@ from tocsin.protocol.news import (
 )
 
 WHOLE_BYTES_MAX: Final = 1 << 20
-"""Of one change, its copies together; beyond it one read by each hearer is cheaper than these."""
+"""Bytes of one change, its copies together; beyond it one read by each node costs less."""
 
 
 def envelopes_of(news: News) -> Iterator[tuple[str, NewsEnvelope]]:
@@ -65,7 +65,7 @@ def envelopes_of(news: News) -> Iterator[tuple[str, NewsEnvelope]]:
         case DeviceForgotten(user=user, device=device):
             yield user_channel(user), DeviceGone(device)
         case UserAttached() | ExpirySet():
-            # The first is of this node only; an expiry any node's scheduler finds in the store.
+            # The first is of this node only; the schedulers of others find an expiry in the store.
             return
         case _:
             assert_never(news)

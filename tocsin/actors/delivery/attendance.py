@@ -16,10 +16,11 @@ from typing import Final, Never
 
 import trio
 
-from tocsin.actors.runtime import Context, Tasks, Worker, WorkList
+from tocsin.actors.runtime import Context, TableWorker, Tasks, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Connected, Lease, Presence, latest
+from tocsin.protocol.errors import DescribedError
 
 LEASE: Final = 30.0
 """Seconds for which a node's word is good without being repeated."""
@@ -32,7 +33,7 @@ _FAREWELL: Final = 1.0
 """Seconds in which a node that stops takes back what it said."""
 
 
-class PresenceUnavailable(Exception):
+class PresenceUnavailable(DescribedError):
     """The other nodes' leases cannot be read now."""
 
 
@@ -119,7 +120,7 @@ class SharedAttendance(Attendance):
         self.bell.ring()
 
 
-class PresenceActor(Worker):
+class PresenceActor(TableWorker):
     """Holds leases of *lease* seconds at *presence* for all in *attendance*; see the module."""
 
     def __init__(

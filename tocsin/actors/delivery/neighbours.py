@@ -43,7 +43,7 @@ class Neighbours(Protocol):
         """Nobody here is in *topic* any more."""
 
     def announce(self, news: Sequence[News]) -> None:
-        """Something has changed, in this order, of which the other nodes are to hear."""
+        """Tell the other nodes of *news*, in this order."""
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
         """*device* has attached here, when the log had *head*: elsewhere it is `replaced`."""

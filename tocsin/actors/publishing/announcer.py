@@ -1,4 +1,4 @@
-"""What a change means to those who are online, decided in one place.
+"""The effect of a change on the users who are online, decided in one place.
 
 The storage actor calls the announcer with every result, in the order of commits and before it
 answers the asker. So the order in which a user's actor hears of changes is that of the user's log,
@@ -68,12 +68,12 @@ class Announcer:
                     self.dispatch(each)
                 self._neighbours.announce(news)
         except Exception:
-            # A bug of ours must not take the store away from everybody. The sessions find out when
+            # A bug of ours must not take the store away from all users. The sessions find out when
             # they see the next sequence.
             logger.exception("announcement failed", result=type(result).__name__)
 
     def dispatch(self, news: News) -> None:
-        """Tell everyone on this node whom *news* concern, wherever the change was committed."""
+        """Tell the actors of this node whom *news* concern, wherever the change was committed."""
         match news:
             case LogAppended():
                 self._appended(news)

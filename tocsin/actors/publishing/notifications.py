@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import outcome
@@ -35,7 +35,7 @@ from tocsin.actors.runtime import (
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.persistence.store import Changed, Publish, Update, Withdraw
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 
 _PATIENCE: Final = 60.0
 _MAILBOX_CAPACITY: Final = 64
@@ -125,6 +125,17 @@ class NotificationActor(PromptActor[NotificationMessage]):
             self._directory.retire(self._id)
 
 
+class NotificationsSnapshot(NamedTuple):
+    """What `Notifications` keeps beside the actors.
+
+    *keys*: the idempotency keys in flight, each with its credential. *outstanding*: by notification
+    id, how many acknowledgments are still to come.
+    """
+
+    keys: tuple[tuple[str, str], ...]
+    outstanding: dict[str, int]
+
+
 class Notifications(Directory[NotificationMessage]):
     """The directory of live notifications, and the idempotency keys that are in flight.
 
@@ -145,12 +156,16 @@ class Notifications(Directory[NotificationMessage]):
         self._keys: dict[tuple[str, str], str] = {}
         """The keys in flight, each with the notification that it is to become."""
 
+    def snapshot(self) -> NotificationsSnapshot:
+        """What is kept beside the actors, as a copy."""
+        return NotificationsSnapshot(tuple(self._keys), dict(self._outstanding))
+
     def submit(self, notification: str, submit: Submit) -> None:
         """Have *submit* committed, and its notification's actor carry on from there.
 
         The store is told here and not by the actor: actors that were just started run in no
         particular order, and what a producer sends one after the other must stay in that order.
-        Raises `ProblemError` if its idempotency key is in flight, `MailboxFull` or `ActorStopped`;
+        Raises `Refused` if its idempotency key is in flight, `MailboxFull` or `ActorStopped`;
         a store that has no room fails the reply.
         """
         key = _key(submit)

@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
-from tocsin.actors.runtime import ActorError, Ref, Tasks, Worker, WorkList
+from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
@@ -115,7 +115,7 @@ class Topics:
             self.bell.ring()
 
 
-class TopicsWorker(Worker):
+class TopicsWorker(TableWorker):
     """Brings the users whom *topics* names up to date."""
 
     def __init__(self, topics: Topics, storage: Ref[StorageMessage], world: World) -> None:

@@ -3,6 +3,8 @@
 It knows nothing of notifications. Read `supervisor` first, then `mailbox`, `ref` and `prompt`.
 """
 
+from __future__ import annotations
+
 from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.errors import (
     ActorCrashed,
@@ -17,7 +19,7 @@ from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request
 from tocsin.actors.runtime.restart import FATAL, TEMPORARY, TRANSIENT, RestartPolicy
 from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor, open_supervisor
-from tocsin.actors.runtime.worker import Tasks, Worker
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.runtime.worklist import WorkList
 
 __all__ = [
@@ -41,8 +43,8 @@ __all__ = [
     "RestartPolicy",
     "Snapshot",
     "Supervisor",
+    "TableWorker",
     "Tasks",
     "WorkList",
-    "Worker",
     "open_supervisor",
 ]

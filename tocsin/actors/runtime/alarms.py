@@ -1,12 +1,13 @@
-"""Wakes those who wait at mailboxes and bells, at their deadlines.
+"""Wakes the tasks that wait at mailboxes and bells, at their deadlines.
 
 `trio.move_on_at` around every wait would do, at three times the price of the wait itself: nearly
 always a message comes first, and then a cancel scope was made for nothing. Here an alarm that was
 set for an earlier wait stays set, and a later wait whose deadline is not earlier costs nothing. So
-an alarm may ring too early, never too late; who is woken looks at the clock and sets the next one.
+an alarm may ring too early, never too late: the woken task looks at the clock and sets the next
+one.
 
-One task does this for all of a Trio run. It is a system task: it belongs to nobody, and
-ends with the run.
+One task does this for all of a Trio run. It is a system task: no nursery owns it, and it ends with
+the run.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class AlarmClock:
         return alarm
 
     def cancel(self, alarm: Alarm) -> None:
-        """It will not ring; nothing if it has."""
+        """See that *alarm* does not ring; no effect on one that has rung."""
         if alarm.ring is None:
             return
         alarm.ring = None
@@ -63,7 +64,7 @@ class AlarmClock:
             self._dead = 0
 
     async def run(self) -> None:
-        """Ring what is due, for ever."""
+        """Ring the alarms that are due, for ever; cancel it to end."""
         while True:
             first = self._alarms[0].at if self._alarms else math.inf
             with trio.CancelScope(deadline=first) as self._sleep:
@@ -85,7 +86,7 @@ _clock: Final = trio.lowlevel.RunVar[AlarmClock]("alarm clock")
 
 
 def set_alarm_clock(clock: AlarmClock) -> None:
-    """Have *clock* wake who waits in this Trio run; before anybody does."""
+    """Have *clock* wake the tasks of this Trio run; to be called before the first of them waits."""
     _clock.set(clock)
 
 

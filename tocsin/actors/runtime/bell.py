@@ -10,7 +10,7 @@ from tocsin.actors.runtime.waiting import WaitingPlace, has_passed
 
 
 class Bell(WaitingPlace):
-    """Wakes one waiting task; a ring while nobody waits is kept."""
+    """Wakes one waiting task; a ring while no task waits is kept."""
 
     __slots__ = ("_deadline", "_has_rung")
 
@@ -20,27 +20,28 @@ class Bell(WaitingPlace):
         self._deadline = math.inf
 
     def ring(self) -> None:
-        """Whoever waits, or waits next, is to look again."""
+        """Wake the waiting task; if there is none, the next wait ends at once."""
         self._has_rung = True
         self._wake()
 
     def ring_by(self, time: float) -> None:
-        """Whoever waits is to look again at *time* (Trio time) at the latest, and is not woken
-        before; who does not wait is about to look in any case."""
+        """Bring the waiting task's deadline forward to *time* (Trio time) without waking it now. No
+        effect while no task waits: it looks before it waits again."""
         if time < self._deadline:
             self._deadline = time
             if self._waiting is not None:
                 self._set_alarm(time)
 
     def ring_at(self, time: float, now: float) -> None:
-        """Whoever waits is to look again at *time*, at once if that is not later than *now*."""
+        """As `ring_by`, but at once if *time* is not later than *now*."""
         if time <= now:
             self.ring()
         else:
             self.ring_by(time)
 
     async def wait(self, deadline: float = math.inf) -> None:
-        """Wait for a ring or for *deadline* (Trio time); cancelled, the ring is kept."""
+        """Wait for a ring or for *deadline* (Trio time). Cancelling it is safe: the ring is
+        kept."""
         self._deadline = deadline
         is_over = self._has_rung or has_passed(deadline)
         if is_over:
@@ -49,11 +50,11 @@ class Bell(WaitingPlace):
             self._enter(self._deadline)
             await trio.lowlevel.wait_task_rescheduled(self._abort)
             is_over = self._has_rung or has_passed(self._deadline)
-        # A ring just after the deadline is not lost: its hearer is about to look in any case.
+        # A ring just after the deadline is not lost: the task is about to look in any case.
         self._has_rung = False
 
 
 async def pause(seconds: float) -> None:
-    """As `trio.sleep`, at a third of the price: an alarm and no cancel scope. For what looks again
-    and again."""
+    """As `trio.sleep`, at a third of the price: an alarm and no cancel scope. For loops that look
+    again and again."""
     await Bell().wait(trio.current_time() + seconds)

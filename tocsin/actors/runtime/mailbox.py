@@ -22,7 +22,7 @@ from tocsin.actors.runtime.waiting import WaitingPlace, has_passed
 M = TypeVar("M")
 
 _BURST = 64
-"""Messages read without a checkpoint in between: more would starve the other actors."""
+"""Messages read without a checkpoint in between: a longer burst would starve the other actors."""
 
 
 class Mailbox(WaitingPlace, Generic[M]):
@@ -34,7 +34,7 @@ class Mailbox(WaitingPlace, Generic[M]):
         super().__init__()
         self.capacity = capacity
         self._queue: deque[M] = deque()
-        # Those who wait for room, with what they bring; only while there is none.
+        # Senders that wait for room, with their messages; only while there is none.
         self._senders: OrderedDict[trio.lowlevel.Task, M] | None = None
         self._closed = False
         self._burst = 0
@@ -48,8 +48,8 @@ class Mailbox(WaitingPlace, Generic[M]):
     def put_reply(self, message: M) -> None:
         """Add *message* beyond the capacity; raises `ActorStopped`.
 
-        For answers to what the owner itself asked: it has bounded them by asking, and an answer
-        that is dropped for want of room would leave it waiting for ever.
+        For answers to the owner's own requests: it has bounded them by asking, and an answer that
+        is dropped for want of room would leave it waiting for ever.
         """
         if self._closed:
             raise ActorStopped
@@ -58,9 +58,10 @@ class Mailbox(WaitingPlace, Generic[M]):
             self._wake()
 
     async def put(self, message: M) -> None:
-        """Add *message*, waiting for room; cancelled, it has not been added.
+        """Add *message*, waiting for room. If cancelled, it has not been added.
 
-        Those who wait are served in turn. Not a checkpoint when there is room.
+        Waiting senders are served in turn; they get `ActorStopped` if the mailbox closes. Not a
+        checkpoint when there is room.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._closed or len(self._queue) < self.capacity:
@@ -81,7 +82,8 @@ class Mailbox(WaitingPlace, Generic[M]):
         """Wait for a message; `None` means *deadline* (Trio time) came first, or the end.
 
         The end is `ended`: closed and empty. Not always a checkpoint: a backlog is read in bursts,
-        and between two bursts a deadline that has passed comes first.
+        and between two bursts a deadline that has passed comes first. Cancelling it loses no
+        message.
         """
         if self._queue and self._burst < _BURST:
             self._burst += 1
@@ -110,16 +112,16 @@ class Mailbox(WaitingPlace, Generic[M]):
 
     @property
     def closed(self) -> bool:
-        """Whether it accepts nothing more."""
+        """Whether it accepts no more messages."""
         return self._closed
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will ever come out again."""
+        """Whether it is closed and empty: no message will come out any more."""
         return self._closed and not self._queue
 
     def discard(self) -> Iterator[M]:
-        """Close, and yield what nobody will read."""
+        """Close, and yield the messages that are left unread."""
         self.close()
         self._forget_alarm()
         while self._queue:
@@ -131,7 +133,7 @@ class Mailbox(WaitingPlace, Generic[M]):
     def _pop(self) -> M:
         message = self._queue.popleft()
         if self._senders and len(self._queue) < self.capacity:
-            # Handed over, not just woken: whoever came first would find the place taken again.
+            # Handed over, not just woken: until its task runs, another sender could take the place.
             sender, waiting = self._senders.popitem(last=False)
             self._queue.append(waiting)
             trio.lowlevel.reschedule(sender)

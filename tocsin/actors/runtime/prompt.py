@@ -4,23 +4,25 @@ A task that only ever waits for the next message is a price without a purpose: t
 end it costs as much as ten messages, and each message a task switch. So an actor whose `receive` is
 a plain function, which cannot wait, has no task. The rules:
 
-- **A message to one that is idle is handled in its sender's turn**, before `tell` returns. Idle is
-  who has nothing in hand and nothing in the mailbox; so messages are handled in the order in which
-  they were sent, whichever way each goes.
-- **No re-entrance.** What is told to one that has a message in hand, by itself or by somebody whom
-  it has told something, is queued; so is what comes when `DEPTH_MAX` have each a message in hand,
-  and every message beyond `TURNS_MAX` since the last time that the attendant ran. The *attendant*,
-  a task of the supervisor's that is woken for it, reads what is queued, with checkpoints.
-- **What one raises is its own failure and never its sender's**: it is logged, whoever asked is
-  told, what is queued is abandoned, and it ends. It is not started again, since that takes a pause,
-  and a pause takes a task: where state must come back, an `Actor` is the right thing.
+- **A message to an idle actor is handled in its sender's turn**, before `tell` returns. An actor is
+  idle while it has no message in hand and none in its mailbox; so messages are handled in the order
+  in which they were sent, whichever way each goes.
+- **No re-entrance.** A message to an actor that has one in hand is queued, whether the actor sent
+  it itself or another one that it has told something. So is a message that comes while `DEPTH_MAX`
+  actors have one each in hand, and every message beyond `TURNS_MAX` since the attendant last ran.
+  The *attendant*, a task of the supervisor's that is woken for it, reads what is queued, with
+  checkpoints.
+- **An exception of the actor is never raised in its sender**: it is logged, the asker of the
+  message gets `ActorCrashed`, queued messages are abandoned, and the actor ends. It is not started
+  again, since that takes a pause, and a pause takes a task: where state must come back, use an
+  `Actor`.
 - **A deadline is an alarm**, looked at after each message and set where it is earlier than before;
   the attendant calls `on_deadline`, before what is queued. As everywhere, early but never late.
 - Closed, it ends as soon as its mailbox is empty; `ended` is called once, however it ends.
 
-The price: a sender's turn is as long as all that it causes, and what stands in `receive` must not
-mind who called. Trio would have run the woken tasks in the same turn of its loop, so I/O waits no
-longer than before.
+The price: a sender's turn is as long as all that it causes, and `receive` must be right whatever
+the sender is in the middle of. Trio would have run the woken tasks in the same turn of its loop, so
+I/O waits no longer than before.
 """
 
 from __future__ import annotations
@@ -41,11 +43,13 @@ from tocsin.actors.runtime.snapshot import Snapshot
 M = TypeVar("M")
 
 DEPTH_MAX: Final = 8
-"""Actors that have each a message in hand, of one turn: it is the stack that they share."""
+"""Actors that have a message in hand in one turn: they share the interpreter's stack."""
 TURNS_MAX: Final = 1000
-"""Messages that are handled in their senders' turns before one has to wait for the attendant."""
+"""Messages handled in their senders' turns before the next one has to wait for the attendant: a
+bound on the length of a turn."""
 _AT_A_TIME: Final = 64
-"""Messages that the attendant handles without a checkpoint."""
+"""Messages that the attendant handles without a checkpoint, as many as `mailbox` reads in a
+burst."""
 
 logger = structlog.get_logger(__name__)
 
@@ -56,16 +60,18 @@ class PromptActor(Generic[M]):
     __slots__ = ()
 
     def begin(self, ref: Ref[M]) -> None:
-        """It exists, under *ref*; called before anything else. What it raises, spawning does."""
+        """The actor exists, under *ref*; called before anything else. Its exceptions are raised by
+        `spawn_prompt`."""
 
     def receive(self, message: M) -> None:
-        """Handle one message; what it raises ends the actor."""
+        """Handle one message; an exception ends the actor."""
         raise NotImplementedError
 
     def dropped(self, message: M) -> None:
         """*message* was in hand or in the mailbox when the actor ended; must not raise.
 
-        For what somebody waits for in another way than by a reply, who is told already.
+        Override it if someone waits for the outcome by other means than a `Reply`; the asker of a
+        `Request` has already been answered.
         """
 
     def next_deadline(self) -> float:
@@ -102,7 +108,7 @@ class Attendant:
             self._bell.ring()
 
     def leave_block(self) -> None:
-        """Nobody is going to begin any more: `run` ends with the last one."""
+        """No actor begins any more: `run` ends with the last one."""
         self._is_left = True
         self._bell.ring()
 
@@ -119,12 +125,13 @@ class Attendant:
         self._depth -= 1
 
     def attend(self, mailbox: PromptMailbox[Any]) -> None:
-        """Have what is queued in *mailbox* handled."""
+        """Have the messages that are queued in *mailbox* handled."""
         self._queued[mailbox] = None
         self._bell.ring()
 
     async def run(self) -> None:
-        """Handle what is queued, for one actor after the other."""
+        """Handle queued messages, for one actor after the other, until the block has been left and
+        no actor remains."""
         while self._count or not self._is_left:
             await self._bell.wait()
             count = 0
@@ -132,7 +139,7 @@ class Attendant:
                 mailbox = next(iter(self._queued))
                 del self._queued[mailbox]
                 if mailbox.handle_next():
-                    # Who has more stands at the end of the queue.
+                    # A mailbox with more in it goes to the end of the queue.
                     self._queued[mailbox] = None
                 count += 1
                 if count % _AT_A_TIME == 0:
@@ -215,14 +222,14 @@ class PromptMailbox(Mailbox[M]):
         try:
             self._actor.receive(message)
         except Exception as error:
-            # Closed first: whoever hears of it must not find it idle.
+            # Closed first: an actor that hears of the failure must not find this one idle.
             super().close()
             crashed(message, error)
             self._actor.dropped(message)
             self._fail(error)
             return
         except BaseException:
-            # Nobody is to be left waiting, not even by an interrupt.
+            # The asker is not left waiting, not even by an interrupt.
             super().close()
             abandoned(message)
             self._actor.dropped(message)
@@ -232,7 +239,7 @@ class PromptMailbox(Mailbox[M]):
         self._look()
 
     def _look(self) -> None:
-        """See what is to come after what has been handled: more, the end, or a deadline."""
+        """Arrange for the next thing after a message: another one, the end, or a deadline."""
         if self._in_hand or self._ended:
             return
         if self._queue:
@@ -245,7 +252,7 @@ class PromptMailbox(Mailbox[M]):
             self._set_alarm(deadline)
 
     def _ring(self) -> None:
-        # Not here: this is the alarm clock's turn, who wakes others and belongs to nobody.
+        # Not here: this is a turn of the alarm clock's task, which must not fail.
         self._alarm = None
         self._is_due = True
         self._attendant.attend(self)
@@ -269,7 +276,7 @@ class PromptMailbox(Mailbox[M]):
 
 
 class PromptContext(Generic[M]):
-    """What the supervisor knows of one; *gone* is called at its end."""
+    """A prompt actor as its supervisor sees it; *gone* is called at its end."""
 
     __slots__ = ("mailbox",)
 
@@ -287,7 +294,8 @@ class PromptContext(Generic[M]):
         self.mailbox.begin(actor)
 
     def stop(self, grace: float) -> None:
-        """Accept nothing more; what is queued is handled, which takes no time to speak of."""
+        """Accept no more messages. Queued ones are handled, which takes no time, so *grace* is
+        unused."""
         self.mailbox.close()
 
     def snapshot(self, children_max: int) -> Snapshot:

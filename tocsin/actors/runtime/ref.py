@@ -33,7 +33,7 @@ class Reply(Generic[T]):
         self._waiter: trio.lowlevel.Task | None = None
 
     def set(self, value: T) -> None:
-        """Answer with *value*; never blocks, and does nothing if nobody waits any more."""
+        """Answer with *value*; never blocks, and has no effect if no task waits any more."""
         self._settle(outcome.Value(value))
 
     def fail(self, error: Exception) -> None:
@@ -43,7 +43,7 @@ class Reply(Generic[T]):
     async def wait(self, deadline: float = math.inf) -> T:
         """Wait for the answer, until *deadline* (Trio time): then it raises `trio.TooSlowError`.
 
-        Cancelled or too slow, the answer is lost but the work goes on. The deadline is an alarm,
+        If cancelled or too slow, the answer is lost but the work goes on. The deadline is an alarm,
         because a cancel scope would cost several times what the wait does.
         """
         if self._outcome is None:
@@ -120,11 +120,13 @@ class Ref(Generic[M]):
         self.mailbox.put_reply(message)
 
     async def send(self, message: M) -> None:
-        """Send, waiting for room: this is how backpressure travels."""
+        """Send, waiting for room, which is how backpressure travels. Raises `ActorStopped`. If
+        cancelled, the message has not been sent."""
         await self.mailbox.put(message)
 
     async def ask(self, request: Request[T]) -> T:
-        """Send a request and wait for its answer; bound it with `trio.fail_after`.
+        """Send a request and wait for its answer; bound it with `trio.fail_after`. If cancelled,
+        the request may still be handled.
 
         Raises `ActorStopped`, `ActorCrashed`, or what the actor failed the request with.
         """

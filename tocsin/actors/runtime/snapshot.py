@@ -1,4 +1,4 @@
-"""What an actor looks like from outside, for whoever operates the node."""
+"""Actors as seen from outside, for the operator of the node."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one actor looked like at one moment; *children* may hold fewer than *child_count*."""
+    """One actor at one moment; *children* may hold fewer than *child_count*."""
 
     path: str
     waiting: int

@@ -59,20 +59,20 @@ class Actor(Generic[M]):
                 self.dropped(message)
                 raise
             except BaseException:
-                # Cancelled with the message in hand: whoever asked would wait for ever.
+                # Cancelled with the message in hand: its asker would wait for ever.
                 abandoned(message)
                 self.dropped(message)
                 raise
 
     async def receive(self, message: M) -> None:
-        """Handle one message; what it raises ends this incarnation."""
+        """Handle one message; an exception ends this incarnation."""
         raise NotImplementedError
 
     def dropped(self, message: M) -> None:
         """*message* was in hand when this incarnation failed, or was cancelled; must not raise.
 
-        Override it if something else than a `Reply` is waited for; the asker of a `Request` has
-        already been answered.
+        Override it if someone waits for the outcome by other means than a `Reply`; the asker of a
+        `Request` has already been answered.
         """
 
     def next_deadline(self) -> float:
@@ -84,7 +84,8 @@ class Actor(Generic[M]):
 
 
 class Context(Generic[M]):
-    """What the runtime lends an actor: its mailbox, its address, its children."""
+    """The runtime's side of an actor, which outlives its incarnations: mailbox, address,
+    children."""
 
     __slots__ = ("_children", "_history", "_last_error", "_restarts", "_scope", "mailbox", "ref")
 
@@ -108,7 +109,8 @@ class Context(Generic[M]):
             yield self._children
 
     def stop(self, grace: float) -> None:
-        """Accept nothing more; finish what is queued, within *grace* seconds if it has a scope."""
+        """Accept no more messages; finish the queued ones, within *grace* seconds if it has a
+        scope."""
         self.mailbox.close()
         if self._scope is not None:
             self._scope.deadline = min(self._scope.deadline, trio.current_time() + grace)
@@ -146,8 +148,8 @@ class Context(Generic[M]):
         except Exception as error:
             self._last_error = repr(error)
             if trio.current_effective_deadline() == -math.inf:
-                # Already cancelled: nobody wants another incarnation, and raising here would
-                # hide why we were cancelled.
+                # Already cancelled: another incarnation is not wanted, and raising here would hide
+                # why we were cancelled.
                 logger.exception("actor failed while being cancelled", actor=path)
                 return False
             delay = self._history.next_delay(trio.current_time(), jitter())
@@ -226,7 +228,7 @@ class Supervisor:
     ) -> Ref[M]:
         """Start an actor that never waits (see `prompt`); as `spawn`, but one that fails is gone.
 
-        What *factory* raises is raised here.
+        Exceptions of *factory* are raised here.
         """
         self._check_free(name)
         if self._attendant is None:
@@ -255,7 +257,7 @@ class Supervisor:
     def retire(self, name: str) -> None:
         """Passivate a child that is idle: it ends, and its name is free at once.
 
-        A child with messages waiting is left alone. Between the look and the end nobody else
+        A child with messages waiting is left alone. Between the look and the end no other task
         runs, so no message can be lost.
         """
         context = self._contexts.get(name)
@@ -264,16 +266,17 @@ class Supervisor:
             context.mailbox.close()
 
     async def stop(self, grace: float | Callable[[str], float]) -> None:
-        """Stop children one by one, newest first; start no more.
+        """Stop children one by one, newest first; start no more. If cancelled, the children that
+        are left are not waited for.
 
-        *grace* is the seconds that each has, or says them by the child's name when its turn comes.
+        *grace* is the seconds that each has, or gives them by the child's name when its turn comes.
         """
         self._stopping = True
         for name in reversed(list(self._contexts)):
             await self.stop_child(name, grace(name) if callable(grace) else grace)
 
     async def stop_child(self, name: str, grace: float) -> None:
-        """Stop one child within *grace* seconds and wait for its end; nothing if it has gone."""
+        """Stop one child within *grace* seconds and wait for its end; no effect if it has ended."""
         assert not self._together
         context = self._contexts.get(name)
         if context is not None:
@@ -292,15 +295,15 @@ class Supervisor:
             await context.ref.wait_stopped()
 
     def leave(self) -> None:
-        """The block is left: the attendant goes when nobody is left to attend to."""
+        """The block is being left: the attendant ends with the last prompt actor."""
         if self._attendant is not None:
             self._attendant.leave_block()
 
     def abandon(self) -> None:
-        """The block has been left: who has no task to be cancelled ends here."""
+        """The block has been left: prompt actors, which have no task to be cancelled, end here."""
         for context in list(self._contexts.values()):
-            if isinstance(context, PromptContext):
-                context.mailbox.end()
+            assert isinstance(context, PromptContext), "those with tasks have ended"
+            context.mailbox.end()
 
     def snapshot(self, children_max: int) -> Iterator[Snapshot]:
         """The first *children_max* children, each with as many of its own."""
@@ -344,5 +347,5 @@ async def open_supervisor(
             yield supervisor
             supervisor.leave()
     finally:
-        if supervisor is not None:
-            supervisor.abandon()
+        assert supervisor is not None, "a nursery always opens"
+        supervisor.abandon()

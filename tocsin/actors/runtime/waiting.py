@@ -14,8 +14,8 @@ from tocsin.actors.runtime.alarms import Alarm, alarm_clock
 
 
 class WaitingPlace:
-    """See the module. Who waits calls `_enter`, and then has itself rescheduled: a method that did
-    both would cost each message a coroutine more."""
+    """See the module. A waiting task calls `_enter`, and then `wait_task_rescheduled` itself: a
+    method that did both would cost each message a coroutine more."""
 
     __slots__ = ("_alarm", "_waiting")
 

@@ -19,7 +19,7 @@ Tasks = Sequence[Callable[[], Awaitable[None]]]
 """Methods that run side by side, for ever; their tasks are called after them."""
 
 
-class Worker(Actor[Never]):
+class TableWorker(Actor[Never]):
     """Runs its `tasks` until it is stopped; one that fails ends the incarnation."""
 
     __slots__ = ()

@@ -16,6 +16,7 @@ import msgspec
 
 from tocsin.persistence.bus import Claim
 from tocsin.persistence.store import Command, Publish, Result, Update, Withdraw
+from tocsin.protocol.errors import DescribedError, ProtocolError
 from tocsin.protocol.notification import Content, Standing, patched
 from tocsin.protocol.values import to_rfc3339
 
@@ -44,7 +45,7 @@ Committal = Result | Spooled
 """What becomes of a command: the store has done it, or the spool has it."""
 
 
-class SpoolUnavailable(Exception):
+class SpoolUnavailable(DescribedError):
     """The spool cannot be used now."""
 
 
@@ -56,7 +57,7 @@ class Poisoned(msgspec.Struct, frozen=True):
     payload: str
 
 
-class UnreadableEntry(Exception):
+class UnreadableEntry(ProtocolError):
     """An entry of the spool is none that this version knows."""
 
 
@@ -127,7 +128,7 @@ def claim_of(command: Spoolable, answer: str) -> Claim | None:
 
 
 def check(command: Spoolable) -> None:
-    """Refuse now what the store would refuse whatever it holds; raises `ProblemError`."""
+    """Refuse now what the store would refuse whatever it holds; raises `Refused`."""
     if isinstance(command, Update):
         patched(_ANY, command.patch, command.now_ms)
 

@@ -159,21 +159,23 @@ class SpoolLine:
         place.asked, place.refused = True, False
 
     def _answered(self, place: Place, result: outcome.Outcome[Result]) -> None:
-        match result:
-            case outcome.Value(value=value):
-                place.settle(value)
-            case outcome.Error(error=StoreBlocked() as error):
-                # In the spool it would stand before all others, and the store works.
-                place.fail(error)
-            case outcome.Error(error=StoreUnavailable()):
-                place.asked, place.refused = False, True
-                self._somebody_waits = True
-            case outcome.Error(error=error):
-                assert isinstance(error, Exception)
-                place.fail(error)
+        if isinstance(result, outcome.Value):
+            place.settle(result.value)
+        elif isinstance(result, outcome.Error):
+            self._refused(place, result.error)
         self._leave()
         if self._somebody_waits:
             self.bell.ring()
+
+    def _refused(self, place: Place, error: BaseException) -> None:
+        # A lock that somebody else holds concerns this command alone: the store works, and in the
+        # spool the command would stand before all others.
+        if isinstance(error, StoreUnavailable) and not isinstance(error, StoreBlocked):
+            place.asked, place.refused = False, True
+            self._somebody_waits = True
+        else:
+            assert isinstance(error, Exception)
+            place.fail(error)
 
     def _leave(self) -> None:
         while self.places and self.places[0].settled:

@@ -25,7 +25,7 @@ from tocsin.actors.spool.entries import (
 )
 from tocsin.persistence.bus import Claim, Draft
 from tocsin.persistence.store import KeyReused, PatchRefused, StoreUnavailable
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 
 APPEND_MAX: Final = 256
 """Commands that are appended in one round trip: enough for its price to vanish."""
@@ -103,7 +103,7 @@ def _prepare(place: Place, entropy: Callable[[int], bytes]) -> Prepared | None:
     command = place.command = named(place.command, entropy)
     try:
         check(command)
-    except ProblemError as error:
+    except Refused as error:
         place.settle(PatchRefused(error))
         return None
     if not is_spoolable(command):

@@ -16,8 +16,9 @@ A store that is away is a state, not a crash: what somebody waits for is refused
 lines stay and are written when it is back, and the watchers of `StoreStatus` are told. Where only
 writing is out of order, as on a full disk, questions are still answered.
 
-What a transaction did is announced before it is answered, result by result: those who follow a
-log hear of its changes in the order of their sequences, whoever made them.
+Each result of a transaction is announced before it is answered, in the order of the commands. So
+the sessions that follow a log hear of its changes in the order of their sequences, and of
+acknowledgments and removed devices at their place among them, whichever door the command came by.
 
 A store that is there, or there again, is nobody's before what was due meanwhile has expired: no
 counter that anybody is told is to count it.

@@ -18,6 +18,8 @@ from typing import Protocol
 
 import msgspec
 
+from tocsin.protocol.errors import DescribedError
+
 CLAIM_LIFETIME = 86_400.0
 """Seconds that the spool remembers a `Claim` at the least: as long as keys are kept by default."""
 DISCONNECTED_LIFETIME = 3600.0
@@ -26,7 +28,7 @@ DISCONNECTED_MAX = 10_000
 """Marks that it remembers, the latest: a megabyte or two."""
 
 
-class BusUnavailable(Exception):
+class BusUnavailable(DescribedError):
     """The bus cannot be reached or did not answer in time. Try again later."""
 
 

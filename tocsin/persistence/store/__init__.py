@@ -110,6 +110,7 @@ from tocsin.persistence.store.user_commands import (
     TopicSet,
     Unsubscribe,
 )
+from tocsin.protocol.errors import DescribedError
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.news import AckStored, DeviceForgotten, Position, RecipientState
 
@@ -308,7 +309,7 @@ Answer = (
 )
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(DescribedError):
     """The store cannot be reached, or cannot write now (disk full, read only). Try again later.
 
     A command may still have been committed: the connection can die between the commit and its
@@ -344,7 +345,7 @@ class StoreBlocked(StoreUnavailable):
     """Somebody else holds a lock on what a command changes. The store works; nothing was done."""
 
 
-class StoreFailed(Exception):
+class StoreFailed(DescribedError):
     """The store refused what we sent it: a bug of ours, not a state of the world."""
 
 

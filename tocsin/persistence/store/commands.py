@@ -134,7 +134,7 @@ class NotActive(msgspec.Struct, frozen=True):
 
 
 class PatchRefused(msgspec.Struct, frozen=True):
-    """The patch contradicts itself or changes nothing; *error* is a `ProblemError`."""
+    """The patch contradicts itself or changes nothing; *error* is a `Refused`."""
 
     error: Exception
 

@@ -53,7 +53,7 @@ from tocsin.protocol.notification import Standing
 
 
 def news_of(result: Result) -> Sequence[News]:
-    """What *result* has changed, in the order of each user's log; nothing for most results."""
+    """The changes of *result*, in the order of each user's log; none for most results."""
     match result:
         case Changed():
             return _of_change(result)
@@ -99,7 +99,7 @@ def news_of(result: Result) -> Sequence[News]:
 
 def _of_change(changed: Changed) -> list[News]:
     content = changed.content
-    # Of a notification that this one replaces nobody waits for an acknowledgment.
+    # No actor waits for the acknowledgments of a notification that this one replaces.
     news: list[News] = [
         _appended(each, awaited=each.content.id == content.id) for each in changed.fan_outs
     ]

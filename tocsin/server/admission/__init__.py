@@ -1,1 +1,1 @@
-"""What each peer and credential may take, who is behind a proxy, and what was refused."""
+"""Limits of peers and credentials, addresses behind proxies, and a count of refusals."""

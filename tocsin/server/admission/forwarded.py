@@ -1,7 +1,7 @@
 """Whose request is it, when it comes through proxies?
 
 A proxy that is trusted (`forwarded_from`) writes at the end of `X-Forwarded-For`, or of `Forwarded`
-(RFC 7239), whom it got the request from. What stands before that was written by that one, and is
+(RFC 7239), whom it got the request from. The part before that was written by that one, and is
 believed only if that one is trusted too. So the headers are read from the right, up to the first
 address that is not trusted: nothing that a client sends can change what comes out.
 
@@ -111,7 +111,8 @@ def _from_the_right(header: str) -> Iterator[str]:
 
 
 def _for(element: str) -> str | None:
-    """What `for` says in an element of `Forwarded`: `for=192.0.2.60;proto=http;by=203.0.113.43`."""
+    """The value of `for` in an element of `Forwarded`:
+    `for=192.0.2.60;proto=http;by=203.0.113.43`."""
     found = None
     for pair in element.split(";"):
         name, equals, value = pair.strip(" \t").partition("=")

@@ -1,4 +1,4 @@
-"""What of a node one client may have: `limits`, asked in the name of whoever is behind a proxy.
+"""Admission: `limits`, asked in the name of the client behind a proxy.
 
     admission = Admissions.admit(peer, head)     when a head has been read
     admission.charge(principal)                  when its caller is known
@@ -14,19 +14,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from tocsin.protocol.problems import ProblemError, problem
+from tocsin.protocol.refusal import Refusal, Refused
 from tocsin.server.admission.forwarded import Forwarding
-from tocsin.server.admission.limits import Held, Limits, Refusal
-from tocsin.server.auth import Principal
+from tocsin.server.admission.limits import Excess, Held, Limits
+from tocsin.server.auth.principal import Principal
 from tocsin.server.request_head import RequestHead
 
 
-class LimitReached(ProblemError):
-    """Somebody has as much of something as they may have; *refusal* knows of what."""
+class LimitReached(Refused):
+    """An address or a credential has as much of something as it may have; *excess* says of what."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(problem("rate_limited", refusal.detail), refusal.retry_after)
-        self.refusal = refusal
+    def __init__(self, excess: Excess) -> None:
+        super().__init__(
+            Refusal(
+                code="rate_limited",
+                detail=excess.detail,
+                retry_after=excess.retry_after,
+                headers=excess.quota_headers,
+            )
+        )
+        self.excess = excess
 
 
 class Admission(Protocol):
@@ -60,7 +67,7 @@ class Admissions:
         self._clock = clock
 
     def address_of(self, peer: str, head: RequestHead) -> str:
-        """Whom the request comes from: *peer*, or whom a proxy that is believed names."""
+        """The client's address: *peer*, or the one named by a proxy that is believed."""
         headers = head.headers
         if not self._forwarding.is_trusted(peer):
             return peer
@@ -72,7 +79,7 @@ class Admissions:
         """Count a request that begins. Raises `LimitReached`."""
         address = self.address_of(peer, head)
         held = self._limits.admit_request(address, self._clock())
-        if isinstance(held, Refusal):
+        if isinstance(held, Excess):
             raise LimitReached(held)
         return _Admitted(self._limits, self._clock, peer, address, held)
 
@@ -111,6 +118,6 @@ class _Admitted:
             self._limits.connection_closed(self.address)
 
 
-def _check(refusal: Refusal | None) -> None:
-    if refusal is not None:
-        raise LimitReached(refusal)
+def _check(excess: Excess | None) -> None:
+    if excess is not None:
+        raise LimitReached(excess)

@@ -1,9 +1,9 @@
-"""What one peer, and one credential, may take of a node at a time.
+"""The share of a node that one peer, and one credential, may take at a time.
 
 Without this, whoever is first may have everything: one address every connection, one token all the
 memory that bodies of requests are read into. So connections, requests under way, bytes of bodies
 under way and requests a second are counted for each *address* and for each *credential*, and what
-goes beyond is refused with words that a client can act on (`Refusal`).
+goes beyond is refused with words that a client can act on (`Excess`).
 
     limits.admit_connection(address)         at accept, and for an upgrade or stream behind a proxy
     held = limits.admit_request(address, now)        when a head has been read
@@ -12,9 +12,9 @@ goes beyond is refused with words that a client can act on (`Refusal`).
     held.release()                                   when the answer is out; streams: when it begins
     limits.connection_closed(address)
 
-The books cannot be used to fill memory either. Who has something open has an account, so there are
-at most as many as there are connections; of the others the last `IDLE_MAX` are remembered for the
-sake of their rate, and the one that was idle longest is forgotten first.
+The books cannot be used to fill memory either. A client with something open has an account, so
+there are at most as many as there are connections; of the others the last `IDLE_MAX` are remembered
+for the sake of their rate, and the one that was idle longest is forgotten first.
 
 IPv6 peers are counted by /64, which is the least that anybody is given (RFC 6177); IPv4 peers by
 address, also where they are written as IPv6. Loopback addresses and proxies (`exempt`) speak for
@@ -33,12 +33,12 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
+from tocsin.protocol import retry_after
+
 IDLE_MAX: Final = 8_192
 """Accounts of each kind that are remembered while nothing is open: 3 MiB or so."""
 KEYS_MAX: Final = 8_192
 """Addresses whose account is known by their text, without parsing it."""
-BUSY_RETRY_AFTER: Final = 1.0
-"""Seconds until something that is under way may have ended."""
 
 
 class Limit(StrEnum):
@@ -55,7 +55,7 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitFigures:
-    """How much; rates are requests a second, and `rate_window` seconds' worth may come at once."""
+    """How much; rates are requests a second, and *rate_window* seconds' worth may come at once."""
 
     peer_connections_max: int
     peer_requests_max: int
@@ -68,8 +68,8 @@ class LimitFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """What was refused, by which limit, and after how many seconds it may be granted.
+class Excess:
+    """A request beyond its share: by which limit, and after how many seconds it may be granted.
 
     *quota* and *remaining* are in the limit's *unit*, one of the quota units of the draft below;
     None for connections, of which it has none. *window* is in seconds, None for what is counted
@@ -95,21 +95,27 @@ class Refusal:
 
         As in draft-ietf-httpapi-ratelimit-headers-11: lists of structured fields (RFC 9651).
         """
-        seconds = max(1, math.ceil(self.retry_after))
-        after = ("Retry-After", str(seconds))
+        return (("Retry-After", str(self._seconds)), *self.quota_headers)
+
+    @property
+    def quota_headers(self) -> tuple[tuple[str, str], ...]:
+        """`RateLimit-Policy` and `RateLimit` alone."""
         if self.unit is None:
-            return (after,)
+            return ()
         window = "" if self.window is None else f";w={self.window}"
         unit = "" if self.unit == "requests" else f';qu="{self.unit}"'  # which is the default
         return (
-            after,
             ("RateLimit-Policy", f'"{self.limit}";q={self.quota}{unit}{window}'),
-            ("RateLimit", f'"{self.limit}";r={self.remaining};t={seconds}'),
+            ("RateLimit", f'"{self.limit}";r={self.remaining};t={self._seconds}'),
         )
+
+    @property
+    def _seconds(self) -> int:
+        return max(1, math.ceil(self.retry_after))
 
 
 class _Account:
-    """What one key has open. Its bucket is one time: up to when it has used its rate.
+    """The things that one key has open. Its bucket is one time: up to when it has used its rate.
 
     That is GCRA, a token bucket turned around: each request moves the time on by what it costs, and
     one that would move it further ahead of now than the window is refused.
@@ -166,7 +172,7 @@ class _Book:
         if len(self.idle) > IDLE_MAX:
             self.idle.popitem(last=False)
 
-    def begin(self, key: str | bytes, now: float) -> _Account | Refusal:
+    def begin(self, key: str | bytes, now: float) -> _Account | Excess:
         """Count a request that begins."""
         account = self.busy.get(key) or self.open(key)
         until = account.used_until
@@ -181,18 +187,19 @@ class _Book:
         self.rest(account)
         return refusal
 
-    def _refused(self, account: _Account, early: float) -> Refusal:
+    def _refused(self, account: _Account, early: float) -> Excess:
         requests, _, rate = self.names
         if account.requests >= self.requests:
             most = int(self.requests)
-            return Refusal(requests, BUSY_RETRY_AFTER, most, 0, "concurrent-requests")
+            return Excess(requests, retry_after.SOON, most, 0, "concurrent-requests")
         # A whole number of seconds for the client; the quota is what they are worth.
         window = max(1, math.ceil(self.window))
-        return Refusal(rate, early, max(1, int(self.rate * window)), 0, "requests", window)
+        return Excess(rate, early, max(1, int(self.rate * window)), 0, "requests", window)
 
 
 class Held:
-    """What one request holds of its address's and its credential's limits, until `release`."""
+    """The share that one request holds of its address's and credential's limits, until
+    `release`."""
 
     __slots__ = ("_body_bytes", "_credential", "_credentials", "_peer")
 
@@ -202,18 +209,18 @@ class Held:
         self._credential: _Account | None = None
         self._body_bytes = 0
 
-    def charge(self, credential: str, now: float) -> Refusal | None:
+    def charge(self, credential: str, now: float) -> Excess | None:
         """Count the request for *credential* (`Principal.credential`) too: once, before `reserve`.
 
         Refused, the request still holds its address's place until `release`.
         """
         account = self._credentials.begin(credential, now)
-        if isinstance(account, Refusal):
+        if isinstance(account, Excess):
             return account
         self._credential = account
         return None
 
-    def reserve(self, byte_count: int) -> Refusal | None:
+    def reserve(self, byte_count: int) -> Excess | None:
         """Take room for *byte_count* more bytes of the body; all of it ends with `release`.
 
         Reserve what is declared at once, or what arrives without being declared bit by bit.
@@ -225,7 +232,7 @@ class Held:
                 most = int(account.book.body_bytes)
                 left = most - account.body_bytes
                 name = account.book.names[1]
-                return Refusal(name, BUSY_RETRY_AFTER, most, left, "content-bytes")
+                return Excess(name, retry_after.SOON, most, left, "content-bytes")
         self._peer.body_bytes += byte_count
         if self._credential is not None:
             self._credential.body_bytes += byte_count
@@ -287,7 +294,7 @@ class Limits:
         """Whether *address* has no limits as an address."""
         return self._key(address) == b""
 
-    def admit_connection(self, address: str) -> Refusal | None:
+    def admit_connection(self, address: str) -> Excess | None:
         """Count a connection that begins; each admitted one is to be `connection_closed` once."""
         key = self._key(address)
         if key == b"":
@@ -298,7 +305,7 @@ class Limits:
             account.connections += 1
             return None
         self._peers.rest(account)
-        return Refusal(Limit.PEER_CONNECTIONS, BUSY_RETRY_AFTER, most, 0, None)
+        return Excess(Limit.PEER_CONNECTIONS, retry_after.SOON, most, 0, None)
 
     def connection_closed(self, address: str) -> None:
         """A connection that was admitted for *address* has ended."""
@@ -309,15 +316,15 @@ class Limits:
             account.connections -= 1
             self._peers.rest(account)
 
-    def admit_request(self, address: str, now: float) -> Held | Refusal:
-        """Count a request that begins, for *address*; `now` in seconds, monotonic."""
+    def admit_request(self, address: str, now: float) -> Held | Excess:
+        """Count a request that begins, for *address*; *now* in seconds, monotonic."""
         key = self._key(address)
         book = self._boundless if key == b"" else self._peers
         account = book.begin(key, now)
-        return account if isinstance(account, Refusal) else Held(account, self._credentials)
+        return account if isinstance(account, Excess) else Held(account, self._credentials)
 
     def _make_key(self, address: str) -> str | bytes:
-        """Whose account *address* belongs to; empty for those without limits."""
+        """The key of the account of *address*; empty for those without limits."""
         parsed = _parse(address)
         if parsed is None:
             return address

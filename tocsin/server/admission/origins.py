@@ -54,7 +54,7 @@ def is_allowed_host(host: str | None, hosts: tuple[str, ...], origins: tuple[str
     called, and what a page could reach by a name of its own, it can reach without one. Where it is
     only this machine, what a stranger's page cannot have will do: an address, a name of this
     machine, a name without a dot (of /etc/hosts, of a container), or the host of one of *origins*.
-    A request without the header is from no browser. Whoever has a proxy in front does not ask.
+    A request without the header is from no browser. A node behind a proxy does not ask.
     """
     if host is None or not all(map(_is_this_machine, hosts)):
         return True

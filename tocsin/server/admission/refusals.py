@@ -1,4 +1,4 @@
-"""What the edges refuse, so that somebody can see it: a counter and a bounded log line for each.
+"""Refusals of the edges, made visible: a counter and a bounded log line for each.
 
 An operator who is asked "why can my app not connect?", or who is under attack, looks here first.
 The reasons are few and fixed, so nobody can make more counters; and of each reason a few lines a
@@ -7,7 +7,6 @@ minute are written, the first of which says how many were left out, so nobody ca
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
@@ -15,7 +14,7 @@ from typing import Final
 import structlog
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import ProblemError, problem
+from tocsin.protocol.refusal import Refusal, Refused
 from tocsin.server.admission.limits import Limit
 from tocsin.server.admission.seldom import Seldom
 
@@ -59,16 +58,16 @@ _OF_CLOSINGS: Final = {
     Closing.DRAINING: Reason.DRAINING,
 }
 
-# What an operator may have to do something about, or is being attacked with; the rest is a client's
+# Reasons that an operator may have to act on, or is attacked with; the rest is a client's
 # own trouble.
 _WARNED: Final = frozenset({Reason.FULL, *Limit})
 
 
-class EdgeRefusal(ProblemError):
-    """A problem that the edge has with a request, whose *reason* is counted."""
+class EdgeRefusal(Refused):
+    """The edge refuses a request for a *reason* that is counted."""
 
     def __init__(self, reason: Reason, code: str, detail: str) -> None:
-        super().__init__(problem(code, detail))
+        super().__init__(Refusal(code=code, detail=detail))
         self.reason = reason
 
 
@@ -118,8 +117,8 @@ class Refusals:
             "request_id": request_id,
             "left_out": left_out or None,
         }
-        logger.log(
-            logging.WARNING if reason in _WARNED else logging.INFO,
+        write = logger.warning if reason in _WARNED else logger.info
+        write(
             "refused",
             reason=str(reason),
             **{name: value for name, value in about.items() if value is not None},
@@ -136,7 +135,7 @@ def reason_of(status: int, code: str) -> Reason | None:
     """Why an answer with this *status* and the problem's *code* is a refusal of the edge's.
 
     `None` for what is none: a success, what was not found or not valid, a store that is away, and a
-    limit, whose `Refusal` knows its own name.
+    limit, whose `Excess` knows its own name.
     """
     match status, code:
         case 401, _:

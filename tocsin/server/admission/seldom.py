@@ -1,6 +1,6 @@
-"""Say it, but not all the time: for log lines that others could make us write.
+"""Log lines that others could make us write: said, but not all the time.
 
-Whoever can cause a line can cause a million of them, which fill a disk and hide the one that
+A client that can cause a line can cause a million, which fill a disk and hide the one that
 mattered. So of lines of one kind only so many are written in a time, and the next one says how many
 were left out.
 """

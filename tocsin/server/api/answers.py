@@ -1,4 +1,4 @@
-"""What the HTTP API answers, as types: what is encoded, and what the OpenAPI document describes.
+"""The answers of the HTTP API, as types: what is encoded, and what the OpenAPI document describes.
 
 A notification is kept as JSON and only ever spliced (`protocol.notification`), so where an answer
 holds one, `written` puts the text in the type's place.
@@ -101,7 +101,7 @@ class ChangeSpooled(Answering, frozen=True, kw_only=True):
 
 
 class BatchResult(Answering, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item: an `id` with *status* 201 or 202 (spooled), else a `problem`."""
+    """The outcome of one item: an *id* with *status* 201 or 202 (spooled), else a *problem*."""
 
     status: int
     id: str | None = None
@@ -175,7 +175,7 @@ class InboxList(Answering, frozen=True, kw_only=True):
 
 
 class Preferences(Answering, frozen=True, kw_only=True):
-    """What is enabled; what is not named is."""
+    """The categories and topics that are enabled; those not named are."""
 
     categories: dict[str, bool]
     topics: dict[str, bool]
@@ -235,7 +235,7 @@ class ConnectedDevice(Answering, frozen=True, kw_only=True):
 
 
 class UserPresence(Answering, frozen=True, kw_only=True):
-    """Who is there, by device and node."""
+    """The connected devices of a user, by device and node."""
 
     user: str
     online: bool
@@ -251,7 +251,7 @@ class PoisonedEntry(Answering, frozen=True, kw_only=True):
 
 
 class SpoolState(Answering, frozen=True, kw_only=True):
-    """What waits for the store, and what was put aside, the newest first."""
+    """The entries that wait for the store, and those put aside, the newest first."""
 
     available: bool
     entries: int

@@ -1,4 +1,4 @@
-"""Who did what: a line for each act of an operator, on a logger of its own that no level hides.
+"""The audit log: a line for each act of an operator, on a logger of its own that no level hides.
 
 Acts are what changes something for others over the admin API, and keys that are made and revoked.
 Looking is none. Each line has the time and the node like any other, and
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 
 if TYPE_CHECKING:
     # `tocsin key` writes lines as well, and needs nothing of the server.
@@ -57,7 +57,7 @@ def audited(call: Call[Any, Any], event: str, **what: object) -> Iterator[None]:
     try:
         yield
         outcome = "done"
-    except ProblemError as error:
+    except Refused as error:
         # Of a 503 nobody knows whether it was carried out; its code says so.
         outcome = error.problem.code
         raise

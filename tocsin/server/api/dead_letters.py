@@ -20,7 +20,7 @@ from tocsin.persistence.store import (
     ReplayLetter,
 )
 from tocsin.protocol.notification import UserId
-from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited
@@ -126,7 +126,7 @@ async def discard_dead_letter(call: Call[Query, None], letter: int) -> Answer:
     return NO_CONTENT
 
 
-def _unknown() -> ProblemError:
+def _unknown() -> Refused:
     return refuse("not_found", "There is no dead letter with this id.")
 
 

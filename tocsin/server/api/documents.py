@@ -1,4 +1,4 @@
-"""What the server says about itself: OpenAPI, AsyncAPI, and pages for people.
+"""The documents of the server about itself: OpenAPI, AsyncAPI, and pages for people.
 
 Made when somebody first asks, and then kept: they cannot change while the process lives.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib.resources import files
 from typing import Final
 
 import msgspec
 
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api.operation import (
     CACHING,
     Answer,
@@ -29,6 +31,9 @@ from tocsin.server.api.specs.parts import Page, asset
 
 _POLICY: Final = Header("Content-Security-Policy", "Nothing but what is on the page.")
 _HTML: Final = "text/html; charset=utf-8"
+_SCRIPT: Final = "text/javascript; charset=utf-8"
+_MODULE_HEADERS: Final = {"Cache-Control": "no-cache"}
+_ENTRANCE: Final = b'export * from "./client/index.js";\n'
 _ICON_HEADERS: Final = {"Cache-Control": "public, max-age=86400"}
 
 
@@ -78,6 +83,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         return Answer(asyncapi())
 
     _define_home(operations, others)
+    _define_client(operations)
     return operations
 
 
@@ -109,6 +115,42 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
     async def show_icon(call: Call[Query, None]) -> Answer:
         """A bell."""
         return Answer(asset("favicon.ico"), headers=_ICON_HEADERS)
+
+
+def _define_client(operations: Operations) -> None:
+    """The browser client: `import { Tocsin } from "https://…/client.js"`."""
+    folder = files("tocsin.browser.client")
+    modules = {each.name: each.read_bytes() for each in folder.iterdir() if is_module(each.name)}
+
+    @operations.define(
+        *("GET", "/client.js", "Load the client for browsers"),
+        caller=Caller.ANYONE,
+        sends=(CACHING,),
+        answers={200: str},
+        produces=_SCRIPT,
+    )
+    async def show_client(call: Call[Query, None]) -> Answer:
+        """An ES module with all that the client offers. docs/clients.md tells how to use it."""
+        return Answer(_ENTRANCE, headers=_MODULE_HEADERS)
+
+    @operations.define(
+        *("GET", "/client/{module}", "Load a part of the client for browsers"),
+        caller=Caller.ANYONE,
+        sends=(CACHING,),
+        answers={200: str},
+        problems=("not_found",),
+        produces=_SCRIPT,
+    )
+    async def show_module(call: Call[Query, None], module: str) -> Answer:
+        """A module that `/client.js` imports; their names may change from release to release."""
+        source = modules.get(module)
+        if source is None:
+            raise refuse("not_found", "The client has no such module.")
+        return Answer(source, headers=_MODULE_HEADERS)
+
+
+def is_module(name: str) -> bool:
+    return name.endswith(".js")
 
 
 def _page(page: Page) -> Answer:

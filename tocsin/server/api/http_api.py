@@ -9,8 +9,7 @@ import msgspec
 import structlog
 import trio
 
-from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import Refusal
 from tocsin.server.admission.gate import Admission, Admissions, LimitReached
 from tocsin.server.admission.limits import Limit
 from tocsin.server.admission.refusals import (
@@ -24,17 +23,18 @@ from tocsin.server.admission.refusals import (
 from tocsin.server.admission.seldom import Seldom
 from tocsin.server.api.cross_origin import cross_origin_lines, preflight
 from tocsin.server.api.operation import Answer, Operation
-from tocsin.server.api.problems import problem_answer
+from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.routes import Routes
 from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
-from tocsin.server.auth import AuthError, Principal
+from tocsin.server.auth.errors import AuthCode, AuthError
+from tocsin.server.auth.principal import Principal
 from tocsin.server.follow.stream_refusal import (
     STREAM_HEADERS,
     STREAM_PATH,
     instead_of_problem,
     stream_goodbye,
 )
-from tocsin.server.http.application import About, Incoming, Plan, Turned
+from tocsin.server.http.application import TURNED_AWAY, About, Incoming, Plan, Turned
 from tocsin.server.http.response import Whole
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import BadHead, RequestHead
@@ -47,17 +47,17 @@ _NOTHING_MAX: Final = 1024
 _PLAIN_NAMES: Final = {ord("{"): None, ord("}"): None}
 _OF_PROXIES: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _ALWAYS: Final = frozenset(("/livez", "/readyz"))
-"""What a node is asked by those who decide whether it lives; also when it is full."""
-_RETRY_AFTER: Final = 5.0  # seconds; another node, or this one again, is there by then
-_TURNED: Final[Mapping[Turned, tuple[Reason | Limit, Closing]]] = {
-    Turned.FULL: (Reason.FULL, Closing.OVERLOADED),
-    Turned.CROWDED: (Limit.PEER_CONNECTIONS, Closing.RATE_LIMITED),
-    Turned.DRAINING: (Reason.DRAINING, Closing.DRAINING),
+"""The probes of a supervisor or a balancer: answered also when the node is full."""
+_OF_ANOTHER: Final = {
+    AuthCode.TOKEN_SIGNATURE,
+    AuthCode.TOKEN_KEY_UNKNOWN,
+    AuthCode.KEY_UNKNOWN,
 }
-_DETAILS: Final = {
-    Turned.FULL: "This node has as many connections as it may have.",
-    Turned.CROWDED: "This address has as many connections as it may have.",
-    Turned.DRAINING: "This node is stopping, or has not started yet.",
+"""Codes of a credential that belongs to another server, or to another data directory."""
+_TURNED: Final[Mapping[Turned, Reason | Limit]] = {
+    Turned.FULL: Reason.FULL,
+    Turned.CROWDED: Limit.PEER_CONNECTIONS,
+    Turned.DRAINING: Reason.DRAINING,
 }
 
 
@@ -104,7 +104,7 @@ class HttpApi:
         return msgspec.structs.replace(plan, values=values) if values else plan
 
     def check_websocket(self, head: RequestHead) -> None:
-        """Raise `ProblemError` where the origin, the path or the subprotocol is wrong."""
+        """Raise `Refused` where the origin, the path or the subprotocol is wrong."""
         self._check_websocket(head)
 
     def known(self, plan: Plan, head: RequestHead) -> Principal | None:
@@ -130,7 +130,8 @@ class HttpApi:
     def refusal(self, error: Exception, about: About) -> Whole:
         """A problem; the operator can see that it was given."""
         with structlog.contextvars.bound_contextvars(request_id=about.request_id):
-            answer = problem_answer(error, self._data_told(about.head))
+            refusal = self._with_hint(refusal_of(error), about.head)
+        answer = problem_answer(refusal)
         reason = _reason(error, answer.status, about.head)
         if reason is not None:
             self._note(reason, answer.status, about)
@@ -144,31 +145,33 @@ class HttpApi:
                 request_id=about.request_id,
                 left_out=left_out,
             )
-        return self._to_a_stream(answer) if about.route == STREAM_PATH else answer
+        return self._to_a_stream(refusal, answer) if about.route == STREAM_PATH else answer
 
-    def _data_told(self, head: RequestHead | None) -> str | None:
-        """The data directory, for a request that comes straight from this machine."""
+    def _with_hint(self, refusal: Refusal, head: RequestHead | None) -> Refusal:
+        """*refusal* with the data directory, for a request that comes straight from this machine.
+
+        A credential of another directory is usually that of a command that was called elsewhere.
+        """
+        data_told = self._services.settings.data_told
+        if data_told is None or refusal.code not in _OF_ANOTHER:
+            return refusal
         if head is None or any(name in head.headers for name in _OF_PROXIES):
-            return None
-        return self._services.settings.data_told
+            return refusal
+        detail = f"{refusal.detail} This server keeps its data in {data_told}."
+        return msgspec.structs.replace(refusal, detail=detail)
 
     def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
         """When to come back."""
-        reason, closing = _TURNED[why]
-        self._note(reason, closing, about)
+        refusal = TURNED_AWAY[why]
+        self._note(_TURNED[why], refusal.closing, about)
         if plan.path == STREAM_PATH:
-            return _on_a_stream(stream_goodbye(closing, _RETRY_AFTER, _DETAILS[why]))
-        code = "rate_limited" if why is Turned.CROWDED else "overloaded"
-        return problem_answer(refuse(code, _DETAILS[why], retry_after=_RETRY_AFTER))
+            return _on_a_stream(stream_goodbye(refusal.closing, refusal.after, refusal.detail))
+        return problem_answer(refusal)
 
-    def _to_a_stream(self, answer: Whole) -> Whole:
-        """*answer*, a problem, as those can hear it who asked for a stream."""
-        assert answer.body is not None
-        after = dict(answer.headers).get("Retry-After")
+    def _to_a_stream(self, refusal: Refusal, answer: Whole) -> Whole:
+        """*refusal* in the way that an EventSource can hear; else *answer*, its problem."""
         body = instead_of_problem(
-            answer.status,
-            answer.body,
-            None if after is None else float(after),
+            refusal,
             stopping=self._services.readiness.stopping,
             random=self._services.world.random(),
         )
@@ -231,7 +234,7 @@ class HttpApi:
             streamed=bool(operation.streamed),
             lasts=operation.acts,
             always=operation.path in _ALWAYS,
-            # What stands in a path has been read already; Quart need only find its view.
+            # The names in a path have been read already; Quart need only find its view.
             path=operation.path.translate(_PLAIN_NAMES),
             operation=operation,
             values={},
@@ -239,7 +242,7 @@ class HttpApi:
 
 
 def asked_of(incoming: Incoming, body: bytes | None = None) -> Asked:
-    """What *incoming* asks, free of HTTP; its *body* where somebody else has read it."""
+    """The call that *incoming* makes, free of HTTP; *body* where another has read it."""
     head = incoming.head
     query: dict[str, list[str]] = {}
     if head.query:
@@ -264,16 +267,16 @@ def _on_a_stream(body: bytes) -> Whole:
 def _reason(error: Exception, status: int, head: RequestHead | None) -> Reason | Limit | None:
     """Why *error* was answered, if that is something to be counted."""
     match error:
-        case LimitReached(refusal=refusal):
-            return refusal.limit
+        case LimitReached(excess=excess):
+            return excess.limit
         case EdgeRefusal(reason=reason):
             return reason
         case BadHead(status=400) if head is None:
             return Reason.MALFORMED_HEAD
         case BadHead(status=426):
             return Reason.HANDSHAKE
-        case BadHead(code=code):
-            return reason_of(status, code)
+        case BadHead(refusal=refusal):
+            return reason_of(status, refusal.code)
         case AuthError():
             return reason_of(status, "")
         case _:

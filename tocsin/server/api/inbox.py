@@ -12,7 +12,7 @@ from tocsin.persistence.store import FindInboxItem, Inbox, InboxItem, InboxPage
 from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, client_view
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (
     CACHING,
@@ -93,7 +93,7 @@ async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
     answers={200: answers.Notification},
 )
 async def show_inbox_item(call: Call[Query, None], notification: str) -> Answer:
-    """Whatever its state; somebody else's is not found."""
+    """In any state; another user's is not found."""
     await bring_up_to_date(call.services, call.user)
     item = await call.services.read(FindInboxItem(call.user, notification, call.now_ms))
     if not isinstance(item, InboxItem):

@@ -23,7 +23,8 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, DeviceId, Topic
-from tocsin.protocol.problems import FieldError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (
@@ -38,7 +39,7 @@ from tocsin.server.api.operation import (
 )
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
 from tocsin.server.attachment import new_device
-from tocsin.server.auth import Ticket, generate_ticket, ticket_for
+from tocsin.server.auth.tickets import Ticket, generate_ticket, ticket_for
 from tocsin.server.marking import bring_all_up_to_date
 
 _TICKET_BYTES_MAX: Final = 1024
@@ -49,7 +50,7 @@ _NAMES_MAX = 1000
 
 
 class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is enabled; what is not named is."""
+    """The categories and topics that are enabled; those not named are."""
 
     categories: Annotated[dict[Category, bool], Meta(max_length=_NAMES_MAX)] = {}
     topics: Annotated[dict[Topic, bool], Meta(max_length=_NAMES_MAX)] = {}
@@ -62,7 +63,7 @@ class TicketRequest(
     kw_only=True,
     rename={"purpose": "for"},
 ):
-    """What the ticket is *for*; a *stream* may be of a *device* that has a name already."""
+    """The purpose of the ticket; a *stream* may be of a *device* that has a name already."""
 
     purpose: Literal["connection", "stream"] = "connection"
     device: DeviceId | None = None
@@ -80,7 +81,7 @@ class TicketRequest(
 )
 async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
     """For browsers, which cannot send a header there: good once, not for long, and for the user's
-    own inbox only. What else the token may do (`notify`, `admin`) does not come with it.
+    own inbox only. The token's scopes (`notify`, `admin`) do not come with it.
 
     For a `stream`, it lets that stream of that device come back until it expires, as an EventSource
     does by itself. Without a body it is for one `connection`, of any kind.
@@ -113,7 +114,7 @@ async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
     answers={200: answers.Preferences},
 )
 async def show_preferences(call: Call[Query, None]) -> Answer:
-    """What is not named is enabled. What is `critical` comes in any case."""
+    """Names that are left out are enabled. A `critical` notification comes in any case."""
     return Answer(await _preferences(call))
 
 
@@ -171,7 +172,7 @@ async def subscribe(call: Call[Query, None], topic: str) -> Answer:
     answers={204: None},
 )
 async def unsubscribe(call: Call[Query, None], topic: str) -> Answer:
-    """What the user has stays, and is still updated and withdrawn; again is no error."""
+    """The user's notifications stay, still updated and withdrawn; again is no error."""
     await unsubscribe_one(call, topic, call.user)
     return NO_CONTENT
 

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.notification import DeviceId, Topic, UserId
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import NotificationId
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
@@ -40,12 +40,13 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "topic": Topic,
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
+    "module": Annotated[str, Meta(pattern=r"^[a-z]{1,32}\.js$(?!\n)")],
 }
-"""What may stand in a path, by the name between the braces. What cannot be one is not found."""
+"""The types of names in a path, by the name between the braces; any other is not found."""
 
 
 class Caller(StrEnum):
-    """Who may call: a user for their own things, or whoever has the scope of that name."""
+    """The callers: a user for their own things, or a credential with the scope of that name."""
 
     ANYONE = "anyone"
     USER = "user"
@@ -70,7 +71,7 @@ class Header:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a handler answers: a struct, or JSON that is written already; `None` for nothing."""
+    """A handler's answer: a struct, or JSON that is written already; `None` for nothing."""
 
     body: msgspec.Struct | bytes | None = None
     status: int = 200
@@ -79,7 +80,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """What a handler answers whose answer lasts: *body* is entered when it is begun, and left
+    """A handler's answer that lasts: *body* is entered when it is begun, and left
     however it ends. A chunk is asked for when the client has taken the one before."""
 
     body: AbstractAsyncContextManager[AsyncIterator[bytes]]
@@ -109,7 +110,8 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
 
     @property
     def user(self) -> str:
-        """Whose things this is about; raises `Forbidden` for a credential without a user."""
+        """The user whose things this is about; raises `Forbidden` for a credential without a
+        user."""
         return self.principal.require_user()
 
     @property
@@ -133,7 +135,7 @@ class Operation:
     it reads for itself, *body_bytes_max* what it may be at most where that is less than other
     bodies may. With *ticket*, a ticket in the query will do for a credential. What *acts* takes the
     device's place, and may last. A body that is *body_optional* is `None` where it is left out.
-    What is *lean* comes by the thousand: the door answers it without Quart.
+    An operation that is *lean* comes by the thousand: the door answers it without Quart.
     """
 
     method: str

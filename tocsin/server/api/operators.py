@@ -85,7 +85,7 @@ async def metrics(call: Call[Query, None]) -> Answer:
     answers={200: answers.ActorTree},
 )
 async def show_actors(call: Call[ActorsQuery, None]) -> Answer:
-    """What waits in each actor's mailbox, how often it was restarted, and why."""
+    """The messages that wait in each actor's mailbox, how often it was restarted, and why."""
     tree = [_actor(child) for child in call.services.snapshot(call.query.limit)]
     return Answer(answers.ActorTree(node=call.services.settings.node, actors=tree))
 

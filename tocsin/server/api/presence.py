@@ -1,18 +1,14 @@
-"""Who is connected, for producers: is there any point in asking now, or is an e-mail better?"""
+"""Presence, for producers: is there any point in asking now, or is an e-mail better?"""
 
 from __future__ import annotations
 
-from typing import Final
-
 from tocsin.actors.delivery.attendance import PresenceUnavailable
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 from tocsin.server.api.operation import Answer, Call, Caller, Operations, Query
 
 operations = Operations("users")
-
-_RETRY_AFTER: Final = 2.0
 
 
 @operations.define(
@@ -27,7 +23,7 @@ async def show_presence(call: Call[Query, None], user: str) -> Answer:
         connected = await call.services.attendance.of(user)
     except PresenceUnavailable:
         detail = "What the other nodes know of this user cannot be read now."
-        raise refuse("bus_unavailable", detail, retry_after=_RETRY_AFTER) from None
+        raise refuse("bus_unavailable", detail) from None
     devices = [
         answers.ConnectedDevice(device=each.device, node=each.node, since=to_rfc3339(each.since))
         for each in connected

@@ -18,7 +18,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.notification import Draft, Patch
-from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.user_ids import USER_ID_CHARACTER, USER_ID_CHARACTERS_MAX
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
@@ -155,7 +155,7 @@ async def show_notification(call: Call[Query, None], notification: str) -> Answe
     answers={200: answers.Ledger},
 )
 async def list_deliveries(call: Call[LedgerQuery, None], notification: str) -> Answer:
-    """What was sent to which device, how often, and what became of it; by user and device."""
+    """The deliveries: to which device, how often, with what outcome; by user and device."""
     after = _read_after(given(call.query.after))
     page = await call.services.read(ReadDeliveries(notification, call.query.limit, after))
     if not isinstance(page, Deliveries):
@@ -209,7 +209,7 @@ async def withdraw_notification(call: Call[Query, None], notification: str) -> A
 
 
 def _result(outcome: Outcome) -> answers.BatchResult:
-    if isinstance(outcome, ProblemError):
+    if isinstance(outcome, Refused):
         wrong = outcome.problem
         return answers.BatchResult(status=wrong.status, problem=wrong)
     status = 202 if outcome.spooled else 201

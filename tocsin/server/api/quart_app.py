@@ -16,7 +16,7 @@ from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from tocsin.protocol.problems import ProblemError, problem
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api.http_api import asked_of
 from tocsin.server.api.operation import Operation, Streamed
 from tocsin.server.api.problems import problem_answer
@@ -111,7 +111,8 @@ def _register_error_handlers(app: Quart, refusal: Callable[[Exception, About], W
     async def on_http(error: HTTPException) -> Response:
         # Quart's own: nothing that was let in raises one, so it says something of our routes.
         code = "not_found" if error.code == 404 else "malformed"
-        return _response(problem_answer(ProblemError(problem(code, error.description or ""))))
+        refused = refuse(code, error.description or "")
+        return _response(problem_answer(refused.refusal))
 
     @app.errorhandler(Exception)
     async def on_error(error: Exception) -> Response:

@@ -11,18 +11,23 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
-from tocsin.protocol.problems import ProblemError, problem
+from tocsin.protocol.refusal import Refusal, Refused, refuse
 from tocsin.server.api.operation import Operation
 
 _SEGMENTS_MAX: Final = 16
 
 
-class MethodNotAllowed(ProblemError):
+class MethodNotAllowed(Refused):
     """The path is known, but not with this method; *allowed* are those it has."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
-        super().__init__(problem("method_not_allowed", "There is nothing to do this way here."))
-        self.allowed = allowed
+        super().__init__(
+            Refusal(
+                code="method_not_allowed",
+                detail="There is nothing to do this way here.",
+                headers=(("Allow", ", ".join(allowed)),),
+            )
+        )
 
 
 @dataclass(slots=True)
@@ -62,7 +67,7 @@ class Routes:
     def find(self, method: str, raw_path: str) -> tuple[Operation, dict[str, str]]:
         """The operation, and what stands in the path by name, decoded.
 
-        Raises `ProblemError` for what is not there, `MethodNotAllowed`.
+        Raises `Refused` for what is not there, `MethodNotAllowed`.
         """
         place, values = self._look(raw_path)
         operation = place.by_method.get(method)
@@ -71,7 +76,7 @@ class Routes:
         return operation, values
 
     def methods(self, raw_path: str) -> tuple[str, ...]:
-        """What can be done at *raw_path*; raises `ProblemError` if there is nothing."""
+        """The methods of *raw_path*; raises `Refused` if there is nothing."""
         return _methods(self._look(raw_path)[0])
 
     def _look(self, raw_path: str) -> tuple[_Place, dict[str, str]]:
@@ -87,7 +92,7 @@ class Routes:
                 values = named.values(segments)
                 if values is not None:
                     return named, values
-        raise ProblemError(problem("not_found", "There is nothing at this address."))
+        raise refuse("not_found", "There is nothing at this address.")
 
 
 def _place(path: str) -> _Place:

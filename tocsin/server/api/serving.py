@@ -12,22 +12,23 @@ from typing import Any, Final
 
 import msgspec
 
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Streamed
-from tocsin.server.auth import Authenticator, Principal
+from tocsin.server.auth.authenticator import Authenticator
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode, read_query, read_text
 from tocsin.server.http.response import Whole
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
 
 ANYONE: Final = Principal(user=None, scopes=frozenset(), credential="", expires_at=None)
-"""Whoever calls what needs no credential."""
+"""The caller of an operation that needs no credential."""
 _UNSAID: Final = ("", "application/x-www-form-urlencoded")
 """Media types of who says nothing: the second is what `curl -d` says by itself. Taken for JSON."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of an operation, free of any HTTP library; *header* gives one by its name."""
+    """A call of an operation, free of any HTTP library; *header* gives one by its name."""
 
     principal: Principal
     path: Mapping[str, str]
@@ -41,7 +42,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 async def serve(
     operation: Operation, services: Services, publishing: Publishing, asked: Asked
 ) -> Answer | Streamed:
-    """Do what is *asked*. Raises `ProblemError`, `AuthError`, and what a bug raises.
+    """Do what is *asked*. Raises `Refused`, `AuthError`, and what a bug raises.
 
     Cancelled, it may have been done.
     """
@@ -79,7 +80,7 @@ def check_caller(operation: Operation, principal: Principal) -> None:
 def known_caller(
     operation: Operation, authenticator: Authenticator, authorization: str | None
 ) -> Principal | None:
-    """Who calls, where that is known without waiting; raises `Forbidden`."""
+    """The caller, where that is known without waiting; raises `Forbidden`."""
     if operation.caller is Caller.ANYONE:
         return ANYONE
     principal = authenticator.known(authorization)
@@ -94,7 +95,7 @@ async def identify_caller(
     authorization: str | None,
     ticket: str | None,
 ) -> Principal:
-    """Who calls; raises `Unauthenticated`, `Forbidden` or `AuthUnavailable`, or what the store
+    """The caller; raises `Unauthenticated`, `Forbidden` or `AuthUnavailable`, or what the store
     does."""
     # The header first, as on the WebSocket.
     if operation.ticket and authorization is None and ticket is not None:
@@ -120,7 +121,7 @@ def whole(operation: Operation, answer: Answer) -> Whole:
 
 
 class _NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be said to an operation that is told nothing."""
+    """The body of an operation that takes none."""
 
 
 def _read_path(path: Mapping[str, str]) -> dict[str, Any]:

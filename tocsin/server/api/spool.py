@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, assert_never
+from typing import Annotated, Any, assert_never
 
 from msgspec import Meta
 
 from tocsin.actors.spool.entries import SpoolUnavailable
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.persistence.bus import Replaying
-from tocsin.protocol.problems import ProblemError, refuse
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
 
 operations = Operations("operators")
-
-_RETRY_AFTER: Final = 2.0
 
 
 class SpoolQuery(Query, frozen=True, kw_only=True):
@@ -62,9 +60,9 @@ class ReplayQuery(Query, frozen=True, kw_only=True):
     answers={200: answers.EntryReplayed},
 )
 async def replay_entry(call: Call[ReplayQuery, None], entry: str) -> Answer:
-    """As a new entry, behind all that waits. What is refused again is put aside again.
+    """As a new entry, behind all that waits. An entry that is refused again is put aside again.
 
-    What is `not of this cluster` is `409`, but with `vouched=true`: look at it first.
+    An entry `not of this cluster` is `409`, but with `vouched=true`: look at it first.
     """
     vouched = call.query.vouched
     with (
@@ -103,7 +101,7 @@ def _spooler(call: Call[Any, None]) -> SpoolLine:
     return spooler
 
 
-def _unknown() -> ProblemError:
+def _unknown() -> Refused:
     return refuse("not_found", "Nothing was put aside as this entry.")
 
 
@@ -112,6 +110,4 @@ def _unavailable_is_503() -> Iterator[None]:
     try:
         yield
     except SpoolUnavailable:
-        raise refuse(
-            "bus_unavailable", "The spool cannot be used now.", retry_after=_RETRY_AFTER
-        ) from None
+        raise refuse("bus_unavailable", "The spool cannot be used now.") from None

@@ -22,7 +22,8 @@ from tocsin.persistence.store import (
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import DeviceId
-from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.terms import Acknowledging
 from tocsin.protocol.values import is_uuid
 from tocsin.server.api.answers import Answering, CursorText, Notification, written
@@ -39,7 +40,8 @@ from tocsin.server.api.operation import (
     given,
 )
 from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
-from tocsin.server.auth import AuthCode, StreamGrant, Unauthenticated
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import StreamGrant
 from tocsin.server.follow.long_poll import gather
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.follow.sse import SseStream
@@ -120,7 +122,7 @@ class Goodbye(Answering, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
-    """What has changed; go on with *cursor*, at once if there is *more*.
+    """The changes; go on with *cursor*, at once if there is *more*.
 
     With *reset*, drop what you have: these are the first changes of a log that is replayed.
     """
@@ -136,7 +138,8 @@ class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What *device* has received and processed: all up to *cursor*, or just these *ids*."""
+    """The notifications that *device* has received and processed: all up to *cursor*, or just these
+    *ids*."""
 
     device: DeviceId
     cursor: GivenCursor | None = None
@@ -332,5 +335,5 @@ def _acknowledged_through(services: Services, body: AckBody) -> int | None:
     return cursor.sequence
 
 
-def _bad_field(name: str, message: str) -> ProblemError:
+def _bad_field(name: str, message: str) -> Refused:
     return refuse("invalid", f"`{name}` {message}.", [FieldError(f"$.{name}", message)])

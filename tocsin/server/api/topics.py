@@ -1,4 +1,4 @@
-"""Who gets what is published to a topic: the producers' part."""
+"""Topics and their subscribers: the producers' part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tocsin.persistence.store import (
     Unsubscribe,
 )
 from tocsin.protocol.notification import UserId
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (
     NO_CONTENT,
@@ -51,7 +51,7 @@ class NewSubscribers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TopicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who may subscribe users: they themselves as well, or, where it is closed, only producers."""
+    """Whether users subscribe themselves as well, or, where it is closed, only producers."""
 
     closed: bool
 
@@ -75,7 +75,7 @@ async def show_topic(call: Call[Query, None], topic: str) -> Answer:
     answers={200: answers.TopicRecord},
 )
 async def set_topic(call: Call[Query, TopicRequest], topic: str) -> Answer:
-    """Users do not enter a closed topic by themselves. Who is in it stays, and may leave."""
+    """Users do not enter a closed topic by themselves. Users who are in it stay, and may leave."""
     done = await call.services.write(SetTopic(topic, call.body.closed))
     assert isinstance(done, TopicSet)
     return Answer(_record(done))
@@ -129,7 +129,7 @@ async def add_subscriber(call: Call[Query, None], topic: str, user: str) -> Answ
     answers={204: None},
 )
 async def remove_subscriber(call: Call[Query, None], topic: str, user: str) -> Answer:
-    """What the user has stays, and is still updated and withdrawn; again is no error."""
+    """The user's notifications stay, still updated and withdrawn; again is no error."""
     await unsubscribe_one(call, topic, user)
     return NO_CONTENT
 
@@ -143,7 +143,7 @@ def _record(topic: TopicInfo | TopicSet) -> answers.TopicRecord:
 async def subscribe_one(
     call: Call[Query, None], topic: str, user: str, *, by_user: bool = False
 ) -> None:
-    """Put *user* into *topic*; raises `ProblemError`: `conflict` for one who is in too many,
+    """Put *user* into *topic*; raises `Refused`: `conflict` for one who is in too many,
     `topic_closed` for one who may not enter by themselves (*by_user*).
     """
     subscribed = await subscribe(call, topic, (user,), by_user=by_user)
@@ -152,7 +152,7 @@ async def subscribe_one(
 
 
 async def unsubscribe_one(call: Call[Query, None], topic: str, user: str) -> None:
-    """Take *user* out of *topic*; raises `ProblemError`."""
+    """Take *user* out of *topic*; raises `Refused`."""
     await bring_all_up_to_date(call.services, (user,))
     await call.services.write(Unsubscribe(topic, (user,), call.now_ms))
 
@@ -160,7 +160,7 @@ async def unsubscribe_one(call: Call[Query, None], topic: str, user: str) -> Non
 async def subscribe(
     call: Call[Any, Any], topic: str, users: tuple[str, ...], *, by_user: bool = False
 ) -> Subscribed:
-    """Put *users* into *topic*; raises `ProblemError`."""
+    """Put *users* into *topic*; raises `Refused`."""
     await bring_all_up_to_date(call.services, users)
     subscribed = await call.services.write(Subscribe(topic, users, call.now_ms, by_user))
     if isinstance(subscribed, TopicClosed):

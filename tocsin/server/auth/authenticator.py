@@ -11,27 +11,27 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from .errors import AuthCode, Unauthenticated
-from .key_ring import KeyRing
-from .keys import KEY_PREFIX
-from .principal import Principal
-from .tickets import Ticket, redeem_ticket
-from .tokens import TOKEN_LENGTH_MAX, TokenVerifier
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.key_ring import KeyRing
+from tocsin.server.auth.keys import KEY_PREFIX
+from tocsin.server.auth.principal import Principal
+from tocsin.server.auth.tickets import Ticket, redeem_ticket
+from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX, TokenVerifier
 
-#: Scheme, one or more spaces, one `token68`, and nothing else (RFC 9110 §11.4, RFC 6750
-#: §2.1). Whatever does not match is refused as a whole: no trimming, no second guess.
 _BEARER: Final = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
+"""Scheme, one or more spaces, one `token68`, and nothing else (RFC 9110 §11.4, RFC 6750 §2.1).
+Whatever does not match is refused as a whole: no trimming, no second guess."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?= |\Z)")
 
-#: Characters: the scheme and some spaces in front of the longest token.
 _HEADER_LENGTH_MAX: Final = TOKEN_LENGTH_MAX + 64
+"""Characters: the scheme and some spaces in front of the longest token."""
 
 
 class Authenticator:
     """Turns credentials into principals.
 
-    `tokens` is None where no kind of JWT is configured. `take_ticket` deletes and
-    returns the row of a ticket's hash. `wall_clock` gives Unix seconds.
+    *tokens* is None where no kind of JWT is configured. *take_ticket* deletes and
+    returns the row of a ticket's hash. *wall_clock* gives Unix seconds.
 
     The methods raise `Unauthenticated` (401) or `AuthUnavailable` (503), and let
     errors of the store through. Each may wait for the store or for a key set; what

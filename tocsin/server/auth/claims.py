@@ -17,39 +17,38 @@ from typing import Final
 from urllib.parse import quote
 
 from tocsin.protocol.user_ids import is_user_id
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import SCOPES, Principal
 
-from .errors import AuthCode, Unauthenticated
-from .principal import SCOPES, Principal
-
-#: Seconds by which an issuer's clock may be ahead of ours (RFC 7519 §4.1.5: "some
-#: small leeway"). It applies to `nbf` and `iat` only. `exp` gets none: a session
-#: lives until `exp`, so a token accepted after it would open one that is already over.
 CLOCK_LEEWAY: Final = 30.0
+"""Seconds by which an issuer's clock may be ahead of ours (RFC 7519 §4.1.5: "some small leeway").
+It applies to `nbf` and `iat` only. `exp` gets none: a session lives until `exp`, so a token
+accepted after it would open one that is already over."""
 
-#: The last second of the year 9999: beyond it the date types of Python and of both
-#: databases fail, so a larger number is refused here and not in the middle of a query.
 NUMERIC_DATE_MAX: Final = 253_402_300_799
+"""The last second of the year 9999: beyond it the date types of Python and of both databases fail,
+so a larger number is refused here and not in the middle of a query."""
 
-#: Characters. The issuer becomes part of a column (`Principal.credential`).
 ISSUER_LENGTH_MAX: Final = 256
+"""Characters. The issuer becomes part of a column (`Principal.credential`)."""
 
-#: Bytes. With an idempotency key it must fit into an entry of an index of Postgres,
-#: 2 704 bytes, and an issuer and a user of many scripts may come to four thousand.
 CREDENTIAL_BYTES_MAX: Final = 1024
+"""Bytes. With an idempotency key it must fit into an entry of an index of Postgres, 2 704 bytes,
+and an issuer and a user of many scripts may come to four thousand."""
 
-#: The claim that names the user, unless the settings say another (RFC 7519 §4.1.2).
 SUBJECT: Final = "sub"
+"""The claim that names the user, unless the settings say another (RFC 7519 §4.1.2)."""
 
-#: Where scopes may stand: as text with spaces (RFC 8693 §4.2, and most providers in both)
-#: or as a list (Okta in `scp`). Entra says `scp` and not `scope`.
 _SCOPE_CLAIMS: Final = ("scope", "scp")
+"""Where scopes may stand: as text with spaces (RFC 8693 §4.2, and most providers in both) or as a
+list (Okta in `scp`). Entra says `scp` and not `scope`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What a token must say of itself; None where anything, or nothing, will do.
+    """The claims that a token must have; None where anything, or nothing, will do.
 
-    `user_claim` is the name of the claim that holds the user's id, at the top of the
+    *user_claim* is the name of the claim that holds the user's id, at the top of the
     payload: dots and slashes in it are letters as any others.
     """
 
@@ -59,7 +58,7 @@ class Expectations:
 
 
 def principal_from_claims(payload: bytes, expected: Expectations, now: float) -> Principal:
-    """Read the payload of a verified token. `now` is in Unix seconds.
+    """Read the payload of a verified token. *now* is in Unix seconds.
 
     Raises `Unauthenticated` with a `token_…` code. The caller has checked the
     signature: this function believes what it reads.
@@ -152,7 +151,7 @@ def jwt_credential(issuer: str, user: str) -> str:
 
 
 def _read_scopes(claims: dict[str, object]) -> frozenset[str]:
-    """What the claims for scopes say together, less what is not ours."""
+    """The scopes that the claims name together, less those that are not ours."""
     said = (word for name in _SCOPE_CLAIMS for word in _words(claims, name))
     return SCOPES.intersection(said)
 

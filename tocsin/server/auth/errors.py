@@ -1,4 +1,4 @@
-"""What can be wrong with a credential, and whose fault it is.
+"""The faults of a credential, and whose they are.
 
 Three answers, one per class: the caller did not prove who it is
 (`Unauthenticated`, 401), it did and may not do this (`Forbidden`, 403), or we
@@ -15,6 +15,8 @@ credential.
 from __future__ import annotations
 
 from enum import StrEnum
+
+from tocsin.protocol.refusal import Refusal, Refused
 
 
 class AuthCode(StrEnum):
@@ -56,11 +58,21 @@ class AuthCode(StrEnum):
     KEYS_UNAVAILABLE = "keys_unavailable"
 
 
-class AuthError(Exception):
-    """A request that is not let through. `str()` is the detail, which quotes no input."""
+class AuthError(Refused):
+    """A request that is not let through; *detail* quotes no input. *retry_after* in seconds."""
 
-    def __init__(self, detail: str, code: AuthCode) -> None:
-        super().__init__(detail)
+    def __init__(
+        self,
+        detail: str,
+        code: AuthCode,
+        *,
+        challenge: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        refusal = Refusal(
+            code=str(code), detail=detail, retry_after=retry_after, challenge=challenge
+        )
+        super().__init__(refusal)
         self.detail = detail
         self.code = code
 
@@ -68,16 +80,14 @@ class AuthError(Exception):
 class Unauthenticated(AuthError):
     """We do not know who the caller is: 401, close code 4401."""
 
-    @property
-    def challenge(self) -> str:
-        """The `WWW-Authenticate` value that a 401 must carry (RFC 9110 §11.6.1, RFC 6750 §3).
-
-        A request without any credential gets the bare challenge: RFC 6750 asks
-        that no error be named to a caller who has not tried yet.
-        """
-        if self.code is AuthCode.TOKEN_MISSING:
-            return 'Bearer realm="tocsin"'
-        return f'Bearer realm="tocsin", error="invalid_token", error_description="{self.detail}"'
+    def __init__(self, detail: str, code: AuthCode) -> None:
+        # A 401 must carry this (RFC 9110 §11.6.1, RFC 6750 §3). A request without any credential
+        # gets the bare challenge: RFC 6750 asks that no error be named to a caller who has not
+        # tried yet.
+        self.challenge = 'Bearer realm="tocsin"'
+        if code is not AuthCode.TOKEN_MISSING:
+            self.challenge += f', error="invalid_token", error_description="{detail}"'
+        super().__init__(detail, code, challenge=self.challenge)
 
 
 class Forbidden(AuthError):
@@ -85,18 +95,18 @@ class Forbidden(AuthError):
 
     @property
     def challenge(self) -> str:
-        """The `WWW-Authenticate` value that a 403 may carry (RFC 6750 §3.1)."""
+        """The `WWW-Authenticate` value that a 403 may carry (RFC 6750 §3.1); it is not sent."""
         return 'Bearer realm="tocsin", error="insufficient_scope"'
 
 
 class AuthUnavailable(AuthError):
     """Neither yes nor no: what decides it cannot be reached now. 503 with `Retry-After`.
 
-    `retry_after` is in seconds.
+    *retry_after* is in seconds.
     """
 
     def __init__(self, detail: str, code: AuthCode, retry_after: float) -> None:
-        super().__init__(detail, code)
+        super().__init__(detail, code, retry_after=retry_after)
         self.retry_after = retry_after
 
 

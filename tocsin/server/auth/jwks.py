@@ -8,7 +8,7 @@ rotation, so it causes a fetch — but anyone can invent names, so at most one p
 serving for `stale_max`; only then, or if there never was one, is the answer "we
 cannot tell" (`AuthUnavailable`) rather than "no".
 
-No task runs in the background. Whoever first finds the set wanting fetches it while
+No task runs in the background. The first caller to find the set wanting fetches it while
 the others wait at a lock, or go on with the set there is.
 
 Sources: RFC 7517 §5 (JWK Set), RFC 8725 §3.10 (no URL out of a token, ever).
@@ -25,11 +25,11 @@ from typing import Final
 import structlog
 import trio
 
-from .errors import AuthCode, AuthUnavailable
-from .jwks_fetch import Fetcher, FetchFailed
-from .verification_key import VerificationKey, key_from_jwk
+from tocsin.server.auth.errors import AuthCode, AuthUnavailable
+from tocsin.server.auth.jwks_fetch import Fetcher, FetchFailed
+from tocsin.server.auth.verification_key import VerificationKey, key_from_jwk
 
-_log = structlog.get_logger("tocsin.auth")
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class KeySetLimits:
 
 @dataclass(frozen=True, slots=True)
 class KeySetStatistics:
-    """For diagnostics. `age` in seconds since the last good fetch, None before it."""
+    """For diagnostics. *age* in seconds since the last good fetch, None before it."""
 
     keys: int
     age: float | None
@@ -89,7 +89,7 @@ class KeySet:
     async def find(self, kid: str | None, algorithm: str) -> Sequence[VerificationKey]:
         """The keys that a token with this header may have been signed with; maybe none.
 
-        With a `kid` only keys of that name are meant, without one every key that
+        With a *kid* only keys of that name are meant, without one every key that
         serves the algorithm. Raises `AuthUnavailable` (`jwks_unavailable`) when there
         is no usable set and none can be fetched.
 
@@ -158,7 +158,7 @@ class KeySet:
         return since is None or self._monotonic() - since >= delay
 
     async def _refresh(self, fetches: int, *, surprised: bool = False) -> None:
-        """Fetch, unless somebody has completed one since `fetches` was read."""
+        """Fetch, unless somebody has completed one since *fetches* was read."""
         async with self._lock:
             if self._fetches != fetches:
                 return
@@ -170,10 +170,10 @@ class KeySet:
                     self._keys = parse_key_set(await self._fetcher.fetch())
                 self._fetched_at = self._monotonic()
                 self._last_failure = None
-            except FetchFailed as failure:
+            except FetchFailed as error:
                 self._failures += 1
-                self._last_failure = failure.reason
-                _log.warning("jwks_fetch_failed", url=self._fetcher.name, reason=failure.reason)
+                self._last_failure = error.reason
+                logger.warning("jwks_fetch_failed", url=self._fetcher.name, reason=error.reason)
             finally:
                 self._fetches += 1
 
@@ -181,7 +181,7 @@ class KeySet:
 def parse_key_set(body: bytes) -> tuple[VerificationKey, ...]:
     """The usable keys of a JSON Web Key Set. Raises `FetchFailed` if it is not one.
 
-    How many there are, its bytes bound. What is no key for us is passed over.
+    How many there are, its bytes bound. A member that is no key for us is passed over.
     An empty set is a set: a provider that withdraws every key has said something,
     and keeping the old ones then would be deafness, not patience.
     """

@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 import trio
 
-from .errors import AuthConfigurationError
+from tocsin.server.auth.errors import AuthConfigurationError
 
 _HEADERS: Final = {
     "Accept": "application/jwk-set+json, application/json",
@@ -24,12 +24,12 @@ _HEADERS: Final = {
 
 
 _CODINGS: Final = frozenset({"identity", "gzip", "x-gzip"})
-#: For zlib: the largest window, and the head and the checksum of gzip (RFC 1952).
 _GZIP: Final = 16 + zlib.MAX_WBITS
+"""For zlib: the largest window, and the head and the checksum of gzip (RFC 1952)."""
 
 
 class FetchFailed(Exception):
-    """The key set could not be had. `reason` is a phrase for logs and diagnostics."""
+    """The key set could not be had. *reason* is a phrase for logs and diagnostics."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class FetchFailed(Exception):
 
 
 class Fetcher:
-    """Fetches one URL. `timeout` is in seconds and bounds the whole of it.
+    """Fetches one URL. *timeout* is in seconds and bounds the whole of it.
 
     `name` is the URL without its query, for logs.
     """

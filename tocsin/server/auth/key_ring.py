@@ -19,9 +19,9 @@ from typing import Final
 
 import trio
 
-from .errors import AuthCode, AuthUnavailable, Unauthenticated
-from .keys import StoredKey, check_key, read_key_id
-from .principal import Principal
+from tocsin.server.auth.errors import AuthCode, AuthUnavailable, Unauthenticated
+from tocsin.server.auth.keys import StoredKey, check_key, read_key_id
+from tocsin.server.auth.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class KeyRingLimits:
 
 @dataclass(frozen=True, slots=True)
 class KeyRingStatistics:
-    """For diagnostics. `refused` counts requests that found no allowance left."""
+    """For diagnostics. *refused* counts requests that found no allowance left."""
 
     known: int
     unknown: int
@@ -58,9 +58,9 @@ class _Read:
 
 
 class KeyRing:
-    """Verifies API keys against a store, through `find`, which takes a key's id.
+    """Verifies API keys against a store, through *find*, which takes a key's id.
 
-    `monotonic` is in seconds.
+    *monotonic* is in seconds.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class KeyRing:
         self._refused = 0
 
     async def verify(self, text: str) -> Principal:
-        """Who holds this key. Raises `Unauthenticated` with a `key_…` code.
+        """The holder of this key. Raises `Unauthenticated` with a `key_…` code.
 
         Raises `AuthUnavailable` (`keys_busy`) when too many unknown keys are being
         tried. An error of the store reaches the caller whose turn it was to ask; those
@@ -96,7 +96,7 @@ class KeyRing:
         return check_key(text, await self._look_up(key_id))
 
     def known(self, text: str) -> Principal | None:
-        """Who holds this key, if that is known and fresh; never raises."""
+        """The holder of this key, if known and fresh; never raises."""
         try:
             key_id = read_key_id(text)
             record, until = self._known[key_id]
@@ -149,10 +149,10 @@ class KeyRing:
         try:
             read.record = await self._find(key_id)
             read.found_out = True
-        except Exception as failure:
+        except Exception as error:
             read.record = self._last_known(key_id)
             if read.record is None:
-                read.failure = failure
+                read.failure = error
                 raise
         finally:
             if self._reading.get(key_id) is read:
@@ -163,7 +163,7 @@ class KeyRing:
         return read.record
 
     def _last_known(self, key_id: str) -> StoredKey | None:
-        """What is known of a key while the store cannot be asked, unless that is too long ago.
+        """The knowledge of a key while the store cannot be asked, unless that is too long ago.
 
         Posts are spooled then, and whoever could post before must be able to.
         """

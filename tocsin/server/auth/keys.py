@@ -12,22 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from .errors import AuthCode, Unauthenticated
-from .principal import SCOPES, Principal
-from .secret import SECRET_BYTES, SECRET_LENGTH, digest, spell
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import SCOPES, Principal
+from tocsin.server.auth.secret import SECRET_BYTES, SECRET_LENGTH, digest, spell
 
-#: What tells an API key from a token, without parsing either.
 KEY_PREFIX: Final = "tk_"
+"""The prefix that tells an API key from a token, without parsing either."""
 
-#: Bytes. 80 random bits: ids do not meet by chance, and so need no check in the store.
 ID_BYTES: Final = 10
+"""Bytes. 80 random bits: ids do not meet by chance, and so need no check in the store."""
 
 _TEXT: Final = re.compile(rf"{KEY_PREFIX}([a-z2-7]{{16}})_[a-z2-7]{{{SECRET_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key just made. `text` is shown to its owner once and then forgotten."""
+    """A key just made. *text* is shown to its owner once and then forgotten."""
 
     id: str
     text: str = field(repr=False)
@@ -36,7 +36,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """What the store knows of a key. Times are Unix seconds; `revoked_at` None = in force."""
+    """A key as the store knows it. Times are Unix seconds; *revoked_at* None = in force."""
 
     id: str
     hash: bytes = field(repr=False)
@@ -62,7 +62,7 @@ def read_key_id(text: str) -> str:
 
 
 def check_key(text: str, stored: StoredKey | None) -> Principal:
-    """What the holder of `text` may do. Raises `Unauthenticated` (`key_…`).
+    """The principal of the holder of *text*. Raises `Unauthenticated` (`key_…`).
 
     An unknown id and a wrong secret get the same answer. That a key is revoked is
     told only to one who holds its secret, since only they have use for knowing.

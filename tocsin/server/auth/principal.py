@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do: the one thing every edge needs to know.
+"""The caller and their rights: the one thing every edge needs to know.
 
 A principal is what is left of a credential once it has been believed. It holds
 no secret, so it may be logged, kept for a session's life, and compared.
@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import AuthCode, Forbidden
+from tocsin.server.auth.errors import AuthCode, Forbidden
 
-#: The scopes that exist. A credential that names others simply does not have them:
-#: identity providers put their own words (`openid`, `profile`) into the same claim.
 SCOPES: Final = frozenset({"notify", "admin"})
+"""The scopes that exist. A credential that names others simply does not have them: identity
+providers put their own words (`openid`, `profile`) into the same claim."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamGrant:
-    """What a stream's ticket is good for: the stream of *device*, for pages of *origin*.
+    """The reach of a stream's ticket: the stream of *device*, for pages of *origin*.
 
     *origin* is `""` for none, and None as long as nobody has used the ticket. *hash* is what the
     store knows the ticket by.
@@ -33,11 +33,11 @@ class StreamGrant:
 class Principal:
     """A believed credential.
 
-    `user` is whose inbox it reaches, or None for an API key, which reaches none.
-    `credential` names the credential without revealing it and stays the same from
+    *user* is whose inbox it reaches, or None for an API key, which reaches none.
+    *credential* names the credential without revealing it and stays the same from
     request to request: idempotency keys and rate limits hang on it.
-    `expires_at` is in Unix seconds, None when it does not end by itself; a session
-    opened with the credential must end by then. `grant` is of a stream's ticket,
+    *expires_at* is in Unix seconds, None when it does not end by itself; a session
+    opened with the credential must end by then. *grant* is of a stream's ticket,
     and what that may be used for: whoever lets a principal in looks at it.
     """
 
@@ -48,7 +48,7 @@ class Principal:
     grant: StreamGrant | None = None
 
     def require_scope(self, scope: str) -> None:
-        """Raise `Forbidden` (`scope_missing`) unless the credential has `scope`.
+        """Raise `Forbidden` (`scope_missing`) unless the credential has *scope*.
 
         No scope implies another: `admin` alone may not publish. A key that does
         both says so, and one that leaks does only what it says.

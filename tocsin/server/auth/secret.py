@@ -11,11 +11,11 @@ import hashlib
 from base64 import b32encode
 from typing import Final
 
-#: Bytes from the system's random source in every secret.
 SECRET_BYTES: Final = 32
+"""Bytes from the system's random source in every secret."""
 
-#: Characters of `SECRET_BYTES` in base 32.
 SECRET_LENGTH: Final = 52
+"""Characters of `SECRET_BYTES` in base 32."""
 
 
 def spell(random: bytes) -> str:
@@ -31,7 +31,7 @@ def digest(text: str) -> bytes:
     """The SHA-256 of a whole credential: what the store keeps, and finds it by.
 
     A *fast* hash is right here. Slow ones (scrypt, Argon2) buy time for secrets that
-    people choose, by making each guess dear. Nobody guesses 256 random bits, at any
+    people choose, by making each guess dear. No guess finds 256 random bits, at any
     price per guess; the hash only has to be one-way, so that a stolen database holds
     no credential. A slow one would cost each request 50 ms of CPU and give anyone who
     sends rubbish a way to spend it for us. For the same reason there is no salt: no

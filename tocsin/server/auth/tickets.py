@@ -17,9 +17,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from .errors import AuthCode, Unauthenticated
-from .principal import Principal, StreamGrant
-from .secret import SECRET_BYTES, SECRET_LENGTH, digest, spell
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import Principal, StreamGrant
+from tocsin.server.auth.secret import SECRET_BYTES, SECRET_LENGTH, digest, spell
 
 TICKET_PREFIX: Final = "tt_"
 
@@ -28,7 +28,7 @@ _TEXT: Final = re.compile(rf"{TICKET_PREFIX}[a-z2-7]{{{SECRET_LENGTH}}}")
 
 @dataclass(frozen=True, slots=True)
 class NewTicket:
-    """A ticket just made. `text` goes to the client, `hash` to the store."""
+    """A ticket just made. *text* goes to the client, *hash* to the store."""
 
     text: str = field(repr=False)
     hash: bytes = field(repr=False)
@@ -36,12 +36,12 @@ class NewTicket:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What the store keeps under a ticket's hash. Times are Unix seconds.
+    """The record that the store keeps under a ticket's hash. Times are Unix seconds.
 
-    `expires_at` ends the ticket; `principal_expires_at` ends the session it opens,
+    *expires_at* ends the ticket; *principal_expires_at* ends the session it opens,
     since a session must not outlive the token that it was traded for. It stands for the user
     alone: what a token may do besides (`notify`, `admin`) does not come with a URL. A stream's has
-    a `device`, and an `origin` (`""` for none) once it was used.
+    a *device*, and an *origin* (`""` for none) once it was used.
     """
 
     user: str
@@ -60,9 +60,9 @@ def generate_ticket(token_bytes: Callable[[int], bytes]) -> NewTicket:
 def ticket_for(
     principal: Principal, now: float, lifetime: float, device: str | None = None
 ) -> Ticket:
-    """What to store for a ticket that `principal` asks for. `lifetime` in seconds.
+    """The record of a ticket that *principal* asks for. *lifetime* in seconds.
 
-    With a `device` it is a stream's. It never outlives the principal. Raises `Forbidden`
+    With a *device* it is a stream's. It never outlives the principal. Raises `Forbidden`
     (`user_missing`) for an API key: a ticket opens an inbox, and a key has none.
     """
     expires_at = now + lifetime
@@ -74,12 +74,12 @@ def ticket_for(
 async def redeem_ticket(
     text: str, take: Callable[[bytes], Awaitable[Ticket | None]], now: float
 ) -> Principal:
-    """Spend a ticket. `take` deletes the row of a hash and returns it; `now` in Unix seconds.
+    """Spend a ticket. *take* deletes the row of a hash and returns it; *now* in Unix seconds.
 
     That of a stream is not spent: the principal's `grant` says what it is good for.
 
     Raises `Unauthenticated` with a `ticket_…` code, or `token_expired` if the token
-    behind it has ended. Errors of `take` reach the caller. If it is cancelled the
+    behind it has ended. Errors of *take* reach the caller. If it is cancelled the
     ticket may or may not be spent: the client asks for another.
     """
     if _TEXT.fullmatch(text) is None:

@@ -22,36 +22,40 @@ import jwt
 import trio
 
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
-
-from .claims import SUBJECT, Expectations, principal_from_claims
-from .errors import AuthCode, Unauthenticated
-from .principal import SCOPES, Principal
-from .verification_key import ASYMMETRIC, SYMMETRIC, VerificationKey, key_from_secret
+from tocsin.server.auth.claims import SUBJECT, Expectations, principal_from_claims
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import SCOPES, Principal
+from tocsin.server.auth.verification_key import (
+    ASYMMETRIC,
+    SYMMETRIC,
+    VerificationKey,
+    key_from_secret,
+)
 
 if TYPE_CHECKING:
-    from .jwks import KeySet
+    from tocsin.server.auth.jwks import KeySet
 
-#: Characters, which are bytes here. Identity providers stay under 4 KiB, since their
-#: tokens travel in headers; the front door reads 16 KiB of head in all.
 TOKEN_LENGTH_MAX: Final = 8192
+"""Characters, which are bytes here. Identity providers stay under 4 KiB, since their tokens travel
+in headers; the front door reads 16 KiB of head in all."""
 
-#: A token without `kid` is tried with every key that serves its algorithm. More than
-#: this many, and a forged one would cost us more than it costs its sender.
 CANDIDATES_MAX: Final = 4
+"""A token without `kid` is tried with every key that serves its algorithm. More than this many, and
+a forged one would cost us more than it costs its sender."""
 
-#: Seconds that a verified token is believed without looking again, and how many are: a backend
-#: sends the same one with each request, and checking a signature costs more than all the rest of
-#: authentication. It is also how long a key that was taken out of a key set still works.
 REMEMBERED: Final = 30.0
+"""Seconds that a verified token is believed without looking again, and how many are: a backend
+sends the same one with each request, and checking a signature costs more than all the rest of
+authentication. It is also how long a key that was taken out of a key set still works."""
 REMEMBERED_MAX: Final = 1024
 
-#: Compact serialisation (RFC 7515 §7.1), without the padding and the stray characters
-#: that lenient decoders skip: one token has one spelling.
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+"""Compact serialisation (RFC 7515 §7.1), without the padding and the stray characters that lenient
+decoders skip: one token has one spelling."""
 
-#: RFC 8725 §3.11: a token made for another purpose by the same issuer (a logout
-#: token, a proof of possession) says so in `typ`, and is not one of ours.
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+"""RFC 8725 §3.11: a token made for another purpose by the same issuer (a logout token, a proof of
+possession) says so in `typ`, and is not one of ours."""
 
 _JWS: Final = jwt.PyJWS(algorithms=sorted(SYMMETRIC | ASYMMETRIC))
 
@@ -65,7 +69,7 @@ class _Header:
 class TokenVerifier:
     """Verifies tokens against one or more sources of keys at once.
 
-    `secret` is the HS256 secret, `public_keys` come from `keys_from_pem`, `key_set`
+    *secret* is the HS256 secret, *public_keys* come from `keys_from_pem`, *key_set*
     follows a JWKS URL. A token whose algorithm no source serves is refused. Raises
     `AuthConfigurationError` for a bad secret, `ValueError` without any source.
     """
@@ -91,7 +95,7 @@ class TokenVerifier:
         self._algorithms: Final = served | (ASYMMETRIC if key_set is not None else frozenset())
 
     async def verify(self, token: str, now: float) -> Principal:
-        """Who the token speaks for. `now` is in Unix seconds.
+        """The principal that the token speaks for. *now* is in Unix seconds.
 
         Raises `Unauthenticated` with a `token_…` code, or `AuthUnavailable` if only a
         key set could tell and there is none to be had. Always a checkpoint; may wait
@@ -162,9 +166,9 @@ def mint(
     audience: str | None = None,
     user_claim: str = SUBJECT,
 ) -> str:
-    """An HS256 token for `user`: what `tocsin token` prints.
+    """An HS256 token for *user*: what `tocsin token` prints.
 
-    `now` is in Unix seconds, `lifetime` in seconds. Raises `AuthConfigurationError`
+    *now* is in Unix seconds, *lifetime* in seconds. Raises `AuthConfigurationError`
     for a secret that the server would refuse too, `ValueError` for a user id, scope
     or lifetime that cannot be.
     """
@@ -220,7 +224,7 @@ def _parse_header(token: str) -> dict[str, object] | None:
 
 
 def _first_that_opens(keys: Sequence[VerificationKey], token: str, algorithm: str) -> bytes | None:
-    """The payload, if one of the keys signed it. Only keys that serve `algorithm` are given."""
+    """The payload, if one of the keys signed it. Only keys that serve *algorithm* are given."""
     for key in keys:
         try:
             payload: bytes = _JWS.decode(token, key.material, algorithms=[algorithm])

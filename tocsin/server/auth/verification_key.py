@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from .errors import AuthConfigurationError
+from tocsin.server.auth.errors import AuthConfigurationError
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
-#: Bits. Below, RS256 is not safe (RFC 7518 §3.3); above, one bad signature costs us
-#: more than it costs the one who sends it.
 RSA_BITS_MIN: Final = 2048
+"""Bits. Below, RS256 is not safe (RFC 7518 §3.3); above, one bad signature costs us more than it
+costs the one who sends it."""
 RSA_BITS_MAX: Final = 8192
 
 SYMMETRIC: Final = frozenset({"HS256"})
@@ -33,23 +33,23 @@ _RSA: Final = frozenset({"RS256", "RS384", "RS512"})
 _EDWARDS: Final = frozenset({"EdDSA"})
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
-#: What a public key can serve. Not ES256K (no identity provider needs it), not PS256
-#: (one RSA key should not be used with two paddings, and the field uses RS256).
 ASYMMETRIC: Final = _RSA | _EDWARDS | frozenset(_CURVES.values())
+"""The algorithms of public keys. Not ES256K (no identity provider needs it), not PS256 (one RSA key
+should not be used with two paddings, and the field uses RS256)."""
 
 _PEM_BLOCK: Final = re.compile(
     rb"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----"
 )
-#: What a JSON Web Key of each kind is made of (RFC 7518 §6, RFC 8037 §2). `oct` is
-#: absent: a shared secret in a published set is not one.
 _JWK_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+"""The members of a JSON Web Key of each kind (RFC 7518 §6, RFC 8037 §2). `oct` is absent: a shared
+secret in a published set is not one."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
     """A key that can check signatures. Its `repr` shows neither secret nor key.
 
-    `kid` is None for keys that do not come from a JSON Web Key Set.
+    *kid* is None for keys that do not come from a JSON Web Key Set.
     """
 
     algorithms: frozenset[str]

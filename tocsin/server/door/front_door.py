@@ -16,8 +16,9 @@ A node that is full still answers, on a few connections in reserve: whether it l
 others in their own language that they should come back (`http.application.Turned`).
 """
 
+from __future__ import annotations
+
 import errno
-import logging
 import os
 import socket
 from collections import Counter
@@ -25,6 +26,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 import trio
 
 from tocsin.server.admission.limits import Limits
@@ -35,26 +37,41 @@ from tocsin.server.http.connection import Upgrade
 from tocsin.server.request_head import RequestHead
 from tocsin.server.turnstile import HANDSHAKES_MAX, Place, Turnstile
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
-CONNECTIONS_MAX: Final = 50_000  # about 1 GiB of idle WebSockets at 20 KiB each
-RESERVE: Final = 64  # connections of a full node that are answered once, at one time
-RESERVE_PER_ADDRESS: Final = 16  # of them for one address: a flood leaves some for the others
-BACKLOG: Final = 65_535  # connections that the kernel keeps for us, or as many as it will
-DEFERRED_MAX: Final = 1  # seconds, about, for which the kernel keeps a connection that is silent
-USER_TIMEOUT: Final = 30.0  # seconds that sent bytes may stay unacknowledged before the kernel ends
-ACCEPT_PAUSE: Final = 0.1  # seconds; as in trio.serve_listeners
-ACCEPTS_MAX: Final = 2  # in one turn of the event loop: those inside are to have most of it
-TURN_TIMEOUT: Final = 30.0  # seconds in the queue; most clients have given up by then
-TURNING_AWAY_TIMEOUT: Final = 4.0  # seconds for a client in the reserve to ask, and read its answer
+CONNECTIONS_MAX: Final = 50_000
+"""About 1 GiB of idle WebSockets at 20 KiB each."""
+RESERVE: Final = 64
+"""Connections of a full node that are answered once, at one time."""
+RESERVE_PER_ADDRESS: Final = 16
+"""Of them for one address: a flood leaves some for the others."""
+BACKLOG: Final = 65_535
+"""Connections that the kernel keeps for us, or as many as it will."""
+DEFERRED_MAX: Final = 1
+"""Seconds, about, for which the kernel keeps a connection that is silent."""
+USER_TIMEOUT: Final = 30.0
+"""Seconds that sent bytes may stay unacknowledged before the kernel ends."""
+ACCEPT_PAUSE: Final = 0.1
+"""Seconds; as in trio.serve_listeners."""
+ACCEPTS_MAX: Final = 2
+"""In one turn of the event loop: those inside are to have most of it."""
+TURN_TIMEOUT: Final = 30.0
+"""Seconds in the queue; most clients have given up by then."""
+TURNING_AWAY_TIMEOUT: Final = 4.0
+"""Seconds for a client in the reserve to ask, and read its answer."""
 
 # The process or the machine has no room for one more socket. That passes; dying would not help.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _CANNOT_ACCEPT_PERIOD: Final = 10.0
 """Seconds between two lines that say so."""
 
-# How a connection ends when the other side goes: not worth a line in the log.
-PeerGone = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError, TimeoutError)
+_PEER_GONE: Final = (
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    ConnectionError,
+    TimeoutError,
+)
+"""How a connection ends when the other side goes: not worth a line in the log."""
 
 
 class CannotListen(OSError):
@@ -63,7 +80,7 @@ class CannotListen(OSError):
 
 @dataclass(frozen=True, slots=True)
 class FrontDoorStatistics:
-    """`open` is now, the rest since the start."""
+    """*open* is now, the rest since the start."""
 
     open: int
     accepted: int
@@ -81,10 +98,10 @@ class FrontDoor:
 
     `http(stream, address, turned)` serves requests until the connection ends or is to become a
     WebSocket; `websocket(stream, head, rest, turn, address)` serves that: `rest` is what was read
-    behind the head, `address` the client's, `turn` a place among `handshakes_max`, to be left when
+    behind the head, `address` the client's, `turn` a place among *handshakes_max*, to be left when
     the handshake is over. `websocket_turned(stream, head, rest, turned, address)` tells one why it
     is not served. They own the stream, which is closed after them in any case. *limits* bound the
-    connections of one address. With `shares_port` other processes may listen on the same port. All
+    connections of one address. With *shares_port* other processes may listen on the same port. All
     limits are seconds, bytes or counts.
     """
 
@@ -130,7 +147,7 @@ class FrontDoor:
             listeners = await open_listeners(hosts, port, self._backlog, share=self._shares_port)
         except OSError as error:
             raise CannotListen(error.errno, error.strerror or str(error)) from error
-        # Who says nothing yet waits in the kernel, not here; and of a crowd no more heads are read
+        # A silent client waits in the kernel, not here; and of a crowd no more heads are read
         # in one turn than connections are accepted.
         option = getattr(socket, "TCP_DEFER_ACCEPT", None)
         if option is not None:
@@ -143,9 +160,9 @@ class FrontDoor:
         listeners: list[trio.SocketListener],
         start: Callable[[trio.SocketStream, str], None],
     ) -> None:
-        """Accept from all `listeners` until cancelled, and give each stream to `start`.
+        """Accept from all *listeners* until cancelled, and give each stream to *start*.
 
-        `start` must not wait, and sees to it that `handle(stream, address)` runs; what it raises is
+        *start* must not wait, and sees to it that `handle(stream, address)` runs; what it raises is
         logged and costs that connection only. Without room for another socket it pauses and goes
         on. Above `connections_max`, or beyond what one address may have, connections are answered
         from the reserve. Cancelling closes the listeners, and no connection.
@@ -164,13 +181,13 @@ class FrontDoor:
             while True:
                 try:
                     self._take(await listener.accept(), start, nursery)
-                except OSError as exc:
-                    if exc.errno not in _NO_ROOM:
+                except OSError as error:
+                    if error.errno not in _NO_ROOM:
                         raise
                     left_out = self._cannot_accept.due(trio.current_time())
                     if left_out is not None:
-                        why = os.strerror(exc.errno)
-                        logger.error("cannot accept connections: %s (%d times)", why, left_out + 1)
+                        why = os.strerror(error.errno)
+                        logger.error("cannot accept connections", why=why, left_out=left_out)
                     await trio.sleep(ACCEPT_PAUSE)
                     continue
                 for stream in self._more_from(listener):
@@ -208,12 +225,12 @@ class FrontDoor:
         try:
             self._set_options(stream.socket)
             start(stream, address)
-        except Exception as exc:
+        except Exception as error:
             stream.socket.close()
             self._closed(address)
-            if not isinstance(exc, OSError):  # else the peer was gone before we looked
+            if not isinstance(error, OSError):  # else the peer was gone before we looked
                 self._failures += 1
-                logger.exception("a connection could not be started")
+                logger.error("connection not started", exc_info=error)
 
     def _set_options(self, peer: trio.socket.SocketType) -> None:
         # Frames are small, and each is wanted now: do not wait for more (Nagle).
@@ -276,8 +293,8 @@ class FrontDoor:
                     await serving
                 finally:
                     admission.release()
-        except* PeerGone as group:
-            logger.debug("a peer went away: %r", group.exceptions[0])
+        except* _PEER_GONE as group:
+            logger.debug("peer gone", error=repr(group.exceptions[0]))
         except* Exception as group:
             self._failures += 1
             logger.error("a connection failed", exc_info=group)

@@ -38,7 +38,7 @@ class PollOutlet:
         "unseen",
     )
 
-    # Who waits for an answer says nothing meanwhile; if they hang up, the request is cancelled.
+    # A client that waits for an answer is silent; if it hangs up, the request is cancelled.
     last_heard: Final = math.inf
 
     def __init__(self, connection: str, limit: int, bytes_max: int) -> None:

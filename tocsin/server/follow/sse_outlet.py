@@ -19,7 +19,6 @@ from tocsin.protocol.push import Push
 from tocsin.server.follow.sse_events import COMMENT, event, goodbye, retry
 from tocsin.server.turnstile import Place
 
-_SLOW_AFTER: Final = 1.0
 """Seconds that a slow consumer is asked to stay away."""
 
 
@@ -47,7 +46,7 @@ class SseOutlet:
     def __init__(self, connection: str, bytes_max: int, retry: float) -> None:
         self.connection: Final = connection
         self.place: Place | None = None
-        """What it holds in the turnstile until its session begins."""
+        """Its place in the turnstile until its session begins."""
         self.handed = 0
         """The last sequence in the chunk that was taken; 0 for none."""
         self._bytes_max = bytes_max
@@ -66,13 +65,13 @@ class SseOutlet:
         self.leave_place()
 
     def leave_place(self) -> None:
-        """Whatever becomes of it now, others need not wait for it; again is no harm."""
+        """Let others in: they need not wait for it any more; again is no harm."""
         if self.place is not None:
             self.place.leave()
             self.place = None
 
     def push(self, push: Push) -> None:
-        """Write a `push` event; too much that waits ends the stream, as it does for all events."""
+        """Write a *push* event; too much that waits ends the stream, as it does for all events."""
         self._pushed = push.sequence
         self._put(self._placed(push.sequence) + event("push", frames.encode_push(push)))
 
@@ -103,7 +102,8 @@ class SseOutlet:
     # --- The stream's side -----------------------------------------------------------------------
 
     async def take(self, patience: float) -> bytes:
-        """What waits; a comment after *patience* seconds of silence; nothing once all is said.
+        """The events that wait; a comment after *patience* seconds of silence; nothing once all is
+        said.
 
         The chunk before counts as written. Cancelling takes nothing.
         """
@@ -129,7 +129,7 @@ class SseOutlet:
             return
         self._waiting += len(event)
         if self._in_hand + self._waiting > self._bytes_max:
-            self.end(Closing.SLOW, _SLOW_AFTER)
+            self.end(Closing.SLOW, Closing.SLOW.after)
             return
         self._events.append(event)
         self._wake()

@@ -1,4 +1,4 @@
-"""What a connection asks of the application behind it, request by request.
+"""The application behind a connection, as the connection asks it, request by request.
 
 In this order, so that nobody learns more than they may, and nothing is read of a body before its
 sender is known:
@@ -12,12 +12,15 @@ sender is known:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from tocsin.protocol import retry_after
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.refusal import Refusal, refusal_for
 from tocsin.server.admission.gate import Admission
 from tocsin.server.http.response import Whole
 from tocsin.server.request_head import RequestHead
@@ -31,8 +34,26 @@ class Turned(Enum):
     DRAINING = "draining"
 
 
+TURNED_AWAY: Final[Mapping[Turned, Refusal]] = {
+    Turned.FULL: refusal_for(
+        Closing.OVERLOADED,
+        "This node has as many connections as it may have.",
+        retry_after.DOOR_FULL,
+    ),
+    Turned.CROWDED: refusal_for(
+        Closing.RATE_LIMITED,
+        "This address has as many connections as it may have.",
+        retry_after.DOOR_FULL,
+    ),
+    Turned.DRAINING: refusal_for(
+        Closing.DRAINING, "This node is stopping, or has not started yet."
+    ),
+}
+"""How the whole connection is refused, over HTTP and inside a WebSocket."""
+
+
 class Plan(msgspec.Struct, frozen=True):
-    """What is to become of a request.
+    """The way of a request.
 
     *lean*: `answer` answers it, else the ASGI application does, which knows it by *path*.
     *streamed*: the handler takes the body in pieces. *lasts*: it may wait long for what it answers,
@@ -71,17 +92,17 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Application(Protocol):
-    """See the module. What `find`, `identify` and `answer` raise becomes the answer, by
+    """See the module. An error of `find`, `identify` or `answer` becomes the answer, by
     `refusal`."""
 
     def address_of(self, peer: str, head: RequestHead) -> str:
-        """Whom a request that comes from *peer* is of, behind proxies that are believed."""
+        """The client's address: *peer*'s, or the one named by a proxy that is believed."""
 
     def admit(self, peer: str, head: RequestHead) -> Admission:
         """Count a request of *peer* that begins; each is to be released."""
 
     def find(self, head: RequestHead) -> Plan | Whole:
-        """What is to become of the request; or at once its answer."""
+        """The way of the request; or at once its answer."""
 
     def check_websocket(self, head: RequestHead) -> None:
         """Raise, if this well-formed upgrade is not to be answered with a WebSocket."""

@@ -203,6 +203,6 @@ class AsgiExchange:
 
 
 def incoming_of(scope: Any) -> Incoming:
-    """What was judged of the request that *scope* is of."""
+    """The request of *scope*, as it was judged."""
     incoming: Incoming = scope["state"][INCOMING]
     return incoming

@@ -19,8 +19,9 @@ _AT_A_TIME: Final = 200
 """Chunks. A tiny one costs as much as a large one, so they are counted: a millisecond at most."""
 _CHUNKS_FREE: Final = 1024
 _CHUNK_BYTES_MIN: Final = 4
-"""On average, beyond the free ones. Who writes a byte at a time would cost many times as much as
-all others, and go on costing it when it has long gone, with what lies in the kernel's buffers."""
+"""On average, beyond the free ones. A client that writes a byte at a time would cost many times as
+much as all others, and go on costing it when it has long gone, with what lies in the kernel's
+buffers."""
 _SIZE_LINE_MAX: Final = _SIZE_DIGITS_MAX + 2
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 
@@ -84,7 +85,7 @@ class ChunkedBody:
         return self._state is _State.DONE
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """What *data* has of the body, and the rest of it: that lies behind the body's end, or
+        """The part of the body in *data*, and the rest: that lies behind the body's end, or
         there were so many chunks that others are to run before it is fed again.
 
         Raises `BadHead` (400) for what is not chunked.

@@ -91,7 +91,7 @@ class HttpConnection:
         self._forget_request()
 
     def _forget_request(self) -> None:
-        """What is known of the present request, of which there is none yet."""
+        """The present request as far as it is known; there is none yet."""
         self._head: RequestHead | None = None
         self._plan: Plan | None = None
         self._admission: Admission | None = None
@@ -287,7 +287,7 @@ class HttpConnection:
         return self._written(answer)
 
     def _too_slow(self) -> bytes:
-        """What to say to a client whose time is over, if anything."""
+        """The last words to a client whose time is over, if any."""
         match self._reader.phase:
             case Phase.HEAD:
                 timeout = self._limits.head_timeout

@@ -1,4 +1,4 @@
-"""What all HTTP connections share: the application, the limits, and an end within its time.
+"""The host of all HTTP connections: the application, the limits, and an end within its time.
 
 Hypercorn's own `serve` wants to own the process: the listener, the signals, the exit. We want none
 of that, only its way of serving one request (`asgi_lane`), so this host does what remains: the
@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
@@ -32,18 +33,19 @@ from tocsin.server.http.shared import Shared
 
 __all__ = ["HttpHost", "HttpLimits", "LifespanFailed"]
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 DEFAULT_LIMITS: Final = HttpLimits()
 STARTUP_TIMEOUT: Final = 30.0
 SHUTDOWN_TIMEOUT: Final = 10.0
-_KILL_TIMEOUT: Final = 1.0  # a killed connection unwinds at once, unless the application shields
+_KILL_TIMEOUT: Final = 1.0
+"""A killed connection unwinds at once, unless the application shields."""
 
 
 class HttpHost:
     """Serves *application* on streams that others have accepted, and *app* where it says so.
 
-    All limits are in `limits`. Errors of the ASGI application and of Hypercorn are logged by the
+    All limits are in *limits*. Errors of the ASGI application and of Hypercorn are logged by the
     logger of this module.
     """
 
@@ -87,8 +89,8 @@ class HttpHost:
                 nursery.start_soon(self._lifespan.converse)
                 try:
                     await self._lifespan.start()
-                except LifespanFailed as exc:  # raised below, where no nursery wraps it
-                    failure = exc
+                except LifespanFailed as error:  # raised below, where no nursery wraps it
+                    failure = error
                 else:
                     self._serving = True
                     task_status.started()
@@ -135,7 +137,7 @@ class HttpHost:
             connection.drain()
 
     async def stop(self, grace: float) -> None:
-        """Drain for at most `grace` seconds, kill the rest, shut the application down.
+        """Drain for at most *grace* seconds, kill the rest, shut the application down.
 
         Returns when `run` has ended. Cancelling leaves the host draining; call it again.
         """
@@ -146,7 +148,7 @@ class HttpHost:
         with trio.move_on_after(_KILL_TIMEOUT):
             await self._wait_empty()
         if self._connections:
-            logger.error("%d HTTP connections do not end", len(self._connections))
+            logger.error("connections do not end", count=len(self._connections))
         self._stop_asked.set()
         if self._serving:
             await self._stopped.wait()
@@ -159,7 +161,7 @@ class HttpHost:
 
     def _kill_all(self) -> None:
         if self._connections:
-            logger.warning("ending %d HTTP connections in progress", len(self._connections))
+            logger.warning("connections ended in progress", count=len(self._connections))
         for connection in tuple(self._connections):
             connection.kill()
 
@@ -173,6 +175,7 @@ def _counting_request_ids() -> Callable[[], str]:
 def _config() -> Config:
     config = Config()
     config.accesslog = None
-    config.errorlog = logger
+    # Hypercorn takes no other kind of logger.
+    config.errorlog = logging.getLogger(__name__)
     config.include_server_header = False
     return config

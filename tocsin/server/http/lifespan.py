@@ -4,13 +4,15 @@ Our own thirty lines instead of Hypercorn's, which goes on without an applicatio
 say "failed" in the right words, and raises through the application's own nursery.
 """
 
-import logging
+from __future__ import annotations
+
 from typing import Any
 
+import structlog
 import trio
 from hypercorn.typing import ASGIFramework
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class LifespanFailed(Exception):
@@ -18,7 +20,7 @@ class LifespanFailed(Exception):
 
 
 class Lifespan:
-    """One lifespan of `app`: run `converse` in a task, and `start` and `shut_down` beside it.
+    """One lifespan of *app*: run `converse` in a task, and `start` and `shut_down` beside it.
 
     Time-outs are seconds. Cancel the task when done: an application need not end by itself.
     """
@@ -51,19 +53,19 @@ class Lifespan:
         with trio.move_on_after(self._shutdown_timeout) as scope:
             await self._ended.wait()
         if scope.cancelled_caught:
-            logger.error("the application did not shut down within %g s", self._shutdown_timeout)
+            logger.error("application shutdown too slow", seconds=self._shutdown_timeout)
         elif self._failure is not None:
-            logger.error("the application failed in its shutdown: %s", self._failure)
+            logger.error("application shutdown failed", error=self._failure)
 
     async def converse(self) -> None:
         """Run the application's side. Raises nothing; what it raises is `start`'s to tell."""
         scope = {"type": "lifespan", "asgi": {"spec_version": "2.0", "version": "3.0"}, "state": {}}
         try:
             await self._app(scope, self._app_receives.receive, self._hear)  # type: ignore[arg-type]
-        except Exception as exc:
+        except Exception as error:
             if self._started.is_set():
-                logger.exception("the application's lifespan failed")
-            self._failure = self._failure or repr(exc)
+                logger.error("application lifespan failed", exc_info=error)
+            self._failure = self._failure or repr(error)
         finally:
             self._started.set()
             self._ended.set()

@@ -9,9 +9,9 @@ from tocsin.server.request_head import HEAD_BYTES_MAX
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Seconds and bytes. `head_timeout` is for a request's whole head, and `body_timeout` for its
-    whole body; `write_timeout` is for each 64 KiB, so that a large answer to a slow but willing
-    client passes. `gone_grace` is how long a request that lasts is kept when its client has closed
+    """Seconds and bytes. *head_timeout* is for a request's whole head, and *body_timeout* for its
+    whole body; *write_timeout* is for each 64 KiB, so that a large answer to a slow but willing
+    client passes. *gone_grace* is how long a request that lasts is kept when its client has closed
     its half: enough for what is answered at once."""
 
     head_bytes_max: int = HEAD_BYTES_MAX

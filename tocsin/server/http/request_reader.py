@@ -1,4 +1,4 @@
-"""What a client says on one connection, request by request: heads, and bodies as they come.
+"""The requests of one connection, request by request: heads, and bodies as they come.
 
 Reading is bounded in bytes by what is asked for, and in time by a deadline for each thing that is
 waited for (`patience`), whose end cancels the scope of the connection.
@@ -29,7 +29,7 @@ in a row, tiny chunks. So a turn stays short, however many there are."""
 
 
 class Phase(Enum):
-    """What the connection waits for."""
+    """The part of a request that the connection waits for."""
 
     NEXT = "the next request"
     HEAD = "the request's head"
@@ -78,15 +78,16 @@ class RequestReader:
     async def read_head(self) -> RequestHead | None:
         """The next request's head, judged; `None` where there is no further request.
 
-        Who has said nothing is told nothing: browsers open connections in advance, and would show
-        the error of one that they never used. Raises `BadHead`.
+        A client that has said nothing is told nothing: browsers open connections in advance, and
+        would show the error of one that they never used. Raises `BadHead`.
         """
         wire, limits = self._wire, self._limits
         if wire.data:
             self._begin_head()
             self._burst += 1
         else:
-            # Who says the next ones when it has heard of the last ones has still said many at once.
+            # A client that waits for the last answers before it goes on has still said many at
+            # once.
             self._burst = max(0, self._burst - 1)
             self.phase = Phase.NEXT
             idle = limits.keep_alive_timeout if self.served else limits.head_timeout
@@ -181,7 +182,7 @@ class RequestReader:
             self.left = 0
 
     def count_no_further(self) -> None:
-        """Nobody is told any more of a body's bytes as they come."""
+        """Stop reporting a body's bytes as they come."""
         self.counted = _nobody_counts
 
     def answering(self) -> None:
@@ -204,7 +205,7 @@ class RequestReader:
         self._patience.until(trio.current_time() + self._limits.head_timeout)
 
     def _take(self, data: bytes) -> bytes:
-        """What *data* has of the body; what lies behind is kept."""
+        """The part of the body in *data*; the bytes behind it are kept."""
         if self._chunks is None:
             part, self._wire.data = data[: self.left], data[self.left :]
             self.left -= len(part)

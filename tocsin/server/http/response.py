@@ -17,7 +17,7 @@ import msgspec
 Fields = Iterable[tuple[str, str]]
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-"""What a client that expects it waits for before it sends its body (RFC 9110 §10.1.1)."""
+"""The answer that a client may wait for before it sends its body (RFC 9110 §10.1.1)."""
 _STATUS_LINES: Final = {
     int(status): f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }

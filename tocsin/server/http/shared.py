@@ -1,4 +1,4 @@
-"""What all HTTP connections of a host share."""
+"""The state that all HTTP connections of a host share."""
 
 from __future__ import annotations
 

@@ -9,13 +9,14 @@ import os
 
 import trio
 
+from tocsin.protocol.errors import DescribedError
 from tocsin.server.lingering_close import read_to_end
 
 _READ_BYTES = 65536
 _WRITE_BYTES = 65536
 
 
-class PeerGone(Exception):
+class PeerGone(DescribedError):
     """The client does not take what is written: it has gone, or it reads too slowly."""
 
 
@@ -42,7 +43,7 @@ class Wire:
         self._socket.close()
 
     async def read(self, most: int = _READ_BYTES) -> bytes:
-        """What comes next, at *most* so many bytes. `b""` is the client's end, also where the
+        """The next bytes, at *most* so many. `b""` is the client's end, also where the
         connection broke.
 
         Cancelling loses nothing.
@@ -69,7 +70,7 @@ class Wire:
     async def write(self, data: bytes) -> None:
         """Write all of *data*. Raises `PeerGone`, also when 64 KiB took longer than the time-out.
 
-        A checkpoint only where the socket has no room. What was begun is finished, or the
+        A checkpoint only where the socket has no room. A write that was begun is finished, or the
         connection ends: cancelling takes effect behind it.
         """
         try:

@@ -23,8 +23,8 @@ import trio
 from tocsin.actors.runtime import Reply
 from tocsin.actors.spool.entries import Committal
 from tocsin.protocol.notification import Draft
-from tocsin.protocol.problems import ProblemError, refuse
-from tocsin.server.auth import Principal
+from tocsin.protocol.refusal import Refused, refuse
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode, decode_outside
 from tocsin.server.producing.publishing import Published, Publishing, check_key, published
 
@@ -39,7 +39,7 @@ _BLANK: Final = b" \t\r\n"
 _LINE_ENDING: Final = re.compile(rb"\n[ \t\r\n]*")
 _PAUSE: Final = 0.05
 """Seconds between two looks at a store that has no room."""
-_PATIENCE: Final = 30.0
+_ROOM_TIMEOUT: Final = 30.0
 """Seconds that one item waits for room."""
 _BURST: Final = 32 * 1024
 """Bytes of items read without letting others run; each counts a little more than it has."""
@@ -52,8 +52,8 @@ class BatchItem(Draft, frozen=True, forbid_unknown_fields=True, kw_only=True):
     idempotency_key: str | None = None
 
 
-Item = BatchItem | ProblemError
-Outcome = Published | ProblemError
+Item = BatchItem | Refused
+Outcome = Published | Refused
 
 
 # --- Reading --------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ _Array: Final[Any] = msgspec.defstruct(
 
 
 async def read_array(body: AsyncIterable[bytes], item_bytes_max: int) -> list[Item]:
-    """The items of a JSON array; raises `ProblemError` for what is none, or too long."""
+    """The items of a JSON array; raises `Refused` for what is none, or too long."""
     text = bytearray()
     async for data in body:
         text += data
@@ -86,7 +86,7 @@ async def read_array(body: AsyncIterable[bytes], item_bytes_max: int) -> list[It
 
 
 async def read_lines(body: AsyncIterable[bytes], item_bytes_max: int) -> list[Item]:
-    """The items of NDJSON, read as they arrive; raises `ProblemError` for too many, or none."""
+    """The items of NDJSON, read as they arrive; raises `Refused` for too many, or none."""
     lines = Lines(item_bytes_max)
     reader = ItemReader(item_bytes_max)
     async for data in body:
@@ -108,13 +108,13 @@ class ItemReader:
         self._read_bytes = 0
 
     def add(self, text: bytes) -> None:
-        """Read one more; raises `ProblemError` if it is one too many."""
+        """Read one more; raises `Refused` if it is one too many."""
         if len(self.items) == ITEMS_MAX:
             raise refuse("too_large", f"A batch has at most {ITEMS_MAX} notifications.")
         self._read_bytes += len(text) + _ITEM_BYTES
         try:
             self.items.append(self._read(text))
-        except ProblemError as error:
+        except Refused as error:
             self.items.append(error)
 
     def has_read_much(self) -> bool:
@@ -124,7 +124,7 @@ class ItemReader:
         return is_much
 
     def finish(self) -> list[Item]:
-        """All of them; raises `ProblemError` if there are none."""
+        """All of them; raises `Refused` if there are none."""
         if not self.items:
             raise refuse("invalid", "The batch is empty.")
         return self.items
@@ -183,7 +183,7 @@ class _OnItsWay:
 async def publish_all(
     publishing: Publishing, principal: Principal, items: list[Item], key: str | None
 ) -> list[Outcome]:
-    """Publish *items*; what became of each, in order. Raises `ProblemError` for the whole only if
+    """Publish *items*; what became of each, in order. Raises `Refused` for the whole only if
     *key* cannot be used: it is that of item i as `<key>#<i>`, counted from 0, unless i has one.
 
     Cancelled, any of them may have been published.
@@ -193,7 +193,7 @@ async def publish_all(
         check_key(f"{key}#{len(items)}")  # no item's will be longer
     batch = _Batch(publishing, principal, len(items))
     for index, item in enumerate(items):
-        if isinstance(item, ProblemError):
+        if isinstance(item, Refused):
             batch.outcomes[index] = item
             continue
         own = item.idempotency_key
@@ -206,12 +206,12 @@ async def publish_all(
 def is_replayed(items: list[Item], outcomes: list[Outcome]) -> bool:
     """Whether *outcomes* is the answer to *items* that was given before.
 
-    What cannot be read is the same problem each time; all else has to have been stored before.
+    An unreadable item is the same problem each time; all others must have been stored before.
     """
     stored = [
         isinstance(outcome, Published) and outcome.replayed
         for item, outcome in zip(items, outcomes, strict=True)
-        if not isinstance(item, ProblemError)
+        if not isinstance(item, Refused)
     ]
     return bool(stored) and all(stored)
 
@@ -257,7 +257,7 @@ class _Batch:
 
     async def _settle_all(self) -> None:
         """Wait for the whole window; what the store had no room for is tried until it has."""
-        give_up_at = trio.current_time() + _PATIENCE
+        give_up_at = trio.current_time() + _ROOM_TIMEOUT
         while self._window:
             refused = [each for each in self._window if await self._is_full(each)]
             self._window.clear()
@@ -274,7 +274,7 @@ class _Batch:
             self.outcomes[item.index] = published(
                 await self._publishing.answer(item.reply, item.deadline)
             )
-        except ProblemError as error:
+        except Refused as error:
             self.outcomes[item.index] = error
             return error.problem.code == "overloaded"
         return False
@@ -286,7 +286,7 @@ class _Batch:
         reply: Reply[Committal] = Reply()
         try:
             self._publishing.submit(self._principal, draft, key, reply)
-        except ProblemError as error:
+        except Refused as error:
             reply.fail(error)
         return _OnItsWay(index, draft, key, reply, self._publishing.new_deadline())
 

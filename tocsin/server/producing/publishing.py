@@ -1,4 +1,4 @@
-"""What publishing, changing and withdrawing mean: from a principal and a draft to an answer.
+"""Publishing, changing and withdrawing: from a principal and a draft to an answer.
 
 Free of HTTP libraries and of frames, because several doors lead here: the HTTP API, one by one and
 in batches, the `publish` frame of a WebSocket, and whatever lean lane may stand beside them one
@@ -45,9 +45,10 @@ from tocsin.protocol.notification import (
     has_passed,
     refuse_passed,
 )
-from tocsin.protocol.problems import FieldError, ProblemError, refuse
+from tocsin.protocol.problems import FieldError
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.values import Uuid7s
-from tocsin.server.auth import Principal
+from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode
 from tocsin.server.services import Services, storage_problem
 
@@ -79,7 +80,7 @@ class Publishing:
         self._ids = Uuid7s()
 
     async def publish(self, principal: Principal, draft: Draft, key: str | None) -> Published:
-        """Post a notification; returns when it is durable. Raises `ProblemError`, `Forbidden`.
+        """Post a notification; returns when it is durable. Raises `Refused`, `Forbidden`.
 
         Cancelled, it may have been posted: that is what idempotency keys are for.
         """
@@ -92,14 +93,14 @@ class Publishing:
         principal: Principal,
         body: bytes,
         key: str | None,
-        done: Callable[[Published | ProblemError], None],
+        done: Callable[[Published | Refused], None],
     ) -> None:
         """As `publish`, but calls *done* with the answer instead of making somebody wait."""
 
         def settle(result: outcome.Outcome[Committal]) -> None:
             try:
                 done(published(result.unwrap()))
-            except (StoreUnavailable, StoreFailed, ActorError, ProblemError) as error:
+            except (StoreUnavailable, StoreFailed, ActorError, Refused) as error:
                 done(storage_problem(error))
 
         principal.require_scope("notify")
@@ -108,7 +109,7 @@ class Publishing:
     async def update(
         self, principal: Principal, notification: str, patch: Patch, if_match: str | None
     ) -> Changed | Spooled:
-        """Make the next revision; raises `ProblemError`, `Forbidden`."""
+        """Make the next revision; raises `Refused`, `Forbidden`."""
         principal.require_scope("notify")
         command = Update(
             notification=notification,
@@ -119,7 +120,7 @@ class Publishing:
         return await self._change(notification, command)
 
     async def withdraw(self, principal: Principal, notification: str) -> Changed | Spooled:
-        """Take it back from everybody; again is no error. Raises `ProblemError`, `Forbidden`."""
+        """Take it back from everybody; again is no error. Raises `Refused`, `Forbidden`."""
         principal.require_scope("notify")
         return await self._change(
             notification, Withdraw(notification, self._services.world.now_ms())
@@ -128,7 +129,7 @@ class Publishing:
     def submit(
         self, principal: Principal, draft: Draft, key: str | None, reply: Reply[Committal]
     ) -> None:
-        """Hand the notification to its actor, for `answer`. Raises `ProblemError`, `Forbidden`."""
+        """Hand the notification to its actor, for `answer`. Raises `Refused`, `Forbidden`."""
         principal.require_scope("notify")
         world = self._services.world
         now_ms = world.now_ms()
@@ -155,7 +156,7 @@ class Publishing:
         return trio.current_time() + tries * services.settings.store_timeout
 
     async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
-        """What became of a submission, if it is known by *deadline*; raises `ProblemError`."""
+        """The outcome of a submission, if it is known by *deadline*; raises `Refused`."""
         try:
             return await reply.wait(deadline)
         except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError) as error:
@@ -189,7 +190,7 @@ class Publishing:
 
 
 def published(result: Committal) -> Published:
-    """The answer that *result* means; raises `ProblemError` where it was refused."""
+    """The answer that *result* means; raises `Refused` where it was refused."""
     match result:
         case Changed(content=content):
             answer = answer_to_publish(content, result.standing, result.recipients)
@@ -211,7 +212,7 @@ def published(result: Committal) -> Published:
 
 
 def check_key(key: str) -> None:
-    """Raise `ProblemError` unless *key* can be an idempotency key."""
+    """Raise `Refused` unless *key* can be an idempotency key."""
     if _IDEMPOTENCY_KEY.fullmatch(key) is None:
         wrong = [FieldError("Idempotency-Key", "1 to 255 printable ASCII characters, no spaces")]
         raise refuse("invalid", "The Idempotency-Key cannot be used.", wrong)

@@ -19,15 +19,15 @@ from tocsin.actors.delivery.messages import Arrived
 from tocsin.actors.runtime import ActorStopped, MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.heartbeat import Heartbeat, Pulse
-from tocsin.protocol.problems import refuse
+from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.limits import Limit
 from tocsin.server.admission.origins import is_allowed_origin
 from tocsin.server.admission.refusals import EdgeRefusal, Reason
-from tocsin.server.attachment import RETRY_AFTER, expiry_ms, new_device
-from tocsin.server.auth import Principal
-from tocsin.server.http.application import Turned
+from tocsin.server.attachment import expiry_ms, new_device
+from tocsin.server.auth.principal import Principal
+from tocsin.server.http.application import TURNED_AWAY, Turned
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead
 from tocsin.server.services import Services
@@ -41,23 +41,18 @@ from tocsin.server.websocket.session import WebSocketSession, decode, identified
 from tocsin.server.websocket.turning_away import turn_away
 
 PATH: Final = "/v1/ws"
-_TURNED: Final = {
-    Turned.FULL: (Closing.OVERLOADED, "This node has as many connections as it may have."),
-    Turned.CROWDED: (Closing.RATE_LIMITED, "Your address has as many connections as it may have."),
-    Turned.DRAINING: (Closing.DRAINING, "This node is stopping."),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the request brought; the token of `hello` comes later."""
+    """The credentials that the request brought; the token of `hello` comes later."""
 
     ticket: str | None
     authorization: str | None
 
 
-class Channel(Protocol):
-    """What is said on a connection: `tocsin.server.websocket.frame_stream.FrameStream`."""
+class Conversation(Protocol):
+    """The messages of one connection: those of a `FrameStream`, or of the simulation's network."""
 
     async def first_message(self) -> str | None:
         """Wait for the first message; none if the peer ends before it. Raises `Ended`."""
@@ -133,9 +128,9 @@ class WebSocketEdge:
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
             except trio.Cancelled:
-                # Whom the drainer could not tell, because it had just come.
+                # It had just come, so the drainer could not tell it.
                 if self._services.readiness.stopping:
-                    outlet.end(Closing.DRAINING, RETRY_AFTER)
+                    outlet.end(Closing.DRAINING, Closing.DRAINING.after)
                 raise
             finally:
                 with trio.CancelScope(shield=True):
@@ -144,7 +139,7 @@ class WebSocketEdge:
                 nursery.cancel_scope.cancel()
 
     def check(self, head: RequestHead) -> None:
-        """Raise `ProblemError` for a handshake that is answered with an HTTP status, or `BadHead`
+        """Raise `Refused` for a handshake that is answered with an HTTP status, or `BadHead`
         for a query that is none."""
         head.query_values()
         if head.path != PATH:
@@ -165,35 +160,36 @@ class WebSocketEdge:
         address: str,
     ) -> None:
         """Tell a client inside its WebSocket why it is not served."""
-        closing, detail = _TURNED[turned]
+        refusal = TURNED_AWAY[turned]
+        closing = refusal.closing
         if turned is Turned.CROWDED:
             self._services.refusals.note(
                 Limit.PEER_CONNECTIONS, address=address, status=int(closing)
             )
         else:
             self._services.refusals.note_closing(closing, address=address)
-        await turn_away(stream, head, rest, closing, RETRY_AFTER, detail)
+        await turn_away(stream, head, rest, closing, refusal.after, refusal.detail)
 
     async def converse(
         self,
         nursery: trio.Nursery,
-        channel: Channel,
+        conversation: Conversation,
         outlet: WebSocketOutlet,
         credentials: Credentials,
     ) -> None:
-        """Greet whoever is at *channel*, and hear what they say until it ends.
+        """Greet whoever is at *conversation*, and hear what they say until it ends.
 
-        What they do wrong ends *outlet*. *nursery* runs the little that has to wait.
+        A fault of theirs ends *outlet*. *nursery* runs the little that has to wait.
         """
         # From here on somebody is listening, to whom a stop has to say goodbye.
         self._services.connections.opened(outlet)
         try:
-            greeted = await self._greet(channel, credentials)
+            greeted = await self._greet(conversation, credentials)
             if greeted is None:
                 return
             principal, hello = greeted
             self._services.key_watch.belongs(outlet, principal)
-            channel.admit(self._pace_of(principal), self._services.settings.frame_bytes_max)
+            conversation.admit(self._pace_of(principal), self._services.settings.frame_bytes_max)
             session = WebSocketSession(
                 outlet, principal, self._services, self._publishing, nursery, self._marking
             )
@@ -201,39 +197,39 @@ class WebSocketEdge:
                 self._welcome_producer(outlet, principal)
             else:
                 outlet.place = await self._attaching.enter()
-                if channel.has_gone():
+                if conversation.has_gone():
                     return  # while it stood in the queue
                 self._attach(outlet, principal, principal.user, hello)
             del greeted, hello
             try:
                 if principal.user is None:
-                    await self._listen_and_watch(channel, outlet, session)
+                    await self._listen_and_watch(conversation, outlet, session)
                 else:
-                    await channel.listen(session.received)  # the user's actor watches
+                    await conversation.listen(session.received)  # the user's actor watches
             finally:
                 session.closed()
-        except Ended as ended:
-            outlet.refuse(ended)
+        except Refused as refused:
+            outlet.refuse(refused.refusal)
         finally:
             outlet.leave_place()
             self._services.connections.closed(outlet.connection)
             self._services.key_watch.closed(outlet.connection)
 
     async def _greet(
-        self, channel: Channel, credentials: Credentials
+        self, conversation: Conversation, credentials: Credentials
     ) -> tuple[Principal, frames.Hello] | None:
         """Wait for `hello`, and find out who it is; none if they go."""
         timeout = self._services.settings.hello_timeout
         with trio.move_on_after(timeout) as patience:
-            message = await channel.first_message()
+            message = await conversation.first_message()
         if patience.cancelled_caught:
             detail = f"No `hello` came within {timeout:g} s."
-            raise Ended(Closing.HELLO_TIMEOUT, detail=detail)
+            raise Ended(Closing.HELLO_TIMEOUT, detail)
         if message is None:
             return None
         hello = decode(message)
         if not isinstance(hello, frames.Hello):
-            raise Ended(Closing.MALFORMED, detail="The first frame is `hello`.")
+            raise Ended(Closing.MALFORMED, "The first frame is `hello`.")
         authenticator = self._services.authenticator
 
         async def ask() -> Principal:
@@ -261,40 +257,40 @@ class WebSocketEdge:
             self._services.users.arrive(user, arrived)
         except MailboxFull:
             detail = "The devices of this user say more than can be taken in."
-            raise Ended(Closing.OVERLOADED, RETRY_AFTER, detail) from None
+            raise Ended(Closing.OVERLOADED, detail) from None
         except ActorStopped:
-            raise Ended(Closing.DRAINING, RETRY_AFTER) from None
+            raise Ended(Closing.DRAINING) from None
 
     def _cursor(self, hello: frames.Hello) -> Cursor | None:
         if hello.cursor is None:
             return None
         try:
             return parse_cursor(hello.cursor, self._services.status.epoch)
-        except ValueError as error:
-            raise Ended(Closing.MALFORMED, detail=f"hello: `cursor`: {error}") from None
+        except UnreadableCursor as error:
+            raise Ended(Closing.MALFORMED, f"hello: `cursor`: {error}") from None
 
     def _welcome_producer(self, outlet: WebSocketOutlet, principal: Principal) -> None:
         """An API key has no inbox: it may publish, and that is all there is to say."""
         if "notify" not in principal.scopes:
             detail = "This API key lacks the scope `notify`, and a socket is of no other use to it."
-            raise Ended(Closing.FORBIDDEN, detail=detail)
+            raise Ended(Closing.FORBIDDEN, detail)
         welcome = frames.ProducerWelcome(
             connection=outlet.connection, node=self._services.settings.node
         )
         outlet.say(welcome)
 
     async def _listen_and_watch(
-        self, channel: Channel, outlet: WebSocketOutlet, session: WebSocketSession
+        self, conversation: Conversation, outlet: WebSocketOutlet, session: WebSocketSession
     ) -> None:
         """Listen, ping when it is silent, and end it when it has gone."""
         heartbeat = Heartbeat(self._services.settings.heartbeat, trio.current_time())
         while True:
             with trio.move_on_at(heartbeat.deadline):
-                await channel.listen(session.received)
+                await conversation.listen(session.received)
                 return
             match heartbeat.check(trio.current_time(), outlet.last_heard):
                 case Pulse.LOST:
-                    raise Ended(Closing.HEARTBEAT_LOST, RETRY_AFTER)
+                    raise Ended(Closing.HEARTBEAT_LOST)
                 case Pulse.PING:
                     outlet.ping()
                 case Pulse.QUIET:

@@ -1,4 +1,4 @@
-"""What a client sends after its handshake, taken apart and judged: RFC 6455 §5.
+"""The frames of a client after its handshake, taken apart and judged: RFC 6455 §5.
 
 There is one judge of what is legal, and this is it; the tests hold it against wsproto. It is so
 narrow that it can be read at one sitting: a server without extensions, which is spoken to in text.
@@ -25,7 +25,7 @@ from tocsin.server.websocket.ended import Ended
 FRAMES_MAX: Final = 32
 """Frames taken at a time: a third of a millisecond, if each is a message for an actor."""
 FRAGMENTS_MAX: Final = 256
-"""Fragments of one message. Whoever has a reason to send so small ones has few of them."""
+"""Fragments of one message. A client with a reason to send so small ones has few of them."""
 
 _FINAL, _RESERVED, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -41,7 +41,7 @@ _FREE_CLOSE_CODES: Final = range(3000, 5000)
 
 
 class Reading(msgspec.Struct):
-    """What one `read` has found.
+    """The findings of one `read`.
 
     *pings* are payloads to answer. *close* is the payload of a legal close frame; *wrong* is why
     this side has to end. One of the two is the last thing that was read, or neither.
@@ -55,7 +55,7 @@ class Reading(msgspec.Struct):
 
 
 class FrameReader:
-    """See the module. A message has at most `message_bytes_max` bytes; that may change."""
+    """See the module. A message has at most *message_bytes_max* bytes; that may change."""
 
     __slots__ = (
         "_first",
@@ -85,7 +85,7 @@ class FrameReader:
         self._has_ended = False
 
     def read(self, data: bytes, frames_max: int = FRAMES_MAX) -> Reading:
-        """What *data* completes, at most so many frames of it. After the end, nothing."""
+        """The frames that *data* completes, at most so many. After the end, nothing."""
         reading = Reading()
         if self._has_ended:
             return reading
@@ -247,11 +247,11 @@ class FrameReader:
     def _too_large(self, before: int, length: int) -> Ended:
         declared = f"{length} more are declared after {before}" if before else f"{length} declared"
         detail = f"A frame may have {self.message_bytes_max} bytes; {declared}."
-        return Ended(Closing.FRAME_TOO_LARGE, detail=detail)
+        return Ended(Closing.FRAME_TOO_LARGE, detail)
 
 
 def _malformed(detail: str) -> Ended:
-    return Ended(Closing.MALFORMED, detail=detail)
+    return Ended(Closing.MALFORMED, detail)
 
 
 def _unmasked(payload: bytes, mask: bytes) -> bytes:

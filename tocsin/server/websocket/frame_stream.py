@@ -19,6 +19,8 @@ turn and the rest stand in a queue (`crowd`), so that a hundred of them make no 
 four. And whoever keeps that up runs out of their `pace`.
 """
 
+from __future__ import annotations
+
 import os
 import select
 from collections.abc import Callable
@@ -40,10 +42,9 @@ __all__ = ["FrameStream", "FrameStreamStatistics", "SlowConsumer"]
 
 OUTBOUND_BYTES_MAX: Final = 1 << 20
 RECEIVE_BYTES: Final = 4096
-"""What is read in one turn, unless a large frame has begun, which costs little for its bytes."""
-LINGER_TIMEOUT: Final = 2.0  # seconds: enough for our last words to cross the world and be answered
-SLOW_AFTER: Final = 1.0
-"""Seconds that a slow consumer is asked to stay away."""
+"""Bytes read in one turn, unless a large frame has begun, which costs little for its bytes."""
+LINGER_TIMEOUT: Final = 2.0
+"""Seconds: enough for our last words to cross the world and be answered."""
 SLOW_DETAIL: Final = "More waited to be read than `outbound_bytes_max` of this server."
 
 # Says that the peer has finished also where something unread stands before that; not everywhere.
@@ -52,7 +53,7 @@ _PEER_HAS_FINISHED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | s
 
 @dataclass(frozen=True, slots=True)
 class FrameStreamStatistics:
-    """`bytes_written` is what the kernel took, `pending_bytes` what waits for it."""
+    """*bytes_written* is what the kernel took, *pending_bytes* what waits for it."""
 
     bytes_written: int
     pending_bytes: int
@@ -63,8 +64,8 @@ class FrameStreamStatistics:
 class FrameStream:
     """The server's side of one upgraded connection.
 
-    `early` is what was read behind the request's head: a client must not send before it was
-    answered (RFC 6455 §4.1), but one that does is not punished. `nursery` runs the writer task. If
+    *early* is what was read behind the request's head: a client must not send before it was
+    answered (RFC 6455 §4.1), but one that does is not punished. *nursery* runs the writer task. If
     it is cancelled, `aclose` can still write what waits.
 
     It begins as a newcomer's, with the little that one may say before its hello, until `admit`.
@@ -136,10 +137,10 @@ class FrameStream:
     # --- Sending ---------------------------------------------------------------------------------
 
     def offer(self, data: bytes) -> None:
-        """Send `data`, whole frames, without waiting.
+        """Send *data*, whole frames, without waiting.
 
         Raises `SlowConsumer` if more than `outbound_bytes_max` bytes would then wait. Nothing of
-        `data` is sent in that case, except when nothing waited and the kernel took a part of it:
+        *data* is sent in that case, except when nothing waited and the kernel took a part of it:
         then it stays whole, so that `finish` can still say why we part.
         """
         if not (self._finished or self._closing or self._outbound.broken):
@@ -155,9 +156,9 @@ class FrameStream:
             self._outbound.offer_soon(data)
 
     def finish(self, data: bytes, *, skip_waiting: bool = False) -> None:
-        """Send `data`, which ends with a close frame, and nothing after it. Does not wait.
+        """Send *data*, which ends with a close frame, and nothing after it. Does not wait.
 
-        The limit does not apply to these last words. With `skip_waiting` they overtake the frames
+        The limit does not apply to these last words. With *skip_waiting* they overtake the frames
         that wait and were not begun, which are forgotten: a slow consumer learns sooner that it is
         one. A second call does nothing.
         """
@@ -171,7 +172,7 @@ class FrameStream:
     # --- Reading ---------------------------------------------------------------------------------
 
     def admit(self, limits: PaceLimits, message_bytes_max: int) -> None:
-        """Whoever this is has said so, and may say more from here on."""
+        """The client has said who it is, and may say more from here on."""
         self._reader.message_bytes_max = message_bytes_max
         self.pace.become(limits, trio.current_time())
 
@@ -187,9 +188,9 @@ class FrameStream:
         return self._kept.pop(0)
 
     async def listen(self, received: Callable[[str], None]) -> None:
-        """Hand every message to `received`, which must not raise, until the peer has ended.
+        """Hand every message to *received*, which must not raise, until the peer has ended.
 
-        Raises `Ended` for what is not legal, or too much. A close of the peer's is answered.
+        Raises `Ended` for an illegal frame, or too much. The peer's close is answered.
         Cancelling loses nothing that was not handed on.
         """
         kept, self._kept = self._kept, []
@@ -215,7 +216,7 @@ class FrameStream:
                 await trio.lowlevel.checkpoint()  # the rest is for another turn
             return goes_on
         if self.pace.is_strained and self.has_gone():
-            # It has flooded us and gone. What lies in the kernel is megabytes of the same, and
+            # It has flooded us and gone. The bytes in the kernel are megabytes of the same, and
             # nobody waits for an answer.
             return False
         with await self._crowd.enter():
@@ -242,7 +243,7 @@ class FrameStream:
         if reading.frames == 1:
             self._handle(reading, received)
         else:
-            # What is said to them meanwhile goes out in one write.
+            # Frames for it that come meanwhile go out in one write.
             self._outbound.hold()
             try:
                 self._handle(reading, received)
@@ -282,7 +283,7 @@ class FrameStream:
         try:
             self.offer(b"".join(map(pong_frame, pings)))
         except SlowConsumer:
-            raise Ended(Closing.SLOW, SLOW_AFTER, SLOW_DETAIL) from None
+            raise Ended(Closing.SLOW, SLOW_DETAIL) from None
 
     # --- Closing ---------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What leaves one socket: whole writes, in order, written at once or queued within a bound.
+"""The way out of one socket: whole writes, in order, written at once or queued within a bound.
 
     offer(data) ──┐                     ┌─ os.write at once, if nothing waits
     put(data) ────┼─ whole, in order ───┤
@@ -11,16 +11,21 @@ Nothing here waits except `flush` and the writer task. That task exists only whi
 something waits: ten thousand idle connections must not own ten thousand tasks and empty queues.
 """
 
+from __future__ import annotations
+
 import os
 from collections import deque
 from typing import Final
 
 import trio
 
-_BUFFERS_PER_WRITE: Final = 64  # one system call for many small frames; IOV_MAX on Linux is 1024
+from tocsin.protocol.errors import DescribedError
+
+_BUFFERS_PER_WRITE: Final = 64
+"""One system call for many small frames; IOV_MAX on Linux is 1024."""
 
 
-class SlowConsumer(Exception):
+class SlowConsumer(DescribedError):
     """More bytes would wait for this peer than the limit allows. It reads too slowly, or not at
     all: end its connection; the log keeps what it has not got."""
 
@@ -28,7 +33,7 @@ class SlowConsumer(Exception):
 class Outbound:
     """The queue in front of one non-blocking socket.
 
-    `bytes_max` bounds what may wait because of `offer`. Once a write fails the peer is gone:
+    *bytes_max* bounds what may wait because of `offer`. Once a write fails the peer is gone:
     `broken` is set, what waited is forgotten, and further writes are dropped.
     """
 
@@ -60,9 +65,9 @@ class Outbound:
         self.broken = False
 
     def offer(self, data: bytes) -> None:
-        """Write or queue `data`. Raises `SlowConsumer` if more than `bytes_max` would then wait.
+        """Write or queue *data*. Raises `SlowConsumer` if more than `bytes_max` would then wait.
 
-        Nothing of `data` is sent in that case, except when nothing waited and the kernel took a
+        Nothing of *data* is sent in that case, except when nothing waited and the kernel took a
         part of it: then the rest is kept, because what was begun must be finished.
         """
         if self._is_held:
@@ -84,9 +89,9 @@ class Outbound:
             raise SlowConsumer(f"{rest} bytes of one frame would have to wait")
 
     def offer_soon(self, data: bytes) -> None:
-        """Queue `data`, for one write with what follows before other tasks have had their turn.
+        """Queue *data*, for one write with what follows before other tasks have had their turn.
 
-        Raises `SlowConsumer` as `offer` does; nothing of `data` is sent in that case.
+        Raises `SlowConsumer` as `offer` does; nothing of *data* is sent in that case.
         """
         self._queue_within_bounds(data)
         self._start_writer()
@@ -114,7 +119,7 @@ class Outbound:
         self._append(data)
 
     def put(self, data: bytes) -> None:
-        """Write or queue `data`, without a bound: for last words."""
+        """Write or queue *data*, without a bound: for last words."""
         if not data or self.broken:
             return
         sent = 0 if self.pending or self._is_held else self._write_now(data)

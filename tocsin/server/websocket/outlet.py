@@ -11,9 +11,9 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
+from tocsin.protocol.refusal import Refusal
 from tocsin.server.turnstile import Place
-from tocsin.server.websocket.ended import Ended
-from tocsin.server.websocket.frame_stream import SLOW_AFTER, SLOW_DETAIL
+from tocsin.server.websocket.frame_stream import SLOW_DETAIL
 from tocsin.server.websocket.outbound import SlowConsumer
 from tocsin.server.websocket.pace import Pace
 from tocsin.server.websocket.wire_frames import close_frame, ping_frame, text_frame
@@ -26,7 +26,7 @@ def farewell(closing: Closing, after: float = 0.0, detail: str = "") -> bytes:
 
 
 class FrameSink(Protocol):
-    """What takes whole frames without waiting: a `FrameStream`."""
+    """A taker of whole frames that never waits: a `FrameStream`."""
 
     @property
     def last_received(self) -> float:
@@ -62,7 +62,7 @@ class WebSocketOutlet:
         self.connection: Final = connection
         self.ended = False
         self.place: Place | None = None
-        """What it holds in the turnstile until its session begins."""
+        """Its place in the turnstile until its session begins."""
         self._stream = stream
         self._scope = scope
         self._pace = pace
@@ -78,7 +78,7 @@ class WebSocketOutlet:
         self.leave_place()
 
     def leave_place(self) -> None:
-        """Whatever becomes of it now, others need not wait for it; again is no harm."""
+        """Let others in: they need not wait for it any more; again is no harm."""
         if self.place is not None:
             self.place.leave()
             self.place = None
@@ -119,14 +119,15 @@ class WebSocketOutlet:
             self._stream.finish(words, skip_waiting=closing is Closing.SLOW)
             self._scope.cancel()
 
-    def refuse(self, ended: Ended) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """End for what the client has done, or could not be given: seen by operators as well."""
+        closing = refusal.closing
         if not self.ended:
-            self._noted(ended.closing)
-        self.end(ended.closing, ended.after, ended.detail)
+            self._noted(closing)
+        self.end(closing, refusal.after, refusal.last_words)
 
     def _end_slow(self) -> None:
-        self.end(Closing.SLOW, SLOW_AFTER, SLOW_DETAIL)
+        self.end(Closing.SLOW, Closing.SLOW.after, SLOW_DETAIL)
 
     def _offer(self, data: bytes) -> None:
         try:

@@ -1,8 +1,8 @@
 """How much a WebSocket may say: token buckets of frames and of bytes.
 
 Turns are what protects neighbours from a client that says much (`turnstile`); this ends the ones
-that no legal client comes near. What a client must answer is not counted against it: each push
-entitles it to a frame more, however fast pushes come.
+that no legal client comes near. Answers that a client must give are not counted against it: each
+push entitles it to a frame more, however fast pushes come.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tocsin.protocol import retry_after
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.frames import WINDOW_MAX
 from tocsin.server.websocket.ended import Ended
 
-PAUSE: Final = 10.0
-"""Seconds for which one that was too fast is asked to stay away: longer than a bucket takes to
-fill, so that coming back is not the way to say more."""
 _BURST: Final = 5.0
 """Seconds for which a client that was silent may be faster: after a reconnect, for example."""
 _ANSWER_BYTES: Final = 256
-"""What the answer to a push has, generously: an acknowledgment by its id has eighty."""
+"""Bytes of the answer to a push, generously: an acknowledgment by its id has eighty."""
 
 NEWCOMER_BYTES_MAX: Final = 16 * 1024
 """The largest frame before the hello: twice the longest token."""
@@ -42,7 +40,8 @@ class PaceLimits:
 NEWCOMER: Final = PaceLimits(
     _NEWCOMER_FRAMES / 8, NEWCOMER_BYTES_MAX / 4, _NEWCOMER_FRAMES, 2 * NEWCOMER_BYTES_MAX
 )
-"""Who has proved nothing: a hello, in fragments perhaps, and a few pings while it waits."""
+"""The share of a newcomer, who has proved nothing: a hello, in fragments perhaps, and a few pings
+while it waits."""
 
 
 def device_pace(frames: float, bytes_: float) -> PaceLimits:
@@ -56,7 +55,7 @@ def producer_pace(frames: float, bytes_: float) -> PaceLimits:
 
 
 class Pace:
-    """What one connection may still say; times are Trio's."""
+    """The frames and bytes that one connection may still send; times are Trio's."""
 
     __slots__ = ("_at", "_bytes", "_frames", "_limits", "_owed")
 
@@ -99,4 +98,4 @@ class Pace:
 
 def _too_much(what: str, rate: float, burst: float) -> Ended:
     detail = f"More than {burst:.0f} {what} at once, or {rate:.0f} a second."
-    return Ended(Closing.RATE_LIMITED, PAUSE, detail)
+    return Ended(Closing.RATE_LIMITED, detail, retry_after.FLOODING)

@@ -1,4 +1,4 @@
-"""What a client says after its `hello`, frame by frame.
+"""The frames of a client after its `hello`, one by one.
 
 Frames are handled in the task that reads them, without waiting: what concerns delivery becomes a
 message to the user's actor, a publish is handed on with a promise to reply. So a connection that
@@ -18,9 +18,11 @@ from tocsin.actors.delivery.messages import Refreshed, Said, UserMessage
 from tocsin.actors.runtime import MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.problems import Problem, ProblemError, problem
-from tocsin.server.attachment import RETRY_AFTER, expiry_ms
-from tocsin.server.auth import AuthUnavailable, Forbidden, Principal, Unauthenticated
+from tocsin.protocol.problems import CREDENTIAL_PROBLEMS
+from tocsin.protocol.refusal import Refusal, Refused, refuse
+from tocsin.server.attachment import expiry_ms
+from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.principal import Principal
 from tocsin.server.marking import mark_inbox, request_of
 from tocsin.server.producing.publishing import Published, Publishing
 from tocsin.server.services import Services
@@ -81,12 +83,12 @@ class WebSocketSession:
             return  # read together with what ended it, but goodbye has been said
         try:
             self._handle(decode(message))
-        except Ended as ended:
-            self._outlet.refuse(ended)
+        except Refused as refused:
+            self._outlet.refuse(refused.refusal)
         except Exception:
             # Raised into the task that reads, it would end the connection without a word.
             logger.exception("frame failed")
-            self._outlet.end(Closing.INTERNAL_ERROR, RETRY_AFTER)
+            self._outlet.end(Closing.INTERNAL_ERROR, Closing.INTERNAL_ERROR.after)
 
     def closed(self) -> None:
         """The connection has ended, for whatever reason."""
@@ -105,14 +107,14 @@ class WebSocketSession:
             case frames.Refresh():
                 if self._refreshing:
                     detail = "One `refresh` at a time: the one before is not answered yet."
-                    raise Ended(Closing.RATE_LIMITED, RETRY_AFTER, detail)
+                    raise Ended(Closing.RATE_LIMITED, detail)
                 self._refreshing = True
                 self._nursery.start_soon(self._refresh, frame)
             case frames.Mark():
                 self._check_token()
                 self._mark_soon(frame)
             case frames.Hello():
-                raise Ended(Closing.MALFORMED, detail="`hello` is said once.")
+                raise Ended(Closing.MALFORMED, "`hello` is said once.")
             case _:
                 assert_never(frame)
 
@@ -120,24 +122,23 @@ class WebSocketSession:
         """End where the token has: the session's own look may be a heartbeat away, or a suspend."""
         expires_at = expiry_ms(self._principal)
         if expires_at is not None and expires_at <= self._services.world.now_ms():
-            detail = "token_expired: the token has run out."
-            raise Ended(Closing.UNAUTHENTICATED, detail=detail)
+            raise Unauthenticated("the token has run out.", AuthCode.TOKEN_EXPIRED)
 
     def _tell_user(self, message: UserMessage) -> None:
         if self._user is None:
-            raise Ended(Closing.MALFORMED, detail="An API key has no inbox to acknowledge.")
+            raise Ended(Closing.MALFORMED, "An API key has no inbox to acknowledge.")
         try:
             self._services.users.tell(self._user, message)
         except MailboxFull:
             # A device that says more than its user's actor can read is out of its mind.
             detail = "The devices of this user say more than can be taken in."
-            raise Ended(Closing.OVERLOADED, RETRY_AFTER, detail) from None
+            raise Ended(Closing.OVERLOADED, detail) from None
 
     def _publish(self, frame: frames.Publish) -> None:
-        def done(answer: Published | ProblemError) -> None:
+        def done(answer: Published | Refused) -> None:
             self._publishes -= 1
-            if isinstance(answer, ProblemError):
-                self._refuse(frame.request, answer.problem)
+            if isinstance(answer, Refused):
+                self._refuse(frame.request, answer.refusal)
             else:
                 self._accept(frame.request, msgspec.Raw(answer.body.encode()))
 
@@ -145,19 +146,17 @@ class WebSocketSession:
         try:
             if self._publishes > _PUBLISHES_MAX:
                 detail = f"More than {_PUBLISHES_MAX} publishes wait for their answer."
-                raise ProblemError(problem("rate_limited", detail))
+                raise refuse("rate_limited", detail)
             self._publishing.publish_soon(
                 self._principal, bytes(frame.notification), frame.idempotency_key, done
             )
-        except ProblemError as error:
+        except Refused as error:
             done(error)
-        except Forbidden as error:
-            done(ProblemError(problem("forbidden", error.detail)))
 
     def _mark_soon(self, frame: frames.Mark) -> None:
         if self._marks == _MARKS_MAX:
             detail = f"More than {_MARKS_MAX} marks wait for their answer."
-            self._refuse(frame.request, problem("rate_limited", detail))
+            self._refuse(frame.request, refuse("rate_limited", detail).refusal)
             return
         self._marks += 1
         self._nursery.start_soon(self._mark, frame)
@@ -169,10 +168,8 @@ class WebSocketSession:
             request = request_of(frame)
             with await self._marking.enter():
                 marked = await mark_inbox(self._services, user, request)
-        except ProblemError as error:
-            self._refuse(frame.request, error.problem)
-        except Forbidden as error:
-            self._refuse(frame.request, problem("forbidden", error.detail))
+        except Refused as error:
+            self._refuse(frame.request, error.refusal)
         else:
             self._accept(frame.request, msgspec.Raw(msgspec.json.encode(marked)))
         finally:
@@ -183,13 +180,13 @@ class WebSocketSession:
         try:
             principal = await identify_token(self._services, frame.token)
             if principal.user != self._user:
-                raise Ended(Closing.FORBIDDEN, detail="The newer token is another user's.")
+                raise Ended(Closing.FORBIDDEN, "The newer token is another user's.")
             self._principal = principal
             self._services.key_watch.belongs(self._outlet, principal)
             if self._user is not None:
                 self._tell_user(Refreshed(self._outlet.connection, expiry_ms(principal)))
-        except Ended as ended:
-            self._outlet.refuse(ended)
+        except Refused as refused:
+            self._outlet.refuse(refused.refusal)
         else:
             if frame.request is not None:
                 self._accept(frame.request, None)
@@ -199,11 +196,14 @@ class WebSocketSession:
     def _accept(self, request: str | int, result: msgspec.Raw | None) -> None:
         self._reply(frames.Reply(request, ok=True, result=result))
 
-    def _refuse(self, request: str | int, wrong: Problem) -> None:
-        self._reply(frames.Reply(request, ok=False, problem=wrong))
+    def _refuse(self, request: str | int, refusal: Refusal) -> None:
+        if refusal.code in CREDENTIAL_PROBLEMS:
+            # Of a credential a reply says as much as a close code does.
+            refusal = msgspec.structs.replace(refusal, code=refusal.closing.word)
+        self._reply(frames.Reply(request, ok=False, problem=refusal.problem))
 
     def _reply(self, reply: frames.Reply) -> None:
-        # What was published together is committed together, so its answers come together.
+        # Posts that were published together are committed together, and answered together.
         if self._publishes:
             self._outlet.say_soon(reply)
         else:
@@ -215,22 +215,19 @@ def decode(message: str) -> frames.ClientFrame:
     try:
         return frames.decode_client_frame(message)
     except frames.MalformedFrame as error:
-        raise Ended(Closing.MALFORMED, detail=str(error)) from None
+        raise Ended(Closing.MALFORMED, str(error)) from None
 
 
 async def identify_token(services: Services, token: str) -> Principal:
-    """Whose *token* it is; raises `Ended`."""
+    """The principal of *token*; raises `Refused`."""
     return await identified(services, lambda: services.authenticator.from_token(token))
 
 
 async def identified(services: Services, ask: Callable[[], Awaitable[Principal]]) -> Principal:
-    """The principal that *ask* finds, in the time the store is given; raises `Ended`."""
+    """The principal that *ask* finds, in the time the store is given; raises `Refused`."""
     try:
         with trio.fail_after(services.settings.store_timeout):
             return await ask()
-    except Unauthenticated as error:
-        # What it says of a credential is a code and a sentence of ours, never the credential.
-        raise Ended(Closing.UNAUTHENTICATED, detail=f"{error.code}: {error.detail}") from None
-    except (AuthUnavailable, ProblemError, trio.TooSlowError):
+    except trio.TooSlowError:
         detail = "The store was needed to know who this is, and does not answer now."
-        raise Ended(Closing.STORE_UNAVAILABLE, RETRY_AFTER, detail) from None
+        raise Ended(Closing.STORE_UNAVAILABLE, detail) from None

@@ -20,7 +20,7 @@ from tocsin.server.websocket.outlet import farewell
 TIMEOUT: Final = 2.0
 """Seconds for all of it."""
 DISCARD_BYTES_MAX: Final = 256 * 1024
-"""What is read to be thrown away: who is turned away may have said hello, and not much more."""
+"""Bytes read and thrown away: a client turned away may have said hello, and not much more."""
 
 
 async def turn_away(

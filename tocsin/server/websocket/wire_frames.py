@@ -5,6 +5,8 @@ the same bytes are right for every connection: a notification that goes to ten t
 encoded once.
 """
 
+from __future__ import annotations
+
 from struct import Struct
 
 _TEXT, _CLOSE, _PING, _PONG = (
@@ -16,18 +18,20 @@ _TEXT, _CLOSE, _PING, _PONG = (
 
 _LENGTH_IN_TWO = Struct("!BBH").pack
 
-CONTROL_PAYLOAD_BYTES_MAX = 125  # RFC 6455 §5.5
-CLOSE_REASON_BYTES_MAX = CONTROL_PAYLOAD_BYTES_MAX - 2  # the code takes two
+CONTROL_PAYLOAD_BYTES_MAX = 125
+"""RFC 6455 §5.5."""
+CLOSE_REASON_BYTES_MAX = CONTROL_PAYLOAD_BYTES_MAX - 2
+"""The code takes two."""
 
 
 def text_frame(payload: bytes) -> bytes:
-    """One whole text message. That `payload` is UTF-8 is the caller's promise: it comes from the
+    """One whole text message. That *payload* is UTF-8 is the caller's promise: it comes from the
     JSON encoder, and checking it again would cost more than sending it."""
     return _header(_TEXT, len(payload)) + payload
 
 
 def ping_frame(payload: bytes = b"") -> bytes:
-    """A ping (§5.5.2). Raises ValueError if `payload` is longer than 125 bytes."""
+    """A ping (§5.5.2). Raises ValueError if *payload* is longer than 125 bytes."""
     if len(payload) > CONTROL_PAYLOAD_BYTES_MAX:
         raise ValueError(f"a ping carries at most {CONTROL_PAYLOAD_BYTES_MAX} bytes")
     return _header(_PING, len(payload)) + payload

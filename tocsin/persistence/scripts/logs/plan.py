@@ -29,7 +29,7 @@ from tocsin.persistence.store import (
     Withdraw,
 )
 from tocsin.protocol.notification import Change, Content, Standing, State, patched
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 
 LogCommand = Publish | Update | Withdraw | Expire | Release
 Numbered = tuple[int, LogCommand]
@@ -165,7 +165,7 @@ class Plan:
             return RevisionMismatch(revision)
         try:
             target.content = patched(target.content, update.patch, update.now_ms, target.not_before)
-        except ProblemError as error:
+        except Refused as error:
             return PatchRefused(error)
         target.saved = False
         self._tell(number, target, Change.UPDATED, update.now_ms)

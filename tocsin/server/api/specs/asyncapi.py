@@ -58,24 +58,6 @@ A device says `hello`, is welcomed, and gets a `push` for each change of its use
 acknowledges. The contract is the same for the stream of events, except that a device acknowledges \
 there by coming back, or over HTTP.
 """
-_MEANINGS: Final = {
-    Closing.DRAINING: "This node is stopping; another one is there.",
-    Closing.SLOW: "More waited to be sent than `outbound_bytes_max`.",
-    Closing.UNRESPONSIVE: "A push was not acknowledged, however often it was sent.",
-    Closing.HEARTBEAT_LOST: "Two pings were not answered.",
-    Closing.INTERNAL_ERROR: "Something of ours broke.",
-    Closing.OVERLOADED: "More is going on than this node can take.",
-    Closing.STORE_UNAVAILABLE: "The store does not answer now.",
-    Closing.MALFORMED: "A frame was not what the contract says.",
-    Closing.UNAUTHENTICATED: "No token, or one that is not good any more.",
-    Closing.FORBIDDEN: "The token does not allow this.",
-    Closing.HELLO_TIMEOUT: "No `hello` came in time.",
-    Closing.REPLACED: "The same device has connected again.",
-    Closing.DISCONNECTED: "An operator ended it.",
-    Closing.TOO_MANY_DEVICES: "A new name, with as many devices known as there may be: remove one.",
-    Closing.FRAME_TOO_LARGE: "A frame was longer than frames may be.",
-    Closing.RATE_LIMITED: "Too much in too little time; `detail` says which limit.",
-}
 
 
 def asyncapi_document() -> Document:
@@ -132,7 +114,8 @@ def _websocket() -> Document:
                 "code": int(each),
                 "reason": each.word,
                 "reconnect": each.reconnect,
-                "description": _MEANINGS[each],
+                "description": each.text,
+                "advice": each.advice,
             }
             for each in Closing
         ],
@@ -143,7 +126,7 @@ def _events() -> Document:
     return {
         "address": "/v1/inbox/stream",
         "description": "`event` is the frame's type, `data` the frame, and `id` the cursor to come "
-        "back with in `Last-Event-ID`. What may stand in the query is in the OpenAPI document.",
+        "back with in `Last-Event-ID`. The parameters of the query are in the OpenAPI document.",
         "servers": [{"$ref": "#/servers/events"}],
         "messages": _named(EVENTS),
         "x-query": fields_of(streams.StreamQuery),

@@ -30,7 +30,7 @@ _COMMON: Final = frozenset(
 _FOR_BROWSERS: Final = frozenset({"Origin"})
 """Headers that a browser writes itself."""
 _UNTRIED: Final = frozenset({"text/html", "image/x-icon"})
-"""What is looked at by opening it."""
+"""The pages that are looked at by opening them."""
 
 
 def call_section(method: str, path: str, operation: Document, schemas: Document) -> str:

@@ -72,6 +72,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "topic": "incidents",
     "letter": "7",
     "entry": "1700000000000-0",
+    "module": "index.js",
 }
 """What may stand in a path, by its name there."""
 

@@ -9,13 +9,12 @@ from typing import Any, Final, get_origin
 import msgspec
 
 from tocsin import __version__
-from tocsin.protocol.problems import TITLES, Problem, problem
+from tocsin.protocol.problems import CREDENTIAL_PROBLEMS, PROBLEMS, Problem, problem
 from tocsin.server.api.operation import PATH_TYPES, Caller, Header, Operation
 from tocsin.server.api.problems import MEDIA_TYPE
 from tocsin.server.api.specs.examples import EXAMPLES, TEXTS
 from tocsin.server.api.specs.schemas import Schema, components, fields_of, reference, schema_of
 from tocsin.server.api.specs.words import PATHS
-from tocsin.server.auth.errors import AuthCode
 
 Document = dict[str, Any]
 
@@ -28,13 +27,11 @@ what an operation lists, a request that is no valid HTTP/1.1 is answered by `400
 `415`, `417`, `431`, `501` or `505`, one too many by `429`, an unknown path by `404`, and another \
 method by `405`. Unknown fields and query parameters are refused.
 """
-_FORBIDDEN: Final = {AuthCode.SCOPE_MISSING, AuthCode.USER_MISSING}
-_AWAY: Final = {AuthCode.JWKS_UNAVAILABLE, AuthCode.KEYS_BUSY, AuthCode.KEYS_UNAVAILABLE}
 AUTH_CODES: Final[dict[int, list[str]]] = {
-    401: [*sorted(set(AuthCode) - _FORBIDDEN - _AWAY)],
-    403: sorted(_FORBIDDEN),
-    503: sorted(_AWAY),
+    status: sorted(code for code, kind in CREDENTIAL_PROBLEMS.items() if kind.status == status)
+    for status in (401, 403, 503)
 }
+"""The codes of credentials, by status."""
 _SUCCESSES: Final = {
     200: "Done.",
     201: "Made.",
@@ -249,8 +246,7 @@ def problem_codes(operation: Operation) -> dict[int, list[str]]:
         codes |= {"malformed", "request_timeout", "too_large"}
     by_status: dict[int, list[str]] = {}
     for code in sorted(codes):
-        status, _ = TITLES[code]
-        by_status.setdefault(status, []).append(code)
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
     if operation.caller is not Caller.ANYONE:
         for status, words in AUTH_CODES.items():
             by_status[status] += words
@@ -258,8 +254,8 @@ def problem_codes(operation: Operation) -> dict[int, list[str]]:
 
 
 def _problem(status: int, codes: list[str]) -> Document:
-    known = [code for code in codes if code in TITLES]
-    titles = dict.fromkeys(TITLES[code][1] for code in known)
+    known = [code for code in codes if code in PROBLEMS]
+    titles = dict.fromkeys(PROBLEMS[code].title for code in known)
     headers = _common("X-Request-Id")
     if status == 401:
         headers |= _common("WWW-Authenticate")

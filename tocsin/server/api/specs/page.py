@@ -147,11 +147,11 @@ def _close_codes(channel: Document) -> str:
             f"<code>{each['code']}</code>",
             f"<code>{escape(each['reason'])}</code>",
             inline(each["description"]),
-            "after <code>after</code> seconds" if each["reconnect"] else "not as it is",
+            inline(each["advice"]),
         )
         for each in channel["x-close-codes"]
     ]
-    codes = table(("code", "reason", "meaning", "come back?"), rows)
+    codes = table(("code", "reason", "meaning", "what to do"), rows)
     return f'<section id="close-codes"><h3>Close codes</h3>{codes}</section>'
 
 

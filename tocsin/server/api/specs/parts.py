@@ -1,4 +1,4 @@
-"""What the pages have in common: how they are put together, their look, and what they allow.
+"""The common part of the pages: how they are put together, their look, and what they allow.
 
 Styles and scripts are files beside this one, and stand in the page itself: a page is one answer,
 and its policy names each of them by its hash.

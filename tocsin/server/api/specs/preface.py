@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from html import escape
 
-from tocsin.protocol.problems import TITLES
+from tocsin.protocol.problems import CREDENTIAL_PROBLEMS, PROBLEMS
 from tocsin.server.api.specs.openapi import AUTH_CODES
 from tocsin.server.api.specs.tables import inline, table
-from tocsin.server.api.specs.words import ERRORS
 
 _WAYS = (
     (
@@ -56,11 +55,11 @@ def credentials_section() -> str:
 def errors_section() -> str:
     """Every code, once."""
     rows = [
-        (str(status), _code(code), inline(_sentence(title) + ERRORS[code]))
-        for code, (status, title) in sorted(TITLES.items(), key=lambda each: each[1][0])
+        (str(kind.status), _code(code), inline(f"{kind.title}. {kind.advice}"))
+        for code, kind in sorted(PROBLEMS.items(), key=lambda each: each[1].status)
     ]
     own = [
-        (str(status), _code(code), inline(ERRORS[code]))
+        (str(status), _code(code), inline(CREDENTIAL_PROBLEMS[code].advice))
         for status, codes in AUTH_CODES.items()
         for code in codes
     ]
@@ -74,10 +73,6 @@ def errors_section() -> str:
         "<p>Where a credential is asked for, <code>code</code> says what is wrong with it:</p>"
         f"{table(heads, own)}</section>"
     )
-
-
-def _sentence(title: str) -> str:
-    return f"{title} " if title.endswith("?") else f"{title}. "
 
 
 def _code(code: str) -> str:

@@ -1,4 +1,4 @@
-"""What the server asks beyond the types of fields: which of them go together, and which do not.
+"""The rules beyond the types of fields: which of them go together, and which do not.
 
 Where it is checked, it is a line of code with an answer that says what is wrong. Here it is said
 once more for programs; schemathesis shows that the two agree.

@@ -77,7 +77,7 @@ def field_table(schema: Document) -> str:
 
 
 def type_text(schema: Document) -> str:
-    """What a value may be, in words, as HTML."""
+    """The values that *schema* allows, in words, as HTML."""
     return " ".join(filter(None, [_kind(schema), *_bounds(schema)]))
 
 
@@ -123,7 +123,7 @@ def _bounds(schema: Document) -> list[str]:
 
 
 def default_text(field: Document) -> str:
-    """What a value is where none is given, as HTML; nothing, if that says nothing."""
+    """The default of *field*, as HTML; nothing, if that says nothing."""
     default = field.get("default")
     return "" if default in (None, [], {}) else f"default <code>{_literal(default)}</code>"
 

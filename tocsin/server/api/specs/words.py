@@ -14,6 +14,7 @@ PATHS: Final[dict[str, str]] = {
     "device": "The device's name.",
     "topic": "The topic's name.",
     "letter": "The dead letter's id.",
+    "module": "The module's file name.",
     "entry": "The entry's id, as the list of the spool shows it.",
 }
 """What stands in a path."""
@@ -207,59 +208,6 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("Welcome", "cursor"): "From where this session goes on.",
 }
 """By type and field, where the field's name alone says too little."""
-
-ERRORS: Final[dict[str, str]] = {
-    "malformed": "The body is no JSON, or the request no HTTP. Mend the client.",
-    "unauthenticated": "See the codes of credentials below.",
-    "forbidden": "The credential is good, and not for this: another user, or a scope is missing.",
-    "topic_closed": "The topic is closed: producers subscribe users to it.",
-    "not_found": "Nothing is there, or nothing that this credential may see.",
-    "method_not_allowed": "`Allow` names the methods that there are.",
-    "request_timeout": "The body did not come in time. Send it again.",
-    "idempotency_in_flight": "Send the same again after `Retry-After`.",
-    "conflict": "Look at it, and decide anew.",
-    "replaced": "Give each client a `device` of its own.",
-    "disconnected": "An operator ended it; it may come back.",
-    "revision_mismatch": "Read it again, and change what is there now.",
-    "too_large": "Send less at a time.",
-    "unsupported_media_type": "Send JSON, uncompressed.",
-    "invalid": "`errors` names the fields. Unknown fields and parameters are errors too.",
-    "idempotency_key_reused": "A new request needs a new key.",
-    "rate_limited": "Come back after `Retry-After`.",
-    "internal_error": "It is logged, by `X-Request-Id`. Send it again a little later.",
-    "bus_unavailable": "Other nodes cannot be asked. Send it again after `Retry-After`.",
-    "store_unavailable": "Nothing is known to have changed. Send it again after `Retry-After`.",
-    "overloaded": "Send it again after `Retry-After`.",
-    "token_missing": "Send `Authorization: Bearer …`.",
-    "authorization_malformed": "The header is not `Bearer` and one credential.",
-    "authorization_scheme": "Only `Bearer` is understood.",
-    "token_too_long": "It is longer than tokens may be.",
-    "token_malformed": "It is neither a JWT nor an API key; perhaps a part was not copied.",
-    "token_unsupported": "This server verifies no tokens: it knows API keys only.",
-    "token_type": "It is a token of another kind, such as one for refreshing.",
-    "token_algorithm": "It is signed in another way than this server was told to believe.",
-    "token_key_unknown": "It names a key that this server does not know.",
-    "token_signature": "It was signed with another secret, such as that of another data directory.",
-    "token_claim_missing": "A claim that is needed is not in it.",
-    "token_claim_invalid": "A claim cannot be used as it is.",
-    "token_expired": "Get a new one.",
-    "token_not_yet_valid": "Its `nbf` is ahead of this server's clock.",
-    "token_issuer": "It is from another issuer than `jwt_issuer`.",
-    "token_audience": "It was made for another audience than `jwt_audience`.",
-    "key_malformed": "A part of the key was not copied.",
-    "key_unknown": "No such key: of another server, or of another data directory.",
-    "key_revoked": "It was revoked, for good. Make a new one.",
-    "ticket_malformed": "A part of the ticket was not copied.",
-    "ticket_unknown": "It is used already, or was never given.",
-    "ticket_expired": "Get a new one, and use it at once.",
-    "ticket_elsewhere": "It belongs to another device or origin.",
-    "scope_missing": "The credential lacks the scope that the call names.",
-    "user_missing": "An API key has no inbox: use a user's token.",
-    "jwks_unavailable": "The identity provider's keys cannot be had now. Come back.",
-    "keys_busy": "Too many keys are being looked up. Come back.",
-    "keys_unavailable": "Keys cannot be looked up while the store is away. Come back.",
-}
-"""What to do about each code."""
 
 
 def described(type_: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""This machine: its free ports, and the places that a server without privileges can enter."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+NOBODY: Final = 65534
+"""The user as which a server runs that refuses to run as root."""
+PORTS: Final = 1_500  # of each test process
+
+
+def traversable() -> str:
+    """A directory for temporary files that an unprivileged user can get into."""
+    candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    for candidate in map(Path, candidates):
+        if candidate.is_dir() and (os.geteuid() != 0 or is_traversable(candidate)):
+            return str(candidate)
+    raise RuntimeError(
+        f"As root, Postgres runs as user {NOBODY}, which can enter none of {candidates}. "
+        "Set TMPDIR to a directory that everyone can enter, or run the tests as another user."
+    )
+
+
+def is_traversable(path: Path) -> bool:
+    path = path.resolve()
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
+
+
+def free_port() -> int:
+    """A port below those that the kernel hands to outgoing connections: from among these, a client
+    that retries could take the server's own port while the server restarts. Between choosing and
+    listening nobody holds a port: so test processes side by side choose from parts of their own,
+    and one process is told each port once before it is told any again.
+    """
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def _ports_of_this_process() -> Iterator[int]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw")
+    first = 20_000 + PORTS * (int(worker) % 8)
+    # Two runs side by side, as of two checkouts, shall not begin at the same end.
+    ports = random.sample(range(first, first + PORTS), PORTS)
+    return itertools.cycle(ports)
+
+
+_ports = _ports_of_this_process()
+
+
+def read_lines(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines() if path.exists() else []

@@ -1,0 +1,62 @@
+"""Actors that never wait, interrupted or ended twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.actors.runtime.actor_kit import Total, supervised
+from tocsin.actors.runtime import ActorStopped, PromptActor, Ref
+from tocsin.actors.runtime.prompt import Attendant, PromptMailbox
+
+
+class Calls(PromptActor[Callable[[], None]]):
+    """Does what it is told, and notes its ends."""
+
+    def __init__(self) -> None:
+        self.ends: list[bool] = []
+
+    def receive(self, message: Callable[[], None]) -> None:
+        message()
+
+    def ended(self, *, failed: bool) -> None:
+        self.ends.append(failed)
+
+
+class Interrupt(BaseException):
+    """As a `KeyboardInterrupt`, which pytest would take for its own."""
+
+
+async def test_an_interrupt_ends_the_actor_and_goes_on_to_the_sender():
+    async with supervised() as tree:
+        ref: Ref[Any] = tree.spawn_prompt("calls", Calls)
+        tree.spawn_prompt("other", Calls)
+        queued = Total()
+
+        def interrupt() -> None:
+            ref.tell(queued)
+            raise Interrupt
+
+        with pytest.raises(Interrupt):
+            ref.tell(interrupt)
+        assert (ref.stopped, tree.names()) == (True, ["other"])
+        with pytest.raises(ActorStopped):
+            await queued.reply.wait()
+
+
+async def test_an_end_that_comes_twice_is_one():
+    calls = Calls()
+    attendant = Attendant()
+    gone: list[str] = []
+    mailbox: PromptMailbox[Any] = PromptMailbox(
+        "/calls", 8, attendant, lambda: gone.append("calls")
+    )
+    mailbox.begin(calls)
+
+    mailbox.end()
+    mailbox.end()
+
+    assert (calls.ends, gone) == ([False], ["calls"])
+    assert mailbox.handle_next() is False

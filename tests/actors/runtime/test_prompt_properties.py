@@ -1,0 +1,118 @@
+"""Actors that never wait, told whatever comes in whatever order: each message is handled once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from tests.actors.runtime.actor_kit import Boom
+from tocsin.actors.runtime import (
+    ActorCrashed,
+    ActorStopped,
+    MailboxFull,
+    PromptActor,
+    Request,
+    open_supervisor,
+)
+
+
+class Numbered(Request[int], kw_only=True):
+    number: int
+    tells: tuple[tuple[int, Any], ...] = ()
+    crash: bool = False
+    retires: bool = False
+
+
+class TableWorker(PromptActor[Numbered]):
+    def __init__(self, world: World, name: int) -> None:
+        self.world, self.name, self.busy = world, name, False
+
+    def receive(self, message: Numbered) -> None:
+        assert not self.busy, "no re-entrance"
+        self.busy = True
+        self.world.handled.append((self.name, message.number))
+        for name, plan in message.tells:
+            self.world.tell(name, plan)
+        if message.retires:
+            self.world.tree.retire(str(self.name))
+        self.busy = False
+        if message.crash:
+            raise Boom
+        message.reply.set(message.number)
+
+    def ended(self, *, failed: bool) -> None:
+        self.world.ends.append(self.name)
+
+
+class World:
+    def __init__(self, tree: Any) -> None:
+        self.tree = tree
+        self.sent: dict[int, list[int]] = {}
+        self.handled: list[tuple[int, int]] = []
+        self.requests: list[Numbered] = []
+        self.ends: list[int] = []
+        self.begun = 0
+
+    def tell(self, name: int, plan: Any) -> None:
+        tells, crash, retires = plan
+        request = Numbered(
+            number=len(self.requests), tells=tuple(tells), crash=crash, retires=retires
+        )
+        self.requests.append(request)
+        try:
+            ref = self.tree.find(str(name))
+            if ref is None:
+                ref = self.tree.spawn_prompt(str(name), lambda: TableWorker(self, name), capacity=3)
+                self.begun += 1
+            ref.tell(request)
+        except (MailboxFull, ActorStopped) as error:
+            request.reply.fail(error)
+
+
+names = st.integers(0, 2)
+plans = st.recursive(
+    st.tuples(st.just(()), st.booleans(), st.booleans()),
+    lambda inner: st.tuples(
+        st.lists(st.tuples(names, inner), max_size=5), st.booleans(), st.booleans()
+    ),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.tuples(names, plans)), max_size=15), st.booleans())
+def test_every_message_is_handled_once_and_in_order_or_its_asker_is_told(script, cancel):
+    async def play() -> World:
+        with trio.CancelScope() as everything:
+            async with open_supervisor("", lambda: 0.0) as tree:
+                world = World(tree)
+                for step in script:
+                    if step is None:
+                        await trio.lowlevel.checkpoint()
+                    else:
+                        world.tell(*step)
+                if cancel:
+                    everything.cancel()
+                await tree.stop(1)
+        answers = []
+        for request in world.requests:
+            with trio.fail_after(1):
+                try:
+                    answers.append(await request.reply.wait())
+                except ActorCrashed:
+                    assert request.crash
+                except (ActorStopped, MailboxFull):
+                    assert (0, request.number) not in world.handled
+                    assert (1, request.number) not in world.handled
+                    assert (2, request.number) not in world.handled
+        assert len(world.ends) == world.begun
+        return world
+
+    world = trio.run(play, clock=MockClock(autojump_threshold=0))
+    for name in range(3):
+        numbers = [number for who, number in world.handled if who == name]
+        assert numbers == sorted(set(numbers))

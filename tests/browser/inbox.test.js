@@ -1,0 +1,112 @@
+/** The inbox as a snapshot: pages, pushes and marks, and when its identity changes. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Inbox } from "../../tocsin/browser/client/inbox.js";
+
+const item = (id, state = "unseen") => ({ id, title: `no. ${id}`, state });
+const page = (...notifications) => ({
+  notifications,
+  next: null,
+  unread: notifications.filter(({ state }) => state !== "read").length,
+  unseen: notifications.filter(({ state }) => state === "unseen").length,
+  cursor: "e1.10",
+});
+const push = (sequence, notification, fields = {}) => ({
+  sequence, previous: sequence - 1, change: "created", notification, unread: 9, unseen: 8, replay: false, attempt: 1, ...fields,
+});
+const ids = ({ notifications }) => notifications.map(({ id }) => id);
+
+function loaded(...notifications) {
+  const inbox = new Inbox();
+  inbox.replace(page(...notifications));
+  return inbox;
+}
+
+test("a new notification comes first, with the server's counters", () => {
+  const inbox = loaded(item("a"));
+  inbox.apply(push(11, item("b")));
+  assert.deepEqual(ids(inbox.current), ["b", "a"]);
+  assert.equal(inbox.current.unread, 9);
+});
+
+test("what the page has told already is passed over", () => {
+  const inbox = loaded(item("a"));
+  const before = inbox.current;
+  inbox.apply(push(10, item("b")));
+  assert.equal(inbox.current, before);
+});
+
+test("a change stays in its place", () => {
+  const inbox = loaded(item("a"), item("b"));
+  inbox.apply(push(11, { ...item("b"), title: "new" }, { change: "updated" }));
+  assert.equal(inbox.current.notifications[1].title, "new");
+});
+
+for (const state of ["withdrawn", "archived"]) {
+  test(`what is ${state} goes`, () => {
+    const inbox = loaded(item("a"), item("b"));
+    inbox.apply(push(11, item("a", state), { change: state === "withdrawn" ? "withdrawn" : "state" }));
+    assert.deepEqual(ids(inbox.current), ["b"]);
+  });
+}
+
+test("a replay of what is not in the list asks for the page anew, as only the server knows its place", () => {
+  const inbox = loaded(item("a"));
+  inbox.apply(push(11, item("old"), { replay: true }));
+  assert.ok(inbox.isBehind);
+  assert.deepEqual(ids(inbox.current), ["a"]);
+  inbox.replace(page(item("a"), item("old")));
+  assert.ok(!inbox.isBehind);
+});
+
+test("an older page goes behind, without what is there already", () => {
+  const inbox = new Inbox();
+  inbox.replace({ ...page(item("a"), item("b")), next: "n" });
+  assert.ok(inbox.current.more);
+  inbox.append(page(item("b"), item("c")));
+  assert.deepEqual(ids(inbox.current), ["a", "b", "c"]);
+  assert.ok(!inbox.current.more);
+});
+
+test("a mark is shown at once and counted", () => {
+  const inbox = loaded(item("a"), item("b"));
+  inbox.mark("read", ["a"]);
+  assert.equal(inbox.current.notifications[0].state, "read");
+  assert.deepEqual([inbox.current.unread, inbox.current.unseen], [1, 1]);
+});
+
+test("a mark that was refused is taken back", () => {
+  const inbox = loaded(item("a"));
+  const before = inbox.current;
+  inbox.mark("archived", ["a"])();
+  assert.equal(inbox.current.notifications, before.notifications);
+  assert.equal(inbox.current.unread, 1);
+});
+
+test("a refused mark is not taken back over newer news", () => {
+  const inbox = loaded(item("a"));
+  const undo = inbox.mark("read", ["a"]);
+  inbox.apply(push(11, item("b")));
+  undo();
+  assert.deepEqual(ids(inbox.current), ["b", "a"]);
+});
+
+test("watchers are told of changes and of nothing else", () => {
+  const inbox = loaded(item("a", "read"));
+  const seen = [];
+  const stop = inbox.subscribe((snapshot) => seen.push(snapshot));
+  inbox.mark("read", ["a"]);
+  inbox.recount({ unread: 0, unseen: 0 });
+  assert.equal(seen.length, 0);
+  inbox.recount({ unread: 3, unseen: 1 });
+  assert.deepEqual(seen, [inbox.current]);
+  stop();
+  inbox.recount({ unread: 4, unseen: 1 });
+  assert.equal(seen.length, 1);
+});
+
+test("a snapshot cannot be changed", () => {
+  assert.ok(Object.isFrozen(loaded(item("a")).current));
+});

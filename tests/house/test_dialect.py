@@ -1,0 +1,247 @@
+"""All rooms are written in one dialect: the table in docs/style.md, as far as a machine sees it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.house.source import (
+    FOLDERS,
+    PACKAGE,
+    ROOT,
+    Function,
+    functions_of,
+    has_code,
+    our_python,
+    parse,
+    python_files,
+    refuse_beyond,
+    short,
+)
+
+LOGGING_HOMES = {"tocsin/logs.py", "simulation/world/logs.py", "tests/test_logs.py"}
+"""Where what libraries log is turned into lines of ours, and the tests of that."""
+ERROR_NAMES_REFUSED = {"exc", "e", "err", "ex"}
+
+STILL: dict[str, set[str]] = {
+    "logging": {
+        "tests/server/http/test_host.py",
+        "tests/server/test_front_door.py",
+        "tocsin/server/admission/refusals.py",
+        "tocsin/server/door/front_door.py",
+        "tocsin/server/http/host.py",
+        "tocsin/server/http/lifespan.py",
+    },
+    "errors": {
+        "tests/server/test_front_door.py",
+        "tocsin/server/door/front_door.py",
+        "tocsin/server/http/host.py",
+        "tocsin/server/http/lifespan.py",
+    },
+    "relative": {
+        "tests/server/auth/conftest.py",
+        "tests/server/auth/test_authenticator.py",
+        "tests/server/auth/test_claims.py",
+        "tests/server/auth/test_jwks.py",
+        "tests/server/auth/test_jwks_fetch.py",
+        "tests/server/auth/test_key_ring.py",
+        "tests/server/auth/test_tickets.py",
+        "tests/server/auth/test_token_properties.py",
+        "tests/server/auth/test_tokens.py",
+        "tests/server/auth/test_verification_key.py",
+        "tocsin/server/auth/__init__.py",
+        "tocsin/server/auth/authenticator.py",
+        "tocsin/server/auth/claims.py",
+        "tocsin/server/auth/jwks.py",
+        "tocsin/server/auth/jwks_fetch.py",
+        "tocsin/server/auth/key_ring.py",
+        "tocsin/server/auth/keys.py",
+        "tocsin/server/auth/principal.py",
+        "tocsin/server/auth/tickets.py",
+        "tocsin/server/auth/tokens.py",
+        "tocsin/server/auth/verification_key.py",
+    },
+    "future": {
+        "tocsin/server/auth/__init__.py",
+        "tocsin/server/door/front_door.py",
+        "tocsin/server/http/lifespan.py",
+        "tocsin/server/lingering_close.py",
+        "tocsin/server/websocket/frame_stream.py",
+        "tocsin/server/websocket/outbound.py",
+        "tocsin/server/websocket/wire_frames.py",
+    },
+    "parameters": {
+        "tocsin/server/admission/limits.py",
+        "tocsin/server/auth/claims.py",
+        "tocsin/server/auth/jwks.py",
+        "tocsin/server/auth/keys.py",
+        "tocsin/server/auth/principal.py",
+        "tocsin/server/auth/tickets.py",
+        "tocsin/server/auth/tokens.py",
+        "tocsin/server/door/front_door.py",
+        "tocsin/server/follow/sse_outlet.py",
+        "tocsin/server/http/host.py",
+        "tocsin/server/lingering_close.py",
+        "tocsin/server/request_head.py",
+        "tocsin/server/websocket/frame_stream.py",
+        "tocsin/server/websocket/outbound.py",
+        "tocsin/server/websocket/wire_frames.py",
+    },
+    "wildcards": {
+        "tocsin/actors/cluster/result_envelopes.py tell_of",
+        "tocsin/actors/publishing/announcer.py _announce",
+        "tocsin/server/http/asgi_lane.py _heard",
+    },
+}
+
+
+def test_only_structlog_writes_log_lines():
+    refuse_beyond(
+        STILL["logging"],
+        (
+            short(path)
+            for path in our_python()
+            if short(path) not in LOGGING_HOMES and imports_logging(parse(path))
+        ),
+        "Log with structlog: a fixed event, and keys with values",
+    )
+
+
+def test_what_is_caught_is_called_error():
+    refuse_beyond(
+        STILL["errors"],
+        (
+            f"{short(path)}: as {node.name}"
+            for path in our_python()
+            for node in ast.walk(parse(path))
+            if isinstance(node, ast.ExceptHandler) and node.name in ERROR_NAMES_REFUSED
+        ),
+        "Call it `error`, or what it is: `refusal`, `group`",
+    )
+
+
+def test_imports_are_absolute():
+    refuse_beyond(
+        STILL["relative"],
+        (
+            short(path)
+            for path in our_python()
+            for node in ast.walk(parse(path))
+            if isinstance(node, ast.ImportFrom) and node.level
+        ),
+        "Import by the whole name: a grep for it finds all its users",
+    )
+
+
+def test_annotations_are_not_evaluated():
+    refuse_beyond(
+        STILL["future"],
+        (
+            short(path)
+            for path in product_and_tools()
+            if has_code(parse(path)) and not imports_future(parse(path))
+        ),
+        "Begin with `from __future__ import annotations`",
+    )
+
+
+def test_parameters_are_marked_with_stars_in_prose():
+    refuse_beyond(
+        STILL["parameters"],
+        (
+            f"{short(path)}: {name} of {function.name}"
+            for path in product_and_tools()
+            for function in functions_of(path)
+            for name in quoted_parameters(function)
+        ),
+        "In a docstring a parameter is *name*; `name` is code of elsewhere",
+    )
+
+
+def test_no_match_passes_over_what_it_does_not_know():
+    refuse_beyond(
+        STILL["wildcards"],
+        (
+            f"{short(path)} {function.name}"
+            for room in ("actors", "server", "persistence")
+            for path in python_files(PACKAGE / room)
+            for function in functions_of(path)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Match) and passes_over(node)
+        ),
+        "Name the cases that need nothing, and end with `assert_never`: no new one is overlooked",
+    )
+
+
+# --- the rules catch what they are for ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "is_seen"),
+    [
+        ("import logging", True),
+        ("from logging import getLogger", True),
+        ("import logging.handlers", True),
+        ("from tocsin import logs", False),
+    ],
+)
+def test_logging_is_seen(source, is_seen):
+    assert imports_logging(ast.parse(source)) is is_seen
+
+
+def test_quoted_parameters_are_seen():
+    source = 'def f(self, one, two, *, three):\n    """`one`, ``two``, *three* and `four`."""'
+    [function] = ast.parse(source).body
+    assert isinstance(function, ast.FunctionDef)
+    assert list(quoted_parameters(function)) == ["one"]
+
+
+@pytest.mark.parametrize(("last", "passes"), [("pass", True), ("assert_never(x)", False)])
+def test_a_match_that_passes_over_is_seen(last, passes):
+    [match] = ast.parse(f"match x:\n    case 1: f()\n    case _: {last}").body
+    assert isinstance(match, ast.Match)
+    assert passes_over(match) is passes
+
+
+# --- how they look --------------------------------------------------------------------------------
+
+
+def product_and_tools() -> list[Path]:
+    return [path for each in FOLDERS if each != "tests" for path in python_files(ROOT / each)]
+
+
+def imports_logging(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            continue
+        if any(name.split(".")[0] == "logging" for name in names):
+            return True
+    return False
+
+
+def imports_future(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body
+    )
+
+
+def quoted_parameters(function: Function) -> Iterator[str]:
+    text = ast.get_docstring(function) or ""
+    arguments = function.args
+    for each in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+        if re.search(rf"(?<!`)`{each.arg}`(?!`)", text):
+            yield each.arg
+
+
+def passes_over(match: ast.Match) -> bool:
+    last = match.cases[-1]
+    is_wildcard = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
+    return is_wildcard and all(isinstance(each, ast.Pass) for each in last.body)

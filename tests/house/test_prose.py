@@ -1,0 +1,150 @@
+"""The subject of a sentence is a noun of the glossary (docs/style.md), room by room.
+
+A statement that opens with "who" or "what" leaves its reader to find out whether a device, a node
+or a producer is meant. h11, trio, websockets, procrastinate and aioquic do so in 0 to 0.7 % of
+their sentences.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.house.source import our_python, parse, refuse, short, text_of
+
+OPENERS = {
+    *("who", "whom", "whose", "whoever", "what", "whatever"),
+    *("nobody", "somebody", "everybody", "anybody", "someone", "anyone"),
+}
+SHARE_MAX = 0.02
+"""Of the sentences of a room: a question in other words, or a saying, may open so."""
+STILL = {
+    "bench": 0.116,
+    "cluster": 0.13,
+    "dev": 0.082,
+    "servers": 0.073,
+    "simulation": 0.165,
+    "tests": 0.158,
+    "tocsin": 0.104,
+    "tocsin/actors": 0.125,
+    "tocsin/client": 0.102,
+    "tocsin/persistence": 0.102,
+    "tocsin/server": 0.11,
+}
+"""Room -> the share that is tolerated until the room has been gone through; only ever lowered."""
+SLACK = 0.03
+"""How far below its line in `STILL` a room may be before the line has to be lowered."""
+ROOMS = (
+    *("tocsin/actors/runtime", "tocsin/actors", "tocsin/cli", "tocsin/client"),
+    *("tocsin/persistence", "tocsin/protocol", "tocsin/server", "tocsin/settings", "tocsin"),
+    *("simulation", "tests", "bench", "cluster", "servers", "dev"),
+)
+
+
+def test_sentences_have_a_noun_for_their_subject():
+    refuse(
+        (
+            f"{room}: {share:.1%}, at most {bound:.1%}, such as {shown!r}"
+            for room, share, shown in shares()
+            if share > (bound := STILL.get(room, SHARE_MAX))
+        ),
+        'Name the device, node, producer, entry … instead of "who" and "what"',
+    )
+
+
+def test_the_shares_that_are_tolerated_shrink():
+    refuse(
+        (
+            f"{room}: {share:.1%}, tolerated are {STILL[room]:.1%}"
+            for room, share, _ in shares()
+            if room in STILL and (share <= SHARE_MAX or share < STILL[room] - SLACK)
+        ),
+        "Lower these in STILL, or strike them out",
+    )
+
+
+# --- the rules catch what they are for ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "is_seen"),
+    [
+        ("Who attaches is told.", True),
+        ("Whoever waits looks again.", True),
+        ('"What" is a word.', True),
+        ("Who is it?", False),
+        ("The device that attaches is told.", False),
+        ("Whether it is open.", False),
+        ("Nobody waits.", True),
+    ],
+)
+def test_openings_are_seen(text, is_seen):
+    assert opens_without_noun(text) is is_seen
+
+
+def test_sentences_are_told_apart():
+    text = "One of two.\n    Two, e.g. three: four.\n\n    - Five is a point.\n    - Six as well"
+    assert list(sentences(text)) == [
+        *("One of two.", "Two, e.g. three: four.", "Five is a point.", "Six as well"),
+    ]
+
+
+# --- how they look --------------------------------------------------------------------------------
+
+
+def shares() -> Iterator[tuple[str, float, str]]:
+    """Of each room: the share of its sentences that open without a noun, and one of these."""
+    counts: dict[str, int] = defaultdict(int)
+    seen: dict[str, list[str]] = defaultdict(list)
+    for path in our_python():
+        room = next(each for each in ROOMS if f"{short(path)}/".startswith(f"{each}/"))
+        for text in prose(path):
+            for sentence in sentences(text):
+                counts[room] += 1
+                if opens_without_noun(sentence):
+                    seen[room].append(f"{short(path)}: {sentence[:60]}")
+    for room, count in counts.items():
+        yield room, len(seen[room]) / count, next(iter(seen[room]), "")
+
+
+def prose(path: Path) -> Iterator[str]:
+    """Docstrings, the strings below constants, and comments whose lines stand together."""
+    for node in ast.walk(parse(path)):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield text
+            case _:
+                pass
+    yield from comment_blocks(text_of(path))
+
+
+def comment_blocks(source: str) -> Iterator[str]:
+    block: list[str] = []
+    last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            if block and token.start[0] != last + 1:
+                yield " ".join(block)
+                block = []
+            block.append(token.string.lstrip("#- ").rstrip("- "))
+            last = token.start[0]
+    yield " ".join(block)
+
+
+def sentences(text: str) -> Iterable[str]:
+    for paragraph in re.split(r"\n\s*\n|\n\s*[-*|] ", text):
+        for sentence in re.split(r"(?<=[.!?])\s+(?=[^a-z])", " ".join(paragraph.split())):
+            if " " in (cleaned := sentence.lstrip("-*| ")):
+                yield cleaned
+
+
+def opens_without_noun(sentence: str) -> bool:
+    word = re.match(r"[^A-Za-z]*([A-Za-z]+)", sentence)
+    return word is not None and word[1].lower() in OPENERS and not sentence.endswith("?")

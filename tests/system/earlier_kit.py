@@ -1,0 +1,58 @@
+"""The program as it was before the newest migrations, out of the history of this repository."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from servers.node import ROOT
+
+_MIGRATIONS = "tocsin/persistence/migrations/postgres"
+
+
+def earlier_program(destination: Path) -> Path:
+    """Put the program of the last commit with fewer migrations into *destination*, and return that.
+
+    Skips the test where there is no history to take it from: in a copy without git, and in a
+    shallow clone that ends before.
+    """
+    commit = _commit_with_fewer(frozenset(each.name for each in (ROOT / _MIGRATIONS).glob("*.sql")))
+    packed = _git("archive", "--format=zip", commit, "tocsin")
+    with zipfile.ZipFile(BytesIO(packed)) as archive:
+        archive.extractall(destination)
+    return destination
+
+
+def knows_newer_schemas(program: Path) -> bool:
+    """Whether it can tell newer migrations that it works with from those that it does not."""
+    return "works with" in (program / "tocsin/persistence/migrations/__init__.py").read_text()
+
+
+def _commit_with_fewer(now: frozenset[str]) -> str:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("no git history: the program before the newest migrations cannot be had")
+    changes = _git("rev-list", "--first-parent", "HEAD", "--", _MIGRATIONS).decode().split()
+    for commit in ["HEAD", *(f"{each}^1" for each in changes)]:
+        try:
+            names = _git("ls-tree", "--name-only", commit, f"{_MIGRATIONS}/").decode().split()
+        except subprocess.CalledProcessError:
+            break  # a shallow clone's last commit has no parent
+        if (then := frozenset(Path(name).name for name in names)) < now and then:
+            return commit
+    pytest.skip("the git history here ends before the newest migrations (a shallow clone?)")
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(
+        # Whoever runs the tests need not own the checkout.
+        ["git", "-c", f"safe.directory={ROOT}", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    ).stdout

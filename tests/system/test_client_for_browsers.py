@@ -1,0 +1,206 @@
+"""The client for browsers, run by Node: its own tests, and with a real server on the other side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from queue import Queue
+from threading import Thread
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from servers.node import PATIENCE, ROOT, wait_until
+from servers.program import find_binary
+from servers.tokens import bearer, token
+from tests.system.producer_kit import Producer
+from tests.system.server_kit import Server, fresh_user
+from tocsin.protocol.closing import Closing
+
+HERE = ROOT / "tests" / "browser"
+CLIENT = ROOT / "tocsin" / "browser" / "client"
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    return find_binary("node", "nodejs")
+
+
+@pytest.fixture(scope="module")
+def web_socket(node) -> list[str]:
+    """Node with a WebSocket of its own: without asking from 22 on, and by a flag in 20."""
+    for flags in [], ["--experimental-websocket"]:
+        command = [node, *flags, "-p", "typeof WebSocket"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.stdout.strip() == "function":
+            return [node, *flags]
+    pytest.skip("this Node has no WebSocket; 20.10 and later do")
+
+
+def test_what_its_own_tests_say(node):
+    files = [str(each) for each in sorted(HERE.glob("*.test.js"))]
+    done = subprocess.run([node, "--test", *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_it_has_the_closing_reasons_of_the_protocol(node):
+    asks = (
+        f"import * as c from {json.dumps((CLIENT / 'closing.js').as_uri())};"
+        "const may = Object.keys(c.REASONS).filter(code => c.mayReconnect(Number(code)));"
+        "console.log(JSON.stringify([c.REASONS, may.map(Number)]))"
+    )
+    command = [node, "--input-type=module", "-e", asks]
+    reasons, may = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert reasons == {str(int(each)): each.word for each in Closing}
+    assert may == [int(each) for each in Closing if each.reconnect]
+
+
+def test_every_module_is_served_as_it_stands(server: Server):
+    entrance = httpx.get(f"{server.url}/client.js")
+    assert entrance.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert "./client/index.js" in entrance.text
+    for module in CLIENT.glob("*.js"):
+        answer = httpx.get(f"{server.url}/client/{module.name}")
+        assert answer.content == module.read_bytes()
+        assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert httpx.get(f"{server.url}/client/package.json").status_code == 404
+    assert httpx.get(f"{server.url}/client/..%2F__init__.py").status_code == 404
+
+
+# --- with a real server ---------------------------------------------------------------------------
+
+
+class Page:
+    """A program that follows a user with the client, and what it has told."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._told: Queue[dict[str, Any]] = Queue()
+        self.seen: list[dict[str, Any]] = []
+        Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._told.put(json.loads(line))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def expect(self, event: str, holds: Callable[[dict[str, Any]], bool] = bool) -> dict[str, Any]:
+        """The next event of the kind of which this holds."""
+        while True:
+            told = self._told.get(timeout=PATIENCE)
+            self.seen.append(told)
+            if told["event"] == event and holds(told):
+                return told
+
+    def expect_push(self) -> str:
+        title: str = self.expect("push")["title"]
+        return title
+
+    def ask(self, *command: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        assert self.expect("done")["failure"] is None
+
+
+@pytest.fixture
+def follow(web_socket):
+    """Follow *user* as *device*; the push with the title *refuse* is refused once."""
+
+    @contextmanager
+    def start(server: Server, user: str, device: str = "page", refuse: str = "") -> Iterator[Page]:
+        script = str(HERE / "follow.mjs")
+        with Page([*web_socket, script, server.url, token(user), device, refuse]) as page:
+            page.expect("state", lambda told: told["phase"] == "connected")
+            yield page
+
+    return start
+
+
+@pytest.fixture
+def user() -> str:
+    return fresh_user()
+
+
+@pytest.fixture
+def producer(server: Server) -> Producer:
+    return server.producer()
+
+
+def is_acknowledged(producer: Producer, notification: str) -> bool:
+    outcome: str = producer.ledger(notification)["page"]["outcome"]
+    return outcome == "acknowledged"
+
+
+def test_each_push_is_told_once_and_acknowledged(server, producer, follow, user):
+    with follow(server, user) as page:
+        ids = [producer.post(user, title=f"no. {number}") for number in range(40)]
+        assert [page.expect_push() for _ in ids] == [f"no. {number}" for number in range(40)]
+        for each in ids[0], ids[-1]:
+            wait_until(partial(is_acknowledged, producer, each))
+
+
+def test_what_a_handler_refuses_comes_again_and_holds_up_nothing(server, producer, follow, user):
+    with follow(server, user, refuse="bad") as page:
+        refused, good = producer.post(user, title="bad"), producer.post(user, title="good")
+        assert page.expect_push() == "good"
+        wait_until(partial(is_acknowledged, producer, good))
+        assert producer.ledger(refused)["page"]["outcome"] == "pending"
+        assert page.expect_push() == "bad"
+        wait_until(partial(is_acknowledged, producer, refused))
+
+
+def test_the_inbox_follows_posts_changes_and_marks(server, producer, follow, user):
+    older = producer.post(user, title="older")
+    with follow(server, user) as page:
+        page.expect("inbox", lambda told: told["titles"] == ["older"])
+        producer.post(user, title="newer")
+        page.expect("inbox", lambda told: told["titles"] == ["newer", "older"])
+        producer.update(older, title="changed")
+        page.expect("inbox", lambda told: told["titles"] == ["newer", "changed"])
+        page.ask("mark", "read", older)
+        assert any(told.get("unread") == 1 for told in page.seen)
+        producer.withdraw(older)
+        page.expect("inbox", lambda told: told["titles"] == ["newer"])
+        page.ask("markAll")
+    inbox = httpx.get(f"{server.url}/v1/inbox", headers=bearer(token(user))).json()
+    assert [each["state"] for each in inbox["notifications"]] == ["read"]
+
+
+def test_through_a_killed_server_nothing_is_missed_or_told_twice(start_server, follow, user):
+    own = start_server()
+    producer = own.producer()
+    with follow(own, user) as page:
+        told = []
+        for round_ in range(3):
+            told += [producer.post(user, title=f"{round_}.{number}") for number in range(10)]
+            own.kill()
+            own.start()
+        titles = [page.expect_push() for _ in told]
+        assert titles == [f"{round_}.{number}" for round_ in range(3) for number in range(10)]
+
+
+def test_another_connection_of_the_device_ends_it_for_good(server, follow, user):
+    with follow(server, user) as page, server.device(user, "page"):
+        stopped = page.expect("state", lambda told: told["phase"] == "stopped")
+        assert stopped["reason"] == "replaced"
+
+
+def test_signing_out_removes_the_device(server, follow, user):
+    with follow(server, user) as page:
+        page.ask("forget")
+    devices = httpx.get(f"{server.url}/v1/me/devices", headers=bearer(token(user))).json()
+    assert devices["devices"] == []

@@ -1,0 +1,82 @@
+/**
+ * The calls of a user over HTTP. An answer that is no success is an `ApiError`.
+ * @module
+ */
+
+/** A problem (RFC 9457) that the server answered, or that it could not be reached. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status 0 where there was no answer
+   * @param {string} code the problem's `code`, or `unreachable`
+   * @param {string} detail
+   * @param {number | undefined} after seconds until it is worth another try
+   */
+  constructor(status, code, detail, after) {
+    super(detail);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.after = after;
+  }
+
+  /** Whether the same call may succeed later. */
+  get isPassing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+export class Api {
+  /**
+   * @param {URL} base
+   * @param {() => Promise<string>} token
+   * @param {typeof fetch} fetch
+   */
+  constructor(base, token, fetch) {
+    this.base = base;
+    this.token = token;
+    this.fetch = fetch;
+  }
+
+  /**
+   * @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal]
+   * @returns {Promise<any>} what was answered, read from JSON; null for an empty answer
+   */
+  async call(method, path, body, signal) {
+    /** @type {Record<string, string>} */
+    const headers = { Authorization: `Bearer ${await this.token()}` };
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    let answer;
+    try {
+      answer = await this.fetch(new URL(path, this.base).href, {
+        method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
+        credentials: "omit",
+        cache: "no-store",
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (error) {
+      throw new ApiError(0, "unreachable", String(error), undefined);
+    }
+    const text = await answer.text().catch(() => "");
+    if (answer.ok) return text === "" ? null : JSON.parse(text);
+    throw problem(answer, text);
+  }
+}
+
+/** @param {Response} answer @param {string} text */
+function problem(answer, text) {
+  let said;
+  try {
+    said = JSON.parse(text);
+  } catch {
+    said = null; // a proxy's page
+  }
+  const after = Number(answer.headers.get("Retry-After"));
+  return new ApiError(
+    answer.status,
+    said?.code ?? "unknown",
+    said?.detail ?? `HTTP ${answer.status}`,
+    Number.isFinite(after) && after > 0 ? after : undefined,
+  );
+}

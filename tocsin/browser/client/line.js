@@ -1,0 +1,219 @@
+/**
+ * The line to the server: carries out what the machine (`follower.js`) wants, with real sockets,
+ * tokens and clocks, and comes back after whatever happens to the network, the page or the server.
+ * @module
+ */
+
+import { wantsAnotherToken } from "./follower.js";
+import { openSocket } from "./socket.js";
+
+/** Seconds that two looks at the clock may be apart before the machine must have slept. */
+const SLEPT = 5;
+/** Milliseconds between these looks. */
+const LOOK = 2000;
+/** The longest delay of a timer, in milliseconds: browsers keep it in 31 bits. */
+const DELAY_MAX = 2 ** 31 - 1;
+
+/**
+ * @typedef {import("./follower.js").Action} Action
+ * @typedef {import("./follower.js").Follower} Follower
+ *
+ * @typedef {object} State
+ * @property {"idle" | "connecting" | "connected" | "waiting" | "stopped"} phase
+ * @property {number} since when it became so, in milliseconds since 1970
+ * @property {string} [reason] why it waits or has stopped
+ * @property {number} [code] the close code, if there was one
+ * @property {number} [retryAt] when it will connect again, in milliseconds since 1970
+ * @property {string} store `ok`, or how the server's store is
+ * @property {string} bus `ok`, or how the server hears the other nodes
+ *
+ * @typedef {Partial<State> & Pick<State, "phase">} News
+ *
+ * @typedef {object} Ends what is at the ends of the line
+ * @property {URL} server
+ * @property {() => string | Promise<string>} token
+ * @property {typeof WebSocket} WebSocket
+ * @property {(action: Action) => void} heard what concerns the user: shown pushes, counters, resets …
+ * @property {(news: News) => void} became how the line is now
+ * @property {(follower: Follower) => void} moved the cursor may have moved
+ */
+
+export class Line {
+  #ends;
+  #follower;
+  /** @type {import("./socket.js").Connection | null} */ #connection = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #retry;
+  /** @type {ReturnType<typeof setInterval> | undefined} */ #look;
+  /** Which connection is meant, by those that are told later. */
+  #generation = 0;
+  #askedAgain = false;
+  #isWaiting = false;
+  #abort = new AbortController();
+
+  /** @param {Follower} follower @param {Ends} ends */
+  constructor(follower, ends) {
+    this.#follower = follower;
+    this.#ends = ends;
+  }
+
+  /** Connect, and stay connected until `close`, or until coming back is no use. */
+  open() {
+    this.#askedAgain = false;
+    this.#watchPage();
+    void this.#connect();
+  }
+
+  /** Leave in order: what was handled is acknowledged. `open` may be called again. */
+  close() {
+    this.carry(this.#follower.leaving());
+    this.#end();
+  }
+
+  /** Carry out what the machine wants. @param {Action[]} actions */
+  carry(actions) {
+    for (const action of actions) this.#do(action);
+    this.#ends.moved(this.#follower);
+    this.#schedule();
+  }
+
+  async #connect() {
+    const generation = ++this.#generation;
+    clearTimeout(this.#retry);
+    this.#isWaiting = false;
+    this.#ends.became({ phase: "connecting" });
+    let token = "";
+    try {
+      token = await this.#ends.token();
+    } catch {
+      if (generation === this.#generation) this.carry(this.#follower.unreachable("token"));
+      return;
+    }
+    if (generation !== this.#generation) return;
+    const listener = {
+      opened: () => this.carry(this.#follower.opened(now(), token, endOf(token))),
+      heard: (/** @type {string} */ text) => this.carry(this.#follower.heard(text, now())),
+      closed: (/** @type {number | undefined} */ code, /** @type {boolean} */ wasOpen) => {
+        this.#connection = null;
+        this.carry(wasOpen ? this.#follower.closed(code) : this.#follower.unreachable());
+      },
+    };
+    this.#connection = openSocket(this.#ends.server, listener, this.#ends.WebSocket);
+    this.carry(this.#follower.connecting(now()));
+  }
+
+  /** @param {Action} action */
+  #do(action) {
+    switch (action.do) {
+      case "send":
+        return this.#connection?.send(action.frame);
+      case "refresh":
+        return void this.#refresh();
+      case "wait":
+        return this.#wait(action);
+      case "stop":
+        return this.#stop(action);
+      case "welcome":
+        this.#ends.became({ phase: "connected" });
+        break;
+      case "synced":
+        this.#askedAgain = false;
+        break;
+    }
+    this.#ends.heard(action);
+  }
+
+  /** @param {Action & {do: "wait"}} action */
+  #wait({ delay, reason, code }) {
+    this.#connection?.close();
+    this.#connection = null;
+    this.#generation += 1;
+    this.#isWaiting = true;
+    const retryAt = Date.now() + delay * 1000;
+    this.#ends.became({ phase: "waiting", reason, retryAt, ...(code === undefined ? {} : { code }) });
+    this.#retry = setTimeout(() => void this.#connect(), delay * 1000);
+  }
+
+  /** @param {Action & {do: "stop"}} action */
+  #stop(action) {
+    if (wantsAnotherToken(action) && !this.#askedAgain) {
+      // The token may have ended between being made and being used: another is asked for, once.
+      this.#askedAgain = true;
+      return this.#wait({ do: "wait", delay: 0, reason: action.reason });
+    }
+    this.#end();
+    const { reason, code } = action;
+    this.#ends.became({ phase: "stopped", reason, ...(code === undefined ? {} : { code }) });
+  }
+
+  #end() {
+    this.#connection?.close();
+    this.#connection = null;
+    this.#generation += 1;
+    this.#isWaiting = false;
+    this.#abort.abort();
+    clearTimeout(this.#timer);
+    clearTimeout(this.#retry);
+    clearInterval(this.#look);
+  }
+
+  async #refresh() {
+    const generation = this.#generation;
+    try {
+      const token = await this.#ends.token();
+      if (generation === this.#generation) this.carry(this.#follower.refreshed(token, endOf(token)));
+    } catch {
+      // The session ends with its token then, and the next connection asks again.
+    }
+  }
+
+  // --- Time --------------------------------------------------------------------------------------
+
+  #schedule() {
+    clearTimeout(this.#timer);
+    const { deadline } = this.#follower;
+    if (this.#connection === null || deadline === Infinity) return;
+    const delay = Math.min(Math.max(0, deadline - now()) * 1000, DELAY_MAX);
+    this.#timer = setTimeout(() => this.carry(this.#follower.due(now())), delay);
+  }
+
+  /** See to it that sleep, a restored page and a network that comes back are noticed at once. */
+  #watchPage() {
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    clearInterval(this.#look);
+    let looked = Date.now();
+    this.#look = setInterval(() => {
+      const slept = Math.abs(Date.now() - looked - LOOK) > SLEPT * 1000;
+      looked = Date.now();
+      if (slept) this.#wake();
+    }, LOOK);
+    /** @type {any} */ (this.#look).unref?.();
+    const { signal } = this.#abort;
+    globalThis.addEventListener?.("online", () => this.#wake(), { signal });
+    /** @param {PageTransitionEvent} event */
+    const restored = ({ persisted }) => persisted && this.#wake();
+    globalThis.addEventListener?.("pageshow", restored, { signal });
+  }
+
+  #wake() {
+    if (this.#isWaiting) void this.#connect();
+    else if (this.#connection !== null) this.carry(this.#follower.wake(now()));
+  }
+}
+
+/** Seconds of a clock that never goes back. */
+export function now() {
+  return performance.now() / 1000;
+}
+
+/** When the token ends by the clock of `now`, as far as it says. @param {string} token */
+function endOf(token) {
+  try {
+    const [, claims = ""] = token.split(".");
+    const { exp } = JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/")));
+    return typeof exp === "number" ? now() + exp - Date.now() / 1000 : Infinity;
+  } catch {
+    return Infinity; // no JWT
+  }
+}
