@@ -32,7 +32,7 @@ SUBJECTS_BEGIN = "dc328a7"
 HELD_BY = {
     "tests/actors/test_cluster*.py": (
         *("actors.cluster.canary", "actors.cluster.disconnections", "actors.cluster.freshness"),
-        *("actors.cluster.envelope_handler"),
+        "actors.cluster.envelope_handler",
         *("actors.cluster.trust", "actors.delivery.rivals"),
     ),
     "tests/actors/test_user.py": (
