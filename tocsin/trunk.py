@@ -1,4 +1,4 @@
-"""What every node is made of, whatever doors are put into it: the actors, and their order.
+"""The actors of every node, and their order, whatever doors are put among them.
 
     storage         group commit; answers reads; owns the store
     cluster         the bridge: this node's voice and ears on the bus
@@ -80,7 +80,7 @@ _STORAGE_CAPACITY: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """What a node puts into its trunk; the simulation has none of it."""
+    """The doors that a node puts into its trunk; the simulation has none."""
 
     metrics: tuple[Child, ...] = ()
     http: tuple[Child, ...] = ()
@@ -197,7 +197,7 @@ class Trunk:
         return _Cluster(ports, state, attendance, line)
 
     def _watch_health(self) -> None:
-        """Those who are to know that store or bus was lost, or is back, in this order."""
+        """Have the tables told, in this order, when the store or the bus is lost, or is back."""
         watchers = self._status.watchers
         if (cluster := self._cluster) is not None:
             watchers.append(partial(_learn_secret, self._store, cluster.ports))
@@ -308,7 +308,7 @@ class Trunk:
 
 @dataclass(frozen=True, slots=True)
 class _Cluster:
-    """What a node has more that is not alone: the ports, and the tables of those behind them."""
+    """The ports of a node that is not alone, and the tables behind them."""
 
     ports: ClusterPorts
     state: ClusterState

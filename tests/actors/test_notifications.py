@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Never
 
 import outcome
 import pytest
 import trio
 
-from tests.actors.clock_kit import settle
+from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.publishing.notifications import Committed, Notifications, Submit
-from tocsin.actors.runtime import Ref, Reply, open_supervisor
+from tocsin.actors.runtime import ActorStopped, Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.persistence.store import Idempotency, NotFound, Publish, Withdraw
@@ -24,6 +25,10 @@ CONTENT = Content(
     expires_at=None, document="{}",
 )  # fmt: skip
 PUBLISH = Publish(CONTENT, ("ada",), "shop", Idempotency("shop", "key", b"x"))
+
+
+keepers: dict[str, Ref[Never]] = {}
+"""The keeper of the directory that is running."""
 
 
 def never(command: Spoolable, reply: Reply[Committal]) -> None:
@@ -40,7 +45,7 @@ async def running() -> AsyncIterator[Notifications]:
     )
     with trio.CancelScope() as crash:
         async with open_supervisor("", lambda: 0.0) as tree:
-            tree.spawn(
+            keepers["notifications"] = tree.spawn(
                 "notifications", lambda: DirectoryKeeper(notifications, lambda: 0.0, grace=1.0)
             )
             await settle()
@@ -54,6 +59,21 @@ def fail(notifications: Notifications) -> None:
     ref = notifications.find("n1")
     assert ref is not None
     ref.tell(Committed(stranger, outcome.Value(NotFound())))
+
+
+async def test_when_the_keeper_has_failed_keys_are_free_and_nobody_is_waited_for(autojump_clock):
+    async with running() as notifications:
+        submit = Submit(command=PUBLISH)
+        notifications.submit("n1", submit)
+        notifications.expect("n1", 1)
+        keepers["notifications"].tell("anything")  # type: ignore[arg-type]
+        with pytest.raises(ActorStopped):
+            await submit.reply.wait()
+        assert not notifications.is_expected("n1")
+
+        await pass_time(1)
+        notifications.submit("n1", Submit(command=PUBLISH))
+        assert notifications.names() == ["n1"]
 
 
 async def test_a_key_is_in_flight_until_its_request_is_answered(autojump_clock):

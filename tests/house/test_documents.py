@@ -32,9 +32,10 @@ SUBJECTS_BEGIN = "dc328a7"
 HELD_BY = {
     "tests/actors/test_cluster*.py": (
         *("actors.cluster.canary", "actors.cluster.disconnections", "actors.cluster.freshness"),
-        *("actors.cluster.envelope_handler", "actors.cluster.result_envelopes"),
-        *("actors.cluster.trust", "actors.delivery.neighbours", "actors.delivery.rivals"),
+        "actors.cluster.envelope_handler",
+        *("actors.cluster.trust", "actors.delivery.rivals"),
     ),
+    "tests/actors/test_spooler.py": ("actors.spool.state",),
     "tests/actors/test_user.py": (
         *("actors.delivery.device", "actors.delivery.outlet", "actors.delivery.wording"),
     ),
@@ -57,7 +58,7 @@ HELD_BY = {
     "tests/server/http/test_*.py": ("server.http.*", "server.door.edge_actors"),
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
-    "tests/system/test_operating.py": ("server.diagnostics", "server.key_watch"),
+    "tests/system/test_operating.py": ("server.diagnostics",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""
 NO_MODULES = {"tocsin.v1.json", "tocsin.db"}

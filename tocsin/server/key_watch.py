@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from tocsin.actors.delivery.outlet import Outlet
-from tocsin.actors.runtime import ActorError, Ref, Tasks, Worker
+from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks
 from tocsin.actors.storage.requests import Read, StorageMessage
 from tocsin.persistence.store import FindKey, NotFound, StoreFailed, StoreUnavailable
 from tocsin.protocol.closing import Closing
@@ -52,7 +52,7 @@ class KeyWatch:
                 outlet.end(Closing.UNAUTHENTICATED, detail="key_revoked: the key was revoked.")
 
 
-class KeyWatcher(Worker):
+class KeyWatcher(TableWorker):
     """See the module; a store that is away is asked again the next time."""
 
     def __init__(self, storage: Ref[StorageMessage], watch: KeyWatch) -> None:

@@ -27,7 +27,7 @@ class Numbered(Request[int], kw_only=True):
     retires: bool = False
 
 
-class Worker(PromptActor[Numbered]):
+class TableWorker(PromptActor[Numbered]):
     def __init__(self, world: World, name: int) -> None:
         self.world, self.name, self.busy = world, name, False
 
@@ -66,7 +66,7 @@ class World:
         try:
             ref = self.tree.find(str(name))
             if ref is None:
-                ref = self.tree.spawn_prompt(str(name), lambda: Worker(self, name), capacity=3)
+                ref = self.tree.spawn_prompt(str(name), lambda: TableWorker(self, name), capacity=3)
                 self.begun += 1
             ref.tell(request)
         except (MailboxFull, ActorStopped) as error:

@@ -41,7 +41,7 @@ class Asked(Request[int]):
     pause: float
 
 
-class Worker(Actor[Any]):
+class TableWorker(Actor[Any]):
     """Handles its messages as they say, or crashes; retires when it has nothing to do."""
 
     def __init__(self, world: World, name: str) -> None:
@@ -82,7 +82,7 @@ class World:
         if self.supervisor.find(name) is None:
             policy = TEMPORARY if temporary else RestartPolicy(limit=10**6, window=1)
             ref = self.supervisor.spawn(
-                name, lambda: Worker(self, name), capacity=capacity, policy=policy
+                name, lambda: TableWorker(self, name), capacity=capacity, policy=policy
             )
             self.refs.append(ref)
 

@@ -6,7 +6,7 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.actor_kit import Boom
-from tocsin.actors.runtime import Tasks, Worker, WorkList, open_supervisor
+from tocsin.actors.runtime import TableWorker, Tasks, WorkList, open_supervisor
 
 # --- The list -------------------------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ def test_a_list_that_was_cleared_is_empty_whatever_was_in_hand():
 # --- The worker -----------------------------------------------------------------------------------
 
 
-class Writer(Worker):
+class Writer(TableWorker):
     """Does what is on the list; "bad" fails it, once."""
 
     made = 0

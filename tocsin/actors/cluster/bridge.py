@@ -38,7 +38,7 @@ from tocsin.actors.cluster.state import SILENCE_MAX, ClusterState
 from tocsin.actors.delivery.messages import Introduce
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import Context, MailboxFull, Ref, Tasks, Worker
+from tocsin.actors.runtime import Context, MailboxFull, Ref, TableWorker, Tasks
 from tocsin.actors.runtime.bell import Bell, pause
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard
@@ -64,7 +64,7 @@ _HEAR_MAX: Final = 256
 _CLOSE_TIMEOUT: Final = 2.0
 
 
-class ClusterBridge(Worker):
+class ClusterBridge(TableWorker):
     """Says what *state* has to say over *bus*, and hands what it hears to *dispatch*, if news."""
 
     def __init__(

@@ -139,7 +139,7 @@ class ChannelKeeper:
             self._channels.give_up_waiting()
             await trio.sleep(PATIENCE)
             return
-        # First, so that who goes on finds out nothing too late.
+        # First, so that a device that goes on finds out nothing too late.
         self._confirmed(batch)
         _call(self._channels.heard(batch))
 

@@ -1,8 +1,8 @@
-"""What a node knows of its cluster, and what it has still to say: the table behind the bridge.
+"""The node's knowledge of its cluster, and its outbox: the table behind the bridge.
 
-Other actors call it (`Neighbours`) whether or not the bridge is running. What they want said is put
-into the outbox, what they want heard is noted, and the bridge, or the next incarnation of it, does
-the rest.
+Other actors call it (`Neighbours`) whether or not the bridge is running. It puts into the outbox
+what they want said and notes the channels that they want heard; the bridge, or its next
+incarnation, does the rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is connected: kept for this node, and as leases where all nodes can see it.
+"""Connected devices: kept for this node, and as leases where all nodes can see them.
 
 A lease ends by itself, so a node that dies takes nobody's word with it: what it held is gone after
 `lease` seconds. A living node renews all its leases every third of that. Arriving and leaving are
@@ -16,7 +16,7 @@ from typing import Final, Never
 
 import trio
 
-from tocsin.actors.runtime import Context, Tasks, Worker, WorkList
+from tocsin.actors.runtime import Context, TableWorker, Tasks, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Connected, Lease, Presence, latest
@@ -38,7 +38,7 @@ class PresenceUnavailable(DescribedError):
 
 
 class Attendance:
-    """Who is connected to this node; all there is to know where it is the only one."""
+    """The devices connected to this node; all there is to know where it is the only one."""
 
     def __init__(self, node: str, world: World) -> None:
         self._node = node
@@ -53,7 +53,7 @@ class Attendance:
         self._changed(lease)
 
     def left(self, user: str, connection: str) -> None:
-        """Whoever was on *connection* is not any more; again is no harm."""
+        """The device on *connection*, if there is one, has left; again is no harm."""
         connections = self._users.get(user, {})
         lease = connections.pop(connection, None)
         if lease is not None:
@@ -120,8 +120,8 @@ class SharedAttendance(Attendance):
         self.bell.ring()
 
 
-class PresenceActor(Worker):
-    """Tells *presence* who is connected here, for *lease* seconds. See the module."""
+class PresenceActor(TableWorker):
+    """Holds leases of *lease* seconds at *presence* for all in *attendance*; see the module."""
 
     def __init__(
         self, attendance: SharedAttendance, presence: Presence, *, lease: float = LEASE

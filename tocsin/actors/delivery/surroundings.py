@@ -1,4 +1,4 @@
-"""What a user actor has around it: settings, clocks, and the actors it talks to."""
+"""The surroundings of a user actor: settings, clocks, and the actors and tables it talks to."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ class NotificationActor(PromptActor[NotificationMessage]):
         self._deadline = math.inf
 
     def ended(self, *, failed: bool) -> None:
-        """Whoever still waits for an answer is told that none will come."""
+        """Requests that still wait for an answer are told that none will come."""
+        self._directory.ended(self._id)
         if failed:
             self._directory.failed(self._id)
         for submit in self._asked:
@@ -153,7 +154,7 @@ class Notifications(Directory[NotificationMessage]):
         self._commit = commit or self._ask_store
         self._outstanding: dict[str, int] = {}
         self._keys: dict[tuple[str, str], str] = {}
-        """Those in flight, each with the notification that it is to become."""
+        """The keys in flight, each with the notification that it is to become."""
 
     def snapshot(self) -> NotificationsSnapshot:
         """What is kept beside the actors, as a copy."""
@@ -193,9 +194,12 @@ class Notifications(Directory[NotificationMessage]):
         if key is not None:
             self._keys.pop(key, None)
 
-    def failed(self, notification: str) -> None:
-        """Its actor has failed: whoever asked it for something may ask again."""
+    def ended(self, notification: str) -> None:
+        """Its actor has ended: no acknowledgment is waited for any more."""
         self._outstanding.pop(notification, None)
+
+    def failed(self, notification: str) -> None:
+        """Its actor has failed: its producers may ask again, with their keys."""
         # Also those of which it had not heard yet.
         self._keys = {key: its for key, its in self._keys.items() if its != notification}
 

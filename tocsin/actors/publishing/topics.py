@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
-from tocsin.actors.runtime import ActorError, Ref, Tasks, Worker, WorkList
+from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
@@ -44,7 +44,7 @@ _RETRY_DELAY: Final = 1.0
 
 
 class Topics:
-    """Who is online in which topic, and who is to be brought up to date; see the module.
+    """The users online in each topic, and those to be brought up to date; see the module.
 
     *online* gives the names of all who are online on this node; *neighbours* are told of the
     topics that somebody here is in. The table outlives the `TopicsWorker`.
@@ -92,7 +92,7 @@ class Topics:
                 self.present(user, (topic,))
 
     def users_of(self, topic: str) -> list[str]:
-        """Who is online here and in *topic*."""
+        """The users who are online here and in *topic*."""
         return self._online() if topic == EVERYONE else list(self._users.get(topic, ()))
 
     # --- What is new -----------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Topics:
             self.bell.ring()
 
 
-class TopicsWorker(Worker):
+class TopicsWorker(TableWorker):
     """Brings the users whom *topics* names up to date."""
 
     def __init__(self, topics: Topics, storage: Ref[StorageMessage], world: World) -> None:

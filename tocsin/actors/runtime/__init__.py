@@ -19,7 +19,7 @@ from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request
 from tocsin.actors.runtime.restart import FATAL, TEMPORARY, TRANSIENT, RestartPolicy
 from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor, open_supervisor
-from tocsin.actors.runtime.worker import Tasks, Worker
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.runtime.worklist import WorkList
 
 __all__ = [
@@ -43,8 +43,8 @@ __all__ = [
     "RestartPolicy",
     "Snapshot",
     "Supervisor",
+    "TableWorker",
     "Tasks",
     "WorkList",
-    "Worker",
     "open_supervisor",
 ]

@@ -1,4 +1,4 @@
-"""A child of a tree, as a value: what makes it, where it stands, by when it must have ended.
+"""A child of a tree, as a value: its factory, its address, and by when it must have ended.
 
 A tree is one tuple of these. Read downwards it says the order of the starts, and read upwards that
 of the stops, so each child finds what it needs for as long as it lives.

@@ -171,7 +171,7 @@ class Context(Generic[M]):
 
 
 class Supervisor:
-    """Starts actors under a path, restarts the failed, stops them in reverse.
+    """Starts actors under a path, has failed ones made anew, stops them in reverse order.
 
     Children that only ever stop *together* do without a cancel scope each, which would be a
     quarter of the life of a short one. When their grace is over, the supervisor's block is

@@ -1,7 +1,7 @@
-"""An actor that gets no messages: it works on a table that outlives it.
+"""Actors without messages, each of which works on a table that outlives it.
 
-What must survive a crash stands in the *table*, a plain object that is made before the tree and
-that others call. The worker is made anew by its factory at each incarnation and is handed the
+State that must survive a crash stands in the *table*, a plain object that is made before the tree
+and that others call. The worker is made anew by its factory at each incarnation and is handed the
 table. It takes an item out of the table only when the item is done, so nothing that it has in hand
 is lost with it.
 """
@@ -19,7 +19,7 @@ Tasks = Sequence[Callable[[], Awaitable[None]]]
 """Methods that run side by side, for ever; their tasks are called after them."""
 
 
-class Worker(Actor[Never]):
+class TableWorker(Actor[Never]):
     """Runs its `tasks` until it is stopped; one that fails ends the incarnation."""
 
     __slots__ = ()
@@ -34,7 +34,7 @@ class Worker(Actor[Never]):
             nursery.cancel_scope.cancel()
 
     def tasks(self) -> Tasks:
-        """What it does."""
+        """The methods to be run."""
         raise NotImplementedError
 
     async def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""What a worker has to do, in a table that outlives it."""
+"""The list of a worker's tasks, in a table that outlives the worker."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class WorkList(Generic[K]):
         return self._in_hand
 
     def done(self, left: Iterable[K] = ()) -> None:
-        """What was taken is done, apart from *left*, which waits again, behind all others."""
+        """The keys in hand are done, apart from *left*, which wait again, behind all others."""
         self._in_hand = ()
         self.add(left)
 

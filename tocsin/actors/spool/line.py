@@ -1,8 +1,8 @@
 """The line of all that producers ask for: the table before the spooler.
 
-All of it stands here, in the order in which it came, until it is settled. Producers put it in, and
-the store's answers take it out, whether or not the spooler is running; what goes into the spool
-instead is the spooler's business.
+All of it stands here, in the order in which it came, until it is settled. Producers put commands
+in, and the store's answers take them out, whether or not the spooler is running. Appending to the
+spool is the spooler's business.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from tocsin.persistence.bus import BusUnavailable, Replaying, Spool
 from tocsin.persistence.store import Result, StoreBlocked, StoreUnavailable
 
 _LINE_MAX: Final = 20_000
-"""Commands that may stand in the line; whoever comes then is told to come back."""
+"""Commands that may stand in the line; beyond it a producer is told to come back."""
 _PAUSE_MAX: Final = 1.5
-"""Seconds after which this process must have been stopped; others gave up on it, but not sooner."""
+"""Seconds without a look after which this process must have been stopped. The other nodes wait for
+its answer for longer (`spool_agreement.PATIENCE`)."""
 
 
 class SpoolLine:
@@ -87,7 +88,7 @@ class SpoolLine:
         return self.state.statistics
 
     async def poisoned(self, limit: int) -> list[Poisoned]:
-        """What can never be stored, the newest first. Raises `SpoolUnavailable`."""
+        """Entries that can never be stored, the newest first. Raises `SpoolUnavailable`."""
         with _spool_needed():
             found = await self._spool.poisoned(limit)
         return [
@@ -118,7 +119,7 @@ class SpoolLine:
         self._awake_at = trio.current_time()
 
     def notice_pause(self) -> None:
-        """A process that was stopped is not to commit what has waited in its sockets meanwhile."""
+        """See whether the process was stopped: then no command that comes goes before the spool."""
         now = trio.current_time()
         if now - self._awake_at > _PAUSE_MAX:
             self._awake_at = now

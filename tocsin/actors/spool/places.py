@@ -80,7 +80,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 def prepare(line: Iterable[Place], entropy: Callable[[int], bytes]) -> list[Prepared]:
-    """What of the beginning of *line* can be spooled together; settles what never can.
+    """The first places of *line* that can be spooled together; settles those that never can.
 
     Ends before the first place of which the store has not decided yet: nothing overtakes it.
     """

@@ -28,7 +28,7 @@ import trio
 
 from tocsin.actors.delivery.neighbours import Neighbours
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import ActorCrashed, ActorStopped, Context, Ref, Tasks, Worker
+from tocsin.actors.runtime import ActorCrashed, ActorStopped, Context, Ref, TableWorker, Tasks
 from tocsin.actors.runtime.bell import pause
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.entries import Spoolable
@@ -44,7 +44,7 @@ logger = structlog.get_logger(__name__)
 _WATCH: Final = 0.5
 
 
-class Spooler(Worker):
+class Spooler(TableWorker):
     """Works on *line*, and agrees with *neighbours* about what waits; see the module.
 
     *time_known* is told of what was stored late and has a time of its own.

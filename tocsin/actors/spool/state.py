@@ -1,7 +1,7 @@
-"""What a node knows of the spool: the table behind the spooler and its drain.
+"""The node's knowledge of the spool: the table behind the spooler and its drain, which it outlives.
 
-It outlives them: what was settled in the store and not yet forgotten in the spool, above all, and
-whether something may wait.
+Above all it says whether an entry may wait, and which entries the store has settled and the spool
+has not yet forgotten.
 """
 
 from __future__ import annotations
