@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocol.notification_kit import ID, NOW, content, draft, seen
 from tocsin.protocol.notification import answer_to_publish, content_of, superseded
-from tocsin.protocol.problems import ProblemError
+from tocsin.protocol.refusal import Refused
 from tocsin.protocol.values import to_rfc3339
 
 
@@ -16,14 +16,14 @@ from tocsin.protocol.values import to_rfc3339
     "to", [{}, {"users": ["ann"], "topic": "news"}, {"topic": "a", "all": True}]
 )
 def test_recipients_are_named_in_one_way(to):
-    with pytest.raises(ProblemError, match="not clear whom") as refused:
+    with pytest.raises(Refused, match="not clear whom") as refused:
         content(to=to)
     assert refused.value.problem.code == "invalid"
 
 
 @pytest.mark.parametrize("field", ["expires_at", "deliver_at"])
 def test_a_time_that_there_is_not_is_refused_by_its_field(field):
-    with pytest.raises(ProblemError, match=field):
+    with pytest.raises(Refused, match=field):
         content(**{field: "2030-02-30T00:00:00Z"})
 
 

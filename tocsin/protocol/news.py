@@ -29,7 +29,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class RecipientState(msgspec.Struct, frozen=True):
-    """What one recipient has done with a notification; times in Unix milliseconds."""
+    """One recipient's state of a notification; times in Unix milliseconds."""
 
     state: str
     seen_at: int | None
@@ -37,7 +37,7 @@ class RecipientState(msgspec.Struct, frozen=True):
 
 
 class SharedPart(msgspec.Struct, frozen=True, array_like=True):
-    """What a change is for all its recipients; *expires_at* in Unix milliseconds."""
+    """The part of a change that all its recipients share; *expires_at* in Unix milliseconds."""
 
     notification: str
     change: str
