@@ -32,13 +32,15 @@ SUBJECTS_BEGIN = "e399b87"
 HELD_BY = {
     "tests/actors/test_cluster*.py": (
         *("actors.cluster.canary", "actors.cluster.disconnections", "actors.cluster.freshness"),
-        *("actors.cluster.envelope_handler"),
+        "actors.cluster.envelope_handler",
         *("actors.cluster.trust", "actors.delivery.rivals"),
     ),
     "tests/actors/test_user.py": (
         *("actors.delivery.device", "actors.delivery.outlet", "actors.delivery.wording"),
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches",),
+    "tests/actors/test_spool*.py": ("actors.spool.state",),
+    "tests/protocol/test_*.py": ("protocol.errors", "protocol.retry_after"),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),
     "tests/protocol/test_session*.py": ("protocol.flight",),
     "tests/cli/test_*.py": ("cli.*", "__main__"),
