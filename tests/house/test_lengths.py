@@ -51,9 +51,7 @@ STILL_LONG_FUNCTIONS = {
 STILL_COMPLEX = {
     "tests/actors/test_ledger_buffer.py play",
     "tests/persistence/model.py run",
-    "tocsin/actors/cluster/result_envelopes.py tell_of",
     "tocsin/actors/delivery/user.py receive",
-    "tocsin/actors/publishing/announcer.py _announce",
 }
 
 

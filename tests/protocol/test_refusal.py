@@ -66,3 +66,24 @@ def test_an_error_without_a_text_has_its_docstrings_first_paragraph():
     assert str(Lost()) == "The store is lost."
     assert str(Lost("gone")) == "gone"
     assert issubclass(MalformedFrame, ProtocolError)
+
+
+@pytest.mark.parametrize("closing", list(Closing))
+def test_the_refusal_for_a_closing_ends_a_connection_with_it(closing):
+    refusal = refusal_for(closing)
+
+    assert refusal.closing is closing
+    assert refusal.after == closing.after
+    assert refusal.problem.detail == closing.text
+
+
+def test_a_delay_that_is_given_holds():
+    assert refusal_for(Closing.DRAINING, after=7.0).after == 7.0
+    assert refuse("overloaded", "Full.", retry_after=3.0).refusal.after == 3.0
+
+
+def test_last_words_name_the_code_of_a_credential_that_the_closing_does_not():
+    assert refuse("forbidden", "Not yours.").refusal.last_words == "Not yours."
+    other = Refusal(code="not_found", detail="No.", reason=Closing.UNAUTHENTICATED)
+    assert other.last_words == "not_found: No."
+    assert refuse("unauthenticated", "Who?").refusal.last_words == "Who?"

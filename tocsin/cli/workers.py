@@ -45,7 +45,7 @@ _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
-class Worker:
+class WorkerProcess:
     """One worker's place, through all its incarnations."""
 
     settings: Settings
@@ -62,7 +62,7 @@ class Workers:
     def __init__(
         self, places: Sequence[Settings], secrets: DevelopmentSecrets, port: Reservation
     ) -> None:
-        self._workers = [Worker(settings) for settings in places]
+        self._workers = [WorkerProcess(settings) for settings in places]
         self._secrets = secrets
         self._port = port
         self._drain_time = places[0].drain_time
@@ -91,7 +91,7 @@ class Workers:
 
     # --- One worker ------------------------------------------------------------------------------
 
-    def _start(self, worker: Worker) -> None:
+    def _start(self, worker: WorkerProcess) -> None:
         ours, theirs = socket.socketpair()
         # Buffered output would be written by both.
         sys.stdout.flush()
@@ -103,7 +103,9 @@ class Workers:
         worker.pid, worker.line, worker.due = pid, ours, None
         logger.info("worker started", worker=worker.settings.node, pid=pid)
 
-    def _become(self, worker: Worker, ours: socket.socket, theirs: socket.socket) -> NoReturn:
+    def _become(
+        self, worker: WorkerProcess, ours: socket.socket, theirs: socket.socket
+    ) -> NoReturn:
         """In the child: be the worker, and never return into the parent's code."""
         code = 1
         try:
@@ -127,7 +129,7 @@ class Workers:
             sys.stderr.flush()
             os._exit(code)
 
-    def _ended(self, worker: Worker, status: int) -> None:
+    def _ended(self, worker: WorkerProcess, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
         worker.pid = None
         if worker.line is not None:
@@ -178,7 +180,7 @@ class Workers:
             if worker.due is not None and worker.due <= time.monotonic():
                 self._start(worker)
 
-    def _running(self) -> list[Worker]:
+    def _running(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker.pid is not None]
 
     def _next_deadline(self) -> float | None:

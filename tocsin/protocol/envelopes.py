@@ -200,7 +200,7 @@ NewsEnvelope = (
 )
 """News (`protocol.news`) without the user or the topic, which the channel names."""
 DeviceEnvelope = DeviceArrived | DeviceHere | SessionSought | SessionSettled
-"""What nodes agree on about the connections of a user's devices, on `u:`."""
+"""Envelopes about the connections of a user's devices, on `u:`."""
 Envelope = (
     NewsEnvelope | DeviceEnvelope | DisconnectUser | Alive | Leaving | Spooling | SpoolingHeard
 )

@@ -29,7 +29,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class RecipientState(msgspec.Struct, frozen=True):
-    """One recipient's state of a notification, and when it came to be (Unix milliseconds)."""
+    """One recipient's state of a notification; times in Unix milliseconds."""
 
     state: str
     seen_at: int | None
@@ -37,7 +37,7 @@ class RecipientState(msgspec.Struct, frozen=True):
 
 
 class SharedPart(msgspec.Struct, frozen=True, array_like=True):
-    """The part of a change that is the same for all recipients; *expires_at* in Unix ms."""
+    """The part of a change that all its recipients share; *expires_at* in Unix milliseconds."""
 
     notification: str
     change: str

@@ -216,7 +216,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def kind_of(code: str) -> ProblemKind:
-    """What the table says of *code*; raises `KeyError` for a code that is not in it."""
+    """The table's line for *code*; raises `KeyError` for a code that is not in it."""
     return _ALL[code]
 
 

@@ -51,7 +51,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> ProblemKind:
-        """What the table says of the code."""
+        """The table's line for the code."""
         return kind_of(self.code)
 
     @property
