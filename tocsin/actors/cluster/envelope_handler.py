@@ -25,7 +25,6 @@ from tocsin.actors.delivery.messages import (
     SharedChange,
     UserMessage,
 )
-from tocsin.actors.delivery.rivals import rank_of
 from tocsin.actors.delivery.users import Users, shared_change
 from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime import MailboxFull
@@ -49,6 +48,7 @@ from tocsin.protocol.envelopes import (
     channel_user,
     read_shared,
 )
+from tocsin.protocol.rivals import rank_of
 
 _ECHO_MAX: Final = 2.0
 """Seconds after which one's own word comes too late to say what came before what."""
