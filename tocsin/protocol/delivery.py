@@ -48,8 +48,9 @@ from tocsin.protocol.session import AckedUnsent, DeviceSession
 HOLD: Final = 0.25
 """Seconds between two looks whether what the other nodes do is known again."""
 
-# Read once: in Python 3.11 the member of an enum costs a function call, and each push needs one.
-_CHANGED, _SAID = Input.CHANGED, Input.SAID
+_LIVE: Final = Phase.LIVE
+"""Read once: in Python 3.11, to look up a member costs as much as a call. What comes most, comes
+in this phase and stays in it, so `changed` and `said` look into the table in the others only."""
 _END_OF_TOKEN: Final = End(Closing.UNAUTHENTICATED, detail="token_expired: the token has run out.")
 
 
@@ -115,26 +116,24 @@ class DeviceDelivery(DevicePresence):
 
     # --- The log ---------------------------------------------------------------------------------
 
-    def changed(self, entry: LogEntry, now: float, now_ms: int) -> Push | Sequence[Output]:
+    def changed(
+        self, entry: LogEntry, now: float, now_ms: int
+    ) -> tuple[Push, DeliveryRecord] | list[Output]:
         """The user's log has a new entry.
 
-        A push comes alone, without the line for the ledger that belongs to it (`line_of`): that
-        comes far more often than all else. No page is read behind it, since what there was to read
-        was asked for before, and a push makes no room.
+        A push comes by itself, with its line for the ledger, because it comes far more often than
+        all else. No page is read behind it: what there was to read was asked for before, and a push
+        makes no room. Nor does it move the cursor.
         """
-        self._take(_CHANGED)
+        if self.phase is not _LIVE:
+            self._take(Input.CHANGED)
         current = self._session
         if current is None:
-            return ()
+            return []
         if self._expiry.has_passed(now_ms):
             return self._end_of_token()
         push = current.live(entry, now, now_ms)
-        return self._deliver((), now_ms) if push is None else push
-
-    def line_of(self, push: Push) -> DeliveryRecord:
-        """The ledger's line for a push that has just been handed to the connection."""
-        assert self._session is not None
-        return self._session.sent(push)
+        return self._noted((), now_ms) if push is None else (push, current.sent(push))
 
     def heard_of(self, head: int, now_ms: int) -> list[Output]:
         """The user's log reaches *head*, but the entries were missed: read them."""
@@ -142,7 +141,7 @@ class DeviceDelivery(DevicePresence):
         if self._session is None:
             return []
         self._session.heard_of(head)
-        return self._deliver((), now_ms)
+        return self._noted((), now_ms)
 
     def recounted(self, now_ms: int) -> list[Output]:
         """Something of the user's has expired: see whether what the device was told still holds."""
@@ -193,30 +192,31 @@ class DeviceDelivery(DevicePresence):
 
     def said(self, frame: frames.Ack | frames.Nack, now: float, now_ms: int) -> list[Output]:
         """The device acknowledged or refused pushes."""
-        before = self._take(_SAID)
+        before = self.phase
+        if before is not _LIVE:
+            self._take(Input.SAID)
         current = self._session
         if current is None:
             detail = "Nothing was sent yet that could be acknowledged."
             return self._goodbye(before, End(Closing.MALFORMED, detail=detail))
-        outputs: Sequence[session.Output]
         if isinstance(frame, frames.Nack):
-            outputs = current.nack(frame.id, frame.reason, frame.after, now, now_ms)
-        elif frame.ids is not None:
-            outputs = current.ack_ids(frame.ids, now_ms)
-        else:
-            try:
-                outputs = current.ack_through(frame.sequence or 0, now_ms)
-            except AckedUnsent:
-                detail = f"ack: the sequence {frame.sequence} was not sent on this session."
-                return self.end(Closing.MALFORMED, detail=detail)
-        return self._deliver(outputs, now_ms)
+            wanted = current.nack(frame.id, frame.reason, frame.after, now, now_ms)
+            return self._deliver(wanted, now_ms)
+        if frame.ids is not None:
+            return self._noted(current.ack_ids(frame.ids, now_ms), now_ms)
+        try:
+            records = current.ack_through(frame.sequence or 0, now_ms)
+        except AckedUnsent:
+            detail = f"ack: the sequence {frame.sequence} was not sent on this session."
+            return self.end(Closing.MALFORMED, detail=detail)
+        return self._noted(records, now_ms)
 
     def acknowledged(self, through: int | None, ids: Iterable[str], now_ms: int) -> list[Output]:
         """The device has acknowledged, and the store has noted it, without this connection."""
         self._take(Input.ACKNOWLEDGED)
         if self._session is None:
             return []
-        return self._deliver(self._session.acknowledged(through, ids, now_ms), now_ms)
+        return self._noted(self._session.acknowledged(through, ids, now_ms), now_ms)
 
     def taken(self, sequence: int, now_ms: int) -> list[Output]:
         """The transport has handed over everything up to *sequence*, so there is room again."""
@@ -224,7 +224,7 @@ class DeviceDelivery(DevicePresence):
         if self._session is None:
             return []
         self._session.taken(sequence)
-        return self._deliver((), now_ms)
+        return self._noted((), now_ms)
 
     def refreshed(self, expires_at: int | None, now: float, now_ms: int) -> None:
         """The connection showed a newer token, which ends at *expires_at* (Unix milliseconds)."""
@@ -257,10 +257,15 @@ class DeviceDelivery(DevicePresence):
 
     def next_deadline(self) -> float:
         """A time (monotonic) no later than the first that `tick` has something to do at."""
-        resend = math.inf
-        if self._session is not None:
-            resend = max(self._session.next_deadline(), self._held_until)
-        return min(self._heartbeat.deadline, self._retry_at, self._expiry.next_look, resend)
+        # Compared one by one, for this is asked after everything that happens.
+        deadline = self._heartbeat.deadline
+        if self._retry_at < deadline:
+            deadline = self._retry_at
+        if self._expiry.next_look < deadline:
+            deadline = self._expiry.next_look
+        if self._session is not None and (resend := self._session.next_deadline()) < deadline:
+            deadline = max(resend, min(self._held_until, deadline))
+        return deadline
 
     def tick(self, now: float, now_ms: int, last_heard: float, *, is_current: bool) -> list[Output]:
         """Do what is due: send again, ping, end what has expired or gone.
@@ -307,10 +312,10 @@ class DeviceDelivery(DevicePresence):
             self._is_doubtful = True
             return []
         self._session.doubt()
-        return self._deliver((), now_ms)
+        return self._noted((), now_ms)
 
     def _deliver(self, wanted: Sequence[session.Output], now_ms: int) -> list[Output]:
-        """Do what the session has *wanted*, note it in the ledger, and read on if there is room."""
+        """Do what the session has *wanted*, and note it."""
         current = self._session
         assert current is not None
         outputs: list[Output] = []
@@ -335,14 +340,21 @@ class DeviceDelivery(DevicePresence):
                     goodbye = End(each, self._spread(RETRY_DELAY))
                 case _:
                     assert_never(each)
+        if goodbye is None:
+            return outputs + self._noted(records, now_ms)
         cursor = current.cursor_moved(now_ms)
         if records or cursor is not None:
             outputs.append(Note(records, cursor))
-        if goodbye is not None:
-            return outputs + self._goodbye(self._take(Input.ENDED), goodbye)
-        return self._read_on(current, outputs)
+        return outputs + self._goodbye(self._take(Input.ENDED), goodbye)
 
-    def _read_on(self, current: DeviceSession, outputs: list[Output]) -> list[Output]:
+    def _noted(self, records: Sequence[DeliveryRecord], now_ms: int) -> list[Output]:
+        """Note *records* in the ledger, and read on if there is room."""
+        current = self._session
+        assert current is not None
+        cursor = current.cursor_moved(now_ms)
+        outputs: list[Output] = []
+        if records or cursor is not None:
+            outputs.append(Note(records, cursor))
         if self._retry_at == math.inf and (wanted := current.wants_page()) is not None:
             outputs.append(AskPage(self._start, self._began, self._resumed, wanted))
         return outputs

@@ -40,7 +40,10 @@ from tocsin.protocol.values import is_unnamed_device
 class Carrier:
     """The delivery of one device, with all that it needs; see the module."""
 
-    __slots__ = ("_clock", "_company", "_delivery", "_ref", "_terms", "name", "outlet")
+    __slots__ = (
+        *("_clock", "_company", "_ref", "_terms"),
+        *("delivery", "name", "next_deadline", "outlet"),
+    )
 
     def __init__(
         self, user: str, arrived: Arrived, ref: Ref[UserMessage], company: Company, clock: Clock
@@ -51,7 +54,11 @@ class Carrier:
         self._company = company
         self._clock = clock
         self._terms = _terms(user, arrived, company, clock)
-        self._delivery = DeviceDelivery(self._terms, company.world.random, clock.now, clock.now_ms)
+        self.delivery: Final = DeviceDelivery(
+            self._terms, company.world.random, clock.now, clock.now_ms
+        )
+        # Not a method around a method: this is asked after everything that happens.
+        self.next_deadline: Final = self.delivery.next_deadline
 
     def _carry_out(self, outputs: Iterable[Output]) -> None:
         """Carry out *outputs*; of one that is refused, what comes instead of the rest."""
@@ -86,7 +93,7 @@ class Carrier:
                 self._company.acknowledged(record.notification)
         if self._company.ledger.note(records, cursor, self._clock.now):
             return True
-        self._carry_out(self._delivery.note_refused())
+        self._carry_out(self.delivery.note_refused())
         return False
 
     def _announce(self, word: AnnounceArrival | AnnouncePresence) -> None:
@@ -104,9 +111,9 @@ class Carrier:
         try:
             self._company.storage.tell(self._question(question))
         except MailboxFull:
-            self._carry_out(self._delivery.ask_refused(Closing.OVERLOADED))
+            self._carry_out(self.delivery.ask_refused(Closing.OVERLOADED))
         except ActorStopped:
-            self._carry_out(self._delivery.ask_refused(Closing.STORE_UNAVAILABLE))
+            self._carry_out(self.delivery.ask_refused(Closing.STORE_UNAVAILABLE))
         else:
             return True
         return False

@@ -51,7 +51,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.delivery_phases import Phase
 from tocsin.protocol.delivery_presence import RETRY_DELAY
 from tocsin.protocol.delivery_values import Hops, Output
-from tocsin.protocol.push import LogEntry, Push
+from tocsin.protocol.push import LogEntry
 
 
 class ConnectedDevice(Carrier):
@@ -59,29 +59,23 @@ class ConnectedDevice(Carrier):
 
     __slots__ = ()
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether goodbye has been said, or the connection has gone."""
-        return self._delivery.phase is Phase.ENDED
-
-    def next_deadline(self) -> float:
-        """A time (Trio) no later than the first that `check` has something to do at."""
-        return self._delivery.next_deadline()
-
     # --- What happens to it ----------------------------------------------------------------------
 
     def changed(self, entry: LogEntry) -> None:
         """The user's log has a new entry."""
-        made = self._delivery.changed(entry, self._clock.now, self._clock.now_ms)
-        if isinstance(made, Push):
-            self.outlet.push(made)
-            self._note((self._delivery.line_of(made),), None)
+        clock = self._clock
+        made = self.delivery.changed(entry, clock.now, clock.now_ms)
+        if isinstance(made, tuple):
+            push, record = made
+            self.outlet.push(push)
+            if not self._company.ledger.note((record,), None, clock.now):
+                self._carry_out(self.delivery.note_refused())
         else:
             self._carry_out(made)
 
     def receive(self, message: ConnectionMessage, head: int) -> None:
         """Take what concerns this connection; the user's log has *head*."""
-        delivery, now, now_ms = self._delivery, self._clock.now, self._clock.now_ms
+        delivery, now, now_ms = self.delivery, self._clock.now, self._clock.now_ms
         outputs: Sequence[Output] = ()
         match message:
             case Said(frame=frame):
@@ -106,7 +100,7 @@ class ConnectedDevice(Carrier):
 
     def receive_named(self, message: DeviceMessage) -> None:
         """Take what concerns the device, on this connection or another."""
-        delivery = self._delivery
+        delivery = self.delivery
         match message:
             case Acknowledged(through=through, ids=ids, said_at=said_at):
                 meant = ids if said_at >= delivery.since else ()
@@ -123,7 +117,7 @@ class ConnectedDevice(Carrier):
 
     def receive_common(self, message: MessageForAll) -> None:
         """Take what concerns all devices of the user."""
-        delivery, now_ms = self._delivery, self._clock.now_ms
+        delivery, now_ms = self.delivery, self._clock.now_ms
         outputs: Sequence[Output] = ()
         match message:
             case HeadMoved(head=head):
@@ -147,16 +141,16 @@ class ConnectedDevice(Carrier):
 
     def compare(self, counters: Counters) -> None:
         """The store has told another device of the user that *counters* are the user's."""
-        outputs = self._delivery.compared(counters.unread, counters.unseen, self._clock.now_ms)
+        outputs = self.delivery.compared(counters.unread, counters.unseen, self._clock.now_ms)
         self._carry_out(outputs)
 
     def replace(self) -> None:
         """The device has come again, on another connection."""
-        self._carry_out(self._delivery.end(Closing.REPLACED))
+        self._carry_out(self.delivery.end(Closing.REPLACED))
 
     def fail(self) -> None:
         """The user's actor has ended. Past the delivery, whose bug it may have been."""
-        if not self.has_ended:
+        if self.delivery.phase is not Phase.ENDED:
             self.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
 
     def check(self) -> None:
@@ -164,13 +158,13 @@ class ConnectedDevice(Carrier):
         clock, is_current = self._clock, self._company.neighbours.is_current
         last_heard = self.outlet.last_heard
         self._carry_out(
-            self._delivery.tick(clock.now, clock.now_ms, last_heard, is_current=is_current)
+            self.delivery.tick(clock.now, clock.now_ms, last_heard, is_current=is_current)
         )
 
     # --- What the store has answered -------------------------------------------------------------
 
     def _attach_done(self, done: AttachDone, head: int) -> Sequence[Output]:
-        delivery = self._delivery
+        delivery = self.delivery
         try:
             attached = done.outcome.unwrap()
         except (StoreUnavailable, ActorError):
@@ -191,7 +185,7 @@ class ConnectedDevice(Carrier):
 
     def _is_settled_elsewhere(self, session: str | None) -> bool:
         """Whether another node has yet to write what the device has said to it in *session*."""
-        if session is None or not self._delivery.asks_elsewhere:
+        if session is None or not self.delivery.asks_elsewhere:
             return False
         connection, ref = self.outlet.connection, self._ref
 
@@ -202,7 +196,7 @@ class ConnectedDevice(Carrier):
         return self._company.neighbours.settle(self._terms.user, session, settled)
 
     def _page_done(self, done: PageDone) -> Sequence[Output]:
-        delivery, clock = self._delivery, self._clock
+        delivery, clock = self.delivery, self._clock
         try:
             page = done.outcome.unwrap()
         except (StoreUnavailable, ActorError):

@@ -11,7 +11,7 @@ message, an early one means to look once too often.
 from __future__ import annotations
 
 import math
-from typing import assert_never
+from typing import Final, assert_never
 
 import outcome
 
@@ -30,6 +30,7 @@ from tocsin.actors.delivery.messages import (
     LogChanged,
     MessageForAll,
     Recounted,
+    Said,
     Settle,
     UserMessage,
 )
@@ -37,9 +38,13 @@ from tocsin.actors.delivery.surroundings import Clock, Company
 from tocsin.actors.runtime import PromptActor, Ref
 from tocsin.persistence.store import Attached
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.delivery_phases import Phase
 from tocsin.protocol.delivery_presence import RETRY_DELAY
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.push import LogEntry
+
+_ENDED: Final = Phase.ENDED
+"""Read once: in Python 3.11, to look up a member costs as much as a call."""
 
 
 class UserActor(PromptActor[UserMessage]):
@@ -89,10 +94,10 @@ class UserActor(PromptActor[UserMessage]):
         """Handle one message."""
         self._clock.tick()
         match message:
-            # These two first: they are nearly all that comes.
+            # These two first: they are nearly all that comes, and exact types are quick to see.
             case LogChanged():
                 self._log_changed(message)
-            case ForConnection():
+            case Said() | ForConnection():
                 self._tell_one(message)
             case ForDevice():
                 self._tell_named(message)
@@ -143,7 +148,7 @@ class UserActor(PromptActor[UserMessage]):
         self._after(device)
 
     def _tell_one(self, message: ConnectionMessage) -> None:
-        if isinstance(message, AttachDone):
+        if type(message) is AttachDone:
             self._learn_of_arrival(message)
         device = self._devices.get(message.connection)
         if device is not None:
@@ -212,7 +217,7 @@ class UserActor(PromptActor[UserMessage]):
 
     def _after(self, device: ConnectedDevice) -> None:
         """To be called whenever *device* was told something: it may have ended, or be in haste."""
-        if device.has_ended:
+        if device.delivery.phase is _ENDED:
             self._devices.pop(device.outlet.connection, None)
         else:
             deadline = device.next_deadline()
