@@ -77,12 +77,16 @@ class DeliveryStage:
     def has_ended(self) -> bool:
         return self.delivery.phase is Phase.ENDED
 
+    @property
+    def is_idle(self) -> bool:
+        return self.delivery.phase is Phase.LIVE and self.asked is None and self.hops.store
+
     # --- A connection begins ---------------------------------------------------------------------
 
     def connect(self, cursor: Cursor | None, expires_at: int | None = None) -> None:
         self.connections += 1
         self.asked = self.answer = None
-        self.is_welcome = self.was_asked = self.is_noted = self.is_mute = False
+        self.is_welcome = self.was_asked = self.is_noted = self.is_mute = self.has_failed = False
         self.last_heard = self.now
         self.ends: list[End] = []
         self.device.wire, self.device.received = [], []
@@ -236,6 +240,7 @@ class DeliveryStage:
                         self.carry_out(self.delivery.ask_refused(Closing.OVERLOADED))
                         return
                     self.asked = output
+                    self.has_failed = False
                 case BeginAt(cursor=start):
                     self._begin(start)
                 case Say(frame=frame):

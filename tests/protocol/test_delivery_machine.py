@@ -18,7 +18,7 @@ from tests.protocol.log_model import EPOCH
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_values import Attachment, Hops, LogPage
+from tocsin.protocol.delivery_values import Hops, LogPage
 from tocsin.protocol.terms import SessionLimits
 
 STEPS_TO_REST: Final = 1000
@@ -83,18 +83,28 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
         self.log.purge(min(self.log.head, self.log.horizon + by))
         self.gone |= withdrawn - set(self.log.rows)
 
-    @precondition(lambda self: self.device.shown and self.asked and not self.answer)
+    @precondition(lambda self: self.is_idle and self.device.shown)
     @rule()
-    def withdraw_and_purge_what_a_reader_has_not_come_to(self) -> None:
+    def purge_under_the_reader(self) -> None:
         for name in self.log.changeable():
             self.log.change(name, "withdrawn")
-        self.purge(self.log.head)
+        self.hear_of_head()
+        if self.asked:
+            self.purge(self.log.head)
+            self.look_up(4)
+            self.get_answer()
 
-    @precondition(lambda self: isinstance(self.answer, Attachment) and self.log.changeable())
+    @precondition(lambda self: self.is_idle and self.log.changeable())
     @rule()
-    def expire_while_the_answer_is_coming(self) -> None:
-        self.log.expire(self.log.changeable()[0])
-        self.hear_of_expiry()
+    def expire_while_the_device_attaches(self) -> None:
+        self.carry_out(self.delivery.left())
+        self.connect(None)
+        self.carry_out(self.delivery.listening())
+        if self.asked:
+            self.look_up(4)
+            self.log.expire(self.log.changeable()[0])
+            self.hear_of_expiry()
+            self.get_answer()
 
     @precondition(lambda self: isinstance(self.answer, LogPage) and self.expires_at is not None)
     @rule()
@@ -127,6 +137,7 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
             self.carry_out(self.delivery.end(Closing.STORE_UNAVAILABLE, 1.0))
         else:
             self.delivery.page_failed(self.now)
+            self.has_failed = True
 
     @rule(has_room=MOSTLY, takes_questions=MOSTLY)
     def fill_or_empty_what_is_bounded(self, has_room: bool, takes_questions: bool) -> None:
@@ -226,6 +237,22 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
         due = min([push.deadline for push in latest], default=self.delivery.next_deadline())
         assert self.delivery.next_deadline() <= max(due, self.now + 0.25)
 
+    @invariant()
+    def at_rest_the_device_has_everything(self) -> None:
+        is_full = len(self.flight) >= self.limits.window or self.flight.size >= 100
+        is_waiting = self.asked or self.device.wire or self.has_failed or is_full
+        if self.delivery.phase is Phase.LIVE and self.known == self.log.head and not is_waiting:
+            self._check_what_the_device_has()
+
+    def _check_what_the_device_has(self) -> None:
+        assert self.device.unread == self.log.unread
+        shown = {name for name, (_, change) in self.device.shown.items() if change != "withdrawn"}
+        assert not shown & self.gone
+        for row in self.log.rows.values():
+            if row.sequence > self.device.floor and not row.expired:
+                sequence, change = self.device.shown.get(row.notification, (0, "withdrawn"))
+                assert change == "withdrawn" if row.withdrawn else sequence == row.sequence
+
     # --- At last ---------------------------------------------------------------------------------
 
     def teardown(self) -> None:
@@ -242,13 +269,7 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
         if self.delivery.phase is Phase.SETTLING:
             self.carry_out(self.delivery.settled())
         self._come_to_rest()
-        assert self.device.unread == self.log.unread
-        shown = {name for name, (_, change) in self.device.shown.items() if change != "withdrawn"}
-        assert not shown & self.gone
-        for row in self.log.rows.values():
-            if row.sequence > self.device.floor and not row.expired:
-                sequence, change = self.device.shown.get(row.notification, (0, "withdrawn"))
-                assert change == "withdrawn" if row.withdrawn else sequence == row.sequence
+        self._check_what_the_device_has()
 
     def come_back_for_good(self) -> None:
         if not self.has_ended:
@@ -276,4 +297,4 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
 
 
 TestDeliveryMachine = DeliveryMachine.TestCase
-TestDeliveryMachine.settings = settings(max_examples=400, stateful_step_count=50, deadline=None)
+TestDeliveryMachine.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
