@@ -29,19 +29,6 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, dead_on_arrival
 from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
-__all__ = [
-    "AckedUnsent",
-    "Acknowledging",
-    "CaughtUp",
-    "DeviceSession",
-    "LogEntry",
-    "Output",
-    "PageWanted",
-    "Push",
-    "Recounted",
-    "SessionLimits",
-]
-
 
 class AckedUnsent(Exception):
     """The device acknowledged a sequence that it was never sent."""
