@@ -17,7 +17,6 @@ from simulation.bugs.mutants_of_wishes import OF_WISHES
 from simulation.bugs.mutation import Mutation, Original
 from tocsin.actors.cluster.reconciler import Reconciler
 from tocsin.actors.delivery.attendance import Attendance, PresenceActor
-from tocsin.actors.delivery.device import ConnectedDevice
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.messages import ArrivedElsewhere, HereElsewhere
 from tocsin.actors.delivery.user import UserActor
@@ -31,6 +30,7 @@ from tocsin.persistence.scripts import devices as device_scripts
 from tocsin.persistence.store import Marked
 from tocsin.protocol import session
 from tocsin.protocol.cursor import Start
+from tocsin.protocol.delivery import DeviceDelivery
 from tocsin.protocol.push import Push
 from tocsin.protocol.session import DeviceSession
 
@@ -124,10 +124,10 @@ def _say_no_goodbye(_: Original) -> Original:
     return curt
 
 
-def _replace_nobody(hear: Original) -> Original:
+def _replace_nobody(tell_named: Original) -> Original:
     def tolerant(self: UserActor, message: Any) -> None:
         if not isinstance(message, ArrivedElsewhere | HereElsewhere):
-            hear(self, message)
+            tell_named(self, message)
 
     return tolerant
 
@@ -139,10 +139,9 @@ def _hold_no_leases(_: Original) -> Original:
     return silent
 
 
-def _trust_the_store(_: Original) -> Original:
-    def trusting(self: ConnectedDevice, available: bool) -> None:
-        if self._session is not None:
-            self._say_status()
+def _trust_the_store(store_changed: Original) -> Original:
+    def trusting(self: DeviceDelivery, hops: Any, now_ms: int, *, is_back: bool) -> Any:
+        return store_changed(self, hops, now_ms, is_back=False)
 
     return trusting
 
@@ -245,7 +244,7 @@ ALL: Final = (
     Mutation(
         name="replace no session elsewhere",
         owner=UserActor,
-        attribute="_heard_of_others",
+        attribute="_tell_named",
         patch=_replace_nobody,
         plan=_BAD,
         within=20,
@@ -291,7 +290,7 @@ ALL: Final = (
     ),
     Mutation(
         name="trust a store that is back",
-        owner=ConnectedDevice,
+        owner=DeviceDelivery,
         attribute="store_changed",
         patch=_trust_the_store,
         faults={"commit_lost": 20.0},

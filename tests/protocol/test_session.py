@@ -15,9 +15,10 @@ from tests.protocol.session_kit import (
     sequences,
     the_record,
 )
+from tocsin.protocol.errors import AckedUnsent
 from tocsin.protocol.ledger import DeviceCursor
 from tocsin.protocol.push import CaughtUp, PageWanted, Push
-from tocsin.protocol.session import AckedUnsent, DeviceSession
+from tocsin.protocol.session import DeviceSession
 
 # --- Live ---------------------------------------------------------------------------------------
 

@@ -24,9 +24,9 @@ from hypothesis.stateful import (
 
 from tests.protocol.session_machine_kit import RESEND, SessionStage
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.errors import AckedUnsent
 from tocsin.protocol.ledger import DeliveryRecord
 from tocsin.protocol.push import LogEntry, Push
-from tocsin.protocol.session import AckedUnsent
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 STEPS_TO_REST: Final = 1000

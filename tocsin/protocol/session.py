@@ -30,20 +30,6 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, dead_on_arrival
 from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
-__all__ = [
-    "AckedUnsent",
-    "Acknowledging",
-    "CaughtUp",
-    "DeviceSession",
-    "LogEntry",
-    "Output",
-    "PageWanted",
-    "Push",
-    "Recounted",
-    "SessionLimits",
-]
-
-
 Output = Push | CaughtUp | Recounted | DeliveryRecord | Closing
 
 
@@ -206,7 +192,7 @@ class DeviceSession:
         """
         # Named twice in one breath is still one answer.
         answered = [self._flight.answered(id_) for id_ in dict.fromkeys(ids)]
-        return [self._record(push, now_ms) for push in answered if push is not None]
+        return [self.sent(push, now_ms) for push in answered if push is not None]
 
     def acknowledged(
         self, through: int | None, ids: Iterable[str], now_ms: int
@@ -241,7 +227,7 @@ class DeviceSession:
             return [self._dead(push)]
         delay = self._resend_delay(push.tries) if after is None else after
         self._flight.set_deadline(push, now + delay)
-        return [self._record(push)]
+        return [self.sent(push)]
 
     # --- Time ------------------------------------------------------------------------------------
 
@@ -277,10 +263,6 @@ class DeviceSession:
         return outputs
 
     # --- What the ledger should say --------------------------------------------------------------
-
-    def sent(self, push: Push) -> DeliveryRecord:
-        """The ledger's line for a push that has just been handed to the connection."""
-        return self._record(push)
 
     def cursor_moved(self, now_ms: int) -> DeviceCursor | None:
         """The device's cursor, if it is further than when last asked."""
@@ -347,7 +329,7 @@ class DeviceSession:
         done = self._flight.through(sequence)
         for push in done:
             self._flight.drop(push)
-        return [self._record(push, now_ms) for push in done if not push.superseded]
+        return [self.sent(push, now_ms) for push in done if not push.superseded]
 
     def _push(self, entry: LogEntry, now: float, now_ms: int) -> Push:
         push = Push(
@@ -374,11 +356,12 @@ class DeviceSession:
 
     def _dead(self, push: Push) -> DeliveryRecord:
         self._flight.drop(push)
-        return self._record(push, dead_reason=push.dead_reason or "attempts exhausted")
+        return self.sent(push, dead_reason=push.dead_reason or "attempts exhausted")
 
-    def _record(
+    def sent(
         self, push: Push, acknowledged_at: int | None = None, dead_reason: str | None = None
     ) -> DeliveryRecord:
+        """The ledger's line for a push that was handed to the connection, and maybe answered."""
         return DeliveryRecord(
             self.user,
             self.device,

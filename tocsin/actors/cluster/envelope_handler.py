@@ -21,7 +21,6 @@ from tocsin.actors.delivery.messages import (
     HereElsewhere,
     UserMessage,
 )
-from tocsin.actors.delivery.rivals import rank_of
 from tocsin.actors.delivery.users import Users
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import (
@@ -42,6 +41,7 @@ from tocsin.protocol.envelopes import (
     channel_user,
 )
 from tocsin.protocol.news import News
+from tocsin.protocol.rivals import rank_of
 
 _ECHO_MAX: Final = 2.0
 """Seconds after which one's own word comes too late to say what came before what."""

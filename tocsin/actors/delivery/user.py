@@ -11,50 +11,40 @@ message, an early one means to look once too often.
 from __future__ import annotations
 
 import math
-from contextlib import suppress
-from typing import assert_never
+from typing import Final, assert_never
 
 import outcome
 
-from tocsin.actors.delivery.device import RETRY_DELAY, ConnectedDevice
+from tocsin.actors.delivery.device import ConnectedDevice
 from tocsin.actors.delivery.messages import (
-    Acknowledged,
     Arrived,
     ArrivedElsewhere,
     AttachDone,
-    BusChanged,
-    DeviceRemoved,
-    Disconnect,
-    Echoed,
+    ConnectionMessage,
+    DeviceMessage,
+    ForAll,
+    ForConnection,
+    ForDevice,
     HeadMoved,
-    HereElsewhere,
-    Introduce,
-    Left,
     Listening,
     LogChanged,
-    PageDone,
+    MessageForAll,
     Recounted,
-    Refreshed,
     Said,
     Settle,
-    Settled,
-    StoreChanged,
-    Taken,
     UserMessage,
 )
-from tocsin.actors.delivery.rivals import is_older
 from tocsin.actors.delivery.surroundings import Clock, Company
-from tocsin.actors.runtime import ActorError, ActorStopped, PromptActor, Ref
-from tocsin.persistence.store import (
-    AcknowledgedPartly,
-    Attached,
-    StoreFailed,
-    StoreUnavailable,
-    TooMany,
-)
+from tocsin.actors.runtime import PromptActor, Ref
+from tocsin.persistence.store import Attached
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.delivery_phases import Phase
+from tocsin.protocol.delivery_presence import RETRY_DELAY
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.push import LogEntry
+
+_ENDED: Final = Phase.ENDED
+"""Read once: in Python 3.11, to look up a member costs as much as a call."""
 
 
 class UserActor(PromptActor[UserMessage]):
@@ -91,7 +81,7 @@ class UserActor(PromptActor[UserMessage]):
         self._company.users.ended(self._user)
         self._company.neighbours.leave(self._user)
         for device in self._devices.values():
-            device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
+            device.fail()
 
     def dropped(self, message: UserMessage) -> None:
         """A device that is not known yet would wait for its welcome for ever."""
@@ -104,60 +94,24 @@ class UserActor(PromptActor[UserMessage]):
         """Handle one message."""
         self._clock.tick()
         match message:
+            # These two first: they are nearly all that comes, and exact types are quick to see.
             case LogChanged():
                 self._log_changed(message)
-            case Said():
-                # These two first: they are nearly all that comes.
-                self._said(message)
+            case Said() | ForConnection():
+                self._tell_one(message)
+            case ForDevice():
+                self._tell_named(message)
+            case ForAll():
+                self._tell_all(message)
             case Arrived():
                 self._arrived(message)
-            case StoreChanged(available=available):
-                for device in list(self._devices.values()):
-                    device.store_changed(available)
-                    self._after(device)
-            case Disconnect(closing=closing, before=before):
-                for device in self._devices.values():
-                    if device.since < before:
-                        device.end(closing)
-                self._forget_ended()
-            case HeadMoved(head=head):
-                self._catch_up(head)
-            case Recounted():
-                self._recount()
-            case Acknowledged(device=name) | DeviceRemoved(device=name):
-                for device in list(self._devices.values()):
-                    if device.name == name:
-                        self._tell_of_store(device, message)
-                        self._after(device)
-            case Left(connection=connection):
-                self._remove(connection)
             case Settle():
                 message.reply.set(None)
-            case Settled(connection=connection):
-                if (waiting := self._devices.get(connection)) is not None:
-                    waiting.attach(again=True)
-                    self._after(waiting)
-            case Refreshed() | Taken() | AttachDone() | PageDone():
-                concerned = self._devices.get(message.connection)
-                if concerned is not None:
-                    self._tell(concerned, message)
-                    self._after(concerned)
-                elif isinstance(message, AttachDone):
-                    self._attached_too_late(message)
-            case (
-                BusChanged()
-                | Listening()
-                | Echoed()
-                | ArrivedElsewhere()
-                | Introduce()
-                | HereElsewhere()
-            ):
-                self._heard_of_others(message)
             case _:
                 assert_never(message)
         if (missed := self._company.users.take_missed(self._user)) is not None:
-            self._catch_up(missed)
-            self._recount()
+            self._tell_all(HeadMoved(missed))
+            self._tell_all(Recounted())
         if not self._devices:
             self._company.users.retire(self._user)
 
@@ -178,10 +132,9 @@ class UserActor(PromptActor[UserMessage]):
     # --- Inside ----------------------------------------------------------------------------------
 
     def _arrived(self, arrived: Arrived) -> None:
-        for device in self._devices.values():
-            if device.name == arrived.device:
-                device.end(Closing.REPLACED)
-        self._forget_ended()
+        for device in self._named(arrived.device):
+            device.replace()
+            self._after(device)
         if len(self._devices) >= self._company.settings.devices_max:
             detail = f"A user has at most {self._company.settings.devices_max} sessions at a time."
             arrived.outlet.end(Closing.OVERLOADED, RETRY_DELAY, detail)
@@ -191,109 +144,55 @@ class UserActor(PromptActor[UserMessage]):
         # Before the store is read: what is committed after that elsewhere is then heard here.
         self._listening = self._listening or self._company.neighbours.listen(self._user, self._ref)
         if self._listening:
-            device.attach()
+            device.receive_common(Listening())
         self._after(device)
 
-    def _said(self, message: Said) -> None:
+    def _tell_one(self, message: ConnectionMessage) -> None:
+        if type(message) is AttachDone:
+            self._learn_of_arrival(message)
         device = self._devices.get(message.connection)
         if device is not None:
-            device.said(message.frame)
+            device.receive(message, self._head)
             self._after(device)
 
-    def _tell(
-        self, device: ConnectedDevice, message: Refreshed | Taken | AttachDone | PageDone
-    ) -> None:
-        match message:
-            case Refreshed(expires_at=expires_at):
-                device.refreshed(expires_at)
-            case Taken(sequence=sequence):
-                device.taken(sequence)
-            case AttachDone(outcome=answer):
-                try:
-                    attached = answer.unwrap()
-                except (StoreUnavailable, ActorError):
-                    device.end(Closing.STORE_UNAVAILABLE, RETRY_DELAY)
-                    return
-                except StoreFailed:
-                    # A bug, and logged where it was found; the user's other devices go on.
-                    device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
-                    return
-                if isinstance(attached, TooMany):
-                    device.end(Closing.TOO_MANY_DEVICES)
-                    return
-                if isinstance(attached, AcknowledgedPartly):
-                    device.attach(again=True)
-                    return
-                if not self._is_settled_elsewhere(device, attached):
-                    self._attached(device, attached)
-            case PageDone(outcome=answer):
-                try:
-                    page = answer.unwrap()
-                except (StoreUnavailable, ActorError):
-                    device.page_failed()
-                    return
-                except StoreFailed:
-                    device.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
-                    return
-                device.page_read(page)
+    def _tell_named(self, message: DeviceMessage) -> None:
+        for device in self._named(message.device):
+            device.receive_named(message)
+            self._after(device)
+        if isinstance(message, ArrivedElsewhere):
+            self._tell_all(HeadMoved(message.head))
 
-    def _tell_of_store(
-        self, device: ConnectedDevice, message: Acknowledged | DeviceRemoved
-    ) -> None:
-        match message:
-            case Acknowledged(through=through, ids=ids, session=session):
-                device.acknowledged(through, ids, session)
-            case DeviceRemoved():
-                device.end(Closing.DISCONNECTED)
+    def _tell_all(self, message: MessageForAll) -> None:
+        if isinstance(message, HeadMoved):
+            self._reach(message.head)
+        elif isinstance(message, Listening):
+            self._listening = True
+        for device in list(self._devices.values()):
+            device.receive_common(message)
+            self._after(device)
 
-    def _attached(self, device: ConnectedDevice, attached: Attached) -> None:
-        company, known = self._company, self._head
-        if attached.behind:
-            company.behind(self._user)
-        self._reach(attached.head)
-        if device.attached(attached, self._head):
-            names = self._user, device.name, device.outlet.connection
-            company.neighbours.device_arrived(*names, attached.head)
-        if attached.head > known:
-            # Arriving brings what is new in the user's topics, for the others as well.
-            self._catch_up(attached.head)
-        for other in list(self._devices.values()):
-            if other is not device and other.doubts(attached.counters):
-                other.recount()
-                self._after(other)
+    def _named(self, name: str) -> list[ConnectedDevice]:
+        return [each for each in self._devices.values() if each.name == name]
 
-    def _is_settled_elsewhere(self, device: ConnectedDevice, attached: Attached) -> bool:
-        """Whether another node has yet to write what *device* has said to it. If so, the device
-        attaches again when that is done.
+    def _learn_of_arrival(self, done: AttachDone) -> None:
+        """Arriving brings what is new in the user's topics, for all devices of the user.
+
+        So the others are told, also where the device has gone or is to attach again: the head, and
+        the counters, which may show that something has expired.
         """
-        session, connection = attached.open_session, device.outlet.connection
-        if session is None or not device.asks_elsewhere:
-            return False
-        device.asks_elsewhere = False
-        ref = self._ref
-
-        def settled() -> None:
-            with suppress(ActorStopped):
-                ref.tell_beyond(Settled(connection))
-
-        if not self._company.neighbours.settle(self._user, session, settled):
-            return False
-        self._arrived_with(attached)
-        return True
-
-    def _arrived_with(self, attached: Attached) -> None:
-        """Tell the others what an arrival brought, in the place of who has left or comes again."""
+        attached = done.outcome.value if isinstance(done.outcome, outcome.Value) else None
+        if not isinstance(attached, Attached):
+            return
         if attached.behind:
             self._company.behind(self._user)
-        self._catch_up(attached.head)
-
-    def _attached_too_late(self, done: AttachDone) -> None:
-        """The device has gone; nobody else tells the others what its arrival brought."""
-        if isinstance(done.outcome, outcome.Value):
-            attached = done.outcome.value
-            if isinstance(attached, TooMany | AcknowledgedPartly):
-                return
-            self._arrived_with(attached)
+        known = self._head
+        self._reach(attached.head)
+        if attached.head > known:
+            self._tell_all(HeadMoved(attached.head))
+        for connection, device in list(self._devices.items()):
+            if connection != done.connection:
+                device.compare(attached.counters)
+                self._after(device)
 
     def _log_changed(self, message: LogChanged) -> None:
         position, shared, state = message.position, message.shared, message.state
@@ -313,84 +212,15 @@ class UserActor(PromptActor[UserMessage]):
             device.changed(entry)
             self._after(device)
 
-    def _catch_up(self, head: int) -> None:
-        self._reach(head)
-        for device in list(self._devices.values()):
-            device.heard_of(head)
-            self._after(device)
-
-    def _recount(self) -> None:
-        for device in list(self._devices.values()):
-            device.recount()
-            self._after(device)
-
     def _reach(self, head: int) -> None:
         self._head = max(self._head, head)
         self._company.users.reached(self._user, self._head)
 
     def _after(self, device: ConnectedDevice) -> None:
-        if device.ended:
-            self._remove(device.outlet.connection)
+        """To be called whenever *device* was told something: it may have ended, or be in haste."""
+        if device.delivery.phase is _ENDED:
+            self._devices.pop(device.outlet.connection, None)
         else:
             deadline = device.next_deadline()
             if deadline < self._deadline:
                 self._deadline = deadline
-
-    def _forget_ended(self) -> None:
-        for connection, device in list(self._devices.items()):
-            if device.ended:
-                self._remove(connection)
-
-    def _remove(self, connection: str) -> None:
-        device = self._devices.pop(connection, None)
-        if device is not None:
-            device.left()
-
-    # --- The other nodes -------------------------------------------------------------------------
-
-    def _heard_of_others(
-        self,
-        message: BusChanged | Listening | Echoed | ArrivedElsewhere | Introduce | HereElsewhere,
-    ) -> None:
-        devices = list(self._devices.values())
-        match message:
-            case BusChanged(available=available):
-                for device in devices:
-                    device.bus_changed()
-                if available:
-                    # That something expired moves no head, so it would not be missed.
-                    self._recount()
-            case Listening():
-                self._listening = True
-                for device in devices:
-                    device.attach()
-                    self._after(device)
-            case Echoed(connection=connection):
-                if connection in self._devices:
-                    self._devices[connection].echoed = True
-            case ArrivedElsewhere(device=name, head=head):
-                for device in devices:
-                    # One that the others have not been told of yet is the later of the two.
-                    if device.name == name and device.echoed:
-                        device.end(Closing.REPLACED)
-                self._forget_ended()
-                self._catch_up(head)
-            case Introduce():
-                for device in devices:
-                    self._introduce(device)
-            case HereElsewhere():
-                self._compare(message)
-
-    def _introduce(self, device: ConnectedDevice) -> None:
-        connection = device.outlet.connection
-        self._company.neighbours.device_here(self._user, device.name, connection, device.since)
-
-    def _compare(self, other: HereElsewhere) -> None:
-        """Of two connections of a device the older one ends; the younger one says so."""
-        node = self._company.settings.node
-        for device in [each for each in self._devices.values() if each.name == other.device]:
-            if is_older(node, device.outlet.connection, device.since, other):
-                device.end(Closing.REPLACED)
-            else:
-                self._introduce(device)
-        self._forget_ended()

@@ -1,0 +1,163 @@
+"""What comes of a device's delivery is carried out here: its outputs, to where they belong.
+
+Frames go to the outlet, lines to the ledger, questions to the store, words to the other nodes.
+Nothing is decided here but what follows from a refusal, and that by asking the delivery again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final, assert_never
+
+from tocsin.actors.delivery.messages import Arrived, AttachDone, PageDone, Placed, UserMessage
+from tocsin.actors.delivery.surroundings import Clock, Company
+from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
+from tocsin.actors.storage.requests import Read, StorageMessage, Write
+from tocsin.persistence.store import Attach, Page, ReadPage
+from tocsin.protocol.closing import Closing
+from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.delivery import DeviceDelivery
+from tocsin.protocol.delivery_values import (
+    AnnounceArrival,
+    AnnouncePresence,
+    AskPage,
+    AskPlace,
+    BeginAt,
+    DeliveryTerms,
+    End,
+    Note,
+    NoteEnd,
+    Output,
+    Ping,
+    Say,
+)
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.push import Push
+from tocsin.protocol.values import is_unnamed_device
+
+
+class Carrier:
+    """The delivery of one device, with all that it needs; see the module."""
+
+    __slots__ = (
+        *("_clock", "_company", "_ref", "_terms"),
+        *("delivery", "name", "next_deadline", "outlet"),
+    )
+
+    def __init__(
+        self, user: str, arrived: Arrived, ref: Ref[UserMessage], company: Company, clock: Clock
+    ) -> None:
+        self.name: Final = arrived.device
+        self.outlet: Final = arrived.outlet
+        self._ref = ref
+        self._company = company
+        self._clock = clock
+        self._terms = _terms(user, arrived, company, clock)
+        self.delivery: Final = DeviceDelivery(
+            self._terms, company.world.random, clock.now, clock.now_ms
+        )
+        # Not a method around a method: this is asked after everything that happens.
+        self.next_deadline: Final = self.delivery.next_deadline
+
+    def _carry_out(self, outputs: Iterable[Output]) -> None:
+        """Carry out *outputs*; of one that is refused, what comes instead of the rest."""
+        for output in outputs:
+            match output:
+                case Note(records=records, cursor=cursor):
+                    if not self._note(records, cursor):
+                        return
+                case Push():
+                    self.outlet.push(output)
+                case AskPage() | AskPlace():
+                    if not self._ask(output):
+                        return
+                case Say(frame=frame):
+                    self.outlet.say(frame)
+                case BeginAt(cursor=start):
+                    self.outlet.begin(start)
+                case Ping():
+                    self.outlet.ping()
+                case End(closing=closing, after=after, detail=detail):
+                    self.outlet.end(closing, after, detail)
+                case NoteEnd(end=end):
+                    self._company.ledger.note_end(end, self._clock.now)
+                case AnnounceArrival() | AnnouncePresence():
+                    self._announce(output)
+                case _:
+                    assert_never(output)
+
+    def _note(self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None) -> bool:
+        for record in records:
+            if record.acknowledged_at is not None:
+                self._company.acknowledged(record.notification)
+        if self._company.ledger.note(records, cursor, self._clock.now):
+            return True
+        self._carry_out(self.delivery.note_refused())
+        return False
+
+    def _announce(self, word: AnnounceArrival | AnnouncePresence) -> None:
+        neighbours, terms = self._company.neighbours, self._terms
+        match word:
+            case AnnounceArrival(head=head):
+                neighbours.device_arrived(terms.user, terms.device, terms.connection, head)
+            case AnnouncePresence(since=since):
+                neighbours.device_here(terms.user, terms.device, terms.connection, since)
+            case _:
+                assert_never(word)
+
+    def _ask(self, question: AskPage | AskPlace) -> bool:
+        """Whether the storage actor has taken the *question*; if not, the device is told."""
+        try:
+            self._company.storage.tell(self._question(question))
+        except MailboxFull:
+            self._carry_out(self.delivery.ask_refused(Closing.OVERLOADED))
+        except ActorStopped:
+            self._carry_out(self.delivery.ask_refused(Closing.STORE_UNAVAILABLE))
+        else:
+            return True
+        return False
+
+    def _question(self, question: AskPage | AskPlace) -> StorageMessage:
+        connection = self.outlet.connection
+        match question:
+            case AskPage(start=start, began=began, resumed=resumed, wanted=wanted):
+                place = start, wanted.after, wanted.limit, wanted.bytes_max
+                whose = self._terms.user, self.name
+                query = ReadPage(*whose, *place, began, resumed, wanted.counted)
+                found: Reply[Page] = self._ref.piped(lambda done: PageDone(connection, done))
+                return Read(query=query, reply=found)
+            case AskPlace(cursor=cursor):
+                placed: Reply[Placed] = self._ref.piped(lambda done: AttachDone(connection, done))
+                return Write(command=self._attach(cursor), reply=placed)
+            case _:
+                assert_never(question)
+
+    def _attach(self, cursor: Cursor | None) -> Attach:
+        terms, settings = self._terms, self._company.settings
+        is_unnamed = is_unnamed_device(terms.device)
+        return Attach(
+            *(terms.user, terms.device, cursor, self._clock.now_ms, terms.session),
+            unnamed_max=settings.devices_max if is_unnamed else None,
+            named_max=None if is_unnamed else settings.devices_known_max,
+        )
+
+
+def _terms(user: str, arrived: Arrived, company: Company, clock: Clock) -> DeliveryTerms:
+    settings, connection = company.settings, arrived.outlet.connection
+    limits = settings.limits
+    if arrived.window != limits.window:
+        limits = replace(limits, window=arrived.window)
+    return DeliveryTerms(
+        user=user,
+        device=arrived.device,
+        connection=connection,
+        node=settings.node,
+        # No other session of the device has this name, on any node, in any of its lives.
+        session=f"{settings.node}/{connection}/{clock.now_ms}",
+        cursor=arrived.cursor,
+        limits=limits,
+        heartbeat=settings.heartbeat,
+        expires_at=arrived.expires_at,
+        acknowledging=arrived.acknowledging,
+    )
