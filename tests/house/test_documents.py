@@ -44,6 +44,7 @@ HELD_BY = {
     "tests/protocol/test_*.py": ("protocol.retry_after",),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),
     "tests/protocol/test_session*.py": ("protocol.flight",),
+    "tests/protocol/test_delivery*.py": ("protocol.delivery_presence", "protocol.rivals"),
     "tests/cli/test_*.py": ("cli.*", "__main__"),
     "tests/client/test_*.py": ("client.*",),
     "tests/test_settings.py": ("settings.*",),
