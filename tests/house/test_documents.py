@@ -37,7 +37,8 @@ HELD_BY = {
     ),
     "tests/actors/test_spooler.py": ("actors.spool.state",),
     "tests/actors/test_user.py": (
-        *("actors.delivery.device", "actors.delivery.outlet", "actors.delivery.wording"),
+        *("actors.delivery.carrier", "actors.delivery.device", "actors.delivery.outlet"),
+        "actors.delivery.wording",
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches",),
     "tests/actors/test_spool*.py": ("actors.spool.state",),
@@ -50,7 +51,7 @@ HELD_BY = {
     "tests/test_settings.py": ("settings.*",),
     "tests/persistence/test_store_contract_*.py": (
         *("persistence.scripts.*", "persistence.store.*", "persistence.upkeep.forgetting"),
-        "persistence.postgres.arrays",
+        *("persistence.postgres.arrays", "persistence.postgres.records"),
     ),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
