@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.protocol.delivery_machine_kit import HAS_SESSION, RESEND, DeliveryStage
+from tests.protocol.histories_kit import HISTORIES
 from tests.protocol.log_model_kit import EPOCH
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
@@ -301,4 +301,4 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
 
 
 TestDeliveryMachine = DeliveryMachine.TestCase
-TestDeliveryMachine.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+TestDeliveryMachine.settings = HISTORIES
