@@ -95,7 +95,7 @@ class Inboxes:
         if plan.retention_archived:
             since.append(self._first_archived + plan.retention_archived)
         if plan.retention_expired and _expires(post):
-            since.append(begun + post.body["ttl"] + plan.retention_expired)
+            since.append(begun + post.body["ttl"] - self._skew + plan.retention_expired)
         return now >= min(since, default=math.inf) - self._skew
 
     def may_have_marked(self, user: str, id_: str) -> bool:
@@ -204,9 +204,10 @@ class Inboxes:
             if not _expires(post):
                 continue
             ttl: float = post.body["ttl"]
-            since = self._begun(post) + ttl - self._ahead - _ROUNDED
+            # One node's clock decides when the time is over, and another's finds it over.
+            since = self._begun(post) + ttl - self._skew
             _, until = self.done_between(post)
-            until += ttl + self._behind + _LATE
+            until += ttl + self._skew + _LATE
             yield Deed(since, until, expire, until < self.cluster.history.now())
             for request in self._replays.of(user, id_):
                 yield from _asked(request, model.revived)
