@@ -45,6 +45,10 @@ def main(options: list[str]) -> None:
             continue
         say(f"a few tests on Python {version}, {command[0]}")
         code = subprocess.run([*command, *options, *SHORT], env=environment(version)).returncode
+        if code == 1:
+            say("once more, one after the other: those that failed")
+            again = ["--last-failed", "--last-failed-no-failures=none", *SHORT]
+            code = subprocess.run([*command, *again], env=environment(version)).returncode
         outcomes["failed" if code else "passed"].append(version)
     for outcome, versions in outcomes.items():
         if versions:

@@ -32,26 +32,17 @@ STILL_LONG = {
     "tests/actors/test_storage.py",
     "tests/actors/test_storage_troubles.py",
     "tests/actors/test_user.py",
-    "tests/persistence/model.py",
     "tests/persistence/test_postgres.py",
-    "tests/persistence/test_store_contract_devices.py",
-    "tests/persistence/test_store_contract_letters.py",
-    "tests/persistence/test_store_contract_log.py",
-    "tests/persistence/test_store_contract_reads.py",
-    "tests/persistence/test_store_contract_topics.py",
-    "tests/persistence/test_store_model.py",
     "tests/protocol/test_session.py",
     "tests/server/http/test_host.py",
     "tests/server/test_frame_stream.py",
 }
 STILL_LONG_FUNCTIONS = {
     "tests/actors/cluster_kit.py plant",
-    "tocsin/persistence/scripts/devices.py attach",
 }
 STILL_COMPLEX = {
     "tests/actors/test_ledger_buffer.py play",
     "tests/persistence/model.py run",
-    "tocsin/actors/delivery/user.py receive",
 }
 
 
