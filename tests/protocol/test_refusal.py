@@ -35,9 +35,10 @@ def test_what_passes_by_waiting_says_how_long(code):
         assert refusal.closing.reconnect
 
 
-def test_without_a_detail_a_problem_has_the_sentence_of_its_reason():
-    refusal = refusal_for(Closing.REPLACED)
-    assert refusal.problem.detail == Closing.REPLACED.text
+def test_without_a_detail_a_problem_says_its_reason_and_what_to_do():
+    refusal = refusal_for(Closing.TOO_MANY_DEVICES)
+    assert refusal.problem.detail.startswith(Closing.TOO_MANY_DEVICES.text)
+    assert "remove a device: DELETE /v1/me/devices/" in refusal.problem.detail
     assert refusal.last_words == ""
 
 
@@ -74,7 +75,7 @@ def test_the_refusal_for_a_closing_ends_a_connection_with_it(closing):
 
     assert refusal.closing is closing
     assert refusal.after == closing.after
-    assert refusal.problem.detail == closing.text
+    assert refusal.problem.detail == f"{closing.text} {closing.advice}"
 
 
 def test_a_delay_that_is_given_holds():

@@ -66,8 +66,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def problem(self) -> Problem:
-        """The problem that says this over HTTP, and in a reply."""
-        detail = self.detail or self.closing.text
+        """The problem that says this over HTTP, and in a reply.
+
+        Without a detail of its own it says the reason, and what to do.
+        """
+        detail = self.detail or f"{self.closing.text} {self.closing.advice}"
         return problem(self.code, detail, list(self.errors))
 
     @property
