@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.house.source import PACKAGE, parse, python_files, refuse_beyond, short, text_of
+from tests.house.source import PACKAGE, parse, python_files, refuse, refuse_beyond, short, text_of
 
 BOUND_WORD = re.compile(r"(^|_)(max|min|most|least|maximum|minimum)(_|$)", re.IGNORECASE)
 BOUND_LAST = re.compile(r"(^|_)(max|min)$", re.IGNORECASE)
@@ -98,24 +98,6 @@ STILL_BARE = {
     "tocsin/server/websocket/pace.py _PRODUCER_BYTES",
     "tocsin/server/websocket/pace.py _PRODUCER_FRAMES",
 }
-STILL_OTHERWISE = {
-    "tocsin/actors/storage/ledger_buffer.py",
-    "tocsin/persistence/bus/heard_queue.py",
-    "tocsin/persistence/redis/client.py",
-    "tocsin/persistence/scripts/keys.py",
-    "tocsin/persistence/scripts/ledger.py",
-    "tocsin/persistence/scripts/logs/locking.py",
-    "tocsin/persistence/scripts/marks.py",
-    "tocsin/persistence/scripts/purge.py",
-    "tocsin/persistence/scripts/topics/bring.py",
-    "tocsin/persistence/scripts/topics/plan.py",
-    "tocsin/persistence/store/commands.py",
-    "tocsin/persistence/store/key_commands.py",
-    "tocsin/server/admission/limits.py",
-    "tocsin/server/api/me.py",
-    "tocsin/server/http/wire.py",
-    "tocsin/server/turnstile.py",
-}
 
 
 def test_numbers_say_their_unit_and_reason():
@@ -131,8 +113,7 @@ def test_numbers_say_their_unit_and_reason():
 
 
 def test_the_name_of_a_limit_ends_in_max_or_min():
-    refuse_beyond(
-        STILL_OTHERWISE,
+    refuse(
         (
             f"{short(path)}: {name}"
             for path in python_files(PACKAGE)

@@ -147,8 +147,8 @@ class RedisClient:
             self._fail_waiting(CLOSING)
 
     def _next_batch(self) -> list[_Call]:
-        most = min(len(self._waiting), BATCH_CALLS_MAX)
-        return [self._waiting.popleft() for _ in range(most)]
+        count = min(len(self._waiting), BATCH_CALLS_MAX)
+        return [self._waiting.popleft() for _ in range(count)]
 
     async def _perform(self, batch: Sequence[_Call]) -> None:
         try:

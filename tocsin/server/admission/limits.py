@@ -190,8 +190,8 @@ class _Book:
     def _refused(self, account: _Account, early: float) -> Excess:
         requests, _, rate = self.names
         if account.requests >= self.requests:
-            most = int(self.requests)
-            return Excess(requests, retry_after.SOON, most, 0, "concurrent-requests")
+            requests_max = int(self.requests)
+            return Excess(requests, retry_after.SOON, requests_max, 0, "concurrent-requests")
         # A whole number of seconds for the client; the quota is what they are worth.
         window = max(1, math.ceil(self.window))
         return Excess(rate, early, max(1, int(self.rate * window)), 0, "requests", window)
@@ -229,10 +229,10 @@ class Held:
             raise RuntimeError("this request is over")
         for account in (self._peer, self._credential):
             if account is not None and account.body_bytes + byte_count > account.book.body_bytes:
-                most = int(account.book.body_bytes)
-                left = most - account.body_bytes
+                body_bytes_max = int(account.book.body_bytes)
+                left = body_bytes_max - account.body_bytes
                 name = account.book.names[1]
-                return Excess(name, retry_after.SOON, most, left, "content-bytes")
+                return Excess(name, retry_after.SOON, body_bytes_max, left, "content-bytes")
         self._peer.body_bytes += byte_count
         if self._credential is not None:
             self._credential.body_bytes += byte_count
@@ -299,13 +299,13 @@ class Limits:
         key = self._key(address)
         if key == b"":
             return None
-        most = self._figures.peer_connections_max
+        connections_max = self._figures.peer_connections_max
         account = self._peers.open(key)
-        if account.connections < most:
+        if account.connections < connections_max:
             account.connections += 1
             return None
         self._peers.rest(account)
-        return Excess(Limit.PEER_CONNECTIONS, retry_after.SOON, most, 0, None)
+        return Excess(Limit.PEER_CONNECTIONS, retry_after.SOON, connections_max, 0, None)
 
     def connection_closed(self, address: str) -> None:
         """A connection that was admitted for *address* has ended."""

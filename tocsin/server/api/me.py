@@ -93,9 +93,9 @@ async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
         raise refuse("invalid", "A ticket for one connection is of no device.", wrong)
     ticket = generate_ticket(services.world.entropy)
     stored = _stored(ticket.hash, ticket_for(call.principal, call.now_ms / 1000, lifetime, device))
-    most = settings.user_tickets_max
-    if isinstance(await services.write(CreateTicket(stored, call.now_ms, most)), TooMany):
-        detail = f"You have {most} tickets; use them, or wait until they expire."
+    tickets_max = settings.user_tickets_max
+    if isinstance(await services.write(CreateTicket(stored, call.now_ms, tickets_max)), TooMany):
+        detail = f"You have {tickets_max} tickets; use them, or wait until they expire."
         raise refuse("conflict", detail, retry_after=settings.ticket_lifetime)
     issued = answers.IssuedTicket(
         ticket=ticket.text,

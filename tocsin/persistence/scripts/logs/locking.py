@@ -51,8 +51,8 @@ def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
     if not expiries:
         return ()
     latest = max(each.now_ms for each in expiries)
-    most = sum(each.limit for each in expiries) + len(commands)
-    return _first_of((yield from run("notifications_due", now=[latest], count=[most])))
+    rows_max = sum(each.limit for each in expiries) + len(commands)
+    return _first_of((yield from run("notifications_due", now=[latest], count=[rows_max])))
 
 
 def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[dict[str, Held]]:
@@ -61,8 +61,8 @@ def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[d
     if not releases:
         return {}
     latest = max(each.now_ms for each in releases)
-    most = sum(each.limit for each in releases) + len(commands)
-    rows = yield from run("schedule_due", now=[latest], count=[most])
+    rows_max = sum(each.limit for each in releases) + len(commands)
+    rows = yield from run("schedule_due", now=[latest], count=[rows_max])
     scheduled = {}
     for row in _first_of(rows):
         if row.id not in fresh:
