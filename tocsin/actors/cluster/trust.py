@@ -37,6 +37,7 @@ logger = structlog.get_logger(__name__)
 MARK_AGE_MAX: Final = DISCONNECTED_LIFETIME + AGE_MAX
 """Seconds after which a mark means nothing, by the clock of whoever reads it."""
 _TIME_BYTES: Final = 8
+"""Bytes of a time in a mark: Unix milliseconds as a 64-bit number."""
 _ENVELOPE: Final = "envelope"
 _MARK: Final = "disconnection"
 """What was found, in metrics and the log."""

@@ -38,7 +38,10 @@ from tocsin.persistence.store import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
 _PATIENCE: Final = 60.0
+"""Seconds for which an actor waits for acknowledgments: most come in the first moments, and every
+actor costs memory."""
 _MAILBOX_CAPACITY: Final = 64
+"""Messages: the changes of one notification, which come one at a time from one producer."""
 _LIVE_MAX: Final = 20_000
 """Notifications kept waiting for acknowledgments; beyond it they are let go once committed."""
 

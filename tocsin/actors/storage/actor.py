@@ -76,6 +76,7 @@ _LEDGER_PAUSE: Final = 0.025
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
 _CLOSE_TIMEOUT: Final = 5.0
+"""Seconds for the store to close: the node ends, and one that hangs is left behind."""
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """They must find what the device was sent and has acknowledged."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)

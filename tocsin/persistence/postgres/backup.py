@@ -34,6 +34,7 @@ MAGIC: Final = b"PGDMP"
 # As `pg_restore --list` has it: "218; 1259 16404 TABLE public meta tocsin_owner".
 _META: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) meta ", re.MULTILINE)
 _SAID_MAX: Final = 2000
+"""Bytes of what a tool complains of: its first lines name the cause."""
 
 
 def back_up(url: str, target: Path) -> Contents:

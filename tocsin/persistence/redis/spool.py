@@ -40,7 +40,10 @@ CLOCKS_MAX: Final = 3600.0
 """Seconds that the clocks of a node and of Redis may be apart; then nothing is spooled."""
 _MISPLACED: Final = (CLOCKS_MAX + scripts.AHEAD_MAX) * 1000
 _ATTEMPTS: Final = 3
+"""Attempts to append, each after the claims of strangers were removed; more would only serve an
+attacker."""
 _MS: Final = 1000
+"""Milliseconds in a second: Redis counts in the former."""
 
 
 class RedisSpool:

@@ -40,6 +40,7 @@ RECONNECT_DELAY = 0.05
 RECONNECT_DELAY_MAX = 1.0
 """What a server that is back waits for us at most: they are few nodes, so attempts cost nothing."""
 PINGS_PER_TIMEOUT = 4
+"""Pings sent while the connection may be silent: three of them may be late."""
 READ_BYTES = 1 << 16
 """Heard before other tasks have their turn: some 150 messages."""
 CHANNELS_MAX = 1000

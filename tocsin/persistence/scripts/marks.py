@@ -36,6 +36,7 @@ Numbered = tuple[int, MarkInbox]
 MARKS_MAX = 1000
 """Rows that the commands of one transaction mark together which do not name them."""
 MARKS_OF_COMMAND_MIN = 30
+"""Rows that one command marks however many there are, so that each of them gets somewhere."""
 
 
 class _Place(msgspec.Struct):

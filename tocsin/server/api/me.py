@@ -40,10 +40,12 @@ from tocsin.server.auth.tickets import Ticket, generate_ticket, ticket_for
 from tocsin.server.marking import bring_all_up_to_date
 
 _TICKET_BYTES_MAX: Final = 1024
+"""Bytes of the body: a purpose and a device's name, generously."""
 
 operations = Operations("me")
 
 _NAMES_MAX = 1000
+"""Categories, and topics, in one request: more than a person ever chooses among."""
 
 
 class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -48,8 +48,12 @@ from tocsin.server.follow.stream_refusal import STREAM_HEADERS, STREAM_PATH
 from tocsin.server.services import Services
 
 WAIT_MAX: Final = 60.0
+"""Seconds that a long poll may ask for: the usual patience of a proxy; `poll_wait_max` is the
+bound."""
 CHANGES_MAX: Final = 1000
+"""Changes in one answer, so that reading and encoding it does not keep others waiting."""
 _CHANGES_DEFAULT: Final = 100
+"""Changes in one answer where the client names no number: a screen or two of notifications."""
 _DEFAULT_DEVICE: Final = "default"
 _RETRY_MIN: Final = 1.0
 """Seconds, to twice as many, before an EventSource comes back that heard no goodbye."""

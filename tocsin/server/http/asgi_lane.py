@@ -26,6 +26,7 @@ from tocsin.server.http.wire import PeerGone, Wire
 INCOMING: Final = "tocsin.incoming"
 """Where the application finds what was judged, in the ASGI scope's `state`."""
 _STREAM: Final = 1
+"""The number of the one stream: Hypercorn's classes speak of streams, as in HTTP/2."""
 _KEPT_MAX: Final = 16384
 """Bytes kept of what a client says while its request is being answered."""
 _OURS: Final = frozenset((b"connection", b"transfer-encoding", b"date", b"server", b"x-request-id"))

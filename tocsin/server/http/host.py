@@ -37,7 +37,9 @@ logger = structlog.get_logger(__name__)
 
 DEFAULT_LIMITS: Final = HttpLimits()
 STARTUP_TIMEOUT: Final = 30.0
+"""Seconds for the application's startup; one that hangs is to be seen as a failure to start."""
 SHUTDOWN_TIMEOUT: Final = 10.0
+"""Seconds for the application's shutdown; then the node ends without it."""
 _KILL_TIMEOUT: Final = 1.0
 """A killed connection unwinds at once, unless the application shields."""
 

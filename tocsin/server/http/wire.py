@@ -13,7 +13,9 @@ from tocsin.protocol.errors import DescribedError
 from tocsin.server.lingering_close import read_to_end
 
 _READ_BYTES = 65536
+"""Bytes read in one turn: a whole request as a rule, and a large body lets others have theirs."""
 _WRITE_BYTES = 65536
+"""Bytes written before others have their turn, where the client reads as fast as we write."""
 
 
 class PeerGone(DescribedError):

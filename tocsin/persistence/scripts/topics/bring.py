@@ -42,6 +42,7 @@ _INBOX_EXPIRE_EACH: Final = pick("at", notification_id="notification", user_id="
 ENTRIES_MAX = 1000
 """Entries of topics that one transaction brings, about: it holds the locks of all their users."""
 ENTRIES_OF_USER_MAX = 1000
+"""Entries that one transaction brings to one user, whose log is locked meanwhile."""
 ENTRIES_OF_USER_MIN = 5
 """However many users share a transaction, so that it gets anywhere."""
 

@@ -13,6 +13,7 @@ from tocsin.protocol.user_ids import USER_ID_CHARACTER_OF_SCHEMAS
 Document = dict[str, Any]
 
 _LINE_WIDTH: Final = 64
+"""Characters of JSON that are kept on one line: as many as fit beside the text of the page."""
 _CODE: Final = re.compile(r"`([^`]+)`")
 _EMPHASIS: Final = re.compile(r"(?<!\w)\*(\w[^*]*)\*(?!\w)")
 _NUMBERS: Final = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
