@@ -112,14 +112,13 @@ class NotificationActor(PromptActor[NotificationMessage]):
             self._directory.retire(self._id)
 
     def _committed(self, submit: Submit, result: outcome.Outcome[Committal]) -> None:
-        match result:
-            case outcome.Value(value=value):
-                submit.reply.set(value)
-                if isinstance(value, Changed):
-                    self._directory.time_known(value, submit.command)
-            case outcome.Error(error=error):
-                assert isinstance(error, Exception)
-                submit.reply.fail(error)
+        if isinstance(result, outcome.Value):
+            submit.reply.set(result.value)
+            if isinstance(result.value, Changed):
+                self._directory.time_known(result.value, submit.command)
+        elif isinstance(result, outcome.Error):
+            assert isinstance(result.error, Exception)
+            submit.reply.fail(result.error)
         if self._asked:
             return
         if self._directory.is_expected(self._id):

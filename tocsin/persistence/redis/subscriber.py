@@ -213,15 +213,15 @@ class RedisEars:
         raise ConnectionResetError("the server ended the connection")
 
     def _hear(self, reply: Reply) -> None:
-        match reply:
-            case [b"message", _, None]:
-                self._client.refusals.add("envelope", "too_large")
-            case [b"message", channel, payload]:
-                name = self._name(channel)
-                if name in self._subscriptions:
-                    self._heard.put(Said(name, payload))
-            case [b"subscribe", channel, _]:
-                self._subscriptions.confirmed(self._name(channel))
+        if not (isinstance(reply, list) and len(reply) == 3):
+            return  # a pong
+        kind, channel, payload = reply
+        if kind == b"subscribe":
+            self._subscriptions.confirmed(self._name(channel))
+        elif kind == b"message" and payload is None:
+            self._client.refusals.add("envelope", "too_large")
+        elif kind == b"message" and (name := self._name(channel)) in self._subscriptions:
+            self._heard.put(Said(name, payload))
 
     def _name(self, channel: bytes) -> str:
         return channel[len(self._prefix) :].decode()

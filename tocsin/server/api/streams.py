@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, assert_never
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -19,6 +19,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.news import AckStored
 from tocsin.protocol.notification import DeviceId
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
@@ -237,7 +238,10 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
             raise refuse("not_found", "There is no device with this name.")
         case BeyondHead(head=head):
             raise _bad_field("cursor", f"is beyond the end of the log, {head}")
-    return NO_CONTENT
+        case AckStored():
+            return NO_CONTENT
+        case _:
+            assert_never(result)
 
 
 async def _device_of_stream(call: Call[StreamQuery, None]) -> str:

@@ -150,15 +150,13 @@ class AsgiExchange:
         if self._given_up or self.ended or self._abandoned():
             return
         try:
-            match event:
-                case Response():
-                    await self._begin(event)
-                case Body():
-                    await self._go_on(bytes(event.data))
-                case EndBody():
-                    await self._end()
-                case _:
-                    pass
+            # Hypercorn has more events; those of trailers, for one, mean nothing to HTTP/1.1 here.
+            if isinstance(event, Response):
+                await self._begin(event)
+            elif isinstance(event, Body):
+                await self._go_on(bytes(event.data))
+            elif isinstance(event, EndBody):
+                await self._end()
         except PeerGone:
             self._given_up = True
             self._feeding.cancel()

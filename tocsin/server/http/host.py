@@ -14,7 +14,6 @@ it was given.
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 from collections.abc import Callable
 from typing import Final
@@ -24,6 +23,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
+from structlog.stdlib import LoggerFactory
 
 from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import HttpConnection, Upgrade
@@ -177,7 +177,7 @@ def _counting_request_ids() -> Callable[[], str]:
 def _config() -> Config:
     config = Config()
     config.accesslog = None
-    # Hypercorn takes no other kind of logger.
-    config.errorlog = logging.getLogger(__name__)
+    # Hypercorn takes no logger but the standard library's.
+    config.errorlog = LoggerFactory()(__name__)
     config.include_server_header = False
     return config

@@ -101,7 +101,8 @@ def _kind(schema: Document) -> str:
             return " or ".join(_kind({**schema, "type": each}) for each in types)
         case {"type": str(type_)}:
             return type_
-    return "anything"
+        case _:
+            return "anything"
 
 
 def _bounds(schema: Document) -> list[str]:
