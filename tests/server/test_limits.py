@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tocsin.server.admission import limits as module
-from tocsin.server.admission.limits import Excess, Held, Limit, LimitFigures, Limits
+from tocsin.server.admission.limits import Excess, HeldShare, Limit, LimitFigures, Limits
 from tocsin.settings import Settings
 from tocsin.wiring import limit_figures
 
@@ -34,13 +34,13 @@ def figures(**values: Any) -> LimitFigures:
     )
 
 
-def admitted(limits: Limits, address: str = "192.0.2.1", now: float = 0.0) -> Held:
+def admitted(limits: Limits, address: str = "192.0.2.1", now: float = 0.0) -> HeldShare:
     held = limits.admit_request(address, now)
-    assert isinstance(held, Held)
+    assert isinstance(held, HeldShare)
     return held
 
 
-def refused(answer: Held | Excess | None) -> Excess:
+def refused(answer: HeldShare | Excess | None) -> Excess:
     assert isinstance(answer, Excess)
     return answer
 
@@ -226,7 +226,7 @@ def test_never_more_than_the_rate_and_one_window(gaps):
     now, times = 0.0, []
     for gap in gaps:
         now += gap
-        if isinstance(held := limits.admit_request("192.0.2.1", now), Held):
+        if isinstance(held := limits.admit_request("192.0.2.1", now), HeldShare):
             held.release()
             times.append(now)
     for first in range(len(times)):
@@ -274,7 +274,7 @@ class Books(RuleBasedStateMachine):
         self.limits = Limits(figures(peer_rate=1e6, credential_rate=1e6))
         self.now = 0.0
         self.connections: list[str] = []
-        self.held: list[tuple[str, Held]] = []
+        self.held: list[tuple[str, HeldShare]] = []
 
     addresses = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "::1"])
 

@@ -59,11 +59,11 @@ class Committed(msgspec.Struct, frozen=True):
     outcome: outcome.Outcome[Committal]
 
 
-class Settled(msgspec.Struct, frozen=True):
+class AllAcknowledged(msgspec.Struct, frozen=True):
     """Everybody who was told has acknowledged."""
 
 
-NotificationMessage = Submit | Committed | Settled
+NotificationMessage = Submit | Committed | AllAcknowledged
 
 
 class NotificationActor(PromptActor[NotificationMessage]):
@@ -96,7 +96,7 @@ class NotificationActor(PromptActor[NotificationMessage]):
                 self._asked.remove(submit)
                 self._directory.answered(submit)
                 self._committed(submit, result)
-            case Settled():
+            case AllAcknowledged():
                 self._rest()
 
     def next_deadline(self) -> float:
@@ -233,7 +233,7 @@ class Notifications(Directory[NotificationMessage]):
         if ref is None:
             return
         try:
-            ref.tell(Settled())
+            ref.tell(AllAcknowledged())
         except (MailboxFull, ActorStopped):
             # Its deadline will do where there is no room for the news.
             return

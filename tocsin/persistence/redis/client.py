@@ -29,7 +29,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
-from tocsin.persistence.bus import BusUnavailable, Refusals
+from tocsin.persistence.bus import BusRefusals, BusUnavailable
 from tocsin.protocol.seals import KeyUnknown
 
 Command = Sequence[str | bytes | int]
@@ -90,7 +90,7 @@ class RedisClient:
         # Databases divide keys and not channels: without the number, two clusters in two databases
         # of one server would hear each other.
         self.place = f"{prefix}{database}:"
-        self.refusals = Refusals()
+        self.refusals = BusRefusals()
         self._waiting: deque[_Call] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

@@ -197,7 +197,7 @@ class _Book:
         return Excess(rate, early, max(1, int(self.rate * window)), 0, "requests", window)
 
 
-class Held:
+class HeldShare:
     """The share that one request holds of its address's and credential's limits, until
     `release`."""
 
@@ -316,12 +316,12 @@ class Limits:
             account.connections -= 1
             self._peers.rest(account)
 
-    def admit_request(self, address: str, now: float) -> Held | Excess:
+    def admit_request(self, address: str, now: float) -> HeldShare | Excess:
         """Count a request that begins, for *address*; *now* in seconds, monotonic."""
         key = self._key(address)
         book = self._boundless if key == b"" else self._peers
         account = book.begin(key, now)
-        return account if isinstance(account, Excess) else Held(account, self._credentials)
+        return account if isinstance(account, Excess) else HeldShare(account, self._credentials)
 
     def _make_key(self, address: str) -> str | bytes:
         """The key of the account of *address*; empty for those without limits."""

@@ -21,13 +21,13 @@ from tocsin.server.api.operation import (
     Header,
     Operation,
     Operations,
-    Query,
+    UrlQuery,
 )
 from tocsin.server.api.specs.asyncapi import asyncapi_document
 from tocsin.server.api.specs.home import home_page
 from tocsin.server.api.specs.openapi import openapi_document
 from tocsin.server.api.specs.page import docs_page
-from tocsin.server.api.specs.parts import Page, asset
+from tocsin.server.api.specs.parts import HtmlPage, asset
 
 _POLICY: Final = Header("Content-Security-Policy", "Nothing but what is on the page.")
 _HTML: Final = "text/html; charset=utf-8"
@@ -50,7 +50,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         return msgspec.json.encode(asyncapi_document())
 
     @cache
-    def docs() -> Page:
+    def docs() -> HtmlPage:
         return docs_page(msgspec.json.decode(openapi()), msgspec.json.decode(asyncapi()))
 
     @operations.define(
@@ -60,7 +60,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         answers={200: str},
         produces=_HTML,
     )
-    async def show_docs(call: Call[Query, None]) -> Answer:
+    async def show_docs(call: Call[UrlQuery, None]) -> Answer:
         """It says nothing that is not in the repository, so it asks for no credential."""
         return _page(docs())
 
@@ -69,7 +69,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         caller=Caller.ANYONE,
         answers={200: dict},
     )
-    async def show_openapi(call: Call[Query, None]) -> Answer:
+    async def show_openapi(call: Call[UrlQuery, None]) -> Answer:
         """As OpenAPI 3.1."""
         return Answer(openapi())
 
@@ -78,7 +78,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         caller=Caller.ANYONE,
         answers={200: dict},
     )
-    async def show_asyncapi(call: Call[Query, None]) -> Answer:
+    async def show_asyncapi(call: Call[UrlQuery, None]) -> Answer:
         """As AsyncAPI 3.0."""
         return Answer(asyncapi())
 
@@ -91,7 +91,7 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
     """The first page, which leads to what there is, and its icon."""
 
     @cache
-    def home() -> Page:
+    def home() -> HtmlPage:
         return home_page({operation.path for operation in (*others, *operations.all)})
 
     @operations.define(
@@ -101,7 +101,7 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
         answers={200: str},
         produces=_HTML,
     )
-    async def show_home(call: Call[Query, None]) -> Answer:
+    async def show_home(call: Call[UrlQuery, None]) -> Answer:
         """As a page, for people."""
         return _page(home())
 
@@ -112,7 +112,7 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
         answers={200: str},
         produces="image/x-icon",
     )
-    async def show_icon(call: Call[Query, None]) -> Answer:
+    async def show_icon(call: Call[UrlQuery, None]) -> Answer:
         """A bell."""
         return Answer(asset("favicon.ico"), headers=_ICON_HEADERS)
 
@@ -129,7 +129,7 @@ def _define_client(operations: Operations) -> None:
         answers={200: str},
         produces=_SCRIPT,
     )
-    async def show_client(call: Call[Query, None]) -> Answer:
+    async def show_client(call: Call[UrlQuery, None]) -> Answer:
         """An ES module with all that the client offers. docs/clients.md tells how to use it."""
         return Answer(_ENTRANCE, headers=_MODULE_HEADERS)
 
@@ -141,7 +141,7 @@ def _define_client(operations: Operations) -> None:
         problems=("not_found",),
         produces=_SCRIPT,
     )
-    async def show_module(call: Call[Query, None], module: str) -> Answer:
+    async def show_module(call: Call[UrlQuery, None], module: str) -> Answer:
         """A module that `/client.js` imports; their names may change from release to release."""
         source = modules.get(module)
         if source is None:
@@ -153,6 +153,6 @@ def is_module(name: str) -> bool:
     return name.endswith(".js")
 
 
-def _page(page: Page) -> Answer:
+def _page(page: HtmlPage) -> Answer:
     headers = {"Content-Security-Policy": page.policy, "Cache-Control": "no-cache"}
     return Answer(page.html, headers=headers)

@@ -25,7 +25,7 @@ from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.terms import Acknowledging
 from tocsin.protocol.values import is_uuid
-from tocsin.server.api.answers import Answering, CursorText, Notification, written
+from tocsin.server.api.answers import Answering, CursorText, Goodbye, Notification, written
 from tocsin.server.api.operation import (
     CACHING,
     NO_CONTENT,
@@ -34,8 +34,8 @@ from tocsin.server.api.operation import (
     Caller,
     Header,
     Operations,
-    Query,
     Streamed,
+    UrlQuery,
     given,
 )
 from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
@@ -75,7 +75,7 @@ operations: Final = Operations("inbox")
 
 
 class StreamQuery(
-    Query, frozen=True, kw_only=True, rename={"polyfills_last_event_id": "lastEventId"}
+    UrlQuery, frozen=True, kw_only=True, rename={"polyfills_last_event_id": "lastEventId"}
 ):
     """Where a stream starts, and how what it brings is acknowledged.
 
@@ -91,7 +91,7 @@ class StreamQuery(
     ack: Acknowledging = Acknowledging.RESUME
 
 
-class ChangesQuery(Query, frozen=True, kw_only=True):
+class ChangesQuery(UrlQuery, frozen=True, kw_only=True):
     """Which changes, and how long to wait for the first (seconds); the node may wait less."""
 
     device: DeviceId = _DEFAULT_DEVICE
@@ -112,16 +112,6 @@ class PushFrame(Answering, frozen=True, kw_only=True):
     notification: Notification
     unread: int
     unseen: int
-
-
-class Goodbye(Answering, frozen=True, kw_only=True, omit_defaults=True):
-    """This node is going away; come back after *after* seconds, to any. *detail* is for people."""
-
-    code: int
-    reason: str
-    reconnect: bool
-    after: float
-    detail: str = ""
 
 
 class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
@@ -225,7 +215,7 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     lean=True,
     body_bytes_max=_ACK_BYTES_MAX,
 )
-async def acknowledge(call: Call[Query, AckBody]) -> Answer:
+async def acknowledge(call: Call[UrlQuery, AckBody]) -> Answer:
     """Durable when answered; for devices on any transport, and for those not connected."""
     services, body = call.services, call.body
     through = _acknowledged_through(services, body)

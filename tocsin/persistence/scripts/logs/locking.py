@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from tocsin.persistence.scripts.logs.admission import Admission
+from tocsin.persistence.scripts.logs.admission import PublishAdmission
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Plan, Slot
 from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
@@ -18,7 +18,7 @@ RECIPIENTS_AT_A_TIME = 1000
 
 
 def hold(
-    commands: Sequence[Numbered], admission: Admission, looked_at: Collection[str]
+    commands: Sequence[Numbered], admission: PublishAdmission, looked_at: Collection[str]
 ) -> Script[tuple[Plan, dict[Slot, str]]]:
     """A plan that knows all that *commands* may need, and who had the collapse keys before it."""
     fresh = {each.content.id for each in admission.admitted.values()}
