@@ -280,16 +280,6 @@ class Limits:
         self._boundless = _Book(self._peers.names, math.inf, math.inf, math.inf, math.inf)
         self._key = lru_cache(KEYS_MAX)(self._make_key)
 
-    @property
-    def address_count(self) -> int:
-        """Addresses that have an account, busy or remembered."""
-        return len(self._peers.busy) + len(self._peers.idle)
-
-    @property
-    def credential_count(self) -> int:
-        """Credentials that have an account, busy or remembered."""
-        return len(self._credentials.busy) + len(self._credentials.idle)
-
     def is_exempt(self, address: str) -> bool:
         """Whether *address* has no limits as an address."""
         return self._key(address) == b""

@@ -77,6 +77,7 @@ class HttpHost:
 
     @property
     def connection_count(self) -> int:
+        """Connections that are served now."""
         return len(self._connections)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -150,7 +151,7 @@ class HttpHost:
         with trio.move_on_after(_KILL_TIMEOUT):
             await self._wait_empty()
         if self._connections:
-            logger.error("connections do not end", count=len(self._connections))
+            logger.error("connections do not end", count=self.connection_count)
         self._stop_asked.set()
         if self._serving:
             await self._stopped.wait()
@@ -163,7 +164,7 @@ class HttpHost:
 
     def _kill_all(self) -> None:
         if self._connections:
-            logger.warning("connections ended in progress", count=len(self._connections))
+            logger.warning("connections ended in progress", count=self.connection_count)
         for connection in tuple(self._connections):
             connection.kill()
 

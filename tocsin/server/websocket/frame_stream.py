@@ -120,11 +120,6 @@ class FrameStream:
         return self._socket
 
     @property
-    def pending_bytes(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        return self._outbound.pending
-
-    @property
     def is_open(self) -> bool:
         """Will an offered frame be written? Not after a close frame, nor closing, nor broken."""
         return not (self._finished or self._closing or self._outbound.broken)
