@@ -45,6 +45,7 @@ from tocsin.wiring import ClusterPorts, http_limits, limit_figures
 logger = structlog.get_logger(__name__)
 
 _HOSTS_REMEMBERED: Final = 1024
+"""Values of `Host`. A node has a few names; the rest are a stranger's, and push out one another."""
 
 
 class Node:

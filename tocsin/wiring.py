@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tocsin.actors.delivery.surroundings import DeliverySettings
 from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
-from tocsin.persistence.bus import Bus, Presence, Refusals, Spool
+from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.seals import Purpose, Seals
@@ -67,7 +67,7 @@ class ClusterPorts:
     spool: Spool
     aclose: Callable[[], Awaitable[None]]
     seals: Seals = field(default_factory=Seals)
-    refusals: Refusals = field(default_factory=Refusals)
+    refusals: BusRefusals = field(default_factory=BusRefusals)
 
 
 def make_cluster(settings: Settings, world: World) -> ClusterPorts | None:

@@ -201,6 +201,10 @@ class Session:
                 self.end(frame["after"], reconnect=frame["reconnect"])
             case "status":
                 self.device.note(f"status bus {frame['bus']} store {frame['store']}")
+            case "reply":
+                pass  # the socket has handed it to the question
+            case unknown:
+                raise AssertionError(f"a device is not sent frames of type {unknown}")
 
     def _welcomed(self, frame: Frame) -> None:
         self.is_welcome = True
@@ -259,6 +263,8 @@ class Session:
                 self._process(push)
             case Reaction.REFUSE:
                 self._nack(identity)
+            case Reaction.FORGET:
+                pass  # the node sends it again
 
     def settle(self) -> None:
         """Process all pushes that were refused or forgotten, and acknowledge them."""

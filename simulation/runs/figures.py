@@ -52,11 +52,10 @@ class Counting(Watcher):
         self.figures.sessions += 1
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
-        match frame["type"]:
-            case "push":
-                self.figures.deliveries += 1
-            case "changes":
-                self.figures.deliveries += len(frame["changes"])
+        if frame["type"] == "push":
+            self.figures.deliveries += 1
+        elif frame["type"] == "changes":
+            self.figures.deliveries += len(frame["changes"])
 
     def answered(self, request: RequestStory) -> None:
         self.figures.requests += 1

@@ -16,7 +16,7 @@ from simulation.world.chance import Chance
 from simulation.world.scheduling import Process
 from simulation.world.store_way import StoreWay
 from simulation.world.timeline import Timeline
-from tocsin.persistence.bus import Appended, BusUnavailable, Draft, Entry, Said
+from tocsin.persistence.bus import Appended, BusUnavailable, Said, SpoolDraft, SpoolEntry
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
@@ -227,12 +227,12 @@ def _host(process: str) -> str:
 class _FarSpool(MemorySpool):
     """A spool over the network: an operation may be done although its caller was not told."""
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
+    async def append(self, drafts: Sequence[SpoolDraft]) -> Appended:
         appended = await super().append(drafts)
         await self._reach()
         return appended
 
-    async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
+    async def take(self, node: str, limit: int, lease: float) -> Sequence[SpoolEntry] | None:
         entries = await super().take(node, limit, lease)
         await self._reach()
         return entries

@@ -18,7 +18,7 @@ from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.cluster.bridge import ClusterBridge
 from tocsin.actors.cluster.state import ClusterState
 from tocsin.actors.delivery.attendance import Attendance
-from tocsin.actors.delivery.messages import Arrived, Left, Said
+from tocsin.actors.delivery.messages import Arrived, DeviceAnswered, Left
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
@@ -35,7 +35,7 @@ from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.bus import Bus, Refusals, Spool
+from tocsin.persistence.bus import Bus, BusRefusals, Spool
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import SqliteStore
@@ -119,7 +119,7 @@ class Device:
 
     def ack(self, sequence: int) -> None:
         frame = frames.Ack(sequence=sequence)
-        self.node.users.tell(self.user, Said(self.outlet.connection, frame))
+        self.node.users.tell(self.user, DeviceAnswered(self.outlet.connection, frame))
 
     def leave(self) -> None:
         self.node.users.tell(self.user, Left(self.outlet.connection))
@@ -247,7 +247,7 @@ def plant(
     port, spool = broker.bus(name), broker.spool(name)
     line = SpoolLine(spool, storage, status)
     state = ClusterState(
-        name, bus, world=world, seals=seals, refusals=Refusals(), doubt=line.state.doubt
+        name, bus, world=world, seals=seals, refusals=BusRefusals(), doubt=line.state.doubt
     )
     topics = Topics(users.names, state)
     notifications = Notifications(

@@ -1,18 +1,18 @@
 """The pace of group commits, as arithmetic."""
 
-from tocsin.actors.storage.commit_timing import WAIT_MAX, Pace
+from tocsin.actors.storage.commit_timing import WAIT_MAX, CommitPace
 
 
-def after(count: int) -> Pace:
+def after(count: int) -> CommitPace:
     """The pace after a transaction of *count* commands, at 0."""
-    pace = Pace()
+    pace = CommitPace()
     pace.came(0.0, 1)
     pace.went(count)
     return pace
 
 
 def test_who_comes_alone_goes_at_once():
-    pace = Pace()
+    pace = CommitPace()
     for now in (0.0, 0.5, 0.6, 10.0):
         assert pace.came(now, 1)
         assert pace.due <= now

@@ -10,25 +10,25 @@ from msgspec.structs import replace
 from tests.actors.spool_kit import change, post, withdraw
 from tocsin.actors.runtime import Reply
 from tocsin.actors.spool.entries import Spoolable, Spooled, decode
-from tocsin.actors.spool.places import APPEND_BYTES_MAX, APPEND_MAX, Place, Prepared, prepare
+from tocsin.actors.spool.places import APPEND_BYTES_MAX, APPEND_MAX, LinePlace, Prepared, prepare
 from tocsin.persistence.bus import Claim
 from tocsin.persistence.store import KeyReused, PatchRefused, StoreUnavailable, Update
 from tocsin.protocol.notification import Patch
 
 
-def place(command: Spoolable) -> Place:
-    return Place(command, Reply())
+def place(command: Spoolable) -> LinePlace:
+    return LinePlace(command, Reply())
 
 
-def prepared(*line: Place) -> list[Prepared]:
+def prepared(*line: LinePlace) -> list[Prepared]:
     return prepare(line, lambda count: b"x" * count)
 
 
-def places(found: list[Prepared]) -> list[Place]:
+def places(found: list[Prepared]) -> list[LinePlace]:
     return [each.place for each in found]
 
 
-async def answer(place: Place) -> Any:
+async def answer(place: LinePlace) -> Any:
     return await place.reply.wait()
 
 

@@ -17,7 +17,7 @@ from tocsin.actors.spool.drain import LEASE, Drain
 from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.actors.spool.places import APPEND_MAX
 from tocsin.actors.spool.spooler import Spooler
-from tocsin.persistence.bus import Appended, Draft, Entry, Replaying
+from tocsin.persistence.bus import Appended, Replaying, SpoolDraft, SpoolEntry
 from tocsin.persistence.redis.client import RedisClient
 from tocsin.persistence.store import (
     Changed,
@@ -144,7 +144,7 @@ async def test_what_comes_together_is_spooled_together(autojump_clock, cluster: 
     spool = cluster.broker.spool("one")
     append, sizes = spool.append, list[int]()
 
-    async def counted(drafts: Sequence[Draft]) -> Appended:
+    async def counted(drafts: Sequence[SpoolDraft]) -> Appended:
         sizes.append(len(drafts))
         await pass_time(0.001)
         return await append(drafts)
@@ -333,7 +333,7 @@ async def test_what_a_drain_had_in_hand_when_it_failed_is_drained_once_by_the_ne
         fails = [True]
         forget = Drain._forget
 
-        async def fail(drain: Drain, entries: Sequence[Entry]) -> None:
+        async def fail(drain: Drain, entries: Sequence[SpoolEntry]) -> None:
             if fails:
                 fails.clear()
                 raise ZeroDivisionError
@@ -398,7 +398,7 @@ async def test_entries_that_are_not_of_the_cluster_are_put_aside_and_the_others_
         await node.ask(post("a"))
         waiting = cluster.broker._entries.waiting
         for number in range(foreign):
-            entry = Entry(f"foreign-{number}", encode(post("forged", "ada")), fault="forged")
+            entry = SpoolEntry(f"foreign-{number}", encode(post("forged", "ada")), fault="forged")
             waiting[entry.id] = entry
         await node.ask(post("b"))
         cluster.store.away = False

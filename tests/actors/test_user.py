@@ -18,16 +18,16 @@ from tocsin.actors.delivery.messages import (
     Acknowledged,
     Arrived,
     BusChanged,
+    DeviceAnswered,
     DeviceRemoved,
     Disconnect,
     HeadMoved,
     Left,
     LogChanged,
-    Recounted,
-    Said,
     SharedChange,
     Taken,
     UserMessage,
+    UserRecounted,
 )
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.user import UserActor
@@ -350,7 +350,7 @@ async def test_so_it_is_of_who_is_told_to_go(autojump_clock):
 
         await house.tell(DeviceRemoved("removed"))
         assert house.storage.ended == ["removed"]
-        await house.tell(Said("of wrong", frames.Ack(sequence=7)))
+        await house.tell(DeviceAnswered("of wrong", frames.Ack(sequence=7)))
         assert house.storage.ended == ["wrong"]
         await house.tell(Disconnect(Closing.DISCONNECTED))
         assert house.storage.ended == ["disconnected", "replaced"]
@@ -361,7 +361,7 @@ async def test_a_session_ends_behind_its_lines_and_once(autojump_clock):
         outlet = await house.arrive()
         await house.storage.answer_attach(head=2)
         await house.storage.answer_page(1, 2)
-        await house.tell(Said(outlet.connection, frames.Ack(sequence=7)))
+        await house.tell(DeviceAnswered(outlet.connection, frames.Ack(sequence=7)))
         await house.tell(Left(outlet.connection))
 
         sent, over = house.storage.ledger.waiting.take(math.inf)
@@ -566,7 +566,7 @@ async def test_an_acknowledgment_before_the_session_has_begun_is_no_error(autoju
         await house.tell(Taken(outlet.connection, 1))
 
         assert outlet.ends == []
-        await house.tell(Said(outlet.connection, frames.Ack(sequence=1)))
+        await house.tell(DeviceAnswered(outlet.connection, frames.Ack(sequence=1)))
         assert outlet.ends[0][0] is Closing.MALFORMED
 
 
@@ -588,7 +588,7 @@ async def test_that_something_has_expired_is_told_to_every_device(autojump_clock
         for _ in outlets:
             await house.storage.answer_attach(counters=Counters(2, 2))
 
-        await house.tell(Recounted())
+        await house.tell(UserRecounted())
         for _ in outlets:
             await house.storage.answer_page()
 
@@ -598,7 +598,7 @@ async def test_that_something_has_expired_is_told_to_every_device(autojump_clock
 async def test_what_expires_while_a_device_arrives_is_looked_for_when_it_has(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive()
-        await house.tell(Recounted())
+        await house.tell(UserRecounted())
         await house.storage.answer_attach(counters=Counters(2, 2))
         await house.storage.answer_page()
 

@@ -19,7 +19,7 @@ from tests.house.source import (
     our_python,
     parse,
     python_files,
-    refuse_beyond,
+    refuse,
     short,
 )
 
@@ -27,27 +27,9 @@ LOGGING_HOMES = {"tocsin/logs.py", "simulation/world/logs.py", "tests/test_logs.
 """Where what libraries log is turned into lines of ours, and the tests of that."""
 ERROR_NAMES_REFUSED = {"exc", "e", "err", "ex"}
 
-STILL: dict[str, set[str]] = {
-    "logging": {
-        "tests/server/http/test_host.py",
-        "tests/server/test_front_door.py",
-        "tocsin/server/http/host.py",
-    },
-    "errors": {
-        "tests/server/test_front_door.py",
-    },
-    "relative": set(),
-    "future": set(),
-    "parameters": set(),
-    "wildcards": {
-        "tocsin/server/http/asgi_lane.py _heard",
-    },
-}
-
 
 def test_only_structlog_writes_log_lines():
-    refuse_beyond(
-        STILL["logging"],
+    refuse(
         (
             short(path)
             for path in our_python()
@@ -58,8 +40,7 @@ def test_only_structlog_writes_log_lines():
 
 
 def test_what_is_caught_is_called_error():
-    refuse_beyond(
-        STILL["errors"],
+    refuse(
         (
             f"{short(path)}: as {node.name}"
             for path in our_python()
@@ -71,8 +52,7 @@ def test_what_is_caught_is_called_error():
 
 
 def test_imports_are_absolute():
-    refuse_beyond(
-        STILL["relative"],
+    refuse(
         (
             short(path)
             for path in our_python()
@@ -84,8 +64,7 @@ def test_imports_are_absolute():
 
 
 def test_annotations_are_not_evaluated():
-    refuse_beyond(
-        STILL["future"],
+    refuse(
         (
             short(path)
             for path in product_and_tools()
@@ -96,8 +75,7 @@ def test_annotations_are_not_evaluated():
 
 
 def test_parameters_are_marked_with_stars_in_prose():
-    refuse_beyond(
-        STILL["parameters"],
+    refuse(
         (
             f"{short(path)}: {name} of {function.name}"
             for path in product_and_tools()
@@ -109,8 +87,7 @@ def test_parameters_are_marked_with_stars_in_prose():
 
 
 def test_no_match_passes_over_what_it_does_not_know():
-    refuse_beyond(
-        STILL["wildcards"],
+    refuse(
         (
             f"{short(path)} {function.name}"
             for room in ("actors", "server", "persistence")

@@ -15,12 +15,12 @@ from tocsin.persistence.bus import (
     Bus,
     BusUnavailable,
     Claim,
-    Draft,
     Gap,
     Heard,
     Presence,
     Said,
     Spool,
+    SpoolDraft,
 )
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.redis.bus import RedisBus
@@ -142,7 +142,7 @@ async def gap(bus: Bus) -> Sequence[str]:
 
 async def append(spool: Spool, payload: bytes, claim: Claim | None = None) -> Claim | None:
     """Append one entry; the earlier claim on its key."""
-    [earlier] = (await spool.append([Draft(payload, claim)])).earlier
+    [earlier] = (await spool.append([SpoolDraft(payload, claim)])).earlier
     return earlier
 
 

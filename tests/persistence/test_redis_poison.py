@@ -20,11 +20,11 @@ from tocsin.persistence.bus import (
     BusUnavailable,
     Claim,
     Connected,
-    Draft,
-    Entry,
     Lease,
     Replaying,
     Spool,
+    SpoolDraft,
+    SpoolEntry,
 )
 from tocsin.persistence.redis.presence import RedisPresence
 from tocsin.persistence.redis.resp import BULK_BYTES_MAX
@@ -65,7 +65,7 @@ def refusals(service: RedisService, node: str = "node-a") -> Mapping[tuple[str, 
     return service.client(node).refusals.counts
 
 
-async def take(spool: Spool, limit: int = 256) -> list[Entry]:
+async def take(spool: Spool, limit: int = 256) -> list[SpoolEntry]:
     entries = await spool.take("node-a", limit, 30)
     assert entries is not None
     return list(entries)
@@ -215,7 +215,7 @@ async def test_a_lease_that_no_node_has_made_keeps_nobody_away(spool, intruder, 
 async def test_a_run_that_no_node_has_begun_is_none(spool, intruder, run):
     await append(spool, b"1")
     intruder.set("tocsin:spool:run", run)
-    appended = await spool.append([Draft(b"2")])
+    appended = await spool.append([SpoolDraft(b"2")])
     assert appended.run == (await take(spool))[1].id
 
 
@@ -232,7 +232,7 @@ async def test_a_claim_that_no_node_has_made_is_none(service, spool, intruder, f
     claim = Claim("producer key", b"print", "the answer")
     intruder.hset("tocsin:spool:claim:producer key", mapping=fields)
 
-    appended = await spool.append([Draft(b"1"), Draft(b"2", claim), Draft(b"3")])
+    appended = await spool.append([SpoolDraft(b"1"), SpoolDraft(b"2", claim), SpoolDraft(b"3")])
 
     assert appended.earlier == (None, None, None)
     assert await drain(spool) == [b"1", b"3", b"2"]
@@ -271,7 +271,7 @@ async def test_where_something_else_stands_instead_of_a_stream_it_is_removed(
     await append(spool, b"1")
     await append(spool, b"2")
     [first, _] = await take(spool)
-    await spool.poison("node-a", [(first, "bad"), (Entry("1-1", b"", "forged"), "?")])
+    await spool.poison("node-a", [(first, "bad"), (SpoolEntry("1-1", b"", "forged"), "?")])
     assert await spool.poisoned(10) == [(first, "bad")]
     assert await spool.replay(first.id) is Replaying.DONE
     assert await drain(spool) == [b"2", b"1"]

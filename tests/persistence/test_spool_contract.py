@@ -7,7 +7,7 @@ import trio
 from msgspec.structs import replace
 
 from tests.persistence.services import append
-from tocsin.persistence.bus import Claim, Draft, Entry, Replaying, Spool
+from tocsin.persistence.bus import Claim, Replaying, Spool, SpoolDraft, SpoolEntry
 
 
 @pytest.fixture
@@ -92,8 +92,13 @@ async def test_many_are_appended_at_once_and_each_key_is_heeded(spool):
     await append(spool, b"0", held)
     new = Claim("new", b"print", "second")
     drafts = [
-        *(Draft(b"1"), Draft(b"again", held), Draft(b"2", new), Draft(b"", None)),
-        *(Draft(b"again", replace(new, answer="third")), Draft(b"3")),
+        *(
+            SpoolDraft(b"1"),
+            SpoolDraft(b"again", held),
+            SpoolDraft(b"2", new),
+            SpoolDraft(b"", None),
+        ),
+        *(SpoolDraft(b"again", replace(new, answer="third")), SpoolDraft(b"3")),
     ]
 
     appended = await spool.append(drafts)
@@ -104,15 +109,15 @@ async def test_many_are_appended_at_once_and_each_key_is_heeded(spool):
 
 async def test_a_run_begins_in_an_empty_spool_and_ends_with_it(service, spool):
     claim = Claim("key", b"print", "answer")
-    first = (await spool.append([Draft(b"1", claim)])).run
+    first = (await spool.append([SpoolDraft(b"1", claim)])).run
     assert first
-    assert (await service.spool("node-b").append([Draft(b"2")])).run == first
+    assert (await service.spool("node-b").append([SpoolDraft(b"2")])).run == first
     await finish(spool, 1)
-    assert (await spool.append([Draft(b"1", claim)])).run == first
+    assert (await spool.append([SpoolDraft(b"1", claim)])).run == first
     await finish(spool, 1)
-    assert (await spool.append([Draft(b"1", claim)])).run == ""
+    assert (await spool.append([SpoolDraft(b"1", claim)])).run == ""
 
-    second = (await spool.append([Draft(b"3")])).run
+    second = (await spool.append([SpoolDraft(b"3")])).run
 
     assert second not in ("", first)
 
@@ -179,7 +184,7 @@ async def test_what_is_not_there_any_more_cannot_be_poison(spool):
     [entry] = await spool.take("node-a", 1, 30)
     await spool.poison("node-a", [(entry, "bad")])
     await spool.poison("node-a", [(entry, "bad")])
-    await spool.poison("node-a", [(Entry("1-1", b"?"), "unknown")])
+    await spool.poison("node-a", [(SpoolEntry("1-1", b"?"), "unknown")])
     assert len(await spool.poisoned(10)) == 1
 
 
@@ -211,7 +216,7 @@ async def test_what_is_replayed_begins_a_run(spool):
     [again] = await spool.take("node-a", 1, 30)
     assert again != entry
 
-    assert (await spool.append([Draft(b"2")])).run == again.id
+    assert (await spool.append([SpoolDraft(b"2")])).run == again.id
 
 
 async def test_who_has_lost_the_lease_cannot_put_aside_what_another_has_in_hand(service, spool):

@@ -10,8 +10,8 @@ from tocsin.persistence.store import (
     ReadPreferences,
     SetPreferences,
     Subscribe,
+    SubscribedTopics,
     Subscribers,
-    Topics,
     Unsubscribe,
 )
 
@@ -27,7 +27,7 @@ async def test_a_user_has_the_topics_that_they_are_in(desk):
     await desk.write(Unsubscribe("left", ("ann",), 6))
 
     assert await desk.read(*map(ListSubscriptions, ("ann", "bob", "nobody"))) == [
-        *(Topics(("B", "a", "news")), Topics(("sport",)), Topics(()))
+        *(SubscribedTopics(("B", "a", "news")), SubscribedTopics(("sport",)), SubscribedTopics(()))
     ]
 
 

@@ -30,6 +30,7 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.ledger import SessionEnd
+from tocsin.protocol.news import AckStored
 from tocsin.protocol.values import unnamed_device
 
 NOW = START_OF_TIME
@@ -263,7 +264,7 @@ async def test_so_it_is_without_a_session_and_the_cursor_stays_until_then(desk, 
 
     assert await desk.write(command) == [AcknowledgedPartly()]
     assert (await acknowledged(desk, *made), await cursor()) == (2, 0)
-    assert await desk.write(command) == [Done()]
+    assert await desk.write(command) == [AckStored("ann", "phone", 3, (), "a/1")]
     assert (await acknowledged(desk, *made), await cursor()) == (3, 3)
 
 

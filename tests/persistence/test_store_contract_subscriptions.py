@@ -12,7 +12,7 @@ from tocsin.persistence.store import (
     Position,
     Publish,
     Subscribe,
-    Topics,
+    SubscribedTopics,
     Unsubscribe,
 )
 
@@ -189,7 +189,7 @@ async def test_who_has_left_a_topic_is_still_told_of_what_they_have_from_it(desk
     await desk.unsubscribe("news", "ann")
 
     assert (await desk.attach("ann", "phone")).topics == ("news",)
-    assert (await desk.ask(ListSubscriptions("ann"), Topics)).topics == ()
+    assert (await desk.ask(ListSubscriptions("ann"), SubscribedTopics)).topics == ()
 
 
 async def test_who_goes_in_and_out_of_a_topic_without_news_leaves_nothing_behind(desk, database):

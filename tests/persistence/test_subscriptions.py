@@ -74,7 +74,7 @@ def test_with_the_connection_all_who_wait_are_told_so_once(subscriptions, told):
 
 
 async def test_who_does_not_keep_up_is_told_where_the_gap_is():
-    hearing = Hearing(most=3)
+    hearing = Hearing(messages_max=3)
     hearing.put(Gap(("old",)))
     for each in [*said("a", b"1"), *said("b", b"2"), *said("c", b"3")]:
         hearing.put(each)
@@ -82,7 +82,7 @@ async def test_who_does_not_keep_up_is_told_where_the_gap_is():
 
 
 async def test_what_waits_is_bounded_in_bytes_too():
-    hearing = Hearing(bytes_most=10)
+    hearing = Hearing(bytes_max=10)
     for each in [*said("a", b"1234"), *said("b", b"123456"), *said("c", b"1"), *said("d", b"2")]:
         hearing.put(each)
     assert await hearing.take() == [Gap(("a", "b")), *said("c", b"1"), *said("d", b"2")]

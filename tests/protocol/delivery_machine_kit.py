@@ -28,8 +28,8 @@ from tocsin.protocol.delivery_values import (
     Note,
     NoteEnd,
     Output,
-    Ping,
     Say,
+    SendPing,
 )
 from tocsin.protocol.ledger import DeliveryRecord
 from tocsin.protocol.push import CaughtUp, LogEntry, Push
@@ -253,7 +253,7 @@ class DeliveryStage:
                     assert output is outputs[-1]
                     self.is_noted = True
                     self.log.leave()
-                case Ping() | AnnounceArrival() | AnnouncePresence():
+                case SendPing() | AnnounceArrival() | AnnouncePresence():
                     pass
 
     def _send(self, push: Push) -> None:

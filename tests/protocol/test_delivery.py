@@ -33,8 +33,8 @@ from tocsin.protocol.delivery_values import (
     Note,
     NoteEnd,
     Output,
-    Ping,
     Say,
+    SendPing,
 )
 from tocsin.protocol.push import Push
 from tocsin.protocol.terms import Acknowledging
@@ -349,7 +349,7 @@ def test_silence_is_pinged_and_then_the_end():
         delivery.tick(NOW + HEARTBEAT * times, AT, NOW, is_current=True) for times in (1, 2, 3)
     ]
 
-    assert outputs[:2] == [[Ping()], [Ping()]]
+    assert outputs[:2] == [[SendPing()], [SendPing()]]
     assert outputs[2][0] == End(Closing.HEARTBEAT_LOST, 1.5)
 
 

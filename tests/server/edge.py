@@ -18,7 +18,7 @@ from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.serving import ANYONE
 from tocsin.server.auth.principal import Principal
 from tocsin.server.door.front_door import FrontDoor
-from tocsin.server.http.application import TURNED_AWAY, About, Incoming, Plan, Turned
+from tocsin.server.http.application import TURNED_AWAY, About, Incoming, RequestPlan, Turned
 from tocsin.server.http.host import HttpHost
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.response import Whole
@@ -153,10 +153,10 @@ class EdgeApplication:
         self.refused: list[About] = []
         self.answers: list[tuple[str, int, float]] = []
 
-    def find(self, head: RequestHead) -> Plan | Whole:
+    def find(self, head: RequestHead) -> RequestPlan | Whole:
         if head.path == "/nothing":
             raise refuse("not_found", "There is nothing at this address.")
-        return Plan(
+        return RequestPlan(
             self._body_bytes_max,
             lean=head.path in {"/lean", "/livez", "/crash-lean"},
             lasts=head.path in {"/endless", "/slow-lasting"},
@@ -167,10 +167,10 @@ class EdgeApplication:
         if head.headers.get("origin") == "https://evil.example":
             raise refuse("forbidden", "Not from there.")
 
-    def known(self, plan: Plan, head: RequestHead) -> Principal | None:
+    def known(self, plan: RequestPlan, head: RequestHead) -> Principal | None:
         return ANYONE
 
-    async def identify(self, plan: Plan, head: RequestHead) -> Principal:
+    async def identify(self, plan: RequestPlan, head: RequestHead) -> Principal:
         raise AssertionError("everybody is known")
 
     async def answer(self, incoming: Incoming) -> Whole:
@@ -189,7 +189,7 @@ class EdgeApplication:
         self.refused.append(about)
         return problem_answer(refusal_of(error))
 
-    def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
+    def turned_away(self, why: Turned, plan: RequestPlan, about: About) -> Whole:
         return problem_answer(TURNED_AWAY[why])
 
     @property

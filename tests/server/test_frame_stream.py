@@ -48,7 +48,7 @@ class Pair:
     def fill(self) -> bytes:
         """Offer until something waits; returns all that was offered."""
         offered = b""
-        while not self.frames.pending_bytes:
+        while not self.frames.statistics().pending_bytes:
             data = bytes((len(offered) % 251,)) * 20_000
             self.frames.offer(data)
             offered += data
@@ -93,7 +93,7 @@ async def test_an_offer_is_written_at_once():
     async with open_pair() as pair:
         pair.frames.offer(b"now")
 
-        assert pair.frames.pending_bytes == 0
+        assert pair.frames.statistics().pending_bytes == 0
         assert not pair.frames.statistics().writer_running
         assert pair.frames.statistics().bytes_written == 3
         assert await pair.read(3) == b"now"
@@ -109,7 +109,7 @@ async def test_what_is_offered_soon_goes_out_together_and_in_order():
         assert await pair.read(18) == b"first second third"
         assert not pair.frames.statistics().writer_running
         pair.frames.offer(b"now")
-        assert pair.frames.pending_bytes == 0
+        assert pair.frames.statistics().pending_bytes == 0
 
 
 async def test_what_is_offered_soon_is_said_before_the_last_words():
@@ -119,14 +119,14 @@ async def test_what_is_offered_soon_is_said_before_the_last_words():
         pair.frames.offer_soon(b"late")
 
         assert await pair.read(7) == b"soonbye"
-        assert pair.frames.pending_bytes == 0
+        assert pair.frames.statistics().pending_bytes == 0
 
 
 async def test_what_is_offered_soon_and_does_not_fit_makes_the_rest_go_now():
     async with open_pair(outbound_bytes_max=10) as pair:
         for _ in range(3):
             pair.frames.offer_soon(b"x" * 10)
-        assert pair.frames.pending_bytes == 10
+        assert pair.frames.statistics().pending_bytes == 10
 
         assert await pair.read(30) == b"x" * 30
 
@@ -134,7 +134,7 @@ async def test_what_is_offered_soon_and_does_not_fit_makes_the_rest_go_now():
 async def test_what_is_offered_soon_is_bounded():
     async with open_pair() as pair:
         expected = pair.fill()
-        room = LIMIT - pair.frames.pending_bytes
+        room = LIMIT - pair.frames.statistics().pending_bytes
         pair.frames.offer_soon(b"x" * room)
         with pytest.raises(SlowConsumer):
             pair.frames.offer_soon(b"y" * LIMIT)
@@ -152,7 +152,7 @@ async def test_what_the_kernel_does_not_take_waits_and_comes_in_order():
 
         assert await pair.read(len(expected)) == expected
         await wait_until(lambda: not pair.frames.statistics().writer_running)
-        assert pair.frames.pending_bytes == 0
+        assert pair.frames.statistics().pending_bytes == 0
 
 
 async def cancel_when_blocked(scope):
@@ -163,12 +163,12 @@ async def cancel_when_blocked(scope):
 async def test_a_slow_consumer_is_noticed_at_the_limit():
     async with open_pair() as pair:
         expected = pair.fill()
-        room = LIMIT - pair.frames.pending_bytes
+        room = LIMIT - pair.frames.statistics().pending_bytes
         pair.frames.offer(b"x" * room)
         with pytest.raises(SlowConsumer):
             pair.frames.offer(b"y")
 
-        assert pair.frames.pending_bytes == LIMIT
+        assert pair.frames.statistics().pending_bytes == LIMIT
         assert await pair.read(len(expected) + room) == expected + b"x" * room
 
 
@@ -177,7 +177,7 @@ async def test_one_frame_over_the_limit_is_refused_or_finished_never_cut():
         frame = bytes(256 << 10)  # more than the kernel holds for so small a buffer
         with pytest.raises(SlowConsumer):
             pair.frames.offer(frame)
-        assert pair.frames.pending_bytes > 100
+        assert pair.frames.statistics().pending_bytes > 100
         pair.frames.finish(b"bye")
 
         assert await pair.read(len(frame) + 3) == frame + b"bye"
@@ -213,7 +213,7 @@ async def test_an_offer_to_a_peer_that_is_gone_is_dropped():
         pair.frames.offer(b"x")
 
         assert not pair.frames.is_open
-        assert pair.frames.pending_bytes == 0
+        assert pair.frames.statistics().pending_bytes == 0
 
 
 async def test_after_its_nursery_was_cancelled_closing_still_writes_what_waits():

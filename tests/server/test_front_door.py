@@ -2,12 +2,12 @@
 
 import errno
 import json
-import logging
 import os
 import socket
 from typing import Any
 
 import pytest
+import structlog
 import trio
 import trio.testing
 from websockets.sync.client import connect
@@ -42,8 +42,8 @@ def problem(answer: bytes):
 async def test_it_listens_on_one_port_for_all_addresses(host):
     try:
         listeners = await make_door().open([host], 0)
-    except CannotListen as exc:
-        if exc.errno == errno.EADDRNOTAVAIL:
+    except CannotListen as error:
+        if error.errno == errno.EADDRNOTAVAIL:
             pytest.skip("this machine has no such address")
         raise
     assert len({listener.socket.getsockname()[1] for listener in listeners}) == 1
@@ -221,8 +221,8 @@ async def test_a_server_that_crashes_costs_its_connection_only(log_text):
             await ready.wait()
             try:
                 await trio.to_thread.run_sync(crash)
-            except Exception as exc:  # how it ends for the client is the WebSocket side's affair
-                logging.getLogger(__name__).info("%r", exc)
+            except Exception as error:  # how it ends for the client is the WebSocket side's affair
+                structlog.get_logger(__name__).info("the client failed", error=repr(error))
             crashed.set()
         await wait_until(lambda: edge.door.statistics().open == 0)
         assert edge.door.statistics().failures == 1
@@ -263,7 +263,7 @@ async def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
 
 
 async def test_what_a_client_sent_is_not_logged(log_text, caplog):
-    caplog.set_level(logging.DEBUG, logger="tocsin")
+    caplog.set_level("DEBUG", logger="tocsin")
 
     async def fail(stream, head, rest, turn, address):
         raise ValueError("ours")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tocsin.server.admission import limits as module
-from tocsin.server.admission.limits import Excess, Held, Limit, LimitFigures, Limits
+from tocsin.server.admission.limits import Excess, HeldShare, Limit, LimitFigures, Limits
 from tocsin.settings import Settings
 from tocsin.wiring import limit_figures
 
@@ -34,13 +34,18 @@ def figures(**values: Any) -> LimitFigures:
     )
 
 
-def admitted(limits: Limits, address: str = "192.0.2.1", now: float = 0.0) -> Held:
+def admitted(limits: Limits, address: str = "192.0.2.1", now: float = 0.0) -> HeldShare:
     held = limits.admit_request(address, now)
-    assert isinstance(held, Held)
+    assert isinstance(held, HeldShare)
     return held
 
 
-def refused(answer: Held | Excess | None) -> Excess:
+def accounts(book) -> int:
+    """Those that *book* has, busy or remembered."""
+    return len(book.busy) + len(book.idle)
+
+
+def refused(answer: HeldShare | Excess | None) -> Excess:
     assert isinstance(answer, Excess)
     return answer
 
@@ -105,7 +110,7 @@ def test_this_machine_and_proxies_have_no_limits_as_addresses(address):
         assert admitted(limits, address).reserve(10_000) is None
     for _ in range(20):
         limits.connection_closed(address)
-    assert limits.address_count == 0
+    assert accounts(limits._peers) == 0
 
 
 def test_a_credential_has_limits_wherever_it_comes_from():
@@ -226,7 +231,7 @@ def test_never_more_than_the_rate_and_one_window(gaps):
     now, times = 0.0, []
     for gap in gaps:
         now += gap
-        if isinstance(held := limits.admit_request("192.0.2.1", now), Held):
+        if isinstance(held := limits.admit_request("192.0.2.1", now), HeldShare):
             held.release()
             times.append(now)
     for first in range(len(times)):
@@ -245,8 +250,8 @@ def test_the_books_forget_who_was_idle_longest(monkeypatch):
         held = admitted(limits, f"198.51.{number // 250}.{number % 250}")
         held.charge(f"key:{number}", 0)
         held.release()
-    assert limits.address_count == 101
-    assert limits.credential_count == 100
+    assert accounts(limits._peers) == 101
+    assert accounts(limits._credentials) == 100
     # Who has something open is never forgotten.
     limits.connection_closed("192.0.2.1")
 
@@ -274,7 +279,7 @@ class Books(RuleBasedStateMachine):
         self.limits = Limits(figures(peer_rate=1e6, credential_rate=1e6))
         self.now = 0.0
         self.connections: list[str] = []
-        self.held: list[tuple[str, Held]] = []
+        self.held: list[tuple[str, HeldShare]] = []
 
     addresses = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "::1"])
 

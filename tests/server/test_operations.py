@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tocsin.protocol.refusal import Refused
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.answers import Alive, Published
-from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, Query
+from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, UrlQuery
 from tocsin.server.api.producers import LedgerQuery
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.api.routes import MethodNotAllowed, Routes
@@ -21,7 +21,7 @@ from tocsin.server.decoding import NotificationId, read_query, read_text
 NAMES = [operation.name for operation in OPERATIONS]
 
 
-class Filters(Query, frozen=True, kw_only=True):
+class Filters(UrlQuery, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     state: Literal["unread", "all"] | UnsetType = UNSET
     topic: str | UnsetType = UNSET

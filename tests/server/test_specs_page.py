@@ -17,7 +17,7 @@ from tocsin.server.api.specs.asyncapi import asyncapi_document
 from tocsin.server.api.specs.home import home_page
 from tocsin.server.api.specs.openapi import openapi_document
 from tocsin.server.api.specs.page import docs_page
-from tocsin.server.api.specs.parts import Page
+from tocsin.server.api.specs.parts import HtmlPage
 from tocsin.server.api.specs.tables import inline, pretty, type_text
 from tocsin.server.api.specs.words import FIELDS, FIELDS_OF, PATHS
 from tocsin.server.auth.errors import AuthCode
@@ -56,7 +56,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def read_page(page: Page) -> Reader:
+def read_page(page: HtmlPage) -> Reader:
     reader = Reader()
     # What stands in a script or style is no markup.
     reader.feed(
@@ -72,7 +72,7 @@ def read() -> Reader:
 
 
 @BOTH
-def test_it_is_closed_as_it_was_opened(page: Page):
+def test_it_is_closed_as_it_was_opened(page: HtmlPage):
     assert read_page(page).open == []
 
 
@@ -91,7 +91,7 @@ def test_every_close_code_is_on_it():
 
 
 @BOTH
-def test_every_link_leads_somewhere(page: Page):
+def test_every_link_leads_somewhere(page: HtmlPage):
     read = read_page(page)
     assert {link for link in read.links if not link.startswith("#")} <= PATHS_SERVED
     assert {link[1:] for link in read.links if link.startswith("#")} <= set(read.ids)
@@ -108,7 +108,7 @@ def test_the_way_to_the_console_is_shown_where_there_is_one():
 
 
 @BOTH
-def test_it_asks_for_nothing_from_elsewhere(page: Page):
+def test_it_asks_for_nothing_from_elsewhere(page: HtmlPage):
     read, text = read_page(page), page.html.decode()
     assert not read.tags & {"link", "img", "iframe", "object", "base"}
     assert not {each for each in read.attributes if each.startswith("on")} | (
@@ -119,7 +119,7 @@ def test_it_asks_for_nothing_from_elsewhere(page: Page):
 
 
 @BOTH
-def test_its_policy_allows_its_own_style_and_script_and_nothing_else(page: Page):
+def test_its_policy_allows_its_own_style_and_script_and_nothing_else(page: HtmlPage):
     for tag, directive in (("style", "style-src"), ("script", "script-src")):
         [code] = re.findall(rf"<{tag}>(.*?)</{tag}>", page.html.decode(), re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()

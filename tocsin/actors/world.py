@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _ENTROPY_BYTES: Final = 4096
+"""Bytes fetched at a time: those of some hundred ids."""
 
 
 @dataclass(frozen=True, slots=True)

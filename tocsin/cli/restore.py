@@ -35,12 +35,12 @@ def restore(backup: Path, replace: bool, flags: Flags) -> None:
         "give --replace if that is meant (a SQLite file is kept beside it, Postgres' tables not)"
     )
     with troubles("Nothing was restored", where, exists=meant):
-        _expect_kind(backup, b"PGDMP" if database is None else b"SQLite format 3\x00", where)
         kept: Path | None
         contents: Contents
         if database is not None:
             from tocsin.persistence.sqlite import backup as sqlite_backup
 
+            _expect_kind(backup, sqlite_backup.MAGIC, where)
             database = Path(os.path.realpath(database))
             with alone(database, "restore"):
                 contents, kept = sqlite_backup.restore(
@@ -49,6 +49,7 @@ def restore(backup: Path, replace: bool, flags: Flags) -> None:
         else:
             from tocsin.persistence.postgres import backup as postgres_backup
 
+            _expect_kind(backup, postgres_backup.MAGIC, where)
             contents, kept = postgres_backup.restore(
                 settings.database_url, backup, os.urandom, replace=replace
             )

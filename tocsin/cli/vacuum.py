@@ -38,14 +38,14 @@ def vacuum(full: bool, flags: Flags) -> None:
                 raise click.UsageError("--full is for Postgres: a SQLite file is always rebuilt.")
             before, after = _rebuild(Path(os.path.realpath(path)))
         else:
-            from tocsin.persistence.postgres.hands import vacuum as vacuum_tables
+            from tocsin.persistence.postgres import hands as postgres_hands
 
-            before, after = asyncio.run(vacuum_tables(settings.database_url, full=full))
+            before, after = asyncio.run(postgres_hands.vacuum(settings.database_url, full=full))
     click.echo(f"{size(before)} before, {size(after)} now")
 
 
 def _rebuild(path: Path) -> tuple[int, int]:
-    from tocsin.persistence.sqlite.hands import vacuum as vacuum_file
+    from tocsin.persistence.sqlite import hands as sqlite_hands
 
     if not path.exists():
         raise Unsuitable("There is no database", "see that `data` and `database` are right")
@@ -55,4 +55,4 @@ def _rebuild(path: Path) -> tuple[int, int]:
     # Where the room was looked for; SQLite itself would take the system's directory.
     os.environ.setdefault("SQLITE_TMPDIR", str(path.parent))
     with alone(path, "vacuum"):
-        return vacuum_file(path)
+        return sqlite_hands.vacuum(path)

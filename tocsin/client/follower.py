@@ -45,9 +45,13 @@ ACK_DELAY: Final = 0.02
 ACK_AFTER: Final = 32
 """Pushes after which waiting ends; or half the window, so that the server need not pause."""
 WELCOME_TIMEOUT: Final = 15.0
+"""Seconds from the connection to the welcome: a node that is busy may need some."""
 PONG_TIMEOUT: Final = 10.0
+"""Seconds after a ping without a byte from the node, after which the connection counts as dead."""
 RECONNECT_INITIAL: Final = 1.0
+"""Seconds before the second attempt, at most; doubles with each failure."""
 RECONNECT_CAP: Final = 30.0
+"""Seconds up to which the delay doubles: a node that is back is found in half a minute."""
 
 
 class Follower:

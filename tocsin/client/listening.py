@@ -26,7 +26,9 @@ Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
 
 PATH: Final = "/v1/ws"
 CONNECT_TIMEOUT: Final = 10.0
+"""Seconds to connect and shake hands, TLS included: what hangs for longer will not come."""
 CLOSE_TIMEOUT: Final = 3.0
+"""Seconds for the closing handshake: a person who has pressed Ctrl-C waits for it."""
 _QUEUE: Final = 64
 """Frames that may wait while one is printed."""
 

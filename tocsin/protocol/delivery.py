@@ -35,8 +35,8 @@ from tocsin.protocol.delivery_values import (
     LogPage,
     Note,
     Output,
-    Ping,
     Say,
+    SendPing,
     welcome,
 )
 from tocsin.protocol.errors import AckedUnsent
@@ -285,7 +285,7 @@ class DeviceDelivery(DevicePresence):
             case Pulse.LOST:
                 return self.end(Closing.HEARTBEAT_LOST, self._spread(RETRY_DELAY))
             case Pulse.PING:
-                outputs.append(Ping())
+                outputs.append(SendPing())
             case Pulse.QUIET:
                 pass
         if self._expiry.has_passed(now_ms):

@@ -93,7 +93,7 @@ class Say(msgspec.Struct, frozen=True, gc=False):
     frame: frames.ServerFrame
 
 
-class Ping(msgspec.Struct, frozen=True, gc=False):
+class SendPing(msgspec.Struct, frozen=True, gc=False):
     """Ask the device for a sign of life."""
 
 
@@ -155,7 +155,7 @@ Output = (
     Push
     | BeginAt
     | Say
-    | Ping
+    | SendPing
     | End
     | AskPlace
     | AskPage

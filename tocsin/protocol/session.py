@@ -131,7 +131,7 @@ class DeviceSession:
         limits = self._limits
         return PageWanted(
             self.position,
-            limits.window - len(self._flight),
+            limits.window - self.in_flight,
             max(1, limits.window_bytes - self._flight.bytes),
             self._counted,
         )
@@ -296,6 +296,7 @@ class DeviceSession:
 
     @property
     def in_flight(self) -> int:
+        """Pushes that the device was sent and has not answered."""
         return len(self._flight)
 
     @property

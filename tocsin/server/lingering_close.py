@@ -18,6 +18,7 @@ import trio
 from tocsin.server.turnstile import Turnstile
 
 DISCARD_BYTES: Final = 65536
+"""Bytes thrown away in one turn; all connections that end share the buffer."""
 DISCARD_BYTES_MAX: Final = 32 << 20
 """Twice the largest body that a client may have begun to send before it reads why not."""
 

@@ -30,6 +30,7 @@ from tocsin.server.decoding import NotificationId, check
 from tocsin.server.services import Services, storage_problem
 
 IDS_MAX: Final = 500
+"""Notifications in one request: a transaction marks them, and posts wait behind it."""
 MARK_BYTES_MAX: Final = 32 * 1024
 """So many ids, with commas, quotes and some blanks."""
 _ROUNDS_MAX: Final = 100

@@ -21,15 +21,22 @@ from urllib.parse import parse_qsl, unquote
 from tocsin.protocol.refusal import Refusal, Refused
 
 HEAD_BYTES_MAX: Final = 16 * 1024
+"""Bytes of the request line and the fields: the longest token twice; other servers allow 8 to 16
+KiB."""
 HEADERS_MAX: Final = 100
+"""Fields. Browsers send some twenty, proxies add a few."""
 QUERY_FIELDS_MAX: Final = 100
+"""Fields of a query: many times as many as any operation knows."""
 _HOST_LENGTH_MAX: Final = 261
 """A name of 253 characters, and a port with its colon."""
 _PORT_DIGITS_MAX: Final = 5
+"""Digits of a port, before they are read as a number."""
 _PORT_MAX: Final = 65_535
 """Beyond it, what takes a host apart later raises."""
 _HOSTS_REMEMBERED: Final = 1024
+"""Values of `Host` known to be well-formed. Strangers choose them, so they are counted."""
 _METHOD_LENGTH_MAX: Final = 24
+"""Characters of a method; the longest that is registered has 17 (UPDATEREDIRECTREF)."""
 _LIST_LENGTH_MAX: Final = 1024
 """Characters of the lists that are taken apart for every request: Connection and Upgrade."""
 

@@ -36,10 +36,10 @@ answer costs a millisecond."""
 
 
 class Turnstile:
-    """Lets *most* through at a time, in order."""
+    """Lets *inside_max* through at a time, in order."""
 
-    def __init__(self, most: int) -> None:
-        self._limiter = trio.CapacityLimiter(most)
+    def __init__(self, inside_max: int) -> None:
+        self._limiter = trio.CapacityLimiter(inside_max)
 
     async def enter(self) -> Place:
         """Wait for a place, which is to be left. Cancelling gives up the place in the queue.

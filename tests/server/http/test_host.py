@@ -1,7 +1,6 @@
 """A real Quart-Trio application, asked by httpx and by clients that no library would be."""
 
 import inspect
-import logging
 import os
 import socket
 import time
@@ -16,6 +15,7 @@ import trio.testing
 from hypercorn.config import Config
 from hypercorn.protocol.http_stream import HTTPStream
 from quart_trio import QuartTrio
+from structlog.stdlib import LoggerFactory
 
 from tests.server.edge import (
     GET,
@@ -787,5 +787,5 @@ def test_hypercorn_has_the_parts_that_we_call():
 
 async def test_hypercorn_logs_through_the_logger_that_it_is_given():
     config = Config()
-    config.errorlog = logging.getLogger("tests.given")
+    config.errorlog = LoggerFactory()("tests.given")
     assert config.log.error_logger is config.errorlog

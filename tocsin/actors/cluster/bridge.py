@@ -58,10 +58,14 @@ from tocsin.protocol.news import News
 BEAT: Final = 1.0
 """Seconds between two signs of life."""
 _WATCH: Final = 0.5
+"""Seconds between two looks at what is heard: a small part of `SILENCE_MAX`, which they make
+longer."""
 _RETRY: Final = 0.5
+"""Seconds before the bus is asked again: a node is cut off for so much longer than it has to be."""
 _HEAR_MAX: Final = 256
 """Envelopes heeded before others have their turn."""
 _CLOSE_TIMEOUT: Final = 2.0
+"""Seconds for the bus to close: the node ends, and one that does not answer is left behind."""
 
 
 class ClusterBridge(TableWorker):

@@ -27,6 +27,7 @@ PATIENCE: Final = 1.0
 IDLE: Final = 30.0
 """Seconds for which a channel is heard that nobody needs."""
 _SWEEP: Final = 1.0
+"""Seconds between two looks for idle channels: short beside the time for which they are kept."""
 
 
 class Channels:

@@ -18,6 +18,7 @@ from tocsin.persistence.bus import Said
 ENVELOPES_MAX: Final = 50_000
 """Some seconds of the most that one node says."""
 BYTES_MAX: Final = 64 << 20
+"""Bytes of them, so that large envelopes cannot take a node's memory while the bus is away."""
 BATCH_MAX: Final = 2000
 """Envelopes in one round trip."""
 BATCH_BYTES_MAX: Final = 1 << 20

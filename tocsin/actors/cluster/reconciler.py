@@ -30,6 +30,7 @@ HASTE: Final = 1.0
 LEISURE: Final = 15.0
 """Seconds between looks at everybody while all seems well."""
 _TIMEOUT: Final = 10.0
+"""Seconds for one look: as many as one call to the store may take."""
 _PAUSE: Final = 0.1
 """Seconds at least between the end of one look at everybody and the next."""
 

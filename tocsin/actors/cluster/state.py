@@ -31,7 +31,7 @@ from tocsin.actors.reasons import Reasons
 from tocsin.actors.runtime import Ref, WorkList
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.world import World
-from tocsin.persistence.bus import Refusals
+from tocsin.persistence.bus import BusRefusals
 from tocsin.protocol.envelopes import (
     CONTROL,
     DeviceArrived,
@@ -68,7 +68,7 @@ class ClusterState:
         *,
         world: World,
         seals: Seals,
-        refusals: Refusals,
+        refusals: BusRefusals,
         doubt: Callable[[], None],
     ) -> None:
         self.node = node

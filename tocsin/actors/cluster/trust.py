@@ -18,7 +18,7 @@ import trio
 
 from tocsin.actors.cluster.complaints import Complaints
 from tocsin.actors.world import World
-from tocsin.persistence.bus import DISCONNECTED_LIFETIME, Refusals, Said
+from tocsin.persistence.bus import DISCONNECTED_LIFETIME, BusRefusals, Said
 from tocsin.protocol.envelopes import (
     AGE_MAX,
     CONTROL,
@@ -37,6 +37,7 @@ logger = structlog.get_logger(__name__)
 MARK_AGE_MAX: Final = DISCONNECTED_LIFETIME + AGE_MAX
 """Seconds after which a mark means nothing, by the clock of whoever reads it."""
 _TIME_BYTES: Final = 8
+"""Bytes of a time in a mark: Unix milliseconds as a 64-bit number."""
 _ENVELOPE: Final = "envelope"
 _MARK: Final = "disconnection"
 """What was found, in metrics and the log."""
@@ -45,7 +46,7 @@ _MARK: Final = "disconnection"
 class Trust:
     """Of the node called *node*; see the module."""
 
-    def __init__(self, node: str, world: World, seals: Seals, refusals: Refusals) -> None:
+    def __init__(self, node: str, world: World, seals: Seals, refusals: BusRefusals) -> None:
         seal = seals[Purpose.BUS]
         self._now_ms = world.now_ms
         self._voice = Voice(node, seal, world.entropy(INCARNATION_BYTES))

@@ -27,6 +27,7 @@ LEASE: Final = 30.0
 _LINGER: Final = 0.05
 """Seconds in which arrivals and departures are gathered."""
 _RETRY_DELAY: Final = 1.0
+"""Seconds before a store of leases that failed is tried again: short beside a lease's life."""
 _CHUNK: Final = 1000
 """Leases in one message."""
 _FAREWELL: Final = 1.0

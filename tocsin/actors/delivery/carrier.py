@@ -29,8 +29,8 @@ from tocsin.protocol.delivery_values import (
     Note,
     NoteEnd,
     Output,
-    Ping,
     Say,
+    SendPing,
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 from tocsin.protocol.push import Push
@@ -76,7 +76,7 @@ class Carrier:
                     self.outlet.say(frame)
                 case BeginAt(cursor=start):
                     self.outlet.begin(start)
-                case Ping():
+                case SendPing():
                     self.outlet.ping()
                 case End(closing=closing, after=after, detail=detail):
                     self.outlet.end(closing, after, detail)

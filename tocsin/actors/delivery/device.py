@@ -18,6 +18,7 @@ from tocsin.actors.delivery.messages import (
     AttachDone,
     BusChanged,
     ConnectionMessage,
+    DeviceAnswered,
     DeviceMessage,
     DeviceRemoved,
     Disconnect,
@@ -29,12 +30,11 @@ from tocsin.actors.delivery.messages import (
     Listening,
     MessageForAll,
     PageDone,
-    Recounted,
     Refreshed,
-    Said,
     Settled,
     StoreChanged,
     Taken,
+    UserRecounted,
 )
 from tocsin.actors.delivery.wording import attachment_of, page_of
 from tocsin.actors.runtime import ActorError, ActorStopped
@@ -76,7 +76,7 @@ class ConnectedDevice(Carrier):
         delivery, now, now_ms = self.delivery, self._clock.now, self._clock.now_ms
         outputs: Sequence[Output] = ()
         match message:
-            case Said(frame=frame):
+            case DeviceAnswered(frame=frame):
                 outputs = delivery.said(frame, now, now_ms)
             case Taken(sequence=sequence):
                 outputs = delivery.taken(sequence, now_ms)
@@ -121,7 +121,7 @@ class ConnectedDevice(Carrier):
         match message:
             case HeadMoved(head=head):
                 outputs = delivery.heard_of(head, now_ms)
-            case Recounted():
+            case UserRecounted():
                 outputs = delivery.recounted(now_ms)
             case StoreChanged(available=is_back):
                 outputs = delivery.store_changed(self._hops, now_ms, is_back=is_back)

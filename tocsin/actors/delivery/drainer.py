@@ -20,6 +20,7 @@ from tocsin.actors.world import World
 from tocsin.protocol.closing import Closing
 
 _BATCH: Final = 100
+"""Connections that are told to leave before the others have their turn: some milliseconds."""
 _PAUSE: Final = 0.05
 """Seconds between batches; shorter where so many connections would overrun the drain time."""
 _LATECOMERS: Final = 0.5

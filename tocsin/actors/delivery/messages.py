@@ -43,7 +43,7 @@ class ForAll(msgspec.Struct, frozen=True):
 # --- For one connection ---------------------------------------------------------------------------
 
 
-class Said(ForConnection, frozen=True):
+class DeviceAnswered(ForConnection, frozen=True):
     """The device acknowledged or refused pushes."""
 
     frame: frames.Ack | frames.Nack
@@ -85,7 +85,9 @@ class PageDone(ForConnection, frozen=True):
     outcome: outcome.Outcome[Page]
 
 
-ConnectionMessage = Said | Refreshed | Taken | Left | Echoed | Settled | AttachDone | PageDone
+ConnectionMessage = (
+    DeviceAnswered | Refreshed | Taken | Left | Echoed | Settled | AttachDone | PageDone
+)
 
 
 # --- For one device -------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ class HeadMoved(ForAll, frozen=True):
     head: int
 
 
-class Recounted(ForAll, frozen=True):
+class UserRecounted(ForAll, frozen=True):
     """The user's counters have changed without an entry of the log: something has expired."""
 
 
@@ -163,7 +165,7 @@ class Disconnect(ForAll, frozen=True):
 
 
 MessageForAll = (
-    HeadMoved | Recounted | StoreChanged | BusChanged | Listening | Introduce | Disconnect
+    HeadMoved | UserRecounted | StoreChanged | BusChanged | Listening | Introduce | Disconnect
 )
 
 

@@ -21,6 +21,7 @@ from tocsin.actors.delivery.messages import (
     ArrivedElsewhere,
     AttachDone,
     ConnectionMessage,
+    DeviceAnswered,
     DeviceMessage,
     ForAll,
     ForConnection,
@@ -29,10 +30,9 @@ from tocsin.actors.delivery.messages import (
     Listening,
     LogChanged,
     MessageForAll,
-    Recounted,
-    Said,
     Settle,
     UserMessage,
+    UserRecounted,
 )
 from tocsin.actors.delivery.surroundings import Clock, Company
 from tocsin.actors.runtime import PromptActor, Ref
@@ -97,7 +97,7 @@ class UserActor(PromptActor[UserMessage]):
             # These two first: they are nearly all that comes, and exact types are quick to see.
             case LogChanged():
                 self._log_changed(message)
-            case Said() | ForConnection():
+            case DeviceAnswered() | ForConnection():
                 self._tell_one(message)
             case ForDevice():
                 self._tell_named(message)
@@ -111,7 +111,7 @@ class UserActor(PromptActor[UserMessage]):
                 assert_never(message)
         if (missed := self._company.users.take_missed(self._user)) is not None:
             self._tell_all(HeadMoved(missed))
-            self._tell_all(Recounted())
+            self._tell_all(UserRecounted())
         if not self._devices:
             self._company.users.retire(self._user)
 

@@ -14,10 +14,10 @@ from tocsin.actors.delivery.messages import (
     HeadMoved,
     Left,
     LogChanged,
-    Recounted,
     SharedChange,
     StoreChanged,
     UserMessage,
+    UserRecounted,
 )
 from tocsin.actors.directory import Directory
 from tocsin.actors.runtime import ActorStopped, MailboxFull, PromptActor
@@ -114,7 +114,7 @@ class Users(Directory[UserMessage]):
     def recounted(self, user: str) -> None:
         """Tell *user*, if online, that something has expired."""
         try:
-            self.tell(user, Recounted())
+            self.tell(user, UserRecounted())
         except MailboxFull:
             self._miss(user, 0)
 

@@ -38,7 +38,10 @@ from tocsin.persistence.store import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
 _PATIENCE: Final = 60.0
+"""Seconds for which an actor waits for acknowledgments: most come in the first moments, and every
+actor costs memory."""
 _MAILBOX_CAPACITY: Final = 64
+"""Messages: the changes of one notification, which come one at a time from one producer."""
 _LIVE_MAX: Final = 20_000
 """Notifications kept waiting for acknowledgments; beyond it they are let go once committed."""
 
@@ -56,11 +59,11 @@ class Committed(msgspec.Struct, frozen=True):
     outcome: outcome.Outcome[Committal]
 
 
-class Settled(msgspec.Struct, frozen=True):
+class AllAcknowledged(msgspec.Struct, frozen=True):
     """Everybody who was told has acknowledged."""
 
 
-NotificationMessage = Submit | Committed | Settled
+NotificationMessage = Submit | Committed | AllAcknowledged
 
 
 class NotificationActor(PromptActor[NotificationMessage]):
@@ -93,7 +96,7 @@ class NotificationActor(PromptActor[NotificationMessage]):
                 self._asked.remove(submit)
                 self._directory.answered(submit)
                 self._committed(submit, result)
-            case Settled():
+            case AllAcknowledged():
                 self._rest()
 
     def next_deadline(self) -> float:
@@ -109,14 +112,13 @@ class NotificationActor(PromptActor[NotificationMessage]):
             self._directory.retire(self._id)
 
     def _committed(self, submit: Submit, result: outcome.Outcome[Committal]) -> None:
-        match result:
-            case outcome.Value(value=value):
-                submit.reply.set(value)
-                if isinstance(value, Changed):
-                    self._directory.time_known(value, submit.command)
-            case outcome.Error(error=error):
-                assert isinstance(error, Exception)
-                submit.reply.fail(error)
+        if isinstance(result, outcome.Value):
+            submit.reply.set(result.value)
+            if isinstance(result.value, Changed):
+                self._directory.time_known(result.value, submit.command)
+        elif isinstance(result, outcome.Error):
+            assert isinstance(result.error, Exception)
+            submit.reply.fail(result.error)
         if self._asked:
             return
         if self._directory.is_expected(self._id):
@@ -231,7 +233,7 @@ class Notifications(Directory[NotificationMessage]):
         if ref is None:
             return
         try:
-            ref.tell(Settled())
+            ref.tell(AllAcknowledged())
         except (MailboxFull, ActorStopped):
             # Its deadline will do where there is no room for the news.
             return

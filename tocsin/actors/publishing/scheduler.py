@@ -35,10 +35,13 @@ from tocsin.persistence.store import (
 logger = structlog.get_logger(__name__)
 
 _EXPIRE_MAX: Final = 500
+"""Notifications that one transaction expires, so that posts need not wait long behind it."""
 _RELEASE_MAX: Final = 100
 """Notifications in one transaction, so that posts need not wait long behind it."""
 _PURGE_MAX: Final = 1000
+"""Rows in one transaction, so that posts need not wait long behind it."""
 _PURGE_INTERVAL: Final = 600.0
+"""Seconds between two purges; fewer where rows are kept for less."""
 _SLICE_PAUSE: Final = 2.0
 """Seconds between two looks at so many devices: a million are gone through in half an hour."""
 _REMOVED_KEPT: Final = 600.0
@@ -47,7 +50,9 @@ session has long ended by then, on whatever node."""
 _FIRST_DEVICE: Final = ("", "")
 """Identifiers are not empty, so all devices are behind it."""
 _RETRY_DELAY: Final = 5.0
+"""Seconds before a store that failed is asked again: none of this work is urgent."""
 _PAUSE_MIN: Final = 0.1
+"""Seconds between two transactions while there is more to do, so that posts come in between."""
 _SLEEP_MAX: Final = 15.0
 """Seconds after which to look again in any case: wall clocks jump, and who knew of a time may have
 died with it, or never have heard that it was stored."""

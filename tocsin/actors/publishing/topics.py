@@ -41,6 +41,7 @@ FEW: Final = 5
 """Users in one if they are known to have much to get. What a transaction brings is shared by all of
 them: among many each would get a little, and the store go through all of their topics for it."""
 _RETRY_DELAY: Final = 1.0
+"""Seconds before a store that failed is asked again; meanwhile the entries wait in their topics."""
 
 
 class Topics:

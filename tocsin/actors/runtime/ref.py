@@ -157,7 +157,7 @@ class Ref(Generic[M]):
 
     async def wait_stopped(self) -> None:
         """Wait until the actor has ended for good; returns at once if it has."""
-        if self._gone:
+        if self.stopped:
             await trio.lowlevel.checkpoint()
             return
         if self._stopped is None:

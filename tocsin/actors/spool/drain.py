@@ -26,7 +26,7 @@ from tocsin.actors.spool.entries import Spoolable, UnreadableEntry, decode, in_t
 from tocsin.actors.spool.state import SpoolState
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.bus import BusUnavailable, Entry, Spool
+from tocsin.persistence.bus import BusUnavailable, Spool, SpoolEntry
 from tocsin.persistence.store import (
     Changed,
     KeyReused,
@@ -118,9 +118,9 @@ class Drain:
             return _PAUSE
         return 0.0 if await self._drain(entries) else _PAUSE
 
-    async def _drain(self, entries: Sequence[Entry]) -> bool:
+    async def _drain(self, entries: Sequence[SpoolEntry]) -> bool:
         """Have *entries* committed, in their order; whether the store took them all."""
-        asked: list[tuple[Entry, Spoolable, Reply[Result]]] = []
+        asked: list[tuple[SpoolEntry, Spoolable, Reply[Result]]] = []
         for entry in entries:
             command = None if entry.id in self._state.settled else self._read(entry)
             if command is not None:
@@ -139,7 +139,7 @@ class Drain:
         await self._forget(entries)
         return whole
 
-    def _read(self, entry: Entry) -> Spoolable | None:
+    def _read(self, entry: SpoolEntry) -> Spoolable | None:
         if entry.fault:
             self._state.settled[entry.id] = f"not of this cluster: {entry.fault}"
             return None
@@ -173,7 +173,7 @@ class Drain:
                 raise AssertionError(result)
         return None
 
-    async def _forget(self, entries: Sequence[Entry]) -> None:
+    async def _forget(self, entries: Sequence[SpoolEntry]) -> None:
         """Have the spool forget what is settled. If it is away, this node remembers until then."""
         stored, poison = [], []
         for entry in entries:
@@ -191,7 +191,7 @@ class Drain:
         for id_ in (*stored, *(entry.id for entry, _ in poison)):
             del self._state.settled[id_]
 
-    def _tell_of(self, poison: Sequence[tuple[Entry, str]]) -> None:
+    def _tell_of(self, poison: Sequence[tuple[SpoolEntry, str]]) -> None:
         self._state.statistics.poisoned += len(poison)
         for entry, reason in poison:
             # Of what is not ours there may be any number; those are counted where they are found.

@@ -21,7 +21,9 @@ from tocsin.protocol.notification import Content, Standing, patched
 from tocsin.protocol.values import to_rfc3339
 
 _VERSION: Final = 1
+"""The form of an entry. A node that reads another version puts the entry aside."""
 _NAME_BYTES: Final = 16
+"""Random bytes of the name by which a command is done only once: 128 bits never meet by chance."""
 _KINDS: Final[dict[str, type[Publish | Update | Withdraw]]] = {
     "publish": Publish,
     "update": Update,

@@ -21,7 +21,7 @@ from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import ActorError, MailboxFull, PipedReply, Ref, Reply
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.spool.entries import Committal, Poisoned, Spoolable, SpoolUnavailable
-from tocsin.actors.spool.places import Place
+from tocsin.actors.spool.places import LinePlace
 from tocsin.actors.spool.state import SpoolState, SpoolStatistics
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.persistence.bus import BusUnavailable, Replaying, Spool
@@ -42,7 +42,7 @@ class SpoolLine:
         self._storage = storage
         self._status = status
         self.state = SpoolState()
-        self.places: deque[Place] = deque()
+        self.places: deque[LinePlace] = deque()
         self.known_run = ""
         """The run of which all nodes know that something waits."""
         self.bell = Bell()
@@ -59,7 +59,7 @@ class SpoolLine:
         if len(self.places) >= _LINE_MAX:
             raise MailboxFull
         self.notice_pause()
-        place = Place(command, reply)
+        place = LinePlace(command, reply)
         if self._somebody_waits or self.goes_to_spool():
             self._somebody_waits = True
             self.bell.ring()
@@ -129,7 +129,7 @@ class SpoolLine:
         """Whether what comes now has to be spooled."""
         return not self._status.available or self.state.waiting
 
-    def first_waiting(self) -> Place | None:
+    def first_waiting(self) -> LinePlace | None:
         """The head of the line, if it was not asked for in the store; what is settled leaves."""
         self._leave()
         self._somebody_waits = any(place.waits for place in self.places)
@@ -153,12 +153,12 @@ class SpoolLine:
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _ask_store(self, place: Place) -> None:
+    def _ask_store(self, place: LinePlace) -> None:
         reply: Reply[Result] = PipedReply(partial(self._answered, place))
         self._storage.tell(Write(command=place.command, reply=reply))
         place.asked, place.refused = True, False
 
-    def _answered(self, place: Place, result: outcome.Outcome[Result]) -> None:
+    def _answered(self, place: LinePlace, result: outcome.Outcome[Result]) -> None:
         if isinstance(result, outcome.Value):
             place.settle(result.value)
         elif isinstance(result, outcome.Error):
@@ -167,7 +167,7 @@ class SpoolLine:
         if self._somebody_waits:
             self.bell.ring()
 
-    def _refused(self, place: Place, error: BaseException) -> None:
+    def _refused(self, place: LinePlace, error: BaseException) -> None:
         # A lock that somebody else holds concerns this command alone: the store works, and in the
         # spool the command would stand before all others.
         if isinstance(error, StoreUnavailable) and not isinstance(error, StoreBlocked):

@@ -23,7 +23,7 @@ from tocsin.actors.spool.entries import (
     is_spoolable,
     named,
 )
-from tocsin.persistence.bus import Claim, Draft
+from tocsin.persistence.bus import Claim, SpoolDraft
 from tocsin.persistence.store import KeyReused, PatchRefused, StoreUnavailable
 from tocsin.protocol.refusal import Refused
 
@@ -33,7 +33,7 @@ APPEND_BYTES_MAX: Final = 1 << 20
 """Bytes of them, give or take the last command: Redis does nothing else meanwhile."""
 
 
-class Place:
+class LinePlace:
     """A place in the line: *asked* while the store has it, *refused* once the store could not."""
 
     __slots__ = ("asked", "command", "refused", "reply", "settled")
@@ -60,8 +60,8 @@ class Place:
 class Prepared(msgspec.Struct, frozen=True):
     """A place whose command can be spooled, as *draft*; then the producer is told *answer*."""
 
-    place: Place
-    draft: Draft
+    place: LinePlace
+    draft: SpoolDraft
     answer: str
 
     def settle(self, earlier: Claim | None) -> None:
@@ -79,7 +79,7 @@ class Prepared(msgspec.Struct, frozen=True):
             self.place.settle(Spooled(earlier.answer, replayed=True))
 
 
-def prepare(line: Iterable[Place], entropy: Callable[[int], bytes]) -> list[Prepared]:
+def prepare(line: Iterable[LinePlace], entropy: Callable[[int], bytes]) -> list[Prepared]:
     """The first places of *line* that can be spooled together; settles those that never can.
 
     Ends before the first place of which the store has not decided yet: nothing overtakes it.
@@ -98,7 +98,7 @@ def prepare(line: Iterable[Place], entropy: Callable[[int], bytes]) -> list[Prep
     return prepared
 
 
-def _prepare(place: Place, entropy: Callable[[int], bytes]) -> Prepared | None:
+def _prepare(place: LinePlace, entropy: Callable[[int], bytes]) -> Prepared | None:
     # From here on it may be done without our knowing.
     command = place.command = named(place.command, entropy)
     try:
@@ -111,4 +111,4 @@ def _prepare(place: Place, entropy: Callable[[int], bytes]) -> Prepared | None:
         return None
     answer = answer_to(command)
     payload = b"" if is_overdue(command) else encode(command)
-    return Prepared(place, Draft(payload, claim_of(command, answer)), answer)
+    return Prepared(place, SpoolDraft(payload, claim_of(command, answer)), answer)

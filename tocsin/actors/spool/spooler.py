@@ -42,6 +42,7 @@ from tocsin.persistence.store import Changed, StoreUnavailable
 logger = structlog.get_logger(__name__)
 
 _WATCH: Final = 0.5
+"""Seconds between two looks at the clock: much less than the pause that they are to notice."""
 
 
 class Spooler(TableWorker):

@@ -47,7 +47,7 @@ from tocsin.actors.storage.batch_weights import Weights
 from tocsin.actors.storage.batches import abandon, answer, in_halves, refuse
 from tocsin.actors.storage.blockades import Blockades, StuckLines
 from tocsin.actors.storage.catching_up import expire_first, is_there
-from tocsin.actors.storage.commit_timing import Pace
+from tocsin.actors.storage.commit_timing import CommitPace
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import Flush, Read, StorageMessage, Write, reads_ledger
 from tocsin.actors.world import World
@@ -76,6 +76,7 @@ _LEDGER_PAUSE: Final = 0.025
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
 _CLOSE_TIMEOUT: Final = 5.0
+"""Seconds for the store to close: the node ends, and one that hangs is left behind."""
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """They must find what the device was sent and has acknowledged."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
@@ -114,7 +115,7 @@ class StorageActor(Actor[StorageMessage]):
         self._written = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
         self._stuck = StuckLines()
-        self._pace = Pace()
+        self._pace = CommitPace()
         self._ledger_after = -math.inf
         self._probe_at = -math.inf
         self._setbacks = 0

@@ -35,6 +35,8 @@ PAUSE: Final = 1.0
 LINES_PAUSE: Final = 5.0
 """Seconds before lines of the ledger that were blocked are tried again; nobody waits for them."""
 _SUSPECTS_MAX: Final = 10_000
+"""Users and devices remembered. When there are more, all are forgotten: they are soon found
+again."""
 
 W = TypeVar("W", bound=Waiting)
 

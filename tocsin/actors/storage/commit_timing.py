@@ -18,7 +18,7 @@ _FORGOTTEN_AFTER: Final = 1.0
 """Seconds without a command after which no crowd is expected any more."""
 
 
-class Pace:
+class CommitPace:
     """*due* says when (Trio time) those who have come may go."""
 
     __slots__ = ("_crowd", "_last_at", "due")

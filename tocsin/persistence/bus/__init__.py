@@ -32,7 +32,7 @@ class BusUnavailable(DescribedError):
     """The bus cannot be reached or did not answer in time. Try again later."""
 
 
-class Refusals:
+class BusRefusals:
     """What was found in the service that is not of this cluster, or no use: counted, not heeded.
 
     *told* is called each time, with what it was, why it was refused, and how many there were.
@@ -145,7 +145,7 @@ class Presence(Protocol):
         of a device on one node, the latest."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class SpoolEntry(msgspec.Struct, frozen=True):
     """Something that was spooled: *id* says its place, *payload* what it is.
 
     With a *fault* it was not put there by a node of this cluster, and is not to be heeded; the
@@ -174,7 +174,7 @@ class Claim(msgspec.Struct, frozen=True):
     answer: str
 
 
-class Draft(msgspec.Struct, frozen=True):
+class SpoolDraft(msgspec.Struct, frozen=True):
     """What is to become an entry, unless its key was claimed before.
 
     With a claim and no payload only the earlier claim is asked for.
@@ -203,28 +203,28 @@ class Spool(Protocol):
     is taken again by the next.
     """
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
+    async def append(self, drafts: Sequence[SpoolDraft]) -> Appended:
         """Durably append *drafts*, in order, but for those whose keys were claimed before.
 
         All in one step and one round trip: of two that come at the same time with one key, one is
         appended. If it raises, all or none of them were.
         """
 
-    async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
+    async def take(self, node: str, limit: int, lease: float) -> Sequence[SpoolEntry] | None:
         """The first *limit* entries that are not done, oldest first; `None` while another node has
         the lease. Holds or renews the lease for *lease* seconds."""
 
     async def done(self, node: str, ids: Sequence[str]) -> None:
         """*ids* are in the store now: forget them."""
 
-    async def poison(self, node: str, entries: Sequence[tuple[Entry, str]]) -> None:
+    async def poison(self, node: str, entries: Sequence[tuple[SpoolEntry, str]]) -> None:
         """*entries* can never be stored: keep each aside, with its reason, and go on behind them.
 
         Nothing happens while another node has the lease: it may see that differently. Of those with
         a fault fewer are kept, and apart, so that they drive out none of ours.
         """
 
-    async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
+    async def poisoned(self, limit: int) -> Sequence[tuple[SpoolEntry, str]]:
         """What was put aside, the newest first; of each payload perhaps the beginning alone."""
 
     async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:

@@ -21,16 +21,16 @@ HEARD_BYTES_MAX = 64 << 20
 class Hearing:
     """A queue of what was heard, with one taker."""
 
-    def __init__(self, most: int = HEARD_MAX, bytes_most: int = HEARD_BYTES_MAX) -> None:
-        self._most = most
-        self._bytes_most = bytes_most
+    def __init__(self, messages_max: int = HEARD_MAX, bytes_max: int = HEARD_BYTES_MAX) -> None:
+        self._messages_max = messages_max
+        self._bytes_max = bytes_max
         self._bytes = 0
         self._heard: list[Heard] = []
         self._something = trio.Event()
 
     def put(self, heard: Heard) -> None:
         size = len(heard.payload) if isinstance(heard, Said) else 0
-        if len(self._heard) >= self._most or self._bytes + size > self._bytes_most:
+        if len(self._heard) >= self._messages_max or self._bytes + size > self._bytes_max:
             self._heard = [_summed_up(self._heard)]
             self._bytes = 0
         self._heard.append(heard)

@@ -6,7 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from tocsin.persistence.bus import CLAIM_LIFETIME, Appended, Claim, Draft, Entry, Replaying
+from tocsin.persistence.bus import (
+    CLAIM_LIFETIME,
+    Appended,
+    Claim,
+    Replaying,
+    SpoolDraft,
+    SpoolEntry,
+)
 
 
 class Entries:
@@ -17,13 +24,13 @@ class Entries:
         self.clear()
 
     def clear(self) -> None:
-        self.waiting: dict[str, Entry] = {}
-        self.poisoned: list[tuple[Entry, str]] = []
+        self.waiting: dict[str, SpoolEntry] = {}
+        self.poisoned: list[tuple[SpoolEntry, str]] = []
         self.claims: dict[str, tuple[Claim, float]] = {}
         self.holder: tuple[str, float] | None = None
         self.run = ""
 
-    def append(self, draft: Draft) -> Claim | None:
+    def append(self, draft: SpoolDraft) -> Claim | None:
         """Append *draft*, or tell who has claimed its key."""
         now = trio.current_time()
         if (claim := draft.claim) is not None:
@@ -34,7 +41,7 @@ class Entries:
                 return None
             self.claims[claim.key] = (claim, now + CLAIM_LIFETIME)
         self.last += 1
-        entry = Entry(f"0-{self.last}", draft.payload)
+        entry = SpoolEntry(f"0-{self.last}", draft.payload)
         if not self.waiting:
             self.run = entry.id
         self.waiting[entry.id] = entry
@@ -47,7 +54,7 @@ class Entries:
         holder, ends = self.holder
         return holder != node and ends > trio.current_time()
 
-    def find_aside(self, id_: str) -> tuple[Entry, str] | None:
+    def find_aside(self, id_: str) -> tuple[SpoolEntry, str] | None:
         """What was put aside as *id_*, and why."""
         return next((each for each in self.poisoned if each[0].id == id_), None)
 
@@ -59,12 +66,12 @@ class MemorySpool:
         self._entries = entries
         self._reach = reach
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
+    async def append(self, drafts: Sequence[SpoolDraft]) -> Appended:
         await self._reach()
         earlier = tuple(map(self._entries.append, drafts))
         return Appended(self._entries.run if self._entries.waiting else "", earlier)
 
-    async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
+    async def take(self, node: str, limit: int, lease: float) -> Sequence[SpoolEntry] | None:
         await self._reach()
         entries = self._entries
         if entries.is_held_from(node):
@@ -77,7 +84,7 @@ class MemorySpool:
         for id_ in ids:
             self._entries.waiting.pop(id_, None)
 
-    async def poison(self, node: str, entries: Sequence[tuple[Entry, str]]) -> None:
+    async def poison(self, node: str, entries: Sequence[tuple[SpoolEntry, str]]) -> None:
         await self._reach()
         if self._entries.is_held_from(node):
             return
@@ -85,7 +92,7 @@ class MemorySpool:
             if self._entries.waiting.pop(entry.id, None) is not None:
                 self._entries.poisoned.insert(0, (entry, reason))
 
-    async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
+    async def poisoned(self, limit: int) -> Sequence[tuple[SpoolEntry, str]]:
         await self._reach()
         return self._entries.poisoned[:limit]
 
@@ -96,7 +103,7 @@ class MemorySpool:
         if found[0].fault and not vouched:
             return Replaying.REFUSED
         self._entries.poisoned.remove(found)
-        self._entries.append(Draft(found[0].payload))
+        self._entries.append(SpoolDraft(found[0].payload))
         return Replaying.DONE
 
     async def discard(self, entry: str) -> bool:

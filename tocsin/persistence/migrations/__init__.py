@@ -28,6 +28,7 @@ from tocsin.persistence.store import StoreFailed
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 EPOCH_LENGTH = 10
+"""Characters, and bytes of entropy: 36¹⁰ names, so that no two databases share one by chance."""
 SECRET_BYTES = 32
 """Of the secret that all nodes share; it is kept as hexadecimal digits."""
 

@@ -30,10 +30,12 @@ from tocsin.persistence.upkeep.tables import MIGRATIONS, TABLES, Contents, Unsui
 
 DIALECT: Final = "postgres"
 MAGIC: Final = b"PGDMP"
+"""The first bytes of what `pg_dump` writes in its own format."""
 
 # As `pg_restore --list` has it: "218; 1259 16404 TABLE public meta tocsin_owner".
 _META: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) meta ", re.MULTILINE)
 _SAID_MAX: Final = 2000
+"""Bytes of what a tool complains of: its first lines name the cause."""
 
 
 def back_up(url: str, target: Path) -> Contents:

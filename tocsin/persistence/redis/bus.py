@@ -23,6 +23,8 @@ from tocsin.persistence.redis.subscriber import RedisEars
 MESSAGES_MAX = 500
 """Messages in one command: Redis does nothing else meanwhile, and so is busy for a millisecond."""
 MARK_BYTES_MAX = 2048
+"""Bytes of a mark that is looked at; one of ours is a seal, a time and a user's name, which is
+shorter."""
 _LIFETIME_MS = round(DISCONNECTED_LIFETIME * 1000)
 
 # As text each time and not by its hash: a server that restarted does not know the hash any more.

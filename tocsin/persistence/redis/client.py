@@ -29,7 +29,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
-from tocsin.persistence.bus import BusUnavailable, Refusals
+from tocsin.persistence.bus import BusRefusals, BusUnavailable
 from tocsin.protocol.seals import KeyUnknown
 
 Command = Sequence[str | bytes | int]
@@ -90,7 +90,7 @@ class RedisClient:
         # Databases divide keys and not channels: without the number, two clusters in two databases
         # of one server would hear each other.
         self.place = f"{prefix}{database}:"
-        self.refusals = Refusals()
+        self.refusals = BusRefusals()
         self._waiting: deque[_Call] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -147,8 +147,8 @@ class RedisClient:
             self._fail_waiting(CLOSING)
 
     def _next_batch(self) -> list[_Call]:
-        most = min(len(self._waiting), BATCH_CALLS_MAX)
-        return [self._waiting.popleft() for _ in range(most)]
+        count = min(len(self._waiting), BATCH_CALLS_MAX)
+        return [self._waiting.popleft() for _ in range(count)]
 
     async def _perform(self, batch: Sequence[_Call]) -> None:
         try:

@@ -21,6 +21,7 @@ LEASE_MAX = 3600.0
 CONNECTIONS_MAX = 1000
 """Connections of one user that are looked at."""
 MEMBER_BYTES_MAX = 2048
+"""Bytes of a lease that is looked at; one of ours, with the longest names, is shorter."""
 LEASES_MAX = 250
 """Leases in one command: Redis does nothing else meanwhile, and so is busy for a millisecond."""
 

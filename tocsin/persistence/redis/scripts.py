@@ -19,6 +19,7 @@ FOREIGN_BYTES_MAX: Final = 16 << 10
 LEASE_MAX: Final = 60.0
 """Seconds: a lease of anybody's that ends later is none of ours."""
 CLAIM_BYTES_MAX: Final = 4096
+"""Bytes of a claim that is looked at; one of ours is shorter, and strangers may write to Redis."""
 FIELDS_MAX: Final = 16
 """Fields of an entry that anybody looks at."""
 

@@ -22,9 +22,9 @@ from tocsin.persistence.bus import (
     Appended,
     BusUnavailable,
     Claim,
-    Draft,
-    Entry,
     Replaying,
+    SpoolDraft,
+    SpoolEntry,
 )
 from tocsin.persistence.redis import scripts
 from tocsin.persistence.redis.client import Command, RedisClient, Reply, key_needed
@@ -40,7 +40,10 @@ CLOCKS_MAX: Final = 3600.0
 """Seconds that the clocks of a node and of Redis may be apart; then nothing is spooled."""
 _MISPLACED: Final = (CLOCKS_MAX + scripts.AHEAD_MAX) * 1000
 _ATTEMPTS: Final = 3
+"""Attempts to append, each after the claims of strangers were removed; more would only serve an
+attacker."""
 _MS: Final = 1000
+"""Milliseconds in a second: Redis counts in the former."""
 
 
 class RedisSpool:
@@ -77,7 +80,7 @@ class RedisSpool:
             self._run: "string",
         }
 
-    async def append(self, drafts: Sequence[Draft]) -> Appended:
+    async def append(self, drafts: Sequence[SpoolDraft]) -> Appended:
         if any(len(each.payload) > scripts.ENTRY_BYTES_MAX for each in drafts):
             raise BusUnavailable("what is to be spooled is too large")
         earlier: list[Claim | None] = [None] * len(drafts)
@@ -98,7 +101,7 @@ class RedisSpool:
             left = foreign
         raise BusUnavailable("somebody claims the keys of producers")
 
-    async def take(self, node: str, limit: int, lease: float) -> Sequence[Entry] | None:
+    async def take(self, node: str, limit: int, lease: float) -> Sequence[SpoolEntry] | None:
         command = self._script(
             scripts.TAKE, (self._stream, self._lease), node, round(lease * _MS), limit
         )
@@ -113,7 +116,7 @@ class RedisSpool:
         commands = [("XDEL", self._stream, *part) for part in parts]
         await self._client.call_on(self._kinds, *commands)
 
-    async def poison(self, node: str, entries: Sequence[tuple[Entry, str]]) -> None:
+    async def poison(self, node: str, entries: Sequence[tuple[SpoolEntry, str]]) -> None:
         lists = tuple(self._lists)
         arguments: list[Command] = []
         for entry, reason in entries:
@@ -130,13 +133,14 @@ class RedisSpool:
         flat = [part for each in arguments for part in each]
         await self._client.call_on(self._kinds, self._script(scripts.PUT_ASIDE, keys, node, *flat))
 
-    async def poisoned(self, limit: int) -> Sequence[tuple[Entry, str]]:
+    async def poisoned(self, limit: int) -> Sequence[tuple[SpoolEntry, str]]:
         lists = tuple(self._lists)
         command = self._script(scripts.SHOW, lists, limit, *self._lists.values())
         [found] = await self._client.call_on(self._kinds, command)
         found.sort(key=lambda each: _place(_text(each[0])), reverse=True)
         return [
-            (Entry(_text(id_), payload), _text(reason)) for _, id_, payload, reason in found[:limit]
+            (SpoolEntry(_text(id_), payload), _text(reason))
+            for _, id_, payload, reason in found[:limit]
         ]
 
     async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:
@@ -174,10 +178,10 @@ class RedisSpool:
 
     def _read_entry(
         self, id_: bytes, fault: bytes, payload: bytes, at: bytes = b"", seal: bytes = b""
-    ) -> Entry:
+    ) -> SpoolEntry:
         if fault:
-            return Entry(_text(id_), payload, _text(fault))
-        return Entry(_text(id_), payload, self._fault(_text(id_), payload, at, seal))
+            return SpoolEntry(_text(id_), payload, _text(fault))
+        return SpoolEntry(_text(id_), payload, self._fault(_text(id_), payload, at, seal))
 
     def _fault(self, id_: str, payload: bytes, at: bytes, seal: bytes) -> str:
         if not seal:
@@ -187,7 +191,7 @@ class RedisSpool:
         # Only now is it the number that we have written.
         return "misplaced" if abs(_place(id_)[0] - int(at)) > _MISPLACED else ""
 
-    def _put_aside(self, entry: Entry) -> tuple[bytes, str]:
+    def _put_aside(self, entry: SpoolEntry) -> tuple[bytes, str]:
         """What is kept of *entry*, and a seal that it was this; none where it is not all."""
         payload = entry.payload
         if entry.fault:
@@ -208,7 +212,7 @@ class RedisSpool:
 
     # --- Claims -----------------------------------------------------------------------------------
 
-    async def _append(self, drafts: Sequence[Draft]) -> tuple[str, Sequence[Reply]]:
+    async def _append(self, drafts: Sequence[SpoolDraft]) -> tuple[str, Sequence[Reply]]:
         keys, kinds = [self._stream, self._run], dict(self._kinds)
         with key_needed():
             at = str(self._now_ms())
@@ -230,7 +234,7 @@ class RedisSpool:
         [(run, earlier)] = await self._client.call_on(kinds, command)
         return _text(run), earlier
 
-    def _read_claim(self, draft: Draft, reply: Sequence[bytes]) -> Claim | None:
+    def _read_claim(self, draft: SpoolDraft, reply: Sequence[bytes]) -> Claim | None:
         """The claim in *reply*, if it is one of ours."""
         assert draft.claim is not None
         key = draft.claim.key
@@ -240,7 +244,7 @@ class RedisSpool:
             return None
         return Claim(key, fingerprint, answer.decode())
 
-    async def _forget_claims(self, drafts: Sequence[Draft]) -> None:
+    async def _forget_claims(self, drafts: Sequence[SpoolDraft]) -> None:
         keys = [self._claims + each.claim.key for each in drafts if each.claim is not None]
         await self._client.call(("UNLINK", *keys))
 

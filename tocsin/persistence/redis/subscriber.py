@@ -40,6 +40,7 @@ RECONNECT_DELAY = 0.05
 RECONNECT_DELAY_MAX = 1.0
 """What a server that is back waits for us at most: they are few nodes, so attempts cost nothing."""
 PINGS_PER_TIMEOUT = 4
+"""Pings sent while the connection may be silent: three of them may be late."""
 READ_BYTES = 1 << 16
 """Heard before other tasks have their turn: some 150 messages."""
 CHANNELS_MAX = 1000
@@ -212,15 +213,15 @@ class RedisEars:
         raise ConnectionResetError("the server ended the connection")
 
     def _hear(self, reply: Reply) -> None:
-        match reply:
-            case [b"message", _, None]:
-                self._client.refusals.add("envelope", "too_large")
-            case [b"message", channel, payload]:
-                name = self._name(channel)
-                if name in self._subscriptions:
-                    self._heard.put(Said(name, payload))
-            case [b"subscribe", channel, _]:
-                self._subscriptions.confirmed(self._name(channel))
+        if not (isinstance(reply, list) and len(reply) == 3):
+            return  # a pong
+        kind, channel, payload = reply
+        if kind == b"subscribe":
+            self._subscriptions.confirmed(self._name(channel))
+        elif kind == b"message" and payload is None:
+            self._client.refusals.add("envelope", "too_large")
+        elif kind == b"message" and (name := self._name(channel)) in self._subscriptions:
+            self._heard.put(Said(name, payload))
 
     def _name(self, channel: bytes) -> str:
         return channel[len(self._prefix) :].decode()

@@ -105,8 +105,8 @@ def _create_tickets(
     tickets = []
     for index, command in commands:
         user = command.ticket.user
-        if counts[user] >= command.most:
-            results[index] = TooMany(command.most)
+        if counts[user] >= command.tickets_max:
+            results[index] = TooMany(command.tickets_max)
         else:
             counts[user] += 1
             tickets.append(command.ticket)
@@ -124,8 +124,8 @@ def _count_tickets(
     rows = yield from run("tickets_count", user_id=users)
     counts: dict[str, int] = {row.user_id: row.tickets for row in rows}
     wanted = Counter(command.ticket.user for _, command in commands)
-    most = {command.ticket.user: command.most for _, command in commands}
-    excess = {user: counts[user] + wanted[user] - most[user] for user in users}
+    allowed = {command.ticket.user: command.tickets_max for _, command in commands}
+    excess = {user: counts[user] + wanted[user] - allowed[user] for user in users}
     crowded = [user for user in users if excess[user] > 0]
     rows = yield from run(
         "tickets_make_room",

@@ -111,16 +111,16 @@ def acknowledge_moves(moves: Sequence[CursorMove]) -> Script[set[tuple[str, str]
     The devices for which that is more than one transaction does: they stay where they were, and
     what is done is not done again.
     """
-    most = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
+    lines_max = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
     times = {(move.user, move.device): move.now_ms for move in moves}
     rows = yield from run(
-        "deliveries_open", **_DELIVERIES_OPEN(moves), lines_max=[most] * len(moves)
+        "deliveries_open", **_DELIVERIES_OPEN(moves), lines_max=[lines_max] * len(moves)
     )
     yield from _write_lines(
         _answered(row, row.attempts, times[row.user_id, row.device_id]) for row in rows
     )
     found = Counter((row.user_id, row.device_id) for row in rows)
-    return {device for device, count in found.items() if count >= most}
+    return {device for device, count in found.items() if count >= lines_max}
 
 
 def acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:

@@ -27,9 +27,9 @@ from tocsin.persistence.store import (
     NotFound,
     Preferences,
     ReadPreferences,
+    SubscribedTopics,
     Subscribers,
     TopicInfo,
-    Topics,
 )
 
 Q = TypeVar("Q")
@@ -71,7 +71,7 @@ def devices(queries: Numbered[ListDevices], answers: Answers) -> Script[None]:
 def subscriptions(queries: Numbered[ListSubscriptions], answers: Answers) -> Script[None]:
     topics = yield from subscribed_topics(query.user for _, query in queries)
     for index, query in queries:
-        answers[index] = Topics(topics.get(query.user, ()))
+        answers[index] = SubscribedTopics(topics.get(query.user, ()))
 
 
 def preferences(queries: Numbered[ReadPreferences], answers: Answers) -> Script[None]:

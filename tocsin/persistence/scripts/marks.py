@@ -36,6 +36,7 @@ Numbered = tuple[int, MarkInbox]
 MARKS_MAX = 1000
 """Rows that the commands of one transaction mark together which do not name them."""
 MARKS_OF_COMMAND_MIN = 30
+"""Rows that one command marks however many there are, so that each of them gets somewhere."""
 
 
 class _Place(msgspec.Struct):
@@ -70,8 +71,8 @@ _Places = dict[tuple[str, str], _Place]
 def mark_inboxes(commands: Sequence[Numbered], results: list[Result]) -> Script[None]:
     """Run *commands* and put each result in its place in *results*."""
     listing = sum(command.ids is None for _, command in commands)
-    most = max(MARKS_OF_COMMAND_MIN, MARKS_MAX // max(1, listing))
-    commands = [(index, _limited(command, most)) for index, command in commands]
+    rows_max = max(MARKS_OF_COMMAND_MIN, MARKS_MAX // max(1, listing))
+    commands = [(index, _limited(command, rows_max)) for index, command in commands]
     for turn in _rounds(commands):
         logs = yield from hold_users(command.user for _, command in turn)
         places = yield from _read_places(turn, logs)
@@ -81,10 +82,10 @@ def mark_inboxes(commands: Sequence[Numbered], results: list[Result]) -> Script[
         yield from _save_places(places)
 
 
-def _limited(command: MarkInbox, most: int) -> MarkInbox:
-    if command.ids is not None or command.limit <= most:
+def _limited(command: MarkInbox, rows_max: int) -> MarkInbox:
+    if command.ids is not None or command.limit <= rows_max:
         return command
-    return msgspec.structs.replace(command, limit=most)
+    return msgspec.structs.replace(command, limit=rows_max)
 
 
 def _rounds(commands: Sequence[Numbered]) -> list[list[Numbered]]:

@@ -51,8 +51,8 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
         letters = yield from _purge("purge_letters", command.created_before, command.limit)
         through = yield from _remove_unseen(command)
         unfinished = yield from _forget_removed(command)
-        most = max(len(chosen), len(letters), len(tickets))
-        more = unfinished or most >= command.limit or len(answers) >= answers_max
+        longest = max(len(chosen), len(letters), len(tickets))
+        more = unfinished or longest >= command.limit or len(answers) >= answers_max
         results[index] = Purged(len(rows), more=more, devices_through=through)
 
 

@@ -21,6 +21,7 @@ from tocsin.persistence.upkeep.tables import Contents, Unsuitable
 
 DIALECT: Final = "sqlite"
 MAGIC: Final = b"SQLite format 3\x00"
+"""The first bytes of a database file."""
 BUSY_TIMEOUT: Final = 60.0
 """Seconds to wait for the server's transaction under way."""
 

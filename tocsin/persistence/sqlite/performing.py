@@ -15,25 +15,27 @@ from typing import Any, NamedTuple
 from tocsin.persistence.scripts.statements import Part, Row, Rows, Sql, Statement
 
 
-class Prepared(NamedTuple):
+class PreparedStatement(NamedTuple):
     """A statement, and what makes its rows of SQLite's."""
 
     sql: Sql
     named: Callable[[Iterable[Any]], Row]
 
 
-def prepare(statements: Mapping[str, Sql]) -> dict[str, Prepared]:
+def prepare(statements: Mapping[str, Sql]) -> dict[str, PreparedStatement]:
     """All *statements*, by name, with named tuples of their columns as rows.
 
     (`_make` of a named tuple counts the columns in addition, at twice the price.)
     """
     return {
-        name: Prepared(sql, partial(tuple.__new__, namedtuple(name, sql.columns)))
+        name: PreparedStatement(sql, partial(tuple.__new__, namedtuple(name, sql.columns)))
         for name, sql in statements.items()
     }
 
 
-def perform(connection: sqlite3.Connection, prepared: Prepared, statement: Statement) -> Rows:
+def perform(
+    connection: sqlite3.Connection, prepared: PreparedStatement, statement: Statement
+) -> Rows:
     """Run *statement* for every row of its columns. Raises what `sqlite3` raises."""
     sql = prepared.sql
     text, columns = sql.text, sql.arguments(statement)

@@ -33,7 +33,9 @@ PATIENCE: Final = 1.0
 """Seconds in which a lock that somebody looks at, or has just let go of, is tried again."""
 
 _PAUSE: Final = 0.05
+"""Seconds between two attempts: a person who starts a server notices no such delay."""
 _BYTES_MAX: Final = 4096
+"""Bytes of the file that are read; the record of a holder has some hundred."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):

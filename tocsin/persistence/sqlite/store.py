@@ -47,6 +47,7 @@ CLOSE_TIMEOUT = 5.0
 """Seconds to wait for the last call when closing."""
 
 _STATEMENTS_CACHED = 256
+"""Prepared statements of a connection: more than the store has, so that none is parsed twice."""
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",

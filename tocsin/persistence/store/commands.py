@@ -144,9 +144,9 @@ class Withdraw(Command[Changed | Replayed | NotFound], frozen=True):
 
 
 class TooMany(msgspec.Struct, frozen=True):
-    """There are as many as there may be, *most*; nothing was done."""
+    """There are as many as there may be, *count_max*; nothing was done."""
 
-    most: int
+    count_max: int
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -53,14 +53,14 @@ class StoredTicket(msgspec.Struct, frozen=True):
 class CreateTicket(Command[Done | TooMany], frozen=True):
     """Keep *ticket*; those of its user that have expired by *now_ms* are forgotten.
 
-    A stream's takes the place of the one that its device had. Where the user has *most* already,
-    those of streams that expire first make room; the result is `Done`, or `TooMany` where there are
-    none. Nodes that do it at the same moment may exceed that by a few.
+    A stream's takes the place of the one that its device had. Where the user has *tickets_max*
+    already, those of streams that expire first make room; the result is `Done`, or `TooMany` where
+    there are none. Nodes that do it at the same moment may exceed that by a few.
     """
 
     ticket: StoredTicket
     now_ms: int = 0
-    most: int = 1_000_000
+    tickets_max: int = 1_000_000
 
 
 class TakeTicket(Command[StoredTicket | NotFound], frozen=True):

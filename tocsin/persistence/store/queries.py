@@ -160,12 +160,12 @@ class ListDevices(Query[Devices], frozen=True):
     named: str | None = None
 
 
-class Topics(msgspec.Struct, frozen=True):
+class SubscribedTopics(msgspec.Struct, frozen=True):
     topics: tuple[str, ...]
 
 
-class ListSubscriptions(Query[Topics], frozen=True):
-    """Result: `Topics`, by name, without that of everyone."""
+class ListSubscriptions(Query[SubscribedTopics], frozen=True):
+    """Result: `SubscribedTopics`, by name, without that of everyone."""
 
     user: str
 

@@ -12,6 +12,7 @@ from tocsin.persistence.store.asking import Command
 from tocsin.persistence.store.commands import Counters, Done, FanOut, NotFound, TooMany
 from tocsin.protocol.cursor import Cursor, Start
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.news import AckStored, DeviceForgotten
 
 SUBSCRIPTIONS_MAX = 1000
 """Topics of one user: every look at what is new looks at each of them."""
@@ -87,7 +88,7 @@ class BeyondHead(msgspec.Struct, frozen=True):
     head: int
 
 
-class Acknowledge(Command[Done | AcknowledgedPartly | NotFound | BeyondHead], frozen=True):
+class Acknowledge(Command[AckStored | AcknowledgedPartly | NotFound | BeyondHead], frozen=True):
     """A device acknowledges without a session: everything *through* a sequence, or *ids*.
 
     An id is taken for the oldest change that the device was sent and has not answered: it may have
@@ -228,7 +229,7 @@ class SetPreferences(Command[PreferencesSet], frozen=True):
     now_ms: int
 
 
-class RemoveDevice(Command[Done | NotFound], frozen=True):
+class RemoveDevice(Command[DeviceForgotten | NotFound], frozen=True):
     """Forget a device and its cursor; the ledger's lines about it go with a later purge.
 
     Result: `DeviceForgotten` or `NotFound`.

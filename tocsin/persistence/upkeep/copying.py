@@ -31,6 +31,7 @@ FRESH_TOPIC: Final = "NOT (topic = '*' AND head = 0 AND subscribers = 0)"
 """Of the rows of `topics`, what the migrations do not make themselves."""
 
 _DIGEST_BYTES: Final = 8
+"""Bytes of a row's digest. It finds mistakes, not forgers: 64 bits do."""
 _SUM: Final = 1 << (8 * _DIGEST_BYTES)
 
 

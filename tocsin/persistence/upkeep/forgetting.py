@@ -22,6 +22,8 @@ FORGOTTEN: Final = "forgotten"
 """In the place of the credential of whoever posted a notification."""
 
 ATTEMPTS: Final = 5
+"""Looks at most. Each waits until nodes have written what they hold; more than two are not
+expected."""
 
 _THEIR_ROWS: Final = (
     *("inbox", "users", "devices", "deliveries", "tickets", "preferences"),

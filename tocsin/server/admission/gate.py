@@ -16,7 +16,7 @@ from typing import Protocol
 
 from tocsin.protocol.refusal import Refusal, Refused
 from tocsin.server.admission.forwarded import Forwarding
-from tocsin.server.admission.limits import Excess, Held, Limits
+from tocsin.server.admission.limits import Excess, HeldShare, Limits
 from tocsin.server.auth.principal import Principal
 from tocsin.server.request_head import RequestHead
 
@@ -88,7 +88,7 @@ class _Admitted:
     __slots__ = ("_clock", "_counted", "_held", "_limits", "_peer", "address")
 
     def __init__(
-        self, limits: Limits, clock: Callable[[], float], peer: str, address: str, held: Held
+        self, limits: Limits, clock: Callable[[], float], peer: str, address: str, held: HeldShare
     ) -> None:
         self._limits = limits
         self._clock = clock

@@ -190,14 +190,14 @@ class _Book:
     def _refused(self, account: _Account, early: float) -> Excess:
         requests, _, rate = self.names
         if account.requests >= self.requests:
-            most = int(self.requests)
-            return Excess(requests, retry_after.SOON, most, 0, "concurrent-requests")
+            requests_max = int(self.requests)
+            return Excess(requests, retry_after.SOON, requests_max, 0, "concurrent-requests")
         # A whole number of seconds for the client; the quota is what they are worth.
         window = max(1, math.ceil(self.window))
         return Excess(rate, early, max(1, int(self.rate * window)), 0, "requests", window)
 
 
-class Held:
+class HeldShare:
     """The share that one request holds of its address's and credential's limits, until
     `release`."""
 
@@ -229,10 +229,10 @@ class Held:
             raise RuntimeError("this request is over")
         for account in (self._peer, self._credential):
             if account is not None and account.body_bytes + byte_count > account.book.body_bytes:
-                most = int(account.book.body_bytes)
-                left = most - account.body_bytes
+                body_bytes_max = int(account.book.body_bytes)
+                left = body_bytes_max - account.body_bytes
                 name = account.book.names[1]
-                return Excess(name, retry_after.SOON, most, left, "content-bytes")
+                return Excess(name, retry_after.SOON, body_bytes_max, left, "content-bytes")
         self._peer.body_bytes += byte_count
         if self._credential is not None:
             self._credential.body_bytes += byte_count
@@ -280,16 +280,6 @@ class Limits:
         self._boundless = _Book(self._peers.names, math.inf, math.inf, math.inf, math.inf)
         self._key = lru_cache(KEYS_MAX)(self._make_key)
 
-    @property
-    def address_count(self) -> int:
-        """Addresses that have an account, busy or remembered."""
-        return len(self._peers.busy) + len(self._peers.idle)
-
-    @property
-    def credential_count(self) -> int:
-        """Credentials that have an account, busy or remembered."""
-        return len(self._credentials.busy) + len(self._credentials.idle)
-
     def is_exempt(self, address: str) -> bool:
         """Whether *address* has no limits as an address."""
         return self._key(address) == b""
@@ -299,13 +289,13 @@ class Limits:
         key = self._key(address)
         if key == b"":
             return None
-        most = self._figures.peer_connections_max
+        connections_max = self._figures.peer_connections_max
         account = self._peers.open(key)
-        if account.connections < most:
+        if account.connections < connections_max:
             account.connections += 1
             return None
         self._peers.rest(account)
-        return Excess(Limit.PEER_CONNECTIONS, retry_after.SOON, most, 0, None)
+        return Excess(Limit.PEER_CONNECTIONS, retry_after.SOON, connections_max, 0, None)
 
     def connection_closed(self, address: str) -> None:
         """A connection that was admitted for *address* has ended."""
@@ -316,12 +306,12 @@ class Limits:
             account.connections -= 1
             self._peers.rest(account)
 
-    def admit_request(self, address: str, now: float) -> Held | Excess:
+    def admit_request(self, address: str, now: float) -> HeldShare | Excess:
         """Count a request that begins, for *address*; *now* in seconds, monotonic."""
         key = self._key(address)
         book = self._boundless if key == b"" else self._peers
         account = book.begin(key, now)
-        return account if isinstance(account, Excess) else Held(account, self._credentials)
+        return account if isinstance(account, Excess) else HeldShare(account, self._credentials)
 
     def _make_key(self, address: str) -> str | bytes:
         """The key of the account of *address*; empty for those without limits."""

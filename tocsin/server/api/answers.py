@@ -333,6 +333,16 @@ class LetterReplayed(Answering, frozen=True, kw_only=True):
     status: Literal["replayed"] = "replayed"
 
 
+class Goodbye(Answering, frozen=True, kw_only=True, omit_defaults=True):
+    """This node is going away; come back after *after* seconds, to any. *detail* is for people."""
+
+    code: int
+    reason: str
+    reconnect: bool
+    after: float
+    detail: str = ""
+
+
 def written(document: bytes | str) -> Any:
     """A notification that is JSON already, to stand where an answer's type has one."""
     return msgspec.Raw(document)

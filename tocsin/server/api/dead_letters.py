@@ -28,7 +28,7 @@ from tocsin.server.api.operation import (
     Call,
     Caller,
     Operations,
-    Query,
+    UrlQuery,
     given,
 )
 from tocsin.server.decoding import NotificationId
@@ -36,7 +36,7 @@ from tocsin.server.decoding import NotificationId
 operations = Operations("dead letters")
 
 
-class LettersQuery(Query, frozen=True, kw_only=True):
+class LettersQuery(UrlQuery, frozen=True, kw_only=True):
     """Which dead letters."""
 
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
@@ -77,7 +77,7 @@ async def list_dead_letters(call: Call[LettersQuery, None]) -> Answer:
     caller=Caller.ADMIN,
     answers={200: answers.Letter},
 )
-async def show_dead_letter(call: Call[Query, None], letter: int) -> Answer:
+async def show_dead_letter(call: Call[UrlQuery, None], letter: int) -> Answer:
     """With its history, and the notification as long as that is kept."""
     found = await call.services.read(FindLetter(letter))
     if isinstance(found, NotFound):
@@ -98,7 +98,7 @@ async def show_dead_letter(call: Call[Query, None], letter: int) -> Answer:
     problems=("conflict",),
     answers={200: answers.LetterReplayed},
 )
-async def replay_dead_letter(call: Call[Query, None], letter: int) -> Answer:
+async def replay_dead_letter(call: Call[UrlQuery, None], letter: int) -> Answer:
     """To the device or user that it was for, with attempts counted anew."""
     with audited(call, "dead letter replayed", letter=letter):
         match await call.services.write(ReplayLetter(letter, call.now_ms)):
@@ -115,7 +115,7 @@ async def replay_dead_letter(call: Call[Query, None], letter: int) -> Answer:
     caller=Caller.ADMIN,
     answers={204: None},
 )
-async def discard_dead_letter(call: Call[Query, None], letter: int) -> Answer:
+async def discard_dead_letter(call: Call[UrlQuery, None], letter: int) -> Answer:
     """It is kept as discarded, until retention takes it; again is no error."""
     with audited(call, "dead letter discarded", letter=letter):
         if isinstance(await call.services.write(DiscardLetter(letter, call.now_ms)), NotFound):

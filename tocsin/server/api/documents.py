@@ -22,13 +22,13 @@ from tocsin.server.api.operation import (
     Header,
     Operation,
     Operations,
-    Query,
+    UrlQuery,
 )
 from tocsin.server.api.specs.asyncapi import asyncapi_document
 from tocsin.server.api.specs.home import home_page
 from tocsin.server.api.specs.openapi import openapi_document
 from tocsin.server.api.specs.page import docs_page
-from tocsin.server.api.specs.parts import Page, asset
+from tocsin.server.api.specs.parts import HtmlPage, asset
 
 _POLICY: Final = Header("Content-Security-Policy", "Nothing but what is on the page.")
 _HTML: Final = "text/html; charset=utf-8"
@@ -52,7 +52,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         return msgspec.json.encode(asyncapi_document())
 
     @cache
-    def docs() -> Page:
+    def docs() -> HtmlPage:
         return docs_page(msgspec.json.decode(openapi()), msgspec.json.decode(asyncapi()))
 
     @operations.define(
@@ -62,7 +62,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         answers={200: str},
         produces=_HTML,
     )
-    async def show_docs(call: Call[Query, None]) -> Answer:
+    async def show_docs(call: Call[UrlQuery, None]) -> Answer:
         """It says nothing that is not in the repository, so it asks for no credential."""
         return _page(docs())
 
@@ -71,7 +71,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         caller=Caller.ANYONE,
         answers={200: dict},
     )
-    async def show_openapi(call: Call[Query, None]) -> Answer:
+    async def show_openapi(call: Call[UrlQuery, None]) -> Answer:
         """As OpenAPI 3.1."""
         return Answer(openapi())
 
@@ -80,7 +80,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         caller=Caller.ANYONE,
         answers={200: dict},
     )
-    async def show_asyncapi(call: Call[Query, None]) -> Answer:
+    async def show_asyncapi(call: Call[UrlQuery, None]) -> Answer:
         """As AsyncAPI 3.0."""
         return Answer(asyncapi())
 
@@ -93,7 +93,7 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
     """The first page, which leads to what there is, and its icon."""
 
     @cache
-    def home() -> Page:
+    def home() -> HtmlPage:
         return home_page({operation.path for operation in (*others, *operations.all)})
 
     @operations.define(
@@ -103,7 +103,7 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
         answers={200: str},
         produces=_HTML,
     )
-    async def show_home(call: Call[Query, None]) -> Answer:
+    async def show_home(call: Call[UrlQuery, None]) -> Answer:
         """As a page, for people."""
         return _page(home())
 
@@ -114,7 +114,7 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
         answers={200: str},
         produces="image/x-icon",
     )
-    async def show_icon(call: Call[Query, None]) -> Answer:
+    async def show_icon(call: Call[UrlQuery, None]) -> Answer:
         """A bell."""
         return Answer(asset("favicon.ico"), headers=_ICON_HEADERS)
 
@@ -143,22 +143,22 @@ def _define_modules(operations: Operations) -> None:
         )
 
     @define("/client.js", "Load the client for browsers")
-    async def show_client(call: Call[Query, None]) -> Answer:
+    async def show_client(call: Call[UrlQuery, None]) -> Answer:
         """An ES module with all that the client offers. docs/clients.md tells how to use it."""
         return entrance("client")
 
     @define("/client/{module}", "Load a part of the client for browsers", ("not_found",))
-    async def show_client_part(call: Call[Query, None], module: str) -> Answer:
+    async def show_client_part(call: Call[UrlQuery, None], module: str) -> Answer:
         """A module that `/client.js` imports; their names may change from release to release."""
         return part("client", module)
 
     @define("/inbox.js", "Load the inbox for browsers")
-    async def show_inbox_element(call: Call[Query, None]) -> Answer:
+    async def show_inbox_element(call: Call[UrlQuery, None]) -> Answer:
         """An ES module that defines the element `<tocsin-inbox>`, a bell with an inbox."""
         return entrance("inbox")
 
     @define("/inbox/{module}", "Load a part of the inbox for browsers", ("not_found",))
-    async def show_inbox_part(call: Call[Query, None], module: str) -> Answer:
+    async def show_inbox_part(call: Call[UrlQuery, None], module: str) -> Answer:
         """A module that `/inbox.js` imports; their names may change from release to release."""
         return part("inbox", module)
 
@@ -168,6 +168,6 @@ def _modules_in(package: str) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in here if each.name.endswith(".js")}
 
 
-def _page(page: Page) -> Answer:
+def _page(page: HtmlPage) -> Answer:
     headers = {"Content-Security-Policy": page.policy, "Cache-Control": "no-cache"}
     return Answer(page.html, headers=headers)

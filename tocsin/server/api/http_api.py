@@ -34,7 +34,7 @@ from tocsin.server.follow.stream_refusal import (
     instead_of_problem,
     stream_goodbye,
 )
-from tocsin.server.http.application import TURNED_AWAY, About, Incoming, Plan, Turned
+from tocsin.server.http.application import TURNED_AWAY, About, Incoming, RequestPlan, Turned
 from tocsin.server.http.response import Whole
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import BadHead, RequestHead
@@ -95,7 +95,7 @@ class HttpApi:
             raise EdgeRefusal(Reason.HOST, "forbidden", "This server is not called that.")
         return admission
 
-    def find(self, head: RequestHead) -> Plan | Whole:
+    def find(self, head: RequestHead) -> RequestPlan | Whole:
         """The operation's plan; preflights and other OPTIONS are answered at once."""
         if head.method == "OPTIONS":
             return self._options(head)
@@ -107,12 +107,12 @@ class HttpApi:
         """Raise `Refused` where the origin, the path or the subprotocol is wrong."""
         self._check_websocket(head)
 
-    def known(self, plan: Plan, head: RequestHead) -> Principal | None:
+    def known(self, plan: RequestPlan, head: RequestHead) -> Principal | None:
         """The principal of a credential that was seen before."""
         authorization = head.headers.get("authorization")
         return known_caller(plan.operation, self._services.authenticator, authorization)
 
-    async def identify(self, plan: Plan, head: RequestHead) -> Principal:
+    async def identify(self, plan: RequestPlan, head: RequestHead) -> Principal:
         """The principal; may wait for the store."""
         operation: Operation = plan.operation
         ticket = head.query_values().get("ticket") if operation.ticket else None
@@ -160,7 +160,7 @@ class HttpApi:
         detail = f"{refusal.detail} This server keeps its data in {data_told}."
         return msgspec.structs.replace(refusal, detail=detail)
 
-    def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
+    def turned_away(self, why: Turned, plan: RequestPlan, about: About) -> Whole:
         """When to come back."""
         refusal = TURNED_AWAY[why]
         self._note(_TURNED[why], refusal.closing, about)
@@ -218,7 +218,7 @@ class HttpApi:
             methods = self._routes.methods(head.raw_path)
         return Whole(204, None, headers=(("Allow", ", ".join(methods)),))
 
-    def _plan(self, operation: Operation) -> Plan:
+    def _plan(self, operation: Operation) -> RequestPlan:
         settings = self._services.settings
         if operation.streamed:
             bytes_max = settings.batch_bytes_max
@@ -228,7 +228,7 @@ class HttpApi:
             bytes_max = min(
                 operation.body_bytes_max or settings.body_bytes_max, settings.body_bytes_max
             )
-        return Plan(
+        return RequestPlan(
             body_bytes_max=bytes_max,
             lean=operation.lean,
             streamed=bool(operation.streamed),

@@ -21,7 +21,7 @@ from tocsin.server.api.operation import (
     Caller,
     Header,
     Operations,
-    Query,
+    UrlQuery,
     given,
 )
 from tocsin.server.marking import (
@@ -45,7 +45,7 @@ _IF_NONE_MATCH: Final = Header("If-None-Match", "The `ETag` of a page that the c
 _ETAG: Final = Header("ETag", "The same for the same page; for `If-None-Match`.")
 
 
-class InboxQuery(Query, frozen=True, kw_only=True):
+class InboxQuery(UrlQuery, frozen=True, kw_only=True):
     """Which of the inbox; without *state*, all but what is archived."""
 
     state: Literal["unread", "all", "archived"] | UnsetType = UNSET
@@ -92,7 +92,7 @@ async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
     sends=(CACHING,),
     answers={200: answers.Notification},
 )
-async def show_inbox_item(call: Call[Query, None], notification: str) -> Answer:
+async def show_inbox_item(call: Call[UrlQuery, None], notification: str) -> Answer:
     """In any state; another user's is not found."""
     await bring_up_to_date(call.services, call.user)
     item = await call.services.read(FindInboxItem(call.user, notification, call.now_ms))
@@ -109,7 +109,7 @@ async def show_inbox_item(call: Call[Query, None], notification: str) -> Answer:
     lean=True,
     body_bytes_max=MARK_BYTES_MAX,
 )
-async def mark(call: Call[Query, MarkRequest]) -> Answer:
+async def mark(call: Call[UrlQuery, MarkRequest]) -> Answer:
     """Some by their ids, those created up to a cursor, or all. Ids of others are passed over."""
     return Answer(await mark_inbox(call.services, call.user, call.body))
 

@@ -31,7 +31,7 @@ from tocsin.server.api.operation import (
     Call,
     Caller,
     Operations,
-    Query,
+    UrlQuery,
     given,
 )
 from tocsin.server.api.topics import subscribe_one, unsubscribe_one
@@ -40,10 +40,12 @@ from tocsin.server.auth.tickets import Ticket, generate_ticket, ticket_for
 from tocsin.server.marking import bring_all_up_to_date
 
 _TICKET_BYTES_MAX: Final = 1024
+"""Bytes of the body: a purpose and a device's name, generously."""
 
 operations = Operations("me")
 
 _NAMES_MAX = 1000
+"""Categories, and topics, in one request: more than a person ever chooses among."""
 
 
 class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,7 +78,7 @@ class TicketRequest(
     body_bytes_max=_TICKET_BYTES_MAX,
     answers={201: answers.IssuedTicket},
 )
-async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
+async def create_ticket(call: Call[UrlQuery, TicketRequest | None]) -> Answer:
     """For browsers, which cannot send a header there: good once, not for long, and for the user's
     own inbox only. The token's scopes (`notify`, `admin`) do not come with it.
 
@@ -93,9 +95,9 @@ async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
         raise refuse("invalid", "A ticket for one connection is of no device.", wrong)
     ticket = generate_ticket(services.world.entropy)
     stored = _stored(ticket.hash, ticket_for(call.principal, call.now_ms / 1000, lifetime, device))
-    most = settings.user_tickets_max
-    if isinstance(await services.write(CreateTicket(stored, call.now_ms, most)), TooMany):
-        detail = f"You have {most} tickets; use them, or wait until they expire."
+    tickets_max = settings.user_tickets_max
+    if isinstance(await services.write(CreateTicket(stored, call.now_ms, tickets_max)), TooMany):
+        detail = f"You have {tickets_max} tickets; use them, or wait until they expire."
         raise refuse("conflict", detail, retry_after=settings.ticket_lifetime)
     issued = answers.IssuedTicket(
         ticket=ticket.text,
@@ -110,7 +112,7 @@ async def create_ticket(call: Call[Query, TicketRequest | None]) -> Answer:
     caller=Caller.USER,
     answers={200: answers.Preferences},
 )
-async def show_preferences(call: Call[Query, None]) -> Answer:
+async def show_preferences(call: Call[UrlQuery, None]) -> Answer:
     """Names that are left out are enabled. A `critical` notification comes in any case."""
     return Answer(await _preferences(call))
 
@@ -121,7 +123,7 @@ async def show_preferences(call: Call[Query, None]) -> Answer:
     body=PreferencesRequest,
     answers={200: answers.Preferences},
 )
-async def set_preferences(call: Call[Query, PreferencesRequest]) -> Answer:
+async def set_preferences(call: Call[UrlQuery, PreferencesRequest]) -> Answer:
     """Replaces what was set before, and holds for what is published from now on."""
     wanted = call.body
     await bring_all_up_to_date(call.services, (call.user,))
@@ -136,7 +138,7 @@ async def set_preferences(call: Call[Query, PreferencesRequest]) -> Answer:
     caller=Caller.USER,
     answers={200: answers.Subscriptions},
 )
-async def list_subscriptions(call: Call[Query, None]) -> Answer:
+async def list_subscriptions(call: Call[UrlQuery, None]) -> Answer:
     """By name, and whether the user's preferences let anything come from them."""
     found = await call.services.read(ListSubscriptions(call.user))
     enabled = (await _preferences(call)).topics
@@ -156,7 +158,7 @@ async def list_subscriptions(call: Call[Query, None]) -> Answer:
     problems=("conflict", "topic_closed"),
     answers={204: None},
 )
-async def subscribe(call: Call[Query, None], topic: str) -> Answer:
+async def subscribe(call: Call[UrlQuery, None], topic: str) -> Answer:
     """The user gets what is published from now on; again is no error. Not into a closed topic."""
     await subscribe_one(call, topic, call.user, by_user=True)
     return NO_CONTENT
@@ -167,13 +169,13 @@ async def subscribe(call: Call[Query, None], topic: str) -> Answer:
     caller=Caller.USER,
     answers={204: None},
 )
-async def unsubscribe(call: Call[Query, None], topic: str) -> Answer:
+async def unsubscribe(call: Call[UrlQuery, None], topic: str) -> Answer:
     """The user's notifications stay, still updated and withdrawn; again is no error."""
     await unsubscribe_one(call, topic, call.user)
     return NO_CONTENT
 
 
-class DevicesQuery(Query, frozen=True, kw_only=True):
+class DevicesQuery(UrlQuery, frozen=True, kw_only=True):
     """Which of the user's devices."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -211,7 +213,7 @@ async def list_devices(call: Call[DevicesQuery, None]) -> Answer:
     caller=Caller.USER,
     answers={204: None},
 )
-async def remove_device(call: Call[Query, None], device: str) -> Answer:
+async def remove_device(call: Call[UrlQuery, None], device: str) -> Answer:
     """Its connection ends. If it comes back, it comes as one that was never seen."""
     removed = await call.services.write(RemoveDevice(call.user, device))
     if isinstance(removed, NotFound):

@@ -54,7 +54,7 @@ class Caller(StrEnum):
     ADMIN = "admin"
 
 
-class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class UrlQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The query parameters of an operation; this one has none.
 
     One that may be absent is `UNSET` then: `None` would be one more text that it could be.
@@ -147,7 +147,7 @@ class Operation:
     caller: Caller
     answers: Mapping[int, Any]
     handler: Handler
-    query: type[Query]
+    query: type[UrlQuery]
     headers: tuple[Header, ...]
     sends: tuple[Header, ...]
     sent_names: frozenset[str]
@@ -177,7 +177,7 @@ class Operations:
         *,
         caller: Caller,
         answers: Mapping[int, Any],
-        query: type[Query] = Query,
+        query: type[UrlQuery] = UrlQuery,
         headers: tuple[Header, ...] = (),
         sends: tuple[Header, ...] = (),
         problems: tuple[str, ...] = (),

@@ -12,13 +12,13 @@ from tocsin.persistence.store import RevokeTickets
 from tocsin.protocol.closing import Closing
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited
-from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
+from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, UrlQuery
 from tocsin.server.diagnostics import METRICS_CONTENT_TYPE, render_metrics
 
 operations = Operations("operators")
 
 
-class ActorsQuery(Query, frozen=True, kw_only=True):
+class ActorsQuery(UrlQuery, frozen=True, kw_only=True):
     """How much of the tree."""
 
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Children per supervisor.")] = 100
@@ -30,7 +30,7 @@ class ActorsQuery(Query, frozen=True, kw_only=True):
     answers={200: answers.Alive},
     lean=True,
 )
-async def livez(call: Call[Query, None]) -> Answer:
+async def livez(call: Call[UrlQuery, None]) -> Answer:
     """It is if it answers."""
     return Answer(answers.Alive())
 
@@ -41,7 +41,7 @@ async def livez(call: Call[Query, None]) -> Answer:
     answers={200: answers.Readiness, 503: answers.Readiness},
     lean=True,
 )
-async def readyz(call: Call[Query, None]) -> Answer:
+async def readyz(call: Call[UrlQuery, None]) -> Answer:
     """With each hop by name; 503 while it can do nothing for anybody, or is starting or stopping.
 
     `degraded`, with 200, is a node that does its work late. The bus is usually lost for all nodes
@@ -73,7 +73,7 @@ async def readyz(call: Call[Query, None]) -> Answer:
     answers={200: str},
     produces=METRICS_CONTENT_TYPE,
 )
-async def metrics(call: Call[Query, None]) -> Answer:
+async def metrics(call: Call[UrlQuery, None]) -> Answer:
     """In the text format of Prometheus."""
     return Answer(render_metrics(call.services))
 
@@ -95,7 +95,7 @@ async def show_actors(call: Call[ActorsQuery, None]) -> Answer:
     caller=Caller.ADMIN,
     answers={204: None},
 )
-async def disconnect_user(call: Call[Query, None], user: str) -> Answer:
+async def disconnect_user(call: Call[UrlQuery, None], user: str) -> Answer:
     """On all nodes; they are told that an operator did it, and do not come back by themselves.
 
     Their tickets are revoked as well: `503` says that this could not be done now, the rest was.

@@ -6,7 +6,7 @@ from tocsin.actors.delivery.attendance import PresenceUnavailable
 from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
-from tocsin.server.api.operation import Answer, Call, Caller, Operations, Query
+from tocsin.server.api.operation import Answer, Call, Caller, Operations, UrlQuery
 
 operations = Operations("users")
 
@@ -17,7 +17,7 @@ operations = Operations("users")
     problems=("bus_unavailable",),
     answers={200: answers.UserPresence},
 )
-async def show_presence(call: Call[Query, None], user: str) -> Answer:
+async def show_presence(call: Call[UrlQuery, None], user: str) -> Answer:
     """On all nodes. A node that has died counts until its leases end, half a minute at most."""
     try:
         connected = await call.services.attendance.of(user)

@@ -29,7 +29,7 @@ from tocsin.server.api.operation import (
     Caller,
     Header,
     Operations,
-    Query,
+    UrlQuery,
     given,
 )
 from tocsin.server.producing.batch import (
@@ -77,7 +77,7 @@ _VIEW_ETAG: Final = Header(
 )
 
 
-class LedgerQuery(Query, frozen=True, kw_only=True):
+class LedgerQuery(UrlQuery, frozen=True, kw_only=True):
     """Which lines of the ledger."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -94,7 +94,7 @@ class LedgerQuery(Query, frozen=True, kw_only=True):
     answers={201: answers.Published, 202: answers.PublishSpooled},
     lean=True,
 )
-async def publish(call: Call[Query, Draft]) -> Answer:
+async def publish(call: Call[UrlQuery, Draft]) -> Answer:
     """To users, to a topic, or to all; now, or at a time. It is durable when this is answered.
 
     `202` while the store is away: it is kept in the spool and goes out, in order, when it is back.
@@ -117,7 +117,7 @@ async def publish(call: Call[Query, Draft]) -> Answer:
     answers={200: answers.Batch},
     lean=True,
 )
-async def publish_batch(call: Call[Query, Any]) -> Answer:
+async def publish_batch(call: Call[UrlQuery, Any]) -> Answer:
     """Each item stands alone: one that is refused has its problem, the others are published."""
     read = read_lines if call.media_type == _NDJSON else read_array
     items = await read(call.body, call.services.settings.body_bytes_max)
@@ -134,7 +134,7 @@ async def publish_batch(call: Call[Query, Any]) -> Answer:
     sends=(_VIEW_ETAG,),
     answers={200: answers.ProducerNotification, 304: None},
 )
-async def show_notification(call: Call[Query, None], notification: str) -> Answer:
+async def show_notification(call: Call[UrlQuery, None], notification: str) -> Answer:
     """Its fields, its state, and what became of it; the `ETag` changes with any of that."""
     view = await call.services.read(FindNotification(notification))
     if isinstance(view, NotFound):
@@ -178,7 +178,7 @@ async def list_deliveries(call: Call[LedgerQuery, None], notification: str) -> A
     body=Patch,
     answers={200: answers.Content, 202: answers.ChangeSpooled},
 )
-async def update_notification(call: Call[Query, Patch], notification: str) -> Answer:
+async def update_notification(call: Call[UrlQuery, Patch], notification: str) -> Answer:
     """Its next revision reaches everybody who has it; the `ETag` is the revision.
 
     `202` while the store is away; but `503` with `If-Match`, which cannot be compared then.
@@ -197,7 +197,7 @@ async def update_notification(call: Call[Query, Patch], notification: str) -> An
     caller=Caller.NOTIFY,
     answers={202: answers.ChangeSpooled, 204: None},
 )
-async def withdraw_notification(call: Call[Query, None], notification: str) -> Answer:
+async def withdraw_notification(call: Call[UrlQuery, None], notification: str) -> Answer:
     """From everybody who has it, or before it goes out; again is no error.
 
     `202` while the store is away.

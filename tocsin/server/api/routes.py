@@ -15,6 +15,7 @@ from tocsin.protocol.refusal import Refusal, Refused, refuse
 from tocsin.server.api.operation import Operation
 
 _SEGMENTS_MAX: Final = 16
+"""Segments of a path that are told apart; no route has as many, so a longer path is not found."""
 
 
 class MethodNotAllowed(Refused):

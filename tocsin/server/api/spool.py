@@ -14,12 +14,12 @@ from tocsin.persistence.bus import Replaying
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited
-from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, Query
+from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, UrlQuery
 
 operations = Operations("operators")
 
 
-class SpoolQuery(Query, frozen=True, kw_only=True):
+class SpoolQuery(UrlQuery, frozen=True, kw_only=True):
     """How much of what was put aside."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -46,7 +46,7 @@ async def show_spool(call: Call[SpoolQuery, None]) -> Answer:
     )
 
 
-class ReplayQuery(Query, frozen=True, kw_only=True):
+class ReplayQuery(UrlQuery, frozen=True, kw_only=True):
     """Whether the operator has looked at it, and it is to be stored whoever has put it there."""
 
     vouched: bool = False
@@ -87,7 +87,7 @@ async def replay_entry(call: Call[ReplayQuery, None], entry: str) -> Answer:
     problems=("bus_unavailable", "not_found"),
     answers={204: None},
 )
-async def discard_entry(call: Call[Query, None], entry: str) -> Answer:
+async def discard_entry(call: Call[UrlQuery, None], entry: str) -> Answer:
     """For good: nothing is kept of it, so again is `404`."""
     with audited(call, "spool entry discarded", entry=entry), _unavailable_is_503():
         if not await _spooler(call).discard(entry):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, assert_never
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -19,12 +19,13 @@ from tocsin.persistence.store import (
 )
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.news import AckStored
 from tocsin.protocol.notification import DeviceId
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.terms import Acknowledging
 from tocsin.protocol.values import is_uuid
-from tocsin.server.api.answers import Answering, CursorText, Notification, written
+from tocsin.server.api.answers import Answering, CursorText, Goodbye, Notification, written
 from tocsin.server.api.operation import (
     CACHING,
     NO_CONTENT,
@@ -33,8 +34,8 @@ from tocsin.server.api.operation import (
     Caller,
     Header,
     Operations,
-    Query,
     Streamed,
+    UrlQuery,
     given,
 )
 from tocsin.server.attachment import check_running, expiry_ms, new_device, read_cursor
@@ -48,8 +49,12 @@ from tocsin.server.follow.stream_refusal import STREAM_HEADERS, STREAM_PATH
 from tocsin.server.services import Services
 
 WAIT_MAX: Final = 60.0
+"""Seconds that a long poll may ask for: the usual patience of a proxy; `poll_wait_max` is the
+bound."""
 CHANGES_MAX: Final = 1000
+"""Changes in one answer, so that reading and encoding it does not keep others waiting."""
 _CHANGES_DEFAULT: Final = 100
+"""Changes in one answer where the client names no number: a screen or two of notifications."""
 _DEFAULT_DEVICE: Final = "default"
 _RETRY_MIN: Final = 1.0
 """Seconds, to twice as many, before an EventSource comes back that heard no goodbye."""
@@ -70,7 +75,7 @@ operations: Final = Operations("inbox")
 
 
 class StreamQuery(
-    Query, frozen=True, kw_only=True, rename={"polyfills_last_event_id": "lastEventId"}
+    UrlQuery, frozen=True, kw_only=True, rename={"polyfills_last_event_id": "lastEventId"}
 ):
     """Where a stream starts, and how what it brings is acknowledged.
 
@@ -86,7 +91,7 @@ class StreamQuery(
     ack: Acknowledging = Acknowledging.RESUME
 
 
-class ChangesQuery(Query, frozen=True, kw_only=True):
+class ChangesQuery(UrlQuery, frozen=True, kw_only=True):
     """Which changes, and how long to wait for the first (seconds); the node may wait less."""
 
     device: DeviceId = _DEFAULT_DEVICE
@@ -107,16 +112,6 @@ class PushFrame(Answering, frozen=True, kw_only=True):
     notification: Notification
     unread: int
     unseen: int
-
-
-class Goodbye(Answering, frozen=True, kw_only=True, omit_defaults=True):
-    """This node is going away; come back after *after* seconds, to any. *detail* is for people."""
-
-    code: int
-    reason: str
-    reconnect: bool
-    after: float
-    detail: str = ""
 
 
 class Changes(Answering, frozen=True, kw_only=True, omit_defaults=True):
@@ -220,7 +215,7 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     lean=True,
     body_bytes_max=_ACK_BYTES_MAX,
 )
-async def acknowledge(call: Call[Query, AckBody]) -> Answer:
+async def acknowledge(call: Call[UrlQuery, AckBody]) -> Answer:
     """Durable when answered; for devices on any transport, and for those not connected."""
     services, body = call.services, call.body
     through = _acknowledged_through(services, body)
@@ -233,7 +228,10 @@ async def acknowledge(call: Call[Query, AckBody]) -> Answer:
             raise refuse("not_found", "There is no device with this name.")
         case BeyondHead(head=head):
             raise _bad_field("cursor", f"is beyond the end of the log, {head}")
-    return NO_CONTENT
+        case AckStored():
+            return NO_CONTENT
+        case _:
+            assert_never(result)
 
 
 async def _device_of_stream(call: Call[StreamQuery, None]) -> str:

@@ -28,7 +28,7 @@ from tocsin.server.api.operation import (
     Call,
     Caller,
     Operations,
-    Query,
+    UrlQuery,
     given,
 )
 from tocsin.server.marking import bring_all_up_to_date
@@ -36,7 +36,7 @@ from tocsin.server.marking import bring_all_up_to_date
 operations = Operations("topics")
 
 
-class SubscribersQuery(Query, frozen=True, kw_only=True):
+class SubscribersQuery(UrlQuery, frozen=True, kw_only=True):
     """Which of a topic's subscribers."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -60,7 +60,7 @@ class TopicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     caller=Caller.NOTIFY,
     answers={200: answers.TopicRecord},
 )
-async def show_topic(call: Call[Query, None], topic: str) -> Answer:
+async def show_topic(call: Call[UrlQuery, None], topic: str) -> Answer:
     """Topics need not be made: one that nobody knows is open, and nobody is in it."""
     found = await call.services.read(FindTopic(topic))
     return Answer(_record(found))
@@ -72,7 +72,7 @@ async def show_topic(call: Call[Query, None], topic: str) -> Answer:
     body=TopicRequest,
     answers={200: answers.TopicRecord},
 )
-async def set_topic(call: Call[Query, TopicRequest], topic: str) -> Answer:
+async def set_topic(call: Call[UrlQuery, TopicRequest], topic: str) -> Answer:
     """Users do not enter a closed topic by themselves. Users who are in it stay, and may leave."""
     done = await call.services.write(SetTopic(topic, call.body.closed))
     return Answer(_record(done))
@@ -98,7 +98,7 @@ async def list_subscribers(call: Call[SubscribersQuery, None], topic: str) -> An
     body=NewSubscribers,
     answers={200: answers.SubscribersAdded},
 )
-async def add_subscribers(call: Call[Query, NewSubscribers], topic: str) -> Answer:
+async def add_subscribers(call: Call[UrlQuery, NewSubscribers], topic: str) -> Answer:
     """They get what is published from now on. Those who are in too many topics are refused."""
     subscribed = await subscribe(call, topic, tuple(dict.fromkeys(call.body.users)))
     added = answers.SubscribersAdded(
@@ -113,7 +113,7 @@ async def add_subscribers(call: Call[Query, NewSubscribers], topic: str) -> Answ
     problems=("conflict",),
     answers={204: None},
 )
-async def add_subscriber(call: Call[Query, None], topic: str, user: str) -> Answer:
+async def add_subscriber(call: Call[UrlQuery, None], topic: str, user: str) -> Answer:
     """The user gets what is published from now on; again is no error."""
     await subscribe_one(call, topic, user)
     return NO_CONTENT
@@ -124,7 +124,7 @@ async def add_subscriber(call: Call[Query, None], topic: str, user: str) -> Answ
     caller=Caller.NOTIFY,
     answers={204: None},
 )
-async def remove_subscriber(call: Call[Query, None], topic: str, user: str) -> Answer:
+async def remove_subscriber(call: Call[UrlQuery, None], topic: str, user: str) -> Answer:
     """The user's notifications stay, still updated and withdrawn; again is no error."""
     await unsubscribe_one(call, topic, user)
     return NO_CONTENT
@@ -137,7 +137,7 @@ def _record(topic: TopicInfo | TopicSet) -> answers.TopicRecord:
 
 
 async def subscribe_one(
-    call: Call[Query, None], topic: str, user: str, *, by_user: bool = False
+    call: Call[UrlQuery, None], topic: str, user: str, *, by_user: bool = False
 ) -> None:
     """Put *user* into *topic*; raises `Refused`: `conflict` for one who is in too many,
     `topic_closed` for one who may not enter by themselves (*by_user*).
@@ -147,7 +147,7 @@ async def subscribe_one(
         raise refuse("conflict", f"A user is in at most {SUBSCRIPTIONS_MAX} topics.")
 
 
-async def unsubscribe_one(call: Call[Query, None], topic: str, user: str) -> None:
+async def unsubscribe_one(call: Call[UrlQuery, None], topic: str, user: str) -> None:
     """Take *user* out of *topic*; raises `Refused`."""
     await bring_all_up_to_date(call.services, (user,))
     await call.services.write(Unsubscribe(topic, (user,), call.now_ms))

@@ -48,6 +48,7 @@ REMEMBERED: Final = 30.0
 sends the same one with each request, and checking a signature costs more than all the rest of
 authentication. It is also how long a key that was taken out of a key set still works."""
 REMEMBERED_MAX: Final = 1024
+"""Tokens that need not be verified again; beyond it the oldest is forgotten."""
 
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """Compact serialisation (RFC 7515 §7.1), without the padding and the stray characters that lenient

@@ -24,9 +24,9 @@ from tocsin.server.auth.errors import AuthConfigurationError
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
 RSA_BITS_MIN: Final = 2048
-"""Bits. Below, RS256 is not safe (RFC 7518 §3.3); above, one bad signature costs us more than it
-costs the one who sends it."""
+"""Bits. Below, RS256 is not safe (RFC 7518 §3.3)."""
 RSA_BITS_MAX: Final = 8192
+"""Bits. Above, one bad signature costs the node more than it costs its sender."""
 
 SYMMETRIC: Final = frozenset({"HS256"})
 _RSA: Final = frozenset({"RS256", "RS384", "RS512"})

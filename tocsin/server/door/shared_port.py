@@ -32,6 +32,7 @@ Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 _BOTH: Final = "::"
 _EVERY_IPV4: Final = "0.0.0.0"
 _SAME_PORT_ATTEMPTS: Final = 8
+"""Ports tried, each chosen by the kernel: that another address uses the same one is rare."""
 
 
 class Reservation:

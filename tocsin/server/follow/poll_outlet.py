@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, assert_never
 
 import trio
 
@@ -94,6 +94,10 @@ class PollOutlet:
                 self.looked.set()
                 if self.changes or self.reset is not None:
                     self._answer()
+            case frames.ProducerWelcome() | frames.Status() | frames.Reply() | frames.Goodbye():
+                pass  # none of these concerns the answer to a poll
+            case _:
+                assert_never(frame)
 
     def ping(self) -> None:
         """Nothing: the answer is the next thing that the client hears."""

@@ -52,7 +52,7 @@ TURNED_AWAY: Final[Mapping[Turned, Refusal]] = {
 """How the whole connection is refused, over HTTP and inside a WebSocket."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class RequestPlan(msgspec.Struct, frozen=True):
     """The way of a request.
 
     *lean*: `answer` answers it, else the ASGI application does, which knows it by *path*.
@@ -74,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True):
 class Incoming(msgspec.Struct):
     """One request that was let in; *body* is whole, or comes in pieces where that is the plan."""
 
-    plan: Plan
+    plan: RequestPlan
     head: RequestHead
     principal: Any
     body: bytes | AsyncIterator[bytes]
@@ -101,16 +101,16 @@ class Application(Protocol):
     def admit(self, peer: str, head: RequestHead) -> Admission:
         """Count a request of *peer* that begins; each is to be released."""
 
-    def find(self, head: RequestHead) -> Plan | Whole:
+    def find(self, head: RequestHead) -> RequestPlan | Whole:
         """The way of the request; or at once its answer."""
 
     def check_websocket(self, head: RequestHead) -> None:
         """Raise, if this well-formed upgrade is not to be answered with a WebSocket."""
 
-    def known(self, plan: Plan, head: RequestHead) -> Any | None:
+    def known(self, plan: RequestPlan, head: RequestHead) -> Any | None:
         """The principal, where that can be told at once; `None` where it has to be asked for."""
 
-    async def identify(self, plan: Plan, head: RequestHead) -> Any:
+    async def identify(self, plan: RequestPlan, head: RequestHead) -> Any:
         """The principal; may wait for the store. Cancelled, nothing has happened but that a ticket
         may be spent."""
 
@@ -120,7 +120,7 @@ class Application(Protocol):
     def refusal(self, error: Exception, about: About) -> Whole:
         """The answer that *error* means."""
 
-    def turned_away(self, why: Turned, plan: Plan, about: About) -> Whole:
+    def turned_away(self, why: Turned, plan: RequestPlan, about: About) -> Whole:
         """The answer to a request of a connection that cannot be served."""
 
     @property

@@ -26,6 +26,7 @@ from tocsin.server.http.wire import PeerGone, Wire
 INCOMING: Final = "tocsin.incoming"
 """Where the application finds what was judged, in the ASGI scope's `state`."""
 _STREAM: Final = 1
+"""The number of the one stream: Hypercorn's classes speak of streams, as in HTTP/2."""
 _KEPT_MAX: Final = 16384
 """Bytes kept of what a client says while its request is being answered."""
 _OURS: Final = frozenset((b"connection", b"transfer-encoding", b"date", b"server", b"x-request-id"))
@@ -149,15 +150,13 @@ class AsgiExchange:
         if self._given_up or self.ended or self._abandoned():
             return
         try:
-            match event:
-                case Response():
-                    await self._begin(event)
-                case Body():
-                    await self._go_on(bytes(event.data))
-                case EndBody():
-                    await self._end()
-                case _:
-                    pass
+            # Hypercorn has more events; those of trailers, for one, mean nothing to HTTP/1.1 here.
+            if isinstance(event, Response):
+                await self._begin(event)
+            elif isinstance(event, Body):
+                await self._go_on(bytes(event.data))
+            elif isinstance(event, EndBody):
+                await self._end()
         except PeerGone:
             self._given_up = True
             self._feeding.cancel()

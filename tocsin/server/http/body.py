@@ -12,12 +12,16 @@ from typing import Final
 from tocsin.server.request_head import TEXT, BadHead, RequestHead, parse_field
 
 _LENGTH_DIGITS_MAX: Final = 15
+"""Digits of Content-Length that are read as a number: up to a petabyte, beyond every limit of
+ours."""
 _SIZE_DIGITS_MAX: Final = 12
+"""Hexadecimal digits of a chunk's size that are read as a number, likewise."""
 _LINE_BYTES_MAX: Final = 1024
 """A chunk's size with its extensions, which nobody sends; and all lines of the trailer."""
 _AT_A_TIME: Final = 200
 """Chunks. A tiny one costs as much as a large one, so they are counted: a millisecond at most."""
 _CHUNKS_FREE: Final = 1024
+"""Chunks of any size that a body may have: small requests are in pieces for honest reasons."""
 _CHUNK_BYTES_MIN: Final = 4
 """On average, beyond the free ones. A client that writes a byte at a time would cost many times as
 much as all others, and go on costing it when it has long gone, with what lies in the kernel's

@@ -22,10 +22,10 @@ from typing import Final
 import trio
 
 from tocsin.server.admission.gate import Admission, LimitReached
-from tocsin.server.http.application import About, Incoming, Plan, Turned
+from tocsin.server.http.application import About, Incoming, RequestPlan, Turned
 from tocsin.server.http.asgi_lane import AsgiExchange
 from tocsin.server.http.body import check_coding
-from tocsin.server.http.request_reader import BodyParts, Phase, RequestReader, too_large
+from tocsin.server.http.request_reader import BodyParts, RequestPhase, RequestReader, too_large
 from tocsin.server.http.response import CONTINUE, Whole, whole_response
 from tocsin.server.http.shared import Shared
 from tocsin.server.http.upgrade import check_upgrade
@@ -93,7 +93,7 @@ class HttpConnection:
     def _forget_request(self) -> None:
         """The present request as far as it is known; there is none yet."""
         self._head: RequestHead | None = None
-        self._plan: Plan | None = None
+        self._plan: RequestPlan | None = None
         self._admission: Admission | None = None
         self._asgi: AsgiExchange | None = None
         self._request_id = self._extra = ""
@@ -119,7 +119,7 @@ class HttpConnection:
             self.wire.close()
         finally:
             self._reader.end()
-        if self._reader.phase is Phase.NEXT:
+        if self._reader.phase is RequestPhase.NEXT:
             self.wire.close()  # everything was read, and everything said
         else:
             await self.wire.part(last_words, self._limits.linger_timeout)
@@ -127,7 +127,7 @@ class HttpConnection:
 
     def drain(self) -> None:
         """Take no further request; an idle connection ends at once. Does not wait."""
-        if self._reader.phase is Phase.NEXT:
+        if self._reader.phase is RequestPhase.NEXT:
             self.scope.cancel()
 
     def kill(self) -> None:
@@ -139,7 +139,7 @@ class HttpConnection:
         while not self._closing:
             self._forget_request()
             if self._shared.draining and self._turned is None and not self.wire.data:
-                self._reader.phase = Phase.NEXT  # which nobody waits for any more
+                self._reader.phase = RequestPhase.NEXT  # which nobody waits for any more
                 break
             head = await self._reader.read_head()
             if head is None:
@@ -219,7 +219,9 @@ class HttpConnection:
             incoming.body = await reader.read_body(plan.body_bytes_max)
         return await application.answer(incoming)
 
-    async def _expect_body(self, head: RequestHead, plan: Plan, admission: Admission) -> None:
+    async def _expect_body(
+        self, head: RequestHead, plan: RequestPlan, admission: Admission
+    ) -> None:
         """Raise `BadHead` for a body that is not read; have one sent that waits for our word."""
         reader = self._reader
         expectation = head.headers.get("expect")
@@ -289,10 +291,10 @@ class HttpConnection:
     def _too_slow(self) -> bytes:
         """The last words to a client whose time is over, if any."""
         match self._reader.phase:
-            case Phase.HEAD:
+            case RequestPhase.HEAD:
                 timeout = self._limits.head_timeout
                 bad = BadHead(408, f"The request's head was not complete after {timeout:g} s.")
-            case Phase.BODY:
+            case RequestPhase.BODY:
                 bad = BadHead(408, "The request's body did not come in time.")
             case _:
                 return b""

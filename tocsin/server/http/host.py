@@ -14,7 +14,6 @@ it was given.
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 from collections.abc import Callable
 from typing import Final
@@ -24,6 +23,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
+from structlog.stdlib import LoggerFactory
 
 from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import HttpConnection, Upgrade
@@ -37,7 +37,9 @@ logger = structlog.get_logger(__name__)
 
 DEFAULT_LIMITS: Final = HttpLimits()
 STARTUP_TIMEOUT: Final = 30.0
+"""Seconds for the application's startup; one that hangs is to be seen as a failure to start."""
 SHUTDOWN_TIMEOUT: Final = 10.0
+"""Seconds for the application's shutdown; then the node ends without it."""
 _KILL_TIMEOUT: Final = 1.0
 """A killed connection unwinds at once, unless the application shields."""
 
@@ -75,6 +77,7 @@ class HttpHost:
 
     @property
     def connection_count(self) -> int:
+        """Connections that are served now."""
         return len(self._connections)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -148,7 +151,7 @@ class HttpHost:
         with trio.move_on_after(_KILL_TIMEOUT):
             await self._wait_empty()
         if self._connections:
-            logger.error("connections do not end", count=len(self._connections))
+            logger.error("connections do not end", count=self.connection_count)
         self._stop_asked.set()
         if self._serving:
             await self._stopped.wait()
@@ -161,7 +164,7 @@ class HttpHost:
 
     def _kill_all(self) -> None:
         if self._connections:
-            logger.warning("connections ended in progress", count=len(self._connections))
+            logger.warning("connections ended in progress", count=self.connection_count)
         for connection in tuple(self._connections):
             connection.kill()
 
@@ -175,7 +178,7 @@ def _counting_request_ids() -> Callable[[], str]:
 def _config() -> Config:
     config = Config()
     config.accesslog = None
-    # Hypercorn takes no other kind of logger.
-    config.errorlog = logging.getLogger(__name__)
+    # Hypercorn takes no logger but the standard library's.
+    config.errorlog = LoggerFactory()(__name__)
     config.include_server_header = False
     return config

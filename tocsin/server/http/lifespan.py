@@ -6,13 +6,17 @@ say "failed" in the right words, and raises through the application's own nurser
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import trio
 from hypercorn.typing import ASGIFramework
 
 logger = structlog.get_logger(__name__)
+
+_OF_STARTUP: Final = ("lifespan.startup.complete", "lifespan.startup.failed")
+_OF_SHUTDOWN: Final = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
+_FAILED: Final = ("lifespan.startup.failed", "lifespan.shutdown.failed")
 
 
 class LifespanFailed(Exception):
@@ -71,15 +75,11 @@ class Lifespan:
             self._ended.set()
 
     async def _hear(self, message: Any) -> None:
-        match message["type"]:
-            case "lifespan.startup.complete":
-                self._started.set()
-            case "lifespan.startup.failed":
-                self._failure = str(message.get("message", ""))
-                self._started.set()
-            case "lifespan.shutdown.complete":
-                self._ended.set()
-            case "lifespan.shutdown.failed":
-                self._failure = str(message.get("message", ""))
-                self._ended.set()
+        type_ = message["type"]
+        if type_ in _FAILED:
+            self._failure = str(message.get("message", ""))
+        if type_ in _OF_STARTUP:
+            self._started.set()
+        elif type_ in _OF_SHUTDOWN:
+            self._ended.set()
         await trio.lowlevel.checkpoint()

@@ -28,7 +28,7 @@ GOING_ON_MAX: Final = 4
 in a row, tiny chunks. So a turn stays short, however many there are."""
 
 
-class Phase(Enum):
+class RequestPhase(Enum):
     """The part of a request that the connection waits for."""
 
     NEXT = "the next request"
@@ -69,7 +69,7 @@ class RequestReader:
         self._before_raw = b""
         self._burst = 0
         self._has_more = False  # of a chunked body, although others are to run first
-        self.phase = Phase.NEXT
+        self.phase = RequestPhase.NEXT
         self.left = 0
         self.served = 0
         self.counted: Callable[[int], None] = _nobody_counts
@@ -89,7 +89,7 @@ class RequestReader:
             # A client that waits for the last answers before it goes on has still said many at
             # once.
             self._burst = max(0, self._burst - 1)
-            self.phase = Phase.NEXT
+            self.phase = RequestPhase.NEXT
             idle = limits.keep_alive_timeout if self.served else limits.head_timeout
             self._patience.until(trio.current_time() + idle)
         seen = 0
@@ -158,8 +158,8 @@ class RequestReader:
     async def read_part(self) -> bytes:
         """The next piece of the body, `b""` at its end. Raises `BadHead` where it ends too soon."""
         wire = self._wire
-        if self.phase is not Phase.BODY:
-            self.phase = Phase.BODY
+        if self.phase is not RequestPhase.BODY:
+            self.phase = RequestPhase.BODY
             self._patience.until(trio.current_time() + self._limits.body_timeout)
         while self.left:
             if self._has_more:
@@ -187,7 +187,7 @@ class RequestReader:
 
     def answering(self) -> None:
         """Nothing is waited for but our own answer."""
-        self.phase = Phase.ANSWER
+        self.phase = RequestPhase.ANSWER
         self._patience.until(math.inf)
 
     def end(self) -> None:
@@ -201,7 +201,7 @@ class RequestReader:
             pass
 
     def _begin_head(self) -> None:
-        self.phase = Phase.HEAD
+        self.phase = RequestPhase.HEAD
         self._patience.until(trio.current_time() + self._limits.head_timeout)
 
     def _take(self, data: bytes) -> bytes:

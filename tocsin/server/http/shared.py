@@ -17,6 +17,7 @@ from tocsin.server.http.request_reader import GOING_ON_MAX
 from tocsin.server.request_head import RequestHead
 
 _REQUEST_ID_LENGTH_MAX: Final = 128
+"""Characters of an id given by a proxy; it is on every line of the log. UUIDs have 36."""
 _REQUEST_ID: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-")
 _ENTERING_MAX: Final = 2
 """Requests that go to Hypercorn and Quart in one turn of the event loop: each of them takes a

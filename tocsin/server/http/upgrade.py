@@ -13,7 +13,9 @@ from typing import Final
 from tocsin.server.request_head import BadHead, RequestHead
 
 _PROTOCOLS_MAX: Final = 16
+"""Subprotocols offered; a client of ours offers one, and one for its token."""
 _PROTOCOL_LENGTH_MAX: Final = 64
+"""Characters of one."""
 _TOKEN: Final = frozenset(
     "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )

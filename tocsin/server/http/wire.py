@@ -13,7 +13,9 @@ from tocsin.protocol.errors import DescribedError
 from tocsin.server.lingering_close import read_to_end
 
 _READ_BYTES = 65536
+"""Bytes read in one turn: a whole request as a rule, and a large body lets others have theirs."""
 _WRITE_BYTES = 65536
+"""Bytes written before others have their turn, where the client reads as fast as we write."""
 
 
 class PeerGone(DescribedError):
@@ -42,8 +44,8 @@ class Wire:
         self._number = -1
         self._socket.close()
 
-    async def read(self, most: int = _READ_BYTES) -> bytes:
-        """The next bytes, at *most* so many. `b""` is the client's end, also where the
+    async def read(self, bytes_max: int = _READ_BYTES) -> bytes:
+        """The next bytes, *bytes_max* of them at most. `b""` is the client's end, also where the
         connection broke.
 
         Cancelling loses nothing.
@@ -56,7 +58,7 @@ class Wire:
             while True:
                 await trio.lowlevel.wait_readable(self._number)
                 try:
-                    data = os.read(self._number, most)
+                    data = os.read(self._number, bytes_max)
                     break
                 except BlockingIOError:
                     continue

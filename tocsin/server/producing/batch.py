@@ -29,6 +29,7 @@ from tocsin.server.decoding import decode, decode_outside
 from tocsin.server.producing.publishing import Published, Publishing, check_key, published
 
 ITEMS_MAX: Final = 1000
+"""Notifications in one batch: all are decoded and held in memory until they are stored."""
 _WINDOW: Final = 256
 """Items on their way to the store at once: enough to fill a transaction."""
 _WINDOW_RECIPIENTS: Final = 1000
@@ -44,6 +45,7 @@ _ROOM_TIMEOUT: Final = 30.0
 _BURST: Final = 32 * 1024
 """Bytes of items read without letting others run; each counts a little more than it has."""
 _ITEM_BYTES: Final = 256
+"""Bytes that each item counts beside its text: what decoding an empty one costs."""
 
 
 class BatchItem(Draft, frozen=True, forbid_unknown_fields=True, kw_only=True):

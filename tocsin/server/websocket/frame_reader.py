@@ -33,6 +33,8 @@ _OPCODES: Final = frozenset((_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG
 _WHOLE_TEXT: Final = _FINAL | _TEXT
 _CONTROLS: Final = frozenset(_FINAL | opcode for opcode in (_CLOSE, _PING, _PONG))
 _SHORT_MAX: Final = 125
+"""Bytes whose number stands in the second byte itself; control frames have no more (RFC 6455
+§5.5)."""
 _IN_TWO_BYTES, _IN_EIGHT_BYTES = 126, 127  # instead of a length, which follows then
 
 # RFC 6455 §7.4: of those below 3000, what a peer may send. The others never go over the wire.

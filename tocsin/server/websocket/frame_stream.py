@@ -41,6 +41,7 @@ from tocsin.server.websocket.wire_frames import close_echo, pong_frame
 __all__ = ["FrameStream", "FrameStreamStatistics", "SlowConsumer"]
 
 OUTBOUND_BYTES_MAX: Final = 1 << 20
+"""Bytes that may wait for a slow client; one that falls further behind is closed, and resumes."""
 RECEIVE_BYTES: Final = 4096
 """Bytes read in one turn, unless a large frame has begun, which costs little for its bytes."""
 LINGER_TIMEOUT: Final = 2.0
@@ -117,11 +118,6 @@ class FrameStream:
     @property
     def socket(self) -> trio.socket.SocketType:
         return self._socket
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        return self._outbound.pending
 
     @property
     def is_open(self) -> bool:

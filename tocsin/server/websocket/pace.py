@@ -23,8 +23,11 @@ _ANSWER_BYTES: Final = 256
 NEWCOMER_BYTES_MAX: Final = 16 * 1024
 """The largest frame before the hello: twice the longest token."""
 _NEWCOMER_FRAMES: Final = 32
+"""Frames at once before the hello: each may be a fragment of it."""
 _PRODUCER_FRAMES: Final = 50
+"""Times a device's frames: a backend speaks for many users."""
 _PRODUCER_BYTES: Final = 16
+"""Times a device's bytes. Fewer than the frames, as most posts are far smaller than the largest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 import trio
 
-from tocsin.actors.delivery.messages import Refreshed, Said, UserMessage
+from tocsin.actors.delivery.messages import DeviceAnswered, Refreshed, UserMessage
 from tocsin.actors.runtime import MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
@@ -98,7 +98,7 @@ class WebSocketSession:
     def _handle(self, frame: frames.ClientFrame) -> None:
         match frame:
             case frames.Ack() | frames.Nack():
-                self._tell_user(Said(self._outlet.connection, frame))
+                self._tell_user(DeviceAnswered(self._outlet.connection, frame))
             case frames.Publish():
                 self._check_token()
                 self._publish(frame)

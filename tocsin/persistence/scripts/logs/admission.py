@@ -74,7 +74,7 @@ class _Claim(NamedTuple):
     content: Content
 
 
-class Admission(msgspec.Struct):
+class PublishAdmission(msgspec.Struct):
     """What was *admitted*, by the place in the batch, and what is still owed to whom."""
 
     admitted: dict[int, Held] = {}
@@ -89,9 +89,9 @@ class Admission(msgspec.Struct):
     """Changes that were made before, by their place in the batch."""
 
 
-def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Admission]:
+def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[PublishAdmission]:
     """Claim keys and names, and insert the notifications of what is new."""
-    admission = Admission()
+    admission = PublishAdmission()
     publishes = [(index, each) for index, each in commands if isinstance(each, Publish)]
     if any(_key(each) is not None for _, each in publishes):
         publishes = yield from _claim(publishes, admission, results)
@@ -112,7 +112,7 @@ def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Admissi
 
 
 def answer(
-    admission: Admission, outcomes: dict[int, list[Outcome]], results: list[Result]
+    admission: PublishAdmission, outcomes: dict[int, list[Outcome]], results: list[Result]
 ) -> Script[None]:
     """Write the answers that are owed, and give them to those who repeat."""
     for index, publish in admission.publishes.items():
@@ -138,7 +138,7 @@ def key_of(idempotency: Idempotency) -> Key:
 
 
 def _claim(
-    publishes: list[tuple[int, Publish]], admission: Admission, results: list[Result]
+    publishes: list[tuple[int, Publish]], admission: PublishAdmission, results: list[Result]
 ) -> Script[list[tuple[int, Publish]]]:
     """The publishes whose idempotency key is theirs, and those without one."""
     claims: dict[Key, _Claim] = {}
@@ -174,7 +174,7 @@ def _claim(
 
 
 def _claim_names(
-    commands: Sequence[Numbered], admission: Admission, results: list[Result]
+    commands: Sequence[Numbered], admission: PublishAdmission, results: list[Result]
 ) -> Script[None]:
     """Claim the names of changes that have one, and pass over those that were made before."""
     named = [
@@ -203,7 +203,7 @@ def _claim_names(
             admission.owed[_NOBODY, name] = answer
 
 
-def _is_first(publish: Publish, known: str, admission: Admission) -> bool:
+def _is_first(publish: Publish, known: str, admission: PublishAdmission) -> bool:
     """Whether *publish* may be new, seen from its key; notes the answer that it then owes."""
     key = _key(publish)
     if key is None or not _is_late(publish):
@@ -226,7 +226,7 @@ def _insert(publishes: list[tuple[int, Publish]]) -> Script[set[str]]:
     return {row.id for row in rows}
 
 
-def _schedule(admission: Admission) -> Script[None]:
+def _schedule(admission: PublishAdmission) -> Script[None]:
     waiting = [each for each in admission.admitted.values() if each.deliver_at is not None]
     if not waiting:
         return
@@ -240,7 +240,7 @@ def _schedule(admission: Admission) -> Script[None]:
     )
 
 
-def _repeat(admission: Admission, results: list[Result]) -> Script[None]:
+def _repeat(admission: PublishAdmission, results: list[Result]) -> Script[None]:
     """Answer the same publishes again as they were answered first."""
     repeated = admission.repeated
     if not repeated:

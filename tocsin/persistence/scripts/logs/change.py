@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, assert_never
 
 from tocsin.persistence.scripts.bury_letters import bury_expired
 from tocsin.persistence.scripts.logs import publish_plan
-from tocsin.persistence.scripts.logs.admission import Admission, admit, answer
+from tocsin.persistence.scripts.logs.admission import PublishAdmission, admit, answer
 from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
@@ -86,7 +86,7 @@ def change_logs(
 
 
 def _plan(
-    commands: Sequence[Numbered], plan: Plan, admission: Admission, results: list[Result]
+    commands: Sequence[Numbered], plan: Plan, admission: PublishAdmission, results: list[Result]
 ) -> None:
     """Plan what each command does; those that do nothing get their results at once."""
     for number, command in commands:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from tocsin.persistence.scripts.logs.admission import Admission
+from tocsin.persistence.scripts.logs.admission import PublishAdmission
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Plan, Slot
 from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
@@ -18,7 +18,7 @@ RECIPIENTS_AT_A_TIME = 1000
 
 
 def hold(
-    commands: Sequence[Numbered], admission: Admission, looked_at: Collection[str]
+    commands: Sequence[Numbered], admission: PublishAdmission, looked_at: Collection[str]
 ) -> Script[tuple[Plan, dict[Slot, str]]]:
     """A plan that knows all that *commands* may need, and who had the collapse keys before it."""
     fresh = {each.content.id for each in admission.admitted.values()}
@@ -51,8 +51,8 @@ def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
     if not expiries:
         return ()
     latest = max(each.now_ms for each in expiries)
-    most = sum(each.limit for each in expiries) + len(commands)
-    return _first_of((yield from run("notifications_due", now=[latest], count=[most])))
+    rows_max = sum(each.limit for each in expiries) + len(commands)
+    return _first_of((yield from run("notifications_due", now=[latest], count=[rows_max])))
 
 
 def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[dict[str, Held]]:
@@ -61,8 +61,8 @@ def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[d
     if not releases:
         return {}
     latest = max(each.now_ms for each in releases)
-    most = sum(each.limit for each in releases) + len(commands)
-    rows = yield from run("schedule_due", now=[latest], count=[most])
+    rows_max = sum(each.limit for each in releases) + len(commands)
+    rows = yield from run("schedule_due", now=[latest], count=[rows_max])
     scheduled = {}
     for row in _first_of(rows):
         if row.id not in fresh:

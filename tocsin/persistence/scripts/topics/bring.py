@@ -42,6 +42,7 @@ _INBOX_EXPIRE_EACH: Final = pick("at", notification_id="notification", user_id="
 ENTRIES_MAX = 1000
 """Entries of topics that one transaction brings, about: it holds the locks of all their users."""
 ENTRIES_OF_USER_MAX = 1000
+"""Entries that one transaction brings to one user, whose log is locked meanwhile."""
 ENTRIES_OF_USER_MIN = 5
 """However many users share a transaction, so that it gets anywhere."""
 
@@ -92,14 +93,14 @@ def bring(
     """Bring *users*, sorted, up to date, as far as one transaction should."""
     if not users:
         return Brought({}, set()), ()
-    most = max(ENTRIES_OF_USER_MIN, min(ENTRIES_OF_USER_MAX, ENTRIES_MAX // len(users)))
+    rows_max = max(ENTRIES_OF_USER_MIN, min(ENTRIES_OF_USER_MAX, ENTRIES_MAX // len(users)))
     found = yield from run(
         "topics_pending",
         user_id=users,
         now=[now_ms] * len(users),
-        entries_max=[most] * len(users),
+        entries_max=[rows_max] * len(users),
     )
-    rows, behind = limited(found, most)
+    rows, behind = limited(found, rows_max)
     yield from _welcome(users, rows, now_ms, locked=locked)
     if not rows:
         return Brought({}, set()), ()

@@ -79,16 +79,16 @@ class _Effect(NamedTuple):
     state: str | None
 
 
-def limited(rows: Sequence[Row], most: int) -> tuple[Sequence[Row], set[str]]:
-    """The first *most* rows of each user, and who has more."""
-    if len(rows) <= most:
+def limited(rows: Sequence[Row], rows_max: int) -> tuple[Sequence[Row], set[str]]:
+    """The first *rows_max* rows of each user, and who has more."""
+    if len(rows) <= rows_max:
         return rows, set()
     kept: list[Row] = []
     behind = set()
     for user, group in groupby(rows, attrgetter("user_id")):
         mine = list(group)
-        kept += mine[:most]
-        if len(mine) > most:
+        kept += mine[:rows_max]
+        if len(mine) > rows_max:
             behind.add(user)
     return kept, behind
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from html import escape
 
 from tocsin import __version__
-from tocsin.server.api.specs.parts import BELL, Page, make_page
+from tocsin.server.api.specs.parts import BELL, HtmlPage, make_page
 
 CONSOLE = "/console"
 _WAYS = (
@@ -22,7 +22,7 @@ _WAYS = (
 )
 
 
-def home_page(paths: Collection[str]) -> Page:
+def home_page(paths: Collection[str]) -> HtmlPage:
     """The page of a server that serves *paths*: it leads to nothing else."""
     ways = "".join(
         f'<li><a href="{path}">{escape(name)}</a><p>{escape(about)}</p></li>'

@@ -11,14 +11,14 @@ from html import escape
 from itertools import chain
 
 from tocsin.server.api.specs.calls import call_section
-from tocsin.server.api.specs.parts import BELL, Page, make_page
+from tocsin.server.api.specs.parts import BELL, HtmlPage, make_page
 from tocsin.server.api.specs.preface import credentials_section, errors_section
 from tocsin.server.api.specs.tables import Document, field_table, inline, pretty, table
 
 _PREFACE = (("credentials", "Tokens and keys"), ("errors", "Errors"))
 
 
-def docs_page(openapi: Document, asyncapi: Document) -> Page:
+def docs_page(openapi: Document, asyncapi: Document) -> HtmlPage:
     """The page about both."""
     parts = [
         _introduction(openapi["info"]),

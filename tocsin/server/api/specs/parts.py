@@ -23,7 +23,7 @@ BELL: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HtmlPage:
     """A page as it is answered."""
 
     html: bytes
@@ -37,7 +37,7 @@ def asset(name: str) -> bytes:
     return files(__package__).joinpath(name).read_bytes()
 
 
-def make_page(title: str, body: str, *, style: str, script: str) -> Page:
+def make_page(title: str, body: str, *, style: str, script: str) -> HtmlPage:
     """The page whose look is `look.css` and the file *style*, and which runs the file *script*."""
     sheet = (asset("look.css") + asset(style)).decode()
     code = asset(script).decode()
@@ -47,7 +47,7 @@ def make_page(title: str, body: str, *, style: str, script: str) -> Page:
         f"<title>{escape(title)}</title><style>{sheet}</style></head>"
         f"<body>{body}<script>{code}</script></body></html>"
     )
-    return Page(html.encode(), _policy(sheet, code))
+    return HtmlPage(html.encode(), _policy(sheet, code))
 
 
 def _policy(sheet: str, code: str) -> str:

@@ -13,6 +13,7 @@ from tocsin.protocol.user_ids import USER_ID_CHARACTER_OF_SCHEMAS
 Document = dict[str, Any]
 
 _LINE_WIDTH: Final = 64
+"""Characters of JSON that are kept on one line: as many as fit beside the text of the page."""
 _CODE: Final = re.compile(r"`([^`]+)`")
 _EMPHASIS: Final = re.compile(r"(?<!\w)\*(\w[^*]*)\*(?!\w)")
 _NUMBERS: Final = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
@@ -100,7 +101,8 @@ def _kind(schema: Document) -> str:
             return " or ".join(_kind({**schema, "type": each}) for each in types)
         case {"type": str(type_)}:
             return type_
-    return "anything"
+        case _:
+            return "anything"
 
 
 def _bounds(schema: Document) -> list[str]:
