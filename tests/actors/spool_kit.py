@@ -215,3 +215,8 @@ def change(publish: Publish, title: str, **fields: Any) -> Update:
 
 def withdraw(publish: Publish) -> Withdraw:
     return Withdraw(publish.content.id, desk.START_OF_TIME + 2)
+
+
+async def lose_store(cluster: Cluster) -> None:
+    cluster.store.away = True
+    await pass_time(5)

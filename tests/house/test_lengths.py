@@ -28,9 +28,6 @@ COMPLEXITY_MAX = 15
 
 STILL_LONG = {
     "tests/actors/test_cluster_faults.py",
-    "tests/actors/test_spooler.py",
-    "tests/actors/test_storage.py",
-    "tests/actors/test_storage_troubles.py",
     "tests/actors/test_user.py",
     "tests/persistence/test_postgres.py",
     "tests/protocol/test_session.py",
