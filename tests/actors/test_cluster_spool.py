@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.cluster_kit import Cluster, Node, a_cluster, replace
+from tests.actors.cluster_kit import Cluster, a_cluster, replace
+from tests.actors.node_kit import Node
 from tests.actors.spool_kit import post
 from tests.persistence.services import append
 from tocsin.actors.cluster import spool_agreement as spool_word
