@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from tests.actors.clock_kit import pass_time
 from tests.actors.spool_kit import Cluster, change, lose_store, post
-from tests.persistence.services import append
+from tests.persistence.services_kit import append
 from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.persistence.bus import Entry, Replaying
 from tocsin.persistence.store import (

@@ -6,7 +6,7 @@ from outcome import Outcome
 
 from tests.actors.clock_kit import pass_time
 from tests.actors.store_kit import FakeStore, acknowledged, names_written, sent, staged
-from tests.persistence.desk import publish
+from tests.persistence.desk_kit import publish
 from tocsin.actors.runtime import PipedReply
 from tocsin.actors.storage.commit_timing import WAIT_MAX
 from tocsin.actors.storage.requests import Read, Write

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from servers.postgres import in_thread
-from tests.persistence.databases import AnyStore, Database, PostgresDatabase, SqliteFile
-from tests.persistence.desk import Desk
-from tests.persistence.services import MemoryService, RedisService, Service
+from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase, SqliteFile
+from tests.persistence.desk_kit import Desk
+from tests.persistence.services_kit import MemoryService, RedisService, Service
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio_asyncio import aio_as_trio, trio_as_aio
 
-from tests.persistence.desk import Desk
+from tests.persistence.desk_kit import Desk
 from tocsin.persistence.postgres.store import PostgresStore
 from tocsin.persistence.scripts.statements import Statement
 from tocsin.persistence.store import StoreUnavailable

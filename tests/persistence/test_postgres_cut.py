@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.persistence.desk import positions, publish
+from tests.persistence.desk_kit import positions, publish
 from tests.persistence.postgres_kit import (
     ann_locked,
     end_backends,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.persistence.desk import START_OF_TIME, told
+from tests.persistence.desk_kit import START_OF_TIME, told
 from tests.persistence.postgres_kit import (
     ann_locked,
     before_statement,

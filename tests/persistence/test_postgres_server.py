@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from servers.postgres import execute
-from tests.persistence.desk import Desk, positions, publish
+from tests.persistence.desk_kit import Desk, positions, publish
 from tests.persistence.postgres_kit import expect_unavailable, opened
 from tocsin.persistence.postgres.errors import translated
 from tocsin.persistence.postgres.store import PostgresStore

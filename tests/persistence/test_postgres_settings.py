@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.actors.store_kit import staged
-from tests.persistence.desk import Desk, positions, publish
+from tests.persistence.desk_kit import Desk, positions, publish
 from tests.persistence.postgres_kit import ann_locked, opened, session
 from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import real_world

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio_asyncio import aio_as_trio
 
-from tests.persistence.desk import Desk, sent
+from tests.persistence.desk_kit import Desk, sent
 from tests.persistence.postgres_kit import expect_unavailable, opened, session
 from tocsin.persistence import migrations
 from tocsin.persistence.postgres.store import PostgresStore, _settings

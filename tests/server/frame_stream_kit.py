@@ -9,7 +9,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from tests.server.edge import masked
+from tests.server.edge_kit import masked
 from tocsin.server.turnstile import Turnstile
 from tocsin.server.websocket.frame_stream import FrameStream
 

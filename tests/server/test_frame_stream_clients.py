@@ -8,7 +8,7 @@ import trio.testing
 from websockets.exceptions import ConnectionClosed as ClientClosed
 from websockets.sync.client import connect
 
-from tests.server.edge import (
+from tests.server.edge_kit import (
     MESSAGE_BYTES_MAX,
     UPGRADE,
     masked,

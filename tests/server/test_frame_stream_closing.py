@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.server.edge import UNBOUNDED, masked, read_all
+from tests.server.edge_kit import UNBOUNDED, masked, read_all
 from tests.server.frame_stream_kit import LIMIT, cancel_when_blocked, open_pair, send_for_ever
 from tocsin.server.lingering_close import read_to_end
 from tocsin.server.websocket.ended import Ended

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.server.edge import UNBOUNDED, masked, read_all, wait_until
+from tests.server.edge_kit import UNBOUNDED, masked, read_all, wait_until
 from tests.server.frame_stream_kit import JSON_PING, LIMIT, listening, open_pair, send_for_ever
 from tocsin.protocol.closing import Closing
 from tocsin.server.turnstile import Turnstile

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.server.edge import read_all, wait_until
+from tests.server.edge_kit import read_all, wait_until
 from tests.server.frame_stream_kit import LIMIT, open_pair
 from tocsin.server.websocket.outbound import SlowConsumer
 from tocsin.server.websocket.wire_frames import close_frame

@@ -7,7 +7,7 @@ from simulation.checks.pushes import Pushes
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
 from simulation.world.plan import Plan
-from tests.simulation.stage import EPOCH, Stage
+from tests.simulation.stage_kit import EPOCH, Stage
 
 
 @pytest.fixture

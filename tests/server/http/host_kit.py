@@ -6,7 +6,7 @@ from functools import partial
 import trio
 import trio.testing
 
-from tests.server.edge import open_edge
+from tests.server.edge_kit import open_edge
 from tocsin.server.http.limits import HttpLimits
 
 open_strict_edge = partial(

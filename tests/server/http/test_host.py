@@ -9,7 +9,7 @@ import pytest
 from hypercorn.config import Config
 from hypercorn.protocol.http_stream import HTTPStream
 
-from tests.server.edge import GET, UPGRADE, masked, open_edge, read_all, wait_until
+from tests.server.edge_kit import GET, UPGRADE, masked, open_edge, read_all, wait_until
 from tests.server.http.host_kit import ENDS, post, read_response
 from tocsin.server.http.limits import HttpLimits
 from tocsin.settings import Settings

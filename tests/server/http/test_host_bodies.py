@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.server.edge import GET, open_edge, wait_until
+from tests.server.edge_kit import GET, open_edge, wait_until
 from tests.server.http.host_kit import open_strict_edge, post, read_response
 from tocsin.server.http.limits import HttpLimits
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.server.edge import GET, open_edge, read_all, wait_until
+from tests.server.edge_kit import GET, open_edge, read_all, wait_until
 from tests.server.http.host_kit import open_strict_edge, post, stalled_reader
 from tocsin.server.http.limits import HttpLimits
 

@@ -5,7 +5,7 @@ import trio
 import trio.testing
 from quart_trio import QuartTrio
 
-from tests.server.edge import GET, EdgeApplication, open_edge, read_all, wait_until
+from tests.server.edge_kit import GET, EdgeApplication, open_edge, read_all, wait_until
 from tests.server.http.host_kit import read_response, stalled_reader
 from tocsin.server.http.host import HttpHost
 from tocsin.server.http.lifespan import LifespanFailed

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.server.edge import GET, open_edge
+from tests.server.edge_kit import GET, open_edge
 from tests.server.http.host_kit import ENDS, post, read_response
 
 

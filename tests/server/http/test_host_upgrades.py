@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.server.edge import GET, UPGRADE, UPGRADE_LINES, masked, open_edge
+from tests.server.edge_kit import GET, UPGRADE, UPGRADE_LINES, masked, open_edge
 from tests.server.http.host_kit import ENDS, read_response
 
 H2C_LINES = (

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.persistence.model_logs import ModelOfLogs
-from tests.persistence.model_state import Line
+from tests.persistence.model_logs_kit import ModelOfLogs
+from tests.persistence.model_state_kit import Line
 from tocsin.persistence.store import (
     Acknowledge,
     AckStored,
