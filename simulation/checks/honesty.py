@@ -6,6 +6,7 @@ right. After them, devices must have been told by `status`, before any other fra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +23,8 @@ _KNOWN: Final = 5.5
 _KNOWN_OF_STORE: Final = 25.0
 """The same for the store, which may hang for one time-out and then for another."""
 _REGAINED: Final = 12.0
-"""Seconds after which a node knows that the bus is back."""
+"""Seconds after which a node knows that the bus is back, if it has reached the store: without the
+secret in the store it believes nobody on the bus, itself included."""
 _STORE_REGAINED: Final = 18.0
 """The same for the store: a call's time-out (10), and at most 6 until the next probe."""
 
@@ -42,6 +44,8 @@ class Honesty(Check):
         super().__init__(cluster, devices)
         self._told: dict[SessionStory, _Told] = {}
         self._started: dict[tuple[str, int], float] = {}
+        self._reached: dict[tuple[str, int], float] = {}
+        """By host and process: when it said for the first time that the store is there."""
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
         match frame["type"]:
@@ -64,14 +68,21 @@ class Honesty(Check):
             node = host.node
             if node is None or (services := node.services) is None or node.process.is_stopped:
                 continue
-            up_since = self._started.setdefault((host.name, host.process_number), self.now)
+            process = host.name, host.process_number
+            up_since = self._started.setdefault(process, self.now)
+            if services.status.available:
+                self._reached.setdefault(process, self.now)
             if self.cluster.plan.nodes > 1:
-                self._judge(host, "bus", services.bus.available, up_since)
-            self._judge(host, "store", services.status.available, up_since)
+                reached = self._reached.get(process, math.inf)
+                self._judge(host, "bus", services.bus.available, up_since, reached)
+            self._judge(host, "store", services.status.available, up_since, up_since)
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _judge(self, host: Host, hop: str, is_available: bool, up_since: float) -> None:
+    def _judge(
+        self, host: Host, hop: str, is_available: bool, up_since: float, able_since: float
+    ) -> None:
+        """Judge what *host*, up since a time, says of *hop*, which it can reach since another."""
         now, troubles = self.now, self.history.troubles
         if is_available:
             known = _KNOWN if hop == "bus" else _KNOWN_OF_STORE
@@ -80,7 +91,7 @@ class Honesty(Check):
                 self.violated("P7", host.name, f"takes the {hop} to be there since {since:.3f}")
             return
         regained = _REGAINED if hop == "bus" else _STORE_REGAINED
-        if now - regained > up_since and not troubles.touch(
+        if now - regained > able_since and not troubles.touch(
             now - regained, now, host.name, hop, "store"
         ):
             self.violated("P7", host.name, f"takes the {hop} to be lost, and it is there")

@@ -95,13 +95,12 @@ class Inboxes:
         if plan.retention_archived:
             since.append(self._first_archived + plan.retention_archived)
         if plan.retention_expired and _expires(post):
-            since.append(begun + post.body["ttl"] + plan.retention_expired)
+            since.append(begun + post.body["ttl"] - self._skew + plan.retention_expired)
         return now >= min(since, default=math.inf) - self._skew
 
     def may_have_marked(self, user: str, id_: str) -> bool:
         """Whether *user* has requested a mark that may concern *id_*."""
-        marks = self._marks.get(user, ())
-        return any("ids" not in each.body or id_ in each.body["ids"] for each in marks)
+        return any(_may_concern(each, id_) for each in self._marks.get(user, ()))
 
     def may_have_changed(self, id_: str, user: str) -> bool:
         """Whether a request may have made the server push *id_* to *user* again."""
@@ -166,7 +165,8 @@ class Inboxes:
         deeds += self._expiries(id_, posts, user, of_topic=of_topic)
         for request in self._marks.get(user, ()):
             deeds += self._marking(request, id_, user, posts)
-        deeds += self._purges(posts, deeds)
+        was_archived = self._may_have_archived(user, id_)
+        deeds += self._purges(posts, deeds, was_archived=was_archived)
         return deeds
 
     def _arrivals(self, id_: str, post: Post, user: str, *, is_sure: bool) -> Iterator[Deed]:
@@ -204,9 +204,10 @@ class Inboxes:
             if not _expires(post):
                 continue
             ttl: float = post.body["ttl"]
-            since = self._begun(post) + ttl - self._ahead - _ROUNDED
+            # One node's clock decides when the time is over, and another's finds it over.
+            since = self._begun(post) + ttl - self._skew
             _, until = self.done_between(post)
-            until += ttl + self._behind + _LATE
+            until += ttl + self._skew + _LATE
             yield Deed(since, until, expire, until < self.cluster.history.now())
             for request in self._replays.of(user, id_):
                 yield from _asked(request, model.revived)
@@ -230,7 +231,9 @@ class Inboxes:
             is_sure = not renews and first <= sequence_of(body["through"])
         yield from _asked(request, model.marked(body["state"], by_id=False), sure=is_sure)
 
-    def _purges(self, posts: Sequence[tuple[Post, bool]], deeds: Sequence[Deed]) -> Iterator[Deed]:
+    def _purges(
+        self, posts: Sequence[tuple[Post, bool]], deeds: Sequence[Deed], *, was_archived: bool
+    ) -> Iterator[Deed]:
         plan = self.cluster.plan
         since = min(self._begun(post) for post, _ in posts) - self._skew
         first = min(deed.since for deed in deeds) - self._skew
@@ -239,12 +242,19 @@ class Inboxes:
         if plan.retention_archived:
             archived = max(first, self._first_archived - self._skew) + plan.retention_archived
             yield Deed(archived, math.inf, model.purged(state="archived"), sure=False)
+            if was_archived:
+                # It goes by the time at which it was archived, also if it was withdrawn since.
+                yield Deed(archived, math.inf, model.purged(state="withdrawn"), sure=False)
         expiring = [self._begun(post) + post.body["ttl"] for post, _ in posts if _expires(post)]
         if plan.retention_expired and expiring:
             over = min(expiring) - 2 * self._skew + plan.retention_expired
             yield Deed(over, math.inf, model.purged(end="expired"), sure=False)
 
     # --- Inside ----------------------------------------------------------------------------------
+
+    def _may_have_archived(self, user: str, id_: str) -> bool:
+        marks = [each for each in self._marks.get(user, ()) if each.body["state"] == "archived"]
+        return any(_may_concern(each, id_) for each in marks)
 
     def _pushed(self, user: str, push: Frame) -> None:
         key = user, push["notification"]["id"]
@@ -313,6 +323,10 @@ class Inboxes:
 
 def _may_be_stored(post: Post) -> bool:
     return any(each.status == SPOOLED or may_have_been_done(each) for each in post.requests)
+
+
+def _may_concern(mark: RequestStory, id_: str) -> bool:
+    return "ids" not in mark.body or id_ in mark.body["ids"]
 
 
 def _expires(post: Post) -> bool:

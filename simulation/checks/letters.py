@@ -31,6 +31,8 @@ _REGAINED: Final = 18.0
 _LETTERS: Final = """
     SELECT id, notification_id, user_id, device_id, cause, status, history FROM dead_letters
 """
+_DIED_AGAIN: Final = "SELECT 1 FROM dead_letters WHERE id = ? AND status <> 'replayed'"
+"""A death makes a replayed letter `dead`; only then can it be discarded or replayed again."""
 _PLACE: Final = "SELECT sequence FROM inbox WHERE notification_id = ? AND user_id = ?"
 
 _Pair = tuple[str, str]
@@ -213,6 +215,9 @@ class Letters(Check):
             return None
         if heard.devices.get(replay.device, 0.0) > replay.request.asked_at:
             return None
+        if self._has_died_since(replay):
+            # The pushes went into a connection that carried nothing, until the last attempt.
+            return None
         rows = self.cluster.store.rows(
             "SELECT json_extract(n.document, '$.title'), n.expires_at, i.state"
             " FROM inbox AS i JOIN notifications AS n ON n.id = i.notification_id"
@@ -222,6 +227,10 @@ class Letters(Check):
         if not rows or rows[0][1] is not None or rows[0][2] == "withdrawn":
             return None
         return f"{replay.device} of {replay.user} has not been pushed {id_}, which was replayed"
+
+    def _has_died_since(self, replay: _Replay) -> bool:
+        """Whether the replayed notification is dead for its device again."""
+        return bool(self.cluster.store.rows(_DIED_AGAIN, replay.request.path["letter"]))
 
     def _dead(self) -> dict[_Pair, None]:
         """The notifications and users with a letter because of expiry."""

@@ -30,6 +30,8 @@ LEFT_OUT: Final = """
 """
 """The changes between two sequences that a device must be pushed and has not acknowledged."""
 
+_OPEN: Final = "SELECT 1 FROM devices WHERE user_id = ? AND device_id = ? AND session_open"
+
 
 class Sessions(Check):
     """See the module."""
@@ -62,7 +64,7 @@ class Sessions(Check):
         for session, talk in self._talks.items():
             is_its = f"{session.user}/{session.device}" == request.who
             if is_its and session.transport == "stream-explicit":
-                talk.answered(ack, self.now)
+                talk.answered(ack, self.now, surely=not self._may_be_lost(session))
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
         if session.transport == "poll":
@@ -108,6 +110,14 @@ class Sessions(Check):
         return None
 
     # --- Inside ----------------------------------------------------------------------------------
+
+    def _may_be_lost(self, session: SessionStory) -> bool:
+        """Whether the store may not know *session*, because it has purged the device since.
+
+        Then the node of the session is not told what the device acknowledges over HTTP.
+        """
+        rows = self.cluster.store.rows(_OPEN, session.user, session.device)
+        return not rows and self.may_be_forgotten(session.began_at)
 
     def _look_between(self, session: SessionStory, after: int, before: int) -> None:
         if before <= after + 1:

@@ -99,10 +99,12 @@ class PollSession(Session):
         """Process the answer of a poll."""
         self.device.cluster.history.heard(self.story, frame, sent_at)
         cursor, changes = frame["cursor"], frame["changes"]
-        if frame.get("reset"):
-            self.reset(frame["reason"])
         if not self.is_welcome or frame.get("reset"):
             self._begin_with(cursor, changes)
+        if frame.get("reset"):
+            # Only now: before its first answer a session does not write to the screen, and would
+            # leave what the device showed before.
+            self.reset(frame["reason"])
         for push in changes:
             self.pushed(push)
         self._moved(sequence_of(cursor), cursor)

@@ -202,7 +202,7 @@ class Model(ModelOfLogs):
         for id_, row, known in self.log(user):
             line = self.ledger.get((user, device, id_), Line(0, 0, 0))
             expires_at = known.content.expires_at
-            if line.acknowledged < line.sequence <= through:
+            if line.acknowledged < line.sequence <= through and not line.dead:
                 self.record(DeliveryRecord(user, device, id_, line.sequence, 0, at, at))
             is_over = expires_at is not None and expires_at <= at
             came_and_went = row.state == "withdrawn" and row.created > stored

@@ -273,6 +273,19 @@ async def test_a_cursor_acknowledges_nothing_that_was_left_out_on_the_way(desk):
         assert (await desk.view(each.content.id)).delivered == 0
 
 
+async def test_a_cursor_acknowledges_nothing_that_is_dead_for_the_device(desk):
+    dead, sent = await desk.publish("ann"), await desk.publish("ann")
+    await desk.attach("ann", "phone")
+    await desk.sent("ann", "phone", dead.content.id, 1, dead="attempts exhausted")
+    await desk.sent("ann", "phone", sent.content.id, 2)
+
+    await desk.attach("ann", "phone", 2)
+
+    assert (await desk.ledger(dead.content.id))["ann", "phone"].outcome == "dead"
+    assert (await desk.view(dead.content.id)).delivered == 0
+    assert (await desk.ledger(sent.content.id))["ann", "phone"].outcome == "acknowledged"
+
+
 async def test_a_device_never_seen_before_acknowledges_nothing_by_its_cursor(desk):
     made = await desk.publish("ann")
 

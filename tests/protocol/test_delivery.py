@@ -201,6 +201,22 @@ def test_a_store_that_knows_less_than_was_said_is_not_asked_again_at_once():
     assert delivery.next_deadline() == NOW + 1.5
 
 
+def test_what_comes_while_a_page_is_read_is_read_next_and_at_once():
+    delivery = in_phase(Phase.ATTACHING)
+    attach(delivery, start=1)
+    assert isinstance(delivery.recounted(AT)[-1], AskPage)
+    assert delivery.changed(an_entry(2), NOW, AT) == []
+
+    [asked] = delivery.page(a_page(through=1), NOW, AT)
+
+    assert isinstance(asked, AskPage)
+    assert asked.wanted.after == 1
+    assert delivery.next_deadline() == NOW + HEARTBEAT
+    # The next page must have it; a store that still knows less lags behind.
+    assert delivery.page(a_page(through=1), NOW, AT) == []
+    assert delivery.next_deadline() == NOW + 1.5
+
+
 def test_what_expires_while_the_store_is_asked_is_looked_for_behind_the_answer():
     delivery = in_phase(Phase.ATTACHING)
     assert delivery.recounted(AT) == []

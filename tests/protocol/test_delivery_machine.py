@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.protocol.delivery_machine_kit import HAS_SESSION, RESEND, DeliveryStage
+from tests.protocol.histories_kit import HISTORIES
 from tests.protocol.log_model_kit import EPOCH
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
@@ -49,7 +49,10 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
 
     @invariant()
     def the_quick_goes_on(self) -> None:
-        """No invariant, but what comes after every rule, and before the others are looked at."""
+        """No invariant, but Hypothesis calls it as one: after every rule, and after the others.
+
+        (They are called by the order of their names, and may look at what is still on its way.)
+        """
         for _ in range(STEPS_TO_REST):
             if not self.next_quick_thing():
                 return
@@ -107,6 +110,7 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
             self.get_answer()
 
     @precondition(lambda self: isinstance(self.answer, LogPage) and self.expires_at is not None)
+    @connected
     @rule()
     def let_the_token_run_out_while_a_page_is_coming(self) -> None:
         assert self.expires_at is not None
@@ -297,4 +301,4 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
 
 
 TestDeliveryMachine = DeliveryMachine.TestCase
-TestDeliveryMachine.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+TestDeliveryMachine.settings = HISTORIES

@@ -12,7 +12,6 @@ import math
 from typing import Final
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -22,6 +21,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.protocol.histories_kit import HISTORIES
 from tests.protocol.session_machine_kit import RESEND, SessionStage
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.errors import AckedUnsent
@@ -311,4 +311,4 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
 
 
 TestSessionMachine = SessionMachine.TestCase
-TestSessionMachine.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+TestSessionMachine.settings = HISTORIES

@@ -152,6 +152,29 @@ def test_only_what_is_old_is_forgotten(seconds, is_right):
     assert (stage.complaints == []) == is_right
 
 
+@pytest.mark.parametrize(("clock", "is_right"), [(0, False), (-300_000, True)])
+def test_a_node_whose_clock_is_behind_lets_a_post_expire_early(clock, is_right):
+    stage = Stage(Plan(users=2, nodes=2, retention_expired=2.0))
+    stage.hosts["b"].clock_least = clock
+    check = judged(stage, state=None)
+    posted(stage, ttl=60)
+    stage.now += 10.0
+    check.finish()
+    assert (stage.complaints == []) == is_right
+
+
+@pytest.mark.parametrize(("mark", "is_right"), [("archived", True), ("read", False)])
+def test_one_that_was_withdrawn_is_purged_by_the_time_at_which_it_was_archived(mark, is_right):
+    stage = Stage(Plan(users=2, nodes=2, retention_archived=5.0))
+    check = judged(stage, state=None, shown="withdrawn")
+    posted(stage)
+    marked(stage, mark)
+    asked(stage, "p0", "withdraw_notification", 204, notification="n1")
+    stage.now += 10.0
+    check.finish()
+    assert (stage.complaints == []) == is_right
+
+
 def test_what_was_purged_is_shown_as_it_was_in_the_end():
     stage = Stage(KEPT)
     check = judged(stage, state=None, shown="unseen")

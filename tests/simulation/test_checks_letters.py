@@ -89,6 +89,18 @@ def test_one_that_its_device_is_not_pushed_is_lost(stage):
     assert stage.complains("P1", "d0 of u0 has not been pushed n1")
 
 
+@pytest.mark.parametrize("status", ["dead", "discarded"])
+def test_one_that_died_again_may_have_been_pushed_to_a_connection_that_carried_nothing(
+    stage, status
+):
+    check = stored(stage)
+    letter(stage, deaths=2, status=status)
+    listed(stage)
+    replayed(stage)
+    check.finish()
+    assert stage.complaints == []
+
+
 @pytest.mark.parametrize(("deaths", "is_right"), [(1, False), (2, True)])
 def test_a_letter_is_replayed_once_for_each_death(stage, deaths, is_right):
     check = stored(stage)

@@ -119,6 +119,21 @@ def test_a_node_must_know_that_all_is_well(stage):
     assert "P7 takes the bus to be lost, and it is there" in stage.complaints
 
 
+@pytest.mark.parametrize(("seconds", "is_right"), [(11, True), (14, False)])
+def test_a_node_that_started_without_the_store_knows_the_bus_some_seconds_after_it(
+    stage, seconds, is_right
+):
+    check = stage.watched_by(Honesty)
+    status = SimpleNamespace(available=False)
+    running(stage, bus=SimpleNamespace(available=False), status=status)
+    with stage.trouble("store", "store_away"):
+        look_for(stage, check, 30)
+    look_for(stage, check, 15)
+    status.available = True
+    look_for(stage, check, seconds)
+    assert (stage.complaints == []) == is_right
+
+
 @pytest.mark.parametrize("is_told", [False, True])
 def test_a_device_is_told_before_it_is_told_anything_else(stage, is_told):
     check = stage.watched_by(Honesty)

@@ -6,6 +6,7 @@ from simulation.checks.durable import Durable
 from simulation.checks.pushes import Pushes
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
+from simulation.world.history import RequestStory
 from simulation.world.plan import Plan
 from tests.simulation.stage_kit import EPOCH, Stage
 
@@ -225,6 +226,27 @@ def come_back(*, hello=None, kept_from_writing=False):
     stage.now += 20.0
     stage.session(hello=hello, host="b").push(1)
     return stage
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_session_that_the_store_has_purged_is_not_told_of_acknowledgments_over_http(is_open):
+    stage = Stage(Plan(users=2, nodes=2, retention=8.0))
+    stage.watched_by(Sessions)
+    stage.put(
+        "INSERT INTO devices (user_id, device_id, acknowledged, last_seen, session_open)"
+        " VALUES ('u0', 'd0', 0, 0, ?)",
+        is_open,
+    )
+    session = stage.session(transport="stream-explicit", host="b")
+    session.synced(0)
+    stage.now += 10.0
+    session.push(1)
+    stage.now += 1.0
+    body = {"device": "d0", "ids": ["n1"]}
+    stage.told(RequestStory("u0/d0", "a", "acknowledge", {}, body, None, 1, 0.0), 204)
+    stage.now += 9.0
+    session.push(1, attempt=2)
+    assert (stage.complaints == []) == (not is_open)
 
 
 def test_what_was_acknowledged_does_not_come_in_the_next_session():

@@ -59,16 +59,17 @@ def test_it_has_the_closing_reasons_of_the_protocol(node):
     assert may == [int(each) for each in Closing if each.reconnect]
 
 
-def test_every_module_is_served_as_it_stands(server: Server):
-    entrance = httpx.get(f"{server.url}/client.js")
+@pytest.mark.parametrize("name", ["client", "inbox"])
+def test_every_module_is_served_as_it_stands(server: Server, name):
+    entrance = httpx.get(f"{server.url}/{name}.js")
     assert entrance.headers["Content-Type"] == "text/javascript; charset=utf-8"
-    assert "./client/index.js" in entrance.text
-    for module in CLIENT.glob("*.js"):
-        answer = httpx.get(f"{server.url}/client/{module.name}")
+    assert f"./{name}/index.js" in entrance.text
+    for module in (CLIENT.parent / name).glob("*.js"):
+        answer = httpx.get(f"{server.url}/{name}/{module.name}")
         assert answer.content == module.read_bytes()
         assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
-    assert httpx.get(f"{server.url}/client/package.json").status_code == 404
-    assert httpx.get(f"{server.url}/client/..%2F__init__.py").status_code == 404
+    assert httpx.get(f"{server.url}/{name}/package.json").status_code == 404
+    assert httpx.get(f"{server.url}/{name}/..%2F__init__.py").status_code == 404
 
 
 # --- with a real server ---------------------------------------------------------------------------

@@ -59,6 +59,7 @@ class DeviceDelivery(DevicePresence):
     """See the module. *random* gives numbers in [0, 1), for the jitter of delays."""
 
     __slots__ = (
+        "_asked_head",
         "_began",
         "_epoch",
         "_expiry",
@@ -85,6 +86,8 @@ class DeviceDelivery(DevicePresence):
         self._session: DeviceSession | None = None
         self._epoch = ""
         self._start = self._began = self._horizon = 0
+        # The head that was known when a page was last asked for.
+        self._asked_head = 0
         self._resumed = False
 
     # --- Where it starts -------------------------------------------------------------------------
@@ -176,9 +179,11 @@ class DeviceDelivery(DevicePresence):
             *(page.entries, page.through, page.head, page.head),
             *(now, now_ms, (page.unread, page.unseen)),
         )
-        if current.position == before and current.is_behind:
-            # The store knows less than we were told: a replica that lags. Asking again at once
-            # would be asking for ever.
+        lags = page.head < self._asked_head
+        if lags and current.position == before and current.is_behind:
+            # The store knows less than the session did as it asked: a replica that lags. Asking
+            # again at once would be asking for ever. News since then is no sign of that: the
+            # page may have been read before it, and the next one has it.
             self._retry_at = now + self._spread(RETRY_DELAY)
         return self._deliver(outputs, now_ms)
 
@@ -357,6 +362,7 @@ class DeviceDelivery(DevicePresence):
         if records or cursor is not None:
             outputs.append(Note(records, cursor))
         if self._retry_at == math.inf and (wanted := current.wants_page()) is not None:
+            self._asked_head = current.known_head
             outputs.append(AskPage(self._start, self._began, self._resumed, wanted))
         return outputs
 

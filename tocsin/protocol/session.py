@@ -36,7 +36,8 @@ Output = Push | CaughtUp | Recounted | DeliveryRecord | Closing
 class DeviceSession:
     """See the module. *random* gives numbers in [0, 1) for the jitter of resends.
 
-    *counters*, unread and unseen, are what the device was told when it was welcomed.
+    *counters*, unread and unseen, are what the device was told when it was welcomed; `known_head`
+    is how far the log is known to reach.
     """
 
     __slots__ = (
@@ -46,13 +47,13 @@ class DeviceSession:
         "_doubtful",
         "_fetching",
         "_flight",
-        "_known_head",
         "_limits",
         "_previous",
         "_random",
         "_resends",
         "_synced",
         "device",
+        "known_head",
         "position",
         "user",
     )
@@ -73,7 +74,7 @@ class DeviceSession:
         self.position = start
         self._previous = start
         self._cursor = start
-        self._known_head = head
+        self.known_head = head
         self._limits = limits
         self._random = random
         self._synced = False
@@ -94,8 +95,8 @@ class DeviceSession:
 
     def live(self, entry: LogEntry, now: float, now_ms: int) -> Push | None:
         """A change was just committed: push it if it is the very next one and there is room."""
-        if entry.sequence > self._known_head:
-            self._known_head = entry.sequence
+        if entry.sequence > self.known_head:
+            self.known_head = entry.sequence
         if (
             not self._synced
             or self._fetching
@@ -110,8 +111,8 @@ class DeviceSession:
         return self._push(entry, now, now_ms)
 
     def heard_of(self, head: int) -> None:
-        """The log reaches *head*, says somebody who does not have the entries."""
-        self._known_head = max(self._known_head, head)
+        """The log reaches *head*, as was heard without the entries."""
+        self.known_head = max(self.known_head, head)
 
     def doubt(self) -> None:
         """Something may have been committed that nobody was told of, or have expired: look."""
@@ -122,7 +123,7 @@ class DeviceSession:
 
         At most one page is being read for a session at any time.
         """
-        behind = self._doubtful or self.position < self._known_head
+        behind = self._doubtful or self.position < self.known_head
         if self._fetching or not behind or not self._has_room():
             return None
         self._fetching = True
@@ -151,7 +152,7 @@ class DeviceSession:
         behind them.
         """
         self._fetching = False
-        self._known_head = max(self._known_head, head)
+        self.known_head = max(self.known_head, head)
         outputs: list[Output] = []
         for entry in entries:
             if not self._has_room():
@@ -286,7 +287,7 @@ class DeviceSession:
     @property
     def is_behind(self) -> bool:
         """Whether the log is known to reach further than was pushed."""
-        return self.position < self._known_head
+        return self.position < self.known_head
 
     @property
     def counters(self) -> tuple[int, int]:
@@ -305,7 +306,7 @@ class DeviceSession:
     # --- Inside ----------------------------------------------------------------------------------
 
     def _caught_up(self) -> list[Output]:
-        if self._synced or self.position < self._known_head:
+        if self._synced or self.position < self.known_head:
             return []
         self._synced = True
         return [CaughtUp(self.position)]
@@ -315,7 +316,7 @@ class DeviceSession:
         if counters is None or counters == self._counters:
             return []
         # What came while we looked is read next: what is said of it live may be from before.
-        self._known_head = max(self._known_head, counted)
+        self.known_head = max(self.known_head, counted)
         if self.is_behind or not self._synced:
             return []
         self._counters = counters

@@ -42,12 +42,12 @@ class Forwarding:
         self._hop = lru_cache(ADDRESSES_MAX)(self._look_at_hop)
 
     def client_address(self, peer: str, forwarded: str | None, x_forwarded_for: str | None) -> str:
-        """The address of whoever made the request, as text in the usual form.
+        """The address of the client that made the request, as text in the usual form.
 
-        *peer* is whom the connection comes from; a header that came several times is given as one,
-        joined by commas. If all hops are trusted, it is the first of them. What makes no sense
-        where a trusted proxy should have written an address, `unknown` and obfuscated names
-        included, leaves it at the *peer*.
+        *peer* is the other end of the connection; a header that came several times is given as one,
+        joined by commas. If all hops are trusted, the answer is the first of them. A hop that is no
+        address where a trusted proxy should have written one (`unknown`, an obfuscated name)
+        leaves it at the *peer*.
         """
         if (forwarded is None and x_forwarded_for is None) or not self.is_trusted(peer):
             return peer

@@ -5,7 +5,7 @@ Made when somebody first asks, and then kept: they cannot change while the proce
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -18,6 +18,7 @@ from tocsin.server.api.operation import (
     Answer,
     Call,
     Caller,
+    Handler,
     Header,
     Operation,
     Operations,
@@ -31,9 +32,10 @@ from tocsin.server.api.specs.parts import Page, asset
 
 _POLICY: Final = Header("Content-Security-Policy", "Nothing but what is on the page.")
 _HTML: Final = "text/html; charset=utf-8"
+Defining = Callable[[Handler], Handler]
+
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _MODULE_HEADERS: Final = {"Cache-Control": "no-cache"}
-_ENTRANCE: Final = b'export * from "./client/index.js";\n'
 _ICON_HEADERS: Final = {"Cache-Control": "public, max-age=86400"}
 
 
@@ -83,7 +85,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         return Answer(asyncapi())
 
     _define_home(operations, others)
-    _define_client(operations)
+    _define_modules(operations)
     return operations
 
 
@@ -117,40 +119,53 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
         return Answer(asset("favicon.ico"), headers=_ICON_HEADERS)
 
 
-def _define_client(operations: Operations) -> None:
-    """The browser client: `import { Tocsin } from "https://…/client.js"`."""
-    folder = files("tocsin.browser.client")
-    modules = {each.name: each.read_bytes() for each in folder.iterdir() if is_module(each.name)}
+def _define_modules(operations: Operations) -> None:
+    """What runs in browsers: `import { Tocsin } from "https://…/client.js"`, and `/inbox.js`."""
+    folders = {name: _modules_in(f"tocsin.browser.{name}") for name in ("client", "inbox")}
 
-    @operations.define(
-        *("GET", "/client.js", "Load the client for browsers"),
-        caller=Caller.ANYONE,
-        sends=(CACHING,),
-        answers={200: str},
-        produces=_SCRIPT,
-    )
-    async def show_client(call: Call[Query, None]) -> Answer:
-        """An ES module with all that the client offers. docs/clients.md tells how to use it."""
-        return Answer(_ENTRANCE, headers=_MODULE_HEADERS)
+    def entrance(name: str) -> Answer:
+        return Answer(f'export * from "./{name}/index.js";\n'.encode(), headers=_MODULE_HEADERS)
 
-    @operations.define(
-        *("GET", "/client/{module}", "Load a part of the client for browsers"),
-        caller=Caller.ANYONE,
-        sends=(CACHING,),
-        answers={200: str},
-        problems=("not_found",),
-        produces=_SCRIPT,
-    )
-    async def show_module(call: Call[Query, None], module: str) -> Answer:
-        """A module that `/client.js` imports; their names may change from release to release."""
-        source = modules.get(module)
+    def part(name: str, module: str) -> Answer:
+        source = folders[name].get(module)
         if source is None:
-            raise refuse("not_found", "The client has no such module.")
+            raise refuse("not_found", f"/{name}.js has no such part.")
         return Answer(source, headers=_MODULE_HEADERS)
 
+    def define(path: str, summary: str, problems: tuple[str, ...] = ()) -> Defining:
+        return operations.define(
+            *("GET", path, summary),
+            caller=Caller.ANYONE,
+            sends=(CACHING,),
+            answers={200: str},
+            problems=problems,
+            produces=_SCRIPT,
+        )
 
-def is_module(name: str) -> bool:
-    return name.endswith(".js")
+    @define("/client.js", "Load the client for browsers")
+    async def show_client(call: Call[Query, None]) -> Answer:
+        """An ES module with all that the client offers. docs/clients.md tells how to use it."""
+        return entrance("client")
+
+    @define("/client/{module}", "Load a part of the client for browsers", ("not_found",))
+    async def show_client_part(call: Call[Query, None], module: str) -> Answer:
+        """A module that `/client.js` imports; their names may change from release to release."""
+        return part("client", module)
+
+    @define("/inbox.js", "Load the inbox for browsers")
+    async def show_inbox_element(call: Call[Query, None]) -> Answer:
+        """An ES module that defines the element `<tocsin-inbox>`, a bell with an inbox."""
+        return entrance("inbox")
+
+    @define("/inbox/{module}", "Load a part of the inbox for browsers", ("not_found",))
+    async def show_inbox_part(call: Call[Query, None], module: str) -> Answer:
+        """A module that `/inbox.js` imports; their names may change from release to release."""
+        return part("inbox", module)
+
+
+def _modules_in(package: str) -> dict[str, bytes]:
+    here = files(package).iterdir()
+    return {each.name: each.read_bytes() for each in here if each.name.endswith(".js")}
 
 
 def _page(page: Page) -> Answer:

@@ -42,8 +42,8 @@ WHERE u.user_id = found.user_id;
 -- What each device has got that comes with a cursor and was last known to be at `stored`, and how
 -- often it was sent at the least: what the ledger says was sent to it, and what the ledger does not
 -- know of, because a node that dies takes its last lines along; but not what was rightly left out,
--- because it had expired, or came and was withdrawn in between. Of each device the first
--- `lines_max`.
+-- because it had expired, came and was withdrawn in between, or is dead for the device: `pages`
+-- passes over it, and so does a cursor. Of each device the first `lines_max`.
 SELECT asked.user_id, asked.device_id, line.notification_id, line.sequence, line.attempts
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
     AS asked (user_id, device_id, stored, cursor, at, lines_max)
@@ -52,6 +52,7 @@ CROSS JOIN LATERAL (
     FROM deliveries AS d
     WHERE d.user_id = asked.user_id AND d.device_id = asked.device_id
         AND d.sequence <= asked.cursor AND d.acknowledged_sequence < d.sequence
+        AND d.dead_reason IS NULL
     UNION ALL
     SELECT i.notification_id, i.sequence, 1
     FROM inbox AS i

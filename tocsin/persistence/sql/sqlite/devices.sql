@@ -30,12 +30,12 @@ UPDATE users SET delivered = max(delivered, :delivered) WHERE user_id = :user_id
 -- What a device has got that comes with cursor `cursor` at `at` and was last known to be at
 -- `stored`, and how often it was sent at the least: what the ledger says was sent to it, and what
 -- the ledger does not know of, because a node that dies takes its last lines along; but not what
--- was rightly left out, because it had expired, or came and was withdrawn in between. The first
--- `lines_max` of it.
+-- was rightly left out, because it had expired, came and was withdrawn in between, or is dead for
+-- the device: `pages` passes over it, and so does a cursor. The first `lines_max` of it.
 SELECT user_id, device_id, notification_id, sequence, 0
 FROM deliveries
 WHERE user_id = :user_id AND device_id = :device_id AND sequence <= :cursor
-    AND acknowledged_sequence < sequence
+    AND acknowledged_sequence < sequence AND dead_reason IS NULL
 UNION ALL
 SELECT i.user_id, :device_id, i.notification_id, i.sequence, 1
 FROM inbox AS i

@@ -1,0 +1,153 @@
+"""`<tocsin-inbox>` in a real browser, on a page of another origin than the node's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from servers.chromium import find_browser
+from servers.node import wait_until
+from servers.tokens import bearer, token
+from tests.system.shop_kit import PAGE, Shop, Visitor
+
+# Long for the browser, which may have to be installed.
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    shop = Shop()
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def server(start_server, shop, ada):
+    server = start_server(origins=shop.origin)
+    shop.page = PAGE.format(server=server.url)
+    shop.credential = token(ada)
+    return server
+
+
+@pytest.fixture
+def visitor(server, shop, tmp_path) -> Iterator[Visitor]:
+    with Visitor(find_browser(), shop, tmp_path / "profile") as visitor:
+        visitor.wait_for("inbox.tocsin?.state.phase === 'connected'")
+        yield visitor
+        assert visitor.run("return troubles") == []
+
+
+OPEN = "root.querySelector('.bell').click(); await until(() => all('.item').length > 0);"
+
+
+def test_the_bell_counts_and_the_list_is_the_inbox(server, visitor, ada):
+    producer = server.producer()
+    producer.post(ada, title="first", body="of all")
+    producer.post(ada, title="second")
+    visitor.wait_for("root.querySelector('.badge').textContent === '2'")
+    assert visitor.run(f"{OPEN} return texts('.name');") == ["second", "first"]
+    assert visitor.run("return root.querySelector('.bell').getAttribute('aria-label')") == (
+        "Notifications, 2 unread"
+    )
+
+
+def test_what_arrives_is_shown_and_said_while_it_is_open(server, visitor, ada):
+    server.producer().post(ada, title="first")
+    visitor.run(OPEN)
+    server.producer().post(ada, title="second")
+    visitor.wait_for("texts('.name')[0] === 'second'")
+    assert visitor.run("return texts('.aloud')") == ["New notification: second"]
+
+
+def test_marks_go_to_the_server_and_come_from_other_devices(server, visitor, ada):
+    producer = server.producer()
+    first, second = producer.post(ada, title="first"), producer.post(ada, title="second")
+    visitor.run(f"{OPEN} all('.item')[0].querySelector('.actions button').click();")
+    wait_until(lambda: state(server, ada, second) == "read")
+    visitor.wait_for("root.querySelector('.badge').textContent === '1'")
+    mark = {"state": "archived", "ids": [first]}
+    httpx.post(f"{server.url}/v1/inbox/mark", json=mark, headers=bearer(token(ada)))
+    visitor.wait_for("texts('.name').join() === 'second'")
+    assert visitor.run("return root.querySelector('.badge').hidden") is True
+
+
+def state(server, user: str, notification: str) -> str:
+    answer = httpx.get(f"{server.url}/v1/inbox/{notification}", headers=bearer(token(user)))
+    found: str = answer.json()["state"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("url", "leads_to"),
+    [
+        ("https://shop.example/1", "https://shop.example/1"),
+        ("javascript:alert(1)", None),
+        ("data:text/html,<script>alert(1)</script>", None),
+        (" jAvAsCrIpT:alert(1)", None),
+    ],
+)
+def test_hostile_text_is_text_and_hostile_addresses_lead_nowhere(
+    server, visitor, ada, url, leads_to
+):
+    hostile = "<img src=x onerror='troubles.push(1)'>"
+    server.producer().post(ada, title=hostile, body=hostile, url=url.strip())
+    visitor.run(OPEN)
+    assert visitor.run("return texts('.name, .body')") == [hostile, hostile]
+    assert visitor.run("return root.querySelector('img')") is None
+    assert visitor.run("return all('.item')[0].dataset.url ?? null") == leads_to
+
+
+def test_the_keyboard_goes_through_the_list_and_archives(server, visitor, ada):
+    for number in range(3):
+        server.producer().post(ada, title=f"no. {number}")
+    visitor.run(OPEN)
+    press = (
+        "root.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: %s, bubbles: true}));"
+    )
+    focused = "return root.activeElement.querySelector('.name').textContent"
+    visitor.run("all('.item')[0].focus();")
+    for key, name in ("ArrowDown", "no. 1"), ("End", "no. 0"), ("Home", "no. 2"):
+        assert visitor.run(press % json.dumps(key) + focused) == name
+    visitor.run(press % json.dumps("Delete"))
+    visitor.wait_for("texts('.name').join() === 'no. 1,no. 0'")
+    assert visitor.run(focused) == "no. 1"
+
+
+def test_a_server_that_goes_is_told_and_nothing_is_missed(server, visitor, ada):
+    server.producer().post(ada, title="before")
+    visitor.run(OPEN)
+    server.kill()
+    visitor.wait_for("root.querySelector('footer').textContent.startsWith('Offline')")
+    server.start()
+    server.producer().post(ada, title="after")
+    visitor.wait_for("texts('.name').join() === 'after,before'")
+    visitor.wait_for("root.querySelector('footer').hidden")
+
+
+def test_a_token_that_is_refused_stops_it_and_another_one_starts_it(server, shop, visitor, ada):
+    shop.credential = "nonsense"
+    server.kill()
+    server.start()
+    visitor.wait_for("inbox.tocsin.state.phase === 'stopped'")
+    assert visitor.run("return inbox.tocsin.state.reason") == "unauthenticated"
+    shop.credential = token(ada)
+    visitor.run("root.querySelector('footer button').click();")
+    visitor.wait_for("inbox.tocsin.state.phase === 'connected'")
+
+
+def test_two_tabs_share_a_connection(server, shop, visitor, ada):
+    visitor.run("window.other = document.body.appendChild(document.createElement('iframe'));")
+    visitor.run(
+        "other.srcdoc = `<tocsin-inbox></tocsin-inbox>`;"
+        "await new Promise((resolve) => (other.onload = resolve));"
+        "const { Tocsin } = await import(new URL('/client.js', inbox.getAttribute('server')));"
+        "window.second = new Tocsin(inbox.getAttribute('server'), {"
+        "  token: async () => (await fetch('/token')).text() }).connect();"
+        "await until(() => second.state.phase === 'connected');"
+    )
+    server.producer().post(ada, title="for both")
+    visitor.wait_for("second.inbox.current.notifications[0]?.title === 'for both'")
+    assert server.metric("tocsin_sessions") == 1

@@ -1,0 +1,1 @@
+"""`@tocsin/inbox`: the element `<tocsin-inbox>`, a bell with an inbox, and its package for npm."""

@@ -1,0 +1,279 @@
+/**
+ * `<tocsin-inbox server="https://…" token-url="/my-token">`: a bell that counts, and the inbox.
+ * @module
+ */
+
+import { Tocsin } from "../client/index.js";
+import { icon, keepInStep, make } from "./dom.js";
+import { Item } from "./item.js";
+import { LOOK } from "./look.js";
+import { textsOf } from "./texts.js";
+
+const BELL = "M12 2a2 2 0 0 0-2 2v.6A6.5 6.5 0 0 0 5.5 11v5L4 18.5V20h16v-1.5L18.5 16v-5A6.5 6.5 0 0 0 14 4.6V4a2 2 0 0 0-2-2Zm-2.5 19a2.5 2.5 0 0 0 5 0Z";
+/** The greatest number that the badge shows. */
+const SHOWN_MAX = 99;
+/** Pixels from the end of the list at which older ones are loaded. */
+const MARGIN = 400;
+/** Milliseconds after which what was said of a failure goes. */
+const FAILURE_SHOWN = 5000;
+
+/**
+ * @typedef {import("../client/follower.js").Notification} Notification
+ * @typedef {import("../client/inbox.js").Snapshot} Snapshot
+ * @typedef {import("../client/inbox.js").Mark} Mark
+ */
+
+export class TocsinInbox extends HTMLElement {
+  /** @type {Tocsin | null} */ #tocsin = null;
+  /** Whether the element made its client, and closes it. */ #owns = false;
+  #onlyUnread = false;
+  #isLoading = false;
+  /** @type {(() => void)[]} */ #stops = [];
+  #texts = textsOf("en");
+  #look = new CSSStyleSheet();
+
+  constructor() {
+    super();
+    this.#look.replaceSync(LOOK);
+    const root = this.attachShadow({ mode: "open", delegatesFocus: true });
+    root.adoptedStyleSheets = [this.#look];
+  }
+
+  /** The client. A page that has one gives it; else the element makes one of its attributes. */
+  get tocsin() {
+    return this.#tocsin;
+  }
+
+  set tocsin(tocsin) {
+    this.#release();
+    this.#tocsin = tocsin;
+    if (this.isConnected && tocsin !== null) this.#watch(tocsin);
+  }
+
+  connectedCallback() {
+    const lang = this.closest("[lang]")?.getAttribute("lang") ?? navigator.language;
+    this.#texts = textsOf(lang);
+    this.#draw(lang);
+    if (this.#tocsin === null) {
+      this.#tocsin = this.#made();
+      this.#owns = true;
+    }
+    this.#watch(this.#tocsin);
+    this.#tocsin.connect();
+  }
+
+  disconnectedCallback() {
+    this.#release();
+  }
+
+  #made() {
+    const tokenUrl = this.getAttribute("token-url") ?? "/token";
+    return new Tocsin(this.getAttribute("server") ?? "/", {
+      token: async () => {
+        const answer = await fetch(tokenUrl, { cache: "no-store" });
+        if (!answer.ok) throw new Error(`${tokenUrl} answered ${answer.status}`);
+        return (await answer.text()).trim();
+      },
+    });
+  }
+
+  /** @param {Tocsin} tocsin */
+  #watch(tocsin) {
+    const abort = new AbortController();
+    this.#stops = [
+      tocsin.inbox.subscribe((snapshot) => this.#show(snapshot)),
+      tocsin.on("state", () => this.#showState()),
+      tocsin.on("push", ({ change, replay, notification }) => {
+        if (change === "created" && !replay) this.#aloud.textContent = this.#texts.arrived(notification.title);
+      }),
+      () => abort.abort(),
+    ];
+    // What was written as "a minute ago" does not stay so.
+    const timer = setInterval(() => this.#show(tocsin.inbox.current), 60_000);
+    abort.signal.addEventListener("abort", () => clearInterval(timer));
+    this.#show(tocsin.inbox.current);
+    this.#showState();
+  }
+
+  #release() {
+    for (const stop of this.#stops) stop();
+    this.#stops = [];
+    if (this.#owns) this.#tocsin?.close();
+    if (this.#owns) this.#tocsin = null;
+    this.#owns = false;
+  }
+
+  // --- What is there -----------------------------------------------------------------------------
+
+  #badge = make("span", { class: "badge", part: "badge", hidden: true });
+  #bell = make("button", { class: "bell", part: "bell", type: "button" }, icon(BELL), this.#badge);
+  #list = make("ul", { class: "list", role: "list" });
+  #empty = make("p", { class: "note" });
+  #status = make("span");
+  #retry = make("button", { type: "button", hidden: true });
+  #footer = make("footer", { role: "status", hidden: true }, this.#status, this.#retry);
+  #aloud = make("div", { class: "aloud", role: "status" });
+  #all = make("button", { type: "button" });
+  #unread = make("button", { type: "button" });
+  #markAll = make("button", { type: "button", class: "mark-all" }, "✓");
+  #heading = make("h2");
+  #panel = make(
+    "div",
+    { class: "panel", part: "panel", popover: "auto", role: "dialog" },
+    make("header", {}, this.#heading, this.#all, this.#unread, this.#markAll),
+    this.#list,
+    this.#empty,
+    this.#footer,
+  );
+  #item = new Item("en", this.#texts, { mark: () => {}, open: () => {} });
+
+  /** @param {string} lang */
+  #draw(lang) {
+    const texts = this.#texts;
+    this.#item = new Item(lang, texts, { mark: (state, id) => void this.#mark(state, id), open: (each) => this.#open(each) });
+    this.#heading.textContent = texts.title;
+    this.#panel.setAttribute("aria-label", texts.title);
+    this.#all.textContent = texts.all;
+    this.#unread.textContent = texts.unread;
+    this.#markAll.title = texts.markAll;
+    this.#markAll.setAttribute("aria-label", texts.markAll);
+    this.#retry.textContent = texts.retry;
+    this.#bell.onclick = () => this.#panel.togglePopover();
+    this.#bell.setAttribute("aria-haspopup", "dialog");
+    this.#all.onclick = () => this.#filter(false);
+    this.#unread.onclick = () => this.#filter(true);
+    this.#markAll.onclick = () => void this.#try(this.#tocsin?.markAll());
+    this.#retry.onclick = () => this.#tocsin?.connect();
+    this.#list.onkeydown = (event) => this.#move(event);
+    this.#list.onscroll = () => void this.#loadMore();
+    this.#panel.ontoggle = (event) => this.#toggled(/** @type {ToggleEvent} */ (event).newState === "open");
+    this.shadowRoot?.replaceChildren(this.#bell, this.#panel, this.#aloud);
+    this.#filter(this.#onlyUnread);
+  }
+
+  /** @param {Snapshot} snapshot */
+  #show(snapshot) {
+    const { unread, loaded } = snapshot;
+    this.#badge.textContent = unread > SHOWN_MAX ? `${SHOWN_MAX}+` : String(unread);
+    this.#badge.hidden = unread === 0;
+    this.#bell.setAttribute("aria-label", this.#texts.bell(unread));
+    this.#markAll.hidden = unread === 0;
+    if (this.#isOpen) {
+      const shown = this.#shown(snapshot);
+      keepInStep(this.#list, shown, ({ id }) => id, (each, before) => this.#item.render(each, before));
+      this.#rove();
+      this.#empty.hidden = shown.length > 0;
+      this.#empty.textContent = !loaded ? this.#texts.loading : this.#onlyUnread ? this.#texts.emptyUnread : this.#texts.empty;
+    }
+    this.dispatchEvent(new CustomEvent("change", { detail: snapshot }));
+  }
+
+  /** @param {Snapshot} snapshot */
+  #shown({ notifications }) {
+    return this.#onlyUnread ? notifications.filter(({ state }) => state !== "read") : notifications;
+  }
+
+  #showState() {
+    const state = this.#tocsin?.state;
+    if (state === undefined) return;
+    const { phase, store, bus } = state;
+    const isLate = store !== "ok" || bus !== "ok";
+    const text = phase === "stopped" ? this.#texts.stopped : phase === "waiting" ? this.#texts.offline : isLate ? this.#texts.late : "";
+    this.#status.textContent = text;
+    this.#footer.hidden = text === "";
+    this.#retry.hidden = phase !== "stopped";
+  }
+
+  // --- What a person does ------------------------------------------------------------------------
+
+  get #isOpen() {
+    return this.#panel.matches(":popover-open");
+  }
+
+  /** @param {boolean} isOpen */
+  #toggled(isOpen) {
+    this.#bell.setAttribute("aria-expanded", String(isOpen));
+    if (!isOpen || this.#tocsin === null) return;
+    const { bottom, right, left } = this.#bell.getBoundingClientRect();
+    const width = this.#panel.offsetWidth;
+    const start = Math.max(8, Math.min(right - width, innerWidth - width - 8));
+    this.#panel.style.insetBlockStart = `${bottom + 8}px`;
+    this.#panel.style.left = `${left + width < innerWidth - 8 && left < innerWidth / 2 ? Math.max(8, left) : start}px`;
+    const { current } = this.#tocsin.inbox;
+    this.#show(current);
+    const unseen = current.notifications.filter(({ state }) => state === "unseen").map(({ id }) => id);
+    if (unseen.length > 0) void this.#try(this.#tocsin.mark("seen", unseen));
+    /** @type {HTMLElement | null} */ (this.#list.querySelector(".item"))?.focus();
+  }
+
+  /** @param {boolean} onlyUnread */
+  #filter(onlyUnread) {
+    this.#onlyUnread = onlyUnread;
+    this.#all.setAttribute("aria-pressed", String(!onlyUnread));
+    this.#unread.setAttribute("aria-pressed", String(onlyUnread));
+    if (this.#tocsin !== null) this.#show(this.#tocsin.inbox.current);
+  }
+
+  /** @param {Notification} notification */
+  #open(notification) {
+    if (notification.state !== "read") void this.#mark("read", notification.id);
+    const event = new CustomEvent("open", { detail: notification, cancelable: true });
+    const { url } = this.#item.elementOf(notification.id)?.dataset ?? {};
+    if (this.dispatchEvent(event) && url !== undefined) location.assign(url);
+  }
+
+  /** @param {Mark} state @param {string} id */
+  async #mark(state, id) {
+    await this.#try(this.#tocsin?.mark(state, id));
+  }
+
+  /** @param {Promise<void> | undefined} work */
+  async #try(work) {
+    try {
+      await work;
+    } catch {
+      this.#status.textContent = this.#texts.failed;
+      this.#footer.hidden = false;
+      setTimeout(() => this.#showState(), FAILURE_SHOWN);
+    }
+  }
+
+  async #loadMore() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#list;
+    if (this.#isLoading || this.#tocsin === null || scrollTop + clientHeight + MARGIN < scrollHeight) return;
+    this.#isLoading = true;
+    await this.#try(this.#tocsin.loadMore().then(() => {}));
+    this.#isLoading = false;
+  }
+
+  /** The arrows, Home and End go through the list, Delete archives. @param {KeyboardEvent} event */
+  #move(event) {
+    const items = /** @type {HTMLElement[]} */ ([...this.#list.children]);
+    const at = items.findIndex((each) => each === this.shadowRoot?.activeElement?.closest(".item"));
+    /** @type {Record<string, number>} */
+    const steps = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 };
+    const to = steps[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      this.#focus(items[Math.max(0, Math.min(items.length - 1, to))]);
+    } else if (event.key === "Delete" && items[at]?.dataset.key !== undefined) {
+      const next = items[at + 1] ?? items[at - 1];
+      void this.#mark("archived", items[at].dataset.key);
+      this.#focus(next);
+    }
+  }
+
+  /** @param {HTMLElement | undefined} item */
+  #focus(item) {
+    if (item === undefined) return;
+    for (const each of this.#list.children) /** @type {HTMLElement} */ (each).tabIndex = -1;
+    item.tabIndex = 0;
+    item.focus();
+  }
+
+  /** One item is in the order of the tabulator: the focused one, or the first. */
+  #rove() {
+    const items = /** @type {HTMLElement[]} */ ([...this.#list.children]);
+    if (items.length > 0 && !items.some(({ tabIndex }) => tabIndex === 0)) /** @type {HTMLElement} */ (items[0]).tabIndex = 0;
+  }
+}

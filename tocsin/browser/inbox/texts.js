@@ -1,0 +1,93 @@
+/**
+ * What the inbox says, by language. A page may change them, or add its own: they are looked up when
+ * an element is connected.
+ * @module
+ */
+
+/**
+ * @typedef {object} Texts
+ * @property {string} title
+ * @property {(unread: number) => string} bell what the bell is called
+ * @property {string} all
+ * @property {string} unread
+ * @property {string} markAll
+ * @property {string} markRead
+ * @property {string} markUnread
+ * @property {string} archive
+ * @property {string} empty
+ * @property {string} emptyUnread
+ * @property {string} loading
+ * @property {string} offline
+ * @property {string} late
+ * @property {string} stopped
+ * @property {string} retry
+ * @property {string} failed
+ * @property {(title: string) => string} arrived
+ */
+
+/** @type {Record<string, Texts>} */
+export const TEXTS = {
+  en: {
+    title: "Notifications",
+    bell: (unread) => (unread === 0 ? "Notifications" : `Notifications, ${unread} unread`),
+    all: "All",
+    unread: "Unread",
+    markAll: "Mark all as read",
+    markRead: "Mark as read",
+    markUnread: "Mark as unread",
+    archive: "Archive",
+    empty: "Nothing here yet",
+    emptyUnread: "All read",
+    loading: "Loading …",
+    offline: "Offline. New notifications come when the connection is back.",
+    late: "Notifications may come late at the moment.",
+    stopped: "Not connected.",
+    retry: "Connect",
+    failed: "That did not work. Try again.",
+    arrived: (title) => `New notification: ${title}`,
+  },
+  de: {
+    title: "Mitteilungen",
+    bell: (unread) => (unread === 0 ? "Mitteilungen" : `Mitteilungen, ${unread} ungelesen`),
+    all: "Alle",
+    unread: "Ungelesen",
+    markAll: "Alle als gelesen markieren",
+    markRead: "Als gelesen markieren",
+    markUnread: "Als ungelesen markieren",
+    archive: "Archivieren",
+    empty: "Noch nichts da",
+    emptyUnread: "Alles gelesen",
+    loading: "Wird geladen …",
+    offline: "Offline. Neue Mitteilungen kommen, sobald die Verbindung wieder da ist.",
+    late: "Mitteilungen können gerade verspätet kommen.",
+    stopped: "Nicht verbunden.",
+    retry: "Verbinden",
+    failed: "Das hat nicht geklappt. Bitte noch einmal versuchen.",
+    arrived: (title) => `Neue Mitteilung: ${title}`,
+  },
+  fr: {
+    title: "Notifications",
+    bell: (unread) => (unread === 0 ? "Notifications" : `Notifications, ${unread} non lues`),
+    all: "Toutes",
+    unread: "Non lues",
+    markAll: "Tout marquer comme lu",
+    markRead: "Marquer comme lu",
+    markUnread: "Marquer comme non lu",
+    archive: "Archiver",
+    empty: "Rien pour l’instant",
+    emptyUnread: "Tout est lu",
+    loading: "Chargement …",
+    offline: "Hors ligne. Les notifications arriveront au retour de la connexion.",
+    late: "Les notifications peuvent arriver en retard en ce moment.",
+    stopped: "Non connecté.",
+    retry: "Se connecter",
+    failed: "Cela n’a pas fonctionné. Réessayez.",
+    arrived: (title) => `Nouvelle notification : ${title}`,
+  },
+};
+
+/** The texts of the language, or of the one that it is a kind of; else English. @param {string} lang @returns {Texts} */
+export function textsOf(lang) {
+  const [kind = ""] = lang.split("-");
+  return TEXTS[lang] ?? TEXTS[kind] ?? /** @type {Texts} */ (TEXTS.en);
+}
