@@ -16,7 +16,7 @@ import trio
 from msgspec.structs import replace
 
 from tests.actors.clock_kit import pass_time
-from tests.persistence import desk
+from tests.persistence import desk_kit
 from tocsin.actors.delivery.neighbours import ALONE
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
@@ -173,7 +173,7 @@ class Cluster:
         self.broker = MemoryBroker()
         self.spool: Callable[[str], Spool] = self.broker.spool
         self.world = World(
-            lambda: desk.START_OF_TIME + round(trio.current_time() * 1000),
+            lambda: desk_kit.START_OF_TIME + round(trio.current_time() * 1000),
             lambda: 0.5,
             random.Random(1).randbytes,
         )
@@ -203,15 +203,20 @@ class Cluster:
 def post(
     title: str, *users: str, key: str | None = None, meaning: bytes = b"", **fields: Any
 ) -> Publish:
-    command = desk.publish(*(users or ("ada",)), title=title, **fields)
+    command = desk_kit.publish(*(users or ("ada",)), title=title, **fields)
     if key is None:
         return command
     return replace(command, idempotency=Idempotency("shop", key, meaning))
 
 
 def change(publish: Publish, title: str, **fields: Any) -> Update:
-    return Update(publish.content.id, Patch(title=title), desk.START_OF_TIME + 1, **fields)
+    return Update(publish.content.id, Patch(title=title), desk_kit.START_OF_TIME + 1, **fields)
 
 
 def withdraw(publish: Publish) -> Withdraw:
-    return Withdraw(publish.content.id, desk.START_OF_TIME + 2)
+    return Withdraw(publish.content.id, desk_kit.START_OF_TIME + 2)
+
+
+async def lose_store(cluster: Cluster) -> None:
+    cluster.store.away = True
+    await pass_time(5)

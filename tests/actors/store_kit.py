@@ -9,9 +9,15 @@ from typing import Any
 
 import trio
 
-from tests.actors.clock_kit import pass_time
+from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Ref, RestartPolicy, Supervisor, open_supervisor
+from tocsin.actors.runtime import (
+    ActorError,
+    Ref,
+    RestartPolicy,
+    Supervisor,
+    open_supervisor,
+)
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
@@ -224,3 +230,39 @@ async def staged(
             await pass_time(2 * store.latency + 0.0001)
         yield stage
         await supervisor.stop(grace)
+
+
+def names_written(store: FakeStore) -> list[str]:
+    """The names in the `RevokeKey` commands that *store* was given, in order."""
+    return [command.id for command in store.commands if isinstance(command, RevokeKey)]
+
+
+class Crowd:
+    """Requests that are asked at once, and the answer to each."""
+
+    def __init__(self, nursery, stage):
+        self._nursery = nursery
+        self._stage = stage
+        self.answers = {}
+
+    async def writes(self, *names):
+        for name in names:
+            await self._start(name, Write(command=RevokeKey(name, 0)))
+
+    async def reads(self, *names):
+        for name in names:
+            await self._start(name, Read(query=FindKey(name)))
+
+    async def _start(self, name, request):
+        self._nursery.start_soon(self._ask, name, request)
+        await settle()
+
+    async def _ask(self, name, request):
+        try:
+            answer = await self._stage.ref.ask(request)
+        except (StoreUnavailable, StoreFailed, ActorError) as error:
+            answer = error
+        self.answers[name] = answer
+
+    def kinds(self):
+        return {name: type(answer) for name, answer in self.answers.items()}

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as some
 
-from tests.persistence.desk import publish
+from tests.persistence.desk_kit import publish
 from tocsin.actors.storage.backlog import SMALL, Backlog
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
 from tocsin.persistence.store import Command, Publish, RevokeKey, Withdraw

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time
-from tests.actors.cluster_kit import NOW_MS, a_cluster, replace
+from tests.actors.cluster_kit import a_cluster, replace
+from tests.actors.node_kit import NOW_MS
 from tocsin.actors.cluster.channels import IDLE
 from tocsin.persistence.bus import Said
 from tocsin.persistence.store import Acknowledge, MarkInbox, RemoveDevice, Subscribe, Withdraw

@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.cluster_kit import Cluster, Node, a_cluster, replace
+from tests.actors.cluster_kit import Cluster, a_cluster, replace
+from tests.actors.node_kit import Node
 from tests.actors.spool_kit import post
-from tests.persistence.services import append
+from tests.persistence.services_kit import append
 from tocsin.actors.cluster import spool_agreement as spool_word
 from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.persistence.bus import BusUnavailable

@@ -6,7 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.actors.clock_kit import pass_time
-from tests.actors.cluster_kit import NOW_MS, SECRET, Cluster, a_cluster, seals_of_the_nodes
+from tests.actors.cluster_kit import Cluster, a_cluster
+from tests.actors.node_kit import NOW_MS, SECRET, seals_of_the_nodes
 from tocsin.actors.cluster.complaints import INTERVAL
 from tocsin.persistence.bus import Said
 from tocsin.persistence.store import RemoveDevice

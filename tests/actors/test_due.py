@@ -10,7 +10,7 @@ import trio
 
 from tests.actors.clock_kit import pass_time
 from tests.actors.spool_kit import TroubledStore
-from tests.persistence import desk
+from tests.persistence import desk_kit
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import Ref, open_supervisor
 from tocsin.actors.storage import catching_up
@@ -70,13 +70,13 @@ class Stage:
 
 
 def now_ms() -> int:
-    return desk.START_OF_TIME + int(trio.current_time() * 1000)
+    return desk_kit.START_OF_TIME + int(trio.current_time() * 1000)
 
 
 async def publish(store: TroubledStore, count: int, lifetime: int = LIFETIME) -> None:
     at = now_ms()
     await store.write(
-        [desk.publish("ann", now_ms=at, expires_at=at + lifetime) for _ in range(count)]
+        [desk_kit.publish("ann", now_ms=at, expires_at=at + lifetime) for _ in range(count)]
     )
 
 

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time
-from tests.actors.cluster_kit import Cluster, Device, a_cluster, replace
+from tests.actors.cluster_kit import Cluster, a_cluster, replace
+from tests.actors.node_kit import Device
 from tocsin.actors.cluster.handover import PATIENCE
 from tocsin.protocol.closing import Closing
 

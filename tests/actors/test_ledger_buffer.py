@@ -267,56 +267,72 @@ def test_no_settled_line_is_ever_lost_and_order_is_kept(script, lines_max):
 
 
 def play(script):
-    buffer = LedgerBuffer()
-    added: dict[str, list[DeliveryRecord]] = {}
-    written: dict[str, list[DeliveryRecord]] = {}
-    ended: dict[str, list[DeliveryRecord]] = {}
-    now = 0.0
+    player = Player()
+    for at, (verb, *arguments) in enumerate(script):
+        player.step(at, verb, *arguments)
+    player.finish()
 
-    def take() -> list[Record]:
-        records = buffer.take(now)
+
+class Player:
+    """A ledger buffer, and the model: the lines that were added and written, by notification."""
+
+    def __init__(self) -> None:
+        self.buffer = LedgerBuffer()
+        self.added: dict[str, list[DeliveryRecord]] = {}
+        self.written: dict[str, list[DeliveryRecord]] = {}
+        self.ended: dict[str, list[DeliveryRecord]] = {}
+        self.now = 0.0
+
+    def step(self, at, verb, *arguments):
+        match verb:
+            case "add":
+                self.add(at, *arguments)
+            case "end":
+                self.ended = {str(at): [each[-1] for each in self.added.values()]}
+                self.buffer.end(end(str(at)), self.now + 2)
+            case "take":
+                self.write(self.take())
+            case "fail":
+                self.buffer.put_back(self.take())
+            case "hurry":
+                self.buffer.hurry()
+            case "wait":
+                self.now += 1
+
+    def add(self, at, kind, notification, sequence):
+        line = {
+            "sent": sent(notification, sequence, attempts=at),
+            "acknowledged": acknowledged(notification, sequence, at=at),
+            "dead": dead(notification, sequence),
+        }[kind]
+        self.added.setdefault(notification, []).append(line)
+        self.buffer.add((line,), None, self.now + 2)
+
+    def take(self) -> list[Record]:
+        records = self.buffer.take(self.now)
         for record in records:
             keys = [line.notification for line in record.deliveries]
             assert len(keys) == len(set(keys))
         return records
 
-    def write(records: list[Record]) -> None:
+    def write(self, records: list[Record]) -> None:
         for line in lines(records):
-            written.setdefault(line.notification, []).append(line)
+            self.written.setdefault(line.notification, []).append(line)
         for each in ends(records):
-            # What it said last of everything is there, or something that came later.
-            for line in ended.pop(each.session, []):
-                assert any(other.sequence >= line.sequence for other in written[line.notification])
+            # The last line of every notification is there, or one that came later.
+            for line in self.ended.pop(each.session, []):
+                others = self.written[line.notification]
+                assert any(other.sequence >= line.sequence for other in others)
 
-    for at, (verb, *arguments) in enumerate(script):
-        match verb:
-            case "add":
-                kind, notification, sequence = arguments
-                line = {
-                    "sent": sent(notification, sequence, attempts=at),
-                    "acknowledged": acknowledged(notification, sequence, at=at),
-                    "dead": dead(notification, sequence),
-                }[kind]
-                added.setdefault(notification, []).append(line)
-                buffer.add((line,), None, now + 2)
-            case "end":
-                ended = {str(at): [each[-1] for each in added.values()]}
-                buffer.end(end(str(at)), now + 2)
-            case "take":
-                write(take())
-            case "fail":
-                buffer.put_back(take())
-            case "hurry":
-                buffer.hurry()
-            case "wait":
-                now += 1
-    while len(buffer):
-        now = max(now, buffer.due)
-        write(take())
-    assert buffer.due == math.inf
-    assert not ended
-    for notification, all_lines in added.items():
-        assert written[notification] == unmerged(all_lines, written[notification])
+    def finish(self) -> None:
+        while len(self.buffer):
+            self.now = max(self.now, self.buffer.due)
+            self.write(self.take())
+        assert self.buffer.due == math.inf
+        assert not self.ended
+        for notification, all_lines in self.added.items():
+            written = self.written[notification]
+            assert written == unmerged(all_lines, written)
 
 
 def unmerged(added: list[DeliveryRecord], written: list[DeliveryRecord]) -> list[DeliveryRecord]:

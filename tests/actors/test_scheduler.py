@@ -6,7 +6,7 @@ from typing import Any
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.persistence.desk import content
+from tests.persistence.desk_kit import content
 from tocsin.actors.publishing.scheduler import (
     ExpiryKnown,
     ReleaseKnown,

@@ -8,9 +8,8 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.store_kit import FakeStore, acknowledged, staged
-from tests.actors.test_storage_troubles import Crowd
-from tests.persistence.desk import publish
+from tests.actors.store_kit import Crowd, FakeStore, acknowledged, staged
+from tests.persistence.desk_kit import publish
 from tocsin.actors.storage.blockades import PAUSE, Blockades, parties
 from tocsin.actors.storage.requests import Write
 from tocsin.persistence.store import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.persistence.desk import START_OF_TIME, publish
+from tests.persistence.desk_kit import START_OF_TIME, publish
 from tocsin.actors.storage import batch_weights as weights
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
 from tocsin.persistence.store import (

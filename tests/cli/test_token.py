@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from tests.cli.command_kit import last_line
-from tests.server.auth.issuer import private_key, public_pem
+from tests.server.auth.issuer_kit import private_key, public_pem
 from tocsin.settings import Settings
 from tocsin.settings.secrets import DevelopmentSecrets
 

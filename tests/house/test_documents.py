@@ -35,8 +35,7 @@ HELD_BY = {
         "actors.cluster.envelope_handler",
         "actors.cluster.trust",
     ),
-    "tests/actors/test_spooler.py": ("actors.spool.state",),
-    "tests/actors/test_user.py": (
+    "tests/actors/test_user*.py": (
         *("actors.delivery.carrier", "actors.delivery.device", "actors.delivery.outlet"),
         "actors.delivery.wording",
     ),

@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from servers.postgres import in_thread
-from tests.persistence.databases import AnyStore, Database, PostgresDatabase, SqliteFile
-from tests.persistence.desk import Desk
-from tests.persistence.services import MemoryService, RedisService, Service
+from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase, SqliteFile
+from tests.persistence.desk_kit import Desk
+from tests.persistence.services_kit import MemoryService, RedisService, Service
+from tocsin.persistence.asyncio_loop import open_asyncio_loop
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,13 @@ async def migrate(database: PostgresDatabase) -> None:
         await store.open()
         await store.aclose()
         await database.execute("DELETE FROM meta")
+
+
+@pytest.fixture
+async def loop() -> AsyncIterator[None]:
+    """The event loop of asyncio, on which the driver of Postgres runs."""
+    async with open_asyncio_loop():
+        yield
 
 
 @pytest.fixture(params=["sqlite", "inline", "postgres"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.persistence.desk import Desk, positions
+from tests.persistence.desk_kit import Desk, positions
 from tocsin.persistence.store import (
     Changed,
     DeadLetter,

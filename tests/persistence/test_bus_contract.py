@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.persistence.services import hear, opened, said
+from tests.persistence.services_kit import hear, opened, said
 from tocsin.persistence.bus import BusUnavailable
 
 

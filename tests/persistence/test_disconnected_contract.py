@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.persistence.services import opened
+from tests.persistence.services_kit import opened
 from tocsin.persistence.bus import DISCONNECTED_LIFETIME, DISCONNECTED_MAX
 
 

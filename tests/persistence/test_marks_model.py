@@ -8,9 +8,9 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.persistence.databases import AnyStore, Database, PostgresDatabase, SqliteMemory
-from tests.persistence.desk import START_OF_TIME, Desk, content
-from tests.persistence.mark_model import UserModel
+from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase, SqliteMemory
+from tests.persistence.desk_kit import START_OF_TIME, Desk, content
+from tests.persistence.mark_model_kit import UserModel
 from tocsin.persistence.store import (
     Command,
     Expire,

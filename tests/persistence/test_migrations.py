@@ -8,7 +8,7 @@ import pytest
 import structlog
 import trio
 
-from tests.persistence.desk import Desk
+from tests.persistence.desk_kit import Desk
 from tocsin.persistence import migrations
 from tocsin.persistence.store import StoreFailed
 

@@ -7,8 +7,8 @@ import trio
 from structlog.testing import capture_logs
 
 from servers.pgbouncer import PgBouncer, find_pgbouncer, keeps_statements
-from tests.persistence.desk import Desk, positions
-from tests.persistence.test_postgres import session
+from tests.persistence.desk_kit import Desk, positions
+from tests.persistence.postgres_kit import session
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres.connecting import _PROCESS, Link
 from tocsin.persistence.postgres.store import PostgresStore, _settings

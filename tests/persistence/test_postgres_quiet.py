@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from servers.proxy import Proxy
-from tests.persistence.desk import Desk, positions
+from tests.persistence.desk_kit import Desk, positions
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres import pool as postgres_pool
 from tocsin.persistence.postgres.connecting import Link

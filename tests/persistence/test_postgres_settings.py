@@ -10,12 +10,11 @@ import pytest
 import trio
 
 from tests.actors.store_kit import staged
-from tests.persistence.desk import Desk, positions, publish
-from tests.persistence.test_postgres import ann_locked, opened, session
+from tests.persistence.desk_kit import Desk, positions, publish
+from tests.persistence.postgres_kit import ann_locked, opened, session
 from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import real_world
 from tocsin.persistence import migrations
-from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres.connecting import Link
 from tocsin.persistence.postgres.store import PostgresStore
 from tocsin.persistence.store import Changed, StoreBlocked, StoreFailed
@@ -23,12 +22,6 @@ from tocsin.settings import Settings
 from tocsin.wiring import make_store
 
 TABLES = "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-
-
-@pytest.fixture
-async def loop():
-    async with open_asyncio_loop():
-        yield
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from servers.authority import certify
 from servers.postgres import Postgres
-from tests.persistence.test_postgres import session
+from tests.persistence.postgres_kit import session
 from tocsin.actors.world import real_world
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.store import StoreFailed, StoreUnavailable

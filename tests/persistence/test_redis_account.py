@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from servers.redis import Redis
-from tests.persistence.services import CHANNELS, joined, said
+from tests.persistence.services_kit import CHANNELS, joined, said
 from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard, Said
 
 TALK = 50

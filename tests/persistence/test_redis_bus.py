@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from servers.redis import Redis
-from tests.persistence.services import (
+from tests.persistence.services_kit import (
     CHANNELS,
     RedisService,
     append,

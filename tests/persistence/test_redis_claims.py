@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tests.persistence.services import RedisService, append
+from tests.persistence.services_kit import RedisService, append
 from tocsin.persistence.bus import CLAIM_LIFETIME, Claim
 from tocsin.persistence.redis.spool import RedisSpool
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 import trio
 
-from tests.persistence.services import (
+from tests.persistence.services_kit import (
     RedisService,
     append,
     hear,

@@ -8,7 +8,7 @@ import pytest
 
 from servers.authority import certify
 from servers.redis import Redis, execute
-from tests.persistence.services import RedisService, hear, opened, said
+from tests.persistence.services_kit import RedisService, hear, opened, said
 from tocsin.persistence.bus import BusUnavailable, Lease
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.persistence.desk import content
+from tests.persistence.desk_kit import content
 from tocsin.persistence.store import (
     AcknowledgedPartly,
     AckStored,

@@ -6,7 +6,7 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from tests.persistence.services import append
+from tests.persistence.services_kit import append
 from tocsin.persistence.bus import Claim, Replaying, Spool, SpoolDraft, SpoolEntry
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.persistence.desk import Desk, positions, publish
+from tests.persistence.desk_kit import Desk, positions, publish
 from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 
@@ -21,15 +21,15 @@ ROOT = Path(__file__).parents[2]
 
 WRITER = """
 import itertools, os, sys, trio
-from tests.persistence import desk
+from tests.persistence import desk_kit
 from tocsin.persistence.sqlite.store import SqliteStore
 
 async def main():
-    desk._counter = itertools.count(int.from_bytes(os.urandom(8)))  # other ids than last time
+    desk_kit._counter = itertools.count(int.from_bytes(os.urandom(8)))  # other ids than last time
     store = SqliteStore(sys.argv[1])
     await store.open()
     while True:
-        results = await store.write([desk.publish("ann") for _ in range(5)])
+        results = await store.write([desk_kit.publish("ann") for _ in range(5)])
         print(results[-1].fan_outs[0].positions[0].sequence, flush=True)
 
 trio.run(main)
@@ -80,7 +80,7 @@ async def test_a_file_that_may_not_grow_is_unavailable_until_it_may(tmp_path):
     """The same from the operating system's side: writing fails, in a process of its own."""
     program = """
 import resource, signal, sys, trio
-from tests.persistence.desk import Desk, positions, publish
+from tests.persistence.desk_kit import Desk, positions, publish
 from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from tests.persistence.desk import Desk, publish
+from tests.persistence.desk_kit import Desk, publish
 from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 

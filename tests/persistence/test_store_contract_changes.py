@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.persistence.desk import START_OF_TIME, Desk, positions, publish
+from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish
 from tocsin.persistence.scripts.logs import locking as holding
 from tocsin.persistence.store import (
     Changed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from tests.persistence.desk import START_OF_TIME, Desk
+from tests.persistence.desk_kit import START_OF_TIME, Desk
 from tocsin.persistence.store import (
     FindTopic,
     ListSubscribers,

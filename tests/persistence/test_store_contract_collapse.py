@@ -6,7 +6,7 @@ import json
 
 import trio
 
-from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
+from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish, told
 from tocsin.persistence.store import (
     Changed,
     FindNotification,

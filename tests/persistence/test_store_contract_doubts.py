@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.persistence.desk import Desk, sent
+from tests.persistence.desk_kit import Desk, sent
 from tocsin.persistence.store import (
     Attach,
     DeviceCursor,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.persistence.desk import START_OF_TIME, publish, sent
+from tests.persistence.desk_kit import START_OF_TIME, publish, sent
 from tests.persistence.letters_kit import LIFETIME, died, events, letters, replay
 from tocsin.persistence.store import (
     Counters,

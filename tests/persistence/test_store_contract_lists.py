@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.persistence.desk import Desk
+from tests.persistence.desk_kit import Desk
 from tocsin.persistence.store import (
     ListSubscribers,
     ListSubscriptions,

@@ -6,7 +6,7 @@ from functools import partial
 
 import trio
 
-from tests.persistence.desk import START_OF_TIME, answer, positions, publish
+from tests.persistence.desk_kit import START_OF_TIME, answer, positions, publish
 from tocsin.persistence.store import (
     Changed,
     Idempotency,

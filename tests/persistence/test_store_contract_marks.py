@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.persistence.desk import START_OF_TIME, Desk, positions, publish
+from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish
 from tocsin.persistence.scripts import marks as mark_scripts
 from tocsin.persistence.store import (
     BeyondHead,

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import trio
 
-from tests.persistence.desk import ALL_BUT_ARCHIVED, START_OF_TIME, Desk, positions
+from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME, Desk, positions
 from tocsin.persistence.store import (
     Counters,
     FindHead,

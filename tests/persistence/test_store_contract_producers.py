@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.persistence.desk import START_OF_TIME, sent
+from tests.persistence.desk_kit import START_OF_TIME, sent
 from tocsin.persistence.store import (
     FindNotification,
 )

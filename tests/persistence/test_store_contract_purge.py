@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.persistence.desk import (
+from tests.persistence.desk_kit import (
     ALL_BUT_ARCHIVED,
     START_OF_TIME,
     Desk,

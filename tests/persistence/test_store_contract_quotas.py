@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.persistence.databases import Database
-from tests.persistence.desk import START_OF_TIME, Desk, sent
+from tests.persistence.databases_kit import Database
+from tests.persistence.desk_kit import START_OF_TIME, Desk, sent
 from tocsin.persistence.scripts import ledger
 from tocsin.persistence.store import (
     Acknowledge,

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from tests.persistence.desk import ALL_BUT_ARCHIVED, START_OF_TIME, publish
+from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME, publish
 from tocsin.persistence.store import (
     Counters,
     FindHead,

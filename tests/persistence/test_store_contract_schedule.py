@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from tests.persistence.desk import START_OF_TIME, Desk, positions, publish, told
+from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish, told
 from tocsin.persistence.scripts.logs import locking as holding
 from tocsin.persistence.store import (
     Changed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.persistence.desk import START_OF_TIME, positions, publish, told
+from tests.persistence.desk_kit import START_OF_TIME, positions, publish, told
 from tocsin.persistence.store import (
     SUBSCRIPTIONS_MAX,
     ListSubscriptions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from tests.persistence.desk import Desk, publish
+from tests.persistence.desk_kit import Desk, publish
 from tocsin.persistence.store import (
     Changed,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.persistence.desk import START_OF_TIME, publish, told
+from tests.persistence.desk_kit import START_OF_TIME, publish, told
 from tocsin.persistence.scripts.topics import bring as topic_scripts
 from tocsin.persistence.store import (
     Changed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from tests.persistence.desk import Desk, positions, publish
+from tests.persistence.desk_kit import Desk, positions, publish
 from tocsin.persistence.store import (
     Changed,
     Deliveries,

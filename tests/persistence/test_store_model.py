@@ -1,4 +1,4 @@
-"""Any commands, in any batches: a store does what the model does (`model.py`)."""
+"""Any commands, in any batches: a store does what the model does (`model_kit.py`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import trio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.persistence.databases import AnyStore, Database, PostgresDatabase, SqliteMemory
-from tests.persistence.desk import ALL_BUT_ARCHIVED, START_OF_TIME
-from tests.persistence.model import Model
-from tests.persistence.model_commands import command_of
+from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase, SqliteMemory
+from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME
+from tests.persistence.model_commands_kit import command_of
+from tests.persistence.model_kit import Model
 from tocsin.persistence.store import (
     Changed,
     Deliveries,

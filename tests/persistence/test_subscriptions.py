@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.persistence.services import said
+from tests.persistence.services_kit import said
 from tocsin.persistence.bus import Gap
 from tocsin.persistence.bus.heard_queue import Hearing
 from tocsin.persistence.redis.subscriptions import Subscriptions

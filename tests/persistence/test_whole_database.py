@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from tests.persistence.desk import Desk
+from tests.persistence.desk_kit import Desk
 from tocsin.persistence.postgres.connection import without_password
 from tocsin.persistence.sqlite.hands import sqlite_hands
 from tocsin.persistence.upkeep.copying import Account
@@ -32,7 +32,7 @@ async def test_every_table_is_known(database):
 
 async def test_where_a_persons_id_may_stand_is_searched(tmp_path):
     """In each column of text, so that a new one is never forgotten."""
-    from tests.persistence.databases import SqliteFile
+    from tests.persistence.databases_kit import SqliteFile
 
     store = SqliteFile(tmp_path / "a.db", inline=True).store()
     await store.open()

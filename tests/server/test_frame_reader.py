@@ -16,7 +16,7 @@ from wsproto.connection import Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
-from tests.server.edge import masked
+from tests.server.edge_kit import masked
 from tocsin.protocol.closing import Closing
 from tocsin.server.websocket.frame_reader import FRAGMENTS_MAX, FRAMES_MAX, FrameReader
 

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from websockets.sync.client import connect
 
-from tests.server.edge import GET, UPGRADE, open_edge, read_all, wait_until
+from tests.server.edge_kit import GET, UPGRADE, open_edge, read_all, wait_until
 from tocsin.server.door.front_door import CannotListen, FrontDoor
 from tocsin.server.http.limits import HttpLimits
 

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from tests.server.edge import GET, UPGRADE, Edge, masked, open_edge, wait_until
+from tests.server.edge_kit import GET, UPGRADE, Edge, masked, open_edge, wait_until
 from tests.server.test_front_door import make_door
 from tocsin.actors.delivery.connections import current_connection
 from tocsin.protocol.closing import Closing

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.server.edge import UPGRADE
+from tests.server.edge_kit import UPGRADE
 from tocsin.server.http.upgrade import check_upgrade
 from tocsin.server.request_head import BadHead, Headers, find_head_end, is_sane_host, parse_head
 from tocsin.server.websocket.handshake import switching_protocols

@@ -10,7 +10,7 @@ import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.server.edge import UPGRADE, masked, open_edge, read_all
+from tests.server.edge_kit import UPGRADE, masked, open_edge, read_all
 from tocsin.protocol.closing import Closing
 from tocsin.server.websocket.turning_away import TIMEOUT, turn_away
 

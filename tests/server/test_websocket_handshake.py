@@ -8,7 +8,7 @@ from wsproto import WSConnection
 from wsproto.connection import ConnectionType
 from wsproto.events import AcceptConnection, Request
 
-from tests.server.edge import UPGRADE, UPGRADE_LINES, masked, open_edge, read_all
+from tests.server.edge_kit import UPGRADE, UPGRADE_LINES, masked, open_edge, read_all
 from tests.server.test_newcomers import Played
 from tocsin.server.admission.refusals import EdgeRefusal, Reason
 from tocsin.server.request_head import parse_head

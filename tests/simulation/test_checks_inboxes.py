@@ -9,7 +9,7 @@ from simulation.checks.convergence import Convergence
 from simulation.clients.screen import Screen
 from simulation.world.history import RequestStory
 from simulation.world.plan import Plan
-from tests.simulation.stage import Stage, a_post
+from tests.simulation.stage_kit import Stage, a_post
 
 KEPT = Plan(users=2, nodes=2, retention=10.0)
 

@@ -6,7 +6,7 @@ from simulation.checks.letters import Letters
 from simulation.checks.retention import Retention
 from simulation.world.history import RequestStory
 from simulation.world.plan import Plan
-from tests.simulation.stage import EPOCH, Stage, a_post
+from tests.simulation.stage_kit import EPOCH, Stage, a_post
 
 DIED = '{"at":1000,"event":"dead","cause":"attempts","reason":"x","attempts":3}'
 

@@ -9,7 +9,7 @@ from simulation.checks.answers import Answers
 from simulation.checks.bounds import Bounds
 from simulation.checks.honesty import Honesty
 from simulation.checks.lateness import Lateness
-from tests.simulation.stage import Stage, a_post
+from tests.simulation.stage_kit import Stage, a_post
 
 
 @pytest.fixture

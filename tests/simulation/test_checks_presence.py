@@ -9,7 +9,7 @@ from simulation.checks.presence import Presence
 from simulation.runs.simulator import simulate
 from simulation.world.history import RequestStory
 from simulation.world.plan import Plan
-from tests.simulation.stage import Stage
+from tests.simulation.stage_kit import Stage
 from tocsin.actors.delivery.attendance import Attendance
 
 

@@ -8,7 +8,7 @@ from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
 from simulation.world.history import RequestStory
 from simulation.world.plan import Plan
-from tests.simulation.stage import EPOCH, Stage
+from tests.simulation.stage_kit import EPOCH, Stage
 
 
 @pytest.fixture

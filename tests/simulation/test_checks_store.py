@@ -11,7 +11,7 @@ from simulation.checks.ledger import Ledger
 from simulation.checks.order import Order
 from simulation.clients.screen import Screen
 from simulation.world.history import RequestStory
-from tests.simulation.stage import Stage, a_post
+from tests.simulation.stage_kit import Stage, a_post
 
 
 @pytest.fixture

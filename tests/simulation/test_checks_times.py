@@ -5,7 +5,7 @@ import pytest
 
 from simulation.checks.times import Times
 from simulation.world.history import RequestStory
-from tests.simulation.stage import Stage, a_post
+from tests.simulation.stage_kit import Stage, a_post
 from tocsin.protocol.values import to_rfc3339
 
 TIME = to_rfc3339(20_000)

@@ -6,7 +6,7 @@ from typing import Any, cast
 from simulation.clients.devices import Device
 from simulation.clients.polls import PollSession
 from simulation.world.chance import Chance
-from tests.simulation.stage import Stage
+from tests.simulation.stage_kit import Stage
 
 
 def test_a_reset_in_the_first_answer_of_a_session_clears_the_screen():

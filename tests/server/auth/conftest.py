@@ -7,8 +7,8 @@ import structlog
 import trio
 from structlog.typing import EventDict
 
-from tests.server.auth.identity_provider import IdentityProvider
-from tests.server.auth.issuer import published
+from tests.server.auth.identity_provider_kit import IdentityProvider
+from tests.server.auth.issuer_kit import published
 from tocsin.server.auth.jwks import KeySet
 from tocsin.server.auth.tokens import TokenVerifier
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.auth.expect import refusal
-from tests.server.auth.issuer import NOW, SECRET, claims, sign
+from tests.server.auth.expect_kit import refusal
+from tests.server.auth.issuer_kit import NOW, SECRET, claims, sign
 from tocsin.server.auth.claims import CLOCK_LEEWAY
 from tocsin.server.auth.errors import AuthCode
 from tocsin.server.auth.principal import Principal

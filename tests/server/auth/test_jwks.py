@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.server.auth.expect import refusal, unavailability
-from tests.server.auth.issuer import (
+from tests.server.auth.expect_kit import refusal, unavailability
+from tests.server.auth.issuer_kit import (
     NOW,
     SECRET,
     claims,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.server.auth.issuer import published
+from tests.server.auth.issuer_kit import published
 from tocsin.server.auth.errors import AuthConfigurationError, AuthUnavailable
 from tocsin.server.auth.jwks import KeySet, KeySetLimits
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.server.auth.expect import refusal, unavailability
+from tests.server.auth.expect_kit import refusal, unavailability
 from tocsin.server.auth.errors import AuthCode
 from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
 from tocsin.server.auth.keys import NewKey, StoredKey, generate_key

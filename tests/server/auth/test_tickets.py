@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.server.auth.expect import refusal
-from tests.server.auth.issuer import NOW
+from tests.server.auth.expect_kit import refusal
+from tests.server.auth.issuer_kit import NOW
 from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.auth.errors import AuthCode, Forbidden, Unauthenticated
 from tocsin.server.auth.key_ring import KeyRing

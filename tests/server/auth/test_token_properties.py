@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.server.auth.issuer import NOW, SECRET, claims, encode, private_key, public_pem, sign
+from tests.server.auth.issuer_kit import NOW, SECRET, claims, encode, private_key, public_pem, sign
 from tocsin.server.auth.errors import Unauthenticated
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.auth.verification_key import keys_from_pem

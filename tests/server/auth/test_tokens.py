@@ -8,8 +8,8 @@ import traceback
 
 import pytest
 
-from tests.server.auth.expect import refusal
-from tests.server.auth.issuer import (
+from tests.server.auth.expect_kit import refusal
+from tests.server.auth.issuer_kit import (
     NOW,
     SECRET,
     claims,

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from tests.server.auth.issuer import SECRET, private_key, public_jwk, public_pem
+from tests.server.auth.issuer_kit import SECRET, private_key, public_jwk, public_pem
 from tocsin.server.auth.errors import AuthConfigurationError
 from tocsin.server.auth.verification_key import key_from_jwk, key_from_secret, keys_from_pem
 

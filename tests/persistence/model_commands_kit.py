@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.persistence.desk import START_OF_TIME, content
-from tests.persistence.model import Model
+from tests.persistence.desk_kit import START_OF_TIME, content
+from tests.persistence.model_kit import Model
 from tocsin.persistence.store import (
     Acknowledge,
     Attach,

@@ -5,11 +5,11 @@ statements or indexes, and it is slow; it only has to be right."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.persistence.model_logs import ModelOfLogs
-from tests.persistence.model_state import Line
+from tests.persistence.model_logs_kit import ModelOfLogs
+from tests.persistence.model_state_kit import Line
 from tocsin.persistence.store import (
     Acknowledge,
     AckStored,
@@ -54,7 +54,7 @@ from tocsin.protocol.notification import (
 
 class Model(ModelOfLogs):
     def write(self, commands: Sequence[Command[Any]]) -> list[Result]:
-        """Logs first, then those are brought up to date who are looked at, then the rest."""
+        """Logs first, then the users that are looked at are brought up to date, then the rest."""
         results: dict[int, Result] = {}
         self.ended = {}
         before = {topic: len(log) for topic, log in self.topics.items()}
@@ -87,52 +87,52 @@ class Model(ModelOfLogs):
         return [results[index] for index in range(len(commands))]
 
     def run(self, command: Command[Any]) -> Result:
-        match command:
-            case Publish():
-                return self.publish(command)
-            case Update():
-                return self.update(command)
-            case Withdraw():
-                return self.withdraw(command)
-            case Expire():
-                return self.expire(command)
-            case Release():
-                return self.release(command)
-            case Attach():
-                return self.attach(command)
-            case Acknowledge():
-                return self.acknowledge(command)
-            case MarkInbox():
-                return self.mark(command)
-            case Subscribe() | Unsubscribe():
-                return self.subscribe(command)
-            case SetTopic(topic=topic, closed=closed):
-                self.closed.discard(topic)
-                if closed:
-                    self.closed.add(topic)
-                there = [each.active for (_, name), each in self.members.items() if name == topic]
-                return TopicSet(topic, closed, sum(there))
-            case SetPreferences(user=user):
-                self.muted[user] = {
-                    (kind, name)
-                    for kind, named in (("category", command.categories), ("topic", command.topics))
-                    for name, enabled in named.items()
-                    if not enabled
-                }
-                return PreferencesSet(user, self.heads.get(user, 0))
-            case Record():
-                for line in command.deliveries:
-                    self.record(line)
-                for cursor in command.cursors:
-                    key = (cursor.user, cursor.device)
-                    self.devices[key] = max(self.devices.get(key, 0), cursor.sequence)
-                for end in command.ends:
-                    self.ended[end.user, end.device] = end.session
-                    if self.sessions.get((end.user, end.device)) == end.session:
-                        del self.sessions[end.user, end.device]
-                return Done()
-            case _:
-                raise AssertionError(command)
+        steps: dict[type[Command[Any]], Callable[[Any], Result]] = {
+            Publish: self.publish,
+            Update: self.update,
+            Withdraw: self.withdraw,
+            Expire: self.expire,
+            Release: self.release,
+            Attach: self.attach,
+            Acknowledge: self.acknowledge,
+            MarkInbox: self.mark,
+            Subscribe: self.subscribe,
+            Unsubscribe: self.subscribe,
+            SetTopic: self.set_topic,
+            SetPreferences: self.set_preferences,
+            Record: self.record_all,
+        }
+        return steps[type(command)](command)
+
+    def set_topic(self, command: SetTopic) -> Result:
+        topic, closed = command.topic, command.closed
+        self.closed.discard(topic)
+        if closed:
+            self.closed.add(topic)
+        there = [each.active for (_, name), each in self.members.items() if name == topic]
+        return TopicSet(topic, closed, sum(there))
+
+    def set_preferences(self, command: SetPreferences) -> Result:
+        user = command.user
+        self.muted[user] = {
+            (kind, name)
+            for kind, named in (("category", command.categories), ("topic", command.topics))
+            for name, enabled in named.items()
+            if not enabled
+        }
+        return PreferencesSet(user, self.heads.get(user, 0))
+
+    def record_all(self, command: Record) -> Result:
+        for line in command.deliveries:
+            self.record(line)
+        for cursor in command.cursors:
+            key = (cursor.user, cursor.device)
+            self.devices[key] = max(self.devices.get(key, 0), cursor.sequence)
+        for end in command.ends:
+            self.ended[end.user, end.device] = end.session
+            if self.sessions.get((end.user, end.device)) == end.session:
+                del self.sessions[end.user, end.device]
+        return Done()
 
     def mark(self, command: MarkInbox) -> Result:
         changed = 0

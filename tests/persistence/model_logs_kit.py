@@ -1,8 +1,8 @@
-"""What the model of a store (`model`) does to the logs of users and topics."""
+"""What the model of a store (`model_kit`) does to the logs of users and topics."""
 
 from __future__ import annotations
 
-from tests.persistence.model_state import (
+from tests.persistence.model_state_kit import (
     Membership,
     ModelState,
     Notification,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET
 
-from tests.persistence.databases import AnyStore
+from tests.persistence.databases_kit import AnyStore
 from tocsin.persistence.store import (
     Attach,
     Attached,

@@ -1,4 +1,4 @@
-"""What the model of a store (`model`) knows, and how its logs grow."""
+"""What the model of a store (`model_kit`) knows, and how its logs grow."""
 
 from __future__ import annotations
 
