@@ -24,7 +24,7 @@ class Outlet(Protocol):
 
     @property
     def last_heard(self) -> float:
-        """When the peer was last heard (Trio time); infinite on a stream or poll, where no peer speaks."""
+        """When the peer was last heard (Trio time); infinite if it cannot be heard."""
 
     def begin(self, start: Cursor) -> None:
         """Tell the device that its session begins, or begins anew, at *start*."""
