@@ -125,7 +125,7 @@ class StorageActor(Actor[StorageMessage]):
         self._stopping = False
 
     async def run(self, context: Context[StorageMessage]) -> None:
-        """Gather until stopped, then write the rest and close the store; if cancelled, only close it."""
+        """Gather until stopped, then write the rest and close the store; cancelled, only close."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write_loop, name=f"{context.ref.path}/writer")
