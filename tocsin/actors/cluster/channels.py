@@ -76,7 +76,7 @@ class Channels:
     def snapshot(self) -> dict[str, float | None]:
         """The channels heard, each with the time (Trio's) until which it is kept unneeded.
 
-        `None` for a channel that somebody here needs.
+        `None` for a channel that an actor here needs.
         """
         return {channel: self._idle.get(channel) for channel in self._heard}
 
