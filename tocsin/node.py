@@ -4,8 +4,8 @@
     http           Hypercorn and Quart-Trio
     front door     accepts sockets
 
-`tocsin.trunk` says where they stand among the actors. The front door opens last and closes first;
-the port of metrics opens first and closes last, so metrics are to be seen till the end.
+`tocsin.trunk` says where the doors stand among the actors. The front door opens last and closes
+first; the port of metrics opens first and closes last, so that metrics can be read till the end.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ _HOSTS_REMEMBERED: Final = 1024
 
 
 class Node:
-    """Runs one node from start to stop; without a *verifier* it knows API keys only.
+    """Runs one node from start to stop; without a *verifier* it takes API keys only.
 
-    A node that *shares_port* listens beside others of this machine. With *ports* it is one of a
-    cluster, and closes them at its end.
+    A node that *shares_port* listens beside other nodes on this machine. With *ports* it belongs to
+    a cluster, and closes the ports at its end. *loop_faults* counts the exceptions of the asyncio
+    loop that no task has collected.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class Node:
         return self._trunk.services.bus
 
     async def run(self, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
-        """Start, serve until `stop`, drain. Raises what the tree gives up with (`CannotListen`).
+        """Start, serve until `stop`, then drain.
 
-        Cancelling abandons everything at once: what was answered is durable all the same.
+        Raises the exception with which the tree gives up, such as `CannotListen`. Cancelling
+        abandons all work at once; requests that were answered are durable all the same.
         """
         try:
             async with open_supervisor("", self._world.random) as tree:
@@ -100,7 +102,8 @@ class Node:
                 task_status.started(self)
                 await self._stop.wait()
                 logger.info("stopping", drain_time=self._settings.drain_time)
-                # Balancers are to notice before the door closes; until then all is as ever.
+                # Balancers need time to notice before the door closes; until then the node serves
+                # as before.
                 await trio.sleep(self._settings.drain_notice_time)
                 self._http.begin_drain()
                 await self._trunk.stop(tree)
@@ -110,7 +113,7 @@ class Node:
                     await self._ports.aclose()
 
     def stop(self) -> None:
-        """Begin to stop: not ready from this moment, gone within the drain time."""
+        """Begin to stop: the node is not ready from now on, and ends within the drain time."""
         self._trunk.services.readiness.stopping = True
         self._stop.set()
 
@@ -162,7 +165,7 @@ class Node:
         )
 
     def _metrics_doors(self, publishing: Publishing) -> tuple[Child, ...]:
-        """The port of metrics. Its connections are its own, so that they end with it."""
+        """The port of metrics, which has connections of its own, so that they end with it."""
         settings, services = self._settings, self._trunk.services
         port = settings.metrics_port
         if port is None:
@@ -203,9 +206,9 @@ class Node:
         )
 
     async def _ready_behind(self) -> None:
-        """Behind the front door there is an HTTP host, and a store, or the news that there is none.
+        """Return when the HTTP host has started, and the store was tried once, with any result.
 
-        A store that does not answer at all keeps the door shut for `store_timeout` at most.
+        A store that does not answer at all keeps the front door shut for `store_timeout` at most.
         """
         await self._http.wait_started()
         with trio.move_on_after(self._settings.store_timeout):
@@ -213,7 +216,7 @@ class Node:
 
 
 def _judge_of_hosts(settings: Settings) -> Callable[[str | None], bool]:
-    """Whether a request may call this node by its `Host` (DNS rebinding); see `is_allowed_host`."""
+    """A function that says whether a request's `Host` may name this node (DNS rebinding)."""
     if settings.forwarded_from:
         return lambda host: True
     # The same few names come with every request.
@@ -227,4 +230,4 @@ def _check_no_websocket(_: RequestHead) -> None:
 
 
 async def _no_websocket(*_: Any) -> None:
-    """None gets past the check."""
+    """Never called: `_check_no_websocket` refuses every WebSocket before."""

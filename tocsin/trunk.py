@@ -1,23 +1,23 @@
-"""The actors of every node, and their order, whatever doors are put among them.
+"""The actors of every node, and their order, whichever doors are put among them.
 
     storage         group commit; answers reads; owns the store
     cluster         the bridge: this node's voice and ears on the bus
-    presence        tells all nodes who is connected to this one
-    spooler         takes what is posted while the store is away, and what comes behind that
+    presence        tells all nodes which devices are connected to this one
+    spooler         spools commands while the store is away, and the commands behind these
     users           directory of user actors: from a user's first device to the last
-    topics          brings what is published to topics to those who are online
-    scheduler       wakes what is due
+    topics          brings new entries of topics to the users who are online
+    scheduler       has the store release, expire and purge notifications when they are due
     notifications   directory of the live notifications
     connections     one temporary actor per socket
     key-watch       ends the connections of revoked API keys
-    drainer         does nothing until stop; then says goodbye in batches
+    drainer         does nothing until the node stops; then says goodbye in batches
 
 `Trunk._tree_with` is that tuple, with the doors of `tocsin.node` in their places: children are
 started from top to bottom and stopped from bottom to top.
 
-A node alone has no cluster, presence and spooler. There is no socket in it, no clock but Trio's and
-no chance but the world's: `tocsin.node` puts real doors into it, and the simulation runs several in
-one process.
+A node alone has no cluster, presence and spooler. The trunk has no socket, no clock but Trio's and
+no chance but the world's: `tocsin.node` puts real doors into it, and the simulation runs several
+trunks in one process.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ from tocsin.settings import Settings
 from tocsin.wiring import ClusterPorts, delivery_settings, edge_settings, upkeep
 
 GRACE_MIN: Final = 0.2
-"""Seconds that a child has to stop, at least, however late it is."""
+"""Seconds that every child has to stop at least, even if the drain time is over."""
 _KEY_OUTAGE: Final = 900.0
 """Seconds without the store in which API keys that were in use go on working."""
 _SCHEDULER_CAPACITY: Final = 4096
-"""One transaction may commit a thousand notifications, each with an expiry."""
+"""Messages to the scheduler: a transaction may commit a thousand notifications that expire."""
 _STORAGE_CAPACITY: Final = 20_000
 """Messages to the storage actor: reconnecting devices ask for a page each, all at once."""
 
@@ -91,10 +91,11 @@ NO_DOORS: Final = Doors()
 
 
 class Trunk:
-    """Started once; without a *verifier* it knows API keys only, with *ports* it has neighbours.
+    """The supervision tree of a node, which is started once.
 
-    Made first are the addresses and the tables, none of which needs a tree: so `services` are there
-    from the beginning, and work once the trunk was started.
+    Without a *verifier* the node takes API keys only; with *ports* it has neighbours. The addresses
+    and the tables are made first, since none of them needs a tree. So `services` are there from the
+    beginning, and work once the trunk was started.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class Trunk:
     # --- The tree --------------------------------------------------------------------------------
 
     def _tree_with(self, doors: Doors) -> tuple[Child, ...]:
-        """All children: they are started downwards, and stopped upwards."""
+        """All children, to be started downwards and stopped upwards."""
         return (
             *doors.metrics,
             Child("storage", self._make_storage, stopped_by=1.0, ref=self._storage),
@@ -163,7 +164,10 @@ class Trunk:
         )
 
     async def start(self, tree: Supervisor, doors: Doors = NO_DOORS) -> None:
-        """Start all children in *tree*, from top to bottom; returns when the last was started."""
+        """Start all children in *tree*, from top to bottom; returns when the last was started.
+
+        Cancelling leaves the children that were started to the *tree*.
+        """
         self._tree, self._children = tree, self._tree_with(doors)
         for child in self._children:
             if child.after is not None:
@@ -171,7 +175,10 @@ class Trunk:
             tree.spawn(child.name, child.factory, policy=child.policy, ref=child.ref)
 
     async def stop(self, tree: Supervisor) -> None:
-        """Stop all children of *tree* from bottom to top, within the drain time."""
+        """Stop all children of *tree* from bottom to top, within the drain time.
+
+        Cancelling abandons the children that are left.
+        """
         parts = {child.name: child.stopped_by for child in self._children}
         began = trio.current_time()
         drain_time = self._settings.drain_time - self._settings.drain_notice_time
@@ -228,7 +235,8 @@ class Trunk:
 
     def _authenticator(self) -> Authenticator:
         timeout, world, storage = self._settings.store_timeout, self._world, self._storage
-        # Only a node with a spool can do something for a producer while the store is away.
+        # While the store is away, only a node with a spool can serve a producer, whose key it then
+        # has to know.
         limits = KeyRingLimits(outage=0.0 if self._cluster is None else _KEY_OUTAGE)
         return Authenticator(
             self._verifier,
@@ -320,7 +328,7 @@ class _Cluster:
 
 
 def _learn_secret(store: Store, ports: ClusterPorts, available: bool) -> None:
-    """The store is there: now the nodes' secret is known, without which nobody is heard."""
+    """Take the nodes' secret from the store, if that is there: without it no node is heard."""
     if available:
         ports.seals.learn(store.secret)
 

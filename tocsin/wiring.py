@@ -1,4 +1,4 @@
-"""From the settings to the parts of a node: the one place that knows both."""
+"""From the settings to the parts of a node: the only module that knows both."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_store(settings: Settings, world: World) -> Store:
         from tocsin.persistence.sqlite.store import SqliteStore
 
         return SqliteStore(settings.sqlite_path, entropy=world.entropy)
-    # Imported only when wanted: a single node with a file needs neither asyncpg nor asyncio.
+    # Imported only when needed: a single node with a file needs neither asyncpg nor asyncio.
     from tocsin.persistence.postgres.connecting import Link
     from tocsin.persistence.postgres.store import PostgresStore
 
@@ -56,10 +56,10 @@ def make_store(settings: Settings, world: World) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPorts:
-    """What joins a node to others; *aclose* lets go of all of it and never raises.
+    """The ports that join a node to others; *aclose* closes them all and never raises.
 
-    *seals* know the nodes' secret from the store's first opening on; *refusals* are what was found
-    there without being of this cluster.
+    The *seals* know the nodes' secret from the store's first opening on; the *refusals* count the
+    values found in Redis that this cluster did not write.
     """
 
     bus: Bus
@@ -77,7 +77,7 @@ def make_cluster(settings: Settings, world: World) -> ClusterPorts | None:
     """
     if settings.redis is None:
         return None
-    # Imported only when wanted, as the store is.
+    # Imported only when needed, as the store is.
     from tocsin.persistence.redis.bus import RedisBus
     from tocsin.persistence.redis.client import RedisClient
     from tocsin.persistence.redis.presence import RedisPresence
@@ -98,7 +98,7 @@ def make_cluster(settings: Settings, world: World) -> ClusterPorts | None:
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
-    """What the user actors are told."""
+    """The settings of the user actors."""
     assert settings.node is not None, "the node is named before it is started"
     return DeliverySettings(
         node=settings.node,
@@ -116,12 +116,13 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
 
 
 def _window_bytes(settings: Settings) -> int:
-    # A whole window may be sent at once, and again: a healthy device must have room for it.
+    # A whole window may be sent at once, and then sent again: the buffer of a healthy device must
+    # have room for both.
     return settings.outbound_bytes_max // 4
 
 
 def upkeep(settings: Settings) -> Upkeep:
-    """What the scheduler is told."""
+    """The settings of the scheduler."""
     return Upkeep(
         idempotency=settings.idempotency_retention,
         notifications=settings.retention,
@@ -132,7 +133,7 @@ def upkeep(settings: Settings) -> Upkeep:
 
 
 def edge_settings(settings: Settings) -> EdgeSettings:
-    """What the edges are told."""
+    """The settings of the edges."""
     assert settings.node is not None, "the node is named before it is started"
     return EdgeSettings(
         node=settings.node,
@@ -153,13 +154,14 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         poll_wait_max=settings.poll_wait_max,
         user_tickets_max=settings.user_tickets_max,
         store_timeout=settings.store_timeout,
-        # With a secret of its own it serves this machine only, so nobody is a stranger.
+        # A node that has made its own JWT secret serves this machine only, so it may tell every
+        # client where its data are.
         data_told=None if settings.has_jwt else str(settings.data.absolute()),
     )
 
 
 def limit_figures(settings: Settings) -> LimitFigures:
-    """What one address, and one credential, may take."""
+    """The shares of one address, and of one credential."""
     return LimitFigures(
         peer_connections_max=settings.peer_connections,
         peer_requests_max=settings.peer_requests_max,
@@ -173,12 +175,15 @@ def limit_figures(settings: Settings) -> LimitFigures:
 
 
 def http_limits(settings: Settings) -> HttpLimits:
-    """What the HTTP host is told."""
+    """The limits of the HTTP host."""
     return HttpLimits(body_timeout=settings.request_timeout)
 
 
 def token_verifier(settings: Settings, jwt_secret: str | None) -> TokenVerifier | None:
-    """Verifies JWTs as the settings say; *jwt_secret* may be a generated one."""
+    """The verifier of JWTs that the settings ask for; *jwt_secret* may be a generated one.
+
+    `None` if they name no key at all. Raises `AuthConfigurationError` for a key that is unusable.
+    """
     pem, jwks_url = settings.jwt_public_key, settings.jwks_url
     if jwt_secret is None and pem is None and jwks_url is None:
         return None

@@ -1,1 +1,1 @@
-"""Who owns what state, and what happens when it fails."""
+"""The actors of a node: each owns some of its state, and is restarted when it fails."""

@@ -1,10 +1,10 @@
-"""Children that are found by name, by anyone, without a message.
+"""Children that any actor finds by name, without a message.
 
-A directory is asked far more often than it changes, and everything runs in one thread, so a lookup
-is a call and not a conversation. What it hands out are refs: the children's state stays theirs.
+A directory is asked far more often than it changes, and all actors run in one thread, so a lookup
+is a call and not a conversation. A lookup gives a ref; the state behind the ref stays the child's.
 
 The directory is a table: it is made before the tree, and outlives the actor that keeps the
-children. While there is no keeper, it is empty and starts nobody.
+children. While there is no keeper, the directory is empty and starts no child.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class Directory(Generic[M]):
 
     @contextmanager
     def kept_by(self, children: Supervisor) -> Iterator[None]:
-        """For the keeper: until the end of the block, children run under this supervisor."""
+        """Have *children* supervise all that this directory starts, until the end of the block.
+
+        Only the keeper calls it.
+        """
         self._children = children
         try:
             yield
@@ -60,7 +63,7 @@ class Directory(Generic[M]):
         return self._children.spawn(name, factory, capacity=self._capacity, policy=TEMPORARY)
 
     def _spawn_prompt(self, name: str, factory: Callable[[], PromptActor[M]]) -> Ref[M]:
-        """As `_spawn`, for a child that never waits."""
+        """As `_spawn`, for a prompt actor: a child that never waits. Raises `ActorStopped`."""
         if self._children is None:
             raise ActorStopped
         return self._children.spawn_prompt(name, factory, capacity=self._capacity)
@@ -72,7 +75,7 @@ class Directory(Generic[M]):
 
 
 class DirectoryKeeper(Actor[Never]):
-    """Keeps the children of *directory*; stops them all at once, within *grace* seconds."""
+    """Supervises the children of *directory*; stops them all at once, within *grace* seconds."""
 
     def __init__(
         self, directory: Directory[Any], jitter: Callable[[], float], *, grace: float
@@ -82,7 +85,7 @@ class DirectoryKeeper(Actor[Never]):
         self._grace = grace
 
     async def run(self, context: Context[Never]) -> None:
-        """Keep the children until told to stop."""
+        """Supervise the children until told to stop. Cancelling abandons them."""
         async with context.open_supervisor(self._jitter, together=True) as children:
             with self._directory.kept_by(children):
                 await super().run(context)

@@ -1,4 +1,4 @@
-"""Whether the store and the bus work: each kept by one actor, looked at by everyone."""
+"""Whether the store and the bus work: one actor keeps each status, all others may read it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import trio
 
 @dataclass(slots=True)
 class HopStatus:
-    """Kept by one actor; *watchers* are told of each change."""
+    """Whether one hop works. One actor sets it; the *watchers* are called at each change."""
 
     available: bool = False
     watchers: list[Callable[[bool], None]] = field(default_factory=list, kw_only=True)
 
     def set_available(self, available: bool) -> None:
-        """Note a change and tell the watchers; nothing if it is none."""
+        """Note whether the hop works, and call the watchers if that is a change."""
         if available != self.available:
             self.available = available
             for watcher in self.watchers:
@@ -41,9 +41,9 @@ class StorageStatistics:
 
 @dataclass(slots=True)
 class StoreStatus(HopStatus):
-    """Whether the store works, for everyone to look at; *epoch* is known once it has.
+    """Whether the store works; *epoch* is known once it has worked.
 
-    *reason* says why it does not, where that is for everybody; empty otherwise.
+    *reason* says why the store does not work, if clients may be told that; otherwise it is empty.
     """
 
     epoch: str = ""
@@ -52,11 +52,11 @@ class StoreStatus(HopStatus):
     _attempted: trio.Event = field(default_factory=trio.Event)
 
     def note_attempt(self) -> None:
-        """The store has been opened, or could not be."""
+        """Note that the storage actor has tried to open the store, with or without success."""
         self._attempted.set()
 
     async def wait_first_attempt(self) -> None:
-        """Return once it is known whether the store can be used; cancelling does no harm."""
+        """Return once it is known whether the store can be used. Cancelling does no harm."""
         await self._attempted.wait()
 
 
@@ -67,10 +67,11 @@ class StoreStatus(HopStatus):
 class BusStatistics:
     """Counters since the node's start.
 
-    *said* and *heard* are envelopes, *dropped* those that there was no room to say, *unreadable*
-    those of this cluster that this release does not know. *found* are users whose log was further
-    than this node had been told: news that did not come over the bus in time. *refused* is what was
-    found in Redis that is not of this cluster: what it was, and why it was refused.
+    *said* and *heard* count envelopes, *dropped* the envelopes for which the outbox had no room,
+    *unreadable* those of this cluster that this release does not know. *found* counts users whose
+    log was further than this node had been told, because the news did not come over the bus in
+    time. *refused* counts values in Redis that this cluster did not write, by their kind and by the
+    reason for which they were refused.
     """
 
     said: int = 0
@@ -87,7 +88,7 @@ class BusStatistics:
 
 @dataclass(slots=True)
 class BusStatus(HopStatus):
-    """Whether the bus works; always, for a node that has none and needs none."""
+    """Whether the bus works. A node without a bus needs none, so there it always works."""
 
     available: bool = True
     statistics: BusStatistics = field(default_factory=BusStatistics)

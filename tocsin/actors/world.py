@@ -1,4 +1,4 @@
-"""What the actors may know of the world: time, chance and entropy, all replaceable.
+"""The world as the actors know it: time, chance and entropy, all replaceable.
 
 Trio's own clock serves for deadlines. Nothing else in `actors/` reads a clock or rolls a die, so a
 whole node can run under a virtual clock from a seed.
@@ -28,7 +28,7 @@ class World:
 
 def real_world() -> World:
     """The clock and the entropy of the machine."""
-    # The one place that may touch them; everything else is handed a World.
+    # The one place that may touch them; all other code is handed a World.
     return World(lambda: time.time_ns() // 1_000_000, random.Random().random, _Entropy().take)
 
 

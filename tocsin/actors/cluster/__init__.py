@@ -1,1 +1,1 @@
-"""The bridge to the other nodes: what is said over the bus, what is heard, and what was missed."""
+"""The bridge to the other nodes: envelopes that are said, are heard, or may have been missed."""

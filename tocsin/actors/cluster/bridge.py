@@ -1,24 +1,26 @@
 """The cluster bridge: this node's voice and ears on the bus.
 
-It says what is committed here to the nodes whose users it concerns, and hears what concerns the
-users of this one. Nothing depends on it: what goes unheard is found by reconciling (`reconciler`),
-so a bus that is away makes the cluster slow and not wrong. What does matter is to know that it is
-away. Every second the bridge says that it is alive, on a channel that all nodes hear, itself too:
+It tells the news of commits here to the nodes whose users they concern, and hears the news that
+concern users of this node. No delivery depends on the bridge: a change that goes unheard is found
+by reconciling (`reconciler`), so a bus that is away makes the cluster slow and not wrong. But the
+node has to know that the bus is away. Every second the bridge says that it is alive, on a channel
+that all nodes hear, its own included. Then it is uncertain in two cases:
 
-- It does not hear itself for some seconds, or the bus raises: it is *deaf*. The clients and the
-  operator are told, and all of its users are reconciled every second, until it hears something
-  that it has said since. A process that was stopped for a while finds itself deaf when it goes on,
-  does not take for new what had been waiting in its socket, and sends nothing again before it has
-  looked: what it would repeat may have been withdrawn in the meantime.
-- It does not hear another node that it heard before, and which did not say goodbye: dead, and then
-  what it committed last may not have been said; or cut off from the bus, and still committing. So
-  it reconciles as often, for as long as such a node may be expected back.
+- It does not hear itself for some seconds, or the bus raises: the node is *deaf*. Clients and
+  operators are told, and all users here are reconciled every second, until the node hears an
+  envelope that it has said since. A process that was stopped for a while finds itself deaf when it
+  goes on. It does not take for new the bytes that had been waiting in its socket, and resends no
+  push before it has looked, because the notification may have been withdrawn in the meantime.
+- It does not hear another node that it heard before, and that did not say goodbye. If that node is
+  dead, its last commits may not have been told; if it is cut off from the bus, it may still be
+  committing. So the bridge reconciles as often, for as long as that node may be expected back.
 
-Nothing is said or heeded without a seal of this cluster (`trust`); while a stranger speaks to all
-nodes, the bridge reconciles as often too.
+The bridge says and heeds no envelope without a seal of this cluster (`trust`); while a stranger
+speaks to all nodes, it reconciles as often too.
 
-What it knows, and has still to say, stands in a table that outlives it (`state`). Its own parts:
-`channels`, `disconnections`, `handover`, `envelope_handler`, `reconciler`.
+The bridge's knowledge, and the envelopes it has still to say, stand in a table that outlives it
+(`state`). Its own parts: `channels`, `disconnections`, `handover`, `envelope_handler`,
+`reconciler`.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ _CLOSE_TIMEOUT: Final = 2.0
 
 
 class ClusterBridge(TableWorker):
-    """Says what *state* has to say over *bus*, and hands what it hears to *dispatch*, if news."""
+    """Says the envelopes of *state* over *bus*, and hands the news that it hears to *dispatch*."""
 
     def __init__(
         self,
@@ -102,7 +104,7 @@ class ClusterBridge(TableWorker):
         )
 
     async def run(self, context: Context[Never]) -> None:
-        """Relay until stopped; then say what is left and goodbye."""
+        """Relay until stopped; then say the rest, and goodbye. If cancelled, only close the bus."""
         try:
             await super().run(context)
         finally:
@@ -110,11 +112,11 @@ class ClusterBridge(TableWorker):
                 await self._bus.aclose()
 
     def tasks(self) -> Tasks:
-        """The bus, the watch over it, and the looks into the store."""
+        """Three tasks: the bus, the watch over it, and the looks into the store."""
         return (self._relay, self._watch, self._reconciler.run)
 
     async def finish(self) -> None:
-        """Say what is left, and goodbye, if the bus works."""
+        """Say the envelopes that are left, and goodbye, if the bus works."""
         state = self._state
         if state.status.available:
             state.disconnections.tell()
@@ -156,13 +158,13 @@ class ClusterBridge(TableWorker):
                 self._lose(str(error))
                 await trio.sleep(_RETRY)
             except BaseException:
-                # Cancelled or failed: the next incarnation says it.
+                # Cancelled or failed: the next incarnation says the batch.
                 self._state.outbox.put_back(batch)
                 raise
             statistics.dropped = self._state.outbox.dropped
 
     async def _beat(self) -> None:
-        """Past the outbox: a sign of life that waits its turn would say nothing."""
+        """Give signs of life, past the outbox: one that waited there would prove nothing."""
         while True:
             try:
                 await self._bus.publish([self._state.trust.sealed_sign(self._state.canary.sing())])
@@ -205,10 +207,13 @@ class ClusterBridge(TableWorker):
             case _:
                 self._handler.hear(channel, speaker, envelope)
 
-    # --- What was missed -------------------------------------------------------------------------
+    # --- Missed envelopes ------------------------------------------------------------------------
 
     def _confirmed(self, channels: Collection[str]) -> None:
-        """*channels* are heard from now on; of some, the store was read before that."""
+        """Note that *channels* are heard from now on.
+
+        A user of one of them is doubtful, if the user's log was read before that.
+        """
         if CONTROL in channels:
             self._heart.ring()
             self._state.disconnections.missed()
@@ -216,7 +221,7 @@ class ClusterBridge(TableWorker):
         self._doubt(user for user in users if self._users.head_of(user) is not None)
 
     def _missed(self, channels: Collection[str]) -> None:
-        """Something may have been said on *channels* that was not heard."""
+        """Note that envelopes on *channels* may have been said and not heard."""
         if CONTROL in channels:
             self._state.disconnections.missed()
             self._state.spool_word.doubt()
@@ -229,7 +234,7 @@ class ClusterBridge(TableWorker):
         self._reconciler.hasten()
 
     def _concerned(self, channels: Iterable[str]) -> list[str]:
-        """The users with an actor here whom *channels* of users and topics concern."""
+        """The users with an actor here that *channels* of users and topics concern."""
         users: dict[str, None] = {}
         for channel in channels:
             if (topic := channel_topic(channel)) is not None:
@@ -239,7 +244,7 @@ class ClusterBridge(TableWorker):
         return [user for user in users if self._users.find(user) is not None]
 
     def _introduce(self, users: Iterable[str]) -> None:
-        """Tell the others which devices are here: each may have gone elsewhere unheard."""
+        """Tell the other nodes which devices are here: each may have moved there unheard."""
         for user in users:
             with suppress(MailboxFull):
                 self._users.tell(user, Introduce())
@@ -248,7 +253,7 @@ class ClusterBridge(TableWorker):
 
     @property
     def _is_uncertain(self) -> bool:
-        """Whether something may be committed elsewhere of which nothing is or was heard."""
+        """Whether another node may commit, or have committed, changes that go unheard here."""
         is_lost = self._state.freshness.is_stale or not self._state.status.available
         return (
             is_lost
@@ -275,7 +280,8 @@ class ClusterBridge(TableWorker):
     def _lose(self, reason: str) -> None:
         self._state.status.statistics.failures += 1
         self._state.reasons.tell(reason)
-        # What was said before this moment does not prove that anything is heard after it.
+        # An envelope said before this moment, if it is heard later, does not prove that the node
+        # hears again.
         self._state.trusted_from = trio.current_time()
         if self._state.status.available:
             self._state.status.statistics.losses += 1

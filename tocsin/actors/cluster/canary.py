@@ -1,9 +1,10 @@
-"""A node's own signs of life: when it gave one, and whether one that is heard is its own.
+"""A node's own signs of life: when it gave each, and whether a sign that it hears is its own.
 
-That it hears itself is how a node knows that it hears anybody. Words come back with its name and a
-time by its clock; but a second node may have been given the same name, and then its words look like
-ours while its clock, which begins anywhere, says that they were said long ago, or are yet to be
-said. Taken for ours, they would hide for ever that this node is deaf. So it remembers what it said.
+A node knows that it hears the others because it hears itself. Its signs come back with its name and
+a time by its clock. But a second node may have been given the same name: its signs then look like
+ours, while their times, by a clock that begins anywhere, lie in our past or our future. If we took
+them for our own, they would hide for ever that this node is deaf. So the node remembers the signs
+that it gave.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ import trio
 from tocsin.protocol.envelopes import Alive
 
 _REMEMBERED: Final = 600
-"""Five minutes of them, at the most: none comes back as late as that."""
+"""Signs that are remembered, of five minutes at least: none comes back as late as that."""
 
 
 class Canary:
-    """See the module."""
+    """The signs of life of one node; see the module."""
 
     def __init__(self, now: Callable[[], float] = trio.current_time) -> None:
         self._now = now
         self._said: deque[float] = deque(maxlen=_REMEMBERED)
 
     def sing(self) -> Alive:
-        """A sign of life of this moment."""
+        """Make a sign of life of this moment, and remember it."""
         self._said.append(self._now())
         return Alive(self._said[-1])
 
     def is_own(self, heard: Alive) -> bool:
-        """Whether this node has said what is *heard* in its name."""
+        """Whether this node gave the sign *heard*, which bears its name."""
         return heard.said_at in self._said

@@ -1,11 +1,12 @@
-"""Which channels of the bus this node hears: those of its online users and of their topics.
+"""The channels of the bus that this node hears: those of its online users and of their topics.
 
-Whoever needs a channel before reading the store waits for it here: subscribing together with all
-others who came in the meantime, so a thousand who arrive at once cost a few round trips. A bus that
-does not answer is not waited for; who then goes on unheard is reconciled once the channel is heard.
+A user's actor needs the channel before it reads the store, and waits for it here. Channels are
+subscribed together with all others that were wanted in the meantime, so a thousand users who arrive
+at once cost a few round trips. If the bus does not answer, the actors wait no longer; their users
+are reconciled once the channels are heard.
 
-What nobody needs any more is heard for a while longer: most who leave come back, and a long poll
-leaves and comes back all the time.
+A channel that no actor needs any more is heard for a while longer: most users who leave come back,
+and a long poll leaves and comes back all the time.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ from tocsin.persistence.bus import Bus, BusUnavailable
 BATCH: Final = 5000
 """Channels in one round trip."""
 PATIENCE: Final = 1.0
-"""Seconds that an arriving device waits for a bus of which is not known that it is away."""
+"""Seconds that an arriving device waits for a bus that is not known to be away."""
 IDLE: Final = 30.0
-"""Seconds for which a channel is heard that nobody needs."""
+"""Seconds for which a channel is heard although no actor needs it."""
 _SWEEP: Final = 1.0
 """Seconds between two looks for idle channels: short beside the time for which they are kept."""
 
 
 class Channels:
-    """Which channels are wanted, and which are heard; see the module."""
+    """The channels that are wanted, and those that are heard; see the module."""
 
     def __init__(self) -> None:
-        # A dictionary for its order: the same calls are said the same way in every run.
+        # A dictionary for its order: the same calls lead to the same commands in every run.
         self._heard: dict[str, None] = {}
         self._wanted: dict[str, list[Callable[[], None]]] = {}
         self._idle: dict[str, float] = {}
         self.bell = Bell()
-        """Rings when there is something for the keeper to do."""
+        """Rings when the keeper has channels to subscribe, or to drop some time."""
 
     def want(self, channel: str, ready: Callable[[], None] | None = None) -> bool:
-        """Hear *channel*; whether that is so already. If not, *ready* is called when it is.
+        """Have *channel* heard; returns whether it is heard already.
 
-        Or when there is no point in waiting any longer.
+        If not, *ready* is called when it is heard, or when waiting longer has no point.
         """
         self._idle.pop(channel, None)
         if channel in self._heard:
@@ -56,27 +57,27 @@ class Channels:
         return False
 
     def release(self, channel: str) -> None:
-        """Nobody needs *channel* now."""
+        """Note that no actor needs *channel* now."""
         if not self._idle:
             self.bell.ring()
         self._idle[channel] = trio.current_time() + IDLE
 
     def start_anew(self) -> None:
-        """The bus was opened, and knows nothing of before."""
+        """Want all channels again: the bus was opened, and has no subscriptions yet."""
         for channel in self._heard:
             self._wanted.setdefault(channel, [])
         self._heard.clear()
         self.bell.ring()
 
     def give_up_waiting(self) -> None:
-        """The bus is away: let everybody go on."""
+        """Call all that wait for a channel: the bus is away."""
         for waiting in self._wanted.values():
             _call(waiting)
 
     def snapshot(self) -> dict[str, float | None]:
         """The channels heard, each with the time (Trio's) until which it is kept unneeded.
 
-        `None` for a channel that somebody here needs.
+        `None` for a channel that an actor here needs.
         """
         return {channel: self._idle.get(channel) for channel in self._heard}
 
@@ -90,13 +91,13 @@ class Channels:
         return list(islice(self._wanted, count_max))
 
     def heard(self, channels: Collection[str]) -> list[Callable[[], None]]:
-        """*channels* are heard from now on; what is to be called."""
+        """Note that *channels* are heard from now on; returns the callbacks that waited."""
         waiting = [ready for channel in channels for ready in self._wanted.pop(channel, ())]
         self._heard.update(dict.fromkeys(channels))
         return waiting
 
     def drop_idle(self, now: float) -> list[str]:
-        """The channels that nobody has needed for long, at *now*; they are not heard any more."""
+        """Remove the channels that no actor has needed for long, at *now* (Trio time)."""
         due = [channel for channel, until in self._idle.items() if until <= now]
         for channel in due:
             del self._idle[channel]
@@ -105,14 +106,14 @@ class Channels:
         return due
 
     def next_look(self, now: float) -> float:
-        """When (Trio time) to look for idle ones again."""
+        """When (Trio time) to look for idle channels again."""
         return now + _SWEEP if self._idle else math.inf
 
 
 class ChannelKeeper:
-    """Subscribes and unsubscribes *bus* as *channels* say.
+    """Subscribes to the channels of *bus* that *channels* wants, and drops the idle ones.
 
-    *confirmed* is told of channels from which nothing is missed any more.
+    *confirmed* is called with channels on which no envelope is missed from now on.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class ChannelKeeper:
         self._confirmed = confirmed
 
     async def run(self) -> None:
-        """Subscribe and unsubscribe, for ever."""
+        """Subscribe and unsubscribe until cancelled."""
         channels = self._channels
         while True:
             if not channels.wanted(1):
@@ -140,7 +141,7 @@ class ChannelKeeper:
             self._channels.give_up_waiting()
             await trio.sleep(PATIENCE)
             return
-        # First, so that a device that goes on finds out nothing too late.
+        # First, so that a doubtful user is reconciled before the devices that waited go on.
         self._confirmed(batch)
         _call(self._channels.heard(batch))
 

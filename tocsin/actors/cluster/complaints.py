@@ -1,4 +1,4 @@
-"""What goes wrong as often as others wish, for the log: a line in a while for each kind."""
+"""Log lines about faults that others can cause as often as they like: a few for each kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INTERVAL: Final = 10.0
 
 
 class Complaints:
-    """Told to *logger* as *event*; the kinds have to be few."""
+    """Lines of *logger* with the event *event*, one per `INTERVAL` and kind; kinds must be few."""
 
     def __init__(self, logger: Any, event: str) -> None:
         self._logger = logger
@@ -20,7 +20,7 @@ class Complaints:
         self._untold: dict[tuple[str, ...], int] = {}
 
     def tell(self, *kind: str, count: int = 1, **facts: Any) -> None:
-        """*count* more of this *kind*, which is said in the line with *facts*."""
+        """Count *count* more faults of this *kind*; log them with *facts* if a line is due."""
         untold = self._untold[kind] = self._untold.get(kind, 0) + count
         now = trio.current_time()
         if now - self._told_at.get(kind, -INTERVAL) >= INTERVAL:

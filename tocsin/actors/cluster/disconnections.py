@@ -1,12 +1,14 @@
-"""Whom operators have disconnected: told to all nodes, those included that do not hear it now.
+"""Users whom operators have disconnected: all nodes are told, even those that are deaf now.
 
-Of what nodes tell each other this alone is not in the store, so a deaf node would not find it by
-reconciling. Therefore the bus keeps it for a while, and a node that may have missed something asks
-for it and ends what had begun before. A user is kept *before* the others are told: who does not
-hear the word, and hears again, then finds it.
+Nodes tell each other nothing else that is not in the store as well, so a deaf node could not find a
+disconnection by reconciling. Therefore the bus keeps it for a while. A node that may have missed
+envelopes asks the bus for the disconnections, and ends the connections that began before them. A
+disconnection is kept *before* the other nodes are told, so that a node that does not hear the
+envelope finds it when it hears again.
 
-What is kept is a *mark*: the time of day, the user, and a seal of both. One that is kept once more
-by somebody else ends nothing again where it was seen: its first moment is remembered.
+The bus keeps a *mark*: the time of day, the user, and a seal of both. If an outsider puts the same
+mark there once more, it ends no connection again on a node that has seen it, because the node
+remembers the moment of each mark.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _RETRY: Final = 0.5
 
 
 class Disconnections:
-    """Users of whom the other nodes are to be told, with *say*, and what was seen of theirs.
+    """Disconnected users to be told to the other nodes with *say*, and the marks that were seen.
 
     See the module.
     """
@@ -36,26 +38,26 @@ class Disconnections:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self.moments: dict[bytes, float] = {}
-        """When each mark was made that was seen here (Trio time)."""
+        """Each mark that was seen here -> when it was made (Trio time)."""
         self._untold: dict[str, None] = {}
         self._unkept: dict[str, None] = {}
         self.is_missed = False
-        """Whether something may have been said that was not heard."""
+        """Whether a disconnection may have been said that was not heard."""
         self.bell = Bell()
-        """Rings when there is something for the keeper to do."""
+        """Rings when the keeper has a mark to keep, or has to ask for marks."""
 
     def disconnect(self, user: str) -> None:
-        """End all connections of *user*, everywhere else."""
+        """Have all connections of *user* to other nodes ended."""
         self._untold[user] = None
         self.bell.ring()
 
     def missed(self) -> None:
-        """Something may have been said that was not heard: find out."""
+        """Have the keeper ask the bus for marks: a disconnection may have gone unheard."""
         self.is_missed = True
         self.bell.ring()
 
     def tell(self) -> None:
-        """Tell the others of whoever has not been told of, kept or not."""
+        """Tell the other nodes of all users that they were not told of, with or without a mark."""
         untold, self._untold = self._untold, {}
         for user in untold:
             self._say(user)
@@ -66,7 +68,7 @@ class Disconnections:
         return list(self._unkept)
 
     def kept(self, users: Iterable[str]) -> None:
-        """A mark of each of *users* is kept: tell the others."""
+        """Tell the other nodes of *users*: the bus keeps a mark of each now."""
         for user in users:
             del self._unkept[user]
             self._untold.pop(user, None)
@@ -74,7 +76,7 @@ class Disconnections:
 
 
 class DisconnectionKeeper:
-    """Keeps *disconnections* on *bus*, and ends the connections of *users* that others have."""
+    """Keeps *disconnections* on *bus*, and ends connections of *users* that other nodes ask for."""
 
     def __init__(
         self, disconnections: Disconnections, bus: Bus, users: Users, trust: Trust
@@ -85,7 +87,7 @@ class DisconnectionKeeper:
         self._trust = trust
 
     async def run(self) -> None:
-        """Keep and find out, for ever; a bus that is away is asked again."""
+        """Keep marks and ask for marks until cancelled; a bus that is away is asked again."""
         while True:
             try:
                 await self._keep()
@@ -102,8 +104,8 @@ class DisconnectionKeeper:
         try:
             await self._bus.keep_disconnected([self._trust.mark(user) for user in users])
         except BusUnavailable:
-            # One that is full keeps nothing, and relays all the same. Where it did neither, they
-            # are told once more when it does both.
+            # A Redis that is full keeps no mark, but relays envelopes all the same. If it does
+            # neither, the nodes are told once more when it does both.
             self._disconnections.tell()
             raise
         self._disconnections.kept(users)
@@ -116,7 +118,7 @@ class DisconnectionKeeper:
         try:
             ages = await self._bus.disconnected()
         except BaseException:
-            # Also where this fails or is cancelled: the next incarnation finds out.
+            # Failed or cancelled: the next incarnation asks.
             disconnections.is_missed = True
             raise
         now, moments = trio.current_time(), disconnections.moments

@@ -1,7 +1,7 @@
 """The effect of the other nodes' envelopes on this node.
 
-News are dispatched as if the change had been committed here (`announcer`). The rest is about the
-connections of a user's devices, of which the nodes together keep one for each device.
+News are dispatched as if the change had been committed here (`announcer`). The other envelopes are
+about connections of a user's devices: the nodes together see to it that each device keeps one only.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from tocsin.protocol.news import News
 from tocsin.protocol.rivals import rank_of
 
 _ECHO_MAX: Final = 2.0
-"""Seconds after which one's own word comes too late to say what came before what."""
+"""Seconds after which the node's own word comes back too late to tell the order of arrivals."""
 
 
 class EnvelopeHandler:
-    """Of the node called *node*; *dispatch* is told the news. See the module."""
+    """Handles envelopes for the node called *node*; *dispatch* gets the news. See the module."""
 
     def __init__(
         self,
@@ -68,7 +68,10 @@ class EnvelopeHandler:
     def hear(
         self, channel: str, speaker: str, envelope: NewsEnvelope | DeviceEnvelope | DisconnectUser
     ) -> None:
-        """*speaker*, perhaps this node, has said *envelope* on *channel*; raises `Unreadable`."""
+        """Take *envelope*, which *speaker* (perhaps this node) has said on *channel*.
+
+        Raises `Unreadable`.
+        """
         match envelope:
             case (
                 LogChange()
@@ -79,7 +82,7 @@ class EnvelopeHandler:
                 | DeviceAcknowledged()
                 | DeviceGone()
             ):
-                # These first: they are nearly all that comes.
+                # These first: nearly all envelopes are of these types.
                 if (news := self._reader.read(channel, envelope)) is not None:
                     self._dispatch(news)
             case DisconnectUser(user=user):
@@ -109,7 +112,8 @@ class EnvelopeHandler:
 
     def _is_here(self, user: str, speaker: str, envelope: DeviceHere) -> None:
         if speaker == self._node:
-            # As good as its arrival, of which they may not have heard: whoever comes now is later.
+            # This counts as its arrival, of which the others may not have heard: a device that
+            # arrives elsewhere from now on is later.
             self._echoed(user, envelope)
             return
         since = self._peers.our_time(speaker, envelope.since, envelope.said_at)
@@ -121,5 +125,5 @@ class EnvelopeHandler:
             self._tell_user(user, Echoed(own.connection))
 
     def _tell_user(self, user: str, message: UserMessage) -> None:
-        # Beyond the capacity: few, and nobody says them again.
+        # Beyond the capacity: such envelopes are few, and are not repeated.
         self._users.tell(user, message, forced=True)

@@ -1,18 +1,18 @@
-"""What a device said on the node that it has left is in the store before it starts on another.
+"""A device's acknowledgments on the node that it has left are stored before it starts on another.
 
 A node writes acknowledgments some milliseconds after it has them, together with many others. A
-device whose connection is cut may be on another node before that, and would be sent again there
-what it has acknowledged. The store knows that the device's last session is still open, and its name
-says on which node. So that one is asked:
+device whose connection is cut may be on another node before that, which would send it again pushes
+that it has acknowledged. The store knows that the device's last session is still open, and the
+session's name says on which node. So the new node asks the old one:
 
     attach: a session of node a is open ── SessionSought ──→ a: all that was said on it is noted,
     attach again                        ←─ SessionSettled ── and the ledger is written
 
-Only who comes back faster than the ledger is written, or whose old node has not noticed that it has
-left, pays that round trip. Nobody is waited for who is not heard, nor for longer than `PATIENCE`:
-then it is as after the death of a node, and what was acknowledged in the last moments comes again.
-Who has kept one waiting in vain is not asked for a while, so that a node which has just died does
-not hold up all who come from it.
+A device pays that round trip only if it comes back faster than the ledger is written, or if its old
+node has not noticed that it has left. A node that is not heard is not waited for, and no node for
+longer than `PATIENCE`. Without an answer it is as after the death of a node: pushes that were
+acknowledged in the last moments come again. A node that did not answer in time is not asked for a
+while, so that a node that has just died does not hold up all devices that come from it.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.protocol.envelopes import SessionSettled, SessionSought
 
 PATIENCE: Final = 0.5
-"""Seconds that an old node has for its answer: some transactions."""
+"""Seconds that an old node has for its answer: the time of some transactions."""
 _MUTE: Final = 5.0
-"""Seconds for which one is not asked that gave none."""
+"""Seconds for which a node is not asked after it gave no answer."""
 _ASKED_MAX: Final = 10_000
-"""Questions that wait to be answered; who asked more, gets none in time anyway."""
+"""Questions of other nodes that wait here; beyond it an answer would come too late anyway."""
 
 
 class Handover:
-    """Sessions to be settled, by this node called *node* and by others; see the module.
+    """The sessions to be settled, by the node called *node* and by its peers; see the module.
 
-    *say* says something to the nodes that hear of a user.
+    *say* says an envelope to the nodes that hear of a user.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class Handover:
         self._waiting: dict[str, tuple[float, str, Callable[[], None]]] = {}
         self._mute: dict[str, float] = {}
         self.impatient = Bell()
-        """Rings when somebody begins to wait."""
+        """Rings when the first session begins to wait."""
         self.asked: WorkList[tuple[str, str]] = WorkList()
-        """User and session of those that others ask for."""
+        """User and session of each question of another node."""
         self.bell = Bell()
-        """Rings when others ask."""
+        """Rings when another node asks."""
 
     # --- The new node ----------------------------------------------------------------------------
 
     def settle(self, user: str, session: str, done: Callable[[], None]) -> bool:
-        """Have *session* of *user* settled by its node; whether there is one to wait for.
+        """Have *session* of *user* settled by its node; returns whether to wait for that.
 
-        If so, *done* is called when that is done, or when there is no point in waiting any longer.
+        If so, *done* is called when the session is settled, or after `PATIENCE` seconds.
         """
         now = trio.current_time()
         of = (peer for peer in self._peers.heard if session.startswith(f"{peer}/"))
@@ -84,11 +84,11 @@ class Handover:
         return True
 
     def next_due(self) -> float:
-        """When (Trio time) the first has waited for long enough."""
+        """When (Trio time) the first session has waited for long enough."""
         return next((each[0] for each in self._waiting.values()), math.inf)
 
     def give_up(self, now: float) -> None:
-        """Let the first go on, and do not ask its peer again for a while."""
+        """Let the first session wait no longer, and do not ask its node again for a while."""
         session = next(iter(self._waiting))
         _, peer, done = self._waiting.pop(session)
         self._mute[peer] = now + _MUTE
@@ -97,7 +97,7 @@ class Handover:
     # --- Both ------------------------------------------------------------------------------------
 
     def hear(self, user: str, speaker: str, word: SessionSought | SessionSettled) -> None:
-        """*speaker* has said *word* to those who hear of *user*."""
+        """Take *word*, which *speaker* has said to the nodes that hear of *user*."""
         if isinstance(word, SessionSettled):
             self._mute.pop(speaker, None)
             if (waiting := self._waiting.pop(word.session, None)) is not None:
@@ -109,13 +109,13 @@ class Handover:
     # --- The old node ----------------------------------------------------------------------------
 
     def settled(self, sessions: Iterable[tuple[str, str]]) -> None:
-        """All that was said on *sessions* is written, each with its user: say so."""
+        """Say that all acknowledgments of *sessions*, each with its user, are written."""
         for user, session in sessions:
             self._say(user, SessionSettled(session))
 
 
 class SessionSettler:
-    """Settles what *handover* says, with the actors of *users* and the ledger."""
+    """Settles the sessions of *handover*, by the actors of *users* and the ledger."""
 
     def __init__(self, handover: Handover, users: Users, storage: Ref[StorageMessage]) -> None:
         self._handover = handover
@@ -123,13 +123,13 @@ class SessionSettler:
         self._storage = storage
 
     async def run(self) -> None:
-        """Answer those who ask, and see to it that nobody here waits too long, until cancelled."""
+        """Answer other nodes, and let no session here wait too long, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._answer)
             nursery.start_soon(self._give_up)
 
     async def _give_up(self) -> None:
-        """Let those go on who have waited for long enough."""
+        """Let each session go on that has waited for long enough."""
         handover = self._handover
         while True:
             if (due := handover.next_due()) > (now := trio.current_time()):
@@ -138,7 +138,7 @@ class SessionSettler:
                 handover.give_up(now)
 
     async def _answer(self) -> None:
-        """Settle what others ask for, all that has come in the meantime together."""
+        """Settle the sessions that other nodes ask for, all that came in the meantime together."""
         handover = self._handover
         while True:
             if not handover.asked:
@@ -150,14 +150,18 @@ class SessionSettler:
                     await self._write({user: None for user, _ in asked})
                 handover.settled(asked)
             except (trio.TooSlowError, StoreUnavailable, StoreFailed, ActorError):
-                pass  # They go on by themselves.
+                pass  # The other nodes go on without an answer.
             handover.asked.done()
 
     async def _write(self, users: dict[str, None]) -> None:
-        """Have written all that *users* have said here up to now."""
+        """Have all acknowledgments written that the devices of *users* have sent here up to now.
+
+        Raises `StoreUnavailable`, `StoreFailed` or an `ActorError`.
+        """
         replies: list[Reply[None]] = []
         for user in users:
-            # Behind what its connections have told it before; who is not here has told all.
+            # The request stands behind all messages of the user's connections. A user without an
+            # actor here has nothing left to note.
             if self._users.find(user) is not None:
                 settle = Settle()
                 self._users.tell(user, settle, forced=True)

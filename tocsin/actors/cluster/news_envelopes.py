@@ -1,4 +1,4 @@
-"""News as the nodes of a cluster write them to one another: envelopes, there and back."""
+"""News as envelopes, which the nodes of a cluster write to one another, and envelopes as news."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from tocsin.protocol.news import (
 )
 
 WHOLE_BYTES_MAX: Final = 1 << 20
-"""Bytes of one change, its copies together; beyond it one read by each node costs less."""
+"""Bytes of one change, its copies together; beyond it a read by each node costs less."""
 
 
 def envelopes_of(news: News) -> Iterator[tuple[str, NewsEnvelope]]:
-    """The channel and the envelope for everyone elsewhere whom *news* concern."""
+    """The channels and envelopes for all users that *news* concern on other nodes."""
     match news:
         case LogAppended():
             yield from _appended(news)
@@ -65,7 +65,8 @@ def envelopes_of(news: News) -> Iterator[tuple[str, NewsEnvelope]]:
         case DeviceForgotten(user=user, device=device):
             yield user_channel(user), DeviceGone(device)
         case UserAttached() | ExpirySet():
-            # The first is of this node only; the schedulers of others find an expiry in the store.
+            # An attachment matters to this node only; other nodes' schedulers find an expiry in
+            # the store.
             return
         case _:
             assert_never(news)
@@ -92,16 +93,16 @@ def _appended(news: LogAppended) -> Iterator[tuple[str, NewsEnvelope]]:
 
 
 class NewsReader:
-    """Reads envelopes, of a change's shared part only the first of those that come together."""
+    """Reads envelopes; the shared part of a change is read once for copies that come together."""
 
     def __init__(self) -> None:
         self._shared = b""
         self._part: SharedPart | None = None
 
     def read(self, channel: str, envelope: NewsEnvelope) -> News | None:
-        """The news of *envelope*; none where it says nothing about *channel*.
+        """The news of *envelope*; `None` if it says nothing about *channel*.
 
-        Raises `Unreadable`.
+        Raises `Unreadable` if the shared part of a change cannot be read.
         """
         if (user := channel_user(channel)) is not None:
             return self._of_user(user, envelope)

@@ -1,11 +1,12 @@
-"""What this node has still to say on the bus.
+"""The envelopes that this node has still to say on the bus.
 
-Bounded in envelopes and in bytes; beyond it the oldest is dropped, which is safe: whoever would
-have heard it finds it in the store when it reconciles. What a failing bus did not take is kept and
-said later, as long as there is room: it may come twice and late.
+The outbox is bounded in envelopes and in bytes. Beyond the bounds the oldest envelope is dropped,
+which is safe: a node that would have heard it finds the change in the store when it reconciles.
+Envelopes that a failing bus did not take are kept and said later, as long as there is room, so they
+may come late, or twice.
 
-Not so what is *fleeting*, true at its moment only: of two devices that arrived while the bus was
-away, the one whose words happen to be said last is not the last one.
+A *fleeting* envelope is true at its moment only, and is not kept. For if two devices arrived while
+the bus was away, the one whose envelope happens to be said last need not be the last one.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from typing import Final
 from tocsin.persistence.bus import Said
 
 ENVELOPES_MAX: Final = 50_000
-"""Some seconds of the most that one node says."""
+"""Envelopes in the outbox: what a node that says as much as it can says in some seconds."""
 BYTES_MAX: Final = 64 << 20
-"""Bytes of them, so that large envelopes cannot take a node's memory while the bus is away."""
+"""Bytes in the outbox."""
 BATCH_MAX: Final = 2000
 """Envelopes in one round trip."""
 BATCH_BYTES_MAX: Final = 1 << 20
-"""Bytes in one, give or take the last envelope: more could take longer than anybody waits."""
+"""Bytes in one round trip, give or take the last envelope: more could take longer than the time-out
+of a command."""
 
 
 class Outbox:
-    """First in, first out; *dropped* counts what there was no room for."""
+    """Envelopes, first in, first out; *dropped* counts those for which there was no room."""
 
     def __init__(self, envelopes_max: int = ENVELOPES_MAX, bytes_max: int = BYTES_MAX) -> None:
         self.dropped = 0
@@ -36,7 +38,7 @@ class Outbox:
         self._bytes = 0
 
     def put(self, channel: str, payload: bytes, *, fleeting: bool = False) -> None:
-        """Add what is to be said, at the expense of the oldest."""
+        """Add an envelope to be said, at the expense of the oldest if there is no room."""
         self._waiting.append((Said(channel, payload), fleeting))
         self._bytes += len(payload)
         while len(self._waiting) > self._envelopes_max or self._bytes > self._bytes_max:
@@ -45,7 +47,10 @@ class Outbox:
             self.dropped += 1
 
     def take(self) -> list[tuple[Said, bool]]:
-        """The first of what waits, as much as one round trip should bring; or `put_back`."""
+        """Remove the first envelopes, as many as one round trip should bring.
+
+        If they cannot be said, `put_back` takes them.
+        """
         batch: list[tuple[Said, bool]] = []
         taken = 0
         while self._waiting and len(batch) < BATCH_MAX and taken < BATCH_BYTES_MAX:
@@ -56,7 +61,7 @@ class Outbox:
         return batch
 
     def put_back(self, batch: list[tuple[Said, bool]]) -> None:
-        """*batch* could not be said: keep of everything what is not fleeting, where it was."""
+        """Put *batch* back in front, as it could not be said; drop all fleeting envelopes."""
         kept = [each for each in (*batch, *self._waiting) if not each[1]]
         self._waiting.clear()
         self._bytes = 0

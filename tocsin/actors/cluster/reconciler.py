@@ -1,10 +1,9 @@
-"""Compares what this node was told with what the store has, for the users who are online here.
+"""The reconciler compares the heads that this node was told with those in the store.
 
-What is said on the bus may be lost, and a node may die between its commit and its word. So the
-heads of the logs are read now and then, and where one is further than was told, the user's actor is
-told that. Heads, and not what has changed since some time: the clocks of nodes may differ by
-minutes.
-A thousand users cost one query, a few milliseconds.
+Envelopes may be lost on the bus, and a node may die between its commit and its envelope. So the
+heads of the online users' logs are read now and then, and if a head is further than this node was
+told, the user's actor is told of it. Heads are compared, and not the times of changes, because the
+clocks of nodes may differ by minutes. A thousand users cost one query, a few milliseconds.
 """
 
 from __future__ import annotations
@@ -24,21 +23,22 @@ from tocsin.actors.storage.requests import Read, StorageMessage
 from tocsin.persistence.store import FindHead, Head, StoreFailed, StoreUnavailable
 
 CHUNK: Final = 1000
-"""Users in one query, which others' questions wait behind."""
+"""Users in one query, behind which other queries wait."""
 HASTE: Final = 1.0
-"""Seconds between looks at everybody while not all is heard."""
+"""Seconds between looks at all users while changes may go unheard."""
 LEISURE: Final = 15.0
-"""Seconds between looks at everybody while all seems well."""
+"""Seconds between looks at all users while all seems well."""
 _TIMEOUT: Final = 10.0
 """Seconds for one look: as many as one call to the store may take."""
 _PAUSE: Final = 0.1
-"""Seconds at least between the end of one look at everybody and the next."""
+"""Seconds at least between the end of one look at all users and the next."""
 
 
 class Reconciler:
-    """Looks at *doubtful* users at once. *hurried* says whether something may be going unheard now.
+    """Looks at *doubtful* users at once, and at all users now and then; see the module.
 
-    *looked* is told when everybody has been looked at, and when that began (Trio time).
+    *hurried* says whether changes may be going unheard now. *looked* is called when all users have
+    been looked at, with the time (Trio's) when that began.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Reconciler:
         self._bell = Bell()
 
     def hasten(self) -> None:
-        """Somebody is doubtful, or what `hurried` says has changed: look again."""
+        """Look soon: a user is doubtful, or the answer of *hurried* has changed."""
         self._bell.ring()
 
     async def run(self) -> None:
-        """Look, for ever."""
+        """Look until cancelled."""
         while True:
             due = self._looked_at + (HASTE if self._hurried() else LEISURE)
             now = trio.current_time()
@@ -86,17 +86,17 @@ class Reconciler:
         self._looked_at = max(now, trio.current_time() + _PAUSE - HASTE)
 
     async def _look(self) -> bool:
-        """Look at whom there is doubt about; whether the store answered."""
+        """Look at the doubtful users; returns whether the store answered."""
         while self._doubtful:
             if not await self._look_at(self._doubtful.take(CHUNK)):
-                # What was missed by then, everybody looks for when the store is back.
+                # When the store is back, all sessions read what they may have missed by then.
                 self._doubtful.clear()
                 return False
             self._doubtful.done()
         return True
 
     async def _look_at(self, users: Sequence[str]) -> bool:
-        """Look at *users*; whether the store answered."""
+        """Look at *users*; returns whether the store answered."""
         reads = [Read(query=FindHead(user)) for user in users]
         try:
             with trio.fail_after(_TIMEOUT):
@@ -110,7 +110,7 @@ class Reconciler:
 
     def _compare(self, user: str, found: Head) -> None:
         told = self._users.head_of(user)
-        # Who is only arriving is about to read the store.
+        # A user without a head here is just arriving, and about to read the store.
         if told is not None and found.head > told:
             self._statistics.found += 1
             self._users.head_moved(user, found.head)

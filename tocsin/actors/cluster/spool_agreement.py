@@ -1,23 +1,26 @@
-"""How all nodes come to know that something waits in the spool, before a producer is told so.
+"""The agreement that the spool is in use: all nodes know it before a producer is told `202`.
 
-Nodes do not lose the store together, nor find it again. A producer that was told `202` by one may
-send its next post to another, and that one must not commit it in front of what waits. So who has
-appended *asks* around, and gives its answer when every node has said that it knows:
+Nodes do not lose the store in the same moment, nor find it again in the same moment. A producer
+that was told `202` by one node may send its next post to another, and that node must not commit it
+in front of the spooled one. So a node that has appended *asks* the others, and answers its producer
+when every node has said that it knows:
 
-    append to the spool ── Spooling ──→ everybody: nothing goes to the store from here
-    202 to the producer ←─ SpoolingHeard ── everybody
+    append to the spool ── Spooling ──→ all nodes: no post goes to the store from here
+    202 to the producer ←─ SpoolingHeard ── all nodes
 
-A node that knows puts what comes behind the spool until a look that began after it heard has found
-the spool empty (`spool_drain`). Such a look sees what was appended before the question was put, so
-that it waits or is stored already. This is why the question comes after the append: a look between
-a question and its append would find nothing, and be believed.
+A node that knows puts new posts behind the spool until a look that began after it heard has found
+the spool empty (`drain`). Such a look sees entries that were appended before the question was
+asked, so each of them either waits or is stored already. This is why the question comes after the
+append: a look between a question and its append would find no entry, and would be believed.
 
-It is asked once in a *run*: while the spool is not empty nobody finds it so. The question comes
-back to its asker as well, behind the first words of everybody whom it can reach: whoever joined
-before it is known and waited for, and whoever joins later looks later.
+The question is asked once in a *run*, because no node finds the spool empty while it is not. The
+question comes back to its asker as well, behind the first envelopes of all nodes that it can reach.
+So a node that joined before the question is known and waited for, and a node that joins later looks
+later.
 
-Nobody is waited for who is not heard, or for longer than `PATIENCE`. A node that answers nothing
-for so long has looked meanwhile, or was stopped, and then it looks before it goes on.
+Only nodes that are heard are waited for, at most `PATIENCE` seconds. A node that is silent for so
+long has looked by itself in the meantime, or was stopped, and a node that was stopped looks before
+it goes on.
 """
 
 from __future__ import annotations
@@ -32,16 +35,16 @@ from tocsin.actors.runtime.bell import Bell
 from tocsin.protocol.envelopes import Spooling, SpoolingHeard
 
 PATIENCE: Final = 2.0
-"""Seconds that all together have for their answers: longer than a node goes without a look, or is
-stopped without noticing it."""
+"""Seconds that all nodes together have for their answers: longer than a node goes without a look,
+or is stopped without noticing it."""
 _REPEAT: Final = 0.25
-"""Seconds after which the question is put again: it, or an answer, may have gone unheard."""
+"""Seconds after which the question is asked again: it, or an answer, may have gone unheard."""
 
 
 class SpoolWord:
-    """The word of the node called *node* and of its *peers*; *say* says something to all nodes.
+    """The agreement of the node called *node* with its *peers*; *say* says it to all nodes.
 
-    *doubt* is called when something may wait in the spool for all that is known here.
+    *doubt* is called when the spool may hold entries that this node does not know of.
     """
 
     def __init__(
@@ -60,9 +63,9 @@ class SpoolWord:
         self.doubt = doubt
 
     async def spread(self, run: str) -> None:
-        """Return when all who are heard know that *run* has begun. One task may ask.
+        """Return when all nodes that are heard know that *run* has begun, or after `PATIENCE`.
 
-        Cancelling abandons the answers.
+        Only one task may ask at a time. Cancelling abandons the answers.
         """
         self._run, self._knowing = run, set()
         with trio.move_on_after(PATIENCE):
@@ -71,7 +74,7 @@ class SpoolWord:
                 await self._listen(trio.current_time() + _REPEAT)
 
     def hear(self, speaker: str, word: Spooling | SpoolingHeard) -> None:
-        """*speaker*, perhaps this node, has said *word*."""
+        """Take *word*, which *speaker* (perhaps this node) has said."""
         if isinstance(word, Spooling) and speaker != self._node:
             self.doubt()
             self._say(SpoolingHeard(word.run))

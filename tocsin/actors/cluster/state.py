@@ -1,7 +1,7 @@
 """The node's knowledge of its cluster, and its outbox: the table behind the bridge.
 
-Other actors call it (`Neighbours`) whether or not the bridge is running. It puts into the outbox
-what they want said and notes the channels that they want heard; the bridge, or its next
+Other actors call it (`Neighbours`) whether or not the bridge is running. The table puts their
+envelopes into the outbox and notes the channels that they want heard; the bridge, or its next
 incarnation, does the rest.
 """
 
@@ -50,15 +50,15 @@ from tocsin.protocol.seals import Seals
 logger = structlog.get_logger(__name__)
 
 SILENCE_MAX: Final = 3.0
-"""Seconds without a sign of life after which nothing is taken to be heard."""
+"""Seconds without a sign of life after which a node is taken not to be heard."""
 MISSING_MAX: Final = 120.0
-"""Seconds for which a node is missed that fell silent; then it is dead, and has been for long."""
+"""Seconds for which a node that fell silent is missed; after that it is taken for dead."""
 
 
 class ClusterState:
-    """`Neighbours` of the node called *node*; see the module. Its parts are for the bridge.
+    """The `Neighbours` of the node called *node*; see the module. Its parts are for the bridge.
 
-    *doubt* is called whenever others have begun to spool, or may have begun unheard.
+    *doubt* is called whenever other nodes have begun to spool, or may have begun unheard.
     """
 
     def __init__(
@@ -79,20 +79,21 @@ class ClusterState:
         self.canary = Canary()
         self.freshness = Freshness(SILENCE_MAX)
         self.trusted_from = -math.inf
-        """From when on (Trio time) a word of this node that comes back proves that it hears."""
+        """When (Trio time) the signs of life begin that prove, if they come back, that it hears."""
         self.peers = Peers(SILENCE_MAX, MISSING_MAX)
         self.outbox = Outbox()
         self.channels = Channels()
         self.doubtful: WorkList[str] = WorkList()
-        """Users of whom something may have been said that was not heard."""
+        """Users of whom envelopes may have gone unheard."""
         self.disconnections = Disconnections(lambda user: self.say(CONTROL, DisconnectUser(user)))
         self.handover = Handover(node, self.peers, self.say_shortly)
         self.settle = self.handover.settle
         self.spool_word = SpoolWord(node, self.peers, self._say_to_all, doubt)
         self.spooling = self.spool_word.spread
         self.to_say = Bell()
-        """Rings when there is something in the outbox."""
+        """Rings when there is an envelope in the outbox."""
         self.store_reached = Bell()
+        """Rings when the store is there, and with it the nodes' secret."""
         self.channels.want(CONTROL)
         self.channels.want(topic_channel(EVERYONE))
 
@@ -100,7 +101,7 @@ class ClusterState:
 
     @property
     def audible(self) -> int:
-        """How many other nodes are heard."""
+        """As `Neighbours.audible`."""
         return self.peers.audible
 
     def listen(self, user: str, ref: Ref[UserMessage]) -> bool:
@@ -141,13 +142,13 @@ class ClusterState:
         return self.freshness.is_fresh(trio.current_time())
 
     def store_changed(self, available: bool) -> None:
-        """The store was lost, or is there: from the first time on, the nodes' secret is known."""
+        """Have the bridge see whether the nodes' secret is known, which the store brings."""
         self.store_reached.ring()
 
     # --- Saying ----------------------------------------------------------------------------------
 
     def say(self, channel: str, envelope: Envelope, *, fleeting: bool = False) -> None:
-        """Have *envelope* said on *channel*; one that is *fleeting* soon, or not at all."""
+        """Have *envelope* said on *channel*; if it is *fleeting*, it is said soon or not at all."""
         self.outbox.put(channel, self.trust.write(envelope), fleeting=fleeting)
         self.to_say.ring()
 
@@ -156,5 +157,5 @@ class ClusterState:
         self.say(user_channel(user), envelope, fleeting=True)
 
     def _say_to_all(self, word: Spooling | SpoolingHeard) -> None:
-        # Fleeting: what is still to be known is asked again, and what is said late is of no use.
+        # Fleeting: a question is asked again as long as it matters, and a late one is of no use.
         self.say(CONTROL, word, fleeting=True)

@@ -1,11 +1,12 @@
-"""What a node says on the bus so that others know it for theirs, and what it heeds of theirs.
+"""The seals of envelopes: how a node is known to the others, and which of theirs it heeds.
 
-Without the nodes' secret nobody can be believed, or speak; it is in the store, so nothing is said
-before that was reached for the first time. What is not heeded is counted, and told to the log.
+Without the nodes' secret a node can neither be believed nor speak. The secret is in the store, so a
+node says no envelope before it has reached the store for the first time. Envelopes that are not
+heeded are counted and logged.
 
-A node of another release, or with another secret, sounds like anybody who is not of the cluster. On
-the channel of all nodes such a *stranger* is taken note of: it may be committing what we cannot
-hear of.
+A node of another release, or with another secret, sounds like any outsider. If such a *stranger*
+speaks on the channel of all nodes, the node remembers when: the stranger may be committing changes
+that go unheard here.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ from tocsin.protocol.seals import SEAL_BYTES, Purpose, Seals
 logger = structlog.get_logger(__name__)
 
 MARK_AGE_MAX: Final = DISCONNECTED_LIFETIME + AGE_MAX
-"""Seconds after which a mark means nothing, by the clock of whoever reads it."""
+"""Seconds after which a mark means nothing, by the clock of the node that reads it."""
 _TIME_BYTES: Final = 8
 """Bytes of a time in a mark: Unix milliseconds as a 64-bit number."""
 _ENVELOPE: Final = "envelope"
 _MARK: Final = "disconnection"
-"""What was found, in metrics and the log."""
+"""Kinds of values found in Redis, in metrics and the log."""
 
 
 class Trust:
-    """Of the node called *node*; see the module."""
+    """The seals of the node called *node*; see the module."""
 
     def __init__(self, node: str, world: World, seals: Seals, refusals: BusRefusals) -> None:
         seal = seals[Purpose.BUS]
@@ -63,23 +64,27 @@ class Trust:
 
     @property
     def is_able(self) -> bool:
-        """Whether the secret is known, and so anything can be said or heeded."""
+        """Whether the secret is known, so that envelopes can be said and heeded."""
         return self._seals.known
 
     def sealed(self, written: Said) -> Said:
-        """What was written, as it is said now; at each attempt anew, as what is old is not heeded.
+        """The envelope *written*, sealed with the present time.
 
-        To be said in the order in which this is called.
+        Each attempt to say it needs a new seal, because old envelopes are not heeded. Sealed
+        envelopes have to be said in the order in which they were sealed.
         """
         said = self._voice.say(written.channel, written.payload, self._now_ms())
         return Said(written.channel, said)
 
     def sealed_sign(self, sign: Alive) -> Said:
-        """A *sign* of life, as it is said now, beside what else is said."""
+        """A *sign* of life, sealed with the present time, outside the order of other envelopes."""
         return Said(CONTROL, self._voice.live(sign, self._now_ms()))
 
     def heed(self, heard: Said) -> tuple[str, Envelope] | None:
-        """Who has said what, if it is to be heeded; raises `Unreadable`."""
+        """The speaker and the envelope in *heard*, if it is to be heeded; otherwise `None`.
+
+        Raises `Unreadable` if the envelope is of this cluster and of no kind known here.
+        """
         try:
             return self._ear.hear(heard.channel, heard.payload, self._now_ms())
         except Untrusted as error:
@@ -91,12 +96,12 @@ class Trust:
     # --- Marks of users who were disconnected (`disconnections`) ----------------------------------
 
     def mark(self, user: str) -> bytes:
-        """A mark of *user*, of this moment: the time, a seal and the user."""
+        """A mark of *user* with the present time: the time, a seal and the user."""
         time, name = self._now_ms().to_bytes(_TIME_BYTES), user.encode()
         return time + self._marks.of(time, name) + name
 
     def marked(self, mark: bytes) -> str | None:
-        """Whom *mark* is of, if a node of this cluster has made it, not too long ago."""
+        """The user of *mark*, if a node of this cluster has made it, not too long ago."""
         time, seal = mark[:_TIME_BYTES], mark[_TIME_BYTES:][:SEAL_BYTES]
         name = mark[_TIME_BYTES + SEAL_BYTES :]
         if not self._marks.fits(seal, time, name):

@@ -1,1 +1,1 @@
-"""A user and the devices: who is connected, what each was sent, what is sent again and when."""
+"""Users and their devices: which are connected, and what each is sent, sent again, and when."""

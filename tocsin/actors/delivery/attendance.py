@@ -1,11 +1,12 @@
-"""Connected devices: kept for this node, and as leases where all nodes can see them.
+"""Connected devices: in a table for this node, and as leases in Redis for all nodes.
 
-A lease ends by itself, so a node that dies takes nobody's word with it: what it held is gone after
-`lease` seconds. A living node renews all its leases every third of that. Arriving and leaving are
-gathered for a moment and told together, as devices come in crowds; a service that is away is tried
-again, and until then the leases of before run out.
+A lease ends by itself, so a node that dies need not take back what it said: its leases are gone
+after `lease` seconds. A living node renews all its leases every third of that time. Arrivals and
+departures are gathered for a moment and told together, because devices come in crowds. If Redis is
+away, the node tries again, and the old leases run out meanwhile.
 
-What this node knows of itself needs no lease: an answer always says who is connected here now.
+A node needs no lease to know of its own devices, so every answer says exactly which devices are
+connected to the node that gives it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tocsin.persistence.bus import BusUnavailable, Connected, Lease, Presence, l
 from tocsin.protocol.errors import DescribedError
 
 LEASE: Final = 30.0
-"""Seconds for which a node's word is good without being repeated."""
+"""Seconds for which a lease is valid unless the node renews it."""
 _LINGER: Final = 0.05
 """Seconds in which arrivals and departures are gathered."""
 _RETRY_DELAY: Final = 1.0
@@ -31,7 +32,7 @@ _RETRY_DELAY: Final = 1.0
 _CHUNK: Final = 1000
 """Leases in one message."""
 _FAREWELL: Final = 1.0
-"""Seconds in which a node that stops takes back what it said."""
+"""Seconds that a node that stops has to release its leases."""
 
 
 class PresenceUnavailable(DescribedError):
@@ -39,22 +40,22 @@ class PresenceUnavailable(DescribedError):
 
 
 class Attendance:
-    """The devices connected to this node; all there is to know where it is the only one."""
+    """The devices connected to this node, which are all devices if it is the only node."""
 
     def __init__(self, node: str, world: World) -> None:
         self._node = node
         self._world = world
         self._users: dict[str, dict[str, Lease]] = {}
-        """Each user's connections, and the leases for them."""
+        """User -> connection -> the lease of the device on it."""
 
     def arrived(self, user: str, device: str, connection: str) -> None:
-        """*device* of *user* is on *connection*, since now."""
+        """Note that *device* of *user* is on *connection* from now on."""
         lease = Lease(user, device, self._node, self._world.now_ms())
         self._users.setdefault(user, {})[connection] = lease
         self._changed(lease)
 
     def left(self, user: str, connection: str) -> None:
-        """The device on *connection*, if there is one, has left; again is no harm."""
+        """Note that the device on *connection* has left; no effect if none is there."""
         connections = self._users.get(user, {})
         lease = connections.pop(connection, None)
         if lease is not None:
@@ -63,7 +64,11 @@ class Attendance:
             self._changed(lease)
 
     async def of(self, user: str) -> tuple[Connected, ...]:
-        """The connected devices of *user*, by device and node. Raises `PresenceUnavailable`."""
+        """The connected devices of *user*, by device and node.
+
+        Raises `PresenceUnavailable` if the other nodes' leases cannot be read. Cancelling does no
+        harm.
+        """
         return latest(self._here(user))
 
     def is_here(self, user: str) -> bool:
@@ -71,7 +76,7 @@ class Attendance:
         return user in self._users
 
     def __len__(self) -> int:
-        """How many connections have somebody on them."""
+        """How many connections have a device on them."""
         return sum(map(len, self._users.values()))
 
     def _here(self, user: str) -> Iterator[Connected]:
@@ -79,7 +84,7 @@ class Attendance:
             yield Connected(lease.device, lease.node, lease.since)
 
     def is_current(self, lease: Lease) -> bool:
-        """Whether *lease* has not ended."""
+        """Whether the device of *lease* is still connected under it."""
         return lease in self._users.get(lease.user, {}).values()
 
     def leases(self) -> Iterator[Lease]:
@@ -88,14 +93,13 @@ class Attendance:
             yield from connections.values()
 
     def _changed(self, lease: Lease) -> None:
-        """*lease* has begun, or is over."""
+        """Called when *lease* has begun, or is over."""
 
 
 class SharedAttendance(Attendance):
-    """As one node of a cluster has it: *presence* knows of the other nodes.
+    """The attendance of a node in a cluster: *presence* knows the devices on the other nodes.
 
-    `news` are the leases of which the other nodes have not been told that they have begun, or are
-    over.
+    `news` are leases that have begun or are over, and the other nodes have not been told so.
     """
 
     def __init__(self, node: str, world: World, presence: Presence) -> None:
@@ -105,10 +109,10 @@ class SharedAttendance(Attendance):
         self.bell = Bell()
         """Rings when there are news."""
         self.failures = 0
-        """Times that the other nodes could not be told."""
+        """How often the other nodes could not be told."""
 
     async def of(self, user: str) -> tuple[Connected, ...]:
-        """As `Attendance.of`, of all nodes."""
+        """As `Attendance.of`, with the devices on all nodes."""
         try:
             told = await self._presence.of(user)
         except BusUnavailable as error:
@@ -122,7 +126,7 @@ class SharedAttendance(Attendance):
 
 
 class PresenceActor(TableWorker):
-    """Holds leases of *lease* seconds at *presence* for all in *attendance*; see the module."""
+    """Holds a lease of *lease* seconds in *presence* for each connection in *attendance*."""
 
     def __init__(
         self, attendance: SharedAttendance, presence: Presence, *, lease: float = LEASE
@@ -134,13 +138,13 @@ class PresenceActor(TableWorker):
         self._renew_at = -math.inf
 
     async def run(self, context: Context[Never]) -> None:
-        """Hold the leases until stopped, then release them."""
+        """Hold the leases until stopped, then release them. If cancelled, they run out."""
         await super().run(context)
         with trio.move_on_after(_FAREWELL):
             await self._attempt(self._release([*self._attendance.leases(), *self._attendance.news]))
 
     def tasks(self) -> Tasks:
-        """One that keeps the leases."""
+        """One task, which keeps the leases."""
         return (self._keep,)
 
     async def _keep(self) -> None:
@@ -154,9 +158,9 @@ class PresenceActor(TableWorker):
                 await trio.sleep(_RETRY_DELAY)
 
     async def _tell(self) -> None:
-        """Say what is new, and everything again when it is time."""
+        """Tell the other nodes the news, or renew all leases when that is due."""
         attendance, now = self._attendance, trio.current_time()
-        # On the list until it was said: a failure, or a stop, may come in between.
+        # News stay on the list until they are told: a failure or a stop may come in between.
         news = attendance.news.take()
         if now >= self._renew_at:
             await self._hold(list(attendance.leases()))
@@ -175,7 +179,7 @@ class PresenceActor(TableWorker):
             await self._presence.release(chunk)
 
     async def _attempt(self, work: Awaitable[None]) -> bool:
-        """Do *work*; whether it could be done now."""
+        """Do *work*, and return whether the bus was there for it."""
         try:
             await work
         except BusUnavailable:

@@ -1,7 +1,8 @@
-"""What comes of a device's delivery is carried out here: its outputs, to where they belong.
+"""The carrier takes each output of a device's delivery to its destination.
 
-Frames go to the outlet, lines to the ledger, questions to the store, words to the other nodes.
-Nothing is decided here but what follows from a refusal, and that by asking the delivery again.
+Frames go to the outlet, lines to the ledger, questions to the storage actor, and announcements to
+the other nodes. The carrier decides nothing: if the ledger or the storage actor refuses an output,
+it asks the delivery what follows from that.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from tocsin.protocol.values import is_unnamed_device
 
 
 class Carrier:
-    """The delivery of one device, with all that it needs; see the module."""
+    """The delivery of one device, and the destinations of its outputs; see the module."""
 
     __slots__ = (
         *("_clock", "_company", "_ref", "_terms"),
@@ -57,11 +58,12 @@ class Carrier:
         self.delivery: Final = DeviceDelivery(
             self._terms, company.world.random, clock.now, clock.now_ms
         )
-        # Not a method around a method: this is asked after everything that happens.
+        # The delivery's own method, without one of ours around it: the user's actor asks for the
+        # deadline after every message.
         self.next_deadline: Final = self.delivery.next_deadline
 
     def _carry_out(self, outputs: Iterable[Output]) -> None:
-        """Carry out *outputs*; of one that is refused, what comes instead of the rest."""
+        """Carry out *outputs*; after a refused one, what the delivery wants instead of the rest."""
         for output in outputs:
             match output:
                 case Note(records=records, cursor=cursor):
@@ -107,7 +109,10 @@ class Carrier:
                 assert_never(word)
 
     def _ask(self, question: AskPage | AskPlace) -> bool:
-        """Whether the storage actor has taken the *question*; if not, the device is told."""
+        """Ask the storage actor *question*; returns whether it took that. If not, the session ends.
+
+        The device is told the reason in its goodbye.
+        """
         try:
             self._company.storage.tell(self._question(question))
         except MailboxFull:
@@ -153,7 +158,7 @@ def _terms(user: str, arrived: Arrived, company: Company, clock: Clock) -> Deliv
         device=arrived.device,
         connection=connection,
         node=settings.node,
-        # No other session of the device has this name, on any node, in any of its lives.
+        # No other session of the device has this name, on any node, in any incarnation of a node.
         session=f"{settings.node}/{connection}/{clock.now_ms}",
         cursor=arrived.cursor,
         limits=limits,

@@ -1,7 +1,7 @@
-"""The connections: one temporary actor for each socket, whatever is spoken on it.
+"""The connections: one temporary actor for each socket, whichever protocol it carries.
 
-A connection that fails takes nobody with it. The long-lived ones, which have somebody to say
-goodbye to, are also known by their outlet.
+A connection that fails takes no other with it. A connection with a device on it is also known by
+its outlet, because the drainer has to say goodbye to the device.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ current_connection: ContextVar[str] = ContextVar("connection")
 
 
 class ConnectionActor(Actor[Never]):
-    """Runs one connection; it ends when *serve* does, or when it is stopped."""
+    """Runs one connection. It ends when *serve* returns or raises, or when it is stopped."""
 
     __slots__ = ("_connections", "_name", "_serve")
 
@@ -33,17 +33,17 @@ class ConnectionActor(Actor[Never]):
         self._connections = connections
 
     async def run(self, context: Context[Never]) -> None:
-        """Serve the connection; an exception ends it and nothing else."""
+        """Serve the connection. An exception ends this connection only; so does cancelling."""
         current_connection.set(self._name)
         try:
             await self._serve()
         finally:
-            # However it ended: the drainer waits for this.
+            # In any case, even if serving failed: the drainer waits for it.
             self._connections.closed(self._name)
 
 
 class Connections(Directory[Never]):
-    """See the module."""
+    """The directory of connections; see the module."""
 
     def __init__(self) -> None:
         super().__init__(capacity=1)
@@ -53,7 +53,7 @@ class Connections(Directory[Never]):
         self._streams = 0
 
     def start(self, serve: Callable[[], Awaitable[None]]) -> None:
-        """Start a connection, which runs *serve* under a name of its own.
+        """Start an actor for a connection, which runs *serve* under a name of its own.
 
         Raises `ActorStopped` while there is no keeper.
         """
@@ -62,22 +62,25 @@ class Connections(Directory[Never]):
         self._spawn(name, lambda: ConnectionActor(name, serve, self))
 
     def stream_name(self) -> str:
-        """A name for what the running task's connection now carries, one of several in its life."""
+        """A new name for the stream or poll that begins on the running task's connection.
+
+        A connection may carry several of them, one after the other.
+        """
         self._streams += 1
         return f"{current_connection.get()}.{self._streams}"
 
     def opened(self, outlet: Outlet) -> None:
-        """Somebody listens on this connection, to whom a stop has to say goodbye."""
+        """Note that a device listens through *outlet*: the drainer has to say goodbye to it."""
         self._outlets[outlet.connection] = outlet
 
     def closed(self, connection: str) -> None:
-        """Goodbye has been said, and heard or given up; again is no harm."""
+        """Note that no device listens on *connection* any more; no effect the second time."""
         if self._outlets.pop(connection, None) is not None:
             self._changed.unpark_all()
 
     @property
     def outlets(self) -> list[Outlet]:
-        """Where there is somebody to say goodbye to."""
+        """The outlets of all connections with a device that listens."""
         return list(self._outlets.values())
 
     @property
@@ -85,6 +88,6 @@ class Connections(Directory[Never]):
         return len(self._outlets)
 
     async def wait_no_outlets(self) -> None:
-        """Wait until every connection with somebody listening has ended."""
+        """Wait until every connection with a device on it has ended. Cancelling does no harm."""
         while self._outlets:
             await self._changed.park()

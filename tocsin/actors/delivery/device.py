@@ -1,8 +1,8 @@
-"""One connected device of an online user: what is told to it, as inputs of its delivery.
+"""One connected device of an online user: messages to the device become inputs of its delivery.
 
-`DeviceDelivery` decides, `Carrier` carries out what comes of that. Owned by the user's actor, which
-calls it; it has no task of its own. Messages are of three kinds: for this connection, for the
-device wherever it is connected, and for all devices of the user.
+`DeviceDelivery` decides, and `Carrier` carries out the decisions. The user's actor owns the
+connected device and calls it; the device has no task of its own. Messages are of three kinds: for
+this connection, for the device wherever it is connected, and for all devices of the user.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ from tocsin.protocol.push import LogEntry
 
 
 class ConnectedDevice(Carrier):
-    """See the module."""
+    """A device on one connection; see the module."""
 
     __slots__ = ()
 
-    # --- What happens to it ----------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def changed(self, entry: LogEntry) -> None:
-        """The user's log has a new entry."""
+        """Take a new *entry* of the user's log."""
         clock = self._clock
         made = self.delivery.changed(entry, clock.now, clock.now_ms)
         if isinstance(made, tuple):
@@ -72,7 +72,7 @@ class ConnectedDevice(Carrier):
             self._carry_out(made)
 
     def receive(self, message: ConnectionMessage, head: int) -> None:
-        """Take what concerns this connection; the user's log has *head*."""
+        """Take a message for this connection; the user's log has *head*."""
         delivery, now, now_ms = self.delivery, self._clock.now, self._clock.now_ms
         outputs: Sequence[Output] = ()
         match message:
@@ -97,11 +97,12 @@ class ConnectedDevice(Carrier):
         self._carry_out(outputs)
 
     def receive_named(self, message: DeviceMessage) -> None:
-        """Take what concerns the device, on this connection or another."""
+        """Take a message for the device, which may be about another of its connections."""
         delivery = self.delivery
         match message:
             case Acknowledged(through=through, ids=ids, session=session):
-                # Ids are of the session that was open then, and mean nothing in a later one.
+                # The ids are of the session that was open when the device acknowledged, and mean
+                # nothing in a later one.
                 meant = ids if session == self._terms.session else ()
                 outputs = delivery.acknowledged(through, meant, self._clock.now_ms)
             case DeviceRemoved():
@@ -115,7 +116,7 @@ class ConnectedDevice(Carrier):
         self._carry_out(outputs)
 
     def receive_common(self, message: MessageForAll) -> None:
-        """Take what concerns all devices of the user."""
+        """Take a message for all devices of the user."""
         delivery, now_ms = self.delivery, self._clock.now_ms
         outputs: Sequence[Output] = ()
         match message:
@@ -139,28 +140,31 @@ class ConnectedDevice(Carrier):
         self._carry_out(outputs)
 
     def compare(self, counters: Counters) -> None:
-        """The store has told another device of the user that *counters* are the user's."""
+        """Take the user's *counters*, which the store has told another device of the user."""
         outputs = self.delivery.compared(counters.unread, counters.unseen, self._clock.now_ms)
         self._carry_out(outputs)
 
     def replace(self) -> None:
-        """The device has come again, on another connection."""
+        """End the session: the device has connected again."""
         self._carry_out(self.delivery.end(Closing.REPLACED))
 
     def fail(self) -> None:
-        """The user's actor has ended. Past the delivery, whose bug it may have been."""
+        """End the connection: the user's actor has ended.
+
+        The delivery is not asked, because the actor may have ended of a bug in it.
+        """
         if self.delivery.phase is not Phase.ENDED:
             self.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
 
     def check(self) -> None:
-        """Do what is due: send again, ping, end what has expired or gone."""
+        """Do what is due: resend pushes, ping, end a session that has expired or is silent."""
         clock, is_current = self._clock, self._company.neighbours.is_current
         last_heard = self.outlet.last_heard
         self._carry_out(
             self.delivery.tick(clock.now, clock.now_ms, last_heard, is_current=is_current)
         )
 
-    # --- What the store has answered -------------------------------------------------------------
+    # --- Answers of the store --------------------------------------------------------------------
 
     def _attach_done(self, done: AttachDone, head: int) -> Sequence[Output]:
         delivery = self.delivery
@@ -169,7 +173,7 @@ class ConnectedDevice(Carrier):
         except (StoreUnavailable, ActorError):
             return delivery.end(Closing.STORE_UNAVAILABLE, RETRY_DELAY)
         except StoreFailed:
-            # A bug, and logged where it was found; the user's other devices go on.
+            # A bug, which the storage actor has logged; the user's other devices go on.
             return delivery.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
         if isinstance(attached, TooMany):
             return delivery.end(Closing.TOO_MANY_DEVICES)
@@ -182,7 +186,10 @@ class ConnectedDevice(Carrier):
         return delivery.attached(attachment, head, self._hops, self._clock.now_ms)
 
     def _is_settled_elsewhere(self, session: str | None) -> bool:
-        """Whether another node has yet to write what the device has said to it in *session*."""
+        """Whether another node has yet to write the acknowledgments it received in *session*.
+
+        If so, it is asked to write them, and this device is told `Settled` afterwards.
+        """
         if session is None or not self.delivery.asks_elsewhere:
             return False
         connection, ref = self.outlet.connection, self._ref

@@ -1,9 +1,9 @@
-"""The drainer does nothing until stop; then it says goodbye to everybody, a batch at a time.
+"""The drainer does nothing until the node stops; then it says goodbye to all devices, in batches.
 
-It is an actor like the others so that its place in the tree says when this happens: after the front
-door has stopped accepting, before anything that a connection needs is taken away (Phoenix does the
-same with its socket drainer). Each goodbye carries its own delay, so that the clients do not all
-knock at the next node in one instant.
+It is an actor like the others, so its place in the tree decides when that happens: after the front
+door has stopped accepting, and before any actor stops that a connection needs (Phoenix does the
+same with its socket drainer). Each goodbye carries a delay of its own, so that the clients do not
+all connect to the next node in one instant.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ _BATCH: Final = 100
 _PAUSE: Final = 0.05
 """Seconds between batches; shorter where so many connections would overrun the drain time."""
 _LATECOMERS: Final = 0.5
-"""Seconds after which to look again for those who were in their handshake before."""
+"""Seconds after which to look again for connections that were in their handshake before."""
 
 
 class Drainer(Actor[Never]):
-    """*drain_time* in seconds: reconnects are spread over it, and half of it is for goodbyes."""
+    """Says goodbye to the devices on *connections* when the node stops.
+
+    The goodbyes take half of *drain_time* (seconds) at most; their delays spread the reconnects
+    over all of it.
+    """
 
     def __init__(self, connections: Connections, world: World, *, drain_time: float) -> None:
         self._connections = connections
@@ -36,7 +40,7 @@ class Drainer(Actor[Never]):
         self._drain_time = drain_time
 
     async def run(self, context: Context[Never]) -> None:
-        """Wait for the stop, then drain."""
+        """Wait for the stop, then drain until no device is connected. Cancelling abandons it."""
         await super().run(context)
         told: set[str] = set()
         while self._connections.session_count:

@@ -1,7 +1,7 @@
-"""What a user actor is told, by whom it concerns: a connection, a device, all devices, or itself.
+"""The messages of a user's actor: for one connection, one device, all devices, or the actor itself.
 
-A device may have several connections at once for a moment, when it comes back before the one that
-it had has ended.
+A device that connects again before its old connection has ended has several connections for a
+moment.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from tocsin.protocol.news import Position, RecipientState
 from tocsin.protocol.terms import Acknowledging
 
 Placed = Attached | AcknowledgedPartly | TooMany
-"""What the store answers to a device that asks where it starts."""
+"""The store's answers to a device that asks where its session starts."""
 
 
 class ForConnection(msgspec.Struct, frozen=True):
-    """For the device on one *connection* of the user's."""
+    """A message for the device on one *connection* of the user."""
 
     connection: str
 
 
 class ForDevice(msgspec.Struct, frozen=True):
-    """For the user's *device*, on whichever connection."""
+    """A message for the user's *device*, on all of its connections."""
 
     device: str
 
 
 class ForAll(msgspec.Struct, frozen=True):
-    """For all devices of the user."""
+    """A message for all devices of the user."""
 
 
 # --- For one connection ---------------------------------------------------------------------------
 
 
 class DeviceAnswered(ForConnection, frozen=True):
-    """The device acknowledged or refused pushes."""
+    """The device has acknowledged or refused pushes."""
 
     frame: frames.Ack | frames.Nack
 
 
 class Refreshed(ForConnection, frozen=True):
-    """The connection showed a newer token, which ends at *expires_at* (Unix ms)."""
+    """The client has shown a newer token, which ends at *expires_at* (Unix ms)."""
 
     expires_at: int | None
 
 
 class Taken(ForConnection, frozen=True):
-    """The transport has handed over everything up to *sequence*; not that it has arrived."""
+    """The socket has taken every push up to *sequence*, which need not have arrived yet."""
 
     sequence: int
 
@@ -66,15 +66,18 @@ class Left(ForConnection, frozen=True):
 
 
 class Echoed(ForConnection, frozen=True):
-    """All nodes have been told by now that the device has arrived here, or is."""
+    """This node's own word that the device has arrived here has come back over the bus.
+
+    So all nodes have been told by now. The word that the device is here counts as well.
+    """
 
 
 class Settled(ForConnection, frozen=True):
-    """The earlier session of the device is settled, or is not waited for."""
+    """The device need not wait for its earlier session, which is settled or takes too long."""
 
 
 class AttachDone(ForConnection, frozen=True):
-    """The store has said where the device starts, or why it cannot."""
+    """The store has answered where the device's session starts, or why it cannot start."""
 
     outcome: outcome.Outcome[Placed]
 
@@ -96,7 +99,7 @@ ConnectionMessage = (
 class Acknowledged(ForDevice, frozen=True):
     """The store has noted that the device has everything *through* a sequence, or *ids*.
 
-    *session* was the one that the device had open then; *ids* are of no later one.
+    *session* is the session that the device had open then; the *ids* mean nothing in a later one.
     """
 
     through: int | None
@@ -115,7 +118,10 @@ class ArrivedElsewhere(ForDevice, frozen=True):
 
 
 class HereElsewhere(ForDevice, frozen=True):
-    """The device is connected to another node *since* (our Trio time); *rank* decides a tie."""
+    """The device is connected to another node *since* (this node's Trio time).
+
+    Between connections that began at the same time, *rank* decides.
+    """
 
     rank: str
     since: float
@@ -128,7 +134,7 @@ DeviceMessage = Acknowledged | DeviceRemoved | ArrivedElsewhere | HereElsewhere
 
 
 class HeadMoved(ForAll, frozen=True):
-    """The user's log has reached *head*; the entries themselves do not come."""
+    """The user's log has reached *head*; the device reads the entries from the store."""
 
     head: int
 
@@ -150,11 +156,14 @@ class BusChanged(ForAll, frozen=True):
 
 
 class Listening(ForAll, frozen=True):
-    """What other nodes say of the user is heard now; or there is no point in waiting for that."""
+    """This node hears now what others say of the user, or a device need not wait for that."""
 
 
 class Introduce(ForAll, frozen=True):
-    """Something was missed: tell the other nodes which devices are here, and since when."""
+    """Tell the other nodes which devices are here, and since when: envelopes may have been missed.
+
+    A device may have connected to another node in the meantime.
+    """
 
 
 class Disconnect(ForAll, frozen=True):
@@ -186,7 +195,8 @@ class Arrived(msgspec.Struct, frozen=True):
 class SharedChange(msgspec.Struct, frozen=True):
     """A committed change, made once for all its recipients.
 
-    *unseen_view* is what a client sees whose user has not seen it: nearly everybody's.
+    *unseen_view* is the view of a recipient who has not seen the notification, as nearly all have
+    not. *expires_at* is in Unix milliseconds.
     """
 
     notification: str
@@ -197,7 +207,7 @@ class SharedChange(msgspec.Struct, frozen=True):
 
 
 class LogChanged(msgspec.Struct, frozen=True):
-    """The user's log has a new entry; *state* is the recipient's own, if it is not `unseen`."""
+    """The user's log has a new entry; *state* is the recipient's, unless that is `unseen`."""
 
     shared: SharedChange
     position: Position
@@ -205,7 +215,7 @@ class LogChanged(msgspec.Struct, frozen=True):
 
 
 class Settle(Request[None]):
-    """Answer when all is noted in the ledger that came before."""
+    """Answer when all acknowledgments that came before are noted in the ledger."""
 
 
 UserMessage = ConnectionMessage | DeviceMessage | MessageForAll | Arrived | LogChanged | Settle

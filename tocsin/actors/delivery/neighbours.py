@@ -1,7 +1,7 @@
-"""The other nodes, as the actors of this one see them: whom to tell, and from whom to be told.
+"""The other nodes, as the actors of this node see them: to be told of changes, and to be heard.
 
-The cluster bridge is one; a node alone has `ALONE`, which nobody hears and from which nothing
-comes. No method raises, and only `spooling` blocks.
+A node of a cluster has `ClusterState` for them. A node alone has `ALONE`, which tells no node and
+hears none. No method raises, and only `spooling` blocks.
 """
 
 from __future__ import annotations
@@ -17,58 +17,67 @@ from tocsin.protocol.news import News
 
 
 class Neighbours(Protocol):
-    """See the module."""
+    """The port to the other nodes; see the module."""
 
     @property
     def audible(self) -> int:
-        """How many of them are heard."""
+        """How many other nodes are heard."""
 
     @property
     def is_current(self) -> bool:
-        """Whether what they do is known here, as of some seconds ago."""
+        """Whether this node knows, as of some seconds ago, what the other nodes did."""
 
     def listen(self, user: str, ref: Ref[UserMessage]) -> bool:
-        """Hear what others say of *user*; whether that is so already.
+        """Begin to hear what other nodes say of *user*; returns whether they are heard already.
 
-        If not, *ref* is told `Listening` when it is, or when there is no point in waiting.
+        If not, *ref* is told `Listening` as soon as they are, or need not be waited for.
         """
 
     def leave(self, user: str) -> None:
-        """*user* is online here no more."""
+        """Cease to hear of *user*, who is online here no more."""
 
     def watch_topic(self, topic: str) -> None:
-        """Somebody here is in *topic*."""
+        """Begin to hear of *topic*: a user in it is online here."""
 
     def leave_topic(self, topic: str) -> None:
-        """Nobody here is in *topic* any more."""
+        """Cease to hear of *topic*: no user in it is online here any more."""
 
     def announce(self, news: Sequence[News]) -> None:
-        """Tell the other nodes of *news*, in this order."""
+        """Tell the other nodes the *news*, in this order."""
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
-        """*device* has attached here, when the log had *head*: elsewhere it is `replaced`."""
+        """Tell the other nodes that *device* has attached here, when the log had *head*.
+
+        A node that has an older connection of the device closes it as `replaced`.
+        """
 
     def device_here(self, user: str, device: str, connection: str, since: float) -> None:
-        """*device* has been connected here *since* (Trio time); who has it later, says so."""
+        """Tell the other nodes that *device* has been connected here *since* (Trio time).
+
+        A node with a younger connection of the device answers with that one, and ours is closed as
+        `replaced`.
+        """
 
     def settle(self, user: str, session: str, done: Callable[[], None]) -> bool:
-        """Have written what *session* of *user* has said to the node that it is on, if to another.
+        """Have the node of *session*, if it is another, write the acknowledgments it has from it.
 
-        Whether there is anything to wait for; then *done* is called, soon in any case.
+        Returns whether there is anything to wait for. If so, *done* is called when they are
+        written, or soon in any case.
         """
 
     def disconnect(self, user: str) -> None:
-        """End all connections of *user*, everywhere else."""
+        """Have all connections of *user* to other nodes ended."""
 
     async def spooling(self, run: str) -> None:
-        """Something waits in the spool since *run* began: return when all who are heard know it.
+        """Return when all nodes that are heard know that the spool is not empty, since *run* began.
 
-        That takes a round trip, and `spool_word.PATIENCE` seconds at most.
+        That takes a round trip, and `spool_agreement.PATIENCE` seconds at most. Cancelling abandons
+        the answers.
         """
 
 
 class Alone:
-    """There are no others."""
+    """The neighbours of a node that has none."""
 
     audible: Final = 0
     is_current: Final = True

@@ -1,8 +1,8 @@
-"""The outgoing half of a connection, as the actors see it: values in, nothing blocks.
+"""The outgoing half of a connection, as the actors see it: it takes values and never blocks.
 
-A user actor serves several devices and must never wait for one of them. So an outlet takes what
-there is to say at once, writes it as its transport does, keeps what the socket does not take, and
-ends its own connection when that is too much (`slow`). Every transport has one.
+A user's actor serves several devices and must never wait for one of them. So an outlet takes each
+value at once, writes it in the way of its transport, buffers the bytes that the socket does not
+take, and ends its own connection when they are too many (`slow`). Every transport has an outlet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tocsin.protocol.push import Push
 
 
 class Outlet(Protocol):
-    """One connection's way out. No method blocks or raises; after the end they do nothing."""
+    """The writing side of one connection. No method blocks or raises, and none acts after `end`."""
 
     @property
     def connection(self) -> str:
@@ -24,22 +24,25 @@ class Outlet(Protocol):
 
     @property
     def last_heard(self) -> float:
-        """When the peer was last heard (Trio time); infinite if only its absence can be noticed."""
+        """When the peer was last heard (Trio time); infinite if it cannot be heard."""
 
     def begin(self, start: Cursor) -> None:
-        """A session begins, or begins anew, at *start*."""
+        """Tell the device that its session begins, or begins anew, at *start*."""
 
     def push(self, push: Push) -> None:
-        """Send *push* after what came before it; it changes later, so it must not be kept."""
+        """Send *push*, behind all that was sent before.
+
+        The push changes later, so an outlet must not keep it.
+        """
 
     def say(self, frame: frames.ServerFrame) -> None:
-        """Send one of the other frames, in the same order."""
+        """Send any other *frame*, behind all that was sent before."""
 
     def ping(self) -> None:
         """Ask the peer for a sign of life."""
 
     def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
-        """Say goodbye and close; *after* is the delay in seconds before coming back helps.
+        """Say goodbye and close; the device should stay away for *after* seconds.
 
         *detail* says what was wrong, where the closing alone does not; it quotes no secrets.
         """

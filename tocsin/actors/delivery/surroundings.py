@@ -1,4 +1,4 @@
-"""The surroundings of a user actor: settings, clocks, and the actors and tables it talks to."""
+"""The surroundings of a user's actor: settings, clocks, and the actors and tables that it needs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tocsin.protocol.terms import SessionLimits
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """How this node delivers; *heartbeat* in seconds.
+    """The settings of deliveries on this node; *heartbeat* in seconds.
 
-    Per user, *devices_max* are connected, and *devices_known_max* known by names of their own.
+    A user has at most *devices_max* sessions at a time, and *devices_known_max* named devices.
     """
 
     node: str
@@ -33,11 +33,12 @@ class DeliverySettings:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Shared by all user actors of a node.
+    """The surroundings that all user actors of a node share.
 
-    *acknowledged* is told of each notification that some device of a user has acknowledged,
-    *absent* of a user who has left, *behind* of one whose topics hold more than was brought on
-    arrival. (The topics hear of arrivals from the `announcer`, in the order of commits.)
+    A user's actor calls *acknowledged* with each notification that a device has acknowledged,
+    *absent* with a user whose last device has left, and *behind* with a user whose topics hold more
+    entries than were brought on arrival. (Arrivals reach the topics through the `announcer`, in the
+    order of commits.)
     """
 
     users: Users
@@ -64,6 +65,6 @@ class Clock:
         self.now_ms = 0
 
     def tick(self) -> None:
-        """Read them again."""
+        """Read both clocks again."""
         self.now = trio.current_time()
         self.now_ms = self._world.now_ms()

@@ -1,11 +1,11 @@
-"""One online user: its devices, and the timers of what they have not acknowledged.
+"""One online user: the user's connected devices, and the timers of their unacknowledged pushes.
 
-The actor never waits for anything but its mailbox. What it wants from the store comes back as a
-message, what it sends is taken by the outlet at once, and all timers are one deadline. So one
-device, however slow, delays no other, not even of the same user.
+The actor never waits for anything but its mailbox. The store's answers come back as messages, an
+outlet takes each push at once, and all timers are one deadline. So one device, however slow, delays
+no other, not even of the same user.
 
-The deadline may be early, never late: an exact one would mean to look at every device after every
-message, an early one means to look once too often.
+The deadline may be early, but never late. An exact deadline would cost a look at every device after
+every message; an early one costs a single look too many.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from tocsin.protocol.notification import client_view
 from tocsin.protocol.push import LogEntry
 
 _ENDED: Final = Phase.ENDED
-"""Read once: in Python 3.11, to look up a member costs as much as a call."""
+"""Looked up once: in Python 3.11, looking up a member of an enum costs as much as a call."""
 
 
 class UserActor(PromptActor[UserMessage]):
-    """Passivated when its last device has left; see the module."""
+    """The actor of one user, passivated when the last device has left; see the module."""
 
     __slots__ = (
         "_clock",
@@ -72,11 +72,11 @@ class UserActor(PromptActor[UserMessage]):
         self._ref: Ref[UserMessage]
 
     def begin(self, ref: Ref[UserMessage]) -> None:
-        """Devices have their answers sent to *ref*."""
+        """Have the store's answers to the devices sent to *ref*."""
         self._ref = ref
 
     def ended(self, *, failed: bool) -> None:
-        """The last device has left; or else those that are here are told."""
+        """Take the user off the tables, and end the connections of devices that are still here."""
         self._company.absent(self._user)
         self._company.users.ended(self._user)
         self._company.neighbours.leave(self._user)
@@ -84,7 +84,10 @@ class UserActor(PromptActor[UserMessage]):
             device.fail()
 
     def dropped(self, message: UserMessage) -> None:
-        """A device that is not known yet would wait for its welcome for ever."""
+        """Answer a *message* that will not be handled, because the actor has ended.
+
+        A device that has just arrived would otherwise wait for its welcome for ever.
+        """
         if isinstance(message, Arrived) and message.outlet.connection not in self._devices:
             message.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
         elif isinstance(message, Settle):
@@ -94,7 +97,8 @@ class UserActor(PromptActor[UserMessage]):
         """Handle one message."""
         self._clock.tick()
         match message:
-            # These two first: they are nearly all that comes, and exact types are quick to see.
+            # These two first: nearly all messages are of these types, and a match of the exact type
+            # is the quickest.
             case LogChanged():
                 self._log_changed(message)
             case DeviceAnswered() | ForConnection():
@@ -116,11 +120,11 @@ class UserActor(PromptActor[UserMessage]):
             self._company.users.retire(self._user)
 
     def next_deadline(self) -> float:
-        """A time no later than the first of all devices' deadlines."""
+        """A time (Trio's) that is no later than the first of all devices' deadlines."""
         return self._deadline
 
     def on_deadline(self, now: float) -> None:
-        """Let every device look at the time; then find the next deadline."""
+        """Let every device do what is due, and find the next deadline."""
         self._clock.tick()
         self._deadline = math.inf
         for device in list(self._devices.values()):
@@ -141,7 +145,8 @@ class UserActor(PromptActor[UserMessage]):
             return
         device = ConnectedDevice(self._user, arrived, self._ref, self._company, self._clock)
         self._devices[arrived.outlet.connection] = device
-        # Before the store is read: what is committed after that elsewhere is then heard here.
+        # Before the store is read, so that this node hears of all that other nodes commit after
+        # that read.
         self._listening = self._listening or self._company.neighbours.listen(self._user, self._ref)
         if self._listening:
             device.receive_common(Listening())
@@ -175,10 +180,11 @@ class UserActor(PromptActor[UserMessage]):
         return [each for each in self._devices.values() if each.name == name]
 
     def _learn_of_arrival(self, done: AttachDone) -> None:
-        """Arriving brings what is new in the user's topics, for all devices of the user.
+        """Tell the user's other devices of the head and counters that the store has given to one.
 
-        So the others are told, also where the device has gone or is to attach again: the head, and
-        the counters, which may show that something has expired.
+        When a device attaches, the store brings the user up to date, which is news for all devices
+        of the user, even if the one that attached has gone or has to attach again. The counters may
+        also show that a notification has expired.
         """
         attached = done.outcome.value if isinstance(done.outcome, outcome.Value) else None
         if not isinstance(attached, Attached):
@@ -217,7 +223,10 @@ class UserActor(PromptActor[UserMessage]):
         self._company.users.reached(self._user, self._head)
 
     def _after(self, device: ConnectedDevice) -> None:
-        """To be called whenever *device* was told something: it may have ended, or be in haste."""
+        """Forget *device* if its session has ended, or note its deadline if that is earlier.
+
+        To be called after every input to the device.
+        """
         if device.delivery.phase is _ENDED:
             self._devices.pop(device.outlet.connection, None)
         else:

@@ -1,4 +1,4 @@
-"""The directory of online users: a user actor exists from the first device to the last."""
+"""The directory of online users: a user's actor lives from the first device to the last."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from tocsin.protocol.notification import Change, State, client_view
 
 
 class Users(Directory[UserMessage]):
-    """See the module; *attendance* is told who is connected.
+    """The directory of users' actors; *attendance* is told which devices are connected.
 
-    It also knows how far each user's log was said to reach, and which users have missed something.
+    The directory also knows the head that this node was told of each user's log, and which users
+    have missed a change.
     """
 
     def __init__(self, attendance: Attendance, *, capacity: int) -> None:
@@ -43,7 +44,10 @@ class Users(Directory[UserMessage]):
 
     @contextmanager
     def made_by(self, make: Callable[[str], PromptActor[UserMessage]]) -> Iterator[None]:
-        """For the keeper: until the end of the block, *make* makes the actor of a user."""
+        """Have *make* make the actor of each user, until the end of the block.
+
+        Only the keeper calls it.
+        """
         self._make = make
         try:
             yield
@@ -51,9 +55,9 @@ class Users(Directory[UserMessage]):
             self._make = None
 
     def arrive(self, user: str, arrived: Arrived) -> None:
-        """Hand a device to its user's actor, starting that if need be.
+        """Hand a device to its user's actor, which is started if need be.
 
-        Raises `MailboxFull` or `ActorStopped`.
+        Raises `MailboxFull` if the actor has too much to do, `ActorStopped` if the node stops.
         """
         ref = self.find(user)
         if ref is None:
@@ -64,15 +68,16 @@ class Users(Directory[UserMessage]):
         self._attendance.arrived(user, arrived.device, arrived.outlet.connection)
 
     def leave(self, user: str, connection: str) -> None:
-        """Tell *user* that a connection has ended, whoever was on it."""
-        # Beyond the capacity: an actor that never hears of it keeps the device for ever.
+        """Tell the actor of *user* that *connection* has ended."""
+        # Beyond the capacity: an actor that never hears of the end keeps the device for ever.
         self.tell(user, Left(connection), forced=True)
         self._attendance.left(user, connection)
 
     def tell(self, user: str, message: UserMessage, *, forced: bool = False) -> None:
-        """Tell *user*, if online; raises `MailboxFull`, unless *forced* for what must be told.
+        """Tell the actor of *user*, if there is one.
 
-        That a connection has ended is: an actor that never hears of it keeps it for ever.
+        Raises `MailboxFull`, unless the message is *forced* beyond the mailbox's capacity. The end
+        of a connection has to be forced: an actor that never hears of it keeps the device for ever.
         """
         ref = self.find(user)
         if ref is None:
@@ -88,7 +93,7 @@ class Users(Directory[UserMessage]):
         positions: Iterable[Position],
         states: Mapping[str, RecipientState],
     ) -> int:
-        """Tell every recipient of a change who is online; returns how many."""
+        """Tell every recipient who is online of a change; returns how many were told."""
         find = self.find
         told = 0
         for position in positions:
@@ -105,28 +110,28 @@ class Users(Directory[UserMessage]):
         return told
 
     def head_moved(self, user: str, head: int) -> None:
-        """Tell *user*, if online, that the log has reached *head*, without what is new there."""
+        """Tell *user*, if online, that the log has reached *head*; the entries are not told."""
         try:
             self.tell(user, HeadMoved(head))
         except MailboxFull:
             self._miss(user, head)
 
     def recounted(self, user: str) -> None:
-        """Tell *user*, if online, that something has expired."""
+        """Tell *user*, if online, that a notification has expired and changed the counters."""
         try:
             self.tell(user, UserRecounted())
         except MailboxFull:
             self._miss(user, 0)
 
     def store_changed(self, available: bool) -> None:
-        """Tell everybody that the store was lost, or is back."""
+        """Tell all online users that the store was lost, or is back."""
         for user in self.names():
-            # Only a hint: a user too busy to hear it will see for itself.
+            # Only a hint: an actor whose mailbox is full will find out by itself.
             with suppress(MailboxFull):
                 self.tell(user, StoreChanged(available))
 
     def bus_changed(self, available: bool) -> None:
-        """Tell everybody that this node does not hear the others, or hears them again."""
+        """Tell all online users that this node does not hear the others, or hears them again."""
         for user in self.names():
             with suppress(MailboxFull):
                 self.tell(user, BusChanged(available))
@@ -142,26 +147,29 @@ class Users(Directory[UserMessage]):
         self._retire(user)
 
     def ended(self, user: str) -> None:
-        """The actor of *user* has ended: the next one reads the store."""
+        """Forget the head and the missed changes of *user*, whose actor has ended.
+
+        The next actor of the user reads the store.
+        """
         self._heads.pop(user, None)
         self._missed.pop(user, None)
 
     def reached(self, user: str, head: int) -> None:
-        """The log of *user* was said to reach *head*."""
+        """Note that this node was told that the log of *user* has reached *head*."""
         self._heads[user] = head
 
     def take_missed(self, user: str) -> int | None:
-        """The highest sequence that *user* has missed, if any; asked once, it is forgotten."""
+        """The highest sequence that *user* has missed, if any; it is then forgotten."""
         return self._missed.pop(user, None) if self._missed else None
 
-    # --- What they are told, and what they have missed -------------------------------------------
+    # --- Heads and missed changes ----------------------------------------------------------------
 
     def head_of(self, user: str) -> int | None:
-        """How far the log of *user* was said to reach, if the user has attached here."""
+        """The head that this node was told of the log of *user*, if the user has attached here."""
         return self._heads.get(user)
 
     def kept(self) -> dict[str, dict[str, int]]:
-        """Copies of what is kept of users, by what that is."""
+        """Copies of the tables of this directory by name, each user -> sequence."""
         return {"heads": dict(self._heads), "missed changes": dict(self._missed)}
 
     def _miss(self, user: str, head: int) -> None:
@@ -170,7 +178,7 @@ class Users(Directory[UserMessage]):
 
 
 def shared_change(part: SharedPart) -> SharedChange:
-    """A change, with what most of its recipients see of it made once."""
+    """A change with the view of most of its recipients, which is made once for all of them."""
     state = State.WITHDRAWN if part.change == Change.WITHDRAWN else State.UNSEEN
     view = client_view(part.document, state, None, None)
     return SharedChange(part.notification, part.change, part.document, view, part.expires_at)

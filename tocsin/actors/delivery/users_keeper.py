@@ -1,4 +1,4 @@
-"""Keeps the actors of the users who are online; each is given what all of them have around them."""
+"""The keeper of the users' directory: it hands every user's actor the surroundings of them all."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tocsin.actors.runtime import Context
 
 
 class UsersKeeper(DirectoryKeeper):
-    """The keeper of the users' directory; otherwise as `DirectoryKeeper`."""
+    """Supervises the users' actors; *company* is what they share. See `DirectoryKeeper`."""
 
     def __init__(self, company: Company, jitter: Callable[[], float], *, grace: float) -> None:
         super().__init__(company.users, jitter, grace=grace)
         self._company = company
 
     async def run(self, context: Context[Never]) -> None:
-        """Keep the users' actors until told to stop."""
+        """Supervise the users' actors until told to stop. Cancelling abandons them."""
         company = self._company
         with company.users.made_by(lambda user: UserActor(user, company)):
             await super().run(context)

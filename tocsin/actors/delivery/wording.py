@@ -1,4 +1,4 @@
-"""What the store has answered about a device, in the protocol's words."""
+"""The store's answers about a device, as values of the protocol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tocsin.protocol.push import LogEntry
 
 
 def attachment_of(attached: Attached, epoch: str) -> Attachment:
-    """Where the store, which is of *epoch*, has a device start."""
+    """The place at which the store, in its *epoch*, has a device start."""
     counters = attached.counters
     return Attachment(
         epoch=epoch,
@@ -22,7 +22,7 @@ def attachment_of(attached: Attached, epoch: str) -> Attachment:
 
 
 def page_of(page: Page) -> LogPage:
-    """The page, with its counters at each of its entries."""
+    """The entries of *page*, each with the counters of the whole page."""
     unread, unseen = page.counters.unread, page.counters.unseen
     entries = [
         LogEntry(

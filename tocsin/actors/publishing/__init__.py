@@ -1,1 +1,1 @@
-"""From a command to those whom it concerns: notifications, topics, the schedule, announcements."""
+"""From a command to the users it concerns: notifications, topics, schedule, announcements."""

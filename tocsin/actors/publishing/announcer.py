@@ -1,15 +1,15 @@
 """The effect of a change on the users who are online, decided in one place.
 
 The storage actor calls the announcer with every result, in the order of commits and before it
-answers the asker. So the order in which a user's actor hears of changes is that of the user's log,
-and of what a device acknowledged past its session the actor hears before any later attachment of
-the device is answered. Told by their askers, changes would come in the order in which Trio happens
-to run the askers' tasks.
+answers the asker. So a user's actor hears of changes in the order of the user's log, and it hears
+of an acknowledgment over HTTP before any later attachment of the device is answered. If the askers
+told the changes themselves, they would come in the order in which Trio happens to run the askers'
+tasks.
 
-The same news go to the other nodes, whose bridges hand what they hear to the same `dispatch`. What
-comes from there is as good as what was committed here, and no better: a session takes a change only
-if it is exactly its next one, and otherwise reads the store. So nothing minds news that come twice,
-late or in another order.
+The same news go to the other nodes, whose bridges hand them to the same `dispatch`. News from
+another node count as much as those of this node and no more: a session takes a change only if it is
+exactly its next one, and otherwise reads the store. So news that come twice, late or in another
+order do no harm.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class Announcer:
                     self.dispatch(each)
                 self._neighbours.announce(news)
         except Exception:
-            # A bug of ours must not take the store away from all users. The sessions find out when
-            # they see the next sequence.
+            # A bug of ours must not take the store away from all users. The sessions notice the
+            # gap at the next sequence, and read the store.
             logger.exception("announcement failed", result=type(result).__name__)
 
     def dispatch(self, news: News) -> None:
-        """Tell the actors of this node whom *news* concern, wherever the change was committed."""
+        """Tell the actors of this node that *news* concern, wherever the change was committed."""
         match news:
             case LogAppended():
                 self._appended(news)
@@ -106,13 +106,17 @@ class Announcer:
             self._notifications.expect(news.shared.notification, told)
 
     def _change(self, part: SharedPart) -> SharedChange:
-        """*part* with its view, made once for all users: from the bus each is news of its own."""
+        """*part* with its view, made once for all users of a change.
+
+        The bus brings the change to each user as news of its own, so the last one is remembered.
+        """
         if self._shared is None or self._shared[0] is not part:
             self._shared = part, shared_change(part)
         return self._shared[1]
 
     def _acknowledged(self, news: AckStored) -> None:
-        # It is in the store: a session that cannot be told asks once more than it had to.
+        # The acknowledgment is in the store, so a session that cannot be told of it sends a push
+        # once more than necessary.
         with suppress(MailboxFull):
             acknowledged = Acknowledged(news.device, news.through, news.ids, news.session)
             self._users.tell(news.user, acknowledged)

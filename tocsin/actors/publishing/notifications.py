@@ -1,9 +1,10 @@
-"""The live notifications: one actor for each that has something to wait for.
+"""The live notifications: one actor for each that waits for a commit or for acknowledgments.
 
-All that is done to one notification passes through its actor, so a publish, its updates and its
-withdrawal reach the log in the order in which they were asked for. The actor has it committed,
-answers, and stays until somebody of every user who was told (`announcer`) has acknowledged, or for
-`_PATIENCE` seconds: after that only the log and the sessions wait.
+Every request about a notification passes through its actor, so a publish, its updates and its
+withdrawal reach the log in the order in which they were asked for. The actor has the command
+committed and answers the request. Then it waits until a device of every user who was told
+(`announcer`) has acknowledged, but at most `_PATIENCE` seconds: after that, resending is the
+business of the log and the sessions alone.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ actor costs memory."""
 _MAILBOX_CAPACITY: Final = 64
 """Messages: the changes of one notification, which come one at a time from one producer."""
 _LIVE_MAX: Final = 20_000
-"""Notifications kept waiting for acknowledgments; beyond it they are let go once committed."""
+"""Notifications that wait for acknowledgments; beyond it their actors end after the commit."""
 
 
 class Submit(Request[Committal]):
-    """Commit *command* and tell the recipients; answered when it is durable, if in the spool."""
+    """Commit *command* and tell the recipients; answered when it is durable, in store or spool."""
 
     command: Publish | Update | Withdraw
 
@@ -60,7 +61,7 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class AllAcknowledged(msgspec.Struct, frozen=True):
-    """Everybody who was told has acknowledged."""
+    """All users who were told have acknowledged."""
 
 
 NotificationMessage = Submit | Committed | AllAcknowledged
@@ -78,7 +79,7 @@ class NotificationActor(PromptActor[NotificationMessage]):
         self._deadline = math.inf
 
     def ended(self, *, failed: bool) -> None:
-        """Requests that still wait for an answer are told that none will come."""
+        """Fail the requests that still wait for an answer."""
         self._directory.ended(self._id)
         if failed:
             self._directory.failed(self._id)
@@ -100,11 +101,11 @@ class NotificationActor(PromptActor[NotificationMessage]):
                 self._rest()
 
     def next_deadline(self) -> float:
-        """When there is no point in waiting any longer."""
+        """When (Trio time) to wait for acknowledgments no longer."""
         return self._deadline
 
     def on_deadline(self, now: float) -> None:
-        """Whoever has not acknowledged by now is the log's business."""
+        """Wait no longer: missing acknowledgments are the business of the log and the sessions."""
         self._rest()
 
     def _rest(self) -> None:
@@ -128,10 +129,10 @@ class NotificationActor(PromptActor[NotificationMessage]):
 
 
 class NotificationsSnapshot(NamedTuple):
-    """What `Notifications` keeps beside the actors.
+    """The tables that `Notifications` keeps beside the actors, for tests and the simulation.
 
-    *keys*: the idempotency keys in flight, each with its credential. *outstanding*: by notification
-    id, how many acknowledgments are still to come.
+    *keys* are the idempotency keys in flight, each with its credential; *outstanding* is the number
+    of acknowledgments still to come for each notification's id.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -141,7 +142,7 @@ class NotificationsSnapshot(NamedTuple):
 class Notifications(Directory[NotificationMessage]):
     """The directory of live notifications, and the idempotency keys that are in flight.
 
-    *commit* has a command done and a reply told how; without one, the store is asked.
+    *commit* takes a command and the reply for its outcome; without it, the store is asked.
     """
 
     def __init__(
@@ -156,19 +157,19 @@ class Notifications(Directory[NotificationMessage]):
         self._commit = commit or self._ask_store
         self._outstanding: dict[str, int] = {}
         self._keys: dict[tuple[str, str], str] = {}
-        """The keys in flight, each with the notification that it is to become."""
+        """(Credential, key) in flight -> the notification that the request publishes."""
 
     def snapshot(self) -> NotificationsSnapshot:
-        """What is kept beside the actors, as a copy."""
+        """A copy of the tables beside the actors."""
         return NotificationsSnapshot(tuple(self._keys), dict(self._outstanding))
 
     def submit(self, notification: str, submit: Submit) -> None:
-        """Have *submit* committed, and its notification's actor carry on from there.
+        """Have *submit* committed, and hand it to its notification's actor.
 
-        The store is told here and not by the actor: actors that were just started run in no
-        particular order, and what a producer sends one after the other must stay in that order.
-        Raises `Refused` if its idempotency key is in flight, `MailboxFull` or `ActorStopped`;
-        a store that has no room fails the reply.
+        The store is asked here and not by the actor: actors that were just started run in no
+        particular order, and the requests of one producer must keep theirs. Raises `Refused` if its
+        idempotency key is in flight, `MailboxFull` or `ActorStopped`; if the store has no room, the
+        reply fails.
         """
         key = _key(submit)
         if key is not None and key in self._keys:
@@ -183,7 +184,7 @@ class Notifications(Directory[NotificationMessage]):
         reply: Reply[Committal] = ref.piped(partial(Committed, submit))
         ref.tell(submit)
         if key is not None:
-            # Before anybody could have answered.
+            # Before an answer can come, which takes the key out again.
             self._keys[key] = notification
         try:
             self._commit(submit.command, reply)
@@ -191,24 +192,24 @@ class Notifications(Directory[NotificationMessage]):
             reply.fail(error)
 
     def answered(self, submit: Submit) -> None:
-        """The request's idempotency key is free again: from now on the store answers for it."""
+        """Free the idempotency key of *submit*: from now on the store answers for it."""
         key = _key(submit)
         if key is not None:
             self._keys.pop(key, None)
 
     def ended(self, notification: str) -> None:
-        """Its actor has ended: no acknowledgment is waited for any more."""
+        """Expect no more acknowledgments of *notification*, whose actor has ended."""
         self._outstanding.pop(notification, None)
 
     def failed(self, notification: str) -> None:
-        """Its actor has failed: its producers may ask again, with their keys."""
-        # Also those of which it had not heard yet.
+        """Free the keys of *notification*, whose actor has failed: its producers may ask again."""
+        # All of its keys, for the actor may have failed before it received the request.
         self._keys = {key: its for key, its in self._keys.items() if its != notification}
 
     def expect(self, notification: str, count: int) -> None:
-        """Somebody was told: *count* acknowledgments are to be expected, if it is live here.
+        """Expect *count* acknowledgments of *notification*, if it is live here.
 
-        Nobody waits for them while too many are live already.
+        While too many notifications are live, no actor waits for acknowledgments.
         """
         if self.find(notification) is not None and len(self) <= _LIVE_MAX:
             self._outstanding[notification] = self._outstanding.get(notification, 0) + count
@@ -218,9 +219,9 @@ class Notifications(Directory[NotificationMessage]):
         return notification in self._outstanding
 
     def acknowledged(self, notification: str) -> None:
-        """Somebody who was told has acknowledged.
+        """Count an acknowledgment of *notification*; the last one that is expected ends its actor.
 
-        Counted here and not by the actor, so that a fan-out to a thousand wakes it once.
+        The directory counts and not the actor, so that a fan-out to a thousand wakes it once.
         """
         left = self._outstanding.get(notification)
         if left is None:
@@ -235,11 +236,11 @@ class Notifications(Directory[NotificationMessage]):
         try:
             ref.tell(AllAcknowledged())
         except (MailboxFull, ActorStopped):
-            # Its deadline will do where there is no room for the news.
+            # The actor's deadline will end it instead.
             return
 
     def time_known(self, changed: Changed, command: Spoolable) -> None:
-        """Tell the scheduler when something will have to be done about a notification."""
+        """Tell the scheduler when a notification falls due: its delivery, or its expiry."""
         tell_times(self._scheduler, changed, command)
 
     def will_expire(self, at: int) -> None:
@@ -247,7 +248,7 @@ class Notifications(Directory[NotificationMessage]):
         tell_scheduler(self._scheduler, ExpiryKnown(at))
 
     def retire(self, notification: str) -> None:
-        """Let an actor that waits for nothing end."""
+        """Let the actor of *notification* end, which waits for nothing more."""
         self._outstanding.pop(notification, None)
         self._retire(notification)
 

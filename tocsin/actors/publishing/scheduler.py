@@ -1,8 +1,8 @@
-"""The scheduler: wakes what is due. What is to be published, what expires, what may be forgotten.
+"""The scheduler: has the store release, expire and purge notifications when they are due.
 
-Of each it holds one time, that of the next anywhere in the store, and asks again when it has come.
-The times themselves are in the store, so nothing is lost with this actor, and several nodes may
-wake at once: the store gives each row to one of them.
+For each of the three it holds one time, that of the next due notification anywhere in the store,
+and asks the store when that time has come. The times themselves are in the store, so nothing is
+lost with this actor, and several nodes may ask at once: the store gives each row to one of them.
 """
 
 from __future__ import annotations
@@ -43,24 +43,27 @@ _PURGE_MAX: Final = 1000
 _PURGE_INTERVAL: Final = 600.0
 """Seconds between two purges; fewer where rows are kept for less."""
 _SLICE_PAUSE: Final = 2.0
-"""Seconds between two looks at so many devices: a million are gone through in half an hour."""
+"""Seconds between two purges of `_PURGE_MAX` devices: a million take half an hour."""
 _REMOVED_KEPT: Final = 600.0
-"""Seconds from when a device that was removed was last seen until nothing is known of it: its
-session has long ended by then, on whatever node."""
+"""Seconds for which the store remembers a removed device after it was last seen: by then its
+session has long ended, on whichever node."""
 _FIRST_DEVICE: Final = ("", "")
-"""Identifiers are not empty, so all devices are behind it."""
+"""User and device: identifiers are not empty, so all devices are behind it."""
 _RETRY_DELAY: Final = 5.0
 """Seconds before a store that failed is asked again: none of this work is urgent."""
 _PAUSE_MIN: Final = 0.1
 """Seconds between two transactions while there is more to do, so that posts come in between."""
 _SLEEP_MAX: Final = 15.0
-"""Seconds after which to look again in any case: wall clocks jump, and who knew of a time may have
-died with it, or never have heard that it was stored."""
+"""Seconds after which to look again in any case: wall clocks jump, and the node that stored a time
+may have died before it told its scheduler, or may not have heard that the time was stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """How long what is kept, in seconds; *dead_letters*: whether what expired unseen leaves one."""
+    """The retention of each kind of row, in seconds.
+
+    With *dead_letters*, a notification that expires before any device had it leaves a dead letter.
+    """
 
     idempotency: float
     notifications: float
@@ -70,7 +73,7 @@ class Upkeep:
 
 
 class ExpiryKnown(msgspec.Struct, frozen=True):
-    """A notification will expire *at* this time (Unix milliseconds)."""
+    """A notification expires *at* this time (Unix milliseconds)."""
 
     at: int
 
@@ -82,14 +85,14 @@ class ReleaseKnown(msgspec.Struct, frozen=True):
 
 
 class StoreBack(msgspec.Struct, frozen=True):
-    """The store is there, for the first time or again: what fell due meanwhile is due now."""
+    """The store is there, for the first time or again: what fell due meanwhile is done now."""
 
 
 SchedulerMessage = ExpiryKnown | ReleaseKnown | StoreBack
 
 
 class Scheduler(Actor[SchedulerMessage]):
-    """See the module."""
+    """The scheduler of a node, which keeps to the retentions in *upkeep*; see the module."""
 
     def __init__(self, storage: Ref[StorageMessage], world: World, upkeep: Upkeep) -> None:
         self._storage = storage
@@ -101,7 +104,7 @@ class Scheduler(Actor[SchedulerMessage]):
         self._devices_after = _FIRST_DEVICE
 
     async def receive(self, message: SchedulerMessage) -> None:
-        """Wake earlier if this is earlier."""
+        """Bring the deadline forward if *message* tells an earlier time."""
         match message:
             case ExpiryKnown(at=at):
                 self._expire_at = min(self._expire_at, self._deadline_of(at))
@@ -113,12 +116,12 @@ class Scheduler(Actor[SchedulerMessage]):
                 assert_never(message)
 
     def next_deadline(self) -> float:
-        """The next release, expiry or purge."""
+        """When (Trio time) the next release, expiry or purge is due."""
         return min(self._release_at, self._expire_at, self._purge_at)
 
     async def on_deadline(self, now: float) -> None:
-        """Do what is due; what the store cannot do now is tried again soon."""
-        # Each by itself: one that fails must not keep the others from their turn.
+        """Do what is due; if the store cannot do it now, try again soon."""
+        # Each for itself: if one fails, the others must have their turn all the same.
         if self._release_at <= now:
             self._release_at = await _or_retry(self._release)
         if self._expire_at <= now:
@@ -171,7 +174,7 @@ class Scheduler(Actor[SchedulerMessage]):
         now = trio.current_time()
         due = math.inf if next_at is None else self._deadline_of(next_at)
         if not worked:
-            # Due by the store's word and yet not done: do not ask without end.
+            # The store says that a row is due and yet has not done it: do not ask without pause.
             due = max(due, now + _PAUSE_MIN)
         return min(due, now + _SLEEP_MAX)
 
@@ -180,12 +183,12 @@ class Scheduler(Actor[SchedulerMessage]):
 
 
 def expire_due(now_ms: int, *, upkeep: Upkeep) -> Expire:
-    """As much of what is due at *now_ms* as one transaction takes."""
+    """The command that expires what is due at *now_ms* (Unix ms), a transaction's worth of it."""
     return Expire(now_ms, _EXPIRE_MAX, dead_letters=upkeep.dead_letters)
 
 
 def tell_scheduler(scheduler: Ref[SchedulerMessage], message: SchedulerMessage) -> None:
-    """Tell it, if it has room: it looks for itself every now and then."""
+    """Tell *scheduler* a *message*, if it has room; if not, it finds out at its next look."""
     with suppress(MailboxFull, ActorStopped):
         scheduler.tell(message)
 
@@ -193,7 +196,7 @@ def tell_scheduler(scheduler: Ref[SchedulerMessage], message: SchedulerMessage) 
 def tell_times(
     scheduler: Ref[SchedulerMessage], changed: Changed, command: Publish | Update | Withdraw
 ) -> None:
-    """Tell the scheduler when something will have to be done about what *command* has changed."""
+    """Tell *scheduler* when the notification that *command* has changed falls due."""
     if isinstance(command, Publish) and command.deliver_at is not None:
         tell_scheduler(scheduler, ReleaseKnown(command.deliver_at))
     if changed.content.expires_at is not None:
@@ -201,7 +204,7 @@ def tell_times(
 
 
 async def _or_retry(work: Callable[[], Awaitable[float]]) -> float:
-    """When to do *work* again: as it says, or soon if it cannot be done now."""
+    """Do *work* and return when (Trio time) to do it again: as it says, or soon if it failed."""
     try:
         return await work()
     except (StoreUnavailable, StoreFailed, ActorError):

@@ -1,14 +1,15 @@
-"""The topics: brings what is published to them into the logs of those who are online here.
+"""The topics: new entries of topics are brought into the logs of the users who are online here.
 
 Publishing to a topic appends one entry to the topic's own log, whatever the number of subscribers.
-That entry becomes part of a user's log when somebody looks: for a user who is away, at their next
-arrival or read; for those who are online, now, by the `TopicsWorker`. It asks the store in chunks,
-one at a time, so that a topic with everybody in it does not hold up a publish to one. What the
-store has brought is announced like every other change (`announcer`).
+That entry becomes part of a user's log when the user is brought up to date. For a user who is away
+that happens at the next arrival or read; users who are online are brought up to date at once, by
+the `TopicsWorker`. It asks the store for one chunk of users after the other, so that a topic that
+all users are in does not hold up a publish to a single one. The changes that the store has brought
+are announced like all others (`announcer`).
 
-Who is online and in which topics is kept here as an index. It may name too many, never too few: it
-is told in the order of commits who has arrived and who has subscribed, so a publish that is
-committed after that finds them.
+This table has an index of the online users in each topic. The index may name too many users, but
+never too few: it is told of arrivals and subscriptions in the order of commits, so a publish that
+is committed after one of them finds the user.
 """
 
 from __future__ import annotations
@@ -38,17 +39,18 @@ CHUNK: Final = 200
 """Users brought up to date in one transaction: enough for the price of a statement to vanish, few
 enough that each may have several entries to get."""
 FEW: Final = 5
-"""Users in one if they are known to have much to get. What a transaction brings is shared by all of
-them: among many each would get a little, and the store go through all of their topics for it."""
+"""Users brought up to date in one transaction if they are known to have much to get. They share the
+entries that it may bring: of many users each would get a few entries only, and for these the store
+would go through all topics of each."""
 _RETRY_DELAY: Final = 1.0
 """Seconds before a store that failed is asked again; meanwhile the entries wait in their topics."""
 
 
 class Topics:
-    """The users online in each topic, and those to be brought up to date; see the module.
+    """The users online in each topic, and the users to be brought up to date; see the module.
 
-    *online* gives the names of all who are online on this node; *neighbours* are told of the
-    topics that somebody here is in. The table outlives the `TopicsWorker`.
+    *online* gives the names of all users online on this node; *neighbours* are told which topics
+    have a user here. The table outlives the `TopicsWorker`.
     """
 
     def __init__(self, online: Callable[[], list[str]], neighbours: Neighbours = ALONE) -> None:
@@ -58,16 +60,16 @@ class Topics:
         self._users: dict[str, dict[str, None]] = {}
         self._topics: dict[str, dict[str, None]] = {}
         self.waiting: WorkList[str] = WorkList()
-        """Users for whom there is something new."""
+        """Users in whose topics there is a new entry."""
         self.far: WorkList[str] = WorkList()
-        """Users who got something, and have more to get."""
+        """Users who got some entries, and have more to get."""
         self.bell = Bell()
-        """Rings when one of them is longer."""
+        """Rings when a user was added to one of these lists."""
 
     # --- The index -------------------------------------------------------------------------------
 
     def present(self, user: str, topics: Iterable[str]) -> None:
-        """*user* has arrived, and is in *topics* (without that of everyone)."""
+        """Note that *user* has arrived, and is in *topics* (the topic of everyone left out)."""
         known = self._topics.setdefault(user, {})
         for topic in topics:
             known[topic] = None
@@ -78,7 +80,7 @@ class Topics:
             users[user] = None
 
     def absent(self, user: str) -> None:
-        """*user* has left."""
+        """Note that *user* has left."""
         for topic in self._topics.pop(user, ()):
             users = self._users[topic]
             users.pop(user, None)
@@ -87,7 +89,7 @@ class Topics:
                 self._neighbours.leave_topic(topic)
 
     def subscribed(self, topic: str, users: Iterable[str]) -> None:
-        """*users* have joined *topic*; those who are not online do not matter."""
+        """Note that *users* have joined *topic*; the index has only those who are online here."""
         for user in users:
             if user in self._topics:
                 self.present(user, (topic,))
@@ -96,27 +98,31 @@ class Topics:
         """The users who are online here and in *topic*."""
         return self._online() if topic == EVERYONE else list(self._users.get(topic, ()))
 
-    # --- What is new -----------------------------------------------------------------------------
+    # --- News ------------------------------------------------------------------------------------
 
     def advanced(self, topic: str) -> None:
-        """*topic* has a new entry."""
+        """Have the online users of *topic* brought up to date: it has a new entry."""
         self.waiting.add(self.users_of(topic))
         self.bell.ring()
 
     def behind(self, user: str) -> None:
-        """*user*'s topics hold more than was brought."""
+        """Have *user* brought up to date again: the topics hold more entries than were brought."""
         self.far.add((user,))
         self.bell.ring()
 
     def store_changed(self, available: bool) -> None:
-        """The store was lost, or is back: what was being published then was never announced."""
+        """Have all online users brought up to date if the store is back.
+
+        A publish that was under way when the store was lost may be committed, and yet it was never
+        announced.
+        """
         if available:
             self.waiting.add(self._online())
             self.bell.ring()
 
 
 class TopicsWorker(TableWorker):
-    """Brings the users whom *topics* names up to date."""
+    """Brings the users on the lists of *topics* up to date."""
 
     def __init__(self, topics: Topics, storage: Ref[StorageMessage], world: World) -> None:
         self._topics = topics
@@ -124,7 +130,7 @@ class TopicsWorker(TableWorker):
         self._world = world
 
     def tasks(self) -> Tasks:
-        """One: a chunk of users after the other."""
+        """One task: it brings one chunk of users after the other."""
         return (self._bring_all,)
 
     async def _bring_all(self) -> None:
@@ -132,12 +138,15 @@ class TopicsWorker(TableWorker):
         while True:
             if not (topics.waiting or topics.far):
                 await topics.bell.wait()
-            # In turns: neither is to wait until there are no more of the others.
+            # In turns: neither list is to wait until the other is empty.
             await self._bring_some(topics.waiting, CHUNK)
             await self._bring_some(topics.far, FEW)
 
     async def _bring_some(self, waiting: WorkList[str], count_max: int) -> None:
-        """Bring the first *count_max* of those *waiting*; later, if that cannot be done now."""
+        """Bring the first *count_max* of the users *waiting* up to date.
+
+        Returns after a pause if some have to be tried again.
+        """
         users = waiting.take(count_max)
         if not users:
             return
@@ -147,16 +156,16 @@ class TopicsWorker(TableWorker):
             await self._topics.bell.wait(trio.current_time() + _RETRY_DELAY)
 
     async def _bring(self, users: tuple[str, ...]) -> tuple[str, ...]:
-        """Bring *users* up to date; with whom that could not be done now."""
+        """Bring *users* up to date; returns the users with whom that has to be tried again."""
         command = Materialise(users, self._world.now_ms())
         try:
             result = await self._storage.ask(Write(command=command))
         except (StoreFailed, StoreBlocked) as error:
-            # A bug, logged where it was found; or somebody else's lock on one of them. It must not
-            # keep the others from their news.
+            # A bug, which the storage actor has logged, or a foreign lock on one of the users. It
+            # must not keep the others from their news.
             if (half := len(users) // 2) > 0:
                 return await self._bring(users[:half]) + await self._bring(users[half:])
-            # After a bug their next arrival tries again; not we, for ever.
+            # After a bug the user's next arrival tries again; the worker would try for ever.
             return users if isinstance(error, StoreBlocked) else ()
         except (StoreUnavailable, ActorError):
             return users

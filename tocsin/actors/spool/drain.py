@@ -1,15 +1,15 @@
-"""Empties the spool into the store, and knows whether something may still wait in it.
+"""The drain empties the spool into the store, and knows whether entries may still wait in it.
 
-One node drains at a time, under a lease: entries are taken in order, handed to the storage actor in
-order, and are done when the store has committed them. A node that dies in between leaves them to
-the next, which asks for them again: a publish is known to the store by its content's id, a change
-by the name that it was given, and neither is done twice. So a node does no harm either that was
-stopped while it drained, and goes on when others have done it all.
+One node drains at a time, under a lease: it takes entries in order and hands them to the storage
+actor in order; an entry is done when the store has committed it. A node that dies in between leaves
+its entries to the next node, which asks the store for them again. The store knows a publish by its
+content's id, and a change by the name that it was given, so neither is done twice. For the same
+reason a node does no harm that was stopped while it drained, and goes on when others have done all.
 
-*Waiting* means that new posts have to go behind what waits. It is believed from any *sign* of it on
-(the store's return, an append, the word of another node) until a look that began after the last
-sign has found the spool empty. Under load such a moment would never come: so when little is left,
-posts are *held* for it, not written behind it, for a moment at the most.
+*Waiting* means that new posts have to go behind entries in the spool. The node believes that from
+any *sign* of an entry on (the store's return, an append, the word of another node) until a look
+that began after the last sign has found the spool empty. Under load such a moment would never come,
+so when few entries are left, posts are *held* for a moment at most, instead of being appended.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = structlog.get_logger(__name__)
 TAKE_MAX: Final = 256
 """Entries in one transaction: enough for its price to vanish."""
 LEASE: Final = 10.0
-"""Seconds for which the spool is a node's own: how long one that dies keeps others from it."""
+"""Seconds for which one node has the spool: for so long a node that dies keeps others from it."""
 _INTERVAL: Final = 1.0
 """Seconds between two looks at a spool that is empty, or at one that cannot be used."""
 _PAUSE: Final = 0.1
@@ -55,8 +55,8 @@ _LANE: Final = "spool"
 class Drain:
     """Empties *spool*, and keeps *state*; see the module.
 
-    *changed* is told when posts need not wait any longer, or not be held; *time_known* of what was
-    stored and has a time of its own.
+    *changed* is called when posts need not go behind the spool any longer, or not be held;
+    *time_known* with each change that was stored and its command, either of which may have a time.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Drain:
         self._time_known = time_known
 
     async def run(self) -> None:
-        """Look and drain until cancelled; taken entries that are not done are taken again."""
+        """Look and drain until cancelled. The next drain takes unfinished entries again."""
         while True:
             try:
                 pause = await self._look()
@@ -95,7 +95,10 @@ class Drain:
                 await self._state.bell.wait(trio.current_time() + pause)
 
     async def _look(self) -> float:
-        """Drain one batch if there is one; in how many seconds to look again."""
+        """Drain one batch if there is one; returns in how many seconds to look again.
+
+        Raises `BusUnavailable` or an `ActorError`; then the entries are taken again.
+        """
         signs, quiet = self._state.signs, not self._state.appending_now
         self._state.size = await self._spool.size()
         self._state.reachable = True
@@ -114,18 +117,19 @@ class Drain:
         ends = trio.current_time() + LEASE
         entries = await self._spool.take(self._node, TAKE_MAX, LEASE)
         if not entries or trio.current_time() > ends:
-            # Who was stopped for longer than the lease must not repeat what others have done since.
+            # A node that was stopped for longer than the lease must not repeat what other nodes
+            # have done since.
             return _PAUSE
         return 0.0 if await self._drain(entries) else _PAUSE
 
     async def _drain(self, entries: Sequence[SpoolEntry]) -> bool:
-        """Have *entries* committed, in their order; whether the store took them all."""
+        """Have *entries* committed, in their order; returns whether the store took them all."""
         asked: list[tuple[SpoolEntry, Spoolable, Reply[Result]]] = []
         for entry in entries:
             command = None if entry.id in self._state.settled else self._read(entry)
             if command is not None:
                 reply: Reply[Result] = Reply()
-                # One lane, whoever posted: they are stored in the order in which they came.
+                # One lane for all producers, so entries are stored in the order in which they came.
                 await self._storage.send(Write(command=command, reply=reply, lane=_LANE))
                 asked.append((entry, command, reply))
         whole = True
@@ -153,10 +157,10 @@ class Drain:
         return timely
 
     def _done(self, command: Spoolable, result: Result) -> str | None:
-        """Note what the store has done; why that is nothing, if the producer cannot have meant it.
+        """Note what the store has done; returns why the entry is poison, if it is.
 
-        What a change is about may have ended before the change comes: that is nobody's fault. But
-        a post that was accepted must not end as silence.
+        A change may come after the end of its notification, which is no fault. But a post that was
+        accepted must not end in silence.
         """
         self._state.statistics.drained += 1
         match result:
@@ -174,7 +178,10 @@ class Drain:
         return None
 
     async def _forget(self, entries: Sequence[SpoolEntry]) -> None:
-        """Have the spool forget what is settled. If it is away, this node remembers until then."""
+        """Have the spool forget the settled ones of *entries*, or set aside the poison among them.
+
+        Raises `BusUnavailable` if the spool is away; then the state remembers them.
+        """
         stored, poison = [], []
         for entry in entries:
             if entry.id in self._state.settled:
@@ -194,6 +201,7 @@ class Drain:
     def _tell_of(self, poison: Sequence[tuple[SpoolEntry, str]]) -> None:
         self._state.statistics.poisoned += len(poison)
         for entry, reason in poison:
-            # Of what is not ours there may be any number; those are counted where they are found.
+            # Of entries that are not this cluster's there may be any number; the adapter counts
+            # them.
             if not entry.fault:
                 logger.error("spooled entry is poison", entry=entry.id, reason=reason)

@@ -1,10 +1,11 @@
-"""What is written to the spool, and what a producer is told for it.
+"""Entries of the spool, and the answers to the producers whose commands they hold.
 
-An entry is a command of the store, in JSON, so that an operator can read what waits with Redis's
-own tools; and with a version, because an entry may be read by a newer program than wrote it.
+An entry is a command of the store, in JSON, so that an operator can read the spool with Redis's own
+tools. It has a version, because the program that reads an entry may be newer than the one that
+wrote it.
 
-The answers are made here because only here nobody has asked the store: how many subscribers a topic
-has is not known yet, and is `null`.
+The answers are made here and not by the edge, because they are the only ones for which the store
+was not asked: the number of a topic's subscribers is not known yet, and is `null`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Spoolable = Publish | Update | Withdraw
 
 
 class Spooled(msgspec.Struct, frozen=True):
-    """It waits in the spool and will be done: the producer's *answer*, in JSON.
+    """The command waits in the spool and will be done; *answer* is for the producer, in JSON.
 
     *replayed* if it is the answer to an earlier request with the same idempotency key.
     """
@@ -44,7 +45,7 @@ class Spooled(msgspec.Struct, frozen=True):
 
 
 Committal = Result | Spooled
-"""What becomes of a command: the store has done it, or the spool has it."""
+"""The outcome of a command: the store has done it, or the spool has it."""
 
 
 class SpoolUnavailable(DescribedError):
@@ -52,7 +53,7 @@ class SpoolUnavailable(DescribedError):
 
 
 class Poisoned(msgspec.Struct, frozen=True):
-    """An entry that was put aside, as text, and why."""
+    """An entry that was set aside: its id, the reason, and its payload as text."""
 
     entry: str
     reason: str
@@ -60,7 +61,7 @@ class Poisoned(msgspec.Struct, frozen=True):
 
 
 class UnreadableEntry(ProtocolError):
-    """An entry of the spool is none that this version knows."""
+    """An entry of the spool is of no kind that this version knows."""
 
 
 class _Entry(msgspec.Struct):
@@ -76,7 +77,7 @@ def encode(command: Spoolable) -> bytes:
 
 
 def decode(payload: bytes) -> Spoolable:
-    """The command in *payload*; raises `UnreadableEntry`."""
+    """The command in *payload*; raises `UnreadableEntry` if this version knows none like it."""
     try:
         entry = msgspec.json.decode(payload, type=_Entry)
         if entry.v != _VERSION or entry.kind not in _KINDS:
@@ -88,19 +89,19 @@ def decode(payload: bytes) -> Spoolable:
 
 
 def is_spoolable(command: Command[Any]) -> bool:
-    """Whether *command* may wait. An `If-Match` cannot: nobody knows the revision now."""
+    """Whether *command* may wait. One with `If-Match` may not: the revision is not known now."""
     if isinstance(command, Update):
         return command.expected_revisions is None
     return isinstance(command, Publish | Withdraw)
 
 
 def is_overdue(command: Spoolable) -> bool:
-    """Whether *command* can only be a repetition: then it is looked up, and never an entry."""
+    """Whether *command* can only be a repetition: then its key is looked up, and no entry made."""
     return isinstance(command, Publish) and command.overdue
 
 
 def answer_to(command: Spoolable) -> str:
-    """What the producer is told, in JSON."""
+    """The answer for the producer of *command*, in JSON."""
     if not isinstance(command, Publish):
         return f'{{"id":"{command.notification}","durability":"spooled"}}'
     content = command.content
@@ -113,24 +114,27 @@ def answer_to(command: Spoolable) -> str:
 
 
 def named(command: Spoolable, entropy: Callable[[int], bytes]) -> Spoolable:
-    """*command* as it can be repeated and is done once; a publish is known by its content's id."""
+    """*command* with a name, by which the store does it once although it may be asked again.
+
+    A publish needs none, since it is known by its content's id.
+    """
     if isinstance(command, Publish) or command.once is not None:
         return command
     return msgspec.structs.replace(command, once=entropy(_NAME_BYTES).hex())
 
 
 def claim_of(command: Spoolable, answer: str) -> Claim | None:
-    """The claim on *command*'s idempotency key, if it has one."""
+    """The claim on *command*'s idempotency key, if it has one, with the *answer* to keep."""
     if not isinstance(command, Publish) or command.idempotency is None:
         return None
     idempotency = command.idempotency
-    # No key has a space in it, so that no two pairs look the same.
+    # No credential or key has a space in it, so no two pairs look the same.
     key = f"{idempotency.credential} {idempotency.key}"
     return Claim(key, idempotency.fingerprint, answer)
 
 
 def check(command: Spoolable) -> None:
-    """Refuse now what the store would refuse whatever it holds; raises `Refused`."""
+    """Check *command* as far as that needs no store; raises `Refused` if it can never be done."""
     if isinstance(command, Update):
         patched(_ANY, command.patch, command.now_ms)
 
@@ -138,8 +142,8 @@ def check(command: Spoolable) -> None:
 def in_time(command: Spoolable, now_ms: int) -> Spoolable:
     """*command* as it is to be done now (Unix ms), which may be long after it was asked for.
 
-    What has expired in the spool is nobody's news any more: as a schedule whose time comes with its
-    end it is stored, and expires without ever being delivered.
+    A notification that has expired in the spool is stored as one that is scheduled for the time of
+    its expiry. So it expires in the store too, and is never delivered.
     """
     if not isinstance(command, Publish):
         return command
@@ -159,4 +163,4 @@ _ANY: Final = Content(
     expires_at=None,
     document=msgspec.json.encode(_BLANK).decode(),
 )
-"""Stands for the notification that a patch is for: what is wrong with any is wrong with this."""
+"""Stands for the notification that a patch is for: a patch that can never apply fails here too."""

@@ -1,8 +1,8 @@
-"""The line of all that producers ask for: the table before the spooler.
+"""The line of the producers' commands: the table before the spooler.
 
-All of it stands here, in the order in which it came, until it is settled. Producers put commands
-in, and the store's answers take them out, whether or not the spooler is running. Appending to the
-spool is the spooler's business.
+Every command stands in the line, in the order of arrival, until it is settled. Producers' requests
+put commands in, and the store's answers take them out, whether or not the spooler is running. Only
+appending to the spool is the spooler's business.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tocsin.persistence.bus import BusUnavailable, Replaying, Spool
 from tocsin.persistence.store import Result, StoreBlocked, StoreUnavailable
 
 _LINE_MAX: Final = 20_000
-"""Commands that may stand in the line; beyond it a producer is told to come back."""
+"""Commands that may stand in the line; beyond it a producer is told to come back later."""
 _PAUSE_MAX: Final = 1.5
 """Seconds without a look after which this process must have been stopped. The other nodes wait for
 its answer for longer (`spool_agreement.PATIENCE`)."""
 
 
 class SpoolLine:
-    """Places in the line, and what operators may do about what was set aside in *spool*."""
+    """The places in the line, and the operators' verbs for entries set aside in *spool*."""
 
     def __init__(self, spool: Spool, storage: Ref[StorageMessage], status: StoreStatus) -> None:
         self._spool = spool
@@ -44,17 +44,18 @@ class SpoolLine:
         self.state = SpoolState()
         self.places: deque[LinePlace] = deque()
         self.known_run = ""
-        """The run of which all nodes know that something waits."""
+        """The last run that all nodes know of."""
         self.bell = Bell()
         """Rings when the spooler is to look at the line."""
         self._somebody_waits = False
         self._awake_at = math.inf
 
     def commit(self, command: Spoolable, reply: Reply[Committal]) -> None:
-        """Have *command* done, and *reply* told how; raises `MailboxFull` or `ActorStopped`.
+        """Have *command* done by the store or taken by the spool; *reply* gets the outcome.
 
-        The reply fails with `StoreUnavailable` where neither store nor spool can take it, and with
-        what the store refuses it for.
+        The reply fails with `StoreUnavailable` if neither store nor spool can take the command, and
+        with the store's error if the store refuses it. Raises `MailboxFull` if the line or the
+        storage actor has no room, `ActorStopped` if the node stops.
         """
         if len(self.places) >= _LINE_MAX:
             raise MailboxFull
@@ -68,13 +69,13 @@ class SpoolLine:
         self.places.append(place)
 
     def store_changed(self, available: bool) -> None:
-        """The store was lost, or is back."""
+        """Have the spooler look at the line: the store was lost, or is back."""
         self.state.store_changed(available)
         self.bell.ring()
 
     @property
     def reachable(self) -> bool:
-        """Whether the spool could be used at the last look: then posts need no store."""
+        """Whether the spool could be used at the last look. If so, posts need no store."""
         return self.state.reachable
 
     @property
@@ -88,7 +89,10 @@ class SpoolLine:
         return self.state.statistics
 
     async def poisoned(self, limit: int) -> list[Poisoned]:
-        """Entries that can never be stored, the newest first. Raises `SpoolUnavailable`."""
+        """At most *limit* entries that can never be stored, the newest first.
+
+        Raises `SpoolUnavailable`.
+        """
         with _spool_needed():
             found = await self._spool.poisoned(limit)
         return [
@@ -97,46 +101,49 @@ class SpoolLine:
         ]
 
     async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:
-        """Try once more to store what was put aside as *entry*, behind all that waits.
+        """Put *entry*, which was set aside, behind all that waits, to be stored after all.
 
-        What is not of this cluster only if an operator has *vouched* for it. Raises
-        `SpoolUnavailable`.
+        An entry that this cluster has not sealed needs an operator who has *vouched* for it. Raises
+        `SpoolUnavailable`; cancelled, it may have been done.
         """
         with _spool_needed():
             return await self._spool.replay(entry, vouched=vouched)
 
     async def discard(self, entry: str) -> bool:
-        """Forget what was put aside as *entry*; otherwise as `replay`."""
+        """Forget *entry*, which was set aside; returns whether it was there. As `replay`."""
         with _spool_needed():
             return await self._spool.discard(entry)
 
     # --- For the spooler -------------------------------------------------------------------------
 
     def awake(self) -> None:
-        """The process runs."""
-        # After a pause either the spooler or a post is the first to run.
+        """Note that the process runs."""
+        # After a pause of the process, either the spooler or a post is the first to run.
         self.notice_pause()
         self._awake_at = trio.current_time()
 
     def notice_pause(self) -> None:
-        """See whether the process was stopped: then no command that comes goes before the spool."""
+        """See whether the process was stopped for a while, in which other nodes may have spooled.
+
+        If so, no command overtakes the spool until a look has found it empty.
+        """
         now = trio.current_time()
         if now - self._awake_at > _PAUSE_MAX:
             self._awake_at = now
             self.state.doubt()
 
     def goes_to_spool(self) -> bool:
-        """Whether what comes now has to be spooled."""
+        """Whether a command that comes now has to be spooled."""
         return not self._status.available or self.state.waiting
 
     def first_waiting(self) -> LinePlace | None:
-        """The head of the line, if it was not asked for in the store; what is settled leaves."""
+        """The head of the line, unless the store has been asked for it; settled places leave."""
         self._leave()
         self._somebody_waits = any(place.waits for place in self.places)
         return None if not self.places or self.places[0].asked else self.places[0]
 
     def ask_waiting(self) -> None:
-        """The spool is empty: ask the store for all who stand there."""
+        """Ask the store for all commands that wait: the spool is empty."""
         for place in self.places:
             if place.waits:
                 try:
@@ -145,10 +152,11 @@ class SpoolLine:
                     place.fail(error)
 
     def refuse_waiting(self, error: Callable[[], Exception]) -> None:
-        """Fail all who wait with an *error* each."""
+        """Fail all commands that wait, with an *error* each."""
         for place in self.places:
             if place.waits:
-                # An exception for each: one raised in many tasks would gather their tracebacks.
+                # An exception for each: one that is raised in many tasks would gather their
+                # tracebacks.
                 place.fail(error())
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -168,8 +176,8 @@ class SpoolLine:
             self.bell.ring()
 
     def _refused(self, place: LinePlace, error: BaseException) -> None:
-        # A lock that somebody else holds concerns this command alone: the store works, and in the
-        # spool the command would stand before all others.
+        # A foreign lock concerns this command alone: the store works, and in the spool the command
+        # would hold up all others.
         if isinstance(error, StoreUnavailable) and not isinstance(error, StoreBlocked):
             place.asked, place.refused = False, True
             self._somebody_waits = True

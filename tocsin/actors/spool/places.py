@@ -1,6 +1,6 @@
-"""Places in the line of commands that producers wait for, and what is to be spooled of them.
+"""Places in the line of the producers' commands, and how their commands are prepared for the spool.
 
-Nothing here waits or touches the spool: see `line` and `spooler`.
+No function here waits or touches the spool: see `line` and `spooler`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from tocsin.protocol.refusal import Refused
 APPEND_MAX: Final = 256
 """Commands that are appended in one round trip: enough for its price to vanish."""
 APPEND_BYTES_MAX: Final = 1 << 20
-"""Bytes of them, give or take the last command: Redis does nothing else meanwhile."""
+"""Bytes in one round trip, give or take the last command: Redis does nothing else meanwhile."""
 
 
 class LinePlace:
-    """A place in the line: *asked* while the store has it, *refused* once the store could not."""
+    """A place in the line: *asked* while the store has the command, *refused* if it was away."""
 
     __slots__ = ("asked", "command", "refused", "reply", "settled")
 
@@ -45,7 +45,7 @@ class LinePlace:
 
     @property
     def waits(self) -> bool:
-        """Whether it is still to be decided where it goes."""
+        """Whether the command has not gone to the store, nor to the spool."""
         return not (self.asked or self.settled)
 
     def settle(self, value: Committal) -> None:
@@ -58,19 +58,19 @@ class LinePlace:
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A place whose command can be spooled, as *draft*; then the producer is told *answer*."""
+    """A place whose command can be spooled as *draft*; *answer* is for the producer then."""
 
     place: LinePlace
     draft: SpoolDraft
     answer: str
 
     def settle(self, earlier: Claim | None) -> None:
-        """Answer, when the draft was appended, or its key had an *earlier* claim."""
+        """Answer the producer: the draft was appended, or its key had an *earlier* claim."""
         claim = self.draft.claim
         if earlier is None and not self.draft.payload:
             self.place.fail(StoreUnavailable("only the store knows whether this is a repetition"))
             return
-        # An append that nobody heard of has left our own claim.
+        # The claim is our own if an earlier attempt was appended and its answer was lost.
         if earlier is None or earlier == claim:
             self.place.settle(Spooled(self.answer))
         elif claim is None or earlier.fingerprint != claim.fingerprint:
@@ -82,7 +82,8 @@ class Prepared(msgspec.Struct, frozen=True):
 def prepare(line: Iterable[LinePlace], entropy: Callable[[int], bytes]) -> list[Prepared]:
     """The first places of *line* that can be spooled together; settles those that never can.
 
-    Ends before the first place of which the store has not decided yet: nothing overtakes it.
+    The list ends before the first place that the store has not answered yet, so that no command
+    overtakes it.
     """
     prepared: list[Prepared] = []
     size = 0
@@ -99,7 +100,7 @@ def prepare(line: Iterable[LinePlace], entropy: Callable[[int], bytes]) -> list[
 
 
 def _prepare(place: LinePlace, entropy: Callable[[int], bytes]) -> Prepared | None:
-    # From here on it may be done without our knowing.
+    # From here on the spool may have the command without our knowing.
     command = place.command = named(place.command, entropy)
     try:
         check(command)

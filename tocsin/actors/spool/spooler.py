@@ -1,21 +1,21 @@
-"""The spooler: what producers ask for goes to the store, or into the spool while that is away.
+"""The spooler: producers' commands go to the store, or into the spool while the store is away.
 
-All that producers ask for stands in one line, in the order in which it came, until it is settled.
-Usually that costs nothing: the store is asked at once, answers in order, and the line is as long as
-what is under way. A command that the store could not take is appended to the spool when it has
-come to the head of the line, and so are those behind it, many in one round trip (`places`), until
-the spool is empty again (`drain`). The line (`line`) outlives the spooler.
+Every command of a producer stands in one line, in the order of arrival, until it is settled.
+Usually that costs nothing: the store is asked at once and answers in order, so the line holds only
+the commands under way. A command that the store could not take is appended to the spool when it has
+come to the head of the line, and so are the commands behind it, many in one round trip (`places`),
+until the spool is empty again (`drain`). The line (`line`) outlives the spooler.
 
-So what a producer sends one after the other is done in that order, whichever way it goes; and
-whichever node it goes to, because nobody is told that something was spooled before all nodes know
-it (`spool_agreement`).
+So the commands that a producer sends one after the other are done in that order, by whichever way
+they go. The order holds from node to node as well, because a producer is told that its command was
+spooled only when all nodes know it (`spool_agreement`).
 
-Whether a commit has happened that nobody heard of does not matter: a publish is known by its
-content's id, and is done once, also if it goes through the spool after all. A change gets a name
-when it is spooled, and is done once from then on.
+A commit whose answer was lost does no harm. The store knows a publish by its content's id and does
+it once, even if it goes through the spool as well. A change gets a name when it is spooled, and is
+done once from then on.
 
-Both away is the end of what can be promised: then whoever stands in the line is refused. Where only
-the spool is away, the store is all that is needed.
+While store and spool are both away, nothing can be promised, so all commands in the line are
+refused. While only the spool is away, the store is enough.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _WATCH: Final = 0.5
 
 
 class Spooler(TableWorker):
-    """Works on *line*, and agrees with *neighbours* about what waits; see the module.
+    """Works on *line*, and agrees with *neighbours* that the spool is in use; see the module.
 
-    *time_known* is told of what was stored late and has a time of its own.
+    *time_known* is called with each change that the drain has stored, and its command.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class Spooler(TableWorker):
         )
 
     async def run(self, context: Context[Never]) -> None:
-        """Work until stopped; whoever still stands in the line is told that nobody will answer.
+        """Work until stopped or cancelled, then refuse the commands that still wait in the line.
 
-        One that fails leaves the line to the next incarnation.
+        An incarnation that fails leaves the line to the next one.
         """
         try:
             await super().run(context)
@@ -94,7 +94,7 @@ class Spooler(TableWorker):
         self._line.refuse_waiting(ActorStopped)
 
     def tasks(self) -> Tasks:
-        """The line, the drain, and the watch over pauses of the process."""
+        """Three tasks: the line, the drain, and the watch over pauses of the process."""
         return (self._advance, self._drain.run, self._stay_awake)
 
     async def _stay_awake(self) -> None:
@@ -103,13 +103,13 @@ class Spooler(TableWorker):
             await pause(_WATCH)
 
     async def _tell_others(self, run: str) -> None:
-        """Return when all nodes know that something waits."""
+        """Return when all nodes know that the spool is not empty, since *run* began."""
         if run and run != self._line.known_run:
             await self._neighbours.spooling(run)
             self._line.known_run = run
 
     async def _advance(self) -> None:
-        """Deal with whoever is at the head of the line and was not asked for in the store."""
+        """Send the command at the head of the line to the store or the spool, again and again."""
         line, state = self._line, self._line.state
         while True:
             first = line.first_waiting()
@@ -130,7 +130,7 @@ class Spooler(TableWorker):
         try:
             prepared = prepare(self._line.places, self._world.entropy)
         except Exception:
-            # One of them is what we fail of; it must not fail the next incarnation too.
+            # One of the commands is the cause; it must not fail the next incarnation as well.
             self._line.refuse_waiting(ActorCrashed)
             raise
         if prepared:
@@ -147,7 +147,7 @@ class Spooler(TableWorker):
                 each.settle(earlier)
 
     def _cannot_spool(self, prepared: Sequence[Prepared], error: BusUnavailable) -> None:
-        """Without the spool, the store has to do; without both, nobody need wait here."""
+        """Leave the commands to the store, as the spool is away; refuse them if both are away."""
         self._line.state.lost()
         if self._status.available:
             for each in prepared:

@@ -1,4 +1,4 @@
-"""The node's knowledge of the spool: the table behind the spooler and its drain, which it outlives.
+"""The node's knowledge of the spool: a table that outlives the spooler and its drain.
 
 Above all it says whether an entry may wait, and which entries the store has settled and the spool
 has not yet forgotten.
@@ -17,15 +17,16 @@ import trio
 from tocsin.actors.runtime.bell import Bell
 
 HOLD: Final = 0.5
-"""Seconds that posts are held at most; then they are spooled, and for as long not held again."""
+"""Seconds for which posts are held at most; then they are not held for as long again."""
 
 
 @dataclass(slots=True)
 class SpoolStatistics:
     """Counters since the node's start.
 
-    *spooled* here; *drained* by this node, of which *repeated* were known to the store already,
-    *expired* in the spool, and *moot*, because what they change is no more.
+    Commands *spooled* here and entries *drained* by this node; of the latter, *repeated* were known
+    to the store already, *expired* have expired in the spool, and *moot* would change a
+    notification that has ended. *poisoned* entries were set aside.
     """
 
     spooled: int = 0
@@ -37,11 +38,11 @@ class SpoolStatistics:
 
 
 class SpoolState:
-    """*Waiting* and *held* as `drain` has it; see the module."""
+    """The state of the spool as this node knows it; `drain` explains *waiting* and *held*."""
 
     def __init__(self) -> None:
         self.waiting = True
-        """Whether new posts have to go behind what waits."""
+        """Whether new posts have to go behind entries in the spool."""
         self.hold_until = -math.inf
         """Until when (Trio time) posts are held."""
         self.reachable = False
@@ -49,22 +50,22 @@ class SpoolState:
         self.size = 0
         """Entries in the spool, of all nodes, at the last look."""
         self.signs = 0
-        """How often something was a sign that something waits."""
+        """How many signs there have been that an entry waits."""
         self.appending_now = False
         self.settled: dict[str, str | None] = {}
-        """Entries that the store has decided on, each with why it can never be stored, if so."""
+        """Id of each entry that the store has decided on -> why it is poison, if it is."""
         self.statistics = SpoolStatistics()
         self.bell = Bell()
-        """Rings when there is reason for a look."""
+        """Rings when the drain has a reason to look."""
         self._held_again_at = -math.inf
 
     def store_changed(self, available: bool) -> None:
-        """The store was lost, or is back: what was spooled meanwhile comes first."""
+        """Doubt that the spool is empty if the store is back: spooled entries come first."""
         if available:
             self.doubt()
 
     def doubt(self) -> None:
-        """Something may wait: nothing goes to the store before a look that begins now."""
+        """Believe that an entry waits until a look that begins after this has found none."""
         self.waiting = True
         self.signs += 1
         self.hold()
@@ -72,7 +73,7 @@ class SpoolState:
 
     @contextmanager
     def appending(self) -> Iterator[None]:
-        """Around an append: from now on something waits."""
+        """Hold around an append: from its beginning on, an entry may wait."""
         self.waiting = self.appending_now = True
         self.signs += 1
         try:
@@ -82,7 +83,7 @@ class SpoolState:
             self.bell.ring()
 
     def lost(self) -> None:
-        """The spool cannot be reached. While the store can, nothing goes behind what waits."""
+        """Note that the spool cannot be reached, so posts go to the store alone."""
         self.reachable = self.waiting = False
 
     def hold(self) -> None:

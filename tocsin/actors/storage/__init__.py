@@ -1,5 +1,5 @@
-"""The storage actor: what the node writes, many commands in one transaction, and what it reads.
+"""The storage actor: all that the node writes, many commands in one transaction, and all it reads.
 
-It commits in the order in which it was asked, and announces what was committed in that order. The
-ledger of deliveries is written along, in transactions that are there anyway.
+It commits commands in the order in which they came, and announces their results in that order. The
+ledger of deliveries is written along, in transactions that take place anyway.
 """

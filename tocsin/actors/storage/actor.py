@@ -1,32 +1,32 @@
-"""The storage actor: everything durable goes through here, many things at a time.
+"""The storage actor: all commands and queries of the node go through it, many at a time.
 
-One transaction for hundreds of commands costs little more than one for one, so commands are
-gathered while the previous transaction runs (group commit), and answered together when it is
-durable. A lone command never waits; a crowd is waited for, a moment (see `pace`).
+A transaction of hundreds of commands costs little more than a transaction of one, so commands are
+gathered while the previous transaction runs (group commit), and answered together when they are
+durable. A lone command never waits; a crowd is waited for, a moment (see `commit_timing`).
 
 Ledger lines (a push was sent, a device acknowledged) are merged before they are written. A line
-that only says "sent" waits a moment for its acknowledgment (`ledger`), because most come within
-milliseconds and then one row is written instead of two. Who reads the ledger sees no difference:
-what waits is written first.
+that only says "sent" waits a moment for its acknowledgment (`ledger`), because most acknowledgments
+come within milliseconds and then one row is written instead of two. A query of the ledger sees no
+difference, because waiting lines are written before it is answered.
 
-A transaction that meets somebody else's lock is repeated without whoever is blocked, who is refused
+A transaction that meets a foreign lock is repeated without the blocked command, which is refused
 (`blockades`). Ledger lines that are blocked are kept for later.
 
-A store that is away is a state, not a crash: what somebody waits for is refused at once, ledger
-lines stay and are written when it is back, and the watchers of `StoreStatus` are told. Where only
-writing is out of order, as on a full disk, questions are still answered.
+A store that is away is a state, not a crash: commands and queries are refused at once, ledger lines
+stay and are written when the store is back, and the watchers of `StoreStatus` are told. Where only
+writing is out of order, as on a full disk, queries are still answered.
 
-Each result of a transaction is announced before it is answered, in the order of the commands. So
-the sessions that follow a log hear of its changes in the order of their sequences, and of
-acknowledgments and removed devices at their place among them, whichever door the command came by.
+Each result of a transaction is announced before its asker is answered, in the order of the
+commands. So the sessions that follow a log hear of its changes in the order of their sequences, and
+of acknowledgments and removed devices at their place among them, by whichever door they came.
 
-A store that is there, or there again, is nobody's before what was due meanwhile has expired: no
-counter that anybody is told is to count it.
+When the store is there, or there again, the actor first lets expire what was due meanwhile, and
+only then serves requests: no client may be told a counter that counts an expired notification.
 
 Four tasks share the actor's state: the mailbox reader gathers, the writer and the reader work, and
-the flusher waits for the ledger to be written. One transaction is in flight at a time, and what one
-party sends keeps its order; nobody waits for more than one transaction because of what others have
-to write (`backlog`).
+the flusher waits for the ledger to be written. One transaction is in flight at a time, and the
+commands of one party keep their order. No command waits for more than one transaction because of
+the commands of other parties (`backlog`).
 """
 
 from __future__ import annotations
@@ -68,24 +68,25 @@ from tocsin.protocol.backoff import Backoff
 logger = structlog.get_logger(__name__)
 
 _QUERIES_MAX: Final = 1000
-"""Questions in one batch of them: enough for the price of a statement to vanish."""
+"""Queries in one batch: enough for the price of a statement to vanish."""
 _PENDING_MAX: Final = 20_000
-"""Commands and questions gathered; beyond it the mailbox fills and senders are refused."""
+"""Commands and queries gathered; beyond it the mailbox fills and senders are refused."""
 _LEDGER_PAUSE: Final = 0.025
-"""Seconds between two transactions that carry nothing but the ledger, for which nobody waits."""
+"""Seconds between two transactions that carry only the ledger, for which no request waits."""
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
 _CLOSE_TIMEOUT: Final = 5.0
 """Seconds for the store to close: the node ends, and one that hangs is left behind."""
 _OF_LEDGER: Final = (Attach, Acknowledge)
-"""They must find what the device was sent and has acknowledged."""
+"""Commands that must find in the ledger what the device was sent and has acknowledged."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
 class StorageActor(Actor[StorageMessage]):
-    """Owns the store, writes the *ledger*. *announce* must not raise; see the module.
+    """Owns the *store* and writes the *ledger*; see the module.
 
-    *first* makes the command that comes before everybody else's, from the time (Unix ms).
+    *announce* is called with each result, and must not raise. *first* makes, from the time (Unix
+    ms), the command that comes before all others when the store is there again.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class StorageActor(Actor[StorageMessage]):
         self._stopping = False
 
     async def run(self, context: Context[StorageMessage]) -> None:
-        """Gather until stopped, then write what is left and close the store."""
+        """Gather until stopped, then write the rest and close the store; cancelled, only close."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write_loop, name=f"{context.ref.path}/writer")
@@ -148,8 +149,8 @@ class StorageActor(Actor[StorageMessage]):
                     await self._store.aclose()
 
     async def receive(self, message: StorageMessage) -> None:
-        """Gather one message; waits while there is too much already."""
-        # A bell is rung only where there is something new to know: most messages cost no switch.
+        """Gather one message; waits while there are too many already."""
+        # A bell is rung only if the task has something new to do: most messages cost no switch.
         if not (self._status.available or (self._readable and isinstance(message, Read))):
             message.reply.fail(StoreUnavailable("the store is away"))
         elif isinstance(message, Flush):
@@ -184,7 +185,7 @@ class StorageActor(Actor[StorageMessage]):
                 await self._write(now)
 
     def _next_write(self) -> float:
-        """When the next transaction may begin."""
+        """When (Trio time) the next transaction may begin."""
         if not self._status.available:
             return math.inf
         if self._stopping:
@@ -198,7 +199,7 @@ class StorageActor(Actor[StorageMessage]):
         batch = self._writes.take()
         records = self._ledger.take(math.inf if self._stopping else now)
         self._pace.went(len(batch))
-        # Nobody waits for the ledger, so it always takes the pause, unless there is too much of it.
+        # No request waits for the ledger, so it takes the pause, unless its lines are too many.
         self._ledger_after = now + _LEDGER_PAUSE if self._ledger.due > now else now
         self._writing = True
         try:
@@ -207,17 +208,17 @@ class StorageActor(Actor[StorageMessage]):
             abandon(batch)
             raise
         self._writing = False
-        # Asked first, because nearly always nobody is there.
+        # Asked first, because nearly always no task is parked there.
         if self._written:
             self._written.unpark_all()
         if self._room:
             self._room.unpark_all()
 
     async def _commit(self, records: list[Record], batch: list[Write[Any]]) -> None:
-        """Write *records* and *batch*, in this order, and answer everybody.
+        """Write *records* and *batch*, in this order, and answer all requests of the batch.
 
-        In one transaction, unless somebody's command is poison, or blocked: then in halves, and
-        halves of halves, so that it alone is refused.
+        One transaction does it, unless a command is poison or blocked. Then the batch is written in
+        halves, and halves of halves, so that this command alone is refused.
         """
         first, *suspects = self._blockades.parts(batch)
         parts: list[tuple[list[Record], list[Write[Any]]]] = [
@@ -276,7 +277,7 @@ class StorageActor(Actor[StorageMessage]):
     def _set_aside(
         self, records: list[Record], batch: list[Write[Any]], error: StoreBlocked
     ) -> None:
-        """Nothing else can be done now with this one command, or this line of the ledger."""
+        """Refuse the one blocked command in *batch*, or keep the one blocked line in *records*."""
         now = trio.current_time()
         for write in batch:
             logger.warning("a command is blocked", kind=type(write.command).__name__)
@@ -306,12 +307,12 @@ class StorageActor(Actor[StorageMessage]):
     async def _answer(self, batch: list[Read[Any]]) -> None:
         away = await answer(self._store, self._status.statistics, batch)
         if away and self._status.available:
-            # One broken connection is no proof; the writer finds out.
+            # One broken connection does not prove that the store is away; the writer finds out.
             self._probe_at = -math.inf
             self._writer.ring()
 
     async def _flush_loop(self) -> None:
-        # Beside the reader: it waits for transactions, and pages need not.
+        # Beside the reader: a flush waits for transactions, and queries of pages need not.
         while not self._stopping:
             if not self._flushes:
                 await self._flusher.wait()
@@ -330,7 +331,7 @@ class StorageActor(Actor[StorageMessage]):
 
     async def _flush_ledger(self) -> None:
         """Have the ledger's lines written, so that a reader sees all that has happened."""
-        # As many transactions as what is here now needs, and the one under way; not "until empty",
+        # The transaction under way, and as many as the lines here now need; not "until empty",
         # which under load is never.
         for _ in range(self._ledger.transactions + self._writing):
             if not self._status.available or not (self._writing or len(self._ledger)):
@@ -343,7 +344,7 @@ class StorageActor(Actor[StorageMessage]):
     # --- Away and back ---------------------------------------------------------------------------
 
     async def _probe(self) -> None:
-        """See whether the store is there, or is back."""
+        """Ask the store whether it is there; if it is back, let expire what is due, and go on."""
         try:
             if not self._status.available:
                 await self._store.open()
@@ -374,16 +375,16 @@ class StorageActor(Actor[StorageMessage]):
         logger.warning("a transaction was lost", error=str(error))
 
     def _lost(self, error: StoreUnavailable) -> None:
-        """Note that the store is away, and when to look again."""
-        # At once the first time, later and later from then on: also where the probe succeeds and
-        # the next transaction fails, so a setback is over only when something has been written.
+        """Note that the store is away, refuse all that waits for it, and choose the next probe."""
+        # The first probe is at once, the others are later and later. That holds also if a probe
+        # succeeds and the next transaction fails: only a transaction ends the series of setbacks.
         delay = _RECOVERY.delay(self._setbacks, self._world.random()) if self._setbacks else 0.0
         self._probe_at = trio.current_time() + delay
         self._setbacks += 1
         self._status.statistics.failures += 1
         self._reasons.tell(str(error))
         self._status.reason = error.reason
-        # Before it was opened once, nobody knows that there is anything to read.
+        # Before the store was opened once, it is not known that there is anything to read.
         self._readable = error.readable and self._status.epoch != ""
         refuse(self._writes.clear(), error)
         if not self._readable:
@@ -394,7 +395,7 @@ class StorageActor(Actor[StorageMessage]):
         self._room.unpark_all()
 
     def _give_up(self) -> None:
-        """Stopped, and the store is away: what the ledger holds is lost."""
+        """Drop the ledger's lines, which are lost: the actor is stopped while the store is away."""
         logger.error("stopped without the store", ledger_lines_lost=len(self._ledger))
         self._ledger.clear()
         self._probe_at = math.inf

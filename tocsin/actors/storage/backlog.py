@@ -1,13 +1,13 @@
-"""What waits to be written, and what of it goes into the next transaction.
+"""The commands that wait to be written, and the choice of those for the next transaction.
 
-Nobody is to feel how much somebody else has to write. So commands stand in *lanes*, one for each
+No party is to feel how much the others have to write. So commands stand in *lanes*, one for each
 party: the commands of a lane are committed in the order in which they came, and lanes take turns.
 Small and large commands do not share a transaction, and take turns as well. A transaction has room
-for `ROWS_MAX` rows, or for a single command that is more. So who posts to a few waits for the
-transaction under way and for their own, which is short, however many large posts of others wait;
-and those take turns among themselves.
+for `ROWS_MAX` rows, or for a single command of more rows. So a producer that posts to a few users
+waits for the transaction under way and for its own, which is short, however many large posts of
+other producers wait. The large posts take turns among themselves.
 
-There is no clock and no task in it.
+The backlog has no clock and no task.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from tocsin.persistence.store import (
 )
 
 SMALL: Final = 50
-"""Rows of a command that counts as small: it costs less than a transaction does by itself."""
+"""Rows of a small command, at most: it costs less than a transaction does by itself."""
 _COMMANDS_MAX: Final = 1000
 """Commands in one transaction: enough for the price of a commit to vanish."""
 _TURN: Final = 16
-"""Commands of a lane before it is another's turn."""
+"""Commands that a lane may put in before the next lane has its turn."""
 
 
 class Waiting(Protocol):
-    """Somebody who waits for *command*; *lane* is given where the command does not say it."""
+    """A request that waits for *command*; *lane*, if given, replaces the command's own lane."""
 
     command: Command[Any]
     lane: str | None
@@ -54,16 +54,16 @@ class Waiting(Protocol):
 
 W = TypeVar("W", bound=Waiting)
 _Lane = deque[tuple[int, W]]
-"""What waits, each with its place in the order of arrival."""
+"""Requests that wait, each with its number in the order of arrival."""
 
 
 class Backlog(Generic[W]):
-    """See the module; *weights* says how many rows a command is."""
+    """The lanes of waiting requests; *weights* says how many rows a command is. See the module."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._lanes: OrderedDict[str, _Lane[W]] = OrderedDict()
-        """Those in which somebody waits, the one whose turn is next at the front."""
+        """The lanes with waiting requests; the lane at the front has the next turn."""
         self._count = self._came = 0
         self._large = False
 
@@ -80,7 +80,7 @@ class Backlog(Generic[W]):
         self._count += 1
 
     def take(self) -> list[W]:
-        """Remove what goes into the next transaction, in the order of arrival."""
+        """Remove the requests for the next transaction; returns them in the order of arrival."""
         self._large = self._whose_turn()
         room = _Room(self._weights, large=self._large)
         taken: list[tuple[int, W]] = []
@@ -99,7 +99,7 @@ class Backlog(Generic[W]):
                 self._lanes[name] = lane
         self._lanes.update(each for each in held if each[0] in served)
         for name, lane in reversed(held):
-            # Who found no room at all is the first to have some.
+            # A lane that found no room at all has the first turn next time.
             if name not in served:
                 self._lanes[name] = lane
                 self._lanes.move_to_end(name, last=False)
@@ -113,7 +113,7 @@ class Backlog(Generic[W]):
         return not self._large if len(heads) == 2 else True in heads
 
     def clear(self) -> list[W]:
-        """Remove everything, in the order of arrival."""
+        """Remove all requests; returns them in the order of arrival."""
         everything = sorted(chain.from_iterable(self._lanes.values()), key=itemgetter(0))
         self._lanes.clear()
         self._count = 0
@@ -121,7 +121,7 @@ class Backlog(Generic[W]):
 
 
 class _Room:
-    """The room in one transaction, as it is taken."""
+    """The room in one transaction, which commands take up one by one."""
 
     def __init__(self, weights: Weights, *, large: bool) -> None:
         self._rows = weights.rows
@@ -129,7 +129,7 @@ class _Room:
         self._taken = 0
 
     def fits(self, command: Command[Any]) -> bool:
-        """Take the room that *command* needs; `False` if there is none for it."""
+        """Take the room that *command* needs; returns `False` if there is too little."""
         rows = self._rows(command)
         is_large = rows > SMALL
         if is_large != self._large or (self._taken and self._taken + rows > ROWS_MAX):
@@ -139,7 +139,7 @@ class _Room:
 
 
 def lane_of(command: Command[Any]) -> str:
-    """The party whose commands keep their order: who posts, or what is changed."""
+    """The party whose commands keep their order: a credential, or the thing that is changed."""
     match command:
         case Publish():
             return f"by {command.credential}"

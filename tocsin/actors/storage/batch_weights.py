@@ -1,11 +1,11 @@
-"""How much is in one transaction: the rows that each command is, about.
+"""The weight of a command in a transaction: the number of rows that it writes, about.
 
-A publish names its users, each of whom is a row or two. A change or a withdrawal does not, so of
-notifications that were stored or changed of late it is remembered how many have them; of others it
-is taken to be as many as a publish may name. What goes through a topic is one entry of the topic's
-log, whoever is in it. Where only the store can know (what a user's topics hold, how much is to be
-marked), the scripts share a bound among the commands of a transaction, and a command weighs its
-part of that.
+A publish names its users, each of whom is a row or two. A change or a withdrawal names none, so the
+weights remember how many recipients each notification of late has; any other notification is taken
+to have as many as a publish may name. A publish to a topic is one entry of the topic's log, however
+many subscribers there are. Where only the store can know the number (what a user's topics hold, how
+much is to be marked), the scripts share a bound among the commands of a transaction, and a command
+weighs its share of that.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from tocsin.persistence.store import (
 ROWS_MAX: Final = 1000
 """Rows of one ordinary transaction, about: those of a post to as many users as it may name."""
 _UNKNOWN: Final = 1000
-"""Recipients of a notification of which nothing is remembered."""
+"""Recipients that a notification is taken to have if it is not remembered."""
 _LOOK: Final = 5
-"""What looking at a user's topics may bring, however many others look (`ENTRIES_OF_USER_MIN`)."""
+"""Rows from a look at a user's topics, even if many look at once (`ENTRIES_OF_USER_MIN`)."""
 _SOME: Final = 30
-"""What a command does that names no number, such as marking all: as much as its share."""
+"""Rows of a command that names no number, such as marking all: its share of the bound."""
 _REMEMBERED: Final = 50_000
-"""Notifications; a few megabytes."""
+"""Notifications that are remembered, in a few megabytes."""
 
 
 class Weights:
-    """See the module."""
+    """The weights of commands, and the recipients remembered for them; see the module."""
 
     def __init__(self) -> None:
         self._recipients: dict[str, int] = {}
 
     def rows(self, command: Command[Any]) -> int:
-        """The rows that *command* is, about; one at least."""
+        """The number of rows that *command* writes, about; one at least."""
         match command:
             case Publish():
                 return len(command.users) or 1
@@ -73,7 +73,7 @@ class Weights:
                 return 1
 
     def learn(self, result: Result) -> None:
-        """Remember what *result* says of a notification."""
+        """Remember how many recipients a notification has, if *result* says it."""
         if isinstance(result, Changed):
             content = result.content
             self._recipients.pop(content.id, None)

@@ -1,4 +1,4 @@
-"""What becomes of requests that go to the store together, when they cannot all be answered."""
+"""Requests that go to the store together: refusing, abandoning, halving and answering them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ W = TypeVar("W")
 
 
 def refuse(requests: Iterable[Request[Any]], error: StoreUnavailable) -> None:
-    """Tell all of *requests* of *error*."""
+    """Fail all *requests* with *error*, a copy for each."""
     for request in requests:
         request.reply.fail(error.again())
 
 
 def abandon(requests: Iterable[Request[Any]]) -> None:
-    """This fails or is cancelled: nobody is to wait for an answer that will not come."""
+    """Fail all *requests*: their handler fails or is cancelled, so no answer will come."""
     for request in requests:
         abandoned(request)
 
 
 def in_halves(records: list[Record], batch: list[W]) -> list[tuple[list[Record], list[W]]]:
-    """The same in two parts, in order; none if it is a single command that says a single thing."""
+    """*records* and *batch* in two parts, in order; none for a single command or a single line."""
     if records and batch:
         return [(records, []), ([], batch)]
     if len(batch) > 1:
@@ -48,7 +48,10 @@ def in_halves(records: list[Record], batch: list[W]) -> list[tuple[list[Record],
 
 
 async def answer(store: Store, statistics: StorageStatistics, batch: list[Read[Any]]) -> bool:
-    """Answer *batch*; a query that *store* refuses is looked for by halves. Whether it is away."""
+    """Answer *batch*; returns whether the *store* is away, in which case the queries are refused.
+
+    A query that is poison is found by halves, and refused alone.
+    """
     parts = [batch] if batch else []
     while parts:
         part = parts.pop()

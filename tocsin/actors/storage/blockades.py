@@ -1,12 +1,13 @@
-"""Whose commands somebody else's lock holds up, and how they are kept from holding up the others.
+"""Commands that a foreign lock holds up, and how they are kept from holding up the others.
 
-A transaction that meets a lock waits for it, and with it everybody whose command it carries. So
-when one was found to be blocked, by halves as poison is, the *parties* of its command are suspects:
-users, or what else it changes. Commands about suspects go in transactions of their own, which have
-little patience, behind all others. Where the command was about one party alone, that is the one,
-and for a moment its commands are refused without being tried. Who succeeds is a suspect no longer.
+A transaction that meets a lock waits for it, and with it all commands that it carries. So when a
+command was found to be blocked, by halves as poison is, its *parties* become suspects: the users,
+or whatever else it changes. Commands about suspects go in transactions of their own, which have
+little patience, behind all others. If the command was about a single party, that party is the
+blocked one, and for a moment its commands are refused without being tried. A party whose command
+succeeds is a suspect no longer.
 
-There is no clock and no task in it.
+The blockades have no clock and no task.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from tocsin.persistence.store import (
 )
 
 PAUSE: Final = 1.0
-"""Seconds in which a party that is known to be blocked is not tried again."""
+"""Seconds in which the commands of a blocked party are not tried again."""
 LINES_PAUSE: Final = 5.0
-"""Seconds before lines of the ledger that were blocked are tried again; nobody waits for them."""
+"""Seconds before blocked lines of the ledger are tried again, for which no request waits."""
 _SUSPECTS_MAX: Final = 10_000
 """Users and devices remembered. When there are more, all are forgotten: they are soon found
 again."""
@@ -42,19 +43,19 @@ W = TypeVar("W", bound=Waiting)
 
 
 class Blockades(Generic[W]):
-    """See the module."""
+    """The suspects, and how their commands are kept apart; see the module. Times are Trio's."""
 
     def __init__(self) -> None:
         self._suspects: dict[str, float] = {}
-        """Until when each is not tried again."""
+        """Suspect -> the time until which its commands are not tried again."""
 
     def __len__(self) -> int:
         return len(self._suspects)
 
     def parts(self, batch: list[W]) -> list[list[W]]:
-        """*batch* in parts, a transaction each; the first is of those without suspects.
+        """*batch* in parts, a transaction each; the first part has the commands without suspects.
 
-        What stands in a lane by name keeps its order all the same.
+        Commands of a lane that was given by name keep their order all the same.
         """
         if not self._suspects:
             return [batch]
@@ -78,13 +79,13 @@ class Blockades(Generic[W]):
         return parts
 
     def is_shut(self, part: Sequence[W], now: float) -> bool:
-        """Whether *part* is a command that would only be blocked again."""
+        """Whether *part* is a single command that would only be blocked again at *now*."""
         if not self._suspects or len(part) != 1:
             return False
         return any(self._suspects.get(each, 0.0) > now for each in parties(part[0].command))
 
     def blocked(self, command: Command[Any], now: float) -> None:
-        """*command* was found to be blocked."""
+        """Suspect the parties of *command*, which was found to be blocked at *now*."""
         if len(self._suspects) > _SUSPECTS_MAX:
             self._suspects.clear()
         found = parties(command)
@@ -92,7 +93,7 @@ class Blockades(Generic[W]):
             self._suspects[each] = now + PAUSE if len(found) == 1 else self._suspects.get(each, 0.0)
 
     def passed(self, part: Sequence[W]) -> None:
-        """*part* was committed: who is in it is not blocked."""
+        """Suspect the parties in *part* no longer: it was committed."""
         if self._suspects:
             for each in part:
                 for party in parties(each.command):
@@ -103,7 +104,7 @@ class Blockades(Generic[W]):
 
 
 def parties(command: Command[Any]) -> tuple[str, ...]:
-    """Whose rows *command* changes, as far as it says; users, or else what its lane is about."""
+    """The users whose rows *command* changes, as far as it names them, or else its lane."""
     match command:
         case Publish(users=users) if users:
             return users
@@ -118,7 +119,7 @@ def parties(command: Command[Any]) -> tuple[str, ...]:
 
 
 class StuckLines:
-    """Lines of the ledger that somebody else's lock holds up. Times are Trio's."""
+    """Lines of the ledger that a foreign lock holds up. Times are Trio's."""
 
     def __init__(self) -> None:
         self._records: list[Record] = []
@@ -128,13 +129,13 @@ class StuckLines:
         return len(self._records)
 
     def keep(self, records: Sequence[Record], now: float) -> None:
-        """Keep *records*, and all that is here, for a while from *now*."""
+        """Keep *records*, and all that are here, for a while from *now*."""
         if records:
             self._records += records
             self._until = now + LINES_PAUSE
 
     def take(self, now: float, *, at_once: bool) -> list[Record]:
-        """What is to be tried again at *now*; everything, if that is to be *at_once*."""
+        """Remove the lines to be tried again at *now*, or all lines if *at_once*."""
         if not at_once and now < self._until:
             return []
         taken, self._records = self._records, []

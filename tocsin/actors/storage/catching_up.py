@@ -1,4 +1,4 @@
-"""What is done with a store that is there, or there again, before anybody else may use it."""
+"""The first steps with a store that is there, or there again, before it serves any request."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tocsin.persistence.store import (
 logger = structlog.get_logger(__name__)
 
 TIME_MAX: Final = 2.0
-"""Seconds that what is due to expire may keep everybody waiting; the rest is done beside them."""
+"""Seconds for which overdue expiries may keep requests waiting; the rest is done beside them."""
 LOOK_TIMEOUT: Final = 1.0
 """Seconds in which a store answers that has lost no more than a connection."""
 
 
 async def is_there(store: Store) -> bool:
-    """Whether no more than a connection was lost; after a time-out nobody can wait for that."""
+    """Whether *store* answers within `LOOK_TIMEOUT`: then no more than a connection was lost."""
     try:
         with trio.fail_after(LOOK_TIMEOUT):
             await store.probe()
@@ -39,10 +39,11 @@ async def is_there(store: Store) -> bool:
 async def expire_first(
     store: Store, first: Callable[[int], Expire] | None, world: World
 ) -> list[Result]:
-    """Let expire what is due, by commands that *first* makes of the time (Unix ms); the results.
+    """Let expire what is due, by commands that *first* makes of the time (Unix ms).
 
-    No counter that anybody is told is to count it. Raises `StoreUnavailable`; cancelled, some of it
-    may be done.
+    Returns the results, to be announced. It comes first because no client may be told a counter
+    that counts an expired notification. Raises `StoreUnavailable`; cancelled, some of it may be
+    done.
     """
     ends, results = trio.current_time() + TIME_MAX, list[Result]()
     while first is not None and trio.current_time() < ends:
@@ -50,7 +51,7 @@ async def expire_first(
         try:
             [result] = await store.write([command])
         except StoreFailed as error:
-            # A bug. The scheduler tries again, and nobody else is to wait for it.
+            # A bug. The scheduler tries again, and no request is to wait for it.
             logger.error("store refused a command", command=command, exc_info=error)
             break
         assert isinstance(result, Expired)

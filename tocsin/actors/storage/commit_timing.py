@@ -1,10 +1,10 @@
 """When a group of writes may be committed: arithmetic on times.
 
-While a transaction is under way the next group gathers, and goes when that has ended: nobody waits
-for a timer then. Where the store is idle, who comes alone goes at once. Who comes as one of many is
-waited for, a moment (`WAIT_MAX`) and only until as many are here as came together last: those who
-have just been answered ask again, nearly at once, and one transaction for all of them costs little
-more than one for the first.
+While a transaction is under way, the next group gathers, and goes when that has ended: no timer is
+waited for then. If the store is idle, a command that comes alone goes at once. The first command of
+a crowd waits for the others, a moment at most (`WAIT_MAX`) and only until as many are here as came
+together last time. For askers that have just been answered ask again nearly at once, and one
+transaction for all their commands costs little more than one for the first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FORGOTTEN_AFTER: Final = 1.0
 
 
 class CommitPace:
-    """*due* says when (Trio time) those who have come may go."""
+    """The pace of commits: *due* says when (Trio time) the commands that wait may be committed."""
 
     __slots__ = ("_crowd", "_last_at", "due")
 
@@ -29,7 +29,7 @@ class CommitPace:
         self._crowd = 0
 
     def came(self, now: float, count: int) -> bool:
-        """A command came, of which *count* wait now; whether `due` is another time than before."""
+        """Note a command at *now* (Trio time), when *count* wait; returns whether `due` changed."""
         if now - self._last_at > _FORGOTTEN_AFTER:
             self._crowd = 0
         self._last_at = now
@@ -42,5 +42,5 @@ class CommitPace:
         return False
 
     def went(self, count: int) -> None:
-        """*count* commands went into one transaction."""
+        """Note that *count* commands went into one transaction."""
         self._crowd = max(count, self._crowd // 2)

@@ -1,9 +1,9 @@
 """The delivery ledger of a node, on its way to the store.
 
-Two lines are noted for every delivery, more than of anything else that goes to the store, and
-nobody waits for them. So noting is a call and not a message: it merges the line into what waits, in
-the task that has it at hand. The storage actor takes what is due from here and writes it. What
-waits outlives that actor's incarnations.
+Two lines are noted for every delivery, more than of anything else that goes to the store, and no
+request waits for them. So noting is a call and not a message: it merges the line into the waiting
+ones, in the task that has it at hand. The storage actor takes the lines that are due from here and
+writes them. Waiting lines outlive that actor's incarnations.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 LINES_MAX: Final = 50_000
 """Lines that may wait while the store is slow or away: some tens of MiB."""
 _CROWD: Final = 20_000
-"""With so many, those wait no longer that only say "sent"."""
+"""Lines beyond which even a line that only says "sent" waits no longer."""
 
 
 class Ledger:
-    """Lines that only say "sent" wait *linger* seconds for their acknowledgment."""
+    """The lines that wait to be written; one that only says "sent" waits *linger* seconds."""
 
     __slots__ = ("_linger", "bell", "waiting")
 
@@ -30,12 +30,12 @@ class Ledger:
         self._linger = linger
         self.waiting = LedgerBuffer()
         self.bell = Bell()
-        """Rings when there is something to write sooner than before."""
+        """Rings when lines are due sooner than before."""
 
     def note(
         self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None, now: float
     ) -> bool:
-        """Note, at *now* (Trio time), *records* and how far a device is; whether there was room."""
+        """Note *records* and a device's *cursor* at *now* (Trio time); whether there was room."""
         waiting = self.waiting
         lines = len(waiting)
         if lines >= LINES_MAX:
@@ -44,16 +44,16 @@ class Ledger:
         waiting.add(records, cursor, now + self._linger)
         if lines >= _CROWD:
             waiting.hurry()
-        # Only where there is something new to know: most lines cost no task switch.
+        # The bell rings only if the lines are due sooner: most of them cost no switch of tasks.
         if waiting.due < due:
             self.bell.ring_at(waiting.due, now)
         return True
 
     def note_end(self, end: SessionEnd, now: float) -> None:
-        """Note, at *now*, that a session has ended, all of whose lines were noted.
+        """Note at *now* (Trio time) that a session has ended, all of whose lines were noted.
 
-        Where there is no room for it, the store goes on believing that the session is open, which
-        costs its device no more than to be told of withdrawals that do not concern it.
+        If there is no room for the end, the store goes on believing that the session is open. Then
+        its device is told of withdrawals that do not concern it, and no more happens.
         """
         waiting = self.waiting
         if len(waiting) < LINES_MAX:

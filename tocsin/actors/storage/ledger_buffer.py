@@ -1,15 +1,15 @@
 """Ledger lines on their way to the store, merged so that each is written once.
 
 A line is *settled* (acknowledged, dead) or only says "sent". Sent lines wait a little, because
-their acknowledgment makes one line of two. Lines of different sequences never become one: that a
-device has acknowledged sequence 5 is not said by having been sent sequence 6. The store merges
-those itself, so all that matters is that they go out in order, and that no record holds two lines
-of one device and notification.
+their acknowledgment makes one line of two. Lines of different sequences never become one: a line
+that says that sequence 6 was sent does not say that sequence 5 was acknowledged. The store merges
+such lines itself, so all that matters is that they go out in order, and that no record holds two
+lines of one device and notification.
 
-That a session has ended goes out behind all lines that were here when it did: who finds it closed
-knows that the ledger is whole. It goes with whatever is written next, and is no reason to write
-until it has waited for a second: a device that polls ends a session with every answer, and begins
-the next one at once.
+The end of a session goes out behind all lines that were here when the session ended, so a session
+that is closed in the store has its ledger whole. An end goes with the next lines that are written,
+and becomes a reason to write only when it has waited for a second: a device that polls ends a
+session with every answer, and begins the next one at once.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Key = tuple[str, str, str]
 _LINES_MAX: Final = 1000
 """Lines of each kind in one transaction, so that a flood does not keep posts waiting."""
 _END_PATIENCE: Final = 1.0
-"""Seconds that the end of a session waits for something else to be written."""
+"""Seconds that the end of a session waits for other lines to be written with."""
 
 
 class LedgerBuffer:
-    """Lines, cursors and ends of sessions that are to be written; `due` says when."""
+    """Lines, cursors and ends of sessions that are to be written; `due` says when (Trio time)."""
 
     def __init__(self) -> None:
         # In the order in which lines of one key go out: earlier ones, the settled, the sent.
-        # What is earlier is so rare that it is kept as it goes out, a dict for each record.
+        # Earlier lines are so rare that they are kept as they go out, a dict for each record.
         self._earlier: list[dict[Key, DeliveryRecord]] = []
         self._settled: dict[Key, DeliveryRecord] = {}
         self._sent: dict[Key, tuple[float, DeliveryRecord]] = {}
@@ -52,9 +52,9 @@ class LedgerBuffer:
 
     @property
     def transactions(self) -> int:
-        """How many it takes to write the lines that are here now."""
-        longest = max(len(self._settled), len(self._sent), len(self._cursors), len(self._earlier))
-        return -(-longest // _LINES_MAX)
+        """The number of transactions that it takes to write the lines that are here now."""
+        most = max(len(self._settled), len(self._sent), len(self._cursors), len(self._earlier))
+        return -(-most // _LINES_MAX)
 
     def add(
         self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None, sent_due: float
@@ -80,22 +80,23 @@ class LedgerBuffer:
             self.due = -math.inf
 
     def end(self, end: SessionEnd, sent_due: float) -> None:
-        """A session has ended, and has no more lines; *sent_due* as in `add`."""
+        """Add the end of a session, which has no more lines; *sent_due* as in `add`."""
         key = (end.user, end.device)
-        # Its place in the order of due times goes with an earlier one, which matters no more.
+        # An earlier end of the device matters no more. It is removed first, so that the new one
+        # comes last: ends stand in the order of their due times.
         self._ends.pop(key, None)
         self._ends[key] = (sent_due, end)
         if (due := sent_due + _END_PATIENCE) < self.due:
             self.due = due
 
     def hurry(self) -> None:
-        """What is here is wanted now."""
+        """Make all that is here due now: a query or a command needs it."""
         if len(self):
             self._hurried = True
             self.due = -math.inf
 
     def take(self, now: float) -> list[Record]:
-        """Remove what goes into the next transaction, in order."""
+        """Remove the records for the next transaction, in order; *now* is Trio's time."""
         layers, self._earlier = self._earlier, []
         settled = _take(self._settled)
         sent = self._take_sent(math.inf if self._hurried else now)
@@ -112,13 +113,13 @@ class LedgerBuffer:
         return records
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all lines, cursors and ends."""
         self.take(math.inf)
         while len(self):
             self.take(math.inf)
 
     def put_back(self, records: Sequence[Record]) -> None:
-        """They were not written; what has come since is newer."""
+        """Put *records* back, which were not written; lines that have come since are newer."""
         newer = self._lines()
         ends = [end for record in records for end in record.ends]
         ends += (end for _, end in self._ends.values())
@@ -139,7 +140,8 @@ class LedgerBuffer:
         if before is not None and before[1].sequence == record.sequence:
             due = before[0]
         elif before is not None:
-            # Its place in the order of due times goes with it.
+            # The old line is removed, so that the new one comes last: sent lines stand in the order
+            # of their due times.
             del self._sent[key]
             if key in self._settled:
                 self._put_aside(key, self._settled.pop(key))
@@ -166,7 +168,7 @@ class LedgerBuffer:
         return taken
 
     def _take_ends(self) -> tuple[SessionEnd, ...]:
-        """Those that have no line left before them."""
+        """Remove the ends that have no line left before them."""
         if self._settled or self._cursors:
             return ()
         first = _first_due(self._sent)
@@ -189,7 +191,7 @@ class LedgerBuffer:
 
 
 def _first_due(waiting: dict[K, tuple[float, V]]) -> float:
-    # They came in the order in which they are due.
+    # The values stand in the order in which they are due.
     return next(iter(waiting.values()))[0] if waiting else math.inf
 
 
@@ -202,7 +204,7 @@ def _take(lines: dict[K, V]) -> dict[K, V]:
 
 
 def halves(record: Record) -> list[Record]:
-    """The same in two records; none if it is a single line."""
+    """*record* as two records, in order; none if it is a single line."""
     lines, cursors, ends = record.deliveries, record.cursors, record.ends
     if ends and (lines or cursors):
         return [Record(lines, cursors), Record((), (), ends)]

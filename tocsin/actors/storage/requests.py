@@ -1,6 +1,6 @@
-"""What the storage actor is asked: a command or a query says by its type what comes of it.
+"""The requests to the storage actor: the type of a command or query is that of its answer.
 
-So `await storage.ask(Read(query=FindHead(user)))` is a `Head`, and nobody looks whether it is one.
+So `await storage.ask(Read(query=FindHead(user)))` is a `Head`, and the asker need not check that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Write(Request[T], Generic[T]):
     """Run *command* durably; fails with `StoreUnavailable` or `StoreFailed`.
 
-    Writes of one *lane* keep their order; without one it is the command's (`lane_of`).
+    Writes of one *lane* keep their order; without a lane, that of the command counts (`lane_of`).
     """
 
     command: Command[T]
@@ -30,12 +30,12 @@ class Read(Request[T], Generic[T]):
 
 
 class Flush(Request[None]):
-    """Have the ledger's lines written that are here now; fails like `Write`."""
+    """Have the ledger's lines written that wait now; fails like `Write`."""
 
 
 StorageMessage = Write[Any] | Read[Any] | Flush
 
 
 def reads_ledger(read: Read[Any]) -> bool:
-    """Whether *read* has to see all that the ledger was told."""
+    """Whether the answer of *read* has to include all lines that the ledger was told."""
     return isinstance(read.query, ReadDeliveries)
