@@ -1,7 +1,7 @@
 """Run scenarios several times on each store, and print the medians as a table.
 
-What can be asked for is here, with nothing but the standard library, so that `./dev bench --help`
-answers before there is an environment; what is measured is in `bench.runner`.
+This module has the names of the scenarios and imports nothing but the standard library, so that
+`./dev bench --help` answers before there is an environment. `bench.runner` does the measuring.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from bench.runner import run  # with all that measuring needs
+    from bench.runner import run  # late: it imports asyncpg, Redis and the scenarios
 
     # A cluster has no SQLite.
     everything = OF_ONE_NODE if options.store == "sqlite" else names

@@ -1,4 +1,4 @@
-"""What the machine is worth just now: the price of the one thing that no server can save."""
+"""The speed of the machine at this moment: the price of the one call that no server can save."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SOCKETS, _ROUNDS = 1000, 20
 
 
 def bare_send() -> float:
-    """µs of CPU for one `send` of 500 bytes to each of 1 000 sockets that another process reads.
+    """Microseconds of CPU for a `send` of 500 bytes, over 1 000 sockets that another process reads.
 
-    Machines differ, and so do the hours of one machine: a number of the table is to be read as a
-    multiple of this one.
+    Machines differ, and so does one machine from hour to hour. A number of the table is therefore
+    to be read as a multiple of this one.
     """
     pairs = []
     with socket.create_server(("127.0.0.1", 0), backlog=_SOCKETS) as listener:

@@ -1,7 +1,7 @@
-"""What is measured of several nodes: what it costs that a user is on another one.
+"""Scenarios of several nodes: the price of a user who is connected to another node.
 
-Nodes, Postgres, Redis and the clients share one machine, so wall figures of several nodes say
-little; what counts is the CPU of each node.
+Nodes, Postgres, Redis and the clients share one machine, so wall-clock figures of several nodes say
+little. The CPU time of each node is the figure that counts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.swarm import Swarm
 
 @dataclass(frozen=True, slots=True)
 class ClusterScenario:
-    """What to run, and on how many nodes."""
+    """A coroutine that measures, and the number of nodes that it needs."""
 
     run: Callable[[Nodes], Coroutine[Any, Any, list[Row]]]
     nodes: int
@@ -33,8 +33,8 @@ class ClusterScenario:
 async def cross(nodes: Nodes) -> list[Row]:
     """10 000 notifications posted on one node, pushed on another, at full load.
 
-    What the way between them costs on the first is what they cost more than notifications to users
-    who are away.
+    The price of the bus on the first node is the difference to notifications for users who are
+    connected nowhere.
     """
     here, there = nodes
     users, rounds = 1000, 10
@@ -66,7 +66,7 @@ async def cross(nodes: Nodes) -> list[Row]:
 
 
 async def delivery(nodes: Nodes) -> list[Row]:
-    """10 000 acknowledged deliveries to 1 000 users, spread over all nodes, as are the posts."""
+    """10 000 acknowledged deliveries to 1 000 users; users and posts are spread over all nodes."""
     users, rounds = 1000, 10
     swarms = [Swarm(node) for node in nodes]
     producers = [Producer(node, f"backend-{number}") for number, node in enumerate(nodes)]
@@ -99,13 +99,13 @@ async def delivery(nodes: Nodes) -> list[Row]:
 
 
 def parts(count: int, of: int) -> list[range]:
-    """`range(count)` in *of* pieces, one after the other."""
+    """`range(count)` cut into *of* consecutive pieces of about equal length."""
     ends = [count * number // of for number in range(of + 1)]
     return [range(start, end) for start, end in pairwise(ends)]
 
 
 async def latency(nodes: Nodes) -> list[Row]:
-    """Publish → push at 1 000 a second: on one node, and from one to another."""
+    """Publish → push at 1 000 notifications a second: on one node, and from one node to another."""
     here, there = nodes
     alone = await latency_between(here, here, "a")
     between = await latency_between(here, there, "b")

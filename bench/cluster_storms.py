@@ -1,7 +1,8 @@
-"""Devices that come back by the thousand, and what those notice of it who never left.
+"""Thousands of devices come back at once; the delay that this causes for devices that never left.
 
-The others are a hundred users on a node that stays, with 200 notifications a second, posted and
-pushed there; and a load balancer that looks at the node on a new connection each time.
+The devices that stay ("the others" in the table) belong to a hundred users on a node that keeps
+running; 200 notifications a second are posted and pushed there. Meanwhile a probe asks that node
+for `/livez` on a new connection each time, as a load balancer does.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from servers.machine import free_port
 
 _OTHERS, _RATE = 100, 200
 _QUIET: Final = 5.0
-"""Seconds of the time before, with which the time meanwhile is compared."""
+"""Seconds of measuring before the storm; the delays during the storm are compared with these."""
 _LOOK_EVERY: Final = 0.2
+"""Seconds between two probes of `/livez`."""
 
 
 async def reconnect(nodes: Nodes) -> list[Row]:
-    """5 000 devices come back on the other node when theirs has been killed."""
+    """5 000 devices come back on the second node after their own node was killed."""
     here, dying = nodes
     count = 5000
     async with crowd(count, dying.port, here.port) as absent:
@@ -81,7 +83,7 @@ def drain_rows(returned: Returned, started: float) -> list[Row]:
 
 
 def others_rows(quiet: float, storm: float) -> list[Row]:
-    """What the others notice: 99th percentiles in milliseconds."""
+    """The delay of pushes to devices that stayed: 99th percentiles in milliseconds."""
     return [
         Row("publish → push to others before, p99", quiet, "ms"),
         Row("publish → push to others meanwhile, p99", storm, "ms", 5 * quiet),
@@ -97,7 +99,7 @@ async def quiet_p99(here: Server) -> float:
 
 @asynccontextmanager
 async def looking_at(node: Server) -> AsyncIterator[list[float]]:
-    """How long each look took, in seconds: one after the other, each on a new connection."""
+    """Probe `/livez` during the block, on a new connection each time; the seconds of each probe."""
     looks: list[float] = []
 
     def look() -> None:

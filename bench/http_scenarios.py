@@ -1,4 +1,4 @@
-"""What a request costs on a kept connection: a post, a page of the inbox, a health check."""
+"""The cost of a request on a kept connection: a post, a page of the inbox, a health check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _CONNECTIONS: Final = 16
 
 
 class Kept:
-    """One kept-alive connection that asks the same thing again and again, one after the other."""
+    """One kept-alive connection that repeats a request, each after the answer to the one before.
+
+    `taken` has the seconds of each request.
+    """
 
     def __init__(self, port: int, request: bytes) -> None:
         self._port = port
@@ -63,7 +66,7 @@ async def _ask(server: Server, asked: bytes, count: int, name: str) -> list[Row]
 
 
 async def posts(server: Server) -> list[Row]:
-    """Posts to one connected user, who acknowledges, from 16 kept connections."""
+    """Posts from 16 kept connections to one user, whose connected device acknowledges them."""
     swarm = Swarm(server)
     await swarm.connect([("ada", "phone")])
     body = json.dumps(notification(["ada"])).encode()
@@ -75,7 +78,7 @@ async def posts(server: Server) -> list[Row]:
 
 
 async def pages(server: Server) -> list[Row]:
-    """A page of twenty of the inbox."""
+    """Requests for an inbox page of 20 notifications, from 16 kept connections."""
     body = json.dumps(notification(["ada"])).encode()
     asked = request("POST", "/v1/notifications", token("producer", "notify"), body)
     await Kept(server.port, asked).run(40)
@@ -84,5 +87,5 @@ async def pages(server: Server) -> list[Row]:
 
 
 async def health(server: Server) -> list[Row]:
-    """`/livez`, as a balancer asks it."""
+    """Requests for `/livez`, the health check of a load balancer, from 16 kept connections."""
     return await _ask(server, request("GET", "/livez", None), 16_000, "GET /livez")

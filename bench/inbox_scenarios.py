@@ -1,4 +1,4 @@
-"""What the inbox costs: topics with many subscribers, long lists, and clients that only wait."""
+"""The cost of the inbox: topics with many subscribers, long lists, and clients that only wait."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class Caller:
-    """One kept-alive HTTP connection, as light as it can be made."""
+    """One kept-alive HTTP connection, with as little client code around it as possible."""
 
     def __init__(self, user: str, scope: str = "") -> None:
         self._headers = f"Host: bench\r\nAuthorization: Bearer {token(user, scope)}\r\n"
@@ -30,7 +30,7 @@ class Caller:
         return self
 
     async def call(self, method: str, path: str, content: object = None) -> Any:
-        """The answer's JSON; fails for any status but 200, 201 and 204."""
+        """The answer's JSON. Raises `AssertionError` for any status but 200, 201 and 204."""
         self.send(method, path, content)
         head = await self._reader.readuntil(_HEAD_END)
         status = int(head[9:12])
@@ -55,7 +55,7 @@ class Caller:
 
 
 async def topic(server: Server) -> list[Row]:
-    """A topic with 100 000 subscribers of whom 1 000 are connected."""
+    """A topic with 100 000 subscribers, of whom 1 000 are connected."""
     caller = await Caller("producer", "notify").connect(server)
     names = [f"u{n}" for n in range(SUBSCRIBERS)]
     for start in range(0, SUBSCRIBERS, 1000):
@@ -100,7 +100,7 @@ async def topic(server: Server) -> list[Row]:
 
 
 async def inbox_pages(server: Server) -> list[Row]:
-    """The inbox of a user with 10 000 notifications: first page and hundredth."""
+    """The inbox of a user with 10 000 notifications: its first page and its hundredth."""
     producer = await Caller("producer", "notify").connect(server)
     for _ in range(10):
         batch = [notification(["ada"]) for _ in range(1000)]
@@ -133,7 +133,7 @@ async def inbox_pages(server: Server) -> list[Row]:
 
 
 async def idle_polls(server: Server) -> list[Row]:
-    """2 000 long polls that wait for something to happen."""
+    """2 000 long polls that wait while nothing is published: their memory and CPU."""
     polls, seconds = 2000, 10
     warm = [await Caller(f"w{n}").connect(server) for n in range(100)]
     await asyncio.gather(*(each.call("GET", "/v1/inbox/changes?wait=1&device=p") for each in warm))

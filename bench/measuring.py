@@ -1,4 +1,4 @@
-"""What every scenario measures with: rows of the table, and the cost of a stretch of time."""
+"""Tools of every scenario: rows of the table, and the server's CPU between two moments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.server import Server
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One number: *value* in *unit*, and the target it is held against, if there is one."""
+    """One number of the table: *value* in *unit*, and the *target* it should not exceed, if any."""
 
     name: str
     value: float
@@ -20,14 +20,14 @@ class Row:
 
 
 class Cost:
-    """Server CPU and wall time between two moments."""
+    """The server's CPU time and the wall time since this object was made."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._cpu, self._wall = server.cpu_seconds, time.perf_counter()
 
     def per(self, units: int) -> tuple[float, float]:
-        """µs of server CPU for each of *units*, and units per second of wall time."""
+        """Microseconds of server CPU for each of *units*, and units per second of wall time."""
         cpu, wall = self._server.cpu_seconds - self._cpu, time.perf_counter() - self._wall
         return cpu / units * 1e6, units / wall
 

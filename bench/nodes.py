@@ -1,4 +1,4 @@
-"""Several nodes that hear each other."""
+"""Several nodes that hear each other over one Redis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _READY_TIMEOUT: Final = 20.0
 
 @contextmanager
 def open_nodes(count: int, database: str, redis: str) -> Iterator[list[Server]]:
-    """*count* nodes on these services, all of them hearing each other."""
+    """Run *count* nodes on these services during the block; they hear each other when it begins.
+
+    Raises `AssertionError` if they do not within `_READY_TIMEOUT` seconds.
+    """
     with ExitStack() as stack:
         nodes = [
             stack.enter_context(Server(database, redis=redis, node=f"node-{number}"))
@@ -32,6 +35,6 @@ def open_nodes(count: int, database: str, redis: str) -> Iterator[list[Server]]:
 
 
 def is_whole(node: Server) -> bool:
-    """Every hop of *node* works."""
+    """Whether every hop of *node* (store, bus) works."""
     with urllib.request.urlopen(node.url + "/readyz", timeout=10) as answer:
         return bool(json.load(answer)["status"] == "ok")

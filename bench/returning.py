@@ -2,13 +2,14 @@
 
     python -m bench.returning COUNT PORT BACK
 
-connects *COUNT* devices to *PORT* and says so in a line. Whoever then loses the connection comes
-back through *BACK*: after the time that a goodbye names, or else at once, all together, which is
-worse than what most clients do. When all are back it prints `Returned` as a line of JSON, and stays
-until its input ends.
+connects *COUNT* devices to *PORT* and prints a line when all are connected. A device that then
+loses its connection comes back through *BACK*: after the time that the goodbye names, or, without a
+goodbye, at once and together with all others, which is harder on a node than most clients are. When
+all devices are back, the process prints `Returned` as a line of JSON, and stays until its standard
+input ends.
 
-A process of its own, because thousands of clients that connect keep a process busy for seconds: who
-measured others' pushes beside them would measure that.
+The devices have a process of their own because thousands of connecting clients keep a process busy
+for seconds. The delay of pushes to other devices, measured in that process, would mostly be that.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ from bench.swarm import Peer, Swarm
 
 _DEADLINE = 120.0
 _RETRY_DELAY = 0.5
-"""Seconds, to twice as many, after an attempt that failed."""
+"""Seconds after an attempt that failed, at least; at most twice as many, by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """Seconds of the system's monotonic clock; *attempts_failed* on the way back."""
+    """The times are seconds of the system's monotonic clock, which all processes share.
+
+    *attempts_failed* counts the attempts to come back that did not lead to a session.
+    """
 
     first_lost: float
     last_lost: float
@@ -64,7 +68,9 @@ class Crowd:
         self._first.on_frame = self._note_goodbye
 
     async def run(self) -> None:
-        """Connect, say so, wait for the end of it, come back, say that."""
+        """Connect all devices and print a line; when each has lost its connection and is back,
+        print `Returned`. Never returns: `main` ends the process.
+        """
         names = [(f"lost{number}", "phone") for number in range(self._count)]
         await self._first.connect(names)
         print("connected", flush=True)
@@ -114,7 +120,7 @@ class Absent:
         return Returned(**json.loads(await self.line()))
 
     async def line(self) -> bytes:
-        """The next line that it prints."""
+        """The next line that the process prints. Raises `TimeoutError` after `_DEADLINE` s."""
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), _DEADLINE)
         assert line, "the crowd has ended"
@@ -123,7 +129,7 @@ class Absent:
 
 @asynccontextmanager
 async def crowd(count: int, first: int, back: int) -> AsyncIterator[Absent]:
-    """*count* connected devices at the port *first*, which come back at *back*."""
+    """Run *count* devices, connected to the port *first*, that come back at the port *back*."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.returning", str(count), str(first), str(back)),
         stdin=asyncio.subprocess.PIPE,
@@ -139,10 +145,10 @@ async def crowd(count: int, first: int, back: int) -> AsyncIterator[Absent]:
 
 
 def main() -> None:
-    """As the module says, for the arguments of the command line."""
+    """Run a `Crowd` with the arguments of the command line, until standard input ends."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    # However the scenario ends, also killed: nobody is left behind.
+    # Standard input ends however the scenario ends, even if that is killed: no process stays.
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     count, first, back = map(int, sys.argv[1:])
     asyncio.run(Crowd(count, Port(first), Port(back)).run())

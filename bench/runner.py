@@ -1,4 +1,4 @@
-"""Runs scenarios on fresh nodes, and prints what they measured."""
+"""Runs scenarios on fresh nodes, and prints their numbers as a table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(store: str, names: list[str], runs: int) -> None:
 
 
 def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
-    """The median row for each number that the scenarios give on *store*."""
+    """Run the scenarios *runs* times on *store*; the median of each number, by its name."""
     rows: dict[str, list[Row]] = {}
     with databases(store) as fresh:
         for name in names:
@@ -50,7 +50,7 @@ def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
 
 
 def measure_cluster(names: list[str], runs: int) -> dict[str, Row]:
-    """As `measure`, of several nodes."""
+    """As `measure`, for scenarios of several nodes, on Postgres and Redis."""
     rows: dict[str, list[Row]] = {}
     redis = Redis()
     redis.start()
@@ -95,7 +95,7 @@ def databases(store: str) -> Iterator[Iterator[str]]:
 
 
 def show(results: dict[str, dict[str, Row]]) -> None:
-    """Print the table in Markdown."""
+    """Print *results* (store → name → row) as a table in Markdown."""
     stores = list(results)
     print(f"| measured | {' | '.join(stores)} | target |")
     print(f"|---|{'---:|' * len(stores)}---:|")

@@ -1,4 +1,4 @@
-"""What is measured. Each scenario starts from a fresh node and returns rows of the table."""
+"""Scenarios of one node. Each starts on a fresh node and returns rows of the table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.server import Server, token
 from bench.swarm import Peer, Swarm
 
 _IN_FLIGHT = 400
-"""Publishes of one producer on their way at a time."""
+"""Publishes of one producer that wait for their replies at a time."""
 
 
 class Producer:
@@ -36,7 +36,10 @@ class Producer:
         return self
 
     async def publish(self, groups: list[list[str]]) -> None:
-        """Publish one notification to each group; returns when all are durable."""
+        """Publish one notification to each group of users; return when all are durable.
+
+        Raises `TimeoutError` after two minutes.
+        """
         self._left = iter(groups)
         self._wanted = self._replies + len(groups)
         self._done = asyncio.get_running_loop().create_future()
@@ -45,7 +48,7 @@ class Producer:
         await asyncio.wait_for(self._done, 120)
 
     def send(self, users: list[str]) -> None:
-        """Publish one notification and go on."""
+        """Publish one notification without waiting for its reply."""
         frame = {"type": "publish", "request": 0, "notification": notification(users)}
         self._swarm.peers[0].send(json.dumps(frame, separators=(",", ":")).encode())
 
@@ -115,7 +118,7 @@ async def ingest_publish(server: Server) -> list[Row]:
 
 
 async def delivery(server: Server, users: int) -> list[Row]:
-    """Unicast to *users* connected users: publish, push, ack, ledger."""
+    """A notification each to *users* connected users: publish, push, ack, ledger."""
     rounds = max(2, 10_000 // users)
     swarm = Swarm(server)
     names = [f"u{n}" for n in range(users)]
@@ -132,7 +135,7 @@ async def delivery(server: Server, users: int) -> list[Row]:
 
 
 async def fan_out(server: Server, users: int, *, acks: bool) -> list[Row]:
-    """One notification to *users* connected users, 1 000 to a post, ten times."""
+    """The same notification to *users* connected users, 1 000 of them to a post; ten times."""
     rounds = 10
     swarm = Swarm(server, acks=acks)
     names = [f"u{n}" for n in range(users)]
@@ -203,7 +206,7 @@ async def replay(server: Server) -> list[Row]:
 
 
 async def idle_memory(server: Server) -> list[Row]:
-    """RSS per connected device that is silent."""
+    """Resident memory per connected device that is silent."""
     devices = 5000
     warm = Swarm(server)
     await warm.connect([(f"w{n}", "phone") for n in range(200)])
@@ -219,7 +222,7 @@ async def idle_memory(server: Server) -> list[Row]:
 
 
 async def ack_latency(server: Server) -> list[Row]:
-    """At 200 notifications a second: publish → push, and ack → the pong behind it."""
+    """The delays publish → push, and ack → pong of a ping sent behind the ack, at 200 a second."""
     rate, seconds, users = 200, 10, 200
     swarm = Swarm(server, acks=False)
     await swarm.connect([(f"u{n}", "phone") for n in range(users)])
@@ -267,8 +270,8 @@ def _quantile(values: list[float], percent: int) -> float:
 async def writes(server: Server) -> list[Row]:
     """Twenty notifications to one user with 1 000 devices that do not acknowledge.
 
-    One row of the log serves a thousand pushes and the ledger's lines are held back, so what is
-    left is the way from the user's actor into the sockets.
+    One entry of the log serves a thousand pushes and the ledger's lines are held back, so the cost
+    that remains is the way from the user's actor into the sockets.
     """
     devices, rounds = 1000, 20
     swarm = Swarm(server, acks=False)
@@ -289,7 +292,7 @@ async def writes(server: Server) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What to run, and the settings that the node needs for it."""
+    """A coroutine that measures, and the settings that its node needs."""
 
     run: Callable[[Server], Coroutine[Any, Any, list[Row]]]
     settings: dict[str, str] = field(default_factory=dict)

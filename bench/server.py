@@ -24,13 +24,13 @@ _START_TIMEOUT = 20.0
 
 @cache
 def token(user: str, scope: str = "") -> str:
-    """A token that outlives any run."""
+    """A token for *user* that is valid for a day, longer than any run."""
     claims = {"sub": user, "exp": time.time() + 86_400, "scope": scope}
     return jwt.encode(claims, SECRET, "HS256")
 
 
 class Server:
-    """`tocsin serve` on a free port; *store* is `sqlite` or a Postgres URL."""
+    """`tocsin serve` on a free port; a context manager. *store* is `sqlite` or a Postgres URL."""
 
     def __init__(self, store: str, **settings: str) -> None:
         self._store = store
@@ -68,17 +68,17 @@ class Server:
         self._stack.close()
 
     def kill(self) -> None:
-        """End it without a word; again is no harm."""
+        """Kill the process and wait for its end; has no effect the second time."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
     def stop(self) -> None:
-        """Ask it to end in order; does not wait."""
+        """Ask the node to drain and end; does not wait for that."""
         self._process.send_signal(signal.SIGTERM)
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs still; what has ended has done so without an error."""
+        """Whether the process still runs. Raises `AssertionError` if it ended with an error."""
         code = self._process.poll()
         assert not code, f"it ended with {code}"
         return code is None
@@ -89,7 +89,7 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU that the process has used, user and system."""
+        """Seconds of CPU that the process has used so far, in user and in system mode."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 
@@ -99,7 +99,10 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def metric(self, name: str) -> float:
-        """One metric, such as `tocsin_store_transactions_total`."""
+        """The value of one metric, such as `tocsin_store_transactions_total`.
+
+        Raises `LookupError` if the node has no metric of that name.
+        """
         request = urllib.request.Request(
             self.url + "/metrics", headers={"Authorization": "Bearer " + token("op", "admin")}
         )
@@ -111,7 +114,7 @@ class Server:
         return float(match[1])
 
     def wait_settled(self) -> None:
-        """Wait until the store has had nothing to write for a moment: the ledger is complete."""
+        """Wait until the store has had nothing to write for 0.3 s: the ledger is complete then."""
         last, since = -1.0, time.monotonic()
         while time.monotonic() - since < 0.3:
             commands = self.metric("tocsin_store_commands_total")

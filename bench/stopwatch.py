@@ -1,4 +1,4 @@
-"""Publish → push, one by one: how long it takes while other things happen."""
+"""The delay publish → push of single notifications, while other things happen on the nodes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from bench.server import Server
 from bench.swarm import Peer, Swarm
 
 _OUTSTANDING_MAX: Final = 1000
-"""Of more a node says that its producer has too many on their way, and then nothing is measured."""
+"""Notifications published and not yet pushed. A node refuses a producer that has more under way,
+and a refused notification cannot be timed."""
 
 
 class Stopwatch:
-    """Publish → push, through *here*, to *count* users with a device each on *there*."""
+    """Times publish → push from the node *here* to *count* users with a device each on *there*."""
 
     def __init__(self, here: Server, there: Server, prefix: str, count: int) -> None:
         self._names = [f"{prefix}{number}" for number in range(count)]
@@ -36,7 +37,10 @@ class Stopwatch:
         return self
 
     async def run(self, rate: int, until: Callable[[], bool]) -> None:
-        """Publish *rate* times a second; raises where too many of them are still on their way."""
+        """Publish *rate* times a second until *until* is true.
+
+        Raises `RuntimeError` if more than `_OUTSTANDING_MAX` notifications wait for their push.
+        """
         started, number = time.perf_counter(), 0
         while not until():
             if self._count - len(self._taken) > _OUTSTANDING_MAX:
@@ -48,7 +52,7 @@ class Stopwatch:
             await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
 
     async def p99(self) -> float:
-        """The 99th percentile in milliseconds, when all have come; the end of it."""
+        """Wait for all pushes and disconnect; the 99th percentile of the delays in milliseconds."""
         await self._swarm.wait_pushes(self._count)
         await self._swarm.close()
         await self._producer.close()
@@ -60,6 +64,6 @@ class Stopwatch:
 
 
 def after(seconds: float) -> Callable[[], bool]:
-    """True from *seconds* from now on."""
+    """A function that is false for *seconds* from now, and true afterwards."""
     end = time.perf_counter() + seconds
     return lambda: time.perf_counter() >= end

@@ -1,8 +1,8 @@
 """Thousands of WebSocket clients in one process, as light as they can be made.
 
-They speak just enough of RFC 6455 to be a fair peer: real sockets, real masking bits (with a mask
-of zeros, which is legal and free), real acknowledgments. What they save goes to the server, which
-is the one that is measured.
+A client speaks just enough of RFC 6455 to be a fair peer: real sockets, real masking bits (with a
+mask of zeros, which is legal and free), real acknowledgments. The CPU that the clients do not use
+is left to the server, which is the one that is measured.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ _CONNECTING_MAX = 200
 
 
 class Address(Protocol):
-    """Where to connect to, on this machine."""
+    """A server of this machine that clients can connect to."""
 
     @property
     def port(self) -> int: ...
 
 
 class Peer(asyncio.Protocol):
-    """One client. `synced` when it has caught up, `lost` when the connection has ended."""
+    """One client. The future `synced` is done when it has caught up (for a producer: when it has
+    been welcomed), `lost` when its connection has ended.
+    """
 
     def __init__(self, host: str, headers: str, first: bytes, swarm: Swarm) -> None:
         self._host = host
@@ -103,7 +105,7 @@ class Peer(asyncio.Protocol):
 class Swarm:
     """Clients that connect together and are waited for together.
 
-    *on_frame* is called with each text frame's payload.
+    `on_frame` is called with each text frame's client and payload.
     """
 
     def __init__(self, server: Address, *, acks: bool = True, producers: bool = False) -> None:
@@ -117,7 +119,7 @@ class Swarm:
         self._reached: asyncio.Future[None] | None = None
 
     async def connect(self, devices: list[tuple[str, str]], **hello: Any) -> None:
-        """Connect each (user, device) and wait until all have caught up."""
+        """Connect each (user, device); wait until all have caught up. Raises as `connect_one`."""
         gate = asyncio.Semaphore(_CONNECTING_MAX)
 
         async def connect(user: str, device: str) -> Peer:
@@ -127,9 +129,10 @@ class Swarm:
         self.peers += await asyncio.gather(*(connect(user, device) for user, device in devices))
 
     async def connect_one(self, user: str, device: str, **hello: Any) -> Peer:
-        """Connect, and wait until it has caught up; the caller keeps it, `close` does not know it.
+        """Connect one client and wait until it has caught up. The caller has to close it: `close`
+        closes only the clients of `connect`.
 
-        Raises `OSError` where that fails, `TimeoutError` after a minute.
+        Raises `OSError` if it cannot connect, `TimeoutError` after a minute.
         """
         scope = "notify" if self.producers else ""
         headers = f"Authorization: Bearer {token(user, scope)}\r\n"
@@ -147,7 +150,10 @@ class Swarm:
             self._reached.set_result(None)
 
     async def wait_pushes(self, count: int, timeout: float = 60.0) -> None:
-        """Wait until *count* pushes have come in all, since the swarm was made."""
+        """Wait until *count* pushes have come in total, since the swarm was made.
+
+        Raises `TimeoutError` after *timeout* seconds.
+        """
         if self._pushes < count:
             self._wanted = count
             self._reached = asyncio.get_running_loop().create_future()
@@ -179,7 +185,9 @@ def client_frame(payload: bytes) -> bytes:
 
 
 def _next_frame(buffer: bytearray, offset: int) -> tuple[int, int, int] | None:
-    """The next whole frame: its opcode, where its payload starts, where it ends."""
+    """The opcode of the next frame and the offsets at which its payload starts and ends; `None`
+    while the frame is not complete.
+    """
     if len(buffer) < offset + 2:
         return None
     length, start = buffer[offset + 1], offset + 2

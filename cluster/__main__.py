@@ -25,7 +25,7 @@ from tocsin.settings.secrets import DevelopmentSecrets
 
 
 def main() -> None:
-    """Start Postgres, Redis, three nodes and HAProxy; end them on Ctrl-C or SIGTERM."""
+    """Start Postgres, Redis, three nodes and HAProxy; stop them on Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="./dev cluster", description=__doc__)
     parser.add_argument("--port", type=int, default=8080, help="where HAProxy listens")
     parser.add_argument(
@@ -43,12 +43,12 @@ def main() -> None:
         try:
             run(options.port, options.data.absolute(), dict(options.settings))
         except (RuntimeError, AssertionError) as refusal:
-            # The servers say what a person can mend; those that had started have been ended.
+            # The text says what the operator can mend. The servers that ran have been ended.
             sys.exit(f"./dev cluster: {refusal}")
 
 
 def read_setting(text: str) -> tuple[str, str]:
-    """The name and the value; raises `ArgumentTypeError`."""
+    """The name and the value in *text*. Raises `ArgumentTypeError` if it is not `name=value`."""
     name, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text} is not name=value")
@@ -56,9 +56,13 @@ def read_setting(text: str) -> tuple[str, str]:
 
 
 def run(port: int, data: Path, settings: dict[str, str]) -> None:
-    """Until interrupted."""
+    """Run the cluster until it is interrupted; then stop the nodes, and exit with 1 if one failed.
+
+    *port* is the balancer's, *data* keeps the development secret, *settings* are of all nodes.
+    Raises `RuntimeError` or `AssertionError` if a server does not start.
+    """
     began = time.monotonic()
-    find_binary("haproxy")  # before anything else is started
+    find_binary("haproxy")  # first, because it may be missing: that shows before anything runs
     secrets = DevelopmentSecrets.open(Settings(data=data), os.urandom)
     assert secrets.jwt_secret is not None
     with ExitStack() as stack:
@@ -74,7 +78,7 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
             {"data": data, "drain-time": 8, **settings},
             port=port,
             environment={
-                # Not among the arguments, which everybody on the machine can read.
+                # Not among the arguments, which every user of the machine can read.
                 "TOCSIN_DATABASE": database,
                 "TOCSIN_REDIS": redis.url,
                 "TOCSIN_JWT_SECRET": secrets.jwt_secret,
@@ -96,7 +100,7 @@ def run(port: int, data: Path, settings: dict[str, str]) -> None:
 def about(
     cluster: Topology[Node], services: dict[str, tuple[int | None, str]], seconds: float
 ) -> str:
-    """What runs where: to look at, and to harm."""
+    """A text with the process, URL and log of every server, for a person who tries the cluster."""
     lines = [f"Ready after {seconds:.1f} s. What runs, with its process:", ""]
     for node in cluster.nodes:
         name = str(node.settings["node"])
@@ -111,7 +115,10 @@ def about(
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """SIGTERM and the terminal's end are as Ctrl-C, so that what was started is ended."""
+    """Treat SIGTERM and the end of the terminal as Ctrl-C, so that all started servers are ended.
+
+    Exits with 130 after an interrupt.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,8 +1,8 @@
--- The roles of a cluster, in a new database of Postgres 14 or later; run it in that database, as a
--- superuser. Passwords are set apart from it.
+-- The roles of a cluster, for a new database of Postgres 14 or later. A superuser runs this file in
+-- that database, and sets the roles' passwords afterwards.
 --
--- `tocsin_owner` makes and changes the tables (`tocsin migrate`). `tocsin` is for the nodes: it reads
--- and writes rows, and cannot change a table. Neither can do anything elsewhere on the server.
+-- `tocsin_owner` makes and changes the tables (`tocsin migrate`). `tocsin` is the role of nodes: it
+-- reads and writes rows, and cannot change a table. Neither role has rights elsewhere on the server.
 
 CREATE ROLE tocsin_owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 CREATE ROLE tocsin LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;

@@ -1,6 +1,6 @@
-"""Postgres and Redis with the roles of a cluster in them, and passwords made up for these.
+"""Postgres and Redis with the roles of a cluster, each role with a password made up here.
 
-What the roles may do stands in `roles.sql` and `redis.acl`, for docker compose as for this.
+The rights of the roles stand in `roles.sql` and `redis.acl`, which docker compose uses as well.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ NODE: Final = "tocsin"
 
 
 def make_database(postgres: DatabaseServer) -> str:
-    """A new database on *postgres*, tables and all; its URL for the role of the nodes.
+    """Make a database with all tables on *postgres*; its URL for the role of the nodes.
 
-    Makes the roles as well, so it can be done once on a server.
+    Makes the roles as well, which belong to the whole server, so it works once on each server.
+    Raises `AssertionError` if `tocsin migrate` fails.
     """
     database = postgres.create_database()
     execute(database, (PLACE / "roles.sql").read_text())
     urls = {role: _with_password(database, role) for role in (OWNER, NODE)}
     migrate = [sys.executable, "-m", "tocsin", "migrate"]
-    # Not among the arguments, which everybody on the machine can read.
+    # Not among the arguments, which every user of the machine can read.
     environment = {**os.environ, "TOCSIN_DATABASE": urls[OWNER], "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         migrate, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -42,7 +43,10 @@ def make_database(postgres: DatabaseServer) -> str:
 
 
 def make_redis(*, users: Mapping[str, str] | None = None, durable: bool = False) -> Redis:
-    """A Redis, yet to be started, in which `redis.acl` holds; *users* are more rules, by name."""
+    """A Redis that has yet to be started, with the rules of `redis.acl`.
+
+    *users* (name → rule) are added to these. *durable* as in `Redis`.
+    """
     password = token_hex()
     rules = (PLACE / "redis.acl").read_text().replace(" PASSWORD ", f" >{password} ")
     more = "".join(f"user {name} {rule}\n" for name, rule in (users or {}).items())
@@ -50,7 +54,7 @@ def make_redis(*, users: Mapping[str, str] | None = None, durable: bool = False)
 
 
 def _with_password(database: str, role: str) -> str:
-    """The URL of *database* for *role*, which gets a password for it."""
+    """Give *role* a new password; the URL of *database* with the role and that password."""
     password = token_hex()
     execute(database, f"ALTER ROLE {role} PASSWORD '{password}'")
     parts = urlsplit(database)

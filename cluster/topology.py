@@ -1,4 +1,4 @@
-"""Nodes and their balancer as processes of this machine, on services that are there already."""
+"""Nodes and their balancer as processes of this machine, on a Postgres and a Redis that run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from servers.machine import free_port
 from servers.node import Node, wait_until
 
 NODES: Final = 3
-"""As many as `haproxy.cfg` names."""
+"""The number of nodes that `haproxy.cfg` names."""
 
 N = TypeVar("N", bound=Node)
 
@@ -20,10 +20,12 @@ N = TypeVar("N", bound=Node)
 class Topology(Generic[N]):
     """Three nodes, `node-1` to `node-3`, behind a balancer.
 
-    *kind* is the class of the nodes, such as one that speaks the language of a test. *settings* are
-    flags of all nodes without the dashes, with `database` and `redis`; *own* are those of single
-    nodes, by name. `front` is the balancer's address: a node to talk to, and no process. What is
-    said to it reaches a node of the balancer's choice.
+    *kind* is the class of the nodes: `Node`, or a subclass with the verbs of a test. *settings* are
+    the flags of all nodes without their dashes, among them `database` and `redis`; *own* are the
+    flags of single nodes, by the node's name. *prefixes* are commands to start single nodes with.
+
+    `front` is a `Node` with the balancer's address and no process: a request to it reaches a node
+    of the balancer's choice.
     """
 
     def __init__(
@@ -51,8 +53,11 @@ class Topology(Generic[N]):
         self.front = kind(directory, port=self.balancer.port)
 
     def start(self) -> Self:
-        """Start everything, and return when all nodes are ready and hear each other."""
-        # Side by side: one of them makes the tables, and the others wait for these only.
+        """Start everything, and return when all nodes are ready and hear each other.
+
+        Raises `RuntimeError` or `AssertionError` if a process does not start.
+        """
+        # All nodes at once: one of them makes the tables, and the others wait for that alone.
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda node: node.start(), self.nodes))
         self.balancer.start()
@@ -60,25 +65,25 @@ class Topology(Generic[N]):
         return self
 
     def close(self) -> None:
-        """End everything at once."""
+        """Kill everything at once, without goodbyes."""
         self.front.close()
         self.balancer.close()
         for node in self.nodes:
             node.close()
 
     def stop(self) -> list[int]:
-        """Stop all nodes in order, then the balancer; the nodes' exit codes."""
+        """Drain and stop all nodes at once, then end the balancer; the nodes' exit codes."""
         with ThreadPoolExecutor() as threads:
             codes = list(threads.map(lambda node: node.stop(), self.nodes))
         self.close()
         return codes
 
     def node(self, name: str) -> N:
-        """The node of this name."""
+        """The node of this *name*, such as `node-2`. Raises `StopIteration` if there is none."""
         return next(node for node in self.nodes if node.settings["node"] == name)
 
     def expect_no_bugs(self) -> None:
-        """Whatever the world did to them, nothing of the nodes' own code has failed."""
+        """Raise `AssertionError` if a node has logged an exception of its own code."""
         for node in self.nodes:
             node.expect_no_bugs()
 

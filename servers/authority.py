@@ -1,4 +1,4 @@
-"""A certificate authority that lives as long as a test, and what it has certified."""
+"""A certificate authority that lives as long as a test, and the servers that it certifies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class Certified:
 
 
 def certify(directory: Path) -> Certified:
-    """Let an authority that nobody else knows certify a server; the files go to *directory*."""
+    """Make an authority of its own and let it certify a server at 127.0.0.1, for a day.
+
+    The files go to *directory*, which is made. Raises `FileExistsError` if it exists.
+    """
     files = Certified(directory / "server.pem", directory / "server.key", directory / "ca.pem")
     directory.mkdir()
     of_authority, of_server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))

@@ -15,7 +15,7 @@ class Caddy(Program):
         self._binary = find_binary("caddy")
         super().__init__("Caddy", port, scheme="https")
         self._configuration = self.directory / "Caddyfile"
-        # Its API and the redirection from port 80 are for one Caddy a machine.
+        # Off, because their ports are fixed: a second Caddy on the machine could not have them.
         self._configuration.write_text(
             f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{sites}"
         )
@@ -25,6 +25,6 @@ class Caddy(Program):
         return [self._binary, "run", "--adapter", "caddyfile", "--config", file]
 
     def environment(self) -> Mapping[str, str]:
-        # What it remembers goes away with the directory.
+        # Caddy keeps certificates in its home; this one is removed with the directory.
         here = str(self.directory)
         return {**os.environ, "HOME": here, "XDG_DATA_HOME": here, "XDG_CONFIG_HOME": here}

@@ -1,7 +1,7 @@
 """A Chromium of our own: opened on a page, asked what is on it, and looked at.
 
-It is spoken to by the protocol of its developer tools. Debian's package is installed if there is no
-browser and this is root; others are told what to install.
+The tests control it by the protocol of its developer tools. If there is no browser and this process
+is root, Debian's package is installed; otherwise an error names the packages to install.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ PATIENCE = 30.0
 
 
 def find_browser() -> str:
-    """The browser's program; Debian's is installed if there is none."""
+    """The path of the browser's program; root installs Debian's package if there is none.
+
+    Raises `AssertionError` if there is none and this process is not root.
+    """
     if found := next(filter(None, map(shutil.which, NAMES)), None):
         return found
     assert os.geteuid() == 0, f"install one of {', '.join(NAMES)}: this test needs a browser"
@@ -49,7 +52,7 @@ class Chromium:
         self._directory = Path(tempfile.mkdtemp(prefix="tocsin-chromium-"))
         self._numbers = itertools.count(1)
         self.complaints: list[str] = []
-        """What the page has logged as an error, a refusal of its policy among them."""
+        """Errors that the page has logged, among them refusals of its content security policy."""
         self._process = subprocess.Popen(
             [
                 *(find_browser(), "--headless", "--no-sandbox", "--disable-gpu"),
@@ -86,7 +89,7 @@ class Chromium:
         self.close()
 
     def close(self) -> None:
-        """End it, with all of its processes."""
+        """Kill the browser with all of its processes, and remove its directory."""
         if self._socket is not None:
             self._socket.close()
         # The whole group: Debian's program is a script, which would end without the browser.
@@ -95,12 +98,15 @@ class Chromium:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def visit(self, url: str) -> None:
-        """Open *url*, and wait until it is loaded."""
+        """Open *url*, and wait until the page is loaded. Raises as `wait_for`."""
         self._ask("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def evaluate(self, script: str) -> Any:
-        """What *script* comes to, which may be a promise; raises `AssertionError` if it throws."""
+        """The value of *script*; of a promise, the value that it resolves to.
+
+        Raises `AssertionError` if the script throws.
+        """
         answer = self._ask(
             "Runtime.evaluate",
             expression=script, awaitPromise=True, returnByValue=True, replMode=True,
@@ -109,7 +115,10 @@ class Chromium:
         return answer["result"].get("value")
 
     def wait_for(self, condition: str) -> Any:
-        """Ask again and again until *condition* is true; what it comes to."""
+        """Evaluate *condition* again and again until it is true; its value then.
+
+        Raises `AssertionError` after `PATIENCE` seconds.
+        """
         deadline = time.monotonic() + PATIENCE
         while not (answer := self.evaluate(condition)):
             assert time.monotonic() < deadline, f"waited in vain for {condition}"
@@ -117,7 +126,7 @@ class Chromium:
         return answer
 
     def screenshot(self, path: Path) -> None:
-        """What is to be seen of the page, as PNG."""
+        """Write the visible part of the page to *path*, as PNG."""
         path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot")["data"]))
 
     def _connect(self) -> ClientConnection:

@@ -12,7 +12,7 @@ CONFIGURATION = Path(__file__).parent.parent / "cluster" / "haproxy.cfg"
 
 
 class HAProxy(Program):
-    """Before *nodes* (`host:port`), listening on *port*; the nodes need not be there.
+    """A balancer before *nodes* (`host:port`), listening on *port*; the nodes need not run yet.
 
     Configured by `cluster/haproxy.cfg`, or by another file, whose *scheme* may be `https`.
     """

@@ -1,4 +1,4 @@
-"""This machine: its free ports, and the places that a server without privileges can enter."""
+"""This machine: its free ports, and the directories that a server without privileges can enter."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Final
 
 NOBODY: Final = 65534
-"""The user as which a server runs that refuses to run as root."""
-PORTS: Final = 1_500  # of each test process
+"""The user for servers that refuse to run as root, such as Postgres."""
+PORTS: Final = 1_500  # for each test process, so that processes side by side do not share any
 
 
 def traversable() -> str:
-    """A directory for temporary files that an unprivileged user can get into."""
+    """A directory for temporary files that an unprivileged user can enter.
+
+    Raises `RuntimeError` if this process is root and there is none.
+    """
     candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
     for candidate in map(Path, candidates):
         if candidate.is_dir() and (os.geteuid() != 0 or is_traversable(candidate)):
@@ -35,10 +38,12 @@ def is_traversable(path: Path) -> bool:
 
 
 def free_port() -> int:
-    """A port below those that the kernel hands to outgoing connections: from among these, a client
-    that retries could take the server's own port while the server restarts. Between choosing and
-    listening nobody holds a port: so test processes side by side choose from parts of their own,
-    and one process is told each port once before it is told any again.
+    """A TCP port of this machine that is free now.
+
+    It is below the ports that the kernel gives to outgoing connections: one of those could be taken
+    by a client that retries while its server restarts. Between the choice and the listening the
+    port is not reserved. Test processes side by side therefore choose from ranges of their own, and
+    each process gets every port of its range once before it gets one again.
     """
     while True:
         port = next(_ports)
@@ -54,7 +59,7 @@ def free_port() -> int:
 def _ports_of_this_process() -> Iterator[int]:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw")
     first = 20_000 + PORTS * (int(worker) % 8)
-    # Two runs side by side, as of two checkouts, shall not begin at the same end.
+    # Shuffled, so that two runs side by side, as of two checkouts, do not begin at the same port.
     ports = random.sample(range(first, first + PORTS), PORTS)
     return itertools.cycle(ports)
 

@@ -1,7 +1,7 @@
 """An nginx of our own: the one on PATH, or else the distribution's package (see `program`).
 
-A test says what its nginx is like in the words of nginx's own configuration, so that what passes
-here can be copied from. Everything is synchronous, as in `servers.postgres`.
+A test configures its nginx in nginx's own language, so that an operator can copy a configuration
+that passes. Everything is synchronous, as in `servers.postgres`.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ http {{
 """
 
 WEBSOCKETS_HTTP = "map $http_upgrade $connection_upgrade { default upgrade; '' ''; }"
-"""In `http`: an upgrade is passed on as one, and all else over connections that are kept."""
+"""For the block `http`: upgrades are passed on, all other requests go over kept connections."""
 WEBSOCKETS_LOCATION = """
 proxy_http_version 1.1;
 proxy_set_header Upgrade $http_upgrade;
 proxy_set_header Connection $connection_upgrade;
 proxy_set_header Host $http_host;
 """
-"""In `location`, with `WEBSOCKETS_HTTP`; `upstream="keepalive 8;"` goes with them."""
+"""For the block `location`, with `WEBSOCKETS_HTTP`; both need `upstream="keepalive 8;"`."""
 
 
 class Nginx(Program):
-    """Before *nodes* (`host:port`), which need not be there.
+    """A proxy before *nodes* (`host:port`), which need not run yet.
 
-    *http*, *upstream*, *server* and *location* are put into the blocks of those names.
+    *http*, *upstream*, *server* and *location* are directives for the blocks of those names.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""A node as a process of this machine: its start and end, its log, what it answers over HTTP.
+"""A node as a process of this machine: its start and end, its log, its answers over HTTP.
 
-Every wait ends when the thing has happened, or fails after `PATIENCE`.
+A wait ends as soon as its condition holds, and raises `AssertionError` after `PATIENCE` seconds.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from servers.tokens import ADMIN, SECRET, bearer
 
 ROOT: Final = Path(__file__).parent.parent
 PATIENCE: Final = 60.0
-"""Seconds that anything may take that should happen at once: the machine may be busy."""
+"""Seconds to wait for events that should happen at once: the machine may be busy."""
 
-# Ends the node should the process that started it die without a word: see the guard of Postgres.
+# Kills the node if the process that started it dies without closing it: see the guard of Postgres.
 GUARD: Final = """
 cat >/dev/null
 kill -KILL "$1" 2>/dev/null
@@ -35,22 +35,26 @@ T = TypeVar("T")
 
 
 def wait_until(holds: Callable[[], T], *, patience: float = PATIENCE, what: str = "") -> T:
-    """Ask again and again until the answer is true, and return it."""
+    """Call *holds* again and again until its answer is true, and return that.
+
+    Raises `AssertionError` after *patience* seconds; its text names *what* was waited for.
+    """
     deadline = time.monotonic() + patience
     while True:
         answer = holds()
         if answer:
             return answer
         assert time.monotonic() < deadline, f"waited {patience:g} s in vain for {what or holds}"
-        time.sleep(0.01)  # waits for: a condition that nobody signals
+        time.sleep(0.01)  # waits for: a condition that sends no signal
 
 
 class Node:
     """One `tocsin serve` of this checkout, on a port that it keeps over restarts.
 
-    *settings* are flags without the dashes; *prefix* is a command to start it with; *environment*
-    is added to ours, without our TOCSIN variables. *port* is given for a node that is never
-    started here: another process listens there, such as a balancer.
+    *settings* are flags without their dashes; *prefix* is a command that starts the node, such as a
+    tracer. *environment* is added to that of this process, without its TOCSIN variables. *port* is
+    given for a node that is never started here, because another process listens there, such as a
+    balancer.
     """
 
     def __init__(
@@ -80,7 +84,10 @@ class Node:
     # --- Its life --------------------------------------------------------------------------------
 
     def start(self, *, patience: float = 60, ready: bool = True) -> Self:
-        """Start, and return when it is ready; without *ready*, when its doors are open."""
+        """Start, and return when the node is ready; without *ready*, when its doors are open.
+
+        Raises `AssertionError` if it ends, or is not there after *patience* seconds.
+        """
         assert self._process is None, "it is running"
         flags = [f"--{name}={value}" for name, value in self.settings.items()]
         with self._log.open("ab") as log:
@@ -92,7 +99,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # Ctrl-C is for who started it, who says how to stop
+                process_group=0,  # Ctrl-C goes to the starting process alone, which stops the node
             )  # fmt: skip
         self._guard = subprocess.Popen(
             ["sh", "-c", GUARD, "guard", str(self._process.pid)],
@@ -124,7 +131,10 @@ class Node:
         self._process.send_signal(number)
 
     def wait(self, patience: float = 60.0) -> int:
-        """Wait for its end; the exit code."""
+        """Wait for the end of the node; its exit code.
+
+        Raises `subprocess.TimeoutExpired` after *patience* seconds.
+        """
         assert self._process is not None
         code = self._process.wait(patience)
         self._process = None
@@ -134,12 +144,12 @@ class Node:
         return code
 
     def stop(self) -> int:
-        """An orderly stop; the exit code."""
+        """Drain and stop the node, as SIGTERM does; its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait()
 
     def kill(self) -> None:
-        """A crash: it gets no chance to say or write anything."""
+        """Crash the node: it gets no chance to send a goodbye or to write anything."""
         self.signal(signal.SIGKILL)
         self.wait()
 
@@ -154,7 +164,7 @@ class Node:
         assert self._process is not None
         return psutil.Process(self._process.pid)
 
-    # --- What it says ----------------------------------------------------------------------------
+    # --- Its answers and its log -----------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -167,7 +177,7 @@ class Node:
     @property
     def http(self) -> httpx.Client:
         if self._http is None:
-            # One for all: a client reads the machine's certificates when it is made.
+            # One client for all requests: making one reads the machine's certificates.
             self._http = httpx.Client(base_url=self.url, timeout=PATIENCE, verify=False)
         return self._http
 
@@ -176,7 +186,10 @@ class Node:
         return self._log.stat().st_size
 
     def log(self, since: int = 0) -> list[dict[str, Any]]:
-        """Its log lines behind the byte *since*; what is no JSON (a traceback) is one line too."""
+        """The node's log lines behind the byte *since*.
+
+        A line that is no JSON, such as one of a traceback, becomes an `event` of level `error`.
+        """
         return [read_log_line(line) for line in self._lines(since)]
 
     def _lines(self, since: int) -> list[str]:
@@ -185,13 +198,18 @@ class Node:
             return log.read().decode(errors="replace").splitlines()
 
     def expect_sound(self, since: int = 0) -> None:
-        """It serves, and it has logged no fault of its own since the byte *since* of its log."""
+        """Raise `AssertionError` unless the node is ready and has logged no error since the byte
+        *since* of its log.
+        """
         assert self.is_ready()
         faults = [line for line in self.log(since) if line["level"] in {"error", "critical"}]
         assert not faults, faults
 
     def expect_no_bugs(self) -> None:
-        """Whatever the world did to it, nothing of its own code has failed."""
+        """Raise `AssertionError` if the node has logged an exception of its own code.
+
+        Failures of the world (a store or a network that is away) are states, and logged without.
+        """
         # The log of a node that many tests share is long: only a few of its lines are parsed.
         suspect = [line for line in self._lines(0) if "exception" in line or "Traceback" in line]
         lines = map(read_log_line, suspect)

@@ -1,7 +1,7 @@
 """A PgBouncer before a Postgres of ours.
 
-The binary is the one that `TOCSIN_TEST_PGBOUNCER` names, or else the one on PATH, or the
-distribution's package (see `program`).
+The environment variable `TOCSIN_TEST_PGBOUNCER` names the binary; without it, the one on PATH is
+taken, or the distribution's package is installed (see `program`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def find_pgbouncer() -> Path:
 
 
 def keeps_statements(binary: Path) -> bool:
-    """Whether it can keep prepared statements over transactions (from 1.21 on)."""
+    """Whether *binary* can keep prepared statements over transactions (PgBouncer 1.21 or later)."""
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
     version = re.search(r"PgBouncer (\d+)\.(\d+)", said)
     assert version is not None
@@ -36,7 +36,11 @@ def keeps_statements(binary: Path) -> bool:
 
 
 class PgBouncer:
-    """Passes on to the server of the URL *to*, over *size* connections. A context manager."""
+    """A pooler before the Postgres of the URL *to*, with *size* server connections.
+
+    A context manager. *statements* is `max_prepared_statements`; *more* are further lines of the
+    configuration. Raises `RuntimeError` if it does not start within `START_TIMEOUT` seconds.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class PgBouncer:
 
     def __enter__(self) -> Self:
         as_user: dict[str, Any] = {}
-        if os.geteuid() == 0:  # as which it refuses to run
+        if os.geteuid() == 0:  # PgBouncer refuses to run as root
             os.chown(self._directory, NOBODY, NOBODY)
             as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         with self.log.open("wb") as log:

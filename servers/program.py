@@ -26,14 +26,14 @@ program=$!
 (cat <&3 >/dev/null; kill -KILL $program) 2>/dev/null &
 wait $program
 """
-"""It must not outlive a test process that is killed: the shell waits for the end of its own input
-and ends the program then."""
+"""The program must not outlive a test process that is killed. The shell therefore waits for the end
+of its own input, which comes however that process ends, and kills the program then."""
 
 
 class Program:
     """A context manager: a directory of its own, and a process in it that listens on *port*.
 
-    Who inherits says with which `command` it is started.
+    A subclass defines the `command` that starts it.
     """
 
     def __init__(self, name: str, port: int, *, scheme: str = "http") -> None:
@@ -63,7 +63,11 @@ class Program:
         self.close()
 
     def start(self) -> Self:
-        """Start, and return when it takes connections."""
+        """Start, and return when the program takes connections.
+
+        Raises `RuntimeError` if its port is in use, or if it does not take connections within
+        `START_TIMEOUT` seconds.
+        """
         assert self._process is None, f"this {self.name} is running already"
         if self._listens():
             raise RuntimeError(f"Port {self.port} is in use by another program.")
@@ -85,9 +89,9 @@ class Program:
         return self
 
     def close(self) -> None:
-        """End at once, with all connections, and remove everything."""
+        """Kill the program, with all of its connections, and remove its directory."""
         if self._process is not None:
-            # The group: the shell, the program and what waits for the end of input.
+            # The whole group: the shell, the program, and the `cat` that waits for end of input.
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
             self._process = None
@@ -99,10 +103,10 @@ class Program:
 
 
 def find_binary(program: str, package: str = "") -> str:
-    """Where *program* is; installed from the distribution's *package* if that can be done.
+    """The path of *program*, which is installed from the distribution's *package* if it is missing.
 
-    As root on Debian the package is installed when it is missing, as `./dev` does with Python's;
-    others are told what to install. It is never passed over silently.
+    Only root on Debian installs, as `./dev` does with Python's packages. Otherwise raises
+    `RuntimeError` with the package to install, so that no test is passed over silently.
     """
     package = package or program
     # Debian keeps servers where only root's PATH leads.
@@ -123,7 +127,7 @@ def install(package: str) -> None:
     environment = {
         **os.environ,
         "DEBIAN_FRONTEND": "noninteractive",
-        # The package wants to start a service; ours starts without it.
+        # The package wants to start a service, which would take the port; here it must not.
         "RUNLEVEL": "1",
     }
     for command in (

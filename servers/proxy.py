@@ -1,6 +1,6 @@
 """A piece of network between one node and one service, which can be cut, stalled and slowed.
 
-It runs in a thread of its own; what it is told takes effect before the call returns.
+It runs in a thread of its own. A verb such as `cut` has taken effect when its call returns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Proxy:
-    """Passes on what comes to `url` to the server of the URL *to*. A context manager."""
+    """Passes connections at `url` on to the server of the URL *to*. A context manager."""
 
     def __init__(self, to: str) -> None:
         parts = urlsplit(to)
@@ -30,7 +30,8 @@ class Proxy:
         login = parts.netloc.rpartition("@")[0]
         netloc = f"{login}@127.0.0.1:{self.port}" if login else f"127.0.0.1:{self.port}"
         self.url = urlunsplit(parts._replace(netloc=netloc))
-        # By name: once trio-asyncio was used in this process, a new loop is one of its own.
+        # Made by its class: `asyncio.new_event_loop` gives a loop of trio-asyncio's own kind once
+        # that was used in this process.
         self._loop = asyncio.SelectorEventLoop()
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._open = asyncio.Event()
@@ -54,10 +55,10 @@ class Proxy:
         self._thread.join(10)
         self._loop.close()
 
-    # --- What can be done to it ------------------------------------------------------------------
+    # --- Faults ----------------------------------------------------------------------------------
 
     def cut(self) -> None:
-        """Break all connections off, and every new one."""
+        """Break all connections off, and every new one until `heal`."""
 
         def work() -> None:
             self._is_cut = True
@@ -67,12 +68,12 @@ class Proxy:
         self._do(work)
 
     def stall(self) -> None:
-        """Keep connections and take new ones, and let nothing through: bytes wait."""
+        """Keep connections and take new ones, but let no bytes through until `heal`: they wait."""
         self._do(self._open.clear)
 
     def forget(self) -> None:
-        """As a NAT does to whoever was silent: swallow what is said on the connections that there
-        are, without a word to either side. New ones work.
+        """Swallow all bytes on the connections that are open, and tell neither side; new
+        connections work. A NAT does so to a connection that was silent for long.
         """
 
         def work() -> None:
@@ -81,7 +82,7 @@ class Proxy:
         self._do(work)
 
     def slow(self, seconds: float) -> None:
-        """From now on, hold everything back for *seconds*, each way."""
+        """Hold all bytes back for *seconds*, in each direction, until `heal`."""
 
         def work() -> None:
             self._delay = seconds
@@ -89,7 +90,7 @@ class Proxy:
         self._do(work)
 
     def heal(self) -> None:
-        """Be as at the beginning; what waited goes through."""
+        """End all faults but `forget`; bytes that waited go through."""
 
         def work() -> None:
             self._is_cut, self._delay = False, 0.0
@@ -141,7 +142,7 @@ class Proxy:
                 asyncio.create_task(self._pump(from_server, writer, age)),
             ]
             try:
-                # Where one side ends, both do: neither of our services half-closes.
+                # When one side ends, both are ended: neither Postgres nor Redis half-closes.
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for pump in pumps:

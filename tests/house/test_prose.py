@@ -26,10 +26,7 @@ OPENERS = {
 SHARE_MAX = 0.02
 """Of the sentences of a room: a question in other words, or a saying, may open so."""
 STILL = {
-    "bench": 0.116,
-    "cluster": 0.125,
     "dev": 0.082,
-    "servers": 0.072,
     "tests": 0.151,
     "tocsin/persistence": 0.099,
     "tocsin/protocol": 0.026,
