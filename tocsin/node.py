@@ -45,6 +45,7 @@ from tocsin.wiring import ClusterPorts, http_limits, limit_figures
 logger = structlog.get_logger(__name__)
 
 _HOSTS_REMEMBERED: Final = 1024
+"""`Host` headers whose verdict is remembered, so that a flood of others costs no memory."""
 
 
 class Node:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _ENTROPY_BYTES: Final = 4096
+"""Bytes fetched at a time: a page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,10 +60,13 @@ from tocsin.protocol.news import News
 BEAT: Final = 1.0
 """Seconds between two signs of life."""
 _WATCH: Final = 0.5
+"""Seconds between two checks whether the node hears: a fraction of `SILENCE_MAX`."""
 _RETRY: Final = 0.5
+"""Seconds before a bus that is away is tried again."""
 _HEAR_MAX: Final = 256
 """Envelopes heeded before others have their turn."""
 _CLOSE_TIMEOUT: Final = 2.0
+"""Seconds that the bus has to close; then it is left, as the node stops."""
 
 
 class ClusterBridge(TableWorker):

@@ -28,6 +28,7 @@ PATIENCE: Final = 1.0
 IDLE: Final = 30.0
 """Seconds for which a channel is heard although no actor needs it."""
 _SWEEP: Final = 1.0
+"""Seconds between two looks for idle channels, which are then dropped together."""
 
 
 class Channels:

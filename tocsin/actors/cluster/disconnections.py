@@ -26,6 +26,7 @@ from tocsin.persistence.bus import Bus, BusUnavailable
 from tocsin.protocol.closing import Closing
 
 _RETRY: Final = 0.5
+"""Seconds before a bus that is away is asked again."""
 
 
 class Disconnections:

@@ -29,6 +29,7 @@ HASTE: Final = 1.0
 LEISURE: Final = 15.0
 """Seconds between looks at all users while all seems well."""
 _TIMEOUT: Final = 10.0
+"""Seconds that the store has for the heads of one chunk of users."""
 _PAUSE: Final = 0.1
 """Seconds at least between the end of one look at all users and the next."""
 

@@ -38,6 +38,7 @@ logger = structlog.get_logger(__name__)
 MARK_AGE_MAX: Final = DISCONNECTED_LIFETIME + AGE_MAX
 """Seconds after which a mark means nothing, by the clock of the node that reads it."""
 _TIME_BYTES: Final = 8
+"""Bytes of the time at the head of a mark, in Unix milliseconds."""
 _ENVELOPE: Final = "envelope"
 _MARK: Final = "disconnection"
 """Kinds of values found in Redis, in metrics and the log."""

@@ -28,6 +28,7 @@ LEASE: Final = 30.0
 _LINGER: Final = 0.05
 """Seconds in which arrivals and departures are gathered."""
 _RETRY_DELAY: Final = 1.0
+"""Seconds before a Redis that is away is told again."""
 _CHUNK: Final = 1000
 """Leases in one message."""
 _FAREWELL: Final = 1.0
@@ -111,7 +112,7 @@ class SharedAttendance(Attendance):
         """How often the other nodes could not be told."""
 
     async def of(self, user: str) -> tuple[Connected, ...]:
-        """As `Attendance.of`, with the devices on all nodes."""
+        """As `Attendance.of`, with the devices on all nodes. Raises `PresenceUnavailable`."""
         try:
             told = await self._presence.of(user)
         except BusUnavailable as error:

@@ -20,6 +20,7 @@ from tocsin.actors.world import World
 from tocsin.protocol.closing import Closing
 
 _BATCH: Final = 100
+"""Goodbyes that are said at once: few enough that a turn stays short."""
 _PAUSE: Final = 0.05
 """Seconds between batches; shorter where so many connections would overrun the drain time."""
 _LATECOMERS: Final = 0.5

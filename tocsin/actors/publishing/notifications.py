@@ -39,7 +39,9 @@ from tocsin.persistence.store import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
 _PATIENCE: Final = 60.0
+"""Seconds that an actor waits for acknowledgments: devices that are online give theirs sooner."""
 _MAILBOX_CAPACITY: Final = 64
+"""Messages to one notification's actor: few producers change one notification at a time."""
 _LIVE_MAX: Final = 20_000
 """Notifications that wait for acknowledgments; beyond it their actors end after the commit."""
 

@@ -35,10 +35,13 @@ from tocsin.persistence.store import (
 logger = structlog.get_logger(__name__)
 
 _EXPIRE_MAX: Final = 500
+"""Notifications that expire in one transaction, so that posts need not wait long behind it."""
 _RELEASE_MAX: Final = 100
 """Notifications in one transaction, so that posts need not wait long behind it."""
 _PURGE_MAX: Final = 1000
+"""Rows in one purge, so that posts need not wait long behind it."""
 _PURGE_INTERVAL: Final = 600.0
+"""Seconds between two purges at most, when all that was due is purged."""
 _SLICE_PAUSE: Final = 2.0
 """Seconds between two purges of `_PURGE_MAX` devices: a million take half an hour."""
 _REMOVED_KEPT: Final = 600.0
@@ -47,7 +50,9 @@ session has long ended, on whichever node."""
 _FIRST_DEVICE: Final = ("", "")
 """User and device: identifiers are not empty, so all devices are behind it."""
 _RETRY_DELAY: Final = 5.0
+"""Seconds before work that the store could not do is tried again."""
 _PAUSE_MIN: Final = 0.1
+"""Seconds before the store is asked again if it has left rows that are due."""
 _SLEEP_MAX: Final = 15.0
 """Seconds after which to look again in any case: wall clocks jump, and the node that stored a time
 may have died before it told its scheduler, or may not have heard that the time was stored."""

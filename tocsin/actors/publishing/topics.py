@@ -43,6 +43,7 @@ FEW: Final = 5
 entries that it may bring: of many users each would get a few entries only, and for these the store
 would go through all topics of each."""
 _RETRY_DELAY: Final = 1.0
+"""Seconds before users are tried again with whom the store could not do it."""
 
 
 class Topics:

@@ -22,7 +22,9 @@ from tocsin.protocol.notification import Content, Standing, patched
 from tocsin.protocol.values import to_rfc3339
 
 _VERSION: Final = 1
+"""Version of the entries' format that this program writes and reads."""
 _NAME_BYTES: Final = 16
+"""Bytes of entropy in the name of a change, so that no two changes have the same name."""
 _KINDS: Final[dict[str, type[Publish | Update | Withdraw]]] = {
     "publish": Publish,
     "update": Update,

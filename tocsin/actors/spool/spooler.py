@@ -42,6 +42,7 @@ from tocsin.persistence.store import Changed, StoreUnavailable
 logger = structlog.get_logger(__name__)
 
 _WATCH: Final = 0.5
+"""Seconds between two signs that the process runs: well below `line._PAUSE_MAX`."""
 
 
 class Spooler(TableWorker):

@@ -36,6 +36,7 @@ PAUSE: Final = 1.0
 LINES_PAUSE: Final = 5.0
 """Seconds before blocked lines of the ledger are tried again, for which no request waits."""
 _SUSPECTS_MAX: Final = 10_000
+"""Suspects that are remembered; beyond it all are forgotten, and found again if still blocked."""
 
 W = TypeVar("W", bound=Waiting)
 
