@@ -324,6 +324,7 @@ class _Cluster:
     line: SpoolLine
 
     def make_presence(self) -> PresenceActor:
+        """A new incarnation of the presence actor."""
         return PresenceActor(self.attendance, self.ports.presence)
 
 

@@ -97,7 +97,7 @@ class ClusterState:
         self.channels.want(CONTROL)
         self.channels.want(topic_channel(EVERYONE))
 
-    # --- For the other actors (`Neighbours`) -----------------------------------------------------
+    # --- For the other actors; `Neighbours` describes these methods ------------------------------
 
     @property
     def audible(self) -> int:

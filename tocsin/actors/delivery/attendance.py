@@ -112,7 +112,7 @@ class SharedAttendance(Attendance):
         """How often the other nodes could not be told."""
 
     async def of(self, user: str) -> tuple[Connected, ...]:
-        """As `Attendance.of`, with the devices on all nodes."""
+        """As `Attendance.of`, with the devices on all nodes. Raises `PresenceUnavailable`."""
         try:
             told = await self._presence.of(user)
         except BusUnavailable as error:

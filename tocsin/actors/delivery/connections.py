@@ -85,6 +85,7 @@ class Connections(Directory[Never]):
 
     @property
     def session_count(self) -> int:
+        """How many connections have a device that listens."""
         return len(self._outlets)
 
     async def wait_no_outlets(self) -> None:

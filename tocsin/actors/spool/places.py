@@ -49,10 +49,12 @@ class LinePlace:
         return not (self.asked or self.settled)
 
     def settle(self, value: Committal) -> None:
+        """Answer the producer with *value*; the place may leave the line."""
         self.settled = True
         self.reply.set(value)
 
     def fail(self, error: Exception) -> None:
+        """Fail the producer's request with *error*; the place may leave the line."""
         self.settled = True
         self.reply.fail(error)
 

@@ -75,8 +75,7 @@ _LEDGER_PAUSE: Final = 0.025
 """Seconds between two transactions that carry only the ledger, for which no request waits."""
 _PROBE_INTERVAL: Final = 2.0
 """Seconds without a successful transaction after which the store is asked whether it is there."""
-_CLOSE_TIMEOUT: Final = 5.0
-"""Seconds for the store to close: the node ends, and one that hangs is left behind."""
+_CLOSE_TIMEOUT: Final = 5.0  # Seconds that the store has to close, whatever holds it up.
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """Commands that must find in the ledger what the device was sent and has acknowledged."""
 _RECOVERY: Final = Backoff(initial=0.25, cap=5.0)

@@ -53,8 +53,8 @@ class LedgerBuffer:
     @property
     def transactions(self) -> int:
         """The number of transactions that it takes to write the lines that are here now."""
-        most = max(len(self._settled), len(self._sent), len(self._cursors), len(self._earlier))
-        return -(-most // _LINES_MAX)
+        longest = max(len(self._settled), len(self._sent), len(self._cursors), len(self._earlier))
+        return -(-longest // _LINES_MAX)
 
     def add(
         self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None, sent_due: float
