@@ -30,7 +30,6 @@ STILL = {
     "tests": 0.151,
     "tocsin": 0.073,
     "tocsin/actors": 0.097,
-    "tocsin/persistence": 0.099,
     "tocsin/protocol": 0.026,
     "tocsin/server": 0.022,
 }
