@@ -28,6 +28,7 @@ from tocsin.persistence.store import StoreFailed
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 EPOCH_LENGTH = 10
+"""Letters of an epoch: enough that two databases never have the same one by chance."""
 SECRET_BYTES = 32
 """Bytes of the secret that all nodes share; it is stored as hexadecimal digits."""
 

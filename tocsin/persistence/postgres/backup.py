@@ -35,6 +35,7 @@ MAGIC: Final = b"PGDMP"
 # A line of `pg_restore --list`, such as "218; 1259 16404 TABLE public meta tocsin_owner".
 _META: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) meta ", re.MULTILINE)
 _SAID_MAX: Final = 2000
+"""Bytes of a program's error output that an error shows: an operator reads the first lines."""
 
 
 def back_up(url: str, target: Path) -> Contents:

@@ -42,7 +42,9 @@ CLOCKS_MAX: Final = 3600.0
 """Seconds that the clocks of a node and of Redis may differ; beyond, nothing is spooled."""
 _MISPLACED: Final = (CLOCKS_MAX + scripts.AHEAD_MAX) * 1000
 _ATTEMPTS: Final = 3
+"""Attempts to append drafts whose keys another program claims; then the posts are refused."""
 _MS: Final = 1000
+"""Milliseconds in a second."""
 
 
 class RedisSpool:

@@ -33,7 +33,9 @@ PATIENCE: Final = 1.0
 """Seconds for which a taken lock is tried again: a process may only be looking at it, or ending."""
 
 _PAUSE: Final = 0.05
+"""Seconds between two attempts to lock."""
 _BYTES_MAX: Final = 4096
+"""Bytes of the lock file that are read: more than a holder's line has."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):

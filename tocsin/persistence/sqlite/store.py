@@ -47,6 +47,7 @@ CLOSE_TIMEOUT = 5.0
 """Seconds that closing waits for the call under way, which may hang on a failing disk."""
 
 _STATEMENTS_CACHED = 256
+"""Statements that the connection keeps prepared: more than there are."""
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",

@@ -31,6 +31,7 @@ FRESH_TOPIC: Final = "NOT (topic = '*' AND head = 0 AND subscribers = 0)"
 """A condition for the rows of `topics` that the migrations have not made themselves."""
 
 _DIGEST_BYTES: Final = 8
+"""Bytes of a row's digest: it has to find mistakes, not to resist an attacker."""
 _SUM: Final = 1 << (8 * _DIGEST_BYTES)
 
 

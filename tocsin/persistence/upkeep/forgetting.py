@@ -22,6 +22,7 @@ FORGOTTEN: Final = "forgotten"
 """Stands in place of the credential of a forgotten user who posted a notification."""
 
 ATTEMPTS: Final = 5
+"""Times that the user is removed at most, while nodes still write rows of the user."""
 
 _THEIR_ROWS: Final = (
     *("inbox", "users", "devices", "deliveries", "tickets", "preferences"),
