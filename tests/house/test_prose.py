@@ -28,7 +28,6 @@ SHARE_MAX = 0.02
 STILL = {
     "dev": 0.082,
     "tests": 0.151,
-    "tocsin/persistence": 0.099,
     "tocsin/protocol": 0.026,
     "tocsin/server": 0.022,
 }

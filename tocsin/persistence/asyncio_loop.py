@@ -1,14 +1,14 @@
-"""The asyncio loop inside Trio, in which asyncpg and redis-py live; ours takes whole turns.
+"""The asyncio loop inside Trio, in which asyncpg and redis-py run; ours takes whole turns.
 
-trio-asyncio runs one callback of asyncio in each turn of Trio's. A statement is some twenty
-callbacks, one after the other, so how long a transaction takes was decided by how much else the
-node had to do: with a few hundred handshakes under way a turn lasts a millisecond or two, and a
-transaction of a dozen statements a third of a second. Here a turn runs what is ready, and what that
-makes ready, as asyncio's own loop does; within a bound, for others are waiting too.
+trio-asyncio runs one callback of asyncio in each turn of Trio. A statement is some twenty
+callbacks, one after the other, so the length of a transaction depended on the other work of the
+node: with a few hundred handshakes under way a turn lasts a millisecond or two, and a transaction
+of a dozen statements a third of a second. Here a turn runs the callbacks that are ready, and those
+that they make ready, as asyncio's own loop does; up to a bound, because other tasks wait too.
 
-trio-asyncio also ends the whole loop, and with it all that lives there, for an exception that
-nobody collects: that of a task of asyncpg's own, which cancels a statement and finds that the
-network is gone. Here such a fault is told and counted, as asyncio's own loop does, and all goes on.
+trio-asyncio also ends the whole loop, with all tasks in it, for an exception that no task collects.
+One example is that of a task of asyncpg's own, which cancels a statement and finds that the network
+is gone. Here such a fault is logged and counted, as by asyncio's own loop, and the loop goes on.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import trio_asyncio
 logger = structlog.get_logger(__name__)
 
 CALLBACKS_MAX: Final = 100
-"""Callbacks in one turn: two milliseconds or so."""
+"""Callbacks in one turn, which take two milliseconds or so."""
 FAULT_INTERVAL: Final = 10.0
-"""Seconds between two lines of the log about faults."""
+"""Seconds between two log lines about faults, at least."""
 
 
 class LoopFaults:
-    """Exceptions of the loop's tasks and callbacks that nobody has collected: how many so far."""
+    """Counts exceptions of the loop's tasks and callbacks that no task has collected."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -39,7 +39,10 @@ class LoopFaults:
         self._told_at = -FAULT_INTERVAL
 
     def note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """For `loop.set_exception_handler`. Tells of one in a while, with its traceback."""
+        """Count a fault, and log one in `FAULT_INTERVAL` with its traceback.
+
+        The signature is that of `loop.set_exception_handler`.
+        """
         self.count += 1
         self._untold += 1
         now = trio.current_time()
@@ -55,14 +58,14 @@ class LoopFaults:
 
 @asynccontextmanager
 async def open_asyncio_loop() -> AsyncIterator[LoopFaults]:
-    """As `trio_asyncio.open_loop`; what runs in the block may use asyncio's adapters.
+    """As `trio_asyncio.open_loop`: the stores and buses on asyncio work inside the block.
 
-    What nobody in the loop collects is in the faults that this yields, and ends nothing.
+    Exceptions that no task of the loop collects are counted in the yielded faults, and end nothing.
     """
     faults = LoopFaults()
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(faults.note)
-        # A private method, so the version is pinned and a contract test watches it.
+        # A private method of trio-asyncio: its version is pinned, and a contract test watches it.
         run_one = loop._main_loop_one
 
         async def run_ready(no_wait: bool = False) -> None:

@@ -1,13 +1,13 @@
-"""The bus's port: what joins the nodes of a cluster. Only ever a wake-up.
+"""The bus's port: it joins the nodes of a cluster. Its envelopes only wake nodes up.
 
-The log is in the store; whatever is said here can be lost, delayed or said twice, and nothing is
-lost with it: a session that sees a gap reads the store, and a node that is deaf reconciles. So the
-bus needs no guarantees, only speed, and honesty about when it does not work.
+The log is in the store. An envelope can be lost, delayed or heard twice without a loss of entries:
+a session that sees a gap reads the store, and a deaf node reconciles. So the bus needs no
+guarantees, only speed, and it must say when it does not work.
 
-The same service also keeps what must outlive a node but does not belong in the store: leases that
-say who is connected where (`Presence`), and what producers posted while the store was away
-(`Spool`). And for a while the bus itself keeps whom operators have disconnected, because that is
-nowhere else to be found by a node that did not hear it.
+The same service also keeps data that must outlive a node but do not belong in the store: leases of
+connected devices (`Presence`), and posts that producers made while the store was away (`Spool`).
+And for a while the bus remembers the users that operators have disconnected, because a node that
+did not hear that finds it nowhere else.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import msgspec
 from tocsin.protocol.errors import DescribedError
 
 CLAIM_LIFETIME = 86_400.0
-"""Seconds that the spool remembers a `Claim` at the least: as long as keys are kept by default."""
+"""Seconds that the spool remembers a `Claim` at least: the default for idempotency keys."""
 DISCONNECTED_LIFETIME = 3600.0
-"""Seconds that the bus remembers who was disconnected: longer than a node should be cut off."""
+"""Seconds that the bus remembers disconnected users: longer than a node should be cut off."""
 DISCONNECTED_MAX = 10_000
-"""Marks that it remembers, the latest: a megabyte or two."""
+"""Marks of disconnected users that the bus remembers, the latest: a megabyte or two."""
 
 
 class BusUnavailable(DescribedError):
@@ -33,9 +33,9 @@ class BusUnavailable(DescribedError):
 
 
 class BusRefusals:
-    """What was found in the service that is not of this cluster, or no use: counted, not heeded.
+    """Counts data in the service that are not of this cluster, or unusable, and were ignored.
 
-    *told* is called each time, with what it was, why it was refused, and how many there were.
+    `told` is called each time, with the kind of data, the reason, and how many there were.
     """
 
     def __init__(self) -> None:
@@ -43,20 +43,20 @@ class BusRefusals:
         self.told: Callable[[str, str, int], None] = lambda what, why, count: None
 
     def add(self, what: str, why: str, count: int = 1) -> None:
-        """*what* was refused, *why*: both of a few words that the program knows."""
+        """Count a refusal. The kind *what* and the reason *why* are labels, of a fixed set."""
         self.counts[what, why] = self.counts.get((what, why), 0) + count
         self.told(what, why, count)
 
 
 class Said(msgspec.Struct, frozen=True, gc=False):
-    """*payload* is to be heard, or was heard, on *channel*."""
+    """A *payload* to be published on *channel*, or one that was heard there."""
 
     channel: str
     payload: bytes
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Something may have been said on *channels* that was not heard: reconcile from the store."""
+    """The bus may have lost envelopes on *channels*: the node has to reconcile with the store."""
 
     channels: tuple[str, ...]
 
@@ -65,43 +65,45 @@ Heard = Said | Gap
 
 
 class Bus(Protocol):
-    """Publish and subscribe. All methods raise `BusUnavailable`, nothing else.
+    """Publish and subscribe. Its methods raise `BusUnavailable`, nothing else.
 
-    A bus that was lost comes back by itself: what was subscribed is subscribed again, and its
-    channels are reported as a `Gap`. That goes for calls too that raised: the bus remembers which
-    channels are wanted. Cancelling a call abandons its answer, not its work.
+    A bus that was lost comes back by itself: it subscribes to all wanted channels again, and
+    reports them as a `Gap`. Channels of a `subscribe` that raised are wanted too. Cancelling a call
+    abandons its answer, not its work.
     """
 
     async def open(self) -> None:
-        """Connect, or raise; safe to call again after a failure."""
+        """Connect; safe to call again after a failure."""
 
     async def publish(self, messages: Sequence[Said]) -> None:
-        """Say all *messages*, in order, in one round trip."""
+        """Publish all *messages*, in order, in one round trip."""
 
     async def subscribe(self, channels: Iterable[str]) -> None:
-        """Hear what is said on *channels* from when this returns."""
+        """Hear payloads that are published on *channels* after this has returned."""
 
     async def unsubscribe(self, channels: Iterable[str]) -> None:
-        """Hear no more of *channels*; never raises, because what is not heard needs no bus."""
+        """Stop hearing *channels*. Never raises: a bus that is away is not heard anyway."""
 
     async def receive(self) -> Sequence[Heard]:
-        """Wait for something to be heard; all that is there, in order. One task may wait.
+        """Wait until something was heard; everything that waits, in order. One task may call it.
 
-        Waits while the bus is away as well: that it is, the other calls tell. Cancelling loses
+        It does not raise while the bus is away, but waits; the other calls raise. Cancelling loses
         nothing that was heard.
         """
 
     async def keep_disconnected(self, marks: Iterable[bytes]) -> None:
-        """Remember for `DISCONNECTED_LIFETIME` that *marks*, each of a user, were made now."""
+        """Remember *marks*, one of each user who was disconnected now, for `DISCONNECTED_LIFETIME`
+        seconds.
+        """
 
     async def disconnected(self) -> Mapping[bytes, float]:
-        """The marks of that time, and how many seconds ago each was made, the last time.
+        """The remembered marks: mark → seconds since it was made, the last time.
 
-        They may be anybody's: whoever reads them has to know which are of this cluster.
+        Other programs may have put marks there: the caller has to recognise those of this cluster.
         """
 
     async def aclose(self) -> None:
-        """Let go of everything; never raises."""
+        """Close all connections; never raises."""
 
 
 class Connected(msgspec.Struct, frozen=True):
@@ -113,13 +115,13 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 def latest(connections: Iterable[Connected]) -> tuple[Connected, ...]:
-    """Of several of one device on one node the latest; in the order of `Presence.of`."""
+    """Sort *connections* by device and node; of several of one device on one node, the latest."""
     ordered = sorted(connections, key=lambda each: (each.device, each.node, each.since))
     return tuple({(each.device, each.node): each for each in ordered}.values())
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """*device* of *user* is connected, by the word of *node*."""
+    """*node* says that *device* of *user* is connected there, since *since* (Unix ms)."""
 
     user: str
     device: str
@@ -128,28 +130,31 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Presence(Protocol):
-    """Leases of who is connected where. All methods raise `BusUnavailable`.
+    """Leases of connected devices. Its methods raise `BusUnavailable`.
 
-    Time is the service's own, so that nodes need not agree on it. A lease is of a device, a node
-    and when the device came: releasing what was before does not end what is now.
+    Leases end by the clock of the service, so that the clocks of nodes need not agree. A lease is
+    of a device, a node, and the time at which the device came. So releasing the lease of an earlier
+    connection does not end that of a later one.
     """
 
     async def hold(self, leases: Sequence[Lease], seconds: float) -> None:
-        """Make or renew *leases*: they end by themselves *seconds* from now."""
+        """Make or renew *leases*, which end by themselves *seconds* from now."""
 
     async def release(self, leases: Sequence[Lease]) -> None:
-        """End *leases* now; those that have ended are passed over."""
+        """End *leases* now; ended ones are passed over."""
 
     async def of(self, user: str) -> tuple[Connected, ...]:
-        """The devices of *user* whose leases have not ended, by device and node; of several leases
-        of a device on one node, the latest."""
+        """The connections of *user* whose leases have not ended, by device and node.
+
+        Of several leases of a device on one node, the latest counts.
+        """
 
 
 class SpoolEntry(msgspec.Struct, frozen=True):
-    """Something that was spooled: *id* says its place, *payload* what it is.
+    """A spooled entry: its *id*, which also orders entries, and its *payload*.
 
-    With a *fault* it was not put there by a node of this cluster, and is not to be heeded; the
-    payload may be a part of it then.
+    An entry with a *fault* was not written by a node of this cluster, and must not be carried out;
+    its payload may be cut off.
     """
 
     id: str
@@ -158,16 +163,16 @@ class SpoolEntry(msgspec.Struct, frozen=True):
 
 
 class Replaying(StrEnum):
-    """What became of trying to replay what was put aside."""
+    """The outcome of an attempt to replay an entry that was set aside."""
 
     DONE = "done"
     ABSENT = "absent"
     REFUSED = "refused"
-    """It is not of this cluster, and nobody vouches for it; or not all of it was kept."""
+    """The entry is not of this cluster and no operator vouches for it; or it was kept in part."""
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """An idempotency key that was seen while the store was away, and what was answered."""
+    """An idempotency key of a post that came while the store was away, and the answer to it."""
 
     key: str
     fingerprint: bytes
@@ -175,9 +180,9 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class SpoolDraft(msgspec.Struct, frozen=True):
-    """What is to become an entry, unless its key was claimed before.
+    """A payload that becomes an entry, unless the key of its *claim* was claimed before.
 
-    With a claim and no payload only the earlier claim is asked for.
+    A draft with a claim and without a payload appends nothing: it asks for the earlier claim.
     """
 
     payload: bytes
@@ -185,11 +190,11 @@ class SpoolDraft(msgspec.Struct, frozen=True):
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """What became of drafts: for each the *earlier* claim on its key, or `None`: it is an entry
-    (or, without a payload, nothing).
+    """The outcome of drafts. *earlier* has an item for each: the earlier claim on its key, or
+    `None`, if the draft has become an entry (or, without a payload, if the key is free).
 
-    A *run* is the time from the first entry in an empty spool until it is empty again; this is the
-    one that the drafts were appended to, or found. Empty if nothing waits.
+    A *run* is the time from the first entry in an empty spool until the spool is empty again; here
+    stands the name of the present one, empty if no entry waits.
     """
 
     run: str
@@ -197,44 +202,49 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Spool(Protocol):
-    """What producers posted while the store was away, in order. All methods raise `BusUnavailable`.
+    """The posts that producers made while the store was away, in order. Raises `BusUnavailable`.
 
-    One node at a time takes from it, under a lease; what it took and did not finish before it died
-    is taken again by the next.
+    One node at a time takes entries, under a lease. If it dies before it has finished them, the
+    next node takes them again.
     """
 
     async def append(self, drafts: Sequence[SpoolDraft]) -> Appended:
-        """Durably append *drafts*, in order, but for those whose keys were claimed before.
+        """Durably append *drafts*, in order, except those whose keys were claimed before.
 
-        All in one step and one round trip: of two that come at the same time with one key, one is
-        appended. If it raises, all or none of them were.
+        This is one step and one round trip: of two drafts that come at the same time with one key,
+        one is appended. If it raises, either all or none were.
         """
 
     async def take(self, node: str, limit: int, lease: float) -> Sequence[SpoolEntry] | None:
         """The first *limit* entries that are not done, oldest first; `None` while another node has
-        the lease. Holds or renews the lease for *lease* seconds."""
+        the lease. Takes or renews the lease of *node* for *lease* seconds.
+        """
 
     async def done(self, node: str, ids: Sequence[str]) -> None:
-        """*ids* are in the store now: forget them."""
+        """Forget the entries *ids*, which are in the store now."""
 
     async def poison(self, node: str, entries: Sequence[tuple[SpoolEntry, str]]) -> None:
-        """*entries* can never be stored: keep each aside, with its reason, and go on behind them.
+        """Set *entries* aside, each with its reason, because they can never be stored.
 
-        Nothing happens while another node has the lease: it may see that differently. Of those with
-        a fault fewer are kept, and apart, so that they drive out none of ours.
+        Has no effect while another node has the lease, because that node may be able to store them.
+        Entries with a fault are kept in a smaller list of their own, so that they do not push out
+        entries of this cluster.
         """
 
     async def poisoned(self, limit: int) -> Sequence[tuple[SpoolEntry, str]]:
-        """What was put aside, the newest first; of each payload perhaps the beginning alone."""
+        """At most *limit* entries that were set aside, with their reasons, the newest first.
+
+        A payload may be cut off after its beginning.
+        """
 
     async def replay(self, entry: str, *, vouched: bool = False) -> Replaying:
-        """Append again, as a new entry, what was put aside as *entry*.
+        """Append *entry*, which was set aside, as a new entry.
 
-        What had a fault only if somebody who has looked at it has *vouched* that it is good.
+        One with a fault is appended only if an operator has looked at it and *vouched* for it.
         """
 
     async def discard(self, entry: str) -> bool:
-        """Forget what was put aside as *entry*; whether it was there."""
+        """Forget *entry*, which was set aside; whether it was there."""
 
     async def size(self) -> int:
-        """How many entries wait."""
+        """The number of entries that wait."""

@@ -1,7 +1,7 @@
-"""What was heard on a bus and not yet taken. Shared by the adapters.
+"""The queue of envelopes that were heard on a bus and not yet taken. All adapters use it.
 
-Bounded: a node that does not keep up loses what waits, and is told so by a `Gap`. Reading from the
-store is then the cheaper way to catch up, whatever it was.
+It is bounded. A node that does not keep up loses the envelopes that wait, and gets a `Gap` with
+their channels instead: reading the store is then the cheaper way to catch up.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import trio
 from tocsin.persistence.bus import Gap, Heard, Said
 
 HEARD_MAX = 100_000
-"""Messages that may wait: some seconds of the most that one node hears."""
+"""Envelopes that may wait: some seconds of the heaviest traffic that one node hears."""
 HEARD_BYTES_MAX = 64 << 20
-"""Bytes of them."""
+"""Bytes of payload that may wait: so much memory a slow node may lose to them."""
 
 
 class Hearing:
-    """A queue of what was heard, with one taker."""
+    """A queue of envelopes and gaps, of which one task takes."""
 
     def __init__(self, messages_max: int = HEARD_MAX, bytes_max: int = HEARD_BYTES_MAX) -> None:
         self._messages_max = messages_max
@@ -38,8 +38,8 @@ class Hearing:
         self._something.set()
 
     async def take(self) -> Sequence[Heard]:
-        """Wait until there is something; all of it, in order. Cancelling loses nothing."""
-        # A checkpoint even if there is something: in a flood, others want to run too.
+        """Wait until the queue is not empty; all its items, in order. Cancelling loses none."""
+        # A checkpoint even if the queue is not empty: in a flood, other tasks have to run too.
         await self._something.wait()
         heard, self._heard = self._heard, []
         self._bytes = 0

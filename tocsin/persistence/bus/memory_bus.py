@@ -1,13 +1,13 @@
 """The bus, presence and the spool of several nodes in one process: for tests and simulations.
 
-One `MemoryBroker` stands for the service, and each node has its own way to it, as with Redis:
+One `MemoryBroker` stands for the service, and each node has a bus of its own to it, as with Redis:
 
     broker = MemoryBroker()
     bus = broker.bus("node-a")
 
-All that can go wrong with a real one can be made to go wrong here, for all nodes or for one, at a
-moment of the test's choosing: see the broker's verbs. Time is Trio's, so virtual time will do.
-Nothing is random; a `loss` that drops by chance brings its own.
+The broker's verbs cause every fault that a real service has, for all nodes or for one, at the
+moment that the test chooses. Time is Trio's, so that it may be virtual. Nothing here is random; a
+`loss` that drops by chance has its own source of it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from tocsin.persistence.bus.memory_presence import Leases, MemoryPresence
 from tocsin.persistence.bus.memory_spool import Entries, MemorySpool
 
 Loss = Callable[[str, Said], bool]
-"""Whether the node of that name does not hear that."""
+"""Whether the node of this name does not hear this envelope."""
 
 
 class MemoryBroker:
-    """What Redis is to a cluster. `loss` decides message by message what a node does not hear."""
+    """The part of Redis in a cluster. `loss` decides for each envelope and node if it is lost."""
 
     def __init__(self, loss: Loss = lambda node, said: False) -> None:
         self.loss = loss
@@ -56,20 +56,20 @@ class MemoryBroker:
     def spool(self, node: str) -> MemorySpool:
         return MemorySpool(self._entries, lambda: self.reach(node))
 
-    # --- What can go wrong ----------------------------------------------------------------------
+    # --- Faults ---------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """The service is away: nobody reaches it and nothing is heard."""
+        """Take the service away: no node reaches it, and nothing is heard."""
         self._stopped = True
 
     def start(self) -> None:
-        """It is back, with its data; all nodes subscribe again."""
+        """Bring the service back, with its data; all nodes subscribe again."""
         self._stopped = False
         for node in self._buses:
             self._resubscribe(node)
 
     def cut(self, node: str) -> None:
-        """*node* alone cannot reach the service, and knows it."""
+        """Cut *node* off: it cannot reach the service, and its calls raise."""
         self._cut.add(node)
 
     def mend(self, node: str) -> None:
@@ -77,24 +77,24 @@ class MemoryBroker:
         self._resubscribe(node)
 
     def deafen(self, node: str) -> None:
-        """*node* is heard, but hears nothing and is not told: a connection that is half open."""
+        """Let *node* hear nothing, without a sign, and still be heard: a half-open connection."""
         self._deaf.add(node)
 
     def cure(self, node: str) -> None:
-        """*node* hears again, and notices that it did not."""
+        """Let *node* hear again, and report a `Gap` to it."""
         self._deaf.discard(node)
         self._resubscribe(node)
 
     def wipe(self) -> None:
-        """Forget all data, as FLUSHALL does. Subscriptions are no data."""
+        """Forget all data, as FLUSHALL does; subscriptions stay."""
         self._leases.clear()
         self._entries.clear()
         self._disconnected.clear()
 
-    # --- For the ways to it ---------------------------------------------------------------------
+    # --- For the adapters -----------------------------------------------------------------------
 
     async def reach(self, node: str) -> None:
-        """Raise if *node* cannot reach the service."""
+        """Raise `BusUnavailable` if *node* cannot reach the service. A checkpoint."""
         await trio.lowlevel.checkpoint()
         if not self._is_reached_by(node):
             raise BusUnavailable("the memory broker is away")
@@ -105,7 +105,7 @@ class MemoryBroker:
                 bus.hear(said)
 
     def hears(self, node: str) -> bool:
-        """Whether what is said now is heard by *node*."""
+        """Whether *node* hears envelopes that are published now."""
         return self._is_reached_by(node) and node not in self._deaf
 
     def keep_disconnected(self, mark: bytes) -> None:
@@ -133,7 +133,7 @@ class MemoryBus:
     def __init__(self, node: str, broker: MemoryBroker) -> None:
         self._node = node
         self._broker = broker
-        # A dictionary for its order: what is told is told the same way in every run.
+        # A dictionary, for its order: a `Gap` lists the channels in the same order in every run.
         self._wanted: dict[str, None] = {}
         self._heard = Hearing()
         self._closed = True

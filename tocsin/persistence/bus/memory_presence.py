@@ -1,4 +1,4 @@
-"""Leases of who is connected where, kept in this process: see `memory_bus`."""
+"""Leases of connected devices, kept in this process: see `memory_bus`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio
 from tocsin.persistence.bus import Connected, Lease, latest
 
 Leases = dict[Lease, float]
-"""Each lease with when it ends, in Trio's time."""
+"""Lease → the time at which it ends (Trio's clock, seconds)."""
 
 
 class MemoryPresence:

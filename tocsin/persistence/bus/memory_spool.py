@@ -17,7 +17,7 @@ from tocsin.persistence.bus import (
 
 
 class Entries:
-    """What is spooled: the part that all nodes share."""
+    """The spooled entries, claims and lease, which all nodes share."""
 
     def __init__(self) -> None:
         self.last = 0
@@ -31,7 +31,7 @@ class Entries:
         self.run = ""
 
     def append(self, draft: SpoolDraft) -> Claim | None:
-        """Append *draft*, or tell who has claimed its key."""
+        """Append *draft*, unless its key was claimed before; the earlier claim."""
         now = trio.current_time()
         if (claim := draft.claim) is not None:
             before, ends = self.claims.get(claim.key, (None, now))
@@ -48,14 +48,14 @@ class Entries:
         return None
 
     def is_held_from(self, node: str) -> bool:
-        """Whether another than *node* has the lease."""
+        """Whether another node than *node* has the lease."""
         if self.holder is None:
             return False
         holder, ends = self.holder
         return holder != node and ends > trio.current_time()
 
     def find_aside(self, id_: str) -> tuple[SpoolEntry, str] | None:
-        """What was put aside as *id_*, and why."""
+        """The entry *id_* that was set aside, and the reason."""
         return next((each for each in self.poisoned if each[0].id == id_), None)
 
 

@@ -1,18 +1,18 @@
-"""Numbered migrations, which the program applies itself when it opens the store.
+"""Numbered migrations, which the program applies by itself when it opens the store.
 
-`<dialect>/<number>_<name>.sql` is applied once and never changed afterwards: its checksum is
-recorded, and a difference stops the program, because it means that the tables are not what the
-statements were written for. Adapters hold a lock around `missing` and the applying, so that of
-many nodes that start together one migrates and the others wait.
+A migration, `<dialect>/<number>_<name>.sql`, is applied once and never changed afterwards. Its
+checksum is recorded, and a difference stops the program, because the tables may then not be those
+that the statements were written for. Adapters hold a lock around `missing` and the applying: of
+several nodes that start together one migrates, and the others wait.
 
-Nodes of two releases share a database while they are upgraded one by one. So each migration says
-which programs can go on after it, in a line of its own:
+Nodes of two releases share a database while a cluster is upgraded node by node. So each migration
+says in a line of its own which programs can still work after it:
 
     -- works with 0005
 
-Programs whose newest migration is 0005 or later work on the tables as this one leaves them. The
-database keeps the greatest of these floors (`meta`, row `schema`), for a program that has never
-heard of the newest migrations and starts all the same.
+Programs whose newest migration is 0005 or later work on the tables as this migration leaves them.
+The database keeps the greatest of these floors (`meta`, row `schema`). By it a program that does
+not know the newest migrations decides whether it may start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 EPOCH_LENGTH = 10
 """Characters, and bytes of entropy: 36¹⁰ names, so that no two databases share one by chance."""
 SECRET_BYTES = 32
-"""Of the secret that all nodes share; it is kept as hexadecimal digits."""
+"""Bytes of the secret that all nodes share; it is stored as hexadecimal digits."""
 
 CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS migrations (
 """
 READ_APPLIED = "SELECT number, checksum FROM migrations"
 READ_SCHEMA = "SELECT value FROM meta WHERE name = 'schema'"
-"""To be asked only where `newer` finds something: before the first migration there is no table."""
+"""Run it only if `newer` finds migrations: before the first migration there is no table `meta`."""
 
 _WORKS_WITH = re.compile(r"^-- works with (\d{4})$", re.MULTILINE)
 
@@ -57,7 +57,7 @@ class Migration(NamedTuple):
 
     @property
     def works_with(self) -> int:
-        """The newest migration that a program has to know at least to go on after this one."""
+        """The number of the migration that a program has to know to work after this one."""
         said = _WORKS_WITH.search(self.sql)
         return self.number if said is None else int(said[1])
 
@@ -69,7 +69,7 @@ def known(dialect: str) -> tuple[Migration, ...]:
     found = []
     for file in folder.iterdir():
         if match := re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name):
-            # Whatever line ends a checkout gave them, they are the same migrations.
+            # A checkout may have other line ends, which must not change the checksum.
             sql = file.read_text(encoding="utf-8").replace("\r\n", "\n")
             checksum = hashlib.sha256(sql.encode()).hexdigest()
             found.append(Migration(int(match[1]), match[2].replace("_", " "), sql, checksum))
@@ -77,7 +77,7 @@ def known(dialect: str) -> tuple[Migration, ...]:
 
 
 def newer(dialect: str, applied: Iterable[int]) -> list[int]:
-    """Of the *applied* migrations those that this program does not know."""
+    """The numbers of *applied* migrations that this program does not know, ascending."""
     ours = {migration.number for migration in known(dialect)}
     return sorted(number for number in applied if number not in ours)
 
@@ -85,10 +85,10 @@ def newer(dialect: str, applied: Iterable[int]) -> list[int]:
 def missing(
     dialect: str, applied: Mapping[int, str], schema: str | None = None
 ) -> Sequence[Migration]:
-    """What is to be applied to a database where *applied* (number → checksum) were.
+    """The migrations to apply to a database in which *applied* (number → checksum) were.
 
-    *schema* is what the database says of newer ones (`READ_SCHEMA`). Raises `StoreFailed` for a
-    database that this program cannot work with.
+    *schema* is the database's line about newer migrations (`READ_SCHEMA`). Raises `StoreFailed` if
+    this program cannot work with the database, or if an applied migration was another one.
     """
     ours = {migration.number: migration for migration in known(dialect)}
     for number in newer(dialect, applied):
@@ -107,9 +107,10 @@ def missing(
 
 
 def note_schema(dialect: str, applied: Iterable[int], schema: str | None) -> str:
-    """SQL that keeps in the database which programs can work on it.
+    """SQL that records in the database which programs can work with it.
 
-    For when all of ours are applied, of *applied* before; *schema* is what it said then.
+    Run it when all migrations of this program are applied. *applied* are the numbers that were
+    applied before, *schema* is the former record.
     """
     newest, floor = _parse_schema(schema) or (0, 0)
     ours = known(dialect)
@@ -124,12 +125,13 @@ def note_schema(dialect: str, applied: Iterable[int], schema: str | None) -> str
 def _works(schema: str | None, number: int, known_newest: int) -> bool:
     """Whether a program that knows *known_newest* can work where migration *number* was applied."""
     said = _parse_schema(schema)
-    # What was applied after that was written, by whatever did not write it, nobody vouches for.
+    # A migration newer than the record was applied by a program that keeps no record: the floor in
+    # the record does not cover it.
     return said is not None and number <= said[0] and known_newest >= said[1]
 
 
 def _parse_schema(schema: str | None) -> tuple[int, int] | None:
-    """The newest migration that was known when it was written, and the floor."""
+    """The newest migration that was known when *schema* was written, and the floor."""
     if schema is None or not re.fullmatch(r"\d{1,9} \d{1,9}", schema):
         return None
     newest, floor = schema.split()
@@ -137,5 +139,5 @@ def _parse_schema(schema: str | None) -> tuple[int, int] | None:
 
 
 def epoch_from(entropy: bytes) -> str:
-    """The name of a new database's logs, from `EPOCH_LENGTH` bytes of *entropy*."""
+    """The name of a new epoch, from `EPOCH_LENGTH` bytes of *entropy*."""
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in entropy)

@@ -1,6 +1,7 @@
 """Backups of a Postgres database, through Postgres' own `pg_dump`, `pg_restore` and `psql`.
 
-Only our tables are dumped: the database may hold others'. Plain calls that block: for commands.
+Only the tables of Tocsin are dumped, because the database may hold others. The functions block:
+they are for commands, not for the server.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ DIALECT: Final = "postgres"
 MAGIC: Final = b"PGDMP"
 """The first bytes of what `pg_dump` writes in its own format."""
 
-# As `pg_restore --list` has it: "218; 1259 16404 TABLE public meta tocsin_owner".
+# A line of `pg_restore --list`, such as "218; 1259 16404 TABLE public meta tocsin_owner".
 _META: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) meta ", re.MULTILINE)
 _SAID_MAX: Final = 2000
 """Bytes of what a tool complains of: its first lines name the cause."""
 
 
 def back_up(url: str, target: Path) -> Contents:
-    """Dump the database at *url* as it is now into the new file *target*, and read it through.
+    """Dump the database at *url* as it is now into the new file *target*, and check that.
 
-    Raises `Unsuitable`, `OSError` or what asyncpg raises; then there is no *target*.
+    Raises `Unsuitable`, `OSError` or an error of asyncpg; then there is no *target*.
     """
     contents, tables = asyncio.run(_survey(url))
     place, environment = without_password(url)
@@ -56,16 +57,16 @@ def back_up(url: str, target: Path) -> Contents:
 def restore(
     url: str, backup: Path, entropy: Callable[[int], bytes], *, replace: bool
 ) -> tuple[Contents, None]:
-    """Put *backup* into the database at *url*, with a new epoch: all of it or nothing.
+    """Restore *backup* in the database at *url*, with a new epoch from *entropy*; all or nothing.
 
     Raises as `back_up`, and `FileExistsError` if there are tables that are not to be replaced.
     """
     schema = _check(backup)
     former = asyncio.run(_find_former(url, replace=replace))
-    # Not pg_restore's --clean: that leaves tables which came after the backup was made.
+    # Not pg_restore's --clean, which leaves tables that were made after the backup.
     first = f"DROP TABLE {', '.join(former)};\n" if former else ""
     epoch = migrations.epoch_from(entropy(migrations.EPOCH_LENGTH))
-    # In the same transaction: a database that has the former epoch must never be seen.
+    # In the same transaction, so that no node sees the restored data with the former epoch.
     renewed = f"UPDATE {schema}.meta SET value = '{epoch}' WHERE name = 'epoch';\n"
     _replay(url, backup, first, renewed)
     contents, _ = asyncio.run(_survey(url))
@@ -73,7 +74,10 @@ def restore(
 
 
 def _replay(url: str, backup: Path, first: str, last: str) -> None:
-    """Run *first*, what is in *backup*, and *last*, in one transaction."""
+    """Run *first*, the statements of *backup*, and *last*, in one transaction.
+
+    Raises `Unsuitable` if that fails; nothing was changed then.
+    """
     place, environment = without_password(url)
     read = ["--no-owner", "--no-privileges", "--file=-", str(backup)]
     write = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--no-password"]
@@ -90,7 +94,7 @@ def _replay(url: str, backup: Path, first: str, last: str) -> None:
             with suppress(BrokenPipeError), target.stdin as script:
                 script.write(f"BEGIN;\n{first}".encode())
                 shutil.copyfileobj(source.stdout, script)
-                # Without a COMMIT, whatever came before is rolled back at the end of the input.
+                # Without a COMMIT, the server rolls everything back at the end of the input.
                 if source.wait() == 0:
                     script.write(last.encode() + b"COMMIT;\n")
             source.stdout.close()
@@ -99,7 +103,11 @@ def _replay(url: str, backup: Path, first: str, last: str) -> None:
 
 
 async def _find_former(url: str, *, replace: bool) -> list[str]:
-    """Our tables that are there, to be dropped."""
+    """The existing tables of Tocsin, to be dropped: with their schema, quoted.
+
+    Raises `Unsuitable` if nodes are connected, `FileExistsError` if the tables are not to be
+    replaced.
+    """
     async with connected(url) as connection:
         if nodes := await nodes_connected(connection):
             raise Unsuitable(f"{nodes} connections of nodes are open to it", "stop the nodes first")
@@ -109,7 +117,7 @@ async def _find_former(url: str, *, replace: bool) -> list[str]:
 
 
 async def _places(connection: Connection) -> list[str]:
-    """Our tables that are there, with their schema, quoted."""
+    """The existing tables of Tocsin, with their schema, quoted."""
     places = await connection.fetch(
         "SELECT quote_ident(nspname) || '.' || quote_ident(relname) FROM pg_class"
         " JOIN pg_namespace ON pg_namespace.oid = relnamespace"
@@ -121,7 +129,7 @@ async def _places(connection: Connection) -> list[str]:
 
 
 async def _survey(url: str) -> tuple[Contents, list[str]]:
-    """What the database holds, and the tables in the way of `pg_dump --table`."""
+    """The contents of the database, and its tables as `pg_dump --table` wants them named."""
     async with connected(url) as connection:
         if MIGRATIONS not in await tables_there(connection):
             raise Unsuitable("It has no tables of Tocsin", "see that `database` is right")
@@ -137,13 +145,16 @@ async def _survey(url: str) -> tuple[Contents, list[str]]:
 
 
 async def read_applied(connection: Connection) -> tuple[dict[int, str], str | None]:
-    """The migrations that were applied, and what the database says of newer ones."""
+    """The applied migrations (number → checksum), and the database's record of newer ones."""
     applied = {row[0]: row[1] for row in await connection.fetch(migrations.READ_APPLIED)}
     return applied, await connection.fetchval(migrations.READ_SCHEMA) if applied else None
 
 
 def _check(backup: Path) -> str:
-    """Read the whole of *backup*; the schema that its tables are in, quoted."""
+    """Read the whole of *backup* to check it; the schema of its tables, quoted.
+
+    Raises `Unsuitable` if it is damaged or has no tables of Tocsin.
+    """
     listed = _run("pg_restore", ["--list", str(backup)], {})
     found = _META.search(listed)
     if found is None:
@@ -153,7 +164,7 @@ def _check(backup: Path) -> str:
 
 
 def _run(program: str, arguments: list[str], environment: dict[str, str]) -> str:
-    """Run it to its end; what it says on standard output."""
+    """Run *program* to its end; its standard output. Raises `Unsuitable` if it fails."""
     with (
         tempfile.TemporaryFile() as said,
         _started(program, arguments, environment, out=subprocess.PIPE, said=said) as process,

@@ -1,15 +1,15 @@
-"""How a connection to Postgres is made, and what is found out about it before it is used.
+"""Makes connections to Postgres, and looks at each before it is used.
 
-Directly, our settings are those of the session, given as it starts. A pooler such as PgBouncer
-refuses them, or passes over them; and in its transaction mode whatever is set for a session lands
-on a connection that others use next. So behind a pooler every transaction begins by setting them
-for itself, in the same round trip. A pooler shows in that the process which serves us is not the
-one that we were told of.
+On a direct connection, our settings are those of the session, given at its start. A pooler such as
+PgBouncer refuses or ignores them, and in its transaction mode a setting of the session stays on a
+server connection that other clients use next. So behind a pooler every transaction begins by
+setting them for itself, in the same round trip. A pooler is recognised by the process id: the
+server process that runs our statement is not the one that was named when we connected.
 
-Prepared statements survive where the pooler keeps them (PgBouncer from 1.21 on, with
-`max_prepared_statements`; any in session mode). Their names are unlike those of any other process,
-so that where they get lost nobody ever runs another's; then we do without names, and each statement
-costs a round trip more.
+Prepared statements survive if the pooler keeps them (PgBouncer from 1.21 on, with
+`max_prepared_statements`; every version in session mode). Their names are unique to this process,
+so that a node can never run the statement of another client. If they get lost, statements have no
+names any more, and each costs one round trip more.
 
 Asyncio code: everything here runs inside the trio-asyncio loop.
 """
@@ -37,14 +37,15 @@ else:
     _Connection = asyncpg.Connection
 
 STATEMENTS_MAX: Final = 1000
-"""Statements that a connection keeps: more than there are, for preparing one costs a round trip."""
+"""Statements that a connection keeps prepared: more than there are, so that none is lost again."""
 JOURNAL: Final = "migrations"
 _REMEDY: Final = "set max_prepared_statements (PgBouncer 1.21 or later), or pool_mode = session"
 OTHER_JOURNAL: Final = "tocsin_migrations"
-"""Where migrations are recorded if the schema has somebody else's table of the other name."""
+"""The table that records migrations if the schema has another program's table `migrations`."""
 
-# Who the server's process is, whether our settings are in force, and where our tables are: in the
-# first schema of the search path that has our journal, or else where the first table would be made.
+# Reads the id of the server's process, whether our settings are in force, and the schema of our
+# tables: the first one of the search path that has our journal, recognised by its columns, or else
+# the one in which a new table would be made.
 _SURVEY: Final = f"""
 SELECT pg_backend_pid(), current_setting('plan_cache_mode') = 'force_generic_plan',
     current_schema(), cardinality(current_schemas(false)), ours.schema, ours.journal,
@@ -65,10 +66,10 @@ FROM (SELECT) AS one LEFT JOIN LATERAL (
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What lies under the sessions: *settings* that the operator wants for them, times in seconds.
+    """The operator's wishes for connections: *settings* of sessions, and options of TCP in seconds.
 
-    A *connect_timeout* of `None` is that of the call, a *tcp_user_timeout* of `None` the store's; 0
-    of what concerns keepalives is the system's own.
+    If *connect_timeout* is `None`, only the time limit of the call holds; a *tcp_user_timeout* of
+    `None` is chosen by the store. A value of 0 for keepalives leaves the system's own.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Link:
 
 
 class Connection(_Connection):
-    """A connection, and what was found out about it; *begin* is how its transactions begin."""
+    """A connection with the findings about it; `begin` is the SQL that begins its transactions."""
 
     retire_at: float
     used_at: float
@@ -92,7 +93,7 @@ class Connection(_Connection):
     journal: str
 
     def _get_unique_id(self, prefix: str) -> str:
-        # A method of the driver's own; a contract test watches it.
+        # Overrides a private method of asyncpg; a contract test watches it.
         return f"tocsin_{_PROCESS}_{prefix}_{next(_NUMBERS):x}"
 
 
@@ -101,7 +102,7 @@ _NUMBERS: Final = count(1)
 
 
 class Connector:
-    """Makes connections to *url* with *settings* in force for all that they do."""
+    """Makes connections to *url* whose transactions all run with *settings*."""
 
     def __init__(self, url: str, *, settings: Mapping[str, str], link: Link) -> None:
         self._url = url
@@ -111,13 +112,15 @@ class Connector:
         self._names = True
 
     def forget_names(self) -> None:
-        """Prepare no more statements by name, on the connections that are made from now on."""
+        """Prepare statements without names on connections that are made from now on."""
         if self._names:
             self._names = False
             logger.warning("the pooler forgets prepared statements", remedy=_REMEDY)
 
     async def connect(self) -> Connection:
-        """A new connection; raises what the driver does, and `StoreFailed` for a bad place."""
+        """Make a connection. Raises the errors of asyncpg, and `StoreFailed` if the role has no
+        schema for our tables, or the pooler refuses settings of the URL.
+        """
         connection = await self._open()
         try:
             await self._look_at(connection)
@@ -186,7 +189,7 @@ class Connector:
         connection.journal = journal or (OTHER_JOURNAL if is_taken else JOURNAL)
         connection.begin = self._begin()
         if schemas > 1:
-            # Our tables are in one place, whatever others make in another.
+            # Fixed, so that tables of other programs in another schema can never be taken for ours.
             path = '"{}"'.format(connection.schema.replace('"', '""'))
             if connection.is_pooled:
                 connection.begin = self._begin(search_path=path)
@@ -194,7 +197,7 @@ class Connector:
                 await connection.execute(f"SET search_path = {path}")
 
     async def _survey(self, connection: Connection) -> asyncpg.Record:
-        # A transaction, for only within one does a pooler stay with one server.
+        # In a transaction, because only within one a pooler stays with one server.
         await connection.execute(self._begin())
         row = await connection.fetchrow(_SURVEY)
         await connection.execute("COMMIT")
@@ -214,7 +217,9 @@ class Connector:
         return f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {calls}"
 
     def _set_socket(self, connection: Connection) -> None:
-        """So that a network that forgets connections is kept awake, and found out where it does."""
+        """Set TCP options: keepalives, so that the network does not forget a silent connection, and
+        a time limit for unacknowledged bytes, so that a forgotten one is noticed.
+        """
         transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
         found = transport.get_extra_info("socket")
         link = self._link
@@ -222,7 +227,7 @@ class Connector:
             return
         if link.keepalives:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            # What the operating system calls them, where it has them.
+            # macOS has the option under another name; a system without it is passed over.
             idle = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
             _set(found, idle, link.keepalives_idle)
             _set(found, "TCP_KEEPINTVL", link.keepalives_interval)
@@ -237,5 +242,5 @@ def _set(found: Any, option: str, value: int) -> None:
 
 
 def _literal(text: str) -> str:
-    # Right whatever standard_conforming_strings is.
+    # An escape string, which does not depend on standard_conforming_strings.
     return "E'{}'".format(text.replace("\\", "\\\\").replace("'", "''"))

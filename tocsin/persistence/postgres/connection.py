@@ -1,6 +1,6 @@
 """A connection to Postgres for a command: plain asyncio, without a pool and without deadlines.
 
-Work on a whole database takes as long as the database is large.
+There are no deadlines because work on a whole database takes the longer, the larger it is.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ else:
     Connection = asyncpg.Connection
 
 NODE: Final = "tocsin"
-"""The name under which nodes are seen by the server (`application_name`)."""
+"""The `application_name` of nodes, by which the server's list of connections shows them."""
 
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
-    """Raises what asyncpg does, or `OSError`."""
+    """Connect to *url* for the block. Raises `OSError` or an error of asyncpg."""
     settings = {"application_name": f"{NODE}-command", "statement_timeout": "0"}
     connection: Connection = await asyncpg.connect(url, server_settings=settings)
     try:
@@ -35,7 +35,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 
 async def nodes_connected(connection: Connection) -> int:
-    """How many connections of nodes this database has; a node in good health has one at least."""
+    """The number of connections of nodes to this database. A healthy node has at least one."""
     count: int = await connection.fetchval(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name = $1"
@@ -46,7 +46,7 @@ async def nodes_connected(connection: Connection) -> int:
 
 
 async def tables_there(connection: Connection) -> list[str]:
-    """Those of ours that exist where the connection looks for them."""
+    """The tables of Tocsin that exist in the search path of *connection*."""
     found = await connection.fetch(
         "SELECT name FROM unnest($1::text[]) AS name"
         " WHERE to_regclass(quote_ident(name)) IS NOT NULL",
@@ -56,7 +56,10 @@ async def tables_there(connection: Connection) -> list[str]:
 
 
 def without_password(url: str) -> tuple[str, dict[str, str]]:
-    """*url* for a command line, which others can read, and the environment with its password."""
+    """*url* without its password, and the environment variables of libpq with it.
+
+    A command line must not have the password, because other users of the machine can read it.
+    """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     password = next((value for name, value in query if name == "password"), None)

@@ -1,4 +1,4 @@
-"""What an error from asyncpg means: a state of the world, or a bug of ours.
+"""Tells errors of asyncpg apart: states of the world, and bugs of ours.
 
 The SQLSTATE decides (Postgres manual, appendix A): its first two characters are a class.
 """
@@ -24,21 +24,23 @@ _UNAVAILABLE = (
     "57",  # operator intervention: shutdown, crash, starting up, statement timeout
     "58",  # system errors: I/O
 )
-_READABLE = ("25006", "53100")  # of these, what concerns writing alone: read only, disk full
+_READABLE = ("25006", "53100")  # those that prevent writing only: read only, disk full
 _RETRYABLE = ("40001", "40P01")
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether the same transaction may well succeed at once."""
+    """Whether the transaction is likely to succeed if it is repeated at once."""
     if isinstance(error, asyncpg.InvalidCachedStatementError):
-        # Another node has migrated the tables; asyncpg forgets the statement by itself.
+        # Another node has migrated the tables. asyncpg prepares the statement anew by itself.
         return True
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _RETRYABLE
 
 
 @contextmanager
 def tables_needed(schema: str) -> Iterator[None]:
-    """Around what makes our tables in *schema*: why that cannot be, for whoever is to mend it."""
+    """Raise `StoreFailed` with a remedy for the operator if the block cannot make its tables in
+    *schema*.
+    """
     own = "give Tocsin a schema of its own (CREATE SCHEMA tocsin AUTHORIZATION …; ALTER ROLE … SET "
     own += "search_path = tocsin)"
     try:
@@ -52,10 +54,10 @@ def tables_needed(schema: str) -> Iterator[None]:
 
 
 def translated(error: Exception) -> StoreUnavailable | StoreFailed:
-    """*error* in the port's terms; not for one that is in them already."""
+    """The `StoreUnavailable` (a state of the world) or `StoreFailed` (a bug) for *error*."""
     text = f"Postgres: {type(error).__name__}: {error}"
     if isinstance(error, asyncpg.PostgresError):
-        # Errors that asyncpg raises by itself, such as a connection lost, carry the code as well.
+        # Errors that asyncpg raises by itself, such as a lost connection, have a code as well.
         code = error.sqlstate or ""
         if code == "55P03":  # lock not available
             return StoreBlocked(text)
@@ -63,13 +65,13 @@ def translated(error: Exception) -> StoreUnavailable | StoreFailed:
             return StoreUnavailable(text, readable=code in _READABLE)
         return StoreFailed(text)
     if isinstance(error, OSError | asyncpg.TargetServerAttributeNotMatched):
-        # The latter: of several servers none can be written to, while one is being promoted.
+        # The second: none of several servers can be written to, while one is being promoted.
         return StoreUnavailable(text)
     if isinstance(error, asyncpg.InterfaceError) and "closed" in str(error):
         # "connection is closed", "connection was closed in the middle of operation"
         return StoreUnavailable(text)
     if isinstance(error, asyncpg.InternalClientError) and "another operation" in str(error):
-        # The server has ended an idle connection: its last word is there, its end is not yet, and
-        # asyncpg takes the one for an operation that goes on.
+        # The server has ended an idle connection. Its last message has arrived, the end of the
+        # connection has not, and asyncpg takes the message for that of an operation under way.
         return StoreUnavailable(text)
     return StoreFailed(text)

@@ -1,4 +1,4 @@
-"""Statements of commands on a Postgres database."""
+"""Statements on a Postgres database, for commands."""
 
 from __future__ import annotations
 
@@ -43,19 +43,23 @@ class PostgresHands:
 
 @asynccontextmanager
 async def postgres_hands(url: str) -> AsyncIterator[PostgresHands]:
-    """On the database at *url*."""
+    """Hands on the database at *url*. Raises `OSError` or an error of asyncpg."""
     async with connected(url) as connection:
         yield PostgresHands(connection)
 
 
 async def count_nodes(url: str) -> int:
-    """How many connections nodes have to the database at *url*."""
+    """The number of connections of nodes to the database at *url*."""
     async with connected(url) as connection:
         return await nodes_connected(connection)
 
 
 async def vacuum(url: str, *, full: bool) -> tuple[int, int]:
-    """Vacuum our tables; their bytes before and after. With *full*, no node may be using them."""
+    """Vacuum our tables; their bytes before and after.
+
+    With *full*, no node may be using them. Raises `Unsuitable` if one is, or if the tables belong
+    to another role.
+    """
     async with connected(url) as connection:
         if full and (nodes := await nodes_connected(connection)):
             raise Unsuitable(
@@ -67,7 +71,7 @@ async def vacuum(url: str, *, full: bool) -> tuple[int, int]:
             " WHERE NOT pg_has_role(relowner, 'USAGE')",
             list(TABLES),
         )
-        if foreign:  # Postgres would pass over them, and say so to nobody
+        if foreign:  # Postgres would skip them, and only log a warning
             raise Unsuitable("The tables are another role's", "do it as the role that owns them")
         before = await _bytes(connection)
         for table in TABLES:

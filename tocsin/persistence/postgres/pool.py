@@ -1,14 +1,13 @@
 """A few connections to Postgres, for coroutines that each use one for one call.
 
-Why not asyncpg's own pool: it spends a round trip on resetting every connection that comes back,
-waits on release for a server that may be hanging, and fails to be made while the server is away.
-Here a connection that comes back after anything but success is dropped without a word to the
-server, because nobody can tell what it is in the middle of; the next call connects anew.
+asyncpg's own pool does not serve: it spends a round trip on resetting every returned connection,
+waits on release for a server that may hang, and cannot be made while the server is away. Here a
+connection that is returned after anything but success is cut off without a message to the server,
+because its state is unknown; the next call makes another.
 
-A network may have forgotten a connection on which nothing was said for a while, and swallows what
-is: a call that used it would wait for as long as calls may. So one that was quiet is looked at
-before it is used, for a moment; where it does not answer, those that were quiet for longer are not
-asked.
+A network may have forgotten a connection that was silent for a while, and swallow its bytes: a call
+on it would wait until its time limit. So a connection that was quiet has to answer a short question
+before it is used. If it does not answer, those that were quiet for longer are dropped unasked.
 
 Asyncio code: everything here runs inside the trio-asyncio loop.
 """
@@ -24,25 +23,26 @@ from typing import Final
 from tocsin.persistence.postgres.connecting import Connection, Connector
 
 FAREWELL_TIMEOUT = 1.0
-"""Seconds to say goodbye to the server when closing."""
+"""Seconds in which a connection is closed in order; then it is cut off."""
 QUIET: Final = 5.0
-"""Seconds of silence after which a connection is looked at; the writer says something sooner."""
+"""Seconds of silence after which a connection is asked first; a writing node uses one sooner."""
 LOOK_TIMEOUT: Final = 1.0
-"""Seconds in which a quiet connection has to answer; otherwise another is made."""
+"""Seconds in which a quiet connection has to answer; otherwise another one is made."""
 AGE_MAX: Final = 1800.0
-"""Seconds that a connection is used, about: servers behind a name, and memory in them, change."""
+"""Seconds of use after which a connection is replaced, because the server behind a name may change
+and a server's process may grow."""
 _SPREAD: Final = 0.25
-"""Of the greatest age: not all are to be made anew at once."""
+"""The part of `AGE_MAX` by which ages differ, so that not all connections are replaced at once."""
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 
 
 class Pool:
-    """At most *size* connections of *connector*'s, made when needed."""
+    """At most *size* connections made by *connector*, each when it is needed."""
 
     def __init__(self, connector: Connector, *, size: int) -> None:
         self._connector = connector
         self._room = asyncio.Semaphore(size)
-        # The one used last is taken first: the others, in quiet times, do no harm by growing old.
+        # A stack: the connection used last is taken first, so that one stays fresh in quiet times.
         self._idle: list[Connection] = []
         self._partings: set[asyncio.Task[None]] = set()
         self._made = 0
@@ -50,7 +50,9 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for one call; waits for room. Deadlines are the caller's."""
+        """A connection for one call. Waits until one is free, without a deadline: that is the
+        caller's. Raises as `Connector.connect`.
+        """
         async with self._room:
             connection = await self._take() or await self._connect()
             try:
@@ -64,12 +66,12 @@ class Pool:
         self._closed = False
 
     def forget_names(self) -> None:
-        """Prepare no more statements by name (see `Connector`)."""
+        """Prepare statements without names from now on (see `Connector`)."""
         self._connector.forget_names()
         self._drop_idle()
 
     async def aclose(self) -> None:
-        """Close what is idle; what is in use is closed as it comes back. Never raises."""
+        """Close idle connections; those in use are closed when they are returned. Never raises."""
         self._closed = True
         idle, self._idle = self._idle, []
         for connection in idle:
@@ -90,13 +92,13 @@ class Pool:
         return None
 
     async def _answers(self, connection: Connection) -> bool:
-        """Whether *connection* still leads somewhere."""
+        """Whether *connection* still reaches the server, which it has to prove within a second."""
         try:
             async with asyncio.timeout(LOOK_TIMEOUT):
                 await connection.execute("SELECT 1")
         except Exception:
             connection.terminate()
-            # They were quiet for longer, on the same way.
+            # The idle ones were quiet for longer, on the same network.
             self._drop_idle()
             return False
         except BaseException:
@@ -115,10 +117,10 @@ class Pool:
 
     def _drop(self, connection: Connection) -> None:
         if connection.is_closed():
-            # Where one was cut off, the others were too, or lead to a server that was replaced.
+            # The server ended it, so it has ended the others too, or it was replaced.
             self._drop_idle()
         for each in self._idle:
-            # Whatever happened to it may have happened to them.
+            # Counts as quiet, so that it is asked first: the same fault may have hit it.
             each.used_at = -math.inf
         connection.terminate()
 
@@ -128,7 +130,7 @@ class Pool:
             each.terminate()
 
     def _part(self, connection: Connection) -> None:
-        """Say goodbye, and let nobody wait for it."""
+        """Close *connection* in a task of its own, so that no call waits for it."""
         parting = asyncio.ensure_future(_close(connection))
         self._partings.add(parting)
         parting.add_done_callback(self._partings.discard)
@@ -136,14 +138,14 @@ class Pool:
     async def _connect(self) -> Connection:
         connection = await self._connector.connect()
         self._made += 1
-        # Spread evenly, without chance.
+        # The golden ratio spreads ages evenly without chance.
         age = AGE_MAX * (1 - _SPREAD * (self._made * _GOLDEN % 1))
         connection.retire_at = connection.used_at + age
         return connection
 
 
 async def _close(connection: Connection) -> None:
-    # A server that is away or hangs does not hear it, and need not.
+    # A server that is away or hangs does not hear the goodbye, and need not.
     with suppress(Exception):
         await connection.close(timeout=FAREWELL_TIMEOUT)
     connection.terminate()

@@ -9,10 +9,10 @@ import asyncpg
 
 
 def record_class(name: str, columns: Sequence[str]) -> type[asyncpg.Record]:
-    """A kind of record whose attributes are *columns*, by their order.
+    """A class of records whose attributes are *columns*, in their order.
 
-    asyncpg makes records of it where it would have made its own, at no cost. (To turn each of a
-    thousand rows into a named tuple would be some percent of what a fan-out costs.)
+    asyncpg makes its records of this class at no extra cost. (Turning each of a thousand rows into
+    a named tuple would cost some percent of a fan-out.)
     """
     attributes = {column: property(itemgetter(place)) for place, column in enumerate(columns)}
     return type(name, (asyncpg.Record,), {"__slots__": (), **attributes})

@@ -26,7 +26,7 @@ class PostgresSide:
         kind = self._connection.transaction(isolation="repeatable_read", readonly=not self._writes)
         async with kind:
             if self._writes:
-                # A node that starts meanwhile waits, or says that the store is away.
+                # Against nodes that start meanwhile: they wait, or report that the store is away.
                 tables = ", ".join(TABLES)
                 await self._connection.execute(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")
             yield
@@ -56,7 +56,7 @@ class PostgresSide:
         types = await self._types(table)
         if places := [place for place, name in enumerate(columns) if types[name] == "bool"]:
             rows = [_with_booleans(row, places) for row in rows]
-        # COPY writes ids as they are given, also where they are generated always.
+        # COPY writes ids as they are given, also into columns that are `GENERATED ALWAYS`.
         await self._connection.copy_records_to_table(table, records=rows, columns=columns)
 
     async def delete(self, table: str, condition: str) -> None:
@@ -88,7 +88,10 @@ class PostgresSide:
 async def postgres_side(
     url: str, *, writes: bool, beside_nodes: bool
 ) -> AsyncIterator[PostgresSide]:
-    """The database at *url*. Raises `Unsuitable` where nodes use it and are not to."""
+    """The database at *url* as one side of a copy.
+
+    Raises `Unsuitable` if nodes are connected to it, unless *beside_nodes* allows that.
+    """
     async with connected(url) as connection:
         if not beside_nodes and (nodes := await nodes_connected(connection)):
             role = "target" if writes else "source"

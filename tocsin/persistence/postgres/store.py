@@ -1,10 +1,10 @@
 """The store in Postgres, for many nodes: asyncpg, reached from Trio through trio-asyncio.
 
-The bridge between the two event loops is what is dear here (some 200 µs a crossing), so a call
-crosses it once, whatever it carries: taking a connection, the transaction with all its
-statements and giving the connection back are one asyncio coroutine. The coroutine has one
-deadline, and whatever ends it before its commit has answered ends its connection too: a
-connection of which we do not know what it is doing is never used again.
+Crossing between the two event loops is the dear part (some 200 µs a crossing), so a call crosses
+once, whatever it carries: taking a connection, the transaction with all its statements, and
+returning the connection are one asyncio coroutine. The coroutine has one deadline. If it ends
+before the answer to its commit, its connection is ended too: a connection whose state is unknown is
+never used again.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ T = TypeVar("T")
 
 DIALECT = "postgres"
 ATTEMPTS = 5
-"""How often a transaction is tried that loses a deadlock or a race."""
+"""Attempts at a transaction that loses a deadlock or a race, the first one included."""
 RETRY_DELAY = 0.02
-"""Seconds before the second attempt; each further one waits that much longer."""
+"""Seconds before the second attempt; each further attempt waits that much longer."""
 LOCK_PATIENCE = 2.0
-"""Seconds that a statement waits for somebody else's lock, or a quarter of a call's if less: what a
-transaction of another node may take when its disk is slow."""
+"""Seconds that a statement waits for the lock of another transaction, or a quarter of a call's time
+limit if that is less. A transaction of another node may take so long if its disk is slow."""
 _HURRY = "; SET LOCAL lock_timeout = 100"
-"""Milliseconds: longer than an ordinary transaction of another node."""
+"""The lock timeout of a hurried call, in milliseconds: longer than most transactions of nodes."""
 MIGRATION_TIMEOUT = 3600.0
-"""Seconds for all missing migrations: an index on a large table takes its time."""
+"""Seconds for all missing migrations: making an index on a large table takes long."""
 
-# Any number will do, as long as it is ours: "tocs" in ASCII.
+# The number of the advisory lock is arbitrary, but Tocsin's own: "tocs" in ASCII.
 _MIGRATION_LOCK = 0x746F6373
 
 
 class PostgresStore:
     """`Store` in the Postgres database at *url*; `trio_asyncio.open_loop()` must be open around it.
 
-    At most *pool_size* calls run at once, the others wait. A call that has not ended after
-    *command_timeout* seconds, waiting included, raises `StoreUnavailable`. *entropy* gives random
-    bytes for the name of a new database's epoch. A cancelled call ends its connection. *link* is
-    what the operator wants of connections.
+    At most *pool_size* calls run at once; further calls wait. A call that has not ended after
+    *command_timeout* seconds, waiting included, raises `StoreUnavailable`. A cancelled call ends
+    its connection. *entropy* gives random bytes for the epoch and the secret of a new database.
+    *link* are the operator's wishes for connections.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class PostgresStore:
     ) -> None:
         link = link or Link()
         if link.tcp_user_timeout is None:
-            # Half, so that who waits behind what is swallowed has time left for another connection.
+            # Half of it, so that a call whose bytes are swallowed has time for another connection.
             link = replace(link, tcp_user_timeout=command_timeout / 2)
         connector = Connector(url, settings=_settings(command_timeout), link=link)
         self._pool = Pool(connector, size=pool_size)
@@ -127,7 +127,8 @@ class PostgresStore:
 
     async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         async def work(connection: Connection) -> list[Any]:
-            # No transaction: a statement sees one moment, and no answer needs two (`scripts.read`).
+            # No transaction: a statement sees one moment, and no answer needs two statements
+            # (`scripts.read`).
             return await self._alone(connection, lambda: read(queries))
 
         return await self._call(work, self._timeout)
@@ -139,7 +140,7 @@ class PostgresStore:
         await self._call(work, self._timeout)
 
     async def pending(self) -> list[Migration]:
-        """The migrations that `open` would apply; changes nothing."""
+        """The migrations that `open` would apply. Changes nothing."""
         pending, _ = await self._call(partial(_within, work=_survey), self._timeout)
         return pending
 
@@ -152,7 +153,7 @@ class PostgresStore:
         try:
             answer: T = await aio_as_trio(self._bounded)(work, timeout)
         except asyncio.CancelledError as error:
-            # Not a cancellation of ours, that arrives as Trio's own: the loop is going down.
+            # A cancelled call gets Trio's exception. This one means that the loop is closing.
             raise StoreUnavailable("the driver's event loop is closing") from error
         return answer
 
@@ -174,14 +175,14 @@ class PostgresStore:
                 async with self._pool.connection() as connection:
                     return await work(connection)
             except asyncpg.InvalidSQLStatementNameError:
-                # A pooler has given us another server, to which the statement is unknown. Nothing
-                # was committed: that is said without one.
+                # A pooler has given us another server, which does not know the prepared statement.
+                # Nothing was committed, because COMMIT is not a prepared statement.
                 if not (connection.is_pooled and connection.has_names):
                     raise
                 self._pool.forget_names()
 
     async def _alone(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
-        """Run *script*, each statement of which stands by itself."""
+        """Run *script*, whose statements need no common transaction; a pooler needs one anyway."""
         if connection.is_pooled:
             return await self._transaction(connection, script)
         return await self._drive(connection, script())
@@ -189,7 +190,7 @@ class PostgresStore:
     async def _transaction(
         self, connection: Connection, script: Callable[[], Script[T]], begin: str | None = None
     ) -> T:
-        """Run a fresh *script* in a transaction; again if it lost a deadlock or a race."""
+        """Run *script* in a transaction, and anew if that loses a deadlock or a race."""
         attempt = 1
         while True:
             try:
@@ -197,7 +198,7 @@ class PostgresStore:
                 answer = await self._drive(connection, script())
                 await connection.execute("COMMIT")
             except Exception as error:
-                # Otherwise the pool drops the connection, and with it the transaction.
+                # When this raises, the pool drops the connection, and with it the transaction.
                 if attempt == ATTEMPTS or not is_retryable(error):
                     raise
             else:
@@ -232,7 +233,7 @@ class PostgresStore:
         await _within(connection, self._apply_missing)
 
     async def _apply_missing(self, connection: Connection) -> None:
-        # Two nodes that start together: the second waits here and then finds nothing to do.
+        # The second of two nodes that start together waits here, and then finds nothing to do.
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
         with tables_needed(connection.schema):
@@ -251,7 +252,7 @@ class PostgresStore:
                 await connection.execute(migrations.note_schema(DIALECT, applied, schema))
 
     async def _claim(self, connection: Connection) -> tuple[str, str]:
-        """The epoch of the logs, and the secret of the nodes; made if nobody has come before."""
+        """The epoch of the logs and the secret of the nodes; the first node makes them."""
         epoch = migrations.epoch_from(self._entropy(migrations.EPOCH_LENGTH))
         secret = self._entropy(migrations.SECRET_BYTES).hex()
         return (
@@ -261,35 +262,38 @@ class PostgresStore:
 
 
 def _settings(command_timeout: float) -> Mapping[str, str]:
-    """Session settings, which Postgres applies as the connection is made."""
+    """The settings of our sessions (see `connecting`); *command_timeout* is in seconds."""
     limit = str(round(command_timeout * 1000))
     patience = str(max(1, round(min(LOCK_PATIENCE, command_timeout / 4) * 1000)))
     return {
         "application_name": "tocsin",
         "default_transaction_isolation": "read committed",
         # Every statement joins an array of some hundreds of rows to tables through their indexes:
-        # there is one right plan, and it depends on no statistics. A planner left to itself takes
-        # another while the tables are new or have just grown, and a plan chosen by chance lives
-        # as long as its connection. Compiling such statements takes longer than running them.
+        # there is one right plan, and it depends on no statistics. The planner by itself chooses
+        # others while tables are new or have just grown, and such a plan lives as long as its
+        # connection. Compiling such statements (jit) takes longer than running them.
         "plan_cache_mode": "force_generic_plan",
         "enable_seqscan": "off",
         "enable_bitmapscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
         "jit": "off",
-        # What our texts mean is not to depend on what a role or a server was given.
+        # The meaning of our texts must not depend on settings of a role or a server.
         "array_nulls": "on",
         "standard_conforming_strings": "on",
         "lock_timeout": patience,
-        # We stop waiting then, so the server need not work on. And a node that is frozen with a
-        # transaction open must not hold its locks against all others.
+        # The call has given up by then, so the server need not work on. And a frozen node with an
+        # open transaction must not keep its locks from all other nodes.
         "statement_timeout": limit,
         "idle_in_transaction_session_timeout": limit,
     }
 
 
 async def _survey(connection: Connection) -> tuple[list[Migration], list[int]]:
-    """The migrations that are to be applied, and those that we do not know."""
+    """The migrations to apply, and the numbers of applied ones that this program does not know.
+
+    Raises `StoreFailed` if the database cannot be used.
+    """
     encoding = await connection.fetchval("SHOW server_encoding")
     if encoding != "UTF8":
         raise StoreFailed(f"The database's encoding is {encoding}; Tocsin needs UTF8.")
@@ -302,7 +306,7 @@ async def _survey(connection: Connection) -> tuple[list[Migration], list[int]]:
 
 
 async def _applied(connection: Connection) -> tuple[dict[int, str], str | None]:
-    """The migrations that were applied, and what the database says of those that we do not know."""
+    """The applied migrations (number → checksum), and the database's record of newer ones."""
     rows: Sequence[asyncpg.Record] = await connection.fetch(
         _in(connection.journal, migrations.READ_APPLIED)
     )
@@ -313,12 +317,12 @@ async def _applied(connection: Connection) -> tuple[dict[int, str], str | None]:
 
 
 def _in(journal: str, sql: str) -> str:
-    """*sql* about the migrations that were applied, for the table in which they are recorded."""
+    """*sql* about applied migrations, with the name of the table *journal* that records them."""
     return sql.replace("migrations", journal)
 
 
 async def _within(connection: Connection, work: Callable[[Connection], Awaitable[T]]) -> T:
-    """Do *work* in a transaction; what it raises ends the connection, and so the transaction."""
+    """Do *work* in a transaction. If it raises, the pool ends the connection, which rolls back."""
     await connection.execute(connection.begin)
     done = await work(connection)
     await connection.execute("COMMIT")
@@ -326,6 +330,6 @@ async def _within(connection: Connection, work: Callable[[Connection], Awaitable
 
 
 def _claimed(name: str, fresh: str) -> Script[str]:
-    """The value that *name* has in `meta` from the first that came."""
+    """The value of *name* in `meta`: the one that is there already, or else *fresh*."""
     [claimed] = yield from run("meta_claim", name=[name], value=[fresh])
     return str(claimed.value)

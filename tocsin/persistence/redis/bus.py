@@ -1,9 +1,10 @@
-"""The bus on Redis pub/sub: speaks through the client that all share, and hears with its own ears.
+"""The bus on Redis pub/sub: publishes through the shared client, hears on its own connection.
 
-A publication is not a command each: a script says a whole batch, so that there is one command to
-parse and one reply to read. That is ten times cheaper here, and no dearer there.
+A script publishes a whole batch, so that there is one command to parse and one reply to read,
+instead of one for each envelope. That is ten times cheaper for the node, and no dearer for Redis.
 
-Who was disconnected is a sorted set of marks with the moments, which are Redis's own.
+Disconnected users are a sorted set of marks. A mark's score is the time at which it was made, by
+the clock of Redis, so that the clocks of nodes need not agree.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from tocsin.persistence.redis.presence import NOW
 from tocsin.persistence.redis.subscriber import RedisEars
 
 MESSAGES_MAX = 500
-"""Messages in one command: Redis does nothing else meanwhile, and so is busy for a millisecond."""
+"""Envelopes in one command, which keeps Redis busy, and others waiting, for a millisecond."""
 MARK_BYTES_MAX = 2048
 """Bytes of a mark that is looked at; one of ours is a seal, a time and a user's name, which is
 shorter."""
 _LIFETIME_MS = round(DISCONNECTED_LIFETIME * 1000)
 
-# As text each time and not by its hash: a server that restarted does not know the hash any more.
+# Sent as text each time and not by its hash (EVALSHA), which a restarted server does not know.
 PUBLISH = """\
 for i = 1, #ARGV, 2 do
     redis.call('PUBLISH', ARGV[i], ARGV[i + 1])

@@ -1,16 +1,15 @@
-"""One connection to Redis that everything but listening goes through.
+"""The client: one connection to Redis for all commands of a node; only hearing has its own.
 
-Crossing from Trio to asyncio is what is dear here, and crossings do not run side by side. So
-nothing crosses: a call is left in a queue, and one asyncio task takes all that wait, writes their
-commands in one go, reads the replies and wakes the callers. The more is asked at once, the less
+Crossing from Trio to asyncio is the dear part, and crossings do not run in parallel. So calls do
+not cross: a call is put into a queue, and one asyncio task takes all that wait, writes their
+commands in one go, reads the replies and wakes the callers. The more calls wait at once, the less
 each costs.
 
-A connection of which we do not know what it is in the middle of is never used again. What fails
-with the connection fails for everybody who waits at that moment: they would only wait for the same
-server in turn.
+A connection that failed in the middle of a reply is never used again. Its failure ends all calls
+that wait at that moment, because they would only wait for the same server in turn.
 
-Redis-py's `Connection` is used without the client around it: that one retries and reconnects by
-itself, and neither may happen unnoticed.
+Redis-py's `Connection` is used without the client around it, which retries and reconnects by
+itself: neither may happen unnoticed.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Command = Sequence[str | bytes | int]
 Reply = Any
 
 BATCH_CALLS_MAX = 256
-"""Calls whose commands are written in one go."""
+"""Calls whose commands are written in one go, and which fail together."""
 CLOSING = "the connection to Redis is being closed"
 
 CLEAR = """\
@@ -52,13 +51,13 @@ return cleared
 
 
 class WrongKind(BusUnavailable):
-    """A key holds another kind of value than ours: somebody else has put it there."""
+    """A key holds a value of another kind than ours: another program has written it."""
 
 
 def _tls(url: str) -> dict[str, Any]:
-    """What an authority of one's own needs not have, on any Python.
+    """Options that accept the certificates of a private authority on every Python.
 
-    From 3.13 on Python's contexts ask for extensions that `openssl req -x509` leaves out.
+    From 3.13 on, Python's contexts ask for extensions that `openssl req -x509` leaves out.
     """
     if not url.startswith("rediss:"):
         return {}
@@ -66,18 +65,18 @@ def _tls(url: str) -> dict[str, Any]:
 
 
 class RedisClient:
-    """The Redis at *url* (`redis://`, or `rediss://` for TLS); `trio_asyncio.open_loop()` must be
-    open around it. Nothing connects before it is needed.
+    """The Redis at *url* (`redis://`, or `rediss://` for TLS). It connects at the first call.
 
-    Keys and channels begin with *prefix*. A call that has no answer *timeout* seconds after its
-    turn came raises `BusUnavailable`; it may have been done all the same.
+    `trio_asyncio.open_loop()` must be open around it. Keys and channels begin with *prefix*. A call
+    without an answer *timeout* seconds after its batch was begun raises `BusUnavailable`; its
+    commands may have been done all the same.
     """
 
     def __init__(self, url: str, *, prefix: str = "tocsin:", timeout: float = 2.0) -> None:
         self._factory = ConnectionPool.from_url(
             url,
             protocol=2,
-            # One deadline is ours, around all that an attempt does; theirs are one per read.
+            # None: redis-py's deadline is for each read, ours is for the whole batch.
             socket_timeout=None,
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
@@ -87,8 +86,8 @@ class RedisClient:
         self.prefix = prefix
         self.timeout = timeout
         database = int(self._factory.connection_kwargs.get("db") or 0)
-        # Databases divide keys and not channels: without the number, two clusters in two databases
-        # of one server would hear each other.
+        # The databases of a server separate keys, but not channels: without the number, clusters in
+        # two databases of one server would hear each other.
         self.place = f"{prefix}{database}:"
         self.refusals = BusRefusals()
         self._waiting: deque[_Call] = deque()
@@ -101,7 +100,10 @@ class RedisClient:
         return connection
 
     async def call(self, *commands: Command) -> list[Reply]:
-        """The replies to *commands*, sent in order and together. Cancelling abandons the answer."""
+        """Send *commands* together, in order; their replies. Cancelling abandons the replies only.
+
+        Raises `BusUnavailable`, or its kind `WrongKind` if a key holds another kind of value.
+        """
         call = _Call(commands)
         self._waiting.append(call)
         self._ensure_running()
@@ -112,9 +114,10 @@ class RedisClient:
         return call.replies
 
     async def call_on(self, kinds: Mapping[str, str], *commands: Command) -> list[Reply]:
-        """As `call`. The keys are to be of *kinds* (as `TYPE` says them); what is not is removed.
+        """As `call`, with *kinds* (key → kind, as `TYPE` names it) of the keys that are used.
 
-        *commands* may be done in part and then once more.
+        If a key is of another kind, it is removed, and *commands* are done once more; some of them
+        may have been done the first time.
         """
         try:
             return await self.call(*commands)
@@ -124,7 +127,7 @@ class RedisClient:
             return await self.call(*commands)
 
     async def aclose(self) -> None:
-        """End the connection; whoever waits is told. A later call connects again. Never raises."""
+        """End the connection; waiting calls raise. A later call connects again. Never raises."""
         task, self._task = self._task, None
         await end_task(task)
         self._fail_waiting(CLOSING)
@@ -165,7 +168,7 @@ class RedisClient:
             self._fail_waiting(described(error, self.timeout))
         else:
             if any(call.error and not call.is_wrong_kind for call in batch):
-                # Perhaps it is a replica by now, or wants another password: connect anew.
+                # The server may have become a replica, or want another password: connect anew.
                 self._disconnect()
         finally:
             self._fail(batch, CLOSING)
@@ -175,7 +178,7 @@ class RedisClient:
             try:
                 call.replies.append(await connection.read_response())
             except ResponseError as error:
-                # Out of memory, read only, ...: the others' replies are still to be read.
+                # Out of memory, read only …: the replies to other commands have still to be read.
                 call.error = described(error, self.timeout)
                 call.is_wrong_kind |= "WRONGTYPE" in str(error)
 
@@ -185,7 +188,7 @@ class RedisClient:
             self._disconnect()
             connection = None
         if connection is None:
-            # Kept at once, so that it is ended if connecting takes too long.
+            # Stored before it is connected, so that it is ended if connecting takes too long.
             connection = self._connection = self.make_connection()
             await connection.connect()  # type: ignore[no-untyped-call]
         return connection
@@ -219,7 +222,7 @@ class _Call:
 
 @contextmanager
 def key_needed() -> Iterator[None]:
-    """Around what seals, and what looks at seals: without the secret nothing can be done here."""
+    """Raise `BusUnavailable` if the block seals, or checks a seal, before the secret is known."""
     try:
         yield
     except KeyUnknown as error:
@@ -227,7 +230,10 @@ def key_needed() -> Iterator[None]:
 
 
 def start_task(main: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-    """Run *main* in the trio-asyncio loop; works from Trio as from asyncio."""
+    """Run *main* in the trio-asyncio loop; may be called from Trio and from asyncio.
+
+    Raises `RuntimeError` if no loop is open.
+    """
     loop = trio_asyncio.current_loop.get()
     if loop is None:
         raise RuntimeError("trio_asyncio.open_loop() must be open around what uses Redis")
@@ -236,7 +242,7 @@ def start_task(main: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[No
 
 
 async def end_task(task: asyncio.Task[None] | None) -> None:
-    """From Trio: cancel *task* and wait for its end."""
+    """Cancel *task* and wait for its end; to be called from Trio."""
     if task is not None:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -245,7 +251,7 @@ async def end_task(task: asyncio.Task[None] | None) -> None:
 
 
 async def is_stale(connection: AbstractConnection) -> bool:
-    """Whether the server has ended *connection*, or said something that nobody asked for."""
+    """Whether the server has ended *connection*, or sent a reply to no command."""
     try:
         return not connection.is_connected or await connection.can_read()
     except Exception:
@@ -253,8 +259,8 @@ async def is_stale(connection: AbstractConnection) -> bool:
 
 
 def cut(connection: AbstractConnection) -> None:
-    """End *connection* now: closing it in order would wait for a server that may be hanging to take
-    what is still unsent, and that is nothing that anybody waits for.
+    """End *connection* at once. Closing it in order would wait until the server, which may hang,
+    has taken the unsent bytes, although no call waits for them any more.
     """
     writer = connection._writer
     if writer is not None:

@@ -1,9 +1,9 @@
-"""Leases in Redis: per user a sorted set of connections, each with when its lease ends.
+"""Leases in Redis: for each user a sorted set of connections, whose scores are the leases' ends.
 
-The moments are Redis's own, read inside the scripts. A whole set ends with its last lease, so a
-user who is gone leaves nothing behind.
+The scripts read the time from Redis, so that the clocks of nodes need not agree. A set expires with
+its last lease, so a user who has left leaves nothing behind.
 
-A connection stands there with a seal of this cluster, for its user: what has none is passed over.
+Each connection in a set has a seal of this cluster, for its user. One without it is ignored.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tocsin.persistence.redis.client import Command, RedisClient, key_needed
 from tocsin.protocol.seals import SEAL_BYTES, Seal
 
 LEASE_MAX = 3600.0
-"""Seconds: a lease that ends later than that is nobody's of ours."""
+"""Seconds of the longest lease: one that ends later was not made by a node, and is removed."""
 CONNECTIONS_MAX = 1000
-"""Connections of one user that are looked at."""
+"""Connections of one user that are read: more are not made by nodes."""
 MEMBER_BYTES_MAX = 2048
 """Bytes of a lease that is looked at; one of ours, with the longest names, is shorter."""
 LEASES_MAX = 250
-"""Leases in one command: Redis does nothing else meanwhile, and so is busy for a millisecond."""
+"""Leases in one command, which keeps Redis busy, and other clients waiting, for a millisecond."""
 
 NOW = """\
 local time = redis.call('TIME')
@@ -65,7 +65,7 @@ return members
 
 
 class RedisPresence:
-    """`Presence` on *client*, with the *seal* for it."""
+    """`Presence` on *client*; *seal* is the one for this purpose."""
 
     def __init__(self, client: RedisClient, seal: Seal) -> None:
         self._client = client
@@ -96,7 +96,9 @@ class RedisPresence:
         return ("EVAL", script, len(keys), *keys, *first, *members)
 
     def _member(self, lease: Lease) -> bytes:
-        """The same for the same lease, whoever makes it: it is renewed and removed by it."""
+        """The set's member for *lease*. Equal leases have equal members on every node, because a
+        lease is renewed and removed by its member.
+        """
         member = msgspec.json.encode(_Member(lease.device, lease.node, lease.since))
         return self._seal.of(lease.user.encode(), member) + member
 
@@ -112,7 +114,7 @@ class RedisPresence:
 
 
 class _Member(msgspec.Struct, frozen=True, array_like=True):
-    """A connection as it stands in a user's set."""
+    """A connection as it is stored in a user's set, behind its seal."""
 
     device: str
     node: str

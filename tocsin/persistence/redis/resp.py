@@ -1,11 +1,11 @@
-"""What a Redis server says, read a buffer at a time: RESP2 without I/O.
+"""A parser of RESP2, the protocol of Redis, without I/O; it reads a buffer at a time.
 
-Redis-py's own parser asks its stream for line after line, which costs some 9 µs for a message of a
-channel; this costs 2. It is for the connection that only hears, where nearly all replies are
-messages; where commands are answered, what the parser costs does not matter.
+Redis-py's own parser asks its stream for line after line, which costs some 9 µs for a published
+message; this parser costs 2. It serves the connection that only hears, where nearly all replies are
+messages. For replies to commands the cost of the parser does not matter.
 
-What is longer than anything of ours is passed over as it comes, and is `None`: anybody who can
-publish can make it as long as Redis takes, which is half a gigabyte.
+A string longer than any of ours is skipped as it comes, and is `None`. Every client that can
+publish can make one as long as Redis takes, which is half a gigabyte.
 
 The format: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
@@ -18,11 +18,11 @@ from typing import Any, Final
 from redis.exceptions import InvalidResponse, ResponseError
 
 BULK_BYTES_MAX: Final = 8 << 20
-"""Of a string. An envelope carries a notification, which came in a request of a megabyte or so."""
+"""Bytes of a string: an envelope carries a notification, which a request of about 1 MB brought."""
 _END: Final = b"\r\n"
 _STRING, _ERROR, _INTEGER, _BULK, _ARRAY = b"+-:$*"
 _MESSAGE: Final = re.compile(rb"\*3\r\n\$7\r\nmessage\r\n\$\d+\r\n([^\r\n]*)\r\n\$(\d+)\r\n")
-"""A message up to its payload, where the channel's name is one line, as all of ours are."""
+"""A published message up to its payload. The channel's name has no line break; ours have none."""
 
 
 class _Incomplete(Exception):
@@ -30,7 +30,7 @@ class _Incomplete(Exception):
 
 
 class ReplyReader:
-    """Replies of one connection: bulk and simple strings as bytes, arrays as lists."""
+    """The replies of one connection: strings of both kinds as bytes, arrays as lists."""
 
     __slots__ = ("_rest", "_skipped")
 
@@ -41,7 +41,8 @@ class ReplyReader:
     def read(self, data: bytes) -> list[Any]:
         """The replies that *data* completes.
 
-        Raises `ResponseError` for an error of the server's, `InvalidResponse` for what is no RESP2.
+        Raises `ResponseError` if the server answered an error, `InvalidResponse` for bytes that are
+        no RESP2.
         """
         if self._skipped:
             skipped = min(self._skipped, len(data))
@@ -58,13 +59,13 @@ class ReplyReader:
         except ValueError as error:
             raise InvalidResponse(str(error)) from None
         self._rest = data[at:]
-        # The last one was too long, and is not all here.
+        # Behind the end of the data: the last string was too long, and its rest is still to come.
         self._skipped += max(0, at - len(data))
         return replies
 
 
 def _reply(data: bytes, start: int) -> tuple[Any, int]:
-    """The reply at *start*, and where it ends."""
+    """The reply that begins at *start*, and the offset of its end."""
     if (message := _MESSAGE.match(data, start)) is not None:
         payload, end = _bulk(data, message.end(), int(message[2]))
         return [b"message", message[1], payload], end

@@ -1,7 +1,7 @@
-"""What Redis does for the spool in one step each, in Lua.
+"""The Lua scripts of the spool; each is one atomic step of Redis.
 
-The scripts believe nothing of what they find: anybody who can write to Redis can have put it there.
-So what they answer has our shape and a bounded size, whatever stands in the keys.
+The scripts trust no data that they find, because every client that can write to Redis may have put
+them there. Their answers have our shape and a bounded size, whatever the keys hold.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 from typing import Final
 
 ENTRY_BYTES_MAX: Final = 8 << 20
-"""Of an entry's command: more than becomes of any request."""
+"""Bytes of an entry's payload: more than any request of a producer becomes."""
 TAKEN_BYTES_MAX: Final = 8 << 20
-"""Of the entries that are taken at once, give or take the last."""
+"""Bytes of the entries that are taken at once; the last may exceed them."""
 EXCERPT_BYTES: Final = 4096
-"""Of what was put aside, for somebody to look at."""
+"""Bytes of an entry that was set aside, to be shown to an operator."""
 FOREIGN_BYTES_MAX: Final = 16 << 10
-"""Of an entry that is not ours: an ordinary post of an older release is kept whole."""
+"""Bytes kept of an entry that is not ours: an ordinary post of an older release is kept whole."""
 LEASE_MAX: Final = 60.0
-"""Seconds: a lease of anybody's that ends later is none of ours."""
+"""Seconds of the longest lease: one that ends later was not made by a node, and does not count."""
 CLAIM_BYTES_MAX: Final = 4096
 """Bytes of a claim that is looked at; one of ours is shorter, and strangers may write to Redis."""
 FIELDS_MAX: Final = 16
-"""Fields of an entry that anybody looks at."""
+"""Fields of an entry that are read: a node writes three."""
 
 LAST_ID: Final = f"{2**64 - 1}-{2**64 - 1}"
+"""The greatest id that an entry of a stream can have."""
 AHEAD_MAX: Final = 3600.0
 """Seconds that an entry's id may be ahead of Redis's clock, which may have been set back."""
 
@@ -138,12 +139,14 @@ end
 return {{run or '', earlier}}
 """
 )
-"""Keys: the stream, that of the run, and those of the claims. Arguments: how long a claim lasts,
-when this is, how far the clocks may be apart (milliseconds), and then for each draft its payload,
-its seal, and `''`; or for that `claimed`, and the claim's fingerprint, answer and seal. With a
-claim and no payload, whether the key is claimed is all that is asked.
+"""Appends drafts whose keys are not claimed.
 
-Answers the run, and for each draft false or the earlier claim's three parts.
+Keys: the stream, the run, and the claims. Arguments: a claim's lifetime, the node's time, the
+greatest difference of the clocks (all in milliseconds), and for each draft its payload and seal,
+followed either by `''`, or by `claimed` and the fingerprint, answer and seal of its claim. A draft
+with a claim and an empty payload only asks whether its key is claimed.
+
+Answers the run, and for each draft false, or the three parts of the earlier claim.
 """
 
 TAKE: Final = (
@@ -183,10 +186,13 @@ end
 return taken
 """
 )
-"""Keys: the stream and the lease. Arguments: the node, the lease's milliseconds, how many at most.
+"""Takes the lease, if no other node has it, and reads the first entries.
 
-Answers false, or for each entry its id, what is wrong with its shape, and what it carries: the
-payload and what it is sealed with, or an excerpt.
+Keys: the stream and the lease. Arguments: the node, the lease's milliseconds, the number of entries
+at most.
+
+Answers false if another node has the lease; otherwise for each entry its id, the fault of its shape
+(`''` for none), and its payload with time and seal, or an excerpt if it has a fault.
 """
 
 PUT_ASIDE: Final = (
@@ -205,8 +211,11 @@ for i = 2, #ARGV, 6 do
 end
 """
 )
-"""Keys: the stream, the lease, and the lists. Arguments: the node, and for each entry which of the
-keys, how many that keeps, the id, the payload, why, and a seal."""
+"""Moves entries from the stream to the lists of those set aside, unless another node has the lease.
+
+Keys: the stream, the lease, and the lists. Arguments: the node, and for each entry the number of
+its list among the keys, the entries that this list keeps, its id, payload, reason and seal.
+"""
 
 SHOW: Final = (
     _READING
@@ -225,12 +234,16 @@ end
 return shown
 """
 )
-"""Keys: the lists. Arguments: how many of each are wanted, and for each how many it keeps.
+"""Reads the newest entries that were set aside.
 
-Answers for each the id in its list, the entry's, the beginning of its payload, and why.
+Keys: the lists. Arguments: the number of entries wanted of each list, and for each list the number
+that it keeps.
+
+Answers for each entry its id in the list, its id in the stream, the beginning of its payload, and
+the reason.
 """
 
-# The oldest are looked for last: it is the newest that somebody deals with.
+# The search begins with the newest entries, which operators usually ask for.
 FIND: Final = (
     _READING
     + f"""
@@ -253,9 +266,12 @@ end
 return false
 """
 )
-"""Keys: the lists. Arguments: the entry, and for each list how many it keeps.
+"""Finds an entry that was set aside.
 
-Answers false, or in which of the lists it is, as what, its payload and the seal.
+Keys: the lists. Arguments: the entry's id in the stream, and for each list the number of entries
+that it keeps.
+
+Answers false, or the number of its list among the keys, its id there, its payload and its seal.
 """
 
 REPLAY: Final = (
@@ -270,7 +286,9 @@ redis.call('XDEL', list, ARGV[1])
 return 1
 """
 )
-"""Keys: the stream, that of the run, the list. Arguments: the id in the list; payload, time, seal.
+"""Appends an entry that was set aside to the stream again, and removes it from its list.
 
-Answers whether it was there.
+Keys: the stream, the run, the list. Arguments: the id in the list, the payload, the time, the seal.
+
+Answers whether it was in the list.
 """

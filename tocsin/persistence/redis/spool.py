@@ -1,15 +1,16 @@
-"""The spool in Redis: a stream, and a lease that says whose turn it is.
+"""The spool in Redis: a stream of entries, and a lease of the node that takes from it.
 
-A node that has the lease is the only one that takes, always from the oldest on: so what a dead node
-took and did not finish comes before what nobody has seen. An entry is deleted when it is stored,
-and nothing else ever trims the stream. It keeps as well as the server keeps its data: see the
-append-only file in docs/cluster.md.
+Only the node with the lease takes entries, always the oldest first. So entries that a dead node
+took and did not finish come before those that no node has seen. An entry is deleted when it is in
+the store; the stream is never trimmed otherwise. Its durability is that of the server's data: see
+the append-only file in docs/cluster.md.
 
-Whoever can write to Redis can write there too. So entries and claims carry a seal of this cluster
-(`seals`). A claim without one is removed. An entry without one, or of another shape, is taken as
-what it is, with its *fault*, and put aside in a list of its own, where it does not drive out what
-the store has refused. An entry's seal has its time in it, and its id is about that: one that was
-sealed before and is put there again comes too late, or while the store still knows that it is done.
+Other programs may be able to write to Redis. So entries and claims carry a seal of this cluster
+(`seals`). A claim without it is removed. An entry without it, or of another shape, is taken with
+its *fault*, and set aside in a list of its own, where it does not push out entries that the store
+has refused. The seal covers the entry's time, which must be close to its id. An old sealed entry
+that is written to the stream again therefore comes too late, or while the store still knows that it
+was done.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ from tocsin.persistence.redis.client import Command, RedisClient, Reply, key_nee
 from tocsin.protocol.seals import Purpose, Seals
 
 POISONED_MAX: Final = 10_000
-"""Entries of ours that are kept aside; the oldest go first. Each is an incident, not a load."""
+"""Entries of ours that stay set aside; the oldest go first. Each one is an incident, so they are
+few."""
 FOREIGN_MAX: Final = 500
-"""Entries that are not ours; anybody can make more of them."""
+"""Entries that are not ours and stay set aside: few, because other programs can make any number."""
 IDS_MAX: Final = 1000
-"""Entries that one command forgets."""
+"""Entries that one command deletes: more would keep Redis busy, and other clients waiting."""
 CLOCKS_MAX: Final = 3600.0
-"""Seconds that the clocks of a node and of Redis may be apart; then nothing is spooled."""
+"""Seconds that the clocks of a node and of Redis may differ; beyond, nothing is spooled."""
 _MISPLACED: Final = (CLOCKS_MAX + scripts.AHEAD_MAX) * 1000
 _ATTEMPTS: Final = 3
 """Attempts to append, each after the claims of strangers were removed; more would only serve an
@@ -49,7 +51,7 @@ _MS: Final = 1000
 class RedisSpool:
     """`Spool` on *client*; *now_ms* is wall time (Unix milliseconds).
 
-    Claims are remembered for *claim_lifetime* seconds, and no shorter than by default.
+    Claims are remembered for *claim_lifetime* seconds, at least for `CLAIM_LIFETIME`.
     """
 
     def __init__(
@@ -95,8 +97,8 @@ class RedisSpool:
                         foreign.append(number)
             if not foreign:
                 return Appended(run, tuple(earlier))
-            # Nothing was appended for these, because somebody who is not of us has claimed their
-            # keys. They come behind the others then.
+            # These drafts were not appended, because another program has claimed their keys. They
+            # are appended in the next attempt, behind the others.
             await self._forget_claims([drafts[number] for number in foreign])
             left = foreign
         raise BusUnavailable("somebody claims the keys of producers")
@@ -172,7 +174,7 @@ class RedisSpool:
     # --- Entries ----------------------------------------------------------------------------------
 
     def _sealed(self, payload: bytes) -> tuple[str, str]:
-        """The time that is sealed with *payload*, and the seal."""
+        """The present time (Unix ms, as text) and the seal of it and *payload*."""
         at = str(self._now_ms())
         return at, self._entries.of(at.encode(), payload).hex()
 
@@ -188,11 +190,11 @@ class RedisSpool:
             return "unsealed"
         if not self._entries.fits(_from_hex(seal), at, payload):
             return "forged"
-        # Only now is it the number that we have written.
+        # The seal fits, so *at* is the number that a node has written, and can be parsed.
         return "misplaced" if abs(_place(id_)[0] - int(at)) > _MISPLACED else ""
 
     def _put_aside(self, entry: SpoolEntry) -> tuple[bytes, str]:
-        """What is kept of *entry*, and a seal that it was this; none where it is not all."""
+        """The payload of *entry* to be kept, and its seal; no seal if the payload is cut off."""
         payload = entry.payload
         if entry.fault:
             payload = payload[: scripts.FOREIGN_BYTES_MAX]
@@ -201,7 +203,7 @@ class RedisSpool:
         return payload, self._aside.of(entry.id.encode(), payload).hex()
 
     async def _find(self, entry: str) -> tuple[str, bytes, bytes, bytes] | None:
-        """Where *entry* was put aside: the list, the id there, the payload, and the seal."""
+        """The list in which *entry* was set aside, its id there, its payload and its seal."""
         lists = tuple(self._lists)
         command = self._script(scripts.FIND, lists, entry, *self._lists.values())
         [found] = await self._client.call_on(self._kinds, command)
@@ -235,7 +237,7 @@ class RedisSpool:
         return _text(run), earlier
 
     def _read_claim(self, draft: SpoolDraft, reply: Sequence[bytes]) -> Claim | None:
-        """The claim in *reply*, if it is one of ours."""
+        """The claim in *reply*, or `None` if it has no seal of this cluster."""
         assert draft.claim is not None
         key = draft.claim.key
         fingerprint, answer, seal = reply
@@ -269,6 +271,6 @@ def _from_hex(text: bytes) -> bytes:
 
 
 def _place(id_: str) -> tuple[int, int]:
-    """What orders the entry *id_*, which Redis has made: milliseconds and a number."""
+    """The two numbers of the id *id_*, by which entries are ordered: milliseconds and a counter."""
     milliseconds, _, number = id_.partition("-")
     return int(milliseconds), int(number)

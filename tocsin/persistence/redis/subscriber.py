@@ -1,12 +1,12 @@
-"""The connection that hears: one asyncio task listens on it, another speaks.
+"""The connection on which a node hears: one asyncio task reads from it, another one writes.
 
-What is subscribed is a wish that outlives connections. Each new connection asks for all that is
-wanted, and when the server has confirmed the last of it, everything is reported as a `Gap`: nobody
-knows what was said meanwhile. Redis-py's `PubSub` does the first and not the second, which is why
-it is not used here.
+Subscriptions are wishes that outlive connections. Each new connection subscribes to all wanted
+channels, and when the server has confirmed the last one, all of them are reported as a `Gap`,
+because envelopes may have been published meanwhile. Redis-py's `PubSub` does the first and not the
+second, and is therefore not used here.
 
-A connection on which nothing is heard may be idle or dead, and TCP does not tell. So the server is
-asked for a pong regularly, and the connection is ended when it stays silent.
+A silent connection may be idle or dead; TCP does not tell which. So the node pings the server
+regularly, and ends a connection that stays silent.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from tocsin.persistence.redis.resp import ReplyReader
 from tocsin.persistence.redis.subscriptions import Subscriptions
 
 RECONNECT_DELAY = 0.05
-"""Seconds before the first attempt after a loss; doubles up to the most."""
+"""Seconds before the first attempt after a loss; it doubles up to `RECONNECT_DELAY_MAX`."""
 RECONNECT_DELAY_MAX = 1.0
-"""What a server that is back waits for us at most: they are few nodes, so attempts cost nothing."""
+"""Seconds between attempts, at most: nodes are few, so frequent attempts cost the server little."""
 PINGS_PER_TIMEOUT = 4
 """Pings sent while the connection may be silent: three of them may be late."""
 READ_BYTES = 1 << 16
-"""Heard before other tasks have their turn: some 150 messages."""
+"""Bytes that are read before other tasks have their turn: some 150 envelopes."""
 CHANNELS_MAX = 1000
-"""Channels in one command."""
+"""Channels in one command: more would keep Redis busy, and other clients waiting."""
 
 
 class RedisEars:
-    """Hears on the channels that are wanted, for as long as it is open."""
+    """Hears on the wanted channels while it is open; the methods are those of `Bus`."""
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
@@ -66,7 +66,10 @@ class RedisEars:
     # --- In Trio --------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect, or raise; in both cases it goes on trying by itself."""
+        """Wait for the first attempt to connect; further attempts go on by themselves.
+
+        Raises `BusUnavailable` if the attempt failed.
+        """
         if self._task is None or self._task.done():
             self._task = start_task(self._run)
         await trio.lowlevel.checkpoint()
@@ -85,7 +88,8 @@ class RedisEars:
         with trio.move_on_after(self._client.timeout) as waiting:
             await answer.given.wait()
         if waiting.cancelled_caught:
-            # It may be confirmed yet, and then without a new connection to report it.
+            # The server may still confirm it on this connection, and then no reconnection reports a
+            # gap: so the confirmation has to.
             self._report_when_confirmed(tuple(channels))
             raise BusUnavailable(described(TimeoutError(), self._client.timeout))
         if not answer.good:
@@ -107,7 +111,7 @@ class RedisEars:
         self._subscriptions = Subscriptions()
 
     def channel(self, name: str) -> bytes:
-        """What the channel of that *name* is called at the server."""
+        """The server's name of the channel *name*."""
         return self._prefix + name.encode()
 
     def _check_connected(self) -> None:
@@ -139,7 +143,7 @@ class RedisEars:
             self._lose(CLOSING)
 
     async def _live(self) -> None:
-        """One connection, from its making to its end, which is always an error."""
+        """Make a connection and hear on it until it ends, which always raises."""
         connection = self._client.make_connection()
         speaker = None
         try:
@@ -181,7 +185,7 @@ class RedisEars:
 
     async def _speak(self, connection: AbstractConnection) -> None:
         try:
-            # Where there is no connection, redis-py would make one in passing.
+            # Checked, because redis-py would make a new connection to write on by itself.
             while connection.is_connected:
                 commands = list(self._unsent) or [(b"PING",)]
                 self._unsent.clear()
@@ -190,7 +194,7 @@ class RedisEars:
                 if not self._unsent:
                     await self._wait_to_speak()
         except (RedisError, OSError):
-            # The listener sees the end of the connection, and deals with it.
+            # The reading task sees the end of the connection, and handles it.
             cut(connection)
 
     async def _wait_to_speak(self) -> None:
@@ -207,7 +211,8 @@ class RedisEars:
                 for reply in replies.read(data):
                     self._hear(reply)
                 silence.reschedule(clock() + self._client.timeout)
-                # Only now: a server may take a connection and refuse whatever is said on it.
+                # Reset here and not after connecting: a server may accept connections and refuse
+                # every command.
                 self._delay = RECONNECT_DELAY
                 await asyncio.sleep(0)
         raise ConnectionResetError("the server ended the connection")

@@ -1,8 +1,8 @@
-"""Which channels are wanted, and which of them a server has confirmed: bookkeeping, no I/O.
+"""The wanted channels, and those that a server has confirmed: bookkeeping, no I/O.
 
-A confirmation names a channel and nothing else. One that is subscribed, unsubscribed and subscribed
-again within a round trip is confirmed twice, and heard for good only from the second time on; so
-confirmations are counted.
+A confirmation names only the channel. A channel that is subscribed, unsubscribed and subscribed
+again within a round trip is confirmed twice, and is heard without a gap only after the second
+confirmation; so confirmations are counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Subscriptions:
     """The wanted channels of one node, over any number of connections."""
 
     def __init__(self) -> None:
-        # A dictionary for its order.
+        # A dictionary, because it keeps the order.
         self._wanted: dict[str, None] = {}
         self._unconfirmed: Counter[str] = Counter()
         self._waits: dict[str, list[_Wait]] = {}
@@ -28,24 +28,24 @@ class Subscriptions:
         return tuple(self._wanted)
 
     def want(self, channels: Iterable[str]) -> list[str]:
-        """The channels that were not wanted before."""
+        """Want *channels*; those of them that were not wanted before."""
         new = [each for each in dict.fromkeys(channels) if each not in self._wanted]
         self._wanted.update(dict.fromkeys(new))
         return new
 
     def drop(self, channels: Iterable[str]) -> list[str]:
-        """The channels that were wanted and are no more."""
+        """Want *channels* no more; those of them that were wanted."""
         gone = [each for each in dict.fromkeys(channels) if each in self._wanted]
         for each in gone:
             del self._wanted[each]
         return gone
 
     def asked(self, channels: Iterable[str]) -> None:
-        """The server was asked for *channels*, and will confirm each."""
+        """Note that the server was asked for *channels*, each of which it will confirm."""
         self._unconfirmed.update(channels)
 
     def when_confirmed(self, channels: Iterable[str], then: Callable[[bool], None]) -> None:
-        """Call *then* once: with True as soon as none of *channels* is unconfirmed, with False if
+        """Call *then* once: with `True` as soon as all *channels* are confirmed, with `False` if
         the connection is lost before.
         """
         missing = [each for each in dict.fromkeys(channels) if each in self._unconfirmed]
@@ -57,7 +57,7 @@ class Subscriptions:
             self._waits.setdefault(each, []).append(wait)
 
     def confirmed(self, channel: str) -> None:
-        """The server confirmed a subscription."""
+        """Note that the server has confirmed a subscription to *channel*."""
         self._unconfirmed[channel] -= 1
         if self._unconfirmed[channel] > 0:
             return
@@ -68,7 +68,7 @@ class Subscriptions:
                 wait.then(True)
 
     def lost(self) -> None:
-        """The connection is gone, and with it all that was asked on it."""
+        """Note that the connection is lost, and with it all its unconfirmed subscriptions."""
         self._unconfirmed.clear()
         waits, self._waits = self._waits, {}
         for wait in {id(each): each for several in waits.values() for each in several}.values():

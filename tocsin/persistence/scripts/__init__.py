@@ -1,1 +1,1 @@
-"""What each command and query does, as generators that yield statements: one for all databases."""
+"""The work of each command and query, as generators that yield statements, for all databases."""

@@ -1,8 +1,9 @@
-"""Scripts of dead letters: how they come to be (`settle_letters` settles them).
+"""Scripts that make dead letters (`settle_letters` settles them).
 
-Two things make a letter: a device was given up after too many attempts, which a ledger line says,
-or a notification expired before its recipient was told of it. There is one letter per notification,
-user and device; it may die more than once, and its history says so.
+A letter has one of two causes: a device was given up after too many attempts, which a ledger line
+says, or a notification expired before any device of its recipient had it. There is one letter for
+each notification, user and device. Its notification may die again after a replay; the letter's
+history lists every death.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _LETTERS_KNOWN: Final = pick(
 
 
 class Death(NamedTuple):
-    """A notification that did not arrive; without a *device* it reached none of the user's."""
+    """A notification that did not arrive. Without a *device*, no device of the user had it.
+
+    The times *first_sent_at* and *dead_at* are Unix ms.
+    """
 
     notification: str
     user: str
@@ -41,7 +45,7 @@ class Death(NamedTuple):
 
 
 def bury(deaths: Iterable[Death]) -> Script[None]:
-    """Write the letters of *deaths*; of several of one place, the last."""
+    """Write the letters of *deaths*; of several for one letter, the last counts."""
     last = {(death.notification, death.user, death.device): death for death in deaths}
     yield from run(
         "letters_bury",
@@ -51,10 +55,11 @@ def bury(deaths: Iterable[Death]) -> Script[None]:
 
 
 def bury_expired(notifications: Mapping[str, int]) -> Script[None]:
-    """Write letters for who was told nothing of these *notifications* before they expired.
+    """Write letters for recipients to whom *notifications* were not delivered before they expired.
 
-    The values are when (Unix ms) they expire: call it before their inbox rows say so. Only for
-    what was addressed to users: who has a topic did not wait for each of its notifications.
+    *notifications* maps ids to the time of expiry (Unix ms). Call it before the inbox rows are
+    marked as expired, because it reads which are not. It is for notifications that are addressed to
+    users only: a subscriber does not wait for each notification of a topic.
     """
     rows = yield from run("letters_undelivered", notification_id=sorted(notifications))
     yield from bury(
@@ -73,9 +78,10 @@ def bury_expired(notifications: Mapping[str, int]) -> Script[None]:
 
 
 def deaths_in(lines: Iterable[tuple[DeliveryRecord, int]]) -> Script[list[Death]]:
-    """The deaths that ledger *lines* bring news of, each with the time at which it was written.
+    """The deaths in *lines* that the ledger does not have yet; each line comes with its time.
 
-    Call it before the ledger says so: a line that is repeated is no second death.
+    Call it before the lines are written: a repeated line is no second death, and only the ledger of
+    before shows that it is repeated.
     """
     dead = [(line, at) for line, at in lines if line.dead_reason is not None]
     known = yield from run("letters_known", **_LETTERS_KNOWN([line for line, _ in dead]))

@@ -1,4 +1,4 @@
-"""Scripts about devices: where one starts, what it acknowledges without a session, its removal."""
+"""Scripts of devices: the start of a session, acknowledging without a session, removal."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _ATTACH_READ: Final = pick(user_id="user", device_id="device")
 
 
 class _DeviceState(NamedTuple):
-    """What the store knows of a log and a device; *removed* says that this one was known once.
+    """A user's log and a device as the store has them; *removed*: the device was known once.
 
-    *session* is the one of the device that is open. Of the log up to *delivered* nothing is
-    undelivered, as was found out before.
+    *session* is the device's open session. All entries of the log up to the sequence *delivered*
+    are known to be delivered.
     """
 
     log: LogState
@@ -53,11 +53,11 @@ class _DeviceState(NamedTuple):
 
 
 _WORTH_NOTING = 100
-"""So many entries of a log are gone through in less time than a row is written."""
+"""Entries of a log. Going through fewer takes less time than writing a row to spare it."""
 
 
 def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Result]) -> Script[None]:
-    """Write what devices acknowledge without a session as if one had."""
+    """Write the acknowledgments of devices without a session, as those of a session are written."""
     if not commands:
         return
     states = yield from _read_states([command for _, command in commands])
@@ -93,7 +93,7 @@ def remove_devices(
     devices = {(command.user, command.device): None for _, command in commands}
     users, names = [user for user, _ in devices], [device for _, device in devices]
     rows = yield from run("devices_remove", user_id=users, device_id=names)
-    # Or its stream comes back by itself, as a device that was never seen.
+    # Otherwise the device's stream would reconnect by itself, with its ticket, as a new device.
     yield from run("tickets_of_devices", user_id=users, device_id=names)
     removed = {(row.user_id, row.device_id) for row in rows}
     for index, command in commands:
@@ -109,10 +109,10 @@ def attach(
     brought: Brought,
     epoch: str,
 ) -> Script[None]:
-    """Choose the start of each device that is not one too many. None may occur twice in *commands*.
+    """Choose the start of each device, except new ones beyond the limit of their user.
 
-    The *ends* of sessions are noted with it: a device that comes back at once, as one does that
-    polls, costs no row for having left.
+    A device may occur only once in *commands*. The *ends* of sessions are written in the same rows,
+    so that a device that comes back at once, such as one that polls, costs one row and not two.
     """
     if not commands:
         return
@@ -152,10 +152,10 @@ def attach(
 
 
 class _Arrival(NamedTuple):
-    """Where a device starts.
+    """The start of a device: its *place*, and *move*, the acknowledgment by its cursor.
 
-    *move* is what its cursor acknowledges. *back*: it may have forgotten what it acknowledged, up
-    to the *head* of its log. *earlier* is the session that is open still.
+    *back*: the device may have forgotten entries that it acknowledged, up to the *head* of the log.
+    *earlier* is its former session, if that is still open.
     """
 
     place: DevicePlace
@@ -166,9 +166,9 @@ class _Arrival(NamedTuple):
 
 
 def _arrival(command: Attach, state: _DeviceState, start: Start, ended: str | None) -> _Arrival:
-    """*ended* is the device's session that is over with this."""
+    """The arrival of a device; *ended* is its session that ends in the same transaction."""
     log, stored = state.log, state.log.stored
-    # An attempt of this same session has opened it already, and doubted what was before.
+    # If *command* is repeated, its first run opened the session, and marked the doubtful entries.
     earlier = None if state.session in (ended, command.session) else state.session
     move = None
     if stored is not None and start.resumed and start.sequence > stored:
@@ -186,7 +186,7 @@ def _arrival(command: Attach, state: _DeviceState, start: Start, ended: str | No
 def _place(
     arrivals: Sequence[_Arrival], partly: Collection[tuple[str, str]], ends: Ends
 ) -> Script[None]:
-    """Write where devices start, and the *ends* of other sessions. Those of *partly* stay."""
+    """Write the starts of devices and the *ends* of other sessions; devices in *partly* stay."""
     moved = [
         each.place
         for each in arrivals
@@ -198,14 +198,14 @@ def _place(
 
 
 def _opened(command: Attach, sequence: int, ended: str | None, doubtful: int) -> DevicePlace:
-    """Where the session of *command* starts; *ended* is the one that is over with this."""
+    """The place at which the session of *command* starts; *ended* ends in this transaction."""
     return DevicePlace(
         command.user,
         command.device,
         sequence,
         command.now_ms,
         command.session,
-        # One that nobody waited for may have ended before it began.
+        # The end of a session may be recorded before its start, if the connection was lost early.
         opened=command.session != ended,
         doubtful=doubtful,
     )
@@ -214,7 +214,7 @@ def _opened(command: Attach, sequence: int, ended: str | None, doubtful: int) ->
 def _forget_unnamed(
     commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
 ) -> Script[None]:
-    """Of users who come with a new device without a name of its own, those that are too many."""
+    """Remove the surplus unnamed devices of users for whom a new unnamed one attaches."""
     unnamed = {
         command.user: command.unnamed_max
         for (_, command), (log, *_) in zip(commands, states, strict=True)
@@ -226,7 +226,7 @@ def _forget_unnamed(
 def _note_delivered(
     commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
 ) -> Script[None]:
-    """Note how far all is delivered, where somebody had to go through much to find that."""
+    """Note the sequence up to which a log is delivered, if finding it took going through much."""
     found: dict[str, int] = {}
     for (_, command), (log, _, _, _, delivered) in zip(commands, states, strict=True):
         if log.stored is None:
@@ -244,7 +244,7 @@ def _note_delivered(
 def _count_named(
     commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
 ) -> Script[dict[str, int]]:
-    """How many devices with names of their own are known of those users who come with a new one."""
+    """The number of named devices of each user for whom a new named device attaches."""
     users = {
         command.user
         for (_, command), state in zip(commands, states, strict=True)
@@ -264,7 +264,7 @@ def _refusal(command: Acknowledge, log: LogState) -> Result | None:
 
 def _read_states(commands: Sequence[Attach | Acknowledge]) -> Script[list[_DeviceState]]:
     rows = yield from run("attach_read", **_ATTACH_READ(commands), number=range(len(commands)))
-    # In the order of the questions, which a database need not keep.
+    # Put into the order of *commands*, which a database need not keep.
     states = {row.number: _state_of(row) for row in rows}
     return [states[number] for number in range(len(commands))]
 

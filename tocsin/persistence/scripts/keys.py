@@ -32,7 +32,10 @@ KeyCommand = CreateKey | RevokeKey | CreateTicket | TakeTicket | BindTicket | Re
 
 
 def change_keys(commands: Sequence[tuple[int, KeyCommand]], results: list[Result]) -> Script[None]:
-    """Run *commands*, kind by kind: what is made is there before it is revoked or taken."""
+    """Run *commands* kind by kind, so that a key or ticket is made before it is revoked or taken.
+
+    Raises `StoreFailed` if another key has the id of a new one.
+    """
     if not commands:
         return
     created: list[ApiKey] = []
@@ -116,10 +119,10 @@ def _create_tickets(
 def _count_tickets(
     commands: Sequence[tuple[int, CreateTicket]], users: Sequence[str]
 ) -> Script[dict[str, int]]:
-    """How many tickets each of *users* has, after those of streams have made room for *commands*.
+    """The number of tickets of each of *users*, after tickets of streams have made room.
 
-    These live for a day, and a page may ask for a new one whenever it is loaded: its user would be
-    refused for the rest of the day.
+    Tickets of streams live for a day, and a page may ask for a new one whenever it is loaded.
+    Without the removal the user would be refused for the rest of the day.
     """
     rows = yield from run("tickets_count", user_id=users)
     counts: dict[str, int] = {row.user_id: row.tickets for row in rows}
@@ -144,7 +147,7 @@ def _take_tickets(taken: Sequence[tuple[int, TakeTicket]], results: list[Result]
     kept = yield from run("tickets_find", hash=missing)
     of_streams = {row.hash: _ticket_of_row(row) for row in kept}
     for index, command in taken:
-        # pop: the second taker in this batch finds nothing, like one in a later batch.
+        # pop: the second command for a ticket in this batch finds nothing, as in a later batch.
         found = tickets.pop(command.hash, None) or of_streams.get(command.hash)
         results[index] = found or NotFound()
 

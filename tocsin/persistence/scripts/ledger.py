@@ -1,7 +1,7 @@
-"""The ledger of what devices were sent, and how far they are: written, and merged.
+"""Scripts that write the ledger and the cursors of devices.
 
-An acknowledgment reaches the store on three ways: in a session's `Record`, as the cursor of an
-`Attach`, and in an `Acknowledge`. All become ledger lines, which merge by the same rule
+An acknowledgment reaches the store in one of three ways: in a session's `Record`, as the cursor of
+an `Attach`, or in an `Acknowledge`. All of them become ledger lines, which merge by the same rule
 (`deliveries_record`).
 """
 
@@ -38,18 +38,19 @@ _DELIVERIES_RECORD: Final = pick(
 )
 
 Ends = Mapping[tuple[str, str], str]
-"""The session that has ended, by user and device."""
+"""(User, device) → the session of it that has ended."""
 
 ACKNOWLEDGED_MAX = 1000
-"""Lines of the ledger that cursors acknowledge in one transaction."""
+"""Ledger lines that the cursors of one transaction acknowledge, about: users wait for its locks."""
 _ACKNOWLEDGED_MIN = 30
-"""However many devices share that."""
+"""Ledger lines for each device, even if many devices share a transaction, so that it advances."""
 
 
 class DevicePlace(NamedTuple):
-    """Where a device is (or was at least), since when (Unix ms), and what its *session* did.
+    """A device has reached *sequence*, and was seen at *seen_at* (Unix ms).
 
-    It was *opened*, or has ended; what was created up to *doubtful* was perhaps sent before it.
+    Its *session*, if one is named, was *opened*, or has ended otherwise. Entries created up to
+    *doubtful* may have been sent by an earlier session without a ledger line.
     """
 
     user: str
@@ -62,7 +63,7 @@ class DevicePlace(NamedTuple):
 
 
 class CursorMove(NamedTuple):
-    """A device was at *stored* and is at *cursor* now (Unix ms)."""
+    """A device's cursor moved from the sequence *stored* to *cursor* at *now_ms* (Unix ms)."""
 
     user: str
     device: str
@@ -72,7 +73,7 @@ class CursorMove(NamedTuple):
 
 
 def ends_in(commands: Sequence[tuple[int, Record]]) -> Ends:
-    """The sessions that have ended by *commands*; of several of a device, the last."""
+    """The sessions that end in *commands*; of several of a device, the last one."""
     return {(end.user, end.device): end.session for _, each in commands for end in each.ends}
 
 
@@ -95,7 +96,10 @@ def record(
 
 
 def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
-    """Lines that say that a device was given up, and when: no later than the last time named."""
+    """The lines of *command* that say that a device was given up, with a time (Unix ms).
+
+    The lines do not have the time itself: the latest time that the record names stands for it.
+    """
     dead = [line for line in command.deliveries if line.dead_reason is not None]
     if not dead:
         return []
@@ -106,10 +110,10 @@ def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
 
 
 def acknowledge_moves(moves: Sequence[CursorMove]) -> Script[set[tuple[str, str]]]:
-    """Count as acknowledged what lies between where these devices were and where they are.
+    """Acknowledge the entries between the former and the present cursors of devices.
 
-    The devices for which that is more than one transaction does: they stay where they were, and
-    what is done is not done again.
+    Returns the devices that have more of them than one transaction may do. Their cursors must not
+    be moved yet: a repetition goes on with the rest, since acknowledged lines are not found again.
     """
     lines_max = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
     times = {(move.user, move.device): move.now_ms for move in moves}
@@ -124,7 +128,7 @@ def acknowledge_moves(moves: Sequence[CursorMove]) -> Script[set[tuple[str, str]
 
 
 def acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
-    """Count as acknowledged what the ids of these notifications stand for."""
+    """Acknowledge, for each id, the oldest change that the device was sent and has not answered."""
     times = {(command.user, command.device, id_): command.now_ms for command, id_ in named}
     rows = yield from run(
         "deliveries_sent",
@@ -133,23 +137,23 @@ def acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
         notification_id=[id_ for _, _, id_ in times],
     )
     yield from _write_lines(
-        # The count of attempts is merged by its maximum, so 0 says nothing.
+        # The merge takes the greatest number of attempts, so 0 leaves it as it is.
         _answered(row, 0, times[row.user_id, row.device_id, row.notification_id])
         for row in rows
     )
 
 
 def _answered(row: Row, attempts: int, at: int) -> DeliveryRecord:
-    """The ledger's line of what is in *row*, acknowledged *at* a time (Unix ms)."""
+    """The ledger line for *row*, acknowledged *at* a time (Unix ms)."""
     return DeliveryRecord(
         row.user_id, row.device_id, row.notification_id, row.sequence, attempts, at, at
     )
 
 
 def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
-    # A statement cannot merge two lines into one row, and the merge stands in SQL, once. So the
-    # second line for a row goes into a second round: what a device was sent and what it
-    # acknowledged a moment later may well be in one batch, more than that seldom is.
+    # A statement of Postgres cannot merge two lines into one row, and the merge stands in SQL only.
+    # So the second line for a row goes into a second round. Two lines are common (a push, and its
+    # acknowledgment a moment later); three in one batch are rare.
     rounds: list[dict[tuple[str, str, str], DeliveryRecord]] = [{}]
     delivered: dict[tuple[str, str], int] = {}
     for line in lines:
@@ -174,7 +178,7 @@ def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
 
 
 def furthest(cursors: Iterable[DeviceCursor], ends: Ends) -> list[DevicePlace]:
-    """One place for each device, with the end of its session if that has come."""
+    """One place for each device: the greatest of its *cursors*, and the end of its session."""
     places = {key: DevicePlace(*key, 0, 0, session) for key, session in ends.items()}
     for cursor in cursors:
         key = (cursor.user, cursor.device)
@@ -193,5 +197,5 @@ def write_places(places: Sequence[DevicePlace]) -> Script[None]:
 
 
 def reset_places(places: Sequence[DevicePlace], heads: Sequence[int]) -> Script[None]:
-    """Move devices back to *places*: up to *heads* of their logs they may have forgotten all."""
+    """Move devices back to *places*; they may have forgotten all entries up to *heads*."""
     yield from run("devices_reset", **_DEVICES_SAVE(places), forgotten=heads)

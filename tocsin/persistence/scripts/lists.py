@@ -91,7 +91,7 @@ def subscribers(queries: Numbered[ListSubscribers], answers: Answers) -> Script[
         "subscribers_page",
         number=[index for index, _ in queries],
         topic=[query.topic for _, query in queries],
-        # Identifiers are not empty, so everybody is behind the empty one.
+        # Identifiers are not empty, so all are behind the empty one.
         after=[query.after or "" for _, query in queries],
         users_max=[query.limit + 1 for _, query in queries],
     )
@@ -112,7 +112,7 @@ def topic(queries: Numbered[FindTopic], answers: Answers) -> Script[None]:
 
 
 def letters(queries: Numbered[ListLetters], answers: Answers) -> Script[None]:
-    # A list of all letters is one of each status: there is an index for that, and few statuses.
+    # A list of all letters is a list of each status: the index begins with it, and there are three.
     asked = [
         (index, status, query)
         for index, query in queries

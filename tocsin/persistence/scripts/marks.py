@@ -1,10 +1,10 @@
-"""Scripts of marks: users give other states to what is in their inbox.
+"""Scripts of marks: users give other states to notifications of their inbox.
 
-What a mark does is decided in memory by `protocol.marking`, from states that are read under the
-user's lock; so the counters are corrected by what is true, and each change takes the sequence that
-comes next. Commands of one user act one after the other: those that name their notifications share
-what was read, and one that says "all" comes in a round of its own, because what it means depends
-on what was done before. Nearly every batch is one round.
+`protocol.marking` decides in memory what a mark does, from states that are read under the user's
+lock. So the counters change by the states as they really are, and each change takes the next
+sequence. Commands of one user act one after the other. Those that name their notifications share
+one reading; a command for "all" has a round of its own, because the notifications that it is about
+depend on the commands before. Nearly every batch is one round.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MARKS_SAVE: Final = pick(
 Numbered = tuple[int, MarkInbox]
 
 MARKS_MAX = 1000
-"""Rows that the commands of one transaction mark together which do not name them."""
+"""Rows that the commands of one transaction without ids mark together: users wait for its locks."""
 MARKS_OF_COMMAND_MIN = 30
 """Rows that one command marks however many there are, so that each of them gets somewhere."""
 
@@ -89,7 +89,7 @@ def _limited(command: MarkInbox, rows_max: int) -> MarkInbox:
 
 
 def _rounds(commands: Sequence[Numbered]) -> list[list[Numbered]]:
-    """Commands that can be read for together: of one user, only such as name notifications."""
+    """The commands in rounds that share a reading; of one user, only commands with ids share it."""
     rounds: list[list[Numbered]] = []
     # By user, the round of the latest command, and whether it lets another one in.
     latest: dict[str, tuple[int, bool]] = {}
@@ -127,7 +127,10 @@ def _read_places(turn: Sequence[Numbered], logs: dict[str, UserLog]) -> Script[_
 
 
 def _list(name: str, commands: Sequence[MarkInbox]) -> Script[Rows]:
-    """The rows that *commands*, which name none, are about, and one more of each user's."""
+    """The rows that *commands* without ids are about, and one row more of each user.
+
+    The additional row shows that the limit was reached.
+    """
     return (
         yield from run(
             name,
@@ -164,7 +167,7 @@ def _mark(command: MarkInbox, log: UserLog | None, places: _Places) -> Marked | 
 
 
 def _places_of(command: MarkInbox, places: _Places) -> list[_Place]:
-    """What *command* is about, the oldest first."""
+    """The rows that *command* is about, the oldest first."""
     if command.ids is None:
         found = [place for (user, _), place in places.items() if user == command.user]
     else:
@@ -184,6 +187,6 @@ def _change(place: _Place, state: State, log: UserLog, now_ms: int) -> None:
 
 def _save_places(places: _Places) -> Script[None]:
     changed = [place for place in places.values() if place.sequence is not None]
-    # In the order of their keys, in which rows of inboxes are locked.
+    # In the order of their keys, in which all transactions lock rows of inboxes.
     changed.sort(key=lambda place: (place.notification, place.user))
     yield from run("marks_save", **_MARKS_SAVE(changed))

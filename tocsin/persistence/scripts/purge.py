@@ -1,10 +1,11 @@
-"""The script of a purge: what nobody will ask for any more is forgotten, a piece at a time.
+"""The script of a purge: it forgets rows that are older than their retention, some at a time.
 
-Rows of inboxes go for three reasons: archived long ago, expired long ago, or of a notification that
-is old. They are chosen without locks, through an index each, so that a purge with nothing to do
-costs a look at the ends of some indexes, and at a slice of the devices, which have no index by age.
-Then their notifications and users are locked in the usual order, and what was chosen is forgotten
-as far as it still should be: a row may have been brought back from the archive in the meantime.
+An inbox row goes for one of three reasons: it was archived long ago, it expired long ago, or its
+notification is old. Rows are chosen without locks, through an index for each reason. So a purge
+without work costs a look at the ends of some indexes, and at a slice of the devices, which have no
+index by age. Then the notifications and users of the chosen rows are locked in the usual order, and
+those rows are forgotten for which the reason still holds: a user may have taken one out of the
+archive in the meantime.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _DEVICES_DROP: Final = pick("user_id", "device_id")
 _PURGE_USERS: Final = pick("unread", "unseen", "horizon")
 
 _ANSWERS_PER_ROW = 10
-"""Idempotency answers are cheaper to forget than inbox rows, and there may be many."""
+"""Answers to idempotency keys for each inbox row: they are cheaper to forget, and more."""
 
 _DEVICES_AT_A_TIME = 20
-"""Of a log's entries, as many as a transaction may concern are shared by them."""
+"""Removed devices in one purge. They share its limit of entries, so they must be few."""
 
 
 class _Loss(msgspec.Struct):
-    """What one user loses; *horizon* is the last of what a device may not have heard of."""
+    """The loss of one user: counts, and as *horizon* the last entry that a device may not have."""
 
     unread: int = 0
     unseen: int = 0
@@ -41,7 +42,7 @@ class _Loss(msgspec.Struct):
 
 
 def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Script[None]:
-    """Run *commands* one after the other: there is seldom more than one."""
+    """Run *commands* one after the other; a batch seldom has more than one."""
     for index, command in commands:
         answers_max = _ANSWERS_PER_ROW * command.limit
         answers = yield from _purge("idempotency_purge", command.idempotency_before, answers_max)
@@ -57,13 +58,13 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
 
 
 def _purge(name: str, before: int, rows_max: int) -> Script[Rows]:
-    """Run one of the statements that look at most *rows_max* rows from *before* a time."""
+    """Run a statement that chooses, or forgets, at most *rows_max* rows from *before* a time."""
     return (yield from run(name, before=[before], rows_max=[rows_max]))
 
 
 def _remove_unseen(command: Purge) -> Script[tuple[str, str] | None]:
-    """Remove those devices of the next slice that were not seen for long; where the slice ends,
-    unless it is the last.
+    """Remove the devices of the next slice that were not seen for long; the slice's last device, or
+    `None` after the last slice.
     """
     after = command.devices_after
     slice_ = yield from run(
@@ -78,9 +79,7 @@ def _remove_unseen(command: Purge) -> Script[tuple[str, str] | None]:
 
 
 def _forget_removed(command: Purge) -> Script[bool]:
-    """Forget devices that were removed, each after what the ledger says of it; whether there is
-    more of it to do.
-    """
+    """Forget removed devices, each after its ledger lines; whether there is more to do."""
     before = max(command.removed_before, command.created_before)
     removed = yield from run("purge_removed", before=[before], devices_max=[_DEVICES_AT_A_TIME])
     entries_max = max(1, command.limit // max(1, len(removed)))
@@ -96,9 +95,8 @@ def _forget_removed(command: Purge) -> Script[bool]:
 
 
 def _choose(command: Purge) -> Script[list[tuple[str, str | None]]]:
-    """Places (notification, user) of at most `limit` rows, no user where there is no row.
-
-    A row that has two reasons to go may come twice.
+    """(Notification, user) of at most `limit` inbox rows, with `None` for a notification without
+    rows. A row that has two reasons to go may come twice.
     """
     left = command.limit
     archived = yield from _purge("purge_archived", command.archived_before, left)
@@ -110,7 +108,7 @@ def _choose(command: Purge) -> Script[list[tuple[str, str | None]]]:
 
 
 def _forget(chosen: Iterable[tuple[str, str | None]], command: Purge) -> Script[Rows]:
-    """Forget the rows of *chosen*, and the notifications of which none is left."""
+    """Forget the rows of *chosen*, and the notifications that have no row left; the rows."""
     held = yield from run("purge_hold", id=sorted({id_ for id_, _ in chosen}))
     ids = {row.id for row in held}
     places = sorted((id_, user) for id_, user in chosen if id_ in ids and user is not None)
@@ -134,8 +132,8 @@ def _forget_notifications(held: Sequence[str], created_before: int) -> Script[No
     forgotten = [row.id for row in gone]
     yield from run("purge_deliveries", notification_id=forgotten)
     yield from run("purge_collapsing", notification_id=forgotten)
-    # What an old one has in the log of a topic goes now, and it goes itself with the next purge: as
-    # long as it could be read there, somebody may be bringing it into an inbox.
+    # The entries of an old notification in a topic's log go now, the notification itself with the
+    # next purge: a transaction that has read the entries may still bring it into an inbox.
     before = [created_before] * len(held)
     yield from run("purge_topic_log", id=held, before=before)
     yield from run("purge_topic_heads", id=held, before=before)
@@ -144,7 +142,7 @@ def _forget_notifications(held: Sequence[str], created_before: int) -> Script[No
 def _correct_users(rows: Rows) -> Script[None]:
     losses: dict[str, _Loss] = {}
     for row in rows:
-        # What has expired is neither counted nor replayed.
+        # Expired notifications are neither counted nor replayed.
         if row.expired_at is None:
             loss = losses.setdefault(row.user_id, _Loss())
             unread, unseen = counted(row.state)

@@ -1,8 +1,8 @@
 """The script of a read: many queries, few statements.
 
-Queries of a kind become one statement, and no query needs two. A statement sees one moment, so all
-that is in an answer is of that moment, without a transaction around it and its two round trips.
-What an answer says of a log as a whole comes with each of its rows; and alone, where it has none.
+All queries of a kind become one statement, and no query needs two. A statement sees one moment, so
+each answer is of one moment, without a transaction and its two round trips. The columns about a log
+as a whole come with each row of the answer; an answer without rows has one row with them alone.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ _INBOX_PAGE: Final = pick("category", "bytes_max", user_id="user", items_max="li
 _INBOX_ITEM: Final = pick(user_id="user", notification_id="notification", now="now_ms")
 
 _NO_LOG = Head(0, Counters(0, 0), behind=True)
-"""Of a user whom nobody has seen: behind, so that to look is to be seen."""
+"""The head of an unknown user: behind, so that the caller brings the user up to date, which makes
+the user known."""
 
 
 def read(queries: Sequence[Query[Any]]) -> Script[list[Any]]:
@@ -100,7 +101,7 @@ def _pages(queries: Numbered[ReadPage], answers: Answers) -> Script[None]:
 def _page(rows: Rows) -> Page:
     log = rows[0]
     entries = () if log.sequence is None else tuple([_entry(row) for row in rows])
-    # The candidates are what there was to choose from, up to one more than the limit.
+    # The candidates are all entries behind the cursor, up to one more than the limit.
     complete = not entries or log.candidates == len(entries)
     through = log.head if complete else entries[-1].sequence
     return Page(entries, through, log.head, log.horizon, Counters(log.unread, log.unseen))
@@ -139,7 +140,7 @@ def _inboxes(queries: Numbered[InboxPage], answers: Answers) -> Script[None]:
 def _inbox(rows: Rows) -> Inbox:
     log = _head(rows[0])
     listed = [row for row in rows if row.created_sequence is not None]
-    # What does not fit has no document with it, and says that there is more.
+    # A row without a document is an item that did not fit: it says that there is more.
     items = tuple([_item(row) for row in listed if row.document is not None])
     return Inbox(items, len(items) < len(listed), log.head, log.counters, log.behind)
 
@@ -149,7 +150,7 @@ def _item(row: Row) -> InboxItem:
 
 
 def _list_of(states: Sequence[str]) -> str:
-    """The list that has all *states* and little else."""
+    """The list (`all`, `unread`, `archived`) that has all *states* and as little else as can be."""
     if {State.UNSEEN, State.SEEN}.issuperset(states):
         return "unread"
     return "archived" if set(states) == {State.ARCHIVED} else "all"

@@ -1,4 +1,4 @@
-"""Values that several statements return the columns of, and bounds that stand for none."""
+"""Makes values from rows of several statements; and the bound that stands for no bound."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tocsin.persistence.store import ApiKey, DeadLetter
 from tocsin.protocol.notification import Content
 
 NO_BOUND: Final = 2**63 - 1
-"""Greater than every sequence, id and size: the greatest integer that both databases know."""
+"""Greater than every sequence, id and size: the greatest integer that both databases have."""
 
 
 def content_of_row(row: Row) -> Content:

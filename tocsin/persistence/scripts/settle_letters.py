@@ -1,12 +1,12 @@
 """Scripts that settle dead letters: replay and discard.
 
-A replay is an entry of the user's log like any other: the notification moves to the head, and the
-ledger of those devices that are done with it moves along, so that only the one it failed at gets it
-again. If it has expired in the meantime it lives again, for this one recipient.
+A replay is an entry of the user's log like any other: the notification moves to the head. The
+ledger lines of devices that are done with it move along, so that only the device that did not get
+it is sent it again. If the notification has expired, it lives again, for this one recipient.
 
-What letters are about is locked before they are read, notifications and then users as everywhere;
-so of two nodes that settle one letter, the second finds it settled. The commands are then carried
-out in memory, in their order, and what comes out is written together.
+The notifications and users of letters are locked, in the usual order, before the letters are read
+for good; so of two nodes that settle one letter, the second finds it settled. The commands are then
+carried out in memory, in their order, and their effects are written together.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Notification(msgspec.Struct):
 
 
 class _Place(msgspec.Struct):
-    """A recipient's inbox row; *replayed* once it moves."""
+    """A recipient's inbox row; *replayed* says that it has moved to a new place in the log."""
 
     sequence: int
     state: str
@@ -72,7 +72,7 @@ class _Resend(NamedTuple):
 
 
 class _Desk(msgspec.Struct):
-    """What a batch of commands is about, changed as they are carried out."""
+    """The letters of a batch of commands with all that belongs to them, changed by the commands."""
 
     letters: dict[int, _Letter]
     notifications: dict[str, _Notification]
@@ -102,7 +102,7 @@ def _hold(commands: Sequence[Numbered]) -> Script[_Desk]:
     rows = yield from run("notifications_lock", id=sorted({id_ for id_, _ in pairs}))
     notifications = {row.id: _Notification(content_of_row(row), row.standing) for row in rows}
     logs = yield from hold_users(user for _, user in pairs)
-    # Again, now that nobody else settles them.
+    # Read again, now that the locks keep other transactions from settling them.
     rows = yield from run("letters_read", id=ids)
     letters = {row.id: _Letter(letter_of_row(row), row.status) for row in rows}
     rows = yield from run(
@@ -142,7 +142,7 @@ def _settle(command: ReplayLetter | DiscardLetter, desk: _Desk) -> Result:
     lives_until = None
     if notification.standing == Standing.EXPIRED:
         if notification.content.topic is not None:
-            # It would live again for everybody who has not been brought up to date since.
+            # It would live again for every subscriber who was not brought up to date since.
             return NotActive(Standing.EXPIRED)
         _revive(notification, letter.row, command.now_ms)
         lives_until = notification.content.expires_at
@@ -157,7 +157,7 @@ def _mark_settled(letter: _Letter, status: str, now_ms: int, desk: _Desk) -> Non
 
 
 def _replay(letter: DeadLetter, place: _Place, log: UserLog, now_ms: int, desk: _Desk) -> None:
-    # What had expired counts again.
+    # An expired notification was taken off the counters, and counts again now.
     counts = counted(place.state) if place.expired else (0, 0)
     earlier, place.sequence = place.sequence, log.append(now_ms, *counts)
     place.expired = False
@@ -166,7 +166,7 @@ def _replay(letter: DeadLetter, place: _Place, log: UserLog, now_ms: int, desk: 
 
 
 def _revive(notification: _Notification, letter: DeadLetter, now_ms: int) -> None:
-    """Let it live for as long from *now_ms* on as it did the first time."""
+    """Let *notification* live from *now_ms* on, for as long as it did the first time."""
     content = notification.content
     assert content.expires_at is not None
     lifetime = min([content.expires_at, *_expiries(letter)]) - content.created_at
@@ -177,7 +177,10 @@ def _revive(notification: _Notification, letter: DeadLetter, now_ms: int) -> Non
 
 
 def _expiries(letter: DeadLetter) -> list[int]:
-    """When *letter*'s notification expired before: what lived again expires later than at first."""
+    """The times (Unix ms) at which the notification of *letter* has expired before.
+
+    The first of them tells its first life; its present `expires_at` may be that of a later life.
+    """
     events = msgspec.json.decode(letter.history)
     return [event["at"] for event in events if event.get("cause") == "expired"]
 
@@ -206,8 +209,8 @@ def _save(desk: _Desk) -> Script[None]:
 
 
 def _resend(resends: Iterable[_Resend]) -> Script[None]:
-    # Two letters for the same user are two moves of the same ledger lines, which one statement
-    # cannot make.
+    # Two letters for one notification and user move the same ledger lines twice, which one
+    # statement cannot do.
     rounds: list[dict[tuple[str, str], _Resend]] = []
     for each in resends:
         key = (each.letter.notification, each.letter.user)

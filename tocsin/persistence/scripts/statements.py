@@ -6,10 +6,10 @@ through its own connection. (The rejected alternative is a store class per datab
 rules twice, and two ways to be wrong.)
 
 A statement is a name and *columns*: one list per parameter, all equally long. One statement does
-its work for every row of them, and how is the dialect's affair. Postgres, where a round trip is
-dear, takes the columns as arrays in one query over `unnest`; SQLite, where it is free, runs a
-scalar statement per row, or several in turn where Postgres changes several tables in one. Both
-return the same rows for the same columns, so a batch of hundreds of commands costs as many
+its work for every row of the columns; each dialect has its own way. In Postgres, where a round trip
+is dear, one query takes the columns as arrays (`unnest`). In SQLite, where it is free, a scalar
+statement runs for each row, or several in turn if Postgres changes several tables in one. Both
+return the same rows for the same columns. So a batch of hundreds of commands costs as many
 statements as a batch of one.
 
 The heading of a statement is its signature, the same in both dialects:
@@ -34,12 +34,12 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 
 Row = Any
-"""What a statement found; its attributes are the columns of the heading."""
+"""A row that a statement returns; its attributes are the columns of the heading."""
 Rows = Sequence[Row]
 
 
 class Statement(NamedTuple):
-    """One step of a script: *columns* by the names of their parameters; without, it runs once."""
+    """One step of a script: *columns* by the names of parameters. Without columns it runs once."""
 
     name: str
     columns: Mapping[str, Sequence[Any]]
@@ -49,7 +49,7 @@ Script = Generator[Statement, Rows, T]
 
 
 class Part(NamedTuple):
-    """One text of several, and which of the statement's columns are its parameters, in order."""
+    """One of several texts of a statement; *columns* are the places of its parameters, in order."""
 
     text: str
     columns: tuple[int, ...]
@@ -58,8 +58,8 @@ class Part(NamedTuple):
 class Sql(NamedTuple):
     """A statement's text in one dialect, its *parameters* by name, and the *columns* of its rows.
 
-    No columns: it returns no rows. Where it consists of several texts (only in SQLite), they are
-    *parts*, to be run one after the other; the last one's rows come back.
+    Without *columns* it returns no rows. If it consists of several texts (only in SQLite), these
+    are *parts*, which run one after the other; the rows of the last one are returned.
     """
 
     text: str
@@ -70,7 +70,7 @@ class Sql(NamedTuple):
     def arguments(self, statement: Statement) -> list[Sequence[Any]]:
         """The columns of *statement* in the order of the parameters.
 
-        Raises `TypeError` where their names are not those of the heading.
+        Raises `TypeError` if their names are not those of the heading.
         """
         columns = statement.columns
         try:
@@ -83,7 +83,7 @@ class Sql(NamedTuple):
 
 
 def run(name: str, /, **columns: Sequence[Any]) -> Script[Rows]:
-    """Run one statement; nothing is asked of the database when the columns are empty."""
+    """Run one statement; its rows. If the columns are empty, there are none, and nothing runs."""
     for column in columns.values():
         if not column:
             return ()
@@ -93,9 +93,10 @@ def run(name: str, /, **columns: Sequence[Any]) -> Script[Rows]:
 
 
 def pick(*same: str, **paths: str) -> Callable[[Collection[Any]], dict[str, Sequence[Any]]]:
-    """What makes columns of values, from those of their attributes that are parameters.
+    """A function that makes columns from values, by their attributes.
 
-    *same* are called as the parameters; *paths* otherwise (`user_id="user"`, `id="content.id"`).
+    *same* are attributes with the names of parameters; *paths* are parameters with the attributes
+    that they come from (`user_id="user"`, `id="content.id"`).
 
         _MOVED: Final = pick("sequence", user_id="user", notification_id="content.id")
         yield from run("…", **_MOVED(rows), at=[now_ms] * len(rows))
@@ -142,7 +143,8 @@ def load(dialect: str) -> Mapping[str, Sql]:
     comment lines that are indented. Parameters are `:name` in SQLite; in Postgres they are arrays,
     `$1`, `$2`…, which the text itself names (`AS new (user_id, sequence)`).
 
-    Raises `ValueError` for a name that stands twice, or a parameter that no heading names.
+    Raises `ValueError` for a name that stands twice, a parameter that its heading does not name, or
+    a heading of another form.
     """
     statements: dict[str, Sql] = {}
     folder = resources.files("tocsin.persistence") / "sql" / dialect
@@ -187,7 +189,7 @@ def _body(text: str) -> str:
 
 
 def _part(text: str) -> Part:
-    """Numbered anew, because a driver wants exactly as many values as the greatest number says."""
+    """Number the parameters of *text* anew: a driver wants as many values as the last number."""
     numbers = sorted({int(number) for number in _POSITION.findall(text)})
     places = {str(number): place for place, number in enumerate(numbers, 1)}
     renumbered = _POSITION.sub(lambda match: f"?{places[match[1]]}", text)

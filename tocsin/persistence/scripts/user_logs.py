@@ -1,4 +1,4 @@
-"""Users' logs as a transaction has them: locked, read, moved on in memory, and written back."""
+"""Users' logs within a transaction: locked and read, advanced in memory, and written back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from tocsin.persistence.scripts.statements import Row, Script, run
 
 
 class UserLog(msgspec.Struct):
-    """A user's log as this transaction has it: *before* is (head, unread, unseen) at its start."""
+    """A user's log within a transaction; *before* is (head, unread, unseen) at its start.
+
+    *changed_at* is the time of the last change (Unix ms).
+    """
 
     head: int
     unread: int
@@ -24,7 +27,7 @@ class UserLog(msgspec.Struct):
         return cls(row.head, row.unread, row.unseen, (row.head, row.unread, row.unseen))
 
     def append(self, now_ms: int, unread: int, unseen: int) -> int:
-        """Take the next sequence at *now_ms*, with what it adds to the counters."""
+        """Append an entry at *now_ms* that changes the counters by these; its sequence."""
         self.head += 1
         self.unread += unread
         self.unseen += unseen
@@ -33,13 +36,13 @@ class UserLog(msgspec.Struct):
 
 
 def hold_users(users: Iterable[str]) -> Script[dict[str, UserLog]]:
-    """Lock the logs of *users*; those that have none are left out."""
+    """Lock the logs of *users*; by user. Users without a log are left out."""
     rows = yield from run("users_hold", user_id=sorted(set(users)))
     return {row.user_id: UserLog.from_row(row) for row in rows}
 
 
 def save_users(logs: dict[str, UserLog]) -> Script[None]:
-    """Write where *logs* are now, as far as that changed."""
+    """Write the heads and counters of *logs* that have new entries."""
     moved = {user: log for user, log in sorted(logs.items()) if log.head > log.before[0]}
     yield from run(
         "users_advance",

@@ -1,13 +1,13 @@
 """The script of a write: many commands, one transaction.
 
-Commands of a kind are gathered and run together, kind after kind. Within a kind, and within what
-concerns one device, the order of the batch is kept; across them it need not be, because all askers
-of a batch wait at the same time and none can tell in which order the others were served. So a
-device that attaches sees what is published in its batch, also by later commands, and may or may
-not see what other devices acknowledge there.
+Commands of a kind are gathered and run together, kind after kind. The order of the batch is kept
+within a kind, and for commands about one device. Otherwise it need not be kept, because all clients
+of a batch wait at the same time, and none can tell in which order the others were served. So a
+device that attaches sees all notifications that are published in its batch, also by later commands;
+it may or may not see acknowledgments of other devices.
 
-Logs come first, and then those users are brought up to date whose logs are about to be looked at:
-what is published to a topic in this batch is there for a device that attaches in it.
+Changes of logs come first. Then those users are brought up to date whose logs are looked at by
+other commands: a device that attaches gets notifications published to a topic in the same batch.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class _Gathered:
         self._phases: dict[tuple[str, str], int] = {}
 
     def takes(self, command: Command[Any]) -> bool:
-        """Whether *command* would run behind all that is gathered about its devices."""
+        """Whether *command* would run after all gathered commands about its devices."""
         phase = _phase(command)
-        # Two arrivals of one device are never one piece of work: the second goes on from the first.
+        # The second attach of a device goes on from the first, so one group cannot have both.
         latest = phase - 1 if isinstance(command, Attach) else phase
         return all(self._phases.get(device, -1) <= latest for device in _devices(command))
 
@@ -100,11 +100,11 @@ class _Gathered:
 
 
 def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
-    """Run *commands*; their results, in the same order."""
+    """Run *commands*; their results, in the same order. *epoch* is the store's."""
     results: list[Result] = [Done()] * len(commands)
     lines = [each for each in commands if isinstance(each, Record)]
     if len(lines) == len(commands):
-        # Nothing but the ledger: where little is going on, that is what most transactions are.
+        # The fast path for ledger lines alone, as in most transactions of a node with little load.
         records = list(enumerate(lines))
         yield from record(records, ends_in(records), results)
         return results
@@ -129,10 +129,10 @@ def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
 
 
 def _gather(commands: Sequence[Command[Any]]) -> Iterator[_Gathered]:
-    """One group in the normal case; more where a device attaches and then does something else."""
+    """The commands in groups: usually one; more if a device attaches and then does more."""
     gathered = _Gathered()
     if not any(isinstance(command, _AFTER_RECORDS) for command in commands):
-        # To name the devices of thousands of ledger lines costs a tenth of the batch.
+        # Finding the devices of thousands of ledger lines would cost a tenth of the batch.
         gathered.add_all(commands)
         yield gathered
         return

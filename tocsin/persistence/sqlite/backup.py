@@ -1,6 +1,6 @@
 """Backups of a SQLite database: one file, of one moment, made while a server writes.
 
-Plain calls that block: for commands, not for the server.
+The functions block: they are for commands, not for the server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DIALECT: Final = "sqlite"
 MAGIC: Final = b"SQLite format 3\x00"
 """The first bytes of a database file."""
 BUSY_TIMEOUT: Final = 60.0
-"""Seconds to wait for the server's transaction under way."""
+"""Seconds to wait for a transaction of the server that is under way."""
 
 
 def back_up(database: Path, target: Path) -> Contents:
@@ -40,7 +40,7 @@ def back_up(database: Path, target: Path) -> Contents:
 
 
 def check(path: Path) -> Contents:
-    """See that *path* is a sound database of Tocsin which this program can use.
+    """Check that *path* is a sound database of Tocsin that this program can use; its contents.
 
     Raises `Unsuitable` if it is not.
     """
@@ -62,10 +62,10 @@ def check(path: Path) -> Contents:
 def restore(
     backup: Path, database: Path, entropy: Callable[[int], bytes], *, replace: bool
 ) -> tuple[Contents, Path | None]:
-    """Make *database* what *backup* holds, with a new epoch.
+    """Make *database* a copy of *backup*, with a new epoch from *entropy* (random bytes).
 
-    What it holds then, and where the former file is kept. Nobody may be using the database. Raises
-    as `back_up`, and `FileExistsError` if it is there and is not to be replaced.
+    Returns the contents, and the path at which the former file is kept. No process may be using the
+    database. Raises as `back_up`, and `FileExistsError` if it exists and is not to be replaced.
     """
     check(backup)
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,16 +81,18 @@ def restore(
 
 
 def copy_into(source: sqlite3.Connection, target: Path) -> None:
-    """Copy what *source* sees now into *target*, one file with no others beside it."""
+    """Copy the database that *source* sees now into *target*, one file without `-wal` or `-shm`."""
     with closing(sqlite3.connect(target)) as copy:
-        # All pages in one step: of one moment, and a server that writes meanwhile does not make it
-        # begin again.
+        # All pages in one step. In several steps, a server that writes meanwhile would make the
+        # copy begin again each time.
         source.backup(copy, pages=-1)
         copy.execute("PRAGMA journal_mode = DELETE")
 
 
 def renew_epoch(connection: sqlite3.Connection, entropy: Callable[[int], bytes]) -> None:
-    """Sequences since the backup will be given out again, so cursors of that time are void."""
+    """Give the database a new epoch, which voids all cursors: the sequences that were given out
+    after the backup will be given out again, for other entries.
+    """
     epoch = migrations.epoch_from(entropy(migrations.EPOCH_LENGTH))
     connection.execute(
         "INSERT INTO meta (name, value) VALUES ('epoch', ?)"
@@ -100,7 +102,10 @@ def renew_epoch(connection: sqlite3.Connection, entropy: Callable[[int], bytes])
 
 
 def read_applied(connection: sqlite3.Connection) -> tuple[dict[int, str], str | None]:
-    """The migrations that were applied, and what the database says of newer ones."""
+    """The applied migrations (number → checksum), and the database's record of newer ones.
+
+    Raises `Unsuitable` if the database has no tables of Tocsin.
+    """
     applied = dict(connection.execute(migrations.READ_APPLIED))
     if 1 not in applied:
         raise Unsuitable("It has no tables of Tocsin", "use a file that `backup` has made")
@@ -109,7 +114,7 @@ def read_applied(connection: sqlite3.Connection) -> tuple[dict[int, str], str | 
 
 
 def read_contents(connection: sqlite3.Connection, path: Path) -> Contents:
-    """What stands in the database of *connection*, which is the file *path*."""
+    """The contents of the database of *connection*, which is the file *path*."""
     [epoch] = connection.execute(
         "SELECT coalesce((SELECT value FROM meta WHERE name = 'epoch'), '')"
     ).fetchone()
@@ -119,13 +124,17 @@ def read_contents(connection: sqlite3.Connection, path: Path) -> Contents:
 
 
 def _set_aside(database: Path) -> Path:
-    """Keep the former file under another name, whole; its own stays until it is replaced."""
+    """Give the former file a second name, with all its data; the first stays until it is replaced.
+
+    Returns the second name.
+    """
     with suppress(sqlite3.Error), _opened(database) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     kept = database.with_name(f"{database.name}.before-{stamp}-{token_hex(2)}")
     os.link(database, kept)
-    # Of a database that could not be opened they are left, and would be taken for the new one's.
+    # A database that could not be opened still has these files. SQLite would take them for the new
+    # database's.
     for suffix in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.rename(f"{database}{suffix}", f"{kept}{suffix}")
@@ -134,7 +143,9 @@ def _set_aside(database: Path) -> Path:
 
 @contextmanager
 def _opened(path: Path, *, still: bool = False) -> Iterator[sqlite3.Connection]:
-    """A file that is *still* is nobody's just now: it may be on a medium that takes no writing."""
+    """Connect to the file *path*. One that is *still* is in use by no process: it is opened without
+    locks, because it may be on a read-only medium.
+    """
     how = "mode=rw"
     if still and not any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal")):
         how = "mode=ro&immutable=1"

@@ -1,4 +1,4 @@
-"""Statements of commands on a SQLite database. Calls block: nothing else happens in a command."""
+"""Statements on a SQLite database, for commands. The calls block: a command has no other tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SqliteHands:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        # Nobody else writes meanwhile, so nobody is in its way.
+        # SQLite has one writer, so there is no deadlock and never a `Busy`.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -41,19 +41,19 @@ class SqliteHands:
 
 @contextmanager
 def sqlite_hands(path: Path) -> Iterator[SqliteHands]:
-    """On the database in the file *path*, which has to be there. What is deleted is overwritten."""
+    """Hands on the database in the file *path*, which has to exist; overwrites deleted data."""
     uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
     with closing(connection):
         connection.execute("PRAGMA secure_delete = ON")
         yield SqliteHands(connection)
-        # The log still has the pages as they were. A server that reads just now keeps some of it.
+        # The `-wal` file still has the former pages. A server that is reading keeps some of it.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def vacuum(path: Path) -> tuple[int, int]:
-    """Rebuild the file *path*, which nobody may be using; its bytes before and after."""
+    """Rebuild the file *path*, which no process may be using; its bytes before and after."""
     before = path.stat().st_size
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("VACUUM")

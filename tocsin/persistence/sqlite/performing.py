@@ -1,7 +1,7 @@
-"""Running a statement on SQLite: a row of its columns at a time, and one text after the other.
+"""Runs a statement on SQLite: once for each row of its columns, and one part after the other.
 
-SQLite runs in this process, so a text per row costs no round trip; and where one statement of
-Postgres changes several tables, there are several here (`Part`).
+SQLite runs in this process, so running a text for each row costs no round trip. A statement that
+changes several tables in Postgres consists of several parts here (`Part`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from tocsin.persistence.scripts.statements import Part, Row, Rows, Sql, Statemen
 
 
 class PreparedStatement(NamedTuple):
-    """A statement, and what makes its rows of SQLite's."""
+    """A statement, and the function that makes its rows from SQLite's tuples."""
 
     sql: Sql
     named: Callable[[Iterable[Any]], Row]
 
 
 def prepare(statements: Mapping[str, Sql]) -> dict[str, PreparedStatement]:
-    """All *statements*, by name, with named tuples of their columns as rows.
+    """All *statements*, by name; their rows become named tuples.
 
-    (`_make` of a named tuple counts the columns in addition, at twice the price.)
+    (`tuple.__new__` instead of the named tuple's `_make`, which counts the columns and costs twice
+    as much.)
     """
     return {
         name: PreparedStatement(sql, partial(tuple.__new__, namedtuple(name, sql.columns)))
@@ -36,7 +37,7 @@ def prepare(statements: Mapping[str, Sql]) -> dict[str, PreparedStatement]:
 def perform(
     connection: sqlite3.Connection, prepared: PreparedStatement, statement: Statement
 ) -> Rows:
-    """Run *statement* for every row of its columns. Raises what `sqlite3` raises."""
+    """Run *statement* for every row of its columns; the rows found. Raises `sqlite3.Error`."""
     sql = prepared.sql
     text, columns = sql.text, sql.arguments(statement)
     if sql.parts:
@@ -55,7 +56,7 @@ def perform(
 def _run_all_but_last(
     connection: sqlite3.Connection, parts: Sequence[Part], columns: Sequence[Sequence[Any]]
 ) -> tuple[str, list[Sequence[Any]]]:
-    """Run all *parts* of a statement but the last; the text of that one, and its columns."""
+    """Run all *parts* of a statement but the last one; the text and the columns of that one."""
     for part in parts:
         taken = [columns[place] for place in part.columns]
         if part is not parts[-1]:

@@ -1,13 +1,13 @@
-"""One server for one SQLite file: a lock beside it, and in it who has it.
+"""One server for one SQLite file: a lock file beside it, which names the server that has it.
 
-Two servers on one file would each deliver to their own connections alone, and neither would hear of
-what the other commits. SQLite does not mind two, so somebody has to. The lock is the kernel's
-(`flock` on `<file>-lock`) and ends with the process that holds it, however that ends; what stands
-in the file is for people. Commands that work beside a server, such as `tocsin key`, do not take it;
-those that replace or rebuild the file do.
+Two servers on one file would each deliver to their own connections only, because neither would hear
+of the commits of the other. SQLite allows two processes, so Tocsin has to refuse the second. The
+lock is the kernel's (`flock` on `<file>-lock`) and ends with the process that holds it, however
+that ends; the text in the file is for people. Commands that work beside a server, such as
+`tocsin key`, do not take the lock; commands that replace or rebuild the file do.
 
-It is not the database's own file that is locked: closing any descriptor of that would drop SQLite's
-own locks on it.
+The lock is not on the database's own file, because closing any descriptor of that would drop
+SQLite's own locks on it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = structlog.get_logger(__name__)
 
 SUFFIX: Final = "-lock"
 PATIENCE: Final = 1.0
-"""Seconds in which a lock that somebody looks at, or has just let go of, is tried again."""
+"""Seconds for which a taken lock is tried again: a process may only be looking at it, or ending."""
 
 _PAUSE: Final = 0.05
 """Seconds between two attempts: a person who starts a server notices no such delay."""
@@ -39,7 +39,7 @@ _BYTES_MAX: Final = 4096
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who has the lock: *since* is in Unix milliseconds; an unknown *port* is 0."""
+    """The process that has the lock. *since* is in Unix milliseconds; an unknown *port* is 0."""
 
     program: str
     pid: int
@@ -57,7 +57,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Locked(Exception):
-    """Somebody else has the file; *holder* is `None` where it does not say who."""
+    """Another process has the database; *holder* is `None` if the lock file does not name it."""
 
     def __init__(self, path: Path, holder: Holder | None) -> None:
         super().__init__(str(holder) if holder else "a process that has not said who it is")
@@ -66,7 +66,10 @@ class Locked(Exception):
 
 
 class ServerLock:
-    """Held until `release`, or the end of the process. Raises `Locked`, or `OSError`."""
+    """The lock of *database*, held until `release` or the end of the process.
+
+    Raises `Locked` if another process holds it for longer than `PATIENCE`, or `OSError`.
+    """
 
     def __init__(self, database: Path, holder: Holder) -> None:
         self._path = path_of(database)
@@ -82,28 +85,31 @@ class ServerLock:
             raise
 
     def say(self, holder: Holder) -> None:
-        """Put down who has it; on a full disk nobody is named, and it is held all the same."""
+        """Write *holder* into the lock file. On a full disk the file stays empty; the lock is held
+        all the same.
+        """
         text = msgspec.json.encode(holder) + b"\n"
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, text, 0)
 
     def release(self) -> None:
-        # The file stays: whoever removed it could remove one that another has just locked.
+        # The file stays, because removing it could remove one that another process has just locked.
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
 def find_holder(database: Path) -> Locked | None:
-    """Who has *database* now, if anybody has; makes nothing."""
+    """The process that has *database* now, if one has. Makes no lock file."""
     path = path_of(database)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        # Shared, so that two who look do not see each other; a server that starts tries again.
+        # A shared lock, so that two processes that look do not find each other. A server that
+        # starts meanwhile tries again.
         if _flock(descriptor, fcntl.LOCK_SH):
             return None
         return Locked(path, _read(descriptor))
@@ -112,13 +118,13 @@ def find_holder(database: Path) -> Locked | None:
 
 
 def path_of(database: Path) -> Path:
-    """The lock of *database*: one for all the names that lead to it."""
+    """The path of the lock file of *database*, the same for all links that lead to it."""
     real = Path(os.path.realpath(database))
     return real.with_name(real.name + SUFFIX)
 
 
 def _flock(descriptor: int, kind: int) -> bool:
-    """Whether it was to be had, which it also is where nothing can be locked."""
+    """Try to lock; whether that worked. On a file system without locks, it counts as done."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A SQLite database as one side of a copy. Calls block: nothing else happens in a command."""
+"""A SQLite database as one side of a copy. The calls block: a command has no other tasks."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class SqliteSide:
 
 @contextmanager
 def sqlite_side(path: Path, *, writes: bool) -> Iterator[SqliteSide]:
-    """The database in the file *path*, which has to be there."""
+    """The database in the file *path*, which has to exist, as one side of a copy."""
     uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
     with closing(connection):
         yield SqliteSide(connection, writes=writes)
         if writes:
-            # One file, with no others beside it.
+            # Leaves one file, without a `-wal` file beside it.
             connection.execute("PRAGMA journal_mode = DELETE")

@@ -1,10 +1,10 @@
 """The store in one SQLite file: a complete installation in one process.
 
-One connection, and one worker thread at a time that uses it: SQLite has one writer anyway, and
-group commit makes that writer's transactions large. Reads share the thread; they wait for a
-commit, and in return nothing is ever locked, busy or half done.
+There is one connection, used by one worker thread at a time: SQLite has one writer anyway, and
+group commit makes that writer's transactions large. Reads share the thread. They wait for a commit,
+and in return no call ever finds the database locked or busy through us.
 
-Every commit is synced (`synchronous=FULL`): what was answered survives a power cut.
+Every commit is synced (`synchronous=FULL`), so that answered commands survive a power cut.
 """
 
 from __future__ import annotations
@@ -42,22 +42,23 @@ DIALECT = "sqlite"
 MEMORY = ":memory:"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another process that has the file, such as a backup."""
+"""Seconds to wait for another process that has locked the file, such as a backup."""
 CLOSE_TIMEOUT = 5.0
-"""Seconds to wait for the last call when closing."""
+"""Seconds that closing waits for the call under way, which may hang on a failing disk."""
 
 _STATEMENTS_CACHED = 256
 """Prepared statements of a connection: more than the store has, so that none is parsed twice."""
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    # The log of a burst gives its room back.
+    # 64 MiB: a `-wal` file that a burst has made larger is cut to this size.
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA temp_store = MEMORY",
-    # 64 MiB: the pages of the heads, the indexes' right edges and what devices are about to read.
+    # 64 MiB for pages of heads, the right edges of indexes, and entries that are read soon.
     "PRAGMA cache_size = -65536",
 )
-# What passes without us: the disk is full or failing, somebody has the file, or it is protected.
+# States of the world that may pass: the disk is full or failing, another process has locked the
+# file, or the file is protected. All other codes are bugs of ours.
 _PASSING = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -69,12 +70,12 @@ _PASSING = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOMEM,
 }
-# Of these, what concerns writing alone.
+# Those of them that prevent writing only.
 _READABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 
 
 class _Moved(StoreUnavailable):
-    """Under the database's name stands another file than the one that we have, or none."""
+    """The path of the database leads to another file than the one that is open, or to none."""
 
 
 def _moved(path: str, found: tuple[int, int] | None) -> _Moved:
@@ -88,11 +89,11 @@ def _moved(path: str, found: tuple[int, int] | None) -> _Moved:
 
 
 class SqliteStore:
-    """`Store` in the file *path*, which is made with mode 0600 if it is not there.
+    """`Store` in the file *path*, which is made with mode 0600 if it does not exist.
 
-    With *inline*, everything runs in the calling task: it blocks the event loop, and the same
-    calls take the same steps, which is what simulation needs. *path* may then be `":memory:"`.
-    *entropy* gives random bytes for the name of a new database's epoch.
+    With *inline*, all work runs in the calling task. That blocks the event loop, but the same calls
+    take the same steps, as simulation needs. *path* may then be `":memory:"`. *entropy* gives
+    random bytes for the epoch and the secret of a new database.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class SqliteStore:
         self._file: tuple[int, int] | None = None
         self._epoch: str | None = None
         self._secret: str | None = None
-        # The thread may be another one each time; never two at once.
+        # One call at a time. Trio may run each in another thread.
         self._turn = trio.CapacityLimiter(1)
         self._statements_run = 0
 
@@ -145,12 +146,12 @@ class SqliteStore:
         await self._call(self._probe)
 
     async def pending(self) -> list[Migration]:
-        """The migrations that `open` would apply; neither makes nor changes the file."""
+        """The migrations that `open` would apply. Neither makes nor changes the file."""
         return await self._call(self._pending)
 
     async def aclose(self) -> None:
-        # Shielded, because closing tidies up the files. Bounded, because it waits for the call that
-        # has the thread, and that may be waiting for a disk that never answers.
+        # Shielded, because closing tidies up the files. Bounded, because it waits for the call
+        # under way, which may wait for a disk that never answers.
         with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
             await self._call(self._forget_connection)
 
@@ -165,7 +166,7 @@ class SqliteStore:
         )
 
     def _guarded(self, work: Callable[[], T]) -> T:
-        """Run *work*, and tell what passes from what is a bug of ours."""
+        """Run *work*; raise `StoreUnavailable` for states of the world, `StoreFailed` for bugs."""
         try:
             return work()
         except _Moved:
@@ -174,7 +175,7 @@ class SqliteStore:
         except (StoreUnavailable, StoreFailed):
             raise
         except sqlite3.Error as error:
-            # A driver's own errors (a wrong number of parameters) have no code.
+            # Errors of the driver itself (a wrong number of parameters) have no code.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
             if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
                 self._forget_connection()
@@ -191,7 +192,7 @@ class SqliteStore:
         self._epoch, self._secret = self._in_transaction("IMMEDIATE", self._migrate)
 
     def _migrate(self, connection: sqlite3.Connection) -> tuple[str, str]:
-        """Make the database what it has to be; the epoch of its logs, and the nodes' secret."""
+        """Apply missing migrations; the epoch and the secret, which are made if there are none."""
         self._check_file()
         connection.execute(migrations.CREATE_TABLE)
         applied, schema = _applied(connection)
@@ -249,7 +250,7 @@ class SqliteStore:
         return self._in_transaction(kind, work)
 
     def _in_transaction(self, kind: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        # A call and not a context manager: this is once for every transaction.
+        # A function that calls, not a context manager, which costs more for every transaction.
         connection = self._connected()
         connection.execute(f"BEGIN {kind}")
         try:
@@ -266,7 +267,7 @@ class SqliteStore:
             try:
                 connection.execute("ROLLBACK")
             except sqlite3.Error:
-                # Closing rolls back as well; and nothing more is written through this connection.
+                # Closing rolls back as well, and a connection in an unknown state is not used on.
                 self._forget_connection()
 
     def _connected(self) -> sqlite3.Connection:
@@ -275,18 +276,20 @@ class SqliteStore:
         return self._connection
 
     def _check_file(self) -> None:
-        """See that what we write to is what stands under its name; raises `StoreUnavailable`.
+        """Check that the path still leads to the open file. Raises `StoreUnavailable` if not.
 
-        A file that was renamed or removed goes on taking what is written to it, and nobody would
-        find it there. Looked at before every commit, so that nothing was answered in vain.
+        A file that was renamed or removed can still be written to, but the next start would not
+        find the data. The check is made before every commit, so that no command is answered as
+        durable in vain.
         """
         if self._file is not None and self._file != (found := _identity(self._path)):
             raise _moved(self._path, found)
 
     def _fold_log(self) -> None:
-        """Bring what stands in the `-wal` file into the database's, wherever that is now.
+        """Write the contents of the `-wal` file into the database's file, wherever that is now.
 
-        The connection stays open: as long as it is, no other file can be taken for this one.
+        The connection stays open: while it is, the file's number cannot be given to another file,
+        which could then be taken for this one.
         """
         if self._connection is not None:
             with suppress(sqlite3.Error):
@@ -297,7 +300,7 @@ class SqliteStore:
             oldest = ".".join(map(str, OLDEST_SQLITE))
             raise StoreFailed(f"SQLite {sqlite3.sqlite_version} is too old: {oldest} is needed")
         if self._file is not None and self._file != (found := _identity(self._path)):
-            # Not made anew: that would be another, empty database, under a running server.
+            # No new file is made: it would be an empty database, under a running server.
             raise _moved(self._path, found)
         if self._path != MEMORY:
             _make_file(Path(self._path))
@@ -318,19 +321,19 @@ class SqliteStore:
         return connection
 
     def _forget_connection(self) -> None:
-        """Close the connection; the next call makes another."""
+        """Close the connection; the next call opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
                 connection.close()
             except sqlite3.Error:
-                # Closing writes the log back into the file, which a failing disk refuses. The
-                # next connection finds both and reads them together.
+                # Closing writes the `-wal` file back into the database, which a failing disk
+                # refuses. The next connection finds both files and reads them together.
                 return
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Which file stands under this name, if one does."""
+    """The device and number of the file at *path*, or `None` if there is no file."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -345,7 +348,7 @@ def _make_file(path: Path) -> None:
 
 
 def _applied(connection: sqlite3.Connection) -> tuple[dict[int, str], str | None]:
-    """The migrations that were applied, and what the database says of those that we do not know."""
+    """The applied migrations (number → checksum), and the database's record of newer ones."""
     applied = dict(connection.execute(migrations.READ_APPLIED))
     if not migrations.newer(DIALECT, applied):
         return applied, None
@@ -354,13 +357,13 @@ def _applied(connection: sqlite3.Connection) -> tuple[dict[int, str], str | None
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
-    # `executescript` would commit what is open and apply the rest without a transaction.
+    # Not `executescript`: that commits the open transaction, and applies the rest without one.
     statement = ""
     for line in migration.sql.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
             connection.execute(statement)
             statement = ""
-    connection.execute(statement)  # what comes after the last semicolon; comments are no work
+    connection.execute(statement)  # the rest after the last semicolon, at most comments
     values = (migration.number, migration.name, migration.checksum)
     connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", values)

@@ -1,12 +1,12 @@
-"""The store's port: what can be asked of it, as values.
+"""The store's port: commands and queries as values, and the protocol of a store.
 
 A *command* changes something, a *query* does not. The storage actor collects many of each and hands
 them over together: `Store.write` runs all its commands in one transaction, `Store.read` answers all
-its queries in few statements. So nothing here is a method per use case, and every result names
-what happened in a form that needs no second look at the store.
+its queries in few statements. So there is no method per use case, and every result tells its
+outcome in a form that needs no second look at the store.
 
-Sequences are given out by the store, in the committing transaction, under the lock of the user's
-row: a user's log becomes visible in order, whoever writes it.
+The store gives out sequences in the committing transaction, under the lock of the user's row. A
+user's log therefore becomes visible in the order of its sequences, whichever node writes it.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ Result = (
     | DeviceForgotten
     | Done
 )
-"""Whatever comes of a command."""
+"""The result of a command, of whatever kind; the news of each kind stand in `result_news`."""
 
 
 class StoreUnavailable(DescribedError):
@@ -255,9 +255,9 @@ class StoreUnavailable(DescribedError):
     A command may still have been committed: the connection can die between the commit and its
     answer. Every command is therefore safe to repeat; a `Publish` is known by its content's id.
 
-    *readable* says that only writing is out of order (a full disk): questions may be answered.
-    *reason*, where it is known, is for everybody: it names no place and no address. *timed_out*
-    says that all the time that a call has went by without an answer.
+    *readable* says that only writing is impossible (a full disk): queries may be answered.
+    *reason*, where it is known, may be shown to clients: it names no place and no address.
+    *timed_out* says that the time limit of the call went by without an answer.
     """
 
     def __init__(
@@ -273,8 +273,8 @@ class StoreUnavailable(DescribedError):
         self.timed_out = timed_out
 
     def again(self) -> Self:
-        """An equal exception, to be raised elsewhere: one raised in many tasks would gather all
-        their tracebacks. So who inherits keeps this constructor.
+        """An equal exception, to be raised in another task: one exception raised in many tasks
+        would gather all their tracebacks. A subclass has to keep this constructor.
         """
         return type(self)(
             *self.args, readable=self.readable, reason=self.reason, timed_out=self.timed_out
@@ -282,33 +282,38 @@ class StoreUnavailable(DescribedError):
 
 
 class StoreBlocked(StoreUnavailable):
-    """Somebody else holds a lock on what a command changes. The store works; nothing was done."""
+    """Another transaction holds a lock on rows that a command changes. The store works; nothing was
+    done.
+    """
 
 
 class StoreFailed(DescribedError):
-    """The store refused what we sent it: a bug of ours, not a state of the world."""
+    """The store refused a statement: a bug of ours, or a database that this program cannot use."""
 
 
 class Store(Protocol):
-    """A durable store. All methods raise `StoreUnavailable` or `StoreFailed`, nothing else.
+    """A durable store. Its methods raise `StoreUnavailable` and `StoreFailed`, nothing else.
 
     Cancelling a call abandons its answer, not its work: a write may still commit.
     """
 
     @property
     def epoch(self) -> str:
-        """The incarnation of the data, the same for its whole life; known after `open`."""
+        """The name of this life of the database, known after `open`; a restored one has another."""
 
     @property
     def secret(self) -> str:
-        """What all nodes on this store share and nobody else knows; known after `open`.
+        """The secret that all nodes on this store share, and no other program; known after `open`.
 
-        Made at the first opening. It is in no log, metric or answer.
+        It is made at the first opening, and appears in no log, metric or answer.
         """
 
     @property
     def statements_run(self) -> int:
-        """Statements of scripts so far, each for all its rows; to see that batches stay cheap."""
+        """The number of statements that scripts have run; it shows whether batches stay cheap.
+
+        A statement counts once, however many rows its columns have.
+        """
 
     async def open(self) -> None:
         """Connect and apply missing migrations; safe to call again after a failure."""
@@ -316,22 +321,24 @@ class Store(Protocol):
     async def write(
         self, commands: Sequence[Command[Any]], *, hurried: bool = False
     ) -> list[Result]:
-        """Run *commands* in one transaction; durable when it returns.
+        """Run *commands* in one transaction, durable when this returns; their results, in order.
 
-        Raises `StoreBlocked` where somebody else's lock is in the way; *hurried* waits less for it.
+        Raises `StoreBlocked` if the lock of another transaction is in the way; *hurried* waits for
+        it less long.
 
-        In order as far as anybody can tell: changes of logs among themselves, and what concerns
-        one device. A device that attaches may see what a later command of its batch did.
+        Two kinds of commands keep the order of the batch: changes of logs among themselves, and
+        commands about one device. A device that attaches may see the effect of a later command of
+        its batch.
         """
 
     async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:
-        """Answer *queries* in order, each from one moment; two of them may be from two.
+        """Answer *queries*, in the same order. Each answer is of one moment; two may be of two.
 
-        An answer is what its query says by its type; a list of several cannot say it.
+        An answer has the type that its query names; the type of a list cannot express that.
         """
 
     async def probe(self) -> None:
-        """Touch the store as cheaply as proves that it can write."""
+        """Make the cheapest write that proves that the store can write."""
 
     async def aclose(self) -> None:
-        """Let go of connections and threads; never raises for a store that is away."""
+        """Close connections and threads; never raises, even if the store is away."""

@@ -1,4 +1,4 @@
-"""What commands and queries have in common: each says by its type what comes of it."""
+"""The base classes of commands and queries: each names the type of its result or answer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ A_co = TypeVar("A_co", covariant=True)
 
 
 class Command(msgspec.Struct, Generic[R_co], frozen=True):
-    """A change of the store, with an `R` as its result. Every command is safe to repeat."""
+    """A change of the store, whose result is an `R`. Every command is safe to repeat."""
 
 
 class Query(msgspec.Struct, Generic[A_co], frozen=True):
-    """A question to the store, with an `A` as its answer."""
+    """A question to the store, whose answer is an `A`."""

@@ -1,4 +1,4 @@
-"""What can be done to notifications in the store: commands, each with its result.
+"""Commands that change notifications in the store, each with its results.
 
 A command is a value, and safe to repeat. Import these names from `tocsin.persistence.store`.
 """
@@ -13,7 +13,10 @@ from tocsin.protocol.notification import Change, Content, Patch
 
 
 class Idempotency(msgspec.Struct, frozen=True):
-    """Whose key it is, the key, and a digest of the request that came with it."""
+    """A producer's idempotency *key*, its *credential*, and a digest of the request with the key.
+
+    The digest (*fingerprint*) shows whether a second request with the key is the same.
+    """
 
     credential: str
     key: str
@@ -21,7 +24,7 @@ class Idempotency(msgspec.Struct, frozen=True):
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """A user's unread (unseen or seen) and unseen notifications."""
+    """The numbers of a user's unread notifications (unseen or seen) and of the unseen ones."""
 
     unread: int
     unseen: int
@@ -43,10 +46,10 @@ class FanOut(msgspec.Struct, frozen=True):
 class Changed(msgspec.Struct, frozen=True):
     """A publish, update or withdrawal is durable.
 
-    *content* is that of the notification it was about: for a publish that collapsed, the older
-    one. *fan_outs* are in the order of each user's log. *recipients* is how many the notification
-    was addressed to: users, or subscribers of its topic at that time. Where *content* has a topic
-    and *standing* is not `scheduled`, the topic's log has a new entry.
+    *content* is that of the changed notification: for a publish that collapsed, the older one.
+    *fan_outs* are in the order of each user's log. *recipients* is the number of users that the
+    notification was addressed to, or of its topic's subscribers at that time. If *content* has a
+    topic and *standing* is not `scheduled`, the topic's log has a new entry.
     """
 
     content: Content
@@ -56,33 +59,38 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """It was done before, by this idempotency key, content id or name: the first *answer*."""
+    """The command was done before, with this idempotency key, content id or name.
+
+    *answer* is the text of the first answer.
+    """
 
     answer: str
 
 
 class KeyReused(msgspec.Struct, frozen=True):
-    """The idempotency key was used for another request."""
+    """The idempotency key was used for a different request; nothing was done."""
 
 
 class Overdue(msgspec.Struct, frozen=True):
-    """It was posted too late, and is not the repetition of what was posted in time."""
+    """The notification was posted too late, and the post does not repeat one that was in time."""
 
 
 class Publish(Command[Changed | Replayed | KeyReused | Overdue], frozen=True):
     """Make a notification known: to *users* (no duplicates), or to its content's topic.
 
-    For users it is appended to their logs now, but for those who have muted it. For a topic one
-    entry is appended to the topic's log, whatever the number of subscribers (`Materialise`). With
-    *deliver_at* (Unix ms, in the future) both happen later (`Release`).
+    For users, an entry is appended to each log now, except for users who have muted the category.
+    For a topic, one entry is appended to the topic's log, whatever the number of its subscribers
+    (`Materialise` brings it to them). With *deliver_at* (Unix ms, in the future) both happen at
+    that time (`Release`).
 
-    With a collapse key, an active notification with the same key and the same topic, or with
-    recipients who are all among *users*, is not joined by a second one but becomes this one: same
-    id, next revision, `unseen` again. From recipients of other notifications with the key, those
-    are withdrawn.
+    With a collapse key, the notification may renew an older active one with the same key instead of
+    joining it: one of the same topic, or one whose recipients are all among *users*. The older one
+    keeps its id and gets the new content, the next revision, and the state `unseen`. Other
+    notifications with the key are withdrawn from those *users* who have them.
 
-    What is *overdue*, and has a key, can only be a repetition: by the time that it is posted its
-    content has expired. Where its key is new it is `Overdue`, and the key stays free.
+    An *overdue* publish, whose content had expired when it was posted, can only be the repetition
+    of one that was in time. If its idempotency key is new, the result is `Overdue`, and the key
+    stays free.
     """
 
     content: Content
@@ -94,23 +102,23 @@ class Publish(Command[Changed | Replayed | KeyReused | Overdue], frozen=True):
 
 
 class NotFound(msgspec.Struct, frozen=True):
-    """There is no such thing."""
+    """The store does not have the thing that the command or query names."""
 
 
 class RevisionMismatch(msgspec.Struct, frozen=True):
-    """Somebody else changed it: it is at *revision* now."""
+    """The notification was changed meanwhile: it is at *revision* now. Nothing was done."""
 
     revision: int
 
 
 class NotActive(msgspec.Struct, frozen=True):
-    """It was withdrawn or has expired (*standing*), so it cannot be changed."""
+    """The notification was withdrawn or has expired (*standing*), so it cannot be changed."""
 
     standing: str
 
 
 class PatchRefused(msgspec.Struct, frozen=True):
-    """The patch contradicts itself or changes nothing; *error* is a `Refused`."""
+    """The patch contradicts itself or changes nothing; *error* is the `Refused` that says which."""
 
     error: Exception
 
@@ -119,10 +127,11 @@ class Update(
     Command[Changed | Replayed | NotFound | NotActive | RevisionMismatch | PatchRefused],
     frozen=True,
 ):
-    """Make the next revision of one of *expected_revisions*; `None` of any, none of which is none.
+    """Apply *patch*, if the notification is at one of *expected_revisions*.
 
-    What has a name of its own, *once*, is done once, whatever comes of it, for as long as answers
-    to idempotency keys are kept; then it is `Replayed`.
+    `None` allows every revision; an empty tuple allows none. A command with a name, *once*, is done
+    once, for as long as answers to idempotency keys are kept: whatever its first result was, a
+    repetition is `Replayed`.
     """
 
     notification: str
@@ -133,7 +142,7 @@ class Update(
 
 
 class Withdraw(Command[Changed | Replayed | NotFound], frozen=True):
-    """Take a notification back from everybody; again is a success without changes.
+    """Take a notification back from all recipients; a repetition succeeds and changes nothing.
 
     *once* as in `Update`.
     """
@@ -144,10 +153,10 @@ class Withdraw(Command[Changed | Replayed | NotFound], frozen=True):
 
 
 class TooMany(msgspec.Struct, frozen=True):
-    """There are as many as there may be, *count_max*; nothing was done."""
+    """The limit *count_max* (of devices, tickets …) is reached; nothing was done."""
 
     count_max: int
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Durable; nothing more to say."""
+    """The command is durable; it has no other result."""

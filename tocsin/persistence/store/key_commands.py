@@ -12,7 +12,7 @@ from tocsin.persistence.store.commands import Done, NotFound, TooMany
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """An API key as it is kept: never its text."""
+    """An API key as it is stored: the *hash* of its text, never the text. Times are Unix ms."""
 
     id: str
     hash: bytes
@@ -27,7 +27,7 @@ class CreateKey(Command[Done], frozen=True):
 
 
 class RevokeKey(Command[Done | NotFound], frozen=True):
-    """Result: `Done`, also when it was revoked before, or `NotFound`."""
+    """Revoke the key *id*. Result: `Done`, also if it was revoked before, or `NotFound`."""
 
     id: str
     now_ms: int
@@ -36,10 +36,10 @@ class RevokeKey(Command[Done | NotFound], frozen=True):
 class StoredTicket(msgspec.Struct, frozen=True):
     """A ticket waiting to be used; the times are Unix milliseconds.
 
-    *principal_expires_at* is when the token that bought it expires, if that is known. A ticket
-    stands for its user and carries no scopes. With a *device* it is a stream's: it lets that device
-    come back until it expires. *origin* is that of the page which used it first, `""` for none, and
-    not known before.
+    *principal_expires_at* is the time at which the token that bought the ticket expires, if that is
+    known. A ticket stands for its user and carries no scopes. One with a *device* is for that
+    device's stream, and lets the device come back until the ticket expires. *origin* is the origin
+    of the page that used it first, `""` for a client without one, and `None` before the first use.
     """
 
     hash: bytes
@@ -51,11 +51,12 @@ class StoredTicket(msgspec.Struct, frozen=True):
 
 
 class CreateTicket(Command[Done | TooMany], frozen=True):
-    """Keep *ticket*; those of its user that have expired by *now_ms* are forgotten.
+    """Store *ticket*; tickets of its user that have expired by *now_ms* are forgotten.
 
-    A stream's takes the place of the one that its device had. Where the user has *tickets_max*
-    already, those of streams that expire first make room; the result is `Done`, or `TooMany` where
-    there are none. Nodes that do it at the same moment may exceed that by a few.
+    The ticket of a stream replaces the one that its device had. If the user has *tickets_max*
+    tickets already, tickets of streams make room, the earliest to expire first. Result: `Done`, or
+    `TooMany` if there are none of streams. Nodes that do this at the same moment may exceed the
+    limit by a few.
     """
 
     ticket: StoredTicket
@@ -64,18 +65,18 @@ class CreateTicket(Command[Done | TooMany], frozen=True):
 
 
 class TakeTicket(Command[StoredTicket | NotFound], frozen=True):
-    """Remove a ticket; result: `StoredTicket`, expired or not, or `NotFound` the second time.
+    """Remove a ticket. Result: `StoredTicket`, expired or not; `NotFound` the second time.
 
-    That of a stream stays, and may be taken again.
+    The ticket of a stream is not removed, and may be taken again.
     """
 
     hash: bytes
 
 
 class BindTicket(Command[StoredTicket | NotFound], frozen=True):
-    """Bind a stream's ticket to the *origin* that uses it, unless it is bound.
+    """Bind a stream's ticket to the *origin* of the page that uses it, unless it is bound already.
 
-    Result: `StoredTicket` with the origin that it is bound to, or `NotFound`.
+    Result: `StoredTicket` with the origin that it is bound to now, or `NotFound`.
     """
 
     hash: bytes
@@ -83,6 +84,6 @@ class BindTicket(Command[StoredTicket | NotFound], frozen=True):
 
 
 class RevokeTickets(Command[Done], frozen=True):
-    """Remove all tickets of *user*; result: `Done`."""
+    """Remove all tickets of *user*. Result: `Done`."""
 
     user: str

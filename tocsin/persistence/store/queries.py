@@ -1,6 +1,6 @@
-"""What can be asked of the store: queries, each with its answer.
+"""Queries of the store, each with its answer.
 
-All that is in an answer is of one moment. Of a list that is read in several pages, each page is.
+An answer is of one moment. A list that is read in several pages is not; each of its pages is.
 
 Import these names from `tocsin.persistence.store`.
 """
@@ -18,8 +18,8 @@ from tocsin.protocol.notification import Content
 class Entry(msgspec.Struct, frozen=True):
     """One changed notification of a user's log, in its current state, for one device.
 
-    *change* is `created` when the notification is newer than the cursor that was read from.
-    *attempts* is how often this sequence was sent to the device already.
+    *change* is `created` if the notification is newer than the cursor that was read from.
+    *attempts* is how often this sequence was sent to the device so far. Times are Unix ms.
     """
 
     sequence: int
@@ -36,9 +36,9 @@ class Entry(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, frozen=True):
     """*entries*, and the sequence *through* which they are complete.
 
-    *through* is the head when there is nothing more, so entries that were left out are covered.
-    *horizon* is the user's: a reader whose *after* is below it has lost something. All is of the
-    moment when the log ended at *head*, *counters* too.
+    If there are no more entries, *through* is the head, so that entries at the end that were left
+    out are covered. *horizon* is that of the user's log: a device whose cursor is below it has
+    lost entries. All fields, *counters* too, are of the moment when the log ended at *head*.
     """
 
     entries: tuple[Entry, ...]
@@ -54,14 +54,23 @@ class ReadPage(Query[Page], frozen=True):
     At most *limit* entries and, but for the first, at most *bytes_max* bytes of documents. The
     device's session began at *start*, when the log's head was *began*.
 
-    News to the device is what was created after *start* and cannot have been sent to it: not in
-    this session (it has not changed since *began*, or was created behind *after*), nor in an
-    earlier one that this one goes on from (*resumed*, and the ledger has a line). News is `created`
-    whatever its revision, and left out if it is withdrawn; unless that happened after it was
-    *counted*: the counters that the device was told know what was created up to there, and only a
-    push corrects them; and unless an earlier session may have sent it without the ledger knowing
-    (*resumed*, and see `Attach`). Left out too: what has expired, what is dead for this device, and
-    what it has acknowledged at its present sequence and cannot have lost since (`Attach`).
+    The first line that fits decides how a notification appears (the same table stands over the
+    statement `pages`):
+
+        it has expired; or the device was given up for it; or the device has
+            acknowledged its present sequence and cannot have lost it (`Attach`)    left out
+        it was withdrawn, and the device may have it or has counted it              `withdrawn`
+        it was withdrawn                                                            left out
+        it is news to the device                                                    `created`
+        anything else                                                               its own change
+
+    - *News* was created after *start* and cannot have been sent to the device: not in this session
+      (it has not changed since *began*, or was created behind *after*), and, if the session goes on
+      from an earlier one (*resumed*), not in that (the ledger has no line).
+    - The device *may have* a notification that is no news, or that a session which did not end in
+      order may have sent without a line in the ledger (*resumed*, and see `Attach`).
+    - The device *has counted* a notification that was created up to the sequence *counted* and
+      withdrawn behind it: the counters that it was told include it, and only a push corrects them.
     """
 
     user: str
@@ -84,10 +93,10 @@ class InboxItem(msgspec.Struct, frozen=True):
 
 
 class Inbox(msgspec.Struct, frozen=True):
-    """*more*: older ones follow; *head* and *counters* are of the same moment as *items*.
+    """A page of the inbox; *more* says that older items follow. All fields are of one moment.
 
-    *behind*: there are entries in the user's topics that are not in the log yet (`Materialise`),
-    or the user is not known yet.
+    *behind* says that the user's topics have entries that are not in the user's log yet
+    (`Materialise` brings them), or that the user is not known yet.
     """
 
     items: tuple[InboxItem, ...]
@@ -100,8 +109,9 @@ class Inbox(msgspec.Struct, frozen=True):
 class InboxPage(Query[Inbox], frozen=True):
     """A user's inbox, newest created first, below *before* (a created sequence) if given.
 
-    *states* says which to list; what has expired by *now_ms* is left out. At most *limit* items
-    and, but for the first, at most *bytes_max* bytes of documents. Result: `Inbox`.
+    Only items in one of *states* are listed, and only of *category* if that is given; items that
+    have expired by *now_ms* are left out. At most *limit* items and, but for the first, at most
+    *bytes_max* bytes of documents.
     """
 
     user: str
@@ -114,7 +124,7 @@ class InboxPage(Query[Inbox], frozen=True):
 
 
 class FindInboxItem(Query[InboxItem | NotFound], frozen=True):
-    """One notification of one user: `InboxItem`, or `NotFound` (also for somebody else's)."""
+    """One notification of one user; `NotFound` if it is not in that user's inbox."""
 
     user: str
     notification: str
@@ -122,7 +132,7 @@ class FindInboxItem(Query[InboxItem | NotFound], frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """As in `Inbox`, without the items."""
+    """The end of a user's log; *head*, *counters* and *behind* are as in `Inbox`."""
 
     head: int
     counters: Counters
@@ -130,13 +140,13 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class FindHead(Query[Head], frozen=True):
-    """Where a user's log stands. Result: `Head`, also for a user never seen."""
+    """The head of a user's log; a user that the store does not know has an empty log."""
 
     user: str
 
 
 class DeviceInfo(msgspec.Struct, frozen=True):
-    """*acknowledged* is the device's cursor, a sequence; *last_seen* in Unix milliseconds."""
+    """A device of a user: *acknowledged* is its cursor, a sequence; *last_seen* is Unix ms."""
 
     device: str
     acknowledged: int
@@ -149,10 +159,7 @@ class Devices(msgspec.Struct, frozen=True):
 
 
 class ListDevices(Query[Devices], frozen=True):
-    """A user's devices by name, behind *after* if given, at most *limit*; or only the one *named*.
-
-    Result: `Devices`.
-    """
+    """A user's devices by name, behind *after* if given, at most *limit*; or only one, *named*."""
 
     user: str
     limit: int = 1000
@@ -165,13 +172,13 @@ class SubscribedTopics(msgspec.Struct, frozen=True):
 
 
 class ListSubscriptions(Query[SubscribedTopics], frozen=True):
-    """Result: `SubscribedTopics`, by name, without that of everyone."""
+    """The topics of a user by name, without the topic of everyone."""
 
     user: str
 
 
 class TopicInfo(msgspec.Struct, frozen=True):
-    """*closed*: only producers subscribe users to it."""
+    """A topic; *closed* says that only producers may subscribe users to it."""
 
     topic: str
     closed: bool
@@ -179,7 +186,7 @@ class TopicInfo(msgspec.Struct, frozen=True):
 
 
 class FindTopic(Query[TopicInfo], frozen=True):
-    """Result: `TopicInfo`, also for a topic that nobody knows: it is open, and nobody in it."""
+    """One topic. A topic that the store does not know is open and has no subscribers."""
 
     topic: str
 
@@ -190,7 +197,7 @@ class Subscribers(msgspec.Struct, frozen=True):
 
 
 class ListSubscribers(Query[Subscribers], frozen=True):
-    """The users in a topic by name, behind *after* if given. Result: `Subscribers`."""
+    """The users in a topic by name, behind *after* if given, at most *limit*."""
 
     topic: str
     limit: int
@@ -198,20 +205,20 @@ class ListSubscribers(Query[Subscribers], frozen=True):
 
 
 class Preferences(msgspec.Struct, frozen=True):
-    """As last set: name → enabled."""
+    """A user's preferences as last set: name → enabled. An absent name is enabled."""
 
     categories: dict[str, bool]
     topics: dict[str, bool]
 
 
 class ReadPreferences(Query[Preferences], frozen=True):
-    """Result: `Preferences`."""
+    """The preferences of a user; empty for a user who has set none."""
 
     user: str
 
 
 class ProducerView(msgspec.Struct, frozen=True):
-    """Counts are of recipients (users), whatever the number of their devices."""
+    """A notification as its producer sees it; the counts are of users, not of their devices."""
 
     content: Content
     standing: str
@@ -224,13 +231,17 @@ class ProducerView(msgspec.Struct, frozen=True):
 
 
 class FindNotification(Query[ProducerView | NotFound], frozen=True):
-    """The producer's view. Result: `ProducerView` or `NotFound`."""
+    """The producer's view of one notification."""
 
     notification: str
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """*outcome*: `acknowledged`, `dead`, `expired`, `withdrawn` or `pending`."""
+    """A line of the ledger; times are Unix ms.
+
+    *outcome* is `acknowledged`, `dead`, `expired`, `withdrawn` or `pending`; *reason* is that of a
+    `dead` one.
+    """
 
     user: str
     device: str
@@ -247,9 +258,8 @@ class Deliveries(msgspec.Struct, frozen=True):
 
 
 class ReadDeliveries(Query[Deliveries | NotFound], frozen=True):
-    """The ledger of one notification by user and device, behind the pair *after* if given.
-
-    Result: `Deliveries`, or `NotFound` if there is no such notification.
+    """The ledger of one notification by user and device, behind the pair *after* if given, at most
+    *limit* lines; `NotFound` if there is no such notification.
     """
 
     notification: str
@@ -258,11 +268,11 @@ class ReadDeliveries(Query[Deliveries | NotFound], frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A notification that did not arrive, and what was tried.
+    """A notification that did not arrive, and the attempts to deliver it. Times are Unix ms.
 
-    *device* is `None` where no device was there: the notification expired. *cause* is `attempts`
-    or `expired`, *reason* what is known beyond that. *history* is JSON, a list of
-    `{"at","event",…}` with the events `sent` (first attempt), `dead`, `replayed`, `discarded`.
+    *device* is `None` if the notification expired before any device had it. *cause* is `attempts`
+    or `expired`; *reason* is a text with more about it. *history* is JSON, a list of
+    `{"at","event",…}` with the events `sent` (the first attempt), `dead`, `replayed`, `discarded`.
     """
 
     id: int
@@ -286,7 +296,8 @@ class Letters(msgspec.Struct, frozen=True):
 class ListLetters(Query[Letters], frozen=True):
     """Dead letters, the newest first, with ids below *before* if given.
 
-    *status* is `dead`, `replayed`, `discarded`, or `None` for all. Result: `Letters`.
+    At most *limit*, of *user* and *notification* if these are given. *status* is `dead`,
+    `replayed`, `discarded`, or `None` for all.
     """
 
     limit: int
@@ -297,20 +308,20 @@ class ListLetters(Query[Letters], frozen=True):
 
 
 class FoundLetter(msgspec.Struct, frozen=True):
-    """*document* is the notification's, for whoever has to decide."""
+    """A dead letter with its notification's *document*, by which an operator decides about it."""
 
     letter: DeadLetter
     document: str | None
 
 
 class FindLetter(Query[FoundLetter | NotFound], frozen=True):
-    """Result: `FoundLetter` or `NotFound`."""
+    """One dead letter."""
 
     id: int
 
 
 class FindKey(Query[ApiKey | NotFound], frozen=True):
-    """Result: `ApiKey` or `NotFound`."""
+    """One API key."""
 
     id: str
 
@@ -320,4 +331,4 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 class ListKeys(Query[Keys], frozen=True):
-    """Result: `Keys`, oldest first."""
+    """All API keys, the oldest first."""

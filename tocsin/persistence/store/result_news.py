@@ -1,6 +1,6 @@
-"""The news of each result: what a command of a committed transaction has changed for others.
+"""The news of each result: the changes that a committed command has made for other actors.
 
-The match names every result, so one that is added later has to say here whether it is news.
+The match names every result, so that a result which is added later must state its news here.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def news_of(result: Result) -> Sequence[News]:
         case Attached(user=user, topics=topics):
             return (UserAttached(user, topics),)
         case Marked(user=user, head=head) | PreferencesSet(user=user, head=head):
-            # Also for a mark that changed nothing: the user was brought up to date before it.
+            # Also for a mark that changed nothing: bringing the user up to date before it may have
+            # moved the head.
             return (LogAdvanced(user, head),)
         case Materialised(fan_outs=fan_outs, recounted=users):
             return [*(_appended(each) for each in fan_outs), *_recounted(users)]

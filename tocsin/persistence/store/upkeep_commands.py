@@ -1,7 +1,7 @@
-"""What the store is told to do by the clock and by operators: commands, each with its result.
+"""Commands that the clock or an operator gives to the store, each with its results.
 
-Import these names from `tocsin.persistence.store`. Where many nodes do the same at the same time,
-each does a part: a row that one has locked is passed over by the others.
+Import these names from `tocsin.persistence.store`. When several nodes run the same command at the
+same time, each does a part of the work: it passes over rows that another has locked.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from tocsin.persistence.store.commands import Changed, Done, NotActive, NotFound
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """How many expired, and when (Unix milliseconds) the next one will, if there is one.
+    """*count* notifications have expired; the next one does at *next_at* (Unix ms), if any.
 
-    *topics* got an entry in their log. Of *users* the counters have changed, and nothing else.
+    The logs of *topics* have a new entry. The counters of *users* have changed, and nothing else of
+    theirs.
     """
 
     count: int
@@ -25,9 +26,9 @@ class Expired(msgspec.Struct, frozen=True):
 
 
 class Expire(Command[Expired], frozen=True):
-    """Expire at most *limit* notifications that are due at *now_ms*; result: `Expired`.
+    """Expire at most *limit* notifications that are due at *now_ms*.
 
-    With *dead_letters*, each recipient to whom nothing was delivered leaves a dead letter.
+    With *dead_letters*, a dead letter is made for each recipient to whom nothing was delivered.
     """
 
     now_ms: int
@@ -36,7 +37,7 @@ class Expire(Command[Expired], frozen=True):
 
 
 class Released(msgspec.Struct, frozen=True):
-    """What was published, and when (Unix milliseconds) the next is due, if there is one."""
+    """The published notifications; the next scheduled one is due at *next_at* (Unix ms), if any."""
 
     changes: tuple[Changed, ...]
     next_at: int | None
@@ -50,9 +51,9 @@ class Release(Command[Released], frozen=True):
 
 
 class Purged(msgspec.Struct, frozen=True):
-    """How many inbox rows went; *more*: the limit was reached, do the same again.
+    """*rows* inbox rows were forgotten; *more* says that a limit was reached: repeat the purge.
 
-    *devices_through*: the last device that was looked at, unless it is the last there is.
+    *devices_through* is the last device that was looked at, `None` after the last one there is.
     """
 
     rows: int
@@ -61,23 +62,26 @@ class Purged(msgspec.Struct, frozen=True):
 
 
 class Purge(Command[Purged], frozen=True):
-    """Forget what is older than these times (Unix milliseconds), at most *limit* inbox rows,
-    letters, tickets and devices, and ten times as many idempotency answers.
+    """Forget rows that are older than these times (Unix ms).
 
-    Idempotency answers by when they were made, tickets by their expiry. Inbox rows:
-    *archived_before* by when they were archived, *expired_before* by when they expired,
-    *created_before* by when the notification was made, delivered on schedule or last changed, in
-    whatever state. Of users who lose what a device may not have heard of, the horizon moves.
-    Notifications go with their last row, with them their ledger; but those of a topic only when
-    they are older than *created_before*, for there may be users who are not up to date with it:
-    first their entries in the topic's log, with the next purge they themselves. Dead letters go
-    when they are older than *created_before*. What is still scheduled stays.
+    One purge forgets at most *limit* inbox rows, dead letters, tickets and devices each, and ten
+    times as many answers to idempotency keys.
 
-    Devices are removed when they were last seen before *created_before*: of *limit* devices that
-    are looked at, behind *devices_after* (user and device). Those that were removed,
-    and last seen before *removed_before*, are forgotten, each after what the ledger says of it, of
-    *limit* entries of logs at a time: until then a session that goes on does not make them known
-    again.
+    - Answers to idempotency keys count from when they were made, tickets from their expiry.
+    - Inbox rows count from when they were archived (*archived_before*), from when they expired
+      (*expired_before*), or, in any state, from when the notification was made, delivered on
+      schedule or last changed (*created_before*). If a user loses an entry that a device may not
+      have, the horizon of the user's log moves.
+    - A notification goes with its last inbox row, and its ledger with it. One of a topic also has
+      to be older than *created_before*, because users may not be up to date with the topic yet: its
+      entries in the topic's log go first, and the notification goes with the next purge. Scheduled
+      notifications stay.
+    - Dead letters count from *created_before*.
+    - Devices are removed if they were last seen before *created_before*: a purge looks at *limit*
+      devices behind *devices_after* (user and device).
+    - A removed device is forgotten if it was last seen before *removed_before*, but only after its
+      lines of the ledger, for *limit* entries of logs at a time. Until then, a session of it that
+      still goes on does not make it known again.
     """
 
     idempotency_before: int
@@ -91,7 +95,10 @@ class Purge(Command[Purged], frozen=True):
 
 
 class LetterReplayed(msgspec.Struct, frozen=True):
-    """*user*'s log has reached *head*; what lives again by it ends at *expires_at* (Unix ms)."""
+    """The log of *user* has reached *head*.
+
+    If the notification had expired and lives again, it ends at *expires_at* (Unix ms).
+    """
 
     user: str
     head: int
@@ -99,11 +106,11 @@ class LetterReplayed(msgspec.Struct, frozen=True):
 
 
 class ReplayLetter(Command[LetterReplayed | NotFound | NotActive], frozen=True):
-    """Deliver a dead letter once more, to the device or user that it was for.
+    """Deliver the notification of a dead letter once more, to the letter's device or user.
 
-    Result: `LetterReplayed`, `NotFound`, or `NotActive` where the notification was withdrawn, or
-    the letter is not dead any more. An expired notification lives again, for as long as it did the
-    first time, for this recipient alone; but not one of a topic, which is `NotActive`.
+    An expired notification lives again, for as long as it did the first time, for this recipient
+    alone. Result: `NotFound`, or `NotActive` if the letter was settled, if the notification was
+    withdrawn, or if it has expired and is of a topic.
     """
 
     id: int
@@ -111,7 +118,7 @@ class ReplayLetter(Command[LetterReplayed | NotFound | NotActive], frozen=True):
 
 
 class DiscardLetter(Command[Done | NotFound], frozen=True):
-    """Settle a dead letter without delivery; again is no harm. Result: `Done` or `NotFound`."""
+    """Settle a dead letter without delivery. A repetition is `Done` as well."""
 
     id: int
     now_ms: int

@@ -1,7 +1,7 @@
-"""What users and their devices do in the store: commands, each with its result.
+"""Commands of users and their devices, each with its results.
 
-Import these names from `tocsin.persistence.store`. A user is first seen by the first command that
-names it; from then on it is in the topic of everyone.
+Import these names from `tocsin.persistence.store`. The first command that names a user makes the
+user known; from then on the user is in the topic of everyone.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.news import AckStored, DeviceForgotten
 
 SUBSCRIPTIONS_MAX = 1000
-"""Topics of one user: every look at what is new looks at each of them."""
+"""Topics of one user. Bringing a user up to date looks at each of them, so they must be few."""
 
 
 class Attached(msgspec.Struct, frozen=True):
-    """Where the device starts. *topics* are those the user is or was in, without that of everyone.
+    """The device has attached, at *start*. *head*, *counters* and *horizon* are of the user's log.
 
-    *horizon* is the log's: of entries up to it, some were purged. *behind*: there was more in the
-    topics than one transaction should bring; `Materialise` again. *open_session*: the device's
-    session before this one, if the store does not know that it has ended.
+    *topics* are those that the user is or was in, without the topic of everyone. *behind* says that
+    the topics had more entries than one transaction should bring: `Materialise` brings the rest.
+    *open_session* is the device's session before this one, if the store does not know of its end.
     """
 
     user: str
@@ -37,28 +37,27 @@ class Attached(msgspec.Struct, frozen=True):
 
 
 class AcknowledgedPartly(msgspec.Struct, frozen=True):
-    """More lies before the place that was acknowledged than one transaction does: do it again.
-
-    Result of `Attach`, which then has not let the device in yet, and of `Acknowledge`.
+    """A part of the entries was acknowledged, because there are more than one transaction may do:
+    repeat the command. An `Attach` with this result has not let the device in yet.
     """
 
 
 class Attach(Command[Attached | AcknowledgedPartly | TooMany], frozen=True):
     """A device arrives: choose its start (`choose_start`), remember it, return both.
 
-    The user is brought up to date first (`Materialise`). With a *requested* cursor that moves a
-    known device forward, what lies between the two counts as acknowledged at *now_ms*; if that is
-    more than one transaction does, the result is `AcknowledgedPartly`. A device that goes
-    back, by a reset or an older cursor, may have lost what it acknowledged: up to the head of this
-    moment, it is sent again.
+    The user is brought up to date first (`Materialise`). If the *requested* cursor moves a known
+    device forward, the entries up to it count as acknowledged at *now_ms*; if they are more than
+    one transaction may do, the result is `AcknowledgedPartly`. A device that goes back, by a reset
+    or an older cursor, may have lost entries that it acknowledged. Entries up to the head of this
+    moment are therefore sent to it again.
 
-    *session* is open from now until its end is recorded, and no two have one name. A device whose
-    earlier one is still open may have what the ledger does not know of, up to the head of this
-    moment: if that is withdrawn, the device is told (`ReadPage`).
+    *session* is a unique name; the session is open until its end is recorded. If an earlier session
+    of the device is still open, the device may have pushes that the ledger does not know of, up to
+    the head of this moment: it is told if one of these is withdrawn (`ReadPage`).
 
-    Where a device is new that had no name (`unnamed_device`), *unnamed_max* of the user's are kept
-    and the longest unseen are removed. A new one with a name of its own is not let in where
-    *named_max* of the user's are known: then the result is `TooMany`, else `Attached`.
+    When a new unnamed device attaches (`unnamed_device`), *unnamed_max* of the user's unnamed
+    devices are kept; the longest unseen are removed. A new device with a name is not let in if
+    *named_max* of the user's are known already: the result is `TooMany`.
     """
 
     user: str
@@ -71,10 +70,10 @@ class Attach(Command[Attached | AcknowledgedPartly | TooMany], frozen=True):
 
 
 class Record(Command[Done], frozen=True):
-    """Write ledger lines and device cursors; unknown notifications are passed over.
+    """Write ledger lines and device cursors; lines of unknown notifications are passed over.
 
-    Of a session that ends, no line may follow in a later record. A line with a `dead_reason` also
-    becomes a dead letter, dead since the last of the times that the record names.
+    After the end of a session, no later record may have a line of it. A line with a `dead_reason`
+    also becomes a dead letter, dead since the latest time that the record names.
     """
 
     deliveries: tuple[DeliveryRecord, ...]
@@ -83,17 +82,17 @@ class Record(Command[Done], frozen=True):
 
 
 class BeyondHead(msgspec.Struct, frozen=True):
-    """A sequence that the log has not reached: *head* is its last."""
+    """The command names a sequence that the log has not reached; *head* is the log's last one."""
 
     head: int
 
 
 class Acknowledge(Command[AckStored | AcknowledgedPartly | NotFound | BeyondHead], frozen=True):
-    """A device acknowledges without a session: everything *through* a sequence, or *ids*.
+    """A device acknowledges without a session: all entries *through* a sequence, or *ids*.
 
-    An id is taken for the oldest change that the device was sent and has not answered: it may have
-    crossed a later one. Result: `AckStored`, `AcknowledgedPartly`, `NotFound` for a device that
-    never attached, `BeyondHead`.
+    An id stands for the oldest change of that notification that the device was sent and has not
+    answered, because the request may have crossed a later change. Result: `AckStored`,
+    `AcknowledgedPartly`, `BeyondHead`, or `NotFound` for a device that never attached.
     """
 
     user: str
@@ -104,7 +103,9 @@ class Acknowledge(Command[AckStored | AcknowledgedPartly | NotFound | BeyondHead
 
 
 class Marked(msgspec.Struct, frozen=True):
-    """*changed* have another state now; *more*: the limit was reached, do the same again."""
+    """*changed* notifications have another state now; *more* says that the limit was reached:
+    repeat the command. *head* and *counters* are those of the user's log afterwards.
+    """
 
     user: str
     changed: int
@@ -114,11 +115,12 @@ class Marked(msgspec.Struct, frozen=True):
 
 
 class MarkInbox(Command[Marked | BeyondHead], frozen=True):
-    """Give notifications another state (`protocol.marking`), each by an entry of the log.
+    """Give notifications another state (`protocol.marking`), each by an entry of the user's log.
 
-    Those of *ids* that are the user's own; or those created up to the sequence *through*; or all,
-    if neither is given. At most *limit* in one transaction, the oldest first; several commands that
-    name no ids share that. The user is brought up to date first. Result: `Marked` or `BeyondHead`.
+    The notifications are those of *ids* that the user has, or those created up to the sequence
+    *through*, or, if neither is given, all. A command marks at most *limit* of them, the oldest
+    first, and less if several commands of a transaction name no ids. The user is brought up to date
+    first.
     """
 
     user: str
@@ -130,11 +132,12 @@ class MarkInbox(Command[Marked | BeyondHead], frozen=True):
 
 
 class Materialised(msgspec.Struct, frozen=True):
-    """What was brought, in the order of each user's log.
+    """The new entries of users' logs, in the order of each log.
 
-    Where several commands of a transaction bring users up to date, the *fan_outs* of all of them
-    stand here, once, and so do those whose counters changed by what has expired (*recounted*).
-    *behind* are those of its users for whom there is more than one transaction should bring.
+    If several commands of a transaction bring users up to date, the first result has the *fan_outs*
+    of all of them. It also has *recounted*: the users whose counters changed because a notification
+    had expired. *behind* are users of this command for whom there is more to bring than one
+    transaction should.
     """
 
     fan_outs: tuple[FanOut, ...]
@@ -143,10 +146,11 @@ class Materialised(msgspec.Struct, frozen=True):
 
 
 class Materialise(Command[Materialised], frozen=True):
-    """Bring *users* up to date with their topics: entries of topics become entries of their logs.
+    """Bring *users* up to date: entries of their topics become entries of their logs.
 
-    A notification that came and went in the meantime leaves no trace. Exactly once, whoever does
-    it and how often: a user's place in each topic moves in the same transaction.
+    A notification that came and went in the meantime leaves no trace. Each entry is brought exactly
+    once, however many nodes do this, because the user's place in the topic moves in the same
+    transaction.
     """
 
     users: tuple[str, ...]
@@ -154,11 +158,11 @@ class Materialise(Command[Materialised], frozen=True):
 
 
 class Subscribed(msgspec.Struct, frozen=True):
-    """Result of both: *changed* are in (*joined*) or out now, and were not before.
+    """Result of `Subscribe` and `Unsubscribe`: *changed* are users who came in (*joined*) or left.
 
     *refused* are users who are in `SUBSCRIPTIONS_MAX` topics already. *heads* (user → head) are of
-    those who had still something to get from before. *members* are all who were named and are in
-    now: also those who were in before, for the answer that said so may have been lost.
+    users whose logs got entries from before the change. *members* are all users of a `Subscribe`
+    that are in the topic now, also those who were before: the answer that said so may be lost.
     """
 
     topic: str
@@ -176,9 +180,9 @@ class TopicClosed(msgspec.Struct, frozen=True):
 
 
 class Subscribe(Command[Subscribed | TopicClosed], frozen=True):
-    """From now on *users* get what is published to *topic*; nothing from before.
+    """From now on, *users* get notifications that are published to *topic*; no earlier ones.
 
-    *by_user* is the users' own wish, which a closed topic does not grant: `TopicClosed`.
+    *by_user* says that users ask for it themselves, which a closed topic refuses: `TopicClosed`.
     """
 
     topic: str
@@ -188,7 +192,10 @@ class Subscribe(Command[Subscribed | TopicClosed], frozen=True):
 
 
 class Unsubscribe(Command[Subscribed], frozen=True):
-    """From now on *users* do not; what they have stays, and is still updated and withdrawn."""
+    """From now on, *users* get no notification of *topic*.
+
+    Notifications that they have stay, and are still updated and withdrawn.
+    """
 
     topic: str
     users: tuple[str, ...]
@@ -196,7 +203,7 @@ class Unsubscribe(Command[Subscribed], frozen=True):
 
 
 class TopicSet(msgspec.Struct, frozen=True):
-    """*topic* is as it was said, with so many *subscribers* now."""
+    """*topic* is *closed* or open now, and has this number of *subscribers*."""
 
     topic: str
     closed: bool
@@ -204,14 +211,16 @@ class TopicSet(msgspec.Struct, frozen=True):
 
 
 class SetTopic(Command[TopicSet], frozen=True):
-    """Close *topic* to the wishes of users, or open it. Who is in it stays. Result: `TopicSet`."""
+    """Close *topic* to the wishes of users, or open it. Its subscribers stay."""
 
     topic: str
     closed: bool
 
 
 class PreferencesSet(msgspec.Struct, frozen=True):
-    """*user*'s log has reached *head*, with what there was still to get from before."""
+    """The preferences are set. The log of *user* has reached *head*, with all entries that were
+    owed by the former preferences.
+    """
 
     user: str
     head: int
@@ -220,7 +229,7 @@ class PreferencesSet(msgspec.Struct, frozen=True):
 class SetPreferences(Command[PreferencesSet], frozen=True):
     """Replace a user's preferences: which categories and topics are enabled (absent: yes).
 
-    Holds for what is published from now on. Result: `PreferencesSet`.
+    They hold for notifications that are published from now on.
     """
 
     user: str
@@ -230,7 +239,7 @@ class SetPreferences(Command[PreferencesSet], frozen=True):
 
 
 class RemoveDevice(Command[DeviceForgotten | NotFound], frozen=True):
-    """Forget a device and its cursor; the ledger's lines about it go with a later purge.
+    """Forget a device and its cursor; its lines of the ledger go with a later purge.
 
     Result: `DeviceForgotten` or `NotFound`.
     """

@@ -1,1 +1,1 @@
-"""What concerns a database as a whole, whatever its kind: its tables, copies, forgetting a user."""
+"""Work on a database as a whole, of either kind: its tables, copies, forgetting a user."""

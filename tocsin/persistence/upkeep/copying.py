@@ -1,9 +1,9 @@
-"""A whole database into another, of the same or of another kind, row by row, and proven.
+"""Copies a whole database into another, of the same or of another kind, and proves the copy.
 
-What is copied is of one moment of the source, and is committed in the target all at once, after it
-was read back there: both must have the same number of rows in each table, and the same sum of
-their digests. A copy keeps the epoch, so that devices go on with their cursors; unless the source
-goes on changing, which makes of the copy what a restored backup is.
+The rows are of one moment of the source, and are committed in the target all at once. Before that
+they are read back: both sides must have the same number of rows in each table, and the same sum of
+their digests. The copy keeps the epoch, so that devices go on with their cursors. If the source
+goes on changing, the copy is like a restored backup, and has to get a new epoch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tocsin.persistence.upkeep.tables import TABLES, Unsuitable
 Row = tuple[Any, ...]
 
 BATCH: Final = 2000
-"""Rows held at a time."""
+"""Rows that are held in memory at a time."""
 
 NOT_COPIED: Final = ("schema", "probe")
-"""Rows of `meta` that a database has of itself."""
+"""Rows of `meta` that belong to a database and not to its data, by name."""
 
 FRESH_TOPIC: Final = "NOT (topic = '*' AND head = 0 AND subscribers = 0)"
-"""Of the rows of `topics`, what the migrations do not make themselves."""
+"""A condition for the rows of `topics` that the migrations have not made themselves."""
 
 _DIGEST_BYTES: Final = 8
 """Bytes of a row's digest. It finds mistakes, not forgers: 64 bits do."""
@@ -38,16 +38,16 @@ _SUM: Final = 1 << (8 * _DIGEST_BYTES)
 class Side(Protocol):
     """One of the two databases, in a transaction that sees one moment.
 
-    Values of rows are numbers, texts, bytes and `None`; what is a boolean is 0 or 1.
+    The values of rows are numbers, texts, bytes and `None`; a boolean is 0 or 1 on both sides.
     """
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
-        """What is put within is there afterwards; nothing of it after an exception."""
+        """Commit the changes of the block at its end; undo all of them after an exception."""
 
     async def applied(self) -> dict[int, str]: ...
 
     async def columns(self, table: str) -> list[str]:
-        """Their names, sorted."""
+        """The names of the table's columns, sorted."""
 
     async def count(self, table: str, condition: str) -> int: ...
 
@@ -60,7 +60,7 @@ class Side(Protocol):
     async def delete(self, table: str, condition: str) -> None: ...
 
     async def last_letter(self) -> int:
-        """The greatest id that was ever given to a dead letter; 0 for none."""
+        """The greatest id that a dead letter ever had, also a forgotten one; 0 for none."""
 
     async def set_last_letter(self, id: int) -> None: ...  # noqa: A002 (what it is called)
 
@@ -68,7 +68,7 @@ class Side(Protocol):
 
 
 class Copied(NamedTuple):
-    """A table that was copied; *digest* is of its rows, whatever their order."""
+    """A table that was copied; *digest* is of its rows, independent of their order."""
 
     table: str
     rows: int
@@ -77,7 +77,7 @@ class Copied(NamedTuple):
 
 @dataclass(slots=True)
 class Account:
-    """What passed of one table."""
+    """The number and the digests of the rows of one table that were seen so far."""
 
     rows: int = 0
     total: int = 0
@@ -85,7 +85,7 @@ class Account:
     def add(self, rows: Iterable[Row]) -> None:
         for row in rows:
             digest = blake2b(msgspec.msgpack.encode(row), digest_size=_DIGEST_BYTES).digest()
-            # A sum and not an exclusive or: the same row twice would cancel itself out.
+            # A sum and not an exclusive or, in which the same row twice would cancel itself out.
             self.total = (self.total + int.from_bytes(digest)) % _SUM
             self.rows += 1
 
@@ -96,10 +96,10 @@ class Account:
 async def copy_all(
     source: Side, target: Side, *, fresh_epoch: Callable[[int], bytes] | None = None
 ) -> list[Copied]:
-    """Copy everything; the tables with their accounts, which were the same on both sides.
+    """Copy everything; the copied tables, whose digests were the same on both sides.
 
     With *fresh_epoch*, a source of random bytes, the copy gets an epoch of its own. Raises
-    `Unsuitable`, and what the drivers raise; then the target is as it was.
+    `Unsuitable` and the errors of the drivers; the target is then as it was before.
     """
     async with source.transaction(), target.transaction():
         await _check_schemas(source, target)

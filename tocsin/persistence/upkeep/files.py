@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whenever the power goes."""
+"""Files that exist whole or not at all, even after a power cut."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from secrets import token_hex
 
 @contextmanager
 def whole_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A file of mode 0600 beside *target*, empty, that becomes *target* when the block ends.
+    """An empty file of mode 0600 beside *target*, which becomes *target* when the block ends.
 
-    Raises `FileExistsError` where *target* is there and is not to be replaced, at the latest at
-    the end; after any exception nothing is left.
+    Raises `FileExistsError` if *target* exists and is not to be replaced, at the latest at the end.
+    After any exception, nothing of the new file is left.
     """
     if not replace and target.exists():
         raise FileExistsError(f"{target} exists")
@@ -36,7 +36,7 @@ def whole_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def own_like(path: Path, other: Path) -> None:
-    """Where root makes *path*, give it to whom *other* belongs: a server seldom runs as root."""
+    """If this process is root, give *path* to the owner of *other*: servers seldom run as root."""
     if os.geteuid() == 0:
         found = other.stat()
         os.chown(path, found.st_uid, found.st_gid)
@@ -44,11 +44,12 @@ def own_like(path: Path, other: Path) -> None:
 
 def _rename_if_free(partial: Path, target: Path) -> None:
     try:
-        os.link(partial, target)  # unlike a rename, it fails where something is
+        os.link(partial, target)  # unlike a rename, it fails if *target* exists
     except OSError as error:
         if error.errno not in (EPERM, EOPNOTSUPP):
             raise
-        # A file system without links: between the look and the renaming somebody might come.
+        # A file system without links. Another process may make the file between the look and the
+        # renaming; that cannot be excluded here.
         if target.exists():
             raise FileExistsError(f"{target} exists") from error
         os.rename(partial, target)

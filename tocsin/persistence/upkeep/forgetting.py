@@ -1,10 +1,10 @@
-"""Everything of one person, out of all tables, in one transaction; and the proof.
+"""Removes one user from all tables, in one transaction, and proves it by a search for the name.
 
-What is theirs alone goes: their log and inbox, devices, ledger, subscriptions, preferences,
-tickets, dead letters, answers to their posts, and notifications that nobody else has. What is
-others' as well stays without their name: a notification that they posted, a list of recipients that
-waits for its time. What others wrote *about* them cannot be told from other text; it is counted,
-not changed.
+Rows of the user alone are deleted: log and inbox, devices, ledger, subscriptions, preferences,
+tickets, dead letters, answers to posts, and notifications that no other user has. Rows that concern
+other users as well stay, without the name: a notification that the user posted, a list of
+recipients that waits for its time. Text that others wrote *about* the user cannot be told from
+other text; such notifications are counted, not changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from tocsin.persistence.upkeep.tables import TABLES
 
 FORGOTTEN: Final = "forgotten"
-"""In the place of the credential of whoever posted a notification."""
+"""Stands in place of the credential of a forgotten user who posted a notification."""
 
 ATTEMPTS: Final = 5
 """Looks at most. Each waits until nodes have written what they hold; more than two are not
@@ -29,9 +29,9 @@ _THEIR_ROWS: Final = (
     *("inbox", "users", "devices", "deliveries", "tickets", "preferences"),
     *("collapsing", "subscriptions", "dead_letters"),
 )
-"""Tables whose rows with their `user_id` are theirs."""
+"""Tables whose rows with the user's `user_id` are deleted."""
 
-# A notification that they have and nobody else has, had or may yet get.
+# Notifications that the user has and that no other user has, had, or may yet get from a topic.
 _SOLE: Final = """
 SELECT i.notification_id FROM inbox AS i
 WHERE i.user_id = $1
@@ -42,20 +42,20 @@ WHERE i.user_id = $1
 
 
 class Busy(Exception):
-    """The transaction lost against others; it may be tried again."""
+    """The transaction lost a deadlock against others; it may be tried again."""
 
 
 class Hands(Protocol):
-    """A connection of either kind; statements have parameters `$1`, `$2`…, all of them texts."""
+    """A connection of either kind. Statements have parameters `$1`, `$2`…, all of them texts."""
 
     find: str
-    """The function that says where the second text stands in the first; 0 for nowhere."""
+    """The SQL function for the position of the second text in the first, from 1; 0 for nowhere."""
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
-        """All of it or nothing. Raises `Busy` where others were in its way."""
+        """Commit the changes of the block, or undo all of them. Raises `Busy` after a deadlock."""
 
     async def run(self, sql: str, *parameters: str) -> Sequence[Sequence[Any]]:
-        """Its rows."""
+        """Run a statement; its rows."""
 
     async def texts(self, table: str) -> list[str]:
         """The columns of *table* that hold text."""
@@ -63,8 +63,8 @@ class Hands(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Rows that name the user, by table, where there are any; *mentions* are notifications in whose
-    content the name stands, whosever they are."""
+    """*rows* is the number of rows that name the user, for each table that has any; *mentions* is
+    the number of notifications in whose content the name stands, of any recipient."""
 
     rows: dict[str, int]
     mentions: int
@@ -75,23 +75,24 @@ class Named:
 
 
 class Person(NamedTuple):
-    """Whom to forget; *credentials* are names of theirs that do not contain the user's."""
+    """The user to forget; *credentials* are further credentials, which do not contain the name."""
 
     user: str
     credentials: tuple[str, ...] = ()
 
     @property
     def quoted(self) -> str:
-        """As it stands in JSON."""
+        """The user's name as it stands in JSON."""
         return msgspec.json.encode(self.user).decode()
 
 
 async def forget_for_good(
     hands: Hands, person: Person, pause: Callable[[], Awaitable[None]]
 ) -> Named:
-    """`forget`, again and again until a look after a *pause* finds nothing; what is left.
+    """Repeat `forget` until a survey after a *pause* finds no row; the last survey.
 
-    Nodes that had the person connected write what they still hold a moment after the end.
+    One attempt is not enough, because nodes to which the user was connected write what they still
+    hold a moment later. After `ATTEMPTS` the survey may still have rows.
     """
     for _ in range(ATTEMPTS):
         with suppress(Busy):
@@ -104,10 +105,10 @@ async def forget_for_good(
 
 
 async def forget(hands: Hands, person: Person) -> None:
-    """Remove all that `survey` finds, but for the mentions. Raises `Busy`."""
+    """Remove all rows that `survey` finds, but not the mentions. Raises `Busy`."""
     user = person.user
     async with hands.transaction():
-        # The store's order: notifications, users, and what hangs on them.
+        # In the store's order of locks: notifications, users, and the rows that belong to these.
         await hands.run(f"DELETE FROM notifications WHERE id IN ({_SOLE})", user)
         await _leave_schedule(hands, person)
         await hands.run("UPDATE users SET head = head WHERE user_id = $1", user)
@@ -127,9 +128,9 @@ async def forget(hands: Hands, person: Person) -> None:
 
 
 async def survey(hands: Hands, person: Person) -> Named:
-    """Look through every column of text of every table for the user's name.
+    """Search every column of text of every table for the user's name.
 
-    It counts as theirs where it is the whole value, a text in JSON, or the end of a credential.
+    A row counts if the name is a whole value, a text in JSON, or the end of a credential.
     """
     rows: dict[str, int] = {}
     for table in TABLES:
@@ -147,7 +148,7 @@ async def survey(hands: Hands, person: Person) -> Named:
                 f"SELECT count(*) FROM {table} WHERE {condition}", *parameters
             )
             if count:
-                # A row may name them in two columns: as many as there are in the one with the most.
+                # A row may name the user in two columns, so the column with most rows counts.
                 rows[table] = max(count, rows.get(table, 0))
     [[mentions]] = await hands.run(
         f"SELECT count(*) FROM notifications WHERE {hands.find}(document, $1) > 0", person.user
@@ -173,7 +174,10 @@ async def _leave_schedule(hands: Hands, person: Person) -> None:
 
 
 def _by_token(hands: Hands) -> str:
-    """Of a token's credential (`jwt:<issuer>:<user>`), whose issuer has no colon."""
+    """The condition that a credential is of a token of the user (`jwt:<issuer>:<user>`).
+
+    The name may have colons, the issuer has none.
+    """
     rest = "substr(credential, 5)"
     return (
         f"(substr(credential, 1, 4) = 'jwt:'"

@@ -1,4 +1,4 @@
-"""The tables, for whatever handles a database as a whole: backups, copies, forgetting."""
+"""The names of the tables, for work on a database as a whole: backups, copies, forgetting."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ TABLES: Final = (
     *("idempotency", "api_keys", "tickets", "preferences", "schedule", "collapsing"),
     *("topics", "topic_log", "subscriptions", "dead_letters"),
 )
-"""All but `migrations`, which each database keeps of itself."""
+"""All tables but `migrations`, which each database keeps about itself."""
 
 
 class Contents(NamedTuple):
-    """What a database holds, for people to see that it is the one they meant."""
+    """Numbers of a database, by which an operator recognises that it is the intended one.
+
+    *bytes* is the size of its file or backup.
+    """
 
     epoch: str
     users: int
@@ -24,7 +27,7 @@ class Contents(NamedTuple):
 
 
 class Unsuitable(Exception):
-    """What was given cannot be used for this; *remedy* says what to do instead."""
+    """The given file or database cannot be used for this; *remedy* is the operator's way out."""
 
     def __init__(self, wrong: str, remedy: str) -> None:
         super().__init__(wrong)

@@ -1,1 +1,1 @@
-"""Publishing, updating, withdrawing: the logs of users and of everyone, in six steps (`change`)."""
+"""Publishing, updating, withdrawing: user logs and topic logs change in six steps (`change`)."""

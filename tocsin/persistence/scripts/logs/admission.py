@@ -1,17 +1,17 @@
-"""Which commands of a batch are new, and what the producers of publishes are told.
+"""Tells new commands of a batch from repeated ones, and gives producers their answers.
 
-A publish is known by its idempotency key, or by its content's id where the answer to it was lost on
-the way. One that may collapse into an older notification leaves no notification with its own id, so
-it always has a key: without one from its producer, its id is its key.
+A repeated publish is recognised by its idempotency key, or, if its answer was lost on the way, by
+its content's id. A publish that may collapse into an older notification leaves no notification with
+its own id. So it always has a key: without one from its producer, its id is the key.
 
-The answer stands with the key. Where it is only known later in the transaction (how many
-subscribers a topic has, what it collapsed into), it is written there then; an answer that is
-empty is one that this transaction owes.
+The answer to a publish is stored with the key. If it depends on later steps of the transaction (the
+number of a topic's subscribers, the notification that it collapses into), it is stored at the end;
+until then it is empty, and this transaction *owes* it.
 
-What is posted too late (`Publish.overdue`) claims its key like the others, so that it waits for
-whoever is claiming it now; where it turns out to be the first it gives the key back.
+A publish that is posted too late (`Publish.overdue`) claims its key like the others, so that it
+waits for a transaction that is claiming it. If it is the first with the key, it returns the key.
 
-An update or a withdrawal is known by the name that it may have (`once`), which is kept like a key.
+An update or a withdrawal may have a name (`once`), which is stored like a key.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ Key = tuple[str, str]
 """A credential and its idempotency key."""
 
 _NOBODY = ""
-"""The credential of the keys and names that we make ourselves."""
+"""The credential of keys and names that no producer, but this program has made."""
 
 
 class _Claim(NamedTuple):
-    """A publish claims its key, with the *answer* where that is known already."""
+    """The claim of a publish on its key, with the *answer*, empty if it is not known yet."""
 
     key: Idempotency
     answer: str
@@ -75,27 +75,30 @@ class _Claim(NamedTuple):
 
 
 class PublishAdmission(msgspec.Struct):
-    """What was *admitted*, by the place in the batch, and what is still owed to whom."""
+    """The commands that are new (*admitted*, by their place in the batch), and the owed answers."""
 
     admitted: dict[int, Held] = {}
     publishes: dict[int, Publish] = {}
     owed: dict[Key, str] = {}
-    """Keys whose answer has to be written → the answer, when it is known."""
+    """Key whose answer has to be written → the answer, empty until it is known."""
     waiting: list[tuple[int, Key]] = []
-    """Who repeats a publish of this same batch."""
+    """Publishes that repeat another one of this batch, with the key of that."""
     repeated: list[tuple[int, Publish]] = []
-    """Who repeats a publish that is known by its content's id."""
+    """Publishes that repeat one which is recognised by its content's id."""
     done: set[int] = set()
-    """Changes that were made before, by their place in the batch."""
+    """The places in the batch of changes that were made before."""
 
 
 def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[PublishAdmission]:
-    """Claim keys and names, and insert the notifications of what is new."""
+    """Claim keys and names, and insert the notifications of new publishes.
+
+    Repeated commands get their results here, unless they wait for an answer that is owed.
+    """
     admission = PublishAdmission()
     publishes = [(index, each) for index, each in commands if isinstance(each, Publish)]
     if any(_key(each) is not None for _, each in publishes):
         publishes = yield from _claim(publishes, admission, results)
-    # Behind the keys of publishes, so that everybody claims in one order.
+    # After the keys of publishes: all transactions have to claim in one order.
     yield from _claim_names(commands, admission, results)
     fresh = yield from _insert(publishes)
     for index, each in publishes:
@@ -114,7 +117,7 @@ def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Publish
 def answer(
     admission: PublishAdmission, outcomes: dict[int, list[Outcome]], results: list[Result]
 ) -> Script[None]:
-    """Write the answers that are owed, and give them to those who repeat."""
+    """Write the owed answers, and give them to the repeated publishes of this batch."""
     for index, publish in admission.publishes.items():
         if (key := _key(publish)) is not None and key_of(key) in admission.owed:
             [outcome] = outcomes[index]
@@ -140,9 +143,9 @@ def key_of(idempotency: Idempotency) -> Key:
 def _claim(
     publishes: list[tuple[int, Publish]], admission: PublishAdmission, results: list[Result]
 ) -> Script[list[tuple[int, Publish]]]:
-    """The publishes whose idempotency key is theirs, and those without one."""
+    """The publishes that have claimed their idempotency key, and those without a key."""
     claims: dict[Key, _Claim] = {}
-    # What may be new comes before what cannot be, or it would find the key taken.
+    # Overdue publishes last: a new one with the same key must not find it claimed by them.
     for _, publish in sorted(publishes, key=lambda each: each[1].overdue):
         if (key := _key(publish)) is not None:
             known = "" if _is_late(publish) else _plain_answer(publish)
@@ -176,7 +179,7 @@ def _claim(
 def _claim_names(
     commands: Sequence[Numbered], admission: PublishAdmission, results: list[Result]
 ) -> Script[None]:
-    """Claim the names of changes that have one, and pass over those that were made before."""
+    """Claim the names of updates and withdrawals that have one; note those done before."""
     named = [
         (index, each, each.once)
         for index, each in commands
@@ -204,7 +207,7 @@ def _claim_names(
 
 
 def _is_first(publish: Publish, known: str, admission: PublishAdmission) -> bool:
-    """Whether *publish* may be new, seen from its key; notes the answer that it then owes."""
+    """Whether *publish* may be new, judged by its key's answer *known*; notes the owed answer."""
     key = _key(publish)
     if key is None or not _is_late(publish):
         return True
@@ -241,7 +244,7 @@ def _schedule(admission: PublishAdmission) -> Script[None]:
 
 
 def _repeat(admission: PublishAdmission, results: list[Result]) -> Script[None]:
-    """Answer the same publishes again as they were answered first."""
+    """Answer repeated publishes as they were answered the first time."""
     repeated = admission.repeated
     if not repeated:
         return
@@ -268,7 +271,7 @@ def _key(publish: Publish) -> Idempotency | None:
 
 
 def _is_late(publish: Publish) -> bool:
-    """Whether the answer is known only when the batch is planned, or the topic locked."""
+    """Whether the answer depends on the plan of the batch, or on the topic's subscribers."""
     return publish.content.topic is not None or publish.content.collapse_key is not None
 
 

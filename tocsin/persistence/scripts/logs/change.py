@@ -2,24 +2,24 @@
 
 A batch of them is one piece of work in six steps, whatever the number of commands:
 
-1. *admit* what is new: claim idempotency keys and names, insert notifications (`admission`);
-2. *hold* what the other commands name, what is due, and what may collapse: lock it, its
-   recipients' users, and read their states (`locking`);
-3. *plan*, without the database and in command order, what each command does (`plan`);
+1. *admit* new commands: claim idempotency keys and names, insert notifications (`admission`);
+2. *hold* the notifications that commands name, that are due, or that may collapse: lock them and
+   their recipients' users, and read the recipients' states (`locking`);
+3. *plan* the effect of each command in memory, in the order of the commands (`plan`);
 4. *advance* every user's head and counters by the sum of it, which locks the users' rows and
    gives out sequences;
 5. *settle*: go through the plan again, now with sequences, and write the inbox;
 6. *append* to the logs of topics, whose rows are held for the shortest time (`topic_heads`).
 
-That a sum can be given out before its parts are numbered is what keeps the number of statements
-constant, and no command is treated out of order: a user's sequences follow the order of the
-commands, and what one command did to a notification is what the next one finds.
+The number of statements is constant because each head advances once, by a sum, before the single
+entries are numbered. The commands keep their order all the same: a user's sequences follow it, and
+each command finds the notifications as the commands before have left them.
 
-Locks are taken in one order by everybody: idempotency keys, collapse keys, notifications, users,
-inbox rows, topics, ledger lines, devices; within each, sorted. What somebody else has locked of
-what is due (expiries, schedules) is left to them. States are read under the users' locks, so the
-counters are corrected by what is true when they are. A user's subscriptions and preferences are
-changed under the lock of the user's row.
+Every transaction takes its locks in one order, so that there are no deadlocks: idempotency keys,
+collapse keys, notifications, users, inbox rows, topics, ledger lines, devices; within each kind,
+sorted. Notifications that are due (expiries, schedules) and locked by another transaction are left
+to that. States are read under the users' locks, so that the counters change by the states as they
+really are. A user's subscriptions and preferences change under the lock of the user's row.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def change_logs(
 ) -> Script[None]:
     """Run *commands* and put each result in its place in *results*.
 
-    The rows of the users *looked_at*, who are looked at later in this transaction, are locked
-    together with those of *commands*: locking users twice would be two orders.
+    The users *looked_at*, whose logs later steps of this transaction read, are locked together with
+    those of *commands*: locking users in two steps could be in two orders, and so deadlock.
     """
     if not commands:
         return
@@ -88,7 +88,7 @@ def change_logs(
 def _plan(
     commands: Sequence[Numbered], plan: Plan, admission: PublishAdmission, results: list[Result]
 ) -> None:
-    """Plan what each command does; those that do nothing get their results at once."""
+    """Plan the effect of each command; commands without one get their results at once."""
     for number, command in commands:
         match command:
             case Publish(content=content):
@@ -110,7 +110,7 @@ def _plan(
 
 
 def _advance(outcomes: Sequence[Outcome]) -> Script[dict[str, list[int]]]:
-    """Move all heads and counters; each user's [head, unread, unseen] *before* that."""
+    """Advance all heads and counters; each user's [head, unread, unseen] *before* that."""
     sums: dict[str, list[int]] = {}
     for outcome in outcomes:
         for step in outcome.steps:
@@ -135,7 +135,7 @@ def _advance(outcomes: Sequence[Outcome]) -> Script[dict[str, list[int]]]:
         unseen=unseen_of,
         changed_at=changed_at,
     )
-    # Unpacked, not by name: of a publish to a thousand there are a thousand rows.
+    # Unpacked, not by name, which is slower: a publish to a thousand users has a thousand rows.
     for user, head, unread_now, unseen_now in rows:
         total = sums[user]
         sums[user] = [head - total[0], unread_now - total[1], unseen_now - total[2]]
@@ -143,9 +143,10 @@ def _advance(outcomes: Sequence[Outcome]) -> Script[dict[str, list[int]]]:
 
 
 class _Move(NamedTuple):
-    """The new place of an inbox row in its user's log, with the state that it gets, if any.
+    """The new place of an inbox row in its user's log, and its new state, or `None` to keep it.
 
-    *anew*: it was unseen again in between, which outlives what came after that.
+    *anew* says that a command of the batch made the row unseen again; that holds even if a later
+    command has changed it further.
     """
 
     sequence: int
@@ -155,10 +156,10 @@ class _Move(NamedTuple):
 
 
 class _Rows:
-    """The inbox rows of a batch: new ones, and new places of others."""
+    """The inbox rows that a batch writes: new ones, and new places of existing ones."""
 
     def __init__(self) -> None:
-        # One row may change several times in a batch; only its last place is written.
+        # A row may change several times in a batch; only its last place is written.
         self.created: dict[tuple[str, str], int] = {}
         self.changes: dict[tuple[str, str], _Move] = {}
         self.expired: list[tuple[str, int]] = []
@@ -169,7 +170,8 @@ class _Rows:
             for position in positions:
                 self.created[id_, position.user] = position.sequence
             if self.changes:
-                # A user who lost it in this batch, to another with its collapse key, has it anew.
+                # A user who lost it earlier in this batch, to another notification with its
+                # collapse key, gets it anew.
                 for position in positions:
                     self.changes.pop((id_, position.user), None)
         elif step.taken:
@@ -183,7 +185,7 @@ class _Rows:
             self.expired.append((id_, step.at))
 
     def write_moved(self) -> Script[None]:
-        """Write the rows that are new, and the new places of others."""
+        """Write the new rows, and the new places of existing ones."""
         yield from run(
             "inbox_insert",
             notification_id=[notification for notification, _ in self.created],
@@ -241,7 +243,7 @@ def _positions(step: Step, places: Places) -> tuple[Position, ...]:
 
 
 def _save(plan: Plan, claimed: Mapping[Slot, str]) -> Script[None]:
-    """Write the notifications, collapse keys and schedules that were changed."""
+    """Write the changed notifications, collapse keys and schedules."""
     changed: list[Held] = [each for each in plan.held.values() if not each.saved]
     if changed:
         yield from run(
@@ -287,7 +289,7 @@ def _answer(
 
 
 def _recounted(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Whose counters were changed by *outcomes*."""
+    """The users whose counters were changed by *outcomes*."""
     users = {
         user
         for outcome in outcomes

@@ -1,4 +1,4 @@
-"""What a batch of log commands has to see before it is planned: locked, then read."""
+"""Locks, and then reads, the rows that a batch of log commands needs to be planned."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from tocsin.persistence.store import Expire, RecipientState, Release, Update, Wi
 from tocsin.protocol.notification import Standing
 
 RECIPIENTS_AT_A_TIME = 1000
-"""Of what one transaction expires or releases, about: their users wait for it."""
+"""Recipients of all notifications that one transaction expires or releases, about: the logs of
+these users are locked meanwhile."""
 
 
 def hold(
     commands: Sequence[Numbered], admission: PublishAdmission, looked_at: Collection[str]
 ) -> Script[tuple[Plan, dict[Slot, str]]]:
-    """A plan that knows all that *commands* may need, and who had the collapse keys before it."""
+    """A plan with all rows that *commands* may need, and the notification that had each collapse
+    key before."""
     fresh = {each.content.id for each in admission.admitted.values()}
     due = yield from _due(commands)
     scheduled = yield from _scheduled(commands, fresh)
@@ -32,7 +34,7 @@ def hold(
     named |= set(slots.values())
     rows = yield from run("notifications_lock", id=sorted(named - fresh))
     held = {row.id: held_of_row(row) for row in [*due, *rows]}
-    # What is admitted is held, but only from its command on.
+    # An admitted notification is held only from its command on: the plan adds it then.
     held = {id_: each for id_, each in held.items() if id_ not in fresh} | scheduled
     yield from _read_recipients(held, published, looked_at)
     muted = yield from _muted(published)
@@ -46,7 +48,11 @@ def held_of_row(row: Row) -> Held:
 
 
 def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
-    """What expires: as many more as other commands may end or postpone first, or make later."""
+    """The notifications to expire, locked.
+
+    Other commands of the batch may end or postpone some of them first, so there is one more for
+    each command.
+    """
     expiries = [each for _, each in commands if isinstance(each, Expire)]
     if not expiries:
         return ()
@@ -56,7 +62,7 @@ def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
 
 
 def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[dict[str, Held]]:
-    """What is to be released, with as many more as in `_due`."""
+    """The notifications to release, locked; with as many more as in `_due`."""
     releases = [each for _, each in commands if isinstance(each, Release)]
     if not releases:
         return {}
@@ -72,11 +78,11 @@ def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[d
 
 
 def _first_of(rows: Rows) -> list[Row]:
-    """As many of the first *rows* as have not too many recipients together; one at least."""
+    """The first *rows* with up to `RECIPIENTS_AT_A_TIME` recipients together; at least one row."""
     first: list[Row] = []
     recipients = 0
     for row in rows:
-        # In a topic it is one entry, however many are in it.
+        # In a topic's log it is one entry, however many subscribers the topic has.
         recipients += 1 if row.topic is not None else row.recipients
         if first and recipients > RECIPIENTS_AT_A_TIME:
             break
@@ -89,7 +95,7 @@ def _users(text: str | None) -> tuple[str, ...]:
 
 
 def _claim_slots(published: Iterable[Held]) -> Script[dict[Slot, str]]:
-    """Lock the collapse keys of *published*; the notification that each holds for now."""
+    """Lock the collapse keys of *published*; the notification that has each key now."""
     wanted: dict[Slot, str] = {}
     for each in published:
         if (key := each.content.collapse_key) is not None:
@@ -113,20 +119,22 @@ def _claim_slots(published: Iterable[Held]) -> Script[dict[Slot, str]]:
 def _read_recipients(
     held: dict[str, Held], published: Iterable[Held], looked_at: Collection[str]
 ) -> Script[None]:
-    """Lock everybody whose log this transaction changes or looks at; who has what is *held*."""
+    """Lock all users whose logs this transaction changes or looks at, and read the recipients of
+    the *held* notifications into them.
+    """
     ids = sorted(
         id_
         for id_, each in held.items()
         if each.standing == Standing.ACTIVE and each.content.topic is None
     )
     if not ids and not looked_at:
-        # Giving out sequences will be lock enough.
+        # No state has to be read, and advancing the heads locks the users.
         return
     rows = yield from run("recipients", notification_id=ids)
     users = {row.user_id for row in rows}.union(looked_at, *(each.users for each in published))
     if looked_at:
-        # They become known now, not under the locks of topics: who publishes to one that nobody
-        # knew has the user first, and then the topic of everyone.
+        # These users become known now, before topics are locked: a publish to an unknown user locks
+        # the user first and then the topic of everyone, and the order has to be the same here.
         known = sorted(looked_at)
         yield from run("users_insert", user_id=known, changed_at=[0] * len(known))
     yield from run("users_lock", user_id=sorted(users))

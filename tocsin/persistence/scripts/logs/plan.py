@@ -1,9 +1,9 @@
-"""What a batch of log commands does, decided in memory and in command order.
+"""Plans the effects of a batch of log commands, in memory and in the order of the commands.
 
-No database here: `change` brings what is locked and read (`Held`), and writes what comes out:
-an `Outcome` for each notification that a command changes. It consists of *steps*, entries in the
-logs of users, or of one *entry* in the log of a topic. What publishing does, with all that can
-collapse or be muted, stands in `publish_plan`.
+The plan does not use the database: `change` gives it the locked notifications (`Held`), and writes
+its `Outcome` for each notification that a command changes. An outcome consists of *steps*, which
+are entries in the logs of users, or of one *entry* in the log of a topic. Publishing, with collapse
+keys and muted categories, stands in `publish_plan`.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ LogCommand = Publish | Update | Withdraw | Expire | Release
 Numbered = tuple[int, LogCommand]
 """A command with its place in the batch, where its result goes."""
 Deltas = Iterable[tuple[int, int]]
-"""What is added to each user's (unread, unseen)."""
+"""The change of each user's counters (unread, unseen), in the order of the users."""
 Slot = tuple[str, str, str]
-"""Where a collapse key holds for one notification at a time: key, topic or '', user or ''."""
+"""The scope in which one notification has a collapse key: key, topic or '', user or ''."""
 
 RENEWED: Final = "renewed"
-"""The change of a topic's entry that publishes a notification anew."""
+"""The change of an entry of a topic's log that publishes an older notification anew."""
 UNSEEN = RecipientState(State.UNSEEN, None, None)
 
 
 class Held(msgspec.Struct):
-    """A notification as this transaction sees it, changed as its commands are planned.
+    """A notification within this transaction, which changes as commands are planned.
 
-    *recipients* are those with whom it still counts, neither withdrawn nor expired; of a topic's
-    notification they are not read. *addressed* is how many it was meant for. *users* and
-    *deliver_at* are of a scheduled one that may be due, or of one that is being published;
-    *not_before* is when a scheduled one is to be delivered, also where it is only changed.
+    *recipients* are the users in whose counters it counts: for them it is neither withdrawn nor
+    expired. They are not read for a notification of a topic. *addressed* is the number of users or
+    subscribers that it was published to. *users* and *deliver_at* are of a scheduled notification
+    that may be due, or of one that is being published. *not_before* is the time (Unix ms) at which
+    a scheduled one is to be delivered, also if it is only changed here.
     """
 
     content: Content
@@ -67,8 +68,9 @@ class Held(msgspec.Struct):
 class Step(msgspec.Struct, frozen=True):
     """One change of a notification in its recipients' logs, before sequences are known.
 
-    *deltas* has as many items as *users* or more. *taken* is 1 if each user's log gets an entry.
-    *state* is what the recipients' becomes, `None` if it stays; *states* is for the answer.
+    *deltas* has at least as many items as *users*. *taken* is 1 if each user's log gets an entry, 0
+    for an expiry. *state* is the new state of the recipients, `None` if it stays; *states* are for
+    the `FanOut`.
     """
 
     content: Content
@@ -84,8 +86,8 @@ class Step(msgspec.Struct, frozen=True):
 class TopicChange(NamedTuple):
     """One entry of a topic's log, before its position is known.
 
-    `created` is the first of its notification, and no recipient can have it; `renewed` is what a
-    publish does that collapsed into it. Otherwise as a `Change`, or `expired`.
+    *change* is `created` for the first entry of a notification, which no subscriber can have yet;
+    `renewed` if a publish has collapsed into it; `expired`; or else a `Change`.
     """
 
     topic: str
@@ -95,9 +97,11 @@ class TopicChange(NamedTuple):
 
 
 class Outcome(msgspec.Struct):
-    """What is done about one notification; `changed` answers once sequences are known.
+    """The effect of one command on one notification; `changed` can be called once its entries have
+    sequences.
 
-    Where it *addresses* a topic, the topic's subscribers of that moment become its *recipients*.
+    If it *addresses* a topic, the number of the topic's subscribers of that moment becomes its
+    *recipients*.
     """
 
     number: int
@@ -125,14 +129,14 @@ class Plan:
     ) -> None:
         self.held = held
         self.slots = slots or {}
-        """Who has each collapse key."""
+        """Slot → the id of the notification that has the collapse key there."""
         self.muted = muted
-        """Users and categories."""
+        """Pairs of a user and a category that the user has muted."""
         self.outcomes: list[Outcome] = []
         self.settled: list[str] = []
-        """Notifications that are not scheduled any more."""
+        """Ids of notifications that are not scheduled any more."""
         self.absorbed: list[str] = []
-        """Notifications that never came to be: they collapsed into others."""
+        """Ids of new notifications that collapsed into older ones, and are deleted."""
 
     def add(
         self,
@@ -149,7 +153,7 @@ class Plan:
         )
 
     def update(self, number: int, update: Update) -> Result | None:
-        """Plan an update; its result, if it does nothing."""
+        """Plan an update; its result, if it changes nothing."""
         target = self.held.get(update.notification)
         if target is None:
             return NotFound()
@@ -192,7 +196,7 @@ class Plan:
                 entry = TopicChange(topic, id_, Standing.EXPIRED, expire.now_ms)
                 self.add(number, each, entry=entry)
             else:
-                # An expiry is no entry of anybody's log; the change is only there to have a value.
+                # An expiry is no entry of a log, so its change is never read; it has to have one.
                 deltas = taken_back(each.recipients.values())
                 users = list(each.recipients)
                 step = Step(each.content, users, deltas, 0, Change.STATE, expire.now_ms)
@@ -207,7 +211,7 @@ class Plan:
     def _tell(
         self, number: int, target: Held, change: Change, at: int, *, told: bool = True
     ) -> None:
-        """Let those know who have *target*, if they have been *told* of it."""
+        """Plan entries about *target* for its recipients, if they were *told* of it before."""
         content, topic = target.content, target.content.topic
         if not told or target.standing == Standing.SCHEDULED:
             self.add(number, target)
@@ -229,7 +233,7 @@ def has_expired(content: Content, now_ms: int) -> bool:
 
 
 def taken_back(states: Iterable[RecipientState]) -> list[tuple[int, int]]:
-    """What ending a notification takes from its recipients' counters."""
+    """The changes of the recipients' counters when a notification ends, from their states."""
     counts = [counted(each.state) for each in states]
     return [(-unread, -unseen) for unread, unseen in counts]
 

@@ -1,8 +1,9 @@
-"""What publishing does, at once or when a schedule says so: mute, collapse, create.
+"""Plans publishing, at once or on schedule: mute, collapse, create.
 
-A collapse key stands for one notification at a time: per topic, or per recipient. Who publishes
-with it again either renews that notification (the same id, the next revision, unseen again) or,
-where it has recipients whom the new one is not for, takes it from those whom the new one is for.
+A collapse key stands for one notification at a time, for each topic or each recipient. A second
+publish with the key renews that notification (the same id, the next revision, unseen again) if all
+its recipients are among the new ones. Otherwise the older notification is withdrawn from the users
+of the new publish, and stays with the others.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _COUNTED = repeat((1, 1))
 
 
 def publish(plan: Plan, number: int, new: Held, at: int) -> None:
-    """Plan the publication of *new* at the time *at* (Unix ms): first, or after its schedule."""
+    """Plan publishing *new* at the time *at* (Unix ms), which may be that of its schedule."""
     plan.held[new.content.id] = new
     if new.deliver_at is not None and new.deliver_at > at:
         plan.add(number, new, addresses=new.content.topic is not None)
@@ -43,7 +44,7 @@ def publish(plan: Plan, number: int, new: Held, at: int) -> None:
 
 
 def release(plan: Plan, number: int, command: Release) -> None:
-    """Plan the publication of what is due; what has expired meanwhile is not published."""
+    """Plan publishing notifications that are due; those that have expired meanwhile only expire."""
     due = [
         (each.deliver_at, id_, each)
         for id_, each in plan.held.items()
@@ -89,13 +90,13 @@ def _publish_collapsing(plan: Plan, number: int, new: Held, key: str, at: int) -
         _absorb(plan, new, target)
         _renew(plan, number, target, unmuted, at, steps)
     current = new if target is None else target
-    # Also of those who have muted it, or their keys would stand for what came to nothing.
+    # Also for users who have muted it: otherwise their keys would stand for the absorbed one.
     for user in new.users:
         plan.slots[key, "", user] = current.content.id
 
 
 def _others(plan: Plan, new: Held, key: str, at: int) -> list[Held]:
-    """The notifications that have *key* now with some of the users of *new*, in a fixed order."""
+    """Living notifications that have *key* for some of the users of *new*, ordered by id."""
     ids = {plan.slots.get((key, "", user), "") for user in new.users}
     found = [plan.held[id_] for id_ in sorted(ids & plan.held.keys())]
     return [
@@ -110,7 +111,9 @@ def _lives(held: Held, at: int) -> bool:
 
 
 def _take_from(other: Held, users: Collection[str], at: int) -> Step:
-    """Withdraw *other* from those of *users* who have it; without recipients it is at its end."""
+    """Withdraw *other* from those of *users* who have it; without recipients left it is withdrawn
+    as a whole.
+    """
     taken = {user: other.recipients.pop(user) for user in users if user in other.recipients}
     if not other.recipients:
         other.standing = Standing.WITHDRAWN
@@ -120,11 +123,11 @@ def _take_from(other: Held, users: Collection[str], at: int) -> Step:
 
 
 def _absorb(plan: Plan, new: Held, older: Held) -> None:
-    """Let *older* say what *new* says; *new* itself comes to nothing."""
+    """Give *older* the content of *new*, and drop *new*."""
     older.content = superseded(older.content, new.content)
     older.saved = False
     if new.standing == Standing.SCHEDULED:
-        # Its producer knows it by its id, and finds what has become of it.
+        # It stays as withdrawn, because its producer knows its id and may ask for it.
         plan.end(new, Standing.WITHDRAWN)
     else:
         plan.absorbed.append(new.content.id)
@@ -134,7 +137,10 @@ def _absorb(plan: Plan, new: Held, older: Held) -> None:
 def _renew(
     plan: Plan, number: int, held: Held, unmuted: Collection[str], at: int, steps: list[Step]
 ) -> None:
-    """Push *held* as new to who has it and to who has not; who has muted it gets an update."""
+    """Plan entries that make *held* new to all unmuted users, whether they have it or not.
+
+    A user who has it and has muted its category gets an update.
+    """
     content, had = held.content, dict(held.recipients)
     again = {user: had[user] for user in unmuted if user in had}
     quiet = {user: state for user, state in had.items() if user not in again}
@@ -160,7 +166,7 @@ def _create(
     at: int,
     steps: Collection[Step] = (),
 ) -> None:
-    """Add *held* to the logs of *users*, behind what *steps* do."""
+    """Plan entries that create *held* in the logs of *users*, behind *steps*."""
     held.recipients.update(dict.fromkeys(users, UNSEEN))
     created = [Step(held.content, users, _COUNTED, 1, Change.CREATED, at)] if users else []
     plan.add(number, held, [*steps, *created])

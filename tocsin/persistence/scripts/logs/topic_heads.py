@@ -1,9 +1,9 @@
-"""The heads of topics: giving out positions of their logs, and counting who is in them.
+"""The heads of topics: gives out positions of their logs, and counts their subscribers.
 
-A topic's row is locked from here to the end of the transaction, so this comes last of all that
-concerns logs. Positions and counts follow the order of the commands although they are given out in
-one sum: who is first named by a publish to users gets what a later command of the batch says to
-everyone, and not what an earlier one did.
+A topic's row is locked from here to the end of the transaction, so this is the last step of changes
+of logs. One statement reserves all positions of a batch, which are then given out in the order of
+the commands. So a user who becomes known through one command gets the entries for everyone of later
+commands, and none of earlier ones.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _TOPICS_ADVANCE: Final = pick("taken", "joined", "at")
 _TOPIC_LOG_INSERT: Final = pick("topic", "change", notification_id="notification")
 
 Heads = dict[str, Row]
-"""Of each topic: *head*, *subscribers*, and when it changed last (*changed_at*, Unix ms)."""
+"""Topic → a row with *head*, *subscribers*, and *changed_at*, its last change (Unix ms)."""
 
 
 class Move(NamedTuple):
-    """What is added to a topic *at* a time (Unix ms): entries, and subscribers."""
+    """The change of a topic *at* a time (Unix ms): new entries (*taken*), and subscribers."""
 
     taken: int = 0
     joined: int = 0
@@ -33,7 +33,7 @@ class Move(NamedTuple):
 
 
 def advance_topics(moves: Mapping[str, Move]) -> Script[Heads]:
-    """Move topics by so many entries and subscribers, at a time; where that leads."""
+    """Lock and advance topics by their *moves*; their heads afterwards."""
     rows = yield from run(
         "topics_advance",
         **_TOPICS_ADVANCE([moves[topic] for topic in sorted(moves)]),
@@ -43,16 +43,17 @@ def advance_topics(moves: Mapping[str, Move]) -> Script[Heads]:
 
 
 def join_everyone(users: Sequence[str]) -> Script[None]:
-    """Put *users*, who were not known until now, into the topic of everyone, at its head."""
+    """Put *users*, who have just become known, into the topic of everyone, at its head."""
     if users:
         heads = yield from advance_topics({EVERYONE: Move(joined=len(users))})
         yield from _save_subscriptions(dict.fromkeys(users, heads[EVERYONE].head))
 
 
 def append_to_topics(outcomes: Sequence[Outcome], newcomers: Collection[str]) -> Script[None]:
-    """Write what *outcomes* say to topics, and count whom they address.
+    """Append the entries of *outcomes* to topics, and count the subscribers that they address.
 
-    Those of *newcomers*, whose logs had no entry before, that nobody knew are known from now on.
+    *newcomers* are users whose logs had no entry before. Those of them who were not known become
+    known here, and join the topic of everyone.
     """
     rows = yield from run("users_outside", user_id=sorted(newcomers))
     outside = {row.user_id for row in rows}
@@ -98,7 +99,7 @@ def _moves(outcomes: Iterable[Outcome], joined: int) -> dict[str, Move]:
 
 
 def _named_first(outcome: Outcome, outside: set[str]) -> list[str]:
-    """The users that *outcome* makes known; they are *outside* no more."""
+    """The users that *outcome* makes known; they are removed from *outside*."""
     created = (step.users for step in outcome.steps if step.change is Change.CREATED)
     found = [user for user in chain.from_iterable(created) if user in outside]
     outside.difference_update(found)
@@ -116,7 +117,7 @@ def _insert(outcomes: Iterable[Outcome], heads: Heads, moves: Mapping[str, Move]
         "topic_log_insert",
         **_TOPIC_LOG_INSERT(entries),
         position=positions,
-        # Not the entry's own time: no entry of a topic is older than the one before it.
+        # Not the entry's own time: times must not descend within the log of a topic.
         at=[heads[entry.topic].changed_at for entry in entries],
     )
 

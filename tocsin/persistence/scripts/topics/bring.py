@@ -1,13 +1,14 @@
 """Scripts that bring users up to date with their topics.
 
-A topic's log is written once per change, whatever the number of subscribers; a user's place in it
-says how far it has come into the user's own log. Bringing up to date reads what is behind that
-place and moves it, under the lock of the user's row, so it happens exactly once. Whoever is about
-to look at a log does it first; for those who are listening it is a command of its own.
+A change writes one entry into a topic's log, whatever the number of subscribers; a user's place in
+that log says how much of it has come into the user's own log. Bringing a user up to date reads the
+entries behind the place and moves it, under the lock of the user's row, so that each entry is
+brought exactly once. Commands that look at a log begin with this step; for connected users it is a
+command of its own (`Materialise`).
 
-In the usual case, news and nothing else, it takes two statements for all users together: one that
-locks and reads, one that writes. Places move to what was read, never to a topic's head: an entry
-may be there by now that was not yet when we looked.
+In the usual case, new notifications only, it takes two statements for all users together: one locks
+and reads, one writes. Places move to the last entry that was read, never to a topic's head, because
+the topic may have got further entries since the reading.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ _INBOX_SAVE: Final = pick(
 _INBOX_EXPIRE_EACH: Final = pick("at", notification_id="notification", user_id="user")
 
 ENTRIES_MAX = 1000
-"""Entries of topics that one transaction brings, about: it holds the locks of all their users."""
+"""Entries of topics that one transaction brings, about: all their users' logs are locked."""
 ENTRIES_OF_USER_MAX = 1000
 """Entries that one transaction brings to one user, whose log is locked meanwhile."""
 ENTRIES_OF_USER_MIN = 5
-"""However many users share a transaction, so that it gets anywhere."""
+"""Entries for each user, however many share a transaction, so that each advances."""
 
 
 class Brought(msgspec.Struct):
-    """What bringing users up to date did: their *heads*, if they got something; who is *behind*;
-    whose counters changed because something has expired (*recounted*)."""
+    """The outcome of bringing users up to date: *heads* of users whose logs have new entries;
+    users that are still *behind*; and users whose counters changed by an expiry (*recounted*)."""
 
     heads: dict[str, int]
     behind: set[str]
@@ -57,7 +58,7 @@ class Brought(msgspec.Struct):
 
 
 def users_of(command: Any) -> tuple[str, ...]:
-    """Whom *command* is about."""
+    """The users that *command* is about."""
     if isinstance(command, Materialise | Subscribe | Unsubscribe):
         return command.users
     return (command.user,)
@@ -66,10 +67,10 @@ def users_of(command: Any) -> tuple[str, ...]:
 def bring_up_to_date(
     commands: Sequence[tuple[int, Any]], results: list[Result], *, locked: bool = False
 ) -> Script[Brought]:
-    """Bring all users of *commands* up to date; answers those that ask for nothing else.
+    """Bring all users of *commands* up to date, and answer those that are `Materialise`.
 
-    Users that nobody knew are known from now on. Unless the users are *locked* (and have a row),
-    those whose rows a command will want later are locked here together.
+    Unknown users become known. *locked* says that the users are locked already, and have a row;
+    otherwise they are locked here together, if a command needs their rows later.
     """
     users = sorted({user for _, command in commands for user in users_of(command)})
     if not commands:
@@ -90,7 +91,7 @@ def bring_up_to_date(
 def bring(
     users: Sequence[str], now_ms: int, *, locked: bool = False
 ) -> Script[tuple[Brought, tuple[FanOut, ...]]]:
-    """Bring *users*, sorted, up to date, as far as one transaction should."""
+    """Bring *users* (sorted) up to date, as far as one transaction should; the new entries."""
     if not users:
         return Brought({}, set()), ()
     rows_max = max(ENTRIES_OF_USER_MIN, min(ENTRIES_OF_USER_MAX, ENTRIES_MAX // len(users)))
@@ -115,7 +116,9 @@ def bring(
 
 
 def _welcome(users: Iterable[str], rows: Rows, now_ms: int, *, locked: bool) -> Script[None]:
-    """Make known who is not. Who had something to get is; of the others only the store can tell."""
+    """Make unknown users known. A user with pending entries (*rows*) is known, so only the others
+    have to be looked up.
+    """
     found = {row.user_id for row in rows}
     missing = [user for user in users if user not in found]
     if locked:
@@ -138,7 +141,7 @@ def _kept(changes: Mapping[tuple[str, str], set[str]]) -> Script[dict[Any, Recip
 
 
 def _write(rows: Sequence[Row], bringing: Bringing, now_ms: int) -> Script[dict[str, Content]]:
-    """Write what is new and move the places of all; the contents of what is told."""
+    """Write new inbox rows and move the places of all users; the contents for the fan-outs."""
     wanted = {group.notification for group in bringing.groups.values()}
     asked: list[str | None] = []
     for row in rows:
@@ -158,7 +161,7 @@ def _write(rows: Sequence[Row], bringing: Bringing, now_ms: int) -> Script[dict[
 
 
 def _save(saved: Sequence[Saved], now_ms: int) -> Script[None]:
-    """Write what changed in rows that were there, and correct the counters by it."""
+    """Write the changes of existing inbox rows, and correct the counters by them."""
     sums: dict[str, list[int]] = {}
     for each in saved:
         total = sums.setdefault(each.user, [0, 0, 0])

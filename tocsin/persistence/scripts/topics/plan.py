@@ -1,14 +1,16 @@
-"""What the pending entries of topics become in the logs of users, decided in memory.
+"""Plans in memory how pending entries of topics become entries in the logs of users.
 
-Several entries may be about one notification; they become one effect, at the place of the first:
+Several pending entries may be about one notification. They have one effect, at the place of the
+first entry:
 
-- who has not got it gets it, if it is still there and wanted; else it came and went;
-- who has it gets its end, if it was withdrawn or has expired; else its newest revision, unseen
-  again if it was published anew and is still wanted.
+- A user who does not have the notification gets it, if it still lives and the user has not muted
+  it; otherwise it came and went without a trace.
+- A user who has it gets its end, if it was withdrawn or has expired; otherwise its newest revision,
+  unseen again if it was published anew and the user has not muted it.
 
-Entries come by user, and for each user in the order in which they become entries of the user's log:
-by time, topic and position, which is one order for all users. So a user's sequences ascend
-through the list of fan-outs, although each of them is for many users.
+Rows come by user, and for each user in the order of the new entries: by time, topic and position,
+which is one order for all users. So a user's sequences ascend through the list of fan-outs,
+although each fan-out is for many users.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from tocsin.protocol.notification import Change, Standing, State
 Pair = tuple[str, str]
 """A notification and a user."""
 Place = tuple[int, str, int, str]
-"""Time, topic and position of an entry, and the change that it is: the order of fan-outs."""
+"""Time, topic and position of an entry, and its change: the order of fan-outs."""
 
 _ANNOUNCING = frozenset({Change.CREATED, RENEWED})
 
@@ -45,7 +47,7 @@ class Group(msgspec.Struct):
 
 
 class Saved(NamedTuple):
-    """An inbox row that is there and moves, or (*taken* is 0) expires *at* a time (Unix ms)."""
+    """An existing inbox row that moves, or, if *taken* is 0, expires *at* a time (Unix ms)."""
 
     notification: str
     user: str
@@ -59,10 +61,10 @@ class Saved(NamedTuple):
 
 
 class Bringing(msgspec.Struct):
-    """What is to be written.
+    """The rows to write.
 
-    *sequences* has an item for each pending row: that of the inbox row which it becomes, if it
-    does. *heads* are of the users whose logs change.
+    *sequences* has an item for each pending row: the sequence of the inbox row that it becomes, or
+    `None`. *heads* are of the users whose logs get entries.
     """
 
     sequences: list[int | None] = []
@@ -80,7 +82,7 @@ class _Effect(NamedTuple):
 
 
 def limited(rows: Sequence[Row], rows_max: int) -> tuple[Sequence[Row], set[str]]:
-    """The first *rows_max* rows of each user, and who has more."""
+    """The first *rows_max* rows of each user, and the users that have more."""
     if len(rows) <= rows_max:
         return rows, set()
     kept: list[Row] = []
@@ -94,7 +96,7 @@ def limited(rows: Sequence[Row], rows_max: int) -> tuple[Sequence[Row], set[str]
 
 
 def changed_pairs(rows: Sequence[Row]) -> dict[Pair, set[str]]:
-    """What happened to notifications after they were created, by notification and user."""
+    """The changes of notifications after they were created, by notification and user."""
     pairs: dict[Pair, set[str]] = defaultdict(set)
     for row in rows:
         if row.change != Change.CREATED:
@@ -105,7 +107,9 @@ def changed_pairs(rows: Sequence[Row]) -> dict[Pair, set[str]]:
 def plan(
     rows: Sequence[Row], changes: Mapping[Pair, set[str]], kept: Mapping[Pair, RecipientState]
 ) -> Bringing:
-    """What *rows* do; *changes* are among them, *kept* is what their users have."""
+    """Plan the effects of pending *rows*. *changes* are their changes of older notifications,
+    *kept* the states of those that the users have.
+    """
     bringing = Bringing()
     sequences, groups, heads = bringing.sequences, bringing.groups, bringing.heads
     present = None
@@ -142,7 +146,7 @@ def plan(
 
 
 def _effect(changes: set[str], had: RecipientState, wanted: bool) -> _Effect:
-    """What *changes* do to a notification that its recipient has in a state."""
+    """The effect of *changes* on a notification that a user has in the state *had*."""
     unread, unseen = counted(had.state)
     if Change.WITHDRAWN in changes:
         return _Effect(Change.WITHDRAWN, 1, -unread, -unseen, State.WITHDRAWN)
@@ -161,7 +165,7 @@ def _change(
     position: Position,
     had: RecipientState,
 ) -> None:
-    """Note what happens to a row that is there; an expiry takes no sequence and tells nobody."""
+    """Note the effect on an existing row. An expiry takes no sequence and makes no fan-out."""
     user = position.user
     change, taken, unread, unseen, state = effect
     bringing.saved.append(

@@ -1,9 +1,10 @@
 """Scripts of subscriptions and preferences.
 
-Both hold from now on: what was published before is owed as it was. So users are brought up to date
-before anything is changed, and whoever joins a topic begins at its head. A user's subscriptions
-change under the lock of the user's row, which is held when this begins; the head and the number of
-subscribers are read and written under the lock of the topic's row, and so is whether it is closed.
+Changes of both hold from now on: notifications that were published before are delivered by the
+former ones. So users are brought up to date before anything changes, and a user who joins a topic
+begins at its head. A user's subscriptions change under the lock of the user's row, which is held
+when this begins. A topic's head, its number of subscribers and whether it is closed are read and
+written under the lock of the topic's row.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ class _Preference(NamedTuple):
 
 
 class _Subscriptions(msgspec.Struct):
-    """Subscriptions as they are planned: what was there *before*, and which are *active* now."""
+    """Subscriptions while they are planned: *before* is as they were, *active* as they will be."""
 
     before: dict[Pair, bool]
     active: dict[Pair, bool]
     counts: dict[str, int]
-    """In how many topics each user is."""
+    """User → the number of topics that the user is in."""
     closed: set[str]
     """The topics that users cannot enter by themselves."""
 
@@ -67,7 +68,7 @@ class _Subscriptions(msgspec.Struct):
 def change_subscriptions(
     commands: Sequence[tuple[int, Any]], results: list[Result], brought: Brought
 ) -> Script[None]:
-    """Run *commands*, whose users are locked and *brought* up to date as far as one look does."""
+    """Run *commands*, whose users are locked and were *brought* up to date, perhaps in part."""
     if not commands:
         return
     of_users = [command for _, command in commands if not isinstance(command, SetTopic)]
@@ -85,9 +86,10 @@ def change_subscriptions(
 def subscribed_topics(
     users: Iterable[str], *, left_too: bool = False
 ) -> Script[dict[str, tuple[str, ...]]]:
-    """The topics that each of *users* is in by name, the one of everyone left out.
+    """The topics of each of *users*, sorted by name, without the topic of everyone.
 
-    With *left_too* those that they have left as well, whose news still concern what they have.
+    With *left_too* also topics that they have left: entries of these may still change notifications
+    that the users have.
     """
     asked = sorted(set(users))
     topics: dict[str, tuple[str, ...]] = {}
@@ -111,7 +113,7 @@ def _move(
             results[index] = TopicClosed(command.topic)
         elif not isinstance(command, SetTopic):
             changed, refused = plan
-            # Now: saving may have brought something more.
+            # Read here and not before saving, which may have brought further entries.
             heads = {user: brought.heads[user] for user in command.users if user in brought.heads}
             joined = isinstance(command, Subscribe)
             members = tuple(each for each in command.users if joined and each not in refused)
@@ -119,7 +121,7 @@ def _move(
 
 
 def _catch_up(users: Collection[str], brought: Brought, now_ms: int) -> Script[None]:
-    """Bring *users* what one look left, however much it is: it must not be lost by the change."""
+    """Bring *users* up to date completely, however much it is: the change would lose the rest."""
     behind = set(users)
     while behind:
         more, _ = yield from bring(sorted(behind), now_ms)
@@ -143,7 +145,7 @@ def _read(commands: Sequence[_Command]) -> Script[_Subscriptions]:
     counts = {row.user_id: row.topics for row in rows}
     closed: set[str] = set()
     if any(command.by_user for command in joining):
-        # All that are about to be locked, so that everybody locks in one order.
+        # All topics of the batch, so that every transaction locks topics in one order.
         rows = yield from run(
             "topics_closed", topic=sorted({command.topic for command in commands})
         )
@@ -154,8 +156,8 @@ def _read(commands: Sequence[_Command]) -> Script[_Subscriptions]:
 def _plan(
     command: _Command, subscriptions: _Subscriptions
 ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Who is in or out now and was not before, and who has no room for it; `None` where a topic is
-    closed to who wants to enter.
+    """Plan *command*: the users who join or leave by it, and those refused for lack of room; `None`
+    if the topic is closed to users who want to join it themselves.
     """
     if isinstance(command, SetTopic):
         subscriptions.closed.discard(command.topic)
@@ -192,14 +194,14 @@ def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Scrip
     heads = yield from advance_topics(
         {topic: Move(joined=joined) for topic, joined in moves.items()}
     )
-    # Nothing is added to these topics any more. What was, since these users were brought up to
-    # date, may be an update or a withdrawal of what they have from the time they were in before.
+    # The topics are locked now and get no entries. Entries that came after these users were brought
+    # up to date may change notifications that the users have from an earlier subscription.
     returning = {
         user for (user, topic), active in changed.items() if active and (user, topic) in before
     }
     yield from _catch_up(returning, brought, now_ms)
-    # Of a topic to which nothing was ever published nobody has anything: it is left without a
-    # trace, or a user could go in and out of new ones for ever.
+    # A topic without entries is forgotten when it is left: no user has a notification of it, and
+    # otherwise a user could fill the tables by joining and leaving ever new topics.
     gone = [pair for pair, active in changed.items() if not active and heads[pair[1]].head == 0]
     forgotten = set(gone)
     kept = {pair: active for pair, active in changed.items() if pair not in forgotten}

@@ -1,4 +1,4 @@
--- Dead letters: what did not arrive, until somebody settles it.
+-- Dead letters: notifications that did not arrive, until an operator settles them.
 
 -- name: letters_known(notification_id, user_id, device_id, sequence)
 --     -> notification_id, user_id, device_id
@@ -13,8 +13,9 @@ WHERE d.sequence > line.sequence
 
 -- name: letters_bury(notification_id, user_id, device_id, cause, reason, attempts, first_sent_at,
 --     dead_at)
--- Write letters; one that was settled is open again. What was withdrawn, and what the user does not
--- have, leaves none. The ledger knows best when it was first sent: there were sessions before.
+-- Write letters; a settled one is open again. A notification that was withdrawn, or that the user
+-- does not have, leaves no letter. The time of the first attempt is the ledger's, if it has
+-- one: the session that gave up may not have been the first.
 INSERT INTO dead_letters AS l (notification_id, user_id, device_id, cause, reason, attempts,
     first_sent_at, dead_at, history)
 SELECT death.notification_id, death.user_id, death.device_id, death.cause, death.reason,
@@ -50,9 +51,9 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         || ',"attempts":' || excluded.attempts || '}]';
 
 -- name: letters_undelivered(notification_id) -> notification_id, user_id, attempts, first_sent_at
--- Of notifications that are about to expire, the recipients whom nothing told: no device has
--- acknowledged, and they have not seen it in a list either. With what was tried. The offset keeps
--- the planner from going through all that is unread by anybody, for which there is an index too.
+-- The recipients to whom notifications that are about to expire were not delivered: no device has
+-- acknowledged them, and the user has not seen them in a list either. With the attempts. The offset
+-- keeps the planner from going through all unread rows of all users, which have an index too.
 SELECT i.notification_id, i.user_id, tried.attempts, tried.first_sent_at
 FROM unnest($1::text[]) AS expiring (notification_id)
 CROSS JOIN LATERAL (
@@ -104,16 +105,17 @@ JOIN inbox AS i
     ON i.notification_id = asked.notification_id AND i.user_id = asked.user_id;
 
 -- name: letters_revive(notification_id, user_id, sequence)
--- Rows move to new places in the log; the change is what it was.
+-- Move rows to new places in the log; their change stays.
 UPDATE inbox AS i
 SET sequence = new.sequence, expired_at = NULL
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (notification_id, user_id, sequence)
 WHERE i.notification_id = new.notification_id AND i.user_id = new.user_id;
 
 -- name: letters_resend(notification_id, user_id, device_id, earlier, sequence)
--- The letter's device begins anew at the new place. Other devices that are done with the old one,
--- because they have acknowledged it or were given up, are done with the new one too; but a letter
--- for no device in particular is for those that were given up as well.
+-- The ledger line of the letter's device begins anew at the new place. Other devices that are done
+-- with the old place, because they acknowledged it or were given up, are done with the new one too.
+-- A letter without a device is also for devices that were given up: their lines stay at the old
+-- place, so that they are sent the new one.
 UPDATE deliveries AS d
 SET sequence = new.sequence,
     attempts = CASE WHEN d.device_id = new.device_id THEN 0 ELSE d.attempts END,

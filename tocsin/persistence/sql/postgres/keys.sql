@@ -1,7 +1,8 @@
--- API keys and tickets; and what a database says of itself.
+-- API keys and tickets; and the database's own epoch and secret (`meta`).
 
 -- name: keys_insert(id, hash, scopes, name, created_at, revoked_at) -> id, hash
--- Repeating it is harmless; the hash that comes back is the stored one.
+-- A repetition changes nothing. The returned hash is the stored one, by which another key with the
+-- same id shows.
 INSERT INTO api_keys (id, hash, scopes, name, created_at, revoked_at)
 SELECT id, hash, scopes, name, created_at, revoked_at
 FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
@@ -26,7 +27,7 @@ JOIN api_keys AS k ON k.id = asked.id;
 SELECT id, hash, scopes, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id;
 
 -- name: tickets_insert(hash, user_id, expires_at, principal_expires_at, device_id)
--- A ticket has no scopes; the column is of an earlier release, which may run beside this one.
+-- A ticket has no scopes. The column is of an earlier release, which may run beside this one.
 INSERT INTO tickets (hash, user_id, scopes, expires_at, principal_expires_at, device_id)
 SELECT hash, user_id, '', expires_at, principal_expires_at, device_id
 FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
@@ -34,8 +35,8 @@ FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
 ON CONFLICT (hash) DO NOTHING;
 
 -- name: tickets_forget(user_id, now)
--- Those of users that have expired by a time; what somebody else is about to forget is left to
--- them.
+-- Forget tickets of users that have expired by a time. Tickets that another transaction has locked
+-- are passed over: it is forgetting them.
 DELETE FROM tickets AS t
 USING (
     SELECT old.hash
@@ -57,7 +58,7 @@ CROSS JOIN LATERAL (
 ) AS counted;
 
 -- name: tickets_make_room(user_id, excess) -> user_id
--- Of the tickets of streams, so many that expire first.
+-- Remove the `excess` tickets of streams that expire first.
 DELETE FROM tickets AS t
 USING (
     SELECT old.hash
@@ -75,21 +76,21 @@ WHERE t.hash = gone.hash
 RETURNING t.user_id;
 
 -- name: tickets_take(hash) -> hash, user_id, expires_at, principal_expires_at, device_id, origin
--- Reading is removing: the second to ask, on whatever node, waits here and finds nothing.
+-- Reading a ticket removes it: a second request, on whatever node, waits here and finds nothing.
 DELETE FROM tickets AS t
 USING unnest($1::bytea[]) AS taken (hash)
 WHERE t.hash = taken.hash AND t.device_id IS NULL
 RETURNING t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin;
 
 -- name: tickets_find(hash) -> hash, user_id, expires_at, principal_expires_at, device_id, origin
--- Those of streams, which stay.
+-- Read tickets of streams, which stay when they are used.
 SELECT t.hash, t.user_id, t.expires_at, t.principal_expires_at, t.device_id, t.origin
 FROM unnest($1::bytea[]) AS asked (hash)
 JOIN tickets AS t ON t.hash = asked.hash AND t.device_id IS NOT NULL;
 
 -- name: tickets_bind(hash, origin)
 --     -> hash, user_id, expires_at, principal_expires_at, device_id, origin
--- The first to use one decides: the second, on whatever node, waits here and gets what is there.
+-- The first use of a ticket binds it: a second one, on whatever node, waits here and reads that.
 UPDATE tickets AS t
 SET origin = coalesce(t.origin, used.origin)
 FROM (
@@ -109,13 +110,13 @@ USING unnest($1::text[]) AS gone (user_id)
 WHERE t.user_id = gone.user_id;
 
 -- name: probe()
--- A real write, so that a disk that is full and a database that is read-only both show. It counts,
--- because SQLite does not write what has not changed.
+-- A real write, because a full disk and a read-only database show in nothing less. The value is a
+-- counter, because SQLite does not write an unchanged row.
 INSERT INTO meta (name, value) VALUES ('probe', '1')
 ON CONFLICT (name) DO UPDATE SET value = (meta.value::bigint + 1)::text;
 
 -- name: meta_claim(name, value) -> value
--- The first value stays: the update changes nothing, it only makes the row come back.
+-- The first value stays. The update changes nothing; it is there to make the row come back.
 INSERT INTO meta (name, value)
 SELECT name, value FROM unnest($1::text[], $2::text[]) AS new (name, value)
 ON CONFLICT (name) DO UPDATE SET name = excluded.name

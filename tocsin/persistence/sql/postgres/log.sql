@@ -1,12 +1,12 @@
 -- Changes of the user log: publish, update, withdraw, expire.
 --
--- Rows that others may want too are locked or written in the order of their keys, so that two
--- transactions wait for each other in one direction only.
+-- Rows that other transactions may need are locked or written in the order of their keys, so that
+-- of two transactions only one can wait for the other: no deadlock.
 
 -- name: idempotency_claim(credential, key, fingerprint, answer, notification_id, created_at)
 --     -> credential, key, fingerprint, answer, notification_id
--- Claim keys for notifications, or read who has them; waits for whoever is claiming the same key
--- now. The update changes nothing; without it a taken key would return no row.
+-- Claim keys for notifications, or read which notification has them; waits for a transaction that
+-- is claiming the same key. The update changes nothing; without it a taken key would return no row.
 INSERT INTO idempotency (credential, key, fingerprint, answer, notification_id, created_at)
 SELECT credential, key, fingerprint, answer, notification_id, created_at
 FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[])
@@ -16,7 +16,7 @@ ON CONFLICT (credential, key) DO UPDATE SET key = excluded.key
 RETURNING credential, key, fingerprint, answer, notification_id;
 
 -- name: idempotency_answer(credential, key, answer)
--- What was not known yet when the key was claimed.
+-- Write answers that were not known yet when their keys were claimed.
 UPDATE idempotency AS i
 SET answer = new.answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS new (credential, key, answer)
@@ -30,7 +30,7 @@ WHERE i.credential = claim.credential AND i.key = claim.key;
 -- name: notifications_insert(id, revision, category, created_at, updated_at, expires_at, document,
 --     standing, priority, topic, collapse_key, recipients, credential, kept_from)
 --     -> id
--- Returns the ids that are new: a publish that is repeated finds its own notification here.
+-- Returns the ids that are new. A repeated publish finds its own notification here, and no new id.
 INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,
     document_bytes, standing, priority, topic, collapse_key, recipients, credential, kept_from)
 SELECT id, revision, category, created_at, updated_at, expires_at, document,
@@ -45,13 +45,13 @@ ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
 -- name: notifications_addressed(id) -> id, recipients
--- How many recipients a publish was told that it has.
+-- The number of recipients that the answer to a publish named.
 SELECT n.id, coalesce(n.recipients, 0) AS recipients
 FROM unnest($1::text[]) AS asked (id)
 JOIN notifications AS n ON n.id = asked.id;
 
 -- name: notifications_delete(id)
--- What collapsed into another one as it was published: nobody has seen it.
+-- Delete notifications that collapsed into others as they were published: no user has them.
 DELETE FROM notifications AS n
 USING unnest($1::text[]) AS absorbed (id)
 WHERE n.id = absorbed.id;
@@ -59,7 +59,7 @@ WHERE n.id = absorbed.id;
 -- name: notifications_lock(id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
 --     topic, collapse_key, recipients, deliver_at
--- What an update or a withdrawal is about, and when it is to be delivered if it waits for that.
+-- Lock and read notifications, with the time of delivery if they are scheduled.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
     n.standing, n.priority, n.topic, n.collapse_key,
     coalesce(n.recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = n.id))
@@ -74,8 +74,8 @@ FOR UPDATE;
 -- name: notifications_due(now, count)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
 --     topic, collapse_key, recipients, deliver_at
--- At most $2 notifications that expire at $1 or before, the earliest first. What somebody else has
--- locked is left to them: it is being changed, or expired by another node.
+-- At most $2 notifications that expire at $1 or before, the earliest first. Locked ones are passed
+-- over: another transaction is changing them, or another node is expiring them.
 SELECT due.*
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (now, count)
 CROSS JOIN LATERAL (
@@ -92,7 +92,7 @@ CROSS JOIN LATERAL (
 ) AS due;
 
 -- name: notifications_next_expiry() -> expires_at
--- When the next notification expires; no row if none will.
+-- The time at which the next notification expires; no row if none will.
 SELECT expires_at
 FROM notifications
 WHERE standing = 'active' AND expires_at IS NOT NULL
@@ -120,7 +120,7 @@ JOIN inbox AS i ON i.notification_id = asked.notification_id
 WHERE i.state <> 'withdrawn' AND i.expired_at IS NULL;
 
 -- name: users_lock(user_id) -> user_id, head
--- Nobody else changes these users' logs until this transaction ends.
+-- Lock users: no other transaction changes their logs until this one ends.
 SELECT u.user_id, u.head
 FROM users AS u
 WHERE u.user_id = ANY ($1::text[])
@@ -128,15 +128,16 @@ ORDER BY u.user_id
 FOR UPDATE;
 
 -- name: inbox_states(notification_id) -> notification_id, user_id, state, seen_at, read_at
--- What each recipient has done with a notification, once their users are locked.
+-- The state of a notification for each recipient. The users are locked, so that it stays so.
 SELECT i.notification_id, i.user_id, i.state, i.seen_at, i.read_at
 FROM unnest($1::text[]) AS asked (notification_id)
 JOIN inbox AS i ON i.notification_id = asked.notification_id
 WHERE i.state <> 'withdrawn' AND i.expired_at IS NULL;
 
 -- name: users_advance(user_id, taken, unread, unseen, changed_at) -> user_id, head, unread, unseen
--- Give out `taken` sequences to each user and correct the counters; returns where that leads. This
--- is the lock that makes a log visible in order: whoever comes second waits here.
+-- Give out `taken` sequences to each user and correct the counters; returns both afterwards. This
+-- is the lock that makes a log visible in order: a second transaction waits here until the first
+-- one has committed.
 INSERT INTO users AS u (user_id, head, unread, unseen, changed_at)
 SELECT user_id, taken, unread, unseen, changed_at
 FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
@@ -151,8 +152,8 @@ ON CONFLICT (user_id) DO UPDATE SET
 RETURNING u.user_id, u.head, u.unread, u.unseen;
 
 -- name: inbox_insert(notification_id, user_id, sequence)
--- Who had it and lost it, by an expiry or to another notification with its collapse key, gets it
--- anew.
+-- A user who had the notification and lost it, by an expiry or to another one with its collapse
+-- key, has a row already, and gets it anew.
 INSERT INTO inbox (notification_id, user_id, sequence, created_sequence)
 SELECT notification_id, user_id, sequence, sequence
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (notification_id, user_id, sequence)
@@ -162,8 +163,8 @@ ON CONFLICT (notification_id, user_id) DO UPDATE SET
     delivered_at = NULL, expired_at = NULL;
 
 -- name: inbox_save(notification_id, user_id, sequence, change, state, anew)
--- Move rows to their new places in the log; the state stays unless one is given. What is, or was in
--- between, unseen `anew`, has not been delivered as it is now.
+-- Move rows to their new places in the log; the state stays unless one is given. A row that is, or
+-- was in between, unseen `anew` counts as not delivered: no device has it as it is now.
 UPDATE inbox AS i
 SET sequence = new.sequence, change = new.change, state = coalesce(new.state, i.state),
     seen_at = CASE WHEN new.anew THEN NULL ELSE i.seen_at END,

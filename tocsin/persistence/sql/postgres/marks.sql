@@ -1,8 +1,8 @@
--- Marks: states that users give to what is in their inbox.
+-- Marks: states that users give to notifications of their inbox.
 
 -- name: users_hold(user_id) -> user_id, head, unread, unseen
--- Lock these users' logs until the transaction ends, and where they are; a user without one is left
--- out.
+-- Lock these users' logs until the transaction ends, and read their heads and counters; a user
+-- without a log is left out.
 SELECT u.user_id, u.head, u.unread, u.unseen
 FROM users AS u
 WHERE u.user_id = ANY ($1::text[])
@@ -11,7 +11,7 @@ FOR UPDATE;
 
 -- name: marks_named(user_id, notification_id)
 --     -> user_id, notification_id, created_sequence, state, seen_at, read_at
--- What can be marked of the notifications that were named, once their users are locked.
+-- The named notifications that can be marked. Their users are locked, so that the states stay.
 SELECT i.user_id, i.notification_id, i.created_sequence, i.state, i.seen_at, i.read_at
 FROM unnest($1::text[], $2::text[]) AS named (user_id, notification_id)
 JOIN inbox AS i

@@ -1,4 +1,4 @@
--- What publishing asks besides: collapse keys, muted categories, schedules.
+-- More statements of publishing: collapse keys, muted categories, schedules.
 
 -- name: collapsing_claim(collapse_key, topic, user_id, notification_id)
 --     -> collapse_key, topic, user_id, notification_id
@@ -20,7 +20,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
 WHERE c.collapse_key = new.collapse_key AND c.topic = new.topic AND c.user_id = new.user_id;
 
 -- name: categories_muted(user_id, category) -> user_id, name
--- The limit of one says that a user is looked up, not that all who have muted something are listed.
+-- The limit of one makes the planner look each user up, and not list all that have muted something.
 SELECT muted.user_id, muted.name
 FROM unnest($1::text[], $2::text[]) AS asked (user_id, category)
 CROSS JOIN LATERAL (
@@ -41,7 +41,8 @@ FROM unnest($1::text[], $2::bigint[], $3::text[]) AS new (notification_id, deliv
 --     topic, collapse_key, recipients, deliver_at, users
 -- At most $2 notifications that are to be delivered at $1 or before, the earliest first. The rows
 -- are locked, which is the claim: another node passes them over, and takes them if this transaction
--- dies. (A lease would have to run out first.) What is being changed now waits for the next look.
+-- dies. (A lease would have to run out first.) A notification that is being changed waits for the
+-- next release.
 SELECT due.*
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (now, count)
 CROSS JOIN LATERAL (
@@ -58,7 +59,7 @@ CROSS JOIN LATERAL (
 ) AS due;
 
 -- name: schedule_next() -> deliver_at
--- When the next notification is to be delivered; no row if none is.
+-- The time at which the next notification is to be delivered; no row if none is.
 SELECT deliver_at FROM schedule ORDER BY deliver_at, notification_id LIMIT 1;
 
 -- name: schedule_delete(notification_id)

@@ -1,4 +1,4 @@
--- What is forgotten in time.
+-- Statements of the purge, which forgets rows older than their retention.
 
 -- name: idempotency_purge(before, rows_max) -> key
 DELETE FROM idempotency AS i
@@ -72,7 +72,7 @@ CROSS JOIN LATERAL (
 ) AS old;
 
 -- name: purge_hold(id) -> id
--- Lock notifications, but for those that are being changed now: there will be another purge.
+-- Lock notifications, except those that another transaction is changing: a later purge takes them.
 SELECT n.id
 FROM notifications AS n
 WHERE n.id = ANY ($1::text[])
@@ -81,7 +81,7 @@ FOR UPDATE SKIP LOCKED;
 
 -- name: purge_inbox(notification_id, user_id, archived_before, expired_before, created_before)
 --     -> user_id, sequence, state, expired_at
--- Forget rows, once their users are locked, if they are still what they were chosen for.
+-- Forget the chosen rows for which the reason still holds, now that their users are locked.
 DELETE FROM inbox AS i
 USING unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
     AS old (notification_id, user_id, archived_before, expired_before, created_before),
@@ -101,7 +101,7 @@ FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
 WHERE u.user_id = purged.user_id;
 
 -- name: purge_notifications(id) -> id
--- Forget notifications that nobody has any more and no topic speaks of.
+-- Forget notifications that are in no inbox and in no topic's log.
 DELETE FROM notifications AS n
 USING unnest($1::text[]) AS held (id)
 WHERE n.id = held.id AND n.standing <> 'scheduled'
@@ -115,14 +115,14 @@ USING unnest($1::text[]) AS gone (notification_id)
 WHERE d.notification_id = gone.notification_id;
 
 -- name: purge_topic_log(id, before)
--- Of notifications made before a time, topics forget all but the last entry of their log.
+-- Forget the entries of topics about notifications made before a time, but not a log's last entry.
 DELETE FROM topic_log AS l
 USING unnest($1::text[], $2::bigint[]) AS held (id, before), notifications AS n, topics AS t
 WHERE l.notification_id = held.id AND n.id = held.id AND n.kept_from < held.before
     AND t.topic = l.topic AND l.position < t.head;
 
 -- name: purge_topic_heads(id, before)
--- The last entry stays, about nothing: whoever is behind finds it, and is up to date with it.
+-- The last entry stays, without a notification: a user who is behind reads it, and is up to date.
 UPDATE topic_log AS l
 SET notification_id = ''
 FROM unnest($1::text[], $2::bigint[]) AS held (id, before), notifications AS n
@@ -191,9 +191,9 @@ CROSS JOIN LATERAL (
 
 -- name: purge_lines(user_id, device_id, cleared, entries_max)
 --     -> user_id, device_id, cleared, entries
--- Forget what the ledger says of devices that were removed, about what is in their users' logs
--- behind `cleared`, of at most `entries_max` entries each; how far that is, and of how many. The
--- log leads to the lines: an index of them by device would be one more to write with each.
+-- Forget the ledger lines of removed devices, for at most `entries_max` entries of their users'
+-- logs behind `cleared`; returns the last of these entries, and their number. The lines are found
+-- through the log, because an index by device would have to be written with every ledger line.
 WITH entry AS MATERIALIZED (
     SELECT asked.user_id, asked.device_id, asked.cleared, i.notification_id, i.sequence
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])

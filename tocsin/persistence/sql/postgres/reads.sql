@@ -1,9 +1,9 @@
--- What is asked of the store. The number that some questions carry comes back with their rows: one
--- statement answers many questions, and two of them may be the same. A question is answered by one
--- statement alone: that sees one moment, and all that is in an answer is of that.
+-- Queries of the store. One statement answers many queries, of which two may be the same; so a
+-- query has a number, which comes back with its rows. A single statement answers a query, because
+-- that sees one moment, and an answer has to be of one moment.
 
 -- name: users_read(user_id) -> user_id, head, unread, unseen, behind
--- Where logs are, and whether the user's topics have gone on without them.
+-- Heads and counters of logs, and whether the user's topics have entries that are not in the log.
 SELECT u.user_id, u.head, u.unread, u.unseen, EXISTS (
         SELECT 1
         FROM subscriptions AS s
@@ -27,16 +27,17 @@ JOIN users AS u ON u.user_id = asked.user_id;
 --     news to the device                                                      `created`
 --     anything else                                                           its own change
 --
--- *News* was created behind `start`; was not sent in this session (it has not changed since
--- `began`, or was created behind `after`); and, where this session goes on from an earlier one
--- (`resumed`), has no line in the ledger. The device *may have* what is no news, or was created up
--- to `devices.doubtful` where the session is `resumed`: a node that died took lines along. It *has
--- counted* what was created up to `counted`, and withdrawn behind that: only a push corrects the
--- counters that it was told.
+-- *News* is a notification that was created behind `start` and cannot have been sent to the device:
+-- not in this session (it has not changed since `began`, or was created behind `after`), and, if
+-- the session goes on from an earlier one (`resumed`), not in that (the ledger has no line). The
+-- device *may have* a notification that is no news, or, in a `resumed` session, one that was
+-- created up to `devices.doubtful`: a node that died took its last ledger lines along. The device
+-- *has counted* a notification that was created up to `counted` and withdrawn behind it: the
+-- counters that it was told include it, and only a push corrects them.
 --
 -- At most `entries_max` entries and `bytes_max` bytes of documents; the first entry always fits.
--- `candidates` counts one entry more, so that the page knows whether it is the last. Where the log
--- is comes with every entry, or alone.
+-- `candidates` counts one entry more, so that the page knows whether it is the last. The columns of
+-- the log come with every entry, or, without entries, alone.
 WITH asked AS MATERIALIZED (
     SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.horizon, 0) AS horizon,
         coalesce(u.unread, 0) AS unread, coalesce(u.unseen, 0) AS unseen,
@@ -93,10 +94,10 @@ ORDER BY asked.number, page.sequence;
 --     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
 -- Inboxes, newest created first: states between commas, a category or NULL, most items, the created
 -- sequence to stay below, the time, and most bytes (the first item always fits). An index has them
--- in this order, so what a page costs does not depend on how far back it is; and documents are read
--- only of what is in it. One item more, without a document, says that the page is not the last.
--- Where the log is at that moment, and whether the user's topics have gone on without it, comes
--- with every item, or alone.
+-- in this order, so the cost of a page does not depend on how far back it is; and documents are
+-- read only of items in the page. One item more, without a document, says that the page is not the
+-- last. The log's head and counters of that moment, and whether the user's topics have entries that
+-- are not in the log, come with every item, or, without items, alone.
 WITH asked AS MATERIALIZED (
     SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
         coalesce(u.unseen, 0) AS unseen,
@@ -139,9 +140,9 @@ ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_page_unread(number, user_id, states, category, items_max, before, now, bytes_max)
 --     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
--- The same of what is unread, by an index of its own: there may be little of it among much else.
--- It is written out again because a planner takes a partial index only where its condition stands
--- in the text as a constant; for a parameter it must have a plan that fits every list.
+-- The same of unread notifications, by an index of their own: they may be few among many others.
+-- The statement is written out again because a planner takes a partial index only if the index's
+-- condition stands in the text as a constant; for a parameter, the plan has to fit every list.
 WITH asked AS MATERIALIZED (
     SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
         coalesce(u.unseen, 0) AS unseen,
@@ -185,7 +186,7 @@ ORDER BY asked.number, page.created_sequence DESC;
 
 -- name: inbox_page_archived(number, user_id, states, category, items_max, before, now, bytes_max)
 --     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
--- The same of what is archived, written out for the same reason.
+-- The same of archived notifications, written out for the same reason.
 WITH asked AS MATERIALIZED (
     SELECT question.*, coalesce(u.head, 0) AS head, coalesce(u.unread, 0) AS unread,
         coalesce(u.unseen, 0) AS unseen,
@@ -254,7 +255,7 @@ CROSS JOIN LATERAL (
 ORDER BY asked.number, known.device_id;
 
 -- name: subscriptions_read(user_id, left_too) -> user_id, topic
--- The topics that users are in, or have been in, but for the one of everyone.
+-- The topics that users are in, or (`left_too`) have been in, without the topic of everyone.
 SELECT s.user_id, s.topic
 FROM unnest($1::text[], $2::boolean[]) AS asked (user_id, left_too)
 JOIN subscriptions AS s ON s.user_id = asked.user_id
@@ -284,8 +285,8 @@ ORDER BY p.user_id, p.kind, p.name;
 -- name: notifications_read(id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
 --     topic, collapse_key, recipients, inboxes, delivered, seen, read, dead, expired
--- Notifications, how many recipients each has, and how far they are. `dead` are those to whom
--- nothing was delivered and at least one device was given up.
+-- Notifications, with the numbers of their recipients in each state. `dead` counts recipients to
+-- whom the notification was not delivered and for whom at least one device was given up.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
     n.standing, n.priority, n.topic, n.collapse_key, n.recipients, counted.*
 FROM unnest($1::text[]) AS asked (id)
@@ -310,8 +311,8 @@ CROSS JOIN LATERAL (
 -- name: deliveries_page(number, notification_id, user_id, device_id, lines_max)
 --     -> number, standing, user_id, device_id, attempts, first_sent_at, acknowledged_at,
 --     dead_reason, acknowledged
--- Ledgers of notifications, each behind a user and device, at most `lines_max` lines; how the
--- notification stands comes with every line, or alone.
+-- Ledgers of notifications, each behind a user and device, at most `lines_max` lines. The standing
+-- of the notification comes with every line, or, without lines, alone.
 SELECT asked.number, n.standing, line.*
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
     AS asked (number, notification_id, user_id, device_id, lines_max)

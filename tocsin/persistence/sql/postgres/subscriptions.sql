@@ -1,4 +1,4 @@
--- Who is in which topic, and what users want.
+-- The subscriptions and preferences of users.
 
 -- name: subscriptions_known(user_id, topic) -> user_id, topic, active
 SELECT s.user_id, s.topic, s.active
@@ -6,7 +6,7 @@ FROM unnest($1::text[], $2::text[]) AS asked (user_id, topic)
 JOIN subscriptions AS s ON s.user_id = asked.user_id AND s.topic = asked.topic;
 
 -- name: subscriptions_count(user_id) -> user_id, topics
--- In how many topics each user is, that of everyone left out.
+-- The number of topics that each user is in, without the topic of everyone.
 SELECT asked.user_id, counted.topics
 FROM unnest($1::text[]) AS asked (user_id)
 CROSS JOIN LATERAL (
@@ -21,13 +21,13 @@ USING unnest($1::text[], $2::text[]) AS gone (user_id, topic)
 WHERE s.user_id = gone.user_id AND s.topic = gone.topic;
 
 -- name: topics_forget(topic)
--- Topics that have no log and nobody in them, and of which nothing was said; their rows are locked.
+-- Forget topics without entries and subscribers that are not closed; their rows are locked.
 DELETE FROM topics AS t
 USING unnest($1::text[]) AS gone (topic)
 WHERE t.topic = gone.topic AND t.head = 0 AND t.subscribers = 0 AND NOT t.closed;
 
 -- name: topics_closed(topic) -> topic, closed
--- Lock topics, and read whether users cannot enter them by themselves.
+-- Lock topics, and read whether they are closed: only producers may subscribe users to them then.
 SELECT t.topic, t.closed
 FROM topics AS t
 WHERE t.topic = ANY ($1::text[])

@@ -1,12 +1,12 @@
--- Topics: their logs, who is in them, and how their entries come into the logs of users.
+-- Topics: their logs, their subscribers, and bringing their entries into the logs of users.
 --
 -- A user's subscriptions are changed under the lock of the user's row, a topic's log and the number
 -- of its subscribers under the lock of the topic's row.
 
 -- name: topics_advance(topic, taken, joined, at) -> topic, head, subscribers, changed_at
--- Give out `taken` positions of each topic's log and count who came and left; returns where that
--- leads. This is the lock that makes a topic's log visible in order. No entry is older than the
--- one before it, whatever the clocks of the nodes say.
+-- Give out `taken` positions of each topic's log, and correct the number of its subscribers;
+-- returns both afterwards. This is the lock that makes a topic's log visible in order. The times of
+-- entries never descend, even if the clocks of nodes differ.
 INSERT INTO topics AS t (topic, head, subscribers, changed_at)
 SELECT topic, taken, joined, at
 FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
@@ -25,7 +25,7 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])
     AS new (topic, position, notification_id, change, at);
 
 -- name: users_insert(user_id, changed_at) -> user_id
--- Returns the users that nobody knew before.
+-- Make users known; returns those that were not known before.
 INSERT INTO users (user_id, head, unread, unseen, changed_at)
 SELECT user_id, 0, 0, 0, changed_at
 FROM unnest($1::text[], $2::bigint[]) AS new (user_id, changed_at)
@@ -34,8 +34,8 @@ ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id;
 
 -- name: users_outside(user_id) -> user_id
--- Which users are not in the topic of everyone: they were named for the first time.
--- Counted, because an EXISTS may become a join that reads the topic of everyone.
+-- The users that are not in the topic of everyone, because they were named for the first time.
+-- A count and not an EXISTS, which may become a join that reads all users of that topic.
 SELECT asked.user_id
 FROM unnest($1::text[]) AS asked (user_id)
 WHERE 0 = (
@@ -43,7 +43,7 @@ WHERE 0 = (
 );
 
 -- name: subscriptions_save(user_id, topic, position, active)
--- A position only moves forward.
+-- A user's position in a topic only moves forward, so that no entry is brought twice.
 INSERT INTO subscriptions AS s (user_id, topic, position, active)
 SELECT user_id, topic, position, active
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
@@ -54,16 +54,18 @@ ON CONFLICT (user_id, topic) DO UPDATE SET
 
 -- name: topics_pending(user_id, now, entries_max)
 --     -> user_id, head, unread, unseen, topic, position, notification_id, change, at, wanted
--- Lock the users that have something to get from their topics, and read it: at most $3 entries (and
--- one more) of each topic, each with where the user's log stands, and whether the user wants it.
+-- Lock the users that have pending entries in their topics, and read these: at most $3 entries (and
+-- one more) of each topic, each with the head and counters of the user's log. An entry is `wanted`
+-- if its notification still lives, and the user is still in the topic and has not muted it.
 --
--- The first so many entries of all topics together are in as many topics at most: in those whose
--- own first entries come first (`nearest`). Of the others only that first one is looked at. (It
--- names the user, too, so that the planner cannot begin with all of a user's subscriptions.)
+-- The first n entries of all topics together are in at most n topics: in those whose own first
+-- pending entries come first (`nearest`). Of the other topics only that first entry is read. (The
+-- condition also names the user, so that the planner cannot begin with all subscriptions.)
 --
--- Whoever waits here for a lock sees the users and subscriptions as they are then, and everything
--- else as it was when the statement began. So the position is compared once more outside of what
--- was limited: what somebody else has brought meanwhile drops out, and nothing comes in.
+-- A transaction that waits here for a lock then sees users and subscriptions as they are after the
+-- wait, and all other rows as they were when the statement began. So the position is compared once
+-- more outside of the limit: entries that another transaction has brought meanwhile drop out, and
+-- no others come in.
 SELECT u.user_id, u.head, u.unread, u.unseen, s.topic, t.position, t.notification_id, t.change,
     t.at,
     s.active AND n.standing = 'active' AND coalesce(n.expires_at > asked.now, true)
@@ -104,8 +106,8 @@ FOR UPDATE OF u, s;
 -- name: topics_bring(user_id, topic, position, notification_id, sequence, now, content_id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
 --     topic, collapse_key
--- Bring entries of topics into the logs of users: those with a sequence as new rows. Moves the
--- users' heads, counters and positions with them, and returns the contents that are asked for.
+-- Bring entries of topics into the logs of users: an entry with a sequence becomes a new inbox row.
+-- Moves the users' heads, counters and positions as well, and returns the contents of `content_id`.
 WITH entry AS MATERIALIZED (
     SELECT *
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[],
@@ -137,7 +139,8 @@ FROM entry
 JOIN notifications AS n ON n.id = entry.content_id;
 
 -- name: inbox_kept(notification_id, user_id) -> notification_id, user_id, state, seen_at, read_at
--- What users have, of notifications that a topic changes: neither withdrawn nor expired for them.
+-- The states of notifications that a topic changes, for users who have them: for these they are
+-- neither withdrawn nor expired.
 SELECT i.notification_id, i.user_id, i.state, i.seen_at, i.read_at
 FROM unnest($1::text[], $2::text[]) AS asked (notification_id, user_id)
 JOIN inbox AS i ON i.notification_id = asked.notification_id AND i.user_id = asked.user_id

@@ -1,4 +1,4 @@
--- Dead letters: what did not arrive, until somebody settles it.
+-- Dead letters: notifications that did not arrive, until an operator settles them.
 
 -- name: letters_known(notification_id, user_id, device_id, sequence)
 --     -> notification_id, user_id, device_id
@@ -11,8 +11,9 @@ WHERE notification_id = :notification_id AND user_id = :user_id AND device_id = 
 
 -- name: letters_bury(notification_id, user_id, device_id, cause, reason, attempts, first_sent_at,
 --     dead_at)
--- Write a letter; one that was settled is open again. What was withdrawn, and what the user does
--- not have, leaves none. The ledger knows best when it was first sent: there were sessions before.
+-- Write a letter; a settled one is open again. A notification that was withdrawn, or that the user
+-- does not have, leaves no letter. The time of the first attempt is the ledger's, if it has
+-- one: the session that gave up may not have been the first.
 INSERT INTO dead_letters AS l (notification_id, user_id, device_id, cause, reason, attempts,
     first_sent_at, dead_at, history)
 SELECT :notification_id, :user_id, :device_id, :cause, :reason, :attempts,
@@ -39,8 +40,8 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         || ',"attempts":' || excluded.attempts || '}]';
 
 -- name: letters_undelivered(notification_id) -> notification_id, user_id, attempts, first_sent_at
--- Of a notification that is about to expire, the recipients whom nothing told: no device has
--- acknowledged, and they have not seen it in a list either. With what was tried.
+-- The recipients to whom a notification that is about to expire was not delivered: no device has
+-- acknowledged it, and the user has not seen it in a list either. With the attempts.
 SELECT i.notification_id, i.user_id,
     (SELECT coalesce(sum(d.attempts), 0) FROM deliveries AS d
         WHERE d.notification_id = i.notification_id AND d.user_id = i.user_id),
@@ -75,21 +76,21 @@ LIMIT :letters_max;
 
 -- name: letters_places(notification_id, user_id)
 --     -> notification_id, user_id, sequence, state, expired_at
--- Where the notification of a letter is in its user's log.
+-- The place of a letter's notification in its user's log.
 SELECT notification_id, user_id, sequence, state, expired_at
 FROM inbox
 WHERE notification_id = :notification_id AND user_id = :user_id;
 
 -- name: letters_revive(notification_id, user_id, sequence)
--- A row moves to its new place in the log; the change is what it was.
+-- Move a row to its new place in the log; its change stays.
 UPDATE inbox SET sequence = :sequence, expired_at = NULL
     WHERE notification_id = :notification_id AND user_id = :user_id;
 
 -- name: letters_resend(notification_id, user_id, device_id, earlier, sequence)
 -- The letter's device (`device_id`) begins anew at the new place. Other devices that are done with
 -- the old one (`earlier`), because they have acknowledged it or were given up, are done with the
--- new one (`sequence`) too; but a letter for no device in particular is for those that were given
--- up as well.
+-- new one (`sequence`) too. A letter without a device is also for devices that were given up: their
+-- lines stay at the old place, so that they are sent the new one.
 UPDATE deliveries
 SET sequence = :sequence,
     attempts = CASE WHEN device_id = :device_id THEN 0 ELSE attempts END,

@@ -1,11 +1,11 @@
--- Devices: where they stand, and the ledger of what was sent to them.
+-- Devices: their cursors, and the ledger of the entries that were sent to them.
 
 -- name: attach_read(number, user_id, device_id)
 --     -> number, head, horizon, unread, unseen, acknowledged, first_undelivered, removed, session,
 --     delivered
--- What `choose_start` needs, by number of the question (`number`), also for a user without a log;
--- whether the device is one that was removed; which session of it is open; and up to where nothing
--- is undelivered. What comes first behind that, only a device wants to know that is not known.
+-- The log and the cursor for `choose_start`, also of a user without a log; whether the device was
+-- removed; its open session; and the sequence up to which the log is delivered. The first
+-- undelivered entry behind that is searched for unknown devices only: it takes reading the log.
 SELECT :number, coalesce(u.head, 0) AS head, coalesce(u.horizon, 0) AS horizon,
     coalesce(u.unread, 0) AS unread, coalesce(u.unseen, 0) AS unseen,
     CASE WHEN NOT d.removed THEN d.acknowledged END AS acknowledged,
@@ -22,7 +22,8 @@ LEFT JOIN users AS u ON u.user_id = :user_id
 LEFT JOIN devices AS d ON d.user_id = :user_id AND d.device_id = :device_id;
 
 -- name: users_delivered(user_id, delivered)
--- Note up to where nothing is undelivered, so that nobody goes through that again.
+-- Note the sequence up to which a log is delivered, so that no later command goes through these
+-- entries again.
 UPDATE users SET delivered = max(delivered, :delivered) WHERE user_id = :user_id;
 
 -- name: deliveries_open(user_id, device_id, stored, cursor, at, lines_max)
@@ -50,14 +51,14 @@ ORDER BY sequence
 LIMIT :lines_max;
 
 -- name: inbox_delivered(notification_id, user_id, at)
--- Delivered is when the first of the user's devices acknowledged.
+-- The time of delivery is that of the first acknowledgment by any device of the user.
 UPDATE inbox
 SET delivered_at = :at
 WHERE notification_id = :notification_id AND user_id = :user_id AND delivered_at IS NULL;
 
 -- name: deliveries_record(user_id, device_id, notification_id, sequence, attempts, first_sent_at,
 --     acknowledged_at, dead_reason, unanswered_sequence)
--- Merge a ledger line: a later sequence starts the count anew, an earlier one adds nothing but
+-- Merge a ledger line: a later sequence starts the count of attempts anew, an earlier one adds only
 -- its times. A line whose notification the user does not have is passed over.
 INSERT INTO deliveries AS d (user_id, device_id, notification_id, sequence, attempts,
     first_sent_at, acknowledged_at, acknowledged_sequence, dead_reason, unanswered_sequence)
@@ -88,9 +89,9 @@ ON CONFLICT (notification_id, user_id, device_id) DO UPDATE SET
         ELSE d.unanswered_sequence END;
 
 -- name: devices_save(user_id, device_id, acknowledged, last_seen, session, opened, doubtful)
--- A cursor only moves forward. A session, if one is named, has been opened, or has ended: then it
--- is closed, unless another has been opened since. A device that is not known any more is not made
--- known by the end of its session.
+-- A cursor only moves forward. A session, if one is named, has been opened (`opened`), or has
+-- ended: then it is closed, unless another one has been opened since. The end of a session does not
+-- make a forgotten device known again.
 INSERT INTO devices (user_id, device_id, acknowledged, last_seen, session, session_open, doubtful)
 SELECT :user_id, :device_id, :acknowledged, :last_seen, :session, :opened, :doubtful
 WHERE :last_seen > 0 OR EXISTS (SELECT 1 FROM devices WHERE user_id = :user_id
@@ -105,8 +106,9 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
 
 -- name: devices_reset(user_id, device_id, acknowledged, last_seen, session, opened, doubtful,
 --     forgotten)
--- But that of a device which goes back, because it asked to or because its cursor pointed into a
--- log that is gone. What it has acknowledged up to the head of this moment, it may have forgotten.
+-- Set the cursor of a device that goes back, at its own wish or because its cursor is of a log that
+-- is gone. The device may have forgotten entries that it acknowledged, up to the head of this
+-- moment (`forgotten`): they are sent again.
 INSERT INTO devices (user_id, device_id, acknowledged, last_seen, session, session_open, doubtful,
     forgotten)
 VALUES (:user_id, :device_id, :acknowledged, :last_seen, :session, :opened, :doubtful, :forgotten)
@@ -122,7 +124,7 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     cleared = 0;
 
 -- name: devices_forget(user_id, most)
--- Of a user's devices without a name of their own, all but the `most` that were seen last.
+-- Forget a user's unnamed devices but the `most` that were seen last.
 UPDATE devices SET removed = 1
 WHERE user_id = :user_id AND device_id IN (
     SELECT device_id
@@ -134,7 +136,7 @@ WHERE user_id = :user_id AND device_id IN (
 );
 
 -- name: devices_count(user_id) -> user_id, devices
--- How many devices of a user have a name of their own.
+-- The number of named devices of a user.
 SELECT :user_id, count(*) AS devices
 FROM devices
 WHERE user_id = :user_id AND NOT removed
@@ -147,7 +149,7 @@ RETURNING user_id, device_id;
 
 -- name: deliveries_sent(user_id, device_id, notification_id)
 --     -> user_id, device_id, notification_id, sequence
--- Of a notification that a device names: the oldest change that it was sent and has not answered.
+-- The oldest change of a notification that the device was sent and has not answered.
 SELECT user_id, device_id, notification_id,
     CASE WHEN unanswered_sequence > 0 THEN unanswered_sequence ELSE sequence END
 FROM deliveries

@@ -2,15 +2,15 @@
 
 -- name: idempotency_claim(credential, key, fingerprint, answer, notification_id, created_at)
 --     -> credential, key, fingerprint, answer, notification_id
--- Claim a key for a notification, or read who has it. The update changes nothing; without it a
--- taken key would return no row.
+-- Claim a key for a notification, or read which notification has it. The update changes nothing;
+-- without it a taken key would return no row.
 INSERT INTO idempotency (credential, key, fingerprint, answer, notification_id, created_at)
 VALUES (:credential, :key, :fingerprint, :answer, :notification_id, :created_at)
 ON CONFLICT (credential, key) DO UPDATE SET key = excluded.key
 RETURNING credential, key, fingerprint, answer, notification_id;
 
 -- name: idempotency_answer(credential, key, answer)
--- What was not known yet when the key was claimed.
+-- Write answers that were not known yet when their keys were claimed.
 UPDATE idempotency SET answer = :answer WHERE credential = :credential AND key = :key;
 
 -- name: idempotency_return(credential, key)
@@ -19,7 +19,7 @@ DELETE FROM idempotency WHERE credential = :credential AND key = :key;
 -- name: notifications_insert(id, revision, category, created_at, updated_at, expires_at, document,
 --     standing, priority, topic, collapse_key, recipients, credential, kept_from)
 --     -> id
--- Returns the ids that are new: a publish that is repeated finds its own notification here.
+-- Returns the ids that are new. A repeated publish finds its own notification here, and no new id.
 INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,
     document_bytes, standing, priority, topic, collapse_key, recipients, credential, kept_from)
 VALUES (:id, :revision, :category, :created_at, :updated_at, :expires_at, :document,
@@ -29,18 +29,18 @@ ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
 -- name: notifications_addressed(id) -> id, recipients
--- How many recipients a publish was told that it has.
+-- The number of recipients that the answer to a publish named.
 SELECT id, coalesce(recipients, 0) AS recipients FROM notifications WHERE id = :id;
 
 -- name: notifications_delete(id)
--- What collapsed into another one as it was published: nobody has seen it.
+-- Delete notifications that collapsed into others as they were published: no user has them.
 DELETE FROM notifications WHERE id = :id;
 
 -- name: notifications_lock(id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
 --     topic, collapse_key, recipients, deliver_at
--- What an update or a withdrawal is about, and when it is to be delivered if it waits for that.
--- (SQLite has one writer: nothing to lock.)
+-- Read a notification, with the time of delivery if it is scheduled. (SQLite has one writer: there
+-- is nothing to lock.)
 SELECT id, revision, category, created_at, updated_at, expires_at, document, standing,
     priority, topic, collapse_key,
     coalesce(recipients, (SELECT count(*) FROM inbox AS i WHERE i.notification_id = id))
@@ -65,7 +65,7 @@ ORDER BY expires_at, id
 LIMIT :count;
 
 -- name: notifications_next_expiry() -> expires_at
--- When the next notification expires; no row if none will.
+-- The time at which the next notification expires; no row if none will.
 SELECT expires_at
 FROM notifications
 WHERE standing = 'active' AND expires_at IS NOT NULL
@@ -88,17 +88,17 @@ FROM inbox
 WHERE notification_id = :notification_id AND state <> 'withdrawn' AND expired_at IS NULL;
 
 -- name: users_lock(user_id) -> user_id, head
--- In SQLite only for the sake of the same statements in both dialects.
+-- Both dialects have the same statements; SQLite needs no lock here, because it has one writer.
 SELECT user_id, head FROM users WHERE user_id = :user_id;
 
 -- name: inbox_states(notification_id) -> notification_id, user_id, state, seen_at, read_at
--- What each recipient has done with a notification, once their users are locked.
+-- The state of a notification for each recipient. The users are locked, so that it stays so.
 SELECT notification_id, user_id, state, seen_at, read_at
 FROM inbox
 WHERE notification_id = :notification_id AND state <> 'withdrawn' AND expired_at IS NULL;
 
 -- name: users_advance(user_id, taken, unread, unseen, changed_at) -> user_id, head, unread, unseen
--- Give out `taken` sequences to a user and correct the counters; returns where that leads.
+-- Give out `taken` sequences to a user and correct the counters; returns both afterwards.
 INSERT INTO users (user_id, head, unread, unseen, changed_at)
 VALUES (:user_id, :taken, :unread, :unseen, :changed_at)
 ON CONFLICT (user_id) DO UPDATE SET
@@ -110,8 +110,8 @@ ON CONFLICT (user_id) DO UPDATE SET
 RETURNING user_id, head, unread, unseen;
 
 -- name: inbox_insert(notification_id, user_id, sequence)
--- Who had it and lost it, by an expiry or to another notification with its collapse key, gets it
--- anew.
+-- A user who had the notification and lost it, by an expiry or to another one with its collapse
+-- key, has a row already, and gets it anew.
 INSERT INTO inbox (notification_id, user_id, sequence, created_sequence)
 VALUES (:notification_id, :user_id, :sequence, :sequence)
 ON CONFLICT (notification_id, user_id) DO UPDATE SET
@@ -120,8 +120,8 @@ ON CONFLICT (notification_id, user_id) DO UPDATE SET
     delivered_at = NULL, expired_at = NULL;
 
 -- name: inbox_save(notification_id, user_id, sequence, change, state, anew)
--- Move a row to its new place in the log; the state stays unless one is given. What is, or was in
--- between, unseen anew (`anew`), has not been delivered as it is now.
+-- Move a row to its new place in the log; the state stays unless one is given. A row that is, or
+-- was in between, unseen `anew` counts as not delivered: no device has it as it is now.
 UPDATE inbox
 SET sequence = :sequence, change = :change, state = coalesce(:state, state),
     seen_at = iif(:anew, NULL, seen_at),

@@ -1,12 +1,12 @@
--- Marks: states that users give to what is in their inbox.
+-- Marks: states that users give to notifications of their inbox.
 
 -- name: users_hold(user_id) -> user_id, head, unread, unseen
--- Where a user's log is. (SQLite has one writer: nothing to lock.)
+-- The head and counters of a user's log. (SQLite has one writer: there is nothing to lock.)
 SELECT user_id, head, unread, unseen FROM users WHERE user_id = :user_id;
 
 -- name: marks_named(user_id, notification_id)
 --     -> user_id, notification_id, created_sequence, state, seen_at, read_at
--- What can be marked of a notification (`notification_id`) that was named.
+-- A named notification, if it can be marked.
 SELECT user_id, notification_id, created_sequence, state, seen_at, read_at
 FROM inbox
 WHERE notification_id = :notification_id AND user_id = :user_id AND expired_at IS NULL

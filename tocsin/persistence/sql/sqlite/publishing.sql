@@ -1,4 +1,4 @@
--- What publishing asks besides: collapse keys, muted categories, schedules.
+-- More statements of publishing: collapse keys, muted categories, schedules.
 
 -- name: collapsing_claim(collapse_key, topic, user_id, notification_id)
 --     -> collapse_key, topic, user_id, notification_id
@@ -36,7 +36,7 @@ ORDER BY deliver_at, notification_id
 LIMIT :count;
 
 -- name: schedule_next() -> deliver_at
--- When the next notification is to be delivered; no row if none is.
+-- The time at which the next notification is to be delivered; no row if none is.
 SELECT deliver_at FROM schedule ORDER BY deliver_at, notification_id LIMIT 1;
 
 -- name: schedule_delete(notification_id)

@@ -1,4 +1,4 @@
--- What is forgotten in time.
+-- Statements of the purge, which forgets rows older than their retention.
 
 -- name: idempotency_purge(before, rows_max) -> key
 DELETE FROM idempotency
@@ -40,7 +40,7 @@ ORDER BY n.kept_from, n.id
 LIMIT :rows_max;
 
 -- name: purge_hold(id) -> id
--- In SQLite only for the sake of the same statements in both dialects.
+-- Both dialects have the same statements; SQLite needs no lock here, because it has one writer.
 SELECT id FROM notifications WHERE id = :id;
 
 -- name: purge_inbox(notification_id, user_id, archived_before, expired_before, created_before)
@@ -60,7 +60,7 @@ SET unread = unread - :unread, unseen = unseen - :unseen, horizon = max(horizon,
 WHERE user_id = :user_id;
 
 -- name: purge_notifications(id) -> id
--- Forget a notification that nobody has any more and no topic speaks of.
+-- Forget a notification that is in no inbox and in no topic's log.
 DELETE FROM notifications
 WHERE id = :id AND standing <> 'scheduled'
     AND NOT EXISTS (SELECT 1 FROM inbox WHERE notification_id = :id)
@@ -71,14 +71,14 @@ RETURNING id;
 DELETE FROM deliveries WHERE notification_id = :notification_id;
 
 -- name: purge_topic_log(id, before)
--- Of a notification made before `before`, topics forget all but the last entry of their log.
+-- Forget the entries of topics about a notification made before `before`, but not a log's last one.
 DELETE FROM topic_log
 WHERE notification_id = :id
     AND (SELECT kept_from FROM notifications WHERE id = :id) < :before
     AND position < (SELECT head FROM topics WHERE topics.topic = topic_log.topic);
 
 -- name: purge_topic_heads(id, before)
--- The last entry stays, about nothing: whoever is behind finds it, and is up to date with it.
+-- The last entry stays, without a notification: a user who is behind reads it, and is up to date.
 UPDATE topic_log
 SET notification_id = ''
 WHERE notification_id = :id AND (SELECT kept_from FROM notifications WHERE id = :id) < :before;
@@ -118,10 +118,9 @@ LIMIT :devices_max;
 
 -- name: purge_lines(user_id, device_id, cleared, entries_max)
 --     -> user_id, device_id, cleared, entries
--- Forget what the ledger says of a device (`device_id`) that was removed, about what is in its
--- user's (`user_id`) log behind `cleared`, of at most `entries_max` entries; how far that is, and
--- of how many. The log leads to the lines: an index of them by device would be one more to write
--- with each.
+-- Forget the ledger lines of a removed device, for at most `entries_max` entries of its user's log
+-- behind `cleared`; returns the last of these entries, and their number. The lines are found
+-- through the log, because an index by device would have to be written with every ledger line.
 DELETE FROM deliveries
 WHERE user_id = :user_id AND device_id = :device_id
     AND notification_id IN (

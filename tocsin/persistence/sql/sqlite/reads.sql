@@ -1,9 +1,9 @@
--- What is asked of the store. The number that some questions carry (?1) comes back with their rows:
--- one statement answers many questions, and two of them may be the same. A question is answered by
--- one statement alone, as in Postgres, where all that is in an answer is of one moment thereby.
+-- Queries of the store. One statement answers many queries, of which two may be the same; so a
+-- query has a number (?1), which comes back with its rows. A single statement answers a query, as
+-- in Postgres, where an answer is of one moment by that.
 
 -- name: users_read(user_id) -> user_id, head, unread, unseen, behind
--- Where a log is, and whether the user's topics have gone on without it.
+-- The head and counters of a log, and whether the user's topics have entries that are not in it.
 SELECT user_id, head, unread, unseen, EXISTS (
         SELECT 1
         FROM subscriptions AS s
@@ -27,16 +27,17 @@ WHERE user_id = :user_id;
 --     news to the device                                                      `created`
 --     anything else                                                           its own change
 --
--- *News* was created behind `start`; was not sent in this session (it has not changed since
--- `began`, or was created behind `after`); and, where this session goes on from an earlier one
--- (`resumed`), has no line in the ledger. The device *may have* what is no news, or was created up
--- to `devices.doubtful` where the session is `resumed`: a node that died took lines along. It *has
--- counted* what was created up to `counted`, and withdrawn behind that: only a push corrects the
--- counters that it was told.
+-- *News* is a notification that was created behind `start` and cannot have been sent to the device:
+-- not in this session (it has not changed since `began`, or was created behind `after`), and, if
+-- the session goes on from an earlier one (`resumed`), not in that (the ledger has no line). The
+-- device *may have* a notification that is no news, or, in a `resumed` session, one that was
+-- created up to `devices.doubtful`: a node that died took its last ledger lines along. The device
+-- *has counted* a notification that was created up to `counted` and withdrawn behind it: the
+-- counters that it was told include it, and only a push corrects them.
 --
 -- At most `entries_max` entries and `bytes_max` bytes of documents; the first entry always fits.
--- `candidates` counts one entry more, so that the page knows whether it is the last. Where the log
--- is comes with every entry, or alone.
+-- `candidates` counts one entry more, so that the page knows whether it is the last. The columns of
+-- the log come with every entry, or, without entries, alone.
 SELECT :number, coalesce(u.head, 0), coalesce(u.horizon, 0), coalesce(u.unread, 0),
     coalesce(u.unseen, 0), page.sequence, page.notification_id, page.change, page.document,
     page.state, page.seen_at, page.read_at, page.attempts, page.expires_at, page.candidates
@@ -81,13 +82,13 @@ ORDER BY page.sequence;
 
 -- name: inbox_page(number, user_id, states, category, items_max, before, now, bytes_max)
 --     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
--- A user's (`user_id`) inbox, newest created first: `states` states between commas, `category`
--- category or NULL, `items_max` most items, `before` the created sequence to stay below, `now` the
--- time, `bytes_max` most bytes (the first item always fits). An index has them in this order, so
--- what a page costs does not depend on how far back it is; and documents are read only of what is
--- in it. One item more, without a document, says that the page is not the last. (`ROWS`, since the
--- usual frame looks for peers, at twice the price.) Where the log is, and whether the user's topics
--- have gone on without it, comes with every item, or alone.
+-- A user's inbox, newest created first: `states` between commas, a `category` or NULL, at most
+-- `items_max` items, created below the sequence `before`, not expired at `now`, at most `bytes_max`
+-- bytes (the first item always fits). An index has the items in this order, so the cost of a page
+-- does not depend on how far back it is; and documents are read only of items in the page. One item
+-- more, without a document, says that the page is not the last. (`ROWS`, because the usual frame
+-- looks for peers, at twice the price.) The log's head and counters, and whether the user's topics
+-- have entries that are not in the log, come with every item, or, without items, alone.
 SELECT :number, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
     u.user_id IS NULL OR EXISTS (
         SELECT 1
@@ -124,9 +125,9 @@ ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_unread(number, user_id, states, category, items_max, before, now, bytes_max)
 --     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
--- The same of what is unread, by an index of its own: there may be little of it among much else.
--- It is written out again because a planner takes a partial index only where its condition stands
--- in the text as a constant; for a parameter it must have a plan that fits every list.
+-- The same of unread notifications, by an index of their own: they may be few among many others.
+-- The statement is written out again because a planner takes a partial index only if the index's
+-- condition stands in the text as a constant; for a parameter, the plan has to fit every list.
 SELECT :number, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
     u.user_id IS NULL OR EXISTS (
         SELECT 1
@@ -164,7 +165,7 @@ ORDER BY page.created_sequence DESC;
 
 -- name: inbox_page_archived(number, user_id, states, category, items_max, before, now, bytes_max)
 --     -> number, head, unread, unseen, behind, created_sequence, document, state, seen_at, read_at
--- The same of what is archived, written out for the same reason.
+-- The same of archived notifications, written out for the same reason.
 SELECT :number, coalesce(u.head, 0), coalesce(u.unread, 0), coalesce(u.unseen, 0),
     u.user_id IS NULL OR EXISTS (
         SELECT 1
@@ -219,7 +220,7 @@ ORDER BY device_id
 LIMIT :devices_max;
 
 -- name: subscriptions_read(user_id, left_too) -> user_id, topic
--- The topics that a user is in, or (`left_too`) has been in, but for the one of everyone.
+-- The topics that a user is in, or (`left_too`) has been in, without the topic of everyone.
 SELECT user_id, topic
 FROM subscriptions
 WHERE user_id = :user_id AND (active OR :left_too) AND topic <> '*'
@@ -242,8 +243,8 @@ ORDER BY kind, name;
 -- name: notifications_read(id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
 --     topic, collapse_key, recipients, inboxes, delivered, seen, read, dead, expired
--- A notification, how many recipients it has, and how far they are. `dead` are those to whom
--- nothing was delivered and at least one device was given up.
+-- A notification, with the numbers of its recipients in each state. `dead` counts recipients to
+-- whom the notification was not delivered and for whom at least one device was given up.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
     n.standing, n.priority, n.topic, n.collapse_key, n.recipients, counted.*
 FROM notifications AS n
@@ -269,7 +270,8 @@ WHERE n.id = :id;
 --     -> number, standing, user_id, device_id, attempts, first_sent_at, acknowledged_at,
 --     dead_reason, acknowledged
 -- The ledger of notification `notification_id` behind user `user_id` and device `device_id`, at
--- most `lines_max` lines; how the notification stands comes with every line, or alone.
+-- most `lines_max` lines. The standing of the notification comes with every line, or, without
+-- lines, alone.
 SELECT :number, n.standing, d.user_id, d.device_id, d.attempts, d.first_sent_at, d.acknowledged_at,
     d.dead_reason,
     d.acknowledged_sequence >= d.sequence AS acknowledged

@@ -1,10 +1,10 @@
--- Who is in which topic, and what users want.
+-- The subscriptions and preferences of users.
 
 -- name: subscriptions_known(user_id, topic) -> user_id, topic, active
 SELECT user_id, topic, active FROM subscriptions WHERE user_id = :user_id AND topic = :topic;
 
 -- name: subscriptions_count(user_id) -> user_id, topics
--- In how many topics a user is, that of everyone left out.
+-- The number of topics that a user is in, without the topic of everyone.
 SELECT :user_id, count(*) AS topics FROM subscriptions WHERE user_id = :user_id AND active
     AND topic <> '*';
 
@@ -12,11 +12,11 @@ SELECT :user_id, count(*) AS topics FROM subscriptions WHERE user_id = :user_id 
 DELETE FROM subscriptions WHERE user_id = :user_id AND topic = :topic;
 
 -- name: topics_forget(topic)
--- A topic that has no log and nobody in it, and of which nothing was said.
+-- Forget a topic without entries and subscribers that is not closed.
 DELETE FROM topics WHERE topic = :topic AND head = 0 AND subscribers = 0 AND NOT closed;
 
 -- name: topics_closed(topic) -> topic, closed
--- Whether users cannot enter a topic by themselves. (SQLite has one writer: nothing to lock.)
+-- Whether a topic is closed: only producers may subscribe users to it then.
 SELECT topic, closed FROM topics WHERE topic = :topic;
 
 -- name: topics_close(topic, closed) -> topic, subscribers

@@ -1,8 +1,8 @@
--- Topics: their logs, who is in them, and how their entries come into the logs of users.
+-- Topics: their logs, their subscribers, and bringing their entries into the logs of users.
 
 -- name: topics_advance(topic, taken, joined, at) -> topic, head, subscribers, changed_at
--- Give out `taken` positions of a topic's log and count who came and left; returns where that
--- leads. No entry is older than the one before it, whatever the clock says.
+-- Give out `taken` positions of a topic's log, and correct the number of its subscribers; returns
+-- both afterwards. The times of entries never descend, even if the clock is set back.
 INSERT INTO topics (topic, head, subscribers, changed_at)
 VALUES (:topic, :taken, :joined, :at)
 ON CONFLICT (topic) DO UPDATE SET
@@ -16,19 +16,19 @@ INSERT INTO topic_log (topic, position, notification_id, change, at) VALUES (:to
     :notification_id, :change, :at);
 
 -- name: users_insert(user_id, changed_at) -> user_id
--- Returns the user if nobody knew it before.
+-- Make a user known; returns the user if it was not known before.
 INSERT INTO users (user_id, head, unread, unseen, changed_at)
 VALUES (:user_id, 0, 0, 0, :changed_at)
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id;
 
 -- name: users_outside(user_id) -> user_id
--- Whether a user is not in the topic of everyone: it was named for the first time.
+-- The user, if it is not in the topic of everyone, because it was named for the first time.
 SELECT :user_id
 WHERE NOT EXISTS (SELECT 1 FROM subscriptions WHERE user_id = :user_id AND topic = '*');
 
 -- name: subscriptions_save(user_id, topic, position, active)
--- A position only moves forward.
+-- A user's position in a topic only moves forward, so that no entry is brought twice.
 INSERT INTO subscriptions (user_id, topic, position, active)
 VALUES (:user_id, :topic, :position, :active)
 ON CONFLICT (user_id, topic) DO UPDATE SET
@@ -37,11 +37,12 @@ ON CONFLICT (user_id, topic) DO UPDATE SET
 
 -- name: topics_pending(user_id, now, entries_max)
 --     -> user_id, head, unread, unseen, topic, position, notification_id, change, at, wanted
--- What a user has to get from its topics: at most `entries_max` entries (and one more) of each,
--- each with where the user's log stands, and whether the user wants it.
+-- The pending entries of a user's topics: at most `entries_max` (and one more) of each topic, each
+-- with the head and counters of the user's log. An entry is `wanted` if its notification still
+-- lives, and the user is still in the topic and has not muted it.
 --
--- The first so many entries of all topics together are in as many topics at most: in those whose
--- own first entries come first. Of the others only that first one is looked at.
+-- The first n entries of all topics together are in at most n topics: in those whose own first
+-- pending entries come first. Of the other topics only that first entry is read.
 SELECT u.user_id, u.head, u.unread, u.unseen, s.topic, t.position, t.notification_id, t.change,
     t.at,
     s.active AND n.standing IS 'active' AND coalesce(n.expires_at > :now, true)
@@ -79,8 +80,8 @@ ORDER BY t.at, s.topic, t.position;
 -- name: topics_bring(user_id, topic, position, notification_id, sequence, now, content_id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
 --     topic, collapse_key
--- Bring an entry of a topic into the log of a user: as a new row, if it has a sequence. Moves the
--- user's head, counters and position with it, and returns the content that is asked for.
+-- Bring an entry of a topic into the log of a user: with a sequence it becomes a new inbox row.
+-- Moves the user's head, counters and position as well, and returns the content of `content_id`.
 UPDATE subscriptions SET position = max(position, :position) WHERE user_id = :user_id
     AND topic = :topic;
 -- then
@@ -98,7 +99,8 @@ FROM notifications
 WHERE id = :content_id;
 
 -- name: inbox_kept(notification_id, user_id) -> notification_id, user_id, state, seen_at, read_at
--- What a user has, of a notification that a topic changes: neither withdrawn nor expired for it.
+-- The state of a notification that a topic changes, for a user who has it: for that user it is
+-- neither withdrawn nor expired.
 SELECT notification_id, user_id, state, seen_at, read_at
 FROM inbox
 WHERE notification_id = :notification_id AND user_id = :user_id AND state <> 'withdrawn'
