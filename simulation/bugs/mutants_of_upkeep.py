@@ -150,7 +150,7 @@ OF_UPKEEP: Final = (
         owner=read_scripts,
         attribute="_page",
         patch=_read_over_a_purge,
-        plan=_KEPT,
+        plan=_KEPT | {"actions": 1.0},
         within=20,
     ),
     Mutation(

@@ -68,6 +68,9 @@ class Lateness(Check):
 
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
         if (place := self._places.get(session)) is not None:
+            if len(place.unanswered) >= place.window:
+                # The node could push nothing until now.
+                place.behind_since = None
             for sequence in place.answered_by(ack):
                 del place.unanswered[sequence]
 

@@ -216,6 +216,21 @@ def test_what_is_committed_is_pushed_within_seconds(stage):
     assert stage.complains("P7", "was pushed nothing behind 0 since 101.000", "n1")
 
 
+@pytest.mark.parametrize(("seconds", "is_right"), [(5, True), (11, False)])
+def test_nothing_is_late_before_the_device_has_made_room(stage, seconds, is_right):
+    check = stage.watched_by(Lateness)
+    stage.now = 100.0
+    session = stage.session(window=1)
+    session.push(1)
+    stage.notify("n2", "p0-2")
+    stage.enter("u0", "n2", 2)
+    stage.count("u0", 2, 2, 2)
+    look_for(stage, check, 9)
+    session.ack(1)
+    look_for(stage, check, seconds)
+    assert (stage.complaints == []) == is_right
+
+
 def test_not_at_once(stage):
     waiting(stage, 8)
     assert stage.complaints == []
