@@ -20,7 +20,7 @@ from tests.protocol.session_kit import AT, NOW, an_entry
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery import HOLD, DeviceDelivery
+from tocsin.protocol.delivery import DeviceDelivery
 from tocsin.protocol.delivery_phases import NEXT, Input, OutOfPhase, Phase
 from tocsin.protocol.delivery_values import (
     AnnounceArrival,
@@ -30,13 +30,11 @@ from tocsin.protocol.delivery_values import (
     BeginAt,
     End,
     Hops,
-    Note,
     NoteEnd,
     Output,
     Say,
     SendPing,
 )
-from tocsin.protocol.push import Push
 from tocsin.protocol.terms import Acknowledging
 
 # --- The table ------------------------------------------------------------------------------------
@@ -231,56 +229,6 @@ def test_only_a_device_that_is_told_nothing_more_looks_when_others_are_told_othe
     assert live.compared(0, 0, AT) == []
 
     assert isinstance(live.compared(7, 7, AT)[-1], AskPage)
-
-
-# --- What it sends --------------------------------------------------------------------------------
-
-
-def a_pushed(delivery: DeviceDelivery) -> Push:
-    attach(delivery)
-    made = delivery.changed(an_entry(1), NOW, AT)
-    assert isinstance(made, tuple)
-    return made[0]
-
-
-def test_a_push_comes_with_its_line_for_the_ledger():
-    delivery = in_phase(Phase.ATTACHING)
-    attach(delivery)
-    made = delivery.changed(an_entry(1), NOW, AT)
-
-    assert isinstance(made, tuple)
-    assert (made[0].sequence, made[1].sequence, made[1].acknowledged_at) == (1, 1, None)
-
-
-def test_an_acknowledgment_is_noted_with_the_cursor():
-    delivery = in_phase(Phase.ATTACHING)
-    a_pushed(delivery)
-    [note] = delivery.said(frames.Ack(sequence=1), NOW, AT)
-
-    assert isinstance(note, Note)
-    assert [record.acknowledged_at for record in note.records] == [AT]
-    assert note.cursor is not None
-    assert note.cursor.sequence == 1
-
-
-def test_nothing_is_sent_again_while_the_other_nodes_are_not_known_of():
-    delivery = in_phase(Phase.ATTACHING)
-    due = a_pushed(delivery).deadline
-
-    assert delivery.tick(due, AT, due, is_current=False) == []
-    assert delivery.next_deadline() == due + HOLD
-    push, note = delivery.tick(due + HOLD, AT, due, is_current=True)
-    assert isinstance(push, Push)
-    assert isinstance(note, Note)
-
-
-def test_behind_the_end_of_the_token_nothing_is_said_not_even_that_all_was_sent():
-    delivery = in_phase(Phase.REPLAYING, expires_at=AT + 5000)
-    outputs = delivery.page(a_page(1, 2), NOW, AT + 5000)
-
-    assert [type(output) for output in outputs] == [End, NoteEnd]
-    assert isinstance(outputs[0], End)
-    assert outputs[0].closing is Closing.UNAUTHENTICATED
 
 
 # --- The hops and the other nodes -----------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.marking import marked, states_changed, times
+from tocsin.protocol.marking import counted, marked, states_changed, times
 from tocsin.protocol.notification import State
 
 MARKS = ("seen", "read", "unread", "archived")
@@ -44,6 +44,20 @@ def test_the_states_that_a_mark_changes_are_those_of_the_table(mark):
     changed = {state for state in State if marked(state, mark, by_id=False) is not None}
 
     assert states_changed(mark) == changed
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"),
+    [
+        (State.UNSEEN, (1, 1)),
+        (State.SEEN, (1, 0)),
+        (State.READ, (0, 0)),
+        (State.ARCHIVED, (0, 0)),
+        (State.WITHDRAWN, (0, 0)),
+    ],
+)
+def test_what_is_seen_is_unread_still(state, counts):
+    assert counted(state) == counts
 
 
 def test_seen_and_read_are_when_it_happened_first():

@@ -281,13 +281,11 @@ class DeviceDelivery(DevicePresence):
         """
         self._take(Input.TICK)
         outputs: list[Output] = []
-        match self._heartbeat.check(now, last_heard):
-            case Pulse.LOST:
-                return self.end(Closing.HEARTBEAT_LOST, self._spread(RETRY_DELAY))
-            case Pulse.PING:
-                outputs.append(SendPing())
-            case Pulse.QUIET:
-                pass
+        pulse = self._heartbeat.check(now, last_heard)
+        if pulse is Pulse.LOST:
+            return self.end(Closing.HEARTBEAT_LOST, self._spread(RETRY_DELAY))
+        if pulse is Pulse.PING:
+            outputs.append(SendPing())
         if self._expiry.has_passed(now_ms):
             return outputs + self._end_of_token()
         self._expiry.look(now, now_ms)
