@@ -39,7 +39,7 @@ HELD_BY = {
         *("actors.delivery.carrier", "actors.delivery.device", "actors.delivery.outlet"),
         "actors.delivery.wording",
     ),
-    "tests/actors/test_storage*.py": ("actors.storage.batches",),
+    "tests/actors/test_storage*.py": ("actors.storage.batches", "actors.storage.outage"),
     "tests/actors/test_spool*.py": ("actors.spool.state",),
     "tests/protocol/test_*.py": ("protocol.retry_after",),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),

@@ -39,7 +39,6 @@ import structlog
 import trio
 
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.reasons import Reasons
 from tocsin.actors.runtime import Actor, Context
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage.backlog import Backlog
@@ -49,6 +48,7 @@ from tocsin.actors.storage.blockades import Blockades, StuckLines
 from tocsin.actors.storage.catching_up import expire_first, is_there
 from tocsin.actors.storage.commit_timing import CommitPace
 from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.outage import Outage
 from tocsin.actors.storage.requests import Flush, Read, StorageMessage, Write, reads_ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import (
@@ -63,7 +63,6 @@ from tocsin.persistence.store import (
     StoreFailed,
     StoreUnavailable,
 )
-from tocsin.protocol.backoff import Backoff
 
 logger = structlog.get_logger(__name__)
 
@@ -73,12 +72,10 @@ _PENDING_MAX: Final = 20_000
 """Commands and queries gathered; beyond it the mailbox fills and senders are refused."""
 _LEDGER_PAUSE: Final = 0.025
 """Seconds between two transactions that carry only the ledger, for which no request waits."""
-_PROBE_INTERVAL: Final = 2.0
-"""Seconds without a successful transaction after which the store is asked whether it is there."""
-_CLOSE_TIMEOUT: Final = 5.0  # Seconds that the store has to close, whatever holds it up.
+_CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that the store has to close, whatever holds it up."""
 _OF_LEDGER: Final = (Attach, Acknowledge)
 """Commands that must find in the ledger what the device was sent and has acknowledged."""
-_RECOVERY: Final = Backoff(initial=0.25, cap=5.0)
 
 
 class StorageActor(Actor[StorageMessage]):
@@ -117,9 +114,7 @@ class StorageActor(Actor[StorageMessage]):
         self._stuck = StuckLines()
         self._pace = CommitPace()
         self._ledger_after = -math.inf
-        self._probe_at = -math.inf
-        self._setbacks = 0
-        self._reasons = Reasons(logger, "store")
+        self._outage = Outage(status, world)
         self._readable = False
         self._writing = False
         self._stopping = False
@@ -135,7 +130,7 @@ class StorageActor(Actor[StorageMessage]):
                 self._stopping = True
                 if not self._status.available:
                     # A last attempt.
-                    self._probe_at = -math.inf
+                    self._outage.probe_at = -math.inf
                 self._writer.ring()
                 self._reader.ring()
                 self._flusher.ring()
@@ -176,10 +171,10 @@ class StorageActor(Actor[StorageMessage]):
             now = trio.current_time()
             if lines := self._stuck.take(now, at_once=self._stopping):
                 self._ledger.put_back(lines)
-            if now >= self._probe_at:
+            if now >= self._outage.probe_at:
                 await self._probe()
             elif now < (due := self._next_write()):
-                await self._writer.wait(min(due, self._probe_at))
+                await self._writer.wait(min(due, self._outage.probe_at))
             else:
                 await self._write(now)
 
@@ -247,10 +242,10 @@ class StorageActor(Actor[StorageMessage]):
                 parts.reverse()
                 self._ledger.put_back([record for records, _ in parts for record in records])
                 refuse((write for _, batch in parts for write in batch), error)
-                if self._setbacks or error.timed_out or not await is_there(self._store):
+                if self._outage.has_setbacks or error.timed_out or not await is_there(self._store):
                     self._lost(error)
                 else:
-                    self._note_setback(error)
+                    self._outage.set_back(error)
                 return
             except StoreFailed as error:
                 smaller = in_halves(records, batch)
@@ -266,7 +261,7 @@ class StorageActor(Actor[StorageMessage]):
                 statistics.commands += len(commands)
                 statistics.statements = self._store.statements_run
                 statistics.seconds += now - started
-                self._probe_at, self._setbacks = now + _PROBE_INTERVAL, 0
+                self._outage.passed(now)
                 self._blockades.passed(batch)
                 for write, result in zip(batch, results[len(records) :], strict=True):
                     self._weights.learn(result)
@@ -307,7 +302,7 @@ class StorageActor(Actor[StorageMessage]):
         away = await answer(self._store, self._status.statistics, batch)
         if away and self._status.available:
             # One broken connection does not prove that the store is away; the writer finds out.
-            self._probe_at = -math.inf
+            self._outage.probe_at = -math.inf
             self._writer.ring()
 
     async def _flush_loop(self) -> None:
@@ -356,33 +351,18 @@ class StorageActor(Actor[StorageMessage]):
             if self._stopping:
                 self._give_up()
             return
-        self._probe_at = trio.current_time() + _PROBE_INTERVAL
+        now = trio.current_time()
         if self._status.available:
-            self._setbacks = 0
+            self._outage.passed(now)
         else:
-            self._reasons.over(setbacks=self._setbacks)
-            self._status.epoch = self._store.epoch
-            self._status.reason = ""
-            self._status.set_available(True)
+            self._outage.answered(now, self._store.epoch)
             for result in expired:
                 self._announce(result)
             self._status.note_attempt()
 
-    def _note_setback(self, error: StoreUnavailable) -> None:
-        self._setbacks += 1
-        self._status.statistics.failures += 1
-        logger.warning("a transaction was lost", error=str(error))
-
     def _lost(self, error: StoreUnavailable) -> None:
         """Note that the store is away, refuse all that waits for it, and choose the next probe."""
-        # The first probe is at once, the others are later and later. That holds also if a probe
-        # succeeds and the next transaction fails: only a transaction ends the series of setbacks.
-        delay = _RECOVERY.delay(self._setbacks, self._world.random()) if self._setbacks else 0.0
-        self._probe_at = trio.current_time() + delay
-        self._setbacks += 1
-        self._status.statistics.failures += 1
-        self._reasons.tell(str(error))
-        self._status.reason = error.reason
+        self._outage.failed(error, trio.current_time())
         # Before the store was opened once, it is not known that there is anything to read.
         self._readable = error.readable and self._status.epoch != ""
         refuse(self._writes.clear(), error)
@@ -397,4 +377,4 @@ class StorageActor(Actor[StorageMessage]):
         """Drop the ledger's lines, which are lost: the actor is stopped while the store is away."""
         logger.error("stopped without the store", ledger_lines_lost=len(self._ledger))
         self._ledger.clear()
-        self._probe_at = math.inf
+        self._outage.probe_at = math.inf
