@@ -6,6 +6,9 @@
 /** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Kept */
 
 export class Memory {
+  /** What was saved last, so that a frame that moves no cursor costs the page no write. */
+  #saved = "";
+
   /** @param {string} key @param {Kept | null} storage */
   constructor(key, storage) {
     this.key = key;
@@ -14,8 +17,11 @@ export class Memory {
 
   /** @param {{device: string | null, cursor: string | null}} place */
   save({ device, cursor }) {
+    const text = JSON.stringify({ device, cursor });
+    if (text === this.#saved) return;
+    this.#saved = text;
     try {
-      this.storage?.setItem(this.key, JSON.stringify({ device, cursor }));
+      this.storage?.setItem(this.key, text);
     } catch {
       // Full, or forbidden: the server knows the cursor as well.
     }
@@ -35,6 +41,7 @@ export class Memory {
   }
 
   forget() {
+    this.#saved = "";
     try {
       this.storage?.removeItem(this.key);
     } catch {

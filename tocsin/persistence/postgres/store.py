@@ -31,6 +31,7 @@ from tocsin.persistence.scripts.read import read
 from tocsin.persistence.scripts.statements import Rows, Script, Statement, load, run
 from tocsin.persistence.scripts.write import write
 from tocsin.persistence.store import Command, Query, Result, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.opened import Opened
 
 logger = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ MIGRATION_TIMEOUT = 3600.0
 _MIGRATION_LOCK = 0x746F6373
 
 
-class PostgresStore:
+class PostgresStore(Opened):
     """`Store` in the Postgres database at *url*; `trio_asyncio.open_loop()` must be open around it.
 
     At most *pool_size* calls run at once; further calls wait. A call that has not ended after
@@ -71,6 +72,7 @@ class PostgresStore:
         entropy: Callable[[int], bytes] = os.urandom,
         link: Link | None = None,
     ) -> None:
+        super().__init__()
         link = link or Link()
         if link.tcp_user_timeout is None:
             # Half of it, so that a call whose bytes are swallowed has time for another connection.
@@ -87,25 +89,6 @@ class PostgresStore:
             )
             for name, sql in load(DIALECT).items()
         }
-        self._epoch: str | None = None
-        self._secret: str | None = None
-        self._statements_run = 0
-
-    @property
-    def epoch(self) -> str:
-        if self._epoch is None:
-            raise RuntimeError("the epoch is known once the store is open")
-        return self._epoch
-
-    @property
-    def secret(self) -> str:
-        if self._secret is None:
-            raise RuntimeError("the secret is known once the store is open")
-        return self._secret
-
-    @property
-    def statements_run(self) -> int:
-        return self._statements_run
 
     async def open(self) -> None:
         self._pool.reopen()

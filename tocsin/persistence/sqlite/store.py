@@ -33,6 +33,7 @@ from tocsin.persistence.store import (
     StoreFailed,
     StoreUnavailable,
 )
+from tocsin.persistence.store.opened import Opened
 
 logger = structlog.get_logger(__name__)
 
@@ -88,7 +89,7 @@ def _moved(path: str, found: tuple[int, int] | None) -> _Moved:
     return _Moved(f"{path}: {reason}; {remedy}", reason=reason)
 
 
-class SqliteStore:
+class SqliteStore(Opened):
     """`Store` in the file *path*, which is made with mode 0600 if it does not exist.
 
     With *inline*, all work runs in the calling task. That blocks the event loop, but the same calls
@@ -103,33 +104,15 @@ class SqliteStore:
         inline: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        super().__init__()
         self._path = os.fspath(path)
         self._inline = inline
         self._entropy = entropy
         self._statements = prepare(load(DIALECT))
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        self._epoch: str | None = None
-        self._secret: str | None = None
         # One call at a time. Trio may run each in another thread.
         self._turn = trio.CapacityLimiter(1)
-        self._statements_run = 0
-
-    @property
-    def epoch(self) -> str:
-        if self._epoch is None:
-            raise RuntimeError("the epoch is known once the store is open")
-        return self._epoch
-
-    @property
-    def secret(self) -> str:
-        if self._secret is None:
-            raise RuntimeError("the secret is known once the store is open")
-        return self._secret
-
-    @property
-    def statements_run(self) -> int:
-        return self._statements_run
 
     async def open(self) -> None:
         await self._call(self._open)
