@@ -35,7 +35,7 @@ A_KEY: dict[str, Any] = {
 
 
 def settings_schema() -> dict[str, Any]:
-    """What may stand under `settings`, by name."""
+    """The schema of `settings`: each setting by its name, but for secrets and the chart's own."""
     return _closed(
         {
             known.name: _value(known)
@@ -46,7 +46,7 @@ def settings_schema() -> dict[str, Any]:
 
 
 def secrets_schema() -> dict[str, Any]:
-    """What may stand under `secrets`: for each secret setting, where it is kept."""
+    """The schema of `secrets`: the key of a Secret for each secret setting."""
     return _closed({known.name: A_KEY for known in SETTINGS if known.kind.secret})
 
 
