@@ -137,6 +137,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     assert settings.node is not None, "the node is named before it is started"
     return EdgeSettings(
         node=settings.node,
+        store="postgres" if settings.sqlite_path is None else "sqlite",
         origins=settings.origins,
         access_log=settings.access_log == "on",
         window=settings.window,
