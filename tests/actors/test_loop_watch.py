@@ -1,4 +1,4 @@
-"""The loop is watched: a loop that is late or busy is seen, and a loop that is neither is seen to be so."""
+"""The loop is watched: late or busy it is seen to be so, and idle as well."""
 
 from __future__ import annotations
 
