@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from tocsin.actors.delivery.surroundings import DeliverySettings
 from tocsin.actors.publishing.scheduler import Upkeep
@@ -12,7 +13,7 @@ from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.seals import Purpose, Seals
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.server.admission.limits import LimitFigures
 from tocsin.server.auth.jwks import KeySet
 from tocsin.server.auth.tokens import TokenVerifier
@@ -21,6 +22,9 @@ from tocsin.server.http.limits import HttpLimits
 from tocsin.server.services import EdgeSettings
 from tocsin.settings import Settings
 from tocsin.settings.postgres_address import parse_postgres
+
+_NOTES_IN_RETENTION: Final = 4
+"""Notes that a connected device was seen, in the time after which the store forgets a device."""
 
 
 def make_store(settings: Settings, world: World) -> Store:
@@ -112,6 +116,8 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         heartbeat=settings.heartbeat,
         devices_max=settings.user_devices_max,
         devices_known_max=settings.user_devices_known_max,
+        # Several notes within the time after which the store forgets a device.
+        seen_interval=min(SEEN_INTERVAL, max(1.0, settings.retention / _NOTES_IN_RETENTION)),
     )
 
 
