@@ -51,6 +51,7 @@ HELD_BY = {
     "tests/persistence/test_store_contract_*.py": (
         *("persistence.scripts.*", "persistence.store.*", "persistence.upkeep.forgetting"),
         *("persistence.postgres.arrays", "persistence.postgres.records"),
+        "persistence.postgres.pipeline",
     ),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
