@@ -36,6 +36,7 @@ COMMANDS = {
     "copy": ("tocsin.cli.copy:copy", "Copy a whole database into another, empty one."),
     "vacuum": ("tocsin.cli.vacuum:vacuum", "Give the disk back what the database does not use."),
     "forget-user": ("tocsin.cli.forget_user:forget_user", "Remove all that names a user."),
+    "load": ("tocsin.cli.load:load", "Put load on a deployment, and account for all of it."),
     "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
 }
 
