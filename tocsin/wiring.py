@@ -9,6 +9,7 @@ from typing import Final
 from tocsin.actors.delivery.surroundings import DeliverySettings
 from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
+from tocsin.outbound.client import GuardedClient
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
@@ -56,6 +57,11 @@ def make_store(settings: Settings, world: World) -> Store:
         command_timeout=settings.store_timeout,
         entropy=world.entropy,
     )
+
+
+def make_outbound(settings: Settings) -> GuardedClient:
+    """The client for requests to destinations that users name; nothing is connected yet."""
+    return GuardedClient(settings.outbound_allow, http_allowed=settings.webhook_http == "on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     assert settings.node is not None, "the node is named before it is started"
     return EdgeSettings(
         node=settings.node,
+        store="postgres" if settings.sqlite_path is None else "sqlite",
         origins=settings.origins,
         access_log=settings.access_log == "on",
         window=settings.window,

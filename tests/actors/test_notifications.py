@@ -22,7 +22,7 @@ from tocsin.actors.publishing.notifications import (
 )
 from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
-from tocsin.actors.runtime.prompt import TURNS_MAX
+from tocsin.actors.runtime.prompt import PER_TURN_MAX
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.persistence.store import Idempotency, NotFound, Publish, Withdraw
 from tocsin.protocol.notification import Content
@@ -134,7 +134,7 @@ async def test_a_key_is_free_again_when_the_actor_has_failed_as_it_received_the_
 
 async def test_a_key_is_free_again_when_the_actor_has_no_room_for_its_request(autojump_clock):
     async with running() as notifications:
-        for _ in range(TURNS_MAX + MAILBOX_CAPACITY):
+        for _ in range(PER_TURN_MAX + MAILBOX_CAPACITY):
             notifications.submit("n1", Submit(command=Withdraw("n1", 1)))
         with pytest.raises(MailboxFull):
             notifications.submit("n1", Submit(command=PUBLISH))
