@@ -52,6 +52,7 @@ HELD_BY = {
         *("persistence.scripts.*", "persistence.store.*", "persistence.upkeep.forgetting"),
         *("persistence.postgres.arrays", "persistence.postgres.records"),
     ),
+    "tests/persistence/test_postgres_pipeline.py": ("persistence.postgres.pipeline",),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
     "tests/cli/test_*copy.py": (
