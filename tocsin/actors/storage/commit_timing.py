@@ -7,9 +7,9 @@ together last time. For askers that have just been answered ask again nearly at 
 transaction for all their commands costs little more than one for the first.
 
 Waiting has to pay. If the first of k commands goes at once, the others wait for its transaction and
-for their own; if it waits, all wait as long as it does. So waiting for w is worth it if w is less
-than (k - 1) / k of a transaction's time: it never is for two, which may as well have come one by one,
-and never is for longer than half a transaction takes, however many are expected.
+for their own; if it waits, all wait as long as it does. So a wait is worth it if it is shorter than
+(k - 1) / k of a transaction. Two commands are not waited for, because they may as well have come
+one by one; and no wait is longer than half a transaction, however many commands are expected.
 """
 
 from __future__ import annotations
