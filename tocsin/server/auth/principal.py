@@ -56,7 +56,7 @@ class Principal:
         if scope not in SCOPES:
             raise ValueError(f"there is no scope {scope!r}")
         if scope not in self.scopes:
-            raise Forbidden(f"This needs the scope {scope}.", AuthCode.SCOPE_MISSING)
+            raise Forbidden(f"This needs the scope {scope}.", AuthCode.SCOPE_MISSING, scope)
 
     def require_user(self) -> str:
         """The user whose inbox this is, or `Forbidden` (`user_missing`) for an API key."""

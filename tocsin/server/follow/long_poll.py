@@ -48,7 +48,7 @@ async def gather(
         finally:
             leave(services, user, outlet)
     if outlet.closing is not None and not _is_goodbye(outlet):
-        raise _refused(outlet.closing, outlet.after)
+        raise _refused(outlet.closing, outlet.after, outlet.detail)
 
 
 async def _stand_in_line(answering: Turnstile, latest: float) -> None:
@@ -71,8 +71,11 @@ def _is_goodbye(outlet: PollOutlet) -> bool:
     return outlet.closing is Closing.DRAINING and outlet.cursor is not None
 
 
-def _refused(closing: Closing, after: float) -> Refused:
+def _refused(closing: Closing, after: float, detail: str) -> Refused:
     if closing is Closing.UNAUTHENTICATED:
-        # Only this carries the challenge that a 401 must have.
+        # Only this carries the challenge that a 401 must have. Which of the two it is, is the first
+        # word of the goodbye that other transports say.
+        if detail.startswith(AuthCode.KEY_REVOKED):
+            return Unauthenticated("The API key has been revoked.", AuthCode.KEY_REVOKED)
         return Unauthenticated("The token has expired.", AuthCode.TOKEN_EXPIRED)
     return Refused(refusal_for(closing, after=max(after, closing.after)))
