@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from tocsin.actors.delivery.surroundings import DeliverySettings
 from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
+from tocsin.outbound.client import GuardedClient
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.seals import Purpose, Seals
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.server.admission.limits import LimitFigures
 from tocsin.server.auth.jwks import KeySet
 from tocsin.server.auth.tokens import TokenVerifier
@@ -21,6 +23,9 @@ from tocsin.server.http.limits import HttpLimits
 from tocsin.server.services import EdgeSettings
 from tocsin.settings import Settings
 from tocsin.settings.postgres_address import parse_postgres
+
+_NOTES_IN_RETENTION: Final = 4
+"""Notes that a connected device was seen, in the time after which the store forgets a device."""
 
 
 def make_store(settings: Settings, world: World) -> Store:
@@ -52,6 +57,11 @@ def make_store(settings: Settings, world: World) -> Store:
         command_timeout=settings.store_timeout,
         entropy=world.entropy,
     )
+
+
+def make_outbound(settings: Settings) -> GuardedClient:
+    """The client for requests to destinations that users name; nothing is connected yet."""
+    return GuardedClient(settings.outbound_allow, http_allowed=settings.webhook_http == "on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,8 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         heartbeat=settings.heartbeat,
         devices_max=settings.user_devices_max,
         devices_known_max=settings.user_devices_known_max,
+        # Several notes within the time after which the store forgets a device.
+        seen_interval=min(SEEN_INTERVAL, max(1.0, settings.retention / _NOTES_IN_RETENTION)),
     )
 
 
@@ -137,6 +149,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     assert settings.node is not None, "the node is named before it is started"
     return EdgeSettings(
         node=settings.node,
+        store="postgres" if settings.sqlite_path is None else "sqlite",
         origins=settings.origins,
         access_log=settings.access_log == "on",
         window=settings.window,

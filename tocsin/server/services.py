@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import trio
 
@@ -16,12 +16,14 @@ from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Snapshot
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Command, Query, StoreFailed, StoreUnavailable
+from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth.authenticator import Authenticator
@@ -37,6 +39,7 @@ class EdgeSettings:
     """What of the settings concerns the edges; times in seconds."""
 
     node: str
+    store: Literal["postgres", "sqlite"]
     origins: tuple[str, ...]
     access_log: bool
     window: int
@@ -88,9 +91,11 @@ class Services:
     """What streams and long polls pass on their way in; and the latter, next, on their way out."""
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
+    loop: LoopStatus = field(default_factory=LoopStatus)
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))
     loop_faults: Callable[[], int] = field(default=lambda: 0)
     """Exceptions in asyncio that nobody has collected."""
+    outbound: OutboundPort = NOWHERE
 
     @property
     def epoch(self) -> str:
