@@ -83,8 +83,8 @@ def test_polls_that_are_woken_at_once_are_all_answered_and_none_is_refused(start
 
     async def scenario() -> list[Poller]:
         pollers = devices(server, count)
-        await connect(pollers)
         for start in range(0, count, 200):
+            await connect(pollers[start : start + 200])
             await asyncio.gather(*(each.poll(0) for each in pollers[start : start + 200]))
         polling = [asyncio.create_task(each.poll_until(posts)) for each in pollers]
         await until_so_many_listen(server, count)
