@@ -18,6 +18,8 @@ from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
+from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
@@ -92,6 +94,8 @@ class Services:
     loop_faults: Callable[[], int] = field(default=lambda: 0)
     """Exceptions in asyncio that nobody has collected."""
     outbound: OutboundPort = NOWHERE
+    receipts: ReceiptWatch = field(default_factory=ReceiptWatch)
+    sinks: SinksTable = field(default_factory=lambda: SinksTable(ReceiptWatch()))
 
     @property
     def epoch(self) -> str:
