@@ -7,6 +7,7 @@
     users           directory of user actors: from a user's first device to the last
     topics          brings new entries of topics to the users who are online
     scheduler       has the store release, expire and purge notifications when they are due
+    sinks           carries receipts to the webhooks whose lease this node has
     notifications   directory of the live notifications
     connections     one temporary actor per socket
     key-watch       ends the connections of revoked API keys
@@ -52,6 +53,9 @@ from tocsin.actors.publishing.scheduler import (
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.sinks.keeper import SinksKeeper
+from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
@@ -132,7 +136,11 @@ class Trunk:
         self._notifications = Notifications(self._storage, self._scheduler, commit)
         self._connections = Connections()
         self._key_watch = KeyWatch()
-        self._announcer = Announcer(self._users, self._notifications, self.topics, self._neighbours)
+        self._receipts = ReceiptWatch()
+        self._sinks = SinksTable(self._receipts)
+        self._announcer = Announcer(
+            self._users, self._notifications, self.topics, self._neighbours, self._receipts
+        )
         self._watch_health()
         self.services = self._services(loop_faults)
         self._tree: Supervisor | None = None
@@ -149,6 +157,7 @@ class Trunk:
             Child("users", self._make_users, stopped_by=0.85),
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
+            Child("sinks", self._make_sinks, stopped_by=0.8),
             Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),
@@ -220,6 +229,8 @@ class Trunk:
         return Services(
             loop_faults=loop_faults,
             outbound=self._outbound,
+            receipts=self._receipts,
+            sinks=self._sinks,
             settings=edge_settings(self._settings),
             world=self._world,
             storage=self._storage,
@@ -307,6 +318,20 @@ class Trunk:
 
     def _make_scheduler(self) -> Scheduler:
         return Scheduler(self._storage, self._world, upkeep(self._settings))
+
+    def _make_sinks(self) -> SinksKeeper:
+        assert self._settings.node is not None, "the node is named before it is started"
+        return SinksKeeper(
+            self._sinks,
+            self._receipts,
+            self._storage,
+            self._outbound,
+            self._world,
+            node=self._settings.node,
+            epoch=lambda: self._status.epoch,
+            disable_after=self._settings.sink_disable_after,
+            grace=GRACE_MIN,
+        )
 
     def _make_key_watcher(self) -> KeyWatcher:
         return KeyWatcher(self._storage, self._key_watch)

@@ -121,7 +121,7 @@ def test_only_what_asks_for_no_credential_is_open(operation: Operation):
     modules = {"/client.js", "/client/{module}", "/inbox.js", "/inbox/{module}"}
     assert is_open == (operation.path in {"/livez", "/readyz", *pages, *modules})
     assert (operation.caller is Caller.ADMIN) == (
-        operation.path == "/metrics" or operation.path.startswith("/v1/admin/")
+        operation.path == "/metrics" or operation.path.startswith(("/v1/admin/", "/v1/webhooks"))
     )
 
 

@@ -78,6 +78,7 @@ from tocsin.persistence.store.queries import (
     Subscribers,
     TopicInfo,
 )
+from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.persistence.store.upkeep_commands import (
     DiscardLetter,
     Expire,
@@ -244,6 +245,7 @@ Result = (
     | AckStored
     | AcknowledgedPartly
     | DeviceForgotten
+    | SinksClaimed
     | Done
 )
 """The result of a command, of whatever kind; the news of each kind stand in `result_news`."""

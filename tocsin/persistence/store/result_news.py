@@ -36,6 +36,7 @@ from tocsin.persistence.store import (
     TopicClosed,
     TopicSet,
 )
+from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.protocol.news import (
     AckStored,
     CountersChanged,
@@ -91,6 +92,7 @@ def news_of(result: Result) -> Sequence[News]:
             | TopicSet()
             | StoredTicket()
             | TooMany()
+            | SinksClaimed()
             | Done()
         ):
             return ()

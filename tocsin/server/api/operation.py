@@ -40,6 +40,8 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "topic": Topic,
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
+    "webhook": NotificationId,
+    "position": Annotated[int, Meta(ge=1, le=2**53)],
     "module": Annotated[str, Meta(pattern=r"^[a-z]{1,32}\.js$(?!\n)")],
 }
 """The types of names in a path, by the name between the braces; any other is not found."""

@@ -9,6 +9,7 @@ import msgspec
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
 from tocsin.server.api import answers, me, streams, topics
+from tocsin.server.api.specs.webhook_examples import WEBHOOK_EXAMPLES
 from tocsin.server.marking import MarkedInbox, MarkRequest
 from tocsin.server.producing.batch import BatchItem
 
@@ -73,10 +74,13 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "letter": "7",
     "entry": "1700000000000-0",
     "module": "index.js",
+    "webhook": _ID,
+    "position": "1042",
 }
 """What may stand in a path, by its name there."""
 
 EXAMPLES: Final[dict[Any, Any]] = {
+    **WEBHOOK_EXAMPLES,
     Draft: _DRAFT,
     Patch: {"title": "Your order has been delayed", "body": None},
     BatchItem: {**_DRAFT, "idempotency_key": "order-1042-sent"},
