@@ -1,4 +1,4 @@
-"""Writes the schema of the Helm chart's values: `./dev chart`.
+"""Writes what is made of the Helm chart: `./dev chart`. Here, the schema of its values.
 
 Helm refuses values that do not fit `values.schema.json`. The settings of a node are known to
 `tocsin.settings` alone, so that part of the schema is made from it, and a test compares the two.
@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cluster import dashboard
 from tocsin.settings import SETTINGS, Setting
 
 FILE = Path(__file__).parent.parent / "deploy" / "chart" / "values.schema.json"
@@ -86,3 +87,4 @@ def updated(text: str) -> str:
 
 if __name__ == "__main__":
     FILE.write_text(updated(FILE.read_text(encoding="utf-8")), encoding="utf-8")
+    dashboard.FILE.write_text(dashboard.dashboard(), encoding="utf-8")

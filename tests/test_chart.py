@@ -21,7 +21,7 @@ from tocsin.settings.kinds import read_duration
 CHART = FILE.parent
 KUBERNETES = ["1.25.0", "1.33.0"]
 """The oldest that the chart admits, and a recent one."""
-CUSTOM = frozenset({"ServiceMonitor", "ScaledObject"})
+CUSTOM = frozenset({"ServiceMonitor", "PrometheusRule", "ScaledObject"})
 """Kinds of the Prometheus operator and of KEDA, of which Kubernetes has no schema."""
 
 VARIANTS: dict[str, list[str]] = {
@@ -41,6 +41,8 @@ VARIANTS: dict[str, list[str]] = {
         "ingress.host=notify.example.com",
         "ingress.tlsSecret=notify",
         "metrics.serviceMonitor.enabled=true",
+        "metrics.prometheusRule.enabled=true",
+        "metrics.dashboard.enabled=true",
         "image.digest=sha256:" + "0" * 64,
         "image.pullSecrets={registry}",
         "settings.forwarded_from={10.0.0.0/8,192.168.0.1}",

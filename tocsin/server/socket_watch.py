@@ -110,20 +110,16 @@ class _TaskWatch:
 
     async def run(self) -> None:
         with self._scope:
-            while True:
+            while not self._scope.cancel_called:
                 await trio.lowlevel.wait_readable(self._number)
-                self._ready()
+                if not self._scope.cancel_called:  # by another, in the same turn
+                    self._ready()
 
     def end(self) -> None:
         self._scope.cancel()
 
 
 _watching: Final = trio.lowlevel.RunVar[Watching]("watching")
-
-
-def set_watching(watching: Watching) -> None:
-    """Have *watching* watch the sockets of this Trio run; to be called before the first is."""
-    _watching.set(watching)
 
 
 def watching() -> Watching:
