@@ -73,6 +73,7 @@ TOOLS = {
     "simulation": {"tocsin", "simulation"},
     "servers": {"tocsin", "servers"},
     "cluster": {"tocsin", "servers", "cluster"},
+    "demo": {"tocsin", "servers", "demo"},
     "bench": {"tocsin", "servers", "cluster", "bench"},
 }
 
