@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tocsin.persistence.scripts import lists as list_scripts
+from tocsin.persistence.scripts.addresses import addresses
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
+from tocsin.persistence.scripts.sends import sends
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.store import (
     Counters,
@@ -30,9 +32,11 @@ from tocsin.persistence.store import (
     Inbox,
     InboxItem,
     InboxPage,
+    ListAddresses,
     ListDevices,
     ListKeys,
     ListLetters,
+    ListSends,
     ListSubscribers,
     ListSubscriptions,
     NotFound,
@@ -259,4 +263,6 @@ _SCRIPTS: dict[type[Any], Any] = {
     FindLetter: list_scripts.letter,
     FindKey: list_scripts.key,
     ListKeys: list_scripts.keys,
+    ListAddresses: addresses,
+    ListSends: sends,
 }
