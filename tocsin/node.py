@@ -40,7 +40,7 @@ from tocsin.server.request_head import RequestHead
 from tocsin.server.websocket.edge import WebSocketEdge
 from tocsin.settings import Settings
 from tocsin.trunk import GRACE_MIN, Doors, Trunk
-from tocsin.wiring import ClusterPorts, http_limits, limit_figures
+from tocsin.wiring import ClusterPorts, http_limits, limit_figures, make_outbound
 
 logger = structlog.get_logger(__name__)
 
@@ -71,7 +71,10 @@ class Node:
         self._world = world
         self._shares_port = shares_port
         self._ports = ports
-        self._trunk = Trunk(settings, store, world, verifier, ports, loop_faults)
+        self._outbound = make_outbound(settings)
+        self._trunk = Trunk(
+            settings, store, world, verifier, ports, loop_faults, outbound=self._outbound
+        )
         self._http = HttpServing()
         self._stop = trio.Event()
         self._open = trio.Event()
@@ -108,8 +111,9 @@ class Node:
                 self._http.begin_drain()
                 await self._trunk.stop(tree)
         finally:
-            if self._ports is not None:
-                with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True):
+                await self._outbound.aclose()
+                if self._ports is not None:
                     await self._ports.aclose()
 
     def stop(self) -> None:

@@ -59,6 +59,7 @@ from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
+from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
 from tocsin.server.auth.tokens import TokenVerifier
@@ -106,12 +107,14 @@ class Trunk:
         verifier: TokenVerifier | None,
         ports: ClusterPorts | None,
         loop_faults: Callable[[], int] = lambda: 0,
+        outbound: OutboundPort = NOWHERE,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
         self._store = store
         self._world = world
         self._verifier = verifier
+        self._outbound = outbound
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
@@ -216,6 +219,7 @@ class Trunk:
     def _services(self, loop_faults: Callable[[], int]) -> Services:
         return Services(
             loop_faults=loop_faults,
+            outbound=self._outbound,
             settings=edge_settings(self._settings),
             world=self._world,
             storage=self._storage,

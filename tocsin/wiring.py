@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tocsin.actors.delivery.surroundings import DeliverySettings
 from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
+from tocsin.outbound.client import GuardedClient
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
@@ -52,6 +53,11 @@ def make_store(settings: Settings, world: World) -> Store:
         command_timeout=settings.store_timeout,
         entropy=world.entropy,
     )
+
+
+def make_outbound(settings: Settings) -> GuardedClient:
+    """The client for requests to destinations that users name; nothing is connected yet."""
+    return GuardedClient(settings.outbound_allow, http_allowed=settings.webhook_http == "on")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ HELD_BY = {
     ),
     "tests/server/auth/test_*.py": ("server.auth.*",),
     "tests/server/http/test_*.py": ("server.http.*", "server.door.edge_actors"),
+    "tests/outbound/test_guarded_client.py": ("outbound.pool",),
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
     "tests/system/test_operating.py": ("server.diagnostics",),

@@ -225,6 +225,16 @@ class SettingsRecord:
         "Messages that may wait for one actor. A full mailbox is pushed back to the sender.",
         1, 1_000_000)
 
+    # Requests that the server makes
+    outbound_allow: tuple[Network, ...] = setting((), NETWORKS,
+        "Private networks that webhooks and other destinations of users may be in, separated by "
+        "commas: `10.1.0.0/16`, or `127.0.0.0/8` for this machine. None named: only addresses of "
+        "the internet, so that a webhook's URL cannot reach what is beside the server. Link-local "
+        "addresses and the metadata services of clouds stay closed unless they are named exactly.")
+    webhook_http: Literal["off", "on"] = setting("off", choice("off", "on"),
+        "Whether destinations may be `http://`: on a network that is yours alone. What is sent can "
+        "be read on its way, and the signature says who sent it, not who reads it.")
+
     # Running it
     request_timeout: float = setting(30.0, DURATION,
         "Longest time for an HTTP request, from its first byte to its answer; long polls add "
