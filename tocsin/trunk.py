@@ -8,6 +8,8 @@
     topics          brings new entries of topics to the users who are online
     scheduler       has the store release, expire and purge notifications when they are due
     notifications   directory of the live notifications
+    escalator       makes sends of plans that are due
+    channel-…       one for each channel: carries sends to people
     connections     one temporary actor per socket
     key-watch       ends the connections of revoked API keys
     drainer         does nothing until the node stops; then says goodbye in batches
@@ -39,6 +41,15 @@ from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.directory import Directory, DirectoryKeeper
+from tocsin.actors.escalation.channel_worker import ChannelWorker
+from tocsin.actors.escalation.configured import ChannelLine, ConfiguredChannels
+from tocsin.actors.escalation.escalator import (
+    Escalator,
+    EscalatorMessage,
+    PlanKnown,
+    StoreReturned,
+    tell_escalator,
+)
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications
@@ -108,6 +119,7 @@ class Trunk:
         ports: ClusterPorts | None,
         loop_faults: Callable[[], int] = lambda: 0,
         outbound: OutboundPort = NOWHERE,
+        channels: ConfiguredChannels | None = None,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
@@ -115,6 +127,8 @@ class Trunk:
         self._world = world
         self._verifier = verifier
         self._outbound = outbound
+        self.channels = channels or ConfiguredChannels()
+        self._escalator: Ref[EscalatorMessage] = Ref("/escalator", Mailbox(_SCHEDULER_CAPACITY))
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
@@ -150,11 +164,24 @@ class Trunk:
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
             Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
+            *self._channel_children(),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),
             *doors.http,
             Child("drainer", self._make_drainer, stopped_by=0.6),
             *doors.front_door,
+        )
+
+    def _channel_children(self) -> tuple[Child, ...]:
+        lines = self.channels.lines
+        if not lines:
+            return ()
+        return (
+            Child("escalator", self._make_escalator, stopped_by=0.8, ref=self._escalator),
+            *(
+                Child(f"channel-{name}", partial(self._make_channel, line), stopped_by=0.8)
+                for name, line in lines.items()
+            ),
         )
 
     def _cluster_children(self) -> tuple[Child, ...]:
@@ -214,12 +241,16 @@ class Trunk:
             watchers += [cluster.state.store_changed, cluster.line.store_changed]
         watchers += [self._users.store_changed, self.topics.store_changed]
         watchers.append(partial(_wake, self._scheduler))
+        if self.channels.lines:
+            watchers.append(partial(_wake_escalator, self._escalator))
         self._bus.watchers.append(self._users.bus_changed)
 
     def _services(self, loop_faults: Callable[[], int]) -> Services:
         return Services(
             loop_faults=loop_faults,
             outbound=self._outbound,
+            channels=self.channels,
+            store_secret=lambda: self._store.secret,
             settings=edge_settings(self._settings),
             world=self._world,
             storage=self._storage,
@@ -306,7 +337,21 @@ class Trunk:
         return TopicsWorker(self.topics, self._storage, self._world)
 
     def _make_scheduler(self) -> Scheduler:
-        return Scheduler(self._storage, self._world, upkeep(self._settings))
+        return Scheduler(
+            self._storage, self._world, upkeep(self._settings), plan_known=self._plan_known
+        )
+
+    def _make_escalator(self) -> Escalator:
+        return Escalator(self.channels, self._storage, self._world)
+
+    def _make_channel(self, line: ChannelLine) -> ChannelWorker:
+        # A name for each incarnation: what an earlier one has claimed is not this one's to settle.
+        node = f"{self._settings.node}/{self._world.entropy(4).hex()}"
+        return ChannelWorker(line, node, self._storage, self._world)
+
+    def _plan_known(self, at: int) -> None:
+        if self.channels.lines:
+            tell_escalator(self._escalator, PlanKnown(at))
 
     def _make_key_watcher(self) -> KeyWatcher:
         return KeyWatcher(self._storage, self._key_watch)
@@ -341,3 +386,8 @@ def _learn_secret(store: Store, ports: ClusterPorts, available: bool) -> None:
 def _wake(scheduler: Ref[SchedulerMessage], available: bool) -> None:
     if available:
         tell_scheduler(scheduler, StoreBack())
+
+
+def _wake_escalator(escalator: Ref[EscalatorMessage], available: bool) -> None:
+    if available:
+        tell_escalator(escalator, StoreReturned())

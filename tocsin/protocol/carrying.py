@@ -1,4 +1,4 @@
-"""What a carrier is handed, and what it says of it.
+"""Parcels for carriers, and a carrier's word on each.
 
 A carrier is the program's hand on a channel: SMTP, a push service, a URL. It is handed a *parcel*,
 for one address, and tells what became of it in one word of five. Whose fault a failure is decides
@@ -29,11 +29,11 @@ class CarriedNotification(msgspec.Struct, frozen=True):
 class Parcel(msgspec.Struct, frozen=True):
     """*notifications*, the oldest first, for the address *name* of *user*; several are a digest.
 
-    *value* is the address as the channel understands it. *send* is the number of the first send: a
+    *value* is the address as the channel understands it. *send* is the id of the first send: a
     repetition of a parcel has the same.
     """
 
-    send: int
+    send: str
     user: str
     name: str
     value: str

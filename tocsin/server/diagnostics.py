@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.services import Services
@@ -52,6 +53,8 @@ class _Collector:
         yield from _of_bus(services)
         yield from _of_presence(services)
         yield _of_refusals(services.refusals)
+        if services.channels.lines:
+            yield from _of_channels(services.channels)
         if services.spooler is not None:
             yield from _of_spool(services.spooler)
 
@@ -96,6 +99,37 @@ def _of_refusals(refusals: Refusals) -> Metric:
     for reason, count in refusals.counts.items():
         family.add_metric((str(reason),), count)
     return family
+
+
+def _of_channels(channels: ConfiguredChannels) -> Iterator[Metric]:
+    counted = channels.statistics
+    yield from _counters(
+        "escalations_",
+        ("done", "Steps of plans that this node has gone over.", counted.plans),
+        ("sends", "Sends that this node has made of them.", counted.sends),
+    )
+    yield from _gauges(
+        "escalations_", ("late_seconds", "By how much the last step was late.", counted.late)
+    )
+    about = "Sends by channel, and what became of them on this node."
+    outcomes = CounterMetricFamily("tocsin_sends", about, labels=("channel", "outcome"))
+    about = "Sends that wait, on all nodes, at the last look."
+    waiting = GaugeMetricFamily("tocsin_sends_waiting", about, labels=("channel",))
+    about = "Time spent carrying."
+    seconds = CounterMetricFamily("tocsin_send_seconds", about, labels=("channel",))
+    about = "Addresses that failed, or are gone."
+    dead = CounterMetricFamily("tocsin_addresses_dead", about, labels=("channel", "reason"))
+    about = "1 while the channel works, as far as this node knows."
+    available = GaugeMetricFamily("tocsin_channel_available", about, labels=("channel",))
+    for name, line in channels.lines.items():
+        for outcome, count in line.outcomes.items():
+            outcomes.add_metric((name, outcome), count)
+        for reason, count in line.dead_addresses.items():
+            dead.add_metric((name, reason), count)
+        waiting.add_metric((name,), line.waiting)
+        seconds.add_metric((name,), line.seconds)
+        available.add_metric((name,), int(line.state == "ok"))
+    yield from (outcomes, waiting, seconds, dead, available)
 
 
 def _of_spool(spooler: SpoolLine) -> Iterator[Metric]:

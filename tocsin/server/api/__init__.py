@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tocsin.server.api import (
+    channels,
     dead_letters,
     inbox,
     me,
@@ -20,6 +21,7 @@ from tocsin.server.api import (
     spool,
     streams,
     topics,
+    unsubscribing,
 )
 from tocsin.server.api.documents import documents_of
 from tocsin.server.api.operation import Caller, Operation
@@ -31,6 +33,8 @@ _WORK: Final[tuple[Operation, ...]] = (
     *inbox.operations.all,
     *streams.operations.all,
     *me.operations.all,
+    *channels.operations.all,
+    *unsubscribing.operations.all,
     *operators.operations.all,
     *spool.operations.all,
     *dead_letters.operations.all,
