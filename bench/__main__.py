@@ -13,6 +13,7 @@ OF_ONE_NODE: Final = (
     *("single", "posts", "pages", "health", "publish", "delivery-500", "delivery-5000", "writes"),
     *("fan-out-1000", "fan-out-5000", "fan-out-acks-1000", "fan-out-acks-5000", "one-user"),
     *("replay", "memory", "latency", "topic", "inbox-pages", "idle-polls"),
+    *("streams", "polls", "poll-storm", "connects", "first-connects"),
 )
 OF_A_CLUSTER: Final = (
     *("cluster-cross", "cluster-delivery-1", "cluster-delivery-2", "cluster-delivery-3"),

@@ -1,6 +1,7 @@
 """One node: the trunk that every node has, and the doors of this one.
 
     metrics        connections, http and door of the port of metrics, if there is one
+    loop-watch     sees how late the event loop is, and how busy
     http           Hypercorn and Quart-Trio
     front door     accepts sockets
 
@@ -21,6 +22,7 @@ import trio
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.loop_watch import LoopWatcher
 from tocsin.actors.runtime import FATAL, Child, open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
@@ -165,7 +167,7 @@ class Node:
             return FrontDoorActor(door, connections, settings.host, settings.port, opened)
 
         return Doors(
-            metrics=self._metrics_doors(publishing),
+            metrics=(*self._metrics_doors(publishing), self._loop_watch()),
             http=(Child("http", http, stopped_by=0.7),),
             front_door=(
                 Child(
@@ -177,6 +179,10 @@ class Node:
                 ),
             ),
         )
+
+    def _loop_watch(self) -> Child:
+        """The watcher stops as late as the port of metrics, which shows it."""
+        return Child("loop-watch", lambda: LoopWatcher(self._trunk.services.loop), stopped_by=1.0)
 
     def _metrics_doors(self, publishing: Publishing) -> tuple[Child, ...]:
         """The port of metrics, which has connections of its own, so that they end with it."""

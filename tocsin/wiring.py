@@ -18,7 +18,7 @@ from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.outbound import OutboundPort
 from tocsin.protocol.seals import Purpose, Seals
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.protocol.unsubscribing import Unsubscription, unsubscribe_token
 from tocsin.server.admission.limits import LimitFigures
 from tocsin.server.auth.jwks import KeySet
@@ -37,6 +37,8 @@ from tocsin.settings.postgres_address import parse_postgres
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 """The usual port of a mail server, by how it is reached (RFC 8314)."""
+_NOTES_IN_RETENTION: Final = 4
+"""Notes that a connected device was seen, in the time after which the store forgets a device."""
 
 
 def make_store(settings: Settings, world: World) -> Store:
@@ -209,6 +211,8 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         heartbeat=settings.heartbeat,
         devices_max=settings.user_devices_max,
         devices_known_max=settings.user_devices_known_max,
+        # Several notes within the time after which the store forgets a device.
+        seen_interval=min(SEEN_INTERVAL, max(1.0, settings.retention / _NOTES_IN_RETENTION)),
     )
 
 
@@ -234,6 +238,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     assert settings.node is not None, "the node is named before it is started"
     return EdgeSettings(
         node=settings.node,
+        store="postgres" if settings.sqlite_path is None else "sqlite",
         origins=settings.origins,
         access_log=settings.access_log == "on",
         window=settings.window,

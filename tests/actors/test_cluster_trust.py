@@ -38,7 +38,7 @@ HARMFUL: list[tuple[str, Envelope]] = [
 
 
 def a_stranger(node: str = "a") -> Voice:
-    return Voice(node, seals_of_the_nodes("another secret")[Purpose.BUS], b"strange")
+    return Voice(node, seals_of_the_nodes("another secret")[Purpose.BUS], b"strange", NOW_MS)
 
 
 async def say(cluster: Cluster, *said: Said) -> None:

@@ -36,7 +36,7 @@ HELD_BY = {
         "actors.cluster.trust",
     ),
     "tests/actors/test_user*.py": (
-        *("actors.delivery.carrier", "actors.delivery.device", "actors.delivery.outlet"),
+        *("actors.delivery.carrier", "actors.delivery.device"),
         "actors.delivery.wording",
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches", "actors.storage.outage"),
@@ -53,6 +53,7 @@ HELD_BY = {
     "tests/persistence/test_store_contract_*.py": (
         *("persistence.scripts.*", "persistence.store.*", "persistence.upkeep.forgetting"),
         *("persistence.postgres.arrays", "persistence.postgres.records"),
+        "persistence.postgres.pipeline",
     ),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
@@ -64,7 +65,6 @@ HELD_BY = {
     "tests/outbound/test_guarded_client.py": ("outbound.pool",),
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
-    "tests/system/test_operating.py": ("server.diagnostics",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""
 NO_MODULES = {"tocsin.v1.json", "tocsin.db", "tocsin.inbox.current", "tocsin.state"}

@@ -48,7 +48,17 @@ LINES = {
     ),
     "tocsin.persistence.scripts": ("topics", "logs"),
     "tocsin.server": (
-        *("api", "websocket", "follow", "producing", "door", "http", "admission", "auth"),
+        *(
+            "api",
+            "metrics",
+            "websocket",
+            "follow",
+            "producing",
+            "door",
+            "http",
+            "admission",
+            "auth",
+        ),
     ),
     "simulation": ("bugs", "runs", "checks", "faults", "clients", "world"),
 }

@@ -18,6 +18,8 @@ from tocsin.protocol.session import DeviceSession, Output
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 RESEND: Final = Backoff(initial=10.0, cap=60.0)
+SESSION: Final = "the session"
+"""One name for all: each begins behind the end of the one before, or its node has died."""
 
 
 class SessionStage:
@@ -57,7 +59,7 @@ class SessionStage:
         if node_died:
             self.log.die()
         else:
-            self.log.leave()
+            self.log.leave(SESSION)
         requested = None
         if cursor == "own" and self.device.cursor is not None:
             requested = Cursor(EPOCH, self.device.cursor)
@@ -67,7 +69,7 @@ class SessionStage:
             requested = parse_cursor("0", EPOCH)
         elif cursor == "foreign":
             requested = Cursor("e0", 3)
-        self.start = start = self.log.attach(requested)
+        self.start = start = self.log.attach(requested, SESSION)
         anew = cursor == "0" or start.reset is not None
         self.device.connect(start.sequence, self.log.unread, anew=anew)
         self.began = self.known = self.log.head

@@ -46,6 +46,8 @@ def test_the_hot_operations_are_lean():
         "POST /v1/notifications",
         "POST /v1/notifications/batch",
         "GET /v1/inbox",
+        "GET /v1/inbox/changes",
+        "GET /v1/inbox/stream",
         "POST /v1/inbox/mark",
         "POST /v1/inbox/ack",
         "GET /livez",

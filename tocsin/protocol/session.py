@@ -271,7 +271,11 @@ class DeviceSession:
         if cursor == self._cursor:
             return None
         self._cursor = cursor
-        return DeviceCursor(self.user, self.device, cursor, now_ms)
+        return self.noted_cursor(now_ms)
+
+    def noted_cursor(self, now_ms: int) -> DeviceCursor:
+        """The device's cursor as it was noted last; it was seen at *now_ms*."""
+        return DeviceCursor(self.user, self.device, self._cursor, now_ms)
 
     @property
     def cursor(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import trio
 
@@ -17,6 +17,7 @@ from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
 from tocsin.actors.spool.line import SpoolLine
@@ -38,6 +39,7 @@ class EdgeSettings:
     """What of the settings concerns the edges; times in seconds."""
 
     node: str
+    store: Literal["postgres", "sqlite"]
     origins: tuple[str, ...]
     access_log: bool
     window: int
@@ -89,6 +91,7 @@ class Services:
     """What streams and long polls pass on their way in; and the latter, next, on their way out."""
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
+    loop: LoopStatus = field(default_factory=LoopStatus)
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))
     loop_faults: Callable[[], int] = field(default=lambda: 0)
     """Exceptions in asyncio that nobody has collected."""

@@ -300,6 +300,7 @@ class ClusterBridge(TableWorker):
             state.trusted_from += SILENCE_MAX
         else:
             state.freshness.heard(envelope.said_at)
+            state.status.statistics.seconds.observe(trio.current_time() - envelope.said_at)
             is_late = not self._is_audible(envelope.said_at)
             if not (state.status.available or is_late or envelope.said_at < state.trusted_from):
                 self._regain()

@@ -50,8 +50,9 @@ class Trust:
     def __init__(self, node: str, world: World, seals: Seals, refusals: BusRefusals) -> None:
         seal = seals[Purpose.BUS]
         self._now_ms = world.now_ms
-        self._voice = Voice(node, seal, world.entropy(INCARNATION_BYTES))
-        self._ear = Ear(node, seal, world.now_ms())
+        began_ms = world.now_ms()
+        self._voice = Voice(node, seal, world.entropy(INCARNATION_BYTES), began_ms)
+        self._ear = Ear(node, seal, began_ms)
         self._seals = seals
         self._marks = seals[Purpose.DISCONNECTED]
         self._refusals = refusals

@@ -165,4 +165,5 @@ def _terms(user: str, arrived: Arrived, company: Company, clock: Clock) -> Deliv
         heartbeat=settings.heartbeat,
         expires_at=arrived.expires_at,
         acknowledging=arrived.acknowledging,
+        seen_interval=settings.seen_interval,
     )

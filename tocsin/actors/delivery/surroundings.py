@@ -14,14 +14,15 @@ from tocsin.actors.runtime import Ref
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
     """The settings of deliveries on this node; *heartbeat* in seconds.
 
-    A user has at most *devices_max* sessions at a time, and *devices_known_max* named devices.
+    A user has at most *devices_max* sessions at a time, and *devices_known_max* named devices. A
+    device that stays connected is noted as seen every *seen_interval* seconds.
     """
 
     node: str
@@ -29,6 +30,7 @@ class DeliverySettings:
     heartbeat: float
     devices_max: int
     devices_known_max: int
+    seen_interval: float = SEEN_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)

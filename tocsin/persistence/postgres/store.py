@@ -45,7 +45,7 @@ RETRY_DELAY = 0.02
 LOCK_PATIENCE = 2.0
 """Seconds that a statement waits for the lock of another transaction, or a quarter of a call's time
 limit if that is less. A transaction of another node may take so long if its disk is slow."""
-_HURRY = "; SET LOCAL lock_timeout = 100"
+_HURRY = "SET LOCAL lock_timeout = 100"
 """The lock timeout of a hurried call, in milliseconds: longer than most transactions of nodes."""
 MIGRATION_TIMEOUT = 3600.0
 """Seconds for all missing migrations: making an index on a large table takes long."""
@@ -103,7 +103,7 @@ class PostgresStore(Opened):
         self, commands: Sequence[Command[Any]], *, hurried: bool = False
     ) -> list[Result]:
         async def work(connection: Connection) -> list[Result]:
-            begin = connection.begin + (_HURRY if hurried else "")
+            begin = (*connection.beginning, _HURRY) if hurried else connection.beginning
             return await self._transaction(connection, lambda: write(commands, self.epoch), begin)
 
         return await self._call(work, self._timeout)
@@ -159,7 +159,8 @@ class PostgresStore(Opened):
                     return await work(connection)
             except asyncpg.InvalidSQLStatementNameError:
                 # A pooler has given us another server, which does not know the prepared statement.
-                # Nothing was committed, because COMMIT is not a prepared statement.
+                # Nothing was committed: COMMIT is not reached behind it, and without its own name
+                # does nothing.
                 if not (connection.is_pooled and connection.has_names):
                     raise
                 self._pool.forget_names()
@@ -167,25 +168,30 @@ class PostgresStore(Opened):
     async def _alone(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
         """Run *script*, whose statements need no common transaction; a pooler needs one anyway."""
         if connection.is_pooled:
-            return await self._transaction(connection, script)
-        return await self._drive(connection, script())
+            return await self._transaction(connection, script, connection.beginning)
+        answer = await self._drive(connection, script())
+        await connection.pipeline.flush()
+        return answer
 
     async def _transaction(
-        self, connection: Connection, script: Callable[[], Script[T]], begin: str | None = None
+        self, connection: Connection, script: Callable[[], Script[T]], begin: Sequence[str]
     ) -> T:
         """Run *script* in a transaction, and anew if that loses a deadlock or a race."""
-        attempt = 1
+        attempt, pipeline = 1, connection.pipeline
         while True:
             try:
-                await connection.execute(begin or connection.begin)
+                for each in begin:
+                    await pipeline.add(each)
                 answer = await self._drive(connection, script())
-                await connection.execute("COMMIT")
+                await pipeline.add("COMMIT")
+                await pipeline.flush()
             except Exception as error:
                 # When this raises, the pool drops the connection, and with it the transaction.
                 if attempt == ATTEMPTS or not is_retryable(error):
                     raise
             else:
                 return answer
+            pipeline.drop()
             await connection.execute("ROLLBACK")
             await asyncio.sleep(RETRY_DELAY * attempt)
             attempt += 1
@@ -206,11 +212,10 @@ class PostgresStore(Opened):
             encode(column)
             for encode, column in zip(encoders, sql.arguments(statement), strict=True)
         ]
-        if not sql.columns:
-            await connection.execute(text, *columns)
-            return ()
-        rows: Rows = await connection.fetch(text, *columns, record_class=record)
-        return rows
+        if sql.columns:
+            return await connection.pipeline.fetch(text, columns, record)
+        await connection.pipeline.add(text, columns)
+        return ()
 
     async def _migrate(self, connection: Connection) -> None:
         await _within(connection, self._apply_missing)

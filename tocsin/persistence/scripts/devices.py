@@ -173,7 +173,12 @@ def _arrival(command: Attach, state: _DeviceState, start: Start, ended: str | No
     move = None
     if stored is not None and start.resumed and start.sequence > stored:
         move = CursorMove(command.user, command.device, stored, start.sequence, command.now_ms)
-    goes_back = stored is not None and (start.sequence < stored or not start.resumed)
+    if stored is None:
+        # Not new, for it has a cursor: a device that was forgotten while it was connected, and
+        # whose session noted acknowledgments after that.
+        goes_back = command.requested is not None
+    else:
+        goes_back = start.sequence < stored or not start.resumed
     return _Arrival(
         place=_opened(command, start.sequence, ended, 0 if earlier is None else log.head),
         move=move,

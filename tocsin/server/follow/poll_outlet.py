@@ -40,6 +40,7 @@ class PollOutlet:
 
     # A client that waits for an answer is silent; if it hangs up, the request is cancelled.
     last_heard: Final = math.inf
+    transport: Final = "poll"
 
     def __init__(self, connection: str, limit: int, bytes_max: int) -> None:
         self.connection: Final = connection

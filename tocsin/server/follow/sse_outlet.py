@@ -42,6 +42,7 @@ class SseOutlet:
 
     # A stream says nothing. That its client has gone shows when a write is not taken in time.
     last_heard: Final = math.inf
+    transport: Final = "sse"
 
     def __init__(self, connection: str, bytes_max: int, retry: float) -> None:
         self.connection: Final = connection
