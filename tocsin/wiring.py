@@ -230,6 +230,7 @@ def upkeep(settings: Settings) -> Upkeep:
         archived=settings.retention_archived,
         expired=settings.retention_expired,
         dead_letters=settings.expired_letters == "dead",
+        receipts=settings.receipt_retention,
     )
 
 

@@ -64,6 +64,8 @@ HELD_BY = {
     "tests/server/http/test_*.py": ("server.http.*", "server.door.edge_actors"),
     "tests/outbound/test_guarded_client.py": ("outbound.pool",),
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
+    "tests/system/test_webhooks.py": ("actors.sinks.*",),
+    "tests/system/test_receipts.py": ("server.follow.receipts",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""

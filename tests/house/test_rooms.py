@@ -41,7 +41,8 @@ BESIDE_SEES = {"protocol"}
 
 LINES = {
     "tocsin.actors": (
-        *("cluster", "publishing", "escalation", "spool", "delivery", "storage", "runtime"),
+        *("cluster", "publishing", "escalation", "spool", "sinks", "delivery", "storage"),
+        "runtime",
     ),
     "tocsin.persistence": (
         *("sqlite", "postgres", "redis", "upkeep", "migrations", "scripts", "bus", "store"),

@@ -20,6 +20,8 @@ from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
+from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
@@ -99,6 +101,8 @@ class Services:
     channels: ConfiguredChannels = field(default_factory=ConfiguredChannels)
     store_secret: Callable[[], str] = field(default=lambda: "")
     """The secret that all nodes share; raises `RuntimeError` before the store was open once."""
+    receipts: ReceiptWatch = field(default_factory=ReceiptWatch)
+    sinks: SinksTable = field(default_factory=lambda: SinksTable(ReceiptWatch()))
 
     @property
     def epoch(self) -> str:

@@ -235,6 +235,12 @@ class SettingsRecord:
         1, 1_000_000)
 
     # Requests that the server makes
+    receipt_retention: float = setting(7 * DAY, DURATION,
+        "How long receipts are kept for webhooks and readers that are behind. One that comes back "
+        "later is told what it has missed.", 1.0, 365 * DAY)
+    sink_disable_after: float = setting(5 * DAY, DURATION,
+        "How long a webhook may do nothing but fail before it is disabled. It keeps its place, and "
+        "goes on there when it is enabled.", 1.0, 365 * DAY)
     outbound_allow: tuple[Network, ...] = setting((), NETWORKS,
         "Private networks that webhooks and other destinations of users may be in, separated by "
         "commas: `10.1.0.0/16`, or `127.0.0.0/8` for this machine. None named: only addresses of "

@@ -71,6 +71,7 @@ class Upkeep:
     archived: float
     expired: float
     dead_letters: bool
+    receipts: float
 
 
 class ExpiryKnown(msgspec.Struct, frozen=True):
@@ -175,13 +176,14 @@ class Scheduler(Actor[SchedulerMessage]):
             expired_before=now_ms - round(upkeep.expired * 1000),
             created_before=now_ms - round(upkeep.notifications * 1000),
             removed_before=now_ms - round(_REMOVED_KEPT * 1000),
+            receipts_before=now_ms - round(upkeep.receipts * 1000),
             devices_after=self._devices_after,
             limit=_PURGE_MAX,
         )
         purged = await self._storage.ask(Write(command=command))
         if purged.rows:
             logger.info("purged", inbox_rows=purged.rows)
-        shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications)
+        shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications, upkeep.receipts)
         interval = min(_PURGE_INTERVAL, max(shortest, 1.0))
         through = purged.devices_through
         self._devices_after = through or _FIRST_DEVICE

@@ -33,7 +33,15 @@ _PAGE_MIN: Final = 10
 """Recipients of one plan in one transaction at least, however many plans are due."""
 
 _INSERT: Final = pick(
-    *("id", "channel", "address", "step", "until", "digest", "state", "next_at", "reason"),
+    "id",
+    "channel",
+    "address",
+    "step",
+    "until",
+    "digest",
+    "state",
+    "next_at",
+    "reason",
     notification_id="notification",
     user_id="user",
 )

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tocsin.persistence.scripts import lists as list_scripts
+from tocsin.persistence.scripts import receipts as receipt_scripts
+from tocsin.persistence.scripts import sinks as sink_scripts
 from tocsin.persistence.scripts.addresses import addresses
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
@@ -47,6 +49,8 @@ from tocsin.persistence.store import (
     ReadPage,
     ReadPreferences,
 )
+from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
+from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
 from tocsin.protocol.notification import Standing, State
 
 _PAGES: Final = pick(
@@ -265,4 +269,9 @@ _SCRIPTS: dict[type[Any], Any] = {
     ListKeys: list_scripts.keys,
     ListAddresses: addresses,
     ListSends: sends,
+    ReadReceipts: receipt_scripts.receipt_pages,
+    FindReceipts: receipt_scripts.receipts_named,
+    ReceiptsSince: receipt_scripts.receipts_since,
+    ListSinks: sink_scripts.sinks,
+    ListSinkLetters: sink_scripts.sink_letters,
 }

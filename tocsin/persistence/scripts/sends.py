@@ -186,7 +186,7 @@ def _judge_addresses(verdicts: Sequence[AddressVerdict], now_ms: int) -> Script[
     yield from run("addresses_pass", **_PLACE(list(by_verdict.get("passed", {}).values())))
     failed = list(by_verdict.get("failed", {}).values())
     rows = yield from run("addresses_fail", **_FAIL(failed), at=[now_ms] * len(failed))
-    yield from drop_sends([row for row in rows if row.dead], "address dead")
+    yield from drop_sends([row for row in rows if row.dead_at is not None], "address dead")
     gone = list(by_verdict.get("gone", {}).values())
     rows = yield from run("addresses_delete", **_GONE(gone))
     yield from drop_sends(rows, "address gone")

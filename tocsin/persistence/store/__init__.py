@@ -97,6 +97,7 @@ from tocsin.persistence.store.queries import (
     Subscribers,
     TopicInfo,
 )
+from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.persistence.store.upkeep_commands import (
     DiscardLetter,
     Expire,
@@ -282,6 +283,7 @@ Result = (
     | DeviceForgotten
     | Escalated
     | SendsClaimed
+    | SinksClaimed
     | Done
 )
 """The result of a command, of whatever kind; the news of each kind stand in `result_news`."""

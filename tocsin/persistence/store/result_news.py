@@ -38,6 +38,7 @@ from tocsin.persistence.store import (
     TopicClosed,
     TopicSet,
 )
+from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.protocol.news import (
     AckStored,
     CountersChanged,
@@ -95,6 +96,7 @@ def news_of(result: Result) -> Sequence[News]:
             | TooMany()
             | Escalated()
             | SendsClaimed()
+            | SinksClaimed()
             | Done()
         ):
             return ()

@@ -18,10 +18,13 @@ from tocsin.server.api import (
     operators,
     presence,
     producers,
+    receipts,
     spool,
     streams,
     topics,
     unsubscribing,
+    webhook_letters,
+    webhooks,
 )
 from tocsin.server.api.documents import documents_of
 from tocsin.server.api.operation import Caller, Operation
@@ -38,6 +41,9 @@ _WORK: Final[tuple[Operation, ...]] = (
     *operators.operations.all,
     *spool.operations.all,
     *dead_letters.operations.all,
+    *receipts.operations.all,
+    *webhooks.operations.all,
+    *webhook_letters.operations.all,
 )
 OPERATIONS: Final[tuple[Operation, ...]] = (*_WORK, *documents_of(_WORK).all)
 """Everything that the HTTP API does."""

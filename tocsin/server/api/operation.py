@@ -45,6 +45,8 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "channel": ChannelName,
     "name": DeviceId,
     "token": Annotated[str, Meta(pattern=TOKEN_PATTERN)],
+    "webhook": NotificationId,
+    "position": Annotated[int, Meta(ge=1, le=2**53)],
     "module": Annotated[str, Meta(pattern=r"^[a-z]{1,32}\.js$(?!\n)")],
 }
 """The types of names in a path, by the name between the braces; any other is not found."""

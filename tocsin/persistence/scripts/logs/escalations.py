@@ -34,7 +34,8 @@ def begin_escalations(
             begun[content.id] = (content.revision, publish.escalation, due_at)
     moved = plan.renewed
     ended = sorted({*renewed, *moved.values()})
-    yield from run("escalations_end", notification_id=ended)
+    yield from run("escalations_delete", notification_id=ended)
+    yield from run("sends_end", notification_id=ended)
     if moved:
         targets = [plan.held[target] for target in moved.values()]
         yield from run(

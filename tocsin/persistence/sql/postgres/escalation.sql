@@ -14,13 +14,8 @@ ON CONFLICT (notification_id) DO UPDATE SET
     revision = excluded.revision, steps = excluded.steps, step = 0, due_at = excluded.due_at,
     after_user = '';
 
--- name: escalations_end(notification_id)
--- End plans and what waits of them: their notifications were renewed.
-WITH ended AS (
-    DELETE FROM escalations AS e
-    USING unnest($1::text[]) AS renewed (notification_id)
-    WHERE e.notification_id = renewed.notification_id
-)
+-- name: sends_end(notification_id)
+-- End what waits of plans whose notifications were renewed.
 UPDATE sends AS s
 SET state = 'moot', reason = 'renewed'
 FROM unnest($1::text[]) AS renewed (notification_id)
@@ -242,7 +237,7 @@ WHERE a.user_id = passed.user_id AND a.channel = passed.channel AND a.name = pas
     AND a.failures > 0;
 
 -- name: addresses_fail(user_id, channel, name, fingerprint, failures_max, at, reason)
---     -> user_id, channel, name, dead
+--     -> user_id, channel, name, dead_at
 UPDATE addresses AS a
 SET failures = a.failures + 1,
     dead_at = CASE WHEN a.failures + 1 >= failed.failures_max THEN failed.at END,
@@ -251,7 +246,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigin
     AS failed (user_id, channel, name, fingerprint, failures_max, at, reason)
 WHERE a.user_id = failed.user_id AND a.channel = failed.channel AND a.name = failed.name
     AND a.fingerprint = failed.fingerprint
-RETURNING a.user_id, a.channel, a.name, a.dead_at IS NOT NULL AS dead;
+RETURNING a.user_id, a.channel, a.name, a.dead_at;
 
 -- name: addresses_delete(user_id, channel, name, fingerprint) -> user_id, channel, name
 -- Forget addresses; an empty fingerprint stands for any value.

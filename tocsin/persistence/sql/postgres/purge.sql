@@ -229,12 +229,6 @@ USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id AND d.removed;
 
 -- name: purge_sends(notification_id)
--- Forget the plans and sends of notifications that are forgotten.
-WITH plans AS (
-    DELETE FROM escalations AS e
-    USING unnest($1::text[]) AS gone (notification_id)
-    WHERE e.notification_id = gone.notification_id
-)
 DELETE FROM sends AS s
 USING unnest($1::text[]) AS gone (notification_id)
 WHERE s.notification_id = gone.notification_id;

@@ -8,10 +8,8 @@ ON CONFLICT (notification_id) DO UPDATE SET
     revision = excluded.revision, steps = excluded.steps, step = 0, due_at = excluded.due_at,
     after_user = '';
 
--- name: escalations_end(notification_id)
--- End a plan and what waits of it: its notification was renewed.
-DELETE FROM escalations WHERE notification_id = :notification_id;
--- then
+-- name: sends_end(notification_id)
+-- End what waits of a plan whose notification was renewed.
 UPDATE sends
 SET state = 'moot', reason = 'renewed'
 WHERE notification_id = :notification_id AND state = 'waiting';
@@ -168,13 +166,13 @@ SET failures = 0
 WHERE user_id = :user_id AND channel = :channel AND name = :name AND failures > 0;
 
 -- name: addresses_fail(user_id, channel, name, fingerprint, failures_max, at, reason)
---     -> user_id, channel, name, dead
+--     -> user_id, channel, name, dead_at
 UPDATE addresses
 SET failures = failures + 1,
     dead_at = CASE WHEN failures + 1 >= :failures_max THEN :at END,
     dead_reason = CASE WHEN failures + 1 >= :failures_max THEN :reason END
 WHERE user_id = :user_id AND channel = :channel AND name = :name AND fingerprint = :fingerprint
-RETURNING user_id, channel, name, dead_at IS NOT NULL AS dead;
+RETURNING user_id, channel, name, dead_at;
 
 -- name: addresses_delete(user_id, channel, name, fingerprint) -> user_id, channel, name
 -- Forget an address; an empty fingerprint stands for any value.

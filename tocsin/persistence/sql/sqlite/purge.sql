@@ -146,7 +146,4 @@ UPDATE devices SET cleared = :cleared WHERE user_id = :user_id AND device_id = :
 DELETE FROM devices WHERE user_id = :user_id AND device_id = :device_id AND removed;
 
 -- name: purge_sends(notification_id)
--- Forget the plan and the sends of a notification that is forgotten.
-DELETE FROM escalations WHERE notification_id = :notification_id;
--- then
 DELETE FROM sends WHERE notification_id = :notification_id;

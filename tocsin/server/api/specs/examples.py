@@ -10,6 +10,7 @@ from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
 from tocsin.protocol.webpush import PushSubscription
 from tocsin.server.api import answers, channels, me, streams, topics, unsubscribing
+from tocsin.server.api.specs.webhook_examples import WEBHOOK_EXAMPLES
 from tocsin.server.marking import MarkedInbox, MarkRequest
 from tocsin.server.producing.batch import BatchItem
 
@@ -77,10 +78,13 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "channel": "email",
     "name": "main",
     "token": "WyJhZGEiLCJlbWFpbCIsImJ1aWxkcyJd.4EuGj3pOq3cHm0dMq9V0aaaa",
+    "webhook": _ID,
+    "position": "1042",
 }
 """What may stand in a path, by its name there."""
 
 EXAMPLES: Final[dict[Any, Any]] = {
+    **WEBHOOK_EXAMPLES,
     Draft: _DRAFT,
     Patch: {"title": "Your order has been delayed", "body": None},
     BatchItem: {**_DRAFT, "idempotency_key": "order-1042-sent"},
