@@ -30,6 +30,8 @@ COMMANDS = {
         "tocsin.cli.dead_letters:dead_letters",
         "List, show, replay and discard what did not arrive.",
     ),
+    "channel": ("tocsin.cli.channel:channel", "List the channels to people."),
+    "vapid": ("tocsin.cli.vapid:vapid", "Make the key that signs Web Push."),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
     "backup": ("tocsin.cli.backup:backup", "Copy the database into a file."),
     "restore": ("tocsin.cli.restore:restore", "Make the database what a backup holds."),
