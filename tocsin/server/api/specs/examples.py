@@ -74,7 +74,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "entry": "1700000000000-0",
     "module": "index.js",
 }
-"""What may stand in a path, by its name there."""
+"""Values in paths, by their names there."""
 
 EXAMPLES: Final[dict[Any, Any]] = {
     Draft: _DRAFT,
