@@ -35,6 +35,10 @@ class Flight:
         """A snapshot, so that what is looked at may be dropped."""
         return iter(list(self._by_sequence.values()))
 
+    def has_room(self, pushes_max: int, bytes_max: int) -> bool:
+        """Whether there are fewer than so many pushes, and fewer bytes of content."""
+        return len(self._by_sequence) < pushes_max and self.bytes < bytes_max
+
     @property
     def first(self) -> Push | None:
         """The one with the smallest sequence."""
@@ -104,7 +108,7 @@ class Flight:
         self.bytes -= len(push.notification)
         if not push.superseded:
             del self._latest[push.notification_id]
-            for earlier in self.older(push):
+            for earlier in self.older(push) if push.older else ():
                 self.drop(earlier)
         if not self._by_sequence:
             self.first_deadline = math.inf

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tocsin.protocol.escalation import Escalate
 from tocsin.protocol.instants import INSTANT_CHARACTERS_MAX, INSTANT_PATTERN, parse_instant
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
@@ -122,6 +123,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     expires_at: Instant | None = None
     ttl: Ttl | None = None
     collapse_key: CollapseKey | None = None
+    escalate: Escalate | UnsetType = UNSET
 
 
 class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

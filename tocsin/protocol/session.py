@@ -105,7 +105,7 @@ class DeviceSession:
         ):
             return None
         self.position = entry.sequence
-        if _has_expired(entry, now_ms):
+        if entry.expires_at is not None and _has_expired(entry, now_ms):
             return None
         self._counted = entry.sequence
         return self._push(entry, now, now_ms)
@@ -328,8 +328,7 @@ class DeviceSession:
         return [Recounted(*counters)]
 
     def _has_room(self) -> bool:
-        limits = self._limits
-        return len(self._flight) < limits.window and self._flight.bytes < limits.window_bytes
+        return self._flight.has_room(self._limits.window, self._limits.window_bytes)
 
     def _acknowledge_through(self, sequence: int, now_ms: int) -> list[DeliveryRecord]:
         done = self._flight.through(sequence)

@@ -56,9 +56,8 @@ class Principal:
         if scope not in SCOPES:
             raise ValueError(f"there is no scope {scope!r}")
         if scope not in self.scopes:
-            raise Forbidden(
-                f"The request needs a credential with the scope {scope}.", AuthCode.SCOPE_MISSING
-            )
+            detail = f"The request needs a credential with the scope {scope}."
+            raise Forbidden(detail, AuthCode.SCOPE_MISSING, scope)
 
     def require_user(self) -> str:
         """The user whose inbox this is, or `Forbidden` (`user_missing`) for an API key."""

@@ -146,6 +146,7 @@ class Publishing:
             idempotency=None if key is None else _idempotency(principal, key, draft),
             deliver_at=deliver_at,
             overdue=overdue,
+            escalation=self._services.channels.rules.resolve(draft.escalate, draft.category),
         )
         self._submit(notification, Submit(command=command, reply=reply))
 
