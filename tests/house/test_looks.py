@@ -24,7 +24,7 @@ IMPURE_CALLS = {
 }
 
 STARTS = re.compile(r"(\bChild|\bspawn|_spawn|\bspawn_prompt|_spawn_prompt)$")
-"""What is given a child's factory."""
+"""The functions that are given a child's factory."""
 
 
 def test_the_protocol_is_pure():

@@ -119,7 +119,7 @@ def unused(tree: ast.Module, used: Mapping[str, int]) -> Iterator[str]:
 
 
 def declarations(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
-    """What stands at the top of a module, and the methods of its classes."""
+    """The names at the top of a module, and the methods of its classes."""
     for node in tree.body:
         yield "", node
         if isinstance(node, ast.ClassDef):

@@ -250,7 +250,7 @@ class Model(ModelOfLogs):
                 and not (query.resumed and (query.user, query.device, id_) in self.ledger)
             )
             counted = row.created <= query.counted < row.sequence
-            # Whoever left a session open may have it, unknown to the ledger.
+            # A device that left a session open may have it, unknown to the ledger.
             is_doubtful = row.created <= self.doubtful.get((query.user, query.device), 0)
             told = counted or (query.resumed and is_doubtful)
             if news and row.state == "withdrawn" and not told:

@@ -1,4 +1,4 @@
-"""What every store forgets in time, and what that leaves."""
+"""The contract of stores for purges: the rows that go in time, and those that stay."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ async def test_what_came_through_a_topic_stays_for_those_who_have_not_got_it_yet
     await desk.write(Materialise(("bob",), 6))
     assert [each.notification for each in await desk.entries("bob")] == [id_]
     assert (await purge(desk, created_before=LATER)).rows == 1
-    # Somebody may just be getting it; the next purge will not find it in the topic's log any more.
+    # A user may just be getting it; the next purge will not find it in the topic's log any more.
     assert await is_known(desk, id_)
     await purge(desk, created_before=LATER)
     assert not await is_known(desk, id_)

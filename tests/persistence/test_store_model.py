@@ -219,7 +219,7 @@ def comparable(result: Any) -> Any:
 
 
 def pushes(fan_outs: tuple[FanOut, ...]) -> dict[tuple[str, int], Any]:
-    """What is told to each user with each sequence; they ascend in the order of *fan_outs*."""
+    """The news of each user by sequence; they ascend in the order of *fan_outs*."""
     told: dict[tuple[str, int], Any] = {}
     heads: dict[str, int] = {}
     for fan_out in fan_outs:

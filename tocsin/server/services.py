@@ -1,4 +1,4 @@
-"""What the edges may use: the actors behind them, and a few facts about the node.
+"""The services that the edges may use: the actors behind them, and a few facts about the node.
 
 Made by the node. Handlers ask actors through this; they never see a store.
 """
@@ -40,7 +40,7 @@ Asked: TypeAlias = Read[T] | Write[T]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeSettings:
-    """What of the settings concerns the edges; times in seconds."""
+    """The settings of the edges; times in seconds."""
 
     node: str
     store: Literal["postgres", "sqlite"]
@@ -92,7 +92,7 @@ class Services:
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
     attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))
-    """What streams and long polls pass on their way in; and the latter, next, on their way out."""
+    """The turnstile of streams and long polls on their way in; next, of polls on their way out."""
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
     loop: LoopStatus = field(default_factory=LoopStatus)
@@ -144,7 +144,7 @@ async def ask_storage(storage: Ref[StorageMessage], request: Asked[T], timeout: 
 
 
 def storage_problem(error: Exception) -> Refused:
-    """What a caller is told when an actor or the store behind it could not do its work."""
+    """The refusal of a caller when an actor or the store behind it could not do its work."""
     match error:
         case Refused():
             return error

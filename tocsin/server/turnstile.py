@@ -1,7 +1,7 @@
 """How many newcomers are let in at a time: the share of a node that those outside may have.
 
 All devices of a node that died come back in one moment. Each costs more in its first instants than
-in the next hour: a handshake, a token, an actor, a transaction. Whatever is runnable runs in every
+in the next hour: a handshake, a token, an actor, a transaction. Every runnable task runs in every
 turn of the event loop, so a thousand handshakes at once would make every turn as long as a
 thousand handshakes, and all who are here already would wait for it. So newcomers pass a turnstile,
 so many at a time and in the order in which they came; the rest stand in a queue and cost nothing.

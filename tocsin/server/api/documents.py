@@ -127,7 +127,7 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
 
 
 def _define_modules(operations: Operations) -> None:
-    """What runs in browsers: `import { Tocsin } from "https://…/client.js"`, and `/inbox.js`."""
+    """The modules for browsers: `import { Tocsin } from "https://…/client.js"`, and `/inbox.js`."""
     folders = {name: _modules_in(f"tocsin.browser.{name}") for name in ("client", "inbox")}
 
     def entrance(name: str) -> Answer:

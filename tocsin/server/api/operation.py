@@ -140,8 +140,8 @@ class Operation:
     one's own. *headers* are those of the request, *sends* those of a success (*sent_names*). *body*
     is the type of the JSON that is read for the handler, *streamed* the types by media type where
     it reads for itself, *body_bytes_max* what it may be at most where that is less than other
-    bodies may. With *ticket*, a ticket in the query will do for a credential. What *acts* takes the
-    device's place, and may last. A body that is *body_optional* is `None` where it is left out.
+    bodies may. With *ticket*, a ticket in the query will do for a credential. One that *acts* takes
+    the device's place, and may last. A body that is *body_optional* is `None` where it is left out.
     An operation that is *lean* comes by the thousand: the door answers it without Quart.
     """
 

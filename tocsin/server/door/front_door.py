@@ -202,7 +202,7 @@ class FrontDoor:
                 peer, _address = door.accept()
                 yield trio.SocketStream(trio.socket.from_stdlib_socket(peer))
         except OSError:
-            return  # nobody there; or what the next waiting finds out as well
+            return  # no client there; or an error that the next waiting finds as well
         finally:
             door.detach()
 

@@ -81,7 +81,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "webhook": _ID,
     "position": "1042",
 }
-"""What may stand in a path, by its name there."""
+"""Values in paths, by their names there."""
 
 EXAMPLES: Final[dict[Any, Any]] = {
     **WEBHOOK_EXAMPLES,

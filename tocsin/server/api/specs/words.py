@@ -1,4 +1,4 @@
-"""What each field, parameter and error code is, in words, for those that their types leave bare.
+"""Words for each field, parameter and error code whose type says too little.
 
 By the field's name, since one word is one idea in all of the API; by type and field where a name
 has to serve twice. Tests see that nothing is left without words, and no word without a field.
@@ -22,7 +22,7 @@ PATHS: Final[dict[str, str]] = {
     "position": "The receipt's place in the log.",
     "entry": "The entry's id, as the list of the spool shows it.",
 }
-"""What stands in a path."""
+"""By parameter of a path."""
 
 FIELDS: Final[dict[str, str]] = {
     "List-Unsubscribe": "`One-Click`.",
