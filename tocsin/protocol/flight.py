@@ -54,8 +54,8 @@ class Flight:
     def answered(self, notification_id: str) -> Push | None:
         """The device has answered the notification: take what that means out of flight.
 
-        Returns the last change if it was that. While an earlier one is unanswered too, it is taken
-        for that, since it may have crossed the last.
+        Returns the change that it has answered for certain: the last one, or, while earlier ones
+        are unanswered too, the first of these, since the answer may have crossed the others.
         """
         push = self.latest(notification_id)
         if push is None:
@@ -69,7 +69,7 @@ class Flight:
         push.unanswered = 0
         for earlier in older:
             self.drop(earlier)
-        return None
+        return older[0]
 
     def older(self, push: Push) -> list[Push]:
         """The pushes that *push* superseded and that are unanswered."""

@@ -334,8 +334,17 @@ class DeviceSession:
         done = self._flight.through(sequence)
         for push in done:
             self._flight.drop(push)
-        # Only now: a line says which earlier changes are unanswered.
-        return [self.sent(push, now_ms) for push in done if not push.superseded]
+        # The last of each notification. Also where a later change of it is still in flight: the
+        # device has the notification, so it counts as delivered.
+        last = {push.notification_id: push for push in done}
+        records = []
+        for push in last.values():
+            records.append(self.sent(push, now_ms))
+            later = self._flight.latest(push.notification_id) if push.superseded else None
+            if later is not None and self._flight.older(later):
+                # The answer says that nothing older is unanswered, but something in between is.
+                records.append(self.sent(later))
+        return records
 
     def _push(self, entry: LogEntry, now: float, now_ms: int) -> Push:
         push = Push(
