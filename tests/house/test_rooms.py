@@ -40,7 +40,10 @@ ABOVE = {"node", "trunk", "wiring", "cli", "__main__"}
 BESIDE_SEES = {"protocol"}
 
 LINES = {
-    "tocsin.actors": ("cluster", "publishing", "spool", "delivery", "storage", "runtime"),
+    "tocsin.actors": (
+        *("cluster", "publishing", "escalation", "spool", "sinks", "delivery", "storage"),
+        "runtime",
+    ),
     "tocsin.persistence": (
         *("sqlite", "postgres", "redis", "upkeep", "migrations", "scripts", "bus", "store"),
     ),
@@ -73,6 +76,7 @@ TOOLS = {
     "simulation": {"tocsin", "simulation"},
     "servers": {"tocsin", "servers"},
     "cluster": {"tocsin", "servers", "cluster"},
+    "demo": {"tocsin", "servers", "demo"},
     "bench": {"tocsin", "servers", "cluster", "bench"},
 }
 

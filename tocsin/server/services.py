@@ -15,10 +15,13 @@ from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.users import Users
+from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Snapshot
+from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
@@ -96,6 +99,11 @@ class Services:
     loop_faults: Callable[[], int] = field(default=lambda: 0)
     """Exceptions in asyncio that nobody has collected."""
     outbound: OutboundPort = NOWHERE
+    channels: ConfiguredChannels = field(default_factory=ConfiguredChannels)
+    store_secret: Callable[[], str] = field(default=lambda: "")
+    """The secret that all nodes share; raises `RuntimeError` before the store was open once."""
+    receipts: ReceiptWatch = field(default_factory=ReceiptWatch)
+    sinks: SinksTable = field(default_factory=lambda: SinksTable(ReceiptWatch()))
 
     @property
     def epoch(self) -> str:
