@@ -52,7 +52,7 @@ class Turnstile:
         place = self.enter_now()
         if place is None:
             await self._queue.park()
-            place = Place(self)  # whoever left has handed it on
+            place = Place(self)  # it was handed on
         return place
 
     def enter_now(self) -> Place | None:

@@ -93,7 +93,7 @@ class Wire:
     def watch(self, ready: Callable[[], None]) -> None:
         """Have *ready* called whenever there is something to read, until `end_watch`.
 
-        Nobody may `read` meanwhile. Raises `PeerGone` if the socket is closed.
+        No task may `read` meanwhile. Raises `PeerGone` if the socket is closed.
         """
         if self._number < 0:
             raise PeerGone
