@@ -142,7 +142,8 @@ class Operation:
     it reads for itself, *body_bytes_max* what it may be at most where that is less than other
     bodies may. With *ticket*, a ticket in the query will do for a credential. One that *acts* takes
     the device's place, and may last. A body that is *body_optional* is `None` where it is left out.
-    An operation that is *lean* comes by the thousand: the door answers it without Quart.
+    An operation that is *lean* comes by the thousand: the door answers it without Quart, and so
+    each that *acts*.
     """
 
     method: str
@@ -220,7 +221,7 @@ class Operations:
                 produces=produces,
                 ticket=ticket,
                 acts=acts,
-                lean=lean,
+                lean=lean or acts,
                 body_bytes_max=body_bytes_max,
                 body_optional=body_optional,
             )
