@@ -30,6 +30,7 @@ COMMANDS = {
         "tocsin.cli.dead_letters:dead_letters",
         "List, show, replay and discard what did not arrive.",
     ),
+    "webhook": ("tocsin.cli.webhook:webhook", "Make, list, test and mend webhooks."),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
     "backup": ("tocsin.cli.backup:backup", "Copy the database into a file."),
     "restore": ("tocsin.cli.restore:restore", "Make the database what a backup holds."),

@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.services import Services
@@ -52,6 +53,7 @@ class _Collector:
         yield from _of_bus(services)
         yield from _of_presence(services)
         yield _of_refusals(services.refusals)
+        yield from _of_sinks(services.sinks)
         if services.spooler is not None:
             yield from _of_spool(services.spooler)
 
@@ -96,6 +98,28 @@ def _of_refusals(refusals: Refusals) -> Metric:
     for reason, count in refusals.counts.items():
         family.add_metric((str(reason),), count)
     return family
+
+
+def _of_sinks(sinks: SinksTable) -> Iterator[Metric]:
+    """Of the webhooks that this node carries to; their ids are the operator's, and few."""
+    counters = (
+        ("batches", "Batches that the receiver took."),
+        ("failures", "Batches that it did not take."),
+        ("letters", "Receipts that it refused while it took their neighbours."),
+    )
+    for name, about in counters:
+        family = CounterMetricFamily(f"tocsin_sink_{name}", about, labels=("sink",))
+        for sink, figures in sinks.figures.items():
+            family.add_metric((sink,), getattr(figures, name))
+        yield family
+    behind = GaugeMetricFamily(
+        "tocsin_sink_behind", "Places of the log ahead of it, at the last look.", labels=("sink",)
+    )
+    for sink, figures in sinks.figures.items():
+        behind.add_metric((sink,), figures.behind)
+    yield behind
+    about = "Webhooks of the cluster that are disabled, at the last look."
+    yield GaugeMetricFamily("tocsin_sinks_disabled", about, sinks.disabled)
 
 
 def _of_spool(spooler: SpoolLine) -> Iterator[Metric]:
