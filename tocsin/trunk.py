@@ -9,6 +9,8 @@
     scheduler       has the store release, expire and purge notifications when they are due
     sinks           carries receipts to the webhooks whose lease this node has
     notifications   directory of the live notifications
+    escalator       makes sends of plans that are due
+    channel-…       one for each channel: carries sends to people
     connections     one temporary actor per socket
     key-watch       ends the connections of revoked API keys
     drainer         does nothing until the node stops; then says goodbye in batches
@@ -40,6 +42,8 @@ from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.directory import Directory, DirectoryKeeper
+from tocsin.actors.escalation.children import EscalationActors
+from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications
@@ -112,6 +116,7 @@ class Trunk:
         ports: ClusterPorts | None,
         loop_faults: Callable[[], int] = lambda: 0,
         outbound: OutboundPort = NOWHERE,
+        channels: ConfiguredChannels | None = None,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
@@ -119,7 +124,9 @@ class Trunk:
         self._world = world
         self._verifier = verifier
         self._outbound = outbound
+        self.channels = channels or ConfiguredChannels()
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
+        self._escalation = EscalationActors(self.channels, self._storage, world, settings.node)
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
@@ -159,6 +166,7 @@ class Trunk:
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
             Child("sinks", self._make_sinks, stopped_by=0.8),
             Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
+            *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),
             *doors.http,
@@ -223,12 +231,15 @@ class Trunk:
             watchers += [cluster.state.store_changed, cluster.line.store_changed]
         watchers += [self._users.store_changed, self.topics.store_changed]
         watchers.append(partial(_wake, self._scheduler))
+        watchers.append(self._escalation.store_changed)
         self._bus.watchers.append(self._users.bus_changed)
 
     def _services(self, loop_faults: Callable[[], int]) -> Services:
         return Services(
             loop_faults=loop_faults,
             outbound=self._outbound,
+            channels=self.channels,
+            store_secret=lambda: self._store.secret,
             receipts=self._receipts,
             sinks=self._sinks,
             settings=edge_settings(self._settings),
@@ -317,7 +328,12 @@ class Trunk:
         return TopicsWorker(self.topics, self._storage, self._world)
 
     def _make_scheduler(self) -> Scheduler:
-        return Scheduler(self._storage, self._world, upkeep(self._settings))
+        return Scheduler(
+            self._storage,
+            self._world,
+            upkeep(self._settings),
+            plan_known=self._escalation.plan_known,
+        )
 
     def _make_sinks(self) -> SinksKeeper:
         assert self._settings.node is not None, "the node is named before it is started"

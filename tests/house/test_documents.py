@@ -36,11 +36,13 @@ HELD_BY = {
         "actors.cluster.trust",
     ),
     "tests/actors/test_user*.py": (
-        *("actors.delivery.carrier", "actors.delivery.device", "actors.delivery.outlet"),
+        *("actors.delivery.carrier", "actors.delivery.device"),
         "actors.delivery.wording",
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches", "actors.storage.outage"),
     "tests/actors/test_spool*.py": ("actors.spool.state",),
+    "tests/actors/test_escalation.py": ("actors.escalation.outcomes",),
+    "tests/system/test_webpush.py": ("carriers.webpush",),
     "tests/protocol/test_*.py": ("protocol.retry_after",),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),
     "tests/protocol/test_session*.py": ("protocol.flight",),
@@ -51,7 +53,9 @@ HELD_BY = {
     "tests/persistence/test_store_contract_*.py": (
         *("persistence.scripts.*", "persistence.store.*", "persistence.upkeep.forgetting"),
         *("persistence.postgres.arrays", "persistence.postgres.records"),
+        "persistence.postgres.pipeline",
     ),
+    "tests/persistence/test_postgres_pipeline.py": ("persistence.postgres.pipeline",),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
     "tests/cli/test_*copy.py": (
@@ -64,7 +68,6 @@ HELD_BY = {
     "tests/system/test_webhooks.py": ("actors.sinks.*",),
     "tests/system/test_receipts.py": ("server.follow.receipts",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
-    "tests/system/test_operating.py": ("server.diagnostics",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""
 NO_MODULES = {"tocsin.v1.json", "tocsin.db", "tocsin.inbox.current", "tocsin.state"}

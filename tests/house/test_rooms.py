@@ -40,13 +40,26 @@ ABOVE = {"node", "trunk", "wiring", "cli", "__main__"}
 BESIDE_SEES = {"protocol"}
 
 LINES = {
-    "tocsin.actors": ("cluster", "publishing", "spool", "sinks", "delivery", "storage", "runtime"),
+    "tocsin.actors": (
+        *("cluster", "publishing", "escalation", "spool", "sinks", "delivery", "storage"),
+        "runtime",
+    ),
     "tocsin.persistence": (
         *("sqlite", "postgres", "redis", "upkeep", "migrations", "scripts", "bus", "store"),
     ),
     "tocsin.persistence.scripts": ("topics", "logs"),
     "tocsin.server": (
-        *("api", "websocket", "follow", "producing", "door", "http", "admission", "auth"),
+        *(
+            "api",
+            "metrics",
+            "websocket",
+            "follow",
+            "producing",
+            "door",
+            "http",
+            "admission",
+            "auth",
+        ),
     ),
     "simulation": ("bugs", "runs", "checks", "faults", "clients", "world"),
 }
@@ -63,6 +76,7 @@ TOOLS = {
     "simulation": {"tocsin", "simulation"},
     "servers": {"tocsin", "servers"},
     "cluster": {"tocsin", "servers", "cluster"},
+    "demo": {"tocsin", "servers", "demo"},
     "bench": {"tocsin", "servers", "cluster", "bench"},
 }
 

@@ -20,6 +20,7 @@ from tocsin.persistence.store import (
     Counters,
     CreateTicket,
     Deliveries,
+    DeviceCursor,
     Devices,
     FindNotification,
     Letters,
@@ -33,6 +34,7 @@ from tocsin.persistence.store import (
     Purge,
     Purged,
     ReadDeliveries,
+    Record,
     Release,
     Released,
     Replayed,
@@ -260,6 +262,17 @@ async def test_old_letters_and_devices_are_forgotten(desk):
     assert (await desk.ask(ListLetters(9), Letters)).letters == ()
     [left] = (await desk.ask(ListDevices("ann"), Devices)).devices
     assert left.device == "tablet"
+
+
+async def test_a_device_that_was_seen_where_it_was_before_stays(desk):
+    await desk.attach("ann", "phone")
+    await desk.attach("ann", "tablet")
+    await desk.write(Record((), (DeviceCursor("ann", "phone", 0, LATER),)))
+
+    await purge(desk, created_before=LATER)
+
+    [left] = (await desk.ask(ListDevices("ann"), Devices)).devices
+    assert (left.device, left.acknowledged, left.last_seen) == ("phone", 0, LATER)
 
 
 @pytest.mark.parametrize("count", [1, 200])

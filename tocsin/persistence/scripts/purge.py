@@ -146,6 +146,8 @@ def _forget_notifications(held: Sequence[str], created_before: int) -> Script[No
     forgotten = [row.id for row in gone]
     yield from run("purge_deliveries", notification_id=forgotten)
     yield from run("purge_collapsing", notification_id=forgotten)
+    yield from run("escalations_delete", notification_id=forgotten)
+    yield from run("purge_sends", notification_id=forgotten)
     # The entries of an old notification in a topic's log go now, the notification itself with the
     # next purge: a transaction that has read the entries may still bring it into an inbox.
     before = [created_before] * len(held)

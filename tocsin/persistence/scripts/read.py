@@ -14,8 +14,10 @@ from typing import Any, Final
 from tocsin.persistence.scripts import lists as list_scripts
 from tocsin.persistence.scripts import receipts as receipt_scripts
 from tocsin.persistence.scripts import sinks as sink_scripts
+from tocsin.persistence.scripts.addresses import addresses
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
+from tocsin.persistence.scripts.sends import sends
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.store import (
     Counters,
@@ -32,9 +34,11 @@ from tocsin.persistence.store import (
     Inbox,
     InboxItem,
     InboxPage,
+    ListAddresses,
     ListDevices,
     ListKeys,
     ListLetters,
+    ListSends,
     ListSubscribers,
     ListSubscriptions,
     NotFound,
@@ -263,6 +267,8 @@ _SCRIPTS: dict[type[Any], Any] = {
     FindLetter: list_scripts.letter,
     FindKey: list_scripts.key,
     ListKeys: list_scripts.keys,
+    ListAddresses: addresses,
+    ListSends: sends,
     ReadReceipts: receipt_scripts.receipt_pages,
     FindReceipts: receipt_scripts.receipts_named,
     ReceiptsSince: receipt_scripts.receipts_since,

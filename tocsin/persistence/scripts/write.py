@@ -18,13 +18,16 @@ from heapq import merge
 from operator import itemgetter
 from typing import Any, Final
 
+from tocsin.persistence.scripts.addresses import change_addresses
 from tocsin.persistence.scripts.devices import acknowledge, attach, remove_devices
+from tocsin.persistence.scripts.escalating import escalate
 from tocsin.persistence.scripts.keys import change_keys
 from tocsin.persistence.scripts.ledger import ends_in, record
 from tocsin.persistence.scripts.logs.change import change_logs
 from tocsin.persistence.scripts.marks import mark_inboxes
 from tocsin.persistence.scripts.purge import purge
 from tocsin.persistence.scripts.receipts import append
+from tocsin.persistence.scripts.sends import claim_sends, settle_sends
 from tocsin.persistence.scripts.settle_letters import settle_letters
 from tocsin.persistence.scripts.sinks import change_sinks
 from tocsin.persistence.scripts.statements import Script
@@ -34,24 +37,30 @@ from tocsin.persistence.store import (
     Acknowledge,
     Attach,
     BindTicket,
+    ClaimSends,
     Command,
     CreateKey,
     CreateTicket,
     DiscardLetter,
     Done,
+    Escalate,
     Expire,
     MarkInbox,
     Materialise,
+    MuteChannel,
     Publish,
     Purge,
     Record,
     Release,
+    RemoveAddress,
     RemoveDevice,
     ReplayLetter,
     Result,
     RevokeKey,
     RevokeTickets,
+    SetAddress,
     SetPreferences,
+    SettleSends,
     SetTopic,
     Subscribe,
     TakeTicket,
@@ -74,6 +83,7 @@ _LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
 _SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)
 _LETTERS: Final = (ReplayLetter, DiscardLetter)
 _KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, RevokeTickets)
+_ADDRESSES: Final = (SetAddress, RemoveAddress, MuteChannel)
 _SINKS: Final = (
     *(CreateSink, ChangeSink, DeleteSink, FollowReceipts, ClaimSinks, SaveProgress),
     SettleSinkLetter,
@@ -137,10 +147,15 @@ def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
         yield from mark_inboxes(of(MarkInbox), results, facts)
         yield from change_subscriptions(of(*_SUBSCRIPTIONS, SetTopic), results, brought)
         yield from record(records, {} if arrivals else ends, results, facts)
-        yield from acknowledge(of(Acknowledge), results, facts)
-        yield from attach(arrivals, ends, results, brought, epoch, facts)
+        yield from acknowledge(of(Acknowledge), results)
+        yield from attach(arrivals, ends, results, brought, epoch)
         yield from remove_devices(of(RemoveDevice), results)
         yield from settle_letters(of(*_LETTERS), results)
+        yield from change_addresses(of(*_ADDRESSES), results)
+        yield from settle_sends(of(SettleSends), results)
+        # Behind all acknowledgments and marks of this transaction: who is satisfied by them is.
+        yield from escalate(of(Escalate), results)
+        yield from claim_sends(of(ClaimSends), results)
         yield from purge(of(Purge), results)
         yield from change_keys(of(*_KEYS), results)
         yield from change_sinks(of(*_SINKS), results)

@@ -14,6 +14,7 @@ from tocsin.persistence.store import (
     BeyondHead,
     Changed,
     Done,
+    Escalated,
     Expired,
     FanOut,
     KeyReused,
@@ -30,6 +31,7 @@ from tocsin.persistence.store import (
     Replayed,
     Result,
     RevisionMismatch,
+    SendsClaimed,
     StoredTicket,
     Subscribed,
     TooMany,
@@ -92,6 +94,8 @@ def news_of(result: Result) -> Sequence[News]:
             | TopicSet()
             | StoredTicket()
             | TooMany()
+            | Escalated()
+            | SendsClaimed()
             | SinksClaimed()
             | Done()
         ):

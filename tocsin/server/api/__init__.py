@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tocsin.server.api import (
+    channels,
     dead_letters,
     inbox,
     me,
@@ -21,6 +22,7 @@ from tocsin.server.api import (
     spool,
     streams,
     topics,
+    unsubscribing,
     webhook_letters,
     webhooks,
 )
@@ -34,6 +36,8 @@ _WORK: Final[tuple[Operation, ...]] = (
     *inbox.operations.all,
     *streams.operations.all,
     *me.operations.all,
+    *channels.operations.all,
+    *unsubscribing.operations.all,
     *operators.operations.all,
     *spool.operations.all,
     *dead_letters.operations.all,

@@ -31,6 +31,7 @@ from typing import Final, NamedTuple, assert_never
 from tocsin.persistence.scripts.bury_letters import undelivered
 from tocsin.persistence.scripts.logs import publish_plan
 from tocsin.persistence.scripts.logs.admission import PublishAdmission, admit, answer
+from tocsin.persistence.scripts.logs.escalations import begin_escalations
 from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
@@ -85,6 +86,8 @@ def change_logs(
     outcomes: dict[int, list[Outcome]] = defaultdict(list)
     for outcome in plan.outcomes:
         outcomes[outcome.number].append(outcome)
+    if plan.renewed or admission.escalates:
+        yield from begin_escalations(admission, outcomes, plan)
     yield from answer(admission, outcomes, results)
     yield from _answer(commands, outcomes, results)
 
