@@ -23,7 +23,10 @@ from servers.node import wait_until
 from tocsin import __version__
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = {".git", ".venv", ".hypothesis", "__pycache__", "tocsin-data", "secrets", "build"}
+LEFT_OUT = {
+    *("node_modules", ".git", ".venv", ".hypothesis", "__pycache__", "tocsin-data", "secrets"),
+    "build",
+}
 SECRET = "a secret of the package's tests, long enough"
 
 
@@ -185,7 +188,7 @@ def test_the_source_holds_what_its_tests_need(sdist):
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     quick = ("tests/house/test_rooms.py", "tests/protocol/test_values.py")
     run(*command, *quick, cwd=sdist, env=environ)
-    rooms = ("bench", "clients", "cluster", "servers", "simulation", "tests")
+    rooms = ("bench", "clients", "cluster", "demo", "servers", "simulation", "tests")
     for directory in (*rooms, "docs", "requirements", ".ci"):
         here = {each.relative_to(ROOT) for each in files_in(ROOT / directory)}
         there = {each.relative_to(sdist) for each in files_in(sdist / directory)}

@@ -246,7 +246,7 @@ def _judge_of_hosts(settings: Settings) -> Callable[[str | None], bool]:
 
 
 def _check_no_websocket(_: RequestHead) -> None:
-    raise refuse("not_found", "There are no WebSockets on this port.")
+    raise refuse("not_found", "This port serves no WebSockets.")
 
 
 async def _no_websocket(*_: Any) -> None:

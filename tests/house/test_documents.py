@@ -57,6 +57,7 @@ HELD_BY = {
         *("persistence.postgres.arrays", "persistence.postgres.records"),
         "persistence.postgres.pipeline",
     ),
+    "tests/persistence/test_postgres_pipeline.py": ("persistence.postgres.pipeline",),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
     "tests/cli/test_*copy.py": (

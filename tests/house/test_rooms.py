@@ -76,6 +76,7 @@ TOOLS = {
     "simulation": {"tocsin", "simulation"},
     "servers": {"tocsin", "servers"},
     "cluster": {"tocsin", "servers", "cluster"},
+    "demo": {"tocsin", "servers", "demo"},
     "bench": {"tocsin", "servers", "cluster", "bench"},
 }
 

@@ -165,7 +165,9 @@ def topic_of(recipients: Recipients) -> str | None:
     given = [recipients.users, recipients.topic, recipients.all]
     if sum(each is not None for each in given) != 1:
         wrong = [FieldError("$.to", "give `users`, `topic` or `all`, one of the three")]
-        raise refuse("invalid", "It is not clear whom this is for.", wrong)
+        raise refuse(
+            "invalid", "The request names no recipients, or names them in two ways.", wrong
+        )
     return EVERYONE if recipients.all else recipients.topic
 
 

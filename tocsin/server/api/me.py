@@ -102,7 +102,7 @@ async def create_ticket(call: Call[UrlQuery, TicketRequest | None]) -> Answer:
         device, lifetime = device or new_device(services), settings.stream_ticket_lifetime
     elif device is not None:
         wrong = [FieldError("$.device", "goes with `for: stream` only")]
-        raise refuse("invalid", "A ticket for one connection is of no device.", wrong)
+        raise refuse("invalid", "A ticket for one connection names no device.", wrong)
     ticket = generate_ticket(services.world.entropy)
     stored = _stored(ticket.hash, ticket_for(call.principal, call.now_ms / 1000, lifetime, device))
     tickets_max = settings.user_tickets_max

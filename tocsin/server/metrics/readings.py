@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tocsin import __version__
 from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.runtime.histogram import Histogram
+from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.server.metrics.process import process_readings
 from tocsin.server.services import Services
@@ -32,6 +33,7 @@ def readings(services: Services) -> Iterator[MetricValue]:
         yield from _of_spool(services.spooler)
     if services.channels.lines:
         yield from _of_channels(services.channels)
+    yield from _of_sinks(services.sinks)
 
 
 def _of_node(services: Services) -> Iterator[MetricValue]:
@@ -114,3 +116,12 @@ def _of_channels(channels: ConfiguredChannels) -> Iterator[MetricValue]:
             yield MetricValue("sends", count, (name, outcome))
         for reason, count in line.dead_addresses.items():
             yield MetricValue("addresses_dead", count, (name, reason))
+
+
+def _of_sinks(sinks: SinksTable) -> Iterator[MetricValue]:
+    yield MetricValue("sinks_disabled", sinks.disabled)
+    for sink, figures in sinks.figures.items():
+        yield MetricValue("sink_batches", figures.batches, (sink,))
+        yield MetricValue("sink_failures", figures.failures, (sink,))
+        yield MetricValue("sink_letters", figures.letters, (sink,))
+        yield MetricValue("sink_behind", figures.behind, (sink,))
