@@ -42,7 +42,7 @@ _SECRETS: Final = ("password", "secret", "url")
 class ChannelTable(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
 ):
-    """What every channel has: a *name*, and how many sends are carried at a time."""
+    """The part that every channel has: a *name*, and how many sends are carried at a time."""
 
     name: str = ""
 
@@ -139,7 +139,7 @@ def channel_contradictions(
     escalations: tuple[PolicyTable, ...],
     vapid: tuple[str | None, str | None],
 ) -> Iterator[SettingProblem]:
-    """What does not go together. *vapid* are the key and the contact."""
+    """Settings that do not go together. *vapid* are the key and the contact."""
     rules = escalation_rules(channels, escalations)
     for each in escalations:
         try:

@@ -200,7 +200,7 @@ async def list_addresses(call: Call[UrlQuery, None], user: str) -> Answer:
 async def set_address(
     call: Call[UrlQuery, AddressRequest], user: str, channel: str, name: str
 ) -> Answer:
-    """Who a mail address belongs to is the backend's knowledge. A dead address lives again."""
+    """The backend knows to whom a mail address belongs. A dead address lives again."""
     terms = _terms(call, channel, by_user=False)
     await _set(call, user, terms, name, _checked(terms, call.body.address, "$.address"))
     return NO_CONTENT
