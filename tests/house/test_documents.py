@@ -41,7 +41,9 @@ HELD_BY = {
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches", "actors.storage.outage"),
     "tests/actors/test_spool*.py": ("actors.spool.state",),
-    "tests/actors/test_escalation.py": ("actors.escalation.outcomes",),
+    "tests/actors/test_escalation.py": (
+        *("actors.escalation.children", "actors.escalation.outcomes"),
+    ),
     "tests/system/test_webpush.py": ("carriers.webpush",),
     "tests/protocol/test_*.py": ("protocol.retry_after",),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),
