@@ -18,7 +18,7 @@ const MARGIN = 400;
 const FAILURE_SHOWN = 5000;
 
 /**
- * @typedef {import("../client/follower.js").Notification} Notification
+ * @typedef {import("../client/frames.js").Notification} Notification
  * @typedef {import("../client/inbox.js").Snapshot} Snapshot
  * @typedef {import("../client/inbox.js").Mark} Mark
  */
@@ -68,7 +68,9 @@ export class TocsinInbox extends HTMLElement {
 
   #made() {
     const tokenUrl = this.getAttribute("token-url") ?? "/token";
+    const user = this.getAttribute("user");
     return new Tocsin(this.getAttribute("server") ?? "/", {
+      ...(user === null ? {} : { user }),
       token: async () => {
         const answer = await fetch(tokenUrl, { cache: "no-store" });
         if (!answer.ok) throw new Error(`${tokenUrl} answered ${answer.status}`);
