@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import following, http_scenarios, inbox_scenarios
+from bench import following, http_scenarios, inbox_scenarios, paced_scenarios
 from bench.measuring import Cost, Row, notification
 from bench.producing import Producer
 from bench.server import Server, token
@@ -78,8 +78,13 @@ async def delivery(server: Server, users: int) -> list[Row]:
     await swarm.wait_pushes(rounds * users)
     server.wait_settled()
     cpu, _ = cost.per(rounds * users)
+    everything = cost.with_database(rounds * users)
     await swarm.close()
-    return [Row(f"acknowledged delivery, {users} devices", cpu, "µs CPU", 120)]
+    name = f"acknowledged delivery, {users} devices"
+    return [
+        Row(name, cpu, "µs CPU", 120),
+        Row(f"{name}, with the database", everything, "µs CPU"),
+    ]
 
 
 async def fan_out(server: Server, users: int, *, acks: bool) -> list[Row]:
@@ -98,11 +103,13 @@ async def fan_out(server: Server, users: int, *, acks: bool) -> list[Row]:
     if acks:
         server.wait_settled()
     cpu, rate = cost.per(rounds * users)
+    everything = cost.with_database(rounds * users)
     await swarm.close()
     await producer.close()
     kind = "with acks" if acks else "without acks"
     return [
         Row(f"fan-out to {users} users {kind}", cpu, "µs CPU"),
+        Row(f"fan-out to {users} users {kind}, with the database", everything, "µs CPU"),
         Row(f"fan-out to {users} users {kind}, rate", rate, "1/s"),
     ]
 
@@ -249,6 +256,9 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "single": Scenario(ingest_single),
     "posts": Scenario(http_scenarios.posts),
+    "paced": Scenario(paced_scenarios.paced),
+    "at-once": Scenario(paced_scenarios.at_once),
+    "batch": Scenario(paced_scenarios.batch),
     "pages": Scenario(http_scenarios.pages),
     "health": Scenario(http_scenarios.health),
     "publish": Scenario(ingest_publish),

@@ -42,7 +42,7 @@ from tocsin.server.request_head import RequestHead
 from tocsin.server.websocket.edge import WebSocketEdge
 from tocsin.settings import Settings
 from tocsin.trunk import GRACE_MIN, Doors, Trunk
-from tocsin.wiring import ClusterPorts, http_limits, limit_figures, make_outbound
+from tocsin.wiring import ClusterPorts, http_limits, limit_figures, make_channels, make_outbound
 
 logger = structlog.get_logger(__name__)
 
@@ -74,8 +74,16 @@ class Node:
         self._shares_port = shares_port
         self._ports = ports
         self._outbound = make_outbound(settings)
+        self._channels = make_channels(settings, world, self._outbound, lambda: store.secret)
         self._trunk = Trunk(
-            settings, store, world, verifier, ports, loop_faults, outbound=self._outbound
+            settings,
+            store,
+            world,
+            verifier,
+            ports,
+            loop_faults,
+            outbound=self._outbound,
+            channels=self._channels,
         )
         self._http = HttpServing()
         self._stop = trio.Event()
@@ -115,6 +123,8 @@ class Node:
         finally:
             with trio.CancelScope(shield=True):
                 await self._outbound.aclose()
+                for line in self._channels.lines.values():
+                    await line.terms.carrier.aclose()
                 if self._ports is not None:
                     await self._ports.aclose()
 
@@ -236,7 +246,7 @@ def _judge_of_hosts(settings: Settings) -> Callable[[str | None], bool]:
 
 
 def _check_no_websocket(_: RequestHead) -> None:
-    raise refuse("not_found", "There are no WebSockets on this port.")
+    raise refuse("not_found", "This port serves no WebSockets.")
 
 
 async def _no_websocket(*_: Any) -> None:

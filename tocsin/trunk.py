@@ -7,7 +7,10 @@
     users           directory of user actors: from a user's first device to the last
     topics          brings new entries of topics to the users who are online
     scheduler       has the store release, expire and purge notifications when they are due
+    sinks           carries receipts to the webhooks whose lease this node has
     notifications   directory of the live notifications
+    escalator       makes sends of plans that are due
+    channel-…       one for each channel: carries sends to people
     connections     one temporary actor per socket
     key-watch       ends the connections of revoked API keys
     drainer         does nothing until the node stops; then says goodbye in batches
@@ -39,6 +42,8 @@ from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.directory import Directory, DirectoryKeeper
+from tocsin.actors.escalation.children import EscalationActors
+from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications
@@ -52,6 +57,9 @@ from tocsin.actors.publishing.scheduler import (
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.sinks.keeper import SinksKeeper
+from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
@@ -108,6 +116,7 @@ class Trunk:
         ports: ClusterPorts | None,
         loop_faults: Callable[[], int] = lambda: 0,
         outbound: OutboundPort = NOWHERE,
+        channels: ConfiguredChannels | None = None,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
@@ -115,7 +124,9 @@ class Trunk:
         self._world = world
         self._verifier = verifier
         self._outbound = outbound
+        self.channels = channels or ConfiguredChannels()
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
+        self._escalation = EscalationActors(self.channels, self._storage, world, settings.node)
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
@@ -132,7 +143,11 @@ class Trunk:
         self._notifications = Notifications(self._storage, self._scheduler, commit)
         self._connections = Connections()
         self._key_watch = KeyWatch()
-        self._announcer = Announcer(self._users, self._notifications, self.topics, self._neighbours)
+        self._receipts = ReceiptWatch()
+        self._sinks = SinksTable(self._receipts)
+        self._announcer = Announcer(
+            self._users, self._notifications, self.topics, self._neighbours, self._receipts
+        )
         self._watch_health()
         self.services = self._services(loop_faults)
         self._tree: Supervisor | None = None
@@ -149,7 +164,9 @@ class Trunk:
             Child("users", self._make_users, stopped_by=0.85),
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
+            Child("sinks", self._make_sinks, stopped_by=0.8),
             Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
+            *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),
             *doors.http,
@@ -214,12 +231,17 @@ class Trunk:
             watchers += [cluster.state.store_changed, cluster.line.store_changed]
         watchers += [self._users.store_changed, self.topics.store_changed]
         watchers.append(partial(_wake, self._scheduler))
+        watchers.append(self._escalation.store_changed)
         self._bus.watchers.append(self._users.bus_changed)
 
     def _services(self, loop_faults: Callable[[], int]) -> Services:
         return Services(
             loop_faults=loop_faults,
             outbound=self._outbound,
+            channels=self.channels,
+            store_secret=lambda: self._store.secret,
+            receipts=self._receipts,
+            sinks=self._sinks,
             settings=edge_settings(self._settings),
             world=self._world,
             storage=self._storage,
@@ -306,7 +328,26 @@ class Trunk:
         return TopicsWorker(self.topics, self._storage, self._world)
 
     def _make_scheduler(self) -> Scheduler:
-        return Scheduler(self._storage, self._world, upkeep(self._settings))
+        return Scheduler(
+            self._storage,
+            self._world,
+            upkeep(self._settings),
+            plan_known=self._escalation.plan_known,
+        )
+
+    def _make_sinks(self) -> SinksKeeper:
+        assert self._settings.node is not None, "the node is named before it is started"
+        return SinksKeeper(
+            self._sinks,
+            self._receipts,
+            self._storage,
+            self._outbound,
+            self._world,
+            node=self._settings.node,
+            epoch=lambda: self._status.epoch,
+            disable_after=self._settings.sink_disable_after,
+            grace=GRACE_MIN,
+        )
 
     def _make_key_watcher(self) -> KeyWatcher:
         return KeyWatcher(self._storage, self._key_watch)

@@ -192,6 +192,8 @@ class _Loop:
         runner, timeline = self._runner, self._timeline
         while not runner.runq:
             deadline = runner.deadlines.next_deadline()
+            # An event may call a node outside all rounds; it is a turn of its own.
+            self._turns.after_io_wait(0.0)
             if not timeline.happen(before=deadline):
                 if deadline == math.inf:
                     return False
@@ -201,7 +203,7 @@ class _Loop:
 
     def _run_round(self) -> None:
         runner = self._runner
-        self._turns.after_io_wait(0.0)  # the one thing of Trio's that the nodes hear of
+        self._turns.after_io_wait(0.0)
         runner.deadlines.expire(self._timeline.now)
         batch = list(runner.runq)
         runner.runq.clear()

@@ -41,6 +41,8 @@ HELD_BY = {
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches", "actors.storage.outage"),
     "tests/actors/test_spool*.py": ("actors.spool.state",),
+    "tests/actors/test_escalation.py": ("actors.escalation.outcomes",),
+    "tests/system/test_webpush.py": ("carriers.webpush",),
     "tests/protocol/test_*.py": ("protocol.retry_after",),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),
     "tests/protocol/test_session*.py": ("protocol.flight",),
@@ -53,6 +55,7 @@ HELD_BY = {
         *("persistence.postgres.arrays", "persistence.postgres.records"),
         "persistence.postgres.pipeline",
     ),
+    "tests/persistence/test_postgres_pipeline.py": ("persistence.postgres.pipeline",),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
     "tests/cli/test_*copy.py": (
@@ -62,6 +65,8 @@ HELD_BY = {
     "tests/server/http/test_*.py": ("server.http.*", "server.door.edge_actors"),
     "tests/outbound/test_guarded_client.py": ("outbound.pool",),
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
+    "tests/system/test_webhooks.py": ("actors.sinks.*",),
+    "tests/system/test_receipts.py": ("server.follow.receipts",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""

@@ -40,7 +40,10 @@ ABOVE = {"node", "trunk", "wiring", "cli", "__main__"}
 BESIDE_SEES = {"protocol"}
 
 LINES = {
-    "tocsin.actors": ("cluster", "publishing", "spool", "delivery", "storage", "runtime"),
+    "tocsin.actors": (
+        *("cluster", "publishing", "escalation", "spool", "sinks", "delivery", "storage"),
+        "runtime",
+    ),
     "tocsin.persistence": (
         *("sqlite", "postgres", "redis", "upkeep", "migrations", "scripts", "bus", "store"),
     ),

@@ -170,8 +170,8 @@ class ClusterBridge(TableWorker):
                 await self._bus.publish([self._state.trust.sealed_sign(self._state.canary.sing())])
             except BusUnavailable as error:
                 self._lose(str(error))
-            pause = BEAT if self._state.status.available else _RETRY
-            await self._heart.wait(trio.current_time() + pause)
+            interval = BEAT if self._state.status.available else _RETRY
+            await self._heart.wait(trio.current_time() + interval)
 
     async def _hear(self) -> None:
         while True:

@@ -56,7 +56,7 @@ class Trust:
         self._seals = seals
         self._marks = seals[Purpose.DISCONNECTED]
         self._refusals = refusals
-        complaints = Complaints(logger, "found in Redis what is not ours")
+        complaints = Complaints(logger, "a value in Redis is not trusted")
         refusals.told = lambda what, why, count: complaints.tell(what, why, count=count)
         self.write = self._voice.write
         self.is_own = self._voice.is_own

@@ -1,11 +1,9 @@
-"""The surroundings of a user's actor: settings, clocks, and the actors and tables that it needs."""
+"""The surroundings of a user's actor: settings, and the actors and tables that it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import trio
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.users import Users
@@ -54,19 +52,3 @@ class Company:
     behind: Callable[[str], None]
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
-
-
-class Clock:
-    """Both clocks, read once per message: *now* in Trio seconds, *now_ms* in Unix milliseconds."""
-
-    __slots__ = ("_world", "now", "now_ms")
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.now = 0.0
-        self.now_ms = 0
-
-    def tick(self) -> None:
-        """Read both clocks again."""
-        self.now = trio.current_time()
-        self.now_ms = self._world.now_ms()

@@ -91,6 +91,7 @@ class Connection(_Connection):
     used_at: float
     is_pooled: bool
     has_names: bool
+    is_taken_over: bool
     beginning: tuple[str, ...]
     pipeline: Pipeline
     schema: str
@@ -175,6 +176,7 @@ class Connector:
         )
         assert isinstance(connection, Connection)
         connection.has_names = has_names
+        connection.is_taken_over = False
         connection.pipeline = Pipeline(connection, names=has_names)
         return connection
 

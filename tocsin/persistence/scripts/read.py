@@ -12,8 +12,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tocsin.persistence.scripts import lists as list_scripts
+from tocsin.persistence.scripts import receipts as receipt_scripts
+from tocsin.persistence.scripts import sinks as sink_scripts
+from tocsin.persistence.scripts.addresses import addresses
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
+from tocsin.persistence.scripts.sends import sends
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.store import (
     Counters,
@@ -30,9 +34,11 @@ from tocsin.persistence.store import (
     Inbox,
     InboxItem,
     InboxPage,
+    ListAddresses,
     ListDevices,
     ListKeys,
     ListLetters,
+    ListSends,
     ListSubscribers,
     ListSubscriptions,
     NotFound,
@@ -43,6 +49,8 @@ from tocsin.persistence.store import (
     ReadPage,
     ReadPreferences,
 )
+from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
+from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
 from tocsin.protocol.notification import Standing, State
 
 _PAGES: Final = pick(
@@ -259,4 +267,11 @@ _SCRIPTS: dict[type[Any], Any] = {
     FindLetter: list_scripts.letter,
     FindKey: list_scripts.key,
     ListKeys: list_scripts.keys,
+    ListAddresses: addresses,
+    ListSends: sends,
+    ReadReceipts: receipt_scripts.receipt_pages,
+    FindReceipts: receipt_scripts.receipts_named,
+    ReceiptsSince: receipt_scripts.receipts_since,
+    ListSinks: sink_scripts.sinks,
+    ListSinkLetters: sink_scripts.sink_letters,
 }

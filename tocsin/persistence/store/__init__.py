@@ -33,6 +33,21 @@ from tocsin.persistence.store.commands import (
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.escalation_commands import (
+    Address,
+    AddressVerdict,
+    ClaimedSend,
+    ClaimSends,
+    Escalate,
+    Escalated,
+    MuteChannel,
+    RemoveAddress,
+    SendLine,
+    SendsClaimed,
+    SetAddress,
+    SettledSend,
+    SettleSends,
+)
 from tocsin.persistence.store.key_commands import (
     ApiKey,
     BindTicket,
@@ -44,6 +59,7 @@ from tocsin.persistence.store.key_commands import (
     TakeTicket,
 )
 from tocsin.persistence.store.queries import (
+    Addresses,
     DeadLetter,
     Deliveries,
     Delivery,
@@ -63,9 +79,11 @@ from tocsin.persistence.store.queries import (
     InboxPage,
     Keys,
     Letters,
+    ListAddresses,
     ListDevices,
     ListKeys,
     ListLetters,
+    ListSends,
     ListSubscribers,
     ListSubscriptions,
     Page,
@@ -74,10 +92,12 @@ from tocsin.persistence.store.queries import (
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
+    SendsPage,
     SubscribedTopics,
     Subscribers,
     TopicInfo,
 )
+from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.persistence.store.upkeep_commands import (
     DiscardLetter,
     Expire,
@@ -120,12 +140,17 @@ __all__ = [
     "AckStored",
     "Acknowledge",
     "AcknowledgedPartly",
+    "Address",
+    "AddressVerdict",
+    "Addresses",
     "ApiKey",
     "Attach",
     "Attached",
     "BeyondHead",
     "BindTicket",
     "Changed",
+    "ClaimSends",
+    "ClaimedSend",
     "Command",
     "Counters",
     "CreateKey",
@@ -141,6 +166,8 @@ __all__ = [
     "DiscardLetter",
     "Done",
     "Entry",
+    "Escalate",
+    "Escalated",
     "Expire",
     "Expired",
     "FanOut",
@@ -160,15 +187,18 @@ __all__ = [
     "Keys",
     "LetterReplayed",
     "Letters",
+    "ListAddresses",
     "ListDevices",
     "ListKeys",
     "ListLetters",
+    "ListSends",
     "ListSubscribers",
     "ListSubscriptions",
     "MarkInbox",
     "Marked",
     "Materialise",
     "Materialised",
+    "MuteChannel",
     "NotActive",
     "NotFound",
     "Overdue",
@@ -189,6 +219,7 @@ __all__ = [
     "Record",
     "Release",
     "Released",
+    "RemoveAddress",
     "RemoveDevice",
     "ReplayLetter",
     "Replayed",
@@ -196,9 +227,15 @@ __all__ = [
     "RevisionMismatch",
     "RevokeKey",
     "RevokeTickets",
+    "SendLine",
+    "SendsClaimed",
+    "SendsPage",
     "SessionEnd",
+    "SetAddress",
     "SetPreferences",
     "SetTopic",
+    "SettleSends",
+    "SettledSend",
     "Store",
     "StoreBlocked",
     "StoreFailed",
@@ -244,6 +281,9 @@ Result = (
     | AckStored
     | AcknowledgedPartly
     | DeviceForgotten
+    | Escalated
+    | SendsClaimed
+    | SinksClaimed
     | Done
 )
 """The result of a command, of whatever kind; the news of each kind stand in `result_news`."""

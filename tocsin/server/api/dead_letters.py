@@ -105,7 +105,9 @@ async def replay_dead_letter(call: Call[UrlQuery, None], letter: int) -> Answer:
             case LetterReplayed():
                 return Answer(answers.LetterReplayed(id=letter))
             case NotActive(standing=standing):
-                raise refuse("conflict", f"It is {standing}, so it cannot be delivered again.")
+                raise refuse(
+                    "conflict", f"The notification is {standing}, so it cannot be delivered again."
+                )
             case _:
                 raise _unknown()
 

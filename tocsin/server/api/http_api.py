@@ -92,7 +92,7 @@ class HttpApi:
         admission = self._admissions.admit(peer, head)
         if not self._is_our_host(head.headers.get("host")):
             admission.release()
-            raise EdgeRefusal(Reason.HOST, "forbidden", "This server is not called that.")
+            raise EdgeRefusal(Reason.HOST, "forbidden", "The Host header names another server.")
         return admission
 
     def find(self, head: RequestHead) -> RequestPlan | Whole:

@@ -119,6 +119,22 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("spool_poisoned", "counter",
         "Entries that can never be stored, kept aside; see "
         "[below](operations.md#what-could-not-be-stored)."),
+    # --- Channels to people, where there are any ---
+    Metric("channel_available", "gauge",
+        "1 while the channel works, as far as this node knows. Alert when it is 0 for ten minutes; "
+        "`tocsin channel list` says why.", ("channel",)),
+    Metric("escalations_done", "counter", "Steps of plans that this node has gone over."),
+    Metric("escalations_sends", "counter", "Sends that this node has made of them."),
+    Metric("escalations_late_seconds", "gauge",
+        "By how much the last step was late. Alert when it is beyond a minute."),
+    Metric("sends", "counter",
+        "Sends by channel, and what became of them on this node: `sent`, `retry`, `put off`, "
+        "`moot`, `off`, `waiting` (quiet hours), `dead`.", ("channel", "outcome")),
+    Metric("sends_waiting", "gauge",
+        "Sends that wait, on all nodes, at the last look.", ("channel",)),
+    Metric("send_seconds", "counter", "Seconds spent carrying.", ("channel",)),
+    Metric("addresses_dead", "counter",
+        "Addresses that `failed`, or are `gone`.", ("channel", "reason")),
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tocsin import __version__
+from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.server.metrics.process import process_readings
@@ -29,6 +30,8 @@ def readings(services: Services) -> Iterator[MetricValue]:
     yield from _of_bus(services)
     if services.spooler is not None:
         yield from _of_spool(services.spooler)
+    if services.channels.lines:
+        yield from _of_channels(services.channels)
 
 
 def _of_node(services: Services) -> Iterator[MetricValue]:
@@ -96,3 +99,18 @@ def _of_spool(spooler: SpoolLine) -> Iterator[MetricValue]:
     yield MetricValue("spool_expired", counted.expired)
     yield MetricValue("spool_moot", counted.moot)
     yield MetricValue("spool_poisoned", counted.poisoned)
+
+
+def _of_channels(channels: ConfiguredChannels) -> Iterator[MetricValue]:
+    counted = channels.statistics
+    yield MetricValue("escalations_done", counted.plans)
+    yield MetricValue("escalations_sends", counted.sends)
+    yield MetricValue("escalations_late_seconds", counted.late)
+    for name, line in channels.lines.items():
+        yield MetricValue("channel_available", int(line.state == "ok"), (name,))
+        yield MetricValue("sends_waiting", line.waiting, (name,))
+        yield MetricValue("send_seconds", line.seconds, (name,))
+        for outcome, count in line.outcomes.items():
+            yield MetricValue("sends", count, (name, outcome))
+        for reason, count in line.dead_addresses.items():
+            yield MetricValue("addresses_dead", count, (name, reason))
