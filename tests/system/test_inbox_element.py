@@ -197,3 +197,35 @@ def test_a_mark_made_while_the_server_is_away_is_sent_when_it_is_back(server, vi
         return answer.json()["state"] == "read"
 
     wait_until(is_read)
+
+
+def test_a_category_is_switched_off_and_on(server, visitor, ada):
+    """What else the preferences say goes back as it came."""
+    mine = bearer(token(ada))
+    address = f"{server.url}/v1/me/preferences"
+    httpx.put(address, json={"topics": {"cats": False}, "categories": {"old": False}}, headers=mine)
+    server.producer().post(ada, title="first", category="news")
+    visitor.run(OPEN + "root.querySelector('.gear').click();")
+    visitor.wait_for("texts('.preferences label').join() === 'news,old'")
+    assert visitor.run("return all('.preferences input').map(({ checked }) => checked)") == [
+        *(True, False)
+    ]
+    visitor.run("all('.preferences input').forEach((each) => each.click());")
+
+    def are_switched():
+        preferences = httpx.get(address, headers=mine).json()
+        return preferences["categories"] == {"news": False, "old": True} and preferences["topics"]
+
+    assert wait_until(are_switched) == {"cats": False}
+    visitor.run("root.querySelector('.gear').click();")
+    visitor.wait_for("all('.preferences')[0].hidden && all('.item').length === 1")
+
+
+def test_a_switch_that_the_server_does_not_take_goes_back(server, visitor, ada):
+    server.producer().post(ada, title="first", category="news")
+    visitor.run(OPEN + "root.querySelector('.gear').click();")
+    visitor.wait_for("texts('.preferences label').join() === 'news'")
+    server.kill()
+    visitor.run("all('.preferences input')[0].click();")
+    visitor.wait_for("all('.preferences input')[0].checked")
+    server.start()

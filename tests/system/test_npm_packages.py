@@ -146,6 +146,9 @@ def test_axe_finds_nothing(modules, server, shop, ada, dark, width):
         page.wait_for(f"{ROOT_OF_INBOX}.querySelectorAll('.item').length === 2")
         page.wait_for(f"{ROOT_OF_INBOX}.getAnimations({{subtree: true}}).length === 0")
         assert violations(page) == []
+        page.evaluate(f"{ROOT_OF_INBOX}.querySelector('.gear').click()")
+        page.wait_for(f"{ROOT_OF_INBOX}.querySelector('.preferences input') !== null")
+        assert violations(page) == []
 
 
 def violations(page: Chromium) -> list[str]:

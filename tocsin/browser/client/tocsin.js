@@ -220,6 +220,14 @@ export class Tocsin {
     });
   }
 
+  /**
+   * What the user wants to hear of, as `/v1/me/preferences` has it; with `wanted`, from now on that.
+   * @param {object} [wanted] @returns {Promise<any>}
+   */
+  preferences(wanted) {
+    return this.#api.call(wanted === undefined ? "GET" : "PUT", "v1/me/preferences", wanted);
+  }
+
   /** Sign out: leave, forget device and cursor here, and the device on the server. */
   async forget() {
     this.close();
