@@ -75,6 +75,7 @@ footer button { padding: 2px 8px; color: var(--tocsin-accent); font-weight: 600;
 [hidden] { display: none !important; }
 .aloud { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @media (max-width: 480px) {
+  header button { padding-inline: 8px; }
   .panel { inset: auto 0 0 0 !important; inline-size: 100vw; max-block-size: 85vh; border-radius: var(--tocsin-radius) var(--tocsin-radius) 0 0; border-inline: 0; border-block-end: 0; }
   .actions { opacity: 1; position: static; grid-column: 2 / 4; justify-self: start; background: none; margin-block-start: 6px; }
 }
