@@ -11,7 +11,7 @@ first; the port of metrics opens first and closes last, so that metrics can be r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth.tokens import TokenVerifier
+from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
 from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.producing.publishing import Publishing
@@ -53,7 +54,7 @@ class Node:
 
     A node that *shares_port* listens beside other nodes on this machine. With *ports* it belongs to
     a cluster, and closes the ports at its end. *loop_faults* counts the exceptions of the asyncio
-    loop that no task has collected.
+    loop that no task has collected. *connectors* are the brokers that it takes from.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class Node:
         shares_port: bool = False,
         ports: ClusterPorts | None = None,
         loop_faults: Callable[[], int] = lambda: 0,
+        connectors: Sequence[ConnectorTerms] = (),
     ) -> None:
         self._settings = settings
         self._world = world
         self._shares_port = shares_port
         self._ports = ports
-        self._trunk = Trunk(settings, store, world, verifier, ports, loop_faults)
+        self._trunk = Trunk(settings, store, world, verifier, ports, loop_faults, connectors)
         self._http = HttpServing()
         self._stop = trio.Event()
         self._open = trio.Event()

@@ -8,6 +8,7 @@
     topics          brings new entries of topics to the users who are online
     scheduler       has the store release, expire and purge notifications when they are due
     notifications   directory of the live notifications
+    connector-NAME  takes from a broker and posts, one for each table of the settings
     connections     one temporary actor per socket
     key-watch       ends the connections of revoked API keys
     drainer         does nothing until the node stops; then says goodbye in batches
@@ -22,7 +23,7 @@ trunks in one process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -62,8 +63,11 @@ from tocsin.persistence.store import Store
 from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
 from tocsin.server.auth.tokens import TokenVerifier
+from tocsin.server.connector_status import Connectors, ConnectorStatus, ConnectorTerms
 from tocsin.server.credentials import key_finder, ticket_taker
+from tocsin.server.ingest.connector import ConnectorActor
 from tocsin.server.key_watch import KeyWatch, KeyWatcher
+from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Readiness, Services
 from tocsin.settings import Settings
 from tocsin.wiring import ClusterPorts, delivery_settings, edge_settings, upkeep
@@ -72,6 +76,9 @@ GRACE_MIN: Final = 0.2
 """Seconds that every child has to stop at least, even if the drain time is over."""
 _KEY_OUTAGE: Final = 900.0
 """Seconds without the store in which API keys that were in use go on working."""
+_CONNECTORS_STOPPED_BY: Final = 0.15
+"""The part of the drain time by which connectors have finished the batch in hand. They stop before
+the devices are told goodbye, since no producer waits for them: their brokers keep what is left."""
 _SCHEDULER_CAPACITY: Final = 4096
 """Messages to the scheduler: a transaction may commit a thousand notifications that expire."""
 _STORAGE_CAPACITY: Final = 20_000
@@ -106,6 +113,7 @@ class Trunk:
         verifier: TokenVerifier | None,
         ports: ClusterPorts | None,
         loop_faults: Callable[[], int] = lambda: 0,
+        connectors: Sequence[ConnectorTerms] = (),
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
@@ -128,6 +136,7 @@ class Trunk:
         self.topics = Topics(self._users.names, self._neighbours)
         self._notifications = Notifications(self._storage, self._scheduler, commit)
         self._connections = Connections()
+        self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
         self._announcer = Announcer(self._users, self._notifications, self.topics, self._neighbours)
         self._watch_health()
@@ -151,6 +160,7 @@ class Trunk:
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),
             *doors.http,
             Child("drainer", self._make_drainer, stopped_by=0.6),
+            *self._connector_children(),
             *doors.front_door,
         )
 
@@ -161,6 +171,16 @@ class Trunk:
             Child("cluster", partial(self._make_bridge, cluster), stopped_by=0.9),
             Child("presence", cluster.make_presence, stopped_by=0.9),
             Child("spooler", partial(self._make_spooler, cluster), stopped_by=0.85),
+        )
+
+    def _connector_children(self) -> tuple[Child, ...]:
+        return tuple(
+            Child(
+                f"connector-{each.terms.name}",
+                partial(self._make_connector, each),
+                stopped_by=_CONNECTORS_STOPPED_BY,
+            )
+            for each in self._connectors.all
         )
 
     async def start(self, tree: Supervisor, doors: Doors = NO_DOORS) -> None:
@@ -231,6 +251,7 @@ class Trunk:
             readiness=Readiness(),
             snapshot=self._snapshot,
             spooler=None if self._cluster is None else self._cluster.line,
+            connectors=self._connectors,
         )
 
     def _authenticator(self) -> Authenticator:
@@ -309,6 +330,10 @@ class Trunk:
 
     def _make_drainer(self) -> Drainer:
         return Drainer(self._connections, self._world, drain_time=self._settings.drain_time)
+
+    def _make_connector(self, connector: ConnectorStatus) -> ConnectorActor:
+        publishing = Publishing(self.services)
+        return ConnectorActor(connector, self.services, publishing, self._world.random)
 
     def _keep(self, directory: Directory[Any]) -> DirectoryKeeper:
         return DirectoryKeeper(directory, self._world.random, grace=GRACE_MIN)

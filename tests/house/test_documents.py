@@ -62,6 +62,9 @@ HELD_BY = {
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
     "tests/system/test_operating.py": ("server.diagnostics",),
+    "tests/server/ingest/test_*.py": ("server.ingest.*",),
+    "tests/system/test_connectors.py": ("connecting",),
+    "tests/persistence/brokers/test_*.py": ("persistence.brokers.*",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""
 NO_MODULES = {"tocsin.v1.json", "tocsin.db", "tocsin.inbox.current", "tocsin.state"}

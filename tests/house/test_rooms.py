@@ -33,20 +33,24 @@ SEES = {
     "persistence": {"persistence", "protocol"},
     "actors.runtime": {"actors.runtime"},
     "actors": {"actors", "protocol", "persistence.store", "persistence.bus"},
-    "server": {"server", "actors", "protocol", "persistence.store", "persistence.bus"},
+    "server": {
+        *("server", "actors", "protocol"),
+        *("persistence.store", "persistence.bus", "persistence.source"),
+    },
 }
-ABOVE = {"node", "trunk", "wiring", "cli", "__main__"}
+ABOVE = {"node", "trunk", "wiring", "connecting", "cli", "__main__"}
 # What is neither a room nor above them, such as settings, may import its like and this.
 BESIDE_SEES = {"protocol"}
 
 LINES = {
     "tocsin.actors": ("cluster", "publishing", "spool", "delivery", "storage", "runtime"),
     "tocsin.persistence": (
-        *("sqlite", "postgres", "redis", "upkeep", "migrations", "scripts", "bus", "store"),
+        *("brokers", "sqlite", "postgres", "redis", "upkeep"),
+        *("migrations", "scripts", "bus", "store"),
     ),
     "tocsin.persistence.scripts": ("topics", "logs"),
     "tocsin.server": (
-        *("api", "websocket", "follow", "producing", "door", "http", "admission", "auth"),
+        *("api", "websocket", "follow", "ingest", "producing", "door", "http", "admission", "auth"),
     ),
     "simulation": ("bugs", "runs", "checks", "faults", "clients", "world"),
 }

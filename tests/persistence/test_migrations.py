@@ -33,7 +33,9 @@ async def test_an_empty_database_lacks_every_migration_and_asking_changes_nothin
 
     pending = await store.pending()
 
-    assert [migration.number for migration in pending] == list(range(1, len(pending) + 1))
+    numbers = [migration.number for migration in pending]
+    assert numbers[0] == 1
+    assert numbers == sorted(set(numbers))
     assert await store.pending() == pending
     await store.open()
     assert await store.pending() == []

@@ -30,6 +30,10 @@ COMMANDS = {
         "tocsin.cli.dead_letters:dead_letters",
         "List, show, replay and discard what did not arrive.",
     ),
+    "connector": (
+        "tocsin.cli.connector:connector",
+        "List, pause and resume connectors to brokers.",
+    ),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
     "backup": ("tocsin.cli.backup:backup", "Copy the database into a file."),
     "restore": ("tocsin.cli.restore:restore", "Make the database what a backup holds."),

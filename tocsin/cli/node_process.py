@@ -22,6 +22,7 @@ from tocsin.actors.runtime import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
 from tocsin.cli.greeting import greeting, whereabouts
 from tocsin.cli.trouble import as_typed
+from tocsin.connecting import make_connectors
 from tocsin.node import Node
 from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
@@ -101,6 +102,7 @@ async def _main(
             shares_port=line is not None,
             ports=make_cluster(settings, world),
             loop_faults=lambda: faults.count,
+            connectors=make_connectors(settings),
         )
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:

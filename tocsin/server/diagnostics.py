@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.server.admission.refusals import Refusals
+from tocsin.server.connector_status import Connectors, ConnectorStatus, IngestState
 from tocsin.server.services import Services
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -54,6 +55,8 @@ class _Collector:
         yield _of_refusals(services.refusals)
         if services.spooler is not None:
             yield from _of_spool(services.spooler)
+        if services.connectors:
+            yield from _of_connectors(services.connectors)
 
 
 def _of_bus(services: Services) -> Iterator[Metric]:
@@ -114,6 +117,39 @@ def _of_spool(spooler: SpoolLine) -> Iterator[Metric]:
         ("available", "1 while the spool can be used.", int(spooler.reachable)),
         ("entries", "Entries of all nodes, at the last look.", spooler.waiting),
     )
+
+
+def _of_connectors(connectors: Connectors) -> Iterator[Metric]:
+    counters: dict[str, tuple[str, Callable[[ConnectorStatus], float]]] = {
+        "taken": ("Messages that connectors took.", lambda each: each.counters.taken),
+        "accepted": ("Of these, stored.", lambda each: each.counters.accepted),
+        "replayed": ("Of these, known to the store already.", lambda each: each.counters.replayed),
+        "refused": ("Of these, made dead letters.", lambda each: each.counters.refused),
+        "unkeyed": ("Of these, without a key.", lambda each: each.counters.unkeyed),
+        "seconds": ("Time spent on batches.", lambda each: each.counters.seconds),
+        "loop_faults": (
+            "Exceptions of their asyncio loops that nobody collected.",
+            lambda each: each.terms.loop_faults(),
+        ),
+    }
+    for name, (about, value) in counters.items():
+        counter = CounterMetricFamily(f"tocsin_ingest_{name}", about, labels=("connector",))
+        for each in connectors.all:
+            counter.add_metric((each.terms.name,), value(each))
+        yield counter
+    lag = GaugeMetricFamily(
+        "tocsin_ingest_lag", "Messages that wait in the broker.", labels=("connector",)
+    )
+    state = GaugeMetricFamily(
+        "tocsin_ingest_state", "1 for the state it is in.", labels=("connector", "state")
+    )
+    for each in connectors.all:
+        if each.lag is not None:
+            lag.add_metric((each.terms.name,), each.lag)
+        for known in IngestState:
+            state.add_metric((each.terms.name, known.value), int(each.state is known))
+    yield lag
+    yield state
 
 
 def _counters(prefix: str, *rows: tuple[str, str, float]) -> Iterator[Metric]:

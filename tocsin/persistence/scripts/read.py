@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tocsin.persistence.scripts import ingest as ingest_scripts
 from tocsin.persistence.scripts import lists as list_scripts
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
@@ -22,6 +23,7 @@ from tocsin.persistence.store import (
     Entry,
     FindHead,
     FindInboxItem,
+    FindIngest,
     FindKey,
     FindLetter,
     FindNotification,
@@ -31,6 +33,7 @@ from tocsin.persistence.store import (
     InboxItem,
     InboxPage,
     ListDevices,
+    ListIngest,
     ListKeys,
     ListLetters,
     ListSubscribers,
@@ -39,6 +42,7 @@ from tocsin.persistence.store import (
     Page,
     ProducerView,
     Query,
+    ReadConnector,
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
@@ -259,4 +263,7 @@ _SCRIPTS: dict[type[Any], Any] = {
     FindLetter: list_scripts.letter,
     FindKey: list_scripts.key,
     ListKeys: list_scripts.keys,
+    ListIngest: ingest_scripts.ingest_letters,
+    FindIngest: ingest_scripts.ingest_letter,
+    ReadConnector: ingest_scripts.connector_orders,
 }

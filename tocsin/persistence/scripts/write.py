@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from tocsin.persistence.scripts.devices import acknowledge, attach, remove_devices
+from tocsin.persistence.scripts.ingest import change_ingest
 from tocsin.persistence.scripts.keys import change_keys
 from tocsin.persistence.scripts.ledger import ends_in, record
 from tocsin.persistence.scripts.logs.change import change_logs
@@ -32,6 +33,7 @@ from tocsin.persistence.store import (
     Acknowledge,
     Attach,
     BindTicket,
+    BuryMessages,
     Command,
     CreateKey,
     CreateTicket,
@@ -49,7 +51,9 @@ from tocsin.persistence.store import (
     Result,
     RevokeKey,
     RevokeTickets,
+    SetConnector,
     SetPreferences,
+    SettleIngest,
     SetTopic,
     Subscribe,
     TakeTicket,
@@ -62,6 +66,7 @@ _LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
 _SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)
 _LETTERS: Final = (ReplayLetter, DiscardLetter)
 _KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, RevokeTickets)
+_INGEST: Final = (BuryMessages, SettleIngest, SetConnector)
 _OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)
 """In the order in which they run."""
 _AFTER_RECORDS: Final = _OF_DEVICES[1:]
@@ -125,6 +130,7 @@ def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
         yield from settle_letters(of(*_LETTERS), results)
         yield from purge(of(Purge), results)
         yield from change_keys(of(*_KEYS), results)
+        yield from change_ingest(of(*_INGEST), results)
     return results
 
 

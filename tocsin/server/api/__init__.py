@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tocsin.server.api import (
+    connectors,
     dead_letters,
     inbox,
     me,
@@ -33,6 +34,7 @@ _WORK: Final[tuple[Operation, ...]] = (
     *me.operations.all,
     *operators.operations.all,
     *spool.operations.all,
+    *connectors.operations.all,
     *dead_letters.operations.all,
 )
 OPERATIONS: Final[tuple[Operation, ...]] = (*_WORK, *documents_of(_WORK).all)

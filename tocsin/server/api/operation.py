@@ -25,7 +25,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.notification import DeviceId, Topic, UserId
 from tocsin.server.auth.principal import Principal
-from tocsin.server.decoding import NotificationId
+from tocsin.server.decoding import ConnectorName, NotificationId
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
 
@@ -39,6 +39,7 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "device": DeviceId,
     "topic": Topic,
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
+    "connector": ConnectorName,
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
     "module": Annotated[str, Meta(pattern=r"^[a-z]{1,32}\.js$(?!\n)")],
 }

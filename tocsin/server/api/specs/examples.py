@@ -8,7 +8,9 @@ import msgspec
 
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
-from tocsin.server.api import answers, me, streams, topics
+from tocsin.server.api import answers, connector_answers, me, streams, topics
+from tocsin.server.api.connectors import SkipRequest
+from tocsin.server.api.dead_letters import LetterEdit
 from tocsin.server.marking import MarkedInbox, MarkRequest
 from tocsin.server.producing.batch import BatchItem
 
@@ -70,6 +72,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "user": "ada",
     "device": "phone",
     "topic": "incidents",
+    "connector": "orders",
     "letter": "7",
     "entry": "1700000000000-0",
     "module": "index.js",
@@ -116,6 +119,27 @@ EXAMPLES: Final[dict[Any, Any]] = {
                 "entry": "1700000000000-0",
                 "reason": "idempotency_key_reused",
                 "payload": '{"v":1,"kind":"publish","command":{}}',
+            }
+        ],
+    },
+    SkipRequest: {"place": "events/0/17"},
+    LetterEdit: {"message": _DRAFT},
+    connector_answers.ConnectorList: {
+        "node": "node-1",
+        "connectors": [
+            {
+                "name": "orders",
+                "kind": "redis",
+                "state": "idle",
+                "since": _AT,
+                "reason": None,
+                "lag": 0,
+                "taken": 17,
+                "accepted": 16,
+                "replayed": 0,
+                "refused": 1,
+                "unkeyed": 0,
+                "skips": [],
             }
         ],
     },
