@@ -11,6 +11,7 @@ RUN useradd --system --uid 10001 --home-dir /var/lib/tocsin --create-home tocsin
 COPY --from=packages /opt/venv /opt/venv
 # Put on the path and not installed: building a wheel here would fetch build tools without hashes.
 COPY tocsin /opt/tocsin/tocsin
+COPY clients/python/tocsin_client /opt/tocsin/tocsin_client
 # What a wheel's installer would write: `tocsin` for `docker exec`, wherever one is.
 RUN printf '#!/bin/sh\nexec python -m tocsin "$@"\n' > /opt/venv/bin/tocsin \
  && chmod 755 /opt/venv/bin/tocsin

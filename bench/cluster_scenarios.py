@@ -16,7 +16,7 @@ from typing import Any
 from bench import cluster_storms
 from bench.measuring import Cost, Row
 from bench.nodes import Nodes
-from bench.scenarios import Producer
+from bench.producing import Producer
 from bench.server import Server
 from bench.stopwatch import Stopwatch, after
 from bench.swarm import Swarm

@@ -57,9 +57,11 @@ async def _ask(server: Server, asked: bytes, count: int, name: str) -> list[Row]
     cost = Cost(server)
     await asyncio.gather(*(client.run(each) for client in clients))
     cpu, rate = cost.per(each * _CONNECTIONS)
+    everything = cost.with_database(each * _CONNECTIONS)
     taken = [seconds for client in clients for seconds in client.taken]
     return [
         Row(name, cpu, "µs CPU"),
+        Row(f"{name}, with the database", everything, "µs CPU"),
         Row(f"{name}, rate", rate, "1/s"),
         Row(f"{name}, p50", statistics.median(taken) * 1000, "ms"),
     ]

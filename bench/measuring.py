@@ -20,16 +20,22 @@ class Row:
 
 
 class Cost:
-    """The server's CPU time and the wall time since this object was made."""
+    """The CPU time of the server and its database, and the wall time, since this was made."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._cpu, self._wall = server.cpu_seconds, time.perf_counter()
+        self._database = server.database_cpu_seconds
 
     def per(self, units: int) -> tuple[float, float]:
         """Microseconds of server CPU for each of *units*, and units per second of wall time."""
         cpu, wall = self._server.cpu_seconds - self._cpu, time.perf_counter() - self._wall
         return cpu / units * 1e6, units / wall
+
+    def with_database(self, units: int) -> float:
+        """As the first of `per`, with the CPU of the database's processes."""
+        database = self._server.database_cpu_seconds - self._database
+        return self.per(units)[0] + database / units * 1e6
 
 
 def notification(users: Iterable[str]) -> dict[str, object]:

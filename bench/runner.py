@@ -7,8 +7,9 @@ import os
 import platform
 import resource
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from bench.calibration import bare_send
 from bench.cluster_scenarios import CLUSTER_SCENARIOS
@@ -43,7 +44,7 @@ def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
         for name in names:
             scenario = SCENARIOS[name]
             for _ in range(runs):
-                with Server(next(fresh), **scenario.settings) as server:
+                with Server(fresh.make(), database=fresh.process, **scenario.settings) as server:
                     for row in asyncio.run(scenario.run(server)):
                         rows.setdefault(row.name, []).append(row)
     return medians(rows)
@@ -60,7 +61,7 @@ def measure_cluster(names: list[str], runs: int) -> dict[str, Row]:
                 scenario = CLUSTER_SCENARIOS[name]
                 for _ in range(runs):
                     database = redis.create_database()
-                    with open_nodes(scenario.nodes, next(fresh), database) as nodes:
+                    with open_nodes(scenario.nodes, fresh.make(), database) as nodes:
                         for row in asyncio.run(scenario.run(nodes)):
                             rows.setdefault(row.name, []).append(row)
     finally:
@@ -80,16 +81,23 @@ def medians(rows: dict[str, list[Row]]) -> dict[str, Row]:
     }
 
 
+class Databases(NamedTuple):
+    """A supply of fresh databases: *make* gives a URL, *process* is the server's id."""
+
+    make: Callable[[], str]
+    process: int | None
+
+
 @contextmanager
-def databases(store: str) -> Iterator[Iterator[str]]:
+def databases(store: str) -> Iterator[Databases]:
     """An endless supply of fresh databases of one kind."""
     if store == "sqlite":
-        yield iter(lambda: "sqlite", None)
+        yield Databases(lambda: "sqlite", None)
         return
     postgres = Postgres(durable=True)
     postgres.start()
     try:
-        yield iter(postgres.create_database, None)
+        yield Databases(postgres.create_database, postgres.pid)
     finally:
         postgres.stop()
 

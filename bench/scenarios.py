@@ -6,67 +6,15 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import http_scenarios, inbox_scenarios
+from bench import following, http_scenarios, inbox_scenarios, paced_scenarios
 from bench.measuring import Cost, Row, notification
+from bench.producing import Producer
 from bench.server import Server, token
 from bench.swarm import Peer, Swarm
-
-_IN_FLIGHT = 400
-"""Publishes of one producer that wait for their replies at a time."""
-
-
-class Producer:
-    """A backend that holds one WebSocket and publishes through it; *device* is its own."""
-
-    def __init__(self, server: Server, device: str = "backend") -> None:
-        self._device = device
-        self._swarm = Swarm(server, producers=True)
-        self._left: Iterator[list[str]] = iter(())
-        self._replies = 0
-        self._wanted = 0
-        self._done: asyncio.Future[None] | None = None
-
-    async def connect(self) -> Producer:
-        await self._swarm.connect([("producer", self._device)])
-        self._swarm.on_frame = self._on_frame
-        return self
-
-    async def publish(self, groups: list[list[str]]) -> None:
-        """Publish one notification to each group of users; return when all are durable.
-
-        Raises `TimeoutError` after two minutes.
-        """
-        self._left = iter(groups)
-        self._wanted = self._replies + len(groups)
-        self._done = asyncio.get_running_loop().create_future()
-        for _ in range(min(_IN_FLIGHT, len(groups))):
-            self._send_next()
-        await asyncio.wait_for(self._done, 120)
-
-    def send(self, users: list[str]) -> None:
-        """Publish one notification without waiting for its reply."""
-        frame = {"type": "publish", "request": 0, "notification": notification(users)}
-        self._swarm.peers[0].send(json.dumps(frame, separators=(",", ":")).encode())
-
-    async def close(self) -> None:
-        await self._swarm.close()
-
-    def _send_next(self) -> None:
-        users = next(self._left, None)
-        if users is not None:
-            self.send(users)
-
-    def _on_frame(self, _: Peer, payload: bytes) -> None:
-        if payload.startswith(b'{"type":"reply"'):
-            assert b'"ok":true' in payload, payload
-            self._replies += 1
-            self._send_next()
-            if self._replies == self._wanted and self._done is not None:
-                self._done.set_result(None)
 
 
 async def ingest_single(server: Server) -> list[Row]:
@@ -130,8 +78,13 @@ async def delivery(server: Server, users: int) -> list[Row]:
     await swarm.wait_pushes(rounds * users)
     server.wait_settled()
     cpu, _ = cost.per(rounds * users)
+    everything = cost.with_database(rounds * users)
     await swarm.close()
-    return [Row(f"acknowledged delivery, {users} devices", cpu, "µs CPU", 120)]
+    name = f"acknowledged delivery, {users} devices"
+    return [
+        Row(name, cpu, "µs CPU", 120),
+        Row(f"{name}, with the database", everything, "µs CPU"),
+    ]
 
 
 async def fan_out(server: Server, users: int, *, acks: bool) -> list[Row]:
@@ -150,11 +103,13 @@ async def fan_out(server: Server, users: int, *, acks: bool) -> list[Row]:
     if acks:
         server.wait_settled()
     cpu, rate = cost.per(rounds * users)
+    everything = cost.with_database(rounds * users)
     await swarm.close()
     await producer.close()
     kind = "with acks" if acks else "without acks"
     return [
         Row(f"fan-out to {users} users {kind}", cpu, "µs CPU"),
+        Row(f"fan-out to {users} users {kind}, with the database", everything, "µs CPU"),
         Row(f"fan-out to {users} users {kind}, rate", rate, "1/s"),
     ]
 
@@ -301,6 +256,9 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "single": Scenario(ingest_single),
     "posts": Scenario(http_scenarios.posts),
+    "paced": Scenario(paced_scenarios.paced),
+    "at-once": Scenario(paced_scenarios.at_once),
+    "batch": Scenario(paced_scenarios.batch),
     "pages": Scenario(http_scenarios.pages),
     "health": Scenario(http_scenarios.health),
     "publish": Scenario(ingest_publish),
@@ -318,4 +276,9 @@ SCENARIOS: dict[str, Scenario] = {
     "topic": Scenario(inbox_scenarios.topic),
     "inbox-pages": Scenario(inbox_scenarios.inbox_pages),
     "idle-polls": Scenario(inbox_scenarios.idle_polls),
+    "streams": Scenario(following.streams),
+    "polls": Scenario(following.polls),
+    "poll-storm": Scenario(following.poll_storm),
+    "connects": Scenario(following.connects),
+    "first-connects": Scenario(following.first_connects),
 }

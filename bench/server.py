@@ -10,12 +10,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 
 import jwt
+import psutil
 
 SECRET = "bench-secret-bench-secret-bench-secret"
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -30,10 +32,14 @@ def token(user: str, scope: str = "") -> str:
 
 
 class Server:
-    """`tocsin serve` on a free port; a context manager. *store* is `sqlite` or a Postgres URL."""
+    """`tocsin serve` on a free port; a context manager. *store* is `sqlite` or a Postgres URL.
 
-    def __init__(self, store: str, **settings: str) -> None:
+    *database* is the id of Postgres' first process, if its CPU is to be measured as well.
+    """
+
+    def __init__(self, store: str, *, database: int | None = None, **settings: str) -> None:
         self._store = store
+        self._database = database
         self._settings = {
             "resend_delay": "60",
             "heartbeat": "60",
@@ -92,6 +98,29 @@ class Server:
         """Seconds of CPU that the process has used so far, in user and in system mode."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+
+    @property
+    def database_cpu_seconds(self) -> float:
+        """Seconds of CPU that all processes of the database have used, ended ones included."""
+        if self._database is None:
+            return 0.0
+        first = psutil.Process(self._database)
+        times = first.cpu_times()
+        seconds: float = times.children_user + times.children_system
+        for process in (first, *first.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                used = process.cpu_times()
+                seconds += used.user + used.system
+        return seconds
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The process does not run meanwhile, and finds all that has come when it goes on."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @property
     def rss_bytes(self) -> int:

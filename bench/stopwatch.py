@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bench.scenarios import Producer
+from bench.producing import Producer
 from bench.server import Server
 from bench.swarm import Peer, Swarm
 

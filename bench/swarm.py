@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from bench.server import token
+from tocsin.load.wire import PING, PONG, TEXT, take_frames, text_frame
 
 _PUSH = b'{"type":"push"'
 _SEQUENCE = re.compile(rb'"sequence":(\d+)')
@@ -63,19 +64,16 @@ class Peer(asyncio.Protocol):
             del self._buffer[: end + 4]
             self._upgraded = True
             self.send(self._first)
-        buffer, offset = self._buffer, 0
-        while (frame := _next_frame(buffer, offset)) is not None:
-            opcode, start, offset = frame
-            if opcode == 1:
-                self._received(bytes(buffer[start:offset]))
-            elif opcode == 9:
+        for opcode, payload in take_frames(self._buffer):
+            if opcode == TEXT:
+                self._received(payload)
+            elif opcode == PING:
                 assert self.transport is not None
-                self.transport.write(b"\x8a\x80\0\0\0\0")
-        del buffer[:offset]
+                self.transport.write(PONG)
 
     def send(self, payload: bytes) -> None:
         assert self.transport is not None
-        self.transport.write(client_frame(payload))
+        self.transport.write(text_frame(payload))
 
     def close(self) -> None:
         if self.transport is not None:
@@ -173,31 +171,3 @@ class Swarm:
             peer.close()
         self.peers.clear()
         await asyncio.sleep(0)
-
-
-def client_frame(payload: bytes) -> bytes:
-    """A masked text frame whose mask is zero."""
-    if len(payload) < 126:
-        head = bytes((0x81, 0x80 | len(payload)))
-    else:
-        head = bytes((0x81, 0xFE)) + len(payload).to_bytes(2, "big")
-    return head + b"\0\0\0\0" + payload
-
-
-def _next_frame(buffer: bytearray, offset: int) -> tuple[int, int, int] | None:
-    """The opcode of the next frame and the offsets at which its payload starts and ends; `None`
-    while the frame is not complete.
-    """
-    if len(buffer) < offset + 2:
-        return None
-    length, start = buffer[offset + 1], offset + 2
-    if length == 126:
-        if len(buffer) < offset + 4:
-            return None
-        length, start = int.from_bytes(buffer[offset + 2 : offset + 4], "big"), offset + 4
-    elif length == 127:
-        if len(buffer) < offset + 10:
-            return None
-        length, start = int.from_bytes(buffer[offset + 2 : offset + 10], "big"), offset + 10
-    end = start + length
-    return None if len(buffer) < end else (buffer[offset] & 0x0F, start, end)

@@ -65,7 +65,7 @@ def main(seed: int, runs: int, **options: Any) -> None:
         sys.exit(_mutations(runs if runs > 1 else _MUTATION_RUNS))
     elif runs > 1:
         sys.exit(_many(range(seed, seed + runs), order, options))
-    scenario = scenario_of(seed, calm=order.calm, **wanted)
+    scenario = scenario_of(seed, faultless=order.calm, **wanted)
     if (name := options["case"]) is not None:
         if name not in cases.names():
             raise click.UsageError(f"there is no case {name}; there is: {', '.join(cases.names())}")

@@ -137,6 +137,7 @@ def test_who_needs_a_secret_has_it_and_no_others(services):
         "migrate": {"owner-database"},
         "postgres": {"postgres-password", "owner-password", "node-password"},
         "redis": {"redis-acl", "redis-password"},
+        "prometheus": set(),
     }
 
 
@@ -172,6 +173,7 @@ def test_nobody_in_it_is_root_or_can_write_beside_the_volumes(services):
 def test_nothing_but_the_balancer_is_reachable_from_outside(services):
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published.pop("haproxy") == ["8080:8080"]
+    assert published.pop("prometheus") == ["127.0.0.1:9090:9090"]
     # Their metrics, for this machine.
     metrics = services["node-1"]["environment"]["TOCSIN_METRICS_PORT"]
     assert published == {

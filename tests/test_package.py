@@ -23,7 +23,10 @@ from servers.node import wait_until
 from tocsin import __version__
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = {".git", ".venv", ".hypothesis", "__pycache__", "tocsin-data", "secrets", "build"}
+LEFT_OUT = {
+    *("node_modules", ".git", ".venv", ".hypothesis", "__pycache__", "tocsin-data", "secrets"),
+    "build",
+}
 SECRET = "a secret of the package's tests, long enough"
 
 
@@ -86,7 +89,18 @@ def metadata(wheel: Path) -> Message:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def client_wheel(sdist: Path) -> Path:
+    """`tocsin-client`, which the server's command line stands on, from its own source."""
+    source = sdist.parent / "client-source"
+    shutil.copytree(sdist / "clients" / "python", source)
+    build = (sys.executable, "-m", "build", "--no-isolation", "--wheel")
+    run(*build, "--outdir", sdist.parent / "client", cwd=source)
+    [wheel] = (sdist.parent / "client").glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, client_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment of the wheel's own; what it stands on is lent by ours."""
     environment = tmp_path_factory.mktemp("installed") / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", environment)
@@ -95,7 +109,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages / "ours.pth").write_text(f"{ours}\n")
     programs = environment / "bin"
     # Without the address of an index, and without leave to ask for one.
-    install = ("install", "--no-deps", "--no-index", "--quiet", wheel)
+    install = ("install", "--no-deps", "--no-index", "--quiet", wheel, client_wheel)
     run(programs / "python", "-m", "pip", *install)
     return programs
 
@@ -151,6 +165,20 @@ def test_all_that_is_no_code_is_in_the_wheel(wheel):
     assert packed == ours
 
 
+def test_the_client_is_a_package_of_its_own(client_wheel):
+    """With all of its modules and types, and what it stands on; and of the server nothing."""
+    place = ROOT / "clients" / "python" / "tocsin_client"
+    ours = {f"tocsin_client/{each.relative_to(place)}" for each in files_in(place)}
+    with zipfile.ZipFile(client_wheel) as file:
+        names = file.namelist()
+        metadata = email.message_from_bytes(
+            file.read(f"tocsin_client-{__version__}.dist-info/METADATA")
+        )
+    assert {name for name in names if ".dist-info/" not in name} == ours
+    needs = [re.split("[><=]", each)[0] for each in metadata.get_all("Requires-Dist", [])]
+    assert needs == ["anyio", "httpx", "wsproto"]
+
+
 def test_the_source_holds_what_its_tests_need(sdist):
     """`./dev test` in it runs. Here two quick files run: one that reads every folder, and one that
     imports the product; and every file is there.
@@ -160,7 +188,7 @@ def test_the_source_holds_what_its_tests_need(sdist):
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     quick = ("tests/house/test_rooms.py", "tests/protocol/test_values.py")
     run(*command, *quick, cwd=sdist, env=environ)
-    rooms = ("bench", "cluster", "servers", "simulation", "tests")
+    rooms = ("bench", "clients", "cluster", "demo", "servers", "simulation", "tests")
     for directory in (*rooms, "docs", "requirements", ".ci"):
         here = {each.relative_to(ROOT) for each in files_in(ROOT / directory)}
         there = {each.relative_to(sdist) for each in files_in(sdist / directory)}

@@ -1,6 +1,7 @@
 """One node: the trunk that every node has, and the doors of this one.
 
     metrics        connections, http and door of the port of metrics, if there is one
+    loop-watch     sees how late the event loop is, and how busy
     http           Hypercorn and Quart-Trio
     front door     accepts sockets
 
@@ -21,6 +22,7 @@ import trio
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.loop_watch import LoopWatcher
 from tocsin.actors.runtime import FATAL, Child, open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
@@ -41,7 +43,7 @@ from tocsin.server.request_head import RequestHead
 from tocsin.server.websocket.edge import WebSocketEdge
 from tocsin.settings import Settings
 from tocsin.trunk import GRACE_MIN, Doors, Trunk
-from tocsin.wiring import ClusterPorts, http_limits, limit_figures
+from tocsin.wiring import ClusterPorts, http_limits, limit_figures, make_channels, make_outbound
 
 logger = structlog.get_logger(__name__)
 
@@ -73,7 +75,19 @@ class Node:
         self._world = world
         self._shares_port = shares_port
         self._ports = ports
-        self._trunk = Trunk(settings, store, world, verifier, ports, loop_faults, connectors)
+        self._outbound = make_outbound(settings)
+        self._channels = make_channels(settings, world, self._outbound, lambda: store.secret)
+        self._trunk = Trunk(
+            settings,
+            store,
+            world,
+            verifier,
+            ports,
+            loop_faults,
+            outbound=self._outbound,
+            channels=self._channels,
+            connectors=connectors,
+        )
         self._http = HttpServing()
         self._stop = trio.Event()
         self._open = trio.Event()
@@ -110,8 +124,11 @@ class Node:
                 self._http.begin_drain()
                 await self._trunk.stop(tree)
         finally:
-            if self._ports is not None:
-                with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True):
+                await self._outbound.aclose()
+                for line in self._channels.lines.values():
+                    await line.terms.carrier.aclose()
+                if self._ports is not None:
                     await self._ports.aclose()
 
     def stop(self) -> None:
@@ -153,7 +170,7 @@ class Node:
             return FrontDoorActor(door, connections, settings.host, settings.port, opened)
 
         return Doors(
-            metrics=self._metrics_doors(publishing),
+            metrics=(*self._metrics_doors(publishing), self._loop_watch()),
             http=(Child("http", http, stopped_by=0.7),),
             front_door=(
                 Child(
@@ -165,6 +182,10 @@ class Node:
                 ),
             ),
         )
+
+    def _loop_watch(self) -> Child:
+        """The watcher stops as late as the port of metrics, which shows it."""
+        return Child("loop-watch", lambda: LoopWatcher(self._trunk.services.loop), stopped_by=1.0)
 
     def _metrics_doors(self, publishing: Publishing) -> tuple[Child, ...]:
         """The port of metrics, which has connections of its own, so that they end with it."""
@@ -228,7 +249,7 @@ def _judge_of_hosts(settings: Settings) -> Callable[[str | None], bool]:
 
 
 def _check_no_websocket(_: RequestHead) -> None:
-    raise refuse("not_found", "There are no WebSockets on this port.")
+    raise refuse("not_found", "This port serves no WebSockets.")
 
 
 async def _no_websocket(*_: Any) -> None:

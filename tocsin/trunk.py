@@ -7,10 +7,13 @@
     users           directory of user actors: from a user's first device to the last
     topics          brings new entries of topics to the users who are online
     scheduler       has the store release, expire and purge notifications when they are due
+    sinks           carries receipts to the webhooks whose lease this node has
     notifications   directory of the live notifications
-    connector-NAME  takes from a broker and posts, one for each table of the settings
+    escalator       makes sends of plans that are due
+    channel-…       one for each channel: carries sends to people
     connections     one temporary actor per socket
     key-watch       ends the connections of revoked API keys
+    connector-…     one for each table of the settings: takes from a broker, and posts
     drainer         does nothing until the node stops; then says goodbye in batches
 
 `Trunk._tree_with` is that tuple, with the doors of `tocsin.node` in their places: children are
@@ -40,6 +43,8 @@ from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.directory import Directory, DirectoryKeeper
+from tocsin.actors.escalation.children import EscalationActors
+from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications
@@ -53,6 +58,9 @@ from tocsin.actors.publishing.scheduler import (
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.sinks.keeper import SinksKeeper
+from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
@@ -60,14 +68,14 @@ from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
+from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
 from tocsin.server.auth.tokens import TokenVerifier
-from tocsin.server.connector_status import Connectors, ConnectorStatus, ConnectorTerms
+from tocsin.server.connector_status import Connectors, ConnectorTerms
 from tocsin.server.credentials import key_finder, ticket_taker
-from tocsin.server.ingest.connector import ConnectorActor
+from tocsin.server.ingest.children import connector_children
 from tocsin.server.key_watch import KeyWatch, KeyWatcher
-from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Readiness, Services
 from tocsin.settings import Settings
 from tocsin.wiring import ClusterPorts, delivery_settings, edge_settings, upkeep
@@ -76,9 +84,6 @@ GRACE_MIN: Final = 0.2
 """Seconds that every child has to stop at least, even if the drain time is over."""
 _KEY_OUTAGE: Final = 900.0
 """Seconds without the store in which API keys that were in use go on working."""
-_CONNECTORS_STOPPED_BY: Final = 0.15
-"""The part of the drain time by which connectors have finished the batch in hand. They stop before
-the devices are told goodbye, since no producer waits for them: their brokers keep what is left."""
 _SCHEDULER_CAPACITY: Final = 4096
 """Messages to the scheduler: a transaction may commit a thousand notifications that expire."""
 _STORAGE_CAPACITY: Final = 20_000
@@ -114,13 +119,18 @@ class Trunk:
         ports: ClusterPorts | None,
         loop_faults: Callable[[], int] = lambda: 0,
         connectors: Sequence[ConnectorTerms] = (),
+        outbound: OutboundPort = NOWHERE,
+        channels: ConfiguredChannels | None = None,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
         self._store = store
         self._world = world
         self._verifier = verifier
+        self._outbound = outbound
+        self.channels = channels or ConfiguredChannels()
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
+        self._escalation = EscalationActors(self.channels, self._storage, world, settings.node)
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
@@ -138,7 +148,11 @@ class Trunk:
         self._connections = Connections()
         self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
-        self._announcer = Announcer(self._users, self._notifications, self.topics, self._neighbours)
+        self._receipts = ReceiptWatch()
+        self._sinks = SinksTable(self._receipts)
+        self._announcer = Announcer(
+            self._users, self._notifications, self.topics, self._neighbours, self._receipts
+        )
         self._watch_health()
         self.services = self._services(loop_faults)
         self._tree: Supervisor | None = None
@@ -155,12 +169,14 @@ class Trunk:
             Child("users", self._make_users, stopped_by=0.85),
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
+            Child("sinks", self._make_sinks, stopped_by=0.8),
             Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
+            *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),
             *doors.http,
             Child("drainer", self._make_drainer, stopped_by=0.6),
-            *self._connector_children(),
+            *connector_children(self._connectors, self.services, self._world.random),
             *doors.front_door,
         )
 
@@ -171,16 +187,6 @@ class Trunk:
             Child("cluster", partial(self._make_bridge, cluster), stopped_by=0.9),
             Child("presence", cluster.make_presence, stopped_by=0.9),
             Child("spooler", partial(self._make_spooler, cluster), stopped_by=0.85),
-        )
-
-    def _connector_children(self) -> tuple[Child, ...]:
-        return tuple(
-            Child(
-                f"connector-{each.terms.name}",
-                partial(self._make_connector, each),
-                stopped_by=_CONNECTORS_STOPPED_BY,
-            )
-            for each in self._connectors.all
         )
 
     async def start(self, tree: Supervisor, doors: Doors = NO_DOORS) -> None:
@@ -231,11 +237,17 @@ class Trunk:
             watchers += [cluster.state.store_changed, cluster.line.store_changed]
         watchers += [self._users.store_changed, self.topics.store_changed]
         watchers.append(partial(_wake, self._scheduler))
+        watchers.append(self._escalation.store_changed)
         self._bus.watchers.append(self._users.bus_changed)
 
     def _services(self, loop_faults: Callable[[], int]) -> Services:
         return Services(
             loop_faults=loop_faults,
+            outbound=self._outbound,
+            channels=self.channels,
+            store_secret=lambda: self._store.secret,
+            receipts=self._receipts,
+            sinks=self._sinks,
             settings=edge_settings(self._settings),
             world=self._world,
             storage=self._storage,
@@ -323,17 +335,32 @@ class Trunk:
         return TopicsWorker(self.topics, self._storage, self._world)
 
     def _make_scheduler(self) -> Scheduler:
-        return Scheduler(self._storage, self._world, upkeep(self._settings))
+        return Scheduler(
+            self._storage,
+            self._world,
+            upkeep(self._settings),
+            plan_known=self._escalation.plan_known,
+        )
+
+    def _make_sinks(self) -> SinksKeeper:
+        assert self._settings.node is not None, "the node is named before it is started"
+        return SinksKeeper(
+            self._sinks,
+            self._receipts,
+            self._storage,
+            self._outbound,
+            self._world,
+            node=self._settings.node,
+            epoch=lambda: self._status.epoch,
+            disable_after=self._settings.sink_disable_after,
+            grace=GRACE_MIN,
+        )
 
     def _make_key_watcher(self) -> KeyWatcher:
         return KeyWatcher(self._storage, self._key_watch)
 
     def _make_drainer(self) -> Drainer:
         return Drainer(self._connections, self._world, drain_time=self._settings.drain_time)
-
-    def _make_connector(self, connector: ConnectorStatus) -> ConnectorActor:
-        publishing = Publishing(self.services)
-        return ConnectorActor(connector, self.services, publishing, self._world.random)
 
     def _keep(self, directory: Directory[Any]) -> DirectoryKeeper:
         return DirectoryKeeper(directory, self._world.random, grace=GRACE_MIN)

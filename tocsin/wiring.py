@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, assert_never
 
 from tocsin.actors.delivery.surroundings import DeliverySettings
+from tocsin.actors.escalation.configured import ChannelTerms, ConfiguredChannels
 from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
+from tocsin.outbound.client import GuardedClient
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
+from tocsin.protocol.outbound import OutboundPort
 from tocsin.protocol.seals import Purpose, Seals
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
+from tocsin.protocol.unsubscribing import Unsubscription, unsubscribe_token
 from tocsin.server.admission.limits import LimitFigures
 from tocsin.server.auth.jwks import KeySet
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.auth.verification_key import keys_from_pem
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.services import EdgeSettings
-from tocsin.settings import Settings
+from tocsin.settings import SettingProblem, Settings, SettingsError
+from tocsin.settings.channel_tables import (
+    AnyChannelTable,
+    EmailTable,
+    WebPushTable,
+    escalation_rules,
+)
 from tocsin.settings.postgres_address import parse_postgres
+
+_PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
+"""The usual port of a mail server, by how it is reached (RFC 8314)."""
+_NOTES_IN_RETENTION: Final = 4
+"""Notes that a connected device was seen, in the time after which the store forgets a device."""
 
 
 def make_store(settings: Settings, world: World) -> Store:
@@ -52,6 +70,11 @@ def make_store(settings: Settings, world: World) -> Store:
         command_timeout=settings.store_timeout,
         entropy=world.entropy,
     )
+
+
+def make_outbound(settings: Settings) -> GuardedClient:
+    """The client for requests to destinations that users name; nothing is connected yet."""
+    return GuardedClient(settings.outbound_allow, http_allowed=settings.webhook_http == "on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +120,82 @@ def make_cluster(settings: Settings, world: World) -> ClusterPorts | None:
     )
 
 
+def make_channels(
+    settings: Settings, world: World, outbound: OutboundPort, secret: Callable[[], str]
+) -> ConfiguredChannels:
+    """The channels that the settings name; nothing is connected yet.
+
+    *secret* gives the secret of the nodes, once the store was open. Raises `SettingsError`.
+    """
+    if not settings.channels:
+        return ConfiguredChannels()
+    rules = escalation_rules(settings.channels, settings.escalations)
+    terms = [_terms(each, settings, world, outbound, secret) for each in settings.channels]
+    return ConfiguredChannels(terms, rules)
+
+
+def _terms(
+    table: AnyChannelTable,
+    settings: Settings,
+    world: World,
+    outbound: OutboundPort,
+    secret: Callable[[], str],
+) -> ChannelTerms:
+    match table:
+        case EmailTable():
+            return _email(table, settings.public_url, secret)
+        case WebPushTable():
+            return _webpush(table, settings, world, outbound)
+        case _:
+            assert_never(table)
+
+
+def _email(table: EmailTable, public_url: str | None, secret: Callable[[], str]) -> ChannelTerms:
+    # Imported only when needed: a node imports the carriers that it uses.
+    from tocsin.carriers.mail import MailTemplates, Postmark
+    from tocsin.carriers.smtp import MailServer, SmtpCarrier, checked_mail_address
+
+    def unsubscribe(user: str, category: str) -> str | None:
+        if public_url is None:
+            return None
+        token = unsubscribe_token(secret(), Unsubscription(user, table.name, category))
+        return f"{public_url}/v1/unsubscribe/{token}"
+
+    try:
+        tls = ssl.create_default_context(cafile=table.ca_file)
+        templates = MailTemplates(None if table.templates is None else Path(table.templates))
+    except (OSError, ValueError) as error:
+        wrong = f"has a channel {table.name} that cannot be used: {error}"
+        raise SettingsError(
+            SettingProblem(("channels",), wrong, "correct its ca_file or its templates")
+        ) from error
+    port = table.port or _PORTS[table.security]
+    server = MailServer(table.host, port, table.security, tls, table.user, table.password)
+    postmark = Postmark(table.sender, templates, unsubscribe)
+    carrier = SmtpCarrier(server, postmark, table.concurrency)
+    return ChannelTerms(table.name, "email", table.concurrency, carrier, checked_mail_address)
+
+
+def _webpush(
+    table: WebPushTable, settings: Settings, world: World, outbound: OutboundPort
+) -> ChannelTerms:
+    from tocsin.carriers.webpush import WebPushCarrier, checked_subscription
+
+    key, contact = settings.vapid_private_key, settings.vapid_contact
+    assert key is not None, "the settings are checked"
+    assert contact is not None, "the settings are checked"
+    carrier = WebPushCarrier(outbound, key, contact, world.entropy)
+    return ChannelTerms(
+        table.name,
+        "webpush",
+        table.concurrency,
+        carrier,
+        checked_subscription,
+        by_user=True,
+        key=carrier.key,
+    )
+
+
 def delivery_settings(settings: Settings) -> DeliverySettings:
     """The settings of the user actors."""
     assert settings.node is not None, "the node is named before it is started"
@@ -112,6 +211,8 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         heartbeat=settings.heartbeat,
         devices_max=settings.user_devices_max,
         devices_known_max=settings.user_devices_known_max,
+        # Several notes within the time after which the store forgets a device.
+        seen_interval=min(SEEN_INTERVAL, max(1.0, settings.retention / _NOTES_IN_RETENTION)),
     )
 
 
@@ -129,6 +230,7 @@ def upkeep(settings: Settings) -> Upkeep:
         archived=settings.retention_archived,
         expired=settings.retention_expired,
         dead_letters=settings.expired_letters == "dead",
+        receipts=settings.receipt_retention,
     )
 
 
@@ -137,6 +239,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     assert settings.node is not None, "the node is named before it is started"
     return EdgeSettings(
         node=settings.node,
+        store="postgres" if settings.sqlite_path is None else "sqlite",
         origins=settings.origins,
         access_log=settings.access_log == "on",
         window=settings.window,

@@ -24,7 +24,7 @@ _EARLY: Final = 5000
 
 
 def _do_nothing(_: Original) -> Original:
-    def idle(*arguments: Any) -> Iterator[Any]:
+    def idle(*arguments: Any, **keywords: Any) -> Iterator[Any]:
         yield from ()
 
     return idle
@@ -193,7 +193,7 @@ OF_UPKEEP: Final = (
     Mutation(
         name="no letters of the expired",
         owner=log_scripts,
-        attribute="bury_expired",
+        attribute="undelivered",
         patch=_do_nothing,
         plan=_LETTERS,
     ),

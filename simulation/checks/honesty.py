@@ -16,6 +16,7 @@ from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory
 from simulation.world.host import Host
+from simulation.world.node import Node
 
 _DEAF: Final = ("deaf", "bus_away")
 _KNOWN: Final = 5.5
@@ -35,6 +36,14 @@ class _Told:
 
     since: float
     bus: str = "ok"
+
+
+def _has_left(node: Node) -> bool:
+    """Whether *node* has said goodbye to the bus, and ends as soon as its last writes are done.
+
+    By then it serves no device and no producer, so its word about the bus reaches no client.
+    """
+    return node.is_stopping and not node.has_part("cluster")
 
 
 class Honesty(Check):
@@ -72,7 +81,7 @@ class Honesty(Check):
             up_since = self._started.setdefault(process, self.now)
             if services.status.available:
                 self._reached.setdefault(process, self.now)
-            if self.cluster.plan.nodes > 1:
+            if self.cluster.plan.nodes > 1 and not _has_left(node):
                 reached = self._reached.get(process, math.inf)
                 self._judge(host, "bus", services.bus.available, up_since, reached)
             self._judge(host, "store", services.status.available, up_since, up_since)

@@ -208,6 +208,10 @@ class Pushes:
         through, at = self._maybe_through
         if push.sequence <= through and at >= push.sent_at - _GRACE:
             return True
+        # Only behind a reset: the device has acknowledged the push that it got before.
+        is_through = bool(self._through) and push.sequence <= self._through[-1]
+        if is_through and self._through_at[-1] >= push.sent_at:
+            return True
         if self._maybe_named.get(push.notification, -math.inf) >= push.sent_at - _GRACE:
             return True
         named = self._named.get(push.notification)

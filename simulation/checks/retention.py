@@ -1,7 +1,8 @@
 """P1: what is older than the retention is purged, and a device that may have missed it is reset.
 
-A device that comes with a cursor below the horizon must be sent a reset, because it cannot be told
-what was purged. (`convergence` judges, without knowing of horizons, that nothing is missing then.)
+A device that stays connected is not forgotten. One that comes with a cursor below the horizon must
+be sent a reset, because it cannot be told what was purged. (`convergence` judges, without knowing
+of horizons, that nothing is missing then.)
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _OVERDUE_ROWS: Final = """
     WHERE archived_at < ? OR expired_at < ?
     LIMIT 3
 """
+_IS_KNOWN: Final = "SELECT 1 FROM devices WHERE user_id = ? AND device_id = ? AND NOT removed"
 _HORIZON: Final = "SELECT horizon FROM users WHERE user_id = ?"
 
 
@@ -38,13 +40,17 @@ class Retention(Check):
     def __init__(self, cluster: Cluster, devices: Sequence[Device]) -> None:
         super().__init__(cluster, devices)
         self._horizons: dict[SessionStory, int] = {}
+        # A dictionary for its order.
+        self._open: dict[SessionStory, None] = {}
 
     def opened(self, session: SessionStory) -> None:
+        self._open[session] = None
         if session.hello not in (None, "0"):
             rows = self.cluster.store.rows(_HORIZON, session.user)
             self._horizons[session] = rows[0][0] if rows else 0
 
     def ended(self, session: SessionStory) -> None:
+        self._open.pop(session, None)
         self._horizons.pop(session, None)
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
@@ -72,3 +78,14 @@ class Retention(Check):
         for id_, user, state in self.cluster.store.rows(_OVERDUE_ROWS, *befores):
             return f"{id_} of {user}, which is {state}, should have been purged"
         return None
+
+    def finish(self) -> None:
+        retention = self.cluster.plan.retention
+        if not retention:
+            return
+        for session in self._open:
+            stays = session.welcome is not None and self.now - session.began_at > retention + _LATE
+            if not stays or self.history.troubles.touch(session.began_at, self.now):
+                continue
+            if not self.cluster.store.rows(_IS_KNOWN, session.user, session.device):
+                self.complain(session, Complaint("P4", "is connected, and forgotten"))

@@ -40,15 +40,16 @@ class Talk:
         self._welcomed = False
         self._reset_due: str | None = None
         self._early: list[tuple[Frame, float]] = []
+        """Acknowledgments that may count for what comes next, with their times of arrival."""
 
     def answered(self, ack: Frame, now: float, *, surely: bool = True) -> None:
         """*ack* has reached a node; *surely* says whether the node is certain to process it."""
+        # Over HTTP an acknowledgment may reach a session that has begun, but whose welcome is under
+        # way; and on any transport, one that has begun anew, but whose reset is under way.
+        if self.pushes is not None or not self._welcomed:
+            self._early.append((ack, now))
         if self.pushes is not None:
             self.pushes.answered(ack, now, surely=surely)
-        elif not self._welcomed:
-            # Over HTTP an acknowledgment may reach a session that has begun, but whose welcome is
-            # under way.
-            self._early.append((ack, now))
 
     def heard(self, frame: Frame, sent_at: float) -> Iterator[Complaint]:
         """*frame*, sent at *sent_at*, reached the device."""
@@ -70,7 +71,7 @@ class Talk:
             case "synced":
                 yield from self._caught_up(frame["sequence"])
             case "reset":
-                self._begin_anew()
+                self._begin_anew(sent_at)
             case "goodbye":
                 yield from self._end(frame)
             case _:
@@ -107,11 +108,12 @@ class Talk:
         elif start != asked:
             yield Complaint("P4", f"asked to go on from {hello}, the session starts at {start}")
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, sent_at: float) -> None:
         self._reset_due = None
         self._previous = self.position = 0
         self._attempts.clear()
         self.synced = False
+        self._early = [(ack, at) for ack, at in self._early if at >= sent_at]
         self._await_pushes()
 
     def _await_pushes(self) -> None:

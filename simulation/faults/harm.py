@@ -113,14 +113,14 @@ class Harm:
         return process.go_on
 
     def _restarted(self, fault: Fault) -> Mend | None:
-        if (host := self._host(fault)) is None or host.node is None or host.node.is_stopping:
+        if (host := self._host(fault)) is None or host.is_told_to_stop:
             return None
         host.stop()
         self._cluster.timeline.after(1.0, self._start_again, host)
 
         def no_longer_waiting() -> None:
             # A service manager kills a process that does not stop.
-            if host.node is not None and host.node.is_stopping:
+            if host.is_told_to_stop:
                 host.kill()
             host.start()
 
@@ -128,7 +128,7 @@ class Harm:
 
     def _start_again(self, host: Host) -> None:
         host.start()
-        if host.node is not None and host.node.is_stopping:
+        if host.is_told_to_stop:
             self._cluster.timeline.after(1.0, self._start_again, host)
 
     def _clock(self, fault: Fault) -> Mend | None:

@@ -49,7 +49,7 @@ def examine(seed: int, order: Order) -> Outcome:
 
 
 def _examine(seed: int, order: Order) -> Outcome:
-    scenario = scenario_of(seed, calm=order.calm, **order.wanted)
+    scenario = scenario_of(seed, faultless=order.calm, **order.wanted)
     verdict = simulate(scenario.plan, scenario.schedule)
     return Outcome(seed, verdict.trace.digest, verdict.figures, verdict.violations)
 

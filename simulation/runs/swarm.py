@@ -51,12 +51,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule = ()
 
 
-def scenario_of(seed: int, *, calm: bool = False, **wanted: Any) -> Scenario:
-    """The scenario of *seed*; *wanted* are fields of its plan with fixed values."""
+def scenario_of(seed: int, *, faultless: bool = False, **wanted: Any) -> Scenario:
+    """The scenario of *seed*, with the fields *wanted* of its plan; *faultless*: without faults."""
     chance = Chance(seed, "swarm")
     plan = dataclasses.replace(_plan(seed, chance), **wanted)
     faults = _faults(chance)
-    return Scenario(plan=plan, schedule=draw(seed, CALM if calm else faults, plan))
+    return Scenario(plan=plan, schedule=draw(seed, CALM if faultless else faults, plan))
 
 
 def _plan(seed: int, chance: Chance) -> Plan:

@@ -40,6 +40,7 @@ class Host:
         self._broker = broker
         self._starts = 0
         self._is_silent = False
+        self._told_to_stop: Node | None = None
         # A dictionary for its order.
         self._connections: dict[Connection, None] = {}
         self._held: list[Connection] = []
@@ -58,6 +59,11 @@ class Host:
     def hangs(self) -> bool:
         """Whether a process is here but answers nothing, because it is stopped as by SIGSTOP."""
         return self.node is not None and self.node.process.is_stopped
+
+    @property
+    def is_told_to_stop(self) -> bool:
+        """Whether the process was sent SIGTERM; while it `hangs`, it does not know that yet."""
+        return self.node is not None and self.node is self._told_to_stop
 
     @property
     def drain_time(self) -> float:
@@ -100,6 +106,7 @@ class Host:
         """Send SIGTERM."""
         if self.node is not None and self.is_up:
             self._around.note(self.name, "stop")
+            self._told_to_stop = self.node
             self.node.process.enter(self.node.stop)
 
     def kill(self, *, silent: bool = False) -> None:

@@ -40,6 +40,8 @@ logger = structlog.get_logger(__name__)
 
 _BY_NAME: Final[Mapping[str, Operation]] = {each.name: each for each in OPERATIONS}
 _WRITE_TIMEOUT: Final = HttpLimits().write_timeout
+_PARTS_MAX: Final = 100
+"""Actors directly below the root: more than there are."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +123,12 @@ class Node:
     def is_stopping(self) -> bool:
         """Whether the node was told to stop."""
         return self._stop.is_set()
+
+    def has_part(self, name: str) -> bool:
+        """Whether the actor *name*, directly below the root, has not ended yet."""
+        services = self.services
+        parts = () if services is None else services.snapshot(_PARTS_MAX)
+        return any(part.path == f"/{name}" for part in parts)
 
     def clear_away(self) -> None:
         """Cancel the remaining tasks of a dead process."""

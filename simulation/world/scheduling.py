@@ -32,6 +32,7 @@ from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled
 from simulation.world.alarms import TimelineAlarms
 from simulation.world.timeline import Timeline
 from tocsin.actors.runtime.alarms import set_alarm_clock
+from tocsin.actors.runtime.turns import turn_counter
 
 T = TypeVar("T")
 
@@ -158,6 +159,7 @@ class _Loop:
         self._timeline = timeline
         self._order = order
         self._runner = _run.GLOBAL_RUN_CONTEXT.runner
+        self._turns = turn_counter()
 
     def run(self) -> Generator[float, Any, None]:
         """Run until no task is left.
@@ -190,6 +192,8 @@ class _Loop:
         runner, timeline = self._runner, self._timeline
         while not runner.runq:
             deadline = runner.deadlines.next_deadline()
+            # An event may call a node outside all rounds; it is a turn of its own.
+            self._turns.after_io_wait(0.0)
             if not timeline.happen(before=deadline):
                 if deadline == math.inf:
                     return False
@@ -199,6 +203,7 @@ class _Loop:
 
     def _run_round(self) -> None:
         runner = self._runner
+        self._turns.after_io_wait(0.0)
         runner.deadlines.expire(self._timeline.now)
         batch = list(runner.runq)
         runner.runq.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from tocsin.actors.delivery.outlet import Transport
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
@@ -15,6 +16,7 @@ class FakeOutlet:
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
+        self.transport: Transport = "websocket"
         self.began: list[Cursor] = []
         self.pushes: list[bytes] = []
         """As they were when they were pushed: a push changes when it is sent again."""

@@ -18,7 +18,7 @@ from tocsin.protocol.seals import Purpose
 
 async def a_namesake_lives(cluster: Cluster, seconds: int, its_clock: float) -> None:
     """Another node named "a", whose clock began elsewhere, says that it is alive."""
-    voice = Voice("a", seals_of_the_nodes()[Purpose.BUS], b"its own")
+    voice = Voice("a", seals_of_the_nodes()[Purpose.BUS], b"its own", NOW_MS)
     for second in range(seconds):
         written = voice.write(Alive(its_clock + second))
         beat = Said(CONTROL, voice.say(CONTROL, written, NOW_MS))

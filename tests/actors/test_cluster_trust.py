@@ -38,7 +38,7 @@ HARMFUL: list[tuple[str, Envelope]] = [
 
 
 def a_stranger(node: str = "a") -> Voice:
-    return Voice(node, seals_of_the_nodes("another secret")[Purpose.BUS], b"strange")
+    return Voice(node, seals_of_the_nodes("another secret")[Purpose.BUS], b"strange", NOW_MS)
 
 
 async def say(cluster: Cluster, *said: Said) -> None:
@@ -172,7 +172,7 @@ async def test_of_a_flood_of_forgeries_the_log_says_a_line_in_a_while(autojump_c
             await say(cluster, *junk)
             await pass_time(INTERVAL)
             await say(cluster, *junk)
-        told = [line for line in lines if line["event"] == "found in Redis what is not ours"]
+        told = [line for line in lines if line["event"] == "a value in Redis is not trusted"]
         assert [(line["what"], line["count"]) for line in told] == [
             ("envelope forged", 1),
             ("envelope forged", 500),

@@ -12,9 +12,17 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.directory import DirectoryKeeper
-from tocsin.actors.publishing.notifications import Committed, Notifications, Submit
-from tocsin.actors.runtime import ActorStopped, Ref, Reply, open_supervisor
+from tocsin.actors.publishing.notifications import (
+    MAILBOX_CAPACITY,
+    Committed,
+    NotificationActor,
+    NotificationMessage,
+    Notifications,
+    Submit,
+)
+from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.prompt import PER_TURN_MAX
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.persistence.store import Idempotency, NotFound, Publish, Withdraw
 from tocsin.protocol.notification import Content
@@ -107,6 +115,31 @@ async def test_a_key_is_free_again_when_the_actor_has_failed_that_should_have_an
         fail(notifications)
 
         notifications.submit("n1", Submit(command=PUBLISH))
+
+
+async def test_a_key_is_free_again_when_the_actor_has_failed_as_it_received_the_request(
+    autojump_clock, monkeypatch
+):
+    def receive(self: NotificationActor, message: NotificationMessage) -> None:
+        raise RuntimeError("a bug")
+
+    async with running() as notifications:
+        with monkeypatch.context() as patched:
+            patched.setattr(NotificationActor, "receive", receive)
+            notifications.submit("n1", Submit(command=PUBLISH))
+        await settle()
+
+        assert notifications.snapshot().keys == ()
+
+
+async def test_a_key_is_free_again_when_the_actor_has_no_room_for_its_request(autojump_clock):
+    async with running() as notifications:
+        for _ in range(PER_TURN_MAX + MAILBOX_CAPACITY):
+            notifications.submit("n1", Submit(command=Withdraw("n1", 1)))
+        with pytest.raises(MailboxFull):
+            notifications.submit("n1", Submit(command=PUBLISH))
+
+        assert notifications.snapshot().keys == ()
 
 
 async def test_nobody_is_waited_for_when_the_actor_has_failed_that_did(autojump_clock):

@@ -62,3 +62,26 @@ def test_a_crowd_of_long_ago_is_forgotten():
     pace.came(1.5, 1)
 
     assert pace.due <= 1.5
+
+
+def test_two_who_came_together_are_not_waited_for():
+    pace = after(2)
+    pace.came(0.5, 1)
+
+    assert pace.due <= 0.5
+
+
+def test_the_first_of_a_crowd_waits_for_half_a_transaction_at_most():
+    pace = after(16)
+    pace.ended(0.001)
+    pace.came(0.5, 1)
+
+    assert pace.due == 0.5005
+
+
+def test_after_a_long_transaction_the_first_of_a_crowd_waits_no_longer_than_the_moment():
+    pace = after(16)
+    pace.ended(1.0)
+    pace.came(0.5, 1)
+
+    assert pace.due == 0.5 + WAIT_MAX

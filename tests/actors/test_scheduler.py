@@ -32,7 +32,12 @@ from tocsin.persistence.store import (
 EPOCH_MS = 1_700_000_000_000
 DAY = 86_400
 UPKEEP = Upkeep(
-    idempotency=DAY, notifications=90 * DAY, archived=30 * DAY, expired=7 * DAY, dead_letters=True
+    idempotency=DAY,
+    notifications=90 * DAY,
+    archived=30 * DAY,
+    expired=7 * DAY,
+    dead_letters=True,
+    receipts=7 * DAY,
 )
 
 
@@ -174,6 +179,7 @@ async def test_what_is_old_is_forgotten_every_ten_minutes(autojump_clock):
         expired_before=at(when - 7 * DAY),
         created_before=at(when - 90 * DAY),
         removed_before=at(when - 600),
+        receipts_before=at(when - 7 * DAY),
         limit=1000,
     )
 

@@ -15,7 +15,7 @@ const tell = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 const tocsin = new Tocsin(server, { token: () => token, device, storage: null });
 let refused = false;
 
-tocsin.on("state", ({ phase, reason, store }) => tell({ event: "state", phase, reason, store }));
+tocsin.on("state", ({ phase, reason, store, transport }) => tell({ event: "state", phase, reason, store, transport }));
 tocsin.on("error", (error) => tell({ event: "error", text: String(error) }));
 tocsin.on("push", ({ sequence, change, notification: { id, title } }) => {
   if (title === refuse && !refused) {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 
-from tocsin.client.actions import Send, Show, Stop, Tell, Wait
-from tocsin.client.follower import Follower
+from tocsin.client.narration import Narrator
+from tocsin_client.actions import Send, Show, Stop, Wait
+from tocsin_client.follower import Follower
 
 
 class Conversation:
@@ -15,15 +17,12 @@ class Conversation:
         self.now = 1000.0
         self.tokens = 0
         options = {"random": lambda: 0.5, **options}
-        self.follower = Follower("ada", "desk", self._token, **options)
+        self.follower = Follower(device="desk", user="ada", **options)
 
-    def _token(self):
-        self.tokens += 1
-        return f"token-{self.tokens}"
-
-    def opens(self):
+    def opens(self, expires=math.inf):
         """A connection is there; what hello says."""
-        [hello] = self.follower.opened(self.now)
+        self.tokens += 1
+        [hello] = self.follower.opened(self.now, f"token-{self.tokens}", expires)
         return frame(hello)
 
     def hears(self, kind, **fields):
@@ -35,6 +34,12 @@ class Conversation:
         return self.hears("welcome", **said | fields)
 
     def hears_push(self, sequence, previous=None, **fields):
+        """A push, with which the program is done at once."""
+        actions = self.hears_a_push(sequence, previous, **fields)
+        pushes = [action.push for action in actions if isinstance(action, Show)]
+        return actions + [do for each in pushes for do in self.follower.handled(each, self.now)]
+
+    def hears_a_push(self, sequence, previous=None, **fields):
         notification = {"id": "1", "title": f"no. {sequence}", "updated_at": "2026-01-01"}
         return self.hears(
             "push",
@@ -54,8 +59,8 @@ class Conversation:
         """Time passes, and the follower is called at each of its deadlines."""
         actions = []
         until = self.now + seconds
-        while self.follower.next_deadline() <= until:
-            self.now = max(self.now, self.follower.next_deadline())
+        while self.follower.deadline <= until:
+            self.now = max(self.now, self.follower.deadline)
             actions += self.follower.due(self.now)
             if any(isinstance(action, Wait | Stop) for action in actions):
                 return actions
@@ -71,7 +76,7 @@ class Conversation:
 
 def frame(action):
     assert isinstance(action, Send)
-    return json.loads(action.text)
+    return action.frame
 
 
 def sent(actions):
@@ -88,10 +93,14 @@ def waits(actions):
 
 
 def told(actions):
-    return " ".join(action.text for action in actions if isinstance(action, Tell))
+    """What a person is told of them."""
+    narrator = Narrator("ada", "the server")
+    news = [each for each in actions if not isinstance(each, Send | Show)]
+    texts = [narrator.text(each, "desk") for each in news]
+    return " ".join(text for text in texts if text is not None)
 
 
 def trouble(actions):
     [stop] = actions
     assert isinstance(stop, Stop)
-    return stop.trouble or ""
+    return Narrator("ada", "the server").trouble(stop, "desk")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.client.conversation_kit import Conversation, sent, shown, told, trouble, waits
-from tocsin.client.actions import Stop
-from tocsin.client.follower import ACK_DELAY
+from tocsin.client.narration import Narrator
+from tocsin_client.actions import Status
+from tocsin_client.follower import ACK_DELAY
 
 # --- hello and welcome ----------------------------------------------------------------------------
 
@@ -46,8 +47,7 @@ def test_even_if_nothing_was_shown_the_start_is_kept():
 def test_an_inbox_of_somebody_else_is_not_listened_to():
     talk = Conversation()
     talk.opens()
-    [stop] = talk.hears_welcome(user="bob")
-    assert stop == Stop("The token is bob's and not ada's.")
+    assert trouble(talk.hears_welcome(user="bob")) == "The token is bob's and not ada's."
 
 
 def test_a_credential_without_an_inbox_is_no_use():
@@ -123,12 +123,11 @@ def test_a_gap_is_not_believed_and_the_next_connection_starts_before_it():
     assert talk.opens()["cursor"] == "e1.1"
 
 
-def test_after_so_many_pushes_it_stops_and_acknowledges_them():
-    talk = Conversation(shown_max=2).live()
-    assert shown(talk.hears_push(1)) == [1]
-    show, stop = talk.hears_push(2)
-    assert shown([show]) == [2]
-    assert stop == Stop()
+def test_one_that_leaves_acknowledges_what_was_handled_and_no_more():
+    talk = Conversation().live()
+    for sequence in (1, 2):
+        talk.hears_push(sequence)
+    assert len(talk.hears_a_push(3)) == 1
     assert sent(talk.follower.leaving()) == [{"type": "ack", "sequence": 2}]
 
 
@@ -181,13 +180,18 @@ def test_a_reset_in_the_middle_of_a_session_forgets_what_waits_for_its_ack():
 
 def test_a_hop_that_is_lost_and_back_is_told_once_each():
     talk = Conversation().live()
-    assert talk.hears("status", bus="ok", store="ok") == []
-    [lost] = talk.hears("status", bus="ok", store="lost")
-    assert lost.text == "The server has lost its store."
-    assert json.loads(lost.raw)["store"] == "lost"
-    assert talk.hears("status", bus="ok", store="lost") == []
-    [back] = talk.hears("status", bus="ok", store="ok")
-    assert back.text == "The server's store is back."
+    narrator = Narrator("ada", "the server")
+
+    def hears(store):
+        [status] = talk.hears("status", bus="ok", store=store)
+        assert isinstance(status, Status)
+        assert json.loads(status.raw)["store"] == store
+        return narrator.text(status, "desk")
+
+    assert hears("ok") is None
+    assert hears("lost") == "The server has lost its store."
+    assert hears("lost") is None
+    assert hears("ok") == "The server's store is back."
 
 
 # --- whatever happens -----------------------------------------------------------------------------

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from tests.client.conversation_kit import Conversation, sent, told, trouble, waits
-from tocsin.client.actions import Stop, Tell, Wait
-from tocsin.client.follower import RECONNECT_CAP
 from tocsin.protocol.closing import Closing
+from tocsin_client.actions import Refresh, Stop, Wait
+from tocsin_client.follower import RECONNECT_CAP, REFRESH_BEFORE
 
 # --- the end of a connection ----------------------------------------------------------------------
 
@@ -22,7 +22,7 @@ def test_the_server_says_how_long_to_wait():
 def test_without_a_word_the_wait_grows_up_to_a_limit():
     talk = Conversation(random=lambda: 1.0)
     delays = [waits(talk.follower.unreachable("no")) for _ in range(8)]
-    assert delays == [1, 2, 4, 8, 16, RECONNECT_CAP, RECONNECT_CAP, RECONNECT_CAP]
+    assert delays == [0.5, 1, 2, 4, 8, 16, RECONNECT_CAP, RECONNECT_CAP]
 
 
 def test_a_session_that_got_live_lets_the_wait_begin_anew():
@@ -30,7 +30,7 @@ def test_a_session_that_got_live_lets_the_wait_begin_anew():
     for _ in range(5):
         talk.follower.unreachable("no")
     talk.live()
-    assert waits(talk.follower.closed(1006)) == 1
+    assert waits(talk.follower.closed(1006)) == 0.5
 
 
 def test_a_server_that_ends_every_session_at_once_is_not_hurried():
@@ -40,7 +40,7 @@ def test_a_server_that_ends_every_session_at_once_is_not_hurried():
         talk.opens()
         talk.hears_welcome()
         delays.append(waits(talk.follower.closed(1006)))
-    assert delays == [1, 2, 4]
+    assert delays == [0.5, 1, 2]
 
 
 @pytest.mark.parametrize("closing", Closing)
@@ -51,7 +51,7 @@ def test_whether_to_come_back_is_in_the_number(closing):
         Conversation().live().follower.closed(int(closing)),
     ):
         kinds = [type(action) for action in end]
-        assert kinds == ([Tell, Wait] if closing.reconnect else [Stop])
+        assert kinds == ([Wait] if closing.reconnect else [Stop])
 
 
 def test_who_was_replaced_learns_what_to_do():
@@ -86,14 +86,18 @@ def test_a_server_that_never_says_welcome_is_given_up():
 
 
 def test_the_token_is_made_anew_before_it_expires():
-    talk = Conversation(refresh_every=100.0).live()
-    actions = []
-    for _ in range(11):
-        actions += talk.passes(20)
+    talk = Conversation().live()
+    talk.opens(expires=talk.now + REFRESH_BEFORE + 100)
+    talk.hears_welcome()
+    for _ in range(4):
+        assert Refresh() not in talk.passes(20)
         talk.hears("pong")
-    fresh = [each["token"] for each in sent(actions) if each["type"] == "refresh"]
-    assert fresh == ["token-2", "token-3"]
+    assert talk.passes(20)[-1] == Refresh()
+    talk.hears("pong")
+    fresh = talk.follower.refreshed("token-2", talk.now + REFRESH_BEFORE + 20)
+    assert sent(fresh) == [{"type": "refresh", "token": "token-2"}]
+    assert Refresh() in talk.passes(20)
 
 
 def test_without_a_connection_there_is_no_deadline():
-    assert Conversation().follower.next_deadline() == math.inf
+    assert Conversation().follower.deadline == math.inf

@@ -4,15 +4,15 @@ from datetime import datetime
 
 import pytest
 
-from tocsin.client.frames import Notification, Push
 from tocsin.client.lines import plain, push_line
+from tocsin_client.frames import Notification, Push
 
 AT = datetime(2026, 1, 2, 13, 14, 15)  # noqa: DTZ001 (local time, as a person reads it)
 
 
 def line(change="created", attempt=1, **fields):
     notification = Notification("1", **{"title": "Hello", "updated_at": "", **fields})
-    return push_line(Push(2, 1, change, notification, attempt), AT)
+    return push_line(Push(2, 1, change, notification, attempt=attempt), AT)
 
 
 def test_a_notification_is_time_category_and_title():

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "tocsin"
-FOLDERS = ("tocsin", "simulation", "servers", "cluster", "bench", "tests")
+FOLDERS = ("tocsin", "clients", "simulation", "servers", "cluster", "bench", "demo", "tests")
 
 
 def refuse(found: Iterable[str], rule: str) -> None:

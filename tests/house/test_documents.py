@@ -36,11 +36,13 @@ HELD_BY = {
         "actors.cluster.trust",
     ),
     "tests/actors/test_user*.py": (
-        *("actors.delivery.carrier", "actors.delivery.device", "actors.delivery.outlet"),
+        *("actors.delivery.carrier", "actors.delivery.device"),
         "actors.delivery.wording",
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches", "actors.storage.outage"),
     "tests/actors/test_spool*.py": ("actors.spool.state",),
+    "tests/actors/test_escalation.py": ("actors.escalation.outcomes",),
+    "tests/system/test_webpush.py": ("carriers.webpush",),
     "tests/protocol/test_*.py": ("protocol.retry_after",),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),
     "tests/protocol/test_session*.py": ("protocol.flight",),
@@ -51,7 +53,9 @@ HELD_BY = {
     "tests/persistence/test_store_contract_*.py": (
         *("persistence.scripts.*", "persistence.store.*", "persistence.upkeep.forgetting"),
         *("persistence.postgres.arrays", "persistence.postgres.records"),
+        "persistence.postgres.pipeline",
     ),
+    "tests/persistence/test_postgres_pipeline.py": ("persistence.postgres.pipeline",),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
     "tests/cli/test_*copy.py": (
@@ -59,11 +63,12 @@ HELD_BY = {
     ),
     "tests/server/auth/test_*.py": ("server.auth.*",),
     "tests/server/http/test_*.py": ("server.http.*", "server.door.edge_actors"),
+    "tests/outbound/test_guarded_client.py": ("outbound.pool",),
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
+    "tests/system/test_webhooks.py": ("actors.sinks.*",),
+    "tests/system/test_receipts.py": ("server.follow.receipts",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
-    "tests/system/test_operating.py": ("server.diagnostics",),
     "tests/server/ingest/test_*.py": ("server.ingest.*",),
-    "tests/system/test_connectors.py": ("connecting",),
     "tests/persistence/brokers/test_*.py": ("persistence.brokers.*",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""

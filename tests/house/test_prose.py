@@ -37,7 +37,7 @@ SLACK = 0.03
 ROOMS = (
     *("tocsin/actors/runtime", "tocsin/actors", "tocsin/cli", "tocsin/client"),
     *("tocsin/persistence", "tocsin/protocol", "tocsin/server", "tocsin/settings", "tocsin"),
-    *("simulation", "tests", "bench", "cluster", "servers", "dev"),
+    *("clients", "demo", "simulation", "tests", "bench", "cluster", "servers", "dev"),
 )
 
 

@@ -43,14 +43,28 @@ ABOVE = {"node", "trunk", "wiring", "connecting", "cli", "__main__"}
 BESIDE_SEES = {"protocol"}
 
 LINES = {
-    "tocsin.actors": ("cluster", "publishing", "spool", "delivery", "storage", "runtime"),
+    "tocsin.actors": (
+        *("cluster", "publishing", "escalation", "spool", "sinks", "delivery", "storage"),
+        "runtime",
+    ),
     "tocsin.persistence": (
         *("brokers", "sqlite", "postgres", "redis", "upkeep"),
         *("migrations", "scripts", "bus", "store"),
     ),
     "tocsin.persistence.scripts": ("topics", "logs"),
     "tocsin.server": (
-        *("api", "websocket", "follow", "ingest", "producing", "door", "http", "admission", "auth"),
+        *(
+            "api",
+            "metrics",
+            "websocket",
+            "follow",
+            "ingest",
+            "producing",
+            "door",
+            "http",
+            "admission",
+            "auth",
+        ),
     ),
     "simulation": ("bugs", "runs", "checks", "faults", "clients", "world"),
 }
@@ -67,6 +81,7 @@ TOOLS = {
     "simulation": {"tocsin", "simulation"},
     "servers": {"tocsin", "servers"},
     "cluster": {"tocsin", "servers", "cluster"},
+    "demo": {"tocsin", "servers", "demo"},
     "bench": {"tocsin", "servers", "cluster", "bench"},
 }
 

@@ -72,6 +72,7 @@ def before_statement(
 ) -> None:
     """Let something happen just before *desk*'s store runs the statement *name*."""
     perform = PostgresStore._perform
+    assert isinstance(desk.store, PostgresStore)
 
     async def after_work(store: PostgresStore, connection: Any, statement: Statement) -> Any:
         if store is desk.store and statement.name == name:
@@ -79,3 +80,5 @@ def before_statement(
         return await perform(store, connection, statement)
 
     monkeypatch.setattr(PostgresStore, "_perform", after_work)
+    # *work* waits for more than the connection, so asyncio has to drive the transaction.
+    monkeypatch.setattr(desk.store._pool, "take_at_once", lambda: None)

@@ -14,6 +14,7 @@ from tests.persistence.postgres_kit import (
     session,
     wait_until_waiting,
 )
+from tocsin.persistence.postgres.driving import is_silent
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def test_idle_connections_that_were_cut_off_cost_no_call(desk, postgres_ur
 
     await end_backends(postgres_url)
     # The ends of the connections arrive in their own time.
-    while any(not each.is_closed() for each in desk.store._pool._idle):
+    while any(is_silent(each) for each in desk.store._pool._idle):
         await trio.lowlevel.checkpoint()
 
     for expected in (4, 5, 6):

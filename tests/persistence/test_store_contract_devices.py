@@ -129,6 +129,19 @@ async def test_a_device_that_goes_back_is_sent_again_what_it_has_acknowledged(de
     assert [entry.attempts for entry in entries][-2:] == [0, 0]
 
 
+@pytest.mark.parametrize("cursor", [1, "0", "another.2", 99])
+async def test_a_device_that_was_forgotten_is_sent_again_what_it_has_acknowledged(desk, cursor):
+    await desk.publish("ann")
+    for sequence in (2, 3):
+        made = await desk.publish("ann")
+        await desk.sent("ann", "phone", made.content.id, sequence, acknowledged_at=5)
+
+    start = (await desk.attach("ann", "phone", cursor)).start.sequence
+
+    entries = (await desk.page("ann", start=start)).entries
+    assert [entry.sequence for entry in entries][-2:] == [2, 3]
+
+
 async def test_a_device_that_has_gone_back_may_break_off_and_go_on(desk):
     await desk.attach("ann", "phone")
     for _ in range(3):

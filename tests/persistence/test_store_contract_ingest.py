@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 
 from tests.persistence.letters_kit import died, letters
-from tocsin.persistence.store import (
+from tocsin.persistence.store import Done, NotFound, Purge
+from tocsin.persistence.store.ingest_commands import (
     BuryMessages,
     ConnectorOrders,
-    Done,
     FindIngest,
     IngestLetter,
     IngestLetters,
     ListIngest,
-    NotFound,
-    Purge,
     ReadConnector,
     SetConnector,
     SettleIngest,

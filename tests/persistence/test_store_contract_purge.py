@@ -20,6 +20,7 @@ from tocsin.persistence.store import (
     Counters,
     CreateTicket,
     Deliveries,
+    DeviceCursor,
     Devices,
     FindNotification,
     Letters,
@@ -33,6 +34,7 @@ from tocsin.persistence.store import (
     Purge,
     Purged,
     ReadDeliveries,
+    Record,
     Release,
     Released,
     Replayed,
@@ -262,6 +264,17 @@ async def test_old_letters_and_devices_are_forgotten(desk):
     assert left.device == "tablet"
 
 
+async def test_a_device_that_was_seen_where_it_was_before_stays(desk):
+    await desk.attach("ann", "phone")
+    await desk.attach("ann", "tablet")
+    await desk.write(Record((), (DeviceCursor("ann", "phone", 0, LATER),)))
+
+    await purge(desk, created_before=LATER)
+
+    [left] = (await desk.ask(ListDevices("ann"), Devices)).devices
+    assert (left.device, left.acknowledged, left.last_seen) == ("phone", 0, LATER)
+
+
 @pytest.mark.parametrize("count", [1, 200])
 async def test_however_much_a_purge_forgets_it_takes_the_same_statements(desk, count):
     users = [f"user-{number}" for number in range(count)]
@@ -272,7 +285,7 @@ async def test_however_much_a_purge_forgets_it_takes_the_same_statements(desk, c
     assert (await purge(desk, archived_before=6)).rows == 2 * count
     after: int = desk.store.statements_run
 
-    assert after - before == 18
+    assert after - before == 20
 
 
 async def test_a_purge_corrects_what_marks_and_publishes_go_on_with(desk):

@@ -36,6 +36,7 @@ from tocsin.protocol.push import CaughtUp, LogEntry, Push
 from tocsin.protocol.terms import SessionLimits
 
 HEARTBEAT: Final = 25.0
+SEEN_INTERVAL: Final = 15.0
 RESEND: Final = Backoff(initial=10.0, cap=60.0)
 HAS_SESSION: Final = Phase.REPLAYING, Phase.LIVE, Phase.RESETTING
 
@@ -74,6 +75,11 @@ class DeliveryStage:
         return int(self.now * 1000)
 
     @property
+    def session(self) -> str:
+        """The name of the present connection's session."""
+        return f"a/{self.connections}/1"
+
+    @property
     def has_ended(self) -> bool:
         return self.delivery.phase is Phase.ENDED
 
@@ -92,10 +98,10 @@ class DeliveryStage:
         self.device.wire, self.device.received = [], []
         self.flight = FlightModel()
         self.expires_at = expires_at
-        name = f"a/{self.connections}/1"
         terms = DeliveryTerms(
-            *("ann", "phone", str(self.connections), "a", name),
+            *("ann", "phone", str(self.connections), "a", self.session),
             *(cursor, self.limits, HEARTBEAT, expires_at),
+            seen_interval=SEEN_INTERVAL,
         )
         self.delivery = DeviceDelivery(terms, lambda: 0.5, self.now, self.now_ms)
 
@@ -135,7 +141,7 @@ class DeliveryStage:
         head = self.log.head
         match self.asked:
             case AskPlace(cursor=cursor):
-                start = self.log.attach(cursor)
+                start = self.log.attach(cursor, self.session)
                 place = start, self.log.head, self.log.horizon, self.log.unread, 0
                 self.answer = Attachment(EPOCH, *place)
             case AskPage(start=at, began=began, resumed=resumed, wanted=wanted):
@@ -248,11 +254,11 @@ class DeliveryStage:
                 case End():
                     assert self.has_ended
                     self.ends.append(output)
-                case NoteEnd():
+                case NoteEnd(end=end):
                     assert self.was_asked
                     assert output is outputs[-1]
                     self.is_noted = True
-                    self.log.leave()
+                    self.log.leave(end.session)
                 case SendPing() | AnnounceArrival() | AnnouncePresence():
                     pass
 

@@ -63,12 +63,12 @@ class FlightModel:
         self.silent[sequence] = self.silent.get(sequence, 0) + 1
 
     def acknowledge_through(self, sequence: int) -> set[int]:
-        """The sequences that are now known to have arrived as last changes."""
+        """The sequences that are now known to have arrived: the last one of each notification."""
         covered = [push for push in self.unanswered.values() if push.sequence <= sequence]
-        confirmed = {push.sequence for push in covered if self.is_latest(push)}
+        confirmed = {push.notification_id: push.sequence for push in covered}
         for push in covered:
             self.forget(push)
-        return confirmed
+        return set(confirmed.values())
 
     def acknowledge_ids(self, ids: Iterable[str]) -> set[int]:
         """An ack by id answers the earlier changes first."""
@@ -80,6 +80,7 @@ class FlightModel:
                 self.silent[push.sequence] = 0
                 for earlier in older:
                     self.forget(earlier)
+                confirmed.add(older[0].sequence)
             elif push is not None:
                 self.forget(push)
                 confirmed.add(push.sequence)

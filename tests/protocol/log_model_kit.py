@@ -72,7 +72,7 @@ class LogModel:
     lines: dict[str, Line] = field(default_factory=dict)
     stored: int | None = None
     written: tuple[dict[str, Line], int | None] = field(default_factory=lambda: ({}, None))
-    is_open: bool = False
+    open_session: str | None = None
     doubtful: int = 0
 
     # --- Producers -------------------------------------------------------------------------------
@@ -123,9 +123,10 @@ class LogModel:
         """What the node knows is durable."""
         self.written = deepcopy(self.lines), self.stored
 
-    def leave(self) -> None:
-        """The session has ended, and all is written."""
-        self.is_open = False
+    def leave(self, session: str) -> None:
+        """The *session* has ended, and all is written; no effect if it is not the open one."""
+        if session == self.open_session:
+            self.open_session = None
 
     def die(self) -> None:
         """The node is gone, and what was not written is; that somebody was given up is, at once."""
@@ -133,11 +134,11 @@ class LogModel:
         dead = {name: line for name, line in self.lines.items() if line.dead}
         self.lines = deepcopy(lines) | dead
 
-    def attach(self, requested: Cursor | None) -> Start:
+    def attach(self, requested: Cursor | None, session: str) -> Start:
         """Where the device starts; going back, it may have lost what it acknowledged beyond."""
-        if self.is_open:
+        if self.open_session is not None:
             self.doubtful = self.head
-        self.is_open = True
+        self.open_session = session
         undelivered = [
             row.sequence
             for name, row in self.rows.items()

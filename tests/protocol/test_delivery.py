@@ -30,11 +30,13 @@ from tocsin.protocol.delivery_values import (
     BeginAt,
     End,
     Hops,
+    Note,
     NoteEnd,
     Output,
     Say,
     SendPing,
 )
+from tocsin.protocol.ledger import DeviceCursor
 from tocsin.protocol.terms import Acknowledging
 
 # --- The table ------------------------------------------------------------------------------------
@@ -305,3 +307,28 @@ def test_without_a_peer_that_can_be_heard_there_is_no_silence():
     delivery = in_phase(Phase.WAITING)
 
     assert delivery.tick(NOW + HEARTBEAT, AT, math.inf, is_current=True) == []
+
+
+# --- A device that stays --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("acknowledging", Acknowledging)
+def test_a_device_that_stays_without_acknowledging_is_noted_as_seen_at_intervals(acknowledging):
+    delivery = a_delivery(acknowledging=acknowledging, seen_interval=100.0)
+    delivery.listening()
+    attach(delivery, start=3)
+
+    times: list[float] = []
+    while len(times) < 2:
+        now = delivery.next_deadline()
+        if outputs := delivery.tick(now, AT + 7, math.inf, is_current=True):
+            assert outputs == [Note((), DeviceCursor("ann", "phone", 3, AT + 7))]
+            times.append(now)
+    assert times == [NOW + 100.0, NOW + 200.0]
+
+
+@pytest.mark.parametrize("phase", [Phase.WAITING, Phase.ATTACHING, Phase.SETTLING, Phase.RESETTING])
+def test_a_device_whose_place_is_not_known_is_not_noted_as_seen(phase):
+    delivery = in_phase(phase, seen_interval=100.0)
+
+    assert delivery.tick(NOW + 100.0, AT, math.inf, is_current=True) == []

@@ -71,8 +71,14 @@ def a_seal(secret: str = "secret") -> Seal:
     return seals[Purpose.BUS]
 
 
-def a_voice(node: str = "node-a", *, secret: str = "secret", incarnation: bytes = b"1234567"):
-    return Voice(node, a_seal(secret), incarnation)
+def a_voice(
+    node: str = "node-a",
+    *,
+    secret: str = "secret",
+    incarnation: bytes = b"1234567",
+    began_ms: int = 0,
+):
+    return Voice(node, a_seal(secret), incarnation, began_ms)
 
 
 def an_ear(node: str = "node-b") -> Ear:
@@ -216,6 +222,13 @@ def test_what_is_old_is_not_heeded_by_those_who_never_heard_it(age, is_heeded):
 def test_what_an_earlier_process_of_this_name_said_is_not_taken_for_a_twin_of_today():
     said = say(a_voice("node-b"), Alive(1.0), CONTROL, NOW - 1)
     expect_distrust(an_ear(), said, Distrust.STALE, CONTROL)
+
+
+def test_a_node_whose_clock_is_set_back_after_its_start_hears_itself():
+    voice = a_voice("node-b", began_ms=NOW)
+    for number, now in enumerate((NOW - 300_000, NOW - 299_000)):
+        said = voice.live(Alive(number), now)
+        assert an_ear("node-b").hear(CONTROL, said, now)
 
 
 def test_a_node_remembers_many_speakers_and_beyond_that_only_who_may_be_heeded():

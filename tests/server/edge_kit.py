@@ -1,13 +1,13 @@
 """A whole edge for tests: front door, WebSocket echo and a Quart application on a real port."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import trio
-from quart import Response, request
+from quart import request
 from quart_trio import QuartTrio
 
 from tocsin.protocol.refusal import refuse
@@ -21,7 +21,7 @@ from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.http.application import TURNED_AWAY, About, Incoming, RequestPlan, Turned
 from tocsin.server.http.host import HttpHost
 from tocsin.server.http.limits import HttpLimits
-from tocsin.server.http.response import Whole
+from tocsin.server.http.response import Lasting, Whole
 from tocsin.server.request_head import RequestHead
 from tocsin.server.turnstile import SPEAKERS_MAX, Place, Turnstile
 from tocsin.server.websocket.ended import Ended
@@ -113,26 +113,13 @@ def make_app(edge: "Edge") -> QuartTrio:
     async def refuse() -> tuple[str, int]:
         return "not you", 401
 
-    @app.get("/slow-lasting")
     @app.get("/slow")
     async def slow() -> str:
-        edge.slow_entered.set()
-        await edge.slow_may_end.wait()
-        return "done"
+        return (await edge.slow()).decode()
 
     @app.get("/huge")
     async def huge() -> bytes:
         return bytes(HUGE_BYTES)
-
-    @app.get("/endless")
-    async def endless() -> Response:
-        async def chunks() -> AsyncIterator[bytes]:
-            while True:
-                yield bytes(65536)
-
-        response = Response(chunks())
-        response.timeout = None
-        return response
 
     @app.get("/crash")
     async def crash() -> str:
@@ -141,11 +128,35 @@ def make_app(edge: "Edge") -> QuartTrio:
     return app
 
 
-class EdgeApplication:
-    """Lets everybody in; answers `/lean` and `/livez` itself, and leaves the rest to Quart."""
+async def no_bytes() -> bytes:
+    return b""
 
-    def __init__(self, body_bytes_max: int = 1 << 20, settings: Settings | None = None) -> None:
+
+@asynccontextmanager
+async def endless() -> AsyncIterator[AsyncIterator[bytes]]:
+    """The body of an answer without an end."""
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        while True:
+            await trio.lowlevel.checkpoint()
+            yield bytes(65536)
+
+    async with aclosing(chunks()) as body:
+        yield body
+
+
+class EdgeApplication:
+    """Lets everybody in; answers `/lean`, `/livez` and what lasts itself, and leaves the rest to
+    Quart."""
+
+    def __init__(
+        self,
+        body_bytes_max: int = 1 << 20,
+        settings: Settings | None = None,
+        slow: Callable[[], Awaitable[bytes]] = no_bytes,
+    ) -> None:
         settings = settings or Settings()
+        self._slow = slow
         self._body_bytes_max = body_bytes_max
         limits = Limits(limit_figures(settings))
         forwarding = Forwarding(settings.forwarded_from)
@@ -156,10 +167,11 @@ class EdgeApplication:
     def find(self, head: RequestHead) -> RequestPlan | Whole:
         if head.path == "/nothing":
             raise refuse("not_found", "There is nothing at this address.")
+        lasts = head.path in {"/endless", "/slow-lasting"}
         return RequestPlan(
             self._body_bytes_max,
-            lean=head.path in {"/lean", "/livez", "/crash-lean"},
-            lasts=head.path in {"/endless", "/slow-lasting"},
+            lean=lasts or head.path in {"/lean", "/livez", "/crash-lean"},
+            lasts=lasts,
             always=head.path == "/livez",
         )
 
@@ -173,9 +185,14 @@ class EdgeApplication:
     async def identify(self, plan: RequestPlan, head: RequestHead) -> Principal:
         raise AssertionError("everybody is known")
 
-    async def answer(self, incoming: Incoming) -> Whole:
-        if incoming.head.path == "/crash-lean":
-            raise ZeroDivisionError("as asked")
+    async def answer(self, incoming: Incoming) -> Whole | Lasting:
+        match incoming.head.path:
+            case "/crash-lean":
+                raise ZeroDivisionError("as asked")
+            case "/endless":
+                return Lasting(endless(), "application/octet-stream")
+            case "/slow-lasting":
+                return Whole(200, await self._slow())
         assert isinstance(incoming.body, bytes)
         return Whole(200, b'{"length":%d}' % len(incoming.body))
 
@@ -230,6 +247,12 @@ class Edge:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/v1/ws"
 
+    async def slow(self) -> bytes:
+        """An answer that waits for the test's word."""
+        self.slow_entered.set()
+        await self.slow_may_end.wait()
+        return b"done"
+
     async def connect(self) -> trio.SocketStream:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
 
@@ -279,7 +302,7 @@ async def open_edge(
 ) -> AsyncIterator[Edge]:
     with trio.fail_after(120):
         edge = Edge()
-        edge.application = EdgeApplication(body_bytes_max, settings)
+        edge.application = EdgeApplication(body_bytes_max, settings, edge.slow)
         edge.host = HttpHost(edge.application, make_app(edge), limits=limits or HttpLimits())
         edge.door = FrontDoor(
             websocket=websocket, websocket_turned=turned_away, http=edge.host.serve, **door

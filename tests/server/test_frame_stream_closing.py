@@ -1,5 +1,7 @@
 """How a frame stream closes: last words, lingering, and tasks that come back."""
 
+import socket
+
 import pytest
 import trio
 import trio.testing
@@ -8,6 +10,7 @@ from tests.server.edge_kit import UNBOUNDED, masked, read_all
 from tests.server.frame_stream_kit import LIMIT, cancel_when_blocked, open_pair, send_for_ever
 from tocsin.server.lingering_close import read_to_end
 from tocsin.server.websocket.ended import Ended
+from tocsin.server.websocket.frame_stream import FrameStream
 from tocsin.server.websocket.wire_frames import close_frame, text_frame
 
 
@@ -105,3 +108,34 @@ async def test_lingering_is_bounded_in_bytes():
         pair.nursery.start_soon(send_for_ever, pair.client, bytes(100_000))
         await read_to_end(pair.server.socket, timeout=60, bytes_max=1 << 20)
         pair.nursery.cancel_scope.cancel()
+
+
+async def test_a_close_by_another_task_ends_the_reading():
+    async with open_pair(linger_timeout=0.05) as pair:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_closed, pair.frames)
+            await trio.testing.wait_all_tasks_blocked()
+            await pair.frames.aclose()
+        await expect_closed(pair.frames)
+
+
+async def test_a_close_that_is_cancelled_ends_the_reading_too():
+    async with open_pair(linger_timeout=60) as pair, trio.open_nursery() as nursery:
+        nursery.start_soon(expect_closed, pair.frames)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await pair.frames.aclose()
+
+
+async def test_a_peer_that_resets_ends_the_reading():
+    async with open_pair() as pair, trio.open_nursery() as nursery:
+        nursery.start_soon(pair.frames.listen, print)
+        await trio.testing.wait_all_tasks_blocked()
+        pair.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await pair.client.aclose()
+
+
+async def expect_closed(frames: FrameStream) -> None:
+    with pytest.raises(trio.ClosedResourceError):
+        await frames.listen(print)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 import trio
@@ -10,6 +11,7 @@ import trio.testing
 from tests.server.edge_kit import UNBOUNDED, masked, read_all, wait_until
 from tests.server.frame_stream_kit import JSON_PING, LIMIT, listening, open_pair, send_for_ever
 from tocsin.protocol.closing import Closing
+from tocsin.server import socket_watch
 from tocsin.server.turnstile import Turnstile
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.frame_reader import FRAMES_MAX
@@ -193,3 +195,47 @@ async def test_a_newcomer_may_say_little():
         with pytest.raises(Ended) as caught:
             await pair.frames.first_message()
         assert caught.value.refusal.closing is Closing.FRAME_TOO_LARGE
+
+
+async def test_what_is_wrong_with_one_connection_ends_no_other():
+    received: list[str] = []
+    async with open_pair() as wrong, open_pair() as right, listening(right.frames, received):
+        await wrong.client.send_all(b"\x83\x80")
+        with pytest.raises(Ended) as ended:
+            await wrong.frames.listen(print)
+        assert ended.value.refusal.closing is Closing.MALFORMED
+
+        await right.client.send_all(masked(1, b"still here"))
+        await wait_until(lambda: received == ["still here"])
+
+
+async def test_what_a_client_says_may_cancel_its_own_connection():
+    received: list[str] = []
+    async with open_pair() as pair:
+        with trio.CancelScope() as scope:
+
+            def take(message: str) -> None:
+                received.append(message)
+                scope.cancel()
+
+            await pair.client.send_all(masked(1, b"one") + masked(1, b"two"))
+            await pair.frames.listen(take)
+        assert scope.cancelled_caught
+        assert received == ["one", "two"]
+        await pair.client.send_all(masked(1, b"three"))
+        async with listening(pair.frames, received):
+            await wait_until(lambda: received[2:] == ["three"])
+
+
+async def test_a_stream_is_read_also_where_the_system_has_no_epoll(monkeypatch):
+    monkeypatch.setattr(socket_watch, "HAS_EPOLL", False)
+    received: list[str] = []
+    async with open_pair() as pair:
+        async with listening(pair.frames, received):
+            for message in (b"1", b"2", b"3"):
+                await pair.client.send_all(masked(1, message))
+                await wait_until(partial(received.__contains__, message.decode()))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pair.frames.listen, received.append)
+            await pair.client.send_eof()
+    assert received == ["1", "2", "3"]

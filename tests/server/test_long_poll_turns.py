@@ -5,11 +5,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import trio
 
 from tests.actors.clock_kit import settle
 from tocsin.actors.delivery.messages import Arrived
+from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.refusal import Refused
+from tocsin.server.auth.errors import Unauthenticated
 from tocsin.server.follow.long_poll import gather
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
@@ -102,3 +106,35 @@ async def test_who_has_waited_long_enough_is_answered_whoever_stands_before(auto
     assert trio.current_time() < 60
     assert room.left == 1
     assert len(places) == ANSWERS_MAX
+
+
+@pytest.mark.parametrize(
+    ("detail", "code"),
+    [
+        ("key_revoked: the key was revoked.", "key_revoked"),
+        ("token_expired: the token has run out.", "token_expired"),
+    ],
+)
+async def test_a_poll_that_its_credential_ends_says_why(autojump_clock, detail, code):
+    room = Room()
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def poll() -> None:
+            with pytest.raises(Unauthenticated) as refused:
+                await room.poll(1)
+            assert refused.value.refusal.code == code
+            assert 'error="invalid_token"' in (refused.value.refusal.challenge or "")
+
+        await settle()
+        room.all_looked()
+        room.here[0].end(Closing.UNAUTHENTICATED, detail=detail)
+
+
+async def test_a_poll_that_finds_no_store_in_time_is_refused(autojump_clock):
+    room = Room()
+    with pytest.raises(Refused) as refused:
+        await room.poll(1)
+    assert refused.value.refusal.code == "store_unavailable"
+    assert trio.current_time() == 10
+    assert room.left == 1

@@ -157,7 +157,7 @@ class Played:
             readiness=self.readiness,
             connections=nobody,
             key_watch=nobody,
-            authenticator=SimpleNamespace(from_header=self.identify),
+            authenticator=SimpleNamespace(known=lambda _: None, from_header=self.identify),
             users=users,
             refusals=self.refusals,
         )

@@ -46,6 +46,8 @@ def test_the_hot_operations_are_lean():
         "POST /v1/notifications",
         "POST /v1/notifications/batch",
         "GET /v1/inbox",
+        "GET /v1/inbox/changes",
+        "GET /v1/inbox/stream",
         "POST /v1/inbox/mark",
         "POST /v1/inbox/ack",
         "GET /livez",
@@ -117,9 +119,10 @@ def test_only_what_asks_for_no_credential_is_open(operation: Operation):
     is_open = operation.caller is Caller.ANYONE
     pages = {"/", "/docs", "/favicon.ico", "/openapi.json", "/asyncapi.json"}
     modules = {"/client.js", "/client/{module}", "/inbox.js", "/inbox/{module}"}
-    assert is_open == (operation.path in {"/livez", "/readyz", *pages, *modules})
+    links = {"/v1/unsubscribe/{token}"}
+    assert is_open == (operation.path in {"/livez", "/readyz", *pages, *modules, *links})
     assert (operation.caller is Caller.ADMIN) == (
-        operation.path == "/metrics" or operation.path.startswith("/v1/admin/")
+        operation.path == "/metrics" or operation.path.startswith(("/v1/admin/", "/v1/webhooks"))
     )
 
 

@@ -154,7 +154,7 @@ class Told:
     def synced(self, sequence: int) -> None:
         self.hear({"type": "synced", "sequence": sequence})
 
-    def push(self, sequence: int, **changes: Any) -> None:
+    def push(self, sequence: int, *, sent_at: float | None = None, **changes: Any) -> None:
         """A correct push, except for *changes*."""
         frame = {
             "type": "push",
@@ -174,7 +174,7 @@ class Told:
             "expires_at": changes.get("expires_at"),
         }
         self._last = max(self._last, sequence)
-        self.hear(frame)
+        self.hear(frame, sent_at=sent_at)
 
     def ack(self, sequence: int) -> None:
         ack = {"type": "ack", "sequence": sequence}

@@ -210,3 +210,21 @@ def test_or_it_is_told_so(stage):
     session.hear({"type": "reset", "reason": "horizon"})
     session.push(6)
     assert stage.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_known", "is_right"),
+    [(20.0, True, True), (20.0, False, False), (10.0, False, True)],
+)
+def test_a_device_that_stays_connected_is_not_forgotten(seconds, is_known, is_right):
+    stage = Stage(Plan(users=2, nodes=2, retention=10.0))
+    check = stage.watched_by(Retention)
+    stage.session()
+    if is_known:
+        stage.put(
+            "INSERT INTO devices (user_id, device_id, acknowledged, last_seen)"
+            " VALUES ('u0', 'd0', 0, 0)"
+        )
+    stage.now += seconds
+    check.finish()
+    assert (stage.complaints == []) == is_right

@@ -112,6 +112,18 @@ def test_for_some_seconds_it_need_not(stage):
     assert stage.complaints == []
 
 
+@pytest.mark.parametrize(("parts", "is_right"), [({"storage"}, True), ({"cluster"}, False)])
+def test_a_node_that_stops_must_know_it_until_it_has_left_the_bus(stage, parts, is_right):
+    check = stage.watched_by(Honesty)
+    running(stage)
+    look_for(stage, check, 30)
+    node = stage.hosts["a"].node
+    node.is_stopping, node.has_part = True, lambda name: name in parts
+    with stage.trouble("a", "deaf"):
+        look_for(stage, check, 6)
+    assert (stage.complaints == []) == is_right
+
+
 def test_a_node_must_know_that_all_is_well(stage):
     check = stage.watched_by(Honesty)
     running(stage, bus=SimpleNamespace(available=False))

@@ -101,6 +101,27 @@ def test_after_a_reset_all_begins_anew(stage):
     assert stage.complaints == []
 
 
+@pytest.mark.parametrize("is_reset_known", [False, True])
+def test_what_a_device_acknowledges_while_its_session_begins_anew_may_count_for_it(
+    stage, is_reset_known
+):
+    stage.put("INSERT INTO users VALUES ('u0', 4, 0, 0, 1, 0, 0)")
+    session = stage.session(window=2)
+    session.push(1, replay=True)
+    session.push(2, replay=True)
+    stage.now += 1.0
+    if not is_reset_known:
+        session.ack(2)
+    session.hear({"type": "reset", "reason": "horizon"}, sent_at=0.5)
+    if is_reset_known:
+        session.ack(2)
+    for sequence, previous, sent_at in ((1, 0, 0.5), (2, 1, 0.5), (3, 2, 1.0), (4, 3, 1.0)):
+        session.push(sequence, previous=previous, replay=True, sent_at=sent_at)
+    assert stage.complaints == []
+    session.push(5, replay=True)
+    assert stage.complains("P6", "3 pushes are unanswered, and the window is 2")
+
+
 def test_a_reset_without_need_is_one_too_many(stage):
     session = stage.session(hello=f"{EPOCH}.2", start=2, head=3)
     session.hear({"type": "reset", "reason": "epoch"})

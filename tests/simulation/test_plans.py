@@ -25,6 +25,6 @@ def test_there_may_be_none(none, seed):
 
 def test_there_may_be_nothing_at_all():
     nothing: dict[str, Any] = {"users": 0, "devices": 0, "producers": 0, "posts": 0}
-    scenario = scenario_of(1, calm=True, duration=5.0, **nothing)
+    scenario = scenario_of(1, faultless=True, duration=5.0, **nothing)
 
     assert simulate(scenario.plan).violations == ()

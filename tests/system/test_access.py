@@ -74,6 +74,7 @@ def test_an_api_key_has_no_inbox(server: Server, api_key, method, path):
 def test_only_producers_publish(server: Server, credential, method, path):
     answer = server.http.request(method, path, headers=bearer(credential))
     expect_problem(answer, 403, "scope_missing")
+    assert answer.headers["WWW-Authenticate"].endswith('error="insufficient_scope", scope="notify"')
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATORS)

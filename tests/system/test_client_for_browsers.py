@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from queue import Queue
-from threading import Thread
-from typing import Any, Self
 
 import httpx
 import pytest
 
-from servers.node import PATIENCE, ROOT, wait_until
+from servers.node import ROOT, wait_until
 from servers.program import find_binary
 from servers.tokens import bearer, token
+from tests.system.page_kit import Follow, follow_with, web_socket_command
 from tests.system.producer_kit import Producer
 from tests.system.server_kit import Server, fresh_user
 from tocsin.protocol.closing import Closing
@@ -31,14 +27,8 @@ def node() -> str:
 
 
 @pytest.fixture(scope="module")
-def web_socket(node) -> list[str]:
-    """Node with a WebSocket of its own: without asking from 22 on, and by a flag in 20."""
-    for flags in [], ["--experimental-websocket"]:
-        command = [node, *flags, "-p", "typeof WebSocket"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.stdout.strip() == "function":
-            return [node, *flags]
-    pytest.skip("this Node has no WebSocket; 20.10 and later do")
+def follow() -> Follow:
+    return follow_with(web_socket_command())
 
 
 def test_what_its_own_tests_say(node):
@@ -73,62 +63,6 @@ def test_every_module_is_served_as_it_stands(server: Server, name):
 
 
 # --- with a real server ---------------------------------------------------------------------------
-
-
-class Page:
-    """A program that follows a user with the client, and what it has told."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._told: Queue[dict[str, Any]] = Queue()
-        self.seen: list[dict[str, Any]] = []
-        Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._told.put(json.loads(line))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def expect(self, event: str, holds: Callable[[dict[str, Any]], bool] = bool) -> dict[str, Any]:
-        """The next event of the kind of which this holds."""
-        while True:
-            told = self._told.get(timeout=PATIENCE)
-            self.seen.append(told)
-            if told["event"] == event and holds(told):
-                return told
-
-    def expect_push(self) -> str:
-        title: str = self.expect("push")["title"]
-        return title
-
-    def ask(self, *command: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        assert self.expect("done")["failure"] is None
-
-
-@pytest.fixture
-def follow(web_socket):
-    """Follow *user* as *device*; the push with the title *refuse* is refused once."""
-
-    @contextmanager
-    def start(server: Server, user: str, device: str = "page", refuse: str = "") -> Iterator[Page]:
-        script = str(HERE / "follow.mjs")
-        with Page([*web_socket, script, server.url, token(user), device, refuse]) as page:
-            page.expect("state", lambda told: told["phase"] == "connected")
-            yield page
-
-    return start
 
 
 @pytest.fixture

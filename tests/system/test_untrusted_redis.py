@@ -262,7 +262,7 @@ def test_what_is_forged_or_repeated_on_the_bus_is_heeded_by_nobody(stage: Stage,
         assert stage.refused("envelope", "forged") > 0
         assert stage.refused("envelope", "too_large") > 0
     stage.expect_well()
-    told = [line for line in second.log() if line["event"] == "found in Redis what is not ours"]
+    told = [line for line in second.log() if line["event"] == "a value in Redis is not trusted"]
     assert 0 < len(told) < 50
     listener.close()
 

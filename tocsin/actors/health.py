@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import trio
 
+from tocsin.actors.runtime.histogram import SIZES, Histogram
+
 
 @dataclass(slots=True)
 class HopStatus:
@@ -28,7 +30,10 @@ class HopStatus:
 
 @dataclass(slots=True)
 class StorageStatistics:
-    """Counters since the node's start; *seconds* were spent waiting for transactions."""
+    """Counters since the node's start; *seconds* were spent waiting for transactions.
+
+    *writes* and *read_batches* spread the time of each; *group* the commands of a transaction.
+    """
 
     transactions: int = 0
     commands: int = 0
@@ -37,6 +42,17 @@ class StorageStatistics:
     statements: int = 0
     failures: int = 0
     seconds: float = 0.0
+    writes: Histogram = field(default_factory=Histogram)
+    read_batches: Histogram = field(default_factory=Histogram)
+    group: Histogram = field(default_factory=lambda: Histogram(SIZES))
+
+    def committed(self, commands: int, seconds: float) -> None:
+        """Count a write transaction of so many *commands* and *seconds*."""
+        self.transactions += 1
+        self.commands += commands
+        self.seconds += seconds
+        self.writes.observe(seconds)
+        self.group.observe(commands)
 
 
 @dataclass(slots=True)
@@ -70,7 +86,8 @@ class BusStatistics:
     *said* and *heard* count envelopes, *dropped* the envelopes for which the outbox had no room,
     *unreadable* those of this cluster that this release does not know. *found* counts users whose
     log was further than this node had been told, because the news did not come over the bus in
-    time. *refused* counts values in Redis that this cluster did not write, by their kind and by the
+    time. *seconds* spreads the time from a sign of life that the node gave to its hearing it.
+    *refused* counts values in Redis that this cluster did not write, by their kind and by the
     reason for which they were refused.
     """
 
@@ -83,6 +100,7 @@ class BusStatistics:
     losses: int = 0
     reconciliations: int = 0
     found: int = 0
+    seconds: Histogram = field(default_factory=Histogram)
     refused: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 

@@ -34,12 +34,15 @@ COMMANDS = {
         "tocsin.cli.connector:connector",
         "List, pause and resume connectors to brokers.",
     ),
+    "channel": ("tocsin.cli.channel:channel", "List the channels to people."),
+    "vapid": ("tocsin.cli.vapid:vapid", "Make the key that signs Web Push."),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
     "backup": ("tocsin.cli.backup:backup", "Copy the database into a file."),
     "restore": ("tocsin.cli.restore:restore", "Make the database what a backup holds."),
     "copy": ("tocsin.cli.copy:copy", "Copy a whole database into another, empty one."),
     "vacuum": ("tocsin.cli.vacuum:vacuum", "Give the disk back what the database does not use."),
     "forget-user": ("tocsin.cli.forget_user:forget_user", "Remove all that names a user."),
+    "load": ("tocsin.cli.load:load", "Put load on a deployment, and account for all of it."),
     "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
 }
 

@@ -9,6 +9,7 @@ import click
 
 from tocsin.cli.groups import CommandGroup
 from tocsin.cli.options import serve_options
+from tocsin.server.metrics.catalogue import table
 from tocsin.settings import SETTINGS, Setting
 from tocsin.settings.connectors import KINDS, ConnectorTable, table_settings
 from tocsin.settings.secrets import check_bind
@@ -86,6 +87,12 @@ def show(flags: Flags) -> None:
 def docs() -> None:
     """Print docs/settings.md."""
     click.echo(documentation(), nl=False)
+
+
+@config.command()
+def metrics() -> None:
+    """Print the table of metrics in docs/observing.md."""
+    click.echo(table(), nl=False)
 
 
 def documentation() -> str:

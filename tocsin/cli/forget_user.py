@@ -58,8 +58,9 @@ def forget_user(user: str, yes: bool, server: Server) -> None:
     _show(before, after)
     if after.rows:
         raise Trouble(
-            "Something names them again",
-            "see that no token of theirs is believed and nothing is posted to them, and repeat",
+            "Rows that name the user have come since",
+            "see that no token of the user is accepted and no notification is posted to the user,"
+            " and repeat",
             where,
         )
     click.echo("Nothing names them any more.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import re
 import signal
 import socket
@@ -21,14 +20,15 @@ from tocsin.cli.credentials import is_local
 from tocsin.cli.parameters import CursorText, DeviceName, UserName
 from tocsin.cli.reaching import Server, server_options
 from tocsin.cli.trouble import Trouble, program
-from tocsin.client.actions import Show, Stop, Tell
-from tocsin.client.follower import RECONNECT_CAP, Follower
 from tocsin.client.lines import push_line
-from tocsin.client.listening import Listening
+from tocsin.client.listening import Listening, Outcome, Place
+from tocsin.client.narration import Narrator
 from tocsin.protocol.cursor import BEGINNING
+from tocsin_client.follower import RECONNECT_CAP
+from tocsin_client.frames import Push
 
 _TOKEN_LIFETIME: Final = 3600.0
-"""Seconds; the token is replaced by a fresh one after half of them."""
+"""Seconds; the token is replaced by a fresh one before they are over."""
 _LOCAL_CAP: Final = 2.0
 """Seconds between attempts on this machine, where no crowd comes back at once and a person
 waits."""
@@ -40,15 +40,15 @@ class Terminal:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
-    def show(self, push: Show) -> None:
+    def show(self, push: Push) -> None:
         now = datetime.now().astimezone()
-        click.echo(push.raw if self._as_json else push_line(push.push, now))
+        click.echo(push.raw if self._as_json else push_line(push, now))
 
-    def tell(self, news: Tell) -> None:
+    def tell(self, text: str, raw: str | None) -> None:
         # Frames that change the meaning of pushes are for the reading program as well.
-        if self._as_json and news.raw is not None:
-            click.echo(news.raw)
-        click.echo(news.text, err=True)
+        if self._as_json and raw is not None:
+            click.echo(raw)
+        click.echo(text, err=True)
 
 
 @click.command()
@@ -82,22 +82,21 @@ def listen(
     if from_start and cursor is not None:
         raise click.UsageError("Give --from-start or --cursor, not both.")
     minter = server.minter(math.inf)
-    follower = Follower(
+    place = Place(
+        server.url,
         user,
         device or default_device(socket.gethostname()),
-        lambda: server.credential(minter, user, (), _TOKEN_LIFETIME),
-        random=random.random,
+        server.token or (lambda: server.credential(minter, user, (), _TOKEN_LIFETIME)),
+        client=f"tocsin-cli/{__version__}",
         cursor=BEGINNING if from_start else cursor,
         acknowledge=not no_ack,
-        refresh_every=_TOKEN_LIFETIME / 2 if minter else float("inf"),
         shown_max=once,
-        client=f"tocsin-cli/{__version__}",
-        server=server.url,
         reconnect_cap=_LOCAL_CAP if is_local(server.url) else RECONNECT_CAP,
-        remedy=f"start the server ({program()} serve), or name another one with --url",
     )
-    listening = Listening(follower, server.url, Terminal(as_json=as_json))
-    stop = Stop()
+    remedy = f"start the server ({program()} serve), or name another one with --url"
+    narrator = Narrator(user, server.url, remedy)
+    listening = Listening(place, Terminal(as_json=as_json), narrator)
+    stop = Outcome()
     try:
         stop = trio.run(_listen, listening)
     except* BrokenPipeError:
@@ -118,7 +117,7 @@ def default_device(hostname: str) -> str:
     return f"cli-{name or 'host'}"
 
 
-async def _listen(listening: Listening) -> Stop:
+async def _listen(listening: Listening) -> Outcome:
     """Until there is nothing more to do, or a signal: that is an end like another."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:

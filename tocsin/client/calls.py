@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 
-from tocsin.client.listening import reason
-from tocsin.protocol.problems import Problem
-from tocsin.settings.kinds import is_loopback
-
-TIMEOUT: Final = 35.0
-"""Seconds; a little more than the server gives a request, so that its own answer is heard."""
+from tocsin_client.errors import ApiError
+from tocsin_client.transport import (
+    CALL_FAILURES,
+    client_options,
+    failure_of,
+    read_answer,
+    request_options,
+)
+from tocsin_client.transport import Call as WireCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,66 +62,50 @@ async def ask(base: str, token: str, call: Call) -> httpx.Response:
 
     Cancelled, it may have been done all the same.
     """
-    response = await _send(base, token, call)
+    wire = WireCall(call.method, call.path, call.body, call.headers or {}, call.query)
+    try:
+        async with httpx.AsyncClient(**client_options(base)) as client:
+            response = await client.request(**request_options(base, token, wire))
+    except CALL_FAILURES as error:
+        raise call_failed(call, failure_of(error, base)) from None
     if response.is_success:
         return response
     try:
-        problem = msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
-        raise UnreadableAnswer(response.status_code) from None
-    where = ", ".join(error.path for error in problem.errors)
-    wrong = f"{problem.detail.rstrip('.')} ({problem.status} {problem.code})"
-    after = response.headers.get("Retry-After")
-    raise CallFailed(wrong, where, _remedy(call, problem, after), problem.status)
+        read_answer(response)
+    except ApiError as error:
+        raise call_failed(call, error) from None
+    raise UnreadableAnswer(response.status_code)
 
 
-async def _send(base: str, token: str, call: Call) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {token}", **(call.headers or {})}
-    if call.body is not None:
-        headers["Content-Type"] = "application/json"
-    parts = urlsplit(base)
-    # A proxy that the environment names cannot reach this machine's own loopback address.
-    trust = not is_loopback(parts.hostname or "")
-    # The certificates of the machine, as for sockets, instead of those that come with httpx;
-    # without TLS there is nothing to verify, and loading any would take a while.
-    verify = ssl.create_default_context() if parts.scheme == "https" else False
-    url = base.rstrip("/") + call.path
-    try:
-        async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=trust, verify=verify) as client:
-            return await client.request(
-                call.method, url, params=call.query, content=call.body, headers=headers
-            )
-    except httpx.TimeoutException:
+def call_failed(call: Call, error: ApiError) -> CallFailed:
+    """The words of *error*, in which *call* has ended, for the person at the terminal."""
+    if error.code == "not_tocsin":
+        return UnreadableAnswer(error.status)
+    if error.status:
+        wrong = f"{error.detail.rstrip('.')} ({error.status} {error.code})"
+        return CallFailed(wrong, ", ".join(error.fields), _remedy(call, error), error.status)
+    if error.code == "timeout":
         remedies = call.remedies or {}
         remedy = remedies.get("timeout", f"look at the server's /readyz; {call.verb} again")
-        raise CallFailed(f"{base} does not answer", "", remedy) from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        remedy = "start the server, or name where it is with --url"
-        failure = Unreachable if isinstance(error, httpx.ConnectError) else CallFailed
-        raise failure(f"{base} cannot be reached: {_reason(error)}", "", remedy) from None
+        return CallFailed(error.detail, "", remedy)
+    failure = Unreachable if error.code == "unreachable" else CallFailed
+    return failure(error.detail, "", "start the server, or name where it is with --url")
 
 
-def _reason(error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError):
-            return reason(cause)
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
-
-
-def _remedy(call: Call, problem: Problem, retry_after: str | None) -> str:
+def _remedy(call: Call, error: ApiError) -> str:
     own = call.remedies or {}
-    for key in (problem.code, problem.status):
+    for key in (error.code, error.status):
         if key in own:
             return own[key]
-    match problem.status:
+    match error.status:
         case 401:
             return "give another credential with --token, or name the server's data directory"
         case 403:
             return f"give a credential with the scope {call.scope}"
         case 409 | 429 | 503:
-            return f"{call.verb} again {f'in {retry_after} s' if retry_after else 'a little later'}"
+            return (
+                f"{call.verb} again {f'in {error.after:g} s' if error.after else 'a little later'}"
+            )
         case 413:
             return "shorten it"
         case 400 | 422:

@@ -1,4 +1,4 @@
-"""Why a connection ended, for the person in front of it, and whether coming back is any use.
+"""Why a connection ended, for the person in front of it.
 
 The sentences are the protocol's (`Closing`); added are the flags of the command line.
 """
@@ -24,12 +24,6 @@ def ending_text(code: int | None, device: str) -> str:
         case _:
             return text
     return f"{text} {remedy}"
-
-
-def may_reconnect(code: int | None) -> bool:
-    """Whether an unchanged client may come back after close *code*."""
-    closing = _closing(code)
-    return closing is None or closing.reconnect
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,7 @@ import unicodedata
 from datetime import datetime
 from typing import Final
 
-from tocsin.client.frames import Push
+from tocsin_client.frames import Push
 
 _BLANKS: Final = re.compile(r"\s+")
 _URGENT: Final = {"high": "!", "critical": "!!"}

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
+from tocsin.client.calls import Call, call_failed
+from tocsin_client.errors import ApiError
+from tocsin_client.posts import Posted
+from tocsin_client.producer import Producer
 
-from tocsin.client.calls import Call, UnreadableAnswer, ask
-
-PATH: Final = "/v1/notifications"
-_REMEDIES: Final[dict[int | str, str]] = {
-    "idempotency_key_reused": "give another --key, or none",
-    "timeout": "look at the server's /readyz; post again, with --key to be safe from doubles",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """Durable now; *replayed*: it had been posted before, with the same idempotency key."""
-
-    id: str
-    replayed: bool
-
-
-class _Accepted(msgspec.Struct):
-    id: str
+_CALL: Final = Call(
+    "POST",
+    "/v1/notifications",
+    verb="post",
+    scope="notify",
+    remedies={
+        "idempotency_key_reused": "give another --key, or none",
+        "timeout": "look at the server's /readyz; post again, with --key to be safe from doubles",
+    },
+)
 
 
 async def post(base: str, token: str, draft: dict[str, Any], key: str | None) -> Posted:
@@ -33,19 +26,9 @@ async def post(base: str, token: str, draft: dict[str, Any], key: str | None) ->
 
     Cancelled, it may have been posted all the same; with the same *key* it can be posted again.
     """
-    call = Call(
-        "POST",
-        PATH,
-        verb="post",
-        scope="notify",
-        body=msgspec.json.encode(draft),
-        headers={} if key is None else {"Idempotency-Key": key},
-        remedies=_REMEDIES,
-    )
-    response = await ask(base, token, call)
-    replayed = response.headers.get("Idempotency-Replayed") == "true"
-    try:
-        accepted = msgspec.json.decode(response.content, type=_Accepted)
-    except msgspec.DecodeError:
-        raise UnreadableAnswer(response.status_code) from None
-    return Posted(accepted.id, replayed)
+    # Without patience: a person sees what is wrong at once, and decides.
+    async with Producer(base, token=token, patience=0.0) as producer:
+        [outcome] = await producer.post_all([draft], [key])
+    if isinstance(outcome, ApiError):
+        raise call_failed(_CALL, outcome)
+    return outcome

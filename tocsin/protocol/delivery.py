@@ -61,6 +61,7 @@ class DeviceDelivery(DevicePresence):
     __slots__ = (
         "_asked_head",
         "_began",
+        "_due",
         "_epoch",
         "_expiry",
         "_heartbeat",
@@ -69,6 +70,7 @@ class DeviceDelivery(DevicePresence):
         "_is_doubtful",
         "_resumed",
         "_retry_at",
+        "_seen_at",
         "_session",
         "_start",
     )
@@ -80,6 +82,10 @@ class DeviceDelivery(DevicePresence):
         self._heartbeat = Heartbeat(terms.heartbeat, now)
         self._expiry = Expiry(terms.expires_at, terms.heartbeat)
         self._expiry.look(now, now_ms)
+        # When the device is to be noted as seen again.
+        self._seen_at = now + terms.seen_interval
+        # The earlier of that and of the heartbeat's deadline; only `tick` moves the two.
+        self._due = min(self._heartbeat.deadline, self._seen_at)
         self._retry_at = math.inf
         self._held_until = -math.inf
         self._is_doubtful = False
@@ -264,7 +270,7 @@ class DeviceDelivery(DevicePresence):
     def next_deadline(self) -> float:
         """A time (monotonic) no later than the first that `tick` has something to do at."""
         # Compared one by one, for this is asked after everything that happens.
-        deadline = self._heartbeat.deadline
+        deadline = self._due
         if self._retry_at < deadline:
             deadline = self._retry_at
         if self._expiry.next_look < deadline:
@@ -274,7 +280,7 @@ class DeviceDelivery(DevicePresence):
         return deadline
 
     def tick(self, now: float, now_ms: int, last_heard: float, *, is_current: bool) -> list[Output]:
-        """Do what is due: send again, ping, end what has expired or gone.
+        """Do what is due: send again, ping, note that the device is here, end what has expired.
 
         The peer was last heard at *last_heard*; *is_current* says whether what the other nodes do
         is known here. If not, what would be sent again may have been withdrawn there: wait.
@@ -286,6 +292,10 @@ class DeviceDelivery(DevicePresence):
             return self.end(Closing.HEARTBEAT_LOST, self._spread(RETRY_DELAY))
         if pulse is Pulse.PING:
             outputs.append(SendPing())
+        is_seen = self._seen_at <= now
+        if is_seen:
+            self._seen_at = now + self._terms.seen_interval
+        self._due = min(self._heartbeat.deadline, self._seen_at)
         if self._expiry.has_passed(now_ms):
             return outputs + self._end_of_token()
         self._expiry.look(now, now_ms)
@@ -294,6 +304,9 @@ class DeviceDelivery(DevicePresence):
         current = self._session
         if current is None:
             return outputs
+        # While a session begins anew, the cursor of the old one is void.
+        if is_seen and self.phase is _LIVE:
+            outputs.append(Note((), current.noted_cursor(now_ms)))
         is_due = current.next_deadline() <= now
         if is_due and not is_current:
             self._held_until = now + HOLD

@@ -17,7 +17,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, Start
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.push import LogEntry, PageWanted, Push
-from tocsin.protocol.terms import Acknowledging, SessionLimits
+from tocsin.protocol.terms import SEEN_INTERVAL, Acknowledging, SessionLimits
 
 # --- In -------------------------------------------------------------------------------------------
 
@@ -26,8 +26,9 @@ class DeliveryTerms(msgspec.Struct, frozen=True):
     """A device that has said hello on a *connection* to *node*, and how it is served.
 
     *session* is a name that no other session of the device has, on any node, in any of its lives;
-    *cursor* is the one that the device came with, if any; *heartbeat* is in seconds, *expires_at*
-    the end of the token in Unix milliseconds, `None` for a token without an end.
+    *cursor* is the one that the device came with, if any; *heartbeat* and *seen_interval* are in
+    seconds, *expires_at* is the end of the token in Unix milliseconds, `None` for a token without
+    an end.
     """
 
     user: str
@@ -40,6 +41,7 @@ class DeliveryTerms(msgspec.Struct, frozen=True):
     heartbeat: float
     expires_at: int | None = None
     acknowledging: Acknowledging = Acknowledging.EXPLICIT
+    seen_interval: float = SEEN_INTERVAL
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -127,7 +129,11 @@ class AskPage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Note(msgspec.Struct, frozen=True, gc=False):
-    """Note lines in the ledger, and how far the device is, if it is further than before."""
+    """Note lines in the ledger, and how far the device is, if it is further than before.
+
+    A device that stays is noted where it is from time to time: the store forgets devices that were
+    not seen for long.
+    """
 
     records: Sequence[DeliveryRecord]
     cursor: DeviceCursor | None

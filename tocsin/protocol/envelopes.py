@@ -253,18 +253,20 @@ _LANES_MAX: Final = 2000
 class Voice:
     """Writes envelopes in the name of *node* (at most 128 characters of ASCII).
 
-    *incarnation* is `INCARNATION_BYTES` of chance.
+    *incarnation* is `INCARNATION_BYTES` of chance. The node started at *began_ms* (Unix
+    milliseconds), and no stamp is earlier, wherever its clock is set to: it would take its own
+    envelopes for those of an earlier process.
     """
 
     __slots__ = ("_echoed", "_plain", "_pulse", "_seal", "_stamp")
 
-    def __init__(self, node: str, seal: Seal, incarnation: bytes) -> None:
+    def __init__(self, node: str, seal: Seal, incarnation: bytes, began_ms: int) -> None:
         name = node.encode()
         self._plain = bytes((0, len(name))) + name + _MARK + incarnation + b"\x00"
         self._echoed = b"\x01" + self._plain[1:]
         self._pulse = self._echoed[:-1] + b"\x01"
         self._seal = seal
-        self._stamp = 0
+        self._stamp = began_ms * 1000
 
     def write(self, envelope: Envelope) -> bytes:
         """*envelope* as it waits to be published."""

@@ -35,6 +35,10 @@ class Flight:
         """A snapshot, so that what is looked at may be dropped."""
         return iter(list(self._by_sequence.values()))
 
+    def has_room(self, pushes_max: int, bytes_max: int) -> bool:
+        """Whether there are fewer than so many pushes, and fewer bytes of content."""
+        return len(self._by_sequence) < pushes_max and self.bytes < bytes_max
+
     @property
     def first(self) -> Push | None:
         """The one with the smallest sequence."""
@@ -50,8 +54,8 @@ class Flight:
     def answered(self, notification_id: str) -> Push | None:
         """The device has answered the notification: take what that means out of flight.
 
-        Returns the last change if it was that. While an earlier one is unanswered too, it is taken
-        for that, since it may have crossed the last.
+        Returns the change that it has answered for certain: the last one, or, while earlier ones
+        are unanswered too, the first of these, since the answer may have crossed the others.
         """
         push = self.latest(notification_id)
         if push is None:
@@ -65,7 +69,7 @@ class Flight:
         push.unanswered = 0
         for earlier in older:
             self.drop(earlier)
-        return None
+        return older[0]
 
     def older(self, push: Push) -> list[Push]:
         """The pushes that *push* superseded and that are unanswered."""
@@ -104,7 +108,7 @@ class Flight:
         self.bytes -= len(push.notification)
         if not push.superseded:
             del self._latest[push.notification_id]
-            for earlier in self.older(push):
+            for earlier in self.older(push) if push.older else ():
                 self.drop(earlier)
         if not self._by_sequence:
             self.first_deadline = math.inf

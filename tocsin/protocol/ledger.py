@@ -7,7 +7,7 @@ import msgspec
 from tocsin.protocol.push import LogEntry
 
 
-class DeliveryRecord(msgspec.Struct, frozen=True):
+class DeliveryRecord(msgspec.Struct, frozen=True, gc=False):
     """The ledger's line for one device and notification, in absolute values.
 
     *sequence* is the last change that was sent, *attempts* how often that one was, *unanswered* the
@@ -26,7 +26,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True):
     unanswered: int = 0
 
 
-class DeviceCursor(msgspec.Struct, frozen=True):
+class DeviceCursor(msgspec.Struct, frozen=True, gc=False):
     """A device has acknowledged (or was rightly spared) everything up to *sequence*."""
 
     user: str
@@ -35,7 +35,7 @@ class DeviceCursor(msgspec.Struct, frozen=True):
     seen_at: int
 
 
-class SessionEnd(msgspec.Struct, frozen=True):
+class SessionEnd(msgspec.Struct, frozen=True, gc=False):
     """A device's *session* is over, and all its lines are in the ledger."""
 
     user: str

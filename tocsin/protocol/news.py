@@ -19,7 +19,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """One recipient's place for a change: its sequence, and the counters after it."""
 
     user: str
@@ -28,7 +28,7 @@ class Position(msgspec.Struct, frozen=True):
     unseen: int
 
 
-class RecipientState(msgspec.Struct, frozen=True):
+class RecipientState(msgspec.Struct, frozen=True, gc=False):
     """One recipient's state of a notification; times in Unix milliseconds."""
 
     state: str

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tocsin.protocol.escalation import Escalate
 from tocsin.protocol.instants import INSTANT_CHARACTERS_MAX, INSTANT_PATTERN, parse_instant
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
@@ -122,6 +123,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     expires_at: Instant | None = None
     ttl: Ttl | None = None
     collapse_key: CollapseKey | None = None
+    escalate: Escalate | UnsetType = UNSET
 
 
 class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -163,7 +165,9 @@ def topic_of(recipients: Recipients) -> str | None:
     given = [recipients.users, recipients.topic, recipients.all]
     if sum(each is not None for each in given) != 1:
         wrong = [FieldError("$.to", "give `users`, `topic` or `all`, one of the three")]
-        raise refuse("invalid", "It is not clear whom this is for.", wrong)
+        raise refuse(
+            "invalid", "The request names no recipients, or names them in two ways.", wrong
+        )
     return EVERYONE if recipients.all else recipients.topic
 
 

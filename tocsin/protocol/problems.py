@@ -79,6 +79,11 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
         "Send the same again after `Retry-After`.",
         retry_after=retry_after.SOON,
     ),
+    "unknown_channel": ProblemKind(
+        422,
+        "No such channel or policy",
+        "Escalate by what this server has configured; the detail names it.",
+    ),
     "conflict": ProblemKind(409, "Conflict with the present state", "Look at it, and decide anew."),
     "replaced": ProblemKind(
         409,

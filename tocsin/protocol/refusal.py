@@ -38,7 +38,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     *code* is one of `PROBLEMS` or `CREDENTIAL_PROBLEMS`; *detail*, for the client's developer, must
     not quote secrets. *retry_after* is in seconds, `None` where coming back alone does not help.
     *reason* is the closing reason where it says more than that of the code. *challenge* is what a
-    401 must carry in `WWW-Authenticate`; *headers* are those that only HTTP can say.
+    401 must carry in `WWW-Authenticate`, and a 403 may; *headers* are those that only HTTP can say.
     """
 
     code: str

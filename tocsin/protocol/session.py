@@ -105,7 +105,7 @@ class DeviceSession:
         ):
             return None
         self.position = entry.sequence
-        if _has_expired(entry, now_ms):
+        if entry.expires_at is not None and _has_expired(entry, now_ms):
             return None
         self._counted = entry.sequence
         return self._push(entry, now, now_ms)
@@ -271,7 +271,11 @@ class DeviceSession:
         if cursor == self._cursor:
             return None
         self._cursor = cursor
-        return DeviceCursor(self.user, self.device, cursor, now_ms)
+        return self.noted_cursor(now_ms)
+
+    def noted_cursor(self, now_ms: int) -> DeviceCursor:
+        """The device's cursor as it was noted last; it was seen at *now_ms*."""
+        return DeviceCursor(self.user, self.device, self._cursor, now_ms)
 
     @property
     def cursor(self) -> int:
@@ -324,14 +328,23 @@ class DeviceSession:
         return [Recounted(*counters)]
 
     def _has_room(self) -> bool:
-        limits = self._limits
-        return len(self._flight) < limits.window and self._flight.bytes < limits.window_bytes
+        return self._flight.has_room(self._limits.window, self._limits.window_bytes)
 
     def _acknowledge_through(self, sequence: int, now_ms: int) -> list[DeliveryRecord]:
         done = self._flight.through(sequence)
         for push in done:
             self._flight.drop(push)
-        return [self.sent(push, now_ms) for push in done if not push.superseded]
+        # The last of each notification. Also where a later change of it is still in flight: the
+        # device has the notification, so it counts as delivered.
+        last = {push.notification_id: push for push in done}
+        records = []
+        for push in last.values():
+            records.append(self.sent(push, now_ms))
+            later = self._flight.latest(push.notification_id) if push.superseded else None
+            if later is not None and self._flight.older(later):
+                # The answer says that nothing older is unanswered, but something in between is.
+                records.append(self.sent(later))
+        return records
 
     def _push(self, entry: LogEntry, now: float, now_ms: int) -> Push:
         push = Push(

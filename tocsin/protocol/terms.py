@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from tocsin.protocol.backoff import Backoff
+
+SEEN_INTERVAL: Final = 86_400.0
+"""Seconds after which a device that stays connected is noted as seen again: a write a day."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tocsin.persistence.source import Connect
-from tocsin.persistence.store import ConnectorOrders
+from tocsin.persistence.store.ingest_commands import (
+    ConnectorOrders,
+)
 
 
 class IngestState(StrEnum):

@@ -89,7 +89,7 @@ def read_query(type_: type[S], fields: Mapping[str, list[str]]) -> S:
     twice = sorted(name for name, values in fields.items() if len(values) > 1)
     if twice:
         wrong = [FieldError(f"?{name}", "is given more than once") for name in twice]
-        raise refuse("invalid", f"Which {twice[0]} is meant is not clear.", wrong)
+        raise refuse("invalid", f"The query parameter {twice[0]} is given more than once.", wrong)
     try:
         return msgspec.convert({name: text for name, [text] in fields.items()}, type_, strict=False)
     except msgspec.ValidationError as error:

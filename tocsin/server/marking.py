@@ -134,7 +134,7 @@ def _through(request: MarkRequest, epoch: str) -> int | None:
     ways = [request.ids, request.through, request.all]
     if sum(way is not None for way in ways) != 1:
         wrong = [FieldError("$", "give `ids`, `through` or `all`, one of the three")]
-        raise refuse("invalid", "It is not clear what to mark.", wrong)
+        raise refuse("invalid", "The request does not say in one way what to mark.", wrong)
     if request.through is None:
         return None
     if not epoch:

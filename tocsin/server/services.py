@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import trio
 
@@ -15,13 +15,18 @@ from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.users import Users
+from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
+from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
-from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Request, Snapshot
+from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Snapshot
+from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import Command, Query, StoreFailed, StoreUnavailable
+from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth.authenticator import Authenticator
@@ -30,6 +35,7 @@ from tocsin.server.key_watch import KeyWatch
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
 T = TypeVar("T")
+Asked: TypeAlias = Read[T] | Write[T]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,7 @@ class EdgeSettings:
     """What of the settings concerns the edges; times in seconds."""
 
     node: str
+    store: Literal["postgres", "sqlite"]
     origins: tuple[str, ...]
     access_log: bool
     window: int
@@ -89,9 +96,16 @@ class Services:
     """What streams and long polls pass on their way in; and the latter, next, on their way out."""
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
+    loop: LoopStatus = field(default_factory=LoopStatus)
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))
     loop_faults: Callable[[], int] = field(default=lambda: 0)
     """Exceptions in asyncio that nobody has collected."""
+    outbound: OutboundPort = NOWHERE
+    channels: ConfiguredChannels = field(default_factory=ConfiguredChannels)
+    store_secret: Callable[[], str] = field(default=lambda: "")
+    """The secret that all nodes share; raises `RuntimeError` before the store was open once."""
+    receipts: ReceiptWatch = field(default_factory=ReceiptWatch)
+    sinks: SinksTable = field(default_factory=lambda: SinksTable(ReceiptWatch()))
 
     @property
     def epoch(self) -> str:
@@ -112,14 +126,19 @@ class Services:
         return await ask_storage(self.storage, Write(command=command), self.settings.store_timeout)
 
 
-async def ask_storage(storage: Ref[StorageMessage], request: Request[T], timeout: float) -> T:
+async def ask_storage(storage: Ref[StorageMessage], request: Asked[T], timeout: float) -> T:
     """Ask the storage actor, for *timeout* seconds at most; raises `Refused`.
 
     Cancelled, the question may have been answered, and a command carried out.
     """
+    deadline = trio.current_time() + timeout
     try:
-        with trio.fail_after(timeout):
-            return await storage.ask(request)
+        try:
+            storage.tell(request)
+        except MailboxFull:
+            with trio.fail_at(deadline):
+                await storage.send(request)
+        return await request.reply.wait(deadline)
     except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError) as error:
         raise storage_problem(error) from error
 

@@ -30,48 +30,62 @@ MARKING_MAX: Final = 32
 """Marks from WebSockets on their way to the store: as many are answered in one turn, because they
 are committed together."""
 
-ANSWERS_MAX: Final = 2
-"""Long polls that are answered at a time: one publish may be what thousands have waited for, and an
-answer costs a millisecond."""
+ANSWERS_MAX: Final = 4
+"""Long polls that are answered in a turn: one publish may be what thousands have waited for. With
+the polls that follow, a turn is a millisecond or two."""
 
 
 class Turnstile:
     """Lets *inside_max* through at a time, in order."""
 
+    __slots__ = ("_free", "_queue")
+
     def __init__(self, inside_max: int) -> None:
-        self._limiter = trio.CapacityLimiter(inside_max)
+        self._free = inside_max
+        self._queue = trio.lowlevel.ParkingLot()
 
     async def enter(self) -> Place:
         """Wait for a place, which is to be left. Cancelling gives up the place in the queue.
 
         Not a checkpoint if there is room and nobody waits for it.
         """
-        place = Place(self._limiter)
-        try:
-            self._limiter.acquire_on_behalf_of_nowait(place)
-        except trio.WouldBlock:
-            await self._limiter.acquire_on_behalf_of(place)
+        place = self.enter_now()
+        if place is None:
+            await self._queue.park()
+            place = Place(self)  # whoever left has handed it on
         return place
+
+    def enter_now(self) -> Place | None:
+        """A place, if there is room."""
+        if not self._free:
+            return None
+        self._free -= 1
+        return Place(self)
+
+    def leave(self) -> None:
+        """One place is left; for a `Place` to say, once."""
+        if not self._queue.unpark():
+            self._free += 1
 
     @property
     def waiting(self) -> int:
         """How many stand in the queue."""
-        return self._limiter.statistics().tasks_waiting
+        return len(self._queue)
 
 
 class Place:
     """One place inside; as a context manager it is left with the block."""
 
-    __slots__ = ("__weakref__", "_limiter")
+    __slots__ = ("_turnstile",)
 
-    def __init__(self, limiter: trio.CapacityLimiter) -> None:
-        self._limiter: trio.CapacityLimiter | None = limiter
+    def __init__(self, turnstile: Turnstile) -> None:
+        self._turnstile: Turnstile | None = turnstile
 
     def leave(self) -> None:
         """Let the next one in; again is no harm."""
-        limiter, self._limiter = self._limiter, None
-        if limiter is not None:
-            limiter.release_on_behalf_of(self)
+        turnstile, self._turnstile = self._turnstile, None
+        if turnstile is not None:
+            turnstile.leave()
 
     def __enter__(self) -> Self:
         return self

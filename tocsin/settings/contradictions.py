@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from tocsin.settings.channel_tables import channel_contradictions
 from tocsin.settings.kinds import is_loopback
 from tocsin.settings.record import SettingsRecord
 from tocsin.settings.setting import SettingProblem
@@ -47,6 +48,9 @@ def contradictions(s: SettingsRecord) -> Iterator[SettingProblem]:
         wrong = "joins nodes, and the embedded store belongs to one process alone"
         remedy = "set `database` to a Postgres, or leave `redis` out and run one node"
         yield SettingProblem(("redis", "database"), wrong, remedy)
+    yield from channel_contradictions(
+        s.channels, s.escalations, (s.vapid_private_key, s.vapid_contact)
+    )
     if s.workers > 1:
         yield from _worker_contradictions(s)
 

@@ -53,6 +53,8 @@ class Kind(Generic[T]):
     secret: bool = False
     # Whether the word `none` says something here that not giving the setting does not.
     has_none: bool = False
+    # All the words there are, if there are no others.
+    words: tuple[str, ...] = ()
 
 
 class Explicit(Enum):
@@ -258,7 +260,7 @@ def choice(*words: str) -> Kind[str]:
             return raw.strip().lower()
         raise ValueError(f"is {raw!r}, which is not one of {', '.join(words)}")
 
-    return Kind("|".join(words), " or ".join(words), read)
+    return Kind("|".join(words), " or ".join(words), read, words=words)
 
 
 TEXT = Kind("text", "a text", read_text)

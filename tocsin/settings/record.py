@@ -8,6 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from tocsin.settings.channel_tables import (
+    CHANNELS,
+    ESCALATIONS,
+    PUBLIC_URL,
+    VAPID_CONTACT,
+    VAPID_KEY,
+    AnyChannelTable,
+    PolicyTable,
+)
 from tocsin.settings.connectors import CONNECTORS, ConnectorTable
 from tocsin.settings.kinds import (
     AUDIENCE,
@@ -235,6 +244,38 @@ class SettingsRecord:
     mailbox_capacity: int = setting(1024, COUNT,
         "Messages that may wait for one actor. A full mailbox is pushed back to the sender.",
         1, 1_000_000)
+
+    # Requests that the server makes
+    receipt_retention: float = setting(7 * DAY, DURATION,
+        "How long receipts are kept for webhooks and readers that are behind. One that comes back "
+        "later is told what it has missed.", 1.0, 365 * DAY)
+    sink_disable_after: float = setting(5 * DAY, DURATION,
+        "How long a webhook may do nothing but fail before it is disabled. It keeps its place, and "
+        "goes on there when it is enabled.", 1.0, 365 * DAY)
+    outbound_allow: tuple[Network, ...] = setting((), NETWORKS,
+        "Private networks that webhooks and other destinations of users may be in, separated by "
+        "commas: `10.1.0.0/16`, or `127.0.0.0/8` for this machine. None named: only addresses of "
+        "the internet, so that a webhook's URL cannot reach what is beside the server. Link-local "
+        "addresses and the metadata services of clouds stay closed unless they are named exactly.")
+    webhook_http: Literal["off", "on"] = setting("off", choice("off", "on"),
+        "Whether destinations may be `http://`: on a network that is yours alone. What is sent can "
+        "be read on its way, and the signature says who sent it, not who reads it.")
+
+    # Channels to people whom no device has reached
+    channels: tuple[AnyChannelTable, ...] = setting((), CHANNELS,
+        "Ways to people other than their devices: a table for each, with its `kind` and what that "
+        "needs; see channels.md. As a variable, the same in JSON.")
+    escalations: tuple[PolicyTable, ...] = setting((), ESCALATIONS,
+        "Policies of escalation: a table for each, with `steps`, and the `categories` that have it "
+        "without naming it; see channels.md. As a variable, the same in JSON.")
+    vapid_private_key: str | None = setting(None, VAPID_KEY,
+        "Key that signs Web Push, from `tocsin vapid create`. Browsers are bound to it: with "
+        "another one they have to subscribe anew.")
+    vapid_contact: str | None = setting(None, VAPID_CONTACT,
+        "Where the push services of browsers find you when your pushes do harm.")
+    public_url: str | None = setting(None, PUBLIC_URL,
+        "Where people reach this server, for links in mails: with it, mails can be unsubscribed "
+        "from by one click.")
 
     # Running it
     request_timeout: float = setting(30.0, DURATION,

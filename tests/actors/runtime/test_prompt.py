@@ -22,7 +22,7 @@ from tocsin.actors.runtime import (
     open_supervisor,
 )
 from tocsin.actors.runtime.alarms import alarm_clock
-from tocsin.actors.runtime.prompt import DEPTH_MAX, TURNS_MAX
+from tocsin.actors.runtime.prompt import DEPTH_MAX, PER_TURN_MAX
 
 
 class Adder(PromptActor[Any]):
@@ -153,17 +153,28 @@ async def test_a_chain_of_actors_is_no_deeper_than_its_limit():
 
 async def test_who_tells_thousands_handles_only_so_many_in_one_turn():
     async with supervised() as tree:
-        adders = [Adder() for _ in range(TURNS_MAX + 10)]
+        adders = [Adder() for _ in range(PER_TURN_MAX + 10)]
         refs = [tree.spawn_prompt(str(number), partial(same, a)) for number, a in enumerate(adders)]
         for ref in refs:
             ref.tell(Add(1))
 
-        assert sum(adder.total for adder in adders) == TURNS_MAX
+        assert sum(adder.total for adder in adders) == PER_TURN_MAX
         await settle()
-        assert sum(adder.total for adder in adders) == TURNS_MAX + 10
+        assert sum(adder.total for adder in adders) == PER_TURN_MAX + 10
         for ref in refs[:10]:
             ref.tell(Add(1))
-        assert sum(adder.total for adder in adders) == TURNS_MAX + 20
+        assert sum(adder.total for adder in adders) == PER_TURN_MAX + 20
+
+
+async def test_every_turn_of_the_loop_has_a_budget_of_its_own():
+    async with supervised() as tree:
+        adder = Adder()
+        ref = tree.spawn_prompt("adder", lambda: adder)
+        for turn in range(1, 4):
+            for _ in range(PER_TURN_MAX):
+                ref.tell(Add(1))
+            assert adder.total == turn * PER_TURN_MAX
+            await trio.lowlevel.checkpoint()
 
 
 async def test_a_mailbox_in_which_messages_wait_is_bounded():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import trio
@@ -18,6 +20,7 @@ from tocsin.actors.runtime import (
     Request,
     open_supervisor,
 )
+from tocsin.actors.runtime.prompt import AT_A_TIME, PER_TURN_MAX
 
 
 class Numbered(Request[int], kw_only=True):
@@ -116,3 +119,76 @@ def test_every_message_is_handled_once_and_in_order_or_its_asker_is_told(script,
     for name in range(3):
         numbers = [number for who, number in world.handled if who == name]
         assert numbers == sorted(set(numbers))
+
+
+def just(actor: Timed) -> Timed:
+    return actor
+
+
+class Timed(PromptActor[tuple[int, float]]):
+    """Keeps the deadlines that it is told, and notes when each was looked at."""
+
+    def __init__(self) -> None:
+        self.handled: list[int] = []
+        self.due: list[float] = []
+        self.kept: list[tuple[float, float]] = []
+
+    def receive(self, message: tuple[int, float]) -> None:
+        number, after = message
+        self.handled.append(number)
+        self.due.append(trio.current_time() + after)
+
+    def next_deadline(self) -> float:
+        return min(self.due, default=math.inf)
+
+    def on_deadline(self, now: float) -> None:
+        self.kept += [(each, now) for each in self.due if each <= now]
+        self.due = [each for each in self.due if each > now]
+
+
+crowds = st.lists(
+    st.tuples(
+        st.floats(0, 2, allow_subnormal=False), st.integers(0, 2500), st.sampled_from((0.5, 1.0))
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(crowds)
+def test_a_crowd_of_messages_keeps_order_and_deadlines_and_ends_each_turn_in_time(script):
+    """Each step waits, and then tells so many messages something to look at after a while."""
+
+    async def play() -> list[Timed]:
+        actors = [Timed() for _ in range(7)]
+
+        def handled() -> int:
+            return sum(len(actor.handled) for actor in actors)
+
+        async with open_supervisor("", lambda: 0.0) as tree:
+            refs = [
+                tree.spawn_prompt(str(name), partial(just, actor), capacity=3000)
+                for name, actor in enumerate(actors)
+            ]
+            told = 0
+            for pause, crowd, after in script:
+                await trio.sleep(pause)  # waits for: virtual time
+                for number in range(told, told + crowd):
+                    refs[number % len(refs)].tell((number, after))
+                told += crowd
+                assert handled() >= told - crowd + min(crowd, PER_TURN_MAX)
+                assert handled() <= told - crowd + PER_TURN_MAX
+                while (before := handled()) < told:
+                    await trio.lowlevel.checkpoint()
+                    # The attendant may run behind this task in one turn, and before it in the next.
+                    assert handled() <= before + 2 * AT_A_TIME
+            await trio.sleep(3)  # waits for: virtual time
+            await tree.stop(1)
+        return actors
+
+    actors = trio.run(play, clock=MockClock(autojump_threshold=0))
+    for actor in actors:
+        assert actor.handled == sorted(actor.handled)
+        assert not actor.due
+        assert all(due == now for due, now in actor.kept)
+    assert sum(len(actor.kept) for actor in actors) == sum(crowd for _, crowd, _ in script)

@@ -50,13 +50,23 @@ def test_codes_are_stable_words(code):
 
 
 def test_a_caller_without_credential_is_challenged_without_an_error():
-    challenge = Unauthenticated("Say who you are.", AuthCode.TOKEN_MISSING).challenge
-    assert challenge == 'Bearer realm="tocsin"'
+    refusal = Unauthenticated("Say who you are.", AuthCode.TOKEN_MISSING).refusal
+    assert refusal.challenge == 'Bearer realm="tocsin"'
 
 
 def test_a_caller_with_a_bad_credential_is_told_so():
-    challenge = Unauthenticated("The token has expired.", AuthCode.TOKEN_EXPIRED).challenge
-    assert challenge == (
+    refusal = Unauthenticated("The token has expired.", AuthCode.TOKEN_EXPIRED).refusal
+    assert refusal.challenge == (
         'Bearer realm="tocsin", error="invalid_token", error_description="The token has expired."'
     )
-    assert "insufficient_scope" in Forbidden("No.", AuthCode.SCOPE_MISSING).challenge
+
+
+def test_a_caller_who_may_not_is_told_which_scope_would_do():
+    insufficient = 'Bearer realm="tocsin", error="insufficient_scope"'
+    with pytest.raises(Forbidden) as refused:
+        Principal("ann", frozenset(), "jwt:ann", None).require_scope("notify")
+    assert refused.value.refusal.challenge == f'{insufficient}, scope="notify"'
+
+    with pytest.raises(Forbidden) as refused:
+        Principal(None, frozenset({"notify"}), "key:1", None).require_user()
+    assert refused.value.refusal.challenge == insufficient

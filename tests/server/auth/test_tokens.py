@@ -21,7 +21,7 @@ from tests.server.auth.issuer_kit import (
     unsigned,
 )
 from tocsin.server.auth.errors import AuthCode, AuthConfigurationError, Unauthenticated
-from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX, TokenVerifier, mint
+from tocsin.server.auth.tokens import HEADERS_MAX, TOKEN_LENGTH_MAX, TokenVerifier, mint
 from tocsin.server.auth.verification_key import keys_from_pem
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -127,6 +127,7 @@ async def test_an_access_token_type_is_accepted(kind):
 async def test_a_critical_extension_is_refused():
     headers: list[dict[str, object]] = [
         {"crit": ["b64"], "b64": True},
+        {"b64": True},
         {"crit": ["x"]},
         {"crit": []},
     ]
@@ -224,3 +225,29 @@ def test_a_token_that_could_not_be_used_is_not_minted(user, scopes, lifetime):
 def test_a_token_is_not_minted_with_a_secret_that_the_server_refuses():
     with pytest.raises(AuthConfigurationError):
         mint("", "alice", [], NOW, 60)
+
+
+@pytest.mark.parametrize("part", [1, 2], ids=["payload", "signature"])
+@pytest.mark.parametrize("wrong", ["A", "AB=", "AB", "", "é", "a b"])
+async def test_a_part_that_is_not_base64url_is_refused_behind_a_known_header_too(part, wrong):
+    """`AB` has bits behind its last byte, and so is one of several spellings."""
+    verifier = with_secret()
+    token = sign(claims())
+    await verifier.verify(token, NOW)
+    parts = token.split(".")
+    parts[part] = wrong
+    assert await refusal(verifier.verify(".".join(parts), NOW)) is AuthCode.TOKEN_MALFORMED
+
+
+async def test_a_header_that_is_known_opens_nothing_by_itself():
+    verifier = with_secret()
+    await verifier.verify(sign(claims()), NOW)
+    forged = sign(claims(sub="admin"), "x" * 40)
+    assert await refusal(verifier.verify(forged, NOW)) is AuthCode.TOKEN_SIGNATURE
+
+
+async def test_headers_by_the_hundred_are_not_all_kept():
+    verifier = with_secret()
+    for number in range(3 * HEADERS_MAX):
+        await verifier.verify(sign(claims(), kid=f"k{number}"), NOW)
+    assert len(verifier._headers) <= HEADERS_MAX

@@ -16,12 +16,10 @@ import trio
 from tests.server.publishing_kit import open_publishing
 from tocsin.actors.runtime import open_supervisor
 from tocsin.persistence.brokers.memory import MemoryQueue
-from tocsin.persistence.store import (
-    FindNotification,
-    InboxPage,
+from tocsin.persistence.store import FindNotification, InboxPage, ProducerView
+from tocsin.persistence.store.ingest_commands import (
     IngestLetter,
     ListIngest,
-    ProducerView,
 )
 from tocsin.server.connector_status import ConnectorStatus, ConnectorTerms
 from tocsin.server.ingest.connector import ConnectorActor

@@ -11,7 +11,10 @@ import trio
 from tests.server.ingest.ingest_kit import WAIT, open_desk, until
 from tocsin.persistence.brokers.memory import MemoryQueue
 from tocsin.persistence.source import SourceAway, SourceRefused
-from tocsin.persistence.store import ConnectorOrders, SetConnector
+from tocsin.persistence.store.ingest_commands import (
+    ConnectorOrders,
+    SetConnector,
+)
 from tocsin.server.connector_status import IngestState
 
 BODY = b'{"to":{"users":["ada"]},"title":"x"}'

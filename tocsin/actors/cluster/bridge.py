@@ -170,8 +170,8 @@ class ClusterBridge(TableWorker):
                 await self._bus.publish([self._state.trust.sealed_sign(self._state.canary.sing())])
             except BusUnavailable as error:
                 self._lose(str(error))
-            pause = BEAT if self._state.status.available else _RETRY
-            await self._heart.wait(trio.current_time() + pause)
+            interval = BEAT if self._state.status.available else _RETRY
+            await self._heart.wait(trio.current_time() + interval)
 
     async def _hear(self) -> None:
         while True:
@@ -300,6 +300,7 @@ class ClusterBridge(TableWorker):
             state.trusted_from += SILENCE_MAX
         else:
             state.freshness.heard(envelope.said_at)
+            state.status.statistics.seconds.observe(trio.current_time() - envelope.said_at)
             is_late = not self._is_audible(envelope.said_at)
             if not (state.status.available or is_late or envelope.said_at < state.trusted_from):
                 self._regain()

@@ -50,12 +50,13 @@ class Trust:
     def __init__(self, node: str, world: World, seals: Seals, refusals: BusRefusals) -> None:
         seal = seals[Purpose.BUS]
         self._now_ms = world.now_ms
-        self._voice = Voice(node, seal, world.entropy(INCARNATION_BYTES))
-        self._ear = Ear(node, seal, world.now_ms())
+        began_ms = world.now_ms()
+        self._voice = Voice(node, seal, world.entropy(INCARNATION_BYTES), began_ms)
+        self._ear = Ear(node, seal, began_ms)
         self._seals = seals
         self._marks = seals[Purpose.DISCONNECTED]
         self._refusals = refusals
-        complaints = Complaints(logger, "found in Redis what is not ours")
+        complaints = Complaints(logger, "a value in Redis is not trusted")
         refusals.told = lambda what, why, count: complaints.tell(what, why, count=count)
         self.write = self._voice.write
         self.is_own = self._voice.is_own

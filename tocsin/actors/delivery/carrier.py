@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
+from tocsin.actors.delivery.clock import Clock
 from tocsin.actors.delivery.messages import Arrived, AttachDone, PageDone, Placed, UserMessage
-from tocsin.actors.delivery.surroundings import Clock, Company
+from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.persistence.store import Attach, Page, ReadPage
@@ -165,4 +166,5 @@ def _terms(user: str, arrived: Arrived, company: Company, clock: Clock) -> Deliv
         heartbeat=settings.heartbeat,
         expires_at=arrived.expires_at,
         acknowledging=arrived.acknowledging,
+        seen_interval=settings.seen_interval,
     )

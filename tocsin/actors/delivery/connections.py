@@ -6,13 +6,13 @@ its outlet, because the drainer has to say goodbye to the device.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Never
 
 import trio
 
-from tocsin.actors.delivery.outlet import Outlet
+from tocsin.actors.delivery.outlet import TRANSPORTS, Outlet, Transport
 from tocsin.actors.directory import Directory
 from tocsin.actors.runtime import Actor, Context
 
@@ -49,6 +49,7 @@ class Connections(Directory[Never]):
         super().__init__(capacity=1)
         self._outlets: dict[str, Outlet] = {}
         self._changed = trio.lowlevel.ParkingLot()
+        self._by_transport: dict[Transport, int] = dict.fromkeys(TRANSPORTS, 0)
         self._next = 0
         self._streams = 0
 
@@ -71,11 +72,14 @@ class Connections(Directory[Never]):
 
     def opened(self, outlet: Outlet) -> None:
         """Note that a device listens through *outlet*: the drainer has to say goodbye to it."""
+        if outlet.connection not in self._outlets:
+            self._by_transport[outlet.transport] += 1
         self._outlets[outlet.connection] = outlet
 
     def closed(self, connection: str) -> None:
         """Note that no device listens on *connection* any more; no effect the second time."""
-        if self._outlets.pop(connection, None) is not None:
+        if (outlet := self._outlets.pop(connection, None)) is not None:
+            self._by_transport[outlet.transport] -= 1
             self._changed.unpark_all()
 
     @property
@@ -87,6 +91,11 @@ class Connections(Directory[Never]):
     def session_count(self) -> int:
         """How many connections have a device that listens."""
         return len(self._outlets)
+
+    @property
+    def sessions_by_transport(self) -> Mapping[Transport, int]:
+        """The same by transport."""
+        return self._by_transport
 
     async def wait_no_outlets(self) -> None:
         """Wait until every connection with a device on it has ended. Cancelling does no harm."""

@@ -43,7 +43,7 @@ class ForAll(msgspec.Struct, frozen=True):
 # --- For one connection ---------------------------------------------------------------------------
 
 
-class DeviceAnswered(ForConnection, frozen=True):
+class DeviceAnswered(ForConnection, frozen=True, gc=False):
     """The device has acknowledged or refused pushes."""
 
     frame: frames.Ack | frames.Nack
@@ -192,7 +192,7 @@ class Arrived(msgspec.Struct, frozen=True):
     acknowledging: Acknowledging = Acknowledging.EXPLICIT
 
 
-class SharedChange(msgspec.Struct, frozen=True):
+class SharedChange(msgspec.Struct, frozen=True, gc=False):
     """A committed change, made once for all its recipients.
 
     *unseen_view* is the view of a recipient who has not seen the notification, as nearly all have
@@ -206,7 +206,7 @@ class SharedChange(msgspec.Struct, frozen=True):
     expires_at: int | None
 
 
-class LogChanged(msgspec.Struct, frozen=True):
+class LogChanged(msgspec.Struct, frozen=True, gc=False):
     """The user's log has a new entry; *state* is the recipient's, unless that is `unseen`."""
 
     shared: SharedChange

@@ -7,12 +7,15 @@ take, and ends its own connection when they are too many (`slow`). Every transpo
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
+
+Transport = Literal["websocket", "sse", "poll"]
+TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "sse", "poll")
 
 
 class Outlet(Protocol):
@@ -21,6 +24,10 @@ class Outlet(Protocol):
     @property
     def connection(self) -> str:
         """The connection's name, unique on this node."""
+
+    @property
+    def transport(self) -> Transport:
+        """How the device is connected."""
 
     @property
     def last_heard(self) -> float:

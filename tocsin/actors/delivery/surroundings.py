@@ -1,11 +1,9 @@
-"""The surroundings of a user's actor: settings, clocks, and the actors and tables that it needs."""
+"""The surroundings of a user's actor: settings, and the actors and tables that it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import trio
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.users import Users
@@ -14,14 +12,15 @@ from tocsin.actors.runtime import Ref
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
     """The settings of deliveries on this node; *heartbeat* in seconds.
 
-    A user has at most *devices_max* sessions at a time, and *devices_known_max* named devices.
+    A user has at most *devices_max* sessions at a time, and *devices_known_max* named devices. A
+    device that stays connected is noted as seen every *seen_interval* seconds.
     """
 
     node: str
@@ -29,6 +28,7 @@ class DeliverySettings:
     heartbeat: float
     devices_max: int
     devices_known_max: int
+    seen_interval: float = SEEN_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +52,3 @@ class Company:
     behind: Callable[[str], None]
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
-
-
-class Clock:
-    """Both clocks, read once per message: *now* in Trio seconds, *now_ms* in Unix milliseconds."""
-
-    __slots__ = ("_world", "now", "now_ms")
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.now = 0.0
-        self.now_ms = 0
-
-    def tick(self) -> None:
-        """Read both clocks again."""
-        self.now = trio.current_time()
-        self.now_ms = self._world.now_ms()

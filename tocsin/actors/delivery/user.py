@@ -15,6 +15,7 @@ from typing import Final, assert_never
 
 import outcome
 
+from tocsin.actors.delivery.clock import Clock
 from tocsin.actors.delivery.device import ConnectedDevice
 from tocsin.actors.delivery.messages import (
     Arrived,
@@ -34,7 +35,7 @@ from tocsin.actors.delivery.messages import (
     UserMessage,
     UserRecounted,
 )
-from tocsin.actors.delivery.surroundings import Clock, Company
+from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.runtime import PromptActor, Ref
 from tocsin.persistence.store import Attached
 from tocsin.protocol.closing import Closing
@@ -61,10 +62,10 @@ class UserActor(PromptActor[UserMessage]):
         "_user",
     )
 
-    def __init__(self, user: str, company: Company) -> None:
+    def __init__(self, user: str, company: Company, clock: Clock) -> None:
         self._user = user
         self._company = company
-        self._clock = Clock(company.world)
+        self._clock = clock
         self._devices: dict[str, ConnectedDevice] = {}
         self._head = 0
         self._listening = False
@@ -113,9 +114,8 @@ class UserActor(PromptActor[UserMessage]):
                 message.reply.set(None)
             case _:
                 assert_never(message)
-        if (missed := self._company.users.take_missed(self._user)) is not None:
-            self._tell_all(HeadMoved(missed))
-            self._tell_all(UserRecounted())
+        if self._company.users.missed:
+            self._catch_up()
         if not self._devices:
             self._company.users.retire(self._user)
 
@@ -200,11 +200,19 @@ class UserActor(PromptActor[UserMessage]):
                 device.compare(attached.counters)
                 self._after(device)
 
+    def _catch_up(self) -> None:
+        """Read what the mailbox had no room for, if anything."""
+        if (missed := self._company.users.take_missed(self._user)) is not None:
+            self._tell_all(HeadMoved(missed))
+            self._tell_all(UserRecounted())
+
     def _log_changed(self, message: LogChanged) -> None:
         position, shared, state = message.position, message.shared, message.state
-        self._reach(position.sequence)
+        sequence = position.sequence
+        if sequence > self._head:
+            self._reach(sequence)
         entry = LogEntry(
-            position.sequence,
+            sequence,
             shared.notification,
             shared.change,
             shared.unseen_view

@@ -39,7 +39,7 @@ class Users(Directory[UserMessage]):
         self._make: Callable[[str], PromptActor[UserMessage]] | None = None
         self._heads: dict[str, int] = {}
         """For each user who has attached, the highest sequence that this node was told of."""
-        self._missed: dict[str, int] = {}
+        self.missed: dict[str, int] = {}
         """For each user whose mailbox had no room for a change, its sequence."""
 
     @contextmanager
@@ -94,7 +94,7 @@ class Users(Directory[UserMessage]):
         states: Mapping[str, RecipientState],
     ) -> int:
         """Tell every recipient who is online of a change; returns how many were told."""
-        find = self.find
+        find, state_of = self.find, states.get
         told = 0
         for position in positions:
             ref = find(position.user)
@@ -102,7 +102,7 @@ class Users(Directory[UserMessage]):
                 continue
             told += 1
             try:
-                ref.tell(LogChanged(shared, position, states.get(position.user)))
+                ref.tell(LogChanged(shared, position, state_of(position.user)))
             except MailboxFull:
                 self._miss(position.user, position.sequence)
             except ActorStopped:
@@ -152,7 +152,7 @@ class Users(Directory[UserMessage]):
         The next actor of the user reads the store.
         """
         self._heads.pop(user, None)
-        self._missed.pop(user, None)
+        self.missed.pop(user, None)
 
     def reached(self, user: str, head: int) -> None:
         """Note that this node was told that the log of *user* has reached *head*."""
@@ -160,7 +160,7 @@ class Users(Directory[UserMessage]):
 
     def take_missed(self, user: str) -> int | None:
         """The highest sequence that *user* has missed, if any; it is then forgotten."""
-        return self._missed.pop(user, None) if self._missed else None
+        return self.missed.pop(user, None)
 
     # --- Heads and missed changes ----------------------------------------------------------------
 
@@ -170,11 +170,11 @@ class Users(Directory[UserMessage]):
 
     def kept(self) -> dict[str, dict[str, int]]:
         """Copies of the tables of this directory by name, each user -> sequence."""
-        return {"heads": dict(self._heads), "missed changes": dict(self._missed)}
+        return {"heads": dict(self._heads), "missed changes": dict(self.missed)}
 
     def _miss(self, user: str, head: int) -> None:
         # Heads do not come in order: a batch is announced in the order of its commands.
-        self._missed[user] = max(head, self._missed.get(user, 0))
+        self.missed[user] = max(head, self.missed.get(user, 0))
 
 
 def shared_change(part: SharedPart) -> SharedChange:

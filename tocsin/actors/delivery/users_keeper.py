@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Never
 
+from tocsin.actors.delivery.clock import Clock
 from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.directory import DirectoryKeeper
@@ -12,7 +13,7 @@ from tocsin.actors.runtime import Context
 
 
 class UsersKeeper(DirectoryKeeper):
-    """Supervises the users' actors; *company* is what they share. See `DirectoryKeeper`."""
+    """Supervises the users' actors, which share *company* and a clock. See `DirectoryKeeper`."""
 
     def __init__(self, company: Company, jitter: Callable[[], float], *, grace: float) -> None:
         super().__init__(company.users, jitter, grace=grace)
@@ -20,6 +21,6 @@ class UsersKeeper(DirectoryKeeper):
 
     async def run(self, context: Context[Never]) -> None:
         """Supervise the users' actors until told to stop. Cancelling abandons them."""
-        company = self._company
-        with company.users.made_by(lambda user: UserActor(user, company)):
+        company, clock = self._company, Clock(self._company.world)
+        with company.users.made_by(lambda user: UserActor(user, company, clock)):
             await super().run(context)

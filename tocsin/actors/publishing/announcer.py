@@ -25,6 +25,7 @@ from tocsin.actors.delivery.users import Users, shared_change
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.persistence.store import Result
 from tocsin.persistence.store.result_news import news_of
 from tocsin.protocol.news import (
@@ -53,15 +54,18 @@ class Announcer:
         notifications: Notifications,
         topics: Topics,
         neighbours: Neighbours = ALONE,
+        receipts: ReceiptWatch | None = None,
     ) -> None:
         self._users = users
         self._notifications = notifications
         self._topics = topics
         self._neighbours = neighbours
+        self._receipts = receipts or ReceiptWatch()
         self._shared: tuple[SharedPart, SharedChange] | None = None
 
     def __call__(self, result: Result) -> None:
         """Tell this node and the others what *result* has changed."""
+        self._receipts.committed()
         try:
             if news := news_of(result):
                 for each in news:

@@ -41,7 +41,7 @@ from tocsin.protocol.refusal import refuse
 _PATIENCE: Final = 60.0
 """Seconds for which an actor waits for acknowledgments: most come in the first moments, and every
 actor costs memory."""
-_MAILBOX_CAPACITY: Final = 64
+MAILBOX_CAPACITY: Final = 64
 """Messages: the changes of one notification, which come one at a time from one producer."""
 _LIVE_MAX: Final = 20_000
 """Notifications that wait for acknowledgments; beyond it their actors end after the commit."""
@@ -151,7 +151,7 @@ class Notifications(Directory[NotificationMessage]):
         scheduler: Ref[SchedulerMessage],
         commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,
     ) -> None:
-        super().__init__(capacity=_MAILBOX_CAPACITY)
+        super().__init__(capacity=MAILBOX_CAPACITY)
         self._storage = storage
         self._scheduler = scheduler
         self._commit = commit or self._ask_store
@@ -182,10 +182,15 @@ class Notifications(Directory[NotificationMessage]):
         if ref is None:
             ref = self._spawn_prompt(notification, partial(NotificationActor, notification, self))
         reply: Reply[Committal] = ref.piped(partial(Committed, submit))
-        ref.tell(submit)
         if key is not None:
-            # Before an answer can come, which takes the key out again.
+            # Before the actor receives the request, which it does in this turn: if it fails, it
+            # takes the key out again, as the answer does.
             self._keys[key] = notification
+        try:
+            ref.tell(submit)
+        except (MailboxFull, ActorStopped):
+            self.answered(submit)
+            raise
         try:
             self._commit(submit.command, reply)
         except (MailboxFull, ActorStopped) as error:

@@ -31,6 +31,7 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
+from tocsin.protocol.escalation import first_due
 
 logger = structlog.get_logger(__name__)
 
@@ -70,6 +71,7 @@ class Upkeep:
     archived: float
     expired: float
     dead_letters: bool
+    receipts: float
 
 
 class ExpiryKnown(msgspec.Struct, frozen=True):
@@ -84,20 +86,36 @@ class ReleaseKnown(msgspec.Struct, frozen=True):
     at: int
 
 
+class EscalationKnown(msgspec.Struct, frozen=True):
+    """A plan of escalation has a step that is due *at* this time (Unix milliseconds)."""
+
+    at: int
+
+
 class StoreBack(msgspec.Struct, frozen=True):
     """The store is there, for the first time or again: what fell due meanwhile is done now."""
 
 
-SchedulerMessage = ExpiryKnown | ReleaseKnown | StoreBack
+SchedulerMessage = ExpiryKnown | ReleaseKnown | EscalationKnown | StoreBack
 
 
 class Scheduler(Actor[SchedulerMessage]):
-    """The scheduler of a node, which keeps to the retentions in *upkeep*; see the module."""
+    """The scheduler of a node, which keeps to the retentions in *upkeep*; see the module.
 
-    def __init__(self, storage: Ref[StorageMessage], world: World, upkeep: Upkeep) -> None:
+    *plan_known* is called with the time (Unix ms) of each plan of escalation that begins here.
+    """
+
+    def __init__(
+        self,
+        storage: Ref[StorageMessage],
+        world: World,
+        upkeep: Upkeep,
+        plan_known: Callable[[int], None] = lambda at: None,
+    ) -> None:
         self._storage = storage
         self._world = world
         self._upkeep = upkeep
+        self._plan_known = plan_known
         self._expire_at = -math.inf
         self._release_at = -math.inf
         self._purge_at = -math.inf
@@ -110,6 +128,8 @@ class Scheduler(Actor[SchedulerMessage]):
                 self._expire_at = min(self._expire_at, self._deadline_of(at))
             case ReleaseKnown(at=at):
                 self._release_at = min(self._release_at, self._deadline_of(at))
+            case EscalationKnown(at=at):
+                self._plan_known(at)
             case StoreBack():
                 self._expire_at = self._release_at = self._purge_at = -math.inf
             case _:
@@ -156,13 +176,14 @@ class Scheduler(Actor[SchedulerMessage]):
             expired_before=now_ms - round(upkeep.expired * 1000),
             created_before=now_ms - round(upkeep.notifications * 1000),
             removed_before=now_ms - round(_REMOVED_KEPT * 1000),
+            receipts_before=now_ms - round(upkeep.receipts * 1000),
             devices_after=self._devices_after,
             limit=_PURGE_MAX,
         )
         purged = await self._storage.ask(Write(command=command))
         if purged.rows:
             logger.info("purged", inbox_rows=purged.rows)
-        shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications)
+        shortest = min(upkeep.archived, upkeep.expired, upkeep.notifications, upkeep.receipts)
         interval = min(_PURGE_INTERVAL, max(shortest, 1.0))
         through = purged.devices_through
         self._devices_after = through or _FIRST_DEVICE
@@ -199,6 +220,9 @@ def tell_times(
     """Tell *scheduler* when the notification that *command* has changed falls due."""
     if isinstance(command, Publish) and command.deliver_at is not None:
         tell_scheduler(scheduler, ReleaseKnown(command.deliver_at))
+    if isinstance(command, Publish) and command.escalation:
+        delivered_at = command.deliver_at or command.content.created_at
+        tell_scheduler(scheduler, EscalationKnown(first_due(command.escalation, delivered_at)))
     if changed.content.expires_at is not None:
         tell_scheduler(scheduler, ExpiryKnown(changed.content.expires_at))
 

@@ -9,9 +9,11 @@ a plain function, which cannot wait, has no task. The rules:
   in which they were sent, whichever way each goes.
 - **No re-entrance.** A message to an actor that has one in hand is queued, whether the actor sent
   it itself or another one that it has told something. So is a message that comes while `DEPTH_MAX`
-  actors have one each in hand, and every message beyond `TURNS_MAX` since the attendant last ran.
-  The *attendant*, a task of the supervisor's that is woken for it, reads what is queued, with
-  checkpoints.
+  actors have one each in hand.
+- **A budget for each turn of the loop** (`turns`). Messages beyond the `PER_TURN_MAX` first of a
+  turn are queued, so an actor that tells thousands does not keep I/O waiting for all of them.
+- What is queued is read by the *attendant*, a task of the supervisor's that is woken for it, so
+  many at a time and with a turn of the loop in between.
 - **An exception of the actor is never raised in its sender**: it is logged, the asker of the
   message gets `ActorCrashed`, queued messages are abandoned, and the actor ends. It is not started
   again, since that takes a pause, and a pause takes a task: where state must come back, use an
@@ -39,15 +41,16 @@ from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.runtime.ref import Ref, abandoned, crashed
 from tocsin.actors.runtime.snapshot import Snapshot
+from tocsin.actors.runtime.turns import turn_counter
 
 M = TypeVar("M")
 
 DEPTH_MAX: Final = 8
 """Actors that have a message in hand in one turn: they share the interpreter's stack."""
-TURNS_MAX: Final = 1000
-"""Messages handled in their senders' turns before the next one has to wait for the attendant: a
-bound on the length of a turn."""
-_AT_A_TIME: Final = 64
+PER_TURN_MAX: Final = 1000
+"""Messages handled in their senders' turns in one turn of the loop: a bound on its length, which is
+some tens of milliseconds then."""
+AT_A_TIME: Final = 64
 """Messages that the attendant handles without a checkpoint, as many as `mailbox` reads in a
 burst."""
 
@@ -88,13 +91,19 @@ class PromptActor(Generic[M]):
 class Attendant:
     """The task that the prompt actors of one supervisor share, and what they count together."""
 
-    __slots__ = ("_bell", "_count", "_depth", "_is_left", "_queued", "_turns")
+    __slots__ = (
+        *("_bell", "_count", "_handled", "_is_left", "_queued", "_turn", "_turns"),
+        "depth",
+    )
 
     def __init__(self) -> None:
         self._queued: dict[PromptMailbox[Any], None] = {}
         self._bell = Bell()
         self._count = 0  # of actors
-        self._depth = self._turns = 0
+        self.depth = 0
+        """The number of actors that have a message in hand."""
+        self._turns = turn_counter()
+        self._turn = self._handled = 0  # the messages that were handled in this turn
         self._is_left = False
 
     def began(self) -> None:
@@ -112,17 +121,14 @@ class Attendant:
         self._is_left = True
         self._bell.ring()
 
-    def enter_turn(self) -> bool:
-        """Whether a message may be handled in this turn; if so, `leave_turn` afterwards."""
-        if self._depth >= DEPTH_MAX or self._turns >= TURNS_MAX:
+    def may_handle(self) -> bool:
+        """Whether a message may be handled in its sender's turn; if so, it counts as handled."""
+        if (turn := self._turns.number) != self._turn:
+            self._turn, self._handled = turn, 0
+        if self.depth >= DEPTH_MAX or self._handled >= PER_TURN_MAX:
             return False
-        self._turns += 1
-        self._depth += 1
+        self._handled += 1
         return True
-
-    def leave_turn(self) -> None:
-        """The message has been handled."""
-        self._depth -= 1
 
     def attend(self, mailbox: PromptMailbox[Any]) -> None:
         """Have the messages that are queued in *mailbox* handled."""
@@ -142,15 +148,17 @@ class Attendant:
                     # A mailbox with more in it goes to the end of the queue.
                     self._queued[mailbox] = None
                 count += 1
-                if count % _AT_A_TIME == 0:
+                if count % AT_A_TIME == 0:
                     await trio.lowlevel.checkpoint()
-            self._turns = 0
 
 
 class PromptMailbox(Mailbox[M]):
     """Where messages to *actor* arrive: handled at once, or queued. *gone* is called at its end."""
 
-    __slots__ = ("_actor", "_attendant", "_ended", "_gone", "_in_hand", "_is_due", "ref")
+    __slots__ = (
+        *("_actor", "_attendant", "_ended", "_gone", "_in_hand", "_is_due", "_is_idle"),
+        "ref",
+    )
 
     def __init__(
         self, path: str, capacity: int, attendant: Attendant, gone: Callable[[], None]
@@ -160,6 +168,8 @@ class PromptMailbox(Mailbox[M]):
         self._attendant = attendant
         self._gone = gone
         self._actor: PromptActor[M] = PromptActor()
+        # Idle: nothing in hand, nothing queued, not closed. One look instead of three.
+        self._is_idle = True
         self._in_hand = False
         self._is_due = False
         self._ended = False
@@ -172,25 +182,23 @@ class PromptMailbox(Mailbox[M]):
 
     def put_nowait(self, message: M) -> None:
         """Have *message* handled, now or in turn; raises `MailboxFull` or `ActorStopped`."""
-        if len(self._queue) >= self.capacity and not self._closed:
+        if self._is_idle and self._attendant.may_handle():
+            self._handle(message)
+        elif len(self._queue) >= self.capacity and not self._closed:
             raise MailboxFull
-        self.put_reply(message)
+        else:
+            self._add(message)
 
     def put_reply(self, message: M) -> None:
         """As `put_nowait`, beyond the capacity; raises `ActorStopped`."""
-        if self._in_hand or self._queue or self._closed or not self._attendant.enter_turn():
-            super().put_reply(message)
-            if not self._in_hand:
-                self._attendant.attend(self)
-            return
-        try:
+        if self._is_idle and self._attendant.may_handle():
             self._handle(message)
-        finally:
-            self._attendant.leave_turn()
+        else:
+            self._add(message)
 
     def close(self) -> None:
         """Accept nothing more; it ends when what is queued has been handled."""
-        super().close()
+        self._shut()
         self._look()
 
     def handle_next(self) -> bool:
@@ -217,24 +225,40 @@ class PromptMailbox(Mailbox[M]):
         self._gone()
         self._attendant.ended()
 
+    def _add(self, message: M) -> None:
+        super().put_reply(message)
+        self._is_idle = False
+        if not self._in_hand:
+            self._attendant.attend(self)
+
+    def _shut(self) -> None:
+        self._is_idle = False
+        super().close()
+
+    def _take_in_hand(self) -> None:
+        self._is_idle, self._in_hand = False, True
+        self._attendant.depth += 1
+
     def _handle(self, message: M) -> None:
-        self._in_hand = True
+        self._take_in_hand()
         try:
             self._actor.receive(message)
         except Exception as error:
             # Closed first: an actor that hears of the failure must not find this one idle.
-            super().close()
+            self._shut()
             crashed(message, error)
             self._actor.dropped(message)
             self._fail(error)
             return
         except BaseException:
             # The asker is not left waiting, not even by an interrupt.
-            super().close()
+            self._shut()
             abandoned(message)
             self._actor.dropped(message)
             self.end()
             raise
+        finally:
+            self._attendant.depth -= 1
         self._in_hand = False
         self._look()
 
@@ -247,6 +271,8 @@ class PromptMailbox(Mailbox[M]):
         elif self._closed:
             self.end()
             return
+        else:
+            self._is_idle = True
         deadline = self._actor.next_deadline()
         if deadline < math.inf:
             self._set_alarm(deadline)
@@ -261,12 +287,14 @@ class PromptMailbox(Mailbox[M]):
         if self._ended:
             return
         if self._actor.next_deadline() <= now:
-            self._in_hand = True
+            self._take_in_hand()
             try:
                 self._actor.on_deadline(now)
             except Exception as error:
                 self._fail(error)
                 return
+            finally:
+                self._attendant.depth -= 1
             self._in_hand = False
         self._look()
 
@@ -278,16 +306,13 @@ class PromptMailbox(Mailbox[M]):
 class PromptContext(Generic[M]):
     """A prompt actor as its supervisor sees it; *gone* is called at its end."""
 
-    __slots__ = ("mailbox",)
+    __slots__ = ("mailbox", "ref")
 
     def __init__(
         self, path: str, capacity: int, attendant: Attendant, gone: Callable[[], None]
     ) -> None:
         self.mailbox: PromptMailbox[M] = PromptMailbox(path, capacity, attendant, gone)
-
-    @property
-    def ref(self) -> Ref[M]:
-        return self.mailbox.ref
+        self.ref: Ref[M] = self.mailbox.ref
 
     def begin(self, actor: PromptActor[M]) -> None:
         """Messages are for *actor* from now on."""

@@ -153,5 +153,5 @@ class Spooler(TableWorker):
             for each in prepared:
                 each.place.refused = False
         else:
-            logger.warning("neither store nor spool", error=str(error))
+            logger.warning("store and spool are both away", error=str(error))
             self._line.refuse_waiting(lambda: StoreUnavailable("store and spool are away"))

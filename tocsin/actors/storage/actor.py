@@ -257,10 +257,8 @@ class StorageActor(Actor[StorageMessage]):
             else:
                 now = trio.current_time()
                 statistics = self._status.statistics
-                statistics.transactions += 1
-                statistics.commands += len(commands)
+                statistics.committed(len(commands), now - started)
                 statistics.statements = self._store.statements_run
-                statistics.seconds += now - started
                 self._outage.passed(now)
                 self._blockades.passed(batch)
                 for write, result in zip(batch, results[len(records) :], strict=True):

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 import structlog
+import trio
 
 from tocsin.actors.health import StorageStatistics
 from tocsin.actors.runtime import Request
@@ -55,6 +56,7 @@ async def answer(store: Store, statistics: StorageStatistics, batch: list[Read[A
     parts = [batch] if batch else []
     while parts:
         part = parts.pop()
+        began = trio.current_time()
         try:
             answers = await store.read([read.query for read in part])
         except StoreUnavailable as error:
@@ -69,6 +71,7 @@ async def answer(store: Store, statistics: StorageStatistics, batch: list[Read[A
                 parts += [part[middle:], part[:middle]]
         else:
             statistics.reads += 1
+            statistics.read_batches.observe(trio.current_time() - began)
             statistics.queries += len(part)
             statistics.statements = store.statements_run
             for read, found in zip(part, answers, strict=True):

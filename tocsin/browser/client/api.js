@@ -29,7 +29,7 @@ export class Api {
   /**
    * @param {URL} base
    * @param {() => Promise<string>} token
-   * @param {typeof fetch} fetch
+   * @param {typeof globalThis.fetch} fetch
    */
   constructor(base, token, fetch) {
     this.base = base;

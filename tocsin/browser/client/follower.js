@@ -16,7 +16,8 @@
  * would acknowledge the refused one as well.
  *
  * Inputs are calls with `now` in seconds of a clock that never goes back; outputs are lists of
- * actions, to be carried out in order. `tocsin/client/follower.py` is the same machine in Python.
+ * actions, to be carried out in order. `clients/python` has the same machine in Python, and one
+ * file of conversations holds both to each other (tests/browser/conversations.json).
  * @module
  */
 
@@ -156,15 +157,8 @@ export class Follower {
    * @returns {Action[]}
    */
   heard(text, now) {
-    let frame;
-    try {
-      frame = JSON.parse(text);
-    } catch {
-      return [{ do: "stop", reason: "not_tocsin" }];
-    }
-    if (frame === null || typeof frame !== "object" || typeof frame.type !== "string") {
-      return [{ do: "stop", reason: "not_tocsin" }];
-    }
+    const frame = readFrame(text);
+    if (frame === null) return [{ do: "stop", reason: "not_tocsin" }];
     this.#pinged = false;
     if (this.#welcomed) this.#silentAt = now + this.#heartbeat;
     switch (frame.type) {
@@ -176,7 +170,7 @@ export class Follower {
         this.#failures = 0;
         return [...this.#acknowledge(), { do: "synced" }];
       case "counters":
-        return [{ do: "counters", unread: frame.unread, unseen: frame.unseen }];
+        return [{ do: "counters", unread: count(frame.unread), unseen: count(frame.unseen) }];
       case "status":
         return [{ do: "status", store: frame.store, bus: frame.bus }];
       case "reset":
@@ -321,8 +315,8 @@ export class Follower {
     this.device = frame.device;
     this.cursor = frame.cursor;
     this.#unacknowledged = 0;
-    const { user, device, unread = 0, unseen = 0 } = frame;
-    return [{ do: "welcome", user, device, unread, unseen }];
+    const { user, device } = frame;
+    return [{ do: "welcome", user, device, unread: count(frame.unread), unseen: count(frame.unseen) }];
   }
 
   /** @param {Push} push @param {number} now @returns {Action[]} */
@@ -418,6 +412,35 @@ export class Follower {
 /** Whether a `stop` can be ended by another token. @param {Action} action */
 export function wantsAnotherToken(action) {
   return action.do === "stop" && action.code === UNAUTHENTICATED;
+}
+
+/** Fields that this client stands on: a frame without them is none of Tocsin's. @type {Record<string, Record<string, string>>} */
+const FIELDS = {
+  welcome: { user: "string", device: "string", cursor: "string" },
+  push: { sequence: "number", previous: "number", change: "string", notification: "object" },
+  status: { store: "string", bus: "string" },
+  goodbye: { code: "number" },
+};
+
+/** The frame in `text`, or null where it is none. @param {string} text @returns {any} */
+function readFrame(text) {
+  try {
+    const frame = JSON.parse(text);
+    const fields = frame.type === "welcome" && frame.user === null ? {} : (FIELDS[frame.type] ?? {});
+    const { id, title } = frame.notification ?? {};
+    const isWhole =
+      typeof frame.type === "string" &&
+      Object.entries(fields).every(([name, kind]) => typeof frame[name] === kind) &&
+      (frame.type !== "push" || (typeof id === "string" && typeof title === "string"));
+    return isWhole ? frame : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {unknown} said */
+function count(said) {
+  return Number.isInteger(said) ? /** @type {number} */ (said) : 0;
 }
 
 /** @param {string} cursor @returns {[string, number]} */

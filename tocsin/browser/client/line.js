@@ -11,6 +11,8 @@ import { openSocket } from "./socket.js";
 const SLEPT = 5;
 /** Milliseconds between these looks. */
 const LOOK = 2000;
+/** Milliseconds that a WebSocket may take to open where it is only tried. */
+const PROBE_PATIENCE = 10_000;
 /** The longest delay of a timer, in milliseconds: browsers keep it in 31 bits. */
 const DELAY_MAX = 2 ** 31 - 1;
 
@@ -21,6 +23,7 @@ const DELAY_MAX = 2 ** 31 - 1;
  * @typedef {object} State
  * @property {"idle" | "connecting" | "connected" | "waiting" | "stopped"} phase
  * @property {number} since when it became so, in milliseconds since 1970
+ * @property {import("./ways.js").Way} [transport] the way that it has taken
  * @property {string} [reason] why it waits or has stopped
  * @property {number} [code] the close code, if there was one
  * @property {number} [retryAt] when it will connect again, in milliseconds since 1970
@@ -33,6 +36,8 @@ const DELAY_MAX = 2 ** 31 - 1;
  * @property {URL} server
  * @property {() => string | Promise<string>} token
  * @property {typeof WebSocket} WebSocket
+ * @property {typeof fetch} fetch
+ * @property {import("./ways.js").Ways} ways
  * @property {(action: Action) => void} heard what concerns the user: shown pushes, counters, resets …
  * @property {(news: News) => void} became how the line is now
  * @property {(follower: Follower) => void} moved the cursor may have moved
@@ -49,6 +54,10 @@ export class Line {
   #generation = 0;
   #askedAgain = false;
   #isWaiting = false;
+  /** Whether anything was heard on the connection. */ #wasHeard = false;
+  /** @type {import("./ways.js").Way} */ #way = "websocket";
+  #isDown = false;
+  #probeAt = Infinity;
   #abort = new AbortController();
 
   /** @param {Follower} follower @param {Ends} ends */
@@ -90,16 +99,53 @@ export class Line {
       return;
     }
     if (generation !== this.#generation) return;
+    const { server, WebSocket, fetch, ways } = this.#ends;
+    /** @type {import("./socket.js").Listener} */
     const listener = {
       opened: () => this.carry(this.#follower.opened(now(), token, endOf(token))),
-      heard: (/** @type {string} */ text) => this.carry(this.#follower.heard(text, now())),
-      closed: (/** @type {number | undefined} */ code, /** @type {boolean} */ wasOpen) => {
+      heard: (text) => {
+        this.#wasHeard = true;
+        this.carry(this.#follower.heard(text, now()));
+      },
+      closed: (code, wasOpen, isDown = false) => {
         this.#connection = null;
+        this.#isDown = isDown;
         this.carry(wasOpen ? this.#follower.closed(code) : this.#follower.unreachable());
       },
     };
-    this.#connection = openSocket(this.#ends.server, listener, this.#ends.WebSocket);
+    this.#wasHeard = this.#isDown = false;
+    this.#way = ways.next;
+    if (this.#way === "websocket") {
+      this.#connection = openSocket(server, listener, WebSocket);
+    } else {
+      const fallback = await import("./fallback.js").catch(() => null);
+      if (generation !== this.#generation) return;
+      if (fallback === null) return listener.closed(undefined, false, true);
+      const open = this.#way === "stream" ? fallback.openStream : fallback.openPolls;
+      this.#connection = open(server, listener, fetch);
+    }
     this.carry(this.#follower.connecting(now()));
+  }
+
+  /** On another way than the WebSocket: see now and then whether that works again. */
+  #probe() {
+    this.#probeAt = now() + this.#ends.ways.probeAfter;
+    const connection = this.#connection;
+    const done = () => {
+      clearTimeout(timer);
+      probe.close();
+    };
+    const probe = openSocket(this.#ends.server, {
+      opened: () => {
+        done();
+        if (this.#connection !== connection || connection === null) return;
+        this.#ends.ways.reset();
+        this.carry([...this.#follower.leaving(), { do: "wait", delay: 0, reason: "websocket" }]);
+      },
+      heard: () => {},
+      closed: () => {},
+    }, this.#ends.WebSocket);
+    const timer = setTimeout(done, PROBE_PATIENCE);
   }
 
   /** @param {Action} action */
@@ -114,7 +160,9 @@ export class Line {
       case "stop":
         return this.#stop(action);
       case "welcome":
-        this.#ends.became({ phase: "connected" });
+        this.#ends.ways.worked();
+        this.#ends.became({ phase: "connected", transport: this.#way });
+        this.#probeAt = this.#way === "websocket" ? Infinity : now() + this.#ends.ways.probeAfter;
         break;
       case "synced":
         this.#askedAgain = false;
@@ -125,6 +173,7 @@ export class Line {
 
   /** @param {Action & {do: "wait"}} action */
   #wait({ delay, reason, code }) {
+    if (!this.#wasHeard && reason !== "token") this.#ends.ways.failed(this.#isDown);
     this.#connection?.close();
     this.#connection = null;
     this.#generation += 1;
@@ -187,6 +236,7 @@ export class Line {
       const slept = Math.abs(Date.now() - looked - LOOK) > SLEPT * 1000;
       looked = Date.now();
       if (slept) this.#wake();
+      if (now() >= this.#probeAt) this.#probe();
     }, LOOK);
     /** @type {any} */ (this.#look).unref?.();
     const { signal } = this.#abort;

@@ -11,7 +11,8 @@ const NORMAL = 1000;
  * @typedef {object} Listener
  * @property {() => void} opened
  * @property {(text: string) => void} heard
- * @property {(code: number | undefined, wasOpen: boolean) => void} closed once, and nothing comes after it
+ * @property {(code: number | undefined, wasOpen: boolean, isDown?: boolean) => void} closed once, and nothing comes
+ *   after it; `isDown` where it was plainly the server or the network that gave no connection
  *
  * @typedef {object} Connection
  * @property {(frame: Record<string, unknown>) => void} send
@@ -44,7 +45,7 @@ export function openSocket(base, listener, Socket = WebSocket) {
   };
   socket.onclose = ({ code }) => ended(code);
   // Some say nothing but this of a connection that could not be made (Node 20).
-  socket.onerror = () => void (socket.readyState === Socket.CONNECTING || wasOpen || ended());
+  socket.onerror = () => void (wasOpen || ended());
   return {
     send(frame) {
       if (socket.readyState === Socket.OPEN) socket.send(JSON.stringify(frame));

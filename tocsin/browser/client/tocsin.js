@@ -10,6 +10,7 @@ import { Inbox } from "./inbox.js";
 import { Memory, newName, pageStorage } from "./kept.js";
 import { Line, now } from "./line.js";
 import { joinTabs } from "./tabs.js";
+import { Ways } from "./ways.js";
 
 /** Notifications of a page of the inbox. */
 const PAGE = 50;
@@ -38,6 +39,7 @@ export class Tocsin {
   #base;
   #options;
   #api;
+  #fetch;
   #memory;
   #follower;
   #line;
@@ -64,9 +66,9 @@ export class Tocsin {
     this.#memory = new Memory(`tocsin:${this.#base.href}`, this.#options.storage);
     this.#follower = this.#newFollower(newName());
     this.#memory.save(this.#follower);
+    this.#fetch = this.#options.fetch ?? globalThis.fetch?.bind(globalThis);
     this.#line = this.#newLine();
-    const fetch = this.#options.fetch ?? globalThis.fetch?.bind(globalThis);
-    this.#api = new Api(this.#base, async () => options.token(), fetch);
+    this.#api = new Api(this.#base, async () => options.token(), this.#fetch);
   }
 
   /** @returns {Readonly<State>} */
@@ -255,6 +257,8 @@ export class Tocsin {
       server: this.#base,
       token: this.#options.token,
       WebSocket: this.#options.WebSocket ?? globalThis.WebSocket,
+      fetch: this.#fetch,
+      ways: new Ways(this.#memory.key, this.#options.storage ?? null),
       became: (news) => this.#become(news),
       moved: (follower) => this.#memory.save(follower),
       heard: (action) => {

@@ -48,7 +48,7 @@ _SESSION_MS: Final = 10_000
 """Milliseconds without a heartbeat after which the group gives our partitions to others."""
 _HEARTBEAT_MS: Final = 2_000
 """Milliseconds between two heartbeats: a few may be lost."""
-_POLL_MAX_MS: Final = 120_000
+_POLL_INTERVAL_MS: Final = 120_000
 """Milliseconds without a poll after which aiokafka leaves the group; `hold` polls each second."""
 _REQUEST_MS: Final = 10_000
 """Milliseconds for one request of aiokafka's own."""
@@ -271,7 +271,7 @@ def _consumer(place: TopicsPlace) -> AIOKafkaConsumer:
         isolation_level="read_committed",
         session_timeout_ms=_SESSION_MS,
         heartbeat_interval_ms=_HEARTBEAT_MS,
-        max_poll_interval_ms=_POLL_MAX_MS,
+        max_poll_interval_ms=_POLL_INTERVAL_MS,
         request_timeout_ms=_REQUEST_MS,
         metadata_max_age_ms=_METADATA_MS,
         **options,

@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-Encoder = Callable[[Sequence[Any]], Any]
+Encoder = Callable[[Sequence[Any]], str]
 
-_ARRAY: Final = re.compile(r"\$(\d+)::(text|bigint|int|boolean)\[\]")
+_ARRAY: Final = re.compile(r"\$(\d+)::(text|bigint|int|boolean|bytea)\[\]")
 
 
 def integers(column: Sequence[int | None]) -> str:
@@ -27,6 +27,15 @@ def integers(column: Sequence[int | None]) -> str:
 def booleans(column: Sequence[bool | None]) -> str:
     """The text of an array of booleans, such as `{t,NULL,f}`."""
     return "{" + ",".join([_BOOLEANS[each] for each in column]) + "}"
+
+
+def octets(column: Sequence[bytes | None]) -> str:
+    """The text of an array of bytes, such as `{"\\\\x0aff",NULL}`."""
+    return (
+        "{"
+        + ",".join(["NULL" if each is None else f'"\\\\x{each.hex()}"' for each in column])
+        + "}"
+    )
 
 
 def texts(column: Sequence[str | None]) -> str:
@@ -51,16 +60,12 @@ _ENCODERS: Final[dict[str, Encoder]] = {
     "bigint": integers,
     "int": integers,
     "boolean": booleans,
+    "bytea": octets,
 }
-
-
-def _as_it_is(column: Sequence[Any]) -> Sequence[Any]:
-    return column
 
 
 def with_array_texts(sql: str, parameters: int) -> tuple[str, tuple[Encoder, ...]]:
     """*sql* changed to take its arrays as text, and for each parameter the encoder of that text."""
-    encoders: list[Encoder] = [_as_it_is] * parameters
-    for number, kind in _ARRAY.findall(sql):
-        encoders[int(number) - 1] = _ENCODERS[kind]
-    return _ARRAY.sub(r"$\1::text::\2[]", sql), tuple(encoders)
+    encoders = {int(number): _ENCODERS[kind] for number, kind in _ARRAY.findall(sql)}
+    in_order = tuple([encoders[number] for number in range(1, parameters + 1)])
+    return _ARRAY.sub(r"$\1::text::\2[]", sql), in_order

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import asyncpg
 import structlog
 
+from tocsin.persistence.postgres.pipeline import Pipeline
 from tocsin.persistence.store import StoreFailed
 
 logger = structlog.get_logger(__name__)
@@ -82,15 +83,24 @@ class Link:
 
 
 class Connection(_Connection):
-    """A connection with the findings about it; `begin` is the SQL that begins its transactions."""
+    """A connection with the findings about it; *beginning* are the statements that begin each of
+    its transactions.
+    """
 
     retire_at: float
     used_at: float
     is_pooled: bool
     has_names: bool
-    begin: str
+    is_taken_over: bool
+    beginning: tuple[str, ...]
+    pipeline: Pipeline
     schema: str
     journal: str
+
+    @property
+    def begin(self) -> str:
+        """The statements of *beginning* as one text."""
+        return "; ".join(self.beginning)
 
     def _get_unique_id(self, prefix: str) -> str:
         # Overrides a private method of asyncpg; a contract test watches it.
@@ -166,6 +176,8 @@ class Connector:
         )
         assert isinstance(connection, Connection)
         connection.has_names = has_names
+        connection.is_taken_over = False
+        connection.pipeline = Pipeline(connection, names=has_names)
         return connection
 
     def _notice_pooler(self) -> None:
@@ -187,26 +199,26 @@ class Connector:
         connection.is_pooled = self._behind_pooler
         connection.schema = schema or first
         connection.journal = journal or (OTHER_JOURNAL if is_taken else JOURNAL)
-        connection.begin = self._begin()
+        connection.beginning = self._begin()
         if schemas > 1:
             # Fixed, so that tables of other programs in another schema can never be taken for ours.
             path = '"{}"'.format(connection.schema.replace('"', '""'))
             if connection.is_pooled:
-                connection.begin = self._begin(search_path=path)
+                connection.beginning = self._begin(search_path=path)
             else:
                 await connection.execute(f"SET search_path = {path}")
 
     async def _survey(self, connection: Connection) -> asyncpg.Record:
         # In a transaction, because only within one a pooler stays with one server.
-        await connection.execute(self._begin())
+        await connection.execute("; ".join(self._begin()))
         row = await connection.fetchrow(_SURVEY)
         await connection.execute("COMMIT")
         assert row is not None
         return row
 
-    def _begin(self, **more: str) -> str:
+    def _begin(self, **more: str) -> tuple[str, ...]:
         if not self._behind_pooler:
-            return "BEGIN"
+            return ("BEGIN",)
         settings = {**self._settings, **more}
         for name in ("application_name", "options", "default_transaction_isolation"):
             settings.pop(name, None)
@@ -214,7 +226,8 @@ class Connector:
             f"set_config({_literal(name)}, {_literal(value)}, true)"
             for name, value in settings.items()
         )
-        return f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {calls}"
+        # The offset leaves no row to be returned, and the calls are made all the same.
+        return ("BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT {calls} OFFSET 1")
 
     def _set_socket(self, connection: Connection) -> None:
         """Set TCP options: keepalives, so that the network does not forget a silent connection, and

@@ -9,7 +9,8 @@ A network may have forgotten a connection that was silent for a while, and swall
 on it would wait until its time limit. So a connection that was quiet has to answer a short question
 before it is used. If it does not answer, those that were quiet for longer are dropped unasked.
 
-Asyncio code: everything here runs inside the trio-asyncio loop.
+Most calls are driven by a task of Trio (`take_at_once`); the others, and those for which a
+connection has to be made or looked at first, run inside the trio-asyncio loop.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+import trio
+
 from tocsin.persistence.postgres.connecting import Connection, Connector
+from tocsin.persistence.postgres.driving import hand_back, is_silent, take_over
 
 FAREWELL_TIMEOUT = 1.0
 """Seconds in which a connection is closed in order; then it is cut off."""
@@ -62,6 +66,34 @@ class Pool:
                 raise
             self._put(connection)
 
+    def take_at_once(self) -> Connection | None:
+        """An idle connection that a task of Trio can drive, or `None`; it is to be returned by
+        `give_back` or `drop`.
+
+        It is not one that has to be looked at before it is used.
+        """
+        now = trio.current_time()
+        if self._room.locked() or not self._idle or not self._is_fresh(self._idle[-1], now):
+            return None
+        connection = self._idle.pop()
+        if not is_silent(connection):
+            self._drop_ended(connection)
+            return None
+        with suppress(StopIteration):
+            # There is room, so the coroutine ends without waiting.
+            self._room.acquire().send(None)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Return *connection* of `take_at_once` after a success."""
+        self._put(connection)
+        self._room.release()
+
+    def drop(self, connection: Connection) -> None:
+        """Cut off *connection* of `take_at_once`, whose state is not known."""
+        self._drop(connection)
+        self._room.release()
+
     def reopen(self) -> None:
         self._closed = False
 
@@ -85,6 +117,10 @@ class Pool:
             connection = self._idle.pop()
             if connection.is_closed():
                 continue
+            if connection.is_taken_over and not is_silent(connection):
+                self._drop_ended(connection)
+                continue
+            hand_back(connection)
             if now >= connection.retire_at:
                 self._part(connection)
             elif now - connection.used_at < QUIET or await self._answers(connection):
@@ -113,7 +149,18 @@ class Pool:
         elif now >= connection.retire_at:
             self._part(connection)
         else:
+            take_over(connection)
             self._idle.append(connection)
+
+    def _is_fresh(self, connection: Connection, now: float) -> bool:
+        if connection.is_closed() or not connection.is_taken_over:
+            return False
+        return now < connection.retire_at and now - connection.used_at < QUIET
+
+    def _drop_ended(self, connection: Connection) -> None:
+        """Cut off the idle *connection*, which the server has ended, and so the others too."""
+        connection.terminate()
+        self._drop_idle()
 
     def _drop(self, connection: Connection) -> None:
         if connection.is_closed():
@@ -131,6 +178,7 @@ class Pool:
 
     def _part(self, connection: Connection) -> None:
         """Close *connection* in a task of its own, so that no call waits for it."""
+        hand_back(connection)
         parting = asyncio.ensure_future(_close(connection))
         self._partings.add(parting)
         parting.add_done_callback(self._partings.discard)

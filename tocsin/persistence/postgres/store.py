@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 import structlog
+import trio
 from trio_asyncio import aio_as_trio
 
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.postgres.arrays import with_array_texts
 from tocsin.persistence.postgres.connecting import Connection, Connector, Link
+from tocsin.persistence.postgres.driving import Pause, drive
 from tocsin.persistence.postgres.errors import is_retryable, tables_needed, translated
 from tocsin.persistence.postgres.pool import Pool
 from tocsin.persistence.postgres.records import record_class
@@ -36,6 +38,8 @@ from tocsin.persistence.store.opened import Opened
 logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[Connection], Coroutine[Any, Any, T]]
+"""What is done on a connection: statements, one after the other, and no other waiting."""
 
 DIALECT = "postgres"
 ATTEMPTS = 5
@@ -45,7 +49,7 @@ RETRY_DELAY = 0.02
 LOCK_PATIENCE = 2.0
 """Seconds that a statement waits for the lock of another transaction, or a quarter of a call's time
 limit if that is less. A transaction of another node may take so long if its disk is slow."""
-_HURRY = "; SET LOCAL lock_timeout = 100"
+_HURRY = "SET LOCAL lock_timeout = 100"
 """The lock timeout of a hurried call, in milliseconds: longer than most transactions of nodes."""
 MIGRATION_TIMEOUT = 3600.0
 """Seconds for all missing migrations: making an index on a large table takes long."""
@@ -103,7 +107,7 @@ class PostgresStore(Opened):
         self, commands: Sequence[Command[Any]], *, hurried: bool = False
     ) -> list[Result]:
         async def work(connection: Connection) -> list[Result]:
-            begin = connection.begin + (_HURRY if hurried else "")
+            begin = (*connection.beginning, _HURRY) if hurried else connection.beginning
             return await self._transaction(connection, lambda: write(commands, self.epoch), begin)
 
         return await self._call(work, self._timeout)
@@ -132,7 +136,9 @@ class PostgresStore(Opened):
 
     # --- In asyncio -----------------------------------------------------------------------------
 
-    async def _call(self, work: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
+    async def _call(self, work: Work[T], timeout: float) -> T:
+        if (connection := self._pool.take_at_once()) is not None:
+            return await self._here(connection, work, timeout)
         try:
             answer: T = await aio_as_trio(self._bounded)(work, timeout)
         except asyncio.CancelledError as error:
@@ -140,26 +146,35 @@ class PostgresStore(Opened):
             raise StoreUnavailable("the driver's event loop is closing") from error
         return answer
 
-    async def _bounded(self, work: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
+    async def _here(self, connection: Connection, work: Work[T], timeout: float) -> T:
+        """Do *work* on *connection* in this task of Trio, which is cheaper than in asyncio."""
+        try:
+            with trio.fail_after(timeout):
+                answer = await drive(connection, work(connection))
+        except BaseException as error:
+            self._pool.drop(connection)
+            if isinstance(error, Exception):
+                raise _told(error, timeout) from error
+            raise
+        self._pool.give_back(connection)
+        return answer
+
+    async def _bounded(self, work: Work[T], timeout: float) -> T:
         try:
             async with asyncio.timeout(timeout):
                 return await self._on_connection(work)
-        except (StoreUnavailable, StoreFailed):
-            raise
-        except TimeoutError as error:
-            wrong = f"Postgres did not answer within {timeout:g} s"
-            raise StoreUnavailable(wrong, timed_out=True) from error
         except Exception as error:
-            raise translated(error) from error
+            raise _told(error, timeout) from error
 
-    async def _on_connection(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _on_connection(self, work: Work[T]) -> T:
         while True:
             try:
                 async with self._pool.connection() as connection:
                     return await work(connection)
             except asyncpg.InvalidSQLStatementNameError:
                 # A pooler has given us another server, which does not know the prepared statement.
-                # Nothing was committed, because COMMIT is not a prepared statement.
+                # Nothing was committed: COMMIT is not reached behind it, and without its own name
+                # does nothing.
                 if not (connection.is_pooled and connection.has_names):
                     raise
                 self._pool.forget_names()
@@ -167,27 +182,33 @@ class PostgresStore(Opened):
     async def _alone(self, connection: Connection, script: Callable[[], Script[T]]) -> T:
         """Run *script*, whose statements need no common transaction; a pooler needs one anyway."""
         if connection.is_pooled:
-            return await self._transaction(connection, script)
-        return await self._drive(connection, script())
+            return await self._transaction(connection, script, connection.beginning)
+        answer = await self._drive(connection, script())
+        await connection.pipeline.flush()
+        return answer
 
     async def _transaction(
-        self, connection: Connection, script: Callable[[], Script[T]], begin: str | None = None
+        self, connection: Connection, script: Callable[[], Script[T]], begin: Sequence[str]
     ) -> T:
         """Run *script* in a transaction, and anew if that loses a deadlock or a race."""
-        attempt = 1
+        attempt, pipeline = 1, connection.pipeline
         while True:
             try:
-                await connection.execute(begin or connection.begin)
+                for each in begin:
+                    await pipeline.add(each)
                 answer = await self._drive(connection, script())
-                await connection.execute("COMMIT")
+                await pipeline.add("COMMIT")
+                await pipeline.flush()
             except Exception as error:
                 # When this raises, the pool drops the connection, and with it the transaction.
                 if attempt == ATTEMPTS or not is_retryable(error):
                     raise
             else:
                 return answer
+            pipeline.drop()
             await connection.execute("ROLLBACK")
-            await asyncio.sleep(RETRY_DELAY * attempt)
+            delay = RETRY_DELAY * attempt
+            await (Pause(delay) if connection.is_taken_over else asyncio.sleep(delay))
             attempt += 1
 
     async def _drive(self, connection: Connection, script: Script[T]) -> T:
@@ -206,11 +227,10 @@ class PostgresStore(Opened):
             encode(column)
             for encode, column in zip(encoders, sql.arguments(statement), strict=True)
         ]
-        if not sql.columns:
-            await connection.execute(text, *columns)
-            return ()
-        rows: Rows = await connection.fetch(text, *columns, record_class=record)
-        return rows
+        if sql.columns:
+            return await connection.pipeline.fetch(text, columns, record)
+        await connection.pipeline.add(text, columns)
+        return ()
 
     async def _migrate(self, connection: Connection) -> None:
         await _within(connection, self._apply_missing)
@@ -242,6 +262,16 @@ class PostgresStore(Opened):
             await self._alone(connection, lambda: _claimed("epoch", epoch)),
             await self._alone(connection, lambda: _claimed("secret", secret)),
         )
+
+
+def _told(error: Exception, timeout: float) -> StoreUnavailable | StoreFailed:
+    """The exception that says *error* to the caller of the store."""
+    if isinstance(error, StoreUnavailable | StoreFailed):
+        return error
+    if isinstance(error, TimeoutError | trio.TooSlowError):
+        wrong = f"Postgres did not answer within {timeout:g} s"
+        return StoreUnavailable(wrong, timed_out=True)
+    return translated(error)
 
 
 def _settings(command_timeout: float) -> Mapping[str, str]:
@@ -304,7 +334,7 @@ def _in(journal: str, sql: str) -> str:
     return sql.replace("migrations", journal)
 
 
-async def _within(connection: Connection, work: Callable[[Connection], Awaitable[T]]) -> T:
+async def _within(connection: Connection, work: Work[T]) -> T:
     """Do *work* in a transaction. If it raises, the pool ends the connection, which rolls back."""
     await connection.execute(connection.begin)
     done = await work(connection)

@@ -84,7 +84,7 @@ class RedisSpool:
 
     async def append(self, drafts: Sequence[SpoolDraft]) -> Appended:
         if any(len(each.payload) > scripts.ENTRY_BYTES_MAX for each in drafts):
-            raise BusUnavailable("what is to be spooled is too large")
+            raise BusUnavailable("the entry to be spooled is too large")
         earlier: list[Claim | None] = [None] * len(drafts)
         left = list(range(len(drafts)))
         for _ in range(_ATTEMPTS):
@@ -101,7 +101,7 @@ class RedisSpool:
             # are appended in the next attempt, behind the others.
             await self._forget_claims([drafts[number] for number in foreign])
             left = foreign
-        raise BusUnavailable("somebody claims the keys of producers")
+        raise BusUnavailable("another client of Redis claims the idempotency keys of producers")
 
     async def take(self, node: str, limit: int, lease: float) -> Sequence[SpoolEntry] | None:
         command = self._script(

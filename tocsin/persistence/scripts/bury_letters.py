@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+import msgspec
+
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
 
 _LETTERS_BURY: Final = pick(
     "cause",
@@ -54,15 +57,23 @@ def bury(deaths: Iterable[Death]) -> Script[None]:
     )
 
 
-def bury_expired(notifications: Mapping[str, int]) -> Script[None]:
-    """Write letters for recipients to whom *notifications* were not delivered before they expired.
+def dead_fact(death: Death) -> Fact:
+    """That the notification is dead for a device that did not acknowledge it."""
+    detail = msgspec.json.encode({"reason": death.reason, "attempts": death.attempts}).decode()
+    user, device = death.user, death.device
+    return Fact(ReceiptKind.DEAD, death.notification, user, death.dead_at, device, detail=detail)
+
+
+def undelivered(notifications: Mapping[str, int], facts: Facts, *, letters: bool) -> Script[None]:
+    """Note the recipients to whom *notifications* were not delivered before they expired, and with
+    *letters* write a letter for each.
 
     *notifications* maps ids to the time of expiry (Unix ms). Call it before the inbox rows are
     marked as expired, because it reads which are not. It is for notifications that are addressed to
     users only: a subscriber does not wait for each notification of a topic.
     """
     rows = yield from run("letters_undelivered", notification_id=sorted(notifications))
-    yield from bury(
+    deaths = [
         Death(
             row.notification_id,
             row.user_id,
@@ -74,7 +85,12 @@ def bury_expired(notifications: Mapping[str, int]) -> Script[None]:
             notifications[row.notification_id],
         )
         for row in rows
-    )
+    ]
+    facts += [
+        Fact(ReceiptKind.EXPIRED, each.notification, each.user, each.dead_at) for each in deaths
+    ]
+    if letters:
+        yield from bury(deaths)
 
 
 def deaths_in(lines: Iterable[tuple[DeliveryRecord, int]]) -> Script[list[Death]]:

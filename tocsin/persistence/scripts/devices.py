@@ -34,6 +34,7 @@ from tocsin.persistence.store import (
     TooMany,
 )
 from tocsin.protocol.cursor import LogState, Start, choose_start
+from tocsin.protocol.receipts import Facts
 
 _ATTACH_READ: Final = pick(user_id="user", device_id="device")
 
@@ -56,7 +57,9 @@ _WORTH_NOTING = 100
 """Entries of a log. Going through fewer takes less time than writing a row to spare it."""
 
 
-def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Result]) -> Script[None]:
+def acknowledge(
+    commands: Sequence[tuple[int, Acknowledge]], results: list[Result], facts: Facts
+) -> Script[None]:
     """Write the acknowledgments of devices without a session, as those of a session are written."""
     if not commands:
         return
@@ -72,8 +75,10 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
         through = stored if command.through is None else max(stored, command.through)
         moves.append(CursorMove(command.user, command.device, stored, through, command.now_ms))
         named += [(command, notification) for notification in command.ids]
-    yield from acknowledge_named(named)
-    partly = yield from acknowledge_moves([move for move in moves if move.cursor > move.stored])
+    yield from acknowledge_named(named, facts)
+    partly = yield from acknowledge_moves(
+        [move for move in moves if move.cursor > move.stored], facts
+    )
     for index, command in commands:
         if (command.user, command.device) in partly:
             results[index] = AcknowledgedPartly()
@@ -108,6 +113,7 @@ def attach(
     results: list[Result],
     brought: Brought,
     epoch: str,
+    facts: Facts,
 ) -> Script[None]:
     """Choose the start of each device, except new ones beyond the limit of their user.
 
@@ -142,7 +148,9 @@ def attach(
             behind=command.user in brought.behind,
             open_session=arrival.earlier,
         )
-    partly = yield from acknowledge_moves([each.move for each in arrivals if each.move is not None])
+    partly = yield from acknowledge_moves(
+        [each.move for each in arrivals if each.move is not None], facts
+    )
     for index, command in commands:
         if (command.user, command.device) in partly:
             results[index] = AcknowledgedPartly()
@@ -173,7 +181,12 @@ def _arrival(command: Attach, state: _DeviceState, start: Start, ended: str | No
     move = None
     if stored is not None and start.resumed and start.sequence > stored:
         move = CursorMove(command.user, command.device, stored, start.sequence, command.now_ms)
-    goes_back = stored is not None and (start.sequence < stored or not start.resumed)
+    if stored is None:
+        # Not new, for it has a cursor: a device that was forgotten while it was connected, and
+        # whose session noted acknowledgments after that.
+        goes_back = command.requested is not None
+    else:
+        goes_back = start.sequence < stored or not start.resumed
     return _Arrival(
         place=_opened(command, start.sequence, ended, 0 if earlier is None else log.head),
         move=move,

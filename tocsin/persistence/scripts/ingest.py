@@ -11,16 +11,15 @@ from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.settle_letters import LETTER_STATUSES
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store import (
+from tocsin.persistence.store import NotFound, Result
+from tocsin.persistence.store.ingest_commands import (
     BuryMessages,
     ConnectorOrders,
     FindIngest,
     IngestLetter,
     IngestLetters,
     ListIngest,
-    NotFound,
     ReadConnector,
-    Result,
     SetConnector,
     SettleIngest,
 )

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from tocsin.persistence.scripts.bury_letters import bury, deaths_in
+from tocsin.persistence.scripts.bury_letters import bury, dead_fact, deaths_in
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.store import Acknowledge, DeliveryRecord, DeviceCursor, Done, Record, Result
+from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
 
 _DEVICES_SAVE: Final = pick(
     "session",
@@ -78,7 +79,7 @@ def ends_in(commands: Sequence[tuple[int, Record]]) -> Ends:
 
 
 def record(
-    commands: Sequence[tuple[int, Record]], ends: Ends, results: list[Result]
+    commands: Sequence[tuple[int, Record]], ends: Ends, results: list[Result], facts: Facts
 ) -> Script[None]:
     """Merge all ledger lines and cursors of *commands*, and note the *ends* of sessions."""
     if not commands:
@@ -86,9 +87,10 @@ def record(
     lines = [line for _, command in commands for line in command.deliveries]
     dead = [(line, at) for _, command in commands for line, at in _dead_lines(command)]
     deaths = (yield from deaths_in(dead)) if dead else ()
-    yield from _write_lines(lines)
+    yield from _write_lines(lines, facts)
     if deaths:
         yield from bury(deaths)
+        facts += [dead_fact(death) for death in deaths]
     cursors = [cursor for _, command in commands for cursor in command.cursors]
     yield from write_places(furthest(cursors, ends))
     for index, _ in commands:
@@ -109,7 +111,7 @@ def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
     return [(line, max(times)) for line in dead]
 
 
-def acknowledge_moves(moves: Sequence[CursorMove]) -> Script[set[tuple[str, str]]]:
+def acknowledge_moves(moves: Sequence[CursorMove], facts: Facts) -> Script[set[tuple[str, str]]]:
     """Acknowledge the entries between the former and the present cursors of devices.
 
     Returns the devices that have more of them than one transaction may do. Their cursors must not
@@ -120,14 +122,13 @@ def acknowledge_moves(moves: Sequence[CursorMove]) -> Script[set[tuple[str, str]
     rows = yield from run(
         "deliveries_open", **_DELIVERIES_OPEN(moves), lines_max=[lines_max] * len(moves)
     )
-    yield from _write_lines(
-        _answered(row, row.attempts, times[row.user_id, row.device_id]) for row in rows
-    )
+    lines = (_answered(row, row.attempts, times[row.user_id, row.device_id]) for row in rows)
+    yield from _write_lines(lines, facts)
     found = Counter((row.user_id, row.device_id) for row in rows)
     return {device for device, count in found.items() if count >= lines_max}
 
 
-def acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
+def acknowledge_named(named: Sequence[tuple[Acknowledge, str]], facts: Facts) -> Script[None]:
     """Acknowledge, for each id, the oldest change that the device was sent and has not answered."""
     times = {(command.user, command.device, id_): command.now_ms for command, id_ in named}
     rows = yield from run(
@@ -136,11 +137,11 @@ def acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
         device_id=[device for _, device, _ in times],
         notification_id=[id_ for _, _, id_ in times],
     )
-    yield from _write_lines(
-        # The merge takes the greatest number of attempts, so 0 leaves it as it is.
-        _answered(row, 0, times[row.user_id, row.device_id, row.notification_id])
-        for row in rows
+    # The merge takes the greatest number of attempts, so 0 leaves it as it is.
+    lines = (
+        _answered(row, 0, times[row.user_id, row.device_id, row.notification_id]) for row in rows
     )
+    yield from _write_lines(lines, facts)
 
 
 def _answered(row: Row, attempts: int, at: int) -> DeliveryRecord:
@@ -150,12 +151,12 @@ def _answered(row: Row, attempts: int, at: int) -> DeliveryRecord:
     )
 
 
-def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
+def _write_lines(lines: Iterable[DeliveryRecord], facts: Facts) -> Script[None]:
     # A statement of Postgres cannot merge two lines into one row, and the merge stands in SQL only.
     # So the second line for a row goes into a second round. Two lines are common (a push, and its
     # acknowledgment a moment later); three in one batch are rare.
     rounds: list[dict[tuple[str, str, str], DeliveryRecord]] = [{}]
-    delivered: dict[tuple[str, str], int] = {}
+    delivered: dict[tuple[str, str], tuple[int, str]] = {}
     for line in lines:
         key = (line.notification, line.user, line.device)
         for merge in rounds:
@@ -165,14 +166,17 @@ def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
         else:
             rounds.append({key: line})
         if (at := line.acknowledged_at) is not None:
-            pair = key[:2]
-            delivered[pair] = min(at, delivered.get(pair, at))
-    yield from run(
+            pair, first = key[:2], (at, line.device)
+            delivered[pair] = min(first, delivered.get(pair, first))
+    rows = yield from run(
         "inbox_delivered",
         notification_id=[notification for notification, _ in delivered],
         user_id=[user for _, user in delivered],
-        at=list(delivered.values()),
+        at=[at for at, _ in delivered.values()],
     )
+    for notification, user in rows:
+        at, device = delivered[notification, user]
+        facts.append(Fact(ReceiptKind.DELIVERED, notification, user, at, device))
     for merge in rounds:
         yield from run("deliveries_record", **_DELIVERIES_RECORD(merge.values()))
 

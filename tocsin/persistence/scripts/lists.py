@@ -31,6 +31,7 @@ from tocsin.persistence.store import (
     Subscribers,
     TopicInfo,
 )
+from tocsin.protocol.channel_preferences import NO_PREFERENCES, decode_preferences
 
 Q = TypeVar("Q")
 Numbered = Sequence[tuple[int, Q]]
@@ -81,9 +82,12 @@ def preferences(queries: Numbered[ReadPreferences], answers: Answers) -> Script[
     }
     for row in (yield from run("preferences_read", user_id=users)):
         enabled[row.user_id][row.kind][row.name] = bool(row.enabled)
+    rows = yield from run("channel_preferences_read", user_id=users)
+    channels = {row.user_id: decode_preferences(row.preferences) for row in rows}
     for index, query in queries:
         of_user = enabled[query.user]
-        answers[index] = Preferences(of_user["category"], of_user["topic"])
+        by_channel = channels.get(query.user, NO_PREFERENCES)
+        answers[index] = Preferences(of_user["category"], of_user["topic"], by_channel)
 
 
 def subscribers(queries: Numbered[ListSubscribers], answers: Answers) -> Script[None]:

@@ -20,6 +20,7 @@ from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
 from tocsin.persistence.store import BeyondHead, Counters, Marked, MarkInbox, Result
 from tocsin.protocol.marking import counted, marked, states_changed, times
 from tocsin.protocol.notification import State
+from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
 
 _MARKS_SAVE: Final = pick(
     "sequence",
@@ -50,6 +51,7 @@ class _Place(msgspec.Struct):
     read_at: int | None
     archived_at: int | None = None
     sequence: int | None = None
+    was_read: bool = False
 
     @classmethod
     def from_row(cls, row: Row) -> _Place:
@@ -61,6 +63,7 @@ class _Place(msgspec.Struct):
             row.state,
             row.seen_at,
             row.read_at,
+            was_read=row.read_at is not None,
         )
 
 
@@ -68,7 +71,7 @@ _Places = dict[tuple[str, str], _Place]
 """By user and notification."""
 
 
-def mark_inboxes(commands: Sequence[Numbered], results: list[Result]) -> Script[None]:
+def mark_inboxes(commands: Sequence[Numbered], results: list[Result], facts: Facts) -> Script[None]:
     """Run *commands* and put each result in its place in *results*."""
     listing = sum(command.ids is None for _, command in commands)
     rows_max = max(MARKS_OF_COMMAND_MIN, MARKS_MAX // max(1, listing))
@@ -80,6 +83,11 @@ def mark_inboxes(commands: Sequence[Numbered], results: list[Result]) -> Script[
             results[index] = _mark(command, logs.get(command.user), places)
         yield from save_users(logs)
         yield from _save_places(places)
+        facts += [
+            Fact(ReceiptKind.READ, place.notification, place.user, place.read_at)
+            for place in places.values()
+            if place.read_at is not None and not place.was_read
+        ]
 
 
 def _limited(command: MarkInbox, rows_max: int) -> MarkInbox:

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from tocsin.persistence.scripts.receipts import purge_receipts
 from tocsin.persistence.scripts.statements import Rows, Script, pick, run
 from tocsin.persistence.scripts.user_logs import hold_users
 from tocsin.persistence.store import Purge, Purged, Result
@@ -53,7 +54,8 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
         messages = yield from _purge("ingest_purge", command.created_before, command.limit)
         through = yield from _remove_unseen(command)
         unfinished = yield from _forget_removed(command)
-        longest = max(len(chosen), len(letters), len(messages), len(tickets))
+        receipts = yield from _purge_receipts(command)
+        longest = max(len(chosen), len(letters), len(messages), len(tickets), receipts)
         more = unfinished or longest >= command.limit or len(answers) >= answers_max
         results[index] = Purged(len(rows), more=more, devices_through=through)
 
@@ -61,6 +63,18 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
 def _purge(name: str, before: int, rows_max: int) -> Script[Rows]:
     """Run a statement that chooses, or forgets, at most *rows_max* rows from *before* a time."""
     return (yield from run(name, before=[before], rows_max=[rows_max]))
+
+
+def _purge_receipts(command: Purge) -> Script[int]:
+    """Forget receipts, and what hangs on their log; the number of receipts.
+
+    This is the last step of a purge, because it locks the log's head.
+    """
+    if not command.receipts_before:
+        return 0
+    yield from _purge("sink_letters_purge", command.receipts_before, command.limit)
+    yield from _purge("readers_purge", command.receipts_before, command.limit)
+    return len((yield from purge_receipts(command.receipts_before, command.limit)))
 
 
 def _remove_unseen(command: Purge) -> Script[tuple[str, str] | None]:
@@ -133,6 +147,8 @@ def _forget_notifications(held: Sequence[str], created_before: int) -> Script[No
     forgotten = [row.id for row in gone]
     yield from run("purge_deliveries", notification_id=forgotten)
     yield from run("purge_collapsing", notification_id=forgotten)
+    yield from run("escalations_delete", notification_id=forgotten)
+    yield from run("purge_sends", notification_id=forgotten)
     # The entries of an old notification in a topic's log go now, the notification itself with the
     # next purge: a transaction that has read the entries may still bring it into an inbox.
     before = [created_before] * len(held)

@@ -13,8 +13,12 @@ from typing import Any, Final
 
 from tocsin.persistence.scripts import ingest as ingest_scripts
 from tocsin.persistence.scripts import lists as list_scripts
+from tocsin.persistence.scripts import receipts as receipt_scripts
+from tocsin.persistence.scripts import sinks as sink_scripts
+from tocsin.persistence.scripts.addresses import addresses
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
+from tocsin.persistence.scripts.sends import sends
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.store import (
     Counters,
@@ -23,7 +27,6 @@ from tocsin.persistence.store import (
     Entry,
     FindHead,
     FindInboxItem,
-    FindIngest,
     FindKey,
     FindLetter,
     FindNotification,
@@ -32,21 +35,28 @@ from tocsin.persistence.store import (
     Inbox,
     InboxItem,
     InboxPage,
+    ListAddresses,
     ListDevices,
-    ListIngest,
     ListKeys,
     ListLetters,
+    ListSends,
     ListSubscribers,
     ListSubscriptions,
     NotFound,
     Page,
     ProducerView,
     Query,
-    ReadConnector,
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
 )
+from tocsin.persistence.store.ingest_commands import (
+    FindIngest,
+    ListIngest,
+    ReadConnector,
+)
+from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
+from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
 from tocsin.protocol.notification import Standing, State
 
 _PAGES: Final = pick(
@@ -266,4 +276,11 @@ _SCRIPTS: dict[type[Any], Any] = {
     ListIngest: ingest_scripts.ingest_letters,
     FindIngest: ingest_scripts.ingest_letter,
     ReadConnector: ingest_scripts.connector_orders,
+    ListAddresses: addresses,
+    ListSends: sends,
+    ReadReceipts: receipt_scripts.receipt_pages,
+    FindReceipts: receipt_scripts.receipts_named,
+    ReceiptsSince: receipt_scripts.receipts_since,
+    ListSinks: sink_scripts.sinks,
+    ListSinkLetters: sink_scripts.sink_letters,
 }

@@ -18,14 +18,19 @@ from heapq import merge
 from operator import itemgetter
 from typing import Any, Final
 
+from tocsin.persistence.scripts.addresses import change_addresses
 from tocsin.persistence.scripts.devices import acknowledge, attach, remove_devices
+from tocsin.persistence.scripts.escalating import escalate
 from tocsin.persistence.scripts.ingest import change_ingest
 from tocsin.persistence.scripts.keys import change_keys
 from tocsin.persistence.scripts.ledger import ends_in, record
 from tocsin.persistence.scripts.logs.change import change_logs
 from tocsin.persistence.scripts.marks import mark_inboxes
 from tocsin.persistence.scripts.purge import purge
+from tocsin.persistence.scripts.receipts import append
+from tocsin.persistence.scripts.sends import claim_sends, settle_sends
 from tocsin.persistence.scripts.settle_letters import settle_letters
+from tocsin.persistence.scripts.sinks import change_sinks
 from tocsin.persistence.scripts.statements import Script
 from tocsin.persistence.scripts.topics.bring import bring_up_to_date, users_of
 from tocsin.persistence.scripts.topics.subscriptions import change_subscriptions
@@ -33,27 +38,30 @@ from tocsin.persistence.store import (
     Acknowledge,
     Attach,
     BindTicket,
-    BuryMessages,
+    ClaimSends,
     Command,
     CreateKey,
     CreateTicket,
     DiscardLetter,
     Done,
+    Escalate,
     Expire,
     MarkInbox,
     Materialise,
+    MuteChannel,
     Publish,
     Purge,
     Record,
     Release,
+    RemoveAddress,
     RemoveDevice,
     ReplayLetter,
     Result,
     RevokeKey,
     RevokeTickets,
-    SetConnector,
+    SetAddress,
     SetPreferences,
-    SettleIngest,
+    SettleSends,
     SetTopic,
     Subscribe,
     TakeTicket,
@@ -61,12 +69,32 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.ingest_commands import (
+    BuryMessages,
+    SetConnector,
+    SettleIngest,
+)
+from tocsin.persistence.store.sink_commands import (
+    ChangeSink,
+    ClaimSinks,
+    CreateSink,
+    DeleteSink,
+    FollowReceipts,
+    SaveProgress,
+    SettleSinkLetter,
+)
+from tocsin.protocol.receipts import Facts
 
 _LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
 _SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)
 _LETTERS: Final = (ReplayLetter, DiscardLetter)
 _KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, RevokeTickets)
 _INGEST: Final = (BuryMessages, SettleIngest, SetConnector)
+_ADDRESSES: Final = (SetAddress, RemoveAddress, MuteChannel)
+_SINKS: Final = (
+    *(CreateSink, ChangeSink, DeleteSink, FollowReceipts, ClaimSinks, SaveProgress),
+    SettleSinkLetter,
+)
 _OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)
 """In the order in which they run."""
 _AFTER_RECORDS: Final = _OF_DEVICES[1:]
@@ -107,11 +135,13 @@ class _Gathered:
 def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
     """Run *commands*; their results, in the same order. *epoch* is the store's."""
     results: list[Result] = [Done()] * len(commands)
+    facts: Facts = []
     lines = [each for each in commands if isinstance(each, Record)]
     if len(lines) == len(commands):
         # The fast path for ledger lines alone, as in most transactions of a node with little load.
         records = list(enumerate(lines))
-        yield from record(records, ends_in(records), results)
+        yield from record(records, ends_in(records), results, facts)
+        yield from append(facts)
         return results
     for gathered in _gather(commands):
         of = gathered.of
@@ -119,18 +149,25 @@ def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
         ends = ends_in(records)
         logs, looking = of(*_LOGS), of(Attach, MarkInbox, Materialise, *_SUBSCRIPTIONS)
         looked_at = {user for _, command in looking for user in users_of(command)}
-        yield from change_logs(logs, results, looked_at)
+        yield from change_logs(logs, results, looked_at, facts)
         brought = yield from bring_up_to_date(looking, results, locked=bool(logs))
-        yield from mark_inboxes(of(MarkInbox), results)
+        yield from mark_inboxes(of(MarkInbox), results, facts)
         yield from change_subscriptions(of(*_SUBSCRIPTIONS, SetTopic), results, brought)
-        yield from record(records, {} if arrivals else ends, results)
-        yield from acknowledge(of(Acknowledge), results)
-        yield from attach(arrivals, ends, results, brought, epoch)
+        yield from record(records, {} if arrivals else ends, results, facts)
+        yield from acknowledge(of(Acknowledge), results, facts)
+        yield from attach(arrivals, ends, results, brought, epoch, facts)
         yield from remove_devices(of(RemoveDevice), results)
         yield from settle_letters(of(*_LETTERS), results)
+        yield from change_addresses(of(*_ADDRESSES), results)
+        yield from settle_sends(of(SettleSends), results)
+        # Behind all acknowledgments and marks of this transaction: who is satisfied by them is.
+        yield from escalate(of(Escalate), results)
+        yield from claim_sends(of(ClaimSends), results)
         yield from purge(of(Purge), results)
         yield from change_keys(of(*_KEYS), results)
         yield from change_ingest(of(*_INGEST), results)
+        yield from change_sinks(of(*_SINKS), results)
+    yield from append(facts)
     return results
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from tocsin.persistence.store.asking import Command
+from tocsin.protocol.escalation import EscalationPlan
 from tocsin.protocol.news import Position, RecipientState
 from tocsin.protocol.notification import Change, Content, Patch
 
@@ -93,6 +94,9 @@ class Publish(Command[Changed | Replayed | KeyReused | Overdue], frozen=True):
     An *overdue* publish, whose content had expired when it was posted, can only be the repetition
     of one that was in time. If its idempotency key is new, the result is `Overdue`, and the key
     stays free.
+
+    *escalation* is the plan of channels, empty for none; `None` if no channel is configured, and
+    then nothing about plans is looked at.
     """
 
     content: Content
@@ -101,6 +105,7 @@ class Publish(Command[Changed | Replayed | KeyReused | Overdue], frozen=True):
     idempotency: Idempotency | None = None
     deliver_at: int | None = None
     overdue: bool = False
+    escalation: EscalationPlan | None = None
 
 
 class NotFound(msgspec.Struct, frozen=True):

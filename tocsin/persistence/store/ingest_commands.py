@@ -1,7 +1,4 @@
-"""Commands and queries about connectors: the letters that they leave, and what operators say.
-
-Import these names from `tocsin.persistence.store`.
-"""
+"""Commands and queries about connectors: the letters that they leave, and what operators say."""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ import msgspec
 
 from tocsin.persistence.store.asking import Query
 from tocsin.persistence.store.commands import Counters, NotFound
+from tocsin.persistence.store.escalation_commands import Address, SendLine
 from tocsin.persistence.store.key_commands import ApiKey
+from tocsin.protocol.channel_preferences import NO_PREFERENCES, ChannelPreferences
 from tocsin.protocol.notification import Content
 
 
@@ -209,6 +211,7 @@ class Preferences(msgspec.Struct, frozen=True):
 
     categories: dict[str, bool]
     topics: dict[str, bool]
+    channels: ChannelPreferences = NO_PREFERENCES
 
 
 class ReadPreferences(Query[Preferences], frozen=True):
@@ -332,3 +335,31 @@ class Keys(msgspec.Struct, frozen=True):
 
 class ListKeys(Query[Keys], frozen=True):
     """All API keys, the oldest first."""
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """A user's addresses, by channel and name."""
+
+    addresses: tuple[Address, ...]
+
+
+class ListAddresses(Query[Addresses], frozen=True):
+    """The addresses of *user*, on all channels."""
+
+    user: str
+
+
+class SendsPage(msgspec.Struct, frozen=True):
+    """Sends of a notification, by id; *more* says that others follow."""
+
+    sends: tuple[SendLine, ...]
+    more: bool
+
+
+class ListSends(Query[SendsPage | NotFound], frozen=True):
+    """The sends of a notification, behind the id *after*, *limit* at most; `NotFound` without the
+    notification."""
+
+    notification: str
+    limit: int
+    after: str | None = None

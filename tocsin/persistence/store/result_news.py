@@ -14,6 +14,7 @@ from tocsin.persistence.store import (
     BeyondHead,
     Changed,
     Done,
+    Escalated,
     Expired,
     FanOut,
     KeyReused,
@@ -30,12 +31,14 @@ from tocsin.persistence.store import (
     Replayed,
     Result,
     RevisionMismatch,
+    SendsClaimed,
     StoredTicket,
     Subscribed,
     TooMany,
     TopicClosed,
     TopicSet,
 )
+from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.protocol.news import (
     AckStored,
     CountersChanged,
@@ -91,6 +94,9 @@ def news_of(result: Result) -> Sequence[News]:
             | TopicSet()
             | StoredTicket()
             | TooMany()
+            | Escalated()
+            | SendsClaimed()
+            | SinksClaimed()
             | Done()
         ):
             return ()

@@ -79,6 +79,8 @@ class Purge(Command[Purged], frozen=True):
     - Dead letters count from *created_before*.
     - Devices are removed if they were last seen before *created_before*: a purge looks at *limit*
       devices behind *devices_after* (user and device).
+    - Receipts count from the fact, letters of sinks from when they were made, readers of the
+      receipts' log from when they last read (*receipts_before*); the log's horizon moves.
     - A removed device is forgotten if it was last seen before *removed_before*, but only after its
       lines of the ledger, for *limit* entries of logs at a time. Until then, a session of it that
       still goes on does not make it known again.
@@ -90,6 +92,7 @@ class Purge(Command[Purged], frozen=True):
     expired_before: int = 0
     created_before: int = 0
     removed_before: int = 0
+    receipts_before: int = 0
     devices_after: tuple[str, str] = ("", "")
     limit: int = 1000
 

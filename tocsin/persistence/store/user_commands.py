@@ -10,6 +10,7 @@ import msgspec
 
 from tocsin.persistence.store.asking import Command
 from tocsin.persistence.store.commands import Counters, Done, FanOut, NotFound, TooMany
+from tocsin.protocol.channel_preferences import NO_PREFERENCES, ChannelPreferences
 from tocsin.protocol.cursor import Cursor, Start
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.news import AckStored, DeviceForgotten
@@ -229,13 +230,15 @@ class PreferencesSet(msgspec.Struct, frozen=True):
 class SetPreferences(Command[PreferencesSet], frozen=True):
     """Replace a user's preferences: which categories and topics are enabled (absent: yes).
 
-    They hold for notifications that are published from now on.
+    They hold for notifications that are published from now on; those of *channels* hold for each
+    send that is not carried yet.
     """
 
     user: str
     categories: dict[str, bool]
     topics: dict[str, bool]
     now_ms: int
+    channels: ChannelPreferences = NO_PREFERENCES
 
 
 class RemoveDevice(Command[DeviceForgotten | NotFound], frozen=True):

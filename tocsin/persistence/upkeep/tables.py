@@ -11,6 +11,8 @@ TABLES: Final = (
     *("idempotency", "api_keys", "tickets", "preferences", "schedule", "collapsing"),
     *("topics", "topic_log", "subscriptions", "dead_letters"),
     *("ingest_letters", "connectors"),
+    *("escalations", "addresses", "sends", "channel_preferences"),
+    *("receipt_log", "receipts", "sinks", "sink_letters"),
 )
 """All tables but `migrations`, which each database keeps about itself."""
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tocsin.server.api import (
+    channels,
     connectors,
     dead_letters,
     inbox,
@@ -18,9 +19,13 @@ from tocsin.server.api import (
     operators,
     presence,
     producers,
+    receipts,
     spool,
     streams,
     topics,
+    unsubscribing,
+    webhook_letters,
+    webhooks,
 )
 from tocsin.server.api.documents import documents_of
 from tocsin.server.api.operation import Caller, Operation
@@ -32,10 +37,15 @@ _WORK: Final[tuple[Operation, ...]] = (
     *inbox.operations.all,
     *streams.operations.all,
     *me.operations.all,
+    *channels.operations.all,
+    *unsubscribing.operations.all,
     *operators.operations.all,
     *spool.operations.all,
     *connectors.operations.all,
     *dead_letters.operations.all,
+    *receipts.operations.all,
+    *webhooks.operations.all,
+    *webhook_letters.operations.all,
 )
 OPERATIONS: Final[tuple[Operation, ...]] = (*_WORK, *documents_of(_WORK).all)
 """Everything that the HTTP API does."""

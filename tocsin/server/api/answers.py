@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.notification import DeviceId, Priority
 from tocsin.protocol.problems import Problem
+from tocsin.protocol.quiet_hours import QuietHours
 
 Timestamp = Annotated[
     str,
@@ -175,10 +176,12 @@ class InboxList(Answering, frozen=True, kw_only=True):
 
 
 class Preferences(Answering, frozen=True, kw_only=True):
-    """The categories and topics that are enabled; those not named are."""
+    """The categories, topics and channels that are enabled; those not named are."""
 
-    categories: dict[str, bool]
+    categories: dict[str, bool | dict[str, bool]]
     topics: dict[str, bool]
+    channels: dict[str, bool]
+    quiet: QuietHours | None
 
 
 class Subscription(Answering, frozen=True, kw_only=True):

@@ -6,7 +6,11 @@ from typing import Any
 
 import msgspec
 
-from tocsin.persistence.store import ConnectorOrders, ReadConnector, SetConnector
+from tocsin.persistence.store.ingest_commands import (
+    ConnectorOrders,
+    ReadConnector,
+    SetConnector,
+)
 from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import connector_answers

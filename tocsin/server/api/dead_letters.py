@@ -14,15 +14,17 @@ from msgspec import UNSET, Meta, UnsetType
 from tocsin.persistence.store import (
     DeadLetter,
     DiscardLetter,
-    FindIngest,
     FindLetter,
-    IngestLetter,
     LetterReplayed,
-    ListIngest,
     ListLetters,
     NotActive,
     NotFound,
     ReplayLetter,
+)
+from tocsin.persistence.store.ingest_commands import (
+    FindIngest,
+    IngestLetter,
+    ListIngest,
 )
 from tocsin.protocol.notification import UserId
 from tocsin.protocol.problems import Problem
@@ -126,7 +128,9 @@ async def replay_dead_letter(call: Call[UrlQuery, LetterEdit | None], letter: in
             case LetterReplayed():
                 return Answer(answers.LetterReplayed(id=letter))
             case NotActive(standing=standing):
-                raise refuse("conflict", f"It is {standing}, so it cannot be delivered again.")
+                raise refuse(
+                    "conflict", f"The notification is {standing}, so it cannot be delivered again."
+                )
             case _:
                 body = None if call.body is None else msgspec.json.encode(call.body.message)
                 kept = await _ingest(call, letter)

@@ -22,7 +22,7 @@ from tocsin.server.admission.refusals import (
 )
 from tocsin.server.admission.seldom import Seldom
 from tocsin.server.api.cross_origin import cross_origin_lines, preflight
-from tocsin.server.api.operation import Answer, Operation
+from tocsin.server.api.operation import Operation, Streamed
 from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.routes import Routes
 from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
@@ -35,7 +35,7 @@ from tocsin.server.follow.stream_refusal import (
     stream_goodbye,
 )
 from tocsin.server.http.application import TURNED_AWAY, About, Incoming, RequestPlan, Turned
-from tocsin.server.http.response import Whole
+from tocsin.server.http.response import Lasting, Whole
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import BadHead, RequestHead
 from tocsin.server.services import Services
@@ -92,7 +92,7 @@ class HttpApi:
         admission = self._admissions.admit(peer, head)
         if not self._is_our_host(head.headers.get("host")):
             admission.release()
-            raise EdgeRefusal(Reason.HOST, "forbidden", "This server is not called that.")
+            raise EdgeRefusal(Reason.HOST, "forbidden", "The Host header names another server.")
         return admission
 
     def find(self, head: RequestHead) -> RequestPlan | Whole:
@@ -120,11 +120,12 @@ class HttpApi:
             operation, self._services.authenticator, head.headers.get("authorization"), ticket
         )
 
-    async def answer(self, incoming: Incoming) -> Whole:
+    async def answer(self, incoming: Incoming) -> Whole | Lasting:
         """Do what is asked."""
         operation: Operation = incoming.plan.operation
         answer = await serve(operation, self._services, self._publishing, asked_of(incoming))
-        assert isinstance(answer, Answer), "what lasts is not lean"
+        if isinstance(answer, Streamed):
+            return Lasting(answer.body, operation.produces, tuple(answer.headers.items()))
         return whole(operation, answer)
 
     def refusal(self, error: Exception, about: About) -> Whole:

@@ -18,9 +18,11 @@ from tocsin.persistence.store import (
     StoredTicket,
     TooMany,
 )
+from tocsin.protocol.channel_preferences import ByChannel, ChannelPreferences
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, DeviceId, Topic
 from tocsin.protocol.problems import FieldError
+from tocsin.protocol.quiet_hours import QuietHours, check_quiet_hours
 from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
@@ -42,6 +44,9 @@ from tocsin.server.marking import bring_all_up_to_date
 _TICKET_BYTES_MAX: Final = 1024
 """Bytes of the body: a purpose and a device's name, generously."""
 
+_INBOX: Final = "inbox"
+"""Stands beside the channels of a category: the inbox, and so everything."""
+
 operations = Operations("me")
 
 _NAMES_MAX = 1000
@@ -49,10 +54,15 @@ _NAMES_MAX = 1000
 
 
 class PreferencesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The categories and topics that are enabled; those not named are."""
+    """The categories, topics and channels that are enabled; those not named are.
 
-    categories: Annotated[dict[Category, bool], Meta(max_length=_NAMES_MAX)] = {}
+    A category may have a word for each channel, and one for the `inbox`.
+    """
+
+    categories: Annotated[dict[Category, bool | ByChannel], Meta(max_length=_NAMES_MAX)] = {}
     topics: Annotated[dict[Topic, bool], Meta(max_length=_NAMES_MAX)] = {}
+    channels: ByChannel = {}
+    quiet: QuietHours | None = None
 
 
 class TicketRequest(
@@ -92,7 +102,7 @@ async def create_ticket(call: Call[UrlQuery, TicketRequest | None]) -> Answer:
         device, lifetime = device or new_device(services), settings.stream_ticket_lifetime
     elif device is not None:
         wrong = [FieldError("$.device", "goes with `for: stream` only")]
-        raise refuse("invalid", "A ticket for one connection is of no device.", wrong)
+        raise refuse("invalid", "A ticket for one connection names no device.", wrong)
     ticket = generate_ticket(services.world.entropy)
     stored = _stored(ticket.hash, ticket_for(call.principal, call.now_ms / 1000, lifetime, device))
     tickets_max = settings.user_tickets_max
@@ -126,9 +136,13 @@ async def show_preferences(call: Call[UrlQuery, None]) -> Answer:
 async def set_preferences(call: Call[UrlQuery, PreferencesRequest]) -> Answer:
     """Replaces what was set before, and holds for what is published from now on."""
     wanted = call.body
+    if wanted.quiet is not None:
+        check_quiet_hours(wanted.quiet)
+    categories, by_channel = _parted(wanted.categories)
+    channels = ChannelPreferences(wanted.channels, by_channel, wanted.quiet)
     await bring_all_up_to_date(call.services, (call.user,))
     await call.services.write(
-        SetPreferences(call.user, wanted.categories, wanted.topics, call.now_ms)
+        SetPreferences(call.user, categories, wanted.topics, call.now_ms, channels)
     )
     return Answer(await _preferences(call))
 
@@ -225,10 +239,37 @@ async def _preferences(
     call: Call[Any, Any],
 ) -> answers.Preferences:
     found = await call.services.read(ReadPreferences(call.user))
+    categories: dict[str, bool | dict[str, bool]] = {**found.categories}
+    for category, words in found.channels.categories.items():
+        inbox = {} if category not in found.categories else {_INBOX: found.categories[category]}
+        categories[category] = {**inbox, **words}
     return answers.Preferences(
-        categories=dict(sorted(found.categories.items())),
+        categories=dict(sorted(categories.items())),
         topics=dict(sorted(found.topics.items())),
+        channels=dict(sorted(found.channels.channels.items())),
+        quiet=found.channels.quiet,
     )
+
+
+def _parted(
+    categories: dict[str, bool | dict[str, bool]],
+) -> tuple[dict[str, bool], dict[str, dict[str, bool]]]:
+    """The words about categories as a whole, which are those about the inbox, and those about
+    their channels."""
+    whole: dict[str, bool] = {}
+    by_channel: dict[str, dict[str, bool]] = {}
+    for category, word in categories.items():
+        if isinstance(word, bool):
+            whole[category] = word
+            continue
+        if (inbox := word.get(_INBOX)) is not None:
+            whole[category] = inbox
+        if named := {name: enabled for name, enabled in word.items() if name != _INBOX}:
+            by_channel[category] = named
+    if sum(map(len, by_channel.values())) > _NAMES_MAX:
+        wrong = [FieldError("$.categories", f"more than {_NAMES_MAX} words about channels")]
+        raise refuse("invalid", "These are too many preferences.", wrong)
+    return whole, by_channel
 
 
 def _stored(ticket_hash: bytes, kept: Ticket) -> StoredTicket:

@@ -23,7 +23,9 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tocsin.protocol.escalation import ChannelName
 from tocsin.protocol.notification import DeviceId, Topic, UserId
+from tocsin.protocol.unsubscribing import TOKEN_PATTERN
 from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import ConnectorName, NotificationId
 from tocsin.server.producing.publishing import Publishing
@@ -41,6 +43,11 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
     "connector": ConnectorName,
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
+    "channel": ChannelName,
+    "name": DeviceId,
+    "token": Annotated[str, Meta(pattern=TOKEN_PATTERN)],
+    "webhook": NotificationId,
+    "position": Annotated[int, Meta(ge=1, le=2**53)],
     "module": Annotated[str, Meta(pattern=r"^[a-z]{1,32}\.js$(?!\n)")],
 }
 """The types of names in a path, by the name between the braces; any other is not found."""

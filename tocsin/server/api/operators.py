@@ -13,7 +13,7 @@ from tocsin.protocol.closing import Closing
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, UrlQuery
-from tocsin.server.diagnostics import METRICS_CONTENT_TYPE, render_metrics
+from tocsin.server.metrics.exposition import METRICS_CONTENT_TYPE, render_metrics
 
 operations = Operations("operators")
 

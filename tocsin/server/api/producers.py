@@ -89,7 +89,7 @@ class LedgerQuery(UrlQuery, frozen=True, kw_only=True):
     caller=Caller.NOTIFY,
     headers=(_KEY,),
     sends=(_LOCATION, _REPLAYED),
-    problems=("idempotency_in_flight", "idempotency_key_reused"),
+    problems=("idempotency_in_flight", "idempotency_key_reused", "unknown_channel"),
     body=Draft,
     answers={201: answers.Published, 202: answers.PublishSpooled},
     lean=True,

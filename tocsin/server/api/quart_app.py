@@ -7,18 +7,16 @@ the answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from types import TracebackType
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from quart import Quart, Response, request
-from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api.http_api import asked_of
-from tocsin.server.api.operation import Operation, Streamed
+from tocsin.server.api.operation import Answer, Operation
 from tocsin.server.api.problems import problem_answer
 from tocsin.server.api.serving import serve, whole
 from tocsin.server.http.application import About
@@ -64,36 +62,10 @@ def _view(
         assert isinstance(body, bytes)
         with structlog.contextvars.bound_contextvars(request_id=incoming.request_id):
             answer = await serve(operation, services, publishing, asked_of(incoming, body))
-        if isinstance(answer, Streamed):
-            return _lasting(operation, answer)
+        assert isinstance(answer, Answer), "what lasts is lean"
         return _response(whole(operation, answer))
 
     return view
-
-
-class _Body(ResponseBody):
-    """A body that lasts, the way Quart takes it."""
-
-    def __init__(self, streamed: Streamed) -> None:
-        self._streamed = streamed
-
-    async def __aenter__(self) -> AsyncIterator[bytes]:
-        return await self._streamed.body.__aenter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._streamed.body.__aexit__(kind, error, trace)
-
-
-def _lasting(operation: Operation, streamed: Streamed) -> Response:
-    response = Response(_Body(streamed), content_type=operation.produces)
-    response.timeout = None  # or Quart would end it after a minute
-    response.headers.update(streamed.headers)
-    return response
 
 
 def _response(answer: Whole) -> Response:

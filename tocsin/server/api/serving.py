@@ -130,7 +130,9 @@ def _read_path(path: Mapping[str, str]) -> dict[str, Any]:
         try:
             values[name] = read_text(PATH_TYPES[name], text)
         except ValueError:
-            raise refuse("not_found", f"Nothing can be called this: {name}.") from None
+            raise refuse(
+                "not_found", f"The {name} in the path is malformed, so it names nothing."
+            ) from None
     return values
 
 

@@ -69,7 +69,9 @@ class Authenticator:
         HTTP servers do, they do not match here either.
         """
         if not value:
-            raise Unauthenticated("This needs an Authorization header.", AuthCode.TOKEN_MISSING)
+            raise Unauthenticated(
+                "The request needs an Authorization header.", AuthCode.TOKEN_MISSING
+            )
         if len(value) > _HEADER_LENGTH_MAX:
             raise _too_long()
         match = _BEARER.fullmatch(value)

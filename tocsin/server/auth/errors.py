@@ -84,19 +84,23 @@ class Unauthenticated(AuthError):
         # A 401 must carry this (RFC 9110 §11.6.1, RFC 6750 §3). A request without any credential
         # gets the bare challenge: RFC 6750 asks that no error be named to a caller who has not
         # tried yet.
-        self.challenge = 'Bearer realm="tocsin"'
+        challenge = 'Bearer realm="tocsin"'
         if code is not AuthCode.TOKEN_MISSING:
-            self.challenge += f', error="invalid_token", error_description="{detail}"'
-        super().__init__(detail, code, challenge=self.challenge)
+            challenge += f', error="invalid_token", error_description="{detail}"'
+        super().__init__(detail, code, challenge=challenge)
 
 
 class Forbidden(AuthError):
-    """We know who the caller is, and it may not do this: 403, close code 4403."""
+    """We know who the caller is, and it may not do this: 403, close code 4403.
 
-    @property
-    def challenge(self) -> str:
-        """The `WWW-Authenticate` value that a 403 may carry (RFC 6750 §3.1); it is not sent."""
-        return 'Bearer realm="tocsin", error="insufficient_scope"'
+    *scope* is the one that would do, where that is what is missing (RFC 6750 §3.1).
+    """
+
+    def __init__(self, detail: str, code: AuthCode, scope: str | None = None) -> None:
+        challenge = 'Bearer realm="tocsin", error="insufficient_scope"'
+        if scope is not None:
+            challenge += f', scope="{scope}"'
+        super().__init__(detail, code, challenge=challenge)
 
 
 class AuthUnavailable(AuthError):

@@ -56,12 +56,13 @@ class Principal:
         if scope not in SCOPES:
             raise ValueError(f"there is no scope {scope!r}")
         if scope not in self.scopes:
-            raise Forbidden(f"This needs the scope {scope}.", AuthCode.SCOPE_MISSING)
+            detail = f"The request needs a credential with the scope {scope}."
+            raise Forbidden(detail, AuthCode.SCOPE_MISSING, scope)
 
     def require_user(self) -> str:
         """The user whose inbox this is, or `Forbidden` (`user_missing`) for an API key."""
         if self.user is None:
             raise Forbidden(
-                "This needs a user's token; an API key has no inbox.", AuthCode.USER_MISSING
+                "The request needs a user's token; an API key has no inbox.", AuthCode.USER_MISSING
             )
         return self.user

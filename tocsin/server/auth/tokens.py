@@ -11,12 +11,14 @@ Sources: RFC 7519 (JWT), RFC 7515 (JWS), RFC 8725 (best current practice).
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import jwt
 import trio
@@ -49,6 +51,11 @@ sends the same one with each request, and checking a signature costs more than a
 authentication. It is also how long a key that was taken out of a key set still works."""
 REMEMBERED_MAX: Final = 1024
 """Tokens that need not be verified again; beyond it the oldest is forgotten."""
+
+HEADERS_MAX: Final = 64
+"""Headers that need not be judged again. An issuer has one for each key; strangers may send any."""
+HEADER_LENGTH_MAX: Final = 512
+"""Characters of such a header, as it is spelled in a token."""
 
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """Compact serialisation (RFC 7515 §7.1), without the padding and the stray characters that lenient
@@ -93,6 +100,7 @@ class TokenVerifier:
         self._expected: Final = Expectations(audience, issuer, user_claim)
         served = frozenset[str]().union(*(key.algorithms for key in self._keys))
         self._verified: Final[dict[str, tuple[Principal, float]]] = {}
+        self._headers: Final[dict[str, _Header]] = {}
         self._algorithms: Final = served | (ASYMMETRIC if key_set is not None else frozenset())
 
     async def verify(self, token: str, now: float) -> Principal:
@@ -106,7 +114,7 @@ class TokenVerifier:
         remembered = self.known(token, now)
         if remembered is not None:
             return remembered
-        header = _read_header(token)
+        header = self._header(token)
         if header.algorithm not in self._algorithms:
             raise Unauthenticated(
                 "The token's algorithm is not accepted here.", AuthCode.TOKEN_ALGORITHM
@@ -115,6 +123,22 @@ class TokenVerifier:
         principal = principal_from_claims(payload, self._expected, now)
         self._remember(token, principal, now)
         return principal
+
+    def _header(self, token: str) -> _Header:
+        """The judged header of *token*; those of one issuer are nearly always the same."""
+        if len(token) > TOKEN_LENGTH_MAX:
+            raise Unauthenticated(
+                f"A token has at most {TOKEN_LENGTH_MAX} characters.", AuthCode.TOKEN_TOO_LONG
+            )
+        spelled = token.partition(".")[0]
+        header = self._headers.get(spelled)
+        if header is None or not _COMPACT.fullmatch(token):
+            header = _read_header(token)
+            if len(spelled) <= HEADER_LENGTH_MAX:
+                if len(self._headers) >= HEADERS_MAX:
+                    self._headers.clear()
+                self._headers[spelled] = header
+        return header
 
     def known(self, token: str, now: float) -> Principal | None:
         """The principal of a token that was verified a moment ago and has not ended since."""
@@ -139,7 +163,8 @@ class TokenVerifier:
     async def _open(self, token: str, header: _Header) -> bytes:
         """The payload, once some key that serves the algorithm has confirmed it."""
         ours = tuple(key for key in self._keys if header.algorithm in key.algorithms)
-        payload = _first_that_opens(ours, token, header.algorithm)
+        signed = _take_apart(token)
+        payload = _first_that_opens(ours, signed, header.algorithm)
         if payload is not None:
             return payload
         published: Sequence[VerificationKey] = ()
@@ -149,7 +174,7 @@ class TokenVerifier:
                 raise Unauthenticated(
                     "The token must name its key (kid).", AuthCode.TOKEN_KEY_UNKNOWN
                 )
-            payload = _first_that_opens(published, token, header.algorithm)
+            payload = _first_that_opens(published, signed, header.algorithm)
             if payload is not None:
                 return payload
         if not ours and not published:
@@ -198,20 +223,21 @@ def mint(
 
 def _read_header(token: str) -> _Header:
     """The unverified header: enough to choose a key, and believed for nothing else."""
-    if len(token) > TOKEN_LENGTH_MAX:
-        raise Unauthenticated(
-            f"A token has at most {TOKEN_LENGTH_MAX} characters.", AuthCode.TOKEN_TOO_LONG
-        )
     header = _parse_header(token) if _COMPACT.fullmatch(token) else None
-    # `crit` names extensions that must be understood (RFC 7515 §4.1.11). We know none.
-    if header is None or "crit" in header:
-        raise Unauthenticated("The credential is not a JSON Web Token.", AuthCode.TOKEN_MALFORMED)
+    # `crit` names extensions that must be understood (RFC 7515 §4.1.11), and `b64` is the one that
+    # says that the payload is elsewhere (RFC 7797). We know none.
+    if header is None or "crit" in header or "b64" in header:
+        raise _malformed()
     algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if not isinstance(algorithm, str):
         raise Unauthenticated("The token names no algorithm.", AuthCode.TOKEN_MALFORMED)
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise Unauthenticated("The token is of another type.", AuthCode.TOKEN_TYPE)
     return _Header(algorithm, kid if isinstance(kid, str) else None)  # PyJWT refuses others
+
+
+def _malformed() -> Unauthenticated:
+    return Unauthenticated("The credential is not a JSON Web Token.", AuthCode.TOKEN_MALFORMED)
 
 
 def _parse_header(token: str) -> dict[str, object] | None:
@@ -224,12 +250,40 @@ def _parse_header(token: str) -> dict[str, object] | None:
     return header
 
 
-def _first_that_opens(keys: Sequence[VerificationKey], token: str, algorithm: str) -> bytes | None:
+class _Signed(NamedTuple):
+    """A token in its parts: *text* is signed with *signature*, and *payload* is in it."""
+
+    text: bytes
+    payload: bytes
+    signature: bytes
+
+
+def _take_apart(token: str) -> _Signed:
+    """The parts of a token; raises `Unauthenticated` for a part that is not base64url."""
+    text, _, signature = token.rpartition(".")
+    payload, signed_with = _decoded(text.partition(".")[2]), _decoded(signature)
+    if payload is None or signed_with is None:
+        raise _malformed()
+    return _Signed(text.encode(), payload, signed_with)
+
+
+def _decoded(part: str) -> bytes | None:
+    """The bytes of *part* (RFC 7515 §2); `None` if it is not how they are spelled."""
+    try:
+        data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:
+        return None
+    # The last character may have bits that say nothing, and then it is one of several spellings.
+    spelled = base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return data if spelled == part else None
+
+
+def _first_that_opens(
+    keys: Sequence[VerificationKey], signed: _Signed, algorithm: str
+) -> bytes | None:
     """The payload, if one of the keys signed it. Only keys that serve *algorithm* are given."""
+    verifier = _JWS.get_algorithm_by_name(algorithm)
     for key in keys:
-        try:
-            payload: bytes = _JWS.decode(token, key.material, algorithms=[algorithm])
-        except jwt.PyJWTError:
-            continue
-        return payload
+        if verifier.verify(signed.text, key.material, signed.signature):
+            return signed.payload
     return None

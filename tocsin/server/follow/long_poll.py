@@ -20,6 +20,7 @@ from tocsin.server.attachment import arrive, leave
 from tocsin.server.auth.errors import AuthCode, Unauthenticated
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
+from tocsin.server.turnstile import Turnstile
 
 _QUEUE_MAX: Final = 5.0
 """Seconds beyond the longest wait; who is not answered by then is, whoever stands before."""
@@ -33,27 +34,36 @@ async def gather(
     Raises `Refused` where there is nothing to answer with. Cancelling
     ends the session and confirms nothing.
     """
-    started = trio.current_time()
-    patience, latest = started + wait, started + services.settings.poll_wait_max + _QUEUE_MAX
+    started, settings = trio.current_time(), services.settings
     with await services.attaching.enter() as place:
         arrive(services, user, arrived)
         try:
-            with trio.move_on_after(services.settings.store_timeout) as looking:
-                await outlet.looked.wait()
+            looked = await outlet.looked.wait(trio.current_time() + settings.store_timeout)
             place.leave()
-            if looking.cancelled_caught and not outlet.changes:
+            if not (looked or outlet.changes):
                 raise Refused(refusal_for(Closing.STORE_UNAVAILABLE))
             if outlet.caught_up and wait:
-                with trio.move_on_at(patience):
-                    await outlet.enough.wait()
-            # The rest costs half a millisecond, and follows in the turn in which the place is left.
-            # A change that comes meanwhile is in the answer as well.
-            with trio.move_on_at(latest), await services.answering.enter():
-                await trio.lowlevel.checkpoint()
+                await outlet.enough.wait(started + wait)
+            await _stand_in_line(services.answering, started + settings.poll_wait_max + _QUEUE_MAX)
         finally:
             leave(services, user, outlet)
     if outlet.closing is not None and not _is_goodbye(outlet):
-        raise _refused(outlet.closing, outlet.after)
+        raise _refused(outlet.closing, outlet.after, outlet.detail)
+
+
+async def _stand_in_line(answering: Turnstile, latest: float) -> None:
+    """Wait for one of the places in a turn in which polls are answered, until *latest*.
+
+    The rest of the answer follows in the turn in which the place is left. A change that comes
+    meanwhile is in the answer as well.
+    """
+    place = answering.enter_now()
+    if place is None:
+        with trio.move_on_at(latest):
+            place = await answering.enter()
+    if place is not None:
+        with place:
+            await trio.lowlevel.checkpoint()
 
 
 def _is_goodbye(outlet: PollOutlet) -> bool:
@@ -61,8 +71,11 @@ def _is_goodbye(outlet: PollOutlet) -> bool:
     return outlet.closing is Closing.DRAINING and outlet.cursor is not None
 
 
-def _refused(closing: Closing, after: float) -> Refused:
+def _refused(closing: Closing, after: float, detail: str) -> Refused:
     if closing is Closing.UNAUTHENTICATED:
-        # Only this carries the challenge that a 401 must have.
+        # Only this carries the challenge that a 401 must have. Which of the two it is, is the first
+        # word of the goodbye that other transports say.
+        if detail.startswith(AuthCode.KEY_REVOKED):
+            return Unauthenticated("The API key has been revoked.", AuthCode.KEY_REVOKED)
         return Unauthenticated("The token has expired.", AuthCode.TOKEN_EXPIRED)
     return Refused(refusal_for(closing, after=max(after, closing.after)))

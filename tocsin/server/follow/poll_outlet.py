@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from typing import Final, assert_never
 
-import trio
-
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
+from tocsin.server.follow.moment import Moment
 
 
 class PollOutlet:
     """An `Outlet` of the user's actor. Full with *limit* pushes, or *bytes_max* of content.
 
-    *caught_up* says that nothing is missing behind what was gathered. Both events stay set: first
+    *caught_up* says that nothing is missing behind what was gathered. Both moments stay set: first
     `looked` (the log was read as far as it will be), then `enough` (waiting longer is of no use).
     """
 
@@ -40,6 +39,7 @@ class PollOutlet:
 
     # A client that waits for an answer is silent; if it hangs up, the request is cancelled.
     last_heard: Final = math.inf
+    transport: Final = "poll"
 
     def __init__(self, connection: str, limit: int, bytes_max: int) -> None:
         self.connection: Final = connection
@@ -52,8 +52,8 @@ class PollOutlet:
         self.after = 0.0
         self.detail = ""
         self.caught_up = False
-        self.looked = trio.Event()
-        self.enough = trio.Event()
+        self.looked = Moment()
+        self.enough = Moment()
         self._limit = limit
         self._bytes_max = bytes_max
         self._bytes = 0

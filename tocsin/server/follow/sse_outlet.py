@@ -1,8 +1,8 @@
 """The way out of one SSE stream: events are written here, and wait until the stream takes them.
 
-The user's actor must not wait for a socket, and Quart writes a response only as fast as it is asked
-for the next chunk. In between stands a bounded list; what waits goes out as one chunk. When the
-next chunk is asked for, the socket has taken the one before.
+The user's actor must not wait for a socket, and the answer is written by its connection's task, as
+fast as the socket takes it. In between stands a bounded list; what waits goes out as one chunk.
+When the next chunk is asked for, the socket has taken the one before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from tocsin.actors.runtime.bell import Bell
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
@@ -19,22 +20,21 @@ from tocsin.protocol.push import Push
 from tocsin.server.follow.sse_events import COMMENT, event, goodbye, retry
 from tocsin.server.turnstile import Place
 
-"""Seconds that a slow consumer is asked to stay away."""
-
 
 class SseOutlet:
     """An `Outlet` of the user's actor. *retry* in seconds, after an end without a goodbye."""
 
     __slots__ = (
+        "_bell",
         "_bytes_max",
         "_ended",
         "_events",
         "_in_hand",
         "_pushed",
         "_retry",
-        "_something",
         "_start",
         "_waiting",
+        "_waits",
         "connection",
         "handed",
         "place",
@@ -42,6 +42,7 @@ class SseOutlet:
 
     # A stream says nothing. That its client has gone shows when a write is not taken in time.
     last_heard: Final = math.inf
+    transport: Final = "sse"
 
     def __init__(self, connection: str, bytes_max: int, retry: float) -> None:
         self.connection: Final = connection
@@ -55,7 +56,8 @@ class SseOutlet:
         self._events: list[bytes] = []
         self._waiting = self._in_hand = self._pushed = 0
         self._ended = False
-        self._something: trio.Event | None = None
+        self._bell = Bell()
+        self._waits = False
 
     # --- The actor's side ------------------------------------------------------------------------
 
@@ -109,9 +111,11 @@ class SseOutlet:
         """
         self._in_hand = self.handed = 0
         if not self._events and not self._ended:
-            self._something = trio.Event()
-            with trio.move_on_after(patience):
-                await self._something.wait()
+            self._waits = True
+            try:
+                await self._bell.wait(trio.current_time() + patience)
+            finally:
+                self._waits = False
         else:
             await trio.lowlevel.checkpoint()
         if not self._events:
@@ -135,9 +139,8 @@ class SseOutlet:
         self._wake()
 
     def _wake(self) -> None:
-        if self._something is not None:
-            self._something.set()
-            self._something = None
+        if self._waits:  # else the ring would be kept, and end a wait that has heard nothing
+            self._bell.ring()
 
     def _placed(self, sequence: int) -> bytes:
         return b"id: %b\n" % str(self._start.moved(sequence)).encode()

@@ -22,7 +22,7 @@ from tocsin.protocol import retry_after
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.refusal import Refusal, refusal_for
 from tocsin.server.admission.gate import Admission
-from tocsin.server.http.response import Whole
+from tocsin.server.http.response import Lasting, Whole
 from tocsin.server.request_head import RequestHead
 
 
@@ -56,8 +56,9 @@ class RequestPlan(msgspec.Struct, frozen=True):
     """The way of a request.
 
     *lean*: `answer` answers it, else the ASGI application does, which knows it by *path*.
-    *streamed*: the handler takes the body in pieces. *lasts*: it may wait long for what it answers,
-    so a client that goes ends it. *always*: it is answered also where others are turned away.
+    *streamed*: the handler takes the body in pieces. *lasts*, which only a lean one does: it may
+    wait long for what it answers, so a client that goes ends it. *always*: it is answered also
+    where others are turned away.
     *operation* and *values* are the application's own.
     """
 
@@ -114,8 +115,9 @@ class Application(Protocol):
         """The principal; may wait for the store. Cancelled, nothing has happened but that a ticket
         may be spent."""
 
-    async def answer(self, incoming: Incoming) -> Whole:
-        """Do what is asked, for a plan that is lean. Cancelled, it may have been done."""
+    async def answer(self, incoming: Incoming) -> Whole | Lasting:
+        """Do what is asked, for a plan that is lean; only one that lasts may have an answer that
+        does. Cancelled, it may have been done."""
 
     def refusal(self, error: Exception, about: About) -> Whole:
         """The answer that *error* means."""

@@ -134,14 +134,11 @@ class AsgiExchange:
         while not wire.heard_end:
             room = _KEPT_MAX - len(wire.data)
             if room <= 0:
-                if self._incoming.plan.lasts:
-                    return  # it wants no answer, and with its bytes unread its end would go unseen
                 await trio.sleep_forever()
             wire.data += await wire.read(room)
-        if not (self._incoming.plan.lasts or wire.broken):
+        if not wire.broken:
             # It has closed its half, and waits for the answer.
             await trio.sleep_forever()
-        await trio.sleep(self._limits.gone_grace)
 
     async def _heard(self, event: Event) -> None:
         """One event of the answer; in the application's task."""

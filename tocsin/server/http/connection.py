@@ -7,6 +7,7 @@
                  find, identify, how much may come ── refused ───────────────┤
                     │                                                        │
                  lean ── read the body, `Application.answer`, write ─────────┤
+                    │         └ lasts: watch the client, write as it comes ──┤
                     └─── `asgi_lane`: Hypercorn and Quart ───────────────────┘
 
 What is decided for a request is decided for each: nothing but the socket is the connection's. A
@@ -25,6 +26,8 @@ from tocsin.server.admission.gate import Admission, LimitReached
 from tocsin.server.http.application import About, Incoming, RequestPlan, Turned
 from tocsin.server.http.asgi_lane import AsgiExchange
 from tocsin.server.http.body import check_coding
+from tocsin.server.http.client_watch import ClientWatch
+from tocsin.server.http.lasting import LastingAnswer
 from tocsin.server.http.request_reader import BodyParts, RequestPhase, RequestReader, too_large
 from tocsin.server.http.response import CONTINUE, Whole, whole_response
 from tocsin.server.http.shared import Shared
@@ -62,6 +65,7 @@ class HttpConnection:
         "_extra_before",
         "_head",
         "_head_before",
+        "_lasting",
         "_limits",
         "_plan",
         "_reader",
@@ -96,6 +100,7 @@ class HttpConnection:
         self._plan: RequestPlan | None = None
         self._admission: Admission | None = None
         self._asgi: AsgiExchange | None = None
+        self._lasting: LastingAnswer | None = None
         self._request_id = self._extra = ""
         self._began = 0.0
 
@@ -182,6 +187,8 @@ class HttpConnection:
             raise
         except Exception as error:
             answer = self._application.refusal(error, self._about())
+            if self._has_begun:
+                raise PeerGone from error  # there is no other way to say it now
         if answer is not None:
             self._settle(head)
             if answer.status >= _REFUSED:
@@ -207,17 +214,39 @@ class HttpConnection:
         await self._expect_body(head, plan, admission)
         incoming = Incoming(plan, head, principal, b"", self._request_id, admission.address)
         if not plan.lean:
-            if plan.lasts:
-                admission.last()
-                # It holds no place among requests any more, and its body is next to nothing.
-                reader.count_no_further()
             await self._serve_asgi(incoming)
             return None
+        if plan.lasts:
+            admission.last()
+            # It holds no place among requests any more, and its body is next to nothing.
+            reader.count_no_further()
         if plan.streamed:
             incoming.body = BodyParts(reader, plan.body_bytes_max)
         elif reader.left:
             incoming.body = await reader.read_body(plan.body_bytes_max)
-        return await application.answer(incoming)
+        if plan.lasts:
+            return await self._last(incoming)
+        answer = await application.answer(incoming)
+        assert isinstance(answer, Whole), "only what lasts has an answer that does"
+        return answer
+
+    async def _last(self, incoming: Incoming) -> Whole | None:
+        """The answer to a request that may wait long, unless it lasted and was given already.
+
+        Raises `PeerGone` if the client goes.
+        """
+        with ClientWatch(self.wire, self._limits.gone_grace):
+            answer = await self._application.answer(incoming)
+            if isinstance(answer, Whole):
+                return answer
+            self._lasting = LastingAnswer(self.wire, incoming, self._extra)
+            try:
+                await self._lasting.write(answer, lambda: self._settle(incoming.head))
+            finally:
+                if self._lasting.begun:
+                    self._note_answer(self._lasting.STATUS)
+        self._closing = self._closing or self._lasting.closes
+        return None
 
     async def _expect_body(
         self, head: RequestHead, plan: RequestPlan, admission: Admission
@@ -275,11 +304,17 @@ class HttpConnection:
         )
         return self._closing
 
+    @property
+    def _has_begun(self) -> bool:
+        """Whether something was written of an answer that is not whole yet."""
+        answer = self._asgi or self._lasting
+        return answer is not None and answer.begun
+
     # --- Last words -------------------------------------------------------------------------------
 
     def _refusal(self, bad: BadHead) -> bytes:
         """The answer to a request that could not be read, behind which the connection ends."""
-        if self._asgi is not None and self._asgi.begun:
+        if self._has_begun:
             return b""
         self._closing = True
         self._request_id = self._request_id or self._shared.name_request(None)

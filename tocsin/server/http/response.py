@@ -7,7 +7,8 @@ handler: a page of another origin can read why, a browser sniffs nothing, and no
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -38,6 +39,16 @@ class Whole(msgspec.Struct, frozen=True):
     status: int
     body: bytes | None
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Lasting(msgspec.Struct, frozen=True):
+    """An answer with status 200 that comes as it is made: *body* is entered when it begins, and
+    left however it ends. A chunk is asked for when the client has taken the one before; that is a
+    checkpoint, or an answer without an end would keep others from running."""
+
+    body: AbstractAsyncContextManager[AsyncIterator[bytes]]
+    content_type: str
     headers: tuple[tuple[str, str], ...] = ()
 
 

@@ -6,11 +6,13 @@ Reading and writing may go on in two tasks; two that read, or two that write, ma
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import trio
 
 from tocsin.protocol.errors import DescribedError
 from tocsin.server.lingering_close import read_to_end
+from tocsin.server.socket_watch import Watch, watching
 
 _READ_BYTES = 65536
 """Bytes read in one turn: a whole request as a rule, and a large body lets others have theirs."""
@@ -26,7 +28,16 @@ class Wire:
     """One stream's bytes. `data` is what was read and belongs to the next request or body;
     `heard_end` says that the client has closed its half, after which it may still read."""
 
-    __slots__ = ("_number", "_socket", "_stream", "_write_timeout", "broken", "data", "heard_end")
+    __slots__ = (
+        "_number",
+        "_socket",
+        "_stream",
+        "_watch",
+        "_write_timeout",
+        "broken",
+        "data",
+        "heard_end",
+    )
 
     def __init__(self, stream: trio.SocketStream, write_timeout: float) -> None:
         self._stream = stream
@@ -35,12 +46,14 @@ class Wire:
         # somebody else's, so it is forgotten, and whoever closes does it here.
         self._number = stream.socket.fileno()
         self._write_timeout = write_timeout
+        self._watch: Watch | None = None
         self.data = b""
         self.heard_end = False
         self.broken = False
 
     def close(self) -> None:
         """Close the socket; whoever waits to read or write hears of it. Again is no harm."""
+        self.end_watch()
         self._number = -1
         self._socket.close()
 
@@ -54,20 +67,43 @@ class Wire:
             return b""
         # Waiting first: there is nothing to read yet, nearly always, and a failed attempt costs
         # more than the wait.
-        try:
-            while True:
+        data = None
+        while data is None:
+            try:
                 await trio.lowlevel.wait_readable(self._number)
-                try:
-                    data = os.read(self._number, bytes_max)
-                    break
-                except BlockingIOError:
-                    continue
-        except (OSError, trio.ClosedResourceError):
+            except (OSError, trio.ClosedResourceError):
+                self.broken = self.heard_end = True
+                return b""
+            data = self.read_now(bytes_max)
+        return data
+
+    def read_now(self, bytes_max: int) -> bytes | None:
+        """As `read`, without waiting; `None` if there is nothing yet."""
+        try:
+            data = os.read(self._number, bytes_max)
+        except BlockingIOError:
+            return None
+        except OSError:
             self.broken = True
             data = b""
         if not data:
             self.heard_end = True
         return data
+
+    def watch(self, ready: Callable[[], None]) -> None:
+        """Have *ready* called whenever there is something to read, until `end_watch`.
+
+        Nobody may `read` meanwhile. Raises `PeerGone` if the socket is closed.
+        """
+        if self._number < 0:
+            raise PeerGone
+        self._watch = watching().watch(self._number, ready)
+
+    def end_watch(self) -> None:
+        """Watch no more; again is no harm."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.end()
 
     async def write(self, data: bytes) -> None:
         """Write all of *data*. Raises `PeerGone`, also when 64 KiB took longer than the time-out.

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from tocsin.persistence.source import BrokerMessage
-from tocsin.persistence.store import IngestLetter
+from tocsin.persistence.store.ingest_commands import (
+    IngestLetter,
+)
 from tocsin.protocol.refusal import Refused
 from tocsin.server.connector_status import ConnectorTerms, IngestCounters
 from tocsin.server.ingest.letters import letter_of

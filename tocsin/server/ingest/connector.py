@@ -31,7 +31,10 @@ from tocsin.persistence.source import (
     SourceElsewhere,
     SourceRefused,
 )
-from tocsin.persistence.store import BuryMessages, ReadConnector
+from tocsin.persistence.store.ingest_commands import (
+    BuryMessages,
+    ReadConnector,
+)
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.refusal import Refused
 from tocsin.server.connector_status import ConnectorStatus, IngestState

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tocsin.persistence.store import IngestLetter, SettleIngest
+from tocsin.persistence.store.ingest_commands import (
+    IngestLetter,
+    SettleIngest,
+)
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.ingest.letters import message_of
 from tocsin.server.ingest.orders import order_of

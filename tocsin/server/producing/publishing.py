@@ -176,6 +176,7 @@ class Publishing:
             idempotency=None if key is None else _idempotency(principal, key, draft),
             deliver_at=deliver_at,
             overdue=overdue,
+            escalation=self._services.channels.rules.resolve(draft.escalate, draft.category),
         )
         if waited is not None:
             command = _kept_longer(in_time(command, now_ms), waited.key_longer_ms)
@@ -214,9 +215,13 @@ class Publishing:
             case NotFound():
                 raise refuse("not_found", "There is no notification with this id.")
             case RevisionMismatch(revision=revision):
-                raise refuse("revision_mismatch", f"It is at revision {revision} now.")
+                raise refuse(
+                    "revision_mismatch", f"The notification is at revision {revision} now."
+                )
             case NotActive(standing=standing):
-                raise refuse("conflict", f"It is {standing}, so it cannot be changed.")
+                raise refuse(
+                    "conflict", f"The notification is {standing}, so it cannot be changed."
+                )
             case PatchRefused(error=error):
                 raise storage_problem(error)
             case _:

@@ -231,6 +231,9 @@ class WebSocketEdge:
         if not isinstance(hello, frames.Hello):
             raise Ended(Closing.MALFORMED, "The first frame is `hello`.")
         authenticator = self._services.authenticator
+        known = authenticator.known(credentials.authorization)
+        if known is not None:
+            return known, hello
 
         async def ask() -> Principal:
             if credentials.authorization is not None:

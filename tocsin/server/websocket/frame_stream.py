@@ -1,8 +1,10 @@
 """One WebSocket after its handshake: frames out without waiting, messages in, and polite parting.
 
 `offer` writes a frame that was encoded once to the socket at once, without a lock, a task switch or
-an await, so an actor can push to a hundred connections in one step. `listen` reads, in the
-connection's own task, and hands every message on as soon as it is whole (`frame_reader`).
+an await, so an actor can push to a hundred connections in one step. `listen` hands every message on
+as soon as it is whole (`frame_reader`). Nearly always that costs its task nothing: the watch over
+all idle sockets (`socket_watch`) has the frames read and handled, and wakes the task only for the
+end, for an error, and for a client that has more to say than is handled in a turn.
 
 Rules
 - Whole writes never interleave, and what was begun is finished.
@@ -10,8 +12,8 @@ Rules
 - On a stream that is closing or broken, `offer` drops silently. A frame offered to a dead
   connection is a frame lost in the network, which the protocol repairs anyway; whoever reads learns
   of the end, and a fan-out over many connections needs no `try` around each.
-- One task reads. It is the one that closes as well, so nobody else waits for the socket while the
-  close lingers.
+- One task reads, or has the watch read. It is the one that closes as well, so nobody else waits for
+  the socket while the close lingers. If another one does close, the task hears of that.
 
 How much may be said is bounded in three ways. Of one connection, so much is read and so many frames
 are handled in a turn of the event loop. Of those that have more to say than that, a few go on in a
@@ -27,10 +29,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import outcome
 import trio
 
 from tocsin.protocol.closing import Closing
 from tocsin.server.lingering_close import read_to_end
+from tocsin.server.socket_watch import Watch, watching
 from tocsin.server.turnstile import Turnstile
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.frame_reader import FrameReader, Reading
@@ -84,7 +88,10 @@ class FrameStream:
         "_linger_timeout",
         "_outbound",
         "_reader",
+        "_received",
+        "_sleeper",
         "_socket",
+        "_watch",
         "last_received",
         "pace",
     )
@@ -112,6 +119,10 @@ class FrameStream:
         self._heard_end = False
         self._closing = False
         self._closed: trio.Event | None = None
+        # While the watch reads: the task that has it do so, and who takes the messages.
+        self._sleeper: trio.lowlevel.Task | None = None
+        self._received: Callable[[str], None] = _nobody
+        self._watch: Watch | None = None
         self.last_received: float = trio.current_time()
         self.pace = Pace(NEWCOMER, self.last_received)
 
@@ -192,7 +203,8 @@ class FrameStream:
         kept, self._kept = self._kept, []
         for message in kept:
             received(message)
-        while await self._hear(received):
+        del kept
+        while await (self._hear(received) if self._has_more_now else self._have_heard(received)):
             pass
 
     def has_gone(self) -> bool:
@@ -200,6 +212,50 @@ class FrameStream:
         poll = select.poll()
         poll.register(self._socket.fileno(), _PEER_HAS_FINISHED)
         return bool(poll.poll(0))
+
+    @property
+    def _has_more_now(self) -> bool:
+        """Whether there may be something to read without waiting for it."""
+        return bool(self._early) or self._has_much or self._reader.has_more
+
+    async def _have_heard(self, received: Callable[[str], None]) -> bool:
+        """Have the watch handle what comes, until there is much, or the peer has ended (False)."""
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError
+        self._received = received
+        self._sleeper = trio.lowlevel.current_task()
+        self._watch = watching().watch(self._socket.fileno(), self._ready)
+        goes_on: bool = await trio.lowlevel.wait_task_rescheduled(self._give_up)
+        return goes_on
+
+    def _ready(self) -> None:
+        """Handle what there is for one turn; called by the watch."""
+        try:
+            goes_on = self._take(self._received)
+        except Exception as error:
+            self._wake(outcome.Error(error))
+        else:
+            if self._has_much or not goes_on:
+                self._wake(outcome.Value(goes_on))
+
+    def _wake(self, what: outcome.Outcome[bool]) -> None:
+        """End the watch, and let the task go on with *what*; nothing if it does so already."""
+        sleeper = self._end_watch()
+        if sleeper is not None:
+            trio.lowlevel.reschedule(sleeper, what)
+
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        self._end_watch()
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _end_watch(self) -> trio.lowlevel.Task | None:
+        """End the watch, if there is one; the task that sleeps meanwhile."""
+        sleeper, watch = self._sleeper, self._watch
+        self._sleeper = self._watch = None
+        self._received = _nobody
+        if watch is not None:
+            watch.end()
+        return sleeper
 
     async def _hear(self, received: Callable[[str], None]) -> bool:
         """Handle what there is for one turn, or wait for it; False when the peer has ended."""
@@ -296,6 +352,7 @@ class FrameStream:
             elif self._closed is not None:
                 await self._closed.wait()
         finally:
+            self._wake(outcome.Error(trio.ClosedResourceError()))
             self._socket.close()
             self._outbound.abandon()
             if self._closed is not None:
@@ -304,7 +361,12 @@ class FrameStream:
 
     async def _part(self) -> None:
         self._closing, self._closed = True, trio.Event()
+        self._wake(outcome.Error(trio.ClosedResourceError()))
         with trio.move_on_after(self._linger_timeout):
             await self._outbound.flush()
             if not (self._outbound.broken or self._heard_end):
                 await read_to_end(self._socket, timeout=self._linger_timeout)
+
+
+def _nobody(_: str) -> None:
+    pass

@@ -51,6 +51,8 @@ class WebSocketOutlet:
 
     __slots__ = ("_noted", "_pace", "_scope", "_stream", "connection", "ended", "place")
 
+    transport: Final = "websocket"
+
     def __init__(
         self,
         connection: str,

@@ -86,6 +86,8 @@ class PublishAdmission(msgspec.Struct):
     """Publishes that repeat one which is recognised by its content's id."""
     done: set[int] = set()
     """The places in the batch of changes that were made before."""
+    escalates: bool = False
+    """Whether channels are configured where one of the publishes comes from."""
 
 
 def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[PublishAdmission]:
@@ -107,6 +109,8 @@ def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Publish
             held = Held(each.content, _standing(each), addressed, {}, users, each.deliver_at)
             held.not_before = each.deliver_at
             admission.admitted[index], admission.publishes[index] = held, each
+            if each.escalation is not None:
+                admission.escalates = True
         else:
             admission.repeated.append((index, each))
     yield from _schedule(admission)

@@ -28,9 +28,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple, assert_never
 
-from tocsin.persistence.scripts.bury_letters import bury_expired
+from tocsin.persistence.scripts.bury_letters import undelivered
 from tocsin.persistence.scripts.logs import publish_plan
 from tocsin.persistence.scripts.logs.admission import PublishAdmission, admit, answer
+from tocsin.persistence.scripts.logs.escalations import begin_escalations
 from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
@@ -47,7 +48,8 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
-from tocsin.protocol.notification import Change, State
+from tocsin.protocol.notification import Change, Standing, State
+from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
 
 _INBOX_SAVE: Final = pick("sequence", "change", "state", "anew")
 _NOTIFICATIONS_SAVE: Final = pick(
@@ -59,7 +61,10 @@ Places = Mapping[str, list[int]]
 
 
 def change_logs(
-    commands: Sequence[Numbered], results: list[Result], looked_at: Collection[str] = ()
+    commands: Sequence[Numbered],
+    results: list[Result],
+    looked_at: Collection[str],
+    facts: Facts,
 ) -> Script[None]:
     """Run *commands* and put each result in its place in *results*.
 
@@ -75,12 +80,14 @@ def change_logs(
     _plan(commands, plan, admission, results)
     places = yield from _advance(plan.outcomes)
     new = [user for user, place in places.items() if place[0] == 0]
-    yield from _settle(commands, plan.outcomes, places)
+    yield from _settle(commands, plan.outcomes, places, facts)
     yield from append_to_topics(plan.outcomes, new)
     yield from _save(plan, claimed)
     outcomes: dict[int, list[Outcome]] = defaultdict(list)
     for outcome in plan.outcomes:
         outcomes[outcome.number].append(outcome)
+    if plan.renewed or admission.escalates:
+        yield from begin_escalations(admission, outcomes, plan)
     yield from answer(admission, outcomes, results)
     yield from _answer(commands, outcomes, results)
 
@@ -209,11 +216,13 @@ class _Rows:
 
 
 def _settle(
-    commands: Sequence[Numbered], outcomes: Sequence[Outcome], places: Places
+    commands: Sequence[Numbered], outcomes: Sequence[Outcome], places: Places, facts: Facts
 ) -> Script[None]:
     """Number the entries and write the inbox rows."""
     rows = _Rows()
     for outcome in outcomes:
+        if (entry := outcome.entry) is not None and entry.change == Standing.EXPIRED:
+            facts.append(Fact(ReceiptKind.EXPIRED, entry.notification, None, entry.at))
         for step in outcome.steps:
             positions = _positions(step, places)
             rows.add(step, positions)
@@ -222,8 +231,8 @@ def _settle(
                 outcome.fan_outs.append(fan_out)
     yield from rows.write_moved()
     if rows.expired:
-        if any(isinstance(command, Expire) and command.dead_letters for _, command in commands):
-            yield from bury_expired(dict(rows.expired))
+        letters = any(isinstance(each, Expire) and each.dead_letters for _, each in commands)
+        yield from undelivered(dict(rows.expired), facts, letters=letters)
         yield from rows.write_expired()
 
 

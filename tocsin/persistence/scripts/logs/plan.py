@@ -137,6 +137,8 @@ class Plan:
         """Ids of notifications that are not scheduled any more."""
         self.absorbed: list[str] = []
         """Ids of new notifications that collapsed into older ones, and are deleted."""
+        self.renewed: dict[str, str] = {}
+        """Id of a scheduled notification that collapsed into an older one → the id of that."""
 
     def add(
         self,

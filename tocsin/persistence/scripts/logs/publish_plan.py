@@ -128,6 +128,7 @@ def _absorb(plan: Plan, new: Held, older: Held) -> None:
     older.saved = False
     if new.standing == Standing.SCHEDULED:
         # It stays as withdrawn, because its producer knows its id and may ask for it.
+        plan.renewed[new.content.id] = older.content.id
         plan.end(new, Standing.WITHDRAWN)
     else:
         plan.absorbed.append(new.content.id)

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from tocsin.persistence.scripts.addresses import save_channel_preferences
 from tocsin.persistence.scripts.logs.topic_heads import Move, advance_topics
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought, bring, users_of
@@ -242,6 +243,7 @@ def _set_preferences(
         for name, enabled in sorted(named.items())
     ]
     yield from run("preferences_insert", **_PREFERENCES_INSERT(preferences))
+    yield from save_channel_preferences({user: each.channels for user, each in last.items()})
     rows = yield from run("users_lock", user_id=sorted(last))
     heads = {row.user_id: row.head for row in rows}
     for index, command in commands:

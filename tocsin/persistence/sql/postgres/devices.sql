@@ -69,17 +69,27 @@ CROSS JOIN LATERAL (
     LIMIT asked.lines_max
 ) AS line;
 
--- name: inbox_delivered(notification_id, user_id, at)
--- The time of delivery is that of the first acknowledgment by any device of the user.
-UPDATE inbox AS i
-SET delivered_at = acknowledged.at
-FROM (
-    SELECT notification_id, user_id, at
-    FROM unnest($1::text[], $2::text[], $3::bigint[]) AS line (notification_id, user_id, at)
-    ORDER BY notification_id COLLATE "C", user_id COLLATE "C"
-) AS acknowledged
-WHERE i.notification_id = acknowledged.notification_id AND i.user_id = acknowledged.user_id
-    AND i.delivered_at IS NULL;
+-- name: inbox_delivered(notification_id, user_id, at) -> notification_id, user_id
+-- The time of delivery is that of the first acknowledgment by any device of the user. The rows that
+-- were not delivered before are returned if a sink wants to hear of it.
+WITH delivered AS (
+    UPDATE inbox AS i
+    SET delivered_at = acknowledged.at
+    FROM (
+        SELECT notification_id, user_id, at
+        FROM unnest($1::text[], $2::text[], $3::bigint[]) AS line (notification_id, user_id, at)
+        ORDER BY notification_id COLLATE "C", user_id COLLATE "C"
+    ) AS acknowledged
+    WHERE i.notification_id = acknowledged.notification_id AND i.user_id = acknowledged.user_id
+        AND i.delivered_at IS NULL
+    RETURNING i.notification_id, i.user_id
+)
+SELECT d.notification_id, d.user_id
+FROM delivered AS d
+WHERE EXISTS (
+    SELECT 1 FROM sinks AS s
+    WHERE s.kind IN ('webhook', 'reader') AND strpos(s.events, ',delivered,') > 0
+);
 
 -- name: deliveries_record(user_id, device_id, notification_id, sequence, attempts, first_sent_at,
 --     acknowledged_at, dead_reason, unanswered_sequence)

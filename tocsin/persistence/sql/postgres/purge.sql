@@ -227,3 +227,8 @@ WHERE d.user_id = moved.user_id AND d.device_id = moved.device_id AND d.removed;
 DELETE FROM devices AS d
 USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
 WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id AND d.removed;
+
+-- name: purge_sends(notification_id)
+DELETE FROM sends AS s
+USING unnest($1::text[]) AS gone (notification_id)
+WHERE s.notification_id = gone.notification_id;

@@ -50,11 +50,13 @@ WHERE i.user_id = :user_id AND i.sequence > :stored AND i.sequence <= :cursor
 ORDER BY sequence
 LIMIT :lines_max;
 
--- name: inbox_delivered(notification_id, user_id, at)
--- The time of delivery is that of the first acknowledgment by any device of the user.
+-- name: inbox_delivered(notification_id, user_id, at) -> notification_id, user_id
+-- The time of delivery is that of the first acknowledgment by any device of the user. A row that
+-- was not delivered before is returned.
 UPDATE inbox
 SET delivered_at = :at
-WHERE notification_id = :notification_id AND user_id = :user_id AND delivered_at IS NULL;
+WHERE notification_id = :notification_id AND user_id = :user_id AND delivered_at IS NULL
+RETURNING notification_id, user_id;
 
 -- name: deliveries_record(user_id, device_id, notification_id, sequence, attempts, first_sent_at,
 --     acknowledged_at, dead_reason, unanswered_sequence)

@@ -144,3 +144,6 @@ UPDATE devices SET cleared = :cleared WHERE user_id = :user_id AND device_id = :
 
 -- name: devices_drop(user_id, device_id)
 DELETE FROM devices WHERE user_id = :user_id AND device_id = :device_id AND removed;
+
+-- name: purge_sends(notification_id)
+DELETE FROM sends WHERE notification_id = :notification_id;

@@ -8,9 +8,19 @@ import msgspec
 
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
-from tocsin.server.api import answers, connector_answers, me, streams, topics
+from tocsin.protocol.webpush import PushSubscription
+from tocsin.server.api import (
+    answers,
+    channels,
+    connector_answers,
+    me,
+    streams,
+    topics,
+    unsubscribing,
+)
 from tocsin.server.api.connectors import SkipRequest
 from tocsin.server.api.dead_letters import LetterEdit
+from tocsin.server.api.specs.webhook_examples import WEBHOOK_EXAMPLES
 from tocsin.server.marking import MarkedInbox, MarkRequest
 from tocsin.server.producing.batch import BatchItem
 
@@ -76,15 +86,77 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "letter": "7",
     "entry": "1700000000000-0",
     "module": "index.js",
+    "channel": "email",
+    "name": "main",
+    "token": "WyJhZGEiLCJlbWFpbCIsImJ1aWxkcyJd.4EuGj3pOq3cHm0dMq9V0aaaa",
+    "webhook": _ID,
+    "position": "1042",
 }
 """What may stand in a path, by its name there."""
 
 EXAMPLES: Final[dict[Any, Any]] = {
+    **WEBHOOK_EXAMPLES,
     Draft: _DRAFT,
     Patch: {"title": "Your order has been delayed", "body": None},
     BatchItem: {**_DRAFT, "idempotency_key": "order-1042-sent"},
     MarkRequest: {"state": "read", "ids": [_ID]},
-    me.PreferencesRequest: {"categories": {"marketing": False}, "topics": {}},
+    me.PreferencesRequest: {
+        "categories": {"marketing": False, "builds": {"inbox": True, "email": False}},
+        "topics": {},
+        "quiet": {"from": "22:00", "to": "07:00", "timezone": "Europe/Berlin"},
+    },
+    PushSubscription: {
+        "endpoint": "https://push.example/wp/7f3a",
+        "keys": {
+            "p256dh": (
+                "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+            ),
+            "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+        },
+    },
+    unsubscribing.UnsubscribeForm: {"List-Unsubscribe": "One-Click"},
+    channels.AddressRequest: {"address": "ada@example.org"},
+    channels.ChannelList: {"channels": [{"name": "email", "kind": "email", "key": None}]},
+    channels.AddressList: {
+        "addresses": [
+            {
+                "channel": "email",
+                "name": "main",
+                "address": "ada@example.org",
+                "created_at": _AT,
+                "dead_reason": None,
+            }
+        ]
+    },
+    channels.SendList: {
+        "sends": [
+            {
+                "user": "ada",
+                "channel": "email",
+                "address": "main",
+                "step": 0,
+                "state": "sent",
+                "attempts": 1,
+                "next_at": None,
+                "sent_at": _LATER,
+                "reason": None,
+            }
+        ],
+        "next": None,
+    },
+    channels.ChannelsAtWork: {
+        "node": "a1",
+        "channels": [
+            {
+                "name": "email",
+                "kind": "email",
+                "state": "ok",
+                "waiting": 0,
+                "outcomes": {"sent": 3},
+                "last_error": None,
+            }
+        ],
+    },
     streams.AckBody: {"device": "phone", "cursor": _CURSOR},
     topics.NewSubscribers: {"users": ["ada", "grace"]},
     topics.TopicRequest: {"closed": True},
@@ -182,7 +254,12 @@ EXAMPLES: Final[dict[Any, Any]] = {
         "cursor": _CURSOR,
     },
     MarkedInbox: {"changed": 1, "unread": 0, "unseen": 0, "cursor": "k3v9q2.43"},
-    answers.Preferences: {"categories": {"marketing": False}, "topics": {}},
+    answers.Preferences: {
+        "categories": {"marketing": False, "builds": {"inbox": True, "email": False}},
+        "topics": {},
+        "channels": {},
+        "quiet": None,
+    },
     answers.Subscriptions: {"subscriptions": [{"topic": "incidents", "enabled": True}]},
     answers.DeviceList: {
         "devices": [{"device": "phone", "cursor": _CURSOR, "last_seen": _LATER}],
@@ -222,6 +299,8 @@ EXAMPLES: Final[dict[Any, Any]] = {
 TEXTS: Final = {
     "text/event-stream": 'id: k3v9q2.42\nevent: push\ndata: {"type":"push","sequence":42,…}\n\n',
     "text/plain": "tocsin_users_online 128.0\n",
+    "application/x-www-form-urlencoded": "List-Unsubscribe=One-Click",
+    "multipart/form-data": "--b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--b--\r\n",
     "application/x-ndjson": (
         msgspec.json.encode(_DRAFT) + b"\n" + msgspec.json.encode(_DRAFT) + b"\n"
     ).decode(),

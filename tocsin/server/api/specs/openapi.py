@@ -257,7 +257,7 @@ def _problem(status: int, codes: list[str]) -> Document:
     known = [code for code in codes if code in PROBLEMS]
     titles = dict.fromkeys(PROBLEMS[code].title for code in known)
     headers = _common("X-Request-Id")
-    if status == 401:
+    if status in (401, 403):
         headers |= _common("WWW-Authenticate")
     if status in (409, 429, 503):
         headers |= _common("Retry-After")

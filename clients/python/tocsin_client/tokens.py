@@ -1,0 +1,31 @@
+"""Tokens: where they come from, and when they end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
+"""A token, or a function that gives one, asynchronous or not; it is called for each connection."""
+
+
+async def token_of(source: TokenSource) -> str:
+    """A token of *source*."""
+    if isinstance(source, str):
+        return source
+    token = source()
+    return token if isinstance(token, str) else await token
+
+
+def seconds_left(token: str) -> float:
+    """Seconds until *token* ends, as far as it says: only a JWT does."""
+    parts = token.split(".")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return float(claims["exp"]) - time.time()
+    except (IndexError, KeyError, TypeError, ValueError):
+        return math.inf

@@ -1,0 +1,72 @@
+"""Screenshots of the demo for the README, made by a real browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from demo.shop import Shop
+from servers.chromium import Chromium
+
+TOLD: Final = ("offer", "order", "support", "payment")
+"""What the backend posts before the pictures are taken, the newest last."""
+CONNECTED: Final = "document.querySelector('tocsin-inbox')?.tocsin?.state.phase === 'connected'"
+OPEN: Final = "document.querySelector('tocsin-inbox').shadowRoot.querySelector('.bell').click()"
+SHOWN: Final = (
+    "document.querySelector('tocsin-inbox').shadowRoot.querySelectorAll('.item').length > 1"
+)
+STILL: Final = (
+    "document.querySelector('tocsin-inbox').shadowRoot.getAnimations({ subtree: true })"
+    ".every(({ playState }) => playState === 'finished')"
+)
+ARRIVED: Final = (
+    f"document.querySelectorAll('#ledger .lines:has(> span)').length === {len(TOLD)} && "
+    "document.querySelector('#ledger .lines > :not(.acknowledged)') === null"
+)
+"""The ledger shows each post as acknowledged, on all devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One screenshot: of the *path*, with the inboxes of *frames* open (of the page, if empty)."""
+
+    name: str
+    path: str
+    width: int
+    height: int
+    dark: bool = False
+    frames: tuple[str, ...] = ()
+
+
+PICTURES: Final = (
+    Picture("demo-light", "/", 1360, 900, frames=("ada-laptop", "ada-phone")),
+    Picture("demo-dark", "/", 1360, 900, dark=True, frames=("ada-laptop", "ada-phone")),
+    Picture("inbox-phone", "/device?user=ada&name=tablet", 390, 780),
+)
+
+
+def take_pictures(shop: Shop, directory: Path) -> None:
+    """Write each of `PICTURES` to *directory*, as PNG."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in TOLD:
+        shop.do(name)
+    for picture in PICTURES:
+        with Chromium(width=picture.width, height=picture.height, dark=picture.dark) as page:
+            page.visit(shop.origin + picture.path)
+            for frame in picture.frames:
+                open_inbox(page, f"frames['{frame}'].")
+            if not picture.frames:
+                open_inbox(page, "")
+            if picture.frames:
+                page.wait_for(ARRIVED)
+            page.screenshot(directory / f"{picture.name}.png")
+            assert page.complaints == [], page.complaints
+
+
+def open_inbox(page: Chromium, window: str) -> None:
+    """Open the inbox of *window*, which is empty or ends in a dot, and wait for its list."""
+    page.wait_for(f"{window}{CONNECTED}")
+    page.evaluate(f"{window}{OPEN}")
+    page.wait_for(f"{window}{SHOWN}")
+    page.wait_for(f"{window}{STILL}")

@@ -1,0 +1,35 @@
+"""Histograms: every value is counted once, under the smallest bound that holds it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.actors.runtime.histogram import SECONDS, SIZES, Histogram
+
+values = st.lists(st.floats(0, 100, allow_nan=False))
+
+
+@given(values)
+def test_each_bound_counts_the_values_up_to_it(observed):
+    histogram = Histogram()
+    for value in observed:
+        histogram.observe(value)
+    for bound, count in histogram.cumulative():
+        assert count == sum(value <= bound for value in observed)
+    assert histogram.count == len(observed)
+    assert abs(histogram.total - sum(observed)) < 1e-6
+
+
+def test_a_value_may_be_counted_several_times_at_once():
+    once, often = Histogram(), Histogram()
+    often.observe(0.003, 4)
+    for _ in range(4):
+        once.observe(0.003)
+    assert list(once.cumulative()) == list(often.cumulative())
+    assert once.total == often.total
+
+
+def test_bounds_rise():
+    for bounds in (SECONDS, SIZES):
+        assert list(bounds) == sorted(set(bounds))

@@ -1,0 +1,1 @@
+"""The load kit: books that believe nobody, and clients that are fair."""

@@ -1,0 +1,1 @@
+"""Escalation: plans that are due become sends, and channels carry these."""

@@ -1,0 +1,214 @@
+"""A channel at work: claims sends that are due, has them carried, and settles them.
+
+As many are claimed as can be carried well within their lease, even if every carrier hangs for as
+long as it may. A send is settled when its carrier has answered. If the node dies between the two,
+another node carries the send once more when the lease is over: once-ish, and the receiver can tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+import structlog
+import trio
+
+from tocsin.actors.escalation.configured import ChannelLine
+from tocsin.actors.escalation.outcomes import Verdict, give_back, verdict_of
+from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks
+from tocsin.actors.storage.requests import Flush, StorageMessage, Write
+from tocsin.actors.world import World
+from tocsin.persistence.store import (
+    ClaimedSend,
+    ClaimSends,
+    SettleSends,
+    StoreFailed,
+    StoreUnavailable,
+)
+from tocsin.protocol.carrying import (
+    Carried,
+    CarriedNotification,
+    ChannelDown,
+    Parcel,
+    TryLater,
+)
+from tocsin.protocol.send_retry import LEASE
+
+logger = structlog.get_logger(__name__)
+
+CARRY_TIMEOUT: Final = 15.0
+"""Seconds that a carrier has for one parcel."""
+_ROUNDS: Final = 3
+"""Parcels in hand for each that is carried at a time: the last is done after three times
+`CARRY_TIMEOUT`, which is less than its lease."""
+_SLEEP_MAX: Final = 15.0
+"""Seconds after which to look again in any case: another node may have made sends and died."""
+_PAUSE_MIN: Final = 0.05
+"""Seconds between two looks that find nothing to carry although something is due."""
+_RETRY_DELAY: Final = 1.0
+"""Seconds before a store that failed is asked again."""
+
+
+class ChannelWorker(TableWorker):
+    """Works on one *line* of the table of channels, as *node*."""
+
+    def __init__(
+        self, line: ChannelLine, node: str, storage: Ref[StorageMessage], world: World
+    ) -> None:
+        self._line = line
+        self._node = node
+        self._storage = storage
+        self._world = world
+        self._in_hand = 0
+        self._has_more = False
+        self._places = trio.CapacityLimiter(line.terms.concurrency)
+
+    def tasks(self) -> Tasks:
+        """One task, with a task in it for each parcel in hand."""
+        return (self._work,)
+
+    async def _work(self) -> None:
+        look_at = -math.inf
+        async with trio.open_nursery() as nursery:
+            while True:
+                now = trio.current_time()
+                room = self._room(now)
+                if now < look_at or room <= 0:
+                    # Without room, a parcel that is done rings; a paused channel has its time.
+                    opens = math.inf if self._in_hand else self._line.breaker.closed_at
+                    await self._line.bell.wait(look_at if room > 0 else opens)
+                    look_at = -math.inf
+                    continue
+                parcels, look_at = await self._claim(room)
+                for parcel in parcels:
+                    self._in_hand += 1
+                    nursery.start_soon(self._deliver, parcel)
+
+    def _room(self, now: float) -> int:
+        """How many sends may be claimed now."""
+        wanted = self._line.terms.concurrency * _ROUNDS - self._in_hand
+        if self._line.breaker.is_open and self._in_hand:
+            # The probe is under way.
+            return 0
+        return self._line.breaker.room(now, wanted)
+
+    async def _claim(self, room: int) -> tuple[list[list[ClaimedSend]], float]:
+        """Parcels to be carried now, and when (Trio time) to look again."""
+        terms = self._line.terms
+        lease = round(LEASE * 1000)
+        try:
+            # Acknowledgments that this node knows of linger for a moment, and satisfy.
+            await self._storage.ask(Flush())
+            command = ClaimSends(terms.name, self._node, self._world.now_ms(), room, lease)
+            claimed = await self._storage.ask(Write(command=command))
+        except (StoreUnavailable, StoreFailed, ActorError):
+            return [], trio.current_time() + _RETRY_DELAY
+        self._line.outcomes.update(claimed.judged)
+        parcels = _parcels(claimed.sends)
+        now = trio.current_time()
+        self._has_more = claimed.full
+        if claimed.full:
+            return parcels, -math.inf
+        self._line.waiting = claimed.waiting
+        due = math.inf
+        if claimed.next_at is not None:
+            due = now + (claimed.next_at - self._world.now_ms()) / 1000
+        return parcels, min(max(due, now + _PAUSE_MIN), now + _SLEEP_MAX)
+
+    async def _deliver(self, sends: list[ClaimedSend]) -> None:
+        """Carry *sends*, which are one parcel, and settle them."""
+        was_open = self._line.breaker.is_open
+        try:
+            async with self._places:
+                verdict = await self._carried(sends)
+            await self._settle(verdict)
+        finally:
+            self._in_hand -= 1
+            if self._has_more or was_open or self._line.breaker.is_open:
+                self._line.bell.ring()
+
+    async def _carried(self, sends: list[ClaimedSend]) -> Verdict:
+        line, breaker = self._line, self._line.breaker
+        started = trio.current_time()
+        if breaker.is_open and started < breaker.closed_at:
+            # The channel failed while this parcel waited for its turn.
+            return give_back(sends, self._at(breaker.closed_at), breaker.reason or "")
+        carried = await self._carry(sends)
+        now = trio.current_time()
+        line.seconds += now - started
+        if isinstance(carried, ChannelDown):
+            breaker.trouble(now, carried.reason, carried.after)
+            line.refused = carried.refused
+            log = logger.error if carried.refused else logger.warning
+            log("a channel cannot be used", channel=line.terms.name, reason=carried.reason)
+            line.outcomes["put off"] += len(sends)
+            return give_back(sends, self._at(breaker.closed_at), carried.reason)
+        breaker.passed()
+        verdict = verdict_of(line.terms.name, sends, carried, self._world.now_ms())
+        line.outcomes[verdict.outcome] += len(sends)
+        for address in verdict.addresses:
+            if address.verdict != "passed":
+                line.dead_addresses[address.verdict] += 1
+        if verdict.outcome != "sent":
+            logger.info(
+                "a send failed",
+                channel=line.terms.name,
+                send=sends[0].id,
+                outcome=verdict.outcome,
+                reason=verdict.reason,
+            )
+        return verdict
+
+    async def _carry(self, sends: list[ClaimedSend]) -> Carried:
+        first = sends[0]
+        parcel = Parcel(
+            first.id,
+            first.user,
+            first.address,
+            first.value,
+            tuple(
+                [
+                    CarriedNotification(each.notification, each.document, each.expires_at)
+                    for each in sends
+                ]
+            ),
+            self._world.now_ms(),
+        )
+        try:
+            with trio.fail_after(CARRY_TIMEOUT):
+                return await self._line.terms.carrier.carry(parcel)
+        except trio.TooSlowError:
+            return TryLater("no answer in time")
+        except Exception:
+            # A bug of a carrier costs its parcel some attempts, and nobody else anything.
+            logger.exception("a carrier failed", channel=self._line.terms.name, send=first.id)
+            return TryLater("internal error")
+
+    async def _settle(self, verdict: Verdict) -> None:
+        """Note *verdict*; tried again while the sends are ours, since they would go out twice."""
+        until = trio.current_time() + LEASE / 2
+        command = SettleSends(self._node, verdict.sends, verdict.addresses, self._world.now_ms())
+        while True:
+            try:
+                await self._storage.ask(Write(command=command))
+                return
+            except (StoreUnavailable, StoreFailed, ActorError):
+                if trio.current_time() > until:
+                    return
+                await trio.sleep(_RETRY_DELAY)
+
+    def _at(self, time: float) -> int:
+        """*time* (Trio's) in Unix milliseconds."""
+        return self._world.now_ms() + round((time - trio.current_time()) * 1000)
+
+
+def _parcels(sends: Sequence[ClaimedSend]) -> list[list[ClaimedSend]]:
+    """*sends* in the order of their ids; those of a digest to one address together."""
+    single = [[each] for each in sends if not each.digest]
+    gathered = sorted(
+        (each for each in sends if each.digest), key=lambda each: (each.user, each.address, each.id)
+    )
+    digests = groupby(gathered, key=lambda each: (each.user, each.address))
+    return [*single, *(list(group) for _, group in digests)]

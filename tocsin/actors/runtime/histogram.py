@@ -1,0 +1,48 @@
+"""How values are spread: counts by upper bound, as Prometheus takes them.
+
+One observation is a search in a tuple and two additions (0.2 µs). That of prometheus_client takes
+four times as long, which every push would pay. A histogram is used in one thread.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final
+
+SECONDS: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""Upper bounds in seconds: from one millisecond to a minute, two or three in each decade."""
+SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Upper bounds of counts, such as the commands of one transaction."""
+
+
+class Histogram:
+    """Counts of what was observed, by upper bound; a bound is inclusive, as Prometheus has it."""
+
+    __slots__ = ("_bounds", "_counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = SECONDS) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+        """The sum of all values."""
+
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count *value*, which was seen that many *times*."""
+        self._counts[bisect_left(self._bounds, value)] += times
+        self.total += value * times
+
+    @property
+    def count(self) -> int:
+        """How many values were observed."""
+        return sum(self._counts)
+
+    def cumulative(self) -> Iterator[tuple[float, int]]:
+        """Each upper bound, infinity last, with the count of values up to it."""
+        counted = 0
+        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+            counted += count
+            yield bound, counted

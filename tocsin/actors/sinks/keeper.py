@@ -1,0 +1,125 @@
+"""Keeps the leases of webhooks, and a carrier for each that this node has.
+
+The webhooks are looked at every few seconds and when an operator changes one here. While there are
+none, a node looks each quarter of a minute, and has no actor for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Never
+
+import trio
+
+from tocsin.actors.runtime import TEMPORARY, Actor, ActorError, Context, Ref, Supervisor
+from tocsin.actors.sinks.carrier import SinkCarrier
+from tocsin.actors.sinks.table import LEASE, SinksTable
+from tocsin.actors.sinks.watch import ReceiptWatch
+from tocsin.actors.storage.requests import Read, StorageMessage, Write
+from tocsin.actors.world import World
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.sink_commands import ClaimSinks, ListSinks, StoredSink
+from tocsin.protocol.outbound import OutboundPort
+from tocsin.protocol.sink import ACTIVE, DISABLED
+
+_RENEWAL: Final = LEASE / 3
+"""Seconds between renewals of leases: two may fail before one runs out."""
+_IDLE_INTERVAL: Final = 15.0
+"""Seconds between looks while there is no webhook: one may have been made on another node."""
+
+
+class SinksKeeper(Actor[Never]):
+    """See the module; the arguments are those of `SinkCarrier`. *grace* is in seconds."""
+
+    def __init__(
+        self,
+        table: SinksTable,
+        watch: ReceiptWatch,
+        storage: Ref[StorageMessage],
+        outbound: OutboundPort,
+        world: World,
+        *,
+        node: str,
+        epoch: Callable[[], str],
+        disable_after: float,
+        grace: float,
+    ) -> None:
+        self._table = table
+        self._watch = watch
+        self._storage = storage
+        self._outbound = outbound
+        self._world = world
+        self._node = node
+        self._epoch = epoch
+        self._disable_after = disable_after
+        self._grace = grace
+        self._claimed: tuple[StoredSink, ...] = ()
+
+    async def run(self, context: Context[Never]) -> None:
+        """Keep leases until told to stop; then let batches in hand end, and give the leases up.
+
+        Cancelling leaves them to run out.
+        """
+        async with (
+            context.open_supervisor(self._world.random, together=True) as children,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(self._look_after, children)
+            await super().run(context)
+            nursery.cancel_scope.cancel()
+            await children.stop_together(self._grace)
+        if self._table.leases:
+            await self._claim(until=0.0)
+
+    async def _look_after(self, children: Supervisor) -> None:
+        while True:
+            interval = _IDLE_INTERVAL
+            if await self._has_webhooks():
+                interval = _RENEWAL
+                await self._claim(until=LEASE)
+                self._start_carriers(children)
+            await self._table.bell.wait(trio.current_time() + interval)
+
+    async def _has_webhooks(self) -> bool:
+        """Whether a webhook is active, or was and is leased to this node."""
+        try:
+            listed = await self._storage.ask(Read(query=ListSinks()))
+        except (StoreUnavailable, StoreFailed, ActorError):
+            return bool(self._table.leases)
+        self._table.disabled = sum(each.progress.state == DISABLED for each in listed.sinks)
+        active = any(each.progress.state == ACTIVE for each in listed.sinks)
+        return active or bool(self._table.leases)
+
+    async def _claim(self, until: float) -> None:
+        """Take and renew leases for *until* more seconds."""
+        now, now_ms = trio.current_time(), self._world.now_ms()
+        command = ClaimSinks(self._node, now_ms, now_ms + round(until * 1000))
+        try:
+            claimed = await self._storage.ask(Write(command=command))
+        except (StoreUnavailable, StoreFailed, ActorError):
+            return
+        self._table.hold(claimed.sinks, now + until)
+        self._claimed = claimed.sinks
+
+    def _start_carriers(self, children: Supervisor) -> None:
+        now = trio.current_time()
+        for sink in self._claimed:
+            # Of another revision it is another carrier: the old one finds its lease gone.
+            name = f"{sink.id}.{sink.revision}"
+            if self._table.holds(sink, now) and children.find(name) is None:
+                make = partial(self._make_carrier, sink)
+                children.spawn(name, make, capacity=1, policy=TEMPORARY)
+
+    def _make_carrier(self, sink: StoredSink) -> SinkCarrier:
+        return SinkCarrier(
+            sink,
+            self._table,
+            self._watch,
+            self._storage,
+            self._outbound,
+            self._world,
+            node=self._node,
+            epoch=self._epoch,
+            disable_after=self._disable_after,
+        )

@@ -1,0 +1,67 @@
+"""The webhooks that this node carries to, as a table: leases, figures, and a bell.
+
+One node at a time carries to a webhook. Its lease stands in the store and is renewed long before it
+runs out. A node that was frozen finds its lease over by its own clock before it carries anything
+more, and the store takes no progress from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.sinks.watch import ReceiptWatch
+from tocsin.persistence.store.sink_commands import StoredSink
+
+LEASE: Final = 15.0
+"""Seconds for which one node has a webhook: for so long a node that dies keeps others from it."""
+
+
+@dataclass(slots=True)
+class SinkLease:
+    """This node carries to a webhook *until* a time (Trio's), as of a *revision* of it."""
+
+    until: float
+    revision: int
+
+
+@dataclass(slots=True)
+class SinkFigures:
+    """The work of this node for one webhook since its start; *behind* is in positions."""
+
+    batches: int = 0
+    failures: int = 0
+    letters: int = 0
+    behind: int = 0
+    failing_since: int | None = None
+
+
+class SinksTable:
+    """See the module."""
+
+    def __init__(self, receipts: ReceiptWatch) -> None:
+        self.leases: dict[str, SinkLease] = {}
+        self.figures: dict[str, SinkFigures] = {}
+        self.disabled = 0
+        """Webhooks of the whole cluster that are disabled, at the last look."""
+        self.bell = Bell()
+        """Rings when an operator has changed a webhook on this node."""
+        self._receipts = receipts
+
+    def changed(self) -> None:
+        """Look at the webhooks now: an operator has made, changed or removed one."""
+        self.bell.ring()
+        # Its carrier, which waits for receipts, finds that its lease is of an older revision.
+        self._receipts.committed()
+
+    def hold(self, sinks: Iterable[StoredSink], until: float) -> None:
+        """Note that these are all webhooks that this node has, *until* a time (Trio's)."""
+        self.leases = {each.id: SinkLease(until, each.revision) for each in sinks}
+        self.figures = {id_: self.figures.get(id_, SinkFigures()) for id_ in self.leases}
+
+    def holds(self, sink: StoredSink, now: float) -> bool:
+        """Whether this node may carry to *sink*, as it was claimed, at *now* (Trio's)."""
+        lease = self.leases.get(sink.id)
+        return lease is not None and lease.until > now and lease.revision == sink.revision

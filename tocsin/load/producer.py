@@ -1,0 +1,172 @@
+"""Producers of the load: posts over kept connections, on a schedule that does not wait for answers.
+
+Each connection carries one post at a time. A post that finds no free connection waits, and its time
+counts from the moment when it was due: else a server that stalls would be measured only when it
+does not (coordinated omission, G. Tene).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from tocsin.load.books import Books
+from tocsin.load.plan import Plan
+from tocsin.load.target import Target
+
+_LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)\r\n")
+_ANSWER_TIMEOUT: Final = 30.0
+"""Seconds to wait for an answer before the post is said again."""
+_AGAIN_AFTER: Final = (0.1, 1.0)
+"""Seconds before a post is said again that was not answered, or not yet accepted."""
+_TRIES_MAX: Final = 60
+"""Times that a post is said before it is given up: a minute or so, as long as a failover takes."""
+
+
+class Connection(asyncio.Protocol):
+    """One kept connection to the server, with one request at a time."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._answer: asyncio.Future[int] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request may be sent."""
+        return self._transport is not None
+
+    async def ask(self, request: bytes) -> int:
+        """The status of the answer to *request*. Raises `OSError` if there is none."""
+        if self._transport is None:
+            raise ConnectionResetError("the connection has ended")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        try:
+            return await asyncio.wait_for(self._answer, _ANSWER_TIMEOUT)
+        except TimeoutError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Cut the connection; again is no harm."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head = self._buffer.find(b"\r\n\r\n")
+        length = _LENGTH.search(self._buffer, 0, head + 2) if head >= 0 else None
+        if length is None or len(self._buffer) < head + 4 + int(length[1]):
+            return
+        status = int(self._buffer[9:12])
+        self._buffer.clear()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(status)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionResetError("the connection has ended"))
+
+
+class Producers:
+    """All producers of a run; its posts bear the name *run*."""
+
+    def __init__(
+        self, run: str, target: Target, books: Books, plan: Plan, chance: random.Random
+    ) -> None:
+        self._run = run
+        self._target = target
+        self._books = books
+        self._plan = plan
+        self._chance = chance
+        self._due: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
+        self._groups = self._turns()
+
+    async def post(self, began: float, duration: float) -> None:
+        """Post on schedule from *began* for *duration* seconds; return when all are answered.
+
+        Cancelling leaves the answers of posts under way unknown.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            workers = [tasks.create_task(self._work()) for _ in range(self._plan.connections)]
+            for number in range(int(self._plan.posts * duration)):
+                due = began + number / self._plan.posts
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                self._due.put_nowait((number, due))
+            await self._due.join()
+            for worker in workers:
+                worker.cancel()
+
+    def _turns(self) -> Iterator[tuple[str, ...]]:
+        """The users of each post, in turn."""
+        users, count, place = self._books.users, self._plan.recipients, 0
+        while True:
+            chosen = [users[(place + offset) % len(users)] for offset in range(count)]
+            yield tuple(chosen)
+            place = (place + count) % len(users)
+
+    async def _work(self) -> None:
+        connection = Connection()
+        try:
+            while True:
+                number, due = await self._due.get()
+                users = next(self._groups)
+                self._books.begin(number, users, due)
+                connection = await self._say(connection, number, users)
+                if self._chance.random() < self._plan.repeats:
+                    connection = await self._say(connection, number, users)
+                self._due.task_done()
+        finally:
+            connection.close()
+
+    async def _say(self, connection: Connection, number: int, users: tuple[str, ...]) -> Connection:
+        """Say the post until it is answered for good; the connection that is left."""
+        request = self._request(number, users)
+        for _ in range(_TRIES_MAX):
+            try:
+                if not connection.is_open:
+                    connection = Connection()
+                    await self._target.connect(connection)
+                status = await connection.ask(request)
+            except OSError:
+                status = 503
+            if status in (200, 201, 202):
+                self._books.accept(number, time.perf_counter())
+                return connection
+            if status not in (409, 429, 503):
+                self._books.refuse(number)
+                return connection
+            await asyncio.sleep(self._chance.uniform(*_AGAIN_AFTER))
+        self._books.give_up(number)
+        return connection
+
+    def _request(self, number: int, users: tuple[str, ...]) -> bytes:
+        body = json.dumps(
+            {
+                "to": {"users": list(users)},
+                "title": "Build 4711 is green",
+                "body": "All 2 311 tests passed in 6 min 12 s.",
+                "category": "load",
+                "data": {"load": self._run, "number": number},
+            },
+            separators=(",", ":"),
+        ).encode()
+        head = (
+            f"POST /v1/notifications HTTP/1.1\r\nHost: {self._target.authority}\r\n"
+            f"Authorization: Bearer {self._target.producer}\r\n"
+            f"Idempotency-Key: {self._run}-{number}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body

@@ -1,0 +1,1 @@
+"""HTTP requests of the node's own to destinations that users name, behind a guard."""

@@ -1,0 +1,170 @@
+-- Sinks: the followers of the receipts' log, their leases, and the letters of webhooks.
+
+-- name: sinks_insert(id, url, secrets, events, categories, description, batch_max, created_at,
+--     sinks_max)
+--     -> id
+-- A webhook starts at the head of the log. One more than there may be is not made.
+INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
+    state, created_at, seen_at)
+SELECT new.id, 'webhook', new.url, new.secrets, new.events, new.categories, new.description,
+    new.batch_max, l.head, 'active', new.created_at, new.created_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+    $8::bigint[], $9::bigint[])
+    AS new (id, url, secrets, events, categories, description, batch_max, created_at, sinks_max)
+JOIN receipt_log AS l ON l.name = 'receipts'
+WHERE (SELECT count(*) FROM sinks AS s WHERE s.kind = 'webhook') < new.sinks_max
+ON CONFLICT (id) DO UPDATE SET id = excluded.id
+RETURNING id;
+
+-- name: sinks_change(id, url, secrets, events, categories, description, batch_max, position, state)
+--     -> id
+-- Change what is not NULL. The node that carries notices by the revision.
+UPDATE sinks AS s
+SET url = coalesce(new.url, s.url), secrets = coalesce(new.secrets, s.secrets),
+    events = coalesce(new.events, s.events), categories = coalesce(new.categories, s.categories),
+    description = coalesce(new.description, s.description),
+    batch_max = coalesce(new.batch_max, s.batch_max),
+    position = coalesce(new.position, s.position), pending = NULL,
+    reason = CASE WHEN new.state IS NULL THEN s.reason END,
+    failing_since = CASE WHEN new.state IS NULL THEN s.failing_since END,
+    state = coalesce(new.state, s.state),
+    revision = s.revision + 1, lease_node = '', lease_until = 0
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+    $8::bigint[], $9::text[])
+    AS new (id, url, secrets, events, categories, description, batch_max, position, state)
+WHERE s.id = new.id AND s.kind = 'webhook'
+RETURNING s.id;
+
+-- name: sinks_delete(id) -> id
+DELETE FROM sinks AS s
+USING unnest($1::text[]) AS gone (id)
+WHERE s.id = gone.id AND s.kind = 'webhook'
+RETURNING s.id;
+
+-- name: sink_letters_delete(sink_id)
+DELETE FROM sink_letters AS l
+USING unnest($1::text[]) AS gone (sink_id)
+WHERE l.sink_id = gone.sink_id;
+
+-- name: sinks_claim(node, now, until)
+--     -> id, url, secrets, events, categories, description, batch_max, position, pending, state,
+--     reason, failing_since, succeeded_at, lost, revision, created_at
+-- The active webhooks whose lease is free, has run out, or is the node's already.
+UPDATE sinks AS s
+SET lease_node = free.node, lease_until = free.until
+FROM (
+    SELECT o.id, claim.node, claim.until
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS claim (node, now, until)
+    CROSS JOIN LATERAL (
+        SELECT c.id
+        FROM sinks AS c
+        WHERE c.kind = 'webhook' AND c.state = 'active'
+            AND (c.lease_node = claim.node OR c.lease_until <= claim.now)
+        FOR UPDATE SKIP LOCKED
+    ) AS o
+) AS free
+WHERE s.id = free.id
+RETURNING s.id, s.url, s.secrets, s.events, s.categories, s.description, s.batch_max, s.position,
+    s.pending, s.state, s.reason, s.failing_since, s.succeeded_at, s.lost, s.revision, s.created_at;
+
+-- name: sinks_progress(id, node, revision, position, pending, state, reason, failing_since,
+--     succeeded_at, lost)
+--     -> id
+UPDATE sinks AS s
+SET position = new.position, pending = new.pending, state = new.state, reason = new.reason,
+    failing_since = new.failing_since, succeeded_at = new.succeeded_at, lost = new.lost
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+    $8::bigint[], $9::bigint[], $10::bigint[])
+    AS new (id, node, revision, position, pending, state, reason, failing_since, succeeded_at, lost)
+WHERE s.id = new.id AND s.lease_node = new.node AND s.revision = new.revision
+RETURNING s.id;
+
+-- name: sinks_list(number, id)
+--     -> number, head, id, url, secrets, events, categories, description, batch_max, position,
+--     pending, state, reason, failing_since, succeeded_at, lost, revision, created_at
+-- All webhooks, or one, with the head of the log, which comes alone if there are none.
+SELECT asked.number, l.head, s.id, s.url, s.secrets, s.events, s.categories, s.description,
+    s.batch_max, s.position, s.pending, s.state, s.reason, s.failing_since, s.succeeded_at, s.lost,
+    s.revision, s.created_at
+FROM unnest($1::bigint[], $2::text[]) AS asked (number, id)
+JOIN receipt_log AS l ON l.name = 'receipts'
+LEFT JOIN LATERAL (
+    SELECT o.* FROM sinks AS o
+    WHERE o.kind = 'webhook' AND (asked.id IS NULL OR o.id = asked.id)
+    OFFSET 0
+) AS s ON true
+ORDER BY asked.number, s.created_at, s.id;
+
+-- name: readers_follow(id, events, now)
+-- A reader has no webhook; its row says that receipts are wanted.
+INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
+    state, created_at, seen_at)
+SELECT id, 'reader', '', '[]', events, '', '', 0, 0, 'active', now, now
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (id, events, now)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, events = excluded.events;
+
+-- name: readers_trim(readers_max)
+DELETE FROM sinks AS s
+USING (
+    SELECT old.id
+    FROM unnest($1::bigint[]) AS asked (readers_max)
+    CROSS JOIN LATERAL (
+        SELECT o.id FROM sinks AS o WHERE o.kind = 'reader'
+        ORDER BY o.seen_at DESC, o.id OFFSET asked.readers_max
+    ) AS old
+) AS gone
+WHERE s.id = gone.id;
+
+-- name: readers_purge(before, rows_max) -> id
+DELETE FROM sinks AS s
+USING (
+    SELECT old.id
+    FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+    CROSS JOIN LATERAL (
+        SELECT o.id FROM sinks AS o WHERE o.kind = 'reader' AND o.seen_at < purge.before
+        LIMIT purge.rows_max
+    ) AS old
+) AS gone
+WHERE s.id = gone.id
+RETURNING s.id;
+
+-- name: sink_letters_bury(sink_id, position, user_id, receipt, reason, at)
+INSERT INTO sink_letters (sink_id, position, user_id, receipt, reason, at, status)
+SELECT sink_id, position, user_id, receipt, reason, at, 'dead'
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+    AS new (sink_id, position, user_id, receipt, reason, at)
+ON CONFLICT (sink_id, position) DO UPDATE SET
+    reason = excluded.reason, at = excluded.at, status = 'dead';
+
+-- name: sink_letters_settle(sink_id, position, status) -> position
+UPDATE sink_letters AS l
+SET status = new.status
+FROM unnest($1::text[], $2::bigint[], $3::text[]) AS new (sink_id, position, status)
+WHERE l.sink_id = new.sink_id AND l.position = new.position
+RETURNING l.position;
+
+-- name: sink_letters_page(number, sink_id, before, letters_max)
+--     -> number, position, user_id, receipt, reason, at, status
+SELECT asked.number, letter.*
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[])
+    AS asked (number, sink_id, before, letters_max)
+CROSS JOIN LATERAL (
+    SELECT l.position, l.user_id, l.receipt, l.reason, l.at, l.status
+    FROM sink_letters AS l
+    WHERE l.sink_id = asked.sink_id AND l.position < asked.before
+    ORDER BY l.position DESC
+    LIMIT asked.letters_max
+) AS letter;
+
+-- name: sink_letters_purge(before, rows_max) -> position
+DELETE FROM sink_letters AS l
+USING (
+    SELECT old.sink_id, old.position
+    FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
+    CROSS JOIN LATERAL (
+        SELECT o.sink_id, o.position FROM sink_letters AS o WHERE o.at < purge.before
+        ORDER BY o.at LIMIT purge.rows_max
+    ) AS old
+) AS gone
+WHERE l.sink_id = gone.sink_id AND l.position = gone.position
+RETURNING l.position;

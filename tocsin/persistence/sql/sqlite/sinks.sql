@@ -1,0 +1,110 @@
+-- Sinks: the followers of the receipts' log, their leases, and the letters of webhooks.
+
+-- name: sinks_insert(id, url, secrets, events, categories, description, batch_max, created_at,
+--     sinks_max)
+--     -> id
+-- A webhook starts at the head of the log. One more than there may be is not made.
+INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
+    state, created_at, seen_at)
+SELECT :id, 'webhook', :url, :secrets, :events, :categories, :description, :batch_max, l.head,
+    'active', :created_at, :created_at
+FROM receipt_log AS l
+WHERE l.name = 'receipts'
+    AND (SELECT count(*) FROM sinks AS s WHERE s.kind = 'webhook') < :sinks_max
+ON CONFLICT (id) DO UPDATE SET id = excluded.id
+RETURNING id;
+
+-- name: sinks_change(id, url, secrets, events, categories, description, batch_max, position, state)
+--     -> id
+-- Change what is not NULL. The node that carries notices by the revision.
+UPDATE sinks
+SET url = coalesce(:url, url), secrets = coalesce(:secrets, secrets),
+    events = coalesce(:events, events), categories = coalesce(:categories, categories),
+    description = coalesce(:description, description), batch_max = coalesce(:batch_max, batch_max),
+    position = coalesce(:position, position), pending = NULL,
+    reason = CASE WHEN :state IS NULL THEN reason END,
+    failing_since = CASE WHEN :state IS NULL THEN failing_since END,
+    state = coalesce(:state, state),
+    revision = revision + 1, lease_node = '', lease_until = 0
+WHERE id = :id AND kind = 'webhook'
+RETURNING id;
+
+-- name: sinks_delete(id) -> id
+DELETE FROM sinks WHERE id = :id AND kind = 'webhook' RETURNING id;
+
+-- name: sink_letters_delete(sink_id)
+DELETE FROM sink_letters WHERE sink_id = :sink_id;
+
+-- name: sinks_claim(node, now, until)
+--     -> id, url, secrets, events, categories, description, batch_max, position, pending, state,
+--     reason, failing_since, succeeded_at, lost, revision, created_at
+-- The active webhooks whose lease is free, has run out, or is the node's already.
+UPDATE sinks
+SET lease_node = :node, lease_until = :until
+WHERE kind = 'webhook' AND state = 'active'
+    AND (lease_node = :node OR lease_until <= :now)
+RETURNING id, url, secrets, events, categories, description, batch_max, position, pending, state,
+    reason, failing_since, succeeded_at, lost, revision, created_at;
+
+-- name: sinks_progress(id, node, revision, position, pending, state, reason, failing_since,
+--     succeeded_at, lost)
+--     -> id
+UPDATE sinks
+SET position = :position, pending = :pending, state = :state, reason = :reason,
+    failing_since = :failing_since, succeeded_at = :succeeded_at, lost = :lost
+WHERE id = :id AND lease_node = :node AND revision = :revision
+RETURNING id;
+
+-- name: sinks_list(number, id)
+--     -> number, head, id, url, secrets, events, categories, description, batch_max, position,
+--     pending, state, reason, failing_since, succeeded_at, lost, revision, created_at
+-- All webhooks, or one, with the head of the log, which comes alone if there are none.
+SELECT :number, l.head, s.id, s.url, s.secrets, s.events, s.categories, s.description, s.batch_max,
+    s.position, s.pending, s.state, s.reason, s.failing_since, s.succeeded_at, s.lost, s.revision,
+    s.created_at
+FROM receipt_log AS l
+LEFT JOIN sinks AS s ON s.kind = 'webhook' AND (:id IS NULL OR s.id = :id)
+WHERE l.name = 'receipts'
+ORDER BY s.created_at, s.id;
+
+-- name: readers_follow(id, events, now)
+-- A reader has no webhook; its row says that receipts are wanted.
+INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
+    state, created_at, seen_at)
+VALUES (:id, 'reader', '', '[]', :events, '', '', 0, 0, 'active', :now, :now)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, events = excluded.events;
+
+-- name: readers_trim(readers_max)
+DELETE FROM sinks
+WHERE id IN (SELECT id FROM sinks WHERE kind = 'reader'
+    ORDER BY seen_at DESC, id LIMIT -1 OFFSET :readers_max);
+
+-- name: readers_purge(before, rows_max) -> id
+DELETE FROM sinks
+WHERE id IN (SELECT id FROM sinks WHERE kind = 'reader' AND seen_at < :before LIMIT :rows_max)
+RETURNING id;
+
+-- name: sink_letters_bury(sink_id, position, user_id, receipt, reason, at)
+INSERT INTO sink_letters (sink_id, position, user_id, receipt, reason, at, status)
+VALUES (:sink_id, :position, :user_id, :receipt, :reason, :at, 'dead')
+ON CONFLICT (sink_id, position) DO UPDATE SET
+    reason = excluded.reason, at = excluded.at, status = 'dead';
+
+-- name: sink_letters_settle(sink_id, position, status) -> position
+UPDATE sink_letters SET status = :status
+WHERE sink_id = :sink_id AND position = :position
+RETURNING position;
+
+-- name: sink_letters_page(number, sink_id, before, letters_max)
+--     -> number, position, user_id, receipt, reason, at, status
+SELECT :number, position, user_id, receipt, reason, at, status
+FROM sink_letters
+WHERE sink_id = :sink_id AND position < :before
+ORDER BY position DESC
+LIMIT :letters_max;
+
+-- name: sink_letters_purge(before, rows_max) -> position
+DELETE FROM sink_letters
+WHERE (sink_id, position) IN (SELECT sink_id, position FROM sink_letters
+    WHERE at < :before ORDER BY at LIMIT :rows_max)
+RETURNING position;

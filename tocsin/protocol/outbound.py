@@ -1,0 +1,69 @@
+"""The port through which a node sends HTTP requests to destinations that users name.
+
+The actors know this port only; `tocsin.outbound` is behind it in a node, and the simulation puts
+receivers of its own there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from tocsin.protocol.errors import DescribedError
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundAnswer:
+    """The answer of a receiver, whatever its status; *headers* have names in lower case.
+
+    *body* is the beginning of the answer's body as it came, a kibibyte at most.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class OutboundFailed(DescribedError):
+    """No answer came: no connection, no TLS, too late, or no HTTP.
+
+    *reason* is a word for logs, metrics and tables: `no_connection`, `no_name`, `tls`, `timeout`,
+    `not_http`, `forbidden_address` or `forbidden_url`. The request may have been taken all the
+    same, except with the last two. The exception's text is for people.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class OutboundPort(Protocol):
+    """Sends requests; both methods raise `OutboundFailed` and nothing else."""
+
+    async def check(self, url: str) -> None:
+        """Judge *url* without a request: its form, and every address that its name has now.
+
+        Cancelling abandons the question to the DNS.
+        """
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> OutboundAnswer:
+        """Send *body*, and return the answer; a redirect is an answer, and is not followed.
+
+        Cancelling drops the connection: the request may have been taken.
+        """
+
+
+class Nowhere:
+    """The port of a node that sends nothing: every request fails."""
+
+    async def check(self, url: str) -> None:
+        """Refuse *url*."""
+        raise OutboundFailed("no_connection", "This node sends no requests.")
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> OutboundAnswer:
+        """Refuse to send."""
+        raise OutboundFailed("no_connection", "This node sends no requests.")
+
+
+NOWHERE: Final[OutboundPort] = Nowhere()
