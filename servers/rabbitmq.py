@@ -28,8 +28,12 @@ _ERLANG: Final = (
 """No listening but on loopback; and no busy waiting, of which Erlang does much by default."""
 
 
+class NoErlang(Exception):
+    """This machine has no RabbitMQ, and it cannot be installed."""
+
+
 class RabbitMQ(UnprivilegedServer):
-    """A broker without plugins; the user is *user* with *password*."""
+    """A broker without plugins. Making one raises `NoErlang` where it cannot be had."""
 
     name = "rabbitmq"
     user = "guest"
@@ -58,7 +62,10 @@ class RabbitMQ(UnprivilegedServer):
 
     def prepare(self) -> None:
         if not Path(BINARY).exists():
-            find_binary("rabbitmqctl", "rabbitmq-server")
+            try:
+                find_binary("rabbitmqctl", "rabbitmq-server")
+            except RuntimeError as error:
+                raise NoErlang(str(error)) from error
         self._distribution, self._epmd = free_port(), free_port()
         for name in ("mnesia", "logs"):
             (self.directory / name).mkdir()

@@ -55,8 +55,12 @@ class UnprivilegedServer:
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        self.prepare()
-        _give_to_nobody(self.directory)
+        try:
+            self.prepare()
+            _give_to_nobody(self.directory)
+        except BaseException:
+            self.close()
+            raise
 
     def prepare(self) -> None:
         """Write the files that the server reads."""

@@ -11,7 +11,6 @@ import pytest
 import trio
 
 from servers.proxy import Proxy
-from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 from tests.broker_kit import (
     QUEUES,
@@ -25,13 +24,13 @@ from tests.broker_kit import (
     take,
     until_taken,
 )
-from tests.broker_servers_kit import make_kafka, running
+from tests.broker_servers_kit import make_kafka, make_rabbitmq, running
 from tocsin.persistence.brokers import kafka
 from tocsin.persistence.source import Source, SourceAway, SourceRefused
 
 SERVERS: dict[str, Callable[[], Any]] = {
     "redis": partial(Redis, durable=True),
-    "rabbitmq": RabbitMQ,
+    "rabbitmq": make_rabbitmq,
     "kafka": make_kafka,
 }
 
