@@ -73,6 +73,8 @@ HELD_BY = {
     "tests/system/test_long_poll.py": ("server.follow.moment",),
     "tests/actors/test_escalation*.py": ("actors.escalation.children",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
+    "tests/server/ingest/test_*.py": ("server.ingest.*",),
+    "tests/persistence/brokers/test_*.py": ("persistence.brokers.*",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""
 NO_MODULES = {"tocsin.v1.json", "tocsin.db", "tocsin.inbox.current", "tocsin.state"}

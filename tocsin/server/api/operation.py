@@ -27,7 +27,7 @@ from tocsin.protocol.escalation import ChannelName
 from tocsin.protocol.notification import DeviceId, Topic, UserId
 from tocsin.protocol.unsubscribing import TOKEN_PATTERN
 from tocsin.server.auth.principal import Principal
-from tocsin.server.decoding import NotificationId
+from tocsin.server.decoding import ConnectorName, NotificationId
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
 
@@ -41,6 +41,7 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "device": DeviceId,
     "topic": Topic,
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
+    "connector": ConnectorName,
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
     "channel": ChannelName,
     "name": DeviceId,
