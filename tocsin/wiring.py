@@ -21,7 +21,6 @@ from tocsin.protocol.seals import Purpose, Seals
 from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.protocol.unsubscribing import Unsubscription, unsubscribe_token
 from tocsin.server.admission.limits import LimitFigures
-from tocsin.server.auth.jwks import KeySet
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.auth.verification_key import keys_from_pem
 from tocsin.server.http.limits import HttpLimits
@@ -29,7 +28,9 @@ from tocsin.server.services import EdgeSettings
 from tocsin.settings import SettingProblem, Settings, SettingsError
 from tocsin.settings.channel_tables import (
     AnyChannelTable,
+    AppriseTable,
     EmailTable,
+    WebhookTable,
     WebPushTable,
     escalation_rules,
 )
@@ -146,6 +147,10 @@ def _terms(
             return _email(table, settings.public_url, secret)
         case WebPushTable():
             return _webpush(table, settings, world, outbound)
+        case WebhookTable():
+            return _webhook(table, outbound)
+        case AppriseTable():
+            return _apprise(table)
         case _:
             assert_never(table)
 
@@ -194,6 +199,24 @@ def _webpush(
         by_user=True,
         key=carrier.key,
     )
+
+
+def _webhook(table: WebhookTable, outbound: OutboundPort) -> ChannelTerms:
+    from tocsin.carriers.webhook import WebhookCarrier, checked_address
+
+    carrier = WebhookCarrier(outbound, table.url, table.secret)
+    return ChannelTerms(table.name, "webhook", table.concurrency, carrier, checked_address)
+
+
+def _apprise(table: AppriseTable) -> ChannelTerms:
+    try:
+        from tocsin.carriers.chat import AppriseCarrier, checked_chat_address
+    except ImportError as error:
+        wrong = f"has a channel {table.name} that cannot be used: {error}"
+        remedy = "install tocsin[apprise], or take the channel out"
+        raise SettingsError(SettingProblem(("channels",), wrong, remedy)) from error
+    carrier = AppriseCarrier(table.url, table.concurrency)
+    return ChannelTerms(table.name, "apprise", table.concurrency, carrier, checked_chat_address)
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
@@ -290,10 +313,15 @@ def token_verifier(settings: Settings, jwt_secret: str | None) -> TokenVerifier 
     pem, jwks_url = settings.jwt_public_key, settings.jwks_url
     if jwt_secret is None and pem is None and jwks_url is None:
         return None
+    key_set = None
+    if jwks_url is not None:
+        from tocsin.server.auth.jwks import KeySet
+
+        key_set = KeySet(jwks_url)
     return TokenVerifier(
         secret=jwt_secret,
         public_keys=() if pem is None else keys_from_pem(pem),
-        key_set=None if jwks_url is None else KeySet(jwks_url),
+        key_set=key_set,
         audience=settings.audience,
         issuer=settings.jwt_issuer,
         user_claim=settings.user_claim,
