@@ -1,4 +1,4 @@
-"""What the shop's backend has to say, as notifications."""
+"""The posts of the shop's backend, by the buttons that send them."""
 
 from __future__ import annotations
 

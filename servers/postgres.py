@@ -33,6 +33,7 @@ import psutil
 from servers.authority import Certified
 from servers.machine import NOBODY, free_port, is_traversable, read_lines, traversable
 from servers.postgres_binaries import copy_of_wheel, find_binaries
+from servers.postgres_template import templates
 
 START_TIMEOUT = 60  # a loaded two-core machine takes 3 s
 STOP_TIMEOUT = 30
@@ -106,7 +107,7 @@ class Postgres:
         self._directory = Path(tempfile.mkdtemp(prefix="tocsin-postgres-", dir=traversable()))
         self.log = self._directory / "log"
         self._data = self._directory / "data"
-        self._binaries = binaries or find_binaries()
+        self._binaries = self._installed = binaries or find_binaries()
         self._options = [] if durable else ["fsync", "synchronous_commit", "full_page_writes"]
         self._port = free_port()
         self._password = secrets.token_hex()
@@ -125,7 +126,14 @@ class Postgres:
                 self._binaries = copy_of_wheel(self._binaries, self._directory / "copy")
         if disk is not None:
             self._place_data(disk / "data")
-        self._initialise(["--waldir", str(self._directory / "wal")] if logs_apart else [])
+        if logs_apart:
+            self._initialise("--waldir", str(self._directory / "wal"))
+        elif (template := templates.find(self._installed)) is not None:
+            self._password = template.password
+            template.copy_to(self._data)
+        else:
+            self._initialise()
+            templates.made(self._installed, self._data, self._password)
 
     @property
     def url(self) -> str:
@@ -228,7 +236,7 @@ class Postgres:
             os.chown(directory, NOBODY, NOBODY)
         self._data.symlink_to(directory)
 
-    def _initialise(self, places: list[str]) -> None:
+    def _initialise(self, *places: str) -> None:
         # Without syncing, also if `durable`: that promises something from the first commit on.
         password = self._directory / "password"
         password.write_text(self._password)

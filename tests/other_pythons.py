@@ -24,7 +24,7 @@ SHORT = [
     *("tests/system/test_delivery.py", "tests/system/test_operating.py"),
     "tests/system/test_refused_starts.py",
 ]
-"""What differs from one Python to the next: the runtime, TLS, groups of exceptions, a server."""
+"""The differences from one Python to the next: the runtime, TLS, groups of exceptions, a server."""
 
 
 def main(options: list[str]) -> None:
@@ -81,7 +81,7 @@ def other_pythons() -> dict[str, str]:
 
 
 def answer(command: list[str]) -> str:
-    """What *command* prints; nothing if it fails."""
+    """The output of *command*; nothing if it fails."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return "" if done.returncode else os.fsdecode(done.stdout).strip()
 

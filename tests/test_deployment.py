@@ -1,4 +1,4 @@
-"""What is shipped to run a cluster with: the compose file, the roles and the balancer."""
+"""The files that are shipped to run a cluster with: compose file, roles and balancer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes to a package index: it installs into an empty environment, and serves from there."""
+"""The package for an index: it installs into an empty environment, and serves from there."""
 
 from __future__ import annotations
 

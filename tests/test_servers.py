@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import platform
@@ -88,6 +89,18 @@ def test_closing_leaves_no_process_and_no_file():
 
     assert not any(process.is_running() for process in processes)
     assert not directory.exists()
+
+
+def test_the_third_server_of_a_process_is_a_copy_and_shares_nothing_with_the_others():
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for number in range(3):
+            servers.append(stack.enter_context(contextlib.closing(Postgres())))
+            servers[-1].start()
+            query(servers[-1].url, f"CREATE TABLE number_{number} ()")
+        tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        assert [query(server.url, tables) for server in servers] == [1, 1, 1]
+        assert "The database cluster will be initialized" not in servers[2].log.read_text()
 
 
 def test_the_binaries_of_the_wheel_will_do():

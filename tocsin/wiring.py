@@ -21,7 +21,6 @@ from tocsin.protocol.seals import Purpose, Seals
 from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.protocol.unsubscribing import Unsubscription, unsubscribe_token
 from tocsin.server.admission.limits import LimitFigures
-from tocsin.server.auth.jwks import KeySet
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.auth.verification_key import keys_from_pem
 from tocsin.server.http.limits import HttpLimits
@@ -314,10 +313,15 @@ def token_verifier(settings: Settings, jwt_secret: str | None) -> TokenVerifier 
     pem, jwks_url = settings.jwt_public_key, settings.jwks_url
     if jwt_secret is None and pem is None and jwks_url is None:
         return None
+    key_set = None
+    if jwks_url is not None:
+        from tocsin.server.auth.jwks import KeySet
+
+        key_set = KeySet(jwks_url)
     return TokenVerifier(
         secret=jwt_secret,
         public_keys=() if pem is None else keys_from_pem(pem),
-        key_set=None if jwks_url is None else KeySet(jwks_url),
+        key_set=key_set,
         audience=settings.audience,
         issuer=settings.jwt_issuer,
         user_claim=settings.user_claim,

@@ -69,6 +69,6 @@ class Listener:
 
 
 def last_line(result: Result) -> str:
-    """What stands alone on the last line of a success."""
+    """The text that stands alone on the last line of a success."""
     assert result.exit_code == 0, result.output
     return result.stdout.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What a person types in the first hour, and what they are told: where the server is, whose token
+"""The commands of the first hour, and their answers: where the server is, whose token
 is meant, what was not meant."""
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def test_a_port_that_is_left_open_is_told(tocsin):
     assert "do:    name the server with --url" in result.stderr
 
 
-# --- Whose token ----------------------------------------------------------------------------------
+# --- Tokens ---------------------------------------------------------------------------------------
 
 
 def test_a_token_comes_from_a_file_or_a_variable_as_well(server, beside, tocsin, tmp_path):
@@ -149,7 +149,7 @@ def test_what_another_server_keeps_is_not_waited_for(server, tocsin, tmp_path):
     assert f"where: {tmp_path}/tocsin-data" in result.stderr
 
 
-# --- What was not meant ---------------------------------------------------------------------------
+# --- Slips ----------------------------------------------------------------------------------------
 
 
 def test_a_title_without_quotes_is_not_sent_to_its_words(beside, tocsin):

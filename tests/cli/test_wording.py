@@ -1,4 +1,4 @@
-"""What the program says in the words of the person who typed: its name, its settings, its start."""
+"""The program answers in the words of the person who typed: its name, its settings, its start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from servers.node import ROOT, wait_until
 from servers.tokens import SECRET
 from tocsin.cli.trouble import Trouble
 
-# --- What it is called ----------------------------------------------------------------------------
+# --- Its name -------------------------------------------------------------------------------------
 
 
 def run(

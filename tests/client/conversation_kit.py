@@ -93,7 +93,7 @@ def waits(actions):
 
 
 def told(actions):
-    """What a person is told of them."""
+    """The lines about them for a person."""
     narrator = Narrator("ada", "the server")
     news = [each for each in actions if not isinstance(each, Send | Show)]
     texts = [narrator.text(each, "desk") for each in news]

@@ -194,7 +194,7 @@ def test_a_hop_that_is_lost_and_back_is_told_once_each():
     assert hears("ok") == "The server's store is back."
 
 
-# --- whatever happens -----------------------------------------------------------------------------
+# --- with any input -------------------------------------------------------------------------------
 
 
 @given(st.lists(st.sampled_from(["push", "again", "cut", "time"]), max_size=60), st.randoms())

@@ -39,7 +39,8 @@ SECONDS_MAX = 0.02
 LENGTH = 65_536
 LONG = 256
 """Repeats that end before this are bounded well enough."""
-# What a character class is asked about: all of Latin-1, and one of each kind from beyond.
+# The characters that a class of characters is asked about: all of Latin-1, and one of each kind
+# from beyond.
 ALPHABET = frozenset([*range(256), 0x101, 0x663, 0x2003, 0x2028, 0xAC00, 0x1F600])
 
 Item = tuple[Any, Any]
@@ -54,7 +55,7 @@ class Pattern:
     text: str | bytes
     flags: int
     methods: frozenset[str]
-    """How it is used. What looks for it anywhere in a text begins at every place of the text."""
+    """How it is used. A search for it anywhere in a text begins at every place of the text."""
 
     @property
     def compiled(self) -> re.Pattern[Any]:
@@ -142,7 +143,7 @@ def _evaluate(expression: ast.expr, module: Any) -> Any:
     return eval(code, vars(module))  # noqa: S307 (our own source, with its own names)
 
 
-# --- what is wrong with one -----------------------------------------------------------------------
+# --- the troubles of one --------------------------------------------------------------------------
 
 
 def troubles(text: str | bytes, flags: int = 0) -> list[str]:
@@ -279,7 +280,7 @@ def _may_be_empty(item: Item) -> bool:
 
 def slow_texts(pattern: Pattern, length: int = LENGTH) -> Iterator[tuple[str | bytes, float]]:
     """The first text found for which *pattern* takes more than `SECONDS_MAX`, and the seconds."""
-    # What is very slow is so on a little already, and does not keep us for hours.
+    # A very slow pattern is slow on a little text already, and does not keep us for hours.
     for size in (length >> halvings for halvings in range(7, -1, -1)):
         for text in hostile_texts(pattern, size):
             if (seconds := pattern.seconds(text)) > SECONDS_MAX:

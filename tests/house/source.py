@@ -21,7 +21,7 @@ def refuse(found: Iterable[str], rule: str) -> None:
 
 def refuse_beyond(still: Set[str], found: Iterable[str], rule: str) -> None:
     """As `refuse`, but for the places that are *still* known to break the rule: that list only
-    shrinks. What is *found* is a place, or `place: what is wrong there`.
+    shrinks. Each one *found* is a place, or `place: what is wrong there`.
     """
     listed = list(found)
     places = {each.partition(": ")[0] for each in listed}

@@ -25,7 +25,7 @@ from tests.house.source import (
 )
 
 SUBJECT_CHARACTERS_MAX = 72
-"""What `git log --oneline` shows in a terminal of 80 columns."""
+"""The width that `git log --oneline` has in a terminal of 80 columns."""
 SUBJECTS_BEGIN = "822f583"
 """The last commit before subjects were held to that; what is older is left as it is."""
 
@@ -69,7 +69,12 @@ HELD_BY = {
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
     "tests/system/test_webhooks.py": ("actors.sinks.*",),
     "tests/system/test_receipts.py": ("server.follow.receipts",),
+    "tests/system/test_load.py": ("load.device", "load.producer"),
+    "tests/system/test_long_poll.py": ("server.follow.moment",),
+    "tests/actors/test_escalation*.py": ("actors.escalation.children",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
+    "tests/server/ingest/test_*.py": ("server.ingest.*",),
+    "tests/persistence/brokers/test_*.py": ("persistence.brokers.*",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""
 NO_MODULES = {"tocsin.v1.json", "tocsin.db", "tocsin.inbox.current", "tocsin.state"}

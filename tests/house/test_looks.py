@@ -24,7 +24,7 @@ IMPURE_CALLS = {
 }
 
 STARTS = re.compile(r"(\bChild|\bspawn|_spawn|\bspawn_prompt|_spawn_prompt)$")
-"""What is given a child's factory."""
+"""The functions that are given a child's factory."""
 
 
 def test_the_protocol_is_pure():
@@ -126,7 +126,7 @@ def test_every_dependency_is_argued_for():
     refuse(
         (
             name
-            for kind in ("run", "dev")
+            for kind in ("run", "dev", "rabbitmq", "kafka")
             for name in requirement_names(ROOT / "requirements" / f"{kind}.in")
             if f"`{name}`" not in told
         ),

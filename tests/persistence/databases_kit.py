@@ -25,7 +25,7 @@ class Database(Protocol):
         """Another store on this same database, not yet open."""
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """What has to be around every store while it is used."""
+        """The context that every store needs while it is used."""
 
     async def execute(self, sql: str) -> None: ...
 

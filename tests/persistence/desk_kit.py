@@ -116,7 +116,7 @@ def publish(
 
 
 def answer(command: Publish) -> str:
-    """What the producer of a publish to users is told."""
+    """The answer to the producer of a publish to users."""
     standing = "active" if command.deliver_at is None else "scheduled"
     return answer_to_publish(command.content, standing, len(command.users))
 
@@ -128,7 +128,7 @@ def positions(changed: Changed) -> tuple[Position, ...]:
 
 
 def told(fan_outs: Iterable[FanOut]) -> list[tuple[str, str, dict[str, int]]]:
-    """Who is told what: notification, change, and each user's sequence."""
+    """The news: notification, change, and each user's sequence."""
     return [
         (each.content.id, each.change, {at.user: at.sequence for at in each.positions})
         for each in fan_outs

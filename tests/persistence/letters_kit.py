@@ -1,4 +1,4 @@
-"""What tests of dead letters do again and again."""
+"""Steps that tests of dead letters repeat."""
 
 from __future__ import annotations
 

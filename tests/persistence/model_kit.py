@@ -162,7 +162,12 @@ class Model(ModelOfLogs):
         start = choose_start(command.requested, self.epoch, state)
         if stored is not None and start.resumed and start.sequence > stored:
             self.acknowledge_through(user, device, stored, start.sequence, command.now_ms)
-        if stored is not None and (start.sequence < stored or not start.resumed):
+        if stored is None:
+            # It has a cursor, so it is not new: it was forgotten, and may have acknowledged since.
+            goes_back = command.requested is not None
+        else:
+            goes_back = start.sequence < stored or not start.resumed
+        if goes_back:
             self.devices[user, device] = start.sequence
             self.forgotten[user, device] = head
         else:
@@ -250,7 +255,7 @@ class Model(ModelOfLogs):
                 and not (query.resumed and (query.user, query.device, id_) in self.ledger)
             )
             counted = row.created <= query.counted < row.sequence
-            # Whoever left a session open may have it, unknown to the ledger.
+            # A device that left a session open may have it, unknown to the ledger.
             is_doubtful = row.created <= self.doubtful.get((query.user, query.device), 0)
             told = counted or (query.resumed and is_doubtful)
             if news and row.state == "withdrawn" and not told:

@@ -1,4 +1,4 @@
-"""What the model of a store (`model_kit`) does to the logs of users and topics."""
+"""The effects of the model of a store (`model_kit`) on the logs of users and topics."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class ModelOfLogs(ModelState):
         return target, steps
 
     def occupant(self, content: Content, user: str, at: int) -> Notification | None:
-        """Who has the collapse key of *content* now, for a user or ('') in its topic."""
+        """The holder of the collapse key of *content* now, for a user or ('') in its topic."""
         if content.collapse_key is None:
             return None
         id_ = self.slots.get((content.collapse_key, content.topic or "", user))
@@ -209,7 +209,7 @@ class ModelOfLogs(ModelState):
         return Expired(count, None, tuple(sorted(topics)), tuple(sorted(users)))
 
     def bring(self, user: str, now_ms: int) -> list[FanOut]:
-        """What a user's topics have for it; several entries about a notification are one change."""
+        """A user's entries of topics; several entries about a notification are one change."""
         pending = sorted(
             (entry.at, topic, place, entry.notification, entry.change, member.active)
             for (name, topic), member in self.members.items()

@@ -1,4 +1,4 @@
-"""What the model of a store (`model_kit`) knows, and how its logs grow."""
+"""The knowledge of the model of a store (`model_kit`), and how its logs grow."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Notification:
 
 @dataclass
 class Line:
-    """What was sent to one device of one notification."""
+    """The line of one device for one notification."""
 
     sequence: int
     attempts: int

@@ -35,7 +35,7 @@ CHANNELS = [f"u:{number}" for number in range(20)]
 
 
 class Service(Protocol):
-    """What a test may ask for without caring which kind it is."""
+    """A service of either kind, for a test that does not care which."""
 
     def running(self) -> AbstractAsyncContextManager[None]: ...
     def bus(self, node: str) -> Bus: ...

@@ -97,7 +97,7 @@ async def test_what_is_ready_when_the_loop_ends_is_run():
     assert len(ran) == 3 * CALLBACKS_MAX
 
 
-# --- What nobody collects ------------------------------------------------------------------------
+# --- Faults that no task collects ----------------------------------------------------------------
 
 
 async def fail_alone() -> None:

@@ -1,4 +1,4 @@
-"""What every bus does."""
+"""The contract of every bus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every bus keeps of whom operators have disconnected."""
+"""The contract of every bus for users whom operators have disconnected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the memory broker, at a test's word."""
+"""The faults of the memory broker, at a test's word."""
 
 from __future__ import annotations
 

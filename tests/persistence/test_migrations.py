@@ -199,7 +199,7 @@ def made(number, works_with):
 
 
 def with_next_release(works_with):
-    """What the next release knows, whose migration changes a table that everything uses."""
+    """The tables of the next release, whose migration changes a table that everything uses."""
     return {
         dialect: (*migrations.known(dialect), made(9998, works_with))
         for dialect in ("sqlite", "postgres")

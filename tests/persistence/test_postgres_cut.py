@@ -84,8 +84,8 @@ async def test_a_lost_deadlock_is_tried_again(desk, postgres_url):
         results.append(await desk.update(made.content.id, title="New"))
 
     async with session(postgres_url) as run, trio.open_nursery() as nursery:
-        # Somebody who takes the user first and the notification then, against the order of all
-        # scripts. With this setting it is not he who is found out.
+        # A transaction that takes the user first and the notification then, against the order
+        # of all scripts. With this setting it is not the one that is found out.
         await run("SET deadlock_timeout = '60s'")
         await run("BEGIN")
         await run("SELECT 1 FROM users WHERE user_id = 'ann' FOR UPDATE")

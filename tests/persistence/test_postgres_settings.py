@@ -107,7 +107,7 @@ async def test_a_node_connects_by_an_address_as_providers_write_it(run, postgres
     await store.aclose()
 
 
-# --- Somebody else's lock ------------------------------------------------------------------------
+# --- Another program's lock ----------------------------------------------------------------------
 
 
 async def test_somebody_elses_lock_is_known_for_what_it_is_and_soon_to_who_is_in_a_hurry(
@@ -207,7 +207,7 @@ async def test_the_operators_search_path_goes_before_the_roles(run, postgres_url
     await store.aclose()
 
 
-# --- Somebody else's tables ----------------------------------------------------------------------
+# --- Another program's tables --------------------------------------------------------------------
 
 ANOTHERS = "CREATE TABLE public.migrations (id serial PRIMARY KEY, migration text, batch int)"
 

@@ -62,7 +62,7 @@ async def test_every_statement_finds_its_rows_through_an_index(desk, postgres_ur
     ]
 
 
-# --- What an acknowledgment writes --------------------------------------------------------------
+# --- The rows of an acknowledgment --------------------------------------------------------------
 
 
 async def test_an_acknowledgment_writes_no_index_of_devices_and_hardly_one_of_the_inbox(

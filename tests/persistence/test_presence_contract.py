@@ -1,4 +1,4 @@
-"""What every presence does: leases of who is connected where."""
+"""The contract of every presence: leases that say which device is connected where."""
 
 from __future__ import annotations
 

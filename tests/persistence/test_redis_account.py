@@ -1,4 +1,4 @@
-"""Whatever happens to Redis: what is said is heard, or there is a gap behind it."""
+"""Each envelope is heard, or there is a gap behind it, with any fault of Redis."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def hang(server: Redis, seconds: float) -> None:
 
 
 class Account:
-    """What one node said without being refused, and what another heard, gaps included."""
+    """The words of one node that were not refused, and those that another heard, with gaps."""
 
     def __init__(self) -> None:
         self.said: list[int] = []

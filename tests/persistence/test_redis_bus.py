@@ -1,4 +1,4 @@
-"""What is Redis's own: a server that stops, hangs, forgets, refuses, and cuts connections off.
+"""Faults of Redis alone: a server that stops, hangs, forgets, refuses, and cuts connections off.
 
 Each trouble comes in a bounded version; with --faults, some last longer.
 """
@@ -309,7 +309,7 @@ async def test_a_claim_is_kept_for_a_day(redis_url):
     assert 86_000 < left <= 86_400
 
 
-# --- What is shared and what is not -------------------------------------------------------------
+# --- Shared and not shared ----------------------------------------------------------------------
 
 
 async def test_databases_and_prefixes_divide_channels_as_they_divide_keys(redis_url):

@@ -1,4 +1,4 @@
-"""Whatever somebody else puts into Redis: nodes go on, and heed nothing of it."""
+"""Nodes go on with anything in Redis that another program put there, and heed none of it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def service(redis_url):
 
 @pytest.fixture
 def intruder(redis_url):
-    """Who has got into Redis."""
+    """An intruder in Redis."""
     client = redis.Redis.from_url(redis_url)
     yield client
     client.close()

@@ -1,4 +1,4 @@
-"""What every spool does: keeps posts in order until they are stored, by one node at a time."""
+"""The contract of every spool: posts stay in order until they are stored, by a node at a time."""
 
 from __future__ import annotations
 

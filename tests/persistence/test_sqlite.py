@@ -1,4 +1,4 @@
-"""What is SQLite's own: the file, its thread, and disks that fill up."""
+"""Matters of SQLite alone: the file, its thread, and disks that fill up."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_sqlite_returns_the_columns_that_the_headings_name(sqlite):
             found = [column[0] for column in cursor.description]
             assert len(found) == len(sql.columns), name
             for called, heading in zip(found, sql.columns, strict=True):
-                # What is given back as it was asked, or worked out, has no name of its own here.
+                # A column that is given back as asked, or worked out, has no name of its own here.
                 assert called == heading or not called.isidentifier(), name
         elif sql.columns:
             returned = text.split("RETURNING ")[1]

@@ -1,4 +1,4 @@
-"""What every store does when devices acknowledge without a session, are listed, and are removed."""
+"""The contract of stores when devices acknowledge without a session, are listed and removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store does with closed topics: users do not enter them by themselves."""
+"""The contract of stores for closed topics: users do not enter them by themselves."""
 
 from __future__ import annotations
 

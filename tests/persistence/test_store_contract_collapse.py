@@ -1,4 +1,4 @@
-"""What every store does with a collapse key: one notification of a kind at a time."""
+"""The contract of stores for a collapse key: one notification of a kind at a time."""
 
 from __future__ import annotations
 

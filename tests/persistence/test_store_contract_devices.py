@@ -1,4 +1,4 @@
-"""What every store knows of devices: where they start, and the ledger of what was sent to them."""
+"""The contract of stores for devices: where they start, and the ledger of what was sent to them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_what_was_found_to_be_delivered_is_not_looked_for_again(desk, data
     assert (await desk.attach("ann", "tablet")).start.sequence == 3
     assert await database.fetch("SELECT delivered FROM users") == [(3,)]
 
-    # What is undelivered again is that behind all that was looked at.
+    # The undelivered entries lie behind all that was looked at again.
     await desk.acknowledge("ann", "phone", made[3])
     assert (await desk.attach("ann", "watch")).start.sequence == 4
     await desk.publish("ann", collapse_key="k1")
@@ -250,7 +250,7 @@ async def test_a_cursor_acknowledges_what_was_sent_up_to_it(desk):
     assert (first.outcome, first.acknowledged_at, first.attempts) == ("acknowledged", 77, 1)
     assert first.first_sent_at == 50
     assert (await desk.ledger(made[0].content.id))["ann", "tablet"].outcome == "pending"
-    # Nobody noted that the second was sent, but who has the cursor has it; the third waits.
+    # No line says that the second was sent, but a device with the cursor has it; the third waits.
     second = (await desk.ledger(made[1].content.id))["ann", "phone"]
     assert (second.outcome, second.acknowledged_at, second.attempts) == ("acknowledged", 77, 1)
     assert (await desk.ledger(made[2].content.id))["ann", "phone"].outcome == "pending"

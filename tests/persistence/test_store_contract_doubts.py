@@ -1,7 +1,7 @@
-"""What every store knows of sessions that nobody has seen the end of.
+"""The contract of stores for sessions whose end was not noted.
 
 A node that dies takes along what it has not written of the ledger, and leaves its sessions open.
-What was created up to when its devices come back, they may have.
+Devices that come back may have all that was created by then.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ END = Record((), (), (SessionEnd("ann", "phone", "a/1"),))
 
 
 async def told(desk: Desk, start: int = 0, *, resumed: bool = True) -> list[tuple[int, str]]:
-    """What the phone is told that goes on behind *start*."""
+    """The page of a phone that goes on behind *start*."""
     entries = await desk.entries("ann", start=start, resumed=resumed)
     return [(entry.sequence, entry.change) for entry in entries]
 

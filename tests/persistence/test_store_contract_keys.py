@@ -1,4 +1,4 @@
-"""What every store does with API keys and tickets."""
+"""The contract of stores for API keys and tickets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store does with dead letters: how they come to be, and how they are settled."""
+"""The contract of stores for dead letters: how they come to be, and how they are settled."""
 
 from __future__ import annotations
 

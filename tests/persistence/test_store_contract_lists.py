@@ -1,4 +1,4 @@
-"""What every store lists of topics and preferences."""
+"""Every store's lists of topics and preferences."""
 
 from __future__ import annotations
 

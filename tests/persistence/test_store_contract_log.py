@@ -1,4 +1,4 @@
-"""What every store does with the user log: publish, update, withdraw, expire."""
+"""The contract of stores for the user log: publish, update, withdraw, expire."""
 
 from __future__ import annotations
 

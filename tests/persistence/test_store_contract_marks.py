@@ -1,4 +1,4 @@
-"""What every store does with marks: states, sequences and counters, in step with each other."""
+"""The contract of stores for marks: states, sequences and counters, in step with each other."""
 
 from __future__ import annotations
 

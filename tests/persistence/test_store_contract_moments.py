@@ -107,7 +107,7 @@ async def test_an_inbox_says_how_much_of_its_list_is_unread_and_its_cursor_cover
             heads.add(inbox.head)
             assert len(inbox.items) == inbox.counters.unread == inbox.counters.unseen
             assert all(item.created_sequence <= inbox.head for item in inbox.items)
-            # What the cursor of that page covers is what is in it.
+            # The cursor of that page covers the entries that are in it.
             marked = await desk.mark("ann", "archived", through=inbox.head, limit=10_000)
             assert marked.changed == len(inbox.items)
 

@@ -1,4 +1,4 @@
-"""What producers see of their notifications, on each store."""
+"""The producers' views of their notifications, on each store."""
 
 from __future__ import annotations
 

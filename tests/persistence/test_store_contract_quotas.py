@@ -1,4 +1,4 @@
-"""What every store does so that no user leaves more rows than they may: devices, tickets."""
+"""The contract of stores for the number of rows that a user may leave: devices, tickets."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_devices_are_listed_page_by_page_or_one_alone(desk):
     assert await page(9, named="gone") == ([], False)
 
 
-# --- what the ledger says of devices that are no more ---------------------------------------------
+# --- the ledger of devices that are no more -------------------------------------------------------
 
 
 async def lines(database: Database, table: str = "deliveries") -> int:
@@ -222,7 +222,7 @@ async def test_a_late_line_does_not_make_a_removed_device_known(desk):
     assert await known(desk) == []
 
 
-# --- what a cursor acknowledges ------------------------------------------------------------------
+# --- the acknowledgments of a cursor -------------------------------------------------------------
 
 
 async def acknowledged(desk: Desk, *made: Changed) -> int:

@@ -1,4 +1,4 @@
-"""What every store answers: pages for devices, inboxes for people, views for producers."""
+"""The answers of every store: pages for devices, inboxes for people, views for producers."""
 
 from __future__ import annotations
 
@@ -275,8 +275,8 @@ async def test_an_inbox_knows_whether_the_topics_of_its_user_have_gone_on(desk):
     behind = {}
     for user in ("ann", "left", "bob", "nobody"):
         behind[user] = (await desk.inbox(user)).behind
-    # Who has left may have something that is updated or withdrawn; who was never seen is not yet
-    # among everyone.
+    # A user who has left may have something that is updated or withdrawn; one who was never seen
+    # is not yet among everyone.
     assert behind == {"ann": True, "left": True, "bob": False, "nobody": True}
     assert await desk.read(FindHead("ann"), FindHead("bob"), FindHead("nobody")) == [
         Head(0, Counters(0, 0), True),
@@ -317,7 +317,7 @@ async def test_the_hundredth_page_of_an_inbox_costs_what_the_first_does(desk, da
         ("read", ALL_BUT_ARCHIVED),
     ):
         await database.execute(f"UPDATE inbox SET state = '{state}'")
-        # What nobody does in one stroke leaves ten thousand dead entries in each index.
+        # A purge in one stroke, as no node does it, leaves ten thousand dead entries in each index.
         await database.execute("VACUUM")
         page = partial(desk.inbox, "ann", states=states, limit=PAGE)
         assert len((await page()).items) == len((await page(before=PAGE + 1)).items) == PAGE

@@ -1,4 +1,4 @@
-"""What every store does with notifications that wait for their time."""
+"""The contract of stores for notifications that wait for their time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store does with topics: publish once, bring it once into each subscriber's log."""
+"""The contract of stores for topics: publish once, bring it once into each subscriber's log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store does with devices that the server named, because they had no name: it remembers
+"""The contract of stores for devices that the server named, because they had no name: it remembers
 so many of a user's, since a client that has none anew each time would leave a row each time.
 """
 

@@ -1,4 +1,4 @@
-"""What every store makes of user ids as identity providers have them."""
+"""Every store takes user ids as identity providers have them."""
 
 from __future__ import annotations
 

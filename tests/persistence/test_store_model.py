@@ -155,6 +155,13 @@ no_new_database = settings(
         ],
     ]
 )
+@example(
+    [
+        [("publish", ("ann",), None), ("publish", ("ann",), None)],
+        [("record", 1, "ann", "phone", 0, 1, 5, None)],
+        [("attach", "ann", "phone", 1, 0, "a/1")],
+    ]
+)
 @settings(deadline=None, max_examples=300)
 def test_sqlite_does_what_the_model_does(operations):
     run(SqliteMemory(), operations)
@@ -219,7 +226,7 @@ def comparable(result: Any) -> Any:
 
 
 def pushes(fan_outs: tuple[FanOut, ...]) -> dict[tuple[str, int], Any]:
-    """What is told to each user with each sequence; they ascend in the order of *fan_outs*."""
+    """The news of each user by sequence; they ascend in the order of *fan_outs*."""
     told: dict[tuple[str, int], Any] = {}
     heads: dict[str, int] = {}
     for fan_out in fan_outs:

@@ -17,7 +17,7 @@ def subscriptions():
 
 @pytest.fixture
 def told():
-    """What `when_confirmed` said, in order."""
+    """The calls of `when_confirmed`, in order."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""What handles a database as a whole knows all of it, and files are there whole or not at all."""
+"""Each tool for a database as a whole knows all of it, and files are there whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of a delivery share: one of a device, and the ways into each phase."""
+"""Shared by the tests of a delivery: one of a device, and the ways into each phase."""
 
 from __future__ import annotations
 

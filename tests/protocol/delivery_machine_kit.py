@@ -1,4 +1,4 @@
-"""What surrounds a `DeviceDelivery`, played: store, ledger, wire, other nodes and the device."""
+"""The surroundings of a `DeviceDelivery`, played: store, ledger, wire, other nodes, device."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class DeliveryStage:
     """A delivery, the truth about its log, and its device; see the module.
 
     *asked* is a question on its way to the store, *answer* what the store has found for it; *known*
-    is the head that this node has heard of. *is_current*: what other nodes do is known here. What
-    is *quick* goes on by itself, the rest waits to be called.
+    is the head that this node has heard of. *is_current*: what other nodes do is known here.
+    Things that are *quick* go on by themselves, the rest waits to be called.
     """
 
     quick: dict[str, bool]
@@ -105,7 +105,7 @@ class DeliveryStage:
         )
         self.delivery = DeviceDelivery(terms, lambda: 0.5, self.now, self.now_ms)
 
-    # --- What goes on ----------------------------------------------------------------------------
+    # --- Things that go on -----------------------------------------------------------------------
 
     def next_quick_thing(self) -> bool:
         phase, quick = self.delivery.phase, self.quick
@@ -166,7 +166,7 @@ class DeliveryStage:
                 page = LogPage(fresh, through, head, horizon, answer.unread, answer.unseen)
                 self.carry_out(delivery.page(page, self.now, self.now_ms))
 
-    # --- What it hears ---------------------------------------------------------------------------
+    # --- Its input -------------------------------------------------------------------------------
 
     def hear(self, entry: LogEntry) -> None:
         self.known = max(self.known, entry.sequence)
@@ -280,7 +280,7 @@ class DeliveryStage:
         while self.device.wire:
             self.device.receive()
         self.flight = FlightModel()
-        # What the device shows is dropped with the reset that follows, if one does.
+        # The device's screen is dropped with the reset that follows, if one does.
         self.device.connect(start.sequence, self.device.unread, anew=False)
 
     def _say(self, frame: frames.ServerFrame) -> None:

@@ -1,4 +1,4 @@
-"""What a session has pushed and the device has not answered, kept in the plainest way."""
+"""The pushes of a session that the device has not answered, kept in the plainest way."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FlightModel:
     def _changes(self, notification: str) -> list[Push]:
         return [push for push in self.unanswered.values() if push.notification_id == notification]
 
-    # --- What happens ----------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def push(self, push: Push) -> None:
         sequence = push.sequence
@@ -87,7 +87,7 @@ class FlightModel:
         return confirmed
 
     def forget(self, push: Push) -> None:
-        """What the last change of a notification is spared, the earlier ones are as well."""
+        """Where the last change of a notification is spared, the earlier ones are as well."""
         if self.is_latest(push):
             for older in self.older(push.notification_id):
                 del self.unanswered[older.sequence]

@@ -19,7 +19,7 @@ from tocsin.protocol.push import LogEntry, PageWanted
 
 EPOCH = "e1"
 TAIL = b"+"
-"""What the device gets beyond the document, and the store does not count."""
+"""Bytes that the device gets beyond the document, and the store does not count."""
 
 
 @dataclass
@@ -60,8 +60,8 @@ class Page(NamedTuple):
 class LogModel:
     """The truth; see the module. *unread* counts what was not withdrawn and has not expired.
 
-    What has *written* been of *lines* and of *stored*, survives the node that knows the rest. Up to
-    *doubtful*, the device may have what the lines do not know of.
+    The part of *lines* and of *stored* that was *written* survives the node that knows the rest.
+    Up to *doubtful*, the device may have what the lines do not know of.
     """
 
     head: int = 0
@@ -120,7 +120,7 @@ class LogModel:
     # --- The device ------------------------------------------------------------------------------
 
     def write(self) -> None:
-        """What the node knows is durable."""
+        """The node's knowledge is durable."""
         self.written = deepcopy(self.lines), self.stored
 
     def leave(self, session: str) -> None:

@@ -1,4 +1,4 @@
-"""What the session's tests share: a session with known limits, and entries for it."""
+"""Shared by the session's tests: a session with known limits, and entries for it."""
 
 from __future__ import annotations
 

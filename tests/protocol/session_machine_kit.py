@@ -1,4 +1,4 @@
-"""What surrounds a `DeviceSession`, played: the user's actor, and how its outputs are judged."""
+"""The surroundings of a `DeviceSession`, played: the user's actor, and judges of its outputs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class SessionStage:
     """A session, the truth about its log, and its device.
 
     *news* are changes on their way to the session, *wanted* and *page* a read on its way, *known*
-    the head that the session was told of, and *began* the head when it began. What is *quick* goes
-    on by itself, the rest waits to be called.
+    the head that the session was told of, and *began* the head when it began.
+    Things that are *quick* go on by themselves, the rest waits to be called.
     """
 
     limits: SessionLimits
@@ -99,7 +99,7 @@ class SessionStage:
     def is_explicit(self) -> bool:
         return self.acknowledging is Acknowledging.EXPLICIT
 
-    # --- What goes on ----------------------------------------------------------------------------
+    # --- Things that go on -----------------------------------------------------------------------
 
     def let_the_quick_go_on(self) -> None:
         while self.next_quick_thing():

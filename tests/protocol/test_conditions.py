@@ -1,4 +1,4 @@
-"""What `If-Match` and `If-None-Match` ask for."""
+"""The conditions of `If-Match` and `If-None-Match`."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def test_a_purge_under_the_reader_begins_the_session_anew_without_another_welcom
     assert (page.start, page.began, page.resumed) == (0, 9, False)
 
 
-# --- What is read ---------------------------------------------------------------------------------
+# --- Reading --------------------------------------------------------------------------------------
 
 
 def test_a_page_that_failed_is_asked_for_again_after_a_pause():

@@ -28,7 +28,7 @@ SUN: Final = dict.fromkeys(THINGS, True)
 WEATHER: Final = st.sampled_from(
     [SUN, *(SUN | {thing: False} for thing in THINGS), dict.fromkeys(THINGS, False)]
 )
-"""What goes on by itself at once; the rest happens by rules only."""
+"""Things that go on by themselves at once; the rest happens by rules only."""
 connected = precondition(lambda self: not self.has_ended)
 
 
@@ -225,7 +225,7 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.pass_time(seconds)
 
-    # --- What must never be otherwise ------------------------------------------------------------
+    # --- Things that must never be otherwise -----------------------------------------------------
 
     @invariant()
     def an_end_is_said_once_and_noted_unless_a_line_is_missing(self) -> None:

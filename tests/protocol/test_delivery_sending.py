@@ -1,4 +1,4 @@
-"""What a device's delivery sends, and what it notes of that in the ledger."""
+"""The pushes of a device's delivery, and their lines in the ledger."""
 
 from __future__ import annotations
 

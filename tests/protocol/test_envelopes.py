@@ -132,7 +132,7 @@ def test_a_node_passes_over_its_own_words_but_for_those_that_it_waits_for():
         assert not any(other.is_own(say(a, e)) or a.is_own(say(other, e)) for e in EVERY)
 
 
-# --- Whom nobody heeds ----------------------------------------------------------------------------
+# --- Speakers that are not heeded -----------------------------------------------------------------
 
 
 @given(st.binary(max_size=80))

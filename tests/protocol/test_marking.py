@@ -1,4 +1,4 @@
-"""What marks make of states, and of the times that go with them."""
+"""The effects of marks on states, and on the times that go with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a draft means: the same digest for all the ways to say the same, and for nothing else."""
+"""The meaning of a draft: one digest for all the ways to say the same, and for nothing else."""
 
 from __future__ import annotations
 

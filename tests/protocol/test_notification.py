@@ -1,4 +1,4 @@
-"""What a producer may say, what is kept of it, and what a client sees."""
+"""The words of a producer, the part that is kept, and the view of a client."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def nested(depth: int) -> Any:
     return data
 
 
-# --- What may be said ---------------------------------------------------------------------------
+# --- The words of a producer --------------------------------------------------------------------
 
 GOOD = {
     "title of 256 characters": {"title": "x" * 256},
@@ -114,7 +114,7 @@ def test_what_has_to_be_said(missing):
         draft_of_json(json.dumps(fields))
 
 
-# --- What a client sees -------------------------------------------------------------------------
+# --- The view of a client -----------------------------------------------------------------------
 
 
 def test_a_client_sees_the_fields_of_the_contract_and_no_others():

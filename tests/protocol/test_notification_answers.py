@@ -1,4 +1,4 @@
-"""What becomes of a draft: refusals by field, the answer to its post, and a successor."""
+"""The fates of a draft: refusals by field, the answer to its post, and a successor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session pushes, and what waits in the log (docs: rule 1 of the WebSocket)."""
+"""The pushes of a session, and the entries that wait in the log (docs: rule 1 of the WebSocket)."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_what_has_expired_is_not_sent_again_and_holds_nothing_up():
 
 
 def looked(session: DeviceSession, *entries: LogEntry, counted: int, counters: int) -> list[Output]:
-    """What comes of a doubt: the page has *entries*, and *counters* at the head *counted*."""
+    """The outputs after a doubt: the page has *entries*, and *counters* at the head *counted*."""
     session.doubt()
     assert session.wants_page() is not None
     through = entries[-1].sequence if entries else session.position
@@ -94,7 +94,7 @@ def test_counters_that_changed_without_an_entry_are_told_once():
     assert looked(session, counted=4, counters=1) == [Recounted(1, 1)]
     assert looked(session, counted=4, counters=1) == []
     assert session.counters == (1, 1)
-    # What is sent again says what is true now.
+    # A push that is sent again says what is true now.
     (again,) = session.expire(1.01, 0)
     assert isinstance(again, Push)
     assert again.unread == 1

@@ -34,7 +34,7 @@ SUN = {"news": True, "store": True, "wire": True, "acks": True}
 WEATHER = st.sampled_from([SUN, SUN | {"acks": False}]) | st.fixed_dictionaries(
     dict.fromkeys(SUN, st.booleans())
 )
-"""What goes on by itself at once; the rest happens by rules only."""
+"""Things that go on by themselves at once; the rest happens by rules only."""
 IS_HEARD = st.sampled_from([True, True, True, True, True, False])
 """Whether this node hears of a change; another node may have made it, and the bus lost it."""
 CHANGES = st.sampled_from(["updated", "state", "withdrawn"])
@@ -97,7 +97,7 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
             self.news.append(entry)
         self.let_the_quick_go_on()
 
-    # --- What the session hears of the log -------------------------------------------------------
+    # --- News of the log -------------------------------------------------------------------------
 
     @rule(quick=WEATHER)
     def change_the_weather(self, quick: dict[str, bool]) -> None:
@@ -251,7 +251,7 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
     def let_the_ledger_be_written(self) -> None:
         self.log.write()
 
-    # --- What must never be otherwise ------------------------------------------------------------
+    # --- Things that must never be otherwise -----------------------------------------------------
 
     @invariant()
     def flight_is_bounded(self) -> None:
@@ -288,12 +288,13 @@ class SessionMachine(SessionStage, RuleBasedStateMachine):
             return
         self.quick = dict.fromkeys(self.quick, True)
         self._come_to_rest()
-        # Who acknowledges by coming back says so twice: what it has, and then what it was spared.
+        # A device that acknowledges by coming back says so twice: what it has, and then what it
+        # was spared.
         for _ in range(0 if self.is_explicit else 2):
             self.connect("own")
             self._come_to_rest()
         assert self.session.cursor == self.session.position == self.log.head == self.log.stored
-        # What expires is no entry of the log, so nobody is told.
+        # An expiry is no entry of the log, so no session is told.
         assert self.log.has_expired or self.device.unread == self.log.unread
         for row in self.log.rows.values():
             if row.sequence > self.device.floor and not self.is_over(row):

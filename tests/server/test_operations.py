@@ -48,6 +48,8 @@ def test_the_hot_operations_are_lean():
         "GET /v1/inbox",
         "GET /v1/inbox/changes",
         "GET /v1/inbox/stream",
+        "GET /v1/receipts",
+        "GET /v1/receipts/stream",
         "POST /v1/inbox/mark",
         "POST /v1/inbox/ack",
         "GET /livez",
@@ -119,6 +121,7 @@ def test_only_what_asks_for_no_credential_is_open(operation: Operation):
     is_open = operation.caller is Caller.ANYONE
     pages = {"/", "/docs", "/favicon.ico", "/openapi.json", "/asyncapi.json"}
     modules = {"/client.js", "/client/{module}", "/inbox.js", "/inbox/{module}"}
+    pages |= {"/console", "/console/look.css", "/console/{module}"}
     links = {"/v1/unsubscribe/{token}"}
     assert is_open == (operation.path in {"/livez", "/readyz", *pages, *modules, *links})
     assert (operation.caller is Caller.ADMIN) == (

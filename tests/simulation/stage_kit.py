@@ -38,7 +38,7 @@ class Stage:
         self.timeline = SimpleNamespace(after=lambda *_: None)
         trio.run(self.store.open)
 
-    # --- What checks use of a cluster ------------------------------------------------------------
+    # --- Parts of a cluster for checks -----------------------------------------------------------
 
     def violated(self, promise: str, subject: str, what: str) -> None:
         self.history.violations.append(Violation(self.now, promise, subject, what))
@@ -49,7 +49,7 @@ class Stage:
     def now_ms(self) -> int:
         return int(self.now * 1000)
 
-    # --- What tests do ---------------------------------------------------------------------------
+    # --- Verbs for tests -------------------------------------------------------------------------
 
     def watched_by(self, check: type[Check]) -> Any:
         made = check(cast(Any, self), self.devices)

@@ -140,7 +140,7 @@ def test_a_replay_is_no_news_to_another_device_that_was_done_with_it(stage, acks
     assert (stage.complaints == []) == is_right
 
 
-# --- What has expired -----------------------------------------------------------------------------
+# --- Expired letters ------------------------------------------------------------------------------
 
 
 def expired(stage, **facts):
@@ -180,7 +180,7 @@ def test_what_was_acknowledged_in_time_leaves_none(stage, acks, is_right):
     assert (stage.complaints == []) == is_right
 
 
-# --- What is kept ---------------------------------------------------------------------------------
+# --- Retention ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("seconds", "is_right"), [(20.0, True), (60.0, False)])

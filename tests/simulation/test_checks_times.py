@@ -51,7 +51,7 @@ def polled(stage, notification):
 EVERYWHERE = pytest.mark.parametrize("comes", [pushed, polled, listed])
 
 
-# --- What is scheduled ----------------------------------------------------------------------------
+# --- Scheduled notifications ----------------------------------------------------------------------
 
 
 def scheduled(stage):
@@ -94,7 +94,7 @@ def test_nor_is_it_in_an_inbox_where_nobody_looks(stage, at, is_right):
     assert (stage.complaints == []) == is_right
 
 
-# --- What has expired -----------------------------------------------------------------------------
+# --- Expired notifications ------------------------------------------------------------------------
 
 
 @EVERYWHERE

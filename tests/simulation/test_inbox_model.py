@@ -99,7 +99,7 @@ def test_many_deeds_at_one_time_are_still_few_places():
     assert after(ARRIVES, *many) == ["archived", "read", "seen"]
 
 
-# --- What was set ---------------------------------------------------------------------------------
+# --- Settings -------------------------------------------------------------------------------------
 
 
 def register(*settings):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tocsin import __version__
-from tocsin.cli.reaching import url_of
+from tocsin.cli.own_address import url_of
 from tocsin.cli.trouble import program
 from tocsin.server.auth.tokens import mint
 from tocsin.settings import Settings

@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 import structlog
@@ -22,8 +22,8 @@ from tocsin.actors.runtime import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
 from tocsin.cli.greeting import greeting, whereabouts
 from tocsin.cli.trouble import as_typed
+from tocsin.connecting import make_connectors
 from tocsin.node import Node
-from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
 from tocsin.persistence.store import StoreFailed
 from tocsin.server.auth.errors import AuthConfigurationError
 from tocsin.server.auth.tokens import TokenVerifier
@@ -31,6 +31,9 @@ from tocsin.server.door.front_door import CannotListen
 from tocsin.settings import SettingProblem, Settings, SettingsError
 from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.wiring import make_cluster, make_store, token_verifier
+
+if TYPE_CHECKING:
+    from tocsin.persistence.asyncio_loop import LoopFaults
 
 logger = structlog.get_logger(__name__)
 
@@ -90,8 +93,11 @@ async def _main(
     listening: Callable[[int], None],
 ) -> None:
     async with AsyncExitStack() as stack:
-        faults = LoopFaults()
+        faults: LoopFaults | None = None
         if settings.sqlite_path is None:
+            # Imported only when needed, as the stores and buses that run in it are.
+            from tocsin.persistence.asyncio_loop import open_asyncio_loop
+
             faults = await stack.enter_async_context(open_asyncio_loop())
         node = Node(
             settings,
@@ -100,7 +106,8 @@ async def _main(
             verifier,
             shares_port=line is not None,
             ports=make_cluster(settings, world),
-            loop_faults=lambda: faults.count,
+            loop_faults=lambda: 0 if faults is None else faults.count,
+            connectors=make_connectors(settings),
         )
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:

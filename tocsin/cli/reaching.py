@@ -20,10 +20,10 @@ from click.core import ParameterSource
 
 from tocsin.cli.credentials import TOKEN_SETTINGS, Minter, await_minter
 from tocsin.cli.options import subset
+from tocsin.cli.own_address import url_of
 from tocsin.cli.parameters import GivenToken, ServerUrl, TokenFile
 from tocsin.cli.trouble import Trouble, program
 from tocsin.client.calls import CallFailed, Unreachable
-from tocsin.settings import Settings
 from tocsin.settings.sources import Flags, load_settings
 
 T = TypeVar("T")
@@ -34,8 +34,6 @@ START_PATIENCE: Final = 30.0
 """Seconds to wait for a server that is just starting."""
 _TRY_EVERY: Final = 0.25
 """Seconds between attempts to reach a server that is starting: a person waits."""
-_REACHED_AS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Addresses that mean all interfaces, and one of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +154,3 @@ def _given_token(token: str | None, from_file: str | None) -> str | None:
 def own_url(flags: Flags) -> str:
     """Where the server listens that these settings are of. Raises `Trouble`, `SettingsError`."""
     return url_of(load_settings(flags, os.environ))
-
-
-def url_of(settings: Settings, port: int | None = None) -> str:
-    """Where to reach a server of *settings* from its own machine; *port* is the one that it got.
-
-    Raises `Trouble` where the settings leave the port open.
-    """
-    port = settings.port if port is None else port
-    if port == 0:
-        remedy = "name the server with --url; it prints its address when it starts"
-        raise Trouble("The settings leave the port open (`port` is 0)", remedy)
-    host = _REACHED_AS.get(settings.host[0], settings.host[0]).strip("[]")
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

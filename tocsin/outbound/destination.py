@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
-
 from tocsin.protocol.outbound import OutboundFailed
 
 URL_CHARACTERS_MAX: Final = 2048
@@ -38,6 +36,9 @@ def parse_destination(url: str, *, http_allowed: bool) -> Destination:
     """
     if len(url) > URL_CHARACTERS_MAX:
         raise _forbidden(f"has more than {URL_CHARACTERS_MAX} characters")
+    # Imported with the first request: most nodes send none.
+    import httpx
+
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):

@@ -50,8 +50,8 @@ HOLD: Final = 0.25
 """Seconds between two looks whether what the other nodes do is known again."""
 
 _LIVE: Final = Phase.LIVE
-"""Read once: in Python 3.11, to look up a member costs as much as a call. What comes most, comes
-in this phase and stays in it, so `changed` and `said` look into the table in the others only."""
+"""Read once: in Python 3.11, to look up a member costs as much as a call. Most inputs come
+in this phase and stay in it, so `changed` and `said` look into the table in the others only."""
 _END_OF_TOKEN: Final = End(Closing.UNAUTHENTICATED, detail="token_expired: the token has run out.")
 
 
@@ -254,7 +254,7 @@ class DeviceDelivery(DevicePresence):
         said: list[Output] = [Say(hops.status)]
         if not is_back:
             return said
-        # What was being committed when it was lost may be in the log, unannounced.
+        # A change that was being committed when it was lost may be in the log, unannounced.
         self._retry_at = math.inf
         return said + self._look(now_ms)
 

@@ -44,7 +44,7 @@ class Phase(StrEnum):
 
 
 class Input(StrEnum):
-    """What can happen to a device's delivery; the last four come of its own outputs."""
+    """The inputs of a device's delivery; the last four come of its own outputs."""
 
     LISTENING = "listening"
     ATTACHED = "attached"
@@ -87,9 +87,9 @@ _ROWS: Final[dict[Input, dict[Phase, Phase]]] = {
     Input.ASK_REFUSED: {_A: _E, _R: _E, _L: _E, _X: _E},
     # The ledger may have no room for the last line of a session that ends with it.
     Input.NOTE_REFUSED: {_R: _E, _L: _E, _X: _E, _E: _E},
-    # The device. What it acknowledges before it was sent anything is malformed.
+    # The device. An acknowledgment before the first push is malformed.
     Input.SAID: {_W: _E, _A: _E, _S: _E, _R: _R, _L: _L, _X: _X},
-    # What the session itself finds out.
+    # The findings of the session itself.
     Input.SYNCED: {_R: _L},
     Input.PURGED: {_R: _X, _L: _X},
     # All else changes no phase, or ends it.

@@ -57,7 +57,7 @@ class DevicePresence:
     # --- Its beginning ---------------------------------------------------------------------------
 
     def listening(self) -> list[Output]:
-        """What other nodes say of the user is heard; again is no harm.
+        """The envelopes of other nodes about the user are heard; again is no harm.
 
         Before that the store is not asked: what was committed elsewhere in between would be neither
         in its answer nor heard.

@@ -1,4 +1,4 @@
-"""What goes into a device's delivery and comes out of it, as values.
+"""The inputs and outputs of a device's delivery, as values.
 
 An output is an order to the carrier, which carries out all outputs of an input, in their order. If
 one is refused (`Note`, `AskPlace`, `AskPage`), the carrier says so to the delivery, carries out
@@ -173,7 +173,7 @@ Output = (
 
 
 def welcome(terms: DeliveryTerms, attachment: Attachment) -> frames.Welcome:
-    """What a device is told when it has attached."""
+    """The frame for a device that has attached."""
     limits = terms.limits
     return frames.Welcome(
         user=terms.user,

@@ -31,7 +31,7 @@ _COUNTS: Final[dict[str, tuple[int, int]]] = {State.UNSEEN: (1, 1), State.SEEN: 
 
 
 def counted(state: str) -> tuple[int, int]:
-    """What a notification in *state* adds to its recipient's counters (unread, unseen)."""
+    """The counts (unread, unseen) that a notification in *state* adds to its recipient's."""
     return _COUNTS.get(state, (0, 0))
 
 

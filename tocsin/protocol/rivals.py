@@ -10,7 +10,7 @@ node's clock is known on another."""
 
 
 def rank_of(node: str, connection: str) -> str:
-    """What decides between two connections of a device that came at the same time."""
+    """The rank that decides between connections of a device that came at the same time."""
     return f"{node}/{connection}"
 
 

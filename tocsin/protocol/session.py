@@ -83,14 +83,14 @@ class DeviceSession:
         self._resends = acknowledging is Acknowledging.EXPLICIT
         self._flight = Flight()
         self._counters = counters
-        # What was created up to there is counted in what the device was told, by a push or as it
-        # was welcomed.
+        # Notifications created up to there are counted in what the device was told, by a push or
+        # as it was welcomed.
         self._counted = head
 
     # --- The log ---------------------------------------------------------------------------------
 
     def begin(self) -> list[Output]:
-        """What there is to say at once: a device that misses nothing is live without a read."""
+        """The outputs of the beginning: a device that misses nothing is live without a read."""
         return self._caught_up()
 
     def live(self, entry: LogEntry, now: float, now_ms: int) -> Push | None:
@@ -119,7 +119,7 @@ class DeviceSession:
         self._doubtful = True
 
     def wants_page(self) -> PageWanted | None:
-        """What to read from the store now; answer with `page` or `page_failed`.
+        """The page to read from the store now; answer with `page` or `page_failed`.
 
         At most one page is being read for a session at any time.
         """
@@ -174,7 +174,7 @@ class DeviceSession:
         self._fetching = False
         self._doubtful = True
 
-    # --- What the device says --------------------------------------------------------------------
+    # --- The device ------------------------------------------------------------------------------
 
     def ack_through(self, sequence: int, now_ms: int) -> list[DeliveryRecord]:
         """Everything up to *sequence* has arrived; again is no harm.
@@ -263,7 +263,7 @@ class DeviceSession:
                 outputs.append(push)
         return outputs
 
-    # --- What the ledger should say --------------------------------------------------------------
+    # --- The ledger ------------------------------------------------------------------------------
 
     def cursor_moved(self, now_ms: int) -> DeviceCursor | None:
         """The device's cursor, if it is further than when last asked."""
@@ -320,7 +320,7 @@ class DeviceSession:
         """Correct the counters that the device was told, if nothing will come that does so."""
         if counters is None or counters == self._counters:
             return []
-        # What came while we looked is read next: what is said of it live may be from before.
+        # Entries that came while we looked are read next: counters said live may be from before.
         self.known_head = max(self.known_head, counted)
         if self.is_behind or not self._synced:
             return []

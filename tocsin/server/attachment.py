@@ -1,7 +1,7 @@
 """Arriving and leaving, the same on all transports: which device, from where in the log.
 
-What follows the log over plain HTTP, a stream or a long poll, is carried by an HTTP connection that
-carries other requests before and after. So each has a name and an outlet of its own.
+A follower of the log over plain HTTP, a stream or a long poll, is carried by an HTTP connection
+that carries other requests before and after. So each has a name and an outlet of its own.
 """
 
 from __future__ import annotations

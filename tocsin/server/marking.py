@@ -1,7 +1,7 @@
 """Marking, and reading what is up to date: what several doors want of a user's inbox.
 
-A topic's notifications come into a user's log when the user looks (`Materialise`). Whoever
-shows the log therefore looks first whether it is behind.
+A topic's notifications come into a user's log when the user looks (`Materialise`). A
+node that shows the log therefore looks first whether it is behind.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the edges may use: the actors behind them, and a few facts about the node.
+"""The services that the edges may use: the actors behind them, and a few facts about the node.
 
 Made by the node. Handlers ask actors through this; they never see a store.
 """
@@ -20,6 +20,7 @@ from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Snapshot
+from tocsin.actors.samples import Samples
 from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
@@ -30,6 +31,7 @@ from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth.authenticator import Authenticator
+from tocsin.server.connector_status import Connectors
 from tocsin.server.key_watch import KeyWatch
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
@@ -39,7 +41,7 @@ Asked: TypeAlias = Read[T] | Write[T]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeSettings:
-    """What of the settings concerns the edges; times in seconds."""
+    """The settings of the edges; times in seconds."""
 
     node: str
     store: Literal["postgres", "sqlite"]
@@ -88,13 +90,15 @@ class Services:
     readiness: Readiness
     snapshot: Callable[[int], tuple[Snapshot, ...]]
     spooler: SpoolLine | None = None
+    connectors: Connectors = field(default_factory=Connectors)
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
     attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))
-    """What streams and long polls pass on their way in; and the latter, next, on their way out."""
+    """The turnstile of streams and long polls on their way in; next, of polls on their way out."""
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
     loop: LoopStatus = field(default_factory=LoopStatus)
+    samples: Samples = field(default_factory=Samples)
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))
     loop_faults: Callable[[], int] = field(default=lambda: 0)
     """Exceptions in asyncio that nobody has collected."""
@@ -142,7 +146,7 @@ async def ask_storage(storage: Ref[StorageMessage], request: Asked[T], timeout: 
 
 
 def storage_problem(error: Exception) -> Refused:
-    """What a caller is told when an actor or the store behind it could not do its work."""
+    """The refusal of a caller when an actor or the store behind it could not do its work."""
     match error:
         case Refused():
             return error

@@ -2,8 +2,8 @@
 
 A browser sends cookies and reaches local networks on behalf of any page, so a socket must look at
 `Origin` itself (RFC 6455 §10.2); programs that are no browsers send none. And a page may have its
-own name lead to this machine (DNS rebinding): to the browser the two are one origin then. What
-gives it away is `Host`, in which the browser says the name that it believes.
+own name lead to this machine (DNS rebinding): to the browser the two are one origin then. The
+sign of that is `Host`, in which the browser says the name that it believes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The HTTP API; it asks actors and knows no store.
 
-What it does is listed in `OPERATIONS`, each with its record (`operation`); how requests become
+Its operations are listed in `OPERATIONS`, each with its record (`operation`); how requests become
 calls of them is the same for all (`serving`). The door finds them (`http_api`) and answers the hot
 ones, Quart the others (`quart_app`).
 """
@@ -12,8 +12,10 @@ from typing import Final
 
 from tocsin.server.api import (
     channels,
+    connectors,
     dead_letters,
     inbox,
+    inspecting,
     me,
     operators,
     presence,
@@ -39,7 +41,9 @@ _WORK: Final[tuple[Operation, ...]] = (
     *channels.operations.all,
     *unsubscribing.operations.all,
     *operators.operations.all,
+    *inspecting.operations.all,
     *spool.operations.all,
+    *connectors.operations.all,
     *dead_letters.operations.all,
     *receipts.operations.all,
     *webhooks.operations.all,

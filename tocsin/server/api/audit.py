@@ -39,7 +39,7 @@ def audit(
     outcome: str = "done",
     **what: object,
 ) -> None:
-    """Write one line; see the module. *what* is bounded like every value of a log line."""
+    """Write one line; see the module. The text *what* is bounded like every value of a log line."""
     _log.info(
         event,
         outcome=outcome,

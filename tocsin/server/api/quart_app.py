@@ -1,8 +1,8 @@
 """The HTTP API as a Quart application: the views of what is not answered by the door itself.
 
-What comes here was let in by the door (`http.connection`): the operation was found, its caller is
-known, the body is bounded. A view reads the body, has the operation served, and makes a response of
-the answer.
+A request that comes here was let in by the door (`http.connection`): the operation was found, its
+caller is known, the body is bounded. A view reads the body, has the operation served, and makes a
+response of the answer.
 """
 
 from __future__ import annotations

@@ -155,12 +155,11 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     produces="text/event-stream",
     ticket=True,
     acts=True,
-    lean=True,
 )
 async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
     """Events: `welcome`, `push`, `synced`, `counters`, `reset`, `status`, `goodbye`.
 
-    What keeps it from being served now, but will pass, is said by a `goodbye` on a stream: any
+    A passing reason not to serve it is said by a `goodbye` on a stream: any
     status but 200 ends an EventSource for good.
     """
     services, query = call.services, call.query
@@ -189,7 +188,6 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
     problems=("replaced", "disconnected", "overloaded"),
     answers={200: Changes},
     acts=True,
-    lean=True,
 )
 async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     """To send a cursor acknowledges everything up to it for the device."""
@@ -275,8 +273,8 @@ async def _start_of_stream(call: Call[StreamQuery, None], device: str) -> Cursor
     where, text = last
     cursor = read_cursor(call.services, text, where)
     if call.query.ack is Acknowledging.EXPLICIT and await _has_unacknowledged(call, device, cursor):
-        # An EventSource sends its last id by itself, whatever has become of the events before. Who
-        # acknowledges explicitly has not done so by that.
+        # An EventSource sends its last id by itself, whatever has become of the events before. A
+        # device that acknowledges explicitly has not done so by that.
         return None
     return cursor
 

@@ -2,7 +2,7 @@
 
 Three ways in: the `Authorization` header (HTTP, and WebSocket clients that can set
 one), the bare token in a WebSocket `hello` or `refresh`, and the ticket in a URL.
-What they share is decided once: what a credential looks like, and what time it is.
+The rules that they share stand here once: what a credential looks like, and what time it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX, TokenVerifier
 
 _BEARER: Final = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 """Scheme, one or more spaces, one `token68`, and nothing else (RFC 9110 §11.4, RFC 6750 §2.1).
-Whatever does not match is refused as a whole: no trimming, no second guess."""
+A header that does not match is refused as a whole: no trimming, no second guess."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?= |\Z)")
 
 _HEADER_LENGTH_MAX: Final = TOKEN_LENGTH_MAX + 64

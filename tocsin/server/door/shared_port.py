@@ -6,8 +6,8 @@ that last for hours would gather in one process. And a process that dies takes o
 listener with it; nobody is dealt to a dead one. (So it is on Linux; on macOS the option exists, and
 the last to listen takes all.)
 
-What the option takes away is given back by `Reservation`: that a port in use by somebody else is an
-error, and that port 0 is the same free port for everybody.
+Two things that the option takes away are given back by `Reservation`: a port in use by another
+program is an error, and port 0 is the same free port for all listeners.
 
 Where several addresses are listened on, the port is the same on all of them. Each family has
 sockets of its own, also where `::` asks for both: on a socket for both, whoever comes by IPv4 would

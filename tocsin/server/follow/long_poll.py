@@ -3,7 +3,7 @@
 It holds nothing but its outlet and waits for one event, so thousands of them cost memory and no
 processor. They come in and go out in turns (`turnstile`): one publish may wake them all.
 
-What it answers counts as sent, not as received: the next poll's cursor confirms it, and a poll that
+Its answer counts as sent, not as received: the next poll's cursor confirms it, and a poll that
 is cancelled confirms nothing.
 """
 

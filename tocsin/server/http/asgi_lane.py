@@ -65,7 +65,7 @@ class AsgiExchange:
         self._buffered = b""
         self._chunked = False
         self._bodiless = False
-        self._given_up = False  # what the application says now comes too late
+        self._given_up = False  # from then on the application is too late
         self.status = 0
         self.begun = False
         self.ended = False
@@ -179,7 +179,7 @@ class AsgiExchange:
         )
         self.status, self.begun = status, True
         if measured:
-            self._buffered = text  # what is short goes out in one write with its body
+            self._buffered = text  # a short head goes out in one write with its body
         else:
             await self._wire.write(text)
 

@@ -10,7 +10,7 @@
                     │         └ lasts: watch the client, write as it comes ──┤
                     └─── `asgi_lane`: Hypercorn and Quart ───────────────────┘
 
-What is decided for a request is decided for each: nothing but the socket is the connection's. A
+Each decision is made for each request anew: nothing but the socket is the connection's. A
 client that closes its half is answered all the same; only where it asked for something that lasts
 does its end mean that it has gone.
 """

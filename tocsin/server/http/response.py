@@ -73,7 +73,7 @@ def response_head(
 ) -> bytes:
     """The head of an answer. *framing* are the lines that say what its body is.
 
-    What its *fields* do not say of caching is that nobody may keep it. Raises `ValueError` for a
+    Unless its *fields* speak of caching, no cache may keep it. Raises `ValueError` for a
     field that would be two.
     """
     lines = _STATUS_LINES[status]

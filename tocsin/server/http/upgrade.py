@@ -1,7 +1,7 @@
 """The upgrade to a WebSocket: whether it can be answered. How, is told in `websocket_handshake`.
 
-What passes here can be answered at once and without fail, so nobody holds a place at the door whose
-handshake hangs.
+An upgrade that passes here can be answered at once and without fail, so no client whose handshake
+hangs holds a place at the door.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Wire:
     def watch(self, ready: Callable[[], None]) -> None:
         """Have *ready* called whenever there is something to read, until `end_watch`.
 
-        Nobody may `read` meanwhile. Raises `PeerGone` if the socket is closed.
+        No task may `read` meanwhile. Raises `PeerGone` if the socket is closed.
         """
         if self._number < 0:
             raise PeerGone
@@ -142,7 +142,7 @@ class Wire:
 
         Raises nothing of the network's; cancelling closes at once.
         """
-        self.data = b""  # what nobody reads any more need not be held meanwhile
+        self.data = b""  # no longer read, so it need not be held meanwhile
         try:
             with trio.move_on_after(timeout):
                 if last_words:

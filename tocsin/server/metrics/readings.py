@@ -11,6 +11,7 @@ from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.spool.line import SpoolLine
+from tocsin.server.connector_status import ConnectorStatus, IngestState
 from tocsin.server.metrics.process import process_readings
 from tocsin.server.services import Services
 
@@ -31,6 +32,8 @@ def readings(services: Services) -> Iterator[MetricValue]:
     yield from _of_bus(services)
     if services.spooler is not None:
         yield from _of_spool(services.spooler)
+    for connector in services.connectors.all:
+        yield from _of_connector(connector)
     if services.channels.lines:
         yield from _of_channels(services.channels)
     yield from _of_sinks(services.sinks)
@@ -101,6 +104,21 @@ def _of_spool(spooler: SpoolLine) -> Iterator[MetricValue]:
     yield MetricValue("spool_expired", counted.expired)
     yield MetricValue("spool_moot", counted.moot)
     yield MetricValue("spool_poisoned", counted.poisoned)
+
+
+def _of_connector(connector: ConnectorStatus) -> Iterator[MetricValue]:
+    counted, own = connector.counters, (connector.terms.name,)
+    for state in IngestState:
+        yield MetricValue("ingest_state", int(connector.state is state), (*own, state.value))
+    if connector.lag is not None:
+        yield MetricValue("ingest_lag", connector.lag, own)
+    yield MetricValue("ingest_taken", counted.taken, own)
+    yield MetricValue("ingest_accepted", counted.accepted, own)
+    yield MetricValue("ingest_replayed", counted.replayed, own)
+    yield MetricValue("ingest_refused", counted.refused, own)
+    yield MetricValue("ingest_unkeyed", counted.unkeyed, own)
+    yield MetricValue("ingest_seconds", counted.seconds, own)
+    yield MetricValue("ingest_loop_faults", connector.terms.loop_faults(), own)
 
 
 def _of_channels(channels: ConfiguredChannels) -> Iterator[MetricValue]:

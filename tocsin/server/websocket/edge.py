@@ -1,8 +1,8 @@
 """One WebSocket: the handshake, the hello, and the end.
 
 One task serves a connection: it greets, and then reads to the end (`frame_stream`), handling what
-is said as it comes (`websocket_session`). What the user's actor has for the device leaves through
-the outlet without it.
+is said as it comes (`websocket_session`). The frames of the user's actor for the device leave
+through the outlet without it.
 """
 
 from __future__ import annotations

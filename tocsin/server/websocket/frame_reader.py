@@ -3,7 +3,7 @@
 There is one judge of what is legal, and this is it; the tests hold it against wsproto. It is so
 narrow that it can be read at one sitting: a server without extensions, which is spoken to in text.
 
-What a client can make it do is bounded, whatever it sends and however it is cut:
+The work that a client can cause is bounded, whatever it sends and however it is cut:
 - The work is linear in the bytes. Of what is not whole, a head is held, which is 13 bytes at most,
   or a payload that grows in place.
 - `read` takes so many frames at a time and leaves the rest for the next time (`has_more`), so that
@@ -145,8 +145,8 @@ class FrameReader:
     def _plain(self, data: bytes, at: int) -> tuple[int, int]:
         """Where the payload of a whole text frame at *at* begins and ends, if all of it is there.
 
-        Nearly all frames are like this, and this is a third of what the others cost. Whatever is
-        in any way unusual is left to `_measure`, which says what is wrong with it.
+        Nearly all frames are like this, and this is a third of what the others cost. A frame that
+        is in any way unusual is left to `_measure`, which says what is wrong with it.
         """
         size = len(data)
         if size < at + 8:

@@ -9,7 +9,18 @@ import msgspec
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
 from tocsin.protocol.webpush import PushSubscription
-from tocsin.server.api import answers, channels, me, streams, topics, unsubscribing
+from tocsin.server.api import (
+    answers,
+    channels,
+    connector_answers,
+    inspecting,
+    me,
+    streams,
+    topics,
+    unsubscribing,
+)
+from tocsin.server.api.connectors import SkipRequest
+from tocsin.server.api.dead_letters import LetterEdit
 from tocsin.server.api.specs.webhook_examples import WEBHOOK_EXAMPLES
 from tocsin.server.marking import MarkedInbox, MarkRequest
 from tocsin.server.producing.batch import BatchItem
@@ -72,6 +83,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "user": "ada",
     "device": "phone",
     "topic": "incidents",
+    "connector": "orders",
     "letter": "7",
     "entry": "1700000000000-0",
     "module": "index.js",
@@ -81,7 +93,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "webhook": _ID,
     "position": "1042",
 }
-"""What may stand in a path, by its name there."""
+"""Values in paths, by their names there."""
 
 EXAMPLES: Final[dict[Any, Any]] = {
     **WEBHOOK_EXAMPLES,
@@ -183,6 +195,27 @@ EXAMPLES: Final[dict[Any, Any]] = {
             }
         ],
     },
+    SkipRequest: {"place": "events/0/17"},
+    LetterEdit: {"message": _DRAFT},
+    connector_answers.ConnectorList: {
+        "node": "node-1",
+        "connectors": [
+            {
+                "name": "orders",
+                "kind": "redis",
+                "state": "idle",
+                "since": _AT,
+                "reason": None,
+                "lag": 0,
+                "taken": 17,
+                "accepted": 16,
+                "replayed": 0,
+                "refused": 1,
+                "unkeyed": 0,
+                "skips": [],
+            }
+        ],
+    },
     answers.EntryReplayed: {"entry": "1700000000000-0", "status": "replayed"},
     answers.UserPresence: {
         "user": "ada",
@@ -247,6 +280,38 @@ EXAMPLES: Final[dict[Any, Any]] = {
             }
         ],
     },
+    answers.SampleList: {
+        "node": "a1",
+        "interval": 1.0,
+        "columns": list(inspecting.SAMPLED),
+        "rows": [[1764547200000, 128, 120, 3, 910, 4200, 310, 2, 0.21, 0.001, 98000000, 0, 1, 1]],
+    },
+    answers.UserLine: {
+        "user": "ada",
+        "head": 812,
+        "unread": 3,
+        "unseen": 1,
+        "devices": [
+            {
+                "device": "phone",
+                "acknowledged": 810,
+                "behind": 2,
+                "last_seen": _LATER,
+                "node": "a1",
+                "since": _LATER,
+            }
+        ],
+        "presence_known": True,
+    },
+    answers.Explanation: {
+        "says": "It is in the user's inbox; some devices do not have it yet.",
+        "devices": [
+            {
+                "device": "phone",
+                "says": "It acknowledged it at 2025-12-01T00:00:00.000Z; sent once.",
+            }
+        ],
+    },
     answers.LetterList: {"dead_letters": [_LETTER], "next": None},
     answers.Letter: {
         **_LETTER,
@@ -265,6 +330,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
 
 TEXTS: Final = {
     "text/event-stream": 'id: k3v9q2.42\nevent: push\ndata: {"type":"push","sequence":42,…}\n\n',
+    "text/css": "main { max-width: 76rem }\n",
     "text/plain": "tocsin_users_online 128.0\n",
     "application/x-www-form-urlencoded": "List-Unsubscribe=One-Click",
     "multipart/form-data": "--b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--b--\r\n",

@@ -125,7 +125,7 @@ def _security(operation: Operation) -> list[Document]:
     return [{"bearer": scopes}, *([{"ticket": []}] if operation.ticket else [])]
 
 
-# --- What is asked --------------------------------------------------------------------------------
+# --- Requests -------------------------------------------------------------------------------------
 
 
 def path_names(path: str) -> list[str]:
@@ -204,7 +204,7 @@ def _text(media_type: str) -> Document:
     return media
 
 
-# --- What is answered -----------------------------------------------------------------------------
+# --- Answers --------------------------------------------------------------------------------------
 
 
 def _responses(operation: Operation) -> Document:

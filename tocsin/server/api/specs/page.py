@@ -100,7 +100,7 @@ def _group(title: str, sections: Iterable[str], about: str = "", ident: str = ""
     return f'<div class="group"><h2{named}>{escape(title)}</h2>{about}{"".join(sections)}</div>'
 
 
-# --- What there is --------------------------------------------------------------------------------
+# --- Contents -------------------------------------------------------------------------------------
 
 
 def _api(openapi: Document) -> Iterable[str]:

@@ -1,5 +1,4 @@
-"""What somebody has to know before the first call: where credentials come from, and what errors
-say."""
+"""The knowledge needed for the first call: where credentials come from, and what errors say."""
 
 from __future__ import annotations
 
