@@ -27,6 +27,8 @@ OF_ONE_NODE: Final = (
     *("replay", "memory", "latency", "topic", "inbox-pages", "idle-polls"),
     *("streams", "polls", "poll-storm", "connects", "first-connects"),
 )
+CHECKED: Final = ("posts", "publish", "delivery-500", "fan-out-acks-1000", "batch", "pages")
+"""The scenarios that `--check` runs by itself: the hot paths."""
 OF_A_CLUSTER: Final = (
     *("cluster-cross", "cluster-delivery-1", "cluster-delivery-2", "cluster-delivery-3"),
     *("cluster-latency", "cluster-reconnect", "cluster-drain"),
@@ -47,9 +49,22 @@ def main() -> None:
         metavar="SCENARIO",
         help=f"may be repeated; there are {', '.join(names)}",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="compare with the commit before, in turns, and fail if a cost is 5 %% dearer",
+    )
     options = parser.parse_args()
 
-    from bench.runner import run  # late: it imports asyncpg, Redis and the scenarios
+    # Late, because these import asyncpg, Redis and the scenarios.
+    if options.check:
+        from bench.checking import check
+
+        stores = ("sqlite", "postgres") if options.store == "both" else (options.store,)
+        chosen = [name for name in options.only or CHECKED if name in OF_ONE_NODE]
+        passed = [check(store, chosen, options.runs) for store in stores]
+        raise SystemExit(not all(passed))
+    from bench.runner import run
 
     # A cluster has no SQLite.
     everything = OF_ONE_NODE if options.store == "sqlite" else names

@@ -7,8 +7,9 @@ import os
 import platform
 import resource
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from bench.calibration import bare_send
@@ -23,8 +24,7 @@ from servers.redis import Redis
 
 def run(store: str, names: list[str], runs: int) -> None:
     """Measure the scenarios of these *names* on *store*, and print the tables."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allow_many_files()
     stores = ("sqlite", "postgres") if store == "both" else (store,)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()};")
     print(f"medians of {runs} runs, each on a fresh node;")
@@ -37,6 +37,12 @@ def run(store: str, names: list[str], runs: int) -> None:
         show({"Postgres and Redis": measure_cluster(of_many, runs)})
 
 
+def allow_many_files() -> None:
+    """Allow as many open files as this process may have: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
     """Run the scenarios *runs* times on *store*; the median of each number, by its name."""
     rows: dict[str, list[Row]] = {}
@@ -44,7 +50,7 @@ def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
         for name in names:
             scenario = SCENARIOS[name]
             for _ in range(runs):
-                with Server(fresh.make(), database=fresh.process, **scenario.settings) as server:
+                with fresh.server(scenario.settings) as server:
                     for row in asyncio.run(scenario.run(server)):
                         rows.setdefault(row.name, []).append(row)
     return medians(rows)
@@ -86,6 +92,10 @@ class Databases(NamedTuple):
 
     make: Callable[[], str]
     process: int | None
+
+    def server(self, settings: Mapping[str, str], tree: Path | None = None) -> Server:
+        """A node on a fresh database, which runs the program of the checkout *tree*."""
+        return Server(self.make(), database=self.process, tree=tree, **settings)
 
 
 @contextmanager

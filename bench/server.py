@@ -34,11 +34,20 @@ def token(user: str, scope: str = "") -> str:
 class Server:
     """`tocsin serve` on a free port; a context manager. *store* is `sqlite` or a Postgres URL.
 
-    *database* is the id of Postgres' first process, if its CPU is to be measured as well.
+    *database* is the id of Postgres' first process, if its CPU is to be measured as well. The node
+    runs the program of the checkout *tree*, or of the working directory.
     """
 
-    def __init__(self, store: str, *, database: int | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        store: str,
+        *,
+        database: int | None = None,
+        tree: Path | None = None,
+        **settings: str,
+    ) -> None:
         self._store = store
+        self._tree = tree
         self._database = database
         self._settings = {
             "resend_delay": "60",
@@ -59,9 +68,13 @@ class Server:
         if self._store != "sqlite":
             environment["TOCSIN_DATABASE"] = self._store
         self._log = Path(data, "log")
+        if self._tree is not None:
+            environment["PYTHONPATH"] = str(self._tree)
         command = [sys.executable, "-m", "tocsin", "serve", "--port", "0", "--data", data + "/d"]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+            self._process = subprocess.Popen(
+                command, env=environment, stderr=log, stdout=log, cwd=self._tree
+            )
         self._wait_ready()
         return self
 

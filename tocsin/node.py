@@ -2,6 +2,7 @@
 
     metrics        connections, http and door of the port of metrics, if there is one
     loop-watch     sees how late the event loop is, and how busy
+    sampler        keeps a sample of the node each second, for the console
     http           Hypercorn and Quart-Trio
     front door     accepts sockets
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,7 @@ from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.loop_watch import LoopWatcher
 from tocsin.actors.runtime import FATAL, Child, open_supervisor
+from tocsin.actors.samples import Sampler
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.refusal import refuse
@@ -33,6 +35,7 @@ from tocsin.server.admission.limits import Limits
 from tocsin.server.admission.origins import is_allowed_host
 from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
+from tocsin.server.api.inspecting import sample
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
@@ -167,7 +170,7 @@ class Node:
             return FrontDoorActor(door, connections, settings.host, settings.port, opened)
 
         return Doors(
-            metrics=(*self._metrics_doors(publishing), self._loop_watch()),
+            metrics=(*self._metrics_doors(publishing), *self._watchers()),
             http=(Child("http", http, stopped_by=0.7),),
             front_door=(
                 Child(
@@ -180,9 +183,17 @@ class Node:
             ),
         )
 
-    def _loop_watch(self) -> Child:
-        """The watcher stops as late as the port of metrics, which shows it."""
-        return Child("loop-watch", lambda: LoopWatcher(self._trunk.services.loop), stopped_by=1.0)
+    def _watchers(self) -> tuple[Child, ...]:
+        """They stop as late as the port of metrics, which shows what they have seen."""
+        services = self._trunk.services
+
+        def sampler() -> Sampler:
+            return Sampler(services.samples, partial(sample, services))
+
+        return (
+            Child("loop-watch", lambda: LoopWatcher(services.loop), stopped_by=1.0),
+            Child("sampler", sampler, stopped_by=1.0),
+        )
 
     def _metrics_doors(self, publishing: Publishing) -> tuple[Child, ...]:
         """The port of metrics, which has connections of its own, so that they end with it."""

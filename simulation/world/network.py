@@ -165,6 +165,12 @@ class Connection:
         """As `offer`: a connection of the simulation has no packets to fill."""
         self.offer(data)
 
+    def hold(self) -> None:
+        """Nothing, for the same reason."""
+
+    def let_go(self) -> None:
+        """Nothing, for the same reason."""
+
     def finish(self, data: Any, *, skip_waiting: bool = False) -> None:
         """Send *data*, if there is any, and then end the connection."""
         if self._is_finished or self._process.is_dead:

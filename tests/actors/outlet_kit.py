@@ -20,6 +20,9 @@ class FakeOutlet:
         self.began: list[Cursor] = []
         self.pushes: list[bytes] = []
         """As they were when they were pushed: a push changes when it is sent again."""
+        self.holds = 0
+        self.writes: list[int] = []
+        """How many pushes there were whenever something that was held went out."""
         self.said: list[frames.ServerFrame] = []
         self.pings = 0
         self.last_heard = 0.0
@@ -30,6 +33,14 @@ class FakeOutlet:
     @property
     def connection(self) -> str:
         return self._connection
+
+    def hold(self) -> None:
+        self.holds += 1
+
+    def let_go(self) -> None:
+        assert self.holds > 0
+        self.holds -= 1
+        self.writes.append(len(self.pushes))
 
     def begin(self, start: Cursor) -> None:
         self.began.append(start)

@@ -30,6 +30,17 @@ async def test_a_head_that_has_moved_is_read_up_to(autojump_clock):
         assert len(outlet.pushes) == 2
 
 
+async def test_a_page_is_sent_in_one_write(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach()
+        await house.tell(HeadMoved(2))
+        outlet.writes.clear()
+        await house.storage.answer_page(1, 2)
+
+        assert (outlet.writes, outlet.holds) == ([2], 0)
+
+
 async def test_a_purge_that_was_known_at_the_start_is_no_reset(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive()

@@ -67,6 +67,9 @@ HELD_BY = {
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
     "tests/system/test_webhooks.py": ("actors.sinks.*",),
     "tests/system/test_receipts.py": ("server.follow.receipts",),
+    "tests/system/test_load.py": ("load.device", "load.producer"),
+    "tests/system/test_long_poll.py": ("server.follow.moment",),
+    "tests/actors/test_escalation*.py": ("actors.escalation.children",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 from tocsin.load.books import Books, Tally
-from tocsin.load.engine import Outcome
-from tocsin.load.plan import Plan, Thresholds
+from tocsin.load.engine import LoadOutcome
+from tocsin.load.plan import LoadPlan, Thresholds
 from tocsin.load.report import lines, page
 from tocsin.load.verdict import breaches, document
 
 
-def outcome_of(*, lost: int = 0) -> Outcome:
+def outcome_of(*, lost: int = 0) -> LoadOutcome:
     books = Books(["ada"])
     for number in range(10):
         books.begin(number, ("ada",), due=0.0)
@@ -20,7 +20,7 @@ def outcome_of(*, lost: int = 0) -> Outcome:
             books.see("ada", number, number + 1, 0.02, replay=False)
             books.receive("ada", number)
     samples = [(float(at), Tally(accepted=at * 2, pushes=at)) for at in range(5)]
-    return Outcome(Plan(scenario="fanout"), books, samples)
+    return LoadOutcome(LoadPlan(scenario="fanout"), books, samples)
 
 
 def test_a_run_that_lost_nothing_holds_its_thresholds():
@@ -40,7 +40,7 @@ def test_a_run_that_lost_something_says_what():
 
 
 def test_a_time_that_was_never_measured_holds_no_threshold():
-    outcome = Outcome(Plan(scenario="fanout"), Books(["ada"]))
+    outcome = LoadOutcome(LoadPlan(scenario="fanout"), Books(["ada"]))
     assert [each.name for each in breaches(outcome, Thresholds(p99=1.0))] == ["p99"]
 
 

@@ -162,7 +162,12 @@ class Model(ModelOfLogs):
         start = choose_start(command.requested, self.epoch, state)
         if stored is not None and start.resumed and start.sequence > stored:
             self.acknowledge_through(user, device, stored, start.sequence, command.now_ms)
-        if stored is not None and (start.sequence < stored or not start.resumed):
+        if stored is None:
+            # It has a cursor, so it is not new: it was forgotten, and may have acknowledged since.
+            goes_back = command.requested is not None
+        else:
+            goes_back = start.sequence < stored or not start.resumed
+        if goes_back:
             self.devices[user, device] = start.sequence
             self.forgotten[user, device] = head
         else:

@@ -155,6 +155,13 @@ no_new_database = settings(
         ],
     ]
 )
+@example(
+    [
+        [("publish", ("ann",), None), ("publish", ("ann",), None)],
+        [("record", 1, "ann", "phone", 0, 1, 5, None)],
+        [("attach", "ann", "phone", 1, 0, "a/1")],
+    ]
+)
 @settings(deadline=None, max_examples=300)
 def test_sqlite_does_what_the_model_does(operations):
     run(SqliteMemory(), operations)

@@ -38,6 +38,31 @@ async def test_what_is_offered_soon_goes_out_together_and_in_order():
         assert pair.frames.statistics().pending_bytes == 0
 
 
+async def test_what_is_held_goes_out_when_the_outermost_hold_ends():
+    async with open_pair() as pair:
+        pair.frames.hold()
+        pair.frames.offer(b"first ")
+        pair.frames.hold()
+        pair.frames.offer(b"second")
+        pair.frames.let_go()
+        assert pair.frames.statistics().bytes_written == 0
+
+        pair.frames.let_go()
+        assert pair.frames.statistics().bytes_written == 12
+        assert not pair.frames.statistics().writer_running
+        assert await pair.read(12) == b"first second"
+
+
+async def test_last_words_that_are_held_come_behind_what_is_held():
+    async with open_pair() as pair:
+        pair.frames.hold()
+        pair.frames.offer(b"first ")
+        pair.frames.finish(b"bye")
+        pair.frames.let_go()
+
+        assert await pair.read(9) == b"first bye"
+
+
 async def test_what_is_offered_soon_is_said_before_the_last_words():
     async with open_pair() as pair:
         pair.frames.offer_soon(b"soon")

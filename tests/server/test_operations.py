@@ -119,6 +119,7 @@ def test_only_what_asks_for_no_credential_is_open(operation: Operation):
     is_open = operation.caller is Caller.ANYONE
     pages = {"/", "/docs", "/favicon.ico", "/openapi.json", "/asyncapi.json"}
     modules = {"/client.js", "/client/{module}", "/inbox.js", "/inbox/{module}"}
+    pages |= {"/console", "/console/look.css", "/console/{module}"}
     links = {"/v1/unsubscribe/{token}"}
     assert is_open == (operation.path in {"/livez", "/readyz", *pages, *modules, *links})
     assert (operation.caller is Caller.ADMIN) == (

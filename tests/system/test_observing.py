@@ -12,7 +12,6 @@ from servers.machine import free_port
 from servers.node import wait_until
 from servers.prometheus import Prometheus
 from servers.redis import BusServer
-from tests.system.device_kit import settled
 from tests.system.person_kit import Person
 from tests.system.server_kit import Server, fresh_user
 from tests.system.test_cluster import start_pair
@@ -53,8 +52,9 @@ def test_every_chart_of_the_dashboard_has_something_to_show(watched):
 
         def shown(query: str) -> bool:
             # Rates are of what happens now.
-            with settled(phone, web):
-                producer.post(ada)
+            producer.post(ada)
+            for device in (phone, web):
+                device.ack(device.expect_push())
             person.page()
             return numbers(prometheus, query)
 

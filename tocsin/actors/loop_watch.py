@@ -28,6 +28,8 @@ class LoopStatus:
     """What the watcher has seen; *busy* is a share of one core, 0 to 1."""
 
     busy: float = 0.0
+    late: float = 0.0
+    """The last lag, in seconds."""
     lag: Histogram = field(default_factory=Histogram)
     """How much later than asked for the loop has woken the watcher, in seconds."""
 
@@ -52,7 +54,8 @@ class LoopWatcher(TableWorker):
             began, used = trio.current_time(), self._thread_time()
             await trio.sleep(BEAT)
             now = trio.current_time()
-            self._status.lag.observe(max(0.0, now - began - BEAT))
+            self._status.late = max(0.0, now - began - BEAT)
+            self._status.lag.observe(self._status.late)
             share = (self._thread_time() - used) / (now - began)
             weight = math.exp((began - now) / MEMORY)
             self._status.busy = weight * self._status.busy + (1.0 - weight) * min(1.0, share)

@@ -20,7 +20,7 @@ from tocsin.cli.parameters import Duration
 from tocsin.cli.reaching import Server, server_options
 from tocsin.cli.trouble import Trouble
 from tocsin.load import report, verdict
-from tocsin.load.engine import Engine, NotConnected, Outcome
+from tocsin.load.engine import Engine, LoadOutcome, NotConnected
 from tocsin.load.plan import SCENARIOS, Thresholds, changed, read_thresholds
 from tocsin.load.target import Target, is_this_machine, parse_target
 
@@ -147,12 +147,12 @@ def _killer(command: str) -> Callable[[], Awaitable[None]]:
     return kill
 
 
-def _progress() -> Callable[[str, Outcome], None]:
+def _progress() -> Callable[[str, LoadOutcome], None]:
     """A line that is written over each second, where a person looks on."""
     if not sys.stderr.isatty():
         return lambda phase, outcome: None
 
-    def show(phase: str, outcome: Outcome) -> None:
+    def show(phase: str, outcome: LoadOutcome) -> None:
         tally = outcome.books.tally
         p99 = report.milliseconds(outcome.books.pushes.quantile(0.99))
         click.echo(

@@ -14,7 +14,7 @@ import time
 from typing import Final
 
 from tocsin.load.books import Books
-from tocsin.load.plan import Plan
+from tocsin.load.plan import LoadPlan
 from tocsin.load.target import Target
 from tocsin.load.wire import CLOSE, PING, PONG, TEXT, take_frames, text_frame
 
@@ -33,7 +33,13 @@ class Device(asyncio.Protocol):
     """One device of *user* in the run named *run*; it lives until `stop`."""
 
     def __init__(
-        self, user: str, run: str, target: Target, books: Books, plan: Plan, chance: random.Random
+        self,
+        user: str,
+        run: str,
+        target: Target,
+        books: Books,
+        plan: LoadPlan,
+        chance: random.Random,
     ) -> None:
         self.user = user
         self._run = run.encode()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tocsin.load.books import Books, Tally
 from tocsin.load.device import Device
-from tocsin.load.plan import Plan
+from tocsin.load.plan import LoadPlan
 from tocsin.load.producer import Producers
 from tocsin.load.target import Target
 
@@ -23,10 +23,10 @@ class NotConnected(Exception):
 
 
 @dataclass(slots=True)
-class Outcome:
+class LoadOutcome:
     """What a run has found; times in seconds."""
 
-    plan: Plan
+    plan: LoadPlan
     books: Books
     samples: list[tuple[float, Tally]] = field(default_factory=list)
     """The counters each second, with the time since the run began."""
@@ -47,25 +47,25 @@ class Engine:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: LoadPlan,
         target: Target,
         run: str,
         *,
         chance: random.Random,
         kill: Callable[[], Awaitable[None]] | None = None,
-        progress: Callable[[str, Outcome], None] = lambda phase, outcome: None,
+        progress: Callable[[str, LoadOutcome], None] = lambda phase, outcome: None,
     ) -> None:
         self._plan = plan
         self._chance = chance
         self._kill = kill
         self._progress = progress
         books = Books([f"load-{run}-{number}" for number in range(plan.devices)])
-        self._outcome = Outcome(plan, books)
+        self._outcome = LoadOutcome(plan, books)
         self._producers = Producers(run, target, books, plan, chance)
         self._devices = [Device(user, run, target, books, plan, chance) for user in books.users]
         self._phase = "connecting"
 
-    async def run(self) -> Outcome:
+    async def run(self) -> LoadOutcome:
         """The whole run. Raises `NotConnected` if devices cannot get in.
 
         Cancelling ends the connections.

@@ -12,7 +12,7 @@ from typing import Final
 
 _STEP: Final = 1.02
 """Each counter's times are at most two per cent longer than those of the one before."""
-_LEAST: Final = 1e-5
+_FLOOR: Final = 1e-5
 """Seconds; all below counts as that."""
 
 
@@ -26,7 +26,7 @@ class Latencies:
     def note(self, seconds: float) -> None:
         """Count one time."""
         self.greatest = max(self.greatest, seconds)
-        self._counts[math.ceil(math.log(max(seconds, _LEAST) / _LEAST, _STEP))] += 1
+        self._counts[math.ceil(math.log(max(seconds, _FLOOR) / _FLOOR, _STEP))] += 1
 
     @property
     def count(self) -> int:
@@ -39,9 +39,9 @@ class Latencies:
         for index in sorted(self._counts):
             left -= self._counts[index]
             if left <= 0:
-                return min(_LEAST * _STEP**index, self.greatest)
+                return min(_FLOOR * _STEP**index, self.greatest)
         return None
 
     def spread(self) -> list[tuple[float, int]]:
         """Times and how many of each there were, ascending."""
-        return [(_LEAST * _STEP**index, self._counts[index]) for index in sorted(self._counts)]
+        return [(_FLOOR * _STEP**index, self._counts[index]) for index in sorted(self._counts)]

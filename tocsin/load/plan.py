@@ -9,7 +9,7 @@ from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """One load; times in seconds, rates per second, shares from 0 to 1."""
 
     scenario: str
@@ -39,22 +39,22 @@ class Plan:
     """Longest time, when posting is over, in which the last pushes may come."""
 
 
-SCENARIOS: Final[Mapping[str, tuple[str, Plan]]] = {
+SCENARIOS: Final[Mapping[str, tuple[str, LoadPlan]]] = {
     "storm": (
         "Many devices connect in a short time, while posts go on.",
-        Plan(scenario="storm", devices=5000, connect_rate=500.0, posts=20.0, duration=10.0),
+        LoadPlan(scenario="storm", devices=5000, connect_rate=500.0, posts=20.0, duration=10.0),
     ),
     "fanout": (
         "Each post goes to all users at once.",
-        Plan(scenario="fanout", devices=1000, posts=2.0, recipients=1000),
+        LoadPlan(scenario="fanout", devices=1000, posts=2.0, recipients=1000),
     ),
     "chaos": (
         "Connections are cut all the time; devices come back where they stopped.",
-        Plan(scenario="chaos", devices=500, posts=50.0, recipients=5, cuts=0.05),
+        LoadPlan(scenario="chaos", devices=500, posts=50.0, recipients=5, cuts=0.05),
     ),
     "retries": (
         "Producers repeat themselves; devices acknowledge late, or drop what they get.",
-        Plan(
+        LoadPlan(
             scenario="retries",
             devices=200,
             posts=50.0,
@@ -67,7 +67,7 @@ SCENARIOS: Final[Mapping[str, tuple[str, Plan]]] = {
     ),
     "soak": (
         "A little of everything for a long time.",
-        Plan(
+        LoadPlan(
             scenario="soak",
             devices=1000,
             posts=20.0,
@@ -80,7 +80,7 @@ SCENARIOS: Final[Mapping[str, tuple[str, Plan]]] = {
     ),
     "nodekill": (
         "A node is killed under load, by a command of yours (--kill).",
-        Plan(
+        LoadPlan(
             scenario="nodekill",
             devices=1000,
             posts=50.0,
@@ -127,7 +127,7 @@ def read_thresholds(text: str) -> Thresholds:
     return replace(Thresholds(), **given)
 
 
-def changed(plan: Plan, given: Mapping[str, Any]) -> Plan:
+def changed(plan: LoadPlan, given: Mapping[str, Any]) -> LoadPlan:
     """*plan* with the parameters that were *given*; a `None` is none.
 
     Recipients are never more than there are users.

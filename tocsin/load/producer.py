@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tocsin.load.books import Books
-from tocsin.load.plan import Plan
+from tocsin.load.plan import LoadPlan
 from tocsin.load.target import Target
 
 _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)\r\n")
@@ -28,7 +28,7 @@ _TRIES_MAX: Final = 60
 """Times that a post is said before it is given up: a minute or so, as long as a failover takes."""
 
 
-class Connection(asyncio.Protocol):
+class KeptConnection(asyncio.Protocol):
     """One kept connection to the server, with one request at a time."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Producers:
     """All producers of a run; its posts bear the name *run*."""
 
     def __init__(
-        self, run: str, target: Target, books: Books, plan: Plan, chance: random.Random
+        self, run: str, target: Target, books: Books, plan: LoadPlan, chance: random.Random
     ) -> None:
         self._run = run
         self._target = target
@@ -118,7 +118,7 @@ class Producers:
             place = (place + count) % len(users)
 
     async def _work(self) -> None:
-        connection = Connection()
+        connection = KeptConnection()
         try:
             while True:
                 number, due = await self._due.get()
@@ -131,13 +131,15 @@ class Producers:
         finally:
             connection.close()
 
-    async def _say(self, connection: Connection, number: int, users: tuple[str, ...]) -> Connection:
+    async def _say(
+        self, connection: KeptConnection, number: int, users: tuple[str, ...]
+    ) -> KeptConnection:
         """Say the post until it is answered for good; the connection that is left."""
         request = self._request(number, users)
         for _ in range(_TRIES_MAX):
             try:
                 if not connection.is_open:
-                    connection = Connection()
+                    connection = KeptConnection()
                     await self._target.connect(connection)
                 status = await connection.ask(request)
             except OSError:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Final
 
-from tocsin.load.engine import Outcome
+from tocsin.load.engine import LoadOutcome
 from tocsin.load.latencies import Latencies
 from tocsin.load.plan import Thresholds
 
@@ -26,7 +26,7 @@ class Breach:
         return f"{self.name}: {self.found:g}, at most {self.allowed:g} allowed"
 
 
-def figures(outcome: Outcome) -> dict[str, float | None]:
+def figures(outcome: LoadOutcome) -> dict[str, float | None]:
     """The figures that thresholds are about, by their names."""
     tally = outcome.books.tally
     pushes = outcome.books.pushes
@@ -40,7 +40,7 @@ def figures(outcome: Outcome) -> dict[str, float | None]:
     }
 
 
-def breaches(outcome: Outcome, thresholds: Thresholds) -> list[Breach]:
+def breaches(outcome: LoadOutcome, thresholds: Thresholds) -> list[Breach]:
     """All figures that are beyond their thresholds; a time that was never measured is."""
     found = []
     for name, figure in figures(outcome).items():
@@ -50,7 +50,7 @@ def breaches(outcome: Outcome, thresholds: Thresholds) -> list[Breach]:
     return found
 
 
-def document(outcome: Outcome, thresholds: Thresholds) -> dict[str, Any]:
+def document(outcome: LoadOutcome, thresholds: Thresholds) -> dict[str, Any]:
     """All that is known of a run, to be written as JSON; times in seconds."""
     books = outcome.books
     return {

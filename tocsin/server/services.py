@@ -20,6 +20,7 @@ from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Snapshot
+from tocsin.actors.samples import Samples
 from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
@@ -95,6 +96,7 @@ class Services:
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
     loop: LoopStatus = field(default_factory=LoopStatus)
+    samples: Samples = field(default_factory=Samples)
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))
     loop_faults: Callable[[], int] = field(default=lambda: 0)
     """Exceptions in asyncio that nobody has collected."""

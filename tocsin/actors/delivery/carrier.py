@@ -7,7 +7,7 @@ it asks the delivery what follows from that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -38,6 +38,9 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 from tocsin.protocol.push import Push
 from tocsin.protocol.values import is_unnamed_device
 
+_SEVERAL: Final = 3
+"""Outputs, of which two or more may be for the device; two are a push with its note, mostly."""
+
 
 class Carrier:
     """The delivery of one device, and the destinations of its outputs; see the module."""
@@ -63,8 +66,21 @@ class Carrier:
         # deadline after every message.
         self.next_deadline: Final = self.delivery.next_deadline
 
-    def _carry_out(self, outputs: Iterable[Output]) -> None:
-        """Carry out *outputs*; after a refused one, what the delivery wants instead of the rest."""
+    def _carry_out(self, outputs: Sequence[Output]) -> None:
+        """Carry out *outputs*; after a refused one, what the delivery wants instead of the rest.
+
+        Of several outputs, those for the device are sent together: a page of pushes is one write.
+        """
+        if len(outputs) < _SEVERAL:
+            self._carry_out_each(outputs)
+            return
+        self.outlet.hold()
+        try:
+            self._carry_out_each(outputs)
+        finally:
+            self.outlet.let_go()
+
+    def _carry_out_each(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
             match output:
                 case Note(records=records, cursor=cursor):

@@ -33,6 +33,12 @@ class Outlet(Protocol):
     def last_heard(self) -> float:
         """When the peer was last heard (Trio time); infinite if it cannot be heard."""
 
+    def hold(self) -> None:
+        """Write nothing before `let_go`: what is said in one go can go out in one write."""
+
+    def let_go(self) -> None:
+        """Write what was held."""
+
     def begin(self, start: Cursor) -> None:
         """Tell the device that its session begins, or begins anew, at *start*."""
 

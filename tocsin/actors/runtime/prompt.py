@@ -184,7 +184,7 @@ class PromptMailbox(Mailbox[M]):
         """Have *message* handled, now or in turn; raises `MailboxFull` or `ActorStopped`."""
         if self._is_idle and self._attendant.may_handle():
             self._handle(message)
-        elif len(self._queue) >= self.capacity and not self._closed:
+        elif len(self) >= self.capacity and not self._closed:
             raise MailboxFull
         else:
             self._add(message)

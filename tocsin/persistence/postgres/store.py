@@ -39,7 +39,7 @@ logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], Coroutine[Any, Any, T]]
-"""What is done on a connection: statements, one after the other, and no other waiting."""
+"""The work of a call: statements on one connection, one after the other, and no other waiting."""
 
 DIALECT = "postgres"
 ATTEMPTS = 5

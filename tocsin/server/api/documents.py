@@ -34,6 +34,12 @@ _POLICY: Final = Header("Content-Security-Policy", "Nothing but what is on the p
 _HTML: Final = "text/html; charset=utf-8"
 Defining = Callable[[Handler], Handler]
 
+_CONSOLE_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_STYLE: Final = "text/css; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _MODULE_HEADERS: Final = {"Cache-Control": "no-cache"}
 _ICON_HEADERS: Final = {"Cache-Control": "public, max-age=86400"}
@@ -86,6 +92,7 @@ def documents_of(others: Sequence[Operation]) -> Operations:
 
     _define_home(operations, others)
     _define_modules(operations)
+    _define_console(operations)
     return operations
 
 
@@ -161,6 +168,51 @@ def _define_modules(operations: Operations) -> None:
     async def show_inbox_part(call: Call[UrlQuery, None], module: str) -> Answer:
         """A module that `/inbox.js` imports; their names may change from release to release."""
         return part("inbox", module)
+
+
+def _define_console(operations: Operations) -> None:
+    """The operators' page. It asks for a key itself: what it shows is behind the API."""
+    folder = files("tocsin.browser.console")
+    page = HtmlPage(folder.joinpath("page.html").read_bytes(), _CONSOLE_POLICY)
+    modules = _modules_in("tocsin.browser.console")
+    look = folder.joinpath("look.css").read_bytes()
+
+    @operations.define(
+        *("GET", "/console", "Look at what the server does, as an operator"),
+        caller=Caller.ANYONE,
+        sends=(_POLICY, CACHING),
+        answers={200: str},
+        produces=_HTML,
+    )
+    async def show_console(call: Call[UrlQuery, None]) -> Answer:
+        """A page that asks for an API key with the scope `admin`."""
+        return _page(page)
+
+    @operations.define(
+        *("GET", "/console/look.css", "Load the look of the console"),
+        caller=Caller.ANYONE,
+        sends=(CACHING,),
+        answers={200: str},
+        produces=_STYLE,
+    )
+    async def show_console_look(call: Call[UrlQuery, None]) -> Answer:
+        """The console's style sheet."""
+        return Answer(look, headers=_MODULE_HEADERS)
+
+    @operations.define(
+        *("GET", "/console/{module}", "Load a part of the console"),
+        caller=Caller.ANYONE,
+        sends=(CACHING,),
+        answers={200: str},
+        problems=("not_found",),
+        produces=_SCRIPT,
+    )
+    async def show_console_part(call: Call[UrlQuery, None], module: str) -> Answer:
+        """A module of the console; their names may change from release to release."""
+        source = modules.get(module)
+        if source is None:
+            raise refuse("not_found", "The console has no such part.")
+        return Answer(source, headers=_MODULE_HEADERS)
 
 
 def _modules_in(package: str) -> dict[str, bytes]:

@@ -67,6 +67,12 @@ class PollOutlet:
         self._bytes = 0
         self.caught_up = False
 
+    def hold(self) -> None:
+        """Nothing: all that is said before the answer is in the answer."""
+
+    def let_go(self) -> None:
+        """Nothing; see `hold`."""
+
     def push(self, push: Push) -> None:
         """One more change; a live one is what the poll has waited for."""
         self.changes.append(frames.encode_push(push))

@@ -72,6 +72,12 @@ class SseOutlet:
             self.place.leave()
             self.place = None
 
+    def hold(self) -> None:
+        """Nothing: all that waits is one chunk of the stream."""
+
+    def let_go(self) -> None:
+        """Nothing; see `hold`."""
+
     def push(self, push: Push) -> None:
         """Write a *push* event; too much that waits ends the stream, as it does for all events."""
         self._pushed = push.sequence

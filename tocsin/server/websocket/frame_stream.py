@@ -162,6 +162,14 @@ class FrameStream:
         if not (self._finished or self._closing or self._outbound.broken):
             self._outbound.offer_soon(data)
 
+    def hold(self) -> None:
+        """Write nothing before `let_go`, which has to follow before other tasks run."""
+        self._outbound.hold()
+
+    def let_go(self) -> None:
+        """Write what was held, in one write if the kernel takes it."""
+        self._outbound.let_go()
+
     def finish(self, data: bytes, *, skip_waiting: bool = False) -> None:
         """Send *data*, which ends with a close frame, and nothing after it. Does not wait.
 

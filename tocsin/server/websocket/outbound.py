@@ -39,7 +39,7 @@ class Outbound:
 
     __slots__ = (
         "_bytes_max",
-        "_is_held",
+        "_holds",
         "_nursery",
         "_progress",
         "_queue",
@@ -56,7 +56,7 @@ class Outbound:
         self._socket = socket
         self._bytes_max = bytes_max
         self._nursery = nursery
-        self._is_held = False
+        self._holds = 0
         self._queue: deque[bytes | memoryview] | None = None
         self._progress: trio.Event | None = None  # set at the next write, if somebody waits for it
         self.pending = 0  # bytes that the kernel has not taken
@@ -70,7 +70,7 @@ class Outbound:
         Nothing of *data* is sent in that case, except when nothing waited and the kernel took a
         part of it: then the rest is kept, because what was begun must be finished.
         """
-        if self._is_held:
+        if self._holds:
             self._queue_within_bounds(data)
             return
         if self.pending:
@@ -97,13 +97,16 @@ class Outbound:
         self._start_writer()
 
     def hold(self) -> None:
-        """Write nothing before `let_go`, but for what would be too much to keep."""
-        self._is_held = True
+        """Write nothing before `let_go`, but for what would be too much to keep.
+
+        Of several holds the outermost counts.
+        """
+        self._holds += 1
 
     def let_go(self) -> None:
         """Write what was held, in as few writes as the kernel takes it in."""
-        self._is_held = False
-        if self.pending and not self.writing:
+        self._holds -= 1
+        if self.pending and not (self.writing or self._holds):
             self._try_write_some()
             if self.pending:
                 self._start_writer()
@@ -122,7 +125,7 @@ class Outbound:
         """Write or queue *data*, without a bound: for last words."""
         if not data or self.broken:
             return
-        sent = 0 if self.pending or self._is_held else self._write_now(data)
+        sent = 0 if self.pending or self._holds else self._write_now(data)
         if sent < len(data) and not self.broken:
             self._append(memoryview(data)[sent:] if sent else data)
             self._start_writer()

@@ -38,6 +38,12 @@ class FrameSink(Protocol):
     def offer_soon(self, data: bytes) -> None:
         """As `offer`, but together with what else is offered now."""
 
+    def hold(self) -> None:
+        """Write nothing before `let_go`."""
+
+    def let_go(self) -> None:
+        """Write what was held."""
+
     def finish(self, data: bytes, *, skip_waiting: bool = False) -> None:
         """Send *data* as the last of all, perhaps before what waits."""
 
@@ -74,6 +80,14 @@ class WebSocketOutlet:
     def last_heard(self) -> float:
         """When the last bytes came in (Trio time)."""
         return self._stream.last_received
+
+    def hold(self) -> None:
+        """Write nothing before `let_go`: a write costs more than all else about a small frame."""
+        self._stream.hold()
+
+    def let_go(self) -> None:
+        """Write what was held."""
+        self._stream.let_go()
 
     def begin(self, start: Cursor) -> None:
         """Let the next device in; where a push stands in the log is in the push."""

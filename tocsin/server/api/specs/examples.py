@@ -9,7 +9,7 @@ import msgspec
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
 from tocsin.protocol.webpush import PushSubscription
-from tocsin.server.api import answers, channels, me, streams, topics, unsubscribing
+from tocsin.server.api import answers, channels, inspecting, me, streams, topics, unsubscribing
 from tocsin.server.api.specs.webhook_examples import WEBHOOK_EXAMPLES
 from tocsin.server.marking import MarkedInbox, MarkRequest
 from tocsin.server.producing.batch import BatchItem
@@ -248,6 +248,38 @@ EXAMPLES: Final[dict[Any, Any]] = {
             }
         ],
     },
+    answers.SampleList: {
+        "node": "a1",
+        "interval": 1.0,
+        "columns": list(inspecting.SAMPLED),
+        "rows": [[1764547200000, 128, 120, 3, 910, 4200, 310, 2, 0.21, 0.001, 98000000, 0, 1, 1]],
+    },
+    answers.UserLine: {
+        "user": "ada",
+        "head": 812,
+        "unread": 3,
+        "unseen": 1,
+        "devices": [
+            {
+                "device": "phone",
+                "acknowledged": 810,
+                "behind": 2,
+                "last_seen": _LATER,
+                "node": "a1",
+                "since": _LATER,
+            }
+        ],
+        "presence_known": True,
+    },
+    answers.Explanation: {
+        "says": "It is in the user's inbox; some devices do not have it yet.",
+        "devices": [
+            {
+                "device": "phone",
+                "says": "It acknowledged it at 2025-12-01T00:00:00.000Z; sent once.",
+            }
+        ],
+    },
     answers.LetterList: {"dead_letters": [_LETTER], "next": None},
     answers.Letter: {
         **_LETTER,
@@ -266,6 +298,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
 
 TEXTS: Final = {
     "text/event-stream": 'id: k3v9q2.42\nevent: push\ndata: {"type":"push","sequence":42,…}\n\n',
+    "text/css": "main { max-width: 76rem }\n",
     "text/plain": "tocsin_users_online 128.0\n",
     "application/x-www-form-urlencoded": "List-Unsubscribe=One-Click",
     "multipart/form-data": "--b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--b--\r\n",

@@ -26,6 +26,7 @@ PATHS: Final[dict[str, str]] = {
 
 FIELDS: Final[dict[str, str]] = {
     "List-Unsubscribe": "`One-Click`.",
+    "acknowledged": "The sequence up to which the device has acknowledged all.",
     "acknowledged_at": "When the device acknowledged it.",
     "actors": "The actors at the top of the tree.",
     "address": "Where the person is on the channel, in its own form.",
@@ -286,6 +287,15 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ): "The device of a stream; without it, the server names one.",
     ("TopicRecord", "subscribers"): "How many users are in it.",
     ("TopicRecord", "topic"): "The topic's name.",
+    ("SampleList", "rows"): "The samples, each with a value for every column.",
+    ("SampleList", "columns"): "The names of the values, the time in Unix milliseconds first.",
+    ("SampleList", "interval"): "Seconds between two samples.",
+    ("UserLine", "devices"): "The devices that are known, by name.",
+    ("UserLine", "presence_known"): "Whether the other nodes could be asked who is connected.",
+    ("SeenDevice", "behind"): "How many changes the device has not acknowledged.",
+    ("Explanation", "says"): "A sentence about the notification and the user.",
+    ("Explanation", "devices"): "A sentence for each of the user's devices.",
+    ("DeviceExplanation", "says"): "A sentence about the device.",
     ("UserPresence", "devices"): "The devices that are connected.",
     ("RewindRequest", "since"): "The receipts from this time on are carried again.",
     ("WebhookLetter", "status"): "`dead`, until it is replayed or discarded.",

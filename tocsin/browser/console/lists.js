@@ -1,0 +1,154 @@
+/**
+ * Lists of what waits for an operator: dead letters, the spool, webhooks, channels, and the actors.
+ * @module
+ */
+import { make } from "../inbox/dom.js";
+import { ask } from "./api.js";
+import { badge, button, facts, link, table } from "./parts.js";
+import { ago, count } from "./words.js";
+
+/** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [user] */
+export async function showLetters(place, signal, user) {
+  const again = () => showLetters(place, signal, user);
+  const found = await ask(`/v1/admin/dead-letters?limit=200${user ? `&user=${encodeURIComponent(user)}` : ""}`, { signal });
+  const settle = (/** @type {any} */ each) =>
+    make(
+      "span",
+      { class: "actions" },
+      button("Replay", async () => (await ask(`/v1/admin/dead-letters/${each.id}/replay`, { method: "POST" }), again())),
+      button("Discard", async () => (await ask(`/v1/admin/dead-letters/${each.id}`, { method: "DELETE" }), again()), "Discard this letter? It is delivered to nobody."),
+    );
+  const rows = found.dead_letters.map((/** @type {any} */ each) => [
+    link(each.user, `#/users/${encodeURIComponent(each.user)}`),
+    each.device ?? "every device",
+    link(each.notification.slice(0, 8), `#/notifications/${each.notification}`),
+    `${each.cause}: ${each.reason}`,
+    count(each.attempts),
+    ago(each.dead_at),
+    settle(each),
+  ]);
+  place.replaceChildren(
+    make("h1", {}, "Dead letters"),
+    make("p", {}, "What was sent again and again and never acknowledged, or expired before any device had it."),
+    table(["user", "device", "notification", "why", "sent", "since", ""], rows, user ? `No dead letters of ${user}.` : "No dead letters."),
+    ...(found.next ? [make("p", { class: "nothing" }, "There are more; settle these first, or use the API.")] : []),
+  );
+}
+
+/** @param {HTMLElement} place @param {AbortSignal} signal */
+export async function showSpool(place, signal) {
+  const again = () => showSpool(place, signal);
+  const found = await ask("/v1/admin/spool", { signal });
+  const rows = found.poisoned.map((/** @type {any} */ each) => [
+    each.entry,
+    each.reason,
+    make("code", {}, each.payload.slice(0, 200)),
+    make(
+      "span",
+      { class: "actions" },
+      button("Try again", async () => (await ask(`/v1/admin/spool/${each.entry}/replay`, { method: "POST" }), again())),
+      button("Discard", async () => (await ask(`/v1/admin/spool/${each.entry}`, { method: "DELETE" }), again()), "Discard this post? It is stored nowhere else."),
+    ),
+  ]);
+  place.replaceChildren(
+    make("h1", {}, "Spool"),
+    make("p", {}, "Posts that were taken while the store was away. They go back to it by themselves."),
+    facts([["can be used", found.available ? "yes" : "no"], ["posts that wait", count(found.entries)]]),
+    make("h2", {}, "Put aside"),
+    table(["entry", "why", "what", ""], rows, "Nothing was put aside."),
+  );
+}
+
+/** @param {HTMLElement} place @param {AbortSignal} signal */
+export async function showWebhooks(place, signal) {
+  const again = () => showWebhooks(place, signal);
+  const found = await ask("/v1/webhooks", { signal });
+  const act = (/** @type {any} */ each, /** @type {string} */ what) => async () => {
+    await ask(`/v1/webhooks/${each.id}/${what}`, { method: "POST" });
+    await again();
+  };
+  const rows = found.webhooks.map((/** @type {any} */ each) => [
+    each.url,
+    badge(each.state),
+    count(each.behind ?? 0),
+    make("span", { class: "actions" }, button("Test", act(each, "test")), each.state === "enabled" ? button("Pause", act(each, "pause")) : button("Enable", act(each, "enable"))),
+  ]);
+  place.replaceChildren(
+    make("h1", {}, "Webhooks"),
+    make("p", {}, "Where receipts go: delivered, read, expired, dead. A receiver that is away gets them later, in order."),
+    table(["receiver", "state", "behind", ""], rows, "No webhook was made. POST /v1/webhooks makes one."),
+  );
+}
+
+/** @param {HTMLElement} place @param {AbortSignal} signal */
+export async function showChannels(place, signal) {
+  const found = await ask("/v1/admin/channels", { signal });
+  const rows = found.channels.map((/** @type {any} */ each) => [
+    each.name,
+    each.kind,
+    badge(each.state),
+    count(each.waiting),
+    Object.entries(each.outcomes).map(([name, times]) => `${times} ${name}`).join(", "),
+    each.last_error ?? "",
+  ]);
+  place.replaceChildren(
+    make("h1", {}, "Channels"),
+    make("p", {}, `Ways to people when no device answers, as node ${found.node} sees them.`),
+    table(["channel", "kind", "state", "waiting", "sends", "last error"], rows, "No channel is configured (docs/channels.md)."),
+  );
+}
+
+/** @param {HTMLElement} place @param {AbortSignal} signal */
+export async function showActors(place, signal) {
+  const found = await ask("/v1/admin/actors?limit=100", { signal });
+  place.replaceChildren(
+    make("h1", {}, "Actors"),
+    make("p", {}, `The supervision tree of node ${found.node}: messages that wait, restarts, and the last error of each.`),
+    make("ul", { class: "tree" }, ...found.actors.map(branch)),
+    button("Look again", () => showActors(place, signal)),
+  );
+}
+
+/** @param {any} actor @returns {HTMLElement} */
+function branch(actor) {
+  const { waiting, capacity } = actor.mailbox;
+  const line = [
+    make("span", { class: "path" }, actor.path),
+    make("meter", { max: Math.max(1, capacity), value: waiting, title: `${waiting} of ${capacity} messages wait` }),
+    make("span", {}, count(waiting)),
+    ...(actor.restarts ? [badge(`${actor.restarts} restarts`)] : []),
+    ...(actor.last_error ? [make("span", { class: "failure" }, actor.last_error)] : []),
+  ];
+  if (actor.child_count === 0) return make("li", {}, make("div", { class: "actor" }, ...line));
+  const left = actor.child_count - actor.children.length;
+  const children = make("ul", {}, ...actor.children.map(branch), ...(left > 0 ? [make("li", { class: "nothing" }, `and ${count(left)} more`)] : []));
+  const summary = make("summary", { class: "actor" }, ...line, make("span", { class: "nothing" }, `${count(actor.child_count)} children`));
+  return make("li", {}, make("details", {}, summary, children));
+}
+
+/** @param {HTMLElement} place */
+export async function showSend(place) {
+  const told = make("p", { role: "status" });
+  const field = (/** @type {string} */ label, /** @type {string} */ name, /** @type {object} */ more = {}) =>
+    make("label", {}, label, make("input", { name, autocomplete: "off", ...more }));
+  const form = make(
+    "form",
+    { class: "send" },
+    field("To the user", "user", { required: true }),
+    field("Title", "title", { required: true, value: "Test" }),
+    field("Body", "body"),
+    field("Category", "category", { value: "test" }),
+    make("button", {}, "Send"),
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { user, title, body, category } = Object.fromEntries(new FormData(form));
+    try {
+      const sent = await ask("/v1/notifications", { method: "POST", body: { to: { users: [user] }, title, category, ...(body ? { body } : {}) } });
+      told.replaceChildren("Sent: ", link("see it travel", `#/notifications/${sent.id}`));
+    } catch (error) {
+      told.textContent = error instanceof Error ? error.message : String(error);
+    }
+  });
+  place.replaceChildren(make("h1", {}, "Send"), make("p", {}, "A notification to one user, to see that it arrives. The key needs the scope notify."), form, told);
+}

@@ -1,0 +1,95 @@
+/**
+ * The first page: is anything wrong with this node, and what did it do in the last quarter of an hour.
+ * @module
+ */
+import { make } from "../inbox/dom.js";
+import { ask } from "./api.js";
+import { draw } from "./chart.js";
+import { badge } from "./parts.js";
+import { bytes, count, seconds, share } from "./words.js";
+
+/** Milliseconds that are shown, at most and at least. */
+const SPAN = 15 * 60 * 1000;
+const SPAN_MIN = 60 * 1000;
+
+/**
+ * @typedef {{title: string, column: string, rate?: boolean, top?: number, show: (value: number) => string}} Chart
+ * @type {Chart[]}
+ */
+const CHARTS = [
+  { title: "Sessions", column: "sessions", show: count },
+  { title: "Users online", column: "users", show: count },
+  { title: "Notifications under way", column: "live", show: count },
+  { title: "Commands a second", column: "commands", rate: true, show: count },
+  { title: "Transactions a second", column: "transactions", rate: true, show: count },
+  { title: "Refused a second", column: "refused", rate: true, show: count },
+  { title: "Event loop: busy", column: "busy", top: 1, show: share },
+  { title: "Event loop: lag", column: "lag", show: seconds },
+  { title: "Memory", column: "memory", show: bytes },
+];
+
+/**
+ * What is unusual, in sentences; none if all is well.
+ * @param {{status: string, hops: Record<string, string>, reason?: string}} ready
+ * @param {Record<string, number>} now the values of the last sample
+ */
+export function unusual(ready, now) {
+  const said = [];
+  if (ready.hops.store === "lost") said.push(`The store cannot be used${ready.reason ? `: ${ready.reason}` : ""}. Posts ${ready.hops.spool === "ok" ? "are spooled" : "are refused"}.`);
+  if (ready.hops.bus === "lost") said.push("This node does not hear the others. Devices get all of it, about a second late.");
+  if (ready.hops.spool === "lost") said.push("The spool cannot be used: if the store is lost too, posts are refused.");
+  if (ready.hops.node === "stopping") said.push("This node is stopping: its devices go to the others.");
+  if (now.spool > 0) said.push(`${count(now.spool)} posts wait in the spool for the store.`);
+  if (now.busy > 0.8) said.push(`The event loop uses ${share(now.busy)} of its core: this node answers late, and another one is due.`);
+  if (now.lag > 0.25) said.push(`The event loop is ${seconds(now.lag)} late.`);
+  return said;
+}
+
+/**
+ * The values of a column, or what it grew by in each second.
+ * @param {number[][]} rows @param {number} place @param {boolean} [rate]
+ */
+export function series(rows, place, rate) {
+  if (!rate) return rows.map((row) => row[place]);
+  return rows.map((row, index) => {
+    const before = rows[index - 1];
+    return before ? Math.max(0, (row[place] - before[place]) / Math.max(0.001, (row[0] - before[0]) / 1000)) : 0;
+  });
+}
+
+/** @param {HTMLElement} place @param {AbortSignal} signal */
+export async function show(place, signal) {
+  const state = make("section", { class: "state", "aria-live": "polite" });
+  const charts = CHARTS.map((chart) => {
+    const value = make("strong", {}, "-");
+    const canvas = make("canvas", { role: "img", "aria-label": chart.title });
+    return { chart, value, canvas, card: make("figure", {}, make("figcaption", {}, chart.title, value), canvas) };
+  });
+  place.replaceChildren(make("h1", {}, "Overview"), state, make("div", { class: "charts" }, ...charts.map((each) => each.card)));
+  /** @type {number[][]} */
+  let rows = [];
+  while (!signal.aborted) {
+    const [found, ready] = await Promise.all([
+      ask(`/v1/admin/samples?after=${rows.at(-1)?.[0] ?? 0}`, { signal }),
+      ask("/readyz", { signal }),
+    ]);
+    // A node that was started anew, or another one behind the balancer, has a time of its own.
+    const fresh = found.rows.length > 0 && rows.length > 0 && found.rows[0][0] < rows[0][0] ? [] : rows;
+    const until = (found.rows.at(-1) ?? fresh.at(-1))?.[0] ?? 0;
+    rows = [...fresh, ...found.rows].filter((row) => row[0] > until - SPAN);
+    const last = rows.at(-1) ?? [];
+    const now = Object.fromEntries(found.columns.map((/** @type {string} */ name, /** @type {number} */ index) => [name, last[index] ?? 0]));
+    const said = unusual(ready, now);
+    state.replaceChildren(
+      make("p", {}, "Node ", make("strong", {}, found.node), " ", badge(ready.status), ...Object.entries(ready.hops).map(([name, hop]) => make("span", { class: `hop ${hop}` }, `${name} ${hop}`))),
+      ...(said.length ? said.map((text) => make("p", { class: "unusual" }, text)) : [make("p", { class: "well" }, "Nothing unusual.")]),
+    );
+    const span = Math.max(SPAN_MIN, until - (rows[0]?.[0] ?? until));
+    for (const { chart, value, canvas } of charts) {
+      const values = series(rows, found.columns.indexOf(chart.column), chart.rate);
+      value.textContent = chart.show(values.at(-1) ?? 0);
+      draw(canvas, rows.map((row) => row[0]), values, { span, top: chart.top });
+    }
+    await new Promise((go) => setTimeout(go, found.interval * 1000));
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * A user, and why a device of theirs does not have a notification; and a notification's life.
+ * @module
+ */
+import { make } from "../inbox/dom.js";
+import { ask } from "./api.js";
+import { badge, button, facts, failure, link, table } from "./parts.js";
+import { ago, count } from "./words.js";
+
+/** @param {string} label @param {string} value @param {(text: string) => void} go */
+function lookup(label, value, go) {
+  const input = make("input", { name: "id", value, required: true, autocomplete: "off", spellcheck: false, "aria-label": label });
+  const form = make("form", { class: "lookup" }, make("label", {}, label, input), make("button", {}, "Look"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    go(input.value.trim());
+  });
+  return form;
+}
+
+/** @param {string} text */
+const goTo = (text) => {
+  location.hash = text;
+};
+
+/** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [user] */
+export async function showUser(place, signal, user) {
+  place.replaceChildren(make("h1", {}, "User"), lookup("User's id", user ?? "", (id) => goTo(`#/users/${encodeURIComponent(id)}`)));
+  if (!user) return;
+  const at = `/v1/admin/users/${encodeURIComponent(user)}`;
+  const found = await ask(at, { signal });
+  const devices = table(
+    ["device", "where", "last seen", "acknowledged", "behind"],
+    found.devices.map((/** @type {any} */ each) => [
+      each.device,
+      each.node ? `on ${each.node}, ${ago(each.since)}` : "not connected",
+      ago(each.last_seen),
+      count(each.acknowledged),
+      each.behind ? make("strong", {}, count(each.behind)) : "0",
+    ]),
+    "No device of this user is known.",
+  );
+  const answer = make("section", { "aria-live": "polite" });
+  const why = lookup("Notification's id", "", async (id) => {
+    try {
+      const said = await ask(`${at}/explain?notification=${encodeURIComponent(id)}`, { signal });
+      answer.replaceChildren(
+        make("p", { class: "says" }, said.says),
+        ...said.devices.map((/** @type {any} */ each) => make("p", {}, make("strong", {}, each.device), ": ", each.says)),
+        link("Its life", `#/notifications/${encodeURIComponent(id)}`),
+      );
+    } catch (error) {
+      answer.replaceChildren(failure(error));
+    }
+  });
+  place.append(
+    facts([["changes in the log", count(found.head)], ["unread", count(found.unread)], ["unseen", count(found.unseen)]]),
+    make("h2", {}, "Devices"),
+    ...(found.presence_known ? [] : [make("p", { class: "unusual" }, "The other nodes cannot be asked who is connected.")]),
+    devices,
+    make("h2", {}, "Why does a device not have it?"),
+    why,
+    answer,
+    make("h2", {}, "More"),
+    make("p", {}, link("Dead letters of this user", `#/letters/${encodeURIComponent(user)}`)),
+    button("End all connections", () => ask(`${at}/disconnect`, { method: "POST" }), `End all connections of ${user}? Their clients do not come back by themselves.`),
+  );
+}
+
+/** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [id] */
+export async function showNotification(place, signal, id) {
+  place.replaceChildren(make("h1", {}, "Notification"), lookup("Its id", id ?? "", (text) => goTo(`#/notifications/${encodeURIComponent(text)}`)));
+  if (!id) return;
+  const at = `/v1/notifications/${encodeURIComponent(id)}`;
+  const [found, ledger] = await Promise.all([ask(at, { signal }), ask(`${at}/deliveries?limit=200`, { signal })]);
+  const { counts } = found;
+  const funnel = make(
+    "ol",
+    { class: "funnel" },
+    ...["recipients", "delivered", "seen", "read"].map((name) => {
+      const step = make("li", {}, make("span", {}, name), make("meter", { max: Math.max(1, counts.recipients), value: counts[name] }), make("strong", {}, count(counts[name])));
+      return step;
+    }),
+  );
+  const rows = ledger.deliveries.map((/** @type {any} */ each) => [
+    link(each.user, `#/users/${encodeURIComponent(each.user)}`),
+    each.device,
+    badge(each.outcome),
+    count(each.attempts),
+    ago(each.first_sent_at),
+    each.acknowledged_at ? ago(each.acknowledged_at) : (each.reason ?? ""),
+  ]);
+  place.append(
+    make("h2", {}, found.title),
+    make("p", {}, badge(found.state), ` ${found.category} · ${found.priority} · revision ${found.revision} · posted ${ago(found.created_at)}`),
+    funnel,
+    make("h2", {}, "Ledger"),
+    table(["user", "device", "outcome", "sent", "first", "acknowledged"], rows, "No device was sent it yet."),
+    ...(ledger.next ? [make("p", { class: "nothing" }, "There is more; the API has all of it.")] : []),
+    button("Withdraw", async () => (await ask(at, { method: "DELETE" }), showNotification(place, signal, id)), "Withdraw it from all devices?"),
+  );
+}
