@@ -10,7 +10,7 @@ from demo.shop import Shop
 from servers.chromium import Chromium
 
 TOLD: Final = ("offer", "order", "support", "payment")
-"""What the backend posts before the pictures are taken, the newest last."""
+"""The posts of the backend before the pictures are taken, the newest last."""
 CONNECTED: Final = "document.querySelector('tocsin-inbox')?.tocsin?.state.phase === 'connected'"
 OPEN: Final = "document.querySelector('tocsin-inbox').shadowRoot.querySelector('.bell').click()"
 SHOWN: Final = (

@@ -1,4 +1,4 @@
-"""What the shop's backend has to say, as notifications."""
+"""The news of the shop's backend, as notifications."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What runs in browsers: plain ES modules, served as they stand here (docs/clients.md)."""
+"""The modules for browsers: plain ES modules, served as they stand here (docs/clients.md)."""
