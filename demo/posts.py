@@ -1,4 +1,4 @@
-"""The posts of the shop's backend, by the buttons that send them."""
+"""The news of the shop's backend, as notifications."""
 
 from __future__ import annotations
 

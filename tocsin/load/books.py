@@ -20,9 +20,9 @@ class UserBook:
     accepted: set[int] = field(default_factory=set)
     received: set[int] = field(default_factory=set)
     answered: set[int] = field(default_factory=set)
-    """What the device has acknowledged in its present session."""
+    """The pushes that the device has acknowledged in its present session."""
     seen: set[int] = field(default_factory=set)
-    """What was pushed at all; the device may have forgotten it before it was worked on."""
+    """All that was pushed; the device may have forgotten it before it was worked on."""
     newest: int = -1
     """The greatest sequence that was seen for the first time."""
 

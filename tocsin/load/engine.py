@@ -24,7 +24,7 @@ class NotConnected(Exception):
 
 @dataclass(slots=True)
 class LoadOutcome:
-    """What a run has found; times in seconds."""
+    """The findings of a run; times in seconds."""
 
     plan: LoadPlan
     books: Books

@@ -1,4 +1,4 @@
-"""What a load does: one engine's parameters, and the scenarios as sets of them."""
+"""The plan of a load: one engine's parameters, and the scenarios as sets of them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ SCENARIOS: Final[Mapping[str, tuple[str, LoadPlan]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What a run must not exceed; times in seconds. The defaults are Tocsin's promises."""
+    """The bounds that a run must not exceed; times in seconds. The defaults are Tocsin's promises."""
 
     lost: int = 0
     """Notifications that a device should have got and did not."""

@@ -26,7 +26,7 @@ svg{width:100%;height:auto;overflow:visible}svg text{font:11px system-ui;fill:cu
 
 
 def lines(run: dict[str, Any]) -> list[str]:
-    """What a person reads in the terminal when the run is over."""
+    """The report in the terminal when the run is over."""
     tally, push, times = run["tally"], run["push"], run["times"]
     cuts = f", {tally['cut']} connections cut" if tally["cut"] else ""
     drops = f", {tally['forgotten']} dropped by devices" if tally["forgotten"] else ""
