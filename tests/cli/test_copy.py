@@ -30,6 +30,17 @@ INSERT INTO ingest_letters (id, connector, place, headers, encoding, body, cut, 
     history)
     VALUES (75, 'events', 'e/1', '{}', 'text', '{"to":"ü"}', 0, '{}', 2, '[]');
 INSERT INTO connectors VALUES ('events', 17, '["e/2"]');
+UPDATE receipt_log SET head = 3, horizon = 1;
+INSERT INTO receipts VALUES (3, 'delivered', 'n', 'builds', 'u', 'phone', NULL, 2, NULL);
+INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
+    state, created_at, seen_at)
+    VALUES ('s', 'webhook', 'https://é.example', '[]', ',read,', '', '', 100, 2, 'paused', 1, 1);
+INSERT INTO sink_letters VALUES ('s', 2, 'u', '{}', '400', 2, 'dead');
+INSERT INTO escalations VALUES ('n', 1, '[]', 0, 9999999999999, '');
+INSERT INTO addresses VALUES ('u', 'email', 'main', 'u@é.example', 'f', 1, 0, NULL, NULL);
+INSERT INTO sends VALUES ('x', 'n', 'u', 'email', 'main', 0, 'delivered', 0, 'sent', 1, 1, NULL, 2,
+    NULL);
+INSERT INTO channel_preferences VALUES ('u', '{"channels":{"email":true}}');
 INSERT INTO preferences VALUES ('u', 'category', 'loud', 0), ('u', 'category', 'soft', 1);
 """
 

@@ -27,8 +27,11 @@ BATCH: Final = 2000
 NOT_COPIED: Final = ("schema", "probe")
 """Rows of `meta` that belong to a database and not to its data, by name."""
 
-FRESH_TOPIC: Final = "NOT (topic = '*' AND head = 0 AND subscribers = 0)"
-"""A condition for the rows of `topics` that the migrations have not made themselves."""
+NOT_FRESH: Final = {
+    "topics": "NOT (topic = '*' AND head = 0 AND subscribers = 0)",
+    "receipt_log": "NOT (name = 'receipts' AND head = 0 AND horizon = 0)",
+}
+"""Conditions for the rows, by table, that the migrations have not made themselves."""
 
 _DIGEST_BYTES: Final = 8
 """Bytes of a row's digest. It finds mistakes, not forgers: 64 bits do."""
@@ -104,7 +107,8 @@ async def copy_all(
     async with source.transaction(), target.transaction():
         await _check_schemas(source, target)
         await _check_empty(target)
-        await target.delete("topics", "1 = 1")
+        for table in NOT_FRESH:
+            await target.delete(table, "1 = 1")
         await target.delete("meta", _condition("meta"))
         copied = [await _copy_table(source, target, table) for table in TABLES]
         await target.set_last_letter(await source.last_letter())
@@ -152,7 +156,7 @@ async def _check_schemas(source: Side, target: Side) -> None:
 
 async def _check_empty(target: Side) -> None:
     for table in TABLES:
-        condition = FRESH_TOPIC if table == "topics" else "1 = 1"
+        condition = NOT_FRESH.get(table, "1 = 1")
         if table != "meta" and (count := await target.count(table, condition)):
             raise Unsuitable(
                 f"The target is not empty: {table} has {count} rows", "name an empty database"
