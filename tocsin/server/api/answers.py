@@ -176,10 +176,7 @@ class InboxList(Answering, frozen=True, kw_only=True):
 
 
 class Preferences(Answering, frozen=True, kw_only=True):
-    """The categories, topics and channels that are enabled; those not named are.
-
-    *channels* and *quiet* are left out where nothing was said of them.
-    """
+    """The categories, topics and channels that are enabled; those not named are."""
 
     categories: dict[str, bool | dict[str, bool]]
     topics: dict[str, bool]
