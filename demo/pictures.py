@@ -10,7 +10,10 @@ from demo.shop import Shop
 from servers.chromium import Chromium
 
 TOLD: Final = ("offer", "order", "support", "payment")
-"""The posts of the backend before the pictures are taken, the newest last."""
+"""Posts before the pictures are taken, the newest last; all devices are there by then."""
+DEVICES: Final = ("ada-laptop", "ada-phone", "bob-laptop")
+LINES: Final = 8
+"""Deliveries of these posts to these devices."""
 CONNECTED: Final = "document.querySelector('tocsin-inbox')?.tocsin?.state.phase === 'connected'"
 OPEN: Final = "document.querySelector('tocsin-inbox').shadowRoot.querySelector('.bell').click()"
 SHOWN: Final = (
@@ -20,10 +23,7 @@ STILL: Final = (
     "document.querySelector('tocsin-inbox').shadowRoot.getAnimations({ subtree: true })"
     ".every(({ playState }) => playState === 'finished')"
 )
-ARRIVED: Final = (
-    f"document.querySelectorAll('#ledger .lines:has(> span)').length === {len(TOLD)} && "
-    "document.querySelector('#ledger .lines > :not(.acknowledged)') === null"
-)
+ARRIVED: Final = f"document.querySelectorAll('.lines > .acknowledged').length === {LINES}"
 """The ledger shows each post as acknowledged, on all devices."""
 
 
@@ -49,8 +49,13 @@ PICTURES: Final = (
 def take_pictures(shop: Shop, directory: Path) -> None:
     """Write each of `PICTURES` to *directory*, as PNG."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name in TOLD:
-        shop.do(name)
+    with Chromium() as page:
+        page.visit(shop.origin)
+        for frame in DEVICES:
+            page.wait_for(f"frames['{frame}'].{CONNECTED}")
+        for name in TOLD:
+            shop.do(name)
+        page.wait_for(ARRIVED)
     for picture in PICTURES:
         with Chromium(width=picture.width, height=picture.height, dark=picture.dark) as page:
             page.visit(shop.origin + picture.path)

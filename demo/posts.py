@@ -1,4 +1,4 @@
-"""The news of the shop's backend, as notifications."""
+"""The posts of the shop's backend, by the buttons that send them."""
 
 from __future__ import annotations
 

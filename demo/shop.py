@@ -44,7 +44,7 @@ def started_shop(directory: Path, port: int) -> Iterator[Shop]:
 
 
 class Shop:
-    """The backend of the page at *origin*; *node* is the node's address."""
+    """The backend of the page at *origin*; *node* is the address of its node."""
 
     def __init__(self, origin: str, node: str, producer: Producer) -> None:
         self.origin = origin
@@ -54,7 +54,7 @@ class Shop:
         self._last_order: str | None = None
 
     def do(self, name: str) -> None:
-        """The act of the button *name*. Raises `ApiError`, `KeyError` for an unknown one."""
+        """Do the work of the button *name*. Raises `ApiError`, `KeyError` for an unknown one."""
         if name == "burst":
             drafts = [draft(BOTH, f"New in the shop: no. {number + 1}") for number in range(BURST)]
             for each in self._producer.post_all(drafts):

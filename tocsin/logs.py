@@ -152,6 +152,9 @@ def _route(handler: logging.Handler, level: int) -> None:
     # They write the URL of each request, whose query may hold a secret.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # They log each lost connection with a traceback; the connector says it in a line of its own.
+    for name in ("aiormq", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 

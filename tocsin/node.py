@@ -13,7 +13,7 @@ first; the port of metrics opens first and closes last, so that metrics can be r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ from tocsin.server.api.http_api import HttpApi
 from tocsin.server.api.inspecting import sample
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth.tokens import TokenVerifier
+from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
 from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.producing.publishing import Publishing
@@ -58,7 +59,7 @@ class Node:
 
     A node that *shares_port* listens beside other nodes on this machine. With *ports* it belongs to
     a cluster, and closes the ports at its end. *loop_faults* counts the exceptions of the asyncio
-    loop that no task has collected.
+    loop that no task has collected. *connectors* are the brokers that it takes from.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Node:
         shares_port: bool = False,
         ports: ClusterPorts | None = None,
         loop_faults: Callable[[], int] = lambda: 0,
+        connectors: Sequence[ConnectorTerms] = (),
     ) -> None:
         self._settings = settings
         self._world = world
@@ -87,6 +89,7 @@ class Node:
             loop_faults,
             outbound=self._outbound,
             channels=self._channels,
+            connectors=connectors,
         )
         self._http = HttpServing()
         self._stop = trio.Event()

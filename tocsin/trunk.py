@@ -13,6 +13,7 @@
     channel-…       one for each channel: carries sends to people
     connections     one temporary actor per socket
     key-watch       ends the connections of revoked API keys
+    connector-…     one for each table of the settings: takes from a broker, and posts
     drainer         does nothing until the node stops; then says goodbye in batches
 
 `Trunk._tree_with` is that tuple, with the doors of `tocsin.node` in their places: children are
@@ -25,7 +26,7 @@ trunks in one process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -71,7 +72,9 @@ from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
 from tocsin.server.auth.tokens import TokenVerifier
+from tocsin.server.connector_status import Connectors, ConnectorTerms
 from tocsin.server.credentials import key_finder, ticket_taker
+from tocsin.server.ingest.children import connector_children
 from tocsin.server.key_watch import KeyWatch, KeyWatcher
 from tocsin.server.services import Readiness, Services
 from tocsin.settings import Settings
@@ -115,6 +118,7 @@ class Trunk:
         verifier: TokenVerifier | None,
         ports: ClusterPorts | None,
         loop_faults: Callable[[], int] = lambda: 0,
+        connectors: Sequence[ConnectorTerms] = (),
         outbound: OutboundPort = NOWHERE,
         channels: ConfiguredChannels | None = None,
     ) -> None:
@@ -142,6 +146,7 @@ class Trunk:
         self.topics = Topics(self._users.names, self._neighbours)
         self._notifications = Notifications(self._storage, self._scheduler, commit)
         self._connections = Connections()
+        self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
         self._receipts = ReceiptWatch()
         self._sinks = SinksTable(self._receipts)
@@ -171,6 +176,7 @@ class Trunk:
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),
             *doors.http,
             Child("drainer", self._make_drainer, stopped_by=0.6),
+            *connector_children(self._connectors, self.services, self._world.random),
             *doors.front_door,
         )
 
@@ -257,6 +263,7 @@ class Trunk:
             readiness=Readiness(),
             snapshot=self._snapshot,
             spooler=None if self._cluster is None else self._cluster.line,
+            connectors=self._connectors,
         )
 
     def _authenticator(self) -> Authenticator:

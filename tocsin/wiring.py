@@ -28,7 +28,9 @@ from tocsin.server.services import EdgeSettings
 from tocsin.settings import SettingProblem, Settings, SettingsError
 from tocsin.settings.channel_tables import (
     AnyChannelTable,
+    AppriseTable,
     EmailTable,
+    WebhookTable,
     WebPushTable,
     escalation_rules,
 )
@@ -145,6 +147,10 @@ def _terms(
             return _email(table, settings.public_url, secret)
         case WebPushTable():
             return _webpush(table, settings, world, outbound)
+        case WebhookTable():
+            return _webhook(table, outbound)
+        case AppriseTable():
+            return _apprise(table)
         case _:
             assert_never(table)
 
@@ -193,6 +199,24 @@ def _webpush(
         by_user=True,
         key=carrier.key,
     )
+
+
+def _webhook(table: WebhookTable, outbound: OutboundPort) -> ChannelTerms:
+    from tocsin.carriers.webhook import WebhookCarrier, checked_address
+
+    carrier = WebhookCarrier(outbound, table.url, table.secret)
+    return ChannelTerms(table.name, "webhook", table.concurrency, carrier, checked_address)
+
+
+def _apprise(table: AppriseTable) -> ChannelTerms:
+    try:
+        from tocsin.carriers.chat import AppriseCarrier, checked_chat_address
+    except ImportError as error:
+        wrong = f"has a channel {table.name} that cannot be used: {error}"
+        remedy = "install tocsin[apprise], or take the channel out"
+        raise SettingsError(SettingProblem(("channels",), wrong, remedy)) from error
+    carrier = AppriseCarrier(table.url, table.concurrency)
+    return ChannelTerms(table.name, "apprise", table.concurrency, carrier, checked_chat_address)
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:

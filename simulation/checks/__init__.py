@@ -23,6 +23,7 @@ from simulation.checks.letters import Letters
 from simulation.checks.order import Order
 from simulation.checks.presence import Presence
 from simulation.checks.quiet import Quiet
+from simulation.checks.receipts import Receipts
 from simulation.checks.retention import Retention
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
@@ -48,5 +49,6 @@ ALL: Final[tuple[type[Check], ...]] = (
     Acceptance,
     Order,
     Ledger,
+    Receipts,
 )
 """All checks; a run makes each of them before anything happens."""

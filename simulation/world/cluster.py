@@ -8,11 +8,16 @@ from simulation.world.balancer import Balancer
 from simulation.world.chance import Chance
 from simulation.world.host import Host
 from simulation.world.plan import Plan
+from simulation.world.receiver import URL, SimulatedReceiver
 from simulation.world.services import SharedStore, SimulatedBroker
 from simulation.world.surroundings import Surroundings, settings_of
 from simulation.world.timeline import Timeline
 from simulation.world.trace import Trace
 from tocsin.persistence.store.key_commands import ApiKey, CreateKey
+from tocsin.persistence.store.sink_commands import CreateSink, StoredSink
+from tocsin.protocol.receipts import BATCH_MAX, EVERYTHING
+from tocsin.protocol.sink import Progress, Secret
+from tocsin.protocol.webhook import SECRET_BYTES, new_secret
 from tocsin.server.auth.keys import NewKey, generate_key
 
 
@@ -24,7 +29,11 @@ class Cluster(Surroundings):
         self.store = SharedStore(self.chance("store"))
         patience = settings_of("any", plan).redis_timeout
         self.broker = SimulatedBroker(timeline, self.chance("broker"), patience)
-        self.hosts = {name: Host(name, self, self.store, self.broker) for name in plan.node_names}
+        self.receiver = SimulatedReceiver(plan, timeline, self.chance("receiver"))
+        self.hosts = {
+            name: Host(name, self, self.store, self.broker, self.receiver)
+            for name in plan.node_names
+        }
         self.balancer = Balancer(self.hosts, timeline)
 
     def key(self, holder: str) -> str:
@@ -40,10 +49,25 @@ class Cluster(Surroundings):
             for holder, key in new
         ]
         await self.store.write([CreateKey(key) for key in keys])
+        if self.plan.webhook:
+            await self.store.write([CreateSink(self._webhook())])
 
     def balance(self, chance: Chance) -> Host | None:
         """The host to which the balancer sends a new connection; `None` if no host is up."""
         return self.balancer.choose(chance)
+
+    def _webhook(self) -> StoredSink:
+        return StoredSink(
+            id="webhook",
+            url=URL,
+            secrets=(Secret(new_secret(self.chance("webhook").randbytes(SECRET_BYTES))),),
+            filter=EVERYTHING,
+            description="",
+            batch_max=BATCH_MAX,
+            progress=Progress(0),
+            revision=0,
+            created_at=self.now_ms(),
+        )
 
     def _new_key(self, holder: str) -> NewKey:
         return generate_key(self.chance("key", holder).randbytes)

@@ -16,6 +16,7 @@ from simulation.world.scheduling import Process
 from simulation.world.services import FaultyStoreWay, SharedStore, SimulatedBroker
 from simulation.world.surroundings import Surroundings, settings_of
 from tocsin.actors.world import World
+from tocsin.protocol.outbound import OutboundPort
 from tocsin.wiring import ClusterPorts
 
 
@@ -31,6 +32,7 @@ class Host:
         around: Surroundings,
         store: SharedStore,
         broker: SimulatedBroker,
+        outbound: OutboundPort,
     ) -> None:
         self.name = name
         self.clock = self.clock_least = self.clock_most = 0
@@ -38,6 +40,7 @@ class Host:
         self._around = around
         self._store = store
         self._broker = broker
+        self._outbound = outbound
         self._starts = 0
         self._is_silent = False
         self._told_to_stop: Node | None = None
@@ -98,7 +101,7 @@ class Host:
         way = FaultyStoreWay(
             self._store, self.name, process, around.timeline, chance, settings.store_timeout
         )
-        self.node = Node(settings, process, way, world, self._ports())
+        self.node = Node(settings, process, way, world, self._ports(), self._outbound)
         around.note(self.name, f"start {self._starts}")
         process.enter(around.nursery.start_soon, self._keep, self.node)
 

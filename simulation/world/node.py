@@ -23,6 +23,7 @@ from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervi
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
+from tocsin.protocol.outbound import OutboundPort
 from tocsin.server.api import OPERATIONS
 from tocsin.server.api.operation import Answer, Operation, Streamed
 from tocsin.server.api.problems import problem_answer, refusal_of
@@ -73,13 +74,14 @@ class Node:
         store: Store,
         world: World,
         ports: ClusterPorts | None,
+        outbound: OutboundPort,
     ) -> None:
         self.process = process
         self._settings = settings
         self._world = world
         self._ports = ports
         self._verifier = token_verifier(settings, settings.jwt_secret)
-        self._trunk = Trunk(settings, store, world, self._verifier, ports)
+        self._trunk = Trunk(settings, store, world, self._verifier, ports, outbound=outbound)
         self._scope = trio.CancelScope()
         self._stop = trio.Event()
         self.services: Services | None = None

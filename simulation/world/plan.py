@@ -62,6 +62,10 @@ class Plan:
     """The share of categories and topics that a user mutes when setting preferences."""
     letters: float = 0.1
     """Looks per second at the dead letters by the operator, most of which are then settled."""
+    webhook: float = 0.0
+    """1 for a webhook that gets all receipts, 0 for none: then nothing of them is written."""
+    webhook_trouble: float = 0.0
+    """The share of batches that its receiver does not take in the first half of the run."""
     looks: float = 0.5
     """Questions per second where some user is."""
     streams: float = 0.2

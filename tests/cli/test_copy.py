@@ -26,6 +26,10 @@ INSERT INTO dead_letters (id, notification_id, user_id, device_id, cause, reason
     first_sent_at, dead_at, history) VALUES (77, 'm', 'u', '', 'expired', '', 1, NULL, 2, '[]');
 DELETE FROM dead_letters WHERE id = 77;
 INSERT INTO tickets (hash, user_id, scopes, expires_at) VALUES (x'00ff', 'u', '', 9999999999999);
+INSERT INTO ingest_letters (id, connector, place, headers, encoding, body, cut, problem, dead_at,
+    history)
+    VALUES (75, 'events', 'e/1', '{}', 'text', '{"to":"ü"}', 0, '{}', 2, '[]');
+INSERT INTO connectors VALUES ('events', 17, '["e/2"]');
 INSERT INTO preferences VALUES ('u', 'category', 'loud', 0), ('u', 'category', 'soft', 1);
 """
 

@@ -41,7 +41,9 @@ HELD_BY = {
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches", "actors.storage.outage"),
     "tests/actors/test_spool*.py": ("actors.spool.state",),
-    "tests/actors/test_escalation.py": ("actors.escalation.outcomes",),
+    "tests/actors/test_escalation.py": (
+        *("actors.escalation.children", "actors.escalation.outcomes"),
+    ),
     "tests/system/test_webpush.py": ("carriers.webpush",),
     "tests/protocol/test_*.py": ("protocol.retry_after",),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),
@@ -71,6 +73,8 @@ HELD_BY = {
     "tests/system/test_long_poll.py": ("server.follow.moment",),
     "tests/actors/test_escalation*.py": ("actors.escalation.children",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
+    "tests/server/ingest/test_*.py": ("server.ingest.*",),
+    "tests/persistence/brokers/test_*.py": ("persistence.brokers.*",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""
 NO_MODULES = {"tocsin.v1.json", "tocsin.db", "tocsin.inbox.current", "tocsin.state"}

@@ -126,7 +126,7 @@ def test_every_dependency_is_argued_for():
     refuse(
         (
             name
-            for kind in ("run", "dev")
+            for kind in ("run", "dev", "rabbitmq", "kafka")
             for name in requirement_names(ROOT / "requirements" / f"{kind}.in")
             if f"`{name}`" not in told
         ),

@@ -33,8 +33,9 @@ CALLED_BY_NAME = {
     *("connection_made", "connection_lost", "data_received", "eof_received"),
     *("pause_writing", "resume_writing", "get_command", "format_commands"),
     "_get_unique_id",
+    *("on_partitions_revoked", "on_partitions_assigned"),
 }
-"""Methods that asyncio, click and asyncpg call on objects which we hand them."""
+"""Methods that asyncio, click, asyncpg and aiokafka call on objects which we hand them."""
 PLAIN = {
     *("property", "staticmethod", "classmethod", "cached_property", "override", "cache"),
     *("dataclass", "asynccontextmanager", "contextmanager", "lru_cache", "final", "total_ordering"),

@@ -33,9 +33,12 @@ SEES = {
     "persistence": {"persistence", "protocol"},
     "actors.runtime": {"actors.runtime"},
     "actors": {"actors", "protocol", "persistence.store", "persistence.bus"},
-    "server": {"server", "actors", "protocol", "persistence.store", "persistence.bus"},
+    "server": {
+        *("server", "actors", "protocol"),
+        *("persistence.store", "persistence.bus", "persistence.source"),
+    },
 }
-ABOVE = {"node", "trunk", "wiring", "cli", "__main__"}
+ABOVE = {"node", "trunk", "wiring", "connecting", "cli", "__main__"}
 # A module that is neither in a room nor above them, such as settings, may import its like and this.
 BESIDE_SEES = {"protocol"}
 
@@ -45,7 +48,8 @@ LINES = {
         "runtime",
     ),
     "tocsin.persistence": (
-        *("sqlite", "postgres", "redis", "upkeep", "migrations", "scripts", "bus", "store"),
+        *("brokers", "sqlite", "postgres", "redis", "upkeep"),
+        *("migrations", "scripts", "bus", "store"),
     ),
     "tocsin.persistence.scripts": ("topics", "logs"),
     "tocsin.server": (
@@ -54,6 +58,7 @@ LINES = {
             "metrics",
             "websocket",
             "follow",
+            "ingest",
             "producing",
             "door",
             "http",

@@ -50,6 +50,10 @@ def test_every_parameter_is_used(dialect):
 def test_statements_that_say_so_return_rows(dialect):
     for name, sql in load(dialect).items():
         last = sql.parts[-1].text if sql.parts else sql.text
+        # Behind the last part of a WITH, whose own rows stay inside.
+        last = re.sub(
+            r"^WITH .*^\)\n(?=INSERT|UPDATE|DELETE)", "", last, flags=re.DOTALL | re.MULTILINE
+        )
         returns = last.startswith(("SELECT", "WITH")) or "RETURNING" in last
         assert bool(sql.columns) is returns, name
 

@@ -152,8 +152,6 @@ async def test_many_devices_acknowledge_for_the_statements_of_one(desk):
     await desk.publish("ann")
     devices = [f"device-{number}" for number in range(100)]
     await desk.write(*[Attach("ann", device, None, 5, "a/1") for device in devices])
-    # The first acknowledgment of all is a fact that sinks may want, which takes a look.
-    await desk.write(Acknowledge("ann", devices.pop(), 1, (), 9))
 
     async def cost(some: list[str]) -> int:
         before: int = desk.store.statements_run

@@ -42,6 +42,7 @@ UPGRADE_LINES = (
 )
 UPGRADE = b"GET /v1/ws HTTP/1.1\r\nHost: h\r\n" + UPGRADE_LINES + b"\r\n"
 GET = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n"
+LASTING = {"/endless", "/slow-lasting", "/three", "/none", "/breaks", "/breaks-at-once"}
 UNBOUNDED = PaceLimits(1e12, 1e12, 1e12, 1e12)
 
 
@@ -133,11 +134,16 @@ async def no_bytes() -> bytes:
 
 
 @asynccontextmanager
-async def endless() -> AsyncIterator[AsyncIterator[bytes]]:
-    """The body of an answer without an end."""
+async def lasting(*parts: bytes, end: str = "") -> AsyncIterator[AsyncIterator[bytes]]:
+    """A body that is written as it comes; its *end* may be that it has none, or that it breaks."""
 
     async def chunks() -> AsyncGenerator[bytes, None]:
-        while True:
+        for part in parts:
+            await trio.lowlevel.checkpoint()
+            yield part
+        if end == "breaks":
+            raise ZeroDivisionError("as asked")
+        while end == "none":
             await trio.lowlevel.checkpoint()
             yield bytes(65536)
 
@@ -167,7 +173,7 @@ class EdgeApplication:
     def find(self, head: RequestHead) -> RequestPlan | Whole:
         if head.path == "/nothing":
             raise refuse("not_found", "There is nothing at this address.")
-        lasts = head.path in {"/endless", "/slow-lasting"}
+        lasts = head.path in LASTING
         return RequestPlan(
             self._body_bytes_max,
             lean=lasts or head.path in {"/lean", "/livez", "/crash-lean"},
@@ -190,7 +196,15 @@ class EdgeApplication:
             case "/crash-lean":
                 raise ZeroDivisionError("as asked")
             case "/endless":
-                return Lasting(endless(), "application/octet-stream")
+                return Lasting(lasting(end="none"), "application/octet-stream")
+            case "/three":
+                return Lasting(lasting(b"one", b"two", b"three"), "text/plain", (("X-Ours", "a"),))
+            case "/none":
+                return Lasting(lasting(), "text/plain")
+            case "/breaks-at-once":
+                return Lasting(lasting(end="breaks"), "text/plain")
+            case "/breaks":
+                return Lasting(lasting(b"one", end="breaks"), "text/plain")
             case "/slow-lasting":
                 return Whole(200, await self._slow())
         assert isinstance(incoming.body, bytes)

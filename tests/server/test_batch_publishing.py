@@ -1,73 +1,20 @@
 """Publishing batches against a real store whose actor has little room."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
-import trio
 
-from tocsin.actors.directory import DirectoryKeeper
-from tocsin.actors.health import StoreStatus
-from tocsin.actors.publishing.notifications import Notifications
-from tocsin.actors.runtime import Ref, Reply, open_supervisor
-from tocsin.actors.runtime.mailbox import Mailbox
+from tests.server.publishing_kit import open_publishing
+from tocsin.actors.runtime import Reply
 from tocsin.actors.spool.entries import Committal
-from tocsin.actors.storage.actor import StorageActor
-from tocsin.actors.storage.ledger import Ledger
-from tocsin.actors.world import real_world
-from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import Changed, FindHead, Head
 from tocsin.protocol.notification import Draft, Recipients
 from tocsin.protocol.refusal import Refused
 from tocsin.server.auth.principal import Principal
 from tocsin.server.producing.batch import BatchItem, Item, publish_all
-from tocsin.server.producing.publishing import Published, Publishing
-from tocsin.server.services import Services
+from tocsin.server.producing.publishing import Published, Publishing, Waited
 
 SHOP = Principal(user=None, scopes=frozenset({"notify"}), credential="key:shop", expires_at=None)
-
-
-NOT_ASKED = (
-    *("users", "connections", "attendance", "authenticator", "key_watch"),
-    *("readiness", "snapshot"),
-)
-
-
-@asynccontextmanager
-async def open_publishing(
-    directory: Path, capacity: int
-) -> AsyncIterator[tuple[Publishing, Services]]:
-    """A publishing over a store in *directory*, for whose actor *capacity* messages may wait."""
-    random = Random(1).random
-    world = real_world()
-    status = StoreStatus()
-    store = SqliteStore(directory / "tocsin.db", entropy=world.entropy)
-    async with open_supervisor("", random) as tree:
-        storage = tree.spawn(
-            "storage",
-            lambda: StorageActor(store, status, world, Ledger(0.01)),
-            capacity=capacity,
-        )
-        notifications = Notifications(storage=storage, scheduler=Ref("scheduler", Mailbox(1)))
-        tree.spawn("notifications", lambda: DirectoryKeeper(notifications, random, grace=1.0))
-        services = Services(
-            settings=cast(Any, SimpleNamespace(store_timeout=10.0)),
-            world=world,
-            storage=storage,
-            status=status,
-            notifications=notifications,
-            **cast(Any, dict.fromkeys(NOT_ASKED)),
-        )
-        with trio.fail_after(120):
-            while not status.available:  # noqa: ASYNC110
-                await trio.sleep(0.005)  # waits for: the store to be open, which nobody signals
-            yield Publishing(services), services
-        for name in ("notifications", "storage"):
-            await tree.stop_child(name, 5.0)
 
 
 def item(title: str) -> BatchItem:
@@ -90,11 +37,16 @@ class Watched(Publishing):
     recipients = most = 0
 
     def submit(
-        self, principal: Principal, draft: Draft, key: str | None, reply: Reply[Committal]
+        self,
+        principal: Principal,
+        draft: Draft,
+        key: str | None,
+        reply: Reply[Committal],
+        waited: Waited | None = None,
     ) -> None:
         self.recipients += len(draft.to.users or ())
         self.most = max(self.most, self.recipients)
-        super().submit(principal, draft, key, reply)
+        super().submit(principal, draft, key, reply, waited)
 
     async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
         committal = await super().answer(reply, deadline)

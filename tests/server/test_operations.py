@@ -48,6 +48,8 @@ def test_the_hot_operations_are_lean():
         "GET /v1/inbox",
         "GET /v1/inbox/changes",
         "GET /v1/inbox/stream",
+        "GET /v1/receipts",
+        "GET /v1/receipts/stream",
         "POST /v1/inbox/mark",
         "POST /v1/inbox/ack",
         "GET /livez",

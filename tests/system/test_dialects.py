@@ -15,7 +15,10 @@ from tests.system.server_kit import Server, fresh_user
 # What the store has to do with it is the same with each.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
 LAST = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-LASTING = {"/v1/inbox/stream", "/v1/inbox/changes"}
+LASTING = {
+    *("/v1/inbox/stream", "/v1/inbox/changes"),
+    *("/v1/receipts", "/v1/receipts/stream"),
+}
 
 
 def operations(server: Server) -> list[tuple[str, str]]:

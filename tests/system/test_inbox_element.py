@@ -151,3 +151,81 @@ def test_two_tabs_share_a_connection(server, shop, visitor, ada):
     server.producer().post(ada, title="for both")
     visitor.wait_for("second.inbox.current.notifications[0]?.title === 'for both'")
     assert server.metric("tocsin_sessions") == 1
+
+
+def test_the_inbox_of_the_last_visit_is_there_at_once(server, visitor, ada):
+    """From IndexedDB, before any server has answered; the best of some, on a machine that works."""
+    server.producer().post(ada, title="kept")
+    took = visitor.run(
+        f"""
+        const {{ Tocsin }} = await import("{server.url}/client.js");
+        const options = {{ user: "{ada}", device: "second" }};
+        const token = () => fetch("/token").then((answer) => answer.text());
+        const first = new Tocsin("{server.url}", {{ ...options, token }}).connect();
+        await until(() => first.inbox.current.loaded);
+        await new Promise((resolve) => setTimeout(resolve, 600));
+        first.close();
+        const took = [];
+        for (let round = 0; round < 5; round += 1) {{
+          const began = performance.now();
+          const never = () => new Promise(() => {{}});
+          const again = new Tocsin("{server.url}", {{ ...options, token: never }});
+          const shown = new Promise((resolve) => again.inbox.subscribe(resolve));
+          again.connect();
+          const {{ notifications, loaded }} = await shown;
+          took.push(performance.now() - began);
+          again.close();
+          if (loaded || notifications[0].title !== "kept") throw new Error("not the snapshot");
+        }}
+        return took;
+        """
+    )
+    assert min(took) < 30
+
+
+def test_a_mark_made_while_the_server_is_away_is_sent_when_it_is_back(server, visitor, ada):
+    notification = server.producer().post(ada, title="first")
+    visitor.run(OPEN)
+    server.kill()
+    visitor.wait_for("inbox.tocsin.state.phase === 'waiting'")
+    visitor.run("all('.item .actions button')[0].click();")
+    visitor.wait_for("root.querySelector('.badge').hidden")
+    server.start()
+
+    def is_read():
+        answer = httpx.get(f"{server.url}/v1/inbox/{notification}", headers=bearer(token(ada)))
+        return answer.json()["state"] == "read"
+
+    wait_until(is_read)
+
+
+def test_a_category_is_switched_off_and_on(server, visitor, ada):
+    """What else the preferences say goes back as it came."""
+    mine = bearer(token(ada))
+    address = f"{server.url}/v1/me/preferences"
+    httpx.put(address, json={"topics": {"cats": False}, "categories": {"old": False}}, headers=mine)
+    server.producer().post(ada, title="first", category="news")
+    visitor.run(OPEN + "root.querySelector('.gear').click();")
+    visitor.wait_for("texts('.preferences label').join() === 'news,old'")
+    assert visitor.run("return all('.preferences input').map(({ checked }) => checked)") == [
+        *(True, False)
+    ]
+    visitor.run("all('.preferences input').forEach((each) => each.click());")
+
+    def are_switched():
+        preferences = httpx.get(address, headers=mine).json()
+        return preferences["categories"] == {"news": False, "old": True} and preferences["topics"]
+
+    assert wait_until(are_switched) == {"cats": False}
+    visitor.run("root.querySelector('.gear').click();")
+    visitor.wait_for("all('.preferences')[0].hidden && all('.item').length === 1")
+
+
+def test_a_switch_that_the_server_does_not_take_goes_back(server, visitor, ada):
+    server.producer().post(ada, title="first", category="news")
+    visitor.run(OPEN + "root.querySelector('.gear').click();")
+    visitor.wait_for("texts('.preferences label').join() === 'news'")
+    server.kill()
+    visitor.run("all('.preferences input')[0].click();")
+    visitor.wait_for("all('.preferences input')[0].checked")
+    server.start()

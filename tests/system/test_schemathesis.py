@@ -56,9 +56,10 @@ CREDENTIALS: Final = {
     Caller.NOTIFY: bearer(PRODUCER),
     Caller.ADMIN: bearer(ADMIN),
 }
-# Which cursors and times are good, no document can say.
+# Which cursors, times, time zones and channels are good, no document can say.
 DEPENDS_ON_FACTS: Final = {
     *("publish", "update_notification", "mark", "poll_changes", "acknowledge"),
+    *("set_preferences", "register_browser", "set_address"),
 }
 # Lines of text are text, whatever they were made from.
 TAKES_ANY_TEXT: Final = {"publish_batch"}

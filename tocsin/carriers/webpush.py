@@ -143,7 +143,7 @@ def checked_subscription(text: str) -> str:
 
 
 def _plain(fields: dict[str, Any], others: int) -> bytes:
-    """The words for the browser: the fields that fit, the body cut at a character or left out."""
+    """The message for the browser: the fields that fit, the body cut at a character or left out."""
     told = {name: fields[name] for name in _FIELDS}
     if others:
         told["others"] = others

@@ -30,6 +30,11 @@ COMMANDS = {
         "tocsin.cli.dead_letters:dead_letters",
         "List, show, replay and discard what did not arrive.",
     ),
+    "webhook": ("tocsin.cli.webhook:webhook", "Make, list, test and mend webhooks."),
+    "connector": (
+        "tocsin.cli.connector:connector",
+        "List, pause and resume connectors to brokers.",
+    ),
     "channel": ("tocsin.cli.channel:channel", "List the channels to people."),
     "vapid": ("tocsin.cli.vapid:vapid", "Make the key that signs Web Push."),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),

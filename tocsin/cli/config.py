@@ -11,6 +11,7 @@ from tocsin.cli.groups import CommandGroup
 from tocsin.cli.options import serve_options
 from tocsin.server.metrics.catalogue import table
 from tocsin.settings import SETTINGS, Setting
+from tocsin.settings.connectors import KINDS, ConnectorTable, table_settings
 from tocsin.settings.secrets import check_bind
 from tocsin.settings.sources import Flags, resolve
 
@@ -28,7 +29,8 @@ Each setting can be given in four ways. The first one that is given counts:
    Prefer this or the plain variable to the flag: other users of a machine can see a program's
    flags;
 3. a key of a TOML file: `resend_delay = "5s"`. The file is named by `--config` or `TOCSIN_CONFIG`;
-   keys stand at its top, not in tables, and relative paths start at the working directory;
+   keys stand at its top, those of brokers in tables (below), and relative paths start at the
+   working directory;
 4. the default.
 
 Names that are no settings are errors, in the file and among the variables that begin with
@@ -41,6 +43,12 @@ plain bytes. Lists are separated by commas, and arrays in TOML. `none` takes bac
 default is none.
 
 | setting | default | values | what it is, and why |
+|---|---|---|---|
+"""
+_CONNECTOR_HEAD = """
+## `[connectors.NAME]` with `kind = "{kind}"`
+
+| key | default | values | what it is, and why |
 |---|---|---|---|
 """
 
@@ -89,11 +97,20 @@ def metrics() -> None:
 
 def documentation() -> str:
     """docs/settings.md, whole."""
-    return _DOCS_HEAD + "".join(_row(known) for known in SETTINGS)
+    settings = "".join(_row(known) for known in SETTINGS)
+    return _DOCS_HEAD + settings + "".join(map(_connector, KINDS.values()))
 
 
-def _row(known: Setting) -> str:
-    default = known.show(known.default)
+def _connector(kind: type[ConnectorTable]) -> str:
+    rows = "".join(
+        _row(known) if known.name not in kind.REQUIRED else _row(known, "required")
+        for known in table_settings(kind).values()
+    )
+    return _CONNECTOR_HEAD.format(kind=kind.KIND) + rows
+
+
+def _row(known: Setting, default: str | None = None) -> str:
+    default = known.show(known.default) if default is None else default
     values = " or ".join(f"`{word}`" for word in known.kind.name.split("|"))
     if "|" not in known.kind.name:
         values = known.kind.name + (f", {known.bounds}" if known.bounds else "")

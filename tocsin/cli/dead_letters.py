@@ -33,7 +33,8 @@ def dead_letters() -> None:
     """List, show, replay and discard dead letters.
 
     A dead letter is a notification that a device did not acknowledge however often it was sent, or
-    that expired before any device had it. Without --token, a token is made with the secret of the
+    that expired before any device had it; or a message that a connector took from a broker and that
+    can never be stored. Without --token, a token is made with the secret of the
     server, which has to be on this machine.
     """
 
@@ -121,9 +122,9 @@ def _row(letter: Letter) -> tuple[str, ...]:
     return (
         str(letter.id),
         letter.dead_at,
-        letter.user,
+        letter.user or "-",
         letter.device or "-",
-        letter.notification,
+        letter.notification or f"{letter.connector}: {letter.place}",
         letter.cause,
         str(letter.attempts),
         letter.status,

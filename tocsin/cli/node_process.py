@@ -22,6 +22,7 @@ from tocsin.actors.runtime import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
 from tocsin.cli.greeting import greeting, whereabouts
 from tocsin.cli.trouble import as_typed
+from tocsin.connecting import make_connectors
 from tocsin.node import Node
 from tocsin.persistence.store import StoreFailed
 from tocsin.server.auth.errors import AuthConfigurationError
@@ -106,6 +107,7 @@ async def _main(
             shares_port=line is not None,
             ports=make_cluster(settings, world),
             loop_faults=lambda: 0 if faults is None else faults.count,
+            connectors=make_connectors(settings),
         )
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:

@@ -21,14 +21,16 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter, as far as a list shows it; see docs/protocol.md."""
 
     id: int
-    notification: str
-    user: str
+    notification: str | None
+    user: str | None
     device: str | None
     cause: str
     reason: str
     attempts: int
     dead_at: str
     status: str
+    connector: str | None = None
+    place: str | None = None
 
 
 class LetterPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,7 +96,7 @@ SCENARIOS: Final[Mapping[str, tuple[str, LoadPlan]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The bounds that a run must not exceed; times in seconds. The defaults are Tocsin's promises."""
+    """The bounds of a run; times in seconds. The defaults are Tocsin's promises."""
 
     lost: int = 0
     """Notifications that a device should have got and did not."""

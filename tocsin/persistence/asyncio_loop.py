@@ -57,12 +57,14 @@ class LoopFaults:
 
 
 @asynccontextmanager
-async def open_asyncio_loop() -> AsyncIterator[LoopFaults]:
+async def open_asyncio_loop(faults: LoopFaults | None = None) -> AsyncIterator[LoopFaults]:
     """As `trio_asyncio.open_loop`: the stores and buses on asyncio work inside the block.
 
-    Exceptions that no task of the loop collects are counted in the yielded faults, and end nothing.
+    Exceptions that no task of the loop collects are counted in *faults*, or in new ones; they are
+    yielded, and such an exception ends nothing. A block inside another one has a loop of its own,
+    whose tasks all end with it.
     """
-    faults = LoopFaults()
+    faults = faults or LoopFaults()
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(faults.note)
         # A private method of trio-asyncio: its version is pinned, and a contract test watches it.

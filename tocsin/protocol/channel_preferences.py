@@ -38,8 +38,10 @@ NO_PREFERENCES: Final = ChannelPreferences()
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What is judged: a notification's *category* and *priority*, and the *channel*. *muted* says
-    that the person has muted the category."""
+    """The subject of a judgement: a notification's *category* and *priority*, and the *channel*.
+
+    *muted* says that the person has muted the category.
+    """
 
     category: str
     priority: str

@@ -54,7 +54,7 @@ NO_PLAN: Final[EscalationPlan] = ()
 
 @dataclass(frozen=True, slots=True)
 class EscalationRules:
-    """What the operator has configured: the names of *channels*, the *policies* by name, and the
+    """The operator's configuration: the names of *channels*, the *policies* by name, and the
     policy *of_category*, by category. Without channels there is nothing to escalate to."""
 
     channels: frozenset[str] = frozenset()

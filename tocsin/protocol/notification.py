@@ -202,11 +202,13 @@ def answer_to_publish(content: Content, standing: str, recipients: int) -> str:
     )
 
 
-def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
+def content_of(
+    draft: Draft, notification_id: str, now_ms: int, posted_ms: int | None = None
+) -> Content:
     """The first revision of *draft*; raises `Refused` where it contradicts itself.
 
     The check does not depend on *now_ms*: whether it comes too late is another question
-    (`has_passed`).
+    (`has_passed`). Its `ttl` counts from *posted_ms*, if it was posted before now.
     """
     topic = topic_of(draft.to)
     created_at = to_rfc3339(now_ms)
@@ -223,7 +225,7 @@ def content_of(draft: Draft, notification_id: str, now_ms: int) -> Content:
         "created_at": created_at,
         "updated_at": created_at,
     }
-    expires_at = _expiry(draft, now_ms)
+    expires_at = _expiry(draft, now_ms if posted_ms is None else posted_ms)
     return _content(fields, now_ms, now_ms, expires_at, topic, draft.collapse_key)
 
 

@@ -115,6 +115,11 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "idempotency_key_reused": ProblemKind(
         422, "This key was used for another request", "A new request needs a new key."
     ),
+    "too_old": ProblemKind(
+        422,
+        "It waited for too long",
+        "Only in dead letters of connectors: replay it, or raise `age_max`.",
+    ),
     "upgrade_required": ProblemKind(
         426, "Upgrade required", "Speak version 13 of the WebSocket protocol."
     ),

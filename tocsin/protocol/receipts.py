@@ -78,7 +78,7 @@ class Filter(msgspec.Struct, frozen=True):
         return _between_commas(self.categories)
 
 
-EVERYTHING: Final = Filter(tuple(ReceiptKind))
+EVERYTHING: Final = Filter(tuple([kind.value for kind in ReceiptKind]))
 
 
 def names_in(text: str) -> tuple[str, ...]:

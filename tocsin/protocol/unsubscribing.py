@@ -37,7 +37,7 @@ def unsubscribe_token(secret: str, wanted: Unsubscription) -> str:
 
 
 def read_unsubscribe_token(secret: str, token: str) -> Unsubscription:
-    """What *token* says; raises `Refused` (404) if nobody with *secret* has made it."""
+    """The wish in *token*; raises `Refused` (404) if nobody with *secret* has made it."""
     body, _, mark = token.partition(".")
     if not hmac.compare_digest(_text(_mark(secret, body)).encode(), mark.encode()):
         raise refuse("not_found", "This link was not made here, or it is cut off.")

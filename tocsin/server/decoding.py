@@ -23,6 +23,8 @@ NotificationId = Annotated[
     Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"),
 ]
 
+ConnectorName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)")]
+
 # As msgspec writes them in a message, where they tell people nothing.
 _VISIBLE: Final = repr(USER_ID_CHARACTER)[1:-1]
 _INSTANT: Final = f"`str` matching regex {INSTANT_PATTERN!r}"

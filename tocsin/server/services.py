@@ -31,6 +31,7 @@ from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth.authenticator import Authenticator
+from tocsin.server.connector_status import Connectors
 from tocsin.server.key_watch import KeyWatch
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
 
@@ -89,6 +90,7 @@ class Services:
     readiness: Readiness
     snapshot: Callable[[int], tuple[Snapshot, ...]]
     spooler: SpoolLine | None = None
+    connectors: Connectors = field(default_factory=Connectors)
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
     attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))

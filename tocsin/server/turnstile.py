@@ -17,9 +17,9 @@ from typing import Final, Self
 
 import trio
 
-HANDSHAKES_MAX: Final = 2
-"""Handshakes at a time: half a millisecond of each turn. More would not be sooner over, since they
-share one core."""
+HANDSHAKES_MAX: Final = 4
+"""Handshakes at a time: half a millisecond of each turn. With fewer, the turns themselves would be
+what newcomers cost; more would not be sooner over, since they share one core."""
 ATTACHING_MAX: Final = 32
 """Devices whose place in the log is being looked up: what a transaction takes without growing
 long, because commits that go with it wait as long."""
@@ -52,7 +52,7 @@ class Turnstile:
         place = self.enter_now()
         if place is None:
             await self._queue.park()
-            place = Place(self)  # whoever left has handed it on
+            place = Place(self)  # it was handed on
         return place
 
     def enter_now(self) -> Place | None:

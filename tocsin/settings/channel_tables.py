@@ -35,14 +35,14 @@ from tocsin.settings.setting import SettingProblem
 Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9.:-]+$")]
 Concurrency = Annotated[int, Meta(ge=1, le=256)]
 _PUBLIC_URL: Final = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
-_SECRETS: Final = ("password",)
+_SECRETS: Final = ("password", "secret", "url")
 """Fields that may come from a file, named by the field with `_file` behind it."""
 
 
 class ChannelTable(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
 ):
-    """What every channel has: a *name*, and how many sends are carried at a time."""
+    """The part that every channel has: a *name*, and how many sends are carried at a time."""
 
     name: str = ""
 
@@ -67,7 +67,22 @@ class WebPushTable(ChannelTable, frozen=True, kw_only=True, tag="webpush"):
     concurrency: Concurrency = 16
 
 
-AnyChannelTable = EmailTable | WebPushTable
+class WebhookTable(ChannelTable, frozen=True, kw_only=True, tag="webhook"):
+    """One URL of the operator's, which is told the person's address."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2048)]
+    secret: Annotated[str, Meta(pattern=r"^whsec_[A-Za-z0-9+/]{32,128}={0,2}$")]
+    concurrency: Concurrency = 8
+
+
+class AppriseTable(ChannelTable, frozen=True, kw_only=True, tag="apprise"):
+    """A service that Apprise knows. *url* has `{address}` in it, where an address is put."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"\{address\}")]
+    concurrency: Concurrency = 2
+
+
+AnyChannelTable = EmailTable | WebPushTable | WebhookTable | AppriseTable
 
 
 class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,7 +139,7 @@ def channel_contradictions(
     escalations: tuple[PolicyTable, ...],
     vapid: tuple[str | None, str | None],
 ) -> Iterator[SettingProblem]:
-    """What does not go together. *vapid* are the key and the contact."""
+    """Settings that do not go together. *vapid* are the key and the contact."""
     rules = escalation_rules(channels, escalations)
     for each in escalations:
         try:

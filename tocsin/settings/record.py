@@ -17,6 +17,7 @@ from tocsin.settings.channel_tables import (
     AnyChannelTable,
     PolicyTable,
 )
+from tocsin.settings.connectors import CONNECTORS, ConnectorTable
 from tocsin.settings.kinds import (
     AUDIENCE,
     CLAIM,
@@ -159,6 +160,16 @@ class SettingsRecord:
         "which can be replayed, or nothing but a count.")
     idempotency_retention: float = setting(DAY, DURATION,
         "How long the answer to an `Idempotency-Key` is kept: longer than any producer retries.",
+        1.0, 365 * DAY)
+
+    # Brokers
+    connectors: tuple[ConnectorTable, ...] = setting((), CONNECTORS,
+        "Brokers from which notifications are taken: a table `[connectors.NAME]` each in the "
+        "settings file, or all of them as JSON. See connectors.md for the keys of each kind.")
+    ingest_retention: float = setting(7 * DAY, DURATION,
+        "How long the key of a message that a connector took is kept, at least "
+        "`idempotency_retention`: longer than the longest outage after which its broker delivers "
+        "it again.",
         1.0, 365 * DAY)
 
     # Connections

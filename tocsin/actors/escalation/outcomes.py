@@ -1,4 +1,4 @@
-"""What a carrier's answer means for the sends of its parcel, and for the address."""
+"""The verdict on a carrier's answer: for the sends of its parcel, and for the address."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REASON_MAX: Final = 200
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What is to be noted. *outcome* is a word for metrics: `sent`, `retry`, `dead`, `put off`."""
+    """The notes to be made. *outcome* is a word for metrics: `sent`, `retry`, `dead`, `put off`."""
 
     outcome: str
     sends: tuple[SettledSend, ...]

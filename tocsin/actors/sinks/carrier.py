@@ -82,7 +82,8 @@ class SinkCarrier(Actor[Never]):
         Cancelling abandons the batch: it is carried again.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._carry_all, nursery.cancel_scope)
+            name = f"{context.ref.path}/carrying"
+            nursery.start_soon(self._carry_all, nursery.cancel_scope, name=name)
             await super().run(context)
             async with self._carrying:
                 nursery.cancel_scope.cancel()

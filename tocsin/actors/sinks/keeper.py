@@ -25,6 +25,8 @@ from tocsin.protocol.sink import ACTIVE, DISABLED
 
 _RENEWAL: Final = LEASE / 3
 """Seconds between renewals of leases: two may fail before one runs out."""
+_RETRY_DELAY: Final = 1.0
+"""Seconds until the next look when the store cannot be asked: a new node has yet to open it."""
 _IDLE_INTERVAL: Final = 15.0
 """Seconds between looks while there is no webhook: one may have been made on another node."""
 
@@ -65,7 +67,7 @@ class SinksKeeper(Actor[Never]):
             context.open_supervisor(self._world.random, together=True) as children,
             trio.open_nursery() as nursery,
         ):
-            nursery.start_soon(self._look_after, children)
+            nursery.start_soon(self._look_after, children, name=f"{context.ref.path}/leases")
             await super().run(context)
             nursery.cancel_scope.cancel()
             await children.stop_together(self._grace)
@@ -74,22 +76,22 @@ class SinksKeeper(Actor[Never]):
 
     async def _look_after(self, children: Supervisor) -> None:
         while True:
-            interval = _IDLE_INTERVAL
-            if await self._has_webhooks():
-                interval = _RENEWAL
-                await self._claim(until=LEASE)
-                self._start_carriers(children)
+            interval = await self._look(children)
             await self._table.bell.wait(trio.current_time() + interval)
 
-    async def _has_webhooks(self) -> bool:
-        """Whether a webhook is active, or was and is leased to this node."""
+    async def _look(self, children: Supervisor) -> float:
+        """Renew leases and start carriers; seconds until the next look."""
         try:
             listed = await self._storage.ask(Read(query=ListSinks()))
         except (StoreUnavailable, StoreFailed, ActorError):
-            return bool(self._table.leases)
+            return _RETRY_DELAY
         self._table.disabled = sum(each.progress.state == DISABLED for each in listed.sinks)
         active = any(each.progress.state == ACTIVE for each in listed.sinks)
-        return active or bool(self._table.leases)
+        if not (active or self._table.leases):
+            return _IDLE_INTERVAL
+        await self._claim(until=LEASE)
+        self._start_carriers(children)
+        return _RENEWAL
 
     async def _claim(self, until: float) -> None:
         """Take and renew leases for *until* more seconds."""

@@ -22,6 +22,7 @@
  */
 
 import { UNAUTHENTICATED, mayReconnect, reasonOf } from "./closing.js";
+import { count, readFrame, splitCursor } from "./frames.js";
 
 /** Seconds that the first handled push waits for company: less than the server lingers. */
 export const ACK_DELAY = 0.02;
@@ -42,30 +43,7 @@ export const REFRESH_BEFORE = 30;
 const REASON_MAX = 256;
 
 /**
- * @typedef {object} Notification
- * @property {string} id
- * @property {string} title
- * @property {string | null} body
- * @property {string | null} url
- * @property {unknown} data
- * @property {string} category
- * @property {string} priority
- * @property {string | null} topic
- * @property {number} revision
- * @property {"unseen" | "seen" | "read" | "archived" | "withdrawn"} state
- * @property {string} created_at
- * @property {string} updated_at
- * @property {string | null} expires_at
- *
- * @typedef {object} Push
- * @property {number} sequence
- * @property {number} previous
- * @property {"created" | "updated" | "state" | "withdrawn"} change
- * @property {Notification} notification
- * @property {number} unread
- * @property {number} unseen
- * @property {boolean} replay
- * @property {number} attempt
+ * @typedef {import("./frames.js").Push} Push
  *
  * @typedef {{do: "send", frame: Record<string, unknown>}
  *   | {do: "show", push: Push}
@@ -412,42 +390,6 @@ export class Follower {
 /** Whether a `stop` can be ended by another token. @param {Action} action */
 export function wantsAnotherToken(action) {
   return action.do === "stop" && action.code === UNAUTHENTICATED;
-}
-
-/** Fields that this client stands on: a frame without them is none of Tocsin's. @type {Record<string, Record<string, string>>} */
-const FIELDS = {
-  welcome: { user: "string", device: "string", cursor: "string" },
-  push: { sequence: "number", previous: "number", change: "string", notification: "object" },
-  status: { store: "string", bus: "string" },
-  goodbye: { code: "number" },
-};
-
-/** The frame in `text`, or null where it is none. @param {string} text @returns {any} */
-function readFrame(text) {
-  try {
-    const frame = JSON.parse(text);
-    const fields = frame.type === "welcome" && frame.user === null ? {} : (FIELDS[frame.type] ?? {});
-    const { id, title } = frame.notification ?? {};
-    const isWhole =
-      typeof frame.type === "string" &&
-      Object.entries(fields).every(([name, kind]) => typeof frame[name] === kind) &&
-      (frame.type !== "push" || (typeof id === "string" && typeof title === "string"));
-    return isWhole ? frame : null;
-  } catch {
-    return null;
-  }
-}
-
-/** @param {unknown} said */
-function count(said) {
-  return Number.isInteger(said) ? /** @type {number} */ (said) : 0;
-}
-
-/** @param {string} cursor @returns {[string, number]} */
-function splitCursor(cursor) {
-  const [place = ""] = cursor.split("~");
-  const dot = place.lastIndexOf(".");
-  return [place.slice(0, Math.max(0, dot)), Number(place.slice(dot + 1)) || 0];
 }
 
 /** @param {unknown} error */

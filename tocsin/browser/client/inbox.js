@@ -7,9 +7,11 @@
  * @module
  */
 
+import { splitCursor } from "./frames.js";
+
 /**
- * @typedef {import("./follower.js").Notification} Notification
- * @typedef {import("./follower.js").Push} Push
+ * @typedef {import("./frames.js").Notification} Notification
+ * @typedef {import("./frames.js").Push} Push
  * @typedef {"seen" | "read" | "unread" | "archived"} Mark
  *
  * @typedef {object} Snapshot
@@ -74,10 +76,18 @@ export class Inbox {
 
   /** Begin with the newest page. @param {Page} page */
   replace(page) {
-    this.#sequence = sequenceOf(page.cursor);
+    this.#sequence = splitCursor(page.cursor)[1];
     this.#next = page.next;
     this.#isBehind = false;
     this.#show({ ...countsOf(page), notifications: page.notifications, more: page.next !== null, loaded: true });
+  }
+
+  /**
+   * What was kept of an earlier visit, until the server answers.
+   * @param {Pick<Snapshot, "notifications" | "unread" | "unseen">} kept
+   */
+  restore({ notifications, unread, unseen }) {
+    if (!this.#snapshot.loaded) this.#show({ notifications, unread, unseen });
   }
 
   /** Go on with an older page. @param {Page} page */
@@ -166,10 +176,4 @@ export class Inbox {
 /** @param {{unread: number, unseen: number}} said */
 function countsOf({ unread, unseen }) {
   return { unread, unseen };
-}
-
-/** @param {string} cursor */
-function sequenceOf(cursor) {
-  const [place = ""] = cursor.split("~");
-  return Number(place.slice(place.lastIndexOf(".") + 1)) || 0;
 }

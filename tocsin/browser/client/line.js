@@ -5,6 +5,7 @@
  */
 
 import { wantsAnotherToken } from "./follower.js";
+import { claimsOf } from "./snapshot.js";
 import { openSocket } from "./socket.js";
 
 /** Seconds that two looks at the clock may be apart before the machine must have slept. */
@@ -259,11 +260,6 @@ export function now() {
 
 /** When the token ends by the clock of `now`, as far as it says. @param {string} token */
 function endOf(token) {
-  try {
-    const [, claims = ""] = token.split(".");
-    const { exp } = JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/")));
-    return typeof exp === "number" ? now() + exp - Date.now() / 1000 : Infinity;
-  } catch {
-    return Infinity; // no JWT
-  }
+  const { exp } = claimsOf(token);
+  return typeof exp === "number" ? now() + exp - Date.now() / 1000 : Infinity;
 }

@@ -9,17 +9,16 @@ import { Follower } from "./follower.js";
 import { Inbox } from "./inbox.js";
 import { Memory, newName, pageStorage } from "./kept.js";
 import { Line, now } from "./line.js";
+import { Marks } from "./marks.js";
 import { joinTabs } from "./tabs.js";
+import { SnapshotKeeper, pageDatabase, subjectOf } from "./snapshot.js";
 import { Ways } from "./ways.js";
 
 /** Notifications of a page of the inbox. */
 const PAGE = 50;
-/** Ids that one call to mark may name. */
-const MARK_MAX = 500;
-
 /**
  * @typedef {import("./follower.js").Action} Action
- * @typedef {import("./follower.js").Push} Push
+ * @typedef {import("./frames.js").Push} Push
  * @typedef {import("./inbox.js").Mark} Mark
  * @typedef {import("./line.js").State} State
  * @typedef {import("./line.js").News} News
@@ -28,6 +27,8 @@ const MARK_MAX = 500;
  * @property {() => string | Promise<string>} token gives a token of the user; called for each connection
  * @property {string | null} [device] the device's name; by default one that is kept in `storage`
  * @property {import("./kept.js").Kept | null} [storage] keeps device and cursor; by default `localStorage` where there is one
+ * @property {string} [user] whose page it is; then the inbox of the last visit is shown before `token` answers
+ * @property {import("./snapshot.js").Database | null} [database] keeps the inbox of the last visit; by default IndexedDB, where there is a `storage`
  * @property {boolean} [shared] whether the tabs of the origin share one connection; by default where the device is one that is kept
  * @property {() => number} [random]
  * @property {typeof WebSocket} [WebSocket] for programs outside of a browser
@@ -43,6 +44,8 @@ export class Tocsin {
   #memory;
   #follower;
   #line;
+  #keeper;
+  #marks;
   /** @type {Map<string, Set<(event: any) => unknown>>} */ #handlers = new Map();
   /** The handlers' work, one push after the other. @type {Promise<void>} */ #work = Promise.resolve();
   /** @type {State} */ #state = { phase: "idle", since: Date.now(), store: "ok", bus: "ok" };
@@ -67,8 +70,18 @@ export class Tocsin {
     this.#follower = this.#newFollower(newName());
     this.#memory.save(this.#follower);
     this.#fetch = this.#options.fetch ?? globalThis.fetch?.bind(globalThis);
+    const { storage, database = storage === null ? null : pageDatabase() } = this.#options;
+    this.#keeper = new SnapshotKeeper(this.#memory.key, database);
     this.#line = this.#newLine();
-    this.#api = new Api(this.#base, async () => options.token(), this.#fetch);
+    this.#api = new Api(this.#base, () => this.#token(), this.#fetch);
+    this.#marks = new Marks({
+      api: this.#api,
+      inbox: this.inbox,
+      isConnected: () => this.#state.phase === "connected",
+      changed: () => this.#keep(),
+      refused: (error) => this.#tell("error", error),
+    });
+    this.inbox.subscribe(() => this.#keep());
   }
 
   /** @returns {Readonly<State>} */
@@ -105,6 +118,7 @@ export class Tocsin {
     } else if (phase === "stopped" && this.#tabs !== null) {
       this.#tabs.tell({ ask: "connect" });
     } else if (phase === "idle") {
+      void this.#claim(this.#options.user ?? null);
       this.#tabs = this.#isShared
         ? joinTabs(this.#memory.key, { leads: () => this.#lead(), heard: (message) => this.#hearTab(message) }, this.#options.browser)
         : null;
@@ -170,38 +184,55 @@ export class Tocsin {
   }
 
   /**
-   * Mark notifications; shown at once, and taken back if the server refuses it (`ApiError`).
+   * Mark notifications; shown at once, kept until the server can be reached, and taken back if it
+   * refuses (`ApiError`).
    * @param {Mark} state @param {string | readonly string[]} ids
    */
   async mark(state, ids) {
-    const named = typeof ids === "string" ? [ids] : [...ids];
-    const calls = [];
-    for (let start = 0; start < named.length; start += MARK_MAX) {
-      calls.push({ state, ids: named.slice(start, start + MARK_MAX) });
-    }
-    await this.#mark(state, named, calls);
+    await this.#marks.mark(state, typeof ids === "string" ? [ids] : [...ids]);
   }
 
   /** Mark all that are not archived. @param {Mark} [state] */
   async markAll(state = "read") {
-    await this.#mark(state, null, [{ state, all: true }]);
+    await this.#marks.mark(state, null);
   }
 
-  /** @param {Mark} state @param {string[] | null} ids @param {object[]} calls */
-  async #mark(state, ids, calls) {
-    const undo = this.inbox.mark(state, ids);
-    try {
-      for (const call of calls) await this.#api.call("POST", "v1/inbox/mark", call);
-    } catch (error) {
-      undo();
-      throw error;
-    }
+  async #token() {
+    const token = await this.#options.token();
+    void this.#claim(this.#options.user ?? subjectOf(token));
+    return token;
+  }
+
+  /** The page is this user's: show what was kept of theirs, until the server answers. @param {string | null} user */
+  async #claim(user) {
+    const kept = await this.#keeper.claim(user);
+    if (kept === null) return;
+    this.#marks.waiting.unshift(...kept.marks);
+    this.inbox.restore(kept);
+  }
+
+  #keep() {
+    const { waiting: marks } = this.#marks;
+    if (!this.inbox.current.loaded && marks.length === 0) return;
+    this.#keeper.save(() => {
+      const { notifications, unread, unseen } = this.inbox.current;
+      return { notifications: [...notifications], unread, unseen, marks };
+    });
+  }
+
+  /**
+   * What the user wants to hear of, as `/v1/me/preferences` has it; with `wanted`, from now on that.
+   * @param {object} [wanted] @returns {Promise<any>}
+   */
+  preferences(wanted) {
+    return this.#api.call(wanted === undefined ? "GET" : "PUT", "v1/me/preferences", wanted);
   }
 
   /** Sign out: leave, forget device and cursor here, and the device on the server. */
   async forget() {
     this.close();
     this.#memory.forget();
+    this.#keeper.forget();
     try {
       await this.#api.call("DELETE", `v1/me/devices/${encodeURIComponent(this.device ?? "")}`);
     } catch (error) {
@@ -255,7 +286,7 @@ export class Tocsin {
   #newLine() {
     return new Line(this.#follower, {
       server: this.#base,
-      token: this.#options.token,
+      token: () => this.#token(),
       WebSocket: this.#options.WebSocket ?? globalThis.WebSocket,
       fetch: this.#fetch,
       ways: new Ways(this.#memory.key, this.#options.storage ?? null),
@@ -275,7 +306,7 @@ export class Tocsin {
         return this.#show(action.push);
       case "welcome":
         this.inbox.recount(action);
-        if (!this.inbox.current.loaded) void this.#load();
+        if (!this.inbox.current.loaded || this.#marks.waiting.length > 0) void this.#load();
         return;
       case "synced":
         if (this.inbox.isBehind) void this.#load();
@@ -320,8 +351,10 @@ export class Tocsin {
   }
 
   async #load() {
+    await this.#marks.send();
     try {
       this.inbox.replace(await this.#api.call("GET", `v1/inbox?limit=${PAGE}`));
+      this.#marks.show();
     } catch (error) {
       this.#tell("error", error);
     }

@@ -7,9 +7,11 @@ import { Tocsin } from "../client/index.js";
 import { icon, keepInStep, make } from "./dom.js";
 import { Item } from "./item.js";
 import { LOOK } from "./look.js";
+import { PreferencesForm } from "./preferences.js";
 import { textsOf } from "./texts.js";
 
 const BELL = "M12 2a2 2 0 0 0-2 2v.6A6.5 6.5 0 0 0 5.5 11v5L4 18.5V20h16v-1.5L18.5 16v-5A6.5 6.5 0 0 0 14 4.6V4a2 2 0 0 0-2-2Zm-2.5 19a2.5 2.5 0 0 0 5 0Z";
+const GEAR = "M4 7h9M17 7h3M4 17h3M11 17h9M13 4.5v5M7 14.5v5";
 /** The greatest number that the badge shows. */
 const SHOWN_MAX = 99;
 /** Pixels from the end of the list at which older ones are loaded. */
@@ -18,7 +20,7 @@ const MARGIN = 400;
 const FAILURE_SHOWN = 5000;
 
 /**
- * @typedef {import("../client/follower.js").Notification} Notification
+ * @typedef {import("../client/frames.js").Notification} Notification
  * @typedef {import("../client/inbox.js").Snapshot} Snapshot
  * @typedef {import("../client/inbox.js").Mark} Mark
  */
@@ -68,7 +70,9 @@ export class TocsinInbox extends HTMLElement {
 
   #made() {
     const tokenUrl = this.getAttribute("token-url") ?? "/token";
+    const user = this.getAttribute("user");
     return new Tocsin(this.getAttribute("server") ?? "/", {
+      ...(user === null ? {} : { user }),
       token: async () => {
         const answer = await fetch(tokenUrl, { cache: "no-store" });
         if (!answer.ok) throw new Error(`${tokenUrl} answered ${answer.status}`);
@@ -116,15 +120,17 @@ export class TocsinInbox extends HTMLElement {
   #all = make("button", { type: "button" });
   #unread = make("button", { type: "button" });
   #markAll = make("button", { type: "button", class: "mark-all" }, "✓");
+  #gear = make("button", { type: "button", class: "gear" }, icon(GEAR));
   #heading = make("h2");
   #panel = make(
     "div",
     { class: "panel", part: "panel", popover: "auto", role: "dialog" },
-    make("header", {}, this.#heading, this.#all, this.#unread, this.#markAll),
+    make("header", {}, this.#heading, this.#all, this.#unread, this.#markAll, this.#gear),
     this.#list,
     this.#empty,
     this.#footer,
   );
+  /** @type {PreferencesForm | null} */ #preferences = null;
   #item = new Item("en", this.#texts, { mark: () => {}, open: () => {} });
 
   /** @param {string} lang */
@@ -138,6 +144,12 @@ export class TocsinInbox extends HTMLElement {
     this.#markAll.title = texts.markAll;
     this.#markAll.setAttribute("aria-label", texts.markAll);
     this.#retry.textContent = texts.retry;
+    this.#preferences?.element.remove();
+    this.#preferences = new PreferencesForm(texts, () => this.#failed());
+    this.#list.before(this.#preferences.element);
+    this.#gear.title = texts.preferences;
+    this.#gear.setAttribute("aria-label", texts.preferences);
+    this.#gear.onclick = () => void this.#try(this.#prefer(this.#gear.getAttribute("aria-pressed") !== "true"));
     this.#bell.onclick = () => this.#panel.togglePopover();
     this.#bell.setAttribute("aria-haspopup", "dialog");
     this.#all.onclick = () => this.#filter(false);
@@ -193,6 +205,7 @@ export class TocsinInbox extends HTMLElement {
   /** @param {boolean} isOpen */
   #toggled(isOpen) {
     this.#bell.setAttribute("aria-expanded", String(isOpen));
+    void this.#prefer(false);
     if (!isOpen || this.#tocsin === null) return;
     const { bottom, right, left } = this.#bell.getBoundingClientRect();
     const width = this.#panel.offsetWidth;
@@ -204,6 +217,15 @@ export class TocsinInbox extends HTMLElement {
     const unseen = current.notifications.filter(({ state }) => state === "unseen").map(({ id }) => id);
     if (unseen.length > 0) void this.#try(this.#tocsin.mark("seen", unseen));
     /** @type {HTMLElement | null} */ (this.#list.querySelector(".item"))?.focus();
+  }
+
+  /** Show the preferences in the place of the list, or the list again. @param {boolean} isShown */
+  async #prefer(isShown) {
+    const form = this.#preferences?.element;
+    if (isShown && this.#tocsin !== null) await this.#preferences?.show(this.#tocsin);
+    else if (form !== undefined) form.hidden = true;
+    this.#gear.setAttribute("aria-pressed", String(isShown));
+    this.#panel.toggleAttribute("data-preferences", isShown);
   }
 
   /** @param {boolean} onlyUnread */
@@ -232,10 +254,14 @@ export class TocsinInbox extends HTMLElement {
     try {
       await work;
     } catch {
-      this.#status.textContent = this.#texts.failed;
-      this.#footer.hidden = false;
-      setTimeout(() => this.#showState(), FAILURE_SHOWN);
+      this.#failed();
     }
+  }
+
+  #failed() {
+    this.#status.textContent = this.#texts.failed;
+    this.#footer.hidden = false;
+    setTimeout(() => this.#showState(), FAILURE_SHOWN);
   }
 
   async #loadMore() {

@@ -14,7 +14,7 @@ const ARCHIVE = "M3 5h18v4H3zM5 9v10h14V9M10 13h4";
 const UNITS = [["year", 31_557_600], ["month", 2_629_800], ["day", 86_400], ["hour", 3600], ["minute", 60]];
 
 /**
- * @typedef {import("../client/follower.js").Notification} Notification
+ * @typedef {import("../client/frames.js").Notification} Notification
  * @typedef {object} Wishes what a person wants done
  * @property {(state: import("../client/inbox.js").Mark, id: string) => void} mark
  * @property {(notification: Notification) => void} open

@@ -57,6 +57,17 @@ time { color: var(--tocsin-muted); font-size: 12px; white-space: nowrap; line-he
 .actions button { display: grid; place-items: center; inline-size: 32px; block-size: 28px; color: var(--tocsin-muted); }
 .actions button:hover { color: var(--tocsin-text); background: var(--tocsin-line); }
 .actions svg { inline-size: 16px; block-size: 16px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+.gear svg { inline-size: 16px; block-size: 16px; display: block; fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; }
+.panel[data-preferences] :is(.list, .note) { display: none; }
+.preferences { padding: 16px; overflow-y: auto; min-block-size: 160px; }
+.preferences fieldset { margin: 0; padding: 0; border: 0; }
+.preferences legend { padding: 0 0 8px; font-weight: 600; }
+.preferences label { display: flex; align-items: center; justify-content: space-between; padding: 10px 0; border-block-end: 1px solid var(--tocsin-line); overflow-wrap: anywhere; }
+.preferences input { appearance: none; flex: none; inline-size: 36px; block-size: 20px; margin: 0; border-radius: 10px; cursor: pointer; background: var(--tocsin-muted);
+  background-image: radial-gradient(circle at center, #fff 0 7px, transparent 7.5px); background-size: 20px 20px; background-repeat: no-repeat; background-position: 0 0; }
+.preferences input:checked { background-color: var(--tocsin-accent); background-position: 16px 0; }
+.preferences input:focus-visible { outline-offset: 2px; }
+.hint { margin: 12px 0 0; color: var(--tocsin-muted); font-size: 12px; }
 .note { margin: 0; padding: 40px 16px; text-align: center; color: var(--tocsin-muted); }
 footer { display: flex; align-items: center; gap: 8px; padding: 8px 16px; font-size: 13px; color: var(--tocsin-muted);
   background: var(--tocsin-hover); border-block-start: 1px solid var(--tocsin-line); }
@@ -64,6 +75,7 @@ footer button { padding: 2px 8px; color: var(--tocsin-accent); font-weight: 600;
 [hidden] { display: none !important; }
 .aloud { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @media (max-width: 480px) {
+  header button { padding-inline: 8px; }
   .panel { inset: auto 0 0 0 !important; inline-size: 100vw; max-block-size: 85vh; border-radius: var(--tocsin-radius) var(--tocsin-radius) 0 0; border-inline: 0; border-block-end: 0; }
   .actions { opacity: 1; position: static; grid-column: 2 / 4; justify-self: start; background: none; margin-block-start: 6px; }
 }

@@ -22,6 +22,8 @@
  * @property {string} stopped
  * @property {string} retry
  * @property {string} failed
+ * @property {string} preferences what the switches are for
+ * @property {string} critical what no switch turns off
  * @property {(title: string) => string} arrived
  */
 
@@ -44,6 +46,8 @@ export const TEXTS = {
     stopped: "Not connected.",
     retry: "Connect",
     failed: "That did not work. Try again.",
+    preferences: "What to hear of",
+    critical: "Critical notifications always come.",
     arrived: (title) => `New notification: ${title}`,
   },
   de: {
@@ -63,6 +67,8 @@ export const TEXTS = {
     stopped: "Nicht verbunden.",
     retry: "Verbinden",
     failed: "Das hat nicht geklappt. Bitte noch einmal versuchen.",
+    preferences: "Wovon ich hören möchte",
+    critical: "Dringendes kommt immer.",
     arrived: (title) => `Neue Mitteilung: ${title}`,
   },
   fr: {
@@ -82,6 +88,8 @@ export const TEXTS = {
     stopped: "Non connecté.",
     retry: "Se connecter",
     failed: "Cela n’a pas fonctionné. Réessayez.",
+    preferences: "Ce que je veux recevoir",
+    critical: "Les notifications critiques arrivent toujours.",
     arrived: (title) => `Nouvelle notification : ${title}`,
   },
 };

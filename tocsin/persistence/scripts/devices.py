@@ -34,7 +34,6 @@ from tocsin.persistence.store import (
     TooMany,
 )
 from tocsin.protocol.cursor import LogState, Start, choose_start
-from tocsin.protocol.receipts import Facts
 
 _ATTACH_READ: Final = pick(user_id="user", device_id="device")
 
@@ -57,9 +56,7 @@ _WORTH_NOTING = 100
 """Entries of a log. Going through fewer takes less time than writing a row to spare it."""
 
 
-def acknowledge(
-    commands: Sequence[tuple[int, Acknowledge]], results: list[Result], facts: Facts
-) -> Script[None]:
+def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Result]) -> Script[None]:
     """Write the acknowledgments of devices without a session, as those of a session are written."""
     if not commands:
         return
@@ -75,10 +72,8 @@ def acknowledge(
         through = stored if command.through is None else max(stored, command.through)
         moves.append(CursorMove(command.user, command.device, stored, through, command.now_ms))
         named += [(command, notification) for notification in command.ids]
-    yield from acknowledge_named(named, facts)
-    partly = yield from acknowledge_moves(
-        [move for move in moves if move.cursor > move.stored], facts
-    )
+    yield from acknowledge_named(named)
+    partly = yield from acknowledge_moves([move for move in moves if move.cursor > move.stored])
     for index, command in commands:
         if (command.user, command.device) in partly:
             results[index] = AcknowledgedPartly()
@@ -113,7 +108,6 @@ def attach(
     results: list[Result],
     brought: Brought,
     epoch: str,
-    facts: Facts,
 ) -> Script[None]:
     """Choose the start of each device, except new ones beyond the limit of their user.
 
@@ -148,9 +142,7 @@ def attach(
             behind=command.user in brought.behind,
             open_session=arrival.earlier,
         )
-    partly = yield from acknowledge_moves(
-        [each.move for each in arrivals if each.move is not None], facts
-    )
+    partly = yield from acknowledge_moves([each.move for each in arrivals if each.move is not None])
     for index, command in commands:
         if (command.user, command.device) in partly:
             results[index] = AcknowledgedPartly()

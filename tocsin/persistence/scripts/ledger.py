@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from tocsin.persistence.scripts.bury_letters import bury, dead_fact, deaths_in
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.store import Acknowledge, DeliveryRecord, DeviceCursor, Done, Record, Result
-from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
+from tocsin.protocol.receipts import Facts
 
 _DEVICES_SAVE: Final = pick(
     "session",
@@ -87,7 +87,7 @@ def record(
     lines = [line for _, command in commands for line in command.deliveries]
     dead = [(line, at) for _, command in commands for line, at in _dead_lines(command)]
     deaths = (yield from deaths_in(dead)) if dead else ()
-    yield from _write_lines(lines, facts)
+    yield from _write_lines(lines)
     if deaths:
         yield from bury(deaths)
         facts += [dead_fact(death) for death in deaths]
@@ -111,7 +111,7 @@ def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
     return [(line, max(times)) for line in dead]
 
 
-def acknowledge_moves(moves: Sequence[CursorMove], facts: Facts) -> Script[set[tuple[str, str]]]:
+def acknowledge_moves(moves: Sequence[CursorMove]) -> Script[set[tuple[str, str]]]:
     """Acknowledge the entries between the former and the present cursors of devices.
 
     Returns the devices that have more of them than one transaction may do. Their cursors must not
@@ -123,12 +123,12 @@ def acknowledge_moves(moves: Sequence[CursorMove], facts: Facts) -> Script[set[t
         "deliveries_open", **_DELIVERIES_OPEN(moves), lines_max=[lines_max] * len(moves)
     )
     lines = (_answered(row, row.attempts, times[row.user_id, row.device_id]) for row in rows)
-    yield from _write_lines(lines, facts)
+    yield from _write_lines(lines)
     found = Counter((row.user_id, row.device_id) for row in rows)
     return {device for device, count in found.items() if count >= lines_max}
 
 
-def acknowledge_named(named: Sequence[tuple[Acknowledge, str]], facts: Facts) -> Script[None]:
+def acknowledge_named(named: Sequence[tuple[Acknowledge, str]]) -> Script[None]:
     """Acknowledge, for each id, the oldest change that the device was sent and has not answered."""
     times = {(command.user, command.device, id_): command.now_ms for command, id_ in named}
     rows = yield from run(
@@ -141,7 +141,7 @@ def acknowledge_named(named: Sequence[tuple[Acknowledge, str]], facts: Facts) ->
     lines = (
         _answered(row, 0, times[row.user_id, row.device_id, row.notification_id]) for row in rows
     )
-    yield from _write_lines(lines, facts)
+    yield from _write_lines(lines)
 
 
 def _answered(row: Row, attempts: int, at: int) -> DeliveryRecord:
@@ -151,7 +151,7 @@ def _answered(row: Row, attempts: int, at: int) -> DeliveryRecord:
     )
 
 
-def _write_lines(lines: Iterable[DeliveryRecord], facts: Facts) -> Script[None]:
+def _write_lines(lines: Iterable[DeliveryRecord]) -> Script[None]:
     # A statement of Postgres cannot merge two lines into one row, and the merge stands in SQL only.
     # So the second line for a row goes into a second round. Two lines are common (a push, and its
     # acknowledgment a moment later); three in one batch are rare.
@@ -168,15 +168,13 @@ def _write_lines(lines: Iterable[DeliveryRecord], facts: Facts) -> Script[None]:
         if (at := line.acknowledged_at) is not None:
             pair, first = key[:2], (at, line.device)
             delivered[pair] = min(first, delivered.get(pair, first))
-    rows = yield from run(
+    yield from run(
         "inbox_delivered",
         notification_id=[notification for notification, _ in delivered],
         user_id=[user for _, user in delivered],
+        device_id=[device for _, device in delivered.values()],
         at=[at for at, _ in delivered.values()],
     )
-    for notification, user in rows:
-        at, device = delivered[notification, user]
-        facts.append(Fact(ReceiptKind.DELIVERED, notification, user, at, device))
     for merge in rounds:
         yield from run("deliveries_record", **_DELIVERIES_RECORD(merge.values()))
 

@@ -1,4 +1,4 @@
-"""What people prefer, read for many sends at once, and judged one by one."""
+"""Preferences of people, read for many sends at once, and judged one by one."""
 
 from __future__ import annotations
 

@@ -51,10 +51,11 @@ def purge(commands: Sequence[tuple[int, Purge]], results: list[Result]) -> Scrip
         chosen = yield from _choose(command)
         rows = yield from _forget(dict.fromkeys(chosen), command)
         letters = yield from _purge("purge_letters", command.created_before, command.limit)
+        messages = yield from _purge("ingest_purge", command.created_before, command.limit)
         through = yield from _remove_unseen(command)
         unfinished = yield from _forget_removed(command)
         receipts = yield from _purge_receipts(command)
-        longest = max(len(chosen), len(letters), len(tickets), receipts)
+        longest = max(len(chosen), len(letters), len(messages), len(tickets), receipts)
         more = unfinished or longest >= command.limit or len(answers) >= answers_max
         results[index] = Purged(len(rows), more=more, devices_through=through)
 

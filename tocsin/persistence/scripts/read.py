@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tocsin.persistence.scripts import ingest as ingest_scripts
 from tocsin.persistence.scripts import lists as list_scripts
 from tocsin.persistence.scripts import receipts as receipt_scripts
 from tocsin.persistence.scripts import sinks as sink_scripts
@@ -48,6 +49,11 @@ from tocsin.persistence.store import (
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
+)
+from tocsin.persistence.store.ingest_commands import (
+    FindIngest,
+    ListIngest,
+    ReadConnector,
 )
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
 from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
@@ -267,6 +273,9 @@ _SCRIPTS: dict[type[Any], Any] = {
     FindLetter: list_scripts.letter,
     FindKey: list_scripts.key,
     ListKeys: list_scripts.keys,
+    ListIngest: ingest_scripts.ingest_letters,
+    FindIngest: ingest_scripts.ingest_letter,
+    ReadConnector: ingest_scripts.connector_orders,
     ListAddresses: addresses,
     ListSends: sends,
     ReadReceipts: receipt_scripts.receipt_pages,

@@ -21,6 +21,7 @@ from typing import Any, Final
 from tocsin.persistence.scripts.addresses import change_addresses
 from tocsin.persistence.scripts.devices import acknowledge, attach, remove_devices
 from tocsin.persistence.scripts.escalating import escalate
+from tocsin.persistence.scripts.ingest import change_ingest
 from tocsin.persistence.scripts.keys import change_keys
 from tocsin.persistence.scripts.ledger import ends_in, record
 from tocsin.persistence.scripts.logs.change import change_logs
@@ -68,6 +69,11 @@ from tocsin.persistence.store import (
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.ingest_commands import (
+    BuryMessages,
+    SetConnector,
+    SettleIngest,
+)
 from tocsin.persistence.store.sink_commands import (
     ChangeSink,
     ClaimSinks,
@@ -83,6 +89,7 @@ _LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
 _SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)
 _LETTERS: Final = (ReplayLetter, DiscardLetter)
 _KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, RevokeTickets)
+_INGEST: Final = (BuryMessages, SettleIngest, SetConnector)
 _ADDRESSES: Final = (SetAddress, RemoveAddress, MuteChannel)
 _SINKS: Final = (
     *(CreateSink, ChangeSink, DeleteSink, FollowReceipts, ClaimSinks, SaveProgress),
@@ -147,8 +154,8 @@ def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
         yield from mark_inboxes(of(MarkInbox), results, facts)
         yield from change_subscriptions(of(*_SUBSCRIPTIONS, SetTopic), results, brought)
         yield from record(records, {} if arrivals else ends, results, facts)
-        yield from acknowledge(of(Acknowledge), results, facts)
-        yield from attach(arrivals, ends, results, brought, epoch, facts)
+        yield from acknowledge(of(Acknowledge), results)
+        yield from attach(arrivals, ends, results, brought, epoch)
         yield from remove_devices(of(RemoveDevice), results)
         yield from settle_letters(of(*_LETTERS), results)
         yield from change_addresses(of(*_ADDRESSES), results)
@@ -158,6 +165,7 @@ def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
         yield from claim_sends(of(ClaimSends), results)
         yield from purge(of(Purge), results)
         yield from change_keys(of(*_KEYS), results)
+        yield from change_ingest(of(*_INGEST), results)
         yield from change_sinks(of(*_SINKS), results)
     yield from append(facts)
     return results

@@ -16,12 +16,14 @@ from tocsin.protocol.notification import Change, Content, Patch
 class Idempotency(msgspec.Struct, frozen=True):
     """A producer's idempotency *key*, its *credential*, and a digest of the request with the key.
 
-    The digest (*fingerprint*) shows whether a second request with the key is the same.
+    The digest (*fingerprint*) shows whether a second request with the key is the same. The answer
+    is kept for *longer_ms* milliseconds more than others are.
     """
 
     credential: str
     key: str
     fingerprint: bytes
+    longer_ms: int = 0
 
 
 class Counters(msgspec.Struct, frozen=True):

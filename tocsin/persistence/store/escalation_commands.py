@@ -83,7 +83,7 @@ class ClaimSends(Command[SendsClaimed], frozen=True):
 
 
 class SettledSend(msgspec.Struct, frozen=True):
-    """What became of a claimed send: it is *waiting* again until *next_at*, *sent*, or *dead*.
+    """The outcome of a claimed send: it is *waiting* again until *next_at*, *sent*, or *dead*.
 
     *claimed* is the number of attempts that it was claimed with; by it and the node the store knows
     that nobody else has claimed it meanwhile. *attempts* is the number to keep.
@@ -98,7 +98,7 @@ class SettledSend(msgspec.Struct, frozen=True):
 
 
 class AddressVerdict(msgspec.Struct, frozen=True):
-    """What a carrier found out about an address: `passed`, `failed` (dead after *failures_max* in a
+    """A carrier's finding about an address: `passed`, `failed` (dead after *failures_max* in a
     row) or `gone` (it is removed)."""
 
     user: str

@@ -32,6 +32,16 @@ _THEIR_ROWS: Final = (
 )
 """Tables whose rows with the user's `user_id` are deleted."""
 
+_NO_NAMES_OF_USERS: Final = frozenset(
+    {
+        ("notifications", "document"),
+        ("connectors", "name"),
+        ("ingest_letters", "connector"),
+    }
+)
+"""Columns that are not searched: text about users is counted apart, and connectors have names of
+the operator's, which may be those of users by chance."""
+
 # Notifications that the user has and that no other user has, had, or may yet get from a topic.
 _SOLE: Final = """
 SELECT i.notification_id FROM inbox AS i
@@ -124,6 +134,11 @@ async def forget(hands: Hands, person: Person) -> None:
         for table in _THEIR_ROWS:
             await hands.run(f"DELETE FROM {table} WHERE user_id = $1", user)
         credentials = [("credential = $1", name) for name in _credentials(person)]
+        await hands.run(
+            "DELETE FROM ingest_letters"
+            f" WHERE {hands.find}(body, $1) > 0 OR {hands.find}(headers, $1) > 0",
+            person.quoted,
+        )
         for condition, name in [(_by_token(hands), user), *credentials]:
             await hands.run(f"DELETE FROM idempotency WHERE {condition}", name)
             await hands.run(
@@ -139,7 +154,7 @@ async def survey(hands: Hands, person: Person) -> Named:
     rows: dict[str, int] = {}
     for table in TABLES:
         for column in await hands.texts(table):
-            if (table, column) == ("notifications", "document"):
+            if (table, column) in _NO_NAMES_OF_USERS:
                 continue
             condition = f"{column} = $1 OR {hands.find}({column}, $2) > 0"
             parameters = [person.user, person.quoted]

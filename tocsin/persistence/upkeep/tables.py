@@ -10,6 +10,7 @@ TABLES: Final = (
     *("meta", "notifications", "inbox", "users", "devices", "deliveries"),
     *("idempotency", "api_keys", "tickets", "preferences", "schedule", "collapsing"),
     *("topics", "topic_log", "subscriptions", "dead_letters"),
+    *("ingest_letters", "connectors"),
     *("escalations", "addresses", "sends", "channel_preferences"),
     *("receipt_log", "receipts", "sinks", "sink_letters"),
 )

@@ -12,6 +12,7 @@ from typing import Final
 
 from tocsin.server.api import (
     channels,
+    connectors,
     dead_letters,
     inbox,
     inspecting,
@@ -42,6 +43,7 @@ _WORK: Final[tuple[Operation, ...]] = (
     *operators.operations.all,
     *inspecting.operations.all,
     *spool.operations.all,
+    *connectors.operations.all,
     *dead_letters.operations.all,
     *receipts.operations.all,
     *webhooks.operations.all,

@@ -339,18 +339,36 @@ class Explanation(Answering, frozen=True, kw_only=True):
 
 
 class LetterLine(Answering, frozen=True, kw_only=True):
-    """A notification that did not arrive; *device* is `null` where there was none."""
+    """What did not arrive, of either kind.
+
+    `delivery`: a notification; *device* is `null` where there was none. `ingest`: a message that a
+    *connector* took and that cannot be stored; it has no notification, user and device.
+    """
 
     id: int
-    notification: str
-    user: str
+    kind: Literal["delivery", "ingest"] = "delivery"
+    notification: str | None
+    user: str | None
     device: str | None
-    cause: Literal["attempts", "expired"]
+    cause: Literal["attempts", "expired", "refused"]
     reason: str
     attempts: int
     first_sent_at: Timestamp | None
     dead_at: Timestamp
     status: Literal["dead", "replayed", "discarded"]
+    connector: str | UnsetType = UNSET
+    place: str | UnsetType = UNSET
+
+
+class KeptMessage(Answering, frozen=True, kw_only=True):
+    """A message as a connector took it; *body* is base64 where it is no text (*encoding*)."""
+
+    idempotency_key: str | None
+    correlation: str | None
+    headers: dict[str, str]
+    encoding: Literal["text", "base64"]
+    body: str
+    cut: bool
 
 
 class LetterEvent(Answering, frozen=True, kw_only=True):
@@ -368,10 +386,15 @@ class LetterList(Answering, frozen=True, kw_only=True):
 
 
 class Letter(LetterLine, frozen=True, kw_only=True):
-    """A dead letter with all that is known: *content* is `null` where it was purged."""
+    """A dead letter with all that is known: *content* is `null` where it was purged.
+
+    One of the kind `ingest` has its *message*, and the *problem* that it was refused with.
+    """
 
     history: list[LetterEvent]
     content: Content | None
+    message: KeptMessage | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
 
 
 class LetterReplayed(Answering, frozen=True, kw_only=True):

@@ -39,8 +39,6 @@ operations = Operations("channels")
 
 ADDRESSES_MAX: Final = 16
 """Addresses of a person on one channel: a few browsers, a few mailboxes. Of more the oldest go."""
-_BODY_BYTES_MAX: Final = 8 * 1024
-"""Bytes of an address or of a subscription."""
 _AFTER_PATTERN: Final = r"^[0-9a-f-]{36}\.[0-9]{1,9}\.[0-9]\.[0-9a-f]{24}$(?!\n)"
 
 
@@ -155,7 +153,6 @@ async def list_own_addresses(call: Call[UrlQuery, None]) -> Answer:
     *("PUT", "/v1/me/channels/{channel}/{name}", "Register a browser for Web Push"),
     caller=Caller.USER,
     body=PushSubscription,
-    body_bytes_max=_BODY_BYTES_MAX,
     answers={204: None},
 )
 async def register_browser(
@@ -198,13 +195,12 @@ async def list_addresses(call: Call[UrlQuery, None], user: str) -> Answer:
     *("PUT", "/v1/users/{user}/channels/{channel}/{name}", "Set an address of a user"),
     caller=Caller.NOTIFY,
     body=AddressRequest,
-    body_bytes_max=_BODY_BYTES_MAX,
     answers={204: None},
 )
 async def set_address(
     call: Call[UrlQuery, AddressRequest], user: str, channel: str, name: str
 ) -> Answer:
-    """Who a mail address belongs to is the backend's knowledge. A dead address lives again."""
+    """The backend knows to whom a mail address belongs. A dead address lives again."""
     terms = _terms(call, channel, by_user=False)
     await _set(call, user, terms, name, _checked(terms, call.body.address, "$.address"))
     return NO_CONTENT

@@ -27,7 +27,7 @@ from tocsin.protocol.escalation import ChannelName
 from tocsin.protocol.notification import DeviceId, Topic, UserId
 from tocsin.protocol.unsubscribing import TOKEN_PATTERN
 from tocsin.server.auth.principal import Principal
-from tocsin.server.decoding import NotificationId
+from tocsin.server.decoding import ConnectorName, NotificationId
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
 
@@ -41,6 +41,7 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "device": DeviceId,
     "topic": Topic,
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
+    "connector": ConnectorName,
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
     "channel": ChannelName,
     "name": DeviceId,
@@ -142,7 +143,8 @@ class Operation:
     it reads for itself, *body_bytes_max* what it may be at most where that is less than other
     bodies may. With *ticket*, a ticket in the query will do for a credential. One that *acts* takes
     the device's place, and may last. A body that is *body_optional* is `None` where it is left out.
-    An operation that is *lean* comes by the thousand: the door answers it without Quart.
+    An operation that is *lean* comes by the thousand: the door answers it without Quart, and so
+    each that *acts*.
     """
 
     method: str
@@ -220,7 +222,7 @@ class Operations:
                 produces=produces,
                 ticket=ticket,
                 acts=acts,
-                lean=lean,
+                lean=lean or acts,
                 body_bytes_max=body_bytes_max,
                 body_optional=body_optional,
             )

@@ -57,6 +57,9 @@ async def readyz(call: Call[UrlQuery, None]) -> Answer:
     }
     if spooler is not None:
         hops["spool"] = "ok" if spooler.reachable else "lost"
+    if services.connectors:
+        healthy_ones = all(each.is_healthy for each in services.connectors.all)
+        hops["connectors"] = "ok" if healthy_ones else "lost"
     useful = hops["store"] == "ok" or (hops["store"] == "lost" and hops.get("spool") == "ok")
     useful = useful and hops["node"] == "ok"
     reason = services.status.reason or UNSET

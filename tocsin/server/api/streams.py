@@ -155,7 +155,6 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     produces="text/event-stream",
     ticket=True,
     acts=True,
-    lean=True,
 )
 async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
     """Events: `welcome`, `push`, `synced`, `counters`, `reset`, `status`, `goodbye`.
@@ -189,7 +188,6 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
     problems=("replaced", "disconnected", "overloaded"),
     answers={200: Changes},
     acts=True,
-    lean=True,
 )
 async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     """To send a cursor acknowledges everything up to it for the device."""

@@ -53,7 +53,7 @@ USER_TIMEOUT: Final = 30.0
 """Seconds that sent bytes may stay unacknowledged before the kernel ends."""
 ACCEPT_PAUSE: Final = 0.1
 """Seconds; as in trio.serve_listeners."""
-ACCEPTS_MAX: Final = 2
+ACCEPTS_MAX: Final = 4
 """In one turn of the event loop: those inside are to have most of it."""
 TURN_TIMEOUT: Final = 30.0
 """Seconds in the queue; most clients have given up by then."""
@@ -307,8 +307,8 @@ class FrontDoor:
         """Serve a WebSocket in its turn, to its end."""
         head, rest, address = upgrade.head, upgrade.rest, upgrade.admission.address
         del upgrade
-        turn = None
-        if turned is None:
+        turn = None if turned is not None else self._handshakes.enter_now()
+        if turn is None and turned is None:
             with trio.move_on_after(self._turn_timeout):
                 turn = await self._handshakes.enter()
         if turn is None:

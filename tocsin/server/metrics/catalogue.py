@@ -119,6 +119,26 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("spool_poisoned", "counter",
         "Entries that can never be stored, kept aside; see "
         "[below](operations.md#what-could-not-be-stored)."),
+    # --- Connectors, where there are any ---
+    Metric("ingest_state", "gauge",
+        "1 for the state that the connector is in on this node. Alert on `away`, `refused` and "
+        "`failed`; `tocsin connector list` says why.", ("connector", "state")),
+    Metric("ingest_lag", "gauge",
+        "Messages that wait in the broker, as that counts them. Alert when it grows.",
+        ("connector",)),
+    Metric("ingest_taken", "counter", "Messages that this node took.", ("connector",)),
+    Metric("ingest_accepted", "counter", "Of these, stored.", ("connector",)),
+    Metric("ingest_replayed", "counter",
+        "Of these, known to the store already: their broker delivered them again.",
+        ("connector",)),
+    Metric("ingest_refused", "counter",
+        "Of these, made dead letters. Alert on any that you do not know.", ("connector",)),
+    Metric("ingest_unkeyed", "counter",
+        "Of these, without a key: such a message may be posted twice.", ("connector",)),
+    Metric("ingest_seconds", "counter", "Seconds spent on batches.", ("connector",)),
+    Metric("ingest_loop_faults", "counter",
+        "Exceptions in the connector's asyncio loop that no task has collected.",
+        ("connector",)),
     # --- Channels to people, where there are any ---
     Metric("channel_available", "gauge",
         "1 while the channel works, as far as this node knows. Alert when it is 0 for ten minutes; "
@@ -135,6 +155,16 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("send_seconds", "counter", "Seconds spent carrying.", ("channel",)),
     Metric("addresses_dead", "counter",
         "Addresses that `failed`, or are `gone`.", ("channel", "reason")),
+    # --- Webhooks, on the node that has their lease ---
+    Metric("sinks_disabled", "gauge",
+        "Webhooks that failed for `sink_disable_after`, or whose receiver said 410. Alert when it "
+        "is not 0: nothing is carried to them until they are enabled."),
+    Metric("sink_batches", "counter", "Batches that a webhook's receiver took.", ("sink",)),
+    Metric("sink_failures", "counter", "Batches that it did not take.", ("sink",)),
+    Metric("sink_letters", "counter",
+        "Receipts that it refused while it took their neighbours.", ("sink",)),
+    Metric("sink_behind", "gauge",
+        "Places of the receipts' log ahead of it, at the last look.", ("sink",)),
 )  # fmt: skip
 
 

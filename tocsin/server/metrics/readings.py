@@ -9,7 +9,9 @@ from typing import NamedTuple
 from tocsin import __version__
 from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.runtime.histogram import Histogram
+from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.spool.line import SpoolLine
+from tocsin.server.connector_status import ConnectorStatus, IngestState
 from tocsin.server.metrics.process import process_readings
 from tocsin.server.services import Services
 
@@ -30,8 +32,11 @@ def readings(services: Services) -> Iterator[MetricValue]:
     yield from _of_bus(services)
     if services.spooler is not None:
         yield from _of_spool(services.spooler)
+    for connector in services.connectors.all:
+        yield from _of_connector(connector)
     if services.channels.lines:
         yield from _of_channels(services.channels)
+    yield from _of_sinks(services.sinks)
 
 
 def _of_node(services: Services) -> Iterator[MetricValue]:
@@ -101,6 +106,21 @@ def _of_spool(spooler: SpoolLine) -> Iterator[MetricValue]:
     yield MetricValue("spool_poisoned", counted.poisoned)
 
 
+def _of_connector(connector: ConnectorStatus) -> Iterator[MetricValue]:
+    counted, own = connector.counters, (connector.terms.name,)
+    for state in IngestState:
+        yield MetricValue("ingest_state", int(connector.state is state), (*own, state.value))
+    if connector.lag is not None:
+        yield MetricValue("ingest_lag", connector.lag, own)
+    yield MetricValue("ingest_taken", counted.taken, own)
+    yield MetricValue("ingest_accepted", counted.accepted, own)
+    yield MetricValue("ingest_replayed", counted.replayed, own)
+    yield MetricValue("ingest_refused", counted.refused, own)
+    yield MetricValue("ingest_unkeyed", counted.unkeyed, own)
+    yield MetricValue("ingest_seconds", counted.seconds, own)
+    yield MetricValue("ingest_loop_faults", connector.terms.loop_faults(), own)
+
+
 def _of_channels(channels: ConfiguredChannels) -> Iterator[MetricValue]:
     counted = channels.statistics
     yield MetricValue("escalations_done", counted.plans)
@@ -114,3 +134,12 @@ def _of_channels(channels: ConfiguredChannels) -> Iterator[MetricValue]:
             yield MetricValue("sends", count, (name, outcome))
         for reason, count in line.dead_addresses.items():
             yield MetricValue("addresses_dead", count, (name, reason))
+
+
+def _of_sinks(sinks: SinksTable) -> Iterator[MetricValue]:
+    yield MetricValue("sinks_disabled", sinks.disabled)
+    for sink, figures in sinks.figures.items():
+        yield MetricValue("sink_batches", figures.batches, (sink,))
+        yield MetricValue("sink_failures", figures.failures, (sink,))
+        yield MetricValue("sink_letters", figures.letters, (sink,))
+        yield MetricValue("sink_behind", figures.behind, (sink,))

@@ -26,7 +26,13 @@ from tocsin.protocol.notification import Draft
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode, decode_outside
-from tocsin.server.producing.publishing import Published, Publishing, check_key, published
+from tocsin.server.producing.publishing import (
+    Published,
+    Publishing,
+    Waited,
+    check_key,
+    published,
+)
 
 ITEMS_MAX: Final = 1000
 """Notifications in one batch: all are decoded and held in memory until they are stored."""
@@ -178,6 +184,7 @@ class _OnItsWay:
     index: int
     draft: Draft
     key: str | None
+    waited: Waited | None
     reply: Reply[Committal]
     deadline: float
 
@@ -193,7 +200,7 @@ async def publish_all(
     if key is not None:
         check_key(key)
         check_key(f"{key}#{len(items)}")  # no item's will be longer
-    batch = _Batch(publishing, principal, len(items))
+    batch = PostWindow(publishing, principal, len(items))
     for index, item in enumerate(items):
         if isinstance(item, Refused):
             batch.outcomes[index] = item
@@ -218,8 +225,11 @@ def is_replayed(items: list[Item], outcomes: list[Outcome]) -> bool:
     return bool(stored) and all(stored)
 
 
-class _Batch:
-    """The window of items on their way, and the outcomes of those that have arrived."""
+class PostWindow:
+    """Posts on their way to the store, `_WINDOW` at most, and their *outcomes* by index.
+
+    *outcomes* has `None` for each that has not been settled yet.
+    """
 
     def __init__(self, publishing: Publishing, principal: Principal, count: int) -> None:
         self._publishing = publishing
@@ -228,18 +238,20 @@ class _Batch:
         self._recipients = 0
         self.outcomes: list[Outcome | None] = [None] * count
 
-    async def submit(self, index: int, draft: Draft, key: str | None) -> None:
+    async def submit(
+        self, index: int, draft: Draft, key: str | None, waited: Waited | None = None
+    ) -> None:
         """Hand over one more, when the window has room."""
         if key is not None and any(key == each.key for each in self._window):
             # The same key twice in one batch: the second is answered as the first was.
-            await self._settle_all()
+            await self.settle()
         while self._window and not self._has_room(draft):
             await self._settle_oldest()
-        self._put(self._hand_over(index, draft, key))
+        self._put(self._hand_over(index, draft, key, waited))
 
     async def finish(self) -> list[Outcome]:
         """Wait for all of them."""
-        await self._settle_all()
+        await self.settle()
         return [each for each in self.outcomes if each is not None]
 
     def _has_room(self, draft: Draft) -> bool:
@@ -255,9 +267,9 @@ class _Batch:
         self._recipients -= _recipients(oldest.draft)
         if await self._is_full(oldest):
             self._window.appendleft(self._again(oldest))
-            await self._settle_all()
+            await self.settle()
 
-    async def _settle_all(self) -> None:
+    async def settle(self) -> None:
         """Wait for the whole window; what the store had no room for is tried until it has."""
         give_up_at = trio.current_time() + _ROOM_TIMEOUT
         while self._window:
@@ -282,15 +294,18 @@ class _Batch:
         return False
 
     def _again(self, item: _OnItsWay) -> _OnItsWay:
-        return self._hand_over(item.index, item.draft, item.key)
+        return self._hand_over(item.index, item.draft, item.key, item.waited)
 
-    def _hand_over(self, index: int, draft: Draft, key: str | None) -> _OnItsWay:
+    def _hand_over(
+        self, index: int, draft: Draft, key: str | None, waited: Waited | None
+    ) -> _OnItsWay:
         reply: Reply[Committal] = Reply()
         try:
-            self._publishing.submit(self._principal, draft, key, reply)
+            self._publishing.submit(self._principal, draft, key, reply, waited)
         except Refused as error:
             reply.fail(error)
-        return _OnItsWay(index, draft, key, reply, self._publishing.new_deadline())
+        deadline = self._publishing.new_deadline()
+        return _OnItsWay(index, draft, key, waited, reply, deadline)
 
 
 def _recipients(draft: Draft) -> int:

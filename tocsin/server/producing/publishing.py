@@ -17,7 +17,7 @@ import trio
 
 from tocsin.actors.publishing.notifications import Submit
 from tocsin.actors.runtime import ActorError, PipedReply, Reply
-from tocsin.actors.spool.entries import Committal, Spooled
+from tocsin.actors.spool.entries import Committal, Spoolable, Spooled, in_time
 from tocsin.persistence.store import (
     Changed,
     Idempotency,
@@ -68,6 +68,16 @@ class Published(msgspec.Struct, frozen=True):
     spooled: bool = False
 
 
+class Waited(msgspec.Struct, frozen=True):
+    """Of a notification that waited in a queue: since *posted_ms* (Unix ms, `None` if unknown).
+
+    The answer to its idempotency key is kept *key_longer_ms* milliseconds longer than others.
+    """
+
+    posted_ms: int | None
+    key_longer_ms: int = 0
+
+
 class _Answered(msgspec.Struct):
     id: str
 
@@ -106,6 +116,13 @@ class Publishing:
         principal.require_scope("notify")
         self.submit(principal, decode(Draft, body), key, PipedReply(settle))
 
+    async def change(
+        self, principal: Principal, command: Update | Withdraw
+    ) -> Changed | Replayed | Spooled:
+        """Have *command*, which may have a name (`once`), carried out. Raises as `update`."""
+        principal.require_scope("notify")
+        return await self._change(command.notification, command)
+
     async def update(
         self, principal: Principal, notification: str, patch: Patch, if_match: str | None
     ) -> Changed | Spooled:
@@ -117,29 +134,42 @@ class Publishing:
             now_ms=self._services.world.now_ms(),
             expected_revisions=expected_revisions(if_match),
         )
-        return await self._change(notification, command)
+        changed = await self._change(notification, command)
+        assert not isinstance(changed, Replayed), "it has no name to be known again by"
+        return changed
 
     async def withdraw(self, principal: Principal, notification: str) -> Changed | Spooled:
         """Take it back from everybody; again is no error. Raises `Refused`, `Forbidden`."""
         principal.require_scope("notify")
-        return await self._change(
+        changed = await self._change(
             notification, Withdraw(notification, self._services.world.now_ms())
         )
+        assert not isinstance(changed, Replayed), "it has no name to be known again by"
+        return changed
 
     def submit(
-        self, principal: Principal, draft: Draft, key: str | None, reply: Reply[Committal]
+        self,
+        principal: Principal,
+        draft: Draft,
+        key: str | None,
+        reply: Reply[Committal],
+        waited: Waited | None = None,
     ) -> None:
-        """Hand the notification to its actor, for `answer`. Raises `Refused`, `Forbidden`."""
+        """Hand the notification to its actor, for `answer`. Raises `Refused`, `Forbidden`.
+
+        One that has *waited* in a queue, and has expired there, is stored as expired.
+        """
         principal.require_scope("notify")
         world = self._services.world
         now_ms = world.now_ms()
         notification = self._ids.make(now_ms, world.entropy(10))
-        content = content_of(draft, notification, now_ms)
+        posted_ms = None if waited is None else waited.posted_ms
+        content = content_of(draft, notification, now_ms, posted_ms)
         deliver_at = delivery_time(draft, now_ms)
-        overdue = has_passed(content, deliver_at, now_ms)
+        overdue = waited is None and has_passed(content, deliver_at, now_ms)
         if overdue and key is None:
             raise refuse_passed()
-        command = Publish(
+        command: Spoolable = Publish(
             content=content,
             users=tuple(dict.fromkeys(draft.to.users or ())),
             credential=principal.credential,
@@ -148,6 +178,8 @@ class Publishing:
             overdue=overdue,
             escalation=self._services.channels.rules.resolve(draft.escalate, draft.category),
         )
+        if waited is not None:
+            command = _kept_longer(in_time(command, now_ms), waited.key_longer_ms)
         self._submit(notification, Submit(command=command, reply=reply))
 
     def new_deadline(self) -> float:
@@ -171,12 +203,14 @@ class Publishing:
         except ActorError as error:
             raise storage_problem(error) from None
 
-    async def _change(self, notification: str, command: Update | Withdraw) -> Changed | Spooled:
+    async def _change(
+        self, notification: str, command: Update | Withdraw
+    ) -> Changed | Replayed | Spooled:
         reply: Reply[Committal] = Reply()
         self._submit(notification, Submit(command=command, reply=reply))
         result = await self.answer(reply, self.new_deadline())
         match result:
-            case Changed() | Spooled():
+            case Changed() | Replayed() | Spooled():
                 return result
             case NotFound():
                 raise refuse("not_found", "There is no notification with this id.")
@@ -221,6 +255,13 @@ def check_key(key: str) -> None:
     if _IDEMPOTENCY_KEY.fullmatch(key) is None:
         wrong = [FieldError("Idempotency-Key", "1 to 255 printable ASCII characters, no spaces")]
         raise refuse("invalid", "The Idempotency-Key cannot be used.", wrong)
+
+
+def _kept_longer(command: Spoolable, longer_ms: int) -> Spoolable:
+    if not isinstance(command, Publish) or command.idempotency is None:
+        return command
+    kept = msgspec.structs.replace(command.idempotency, longer_ms=longer_ms)
+    return msgspec.structs.replace(command, idempotency=kept)
 
 
 def _idempotency(principal: Principal, key: str, draft: Draft) -> Idempotency:

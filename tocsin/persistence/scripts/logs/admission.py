@@ -41,7 +41,6 @@ _CLAIM: Final = pick(
     key="key.key",
     fingerprint="key.fingerprint",
     notification_id="content.id",
-    created_at="content.created_at",
 )
 _CLAIM_OF_NAME: Final = pick(key="once", notification_id="notification", created_at="now_ms")
 _IDEMPOTENCY_RETURN: Final = pick("credential", "key")
@@ -154,7 +153,12 @@ def _claim(
         if (key := _key(publish)) is not None:
             known = "" if _is_late(publish) else _plain_answer(publish)
             claims.setdefault(key_of(key), _Claim(key, known, publish.content))
-    rows = yield from run("idempotency_claim", **_CLAIM(claims.values()))
+    rows = yield from run(
+        "idempotency_claim",
+        **_CLAIM(claims.values()),
+        # A purge counts from here: a key that is to be kept longer is as if it were claimed later.
+        created_at=[each.content.created_at + each.key.longer_ms for each in claims.values()],
+    )
     owners = {(row.credential, row.key): row for row in rows}
     mine: list[tuple[int, Publish]] = []
     returned: list[Idempotency] = []

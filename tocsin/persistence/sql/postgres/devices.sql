@@ -69,27 +69,54 @@ CROSS JOIN LATERAL (
     LIMIT asked.lines_max
 ) AS line;
 
--- name: inbox_delivered(notification_id, user_id, at) -> notification_id, user_id
--- The time of delivery is that of the first acknowledgment by any device of the user. The rows that
--- were not delivered before are returned if a sink wants to hear of it.
+-- name: inbox_delivered(notification_id, user_id, device_id, at)
+-- The time of delivery is that of the first acknowledgment by any device of the user. Rows that
+-- were not delivered before become receipts, in the order in which they were given, if a sink wants
+-- to hear of it: here, because a statement that returned them would cost each transaction a round
+-- trip. While no sink does, the log's head is not touched.
 WITH delivered AS (
     UPDATE inbox AS i
     SET delivered_at = acknowledged.at
     FROM (
-        SELECT notification_id, user_id, at
-        FROM unnest($1::text[], $2::text[], $3::bigint[]) AS line (notification_id, user_id, at)
-        ORDER BY notification_id COLLATE "C", user_id COLLATE "C"
+        SELECT line.notification_id, line.user_id, line.at
+        FROM unnest($1::text[], $2::text[], $4::bigint[]) AS line (notification_id, user_id, at)
+        ORDER BY line.notification_id COLLATE "C", line.user_id COLLATE "C"
     ) AS acknowledged
     WHERE i.notification_id = acknowledged.notification_id AND i.user_id = acknowledged.user_id
         AND i.delivered_at IS NULL
     RETURNING i.notification_id, i.user_id
+), wanted AS (
+    SELECT d.notification_id, n.category, d.user_id, f.device_id, f.at,
+        row_number() OVER (ORDER BY f.number) AS number
+    FROM delivered AS d
+    CROSS JOIN LATERAL (
+        SELECT g.device_id, g.at, g.number
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY
+            AS g (notification_id, user_id, device_id, at, number)
+        WHERE g.notification_id = d.notification_id AND g.user_id = d.user_id
+        OFFSET 0
+    ) AS f
+    LEFT JOIN notifications AS n ON n.id = d.notification_id
+    WHERE EXISTS (
+        SELECT 1 FROM sinks AS s
+        WHERE s.kind IN ('webhook', 'reader') AND strpos(s.events, ',delivered,') > 0
+    ) AND EXISTS (
+        SELECT 1 FROM sinks AS s
+        WHERE s.kind IN ('webhook', 'reader') AND strpos(s.events, ',delivered,') > 0
+            AND (s.categories = '' OR strpos(s.categories, ',' || n.category || ',') > 0)
+        OFFSET 0
+    )
+), advanced AS (
+    UPDATE receipt_log AS l
+    SET head = l.head + counted.count
+    FROM (SELECT count(*) AS count FROM wanted) AS counted
+    WHERE l.name = 'receipts' AND counted.count > 0
+    RETURNING l.head - counted.count AS base
 )
-SELECT d.notification_id, d.user_id
-FROM delivered AS d
-WHERE EXISTS (
-    SELECT 1 FROM sinks AS s
-    WHERE s.kind IN ('webhook', 'reader') AND strpos(s.events, ',delivered,') > 0
-);
+INSERT INTO receipts (position, kind, notification_id, category, user_id, device_id, at)
+SELECT a.base + w.number, 'delivered', w.notification_id, w.category, w.user_id, w.device_id, w.at
+FROM advanced AS a
+CROSS JOIN wanted AS w;
 
 -- name: deliveries_record(user_id, device_id, notification_id, sequence, attempts, first_sent_at,
 --     acknowledged_at, dead_reason, unanswered_sequence)

@@ -5,7 +5,7 @@
 -- (Both kinds are named because an index begins with them: no statement goes through a table.)
 SELECT s.events, s.categories FROM sinks AS s WHERE s.kind IN ('webhook', 'reader');
 
--- name: receipts_append(kind, notification_id, user_id, device_id, channel, at, detail) -> head
+-- name: receipts_append(kind, notification_id, user_id, device_id, channel, at, detail)
 -- Append facts in their order, those that the filter of some sink lets through. The head's row is
 -- the last lock of a transaction; without a fact that is wanted, it is left alone. The offset keeps
 -- the planner from joining sinks to facts: they are looked at once for each fact.
@@ -35,8 +35,7 @@ INSERT INTO receipts (position, kind, notification_id, category, user_id, device
 SELECT a.base + w.number, w.kind, w.notification_id, w.category, w.user_id, w.device_id, w.channel,
     w.at, w.detail
 FROM advanced AS a
-CROSS JOIN wanted AS w
-RETURNING position AS head;
+CROSS JOIN wanted AS w;
 
 -- name: receipts_page(number, after, events, categories, receipts_max, scanned_max)
 --     -> number, head, horizon, position, kind, notification_id, category, user_id, device_id,

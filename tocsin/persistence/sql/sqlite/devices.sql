@@ -50,13 +50,30 @@ WHERE i.user_id = :user_id AND i.sequence > :stored AND i.sequence <= :cursor
 ORDER BY sequence
 LIMIT :lines_max;
 
--- name: inbox_delivered(notification_id, user_id, at) -> notification_id, user_id
+-- name: inbox_delivered(notification_id, user_id, device_id, at)
 -- The time of delivery is that of the first acknowledgment by any device of the user. A row that
--- was not delivered before is returned.
+-- was not delivered before becomes a receipt, if a sink wants to hear of it.
+INSERT INTO receipts (position, kind, notification_id, category, user_id, device_id, at)
+SELECT max(l.head, (SELECT coalesce(max(r.position), 0) FROM receipts AS r)) + 1, 'delivered',
+    i.notification_id, n.category, i.user_id, :device_id, :at
+FROM inbox AS i
+JOIN receipt_log AS l ON l.name = 'receipts'
+LEFT JOIN notifications AS n ON n.id = i.notification_id
+WHERE EXISTS (SELECT 1 FROM sinks AS s WHERE instr(s.events, ',delivered,') > 0)
+    AND i.notification_id = :notification_id AND i.user_id = :user_id AND i.delivered_at IS NULL
+    AND EXISTS (
+        SELECT 1 FROM sinks AS s
+        WHERE instr(s.events, ',delivered,') > 0
+            AND (s.categories = '' OR instr(s.categories, ',' || n.category || ',') > 0)
+    );
+-- then
+UPDATE receipt_log
+SET head = (SELECT max(position) FROM receipts WHERE position > head)
+WHERE name = 'receipts' AND EXISTS (SELECT 1 FROM receipts WHERE position > head AND at = :at);
+-- then
 UPDATE inbox
 SET delivered_at = :at
-WHERE notification_id = :notification_id AND user_id = :user_id AND delivered_at IS NULL
-RETURNING notification_id, user_id;
+WHERE notification_id = :notification_id AND user_id = :user_id AND delivered_at IS NULL;
 
 -- name: deliveries_record(user_id, device_id, notification_id, sequence, attempts, first_sent_at,
 --     acknowledged_at, dead_reason, unanswered_sequence)

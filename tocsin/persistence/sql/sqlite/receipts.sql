@@ -4,7 +4,7 @@
 -- The filters of all sinks, whatever their state: one that is disabled goes on where it stopped.
 SELECT events, categories FROM sinks;
 
--- name: receipts_append(kind, notification_id, user_id, device_id, channel, at, detail) -> head
+-- name: receipts_append(kind, notification_id, user_id, device_id, channel, at, detail)
 -- Append a fact, if the filter of some sink lets it through. The head is brought along behind it:
 -- the greatest position that there ever was is that of the head or that of a receipt.
 INSERT INTO receipts (position, kind, notification_id, category, user_id, device_id, channel, at,
@@ -21,8 +21,7 @@ WHERE l.name = 'receipts' AND EXISTS (
 -- then
 UPDATE receipt_log
 SET head = (SELECT max(position) FROM receipts WHERE position > head)
-WHERE name = 'receipts' AND EXISTS (SELECT 1 FROM receipts WHERE position > head)
-RETURNING head;
+WHERE name = 'receipts' AND EXISTS (SELECT 1 FROM receipts WHERE position > head);
 
 -- name: receipts_page(number, after, events, categories, receipts_max, scanned_max)
 --     -> number, head, horizon, position, kind, notification_id, category, user_id, device_id,

@@ -9,7 +9,18 @@ import msgspec
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
 from tocsin.protocol.webpush import PushSubscription
-from tocsin.server.api import answers, channels, inspecting, me, streams, topics, unsubscribing
+from tocsin.server.api import (
+    answers,
+    channels,
+    connector_answers,
+    inspecting,
+    me,
+    streams,
+    topics,
+    unsubscribing,
+)
+from tocsin.server.api.connectors import SkipRequest
+from tocsin.server.api.dead_letters import LetterEdit
 from tocsin.server.api.specs.webhook_examples import WEBHOOK_EXAMPLES
 from tocsin.server.marking import MarkedInbox, MarkRequest
 from tocsin.server.producing.batch import BatchItem
@@ -72,6 +83,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "user": "ada",
     "device": "phone",
     "topic": "incidents",
+    "connector": "orders",
     "letter": "7",
     "entry": "1700000000000-0",
     "module": "index.js",
@@ -180,6 +192,27 @@ EXAMPLES: Final[dict[Any, Any]] = {
                 "entry": "1700000000000-0",
                 "reason": "idempotency_key_reused",
                 "payload": '{"v":1,"kind":"publish","command":{}}',
+            }
+        ],
+    },
+    SkipRequest: {"place": "events/0/17"},
+    LetterEdit: {"message": _DRAFT},
+    connector_answers.ConnectorList: {
+        "node": "node-1",
+        "connectors": [
+            {
+                "name": "orders",
+                "kind": "redis",
+                "state": "idle",
+                "since": _AT,
+                "reason": None,
+                "lag": 0,
+                "taken": 17,
+                "accepted": 16,
+                "replayed": 0,
+                "refused": 1,
+                "unkeyed": 0,
+                "skips": [],
             }
         ],
     },

@@ -1,0 +1,137 @@
+"""A Kafka of our own: one process that is broker and controller (KRaft), from Maven's jars."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import struct
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from servers.jars import jars
+from servers.machine import free_port
+from servers.unprivileged import START_TIMEOUT, UnprivilegedServer, run_in_loop
+
+_METADATA: Final = 3
+"""The key of the request that asks for the cluster's brokers and topics, and its version."""
+_VERSION: Final = 1
+_LOGGING: Final = """\
+Configuration:
+  Appenders:
+    Console:
+      name: STDOUT
+      PatternLayout: {pattern: "[%d] %p %m (%c)%n"}
+  Loggers:
+    Root:
+      level: WARN
+      AppenderRef: {ref: STDOUT}
+"""
+
+
+class Kafka(UnprivilegedServer):
+    """A broker that makes no topics by itself."""
+
+    name = "kafka"
+
+    @property
+    def url(self) -> str:
+        return f"kafka://127.0.0.1:{self.port}"
+
+    def prepare(self) -> None:
+        self._jars = jars("kafka")
+        self._controller = free_port()
+        data = self.directory / "data"
+        data.mkdir()
+        # `kafka-storage format` writes this; a second Java for it would take as long as the broker.
+        (data / "meta.properties").write_text(
+            f"version=1\ncluster.id={_id()}\nnode.id=1\ndirectory.id={_id()}\n"
+        )
+        (self.directory / "log4j2.yaml").write_text(_LOGGING)
+        (self.directory / "server.properties").write_text(self._properties())
+
+    def command(self) -> Sequence[str]:
+        return [
+            *("java", "-Xmx160m", "-Xms160m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+            f"-Dlog4j2.configurationFile={self.directory}/log4j2.yaml",
+            *("-cp", f"{self._jars}/*", "kafka.Kafka", f"{self.directory}/server.properties"),
+        ]
+
+    def is_ready(self) -> bool:
+        # It listens long before there is a broker in the cluster.
+        with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            connection.settimeout(2)
+            request = struct.pack(">hhih", _METADATA, _VERSION, 7, 1) + b"x" + struct.pack(">i", 0)
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            answer = connection.recv(64)
+            # Behind the length and the request's number, the count of brokers.
+            return len(answer) >= 12 and struct.unpack(">i", answer[8:12])[0] >= 1
+
+    def create_topic(self, name: str, partitions: int = 1) -> None:
+        async def create(admin: AIOKafkaAdminClient) -> None:
+            await admin.create_topics([NewTopic(name, partitions, 1)])
+
+        self._with(AIOKafkaAdminClient, create, {})
+
+    def delete_topic(self, name: str) -> None:
+        async def delete(admin: AIOKafkaAdminClient) -> None:
+            await admin.delete_topics([name])
+
+        self._with(AIOKafkaAdminClient, delete, {})
+
+    def send(self, work: Callable[[Any], Awaitable[object]], **options: Any) -> None:
+        """Do *work* with a producer that has *options*."""
+        self._with(AIOKafkaProducer, work, {"acks": "all", **options})
+
+    def _with(
+        self,
+        client_type: Any,
+        work: Callable[[Any], Awaitable[object]],
+        options: dict[str, Any],
+    ) -> None:
+        async def connected() -> None:
+            client = client_type(bootstrap_servers=f"127.0.0.1:{self.port}", **options)
+            await client.start()
+            try:
+                await work(client)
+            finally:
+                await (client.close() if client_type is AIOKafkaAdminClient else client.stop())
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(run_in_loop, connected).result(START_TIMEOUT)
+
+    def _properties(self) -> str:
+        return f"""\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{self._controller}
+listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={self.directory}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=1500
+broker.heartbeat.interval.ms=300
+num.network.threads=1
+num.io.threads=2
+background.threads=2
+log.cleaner.enable=false
+auto.create.topics.enable=false
+"""
+
+
+def _id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()

@@ -1,0 +1,110 @@
+"""Answers that last: written as they come, while their client is watched."""
+
+import pytest
+import trio
+import trio.testing
+
+from tests.server.edge_kit import GET, open_edge, read_all, wait_until
+from tests.server.http.host_kit import read_response
+from tocsin.server.http.client_watch import KEPT_MAX
+from tocsin.server.http.limits import HttpLimits
+
+LAST = b"0\r\n\r\n"
+
+
+def get(path: bytes, version: bytes = b"1.1") -> bytes:
+    return b"GET %s HTTP/%s\r\nHost: h\r\n\r\n" % (path, version)
+
+
+async def test_an_answer_that_lasts_comes_in_chunks_and_the_connection_goes_on():
+    async with open_edge() as edge, await edge.connect() as client:
+        for _ in range(2):
+            await client.send_all(get(b"/three"))
+            answer = await read_response(client, LAST)
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            for line in (b"Transfer-Encoding: chunked", b"Content-Type: text/plain", b"X-Ours: a"):
+                assert b"\r\n%b\r\n" % line in head + b"\r\n"
+            assert b"Connection: close" not in head
+            assert body == b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n" + LAST
+        await client.send_all(GET)
+        assert (await read_response(client, b"}\n")).startswith(b"HTTP/1.1 200 ")
+        # Noted when each is over.
+        await wait_until(lambda: [status for _, status, _ in edge.application.answers] == [200] * 3)
+
+
+async def test_to_a_client_of_http_1_0_it_ends_with_the_connection():
+    async with open_edge() as edge:
+        answer = await edge.say(get(b"/three", b"1.0"))
+        assert answer.endswith(b"\r\n\r\nonetwothree")
+        assert b"Connection: close" in answer
+        assert b"chunked" not in answer
+
+
+async def test_an_answer_without_a_chunk_is_whole_all_the_same():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(get(b"/none"))
+        answer = await read_response(client, LAST)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b"\r\n\r\n" + LAST)
+
+
+async def test_what_breaks_before_it_has_begun_is_answered_with_a_problem():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(get(b"/breaks-at-once"))
+        assert (await read_response(client, b"}\n")).startswith(b"HTTP/1.1 500 ")
+        await client.send_all(GET)
+        assert (await read_response(client, b"}\n")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_what_breaks_in_the_middle_ends_the_connection_without_the_last_chunk():
+    async with open_edge() as edge:
+        answer = await edge.say(get(b"/breaks"))
+        assert answer.endswith(b"3\r\none\r\n")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert [about.head.path for about in edge.application.refused if about.head] == ["/breaks"]
+        assert edge.door.statistics().failures == 0
+
+
+async def test_a_client_that_closes_its_half_is_answered_if_it_is_soon():
+    async with open_edge(limits=HttpLimits(gone_grace=5)) as edge, await edge.connect() as client:
+        await client.send_all(get(b"/slow-lasting"))
+        await edge.slow_entered.wait()
+        await client.send_eof()
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        edge.slow_may_end.set()
+        assert (await read_all(client)).endswith(b"done")
+
+
+async def test_what_a_client_says_while_it_waits_is_its_next_request():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(get(b"/slow-lasting"))
+        await edge.slow_entered.wait()
+        await client.send_all(GET[:10])
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await client.send_all(GET[10:])
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        edge.slow_may_end.set()
+        assert (await read_response(client, b"}\n")).count(b"HTTP/1.1 200 ") == 2
+
+
+@pytest.mark.parametrize("early", [0, 1])
+async def test_a_client_that_says_too_much_is_let_go_whenever_it_says_it(early):
+    async with open_edge() as edge, await edge.connect() as client:
+        too_much = b"x" * KEPT_MAX
+        await client.send_all(get(b"/slow-lasting") + too_much * early)
+        if not early:
+            await edge.slow_entered.wait()
+            await client.send_all(too_much)
+        assert await read_all(client) == b""
+        await wait_until(lambda: edge.host.connection_count == 0)
+        assert edge.door.statistics().failures == 0
+
+
+async def test_a_host_that_ends_kills_what_lasts():
+    async with open_edge() as edge, await edge.connect() as client:
+        await client.send_all(get(b"/slow-lasting"))
+        await edge.slow_entered.wait()
+        await edge.host.stop(0.05)
+        assert await read_all(client) == b""
+        assert edge.host.connection_count == 0

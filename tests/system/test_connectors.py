@@ -1,0 +1,176 @@
+"""A real node that takes from a real broker: each message once, in order, whatever dies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers.node import wait_until
+from servers.tokens import ADMIN, bearer, token
+from tests.broker_kit import QUEUES, Queue
+from tests.broker_servers_kit import broker_kafka, broker_rabbitmq, broker_redis, running
+from tests.persistence.brokers.test_source_faults import SERVERS
+from tests.system.server_kit import Server, fresh_user
+
+COUNT = 1200
+"""Messages: enough for a node to be killed in the middle of them."""
+
+__all__ = ["broker_kafka", "broker_rabbitmq", "broker_redis"]
+
+
+@pytest.fixture(params=[*QUEUES])
+def fed(request, tmp_path) -> Iterator[tuple[Server, Any]]:
+    """A node that takes from a queue of its own, as the connector `orders`."""
+    server_name, kind = QUEUES[request.param]
+    queue = kind(request.getfixturevalue(server_name))
+    yield from serving(tmp_path, queue)
+
+
+def serving(directory: Path, queue: Any, **more: object) -> Iterator[tuple[Server, Any]]:
+    tables = {"orders": queue.table() | more}
+    environment = {"TOCSIN_CONNECTORS": json.dumps(tables)}
+    server = Server(directory, {"drain-time": 2}, environment=environment)
+    try:
+        server.start()
+        yield server, queue
+    finally:
+        server.close()
+
+
+def body(user: str, title: object, **more: object) -> bytes:
+    return json.dumps({"to": {"users": [user]}, "title": str(title)} | more).encode()
+
+
+def unread(server: Server, user: str) -> int:
+    answer = server.http.get("/v1/inbox", params={"limit": 1}, headers=bearer(token(user)))
+    count: int = answer.json()["unread"]
+    return count
+
+
+def titles(server: Server, user: str) -> list[str]:
+    """The titles in the user's log, in their order. Not to be asked for again and again: the device
+    acknowledges nothing, and would be given up.
+    """
+    found: dict[str, str] = {}
+    cursor = "0"
+    while True:
+        query: dict[str, str | int] = {"cursor": cursor, "limit": 1000, "device": "x", "wait": 0}
+        answer = server.http.get(
+            "/v1/inbox/changes", params=query, headers=bearer(token(user))
+        ).json()
+        for each in answer["changes"]:
+            found[each["notification"]["id"]] = each["notification"]["title"]
+        cursor = answer["cursor"]
+        if not answer["more"]:
+            return list(found.values())
+
+
+def line(server: Server) -> dict[str, Any]:
+    answer = server.http.get("/v1/admin/connectors", headers=bearer(ADMIN))
+    [shown] = answer.json()["connectors"]
+    found: dict[str, Any] = shown
+    return found
+
+
+def letters(server: Server, **query: Any) -> list[dict[str, Any]]:
+    answer = server.http.get("/v1/admin/dead-letters", params=query, headers=bearer(ADMIN))
+    listed: list[dict[str, Any]] = answer.json()["dead_letters"]
+    return listed
+
+
+def test_messages_reach_the_inbox_in_order_and_poison_becomes_letters(fed):
+    server, queue = fed
+    user = fresh_user()
+    queue.put(*(body(user, number) for number in range(50)))
+    queue.put(b"no json", headers={"correlation-id": "c1"})
+    queue.put(*(body(user, number) for number in range(50, 100)))
+
+    wait_until(lambda: line(server)["taken"] == 101)
+    wait_until(lambda: line(server)["state"] == "idle")
+    assert titles(server, user) == [str(number) for number in range(100)]
+    [letter] = letters(server)
+    assert (letter["kind"], letter["connector"], letter["cause"]) == ("ingest", "orders", "refused")
+    whole = server.http.get(f"/v1/admin/dead-letters/{letter['id']}", headers=bearer(ADMIN)).json()
+    assert whole["message"]["body"] == "no json"
+    assert whole["message"]["headers"]["correlation-id"] == "c1"
+    assert whole["problem"]["code"] == "malformed"
+    assert server.metric('tocsin_ingest_refused_total{connector="orders"}') == 1
+    assert server.metric('tocsin_ingest_state{connector="orders",state="idle"}') == 1
+    assert server.http.get("/readyz").json()["hops"]["connectors"] == "ok"
+    server.expect_sound()
+
+
+def test_a_letter_is_replayed_mended_and_discarded(fed):
+    server, queue = fed
+    user = fresh_user()
+    queue.put(b"{}", headers={"idempotency-key": "k1"})
+    queue.put(b"[]")
+    wait_until(lambda: len(letters(server)) == 2)
+    second, first = (f"/v1/admin/dead-letters/{each['id']}" for each in letters(server))
+
+    again = server.http.post(f"{first}/replay", headers=bearer(ADMIN))
+    assert (again.status_code, again.json()["code"]) == (422, "invalid")
+    mended = {"message": json.loads(body(user, "mended"))}
+    assert server.http.post(f"{first}/replay", json=mended, headers=bearer(ADMIN)).is_success
+    assert titles(server, user) == ["mended"]
+    answer = server.http.post(f"{first}/replay", json=mended, headers=bearer(ADMIN))
+    assert answer.status_code == 409
+    assert server.http.delete(second, headers=bearer(ADMIN)).status_code == 204
+    assert server.http.delete(second, headers=bearer(ADMIN)).status_code == 204
+    assert letters(server) == []
+    assert {each["status"] for each in letters(server, status="all", connector="orders")} == {
+        "replayed",
+        "discarded",
+    }
+
+
+def test_a_connector_is_paused_and_resumed_also_over_a_restart(fed):
+    server, queue = fed
+    user = fresh_user()
+    path = "/v1/admin/connectors/orders"
+    assert server.http.post(f"{path}/pause", headers=bearer(ADMIN)).status_code == 204
+    wait_until(lambda: line(server)["state"] == "paused")
+    server.kill()
+    queue.put(body(user, "late"))
+    server.start()
+    wait_until(lambda: line(server)["state"] == "paused")
+    assert line(server)["taken"] == 0
+    assert server.http.post(f"{path}/resume", headers=bearer(ADMIN)).status_code == 204
+    wait_until(lambda: unread(server, user) == 1)
+    missing = server.http.post("/v1/admin/connectors/none/pause", headers=bearer(ADMIN))
+    assert missing.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "kind",
+    # The others start as slowly again as they did the first time.
+    [each if each == "redis" else pytest.param(each, marks=pytest.mark.faults) for each in QUEUES],
+)
+def test_each_message_arrives_once_and_in_order_though_node_and_broker_are_killed(kind, tmp_path):
+    user = fresh_user()
+    for broker in running(SERVERS[kind]()):
+        queue: Queue = QUEUES[kind][1](broker)
+        queue.put(*(body(user, number) for number in range(COUNT)))
+        for server, _ in serving(tmp_path, queue, batch=50):
+            kill_all_in_turn(server, broker, user)
+
+
+def kill_all_in_turn(server: Server, broker: Any, user: str) -> None:
+    """Kill the node, the broker and the node again, and see that all `COUNT` arrive once."""
+    wait_until(lambda: unread(server, user) > 100)
+    server.kill()
+    server.start()
+    wait_until(lambda: unread(server, user) > 400)
+    broker.restart("immediate")
+    wait_until(lambda: unread(server, user) > 700)
+    server.kill()
+    server.start()
+    wait_until(lambda: unread(server, user) >= COUNT)
+    wait_until(lambda: line(server)["lag"] == 0)
+    assert titles(server, user) == [str(number) for number in range(COUNT)]
+    assert letters(server) == []
+    server.expect_no_bugs()

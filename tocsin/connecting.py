@@ -1,0 +1,108 @@
+"""From the tables of the settings to connectors: each table with the adapter of its broker.
+
+An adapter, and the library behind it, is imported only if a table names its broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+from tocsin.persistence.asyncio_loop import LoopFaults
+from tocsin.persistence.source import Connect
+from tocsin.server.connector_status import ConnectorTerms
+from tocsin.settings import SettingProblem, Settings, SettingsError
+from tocsin.settings.connectors import (
+    ConnectorTable,
+    KafkaConnector,
+    RabbitConnector,
+    RedisConnector,
+)
+
+_MS: Final = 1000
+"""Milliseconds in a second: keys are kept by the former."""
+
+
+def make_connectors(settings: Settings) -> tuple[ConnectorTerms, ...]:
+    """The connectors that the settings have tables for; nothing is connected yet.
+
+    Raises `SettingsError` if the library of a broker is not installed.
+    """
+    longer = settings.ingest_retention - settings.idempotency_retention
+    return tuple(
+        _terms(table, settings, round(max(0.0, longer) * _MS)) for table in settings.connectors
+    )
+
+
+def _terms(table: ConnectorTable, settings: Settings, key_longer_ms: int) -> ConnectorTerms:
+    assert settings.node is not None, "the node is named before it is started"
+    faults = LoopFaults()
+    return ConnectorTerms(
+        name=table.name,
+        kind=table.KIND,
+        connect=_connect(table, settings.node, faults),
+        ordered=table.ordered,
+        batch=table.batch,
+        age_max=table.age_max,
+        categories=frozenset(table.categories),
+        key_longer_ms=key_longer_ms,
+        loop_faults=lambda: faults.count,
+    )
+
+
+def _connect(table: ConnectorTable, node: str, faults: LoopFaults) -> Connect:
+    match table:
+        case RedisConnector():
+            from tocsin.persistence.brokers import redis_stream
+
+            place = redis_stream.StreamPlace(
+                url=table.url,
+                stream=table.stream,
+                group=table.group,
+                ordered=table.ordered,
+                delete=table.delete,
+            )
+            return partial(redis_stream.connect, place, node, faults)
+        case RabbitConnector():
+            with _needs("rabbitmq", table):
+                from tocsin.persistence.brokers import rabbitmq
+
+            queue = rabbitmq.QueuePlace(
+                url=table.url,
+                queue=table.queue,
+                ordered=table.ordered,
+                declare=table.declare,
+                batch=table.batch,
+            )
+            return partial(rabbitmq.connect, queue, faults)
+        case KafkaConnector():
+            with _needs("kafka", table):
+                from tocsin.persistence.brokers import kafka
+
+            topics = kafka.TopicsPlace(
+                servers=table.servers,
+                topics=table.topics,
+                group=table.group,
+                start=table.start,
+                security=table.security.upper(),
+                sasl="" if table.sasl == "none" else table.sasl.upper(),
+                user=table.user,
+                password=table.password,
+                ca_file=table.ca_file,
+            )
+            return partial(kafka.connect, topics, faults)
+        case _:
+            raise AssertionError(table)
+
+
+@contextmanager
+def _needs(extra: str, table: ConnectorTable) -> Iterator[None]:
+    """Raise `SettingsError` if the block cannot import the library of the package's *extra*."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        wrong = f"name {table.name}, a {table.KIND}, and {error.name} is not installed"
+        remedy = f"pip install 'tocsin[{extra}]', or take the table out"
+        raise SettingsError(SettingProblem(("connectors",), wrong, remedy)) from error

@@ -1,0 +1,216 @@
+"""A queue of RabbitMQ as a source: AMQP 0-9-1 by aiormq.
+
+The channel's prefetch is a batch, so the broker pushes no more than that; one acknowledgment with
+`multiple` is for the whole batch. Messages that are not acknowledged come back in their order when
+the channel ends. An *ordered* queue is consumed exclusively: the broker refuses a second consumer.
+
+aiormq is silent when the broker cancels a consumer, as it does if the queue is deleted. That is
+seen only in the channel's own list of consumers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final, TypeVar
+
+import aiormq
+import trio
+import trio_asyncio
+from aiormq.abc import DeliveredMessage
+
+from tocsin.persistence.asyncio_loop import LoopFaults
+from tocsin.persistence.brokers.loops import connector_loop
+from tocsin.persistence.source import (
+    BrokerMessage,
+    Source,
+    SourceAway,
+    SourceElsewhere,
+    SourceRefused,
+    key_of,
+    read_headers,
+)
+
+T = TypeVar("T")
+
+
+_HEARTBEAT: Final = 10
+"""Seconds between two heartbeats; a broker that hangs is noticed after three or four."""
+_TIMEOUT: Final = 10.0
+"""Seconds for an answer of the broker."""
+_CLOSE_TIMEOUT: Final = 1.0
+"""Seconds for closing in order; a broker that hangs is left without it."""
+_MS: Final = 1000
+"""Milliseconds in a second: AMQP's timestamps have no more than seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePlace:
+    """Which *queue*, at which broker (*url*). With *declare*, a missing one is made, durable and of
+    the quorum type. At most *batch* messages are in hand.
+    """
+
+    url: str = field(repr=False)
+    queue: str
+    ordered: bool
+    declare: bool
+    batch: int
+
+
+@asynccontextmanager
+async def connect(place: QueuePlace, faults: LoopFaults) -> AsyncIterator[Source]:
+    """Open the queue at *place*, in an asyncio loop of its own; as `Connect`."""
+    async with connector_loop(faults):
+        separator = "&" if "?" in place.url else "?"
+        # Kept before it is connected, so that it is closed whatever happens.
+        connection = aiormq.Connection(f"{place.url}{separator}heartbeat={_HEARTBEAT}")
+        try:
+            await _answered(connection.connect)
+            channel = await _answered(connection.channel, publisher_confirms=False)
+            assert isinstance(channel, aiormq.Channel)
+            source = QueueSource(channel, place)
+            await source.begin()
+            yield source
+        finally:
+            with trio.move_on_after(_CLOSE_TIMEOUT, shield=True), suppress(Exception):
+                await trio_asyncio.aio_as_trio(connection.close)()
+
+
+class QueueSource:
+    """`Source` on a channel of aiormq; made by `connect`."""
+
+    def __init__(self, channel: aiormq.Channel, place: QueuePlace) -> None:
+        self._channel = channel
+        self._place = place
+        self._tag = ""
+        # The prefetch bounds it.
+        self._arrived, self._arrivals = trio.open_memory_channel[DeliveredMessage](math.inf)
+        self._in_hand = 0
+
+    async def begin(self) -> None:
+        """Look for the queue, and consume it."""
+        channel, queue = self._channel, self._place.queue
+        await _answered(channel.basic_qos, prefetch_count=self._place.batch)
+        if self._place.declare:
+            arguments: dict[str, Any] = {"x-queue-type": "quorum"}
+            await _answered(channel.queue_declare, queue, durable=True, arguments=arguments)
+        else:
+            await _answered(channel.queue_declare, queue, passive=True)
+        channel.closing.add_done_callback(lambda _: self._arrived.close())
+        try:
+            consuming = await _answered(
+                channel.basic_consume, queue, self._deliver, exclusive=self._place.ordered
+            )
+        except SourceRefused as error:
+            if self._place.ordered and "exclusive" in str(error):
+                raise SourceElsewhere from error
+            raise
+        self._tag = str(consuming.consumer_tag)
+
+    async def take(self, limit: int, wait: float) -> Sequence[BrokerMessage]:
+        # Messages of a channel that has ended come again by the next one.
+        if (reason := self.alive()) is not None:
+            raise SourceAway(reason)
+        taken: list[DeliveredMessage] = []
+        with trio.move_on_after(wait):
+            try:
+                taken.append(await self._arrivals.receive())
+            except trio.EndOfChannel:
+                raise SourceAway("the channel was closed") from None
+        while taken and len(taken) < limit:
+            try:
+                taken.append(self._arrivals.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+        self._in_hand += len(taken)
+        return [self._message(each) for each in taken]
+
+    async def done(self, taken: Sequence[BrokerMessage]) -> None:
+        if not taken:
+            return
+        if self._channel.is_closed:
+            raise SourceAway("the channel was closed")
+        # The tags of a channel rise, and the batch is all that was taken: one is for all before it.
+        await _answered(self._channel.basic_ack, taken[-1].token, multiple=True)
+        self._in_hand -= len(taken)
+
+    async def hold(self, taken: Sequence[BrokerMessage]) -> None:
+        await trio.lowlevel.checkpoint()
+        if (reason := self.alive()) is not None:
+            raise SourceAway(reason)
+
+    async def skip(self, place: str) -> None:
+        raise ValueError("every message of a queue can be read")
+
+    def alive(self) -> str | None:
+        if self._channel.is_closed:
+            return "the channel was closed"
+        if self._tag not in self._channel.consumers:
+            return "the broker has cancelled the consumer: the queue was deleted, or has moved"
+        return None
+
+    async def lag(self) -> int | None:
+        # The broker counts those that wait; those that it has pushed are in hand, or arrived.
+        found = await _answered(self._channel.queue_declare, self._place.queue, passive=True)
+        arrived = self._arrivals.statistics().current_buffer_used
+        return int(found.message_count or 0) + arrived + self._in_hand
+
+    async def _deliver(self, message: DeliveredMessage) -> None:
+        with suppress(trio.ClosedResourceError):
+            self._arrived.send_nowait(message)
+
+    def _message(self, message: DeliveredMessage) -> BrokerMessage:
+        properties = message.header.properties
+        name = properties.message_id or None
+        queue = self._place.queue
+        place = key_of(queue, name) if name else key_of(queue, sha256(message.body).hexdigest())
+        return BrokerMessage(
+            place=place,
+            key=key_of(name) if name else None,
+            body=message.body,
+            token=message.delivery_tag,
+            headers=read_headers((properties.headers or {}).items()),
+            correlation=properties.correlation_id or None,
+            at=_unix_ms(properties.timestamp),
+        )
+
+
+def _unix_ms(at: datetime | None) -> int | None:
+    try:
+        return None if at is None else round(at.timestamp() * _MS)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+async def _answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
+    """The answer to *call* of aiormq, from Trio. Raises `SourceAway` and `SourceRefused`."""
+    try:
+        with trio.fail_after(_TIMEOUT):
+            answer: T = await trio_asyncio.aio_as_trio(call)(*arguments, **options)
+            return answer
+    except trio.TooSlowError:
+        raise SourceAway(f"the broker did not answer within {_TIMEOUT:g} s") from None
+    except _REFUSALS as error:
+        raise SourceRefused(_described(error)) from error
+    except (aiormq.AMQPError, OSError, EOFError, RuntimeError) as error:
+        raise SourceAway(_described(error)) from error
+
+
+_REFUSALS: Final = (
+    aiormq.exceptions.ProbableAuthenticationError,
+    aiormq.exceptions.AuthenticationError,
+    aiormq.exceptions.ChannelAccessRefused,
+    aiormq.exceptions.ChannelNotFoundEntity,
+    aiormq.exceptions.ChannelLockedResource,
+    aiormq.exceptions.ChannelPreconditionFailed,
+)
+"""Errors that an operator has to mend."""
+
+
+def _described(error: BaseException) -> str:
+    """*error* in a line, without the address, which may have a password in it."""
+    return f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__

@@ -1,0 +1,135 @@
+"""Scripts about connectors: their letters, and what operators have said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
+from tocsin.persistence.scripts.rows import NO_BOUND
+from tocsin.persistence.scripts.settle_letters import LETTER_STATUSES
+from tocsin.persistence.scripts.statements import Row, Script, pick, run
+from tocsin.persistence.store import NotFound, Result
+from tocsin.persistence.store.ingest_commands import (
+    BuryMessages,
+    ConnectorOrders,
+    FindIngest,
+    IngestLetter,
+    IngestLetters,
+    ListIngest,
+    ReadConnector,
+    SetConnector,
+    SettleIngest,
+)
+
+_BURY: Final = pick(
+    "connector",
+    "place",
+    "idempotency_key",
+    "correlation",
+    "encoding",
+    "body",
+    "cut",
+    "problem",
+    "dead_at",
+)
+
+
+def change_ingest(
+    commands: Sequence[tuple[int, BuryMessages | SettleIngest | SetConnector]],
+    results: list[Result],
+) -> Script[None]:
+    """Run *commands*, letters before they are settled; put each result in its place."""
+    if not commands:
+        return
+    # A statement of Postgres cannot meet the same row twice.
+    buried = {
+        (letter.connector, letter.place): letter
+        for _, each in commands
+        if isinstance(each, BuryMessages)
+        for letter in each.letters
+    }
+    yield from run(
+        "ingest_bury",
+        **_BURY(buried.values()),
+        headers=[msgspec.json.encode(each.headers).decode() for each in buried.values()],
+    )
+    settled = {each.id: each for _, each in commands if isinstance(each, SettleIngest)}
+    rows = yield from run(
+        "ingest_settle",
+        id=list(settled),
+        status=[each.status for each in settled.values()],
+        at=[each.now_ms for each in settled.values()],
+    )
+    known = {row.id for row in rows}
+    for index, command in commands:
+        if isinstance(command, SettleIngest) and command.id not in known:
+            results[index] = NotFound()
+    orders = {each.name: each.orders for _, each in commands if isinstance(each, SetConnector)}
+    yield from run(
+        "connectors_set",
+        name=list(orders),
+        paused_at=[each.paused_at for each in orders.values()],
+        skips=[msgspec.json.encode(each.skips).decode() for each in orders.values()],
+    )
+
+
+def ingest_letters(queries: Numbered[ListIngest], answers: Answers) -> Script[None]:
+    """Answer *queries*; a list of all letters is a list of each status, as with dead letters."""
+    asked = [
+        (index, status, query)
+        for index, query in queries
+        for status in (LETTER_STATUSES if query.status is None else (query.status,))
+    ]
+    rows = yield from run(
+        "ingest_page",
+        number=[index for index, _, _ in asked],
+        status=[status for _, status, _ in asked],
+        before=[NO_BOUND if query.before is None else query.before for _, _, query in asked],
+        connector=[query.connector for _, _, query in asked],
+        letters_max=[query.limit + 1 for _, _, query in asked],
+    )
+    found = by_number(rows)
+    for index, query in queries:
+        listed = sorted(found.get(index, ()), key=lambda row: -row.id)
+        page = tuple([_letter(row) for row in listed[: query.limit]])
+        answers[index] = IngestLetters(page, len(listed) > query.limit)
+
+
+def ingest_letter(queries: Numbered[FindIngest], answers: Answers) -> Script[None]:
+    """Answer *queries*."""
+    rows = yield from run("ingest_read", id=sorted({query.id for _, query in queries}))
+    found = {row.id: _letter(row) for row in rows}
+    for index, query in queries:
+        answers[index] = found.get(query.id, NotFound())
+
+
+def connector_orders(queries: Numbered[ReadConnector], answers: Answers) -> Script[None]:
+    """Answer *queries*; a connector of which nothing was said has empty orders."""
+    rows = yield from run("connectors_read", name=sorted({query.name for _, query in queries}))
+    found = {
+        row.name: ConnectorOrders(row.paused_at, tuple(msgspec.json.decode(row.skips)))
+        for row in rows
+    }
+    for index, query in queries:
+        answers[index] = found.get(query.name, ConnectorOrders())
+
+
+def _letter(row: Row) -> IngestLetter:
+    return IngestLetter(
+        id=row.id,
+        connector=row.connector,
+        place=row.place,
+        idempotency_key=row.idempotency_key,
+        correlation=row.correlation,
+        headers=msgspec.json.decode(row.headers),
+        encoding=row.encoding,
+        body=row.body,
+        cut=bool(row.cut),
+        problem=row.problem,
+        dead_at=row.dead_at,
+        status=row.status,
+        history=row.history,
+    )

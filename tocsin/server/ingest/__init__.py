@@ -1,0 +1,1 @@
+"""Connectors: messages of brokers become notifications, each once."""
