@@ -8,6 +8,7 @@ from tests.actors.spool_kit import change, post, withdraw
 from tests.persistence.desk_kit import START_OF_TIME
 from tocsin.actors.spool.entries import UnreadableEntry, check, decode, encode, in_time
 from tocsin.persistence.store import Update
+from tocsin.protocol.escalation import EscalationStep
 from tocsin.protocol.notification import EVERYONE, Patch
 from tocsin.protocol.refusal import Refused
 
@@ -27,6 +28,13 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_comes_out_as_it_went_in(command):
+    assert decode(encode(command)) == command
+
+
+def test_a_plan_of_escalation_waits_with_its_post():
+    plan = (EscalationStep(after=60, channel="email", unless="read"),)
+    command = replace(post("ann"), escalation=plan)
+
     assert decode(encode(command)) == command
 
 

@@ -70,7 +70,6 @@ HELD_BY = {
     "tests/system/test_webhooks.py": ("actors.sinks.*",),
     "tests/system/test_receipts.py": ("server.follow.receipts",),
     "tests/system/test_load.py": ("load.device", "load.producer"),
-    "tests/system/test_long_poll.py": ("server.follow.moment",),
     "tests/actors/test_escalation*.py": ("actors.escalation.children",),
     "tests/system/test_producing.py": ("server.credentials", "server.marking"),
     "tests/server/ingest/test_*.py": ("server.ingest.*",),

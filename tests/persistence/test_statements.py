@@ -129,6 +129,23 @@ def test_the_parts_of_a_statement_each_take_their_own_columns():
     )
 
 
+def test_a_part_runs_only_if_its_condition_has_a_row(sqlite):
+    sqlite.executescript("CREATE TABLE wishes (n); CREATE TABLE done (n)")
+    text = (
+        "-- name: both(n)\n-- when: SELECT 1 FROM wishes\nINSERT INTO done VALUES (:n);\n"
+        "-- then\nINSERT INTO done VALUES (-:n);\n"
+    )
+    prepared = prepare({"both": one_statement(text)})["both"]
+    done = "SELECT n FROM done ORDER BY rowid"
+
+    perform(sqlite, prepared, Statement("both", {"n": [1, 2]}))
+    assert sqlite.execute(done).fetchall() == [(-1,), (-2,)]
+
+    sqlite.execute("INSERT INTO wishes VALUES (1)")
+    perform(sqlite, prepared, Statement("both", {"n": [3]}))
+    assert sqlite.execute(done).fetchall() == [(-1,), (-2,), (3,), (-3,)]
+
+
 def test_a_script_is_sent_the_rows_of_its_statements():
     def script():
         rows = yield from run("double", number=[1, 2])

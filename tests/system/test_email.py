@@ -244,3 +244,31 @@ def test_a_policy_holds_for_its_category_unless_a_post_says_otherwise(
     wait_until(lambda: states(shop, named) == ["sent"])
     assert states(shop, silent) == []
     assert len(mail.to(address)) == 1
+
+
+def test_preferences_of_channels_are_told_as_they_were_set(node: Server):
+    ada = fresh_user()
+    wanted = {
+        "categories": {"builds": False, "alarms": {"inbox": True, "email": False}},
+        "topics": {},
+        "channels": {"email": True},
+        "quiet": {
+            "from": "22:00",
+            "to": "07:00",
+            "timezone": "Europe/Berlin",
+            "channels": ["email"],
+        },
+    }
+    answer = as_user(node, ada, "PUT", "/v1/me/preferences", json=wanted)
+    assert expect_json(answer) == wanted
+
+    for wrong in (
+        {"quiet": {"from": "22:00", "to": "22:00", "timezone": "Europe/Berlin"}},
+        {"quiet": {"from": "22:00", "to": "07:00", "timezone": "Europe/Atlantis"}},
+        {"quiet": {"from": "24:00", "to": "07:00", "timezone": "Europe/Berlin"}},
+        {"channels": {"E mail": True}},
+        {"categories": {"a": {"email": None}}},
+    ):
+        refused = as_user(node, ada, "PUT", "/v1/me/preferences", json=wrong)
+        expect_problem(refused, 422, "invalid")
+    assert as_user(node, ada, "GET", "/v1/me/preferences").json() == wanted

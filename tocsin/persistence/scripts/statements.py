@@ -49,10 +49,14 @@ Script = Generator[Statement, Rows, T]
 
 
 class Part(NamedTuple):
-    """One of several texts of a statement; *columns* are the places of its parameters, in order."""
+    """One of several texts of a statement; *columns* are the places of its parameters, in order.
+
+    With a *condition*, a query without parameters, it runs only if that has a row.
+    """
 
     text: str
     columns: tuple[int, ...]
+    condition: str = ""
 
 
 class Sql(NamedTuple):
@@ -131,6 +135,7 @@ _POSITION = re.compile(r"[?$](\d+)")
 _NAMED = re.compile(r"(?<![:\w]):(\w+)")
 _NAME = re.compile(r"\w+")
 _THEN = re.compile(r"^-- then$", re.MULTILINE)
+_WHEN = re.compile(r"^-- when: (.*)$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
 
@@ -139,9 +144,10 @@ def load(dialect: str) -> Mapping[str, Sql]:
     """The statements of `sql/<dialect>/*.sql`, by name.
 
     A statement begins at `-- name: …` and ends at the next one; `-> …` names the columns of its
-    rows, `-- then` stands between its parts. A heading that is too long for a line goes on in
-    comment lines that are indented. Parameters are `:name` in SQLite; in Postgres they are arrays,
-    `$1`, `$2`…, which the text itself names (`AS new (user_id, sequence)`).
+    rows, `-- then` stands between its parts. A part before the last with `-- when: <query>` runs
+    only if that query has a row. A heading that is too long for a line goes on in comment lines
+    that are indented. Parameters are `:name` in SQLite; in Postgres they are arrays, `$1`, `$2`…,
+    which the text itself names (`AS new (user_id, sequence)`).
 
     Raises `ValueError` for a name that stands twice, a parameter that its heading does not name, or
     a heading of another form.
@@ -167,7 +173,8 @@ def _parse(text: str) -> list[tuple[str, Sql]]:
         bodies = [
             _numbered(_body(part), parameters) for part in _THEN.split("".join(lines[len(own) :]))
         ]
-        parts = tuple([_part(each) for each in bodies]) if len(bodies) > 1 else ()
+        conditions = [_condition(part) for part in _THEN.split("".join(lines[len(own) :]))]
+        parts = tuple(map(_part, bodies, conditions)) if len(bodies) > 1 else ()
         found.append((name, Sql(";\n".join(bodies), parameters, columns, parts)))
     return found
 
@@ -188,9 +195,14 @@ def _body(text: str) -> str:
     return _COMMENT.sub("", text).strip().removesuffix(";")
 
 
-def _part(text: str) -> Part:
+def _condition(text: str) -> str:
+    said = _WHEN.search(text)
+    return "" if said is None else said[1]
+
+
+def _part(text: str, condition: str) -> Part:
     """Number the parameters of *text* anew: a driver wants as many values as the last number."""
     numbers = sorted({int(number) for number in _POSITION.findall(text)})
     places = {str(number): place for place, number in enumerate(numbers, 1)}
     renumbered = _POSITION.sub(lambda match: f"?{places[match[1]]}", text)
-    return Part(renumbered, tuple([number - 1 for number in numbers]))
+    return Part(renumbered, tuple([number - 1 for number in numbers]), condition)

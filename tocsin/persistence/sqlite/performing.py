@@ -59,6 +59,8 @@ def _run_all_but_last(
     """Run all *parts* of a statement but the last one; the text and the columns of that one."""
     for part in parts:
         taken = [columns[place] for place in part.columns]
+        if part.condition and connection.execute(part.condition).fetchone() is None:
+            continue
         if part is not parts[-1]:
             connection.executemany(part.text, zip(*taken, strict=True))
     return part.text, taken

@@ -176,12 +176,15 @@ class InboxList(Answering, frozen=True, kw_only=True):
 
 
 class Preferences(Answering, frozen=True, kw_only=True):
-    """The categories, topics and channels that are enabled; those not named are."""
+    """The categories, topics and channels that are enabled; those not named are.
+
+    *channels* and *quiet* are left out where nothing was said of them.
+    """
 
     categories: dict[str, bool | dict[str, bool]]
     topics: dict[str, bool]
-    channels: dict[str, bool]
-    quiet: QuietHours | None
+    channels: dict[str, bool] | UnsetType = UNSET
+    quiet: QuietHours | UnsetType = UNSET
 
 
 class Subscription(Answering, frozen=True, kw_only=True):

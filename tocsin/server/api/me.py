@@ -246,8 +246,8 @@ async def _preferences(
     return answers.Preferences(
         categories=dict(sorted(categories.items())),
         topics=dict(sorted(found.topics.items())),
-        channels=dict(sorted(found.channels.channels.items())),
-        quiet=found.channels.quiet,
+        channels=dict(sorted(found.channels.channels.items())) or UNSET,
+        quiet=found.channels.quiet or UNSET,
     )
 
 

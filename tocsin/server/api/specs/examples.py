@@ -258,8 +258,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     answers.Preferences: {
         "categories": {"marketing": False, "builds": {"inbox": True, "email": False}},
         "topics": {},
-        "channels": {},
-        "quiet": None,
+        "quiet": {"from": "22:00", "to": "07:00", "timezone": "Europe/Berlin"},
     },
     answers.Subscriptions: {"subscriptions": [{"topic": "incidents", "enabled": True}]},
     answers.DeviceList: {
