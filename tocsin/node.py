@@ -190,11 +190,14 @@ class Node:
         """They stop as late as the port of metrics, which shows what they have seen."""
         services = self._trunk.services
 
+        def loop_watch() -> LoopWatcher:
+            return LoopWatcher(services.loop, time.thread_time)
+
         def sampler() -> Sampler:
             return Sampler(services.samples, partial(sample, services))
 
         return (
-            Child("loop-watch", lambda: LoopWatcher(services.loop), stopped_by=1.0),
+            Child("loop-watch", loop_watch, stopped_by=1.0),
             Child("sampler", sampler, stopped_by=1.0),
         )
 

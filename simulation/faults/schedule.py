@@ -79,9 +79,12 @@ CRASHING: Final = (
     *("UserActor", "UserActor", "NotificationActor", "NotificationActor"),
     *("StorageActor", "StorageWork", "Scheduler", "Topics", "ClusterBridge", "ClusterWork"),
     *("PresenceActor", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Connection"),
+    "Sinks",
 )
 """The victims of crashes (see `crashes`); a kind with many actors is listed more often."""
-_SELDOM: Final = ("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "KeyWatch", "Drainer")
+_SELDOM: Final = (
+    *("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Sinks"),
+)
 _SELDOM_NTH: Final = 3
 """The latest message at which an actor that gets few of them crashes."""
 

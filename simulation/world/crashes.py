@@ -24,6 +24,7 @@ from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.publishing.notifications import NotificationActor
 from tocsin.actors.publishing.scheduler import Scheduler
 from tocsin.actors.publishing.topics import TopicsWorker
+from tocsin.actors.sinks.keeper import SinksKeeper
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
@@ -50,6 +51,7 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "Spooler": ((Spooler, "_append"), (Spooler, "_ask_waiting")),
     "SpoolDrain": ((Drain, "_look"), (Drain, "_drain"), (Drain, "_forget")),
     "KeyWatch": ((KeyWatcher, "_look"),),
+    "Sinks": ((SinksKeeper, "_look"),),
     "Drainer": ((Drainer, "_say_goodbye"),),
     "Connection": ((WebSocketSession, "_handle"),),
 }

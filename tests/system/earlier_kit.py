@@ -12,6 +12,7 @@ import pytest
 
 from servers.node import ROOT
 
+_CLIENT = "clients/python/tocsin_client"
 _MIGRATIONS = "tocsin/persistence/migrations/postgres"
 
 
@@ -22,10 +23,18 @@ def earlier_program(destination: Path) -> Path:
     shallow clone that ends before.
     """
     commit = _commit_with_fewer(frozenset(each.name for each in (ROOT / _MIGRATIONS).glob("*.sql")))
-    packed = _git("archive", "--format=zip", commit, "tocsin")
+    _unpack(commit, "tocsin", destination)
+    if _git("ls-tree", commit, f"{_CLIENT}/"):
+        # A checkout has it on its path by a link, which an archive does not follow.
+        _unpack(commit, _CLIENT, destination)
+        shutil.copytree(destination / _CLIENT, destination / "tocsin_client")
+    return destination
+
+
+def _unpack(commit: str, folder: str, destination: Path) -> None:
+    packed = _git("archive", "--format=zip", commit, folder)
     with zipfile.ZipFile(BytesIO(packed)) as archive:
         archive.extractall(destination)
-    return destination
 
 
 def knows_newer_schemas(program: Path) -> bool:

@@ -7,7 +7,6 @@ each answer. No actor needs the watcher, which only looks.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -39,9 +38,7 @@ class LoopWatcher(TableWorker):
 
     __slots__ = ("_status", "_thread_time")
 
-    def __init__(
-        self, status: LoopStatus, thread_time: Callable[[], float] = time.thread_time
-    ) -> None:
+    def __init__(self, status: LoopStatus, thread_time: Callable[[], float]) -> None:
         self._status = status
         self._thread_time = thread_time
 

@@ -20,7 +20,7 @@ from tocsin.persistence.store import (
     ReadDeliveries,
 )
 from tocsin.protocol.values import to_rfc3339
-from tocsin.server.api import answers
+from tocsin.server.api import inspecting_answers as answers
 from tocsin.server.api.explaining import Facts, explain, explain_device
 from tocsin.server.api.operation import Answer, Call, Caller, Operations, UrlQuery
 from tocsin.server.decoding import NotificationId

@@ -14,6 +14,7 @@ from tocsin.server.api import (
     channels,
     connector_answers,
     inspecting,
+    inspecting_answers,
     me,
     streams,
     topics,
@@ -280,13 +281,13 @@ EXAMPLES: Final[dict[Any, Any]] = {
             }
         ],
     },
-    answers.SampleList: {
+    inspecting_answers.SampleList: {
         "node": "a1",
         "interval": 1.0,
         "columns": list(inspecting.SAMPLED),
         "rows": [[1764547200000, 128, 120, 3, 910, 4200, 310, 2, 0.21, 0.001, 98000000, 0, 1, 1]],
     },
-    answers.UserLine: {
+    inspecting_answers.UserLine: {
         "user": "ada",
         "head": 812,
         "unread": 3,
@@ -303,7 +304,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
         ],
         "presence_known": True,
     },
-    answers.Explanation: {
+    inspecting_answers.Explanation: {
         "says": "It is in the user's inbox; some devices do not have it yet.",
         "devices": [
             {
