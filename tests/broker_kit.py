@@ -16,9 +16,9 @@ import trio
 from servers.kafka import Kafka
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
-from tocsin.persistence.asyncio_loop import LoopFaults
 from tocsin.persistence.brokers import kafka, rabbitmq, redis_stream
 from tocsin.persistence.brokers.memory import MemoryQueue
+from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import BrokerMessage, Source, SourceAway, SourceElsewhere
 
 WAIT = 20.0

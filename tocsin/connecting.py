@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
-from tocsin.persistence.asyncio_loop import LoopFaults
+from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import Connect
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.settings import SettingProblem, Settings, SettingsError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -134,7 +135,7 @@ def test_a_tool_leaves_an_older_database_alone_and_says_what_is_missing(tocsin, 
     result = tocsin(*command.split())
 
     assert result.exit_code == 1
-    assert "of an older release: migration 000" in result.stderr
+    assert re.search(r"of an older release: migration 00\d\d", result.stderr)
     assert "tocsin migrate" in result.stderr
     assert applied(older) == before
 

@@ -19,9 +19,11 @@ from tocsin.persistence.store import (
     FindNotification,
     FindTopic,
     InboxPage,
+    ListAddresses,
     ListDevices,
     ListKeys,
     ListLetters,
+    ListSends,
     ListSubscribers,
     ListSubscriptions,
     Query,
@@ -29,10 +31,15 @@ from tocsin.persistence.store import (
     ReadPage,
     ReadPreferences,
 )
+from tocsin.persistence.store.ingest_commands import FindIngest, ListIngest, ReadConnector
+from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
+from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
+from tocsin.protocol.receipts import Filter
 
 LOOKS = 40
 """Each at another head."""
 WRITERS = 3
+FILTER = Filter(("delivered",))
 
 
 def questions(notification: str) -> list[Query[Any]]:
@@ -55,6 +62,16 @@ def questions(notification: str) -> list[Query[Any]]:
         FindLetter(1),
         FindKey("k"),
         ListKeys(),
+        ListAddresses("ann"),
+        ListSends(notification, 10, None),
+        ListSinks(),
+        ListSinkLetters("sink", 10, None),
+        ListIngest(10),
+        FindIngest(1),
+        ReadConnector("orders"),
+        ReadReceipts(0, FILTER, 10),
+        FindReceipts((1, 2)),
+        ReceiptsSince(0),
     ]
 
 

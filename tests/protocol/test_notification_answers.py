@@ -16,7 +16,7 @@ from tocsin.protocol.values import to_rfc3339
     "to", [{}, {"users": ["ann"], "topic": "news"}, {"topic": "a", "all": True}]
 )
 def test_recipients_are_named_in_one_way(to):
-    with pytest.raises(Refused, match="not clear whom") as refused:
+    with pytest.raises(Refused, match="names no recipients, or names them in two ways") as refused:
         content(to=to)
     assert refused.value.problem.code == "invalid"
 

@@ -33,7 +33,7 @@ from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.wiring import make_cluster, make_store, token_verifier
 
 if TYPE_CHECKING:
-    from tocsin.persistence.asyncio_loop import LoopFaults
+    from tocsin.persistence.loop_faults import LoopFaults
 
 logger = structlog.get_logger(__name__)
 

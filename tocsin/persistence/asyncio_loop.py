@@ -13,47 +13,17 @@ is gone. Here such a fault is logged and counted, as by asyncio's own loop, and 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
-import structlog
 import trio
 import trio_asyncio
 
-logger = structlog.get_logger(__name__)
+from tocsin.persistence.loop_faults import LoopFaults
 
 CALLBACKS_MAX: Final = 100
 """Callbacks in one turn, which take two milliseconds or so."""
-FAULT_INTERVAL: Final = 10.0
-"""Seconds between two log lines about faults, at least."""
-
-
-class LoopFaults:
-    """Counts exceptions of the loop's tasks and callbacks that no task has collected."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._untold = 0
-        self._told_at = -FAULT_INTERVAL
-
-    def note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Count a fault, and log one in `FAULT_INTERVAL` with its traceback.
-
-        The signature is that of `loop.set_exception_handler`.
-        """
-        self.count += 1
-        self._untold += 1
-        now = trio.current_time()
-        if now - self._told_at >= FAULT_INTERVAL:
-            logger.error(
-                "fault in asyncio",
-                what=str(context.get("message")),
-                count=self._untold,
-                exc_info=context.get("exception"),
-            )
-            self._told_at, self._untold = now, 0
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tocsin.persistence.asyncio_loop import LoopFaults, open_asyncio_loop
+from tocsin.persistence.asyncio_loop import open_asyncio_loop
+from tocsin.persistence.loop_faults import LoopFaults
 
 
 @asynccontextmanager

@@ -23,8 +23,8 @@ import trio
 import trio_asyncio
 from aiormq.abc import DeliveredMessage
 
-from tocsin.persistence.asyncio_loop import LoopFaults
 from tocsin.persistence.brokers.loops import connector_loop
+from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import (
     BrokerMessage,
     Source,

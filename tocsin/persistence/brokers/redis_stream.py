@@ -19,9 +19,9 @@ from typing import Any, Final
 
 import trio
 
-from tocsin.persistence.asyncio_loop import LoopFaults
 from tocsin.persistence.brokers.loops import connector_loop
 from tocsin.persistence.bus import BusUnavailable
+from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.redis.client import Command, RedisClient, WrongKind
 from tocsin.persistence.source import (
     BrokerMessage,

@@ -80,10 +80,12 @@ def preferences(queries: Numbered[ReadPreferences], answers: Answers) -> Script[
     enabled: dict[str, dict[str, dict[str, bool]]] = {
         user: {"category": {}, "topic": {}} for user in users
     }
+    channels = {}
     for row in (yield from run("preferences_read", user_id=users)):
-        enabled[row.user_id][row.kind][row.name] = bool(row.enabled)
-    rows = yield from run("channel_preferences_read", user_id=users)
-    channels = {row.user_id: decode_preferences(row.preferences) for row in rows}
+        if row.kind is not None:
+            enabled[row.user_id][row.kind][row.name] = bool(row.enabled)
+        if row.channels is not None:
+            channels[row.user_id] = decode_preferences(row.channels)
     for index, query in queries:
         of_user = enabled[query.user]
         by_channel = channels.get(query.user, NO_PREFERENCES)

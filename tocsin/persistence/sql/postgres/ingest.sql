@@ -30,7 +30,7 @@ FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])
     AS asked (number, status, before, connector, letters_max)
 CROSS JOIN LATERAL (
     SELECT l.id, l.connector, l.place, l.idempotency_key, l.correlation, l.headers, l.encoding,
-        ''::text, l.cut, l.problem, l.dead_at, l.status, l.history
+        ''::text AS body, l.cut, l.problem, l.dead_at, l.status, l.history
     FROM ingest_letters AS l
     WHERE l.status = asked.status AND l.id < asked.before
         AND (asked.connector IS NULL OR l.connector = asked.connector)

@@ -276,11 +276,14 @@ CROSS JOIN LATERAL (
 ) AS subscriber
 ORDER BY asked.number, subscriber.user_id;
 
--- name: preferences_read(user_id) -> user_id, kind, name, enabled
-SELECT p.user_id, p.kind, p.name, p.enabled
+-- name: preferences_read(user_id) -> user_id, kind, name, enabled, channels
+-- With the preferences about channels in each row, so that all are of one moment. A user who has set
+-- nothing else has one row without a kind.
+SELECT asked.user_id, p.kind, p.name, p.enabled, c.preferences AS channels
 FROM unnest($1::text[]) AS asked (user_id)
-JOIN preferences AS p ON p.user_id = asked.user_id
-ORDER BY p.user_id, p.kind, p.name;
+LEFT JOIN preferences AS p ON p.user_id = asked.user_id
+LEFT JOIN channel_preferences AS c ON c.user_id = asked.user_id
+ORDER BY asked.user_id, p.kind, p.name;
 
 -- name: notifications_read(id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,

@@ -234,11 +234,14 @@ WHERE topic = :topic AND active AND user_id > :after
 ORDER BY user_id
 LIMIT :users_max;
 
--- name: preferences_read(user_id) -> user_id, kind, name, enabled
-SELECT user_id, kind, name, enabled
-FROM preferences
-WHERE user_id = :user_id
-ORDER BY kind, name;
+-- name: preferences_read(user_id) -> user_id, kind, name, enabled, channels
+-- With the preferences about channels in each row, so that all are of one moment. A user who has set
+-- nothing else has one row without a kind.
+SELECT asked.user_id, p.kind, p.name, p.enabled, c.preferences AS channels
+FROM (SELECT :user_id AS user_id) AS asked
+LEFT JOIN preferences AS p ON p.user_id = asked.user_id
+LEFT JOIN channel_preferences AS c ON c.user_id = asked.user_id
+ORDER BY p.kind, p.name;
 
 -- name: notifications_read(id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
