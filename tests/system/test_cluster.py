@@ -254,6 +254,8 @@ def test_a_redis_that_hangs_is_noticed_within_seconds(
         phone.expect_push("meanwhile", patience=4)
         own_redis.resume()
         phone.expect("status", bus="ok", patience=10)
+        # The other node finds out for itself, and spools posts until then.
+        wait_until(lambda: hears(a, 1), what="the first node to hear again")
         a.producer().post(ada, title="afterwards")
         phone.expect_push("afterwards")
 

@@ -60,6 +60,7 @@ CREDENTIALS: Final = {
 DEPENDS_ON_FACTS: Final = {
     *("publish", "update_notification", "mark", "poll_changes", "acknowledge"),
     *("set_preferences", "register_browser", "set_address"),
+    *("poll_receipts", "create_webhook", "change_webhook"),
 }
 # Lines of text are text, whatever they were made from.
 TAKES_ANY_TEXT: Final = {"publish_batch"}
@@ -71,7 +72,10 @@ OF_HTTP: Final = {
     *("te", "trailer", "transfer-encoding", "upgrade"),
 }
 # A poll need not wait for what will not come.
-QUERIES: Final[Mapping[str, dict[str, Any]]] = {"poll_changes": {"wait": 0}}
+QUERIES: Final[Mapping[str, dict[str, Any]]] = {
+    "poll_changes": {"wait": 0},
+    "poll_receipts": {"wait": 0},
+}
 
 schemathesis.serializer("application/x-ndjson", "text/plain")(
     lambda _, value: str(value).encode(errors="surrogateescape")

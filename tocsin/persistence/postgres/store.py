@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import asyncpg
 import structlog
@@ -154,7 +154,7 @@ class PostgresStore(Opened):
         except BaseException as error:
             self._pool.drop(connection)
             if isinstance(error, Exception):
-                raise _told(error, timeout) from error
+                _tell(error, timeout)
             raise
         self._pool.give_back(connection)
         return answer
@@ -164,7 +164,7 @@ class PostgresStore(Opened):
             async with asyncio.timeout(timeout):
                 return await self._on_connection(work)
         except Exception as error:
-            raise _told(error, timeout) from error
+            _tell(error, timeout)
 
     async def _on_connection(self, work: Work[T]) -> T:
         while True:
@@ -264,14 +264,14 @@ class PostgresStore(Opened):
         )
 
 
-def _told(error: Exception, timeout: float) -> StoreUnavailable | StoreFailed:
-    """The exception that says *error* to the caller of the store."""
+def _tell(error: Exception, timeout: float) -> NoReturn:
+    """Raise the exception that says *error* to the caller of the store."""
     if isinstance(error, StoreUnavailable | StoreFailed):
-        return error
+        raise error
     if isinstance(error, TimeoutError | trio.TooSlowError):
         wrong = f"Postgres did not answer within {timeout:g} s"
-        return StoreUnavailable(wrong, timed_out=True)
-    return translated(error)
+        raise StoreUnavailable(wrong, timed_out=True) from error
+    raise translated(error) from error
 
 
 def _settings(command_timeout: float) -> Mapping[str, str]:

@@ -149,8 +149,9 @@ def _path_parameters(operation: Operation) -> list[Document]:
 def _query_parameters(operation: Operation) -> list[Document]:
     # The ticket is a credential, and described as one.
     credentials = {"ticket"} if operation.ticket else set()
+    needed = {each.name for each in msgspec.structs.fields(operation.query) if each.required}
     return [
-        _parameter(name, "query", schema)
+        _parameter(name, "query", schema) | ({"required": True} if name in needed else {})
         for name, schema in fields_of(operation.query).items()
         if name not in credentials
     ]
