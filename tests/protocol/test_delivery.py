@@ -332,3 +332,13 @@ def test_a_device_whose_place_is_not_known_is_not_noted_as_seen(phase):
     delivery = in_phase(phase, seen_interval=100.0)
 
     assert delivery.tick(NOW + 100.0, AT, math.inf, is_current=True) == []
+
+
+def test_what_comes_when_the_token_has_ended_is_not_pushed_but_ends_the_session():
+    delivery = in_phase(Phase.LIVE, expires_at=AT + 5000)
+    assert delivery.next_deadline() <= NOW + 5.0
+
+    said = delivery.changed(an_entry(3), NOW + 6.0, AT + 6000)
+
+    assert isinstance(said, list)
+    assert any(isinstance(each, End) for each in said)

@@ -9,7 +9,12 @@ import jwt
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,3 +133,11 @@ def test_only_a_key_of_the_curve_signs():
     for other in (pem(ec.generate_private_key(ec.SECP384R1())), "no key"):
         with pytest.raises(ValueError, match="is not a"):
             read_private_key(other)
+
+
+def test_a_compressed_point_is_refused():
+    compressed = THEIRS.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    keys = {"p256dh": text(compressed), "auth": text(b"a" * 16)}
+    subscription = msgspec.json.encode({"endpoint": "https://push.example/x", "keys": keys})
+    with pytest.raises(ValueError, match="is no PushSubscription"):
+        read_subscription(subscription.decode())

@@ -7,7 +7,6 @@ of two years ago still has to be a way out. Its holder can do nothing else with 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from typing import Final
@@ -41,11 +40,9 @@ def read_unsubscribe_token(secret: str, token: str) -> Unsubscription:
     body, _, mark = token.partition(".")
     if not hmac.compare_digest(_text(_mark(secret, body)).encode(), mark.encode()):
         raise refuse("not_found", "This link was not made here, or it is cut off.")
-    try:
-        text = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-        return msgspec.json.decode(text, type=Unsubscription)
-    except (binascii.Error, msgspec.DecodeError) as error:
-        raise AssertionError("a token that we have signed is whole") from error
+    # It was signed with our secret, so it is whole.
+    text = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    return msgspec.json.decode(text, type=Unsubscription)
 
 
 def _mark(secret: str, body: str) -> bytes:

@@ -27,8 +27,6 @@ SALT_BYTES: Final = 16
 """Bytes of chance for each message (RFC 8188 §2.1)."""
 _AUTH_BYTES: Final = 16
 """Bytes of the browser's secret (RFC 8291 §3.2)."""
-_POINT_BYTES: Final = 65
-"""Bytes of a point of P-256 that is not compressed."""
 VAPID_LIFETIME: Final = 12 * 3600
 """Seconds for which a header is good: half of what RFC 8292 §2 allows, for clocks that differ."""
 TOPIC_LENGTH: Final = 32
@@ -63,8 +61,6 @@ def read_subscription(text: str) -> tuple[str, bytes, bytes]:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:
         raise ValueError("has a keys.p256dh that is no point of P-256") from None
-    if len(point) != _POINT_BYTES:
-        raise ValueError("has a keys.p256dh that is not in the uncompressed form")
     return subscription.endpoint, point, auth
 
 
