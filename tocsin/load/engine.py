@@ -35,7 +35,6 @@ class LoadOutcome:
     settling: float = 0.0
     cpu: float = 0.0
     """CPU time of the load itself."""
-    killed_at: float | None = None
 
 
 class Engine:
@@ -131,7 +130,6 @@ class Engine:
     async def _kill_in_time(self) -> None:
         if self._kill is not None and self._plan.kill_after is not None:
             await asyncio.sleep(self._plan.kill_after)
-            self._outcome.killed_at = time.perf_counter()
             await self._kill()
 
     async def _settle(self, deadline: float) -> None:

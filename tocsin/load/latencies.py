@@ -41,7 +41,3 @@ class Latencies:
             if left <= 0:
                 return min(_FLOOR * _STEP**index, self.greatest)
         return None
-
-    def spread(self) -> list[tuple[float, int]]:
-        """Times and how many of each there were, ascending."""
-        return [(_FLOOR * _STEP**index, self._counts[index]) for index in sorted(self._counts)]

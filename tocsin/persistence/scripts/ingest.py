@@ -7,9 +7,8 @@ from typing import Final
 
 import msgspec
 
-from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
+from tocsin.persistence.scripts.lists import Answers, Numbered, by_number, of_each_status
 from tocsin.persistence.scripts.rows import NO_BOUND
-from tocsin.persistence.scripts.settle_letters import LETTER_STATUSES
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.store import NotFound, Result
 from tocsin.persistence.store.ingest_commands import (
@@ -77,12 +76,8 @@ def change_ingest(
 
 
 def ingest_letters(queries: Numbered[ListIngest], answers: Answers) -> Script[None]:
-    """Answer *queries*; a list of all letters is a list of each status, as with dead letters."""
-    asked = [
-        (index, status, query)
-        for index, query in queries
-        for status in (LETTER_STATUSES if query.status is None else (query.status,))
-    ]
+    """Answer *queries*."""
+    asked = of_each_status(queries)
     rows = yield from run(
         "ingest_page",
         number=[index for index, _, _ in asked],

@@ -31,9 +31,11 @@ from tocsin.persistence.store import (
     Subscribers,
     TopicInfo,
 )
+from tocsin.persistence.store.ingest_commands import ListIngest
 from tocsin.protocol.channel_preferences import NO_PREFERENCES, decode_preferences
 
 Q = TypeVar("Q")
+L = TypeVar("L", ListLetters, ListIngest)
 Numbered = Sequence[tuple[int, Q]]
 """Queries of one kind, each with its place in the batch, where its answer goes."""
 Answers = dict[int, Any]
@@ -117,13 +119,20 @@ def topic(queries: Numbered[FindTopic], answers: Answers) -> Script[None]:
 # --- Dead letters -------------------------------------------------------------------------------
 
 
-def letters(queries: Numbered[ListLetters], answers: Answers) -> Script[None]:
-    # A list of all letters is a list of each status: the index begins with it, and there are three.
-    asked = [
+def of_each_status(queries: Numbered[L]) -> list[tuple[int, str, L]]:
+    """*queries* for letters, with a status each.
+
+    A list of all letters is a list of each status: the index begins with it, and there are three.
+    """
+    return [
         (index, status, query)
         for index, query in queries
         for status in (LETTER_STATUSES if query.status is None else (query.status,))
     ]
+
+
+def letters(queries: Numbered[ListLetters], answers: Answers) -> Script[None]:
+    asked = of_each_status(queries)
     rows = yield from run(
         "letters_page",
         number=[index for index, _, _ in asked],

@@ -24,7 +24,7 @@ from tocsin.server.api import inspecting_answers as answers
 from tocsin.server.api.explaining import Facts, explain, explain_device
 from tocsin.server.api.operation import Answer, Call, Caller, Operations, UrlQuery
 from tocsin.server.decoding import NotificationId
-from tocsin.server.metrics.process import process_readings
+from tocsin.server.metrics.process import resident_memory
 from tocsin.server.services import Services
 
 operations = Operations("operators")
@@ -53,7 +53,7 @@ def sample(services: Services) -> Sample:
         sum(services.refusals.counts.values()),
         round(services.loop.busy, 4),
         round(services.loop.late, 6),
-        dict(process_readings()).get("process_resident_memory_bytes", 0),
+        resident_memory(),
         0 if spooler is None else spooler.waiting,
         int(services.status.available),
         int(services.bus.available),

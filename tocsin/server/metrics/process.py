@@ -14,6 +14,14 @@ _STARTED: Final = time.time()
 _PAGE: Final = resource.getpagesize()
 
 
+def resident_memory() -> int:
+    """Bytes of the process that are in RAM; 0 where there is no /proc."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+    except OSError:
+        return 0
+
+
 def process_readings() -> Iterator[tuple[str, float]]:
     """Names and values of this moment; memory and open descriptors only where there is /proc."""
     times = os.times()
@@ -22,9 +30,9 @@ def process_readings() -> Iterator[tuple[str, float]]:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     yield "process_max_fds", float("inf") if limit == resource.RLIM_INFINITY else limit
     try:
-        pages = Path("/proc/self/statm").read_bytes().split()[1]
+        # Each connection is one: this is for a look now and then, not for every second.
         descriptors = len(os.listdir("/proc/self/fd")) - 1  # the one that lists them
     except OSError:
         return
-    yield "process_resident_memory_bytes", int(pages) * _PAGE
+    yield "process_resident_memory_bytes", resident_memory()
     yield "process_open_fds", descriptors
