@@ -57,9 +57,10 @@ from tocsin.actors.publishing.scheduler import (
     tell_times,
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
-from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.runtime import PARKED, Child, Mailbox, Ref, Snapshot, Supervisor
 from tocsin.actors.sinks.keeper import SinksKeeper
 from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
@@ -121,6 +122,7 @@ class Trunk:
         connectors: Sequence[ConnectorTerms] = (),
         outbound: OutboundPort = NOWHERE,
         channels: ConfiguredChannels | None = None,
+        sinks: Sequence[SinkTerms] = (),
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
@@ -149,7 +151,7 @@ class Trunk:
         self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
         self._receipts = ReceiptWatch()
-        self._sinks = SinksTable(self._receipts)
+        self._sinks = SinksTable(self._receipts, sinks)
         self._announcer = Announcer(
             self._users, self._notifications, self.topics, self._neighbours, self._receipts
         )
@@ -169,7 +171,7 @@ class Trunk:
             Child("users", self._make_users, stopped_by=0.85),
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
-            Child("sinks", self._make_sinks, stopped_by=0.8),
+            Child("sinks", self._make_sinks, stopped_by=0.8, policy=PARKED),
             Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
             *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),

@@ -1,5 +1,6 @@
 """What becomes of an actor that fails."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.actors.runtime.actor_kit import (
 )
 from tocsin.actors.runtime import (
     FATAL,
+    PARKED,
     TEMPORARY,
     Actor,
     ActorStopped,
@@ -95,6 +97,29 @@ async def test_a_temporary_actor_fails_alone(autojump_clock):
 
         assert await other.ask(Total()) == 0
         assert supervisor.names() == ["other"]
+
+
+async def test_a_parked_actor_is_tried_for_ever_a_minute_apart_and_ends_nobody(autojump_clock):
+    tries = []
+
+    def factory() -> Adder:
+        tries.append(trio.current_time())
+        raise OSError("nothing to make it of")
+
+    async with supervised() as supervisor:
+        supervisor.spawn("parked", factory, policy=PARKED)
+        other = supervisor.spawn("other", Adder)
+        await pass_time(2 * 3600)
+        assert await other.ask(Total()) == 0
+        [parked, _] = supervisor.snapshot(10)
+        assert (parked.restarts, parked.last_error) == (
+            len(tries) - 1,
+            "OSError('nothing to make it of')",
+        )
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert pauses[:3] == pytest.approx([0.5, 1.0, 2.0])
+    assert max(pauses) <= 60.0
+    assert pauses[-1] == pytest.approx(60.0)
 
 
 async def test_an_actor_that_cannot_be_made_has_failed_like_any_other(autojump_clock):

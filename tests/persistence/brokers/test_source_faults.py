@@ -1,4 +1,6 @@
-"""What every source does when its broker is killed, cut off, hangs, or wants another password."""
+"""What every source, and every sink, does when its broker is killed, is cut off, hangs, or wants
+another password.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ from tests.broker_kit import (
     SqsQueue,
     bodies,
     numbered,
+    receipts,
     take,
     until_taken,
 )
@@ -65,6 +68,23 @@ async def test_what_is_not_done_survives_a_killed_broker(harmed):
     # What was done may come again: the word may have been on its way when the broker was killed.
     seen: set[int] = set()
     while not seen >= {4, 5, 6, 7, 8, 9}:
+        seen |= set(map(int, bodies(await until_taken(queue, 1))))
+
+
+@pytest.mark.parametrize("harmed", DURABLE, indirect=True)
+async def test_what_a_sink_was_told_to_be_there_survives_a_killed_broker(harmed):
+    server, kind = harmed
+    queue = kind(server)
+    async with queue.sink() as sink:
+        await sink.carry(receipts(0, 3))
+        await trio.to_thread.run_sync(server.stop, "immediate")
+        with trio.fail_after(60), pytest.raises(SourceAway):
+            await sink.carry(receipts(3, 3))
+    await trio.to_thread.run_sync(server.start)
+    async with queue.sink() as sink:
+        await sink.carry(receipts(3, 3))
+    seen: set[int] = set()
+    while seen != set(range(6)):
         seen |= set(map(int, bodies(await until_taken(queue, 1))))
 
 

@@ -13,7 +13,7 @@ from tocsin.actors.escalation.escalator import (
     StoreReturned,
     tell_escalator,
 )
-from tocsin.actors.runtime import Child, Mailbox, Ref
+from tocsin.actors.runtime import PARKED, Child, Mailbox, Ref
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 
@@ -42,9 +42,9 @@ class EscalationActors:
         if not lines:
             return ()
         return (
-            Child("escalator", self._make_escalator, stopped_by, ref=self._escalator),
+            Child("escalator", self._make_escalator, stopped_by, PARKED, ref=self._escalator),
             *(
-                Child(f"channel-{name}", partial(self._make_channel, line), stopped_by)
+                Child(f"channel-{name}", partial(self._make_channel, line), stopped_by, PARKED)
                 for name, line in lines.items()
             ),
         )

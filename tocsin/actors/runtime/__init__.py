@@ -16,7 +16,7 @@ from tocsin.actors.runtime.errors import (
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.runtime.prompt import PromptActor
 from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request
-from tocsin.actors.runtime.restart import FATAL, TEMPORARY, TRANSIENT, RestartPolicy
+from tocsin.actors.runtime.restart import FATAL, PARKED, TEMPORARY, TRANSIENT, RestartPolicy
 from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor, open_supervisor
 from tocsin.actors.runtime.worker import TableWorker, Tasks
@@ -24,6 +24,7 @@ from tocsin.actors.runtime.worklist import WorkList
 
 __all__ = [
     "FATAL",
+    "PARKED",
     "TEMPORARY",
     "TRANSIENT",
     "Actor",

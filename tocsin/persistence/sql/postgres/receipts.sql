@@ -2,8 +2,8 @@
 
 -- name: receipts_wanted() -> events, categories
 -- The filters of all sinks, whatever their state: one that is disabled goes on where it stopped.
--- (Both kinds are named because an index begins with them: no statement goes through a table.)
-SELECT s.events, s.categories FROM sinks AS s WHERE s.kind IN ('webhook', 'reader');
+-- (All kinds are named because an index begins with them: no statement goes through a table.)
+SELECT s.events, s.categories FROM sinks AS s WHERE s.kind IN ('webhook', 'reader', 'broker');
 
 -- name: receipts_append(kind, notification_id, user_id, device_id, channel, at, detail)
 -- Append facts in their order, those that the filter of some sink lets through. The head's row is
@@ -18,7 +18,7 @@ WITH wanted AS (
     LEFT JOIN notifications AS n ON n.id = f.notification_id
     WHERE EXISTS (
         SELECT 1 FROM sinks AS s
-        WHERE s.kind IN ('webhook', 'reader')
+        WHERE s.kind IN ('webhook', 'reader', 'broker')
             AND strpos(s.events, ',' || f.kind || ',') > 0
             AND (s.categories = '' OR strpos(s.categories, ',' || n.category || ',') > 0)
         OFFSET 0
