@@ -18,7 +18,7 @@ from tocsin.actors.runtime import (
     Supervisor,
     open_supervisor,
 )
-from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.storage.actor import PENDING_MAX, StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
@@ -204,12 +204,17 @@ async def staged(
     capacity: int = 10_000,
     wait: bool = True,
     grace: float = 10.0,
+    pending_max: int = PENDING_MAX,
+    **limits: int,
 ) -> AsyncIterator[Stage]:
-    """A running storage actor; it is stopped in order at the end of the block."""
+    """A running storage actor; it is stopped in order at the end of the block.
+
+    *limits* are those of its ledger.
+    """
     store = store or FakeStore()
     status = StoreStatus()
     heard: list[str] = []
-    ledger = Ledger(linger)
+    ledger = Ledger(linger, **limits)
     world = World(lambda: 0, lambda: 0.5, bytes)
     async with open_supervisor("", lambda: 0.0) as supervisor:
         ref = supervisor.spawn(
@@ -220,6 +225,7 @@ async def staged(
                 world,
                 ledger,
                 announce=lambda result: heard.append(f"announced {type(result).__name__}"),
+                pending_max=pending_max,
             ),
             capacity=capacity,
             policy=RestartPolicy(limit=100),

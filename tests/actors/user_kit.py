@@ -19,7 +19,7 @@ from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime import Actor, Ref, open_supervisor
-from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.ledger import LINES_MAX, Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.store import Attach, Attached, Counters, Entry, Page, Position, ReadPage
@@ -34,9 +34,9 @@ LIMITS = SessionLimits(2, 1000, Backoff(10.0, 60.0), 3, 5)
 class PlayedStorage(Actor[StorageMessage]):
     """Keeps what it is asked, for the test to answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines_max: int = LINES_MAX) -> None:
         self.asked: list[Any] = []
-        self.ledger = Ledger(linger=0.05)
+        self.ledger = Ledger(linger=0.05, lines_max=lines_max)
 
     async def receive(self, message: StorageMessage) -> None:
         self.asked.append(message)
@@ -116,9 +116,10 @@ class House:
 
 
 @asynccontextmanager
-async def a_house() -> AsyncIterator[House]:
+async def a_house(*, lines_max: int = LINES_MAX) -> AsyncIterator[House]:
+    """*lines_max* lines fit into the ledger."""
     world = World(lambda: house.wall_ms, lambda: 0.5, bytes)
-    users, storage = Users(Attendance("node", world), capacity=100), PlayedStorage()
+    users, storage = Users(Attendance("node", world), capacity=100), PlayedStorage(lines_max)
     house = House(users, storage)
 
     async with open_supervisor("", lambda: 0.0) as tree:

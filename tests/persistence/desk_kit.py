@@ -6,12 +6,14 @@ Time is a number of milliseconds that stands still unless a test moves it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import pytest
 from msgspec import UNSET
 
 from tests.persistence.databases_kit import AnyStore
+from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.store import (
     Attach,
     Attached,
@@ -65,6 +67,7 @@ from tocsin.protocol.notification import (
 from tocsin.protocol.values import uuid7
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 START_OF_TIME = 1_700_000_000_000
 ALL_BUT_ARCHIVED = ("unseen", "seen", "read")
@@ -151,6 +154,11 @@ def sent(
         user, device, notification, sequence, attempts, at, acknowledged_at, dead, unanswered
     )
     return Record((line,), ())
+
+
+def limited(**limits: int) -> Callable[[F], F]:
+    """A decorator: the test's store has these *limits* of a transaction, and the usual others."""
+    return pytest.mark.parametrize("limits", [ScriptLimits(**limits)], ids=["limited"])
 
 
 class Desk:

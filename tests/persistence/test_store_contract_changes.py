@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish
-from tocsin.persistence.scripts.logs import locking as holding
+from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish
 from tocsin.persistence.store import (
     Changed,
     Expire,
@@ -182,8 +181,8 @@ async def test_whose_counters_an_expiry_leaves_alone_is_not_named(desk):
     assert (await desk.expire(START_OF_TIME + 5)).users == ("ann",)
 
 
-async def test_what_is_for_very_many_expires_in_pieces(desk, monkeypatch):
-    monkeypatch.setattr(holding, "RECIPIENTS_AT_A_TIME", 4)
+@limited(recipients_max=4)
+async def test_what_is_for_very_many_expires_in_pieces(desk):
     due = START_OF_TIME + 1000
     for users in (("a", "b", "c", "d", "e"), ("a", "b"), ("c", "d"), ("e",)):
         await desk.publish(*users, expires_at=due)

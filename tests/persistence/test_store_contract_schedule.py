@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish, told
-from tocsin.persistence.scripts.logs import locking as holding
+from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish, told
 from tocsin.persistence.store import (
     Changed,
     NotActive,
@@ -49,8 +48,8 @@ async def test_what_is_due_is_published_the_earliest_first(desk):
     assert (await desk.view(last.content.id)).standing == "scheduled"
 
 
-async def test_what_is_for_very_many_is_released_in_pieces(desk, monkeypatch):
-    monkeypatch.setattr(holding, "RECIPIENTS_AT_A_TIME", 4)
+@limited(recipients_max=4)
+async def test_what_is_for_very_many_is_released_in_pieces(desk):
     for users in (("a", "b", "c", "d", "e"), ("a", "b"), ("c", "d"), ("e",)):
         await desk.publish(*users, deliver_at=SOON)
     await desk.publish(topic="news", deliver_at=SOON)
