@@ -48,7 +48,7 @@ from tocsin.protocol.terms import SessionLimits
 T = TypeVar("T")
 
 NOW_MS = 1_000_000
-"""What every node's wall clock shows at first."""
+"""The time that every node's wall clock shows at first."""
 
 
 SECRET = "a secret of the nodes"

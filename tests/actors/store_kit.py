@@ -123,11 +123,11 @@ class FakeStore:
             else:
                 yield command
 
-    # --- What a test asks about -------------------------------------------------------------------
+    # --- Questions of tests -----------------------------------------------------------------------
 
     @property
     def commands(self) -> list[Command[Any]]:
-        """What was committed, without the ledger, in order."""
+        """The committed commands without the ledger, in order."""
         return [
             command
             for transaction in self.transactions

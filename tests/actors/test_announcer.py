@@ -1,4 +1,4 @@
-"""What a commit means to those who are online. The directories are played."""
+"""Devices that are online hear of each commit that concerns them. The directories are played."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into the next transaction, and who waits for whom."""
+"""The backlog chooses the commands of the next transaction; a party's commands keep their order."""
 
 from __future__ import annotations
 

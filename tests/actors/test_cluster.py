@@ -326,7 +326,7 @@ async def test_who_came_first_is_known_however_late_it_is_said(autojump_clock):
         assert (old.closing, new.closing) == (Closing.REPLACED, None)
 
 
-# --- What is done to users everywhere -----------------------------------------------------------
+# --- Acts on users of all nodes -----------------------------------------------------------------
 
 
 async def test_a_user_is_disconnected_on_all_nodes(autojump_clock):

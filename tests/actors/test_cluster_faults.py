@@ -32,7 +32,7 @@ def spoil(cluster: Cluster, spoiled) -> None:
     replace(cluster["a"].port, publish=publish_spoiled)
 
 
-# --- What is said -------------------------------------------------------------------------------
+# --- Envelopes that are published ---------------------------------------------------------------
 
 
 async def test_what_is_lost_is_found_and_in_its_place(autojump_clock):

@@ -191,7 +191,7 @@ def slow_down(node: Node, chance: random.Random) -> None:
     replace(node.spool, size=look, append=add)
 
 
-# --- Who does not answer --------------------------------------------------------------------------
+# --- Nodes that do not answer ---------------------------------------------------------------------
 
 
 async def test_who_is_known_to_be_gone_is_not_waited_for(autojump_clock):

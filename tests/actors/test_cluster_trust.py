@@ -1,4 +1,4 @@
-"""Whoever can write to Redis is heard by all nodes, and heeded by none."""
+"""An intruder who can write to Redis is heard by all nodes, and heeded by none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fell due while nobody could do it: it is done before anybody is told of anything."""
+"""Expiries that fell due while the store was away come before any client is told anything."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ def test_a_record_is_halved_until_it_says_a_single_thing():
     ]
 
 
-# --- whatever comes ------------------------------------------------------------------------------
+# --- Properties ----------------------------------------------------------------------------------
 
 actions = st.one_of(
     st.tuples(
@@ -327,7 +327,7 @@ class Player:
 
 
 def unmerged(added: list[DeliveryRecord], written: list[DeliveryRecord]) -> list[DeliveryRecord]:
-    """What of *added* must have been written: all, but for sent lines that the next one contains.
+    """The lines of *added* to be written: all, but for sent ones that the next one contains.
 
     Those may be missing, and are taken from *written*.
     """

@@ -1,4 +1,4 @@
-"""Who is connected: what a node holds, takes back, and says about the others."""
+"""Attendance: the leases that a node holds and takes back, and its answers about other nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the spool cannot take or the store refuses, and entries that are put aside for it."""
+"""Requests that the spool cannot take, and entries that are set aside: the store refuses them."""
 
 import pytest
 import trio

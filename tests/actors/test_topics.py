@@ -189,7 +189,7 @@ async def test_what_the_store_refuses_is_not_tried_for_ever(autojump_clock):
 
 
 async def test_when_the_store_is_back_everybody_is_looked_after(autojump_clock):
-    """What was committed while its answer was lost has been announced to nobody."""
+    """A commit whose answer was lost has not been announced."""
     store = Materialiser()
     async with running(store, ["ann", "bob"]) as topics:
         topics.store_changed(False)

@@ -43,7 +43,7 @@ class PlayedStorage(Actor[StorageMessage]):
 
     @property
     def lines(self) -> list[DeliveryRecord]:
-        """What was noted in the ledger since the last look."""
+        """The lines noted in the ledger since the last look."""
         return [line for record in self.ledger.waiting.take(math.inf) for line in record.deliveries]
 
     @property
@@ -96,7 +96,7 @@ class House:
     keeper: Ref[Never] = field(init=False)
     heard: list[tuple[str, ...]] = field(default_factory=list)
     wall_ms: int = 1_000_000
-    """What the wall's clock says; it may be set."""
+    """The time of the wall's clock, which a test may set."""
 
     async def arrive(
         self,

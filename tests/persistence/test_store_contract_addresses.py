@@ -1,4 +1,4 @@
-"""What every store does with addresses on channels."""
+"""Every store keeps, mutes and forgets addresses on channels."""
 
 from __future__ import annotations
 

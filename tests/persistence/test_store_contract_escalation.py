@@ -1,4 +1,4 @@
-"""What every store does with plans of escalation, and their sends."""
+"""Every store keeps plans of escalation, and claims and settles their sends."""
 
 from __future__ import annotations
 

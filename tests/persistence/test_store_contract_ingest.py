@@ -1,4 +1,4 @@
-"""What every store does with connectors: the letters that they leave, and the orders for them."""
+"""Every store keeps the letters that connectors leave, and the orders for connectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store does with receipts: which facts become some, for whom, and in which order."""
+"""Every store makes receipts of facts, for the producers that follow them, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a frame stream reads: messages in order, pings answered, and floods in turns."""
+"""A frame stream reads messages in order, answers pings, and takes floods in turns."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""What one address, and one credential, may take of a node at a time."""
+"""The share of a node that one address, and one credential, may take at a time."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_the_books_forget_who_was_idle_longest():
         held.release()
     assert accounts(limits._peers) == 101
     assert accounts(limits._credentials) == 100
-    # Who has something open is never forgotten.
+    # An address with something open is never forgotten.
     limits.connection_closed("192.0.2.1")
 
 
@@ -269,7 +269,7 @@ def test_a_refusal_leaves_no_account_open():
 
 
 class Books(RuleBasedStateMachine):
-    """Whatever opens and closes: the books say what is open, and in the end that is nothing."""
+    """In any order of opening and closing the books list what is open: in the end nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -333,7 +333,7 @@ class Books(RuleBasedStateMachine):
 TestBooks = Books.TestCase
 
 
-# --- what the client is told ----------------------------------------------------------------------
+# --- the words for the client ---------------------------------------------------------------------
 
 
 def test_a_rate_is_told_as_a_policy_and_what_is_left_of_it():

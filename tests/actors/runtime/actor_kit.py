@@ -18,7 +18,7 @@ class Add(msgspec.Struct, frozen=True):
 
 
 class Total(Request[int]):
-    """What everything so far adds up to."""
+    """Asks for the sum of all that came so far."""
 
 
 class Fail(Request[int]):

@@ -1,4 +1,4 @@
-"""What becomes of an actor that fails."""
+"""An actor that fails is restarted, within its supervisor's budget, or ended."""
 
 from typing import Any
 

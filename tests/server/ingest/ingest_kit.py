@@ -72,7 +72,7 @@ class Desk:
         return [json.loads(each.document)["id"] for each in reversed(page.items)]
 
     async def view(self, id_: str) -> ProducerView:
-        """What the producer of the notification *id_* sees."""
+        """The notification *id_* as its producer sees it."""
         view = await self.services.read(FindNotification(id_))
         assert isinstance(view, ProducerView)
         return view
