@@ -187,7 +187,7 @@ class Household:
             assert not self.screens[name].faults, self.screens[name].faults
 
     def difference(self, screen: Screen) -> str:
-        """Entries that *screen* shows and the inbox does not, or the reverse; empty if they agree."""
+        """Entries that *screen* shows and the inbox does not, or the reverse; empty if none."""
         inbox = self.inbox()
         truth = {each["id"]: each for each in inbox["notifications"]}
         shown, counters = screen.picture()
