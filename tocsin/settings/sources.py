@@ -58,8 +58,10 @@ def load_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
 
 
 def resolve(flags: Flags, environ: Mapping[str, str]) -> Resolved:
-    """As `load_settings`, with the origins. *flags* maps names (and `config`) to the typed
-    texts."""
+    """As `load_settings`, with the origins. *flags* maps names (and `config`) to the typed texts.
+
+    Raises `SettingsError` with every problem.
+    """
     problems: list[SettingProblem] = []
     given = {
         **_from_toml(flags.get(CONFIG_FLAG) or environ.get(CONFIG_VARIABLE), problems),

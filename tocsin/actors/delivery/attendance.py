@@ -112,7 +112,10 @@ class SharedAttendance(Attendance):
         """How often the other nodes could not be told."""
 
     async def of(self, user: str) -> tuple[Connected, ...]:
-        """As `Attendance.of`, with the devices on all nodes. Raises `PresenceUnavailable`."""
+        """As `Attendance.of`, with the devices on all nodes.
+
+        Raises `PresenceUnavailable`. Cancelling does no harm.
+        """
         try:
             told = await self._presence.of(user)
         except BusUnavailable as error:

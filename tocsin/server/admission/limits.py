@@ -228,7 +228,8 @@ class HeldShare:
     def reserve(self, byte_count: int) -> Excess | None:
         """Take room for *byte_count* more bytes of the body; all of it ends with `release`.
 
-        Reserve what is declared at once, or what arrives without being declared bit by bit.
+        Reserve what is declared at once, or what arrives without being declared bit by bit. Raises
+        `RuntimeError` after `release`.
         """
         if self._peer is None:
             raise RuntimeError("this request is over")
