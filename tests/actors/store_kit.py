@@ -11,31 +11,21 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import (
-    ActorError,
-    Ref,
-    RestartPolicy,
-    Supervisor,
-    open_supervisor,
-)
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.restart import RestartPolicy
+from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
 from tocsin.actors.storage.actor import PENDING_MAX, StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Command,
-    Done,
-    FindKey,
-    NotFound,
-    Query,
-    ReadDeliveries,
-    Record,
-    Result,
-    RevokeKey,
-    StoreBlocked,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreBlocked, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command, Query
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.queries import FindKey, ReadDeliveries
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import Record
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 
 

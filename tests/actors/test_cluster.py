@@ -10,7 +10,8 @@ from tests.actors.cluster_kit import a_cluster, replace
 from tests.actors.node_kit import NOW_MS
 from tocsin.actors.cluster.channels import IDLE
 from tocsin.persistence.bus import Said
-from tocsin.persistence.store import Acknowledge, MarkInbox, RemoveDevice, Subscribe, Withdraw
+from tocsin.persistence.store.commands import Withdraw
+from tocsin.persistence.store.user_commands import Acknowledge, MarkInbox, RemoveDevice, Subscribe
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import user_channel
 from tocsin.protocol.notification import EVERYONE

@@ -12,7 +12,7 @@ from tests.actors.node_kit import Device
 from tocsin.actors.cluster.reconciler import LEISURE
 from tocsin.actors.cluster.state import MISSING_MAX, SILENCE_MAX
 from tocsin.persistence.bus import Said
-from tocsin.persistence.store import Subscribe
+from tocsin.persistence.store.user_commands import Subscribe
 from tocsin.protocol.envelopes import user_channel
 
 

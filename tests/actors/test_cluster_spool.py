@@ -16,7 +16,8 @@ from tests.persistence.services_kit import append
 from tocsin.actors.cluster import spool_agreement as spool_word
 from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.persistence.bus import BusUnavailable
-from tocsin.persistence.store import Changed, Page, ReadPage
+from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store.queries import Page, ReadPage
 
 NOTICED = 5.0
 """Seconds in which a node has noticed that its store is away, or is back."""

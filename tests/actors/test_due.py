@@ -12,13 +12,17 @@ from tests.actors.clock_kit import pass_time
 from tests.actors.spool_kit import TroubledStore
 from tests.persistence import desk_kit
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Ref, open_supervisor
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.catching_up import EXPIRING_MAX
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import Attach, Attached, Expire, Expired, Result, StoreUnavailable
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Expired
+from tocsin.persistence.store.user_commands import Attach, Attached
 
 LIFETIME = 1000
 

@@ -15,7 +15,7 @@ from tocsin.actors.delivery.attendance import (
     PresenceUnavailable,
     SharedAttendance,
 )
-from tocsin.actors.runtime import open_supervisor
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Connected
 from tocsin.persistence.bus.memory_bus import MemoryBroker

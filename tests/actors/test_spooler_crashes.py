@@ -9,7 +9,7 @@ from servers.proxy import Proxy
 from tests.actors.clock_kit import pass_time
 from tests.actors.spool_kit import Cluster, change, lose_store, post, withdraw
 from tests.persistence.services_kit import RedisService
-from tocsin.actors.runtime import ActorCrashed
+from tocsin.actors.runtime.errors import ActorCrashed
 from tocsin.actors.spool import spooler
 from tocsin.actors.spool.drain import LEASE, Drain
 from tocsin.actors.spool.entries import Spooled

@@ -10,14 +10,8 @@ from tests.actors.spool_kit import Cluster, change, lose_store, post
 from tests.persistence.services_kit import append
 from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.persistence.bus import Replaying, SpoolEntry
-from tocsin.persistence.store import (
-    Changed,
-    PatchRefused,
-    Publish,
-    StoreFailed,
-    StoreUnavailable,
-    Update,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import Changed, PatchRefused, Publish, Update
 from tocsin.protocol.notification import Patch
 
 

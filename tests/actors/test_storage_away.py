@@ -5,8 +5,9 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.store_kit import Crowd, FakeStore, acknowledged, sent, staged
-from tocsin.actors.runtime import ActorStopped
-from tocsin.persistence.store import Done, NotFound, StoreUnavailable
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import Done, NotFound
 
 # --- away ----------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 from tests.actors.clock_kit import pass_time
 from tests.actors.store_kit import Crowd, FakeStore, staged
-from tocsin.actors.runtime import ActorStopped
-from tocsin.persistence.store import Done
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.persistence.store.commands import Done
 
 
 async def test_when_the_actor_crashes_everybody_is_answered_and_it_starts_anew(

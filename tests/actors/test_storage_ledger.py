@@ -6,7 +6,9 @@ import trio
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.store_kit import FakeStore, acknowledged, sent, staged
 from tocsin.actors.storage.requests import Read, Write
-from tocsin.persistence.store import Attach, FindKey, ReadDeliveries, Record, RevokeKey
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.queries import FindKey, ReadDeliveries
+from tocsin.persistence.store.user_commands import Attach, Record
 from tocsin.protocol.ledger import DeviceCursor, SessionEnd
 
 OVER = SessionEnd("ada", "phone", "a/1")

@@ -7,9 +7,10 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.store_kit import FakeStore, Stage, names_written, sent, staged
-from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
-from tocsin.persistence.store import FindKey, RevokeKey
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.queries import FindKey
 
 
 async def tell_until_full(stage: Stage, message: Callable[[int], StorageMessage]) -> int:

@@ -7,16 +7,12 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.publishing.topics import CHUNK, FEW, Topics, TopicsWorker
-from tocsin.actors.runtime import Actor, open_supervisor
+from tocsin.actors.runtime.supervisor import Actor, open_supervisor
 from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Materialise,
-    Materialised,
-    NotFound,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.user_commands import Materialise, Materialised
 from tocsin.protocol.notification import EVERYONE
 
 

@@ -6,18 +6,10 @@ import msgspec
 
 from tests.persistence.desk_kit import START_OF_TIME, publish
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
-from tocsin.persistence.store import (
-    Changed,
-    Expire,
-    MarkInbox,
-    Materialise,
-    Publish,
-    RevokeKey,
-    SetPreferences,
-    Subscribe,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.upkeep_commands import Expire
+from tocsin.persistence.store.user_commands import MarkInbox, Materialise, SetPreferences, Subscribe
 from tocsin.protocol.notification import Patch
 
 

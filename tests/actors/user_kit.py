@@ -18,14 +18,18 @@ from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Actor, Ref, open_supervisor
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Actor, open_supervisor
 from tocsin.actors.storage.ledger import LINES_MAX, Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
-from tocsin.persistence.store import Attach, Attached, Counters, Entry, Page, Position, ReadPage
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.queries import Entry, Page, ReadPage
+from tocsin.persistence.store.user_commands import Attach, Attached
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.cursor import Start
 from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.news import Position
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 LIMITS = SessionLimits(2, 1000, Backoff(10.0, 60.0), 3, 5)

@@ -14,47 +14,45 @@ from msgspec import UNSET
 
 from tests.persistence.databases_kit import AnyStore
 from tocsin.persistence.scripts.limits import ScriptLimits
-from tocsin.persistence.store import (
-    Attach,
-    Attached,
+from tocsin.persistence.store.asking import Command, Query
+from tocsin.persistence.store.commands import (
     Changed,
-    Command,
+    FanOut,
+    Idempotency,
+    Publish,
+    Update,
+    Withdraw,
+)
+from tocsin.persistence.store.queries import (
     Deliveries,
     Delivery,
-    DeliveryRecord,
-    DeviceCursor,
     Entry,
-    Expire,
-    Expired,
-    FanOut,
     FindNotification,
-    Idempotency,
     Inbox,
     InboxPage,
+    Page,
+    ProducerView,
+    ReadDeliveries,
+    ReadPage,
+)
+from tocsin.persistence.store.upkeep_commands import Expire, Expired, Release, Released
+from tocsin.persistence.store.user_commands import (
+    Attach,
+    Attached,
     Marked,
     MarkInbox,
     Materialise,
     Materialised,
-    Page,
-    Position,
     PreferencesSet,
-    ProducerView,
-    Publish,
-    Query,
-    ReadDeliveries,
-    ReadPage,
     Record,
-    Release,
-    Released,
-    SessionEnd,
     SetPreferences,
     Subscribe,
     Subscribed,
     Unsubscribe,
-    Update,
-    Withdraw,
 )
 from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import (
     EVERYONE,
     Content,

@@ -12,16 +12,15 @@ from tests.persistence.escalation_kit import (
     post,
     settled,
 )
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.escalation_commands import (
     AddressVerdict,
     ClaimSends,
-    Done,
-    ListAddresses,
-    NotFound,
     RemoveAddress,
     SendsClaimed,
     SettleSends,
 )
+from tocsin.persistence.store.queries import ListAddresses
 
 
 async def test_an_address_that_is_gone_goes_with_what_waits_for_it(desk):

@@ -7,21 +7,20 @@ import json
 import pytest
 
 from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish
-from tocsin.persistence.store import (
+from tocsin.persistence.store import StoreFailed
+from tocsin.persistence.store.commands import (
     Changed,
-    Expire,
-    FindInboxItem,
-    FindNotification,
     NotActive,
     NotFound,
     PatchRefused,
-    Position,
     Publish,
     RevisionMismatch,
-    StoreFailed,
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.queries import FindInboxItem, FindNotification
+from tocsin.persistence.store.upkeep_commands import Expire
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import Patch
 from tocsin.protocol.refusal import Refused
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.desk_kit import START_OF_TIME, limited, positions, publish
-from tocsin.persistence.store import (
-    Attach,
-    Counters,
-    DeviceCursor,
-    LetterReplayed,
-    Letters,
-    ListLetters,
-    Record,
-    ReplayLetter,
-    Subscribe,
-    Unsubscribe,
-)
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.queries import Letters, ListLetters
+from tocsin.persistence.store.upkeep_commands import LetterReplayed, ReplayLetter
+from tocsin.persistence.store.user_commands import Attach, Record, Subscribe, Unsubscribe
 from tocsin.protocol.cursor import Cursor, ResetReason, Start
+from tocsin.protocol.ledger import DeviceCursor
 
 # --- Where a device starts ----------------------------------------------------------------------
 

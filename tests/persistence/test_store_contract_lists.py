@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from tests.persistence.desk_kit import Desk
-from tocsin.persistence.store import (
+from tocsin.persistence.store.queries import (
     ListSubscribers,
     ListSubscriptions,
     Preferences,
     ReadPreferences,
-    SetPreferences,
-    Subscribe,
     SubscribedTopics,
     Subscribers,
-    Unsubscribe,
 )
+from tocsin.persistence.store.user_commands import SetPreferences, Subscribe, Unsubscribe
 
 
 async def subscribe(desk: Desk, topic: str, *users: str) -> None:

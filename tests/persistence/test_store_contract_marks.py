@@ -8,16 +8,9 @@ import pytest
 import trio
 
 from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish
-from tocsin.persistence.store import (
-    BeyondHead,
-    Counters,
-    FindInboxItem,
-    InboxItem,
-    Marked,
-    MarkInbox,
-    Subscribe,
-    Withdraw,
-)
+from tocsin.persistence.store.commands import Counters, Withdraw
+from tocsin.persistence.store.queries import FindInboxItem, InboxItem
+from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox, Subscribe
 
 EVERYTHING = ("unseen", "seen", "read", "archived", "withdrawn")
 

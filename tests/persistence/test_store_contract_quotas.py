@@ -6,29 +6,21 @@ from typing import Any
 
 from tests.persistence.databases_kit import Database
 from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, sent
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import Changed, Done, NotFound, TooMany
+from tocsin.persistence.store.key_commands import CreateTicket, StoredTicket, TakeTicket
+from tocsin.persistence.store.queries import Devices, ListDevices
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Purge, Purged
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     AcknowledgedPartly,
     Attach,
     Attached,
-    Changed,
-    CreateTicket,
-    DeviceCursor,
-    Devices,
-    Done,
-    ListDevices,
-    NotFound,
-    Purge,
-    Purged,
     Record,
     RemoveDevice,
-    Result,
-    StoredTicket,
-    TakeTicket,
-    TooMany,
 )
 from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.ledger import SessionEnd
+from tocsin.protocol.ledger import DeviceCursor, SessionEnd
 from tocsin.protocol.news import AckStored
 from tocsin.protocol.values import unnamed_device
 

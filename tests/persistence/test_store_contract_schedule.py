@@ -5,16 +5,16 @@ from __future__ import annotations
 import trio
 
 from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish, told
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import (
     Changed,
     NotActive,
     PatchRefused,
-    Position,
-    Release,
     Replayed,
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.upkeep_commands import Release
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import Patch, answer_to_publish
 from tocsin.protocol.values import to_rfc3339
 

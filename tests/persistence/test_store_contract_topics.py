@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 
 from tests.persistence.desk_kit import START_OF_TIME, limited, publish, told
-from tocsin.persistence.store import (
-    Changed,
-    Expire,
-    Position,
-    Replayed,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store.commands import Changed, Replayed, Update, Withdraw
+from tocsin.persistence.store.upkeep_commands import Expire
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import EVERYONE, Patch, answer_to_publish
 
 # --- Publishing ---------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tocsin.settings import SETTINGS, Setting, SettingProblem, Settings, SettingsError
+from tocsin.settings import SETTINGS, Settings
+from tocsin.settings.setting import Setting, SettingProblem, SettingsError
 
 Flags = Mapping[str, str | None]
 

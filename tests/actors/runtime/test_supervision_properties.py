@@ -13,18 +13,10 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.actors.clock_kit import pass_time, settle
-from tocsin.actors.runtime import (
-    TEMPORARY,
-    Actor,
-    ActorCrashed,
-    ActorStopped,
-    MailboxFull,
-    Ref,
-    Request,
-    RestartPolicy,
-    Supervisor,
-    open_supervisor,
-)
+from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped, MailboxFull
+from tocsin.actors.runtime.ref import Ref, Request
+from tocsin.actors.runtime.restart import TEMPORARY, RestartPolicy
+from tocsin.actors.runtime.supervisor import Actor, Supervisor, open_supervisor
 
 NAMES = ("a", "b", "c")
 

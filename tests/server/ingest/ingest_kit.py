@@ -14,13 +14,13 @@ from typing import Any
 import trio
 
 from tests.server.publishing_kit import open_publishing
-from tocsin.actors.runtime import open_supervisor
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.persistence.brokers.memory import MemoryQueue
-from tocsin.persistence.store import FindNotification, InboxPage, ProducerView
 from tocsin.persistence.store.ingest_commands import (
     IngestLetter,
     ListIngest,
 )
+from tocsin.persistence.store.queries import FindNotification, InboxPage, ProducerView
 from tocsin.server.connector_status import ConnectorStatus, ConnectorTerms
 from tocsin.server.ingest.connector import ConnectorActor
 from tocsin.server.producing.publishing import Publishing

@@ -17,8 +17,10 @@ from typing import Final, Never
 
 import trio
 
-from tocsin.actors.runtime import Context, TableWorker, Tasks, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.supervisor import Context
+from tocsin.actors.runtime.worker import TableWorker, Tasks
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Connected, Lease, Presence, latest
 from tocsin.protocol.errors import DescribedError

@@ -39,8 +39,8 @@ import structlog
 import trio
 
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Actor, Context
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.supervisor import Actor, Context
 from tocsin.actors.storage.backlog import Backlog
 from tocsin.actors.storage.batch_weights import Weights
 from tocsin.actors.storage.batches import abandon, answer, in_halves, refuse
@@ -51,18 +51,11 @@ from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.outage import Outage
 from tocsin.actors.storage.requests import Flush, Read, StorageMessage, Write, reads_ledger
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Acknowledge,
-    Attach,
-    Command,
-    Expire,
-    Record,
-    Result,
-    Store,
-    StoreBlocked,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import Store, StoreBlocked, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire
+from tocsin.persistence.store.user_commands import Acknowledge, Attach, Record
 
 logger = structlog.get_logger(__name__)
 

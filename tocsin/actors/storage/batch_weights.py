@@ -12,24 +12,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tocsin.persistence.store import (
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Purge, Release
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     Attach,
-    Changed,
-    Command,
-    Expire,
     MarkInbox,
     Materialise,
-    Publish,
-    Purge,
-    Release,
     RemoveDevice,
-    Result,
     SetPreferences,
     Subscribe,
     Unsubscribe,
-    Update,
-    Withdraw,
 )
 
 ROWS_MAX: Final = 1000

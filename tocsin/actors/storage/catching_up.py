@@ -9,14 +9,9 @@ import structlog
 import trio
 
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Expire,
-    Expired,
-    Result,
-    Store,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import Store, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Expired
 
 logger = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ from collections.abc import Hashable, Sequence
 from itertools import islice, takewhile
 from typing import Final, TypeVar
 
-from tocsin.persistence.store import Record
+from tocsin.persistence.store.user_commands import Record
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 K = TypeVar("K", bound=Hashable)

@@ -33,8 +33,10 @@ from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 from tocsin.persistence.scripts.read import read
 from tocsin.persistence.scripts.statements import Rows, Script, Statement, load, run
 from tocsin.persistence.scripts.write import write
-from tocsin.persistence.store import Command, Query, Result, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.opened import Opened
+from tocsin.persistence.store.results import Result
 
 logger = structlog.get_logger(__name__)
 

@@ -19,22 +19,19 @@ from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought
 from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import Counters, NotFound, TooMany
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     AcknowledgedPartly,
-    AckStored,
     Attach,
     Attached,
     BeyondHead,
-    Counters,
-    DeviceCursor,
-    DeviceForgotten,
-    NotFound,
     RemoveDevice,
-    Result,
-    TooMany,
 )
 from tocsin.protocol.cursor import LogState, Start, choose_start
+from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.news import AckStored, DeviceForgotten
 
 _ATTACH_READ: Final = pick(user_id="user", device_id="device")
 

@@ -14,7 +14,10 @@ from typing import Final, NamedTuple
 from tocsin.persistence.scripts.bury_letters import bury, dead_fact, deaths_in
 from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store import Acknowledge, DeliveryRecord, DeviceCursor, Done, Record, Result
+from tocsin.persistence.store.commands import Done
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import Acknowledge, Record
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 from tocsin.protocol.receipts import Facts
 
 _DEVICES_SAVE: Final = pick(

@@ -18,7 +18,9 @@ from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
-from tocsin.persistence.store import BeyondHead, Counters, Marked, MarkInbox, Result
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox
 from tocsin.protocol.marking import counted, marked, states_changed, times
 from tocsin.protocol.notification import State
 from tocsin.protocol.receipts import Fact, Facts, ReceiptKind

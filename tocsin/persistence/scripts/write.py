@@ -35,46 +35,30 @@ from tocsin.persistence.scripts.sinks import change_sinks
 from tocsin.persistence.scripts.statements import Script
 from tocsin.persistence.scripts.topics.bring import bring_up_to_date, users_of
 from tocsin.persistence.scripts.topics.subscriptions import change_subscriptions
-from tocsin.persistence.store import (
-    Acknowledge,
-    Attach,
-    BindTicket,
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Done, Publish, Update, Withdraw
+from tocsin.persistence.store.escalation_commands import (
     ClaimSends,
-    Command,
-    CreateKey,
-    CreateTicket,
-    DiscardLetter,
-    Done,
     Escalate,
-    Expire,
-    MarkInbox,
-    Materialise,
     MuteChannel,
-    Publish,
-    Purge,
-    Record,
-    Release,
     RemoveAddress,
-    RemoveDevice,
-    ReplayLetter,
-    Result,
-    RevokeKey,
-    RevokeTickets,
     SetAddress,
-    SetPreferences,
     SettleSends,
-    SetTopic,
-    Subscribe,
-    TakeTicket,
-    Unsubscribe,
-    Update,
-    Withdraw,
 )
 from tocsin.persistence.store.ingest_commands import (
     BuryMessages,
     SetConnector,
     SettleIngest,
 )
+from tocsin.persistence.store.key_commands import (
+    BindTicket,
+    CreateKey,
+    CreateTicket,
+    RevokeKey,
+    RevokeTickets,
+    TakeTicket,
+)
+from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.sink_commands import (
     ChangeSink,
     ClaimSinks,
@@ -83,6 +67,25 @@ from tocsin.persistence.store.sink_commands import (
     FollowReceipts,
     SaveProgress,
     SettleSinkLetter,
+)
+from tocsin.persistence.store.upkeep_commands import (
+    DiscardLetter,
+    Expire,
+    Purge,
+    Release,
+    ReplayLetter,
+)
+from tocsin.persistence.store.user_commands import (
+    Acknowledge,
+    Attach,
+    MarkInbox,
+    Materialise,
+    Record,
+    RemoveDevice,
+    SetPreferences,
+    SetTopic,
+    Subscribe,
+    Unsubscribe,
 )
 from tocsin.protocol.receipts import Facts
 

@@ -16,7 +16,7 @@ import trio
 
 from tocsin.actors.delivery.connections import current_connection
 from tocsin.actors.delivery.messages import Arrived
-from tocsin.actors.runtime import ActorStopped, MailboxFull
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor

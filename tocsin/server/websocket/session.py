@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from tocsin.actors.delivery.messages import DeviceAnswered, Refreshed, UserMessage
-from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import CREDENTIAL_PROBLEMS

@@ -37,18 +37,10 @@ from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
 from tocsin.persistence.scripts.statements import Script, pick, run
-from tocsin.persistence.store import (
-    Expire,
-    Expired,
-    FanOut,
-    Position,
-    Publish,
-    Release,
-    Released,
-    Result,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store.commands import FanOut, Publish, Update, Withdraw
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Expired, Release, Released
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import Change, Standing, State
 from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
 

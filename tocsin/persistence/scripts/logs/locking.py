@@ -10,7 +10,9 @@ from tocsin.persistence.scripts.logs.admission import PublishAdmission
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Plan, Slot
 from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
-from tocsin.persistence.store import Expire, RecipientState, Release, Update, Withdraw
+from tocsin.persistence.store.commands import Update, Withdraw
+from tocsin.persistence.store.upkeep_commands import Expire, Release
+from tocsin.protocol.news import RecipientState
 from tocsin.protocol.notification import Standing
 
 

@@ -23,16 +23,16 @@ from tocsin.persistence.scripts.logs.topic_heads import join_everyone
 from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.scripts.topics.plan import Bringing, Saved, changed_pairs, limited, plan
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import FanOut
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import (
     Attach,
-    FanOut,
     Materialise,
     Materialised,
-    RecipientState,
-    Result,
     Subscribe,
     Unsubscribe,
 )
+from tocsin.protocol.news import RecipientState
 from tocsin.protocol.notification import Content, State
 
 _TOPICS_BRING: Final = pick("user_id", "topic", "position", "notification_id")

@@ -20,10 +20,10 @@ from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.logs.topic_heads import Move, advance_topics
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought, bring, users_of
-from tocsin.persistence.store import (
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import (
     SUBSCRIPTIONS_MAX,
     PreferencesSet,
-    Result,
     SetPreferences,
     SetTopic,
     Subscribe,
