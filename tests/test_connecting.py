@@ -10,8 +10,9 @@ import sys
 import pytest
 
 from tocsin.connecting import make_connectors
-from tocsin.settings import Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.connectors import KafkaConnector, RabbitConnector, read_connectors
+from tocsin.settings.setting import SettingsError
 from tocsin.settings.sources import resolve
 
 REDIS = {"kind": "redis", "url": "redis://:secret@h/0", "stream": "s"}

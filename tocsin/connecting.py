@@ -13,13 +13,14 @@ from typing import Final
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import Connect
 from tocsin.server.connector_status import ConnectorTerms
-from tocsin.settings import SettingProblem, Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.connectors import (
     ConnectorTable,
     KafkaConnector,
     RabbitConnector,
     RedisConnector,
 )
+from tocsin.settings.setting import SettingProblem, SettingsError
 
 _MS: Final = 1000
 """Milliseconds in a second: keys are kept by the former."""

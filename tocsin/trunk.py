@@ -57,7 +57,11 @@ from tocsin.actors.publishing.scheduler import (
     tell_times,
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
-from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.runtime.child import Child
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.snapshot import Snapshot
+from tocsin.actors.runtime.supervisor import Supervisor
 from tocsin.actors.sinks.keeper import SinksKeeper
 from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch

@@ -14,7 +14,7 @@ import trio
 
 from tocsin.actors.delivery.outlet import TRANSPORTS, Outlet, Transport
 from tocsin.actors.directory import Directory
-from tocsin.actors.runtime import Actor, Context
+from tocsin.actors.runtime.supervisor import Actor, Context
 
 current_connection: ContextVar[str] = ContextVar("connection")
 """The name of the connection that the running task serves."""
