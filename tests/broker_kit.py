@@ -106,7 +106,7 @@ class RabbitQueue:
             batch=256,
         )
         if make:
-            self.server.work(lambda channel: channel.queue_declare(self.place.queue, durable=True))
+            self.server.declare(self.place.queue)
 
     def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None:
         async def publish(channel: Any) -> None:

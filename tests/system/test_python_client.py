@@ -123,12 +123,15 @@ def test_an_error_of_the_program_comes_out_as_it_is(server, producer, ada, run):
     assert not is_acknowledged(producer, failed)
 
 
-def test_another_connection_of_the_device_ends_it_for_good(server, ada, run):
+def test_another_connection_of_the_device_ends_it_for_good(server, producer, ada, run):
     async def work():
         async with (
             follow(server.url, token=token(ada), device="mailer") as changes,
             anyio.create_task_group() as tasks,
         ):
+            # The first of them is there, so the second is the later one.
+            producer.post(ada, title="here")
+            assert await take(changes, 1) == ["here"]
             tasks.start_soon(replace)
             with pytest.raises(Stopped) as stopped:
                 await anext(changes)
