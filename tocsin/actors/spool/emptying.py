@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from tocsin.actors.spool.drain import LEASE, TAKE_MAX
 from tocsin.actors.spool.entries import Spoolable, UnreadableEntry, decode, in_time
 from tocsin.persistence.bus import Spool, SpoolEntry
-from tocsin.persistence.store import KeyReused, Result, Store, StoreFailed
+from tocsin.persistence.store import Store, StoreFailed
+from tocsin.persistence.store.commands import KeyReused
+from tocsin.persistence.store.results import Result
 
 
 async def store_some(spool: Spool, store: Store, node: str, now_ms: int) -> bool:
