@@ -55,7 +55,7 @@ class WebSocketOutlet:
     it was refused.
     """
 
-    __slots__ = ("_noted", "_pace", "_scope", "_stream", "connection", "ended", "place")
+    __slots__ = ("_noted", "_pace", "_scope", "_stream", "closing", "connection", "ended", "place")
 
     transport: Final = "websocket"
 
@@ -69,6 +69,7 @@ class WebSocketOutlet:
     ) -> None:
         self.connection: Final = connection
         self.ended = False
+        self.closing: Closing | None = None
         self.place: Place | None = None
         """Its place in the turnstile until its session begins."""
         self._stream = stream
@@ -130,7 +131,7 @@ class WebSocketOutlet:
     def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Say goodbye and close; only the first call counts."""
         if not self.ended:
-            self.ended = True
+            self.ended, self.closing = True, closing
             words = farewell(closing, after, detail)
             self._stream.finish(words, skip_waiting=closing is Closing.SLOW)
             self._scope.cancel()
