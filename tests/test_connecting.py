@@ -13,7 +13,7 @@ import pytest
 
 from servers.node import ROOT
 from tocsin.connecting import make_connectors
-from tocsin.settings import Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.connectors import (
     KINDS,
     KafkaConnector,
@@ -21,6 +21,7 @@ from tocsin.settings.connectors import (
     SqsConnector,
     read_connectors,
 )
+from tocsin.settings.setting import SettingsError
 from tocsin.settings.sources import resolve
 
 REDIS = {"kind": "redis", "url": "redis://:secret@h/0", "stream": "s"}

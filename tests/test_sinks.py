@@ -10,7 +10,8 @@ import tomllib
 import pytest
 
 from servers.node import ROOT
-from tocsin.settings import Settings, SettingsError
+from tocsin.settings import Settings
+from tocsin.settings.setting import SettingsError
 from tocsin.settings.sinks import SINK_KINDS, read_sinks
 from tocsin.settings.sources import resolve
 from tocsin.sinks import make_sinks

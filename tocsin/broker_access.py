@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from tocsin.settings import SettingProblem, SettingsError
 from tocsin.settings.broker_tables import BrokerTable, KafkaAccess, SqsAccess
+from tocsin.settings.setting import SettingProblem, SettingsError
 
 if TYPE_CHECKING:
     from tocsin.persistence.brokers.kafka_calls import KafkaBrokers

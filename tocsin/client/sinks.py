@@ -31,7 +31,9 @@ class SinksShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SinkCalls:
-    """The sinks of the server at *base*. Every method raises `CallFailed`."""
+    """The sinks of the server at *base*. Every method raises `CallFailed`, `list` also
+    `UnreadableAnswer`. Cancelled, what was asked for may have been done.
+    """
 
     def __init__(self, base: str, token: str) -> None:
         self._base = base

@@ -3,6 +3,8 @@
 A key of a table is a `Setting` like any other, with a kind, bounds and a reason. A secret may stand
 in a file instead, named by its key and `_file`. A variable takes the same tables as JSON:
 `TOCSIN_CONNECTORS={"orders": {"kind": "redis", …}}`.
+
+The readers raise `ValueError` with a text that completes "<key> …", as those of `kinds` do.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """The tables `[connectors.NAME]`: the brokers from which a node takes notifications.
 
-[connectors.orders]
-kind = "redis"
-url_file = "/run/secrets/redis"
-stream = "orders"
+    [connectors.orders]
+    kind = "redis"
+    url_file = "/run/secrets/redis"
+    stream = "orders"
+
+The readers raise `ValueError` with a text that completes "<key> …", as those of `kinds` do.
 """
 
 from __future__ import annotations

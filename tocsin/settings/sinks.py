@@ -1,9 +1,11 @@
 """The tables `[sinks.NAME]`: the brokers to which receipts are carried.
 
-[sinks.audit]
-kind = "kafka"
-servers = ["kafka-1:9092"]
-topic = "receipts"
+    [sinks.audit]
+    kind = "kafka"
+    servers = ["kafka-1:9092"]
+    topic = "receipts"
+
+The readers raise `ValueError` with a text that completes "<key> …", as those of `kinds` do.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What every source, and every sink, does when its broker is killed, is cut off, hangs, or wants
-another password.
+"""Every source, and every sink, survives a broker that is killed, cut off or hangs; a source also
+one that wants another password.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def test_what_is_not_done_survives_a_killed_broker(harmed):
         with pytest.raises(SourceAway):
             await hear_end(source)
     await trio.to_thread.run_sync(server.start)
-    # What was done may come again: the word may have been on its way when the broker was killed.
+    # Messages that are done may come again: the word may have been on its way at the kill.
     seen: set[int] = set()
     while not seen >= {4, 5, 6, 7, 8, 9}:
         seen |= set(map(int, bodies(await until_taken(queue, 1))))
@@ -124,7 +124,7 @@ async def test_a_broker_that_hangs_is_noticed(harmed):
             proxy.heal()
 
 
-# --- What only some brokers have -----------------------------------------------------------------
+# --- Faults of some brokers only -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["redis", "rabbitmq"])

@@ -29,7 +29,7 @@ class Hand(Protocol):
         """Carry *batch*. Cancelled, the receiver may have any part of it."""
 
     async def aclose(self) -> None:
-        """Let go of what is open. Never raises."""
+        """Let go of what is open, also if cancelled. Never raises."""
 
 
 class WebhookHand:

@@ -132,7 +132,10 @@ _REFUSALS: Final = (
 
 
 async def answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
-    """The answer to *call* of aiokafka, from Trio. Raises `SourceAway` and `SourceRefused`."""
+    """The answer to *call* of aiokafka, from Trio. Raises `SourceAway` and `SourceRefused`.
+
+    Cancelled, what was asked for may have been done.
+    """
     try:
         answer: T = await trio_asyncio.aio_as_trio(call)(*arguments, **options)
     except _REFUSALS as error:

@@ -56,7 +56,9 @@ class TopicSink:
         self._place = place
 
     async def begin(self) -> None:
-        """See that the topic is there: aiokafka would wait for one that is missing."""
+        """See that the topic is there: aiokafka would wait for one that is missing, where this
+        raises `SourceRefused`. Cancelled, nothing has been done.
+        """
         with in_time(TIMEOUT):
             there = await answered(self._producer.client.fetch_all_metadata)
         if self._place.topic not in there.topics():

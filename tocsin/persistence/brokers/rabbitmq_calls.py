@@ -53,7 +53,10 @@ async def open_channel(
 
 
 async def answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
-    """The answer to *call* of aiormq, from Trio. Raises `SourceAway` and `SourceRefused`."""
+    """The answer to *call* of aiormq, from Trio. Raises `SourceAway` and `SourceRefused`.
+
+    Cancelled, what was asked for may have been done.
+    """
     try:
         with trio.fail_after(_TIMEOUT):
             answer: T = await trio_asyncio.aio_as_trio(call)(*arguments, **options)

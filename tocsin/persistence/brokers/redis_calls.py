@@ -14,7 +14,10 @@ _REFUSED: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "AuthenticationError", "inva
 
 
 async def answered(client: RedisClient, stream: str, *commands: Command) -> list[Any]:
-    """The replies to *commands* about *stream*. Raises `SourceAway` and `SourceRefused`."""
+    """The replies to *commands* about *stream*. Raises `SourceAway` and `SourceRefused`.
+
+    Cancelled, what was asked for may have been done.
+    """
     try:
         return await client.call(*commands)
     except WrongKind as error:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tocsin.actors.sinks.terms import SinkTerms, id_of
-from tocsin.persistence.store import NotFound
+from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.receipt_queries import ReceiptsSince
 from tocsin.persistence.store.sink_commands import BROKER, ChangeSink, ListSinks, StoredSink
 from tocsin.protocol.instants import parse_instant
