@@ -43,6 +43,7 @@ from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
 from tocsin.server.door.front_door import FrontDoor
+from tocsin.server.door.limits import DoorLimits
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead
 from tocsin.server.websocket.edge import WebSocketEdge
@@ -54,6 +55,9 @@ logger = structlog.get_logger(__name__)
 
 _HOSTS_REMEMBERED: Final = 1024
 """Values of `Host`. A node has a few names; the rest are a stranger's, and push out one another."""
+
+_SCRAPERS_MAX: Final = 256
+"""Connections to the port of metrics, which are those of a few scrapers and probes."""
 
 
 class Node:
@@ -158,9 +162,9 @@ class Node:
             websocket=edge.serve,
             websocket_turned=edge.turn_away,
             http=self._http.serve,
-            connections_max=settings.connections_max,
+            limits=DoorLimits(connections_max=settings.connections_max),
+            shares=limits,
             shares_port=self._shares_port,
-            limits=limits,
         )
 
         def opened(port: int) -> None:
@@ -216,7 +220,10 @@ class Node:
         app = make_quart_app((), services, publishing, api.refusal)
         serving = HttpServing()
         door = FrontDoor(
-            websocket=_no_websocket, websocket_turned=_no_websocket, http=serving.serve
+            websocket=_no_websocket,
+            websocket_turned=_no_websocket,
+            http=serving.serve,
+            limits=DoorLimits(connections_max=_SCRAPERS_MAX),
         )
         connections = Connections()
 
