@@ -19,6 +19,7 @@ from tocsin.actors.cluster.state import ClusterState
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, DeviceAnswered, Left
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.directory import DirectoryKeeper
@@ -198,6 +199,7 @@ class NodeParts:
         self._world = World(now_ms, lambda: 0.5, random.Random(name).randbytes)
         self._status, self._bus, self._ledger = StoreStatus(), BusStatus(False), Ledger(0.01)
         self._port, self._spool = broker.bus(name), broker.spool(name)
+        self._timing = Timing()
         self._store = CuttableWay(shared)
         self._storage: Ref[StorageMessage] = tree.spawn(
             f"{name}/storage", self._storage_actor, capacity=10_000
@@ -211,12 +213,14 @@ class NodeParts:
             seals=seals,
             refusals=BusRefusals(),
             doubt=self._line.state.doubt,
+            timing=self._timing,
         )
         self._topics = Topics(self._users.names, self._state)
         self._notifications = Notifications(
             storage=self._storage,
             scheduler=Ref("scheduler", Mailbox(10_000)),
             commit=self._line.commit,
+            timing=self._timing,
         )
         self._announcer = Announcer(self._users, self._notifications, self._topics, self._state)
 
@@ -275,6 +279,7 @@ class NodeParts:
             behind=self._topics.behind,
             bus=self._bus,
             neighbours=self._state,
+            timing=self._timing,
         )
 
     def _spawn_posting(self) -> None:

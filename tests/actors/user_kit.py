@@ -15,6 +15,7 @@ from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, LogChanged, SharedChange, UserMessage
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.health import StoreStatus
@@ -81,6 +82,12 @@ class PlayedStorage(Actor[StorageMessage]):
         query: ReadPage = read.query
         return query
 
+    async def answer_page_of(self, entry: Entry) -> None:
+        read = self.asked.pop(0)
+        page = Page((entry,), entry.sequence, entry.sequence, 0, Counters(1, 1))
+        read.reply.set(page)
+        await settle()
+
 
 def an_entry(sequence: int) -> Entry:
     return Entry(sequence, f"n{sequence}", "created", "{}", "unseen", None, None, 0, None)
@@ -101,6 +108,7 @@ class House:
     heard: list[tuple[str, ...]] = field(default_factory=list)
     wall_ms: int = 1_000_000
     """The time of the wall's clock, which a test may set."""
+    timing: Timing = field(default_factory=Timing)
 
     async def arrive(
         self,
@@ -138,6 +146,7 @@ async def a_house(*, lines_max: int = LINES_MAX) -> AsyncIterator[House]:
             acknowledged=lambda notification: None,
             absent=lambda user: house.heard.append(("absent", user)),
             behind=lambda user: house.heard.append(("behind", user)),
+            timing=house.timing,
         )
         house.keeper = tree.spawn("users", lambda: UsersKeeper(company, lambda: 0.0, grace=1.0))
         await settle()

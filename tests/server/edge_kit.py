@@ -25,10 +25,10 @@ from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.response import Lasting, Whole
 from tocsin.server.request_head import RequestHead
 from tocsin.server.turnstile import SPEAKERS_MAX, Place, Turnstile
+from tocsin.server.websocket.codec import JSON
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.frame_stream import FrameStream
 from tocsin.server.websocket.handshake import switching_protocols
-from tocsin.server.websocket.outlet import farewell
 from tocsin.server.websocket.pace import PaceLimits
 from tocsin.server.websocket.wire_frames import text_frame
 from tocsin.settings import Settings
@@ -74,7 +74,7 @@ async def echo(
             await frames.listen(answer)
         except Ended as ended:
             refusal = ended.refusal
-            frames.finish(farewell(refusal.closing, refusal.after, refusal.last_words))
+            frames.finish(JSON.farewell(refusal.closing, refusal.after, refusal.last_words))
         await frames.aclose()
 
 

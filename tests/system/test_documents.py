@@ -219,6 +219,7 @@ def test_answers_to_an_operator_are_what_the_document_says(
         ("GET", "/favicon.ico"),
         ("GET", "/openapi.json"),
         ("GET", "/asyncapi.json"),
+        ("GET", "/tocsin.proto"),
         ("GET", "/v1/admin/actors"),
         ("GET", f"/v1/admin/dead-letters?user={ada}"),
         ("GET", letter),

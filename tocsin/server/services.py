@@ -14,6 +14,7 @@ import trio
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
@@ -100,6 +101,7 @@ class Services:
     """The turnstile of streams and long polls on their way in; next, of polls on their way out."""
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
+    timing: Timing = field(default_factory=Timing)
     loop: LoopStatus = field(default_factory=LoopStatus)
     samples: Samples = field(default_factory=Samples)
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))

@@ -95,7 +95,9 @@ class ClusterBridge(TableWorker):
         self._channels = ChannelKeeper(state.channels, bus, self._confirmed)
         self._disconnections = DisconnectionKeeper(state.disconnections, bus, users, state.trust)
         self._settler = SessionSettler(state.handover, users, storage)
-        self._handler = EnvelopeHandler(state.node, users, state.peers, state.handover, dispatch)
+        self._handler = EnvelopeHandler(
+            *(state.node, users, state.peers, state.handover, dispatch, state.timing)
+        )
         self._reconciler = Reconciler(
             state.doubtful,
             storage,

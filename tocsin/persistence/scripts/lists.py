@@ -72,9 +72,13 @@ def devices(queries: Numbered[ListDevices], answers: Answers) -> Script[None]:
 
 
 def subscriptions(queries: Numbered[ListSubscriptions], answers: Answers) -> Script[None]:
-    topics = yield from subscribed_topics(query.user for _, query in queries)
-    for index, query in queries:
-        answers[index] = SubscribedTopics(topics.get(query.user, ()))
+    for left_too in (False, True):
+        asked = [(index, query.user) for index, query in queries if query.left_too == left_too]
+        if not asked:
+            continue
+        topics = yield from subscribed_topics((user for _, user in asked), left_too=left_too)
+        for index, user in asked:
+            answers[index] = SubscribedTopics(topics.get(user, ()))
 
 
 def preferences(queries: Numbered[ReadPreferences], answers: Answers) -> Script[None]:

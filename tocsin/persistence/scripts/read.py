@@ -93,13 +93,13 @@ def read(queries: Sequence[Query[Any]]) -> Script[list[Any]]:
 
 def _heads(queries: Numbered[FindHead], answers: Answers) -> Script[None]:
     rows = yield from run("users_read", user_id=sorted({query.user for _, query in queries}))
-    found = {row.user_id: _head(row) for row in rows}
+    found = {row.user_id: _head(row, row.topics) for row in rows}
     for index, query in queries:
         answers[index] = found.get(query.user, _NO_LOG)
 
 
-def _head(row: Row) -> Head:
-    return Head(row.head, Counters(row.unread, row.unseen), bool(row.behind))
+def _head(row: Row, topics: int = 0) -> Head:
+    return Head(row.head, Counters(row.unread, row.unseen), bool(row.behind), topics)
 
 
 def _pages(queries: Numbered[ReadPage], answers: Answers) -> Script[None]:

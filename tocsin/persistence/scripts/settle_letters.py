@@ -34,6 +34,10 @@ _LETTERS_RESEND: Final = pick(
 
 Numbered = tuple[int, ReplayLetter | DiscardLetter]
 
+_LIFETIME: Final = 60_000
+"""Milliseconds for which a notification lives again if clocks that differ do not tell how long it
+lived the first time: enough for a device that is connected."""
+
 LETTER_STATUSES = _DEAD, _REPLAYED, _DISCARDED = "dead", "replayed", "discarded"
 
 
@@ -162,12 +166,23 @@ def _replay(letter: DeadLetter, place: _Place, log: UserLog, now_ms: int, desk: 
 def _revive(notification: _Notification, letter: DeadLetter, now_ms: int) -> None:
     """Let *notification* live from *now_ms* on, for as long as it did the first time."""
     content = notification.content
-    assert content.expires_at is not None
-    lifetime = min([content.expires_at, *_expiries(letter)]) - content.created_at
-    until = to_rfc3339(now_ms + lifetime)
+    until = to_rfc3339(now_ms + _lifetime(content, letter))
     notification.content = patched(content, Patch(expires_at=until), now_ms)
     notification.standing = Standing.ACTIVE
     notification.revived = True
+
+
+def _lifetime(content: Content, letter: DeadLetter) -> int:
+    """How long (ms) the notification of *letter* lived the first time.
+
+    A node whose clock differs from that of the first may have let it expire before it was created.
+    Such times tell nothing.
+    """
+    assert content.expires_at is not None
+    ends = [content.expires_at, *_expiries(letter)]
+    return min(
+        [end - content.created_at for end in ends if end > content.created_at], default=_LIFETIME
+    )
 
 
 def _expiries(letter: DeadLetter) -> list[int]:
