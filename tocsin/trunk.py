@@ -202,9 +202,7 @@ class Trunk:
         """
         self._tree, self._children = tree, self._tree_with(doors)
         for child in self._children:
-            if child.after is not None:
-                await child.after()
-            tree.spawn(child.name, child.factory, policy=child.policy, ref=child.ref)
+            await child.start(tree)
 
     async def stop(self, tree: Supervisor) -> None:
         """Stop all children of *tree* from bottom to top, within the drain time.
