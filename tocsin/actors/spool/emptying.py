@@ -20,7 +20,7 @@ async def store_some(spool: Spool, store: Store, node: str, now_ms: int) -> bool
     """Store the oldest entries; returns whether *node* could, and not another has the lease.
 
     An entry that can never be stored is set aside. Raises `BusUnavailable` and `StoreUnavailable`;
-    then, and if it is cancelled, the entries stay, and may be stored again without harm.
+    then the entries stay, and may be stored again without harm.
     """
     entries = await spool.take(node, TAKE_MAX, LEASE)
     if entries is None:
@@ -29,7 +29,7 @@ async def store_some(spool: Spool, store: Store, node: str, now_ms: int) -> bool
     commands: list[tuple[SpoolEntry, Spoolable]] = []
     for entry in entries:
         try:
-            commands.append((entry, _command_in(entry, now_ms)))
+            commands.append((entry, in_time(_read(entry), now_ms)))
         except UnreadableEntry as error:
             poison.append((entry, str(error)))
     done: list[str] = []
@@ -49,11 +49,10 @@ async def store_some(spool: Spool, store: Store, node: str, now_ms: int) -> bool
     return True
 
 
-def _command_in(entry: SpoolEntry, now_ms: int) -> Spoolable:
-    """The command in *entry*; raises `UnreadableEntry` if it has none of this cluster."""
+def _read(entry: SpoolEntry) -> Spoolable:
     if entry.fault:
         raise UnreadableEntry(f"not of this cluster: {entry.fault}")
-    return in_time(decode(entry.payload), now_ms)
+    return decode(entry.payload)
 
 
 async def _write(store: Store, commands: Sequence[Spoolable]) -> Sequence[Result | StoreFailed]:
