@@ -85,7 +85,7 @@ class Node:
         self._shares_port = shares_port
         self._ports = ports
         self._outbound = make_outbound(settings)
-        self._channels = make_channels(settings, world, self._outbound, lambda: store.secret)
+        channels = make_channels(settings, world, self._outbound, lambda: store.secret)
         self._trunk = Trunk(
             settings,
             store,
@@ -94,7 +94,7 @@ class Node:
             ports,
             loop_faults,
             outbound=self._outbound,
-            channels=self._channels,
+            channels=channels,
             connectors=connectors,
         )
         self._http = HttpServing()
@@ -135,8 +135,6 @@ class Node:
         finally:
             with trio.CancelScope(shield=True):
                 await self._outbound.aclose()
-                for line in self._channels.lines.values():
-                    await line.terms.carrier.aclose()
                 if self._ports is not None:
                     await self._ports.aclose()
 
