@@ -81,7 +81,7 @@ def test_one_that_stays_where_it_was_is_lost(stage):
 
 def test_what_a_session_kept_unread_does_not_hide_that_the_replay_was_pushed(stage):
     check = stored(stage)
-    letter(stage)
+    letter(stage, status="replayed")
     listed(stage)
     old_one, sent_at = stage.session(), stage.now
     replayed(stage)
