@@ -12,7 +12,7 @@ from tests.actors.node_kit import Device
 from tocsin.actors.cluster.reconciler import LEISURE
 from tocsin.actors.cluster.state import MISSING_MAX, SILENCE_MAX
 from tocsin.persistence.bus import Said
-from tocsin.persistence.store import Subscribe, Unsubscribe
+from tocsin.persistence.store.user_commands import Subscribe, Unsubscribe
 from tocsin.protocol.envelopes import user_channel
 
 
@@ -32,7 +32,7 @@ def spoil(cluster: Cluster, spoiled) -> None:
     replace(cluster["a"].port, publish=publish_spoiled)
 
 
-# --- What is said -------------------------------------------------------------------------------
+# --- Envelopes that are published ---------------------------------------------------------------
 
 
 async def test_what_is_lost_is_found_and_in_its_place(autojump_clock):

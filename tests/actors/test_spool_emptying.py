@@ -14,7 +14,9 @@ from tocsin.actors.spool.emptying import store_some
 from tocsin.actors.spool.entries import encode
 from tocsin.actors.spool.persons import names, without
 from tocsin.persistence.bus.memory_bus import MemoryBroker
-from tocsin.persistence.store import Idempotency, InboxItem, StoreUnavailable
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import Idempotency
+from tocsin.persistence.store.queries import InboxItem
 
 NODE = "a command"
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from tests.persistence.desk_kit import Desk, publish
-from tocsin.persistence.store import (
-    Counters,
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.queries import (
     FindHead,
     Head,
     ListSubscribers,
     ListSubscriptions,
     Preferences,
     ReadPreferences,
-    SetPreferences,
-    Subscribe,
     SubscribedTopics,
     Subscribers,
-    Unsubscribe,
 )
+from tocsin.persistence.store.user_commands import SetPreferences, Subscribe, Unsubscribe
 
 
 async def subscribe(desk: Desk, topic: str, *users: str) -> None:

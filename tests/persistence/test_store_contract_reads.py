@@ -10,21 +10,18 @@ from functools import partial
 import pytest
 
 from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME, publish
-from tocsin.persistence.store import (
-    Counters,
+from tocsin.persistence.store.commands import Counters, NotFound
+from tocsin.persistence.store.queries import (
     FindHead,
     FindInboxItem,
     Head,
     Inbox,
     InboxItem,
     InboxPage,
-    Materialise,
-    NotFound,
     Page,
     ReadPage,
-    Subscribe,
-    Unsubscribe,
 )
+from tocsin.persistence.store.user_commands import Materialise, Subscribe, Unsubscribe
 
 # --- Pages --------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.persistence.letters_kit import LIFETIME, letters, replay
-from tocsin.persistence.store import LetterReplayed
+from tocsin.persistence.store.upkeep_commands import LetterReplayed
 from tocsin.protocol.values import to_rfc3339
 
 AHEAD = 220_000

@@ -162,7 +162,7 @@ def test_a_token_that_is_not_believed_is_asked_for_once_more(server, producer, a
 
 
 def test_through_a_server_that_is_killed_each_is_posted_and_told_once(start_server, ada, run):
-    """What is lost by the kill is a post or its answer, a push or its acknowledgment."""
+    """The kill loses a post or its answer, a push or its acknowledgment."""
     own = start_server()
     titles = {f"no. {number}" for number in range(60)}
     told: list[str] = []

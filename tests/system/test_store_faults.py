@@ -1,4 +1,4 @@
-"""What breaks in the store, and what holds all the same: Postgres away, or hanging; a full disk.
+"""Faults of the store, and the promises that hold: Postgres away, or hanging; a full disk.
 
 Each fault has a short version, which always runs, and a long one for `./dev test --faults`.
 """
@@ -186,7 +186,7 @@ def is_told_of_loss(server: Server, user: str, phone: Device, kept: list[str]) -
 
 
 def stores(phone: Device, until: str = "") -> Iterator[str]:
-    """What *phone* is told of the store from now on, until a frame of the type *until*."""
+    """The words to *phone* about the store from now on, until a frame of the type *until*."""
     while (frame := phone.receive())["type"] != until:
         if frame["type"] == "status":
             yield frame["store"]

@@ -18,7 +18,8 @@ from tocsin.persistence.bus import BusUnavailable, Spool
 from tocsin.persistence.redis.client import RedisClient
 from tocsin.persistence.redis.spool import RedisSpool
 from tocsin.persistence.redis.traces import RedisTraces, SetAside
-from tocsin.persistence.store import Idempotency, Publish, Store
+from tocsin.persistence.store import Store
+from tocsin.persistence.store.commands import Idempotency, Publish
 from tocsin.persistence.upkeep.forgetting import FORGOTTEN, Person
 from tocsin.protocol.seals import Seals
 from tocsin.settings import Settings

@@ -21,16 +21,13 @@ import trio
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatistics
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import ActorError, Ref, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.storage.requests import Read, StorageMessage
-from tocsin.persistence.store import (
-    FindHead,
-    Head,
-    ListSubscriptions,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.queries import FindHead, Head, ListSubscriptions
 
 A = TypeVar("A")
 

@@ -22,16 +22,15 @@ import structlog
 import trio
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
-from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.worker import TableWorker, Tasks
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Materialise,
-    StoreBlocked,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreBlocked, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.user_commands import Materialise
 from tocsin.protocol.notification import EVERYONE
 
 logger = structlog.get_logger(__name__)

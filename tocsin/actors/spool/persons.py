@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from tocsin.actors.spool.entries import Spoolable
-from tocsin.persistence.store import Publish
+from tocsin.persistence.store.commands import Publish
 
 
 def names(command: Spoolable, user: str, is_theirs: Callable[[str], bool]) -> bool:

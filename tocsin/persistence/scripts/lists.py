@@ -10,7 +10,9 @@ from tocsin.persistence.scripts.rows import NO_BOUND, key_of_row, letter_of_row
 from tocsin.persistence.scripts.settle_letters import LETTER_STATUSES
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
 from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.ingest_commands import ListIngest
+from tocsin.persistence.store.queries import (
     DeviceInfo,
     Devices,
     FindKey,
@@ -24,14 +26,12 @@ from tocsin.persistence.store import (
     ListLetters,
     ListSubscribers,
     ListSubscriptions,
-    NotFound,
     Preferences,
     ReadPreferences,
     SubscribedTopics,
     Subscribers,
     TopicInfo,
 )
-from tocsin.persistence.store.ingest_commands import ListIngest
 from tocsin.protocol.channel_preferences import NO_PREFERENCES, decode_preferences
 
 Q = TypeVar("Q")

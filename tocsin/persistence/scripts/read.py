@@ -20,8 +20,14 @@ from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
 from tocsin.persistence.scripts.sends import sends
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
-from tocsin.persistence.store import (
-    Counters,
+from tocsin.persistence.store.asking import Query
+from tocsin.persistence.store.commands import Counters, NotFound
+from tocsin.persistence.store.ingest_commands import (
+    FindIngest,
+    ListIngest,
+    ReadConnector,
+)
+from tocsin.persistence.store.queries import (
     Deliveries,
     Delivery,
     Entry,
@@ -42,18 +48,11 @@ from tocsin.persistence.store import (
     ListSends,
     ListSubscribers,
     ListSubscriptions,
-    NotFound,
     Page,
     ProducerView,
-    Query,
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
-)
-from tocsin.persistence.store.ingest_commands import (
-    FindIngest,
-    ListIngest,
-    ReadConnector,
 )
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
 from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks

@@ -19,16 +19,10 @@ import msgspec
 from tocsin.persistence.scripts.rows import content_of_row, letter_of_row
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
-from tocsin.persistence.store import (
-    DeadLetter,
-    DiscardLetter,
-    Done,
-    LetterReplayed,
-    NotActive,
-    NotFound,
-    ReplayLetter,
-    Result,
-)
+from tocsin.persistence.store.commands import Done, NotActive, NotFound
+from tocsin.persistence.store.queries import DeadLetter
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import DiscardLetter, LetterReplayed, ReplayLetter
 from tocsin.protocol.marking import counted
 from tocsin.protocol.notification import Content, Patch, Standing, State, patched
 from tocsin.protocol.values import to_rfc3339

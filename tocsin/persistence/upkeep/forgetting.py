@@ -69,7 +69,10 @@ class Busy(Exception):
 
 
 class Hands(Protocol):
-    """A connection of either kind. Statements have parameters `$1`, `$2`…, all of them texts."""
+    """A connection of either kind. Statements have parameters `$1`, `$2`…, all of them texts.
+
+    Cancelling a call undoes the transaction that it is in.
+    """
 
     find: str
     """The SQL function for the position of the second text in the first, from 1; 0 for nowhere."""
