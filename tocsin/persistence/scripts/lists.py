@@ -32,10 +32,11 @@ from tocsin.persistence.store import (
     TopicInfo,
 )
 from tocsin.persistence.store.ingest_commands import ListIngest
+from tocsin.persistence.store.letter_commands import ListReceiptLetters, ListSendLetters
 from tocsin.protocol.channel_preferences import NO_PREFERENCES, decode_preferences
 
 Q = TypeVar("Q")
-L = TypeVar("L", ListLetters, ListIngest)
+L = TypeVar("L", ListLetters, ListIngest, ListSendLetters, ListReceiptLetters)
 Numbered = Sequence[tuple[int, Q]]
 """Queries of one kind, each with its place in the batch, where its answer goes."""
 Answers = dict[int, Any]

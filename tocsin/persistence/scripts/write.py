@@ -26,6 +26,7 @@ from tocsin.persistence.scripts.keys import change_keys
 from tocsin.persistence.scripts.ledger import ends_in, record
 from tocsin.persistence.scripts.logs.change import change_logs
 from tocsin.persistence.scripts.marks import mark_inboxes
+from tocsin.persistence.scripts.outgoing_letters import settle_send_letters
 from tocsin.persistence.scripts.purge import purge
 from tocsin.persistence.scripts.receipts import append
 from tocsin.persistence.scripts.sends import claim_sends, settle_sends
@@ -74,6 +75,7 @@ from tocsin.persistence.store.ingest_commands import (
     SetConnector,
     SettleIngest,
 )
+from tocsin.persistence.store.letter_commands import SettleSendLetter
 from tocsin.persistence.store.sink_commands import (
     ChangeSink,
     ClaimSinks,
@@ -159,14 +161,15 @@ def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
         yield from remove_devices(of(RemoveDevice), results)
         yield from settle_letters(of(*_LETTERS), results)
         yield from change_addresses(of(*_ADDRESSES), results)
-        yield from settle_sends(of(SettleSends), results)
+        yield from settle_sends(of(SettleSends), results, facts)
+        yield from settle_send_letters(of(SettleSendLetter), results)
         # Behind all acknowledgments and marks of this transaction: who is satisfied by them is.
         yield from escalate(of(Escalate), results)
         yield from claim_sends(of(ClaimSends), results)
         yield from purge(of(Purge), results)
         yield from change_keys(of(*_KEYS), results)
         yield from change_ingest(of(*_INGEST), results)
-        yield from change_sinks(of(*_SINKS), results)
+        yield from change_sinks(of(*_SINKS), results, facts)
     yield from append(facts)
     return results
 

@@ -58,6 +58,7 @@ from tocsin.persistence.store.key_commands import (
     StoredTicket,
     TakeTicket,
 )
+from tocsin.persistence.store.letter_commands import SendSettled
 from tocsin.persistence.store.queries import (
     Addresses,
     DeadLetter,
@@ -283,6 +284,7 @@ Result = (
     | DeviceForgotten
     | Escalated
     | SendsClaimed
+    | SendSettled
     | SinksClaimed
     | Done
 )

@@ -38,6 +38,7 @@ from tocsin.persistence.store import (
     TopicClosed,
     TopicSet,
 )
+from tocsin.persistence.store.letter_commands import SendSettled
 from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.protocol.news import (
     AckStored,
@@ -96,6 +97,7 @@ def news_of(result: Result) -> Sequence[News]:
             | TooMany()
             | Escalated()
             | SendsClaimed()
+            | SendSettled()
             | SinksClaimed()
             | Done()
         ):
