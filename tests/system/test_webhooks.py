@@ -254,9 +254,15 @@ def test_a_refused_receipt_is_among_the_letters_and_is_replayed(sender, receiver
     hook, user = hooks.make(receiver.url), fresh_user()
     # Half an hour of refusals, in short: the letter is written by hand.
     letter = {
-        "id": "e-1", "kind": "delivered", "at": "2026-03-09T08:15:00.000Z",
-        "notification": "0198f0a8-5c1e-7d3a-9b64-2f1c80a7e5d1", "category": "default",
-        "user": user, "device": "phone", "channel": None, "detail": None,
+        "id": "e-1",
+        "kind": "delivered",
+        "at": "2026-03-09T08:15:00.000Z",
+        "notification": "0198f0a8-5c1e-7d3a-9b64-2f1c80a7e5d1",
+        "category": "default",
+        "user": user,
+        "device": "phone",
+        "channel": None,
+        "detail": None,
     }
     row = (hook["id"], 1, user, json.dumps(letter), "status_400", 1, "dead")
     with (
