@@ -53,16 +53,14 @@ HELD_BY = {
     "tests/client/test_*.py": ("client.*",),
     "tests/test_settings.py": ("settings.*",),
     "tests/persistence/test_store_contract_*.py": (
-        *("persistence.scripts.*", "persistence.store.*", "persistence.upkeep.forgetting"),
+        *("persistence.scripts.*", "persistence.store.*"),
         *("persistence.postgres.arrays", "persistence.postgres.records"),
         "persistence.postgres.pipeline",
     ),
     "tests/persistence/test_postgres_pipeline.py": ("persistence.postgres.pipeline",),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
-    "tests/cli/test_*copy.py": (
-        *("persistence.sqlite.side", "persistence.postgres.side", "persistence.postgres.hands"),
-    ),
+    "tests/cli/test_*copy.py": (*("persistence.sqlite.side", "persistence.postgres.side"),),
     "tests/server/auth/test_*.py": ("server.auth.*",),
     "tests/server/http/test_*.py": ("server.http.*", "server.door.edge_actors"),
     "tests/outbound/test_guarded_client.py": ("outbound.pool",),

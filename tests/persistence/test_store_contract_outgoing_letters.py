@@ -20,15 +20,8 @@ from tests.persistence.escalation_kit import (
 from tests.persistence.letters_kit import died
 from tests.persistence.test_store_contract_receipts import ask, receipts, sink
 from tests.persistence.test_store_contract_receipts import claim as claim_sinks
-from tocsin.persistence.store import (
-    Done,
-    FindLetter,
-    FindNotification,
-    ListLetters,
-    NotFound,
-    SettledSend,
-    SettleSends,
-)
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.escalation_commands import SettledSend, SettleSends
 from tocsin.persistence.store.ingest_commands import BuryMessages, IngestLetter, ListIngest
 from tocsin.persistence.store.letter_commands import (
     FindReceiptLetter,
@@ -38,6 +31,7 @@ from tocsin.persistence.store.letter_commands import (
     SendSettled,
     SettleSendLetter,
 )
+from tocsin.persistence.store.queries import FindLetter, FindNotification, ListLetters
 from tocsin.persistence.store.sink_commands import (
     CreateSink,
     FollowReceipts,

@@ -242,7 +242,7 @@ async def turned_away(
 
 @dataclass
 class Edge:
-    """What a test sees of the edge. `lifespan` notes what the application went through."""
+    """The edge as a test sees it. `lifespan` notes what the application went through."""
 
     lifespan: list[str] = field(default_factory=list)
     slow_entered: trio.Event = field(default_factory=trio.Event)

@@ -26,7 +26,7 @@ ACK = b'{"type":"ack","sequence":1}'
 
 @dataclass
 class Read:
-    """What was read of a stream, and how it ended, if it did: `close`, or the word of a closing."""
+    """The messages read of a stream, and its end, if any: `close`, or the word of a closing."""
 
     messages: list[str | bytes] = field(default_factory=list)
     pings: list[bytes] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Read:
 
 
 def read_by_wsproto(stream: bytes) -> Read:
-    """What wsproto, as a server that bounds its messages and wants no binary ones, makes of it."""
+    """The reading by wsproto, as a server that bounds its messages and wants no binary ones."""
     read, connection, begun = Read(), Connection(ConnectionType.SERVER), list[Any]()
     try:
         connection.receive_data(stream)

@@ -9,7 +9,7 @@ import msgspec
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number, of_each_status
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.statements import Row, Script, run
-from tocsin.persistence.store import NotFound, Result
+from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.letter_commands import (
     FindReceiptLetter,
     FindSendLetter,
@@ -22,6 +22,7 @@ from tocsin.persistence.store.letter_commands import (
     SendSettled,
     SettleSendLetter,
 )
+from tocsin.persistence.store.results import Result
 from tocsin.protocol.sink import Letter
 
 

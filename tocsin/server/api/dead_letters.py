@@ -13,16 +13,7 @@ from typing import Annotated, Any, Final, Literal, assert_never
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.persistence.store import (
-    DiscardLetter,
-    FindLetter,
-    FoundLetter,
-    LetterReplayed,
-    ListLetters,
-    NotActive,
-    NotFound,
-    ReplayLetter,
-)
+from tocsin.persistence.store.commands import NotActive, NotFound
 from tocsin.persistence.store.ingest_commands import FindIngest, IngestLetter, ListIngest
 from tocsin.persistence.store.letter_commands import (
     FindReceiptLetter,
@@ -33,7 +24,9 @@ from tocsin.persistence.store.letter_commands import (
     SendLetter,
     SettleSendLetter,
 )
+from tocsin.persistence.store.queries import FindLetter, FoundLetter, ListLetters
 from tocsin.persistence.store.sink_commands import SettleSinkLetter
+from tocsin.persistence.store.upkeep_commands import DiscardLetter, LetterReplayed, ReplayLetter
 from tocsin.protocol.notification import UserId
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api import answers

@@ -16,7 +16,7 @@ import trio
 
 from tocsin.actors.delivery.connections import current_connection
 from tocsin.actors.delivery.messages import Arrived
-from tocsin.actors.runtime import ActorStopped, MailboxFull
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
@@ -53,7 +53,10 @@ class Credentials:
 
 
 class Conversation(Protocol):
-    """The messages of one connection: those of a `FrameStream`, or of the simulation's network."""
+    """The messages of one connection: those of a `FrameStream`, or of the simulation's network.
+
+    Cancelling loses no message that was not handed on.
+    """
 
     async def first_message(self) -> str | bytes | None:
         """Wait for the first message; none if the peer ends before it. Raises `Ended`."""
@@ -144,8 +147,11 @@ class WebSocketEdge:
                 nursery.cancel_scope.cancel()
 
     def check(self, head: RequestHead) -> None:
-        """Raise `Refused` for a handshake that is answered with an HTTP status, or `BadHead`
-        for a query that is none."""
+        """Check a handshake, before anything is answered.
+
+        Raises `Refused` for one that gets an HTTP status, as `EdgeRefusal` if it is to be counted,
+        and `BadHead` for a query that is none.
+        """
         head.query_values()
         if head.path != PATH:
             raise refuse("not_found", f"WebSockets are served at {PATH}.")

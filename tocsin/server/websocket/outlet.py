@@ -50,7 +50,17 @@ class WebSocketOutlet:
     it was refused. Frames are written by *codec*.
     """
 
-    __slots__ = ("_noted", "_pace", "_scope", "_stream", "codec", "connection", "ended", "place")
+    __slots__ = (
+        "_noted",
+        "_pace",
+        "_scope",
+        "_stream",
+        "closing",
+        "codec",
+        "connection",
+        "ended",
+        "place",
+    )
 
     transport: Final = "websocket"
 
@@ -66,6 +76,7 @@ class WebSocketOutlet:
         self.connection: Final = connection
         self.codec: Final = codec
         self.ended = False
+        self.closing: Closing | None = None
         self.place: Place | None = None
         """Its place in the turnstile until its session begins."""
         self._stream = stream
@@ -128,7 +139,7 @@ class WebSocketOutlet:
     def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Say goodbye and close; only the first call counts."""
         if not self.ended:
-            self.ended = True
+            self.ended, self.closing = True, closing
             words = self.codec.farewell(closing, after, detail)
             self._stream.finish(words, skip_waiting=closing is Closing.SLOW)
             self._scope.cancel()

@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from tocsin.actors.delivery.messages import DeviceAnswered, Refreshed, UserMessage
-from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import CREDENTIAL_PROBLEMS
@@ -220,7 +220,10 @@ async def identify_token(services: Services, token: str) -> Principal:
 
 
 async def identified(services: Services, ask: Callable[[], Awaitable[Principal]]) -> Principal:
-    """The principal that *ask* finds, in the time the store is given; raises `Refused`."""
+    """The principal that *ask* finds, in the time the store is given.
+
+    Raises `Refused`: `Ended` if the store does not answer in time. Cancelling does no harm.
+    """
     try:
         with trio.fail_after(services.settings.store_timeout):
             return await ask()
