@@ -106,7 +106,7 @@ class Visitor:
         self._profile.close()
 
     def run(self, script: str, page: Page | None = None) -> Any:
-        """What the *script* returns in the page; it may use `all`, `texts` and `until`."""
+        """The result of *script* in the page; it may use `all`, `texts` and `until`."""
         return (page or self.page).evaluate(f"await (async () => {{ {script} }})()")
 
     def wait_for(self, condition: str, page: Page | None = None) -> None:

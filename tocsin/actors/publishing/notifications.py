@@ -18,6 +18,7 @@ import msgspec
 import outcome
 import trio
 
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.directory import Directory
 from tocsin.actors.publishing.scheduler import (
     ExpiryKnown,
@@ -25,17 +26,12 @@ from tocsin.actors.publishing.scheduler import (
     tell_scheduler,
     tell_times,
 )
-from tocsin.actors.runtime import (
-    ActorStopped,
-    MailboxFull,
-    PromptActor,
-    Ref,
-    Reply,
-    Request,
-)
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
+from tocsin.actors.runtime.prompt import PromptActor
+from tocsin.actors.runtime.ref import Ref, Reply, Request
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.storage.requests import StorageMessage, Write
-from tocsin.persistence.store import Changed, Publish, Update, Withdraw
+from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
 _PATIENCE: Final = 60.0
@@ -115,6 +111,7 @@ class NotificationActor(PromptActor[NotificationMessage]):
     def _committed(self, submit: Submit, result: outcome.Outcome[Committal]) -> None:
         if isinstance(result, outcome.Value):
             submit.reply.set(result.value)
+            self._directory.timing.answered(self._id)
             if isinstance(result.value, Changed):
                 self._directory.time_known(result.value, submit.command)
         elif isinstance(result, outcome.Error):
@@ -150,11 +147,13 @@ class Notifications(Directory[NotificationMessage]):
         storage: Ref[StorageMessage],
         scheduler: Ref[SchedulerMessage],
         commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,
+        timing: Timing | None = None,
     ) -> None:
         super().__init__(capacity=MAILBOX_CAPACITY)
         self._storage = storage
         self._scheduler = scheduler
         self._commit = commit or self._ask_store
+        self.timing = timing or Timing()
         self._outstanding: dict[str, int] = {}
         self._keys: dict[tuple[str, str], str] = {}
         """(Credential, key) in flight -> the notification that the request publishes."""
@@ -186,6 +185,8 @@ class Notifications(Directory[NotificationMessage]):
             # Before the actor receives the request, which it does in this turn: if it fails, it
             # takes the key out again, as the answer does.
             self._keys[key] = notification
+        if not _is_scheduled(submit.command):
+            self.timing.departed(notification)
         try:
             ref.tell(submit)
         except (MailboxFull, ActorStopped):
@@ -259,6 +260,10 @@ class Notifications(Directory[NotificationMessage]):
 
     def _ask_store(self, command: Spoolable, reply: Reply[Any]) -> None:
         self._storage.tell(Write(command=command, reply=reply))
+
+
+def _is_scheduled(command: Spoolable) -> bool:
+    return isinstance(command, Publish) and command.deliver_at is not None
 
 
 def _key(submit: Submit) -> tuple[str, str] | None:
