@@ -44,8 +44,8 @@ BESIDE_SEES = {"protocol"}
 
 LINES = {
     "tocsin.actors": (
-        *("cluster", "publishing", "escalation", "spool", "sinks", "delivery", "storage"),
-        "runtime",
+        *("cluster", "publishing", "escalation", "spool", "sinks", "tracing", "delivery"),
+        *("storage", "runtime"),
     ),
     "tocsin.persistence": (
         *("brokers", "sqlite", "postgres", "redis", "upkeep"),

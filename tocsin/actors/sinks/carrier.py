@@ -45,6 +45,12 @@ _RETRY_DELAY: Final = 1.0
 """Seconds before a store that failed is asked again."""
 
 
+def _failure(answer: OutboundAnswer | OutboundFailed) -> str | None:
+    if isinstance(answer, OutboundFailed):
+        return "not reached"
+    return None if 200 <= answer.status < 300 else f"status {answer.status}"
+
+
 class SinkCarrier(Actor[Never]):
     """Carries to *sink*; ends when the lease is lost or the webhook rests.
 
@@ -162,10 +168,19 @@ class SinkCarrier(Actor[Never]):
         alone = sink.batch_max == 1
         message_id, body = message_of(batch, self._epoch(), gap, alone=alone)
         headers = signed_headers(message_id, body, sink.secrets, self._world.now_ms())
+        span = self._table.timing.carried(
+            [each.notification for each in batch if each.notification is not None]
+        )
+        if span is not None:
+            headers |= span.headers
         try:
-            return await self._outbound.post(sink.url, headers, body)
+            answer: OutboundAnswer | OutboundFailed
+            answer = await self._outbound.post(sink.url, headers, body)
         except OutboundFailed as error:
-            return error
+            answer = error
+        if span is not None:
+            span.ended(_failure(answer))
+        return answer
 
     async def _save(self, following: Progress, letters: tuple[Letter, ...]) -> None:
         """Write *following*; raises what the store raises, and then it is tried again later."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.persistence.store.sink_commands import StoredSink
@@ -41,7 +42,8 @@ class SinkFigures:
 class SinksTable:
     """See the module."""
 
-    def __init__(self, receipts: ReceiptWatch) -> None:
+    def __init__(self, receipts: ReceiptWatch, timing: Timing | None = None) -> None:
+        self.timing = timing or Timing()
         self.leases: dict[str, SinkLease] = {}
         self.figures: dict[str, SinkFigures] = {}
         self.disabled = 0
