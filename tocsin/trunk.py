@@ -58,7 +58,11 @@ from tocsin.actors.publishing.scheduler import (
     tell_times,
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
-from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.runtime.child import Child
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.snapshot import Snapshot
+from tocsin.actors.runtime.supervisor import Supervisor
 from tocsin.actors.sinks.keeper import SinksKeeper
 from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
@@ -153,9 +157,8 @@ class Trunk:
         self._key_watch = KeyWatch()
         self._receipts = ReceiptWatch()
         self._sinks = SinksTable(self._receipts, self._timing)
-        self._announcer = Announcer(
-            self._users, self._notifications, self.topics, self._neighbours, self._receipts
-        )
+        told = self._users, self._notifications, self.topics, self._neighbours, self._receipts
+        self._announcer = Announcer(*told)
         self._watch_health()
         self.services = self._services(loop_faults)
         self._tree: Supervisor | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import backing
+import nodes
 import pulumi
-import release
 from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
@@ -15,8 +15,8 @@ name = namespace.metadata["name"]
 postgres = backing.postgres(config, name)
 redis = backing.redis(config, name)
 kafka = backing.kafka(config, name) if config.get_bool("kafka") else None
-secret = release.secret(config, name, postgres, redis)
-release.chart(config, name, secret)
+secret = nodes.secret(config, name, postgres, redis)
+nodes.chart(config, name, secret)
 
 pulumi.export("namespace", name)
 pulumi.export("address", pulumi.Output.format("http://tocsin.{0}.svc", name))

@@ -27,7 +27,9 @@ from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications, Submit
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
-from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref, Reply
+from tocsin.actors.runtime.supervisor import Supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
@@ -39,7 +41,10 @@ from tocsin.persistence.bus import Bus, BusRefusals
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import SqliteStore
-from tocsin.persistence.store import Changed, Command, Publish, Result, StoreUnavailable
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Changed, Publish
+from tocsin.persistence.store.results import Result
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import Content
@@ -49,7 +54,7 @@ from tocsin.protocol.terms import SessionLimits
 T = TypeVar("T")
 
 NOW_MS = 1_000_000
-"""What every node's wall clock shows at first."""
+"""The time that every node's wall clock shows at first."""
 
 
 SECRET = "a secret of the nodes"

@@ -11,7 +11,9 @@ from tests.actors.outlet_kit import FakeOutlet
 from tests.actors.runtime.actor_kit import Adder, Boom, Deaf, Fail, Total
 from tocsin.actors.delivery.connections import Connections, current_connection
 from tocsin.actors.directory import Directory, DirectoryKeeper
-from tocsin.actors.runtime import Actor, ActorStopped, Ref, open_supervisor
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Actor, open_supervisor
 from tocsin.protocol.closing import Closing
 
 

@@ -20,11 +20,13 @@ from tocsin.actors.publishing.notifications import (
     Notifications,
     Submit,
 )
-from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply, open_supervisor
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.runtime.prompt import PER_TURN_MAX
+from tocsin.actors.runtime.ref import Ref, Reply
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
-from tocsin.persistence.store import Idempotency, NotFound, Publish, Withdraw
+from tocsin.persistence.store.commands import Idempotency, NotFound, Publish, Withdraw
 from tocsin.protocol.notification import Content
 from tocsin.protocol.refusal import Refused
 

@@ -12,7 +12,7 @@ from tests.actors.user_kit import a_change, a_house, an_entry
 from tocsin.actors.delivery.messages import DeviceAnswered, HeadMoved
 from tocsin.actors.delivery.timing import DEPARTURES_MAX, Timing
 from tocsin.actors.runtime.histogram import Histogram
-from tocsin.persistence.store import Publish
+from tocsin.persistence.store.commands import Publish
 from tocsin.protocol import frames
 from tocsin.protocol.notification import Content
 

@@ -20,13 +20,13 @@ from tests.actors.tracing_kit import (
     read_export,
     spans_in,
 )
-from tocsin.actors.runtime import open_supervisor
-from tocsin.actors.tracing.exporter import FINISH_MAX, INTERVAL, NotTaken, SpanExporter
-from tocsin.actors.tracing.spans import Kind, Span, encode_spans
+from tocsin.actors.runtime.supervisor import open_supervisor
+from tocsin.actors.tracing.exporter import FINISH_MAX, INTERVAL, SpanExporter
+from tocsin.actors.tracing.spans import Span, SpanKind, encode_spans
 from tocsin.actors.tracing.traced import OPEN, TracedTiming
 from tocsin.actors.tracing.tracer import BATCH, QUEUE_MAX
 from tocsin.protocol.push import Push
-from tocsin.protocol.traceparent import SpanContext
+from tocsin.protocol.traceparent import NotTaken, SpanContext
 
 
 class Changed:
@@ -34,7 +34,7 @@ class Changed:
 
 
 A_SPAN = Span(
-    context=SpanContext("a" * 32, "b" * 16), name="publish", kind=Kind.SERVER, began=1, ended=2
+    context=SpanContext("a" * 32, "b" * 16), name="publish", kind=SpanKind.SERVER, began=1, ended=2
 )
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from servers.machine import free_port
 from tests.system.collector_kit import CollectorServer
-from tocsin.actors.tracing.exporter import NotTaken
 from tocsin.carriers.otlp import OtlpHttp
+from tocsin.protocol.traceparent import NotTaken
 
 
 async def test_a_body_is_posted_as_json():

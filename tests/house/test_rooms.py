@@ -83,6 +83,7 @@ TOOLS = {
     "cluster": {"tocsin", "servers", "cluster"},
     "demo": {"tocsin", "servers", "demo"},
     "bench": {"tocsin", "servers", "cluster", "bench"},
+    "release": {"servers", "release"},
 }
 
 

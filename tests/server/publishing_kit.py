@@ -14,8 +14,9 @@ import trio
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.publishing.notifications import Notifications
-from tocsin.actors.runtime import Ref, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import real_world

@@ -12,7 +12,7 @@ from tocsin import trunk
 from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.publishing.notifications import NotificationActor
-from tocsin.actors.runtime import Actor
+from tocsin.actors.runtime.supervisor import Actor
 
 PLAN = Plan(
     seed=4,

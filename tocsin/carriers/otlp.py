@@ -7,12 +7,13 @@ from typing import Final
 import httpx
 import trio
 
-from tocsin.actors.tracing.exporter import NotTaken
-from tocsin.actors.tracing.spans import CONTENT_TYPE
+from tocsin.protocol.traceparent import NotTaken
 
 TIMEOUT: Final = 5.0
 """Seconds for a whole request."""
 _ANSWER_BYTES_MAX: Final = 64 * 1024
+"""Bytes of an answer: a collector has little to say."""
+_CONTENT_TYPE: Final = "application/json"
 
 
 class OtlpHttp:
@@ -24,7 +25,7 @@ class OtlpHttp:
 
     async def send(self, body: bytes) -> None:
         """Post *body*; raises `NotTaken`. Cancelled, it may have been taken."""
-        headers = {"content-type": CONTENT_TYPE}
+        headers = {"content-type": _CONTENT_TYPE}
         try:
             with trio.fail_after(TIMEOUT):
                 request = self._client.build_request(

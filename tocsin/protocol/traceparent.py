@@ -20,7 +20,13 @@ _VERSION: Final = "00"
 _LENGTH: Final = 55
 """Characters of version 0; a later version may be longer."""
 _LENGTH_MAX: Final = 256
+"""Characters of a header that is looked at."""
 _SAMPLED: Final = 1
+"""The bit of the flags that says that the trace is sampled."""
+
+
+class NotTaken(Exception):
+    """The collector of spans did not take them, or was not reached."""
 
 
 class SpanContext(msgspec.Struct, frozen=True, gc=False):

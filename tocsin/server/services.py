@@ -20,14 +20,17 @@ from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
-from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Snapshot
+from tocsin.actors.runtime.errors import ActorError, MailboxFull
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.actors.samples import Samples
 from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import Command, Query, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command, Query
 from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals

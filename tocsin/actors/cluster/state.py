@@ -29,8 +29,9 @@ from tocsin.actors.delivery.messages import Listening, UserMessage
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.health import BusStatus
 from tocsin.actors.reasons import Reasons
-from tocsin.actors.runtime import Ref, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusRefusals
 from tocsin.protocol.envelopes import (

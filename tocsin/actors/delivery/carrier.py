@@ -14,9 +14,11 @@ from typing import Final, assert_never
 from tocsin.actors.delivery.clock import Clock
 from tocsin.actors.delivery.messages import Arrived, AttachDone, PageDone, Placed, UserMessage
 from tocsin.actors.delivery.surroundings import Company
-from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
+from tocsin.actors.runtime.ref import Ref, Reply
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
-from tocsin.persistence.store import Attach, Page, ReadPage
+from tocsin.persistence.store.queries import Page, ReadPage
+from tocsin.persistence.store.user_commands import Attach
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.delivery import DeviceDelivery

@@ -14,7 +14,7 @@ import trio
 
 from tocsin.actors.delivery.outlet import TRANSPORTS, Outlet, Transport
 from tocsin.actors.directory import Directory
-from tocsin.actors.runtime import Actor, Context
+from tocsin.actors.runtime.supervisor import Actor, Context
 from tocsin.protocol.closing import Closing
 
 current_connection: ContextVar[str] = ContextVar("connection")

@@ -37,14 +37,10 @@ from tocsin.actors.delivery.messages import (
     UserRecounted,
 )
 from tocsin.actors.delivery.wording import attachment_of, page_of
-from tocsin.actors.runtime import ActorError, ActorStopped
-from tocsin.persistence.store import (
-    AcknowledgedPartly,
-    Counters,
-    StoreFailed,
-    StoreUnavailable,
-    TooMany,
-)
+from tocsin.actors.runtime.errors import ActorError, ActorStopped
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import Counters, TooMany
+from tocsin.persistence.store.user_commands import AcknowledgedPartly
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.delivery_phases import Phase
 from tocsin.protocol.delivery_presence import RETRY_DELAY

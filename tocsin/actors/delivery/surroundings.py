@@ -9,7 +9,7 @@ from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatus, StoreStatus
-from tocsin.actors.runtime import Ref
+from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World

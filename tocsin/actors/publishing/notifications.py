@@ -26,17 +26,12 @@ from tocsin.actors.publishing.scheduler import (
     tell_scheduler,
     tell_times,
 )
-from tocsin.actors.runtime import (
-    ActorStopped,
-    MailboxFull,
-    PromptActor,
-    Ref,
-    Reply,
-    Request,
-)
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
+from tocsin.actors.runtime.prompt import PromptActor
+from tocsin.actors.runtime.ref import Ref, Reply, Request
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.storage.requests import StorageMessage, Write
-from tocsin.persistence.store import Changed, Publish, Update, Withdraw
+from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
 _PATIENCE: Final = 60.0

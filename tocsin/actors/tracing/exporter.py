@@ -12,10 +12,11 @@ from typing import Final
 import structlog
 import trio
 
-from tocsin.actors.runtime import TableWorker, Tasks
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.tracing.spans import Attribute, encode_spans
 from tocsin.actors.tracing.traced import TracedTiming
 from tocsin.actors.tracing.tracer import Tracer
+from tocsin.protocol.traceparent import NotTaken
 
 logger = structlog.get_logger(__name__)
 
@@ -28,10 +29,6 @@ FINISH_MAX: Final = 3.0
 
 Send = Callable[[bytes], Awaitable[None]]
 """Takes a body to the collector; raises `NotTaken`."""
-
-
-class NotTaken(Exception):
-    """The collector did not take the spans, or was not reached."""
 
 
 class SpanExporter(TableWorker):

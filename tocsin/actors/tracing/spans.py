@@ -17,12 +17,12 @@ import msgspec
 from tocsin.protocol.traceparent import SpanContext
 
 Attribute = str | int | float | bool
-CONTENT_TYPE: Final = "application/json"
 _SCOPE: Final = "tocsin"
 _ERROR: Final = 2
+"""The status of a span that failed, by OTLP's number."""
 
 
-class Kind(IntEnum):
+class SpanKind(IntEnum):
     """What a span is to the span before it, by OTLP's numbers."""
 
     INTERNAL = 1
@@ -39,7 +39,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
     context: SpanContext
     name: str
-    kind: Kind
+    kind: SpanKind
     began: int
     ended: int
     parent: str = ""

@@ -20,7 +20,7 @@ from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.delivery.timing import CarriedSpan, Timing, TransportStatistics
 from tocsin.actors.health import StorageStatistics
 from tocsin.actors.runtime.histogram import Histogram
-from tocsin.actors.tracing.spans import Kind, Span
+from tocsin.actors.tracing.spans import Span, SpanKind
 from tocsin.actors.tracing.tracer import Tracer
 from tocsin.protocol.push import Push
 from tocsin.protocol.traceparent import SpanContext, read_traceparent
@@ -105,14 +105,14 @@ class TracedTiming(Timing):
         now, outcome = trio.current_time(), type(result).__name__.lower()
         self._exemplify(self.requests, trace.context, now - trace.began)
         self._record(
-            trace.context, trace.parent, "publish", Kind.SERVER, trace.began, now,
+            trace.context, trace.parent, "publish", SpanKind.SERVER, trace.began, now,
             {"tocsin.notification": notification, "tocsin.outcome": outcome},
         )  # fmt: skip
         if outcome == "changed" and self.tracer.has_room():
-            store = self.store
+            store, context = self.store, self.tracer.child(trace.context.trace)
             self._record(
-                self.tracer.child(trace.context.trace), trace.context.span, "commit", Kind.CLIENT,
-                now - store.last, now, {"tocsin.commands": store.last_commands},
+                context, trace.context.span, "commit", SpanKind.CLIENT, now - store.last, now,
+                {"tocsin.commands": store.last_commands},
             )  # fmt: skip
 
     def pushed(self, notification: str, outlet: Outlet) -> None:
@@ -176,7 +176,7 @@ class TracedTiming(Timing):
 
     def _close(self, opened: _OpenDelivery, ended: float, *, acknowledged: bool) -> None:
         self._record(
-            opened.context, opened.parent, "deliver", Kind.PRODUCER, opened.began, ended,
+            opened.context, opened.parent, "deliver", SpanKind.PRODUCER, opened.began, ended,
             {
                 "tocsin.transport": opened.transport,
                 "tocsin.replay": opened.replay,
@@ -189,7 +189,7 @@ class TracedTiming(Timing):
         context: SpanContext,
         parent: str,
         name: str,
-        kind: Kind,
+        kind: SpanKind,
         began: float,
         ended: float,
         attributes: dict[str, str | int | float | bool],
@@ -221,7 +221,7 @@ class WebhookSpan(CarriedSpan):
         tracer, first = self._tracer, self._traced[0]
         tracer.record(
             Span(
-                context=self._context, parent=first.span, name="webhook", kind=Kind.CLIENT,
+                context=self._context, parent=first.span, name="webhook", kind=SpanKind.CLIENT,
                 began=tracer.wall(self._began), ended=tracer.wall(trio.current_time()),
                 links=self._traced[1:], failed=failed,
             )

@@ -17,9 +17,11 @@ import trio
 from structlog.contextvars import bind_contextvars
 
 from tocsin.actors.publishing.notifications import Submit
-from tocsin.actors.runtime import ActorError, PipedReply, Reply
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import PipedReply, Reply
 from tocsin.actors.spool.entries import Committal, Spoolable, Spooled, in_time
-from tocsin.persistence.store import (
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import (
     Changed,
     Idempotency,
     KeyReused,
@@ -30,8 +32,6 @@ from tocsin.persistence.store import (
     Publish,
     Replayed,
     RevisionMismatch,
-    StoreFailed,
-    StoreUnavailable,
     Update,
     Withdraw,
 )
