@@ -108,8 +108,13 @@ def installed(wheel: Path, client_wheel: Path, tmp_path_factory: pytest.TempPath
     ours = Path(httpx.__file__).parent.parent
     (packages / "ours.pth").write_text(f"{ours}\n")
     programs = environment / "bin"
-    # Without the address of an index, and without leave to ask for one.
-    install = ("install", "--no-deps", "--no-index", "--quiet", wheel, client_wheel)
+    # Without the address of an index, and without leave to ask for one: all that the package says
+    # it needs has to be in the directory or among what is lent.
+    wheels = environment.parent / "wheels"
+    wheels.mkdir()
+    for each in (wheel, client_wheel):
+        shutil.copy(each, wheels)
+    install = ("install", "--no-index", "--find-links", wheels, "--quiet", "tocsin")
     run(programs / "python", "-m", "pip", *install)
     return programs
 
@@ -188,8 +193,8 @@ def test_the_source_holds_what_its_tests_need(sdist):
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     quick = ("tests/house/test_rooms.py", "tests/protocol/test_values.py")
     run(*command, *quick, cwd=sdist, env=environ)
-    rooms = ("bench", "clients", "cluster", "demo", "servers", "simulation", "tests")
-    for directory in (*rooms, "docs", "requirements", ".ci"):
+    rooms = ("bench", "clients", "cluster", "demo", "release", "servers", "simulation", "tests")
+    for directory in (*rooms, "deploy", "docs", "requirements", ".ci"):
         here = {each.relative_to(ROOT) for each in files_in(ROOT / directory)}
         there = {each.relative_to(sdist) for each in files_in(sdist / directory)}
         assert there == here
