@@ -51,8 +51,15 @@ class WebSocketOutlet:
     """
 
     __slots__ = (
-        *("_noted", "_pace", "_scope", "_stream"),
-        *("closing", "codec", "connection", "ended", "place"),
+        "_noted",
+        "_pace",
+        "_scope",
+        "_stream",
+        "closing",
+        "codec",
+        "connection",
+        "ended",
+        "place",
     )
 
     transport: Final = "websocket"
