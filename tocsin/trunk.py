@@ -8,7 +8,7 @@
     topics          brings new entries of topics to the users who are online
     scheduler       has the store release, expire and purge notifications when they are due
     sinks           carries receipts to the webhooks whose lease this node has
-    notifications   directory of the live notifications
+    notifications   the live notifications: requests that wait for their commit
     escalator       makes sends of plans that are due
     channel-…       one for each channel: carries sends to people
     connections     one temporary actor per socket
@@ -47,7 +47,7 @@ from tocsin.actors.escalation.children import EscalationActors
 from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
-from tocsin.actors.publishing.notifications import Notifications
+from tocsin.actors.publishing.notifications import Notifications, NotificationsKeeper
 from tocsin.actors.publishing.scheduler import (
     Scheduler,
     SchedulerMessage,
@@ -170,7 +170,11 @@ class Trunk:
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
             Child("sinks", self._make_sinks, stopped_by=0.8),
-            Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
+            Child(
+                "notifications",
+                partial(NotificationsKeeper, self._notifications),
+                stopped_by=0.8,
+            ),
             *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),

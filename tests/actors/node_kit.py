@@ -21,10 +21,9 @@ from tocsin.actors.delivery.messages import Arrived, DeviceAnswered, Left
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
-from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
-from tocsin.actors.publishing.notifications import Notifications, Submit
+from tocsin.actors.publishing.notifications import Notifications, NotificationsKeeper, Submit
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
@@ -288,5 +287,5 @@ class NodeParts:
         )
         self._tree.spawn(
             f"{self._name}/notifications",
-            lambda: DirectoryKeeper(self._notifications, lambda: 0.0, grace=1.0),
+            lambda: NotificationsKeeper(self._notifications),
         )

@@ -18,9 +18,8 @@ from msgspec.structs import replace
 from tests.actors.clock_kit import pass_time
 from tests.persistence import desk_kit
 from tocsin.actors.delivery.neighbours import ALONE
-from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.publishing.notifications import Notifications, Submit
+from tocsin.actors.publishing.notifications import Notifications, NotificationsKeeper, Submit
 from tocsin.actors.publishing.scheduler import tell_times
 from tocsin.actors.runtime import Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
@@ -141,7 +140,7 @@ class SpoolNode:
                 )
                 tree.spawn(
                     "notifications",
-                    lambda: DirectoryKeeper(self.notifications, lambda: 0.0, grace=1.0),
+                    lambda: NotificationsKeeper(self.notifications),
                 )
                 await pass_time(0.1)
                 yield self
