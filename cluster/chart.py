@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster import dashboard
-from tocsin.settings import SETTINGS, Setting
+from tocsin.settings import SETTINGS
+from tocsin.settings.setting import Setting
 
 FILE = Path(__file__).parent.parent / "deploy" / "chart" / "values.schema.json"
 

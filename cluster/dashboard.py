@@ -1,6 +1,6 @@
 """The dashboard for Grafana, which `./dev chart` writes.
 
-One page that answers, from top to bottom: do people get their notifications; is a node
+One page that answers, from top to bottom: do people get their notifications, and in time; is a node
 short of something; are store, bus and spool well. Panels are data below; every query is run by a
 test against a Prometheus that has scraped a cluster, and has to find something.
 """
@@ -18,6 +18,10 @@ COLUMNS: Final = 24
 HEIGHT: Final = 8
 """Rows of the grid that a panel takes."""
 OURS: Final = 'job=~"$job"'
+
+
+_PUSHES: Final = "tocsin_publish_push_seconds"
+_IN_TIME: Final = 'le="1.0"'
 
 
 class Panel(NamedTuple):
@@ -46,7 +50,49 @@ def _gauge(metric: str) -> str:
 
 
 ROWS: Final[dict[str, tuple[Panel, ...]]] = {
-    "Do people get their notifications?": (
+    "Do people get their notifications in time?": (
+        Panel(
+            *("Publish to push", "From a post to the push, for devices that are there.", "s"),
+            _quantiles("tocsin_publish_push_seconds"),
+        ),
+        Panel(
+            *("Publish to acknowledgment", "The way there and back, and the device's part.", "s"),
+            _quantiles("tocsin_publish_ack_seconds"),
+        ),
+        Panel(
+            *("Publish to answer", "How long producers wait.", "s"),
+            _quantiles("tocsin_publish_seconds"),
+        ),
+        Panel(
+            *("Late pushes", "Share that took longer than a second: below 1 %.", "percentunit"),
+            {
+                "{{path}}": f"1 - {_rate(_PUSHES + '_bucket', 'path', _IN_TIME)}"
+                f" / ({_rate(_PUSHES + '_count', 'path')} > 0) or vector(0)"
+            },
+        ),
+    ),
+    "What becomes of the pushes?": (
+        Panel(
+            *("Pushes", "By transport.", "ops"),
+            {"{{transport}}": _rate("tocsin_pushes_total", "transport")},
+        ),
+        Panel(
+            *("Answers of devices", "Refused ones are sent again.", "ops"),
+            {"{{outcome}}": _rate("tocsin_acks_total", "outcome")},
+        ),
+        Panel(
+            *("Sent again, given up", "Devices that do not answer, or refuse.", "ops"),
+            {
+                "sent again: {{cause}}": _rate("tocsin_resends_total", "cause"),
+                "given up: {{cause}}": _rate("tocsin_dead_letters_total", "cause"),
+            },
+        ),
+        Panel(
+            *("Sessions that ended", "By the reason that the device was told.", "ops"),
+            {"{{reason}}": _rate("tocsin_closed_total", "reason") + " > 0 or vector(0)"},
+        ),
+    ),
+    "Who is there?": (
         Panel(
             *("Sessions", "Devices that are connected, by transport.", "short"),
             {"{{transport}}": f"sum by (transport) (tocsin_sessions_by_transport{{{OURS}}})"},
@@ -61,7 +107,10 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
         Panel(
             *("Refused", "What the doors refused, by reason: people who got nothing.", "reqps"),
-            {"{{reason}}": _rate("tocsin_refused_total", "reason") + " > 0 or vector(0)"},
+            {
+                "{{reason}}": _rate("tocsin_refused_total", "reason") + " > 0 or vector(0)",
+                "credential: {{kind}}": _rate("tocsin_auth_failures_total", "kind"),
+            },
         ),
     ),
     "Is a node short of something?": (

@@ -13,11 +13,14 @@ from typing import Any, Protocol
 import pamqp.commands
 import trio
 
+from servers.elasticmq import REGION, ElasticMQ
 from servers.kafka import Kafka
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
-from tocsin.persistence.brokers import kafka, rabbitmq, redis_stream
+from tocsin.persistence.brokers import kafka, rabbitmq, redis_stream, sqs
+from tocsin.persistence.brokers.aws_signature import AwsCredentials
 from tocsin.persistence.brokers.memory import MemoryQueue
+from tocsin.persistence.brokers.sqs_client import SqsPlace
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import BrokerMessage, Source, SourceAway, SourceElsewhere
 
@@ -106,7 +109,7 @@ class RabbitQueue:
             batch=256,
         )
         if make:
-            self.server.work(lambda channel: channel.queue_declare(self.place.queue, durable=True))
+            self.server.declare(self.place.queue)
 
     def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None:
         async def publish(channel: Any) -> None:
@@ -173,10 +176,67 @@ class KafkaTopic:
         return kafka.connect(self.place, self.faults)
 
 
+class SqsQueue:
+    """A queue of its own on *server*, reached at *url*; a FIFO queue with one group if *fifo*."""
+
+    is_ordered = False
+
+    def __init__(
+        self, server: ElasticMQ, url: str | None = None, *, make: bool = True, fifo: bool = True
+    ) -> None:
+        self.server = server
+        self.faults = LoopFaults()
+        name = f"queue-{next(_NAMES)}{'.fifo' if fifo else ''}"
+        self.place = SqsPlace(
+            url=f"{url or server.url}/000000000000/{name}",
+            region=REGION,
+            credentials=AwsCredentials("key", "secret"),
+            visibility=60,
+        )
+        if make:
+            self.make()
+
+    def make(self) -> None:
+        """Make the queue; one of the same name has to be gone."""
+        attributes = {"FifoQueue": "true"} if self.place.is_fifo else {}
+        self.server.call("CreateQueue", QueueName=self.place.name, Attributes=attributes)
+
+    def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None:
+        attributes = {
+            name: {"DataType": "String", "StringValue": text}
+            for name, text in (headers or {}).items()
+        }
+        for first in range(0, len(bodies), 10):
+            entries: list[dict[str, Any]] = [
+                {"Id": str(number), "MessageBody": body.decode(), "MessageAttributes": attributes}
+                for number, body in enumerate(bodies[first : first + 10])
+            ]
+            if self.place.is_fifo:
+                for each in entries:
+                    each |= {"MessageGroupId": "g", "MessageDeduplicationId": str(uuid.uuid4())}
+            answer = self.server.call("SendMessageBatch", QueueUrl=self.place.url, Entries=entries)
+            assert not answer.get("Failed")
+
+    def table(self) -> dict[str, object]:
+        return {
+            "kind": "sqs",
+            "queue_url": self.place.url,
+            "region": self.place.region,
+            "access_key": "key",
+            "secret_key": "secret",
+            "wait": "1s",
+            "visibility": "10s",
+        }
+
+    def connect(self, node: str = "a") -> AbstractAsyncContextManager[Source]:
+        return sqs.connect(self.place)
+
+
 QUEUES: dict[str, tuple[str, Any]] = {
     "redis": ("broker_redis", RedisStream),
     "rabbitmq": ("broker_rabbitmq", RabbitQueue),
     "kafka": ("broker_kafka", KafkaTopic),
+    "sqs": ("broker_sqs", SqsQueue),
 }
 """By kind of broker: the fixture of its shared server, and a queue on it."""
 

@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import pytest
 
+from servers.elasticmq import ElasticMQ
 from servers.jars import NoJava
 from servers.kafka import Kafka
 from servers.rabbitmq import NoErlang, RabbitMQ
 from servers.redis import Redis
 
-S = TypeVar("S", Redis, RabbitMQ, Kafka)
+S = TypeVar("S", Redis, RabbitMQ, Kafka, ElasticMQ)
 
 
 def running(server: S) -> Iterator[S]:
@@ -29,6 +30,16 @@ def make_kafka() -> Kafka:
     """A Kafka that is not started. The test is skipped where there is no Java, but never in CI."""
     try:
         return Kafka()
+    except NoJava as missing:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(missing))
+
+
+def make_elasticmq() -> ElasticMQ:
+    """An ElasticMQ that is not started. As with Kafka, the test may be skipped."""
+    try:
+        return ElasticMQ()
     except NoJava as missing:
         if "CI" in os.environ:
             raise
@@ -58,3 +69,8 @@ def broker_redis() -> Iterator[Redis]:
 @pytest.fixture(scope="session")
 def broker_rabbitmq() -> Iterator[RabbitMQ]:
     yield from running(make_rabbitmq())
+
+
+@pytest.fixture(scope="session")
+def broker_sqs() -> Iterator[ElasticMQ]:
+    yield from running(make_elasticmq())

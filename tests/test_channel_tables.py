@@ -10,7 +10,7 @@ import pytest
 from tocsin.actors.world import World
 from tocsin.protocol.escalation import EscalationStep
 from tocsin.protocol.outbound import NOWHERE
-from tocsin.settings import Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.channel_tables import (
     EmailTable,
     escalation_rules,
@@ -20,6 +20,7 @@ from tocsin.settings.channel_tables import (
     read_vapid_contact,
     read_vapid_key,
 )
+from tocsin.settings.setting import SettingsError
 from tocsin.settings.sources import load_settings, resolve
 from tocsin.wiring import make_channels
 

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
+from servers.node import ROOT
 from tocsin.connecting import make_connectors
-from tocsin.settings import Settings, SettingsError
-from tocsin.settings.connectors import KafkaConnector, RabbitConnector, read_connectors
+from tocsin.settings import Settings
+from tocsin.settings.connectors import (
+    KINDS,
+    KafkaConnector,
+    RabbitConnector,
+    SqsConnector,
+    read_connectors,
+)
+from tocsin.settings.setting import SettingsError
 from tocsin.settings.sources import resolve
 
 REDIS = {"kind": "redis", "url": "redis://:secret@h/0", "stream": "s"}
 RABBIT = {"kind": "rabbitmq", "url": "amqp://u:secret@h/", "queue": "q"}
+SQS = {
+    "kind": "sqs",
+    "queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q",
+    "access_key": "k",
+    "secret_key": "secret",
+}
 KAFKA = {"kind": "kafka", "servers": ["h:9092"], "topics": ["t"]}
 
 
@@ -43,6 +59,8 @@ def test_everything_that_is_wrong_is_said_at_once_and_no_secret():
         "d": RABBIT | {"queue": "", "ordered": "perhaps", "batch": 0, "colour": "red"},
         "e": KAFKA | {"servers": ["h"], "topics": [], "password_file": "/none"},
         "f": 7,
+        "g": SQS | {"queue_url": "https://u:secret@h/1/q", "visibility": "1s"},
+        "h": SQS | {"queue_url": "https://h/"},
     }
     with pytest.raises(ValueError, match="cannot be used") as wrong:
         read_connectors(tables)
@@ -51,6 +69,7 @@ def test_everything_that_is_wrong_is_said_at_once_and_no_secret():
         *("a.url is not", "a.stream is missing", "'B' is no name", "c.kind is not one of"),
         *("d.queue is empty", "d.ordered is", "d.batch is 0", "d.colour is no key"),
         *("e.servers does not", "e.topics does not", "e.password names the file", "f is not"),
+        *("g.queue_url is not", "g.visibility is 1s", "h.queue_url does not end"),
     ):
         assert each in said.replace("e.password_file", "e.password")
     assert "secret" not in said
@@ -63,21 +82,77 @@ def test_what_is_no_tables_is_refused(raw):
 
 
 def test_secrets_are_not_shown():
-    settings = Settings(node="n", connectors=read_connectors({"a": RABBIT, "b": REDIS}))
+    settings = Settings(node="n", connectors=read_connectors({"a": RABBIT, "b": REDIS, "c": SQS}))
     assert "secret" not in repr(settings)
     assert "secret" not in repr(settings.connectors)
 
 
 def test_a_connector_is_made_for_each_table():
     tables = {"a": REDIS, "b": RABBIT | {"categories": ["x"]}, "c": KAFKA | {"batch": 7}}
+    tables |= {"d": SQS | {"wait": "9s"}}
     settings = Settings(node="n", connectors=read_connectors(tables))
     made = make_connectors(settings)
     assert [(each.name, each.kind) for each in made] == [
         *(("a", "redis"), ("b", "rabbitmq"), ("c", "kafka")),
+        ("d", "sqs"),
     ]
     assert (made[1].categories, made[2].batch) == (frozenset({"x"}), 7)
+    assert (made[0].wait, made[3].wait) == (1.0, 9.0)
     assert made[0].key_longer_ms == 6 * 86_400_000
     assert made[0].loop_faults() == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("sqs.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("us-east-2.queue.amazonaws.com", "us-east-2"),
+        ("vpce-1.sqs.us-east-1.vpce.amazonaws.com", "us-east-1"),
+        ("127.0.0.1:9324", ""),
+        ("queue.example.org", ""),
+    ],
+)
+def test_the_region_of_a_queue_is_read_from_its_address(host, region):
+    [table] = read_connectors({"a": SQS | {"queue_url": f"http://{host}/1/q"}})
+    assert isinstance(table, SqsConnector)
+    assert table.region_of_queue == region
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (SQS | {"queue_url": "https://h/1/q"}, "region"),
+        ({name: SQS[name] for name in SQS if name != "secret_key"}, "one of access_key"),
+        ({name: SQS[name] for name in ("kind", "queue_url")}, "no credentials"),
+    ],
+)
+def test_a_queue_of_sqs_needs_a_region_and_credentials(monkeypatch, table, said):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    with pytest.raises(SettingsError, match=said):
+        make_connectors(Settings(node="n", connectors=read_connectors({"a": table})))
+
+
+def test_credentials_of_sqs_may_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-outside")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    table = {name: SQS[name] for name in ("kind", "queue_url")}
+    [made] = make_connectors(Settings(node="n", connectors=read_connectors({"a": table})))
+    assert "from-outside" in repr(made.connect)
+    assert "'secret'" not in repr(made.connect)
+
+
+def test_the_tables_of_the_documentation_can_be_used(tmp_path):
+    secret = tmp_path / "secret"
+    text = (ROOT / "docs" / "connectors.md").read_text()
+    kinds = set()
+    for block in re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for name, table in tomllib.loads(block)["connectors"].items():
+            secret.write_text("amqp://u:p@h/" if table["kind"] == "rabbitmq" else "secret")
+            given = {key: str(secret) if key[-5:] == "_file" else table[key] for key in table}
+            [made] = make_connectors(Settings(node="n", connectors=read_connectors({name: given})))
+            kinds.add(made.kind)
+    assert kinds == set(KINDS)
 
 
 @pytest.mark.parametrize(("table", "extra"), [(RABBIT, "rabbitmq"), (KAFKA, "kafka")])
@@ -98,7 +173,8 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch, ta
 def test_a_node_without_connectors_imports_no_library_of_theirs():
     code = (
         "import sys, tocsin.cli.node_process, tocsin.node;"
-        "print([each for each in ('aiormq', 'aiokafka', 'cramjam') if each in sys.modules])"
+        "names = 'aiormq', 'aiokafka', 'cramjam', 'tocsin.persistence.brokers.sqs';"
+        "print([each for each in names if each in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

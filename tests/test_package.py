@@ -108,8 +108,13 @@ def installed(wheel: Path, client_wheel: Path, tmp_path_factory: pytest.TempPath
     ours = Path(httpx.__file__).parent.parent
     (packages / "ours.pth").write_text(f"{ours}\n")
     programs = environment / "bin"
-    # Without the address of an index, and without leave to ask for one.
-    install = ("install", "--no-deps", "--no-index", "--quiet", wheel, client_wheel)
+    # Without the address of an index, and without leave to ask for one: all that the package says
+    # it needs has to be in the directory or among what is lent.
+    wheels = environment.parent / "wheels"
+    wheels.mkdir()
+    for each in (wheel, client_wheel):
+        shutil.copy(each, wheels)
+    install = ("install", "--no-index", "--find-links", wheels, "--quiet", "tocsin")
     run(programs / "python", "-m", "pip", *install)
     return programs
 

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from tocsin.settings import Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.kinds import read_networks
 from tocsin.settings.secrets import DevelopmentSecrets, check_bind
+from tocsin.settings.setting import SettingsError
 
 OPEN = """
 import os, sys

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tocsin.settings import SETTINGS, Settings, SettingsError, kinds
+from tocsin.settings import SETTINGS, Settings, kinds
 from tocsin.settings.kinds import read_networks
+from tocsin.settings.setting import SettingsError
 
 SECRET = "s" * 32
 

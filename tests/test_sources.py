@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tocsin.settings import SettingsError
+from tocsin.settings.setting import SettingsError
 from tocsin.settings.sources import load_settings, resolve
 
 SECRET = {source: source[0] * 32 for source in ("flag", "environment", "secret file", "toml")}

@@ -5,22 +5,29 @@ An adapter, and the library behind it, is imported only if a table names its bro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import Connect
-from tocsin.server.connector_status import ConnectorTerms
-from tocsin.settings import SettingProblem, Settings, SettingsError
+from tocsin.server.connector_status import TAKE_WAIT, ConnectorTerms
+from tocsin.settings import Settings
 from tocsin.settings.connectors import (
     ConnectorTable,
     KafkaConnector,
     RabbitConnector,
     RedisConnector,
+    SqsConnector,
 )
+from tocsin.settings.setting import SettingProblem, SettingsError
 
+if TYPE_CHECKING:
+    from tocsin.persistence.brokers.sqs_client import SqsPlace
+
+_AWS_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _MS: Final = 1000
 """Milliseconds in a second: keys are kept by the former."""
 
@@ -48,6 +55,7 @@ def _terms(table: ConnectorTable, settings: Settings, key_longer_ms: int) -> Con
         age_max=table.age_max,
         categories=frozenset(table.categories),
         key_longer_ms=key_longer_ms,
+        wait=table.wait if isinstance(table, SqsConnector) else TAKE_WAIT,
         loop_faults=lambda: faults.count,
     )
 
@@ -93,8 +101,43 @@ def _connect(table: ConnectorTable, node: str, faults: LoopFaults) -> Connect:
                 ca_file=table.ca_file,
             )
             return partial(kafka.connect, topics, faults)
+        case SqsConnector():
+            from tocsin.persistence.brokers import sqs
+
+            return partial(sqs.connect, _sqs_place(table))
         case _:
             raise AssertionError(table)
+
+
+def _sqs_place(table: SqsConnector) -> SqsPlace:
+    from tocsin.persistence.brokers.aws_signature import AwsCredentials
+    from tocsin.persistence.brokers.sqs_client import SqsPlace
+
+    if not table.region_of_queue:
+        raise _problem(table, "whose region is not known", "name its region")
+    if bool(table.access_key) != bool(table.secret_key):
+        raise _problem(table, "which has one of access_key and secret_key", "give both, or neither")
+    if table.access_key:
+        credentials = AwsCredentials(table.access_key, table.secret_key)
+    else:
+        given = (os.environ.get(name, "") for name in _AWS_VARIABLES)
+        credentials = AwsCredentials(*given)
+    if not (credentials.key and credentials.secret):
+        remedy = "give access_key and secret_key, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+        raise _problem(table, "which has no credentials", remedy)
+    return SqsPlace(
+        url=table.queue_url,
+        region=table.region_of_queue,
+        credentials=credentials,
+        visibility=round(table.visibility),
+        pollers=table.pollers,
+        ca_file=table.ca_file,
+    )
+
+
+def _problem(table: ConnectorTable, wrong: str, remedy: str) -> SettingsError:
+    text = f"name {table.name}, a {table.KIND}, {wrong}"
+    return SettingsError(SettingProblem(("connectors",), text, f"{remedy}, or take the table out"))
 
 
 @contextmanager
@@ -103,6 +146,5 @@ def _needs(extra: str, table: ConnectorTable) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        wrong = f"name {table.name}, a {table.KIND}, and {error.name} is not installed"
-        remedy = f"pip install 'tocsin[{extra}]', or take the table out"
-        raise SettingsError(SettingProblem(("connectors",), wrong, remedy)) from error
+        wrong, remedy = f"and {error.name} is not installed", f"pip install 'tocsin[{extra}]'"
+        raise _problem(table, wrong, remedy) from error

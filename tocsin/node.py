@@ -24,7 +24,9 @@ from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.loop_watch import LoopWatcher
-from tocsin.actors.runtime import FATAL, Child, open_supervisor
+from tocsin.actors.runtime.child import Child
+from tocsin.actors.runtime.restart import FATAL
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.samples import Sampler
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store

@@ -40,6 +40,7 @@ from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.surroundings import Company
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.directory import Directory, DirectoryKeeper
@@ -47,7 +48,7 @@ from tocsin.actors.escalation.children import EscalationActors
 from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
-from tocsin.actors.publishing.notifications import Notifications, NotificationsKeeper
+from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.publishing.scheduler import (
     Scheduler,
     SchedulerMessage,
@@ -57,7 +58,11 @@ from tocsin.actors.publishing.scheduler import (
     tell_times,
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
-from tocsin.actors.runtime import Child, Mailbox, Ref, Snapshot, Supervisor
+from tocsin.actors.runtime.child import Child
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.snapshot import Snapshot
+from tocsin.actors.runtime.supervisor import Supervisor
 from tocsin.actors.sinks.keeper import SinksKeeper
 from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
@@ -134,6 +139,7 @@ class Trunk:
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
+        self._timing = Timing()
         self.ledger = Ledger(settings.ledger_linger)
         self._cluster = None if ports is None else self._joined(settings.node, ports)
         self._neighbours: Neighbours = ALONE
@@ -144,7 +150,7 @@ class Trunk:
             commit = cluster.line.commit
         self._users = Users(self._attendance, capacity=settings.mailbox_capacity)
         self.topics = Topics(self._users.names, self._neighbours)
-        self._notifications = Notifications(self._storage, self._scheduler, commit)
+        self._notifications = Notifications(self._storage, self._scheduler, commit, self._timing)
         self._connections = Connections()
         self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
@@ -170,11 +176,7 @@ class Trunk:
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
             Child("sinks", self._make_sinks, stopped_by=0.8),
-            Child(
-                "notifications",
-                partial(NotificationsKeeper, self._notifications),
-                stopped_by=0.8,
-            ),
+            Child("notifications", self._notifications.keeper, stopped_by=0.8),
             *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),
@@ -229,6 +231,7 @@ class Trunk:
             seals=ports.seals,
             refusals=ports.refusals,
             doubt=line.state.doubt,
+            timing=self._timing,
         )
         attendance = SharedAttendance(node, self._world, ports.presence)
         return _Cluster(ports, state, attendance, line)
@@ -252,6 +255,7 @@ class Trunk:
             store_secret=lambda: self._store.secret,
             receipts=self._receipts,
             sinks=self._sinks,
+            timing=self._timing,
             settings=edge_settings(self._settings),
             world=self._world,
             storage=self._storage,
@@ -332,6 +336,7 @@ class Trunk:
             behind=self.topics.behind,
             bus=self._bus,
             neighbours=self._neighbours,
+            timing=self._timing,
         )
         return UsersKeeper(company, self._world.random, grace=GRACE_MIN)
 

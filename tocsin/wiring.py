@@ -25,7 +25,7 @@ from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.auth.verification_key import keys_from_pem
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.services import EdgeSettings
-from tocsin.settings import SettingProblem, Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.channel_tables import (
     AnyChannelTable,
     AppriseTable,
@@ -35,6 +35,7 @@ from tocsin.settings.channel_tables import (
     escalation_rules,
 )
 from tocsin.settings.postgres_address import parse_postgres
+from tocsin.settings.setting import SettingProblem, SettingsError
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 """The usual port of a mail server, by how it is reached (RFC 8314)."""

@@ -28,7 +28,7 @@ from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.persistence.bus.memory_presence import MemoryPresence
 from tocsin.persistence.scripts import devices as device_scripts
-from tocsin.persistence.store import Marked
+from tocsin.persistence.store.user_commands import Marked
 from tocsin.protocol import session
 from tocsin.protocol.cursor import Start
 from tocsin.protocol.delivery import DeviceDelivery

@@ -28,7 +28,9 @@ def _answer_what_is_rolled_back(_: Original) -> Original:
     def write_or_not(self: SqliteStore, commands: Sequence[Any]) -> Any:
         connection = self._connected()
         connection.execute("BEGIN IMMEDIATE")
-        results = drive(write(commands, self.epoch), partial(self._perform, connection))
+        results = drive(
+            write(commands, self.epoch, self._limits), partial(self._perform, connection)
+        )
         is_lost = self.statements_run % _ROLLED_BACK == 0
         connection.execute("ROLLBACK" if is_lost else "COMMIT")
         return results

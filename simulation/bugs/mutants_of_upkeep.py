@@ -16,7 +16,9 @@ from tocsin.persistence.scripts import settle_letters as letter_scripts
 from tocsin.persistence.scripts.logs import change as log_scripts
 from tocsin.persistence.scripts.logs.plan import Plan
 from tocsin.persistence.scripts.statements import Script
-from tocsin.persistence.store import Done, Page, Purge, ReplayLetter
+from tocsin.persistence.store.commands import Done
+from tocsin.persistence.store.queries import Page
+from tocsin.persistence.store.upkeep_commands import Purge, ReplayLetter
 from tocsin.protocol.cursor import Start
 
 _EARLY: Final = 5000

@@ -15,7 +15,7 @@ from tocsin.persistence.scripts.logs.plan import Held, Plan
 from tocsin.persistence.scripts.statements import Script
 from tocsin.persistence.scripts.topics import bring as topic_scripts
 from tocsin.persistence.scripts.topics import subscriptions as subscription_scripts
-from tocsin.persistence.store import Unsubscribe
+from tocsin.persistence.store.user_commands import Unsubscribe
 from tocsin.protocol.notification import Change, State
 
 _PAST: Final = 3

@@ -6,8 +6,8 @@ settles, and judges at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
@@ -130,3 +130,7 @@ class Check(Watcher):
 
     def finish(self) -> None:
         """Judge the final state; called once, when all is quiet."""
+
+
+MakeCheck: TypeAlias = Callable[[Cluster, Sequence[Device]], Check]
+"""Makes a check for the cluster and the devices of a run: the check's class, usually."""

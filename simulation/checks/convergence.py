@@ -22,6 +22,7 @@ from simulation.checks.inboxes import Inboxes
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
+from tocsin.actors.cluster.reconciler import LEISURE
 
 _INBOX: Final = """
     SELECT i.notification_id, i.sequence, i.state, n.revision, n.expires_at, d.dead_reason,
@@ -36,6 +37,15 @@ _GIVEN_UP: Final = """
     SELECT 1 FROM deliveries
     WHERE notification_id = ? AND user_id = ? AND device_id = ? AND dead_reason IS NOT NULL
 """
+_BEHIND: Final = """
+    SELECT s.user_id, s.topic
+    FROM subscriptions AS s
+    JOIN topics AS t ON t.topic = s.topic
+    WHERE s.position < t.head
+    LIMIT 1
+"""
+_LOOK: Final = LEISURE + 3.0
+"""Seconds after which a node has surely looked into the store, and has brought what it found."""
 _MANY: Final = 20
 """Attempts, more than any device gets of one notification in a run."""
 _SAID: Final = ("title", "body", "category", "priority")
@@ -106,7 +116,7 @@ class Convergence(Check):
                 return f"{device.who} is not there"
             for wrong in self._wrong_with(device):
                 return f"{device.who} {wrong}"
-        return None
+        return self._unheard()
 
     def finish(self) -> None:
         for device in self.devices:
@@ -118,6 +128,17 @@ class Convergence(Check):
                 self.violated("P5", user, wrong)
         for name, wrong in self._inboxes.uncollapsed():
             self.violated("P1", name, wrong)
+
+    def _unheard(self) -> str | None:
+        """A user who was not brought an entry of a topic, of which the bus may have lost the news.
+
+        The next look into the store finds it (docs/cluster.md); `brought` judges how soon a user
+        gets what the bus has not lost.
+        """
+        if not self.history.troubles.touch_by(self.now - _LOOK, self.now, "bus", "bus_noisy"):
+            return None
+        rows = self.cluster.store.rows(_BEHIND)
+        return f"{rows[0][0]} was not brought an entry of {rows[0][1]}" if rows else None
 
     # --- Devices and the store -------------------------------------------------------------------
 

@@ -32,15 +32,20 @@ class _Memory:
     """By session: the changes heard and not acknowledged, sequence to id."""
     has_gone_back: bool = False
     """Whether the device went back. From then on, acknowledgments by ids that leave gaps do not
-    survive the session (docs/protocol.md)."""
+    survive the session (docs/protocol.md), whether it had acknowledged anything before or not."""
 
-    def forget(self, beyond: int) -> None:
-        """The device goes back to *beyond*; its older sessions acknowledge nothing any more."""
+    def start(self, beyond: int) -> None:
+        """The device starts behind *beyond*; its older sessions acknowledge nothing any more."""
         self.has_gone_back |= any(sequence > beyond for sequence in self.acknowledged)
         self.acknowledged = {
             sequence: at for sequence, at in self.acknowledged.items() if sequence <= beyond
         }
         self.waiting.clear()
+
+    def go_back(self) -> None:
+        """The device starts at the beginning, with nothing that it had."""
+        self.start(-1)
+        self.has_gone_back = True
 
 
 class Durable(Check):
@@ -52,8 +57,10 @@ class Durable(Check):
 
     def opened(self, session: SessionStory) -> None:
         memory = self._memories.setdefault((session.user, session.device), _Memory())
-        if session.hello is not None:
-            memory.forget(sequence_of(session.hello))
+        if session.hello == "0":
+            memory.go_back()
+        elif session.hello is not None:
+            memory.start(sequence_of(session.hello))
         memory.waiting[session] = {}
 
     def ended(self, session: SessionStory) -> None:
@@ -65,7 +72,7 @@ class Durable(Check):
             user = request.who.partition("/")[0]
             memory = self._memories.get((user, request.path["device"]))
             if memory is not None:
-                memory.forget(-1)
+                memory.go_back()
 
     def heard(self, session: SessionStory, frame: Frame, sent_at: float) -> None:
         match frame["type"]:
@@ -73,7 +80,7 @@ class Durable(Check):
                 self._pushed(session, frame, sent_at)
             case "reset":
                 memory = self._memories[session.user, session.device]
-                memory.forget(-1)
+                memory.go_back()
                 memory.waiting[session] = {}
             case _:
                 pass

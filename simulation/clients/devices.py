@@ -54,6 +54,8 @@ class Device:
         # depend on the pushes that come, and a shrunk run would be a different one.
         self._habits = cluster.chance("habits", user, name)
         self._left: list[Session] = []
+        self._stalled: list[Session] = []
+        """Sessions on which it does not read, each as often as it was stalled."""
         self._last_welcomed: Session | None = None
         self._connects = 0
         self._failures = 0
@@ -99,9 +101,11 @@ class Device:
         self._end_sessions()
 
     def calm(self) -> None:
-        """Behave well from now on: come, stay, and process every push."""
+        """Behave well from now on: come, stay, read, and process every push."""
         self.is_calm = True
         self.traits = calmed(self.traits)
+        for session in list(self._stalled):
+            self._read_again(session)
         if self.session is not None:
             self.session.settle()
         self.come()
@@ -217,10 +221,17 @@ class Device:
         if self.session is not None:
             seconds = self._habits.wait(self._habits.one(_STALLS))
             self.note(f"reads nothing for {seconds:.1f} s")
-            self.session.stall(seconds)
-            history = self.cluster.history
-            history.trouble(self.who, "stalled")
-            self.cluster.timeline.after(seconds, history.mended, self.who, "stalled")
+            self.session.stall()
+            self._stalled.append(self.session)
+            self.cluster.history.trouble(self.who, "stalled")
+            self.cluster.timeline.after(seconds, self._read_again, self.session)
+
+    def _read_again(self, session: Session) -> None:
+        """End one stall of *session*, unless all were ended already."""
+        if session in self._stalled:
+            self._stalled.remove(session)
+            session.read_again()
+            self.cluster.history.mended(self.who, "stalled")
 
     def _connect_twice(self) -> None:
         """Connect a second time, as a second tab does or a device that has changed networks."""

@@ -106,8 +106,11 @@ class Session:
         """Break off without a goodbye."""
         raise NotImplementedError
 
-    def stall(self, seconds: float) -> None:
-        """Do not read for *seconds*; no effect on a transport without a lasting connection."""
+    def stall(self) -> None:
+        """Do not read until `read_again`; no effect on a transport without a lasting connection."""
+
+    def read_again(self) -> None:
+        """End one `stall`."""
 
     def _send_ack(self, ack: Frame) -> None:
         raise NotImplementedError

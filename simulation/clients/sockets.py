@@ -79,11 +79,15 @@ class Socket:
         if self._connection is not None and not self._is_closed:
             self._connection.say(msgspec.json.encode(frame).decode(), arrived)
 
-    def stall(self, seconds: float) -> None:
-        """Do not read for *seconds*."""
+    def stall(self) -> None:
+        """Do not read until `read_again`."""
         if self._connection is not None:
             self._connection.stall()
-            self._cluster.timeline.after(seconds, self._connection.resume)
+
+    def read_again(self) -> None:
+        """End one `stall`."""
+        if self._connection is not None:
+            self._connection.resume()
 
     def ask(self, story: RequestStory, frame: Frame, done: Done) -> None:
         """Send *frame* as a question; *done* is called with its reply, or when it gets none."""

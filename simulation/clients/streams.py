@@ -38,11 +38,15 @@ class StreamSession(Session):
         if self._connection is not None:
             self._connection.leave()
 
-    def stall(self, seconds: float) -> None:
-        """Do not read for *seconds*."""
+    def stall(self) -> None:
+        """Do not read until `read_again`."""
         if self._connection is not None:
             self._connection.stall()
-            self.device.cluster.timeline.after(seconds, self._connection.resume)
+
+    def read_again(self) -> None:
+        """End one `stall`."""
+        if self._connection is not None:
+            self._connection.resume()
 
     def _question(self) -> Question:
         query = {"device": self.device.name, "ack": "explicit" if self.acknowledges else "resume"}

@@ -37,9 +37,13 @@ class WebSocketSession(Session):
         """Break off."""
         self._socket.close()
 
-    def stall(self, seconds: float) -> None:
-        """Do not read for *seconds*."""
-        self._socket.stall(seconds)
+    def stall(self) -> None:
+        """Do not read until `read_again`."""
+        self._socket.stall()
+
+    def read_again(self) -> None:
+        """End one `stall`."""
+        self._socket.read_again()
 
     def mark(self, story: RequestStory, done: Done) -> None:
         """Ask by a frame what *story* asks."""

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import trio
 
 from simulation.checks import ALL
+from simulation.checks.check import MakeCheck
 from simulation.clients.cast import Cast
 from simulation.clients.census import Census
 from simulation.faults.harm import Harm
@@ -52,8 +53,17 @@ class Verdict:
     figures: Figures
 
 
-def simulate(plan: Plan, schedule: Schedule = (), *, until: float = math.inf) -> Verdict:
-    """Run *plan* with the faults of *schedule*; *until* ends it at that second, unjudged."""
+def simulate(
+    plan: Plan,
+    schedule: Schedule = (),
+    *,
+    until: float = math.inf,
+    checks: Sequence[MakeCheck] = ALL,
+) -> Verdict:
+    """Run *plan* with the faults of *schedule*, judged by *checks*.
+
+    *until* ends the run at that second, unjudged.
+    """
     timeline, trace = Timeline(), Trace()
     runs: list[_Run] = []
 
@@ -62,7 +72,7 @@ def simulate(plan: Plan, schedule: Schedule = (), *, until: float = math.inf) ->
             cluster = Cluster(plan, timeline, trace, nursery)
             with captured(cluster):
                 await cluster.open()
-                runs.append(_Run(cluster))
+                runs.append(_Run(cluster, checks))
                 runs[0].begin(schedule, until)
                 try:
                     await timeline.run()
@@ -82,13 +92,13 @@ def simulate(plan: Plan, schedule: Schedule = (), *, until: float = math.inf) ->
 
 
 class _Run:
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, checks: Sequence[MakeCheck]) -> None:
         self._cluster = cluster
         self._harm = Harm(cluster)
         self._counting = Counting()
         plan, history = cluster.plan, cluster.history
         self._cast = Cast(cluster)
-        self._checks = [check(cluster, self._cast.devices) for check in ALL]
+        self._checks = [check(cluster, self._cast.devices) for check in checks]
         for watcher in (self._counting, *self._checks):
             history.watch(watcher)
         history.stop = cluster.timeline.end

@@ -19,7 +19,8 @@ from simulation.world.network import Connection
 from simulation.world.scheduling import Process
 from tocsin.actors.delivery.connections import current_connection
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import ActorError, RestartLimitExceeded, open_supervisor
+from tocsin.actors.runtime.errors import ActorError, RestartLimitExceeded
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store

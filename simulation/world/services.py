@@ -20,11 +20,9 @@ from tocsin.persistence.bus import Appended, BusUnavailable, Said, SpoolDraft, S
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
-from tocsin.persistence.store import (
-    Command,
-    Result,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.results import Result
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from tocsin.persistence.sqlite.store import SqliteStore
-from tocsin.persistence.store import Command, Query, Result
+from tocsin.persistence.store.asking import Command, Query
+from tocsin.persistence.store.results import Result
 
 S = TypeVar("S", bound=SqliteStore)
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Any
 from tests.actors.clock_kit import pass_time
 from tests.actors.node_kit import Node, NodeParts, SharedStore, seals_of_the_nodes
 from tocsin.actors.cluster.reconciler import HASTE
-from tocsin.actors.runtime import Supervisor, open_supervisor
+from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
 from tocsin.persistence.bus import Bus, Spool
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.protocol.backoff import Backoff

@@ -16,12 +16,16 @@ from tocsin.actors.escalation.channel_worker import ChannelWorker
 from tocsin.actors.escalation.configured import ChannelLine, ChannelTerms, ConfiguredChannels
 from tocsin.actors.escalation.escalator import Escalator, PlanKnown, StoreReturned
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Ref, RestartPolicy, Supervisor, open_supervisor
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.restart import RestartPolicy
+from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
-from tocsin.persistence.store import Changed, ListSends, Publish, SendLine, SetAddress
+from tocsin.persistence.store.commands import Changed, Publish
+from tocsin.persistence.store.escalation_commands import SendLine, SetAddress
+from tocsin.persistence.store.queries import ListSends
 from tocsin.protocol.carrying import Accepted, Carried, Parcel
 from tocsin.protocol.escalation import EscalationPlan, EscalationStep
 from tocsin.protocol.ledger import DeliveryRecord

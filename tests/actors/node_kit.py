@@ -19,13 +19,16 @@ from tocsin.actors.cluster.state import ClusterState
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, DeviceAnswered, Left
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
-from tocsin.actors.publishing.notifications import Notifications, NotificationsKeeper, Submit
+from tocsin.actors.publishing.notifications import Notifications, Submit
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
-from tocsin.actors.runtime import Mailbox, Ref, Reply, Supervisor
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref, Reply
+from tocsin.actors.runtime.supervisor import Supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
@@ -37,7 +40,10 @@ from tocsin.persistence.bus import Bus, BusRefusals
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import SqliteStore
-from tocsin.persistence.store import Changed, Command, Publish, Result, StoreUnavailable
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Changed, Publish
+from tocsin.persistence.store.results import Result
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import Content
@@ -47,7 +53,7 @@ from tocsin.protocol.terms import SessionLimits
 T = TypeVar("T")
 
 NOW_MS = 1_000_000
-"""What every node's wall clock shows at first."""
+"""The time that every node's wall clock shows at first."""
 
 
 SECRET = "a secret of the nodes"
@@ -192,6 +198,7 @@ class NodeParts:
         self._world = World(now_ms, lambda: 0.5, random.Random(name).randbytes)
         self._status, self._bus, self._ledger = StoreStatus(), BusStatus(False), Ledger(0.01)
         self._port, self._spool = broker.bus(name), broker.spool(name)
+        self._timing = Timing()
         self._store = CuttableWay(shared)
         self._storage: Ref[StorageMessage] = tree.spawn(
             f"{name}/storage", self._storage_actor, capacity=10_000
@@ -205,12 +212,14 @@ class NodeParts:
             seals=seals,
             refusals=BusRefusals(),
             doubt=self._line.state.doubt,
+            timing=self._timing,
         )
         self._topics = Topics(self._users.names, self._state)
         self._notifications = Notifications(
             storage=self._storage,
             scheduler=Ref("scheduler", Mailbox(10_000)),
             commit=self._line.commit,
+            timing=self._timing,
         )
         self._announcer = Announcer(self._users, self._notifications, self._topics, self._state)
 
@@ -269,6 +278,7 @@ class NodeParts:
             behind=self._topics.behind,
             bus=self._bus,
             neighbours=self._state,
+            timing=self._timing,
         )
 
     def _spawn_posting(self) -> None:
@@ -287,5 +297,5 @@ class NodeParts:
         )
         self._tree.spawn(
             f"{self._name}/notifications",
-            lambda: NotificationsKeeper(self._notifications),
+            self._notifications.keeper,
         )

@@ -34,6 +34,10 @@ class FakeOutlet:
     def connection(self) -> str:
         return self._connection
 
+    @property
+    def closing(self) -> Closing | None:
+        return self.ends[0][0] if self.ends else None
+
     def hold(self) -> None:
         self.holds += 1
 

@@ -19,10 +19,11 @@ from tests.actors.clock_kit import pass_time
 from tests.persistence import desk_kit
 from tocsin.actors.delivery.neighbours import ALONE
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.publishing.notifications import Notifications, NotificationsKeeper, Submit
+from tocsin.actors.publishing.notifications import Notifications, Submit
 from tocsin.actors.publishing.scheduler import tell_times
-from tocsin.actors.runtime import Ref, Reply, Supervisor, open_supervisor
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref, Reply
+from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
@@ -32,21 +33,12 @@ from tocsin.actors.world import World
 from tocsin.persistence.bus import Spool
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.sqlite.store import SqliteStore
-from tocsin.persistence.store import (
-    Command,
-    FindNotification,
-    Idempotency,
-    Page,
-    ProducerView,
-    Publish,
-    ReadPage,
-    Record,
-    Result,
-    StoreFailed,
-    StoreUnavailable,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Idempotency, Publish, Update, Withdraw
+from tocsin.persistence.store.queries import FindNotification, Page, ProducerView, ReadPage
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import Record
 from tocsin.protocol.notification import Patch
 
 
@@ -140,7 +132,7 @@ class SpoolNode:
                 )
                 tree.spawn(
                     "notifications",
-                    lambda: NotificationsKeeper(self.notifications),
+                    self.notifications.keeper,
                 )
                 await pass_time(0.1)
                 yield self

@@ -11,31 +11,21 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import (
-    ActorError,
-    Ref,
-    RestartPolicy,
-    Supervisor,
-    open_supervisor,
-)
-from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.restart import RestartPolicy
+from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
+from tocsin.actors.storage.actor import PENDING_MAX, StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Command,
-    Done,
-    FindKey,
-    NotFound,
-    Query,
-    ReadDeliveries,
-    Record,
-    Result,
-    RevokeKey,
-    StoreBlocked,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreBlocked, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command, Query
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.queries import FindKey, ReadDeliveries
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import Record
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 
 
@@ -123,11 +113,11 @@ class FakeStore:
             else:
                 yield command
 
-    # --- What a test asks about -------------------------------------------------------------------
+    # --- Questions of tests -----------------------------------------------------------------------
 
     @property
     def commands(self) -> list[Command[Any]]:
-        """What was committed, without the ledger, in order."""
+        """The committed commands without the ledger, in order."""
         return [
             command
             for transaction in self.transactions
@@ -204,12 +194,17 @@ async def staged(
     capacity: int = 10_000,
     wait: bool = True,
     grace: float = 10.0,
+    pending_max: int = PENDING_MAX,
+    **limits: int,
 ) -> AsyncIterator[Stage]:
-    """A running storage actor; it is stopped in order at the end of the block."""
+    """A running storage actor; it is stopped in order at the end of the block.
+
+    *limits* are those of its ledger.
+    """
     store = store or FakeStore()
     status = StoreStatus()
     heard: list[str] = []
-    ledger = Ledger(linger)
+    ledger = Ledger(linger, **limits)
     world = World(lambda: 0, lambda: 0.5, bytes)
     async with open_supervisor("", lambda: 0.0) as supervisor:
         ref = supervisor.spawn(
@@ -220,6 +215,7 @@ async def staged(
                 world,
                 ledger,
                 announce=lambda result: heard.append(f"announced {type(result).__name__}"),
+                pending_max=pending_max,
             ),
             capacity=capacity,
             policy=RestartPolicy(limit=100),

@@ -1,4 +1,4 @@
-"""What a commit means to those who are online. The directories are played."""
+"""Devices that are online hear of each commit that concerns them. The directories are played."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ from typing import Any
 
 from tocsin.actors.delivery.messages import Acknowledged, DeviceRemoved
 from tocsin.actors.publishing.announcer import Announcer
-from tocsin.actors.runtime import MailboxFull
-from tocsin.persistence.store import (
-    AckStored,
-    Attached,
-    Counters,
-    DeviceForgotten,
-    Done,
-    Expired,
-    LetterReplayed,
-    Marked,
-    Materialised,
-)
+from tocsin.actors.runtime.errors import MailboxFull
+from tocsin.persistence.store.commands import Counters, Done
+from tocsin.persistence.store.upkeep_commands import Expired, LetterReplayed
+from tocsin.persistence.store.user_commands import Attached, Marked, Materialised
 from tocsin.protocol.cursor import Start
-from tocsin.protocol.news import LogAppended, Position, SharedPart
+from tocsin.protocol.news import AckStored, DeviceForgotten, LogAppended, Position, SharedPart
 
 
 class Heard:

@@ -1,4 +1,4 @@
-"""What goes into the next transaction, and who waits for whom."""
+"""The backlog chooses the commands of the next transaction; a party's commands keep their order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from hypothesis import strategies as some
 from tests.persistence.desk_kit import publish
 from tocsin.actors.storage.backlog import SMALL, Backlog
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
-from tocsin.persistence.store import Command, Publish, RevokeKey, Withdraw
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Publish, Withdraw
+from tocsin.persistence.store.key_commands import RevokeKey
 
 _NUMBERS = count()
 

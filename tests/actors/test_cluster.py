@@ -10,7 +10,8 @@ from tests.actors.cluster_kit import a_cluster, replace
 from tests.actors.node_kit import NOW_MS
 from tocsin.actors.cluster.channels import IDLE
 from tocsin.persistence.bus import Said
-from tocsin.persistence.store import Acknowledge, MarkInbox, RemoveDevice, Subscribe, Withdraw
+from tocsin.persistence.store.commands import Withdraw
+from tocsin.persistence.store.user_commands import Acknowledge, MarkInbox, RemoveDevice, Subscribe
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import user_channel
 from tocsin.protocol.notification import EVERYONE
@@ -326,7 +327,7 @@ async def test_who_came_first_is_known_however_late_it_is_said(autojump_clock):
         assert (old.closing, new.closing) == (Closing.REPLACED, None)
 
 
-# --- What is done to users everywhere -----------------------------------------------------------
+# --- Acts on users of all nodes -----------------------------------------------------------------
 
 
 async def test_a_user_is_disconnected_on_all_nodes(autojump_clock):

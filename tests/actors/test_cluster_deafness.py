@@ -11,7 +11,7 @@ from tests.actors.cluster_kit import LATE, SOON, TITLES, Cluster, a_cluster, rep
 from tests.actors.node_kit import NOW_MS, seals_of_the_nodes
 from tocsin.actors.cluster.state import SILENCE_MAX
 from tocsin.persistence.bus import BusUnavailable, Said
-from tocsin.persistence.store import Withdraw
+from tocsin.persistence.store.commands import Withdraw
 from tocsin.protocol.envelopes import CONTROL, Alive, Voice
 from tocsin.protocol.seals import Purpose
 

@@ -12,7 +12,7 @@ from tests.actors.node_kit import Device
 from tocsin.actors.cluster.reconciler import LEISURE
 from tocsin.actors.cluster.state import MISSING_MAX, SILENCE_MAX
 from tocsin.persistence.bus import Said
-from tocsin.persistence.store import Subscribe
+from tocsin.persistence.store.user_commands import Subscribe, Unsubscribe
 from tocsin.protocol.envelopes import user_channel
 
 
@@ -32,7 +32,7 @@ def spoil(cluster: Cluster, spoiled) -> None:
     replace(cluster["a"].port, publish=publish_spoiled)
 
 
-# --- What is said -------------------------------------------------------------------------------
+# --- Envelopes that are published ---------------------------------------------------------------
 
 
 async def test_what_is_lost_is_found_and_in_its_place(autojump_clock):
@@ -47,6 +47,43 @@ async def test_what_is_lost_is_found_and_in_its_place(autojump_clock):
 
         assert phone.titles == TITLES
         assert phone.sequences == list(range(1, 21))
+
+
+async def test_a_topic_that_was_joined_unheard_is_late_by_one_look_and_then_as_any_other(
+    autojump_clock,
+):
+    async with a_cluster("a", "b") as cluster:
+        phone = await cluster["b"].device()
+        cluster.broker.loss = lambda node, said: said.channel == user_channel("ada")
+        await cluster["a"].write(Subscribe("news", ("ada",), 1000))
+        await pass_time(SOON)
+        cluster.broker.loss = lambda node, said: False
+        await pass_time(LEISURE + LATE)
+        await cluster["a"].post(topic="news")
+        await pass_time(SOON)
+
+        assert phone.titles == ["hello"]
+
+
+async def test_a_post_to_a_topic_that_was_joined_unheard_is_brought_by_the_look_that_finds_it(
+    autojump_clock,
+):
+    async with a_cluster("a", "b") as cluster:
+        phone = await cluster["b"].device()
+        await cluster["a"].write(Subscribe("old", ("ada",), 1000))
+        cluster.broker.loss = lambda node, said: said.channel == user_channel("ada")
+        await cluster["a"].write(Subscribe("news", ("ada",), 1000))
+        # The table of the node has as many topics as the store, and yet lacks one.
+        await cluster["a"].write(Unsubscribe("old", ("ada",), 1000))
+        await pass_time(SOON)
+        cluster.broker.loss = lambda node, said: False
+        await cluster["a"].post(topic="news", title="first")
+        await pass_time(LEISURE + LATE)
+        assert phone.titles == ["first"]
+
+        await cluster["a"].post(topic="news", title="second")
+        await pass_time(SOON)
+        assert phone.titles == ["first", "second"]
 
 
 async def test_what_is_said_twice_is_delivered_once(autojump_clock):
@@ -124,6 +161,21 @@ async def a_phone_hears_a_node_that_cannot_speak(cluster: Cluster, phone: Device
         await cluster["a"].post("ada", title=title)
         await pass_time(LATE)
         assert phone.titles[-1] == title
+
+
+async def test_a_topic_that_was_joined_within_a_gap_is_known_at_once_after_it(autojump_clock):
+    async with a_cluster("a", "b") as cluster:
+        phone = await cluster["b"].device()
+        await pass_time(SOON)
+        cluster.broker.deafen("b")
+        await cluster["a"].write(Subscribe("news", ("ada",), 1000))
+        await pass_time(SOON)
+        cluster.broker.cure("b")
+        await pass_time(SOON)
+        await cluster["a"].post(topic="news")
+        await pass_time(SOON)
+
+        assert phone.titles == ["hello"]
 
 
 async def test_what_a_node_commits_that_is_cut_off_is_found_soon(autojump_clock):

@@ -16,7 +16,8 @@ from tests.persistence.services_kit import append
 from tocsin.actors.cluster import spool_agreement as spool_word
 from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.persistence.bus import BusUnavailable
-from tocsin.persistence.store import Changed, Page, ReadPage
+from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store.queries import Page, ReadPage
 
 NOTICED = 5.0
 """Seconds in which a node has noticed that its store is away, or is back."""
@@ -191,7 +192,7 @@ def slow_down(node: Node, chance: random.Random) -> None:
     replace(node.spool, size=look, append=add)
 
 
-# --- Who does not answer --------------------------------------------------------------------------
+# --- Nodes that do not answer ---------------------------------------------------------------------
 
 
 async def test_who_is_known_to_be_gone_is_not_waited_for(autojump_clock):

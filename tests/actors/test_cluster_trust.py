@@ -1,4 +1,4 @@
-"""Whoever can write to Redis is heard by all nodes, and heeded by none."""
+"""An intruder who can write to Redis is heard by all nodes, and heeded by none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.actors.cluster_kit import Cluster, a_cluster
 from tests.actors.node_kit import NOW_MS, SECRET, seals_of_the_nodes
 from tocsin.actors.cluster.complaints import INTERVAL
 from tocsin.persistence.bus import Said
-from tocsin.persistence.store import RemoveDevice
+from tocsin.persistence.store.user_commands import RemoveDevice
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import (
     CONTROL,

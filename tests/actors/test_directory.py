@@ -11,7 +11,10 @@ from tests.actors.outlet_kit import FakeOutlet
 from tests.actors.runtime.actor_kit import Adder, Boom, Deaf, Fail, Total
 from tocsin.actors.delivery.connections import Connections, current_connection
 from tocsin.actors.directory import Directory, DirectoryKeeper
-from tocsin.actors.runtime import Actor, ActorStopped, Ref, open_supervisor
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Actor, open_supervisor
+from tocsin.protocol.closing import Closing
 
 
 class Adders(Directory[Any]):
@@ -232,3 +235,17 @@ async def test_sessions_are_counted_from_hello_to_the_end(autojump_clock):
         await connections.wait_no_outlets()
         connections.closed("1")
         await tree.stop(5)
+
+
+async def test_the_end_of_a_session_is_counted_by_its_closing(autojump_clock):
+    connections = Connections()
+    for number, closing in enumerate([None, None, Closing.SLOW, Closing.DRAINING]):
+        outlet = FakeOutlet(str(number))
+        connections.opened(outlet)
+        if closing is not None:
+            outlet.end(closing)
+        connections.closed(outlet.connection)
+        connections.closed(outlet.connection)
+
+    ended = {closing: count for closing, count in connections.ends.items() if count}
+    assert ended == {None: 2, Closing.SLOW: 1, Closing.DRAINING: 1}

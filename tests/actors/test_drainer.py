@@ -12,7 +12,7 @@ from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.connections import Connections, current_connection
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.directory import DirectoryKeeper
-from tocsin.actors.runtime import open_supervisor
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.world import World
 from tocsin.protocol.closing import Closing
 

@@ -1,4 +1,4 @@
-"""What fell due while nobody could do it: it is done before anybody is told of anything."""
+"""Expiries that fell due while the store was away come before any client is told anything."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from tests.actors.clock_kit import pass_time
 from tests.actors.spool_kit import TroubledStore
 from tests.persistence import desk_kit
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Ref, open_supervisor
-from tocsin.actors.storage import catching_up
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.storage.actor import StorageActor
+from tocsin.actors.storage.catching_up import EXPIRING_MAX
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import Attach, Attached, Expire, Expired, Result, StoreUnavailable
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Expired
+from tocsin.persistence.store.user_commands import Attach, Attached
 
 LIFETIME = 1000
 
@@ -26,8 +30,9 @@ LIFETIME = 1000
 class Stage:
     """A storage actor over a real store, and what was announced."""
 
-    def __init__(self, store: TroubledStore) -> None:
+    def __init__(self, store: TroubledStore, expiring_max: float = EXPIRING_MAX) -> None:
         self.store = store
+        self.expiring_max = expiring_max
         self.status = StoreStatus()
         self.announced: list[Result] = []
         self.ref: Ref[StorageMessage]
@@ -45,6 +50,7 @@ class Stage:
                     Ledger(0.05),
                     announce=self.announced.append,
                     first=lambda now_ms: Expire(now_ms, 2),
+                    expiring_max=self.expiring_max,
                 ),
             )
             yield
@@ -115,13 +121,12 @@ async def test_after_an_outage(autojump_clock, store: TroubledStore):
 
 
 async def test_very_much_does_not_keep_everybody_waiting_for_long(
-    autojump_clock, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+    autojump_clock, store: TroubledStore
 ):
     await publish(store, 40)
     await pass_time(LIFETIME / 1000)
-    monkeypatch.setattr(catching_up, "TIME_MAX", 0.03)
     store.latency = 0.01
-    stage = Stage(store)
+    stage = Stage(store, expiring_max=0.03)
     async with stage.running():
         await pass_time(0.1)
         assert stage.status.available

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors.store_kit import acknowledged, dead, sent
-from tocsin.actors.storage import ledger_buffer
 from tocsin.actors.storage.ledger_buffer import LedgerBuffer, halves
-from tocsin.persistence.store import Record
+from tocsin.persistence.store.user_commands import Record
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 
@@ -239,7 +238,7 @@ def test_a_record_is_halved_until_it_says_a_single_thing():
     ]
 
 
-# --- whatever comes ------------------------------------------------------------------------------
+# --- Properties ----------------------------------------------------------------------------------
 
 actions = st.one_of(
     st.tuples(
@@ -259,15 +258,7 @@ actions = st.one_of(
 @given(st.lists(actions, max_size=40), st.integers(1, 3))
 def test_no_settled_line_is_ever_lost_and_order_is_kept(script, lines_max):
     """Against a model: all lines in order, of which only sent ones may be merged away."""
-    before, ledger_buffer._LINES_MAX = ledger_buffer._LINES_MAX, lines_max  # type: ignore[misc]
-    try:
-        play(script)
-    finally:
-        ledger_buffer._LINES_MAX = before  # type: ignore[misc]
-
-
-def play(script):
-    player = Player()
+    player = Player(lines_max)
     for at, (verb, *arguments) in enumerate(script):
         player.step(at, verb, *arguments)
     player.finish()
@@ -276,8 +267,8 @@ def play(script):
 class Player:
     """A ledger buffer, and the model: the lines that were added and written, by notification."""
 
-    def __init__(self) -> None:
-        self.buffer = LedgerBuffer()
+    def __init__(self, lines_max: int) -> None:
+        self.buffer = LedgerBuffer(lines_max=lines_max)
         self.added: dict[str, list[DeliveryRecord]] = {}
         self.written: dict[str, list[DeliveryRecord]] = {}
         self.ended: dict[str, list[DeliveryRecord]] = {}
@@ -336,7 +327,7 @@ class Player:
 
 
 def unmerged(added: list[DeliveryRecord], written: list[DeliveryRecord]) -> list[DeliveryRecord]:
-    """What of *added* must have been written: all, but for sent lines that the next one contains.
+    """The lines of *added* to be written: all, but for sent ones that the next one contains.
 
     Those may be missing, and are taken from *written*.
     """

@@ -9,7 +9,7 @@ import trio
 
 from tests.actors.clock_kit import pass_time
 from tocsin.actors.loop_watch import BEAT, LoopStatus, LoopWatcher
-from tocsin.actors.runtime import open_supervisor
+from tocsin.actors.runtime.supervisor import open_supervisor
 
 
 async def seen_in(seconds: float, thread_time: Callable[[], float]) -> LoopStatus:

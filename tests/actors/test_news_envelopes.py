@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tocsin.actors.cluster.news_envelopes import WHOLE_BYTES_MAX, NewsReader, envelopes_of
-from tocsin.protocol.envelopes import LogHead, TopicAdvanced, topic_channel, user_channel
+from tocsin.protocol.envelopes import LogChange, LogHead, TopicAdvanced, topic_channel, user_channel
 from tocsin.protocol.news import (
     AckStored,
     CountersChanged,
@@ -86,3 +86,9 @@ def test_an_envelope_says_nothing_on_a_channel_that_it_is_not_about():
     assert reader.read(topic_channel("news"), LogHead(4)) is None
     assert reader.read(user_channel("ann"), TopicAdvanced()) is None
     assert reader.read("c", LogHead(4)) is None
+
+
+def test_each_envelope_of_a_change_says_when_it_departed():
+    news = LogAppended(PART, (ANN, BOB), {"bob": SEEN})
+    said = [envelope for _, envelope in envelopes_of(news, 12.5)]
+    assert [each.departed_at for each in said if isinstance(each, LogChange)] == [12.5, 12.5]

@@ -12,20 +12,15 @@ import trio
 from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.publishing.notifications import (
     Notifications,
-    NotificationsKeeper,
     Submit,
 )
-from tocsin.actors.runtime import (
-    ActorCrashed,
-    ActorStopped,
-    MailboxFull,
-    Ref,
-    Reply,
-    open_supervisor,
-)
+from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped, MailboxFull
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref, Reply
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
-from tocsin.persistence.store import Idempotency, NotFound, Publish, StoreUnavailable, Withdraw
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import Idempotency, NotFound, Publish, Withdraw
 from tocsin.protocol.notification import Content
 from tocsin.protocol.refusal import Refused
 
@@ -78,9 +73,7 @@ async def running(
     )
     with trio.CancelScope() as crash:
         async with open_supervisor("", lambda: 0.0) as tree:
-            keepers["notifications"] = tree.spawn(
-                "notifications", lambda: NotificationsKeeper(notifications)
-            )
+            keepers["notifications"] = tree.spawn("notifications", notifications.keeper)
             await settle()
             yield notifications
             crash.cancel()

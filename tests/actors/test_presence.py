@@ -1,4 +1,4 @@
-"""Who is connected: what a node holds, takes back, and says about the others."""
+"""Attendance: the leases that a node holds and takes back, and its answers about other nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tocsin.actors.delivery.attendance import (
     PresenceUnavailable,
     SharedAttendance,
 )
-from tocsin.actors.runtime import open_supervisor
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.world import World
 from tocsin.persistence.bus import Connected
 from tocsin.persistence.bus.memory_bus import MemoryBroker

@@ -1,4 +1,4 @@
-"""What the log says of a service that does not work."""
+"""The log gives the reason for which a service does not work, once and not each second."""
 
 from __future__ import annotations
 

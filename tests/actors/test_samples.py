@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from tests.actors.clock_kit import pass_time
-from tocsin.actors.runtime import open_supervisor
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.samples import SAMPLES_MAX, Sampler, Samples
 
 

@@ -14,19 +14,19 @@ from tocsin.actors.publishing.scheduler import (
     StoreBack,
     Upkeep,
 )
-from tocsin.actors.runtime import Actor, Ref, open_supervisor
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Actor, open_supervisor
 from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Changed,
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store.upkeep_commands import (
     Expire,
     Expired,
     Purge,
     Purged,
     Release,
     Released,
-    StoreFailed,
-    StoreUnavailable,
 )
 
 EPOCH_MS = 1_700_000_000_000

@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from tests.actors.spool_kit import change, post, withdraw
-from tocsin.actors.runtime import Reply
+from tocsin.actors.runtime.ref import Reply
 from tocsin.actors.spool.entries import Spoolable, Spooled, decode
 from tocsin.actors.spool.places import APPEND_BYTES_MAX, APPEND_MAX, LinePlace, Prepared, prepare
 from tocsin.persistence.bus import Claim
-from tocsin.persistence.store import KeyReused, PatchRefused, StoreUnavailable, Update
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import KeyReused, PatchRefused, Update
 from tocsin.protocol.notification import Patch
 
 

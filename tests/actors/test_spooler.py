@@ -10,7 +10,8 @@ from tests.actors.spool_kit import Cluster, change, lose_store, post, withdraw
 from tocsin.actors.spool.entries import Spooled
 from tocsin.actors.spool.places import APPEND_MAX
 from tocsin.persistence.bus import Appended, SpoolDraft
-from tocsin.persistence.store import Changed, Release
+from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store.upkeep_commands import Release
 
 
 async def test_while_the_store_is_there_nothing_is_spooled(autojump_clock, cluster: Cluster):

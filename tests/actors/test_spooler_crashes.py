@@ -9,7 +9,7 @@ from servers.proxy import Proxy
 from tests.actors.clock_kit import pass_time
 from tests.actors.spool_kit import Cluster, change, lose_store, post, withdraw
 from tests.persistence.services_kit import RedisService
-from tocsin.actors.runtime import ActorCrashed
+from tocsin.actors.runtime.errors import ActorCrashed
 from tocsin.actors.spool import spooler
 from tocsin.actors.spool.drain import LEASE, Drain
 from tocsin.actors.spool.entries import Spooled
@@ -136,7 +136,7 @@ async def test_a_node_that_was_stopped_while_it_drained_does_no_harm_when_it_goe
         cluster.store.away = False
         await pass_time(2.0)
         assert await cluster.broker.spool("two").take("two", 1, LEASE) is None
-        # What it has handed to the store by now comes there when others have done it long since.
+        # Its last commands reach the store when other nodes have drained them long since.
         cluster.store.latency = 0.003
         async with cluster.node("two").running() as two:
             await pass_time(LEASE)

@@ -5,14 +5,8 @@ from msgspec.structs import replace
 
 from tests.actors.spool_kit import Cluster, lose_store, post
 from tocsin.actors.spool.entries import Spooled
-from tocsin.persistence.store import (
-    Changed,
-    KeyReused,
-    Overdue,
-    Publish,
-    Replayed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import Changed, KeyReused, Overdue, Publish, Replayed
 
 
 async def test_the_same_key_gets_the_same_answer(autojump_clock, cluster: Cluster):

@@ -1,4 +1,4 @@
-"""What the spool cannot take or the store refuses, and entries that are put aside for it."""
+"""Requests that the spool cannot take, and entries that are set aside: the store refuses them."""
 
 import pytest
 import trio
@@ -10,14 +10,8 @@ from tests.actors.spool_kit import Cluster, change, lose_store, post
 from tests.persistence.services_kit import append
 from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.persistence.bus import Replaying, SpoolEntry
-from tocsin.persistence.store import (
-    Changed,
-    PatchRefused,
-    Publish,
-    StoreFailed,
-    StoreUnavailable,
-    Update,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import Changed, PatchRefused, Publish, Update
 from tocsin.protocol.notification import Patch
 
 

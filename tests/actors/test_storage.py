@@ -7,19 +7,14 @@ from outcome import Outcome
 from tests.actors.clock_kit import pass_time
 from tests.actors.store_kit import FakeStore, acknowledged, names_written, sent, staged
 from tests.persistence.desk_kit import publish
-from tocsin.actors.runtime import PipedReply
+from tocsin.actors.runtime.ref import PipedReply
 from tocsin.actors.storage.commit_timing import WAIT_MAX
 from tocsin.actors.storage.requests import Read, Write
-from tocsin.persistence.store import (
-    Done,
-    FindKey,
-    NotFound,
-    Publish,
-    Result,
-    RevokeKey,
-    StoreUnavailable,
-    Withdraw,
-)
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import Done, NotFound, Publish, Withdraw
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.queries import FindKey
+from tocsin.persistence.store.results import Result
 from tocsin.protocol.ledger import DeviceCursor
 
 # --- group commit --------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.store_kit import Crowd, FakeStore, acknowledged, sent, staged
-from tocsin.actors.runtime import ActorStopped
-from tocsin.actors.storage import actor as storage
-from tocsin.persistence.store import Done, NotFound, StoreUnavailable
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import Done, NotFound
 
 # --- away ----------------------------------------------------------------------------------------
 
@@ -160,11 +160,8 @@ async def test_reading_deliveries_does_not_hang_when_the_store_is_lost(autojump_
             await stage.read_deliveries()
 
 
-async def test_when_too_much_is_pending_and_the_store_away_it_does_not_spin(
-    autojump_clock, monkeypatch
-):
-    monkeypatch.setattr(storage, "_PENDING_MAX", 10)
-    async with staged() as stage:
+async def test_when_too_much_is_pending_and_the_store_away_it_does_not_spin(autojump_clock):
+    async with staged(pending_max=10) as stage:
         stage.store.away = True
         for number in range(20):
             stage.note(acknowledged(str(number)))
@@ -212,10 +209,9 @@ async def test_stop_with_a_store_that_hangs_ends_within_its_grace(autojump_clock
 
 
 async def test_stop_while_too_much_is_pending_and_the_store_hangs_ends_within_its_grace(
-    autojump_clock, monkeypatch, nursery
+    autojump_clock, nursery
 ):
-    monkeypatch.setattr(storage, "_PENDING_MAX", 10)
-    async with staged(grace=3) as stage:
+    async with staged(grace=3, pending_max=10) as stage:
         crowd = Crowd(nursery, stage)
         stage.store.hangs = True
         await crowd.writes(*(str(number) for number in range(30)))

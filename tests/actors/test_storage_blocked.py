@@ -12,14 +12,10 @@ from tests.actors.store_kit import Crowd, FakeStore, acknowledged, staged
 from tests.persistence.desk_kit import publish
 from tocsin.actors.storage.blockades import PAUSE, Blockades, parties
 from tocsin.actors.storage.requests import Write
-from tocsin.persistence.store import (
-    Done,
-    Expire,
-    Publish,
-    RevokeKey,
-    StoreBlocked,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreBlocked, StoreUnavailable
+from tocsin.persistence.store.commands import Done, Publish
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.upkeep_commands import Expire
 
 
 def about(*names):

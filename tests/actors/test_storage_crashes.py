@@ -2,9 +2,8 @@
 
 from tests.actors.clock_kit import pass_time
 from tests.actors.store_kit import Crowd, FakeStore, staged
-from tocsin.actors.runtime import ActorStopped
-from tocsin.actors.storage import actor as storage
-from tocsin.persistence.store import Done
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.persistence.store.commands import Done
 
 
 async def test_when_the_actor_crashes_everybody_is_answered_and_it_starts_anew(
@@ -42,10 +41,9 @@ async def test_a_store_that_answers_too_little_is_a_crash_and_nobody_hangs(autoj
 
 
 async def test_a_request_behind_what_a_full_actor_holds_is_answered_after_a_crash(
-    autojump_clock, monkeypatch, nursery
+    autojump_clock, nursery
 ):
-    monkeypatch.setattr(storage, "_PENDING_MAX", 5)
-    async with staged(FakeStore(latency=1)) as stage:
+    async with staged(FakeStore(latency=1), pending_max=5) as stage:
         crowd = Crowd(nursery, stage)
         await crowd.writes(*(str(number) for number in range(20)))
         stage.store.crashes = True

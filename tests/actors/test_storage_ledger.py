@@ -5,9 +5,10 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.store_kit import FakeStore, acknowledged, sent, staged
-from tocsin.actors.storage import ledger
 from tocsin.actors.storage.requests import Read, Write
-from tocsin.persistence.store import Attach, FindKey, ReadDeliveries, Record, RevokeKey
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.queries import FindKey, ReadDeliveries
+from tocsin.persistence.store.user_commands import Attach, Record
 from tocsin.protocol.ledger import DeviceCursor, SessionEnd
 
 OVER = SessionEnd("ada", "phone", "a/1")
@@ -115,10 +116,9 @@ async def test_the_end_of_a_session_is_written_at_last_and_before_the_store_is_c
 
 
 async def test_there_is_no_room_for_the_ends_of_sessions_that_is_not_there_for_lines(
-    autojump_clock, monkeypatch
+    autojump_clock,
 ):
-    monkeypatch.setattr(ledger, "LINES_MAX", 1)
-    async with staged(linger=0.05) as stage:
+    async with staged(linger=0.05, lines_max=1) as stage:
         stage.note(sent())
         stage.ledger.note_end(OVER, trio.current_time())
         await pass_time(20)

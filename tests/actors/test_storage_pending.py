@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from itertools import count
 
-import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.store_kit import FakeStore, Stage, names_written, sent, staged
-from tocsin.actors.runtime import MailboxFull
-from tocsin.actors.storage import actor as storage
-from tocsin.actors.storage import ledger
+from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
-from tocsin.persistence.store import FindKey, RevokeKey
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.queries import FindKey
 
 
 async def tell_until_full(stage: Stage, message: Callable[[int], StorageMessage]) -> int:
@@ -26,14 +24,8 @@ async def tell_until_full(stage: Stage, message: Callable[[int], StorageMessage]
     raise AssertionError("never full")
 
 
-@pytest.fixture
-def _little_room(monkeypatch):
-    monkeypatch.setattr(storage, "_PENDING_MAX", 100)
-
-
-@pytest.mark.usefixtures("_little_room")
 async def test_when_too_much_is_pending_the_mailbox_fills_and_senders_are_refused(autojump_clock):
-    async with staged(FakeStore(latency=1), capacity=50) as stage:
+    async with staged(FakeStore(latency=1), capacity=50, pending_max=100) as stage:
         accepted = await tell_until_full(
             stage, lambda number: Write(command=RevokeKey(str(number), 0))
         )
@@ -43,26 +35,23 @@ async def test_when_too_much_is_pending_the_mailbox_fills_and_senders_are_refuse
         assert len(names_written(stage.store)) == accepted
 
 
-@pytest.mark.usefixtures("_little_room")
 async def test_too_many_reads_count_as_well(autojump_clock):
-    async with staged(FakeStore(latency=1), capacity=50) as stage:
+    async with staged(FakeStore(latency=1), capacity=50, pending_max=100) as stage:
         accepted = await tell_until_full(stage, lambda number: Read(query=FindKey(str(number))))
         await pass_time(10)
         assert sum(map(len, stage.store.reads)) == accepted == 1 + 100 + 1 + 50
 
 
-async def test_a_flood_of_sent_lines_is_written_before_its_time(autojump_clock, monkeypatch):
-    monkeypatch.setattr(ledger, "_CROWD", 100)
-    async with staged(linger=5) as stage:
+async def test_a_flood_of_sent_lines_is_written_before_its_time(autojump_clock):
+    async with staged(linger=5, lingering_max=100) as stage:
         for number in range(1000):
             stage.note(sent(str(number)))
         await pass_time(0.5)
         assert len(stage.store.lines) == 1000
 
 
-async def test_when_too_many_lines_wait_further_ones_are_refused(autojump_clock, monkeypatch):
-    monkeypatch.setattr(ledger, "LINES_MAX", 100)
-    async with staged(FakeStore(latency=1)) as stage:
+async def test_when_too_many_lines_wait_further_ones_are_refused(autojump_clock):
+    async with staged(FakeStore(latency=1), lines_max=100) as stage:
         await settle()
         now = trio.current_time()
         noted = [stage.ledger.note((sent(str(number)),), None, now) for number in range(150)]

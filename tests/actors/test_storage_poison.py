@@ -4,7 +4,8 @@ from typing import cast
 
 from tests.actors.clock_kit import pass_time
 from tests.actors.store_kit import Crowd, FakeStore, acknowledged, sent, staged
-from tocsin.persistence.store import RevokeKey, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.key_commands import RevokeKey
 
 
 def poison(*names):

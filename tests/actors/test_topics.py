@@ -7,16 +7,12 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.publishing.topics import CHUNK, FEW, Topics, TopicsWorker
-from tocsin.actors.runtime import Actor, open_supervisor
+from tocsin.actors.runtime.supervisor import Actor, open_supervisor
 from tocsin.actors.storage.requests import Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Materialise,
-    Materialised,
-    NotFound,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.user_commands import Materialise, Materialised
 from tocsin.protocol.notification import EVERYONE
 
 
@@ -189,7 +185,7 @@ async def test_what_the_store_refuses_is_not_tried_for_ever(autojump_clock):
 
 
 async def test_when_the_store_is_back_everybody_is_looked_after(autojump_clock):
-    """What was committed while its answer was lost has been announced to nobody."""
+    """A commit whose answer was lost has not been announced."""
     store = Materialiser()
     async with running(store, ["ann", "bob"]) as topics:
         topics.store_changed(False)

@@ -6,7 +6,8 @@ from tests.actors.clock_kit import pass_time, settle
 from tests.actors.user_kit import a_house
 from tocsin.actors.delivery.messages import Left
 from tocsin.actors.delivery.user import UserActor
-from tocsin.persistence.store import AcknowledgedPartly, TooMany
+from tocsin.persistence.store.commands import TooMany
+from tocsin.persistence.store.user_commands import AcknowledgedPartly
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.values import unnamed_device

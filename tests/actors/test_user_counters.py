@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.actors.user_kit import a_house
 from tocsin.actors.delivery.messages import BusChanged, HeadMoved, UserRecounted
-from tocsin.persistence.store import Counters
+from tocsin.persistence.store.commands import Counters
 from tocsin.protocol import frames
 
 

@@ -1,4 +1,4 @@
-"""What a user's actor reads from the log, and acknowledgments that come past the session."""
+"""A user's actor reads pages of the log, and hears of acknowledgments beside the session."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_purge_under_the_reader_begins_the_session_anew(autojump_clock):
         outlet = await house.arrive()
         await house.storage.answer_attach(2, head=9)
         await house.storage.answer_page(head=9, horizon=8)
-        # What it has acknowledged comes again, too: the store has to know that it drops all.
+        # Acknowledged entries come again, too: the store has to know that the device drops all.
         attach = await house.storage.answer_attach(0, head=9, horizon=8)
         assert attach.requested == Cursor("e", 0, everything=True)
 

@@ -9,9 +9,9 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.outlet_kit import FakeOutlet
+from tests.actors.store_kit import sent
 from tests.actors.user_kit import a_change, a_house
 from tocsin.actors.delivery.messages import Arrived, DeviceAnswered, DeviceRemoved, Disconnect, Left
-from tocsin.actors.storage import ledger
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.ledger import SessionEnd
@@ -77,13 +77,13 @@ async def test_the_session_of_who_leaves_before_the_store_has_answered_has_ended
         assert house.storage.ended == ["phone"]
 
 
-async def test_a_session_of_which_the_ledger_lacks_a_line_stays_open(autojump_clock, monkeypatch):
-    async with a_house() as house:
+async def test_a_session_of_which_the_ledger_lacks_a_line_stays_open(autojump_clock):
+    async with a_house(lines_max=1) as house:
         outlet = await house.arrive()
         await house.storage.answer_attach(head=1)
-        with monkeypatch.context() as patched:
-            patched.setattr(ledger, "LINES_MAX", 0)
-            await house.storage.answer_page(1)
+        assert house.storage.ledger.note((sent(),), None, trio.current_time())
+        await house.storage.answer_page(1)
+        assert house.storage.lines == [sent()]
         assert [closing for closing, *_ in outlet.ends] == [Closing.OVERLOADED]
         await house.tell(Left(outlet.connection))
 

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from tests.persistence.desk_kit import START_OF_TIME, publish
-from tocsin.actors.storage import batch_weights as weights
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
-from tocsin.persistence.store import (
-    Changed,
-    Expire,
-    MarkInbox,
-    Materialise,
-    Publish,
-    RevokeKey,
-    SetPreferences,
-    Subscribe,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
+from tocsin.persistence.store.key_commands import RevokeKey
+from tocsin.persistence.store.upkeep_commands import Expire
+from tocsin.persistence.store.user_commands import MarkInbox, Materialise, SetPreferences, Subscribe
 from tocsin.protocol.notification import Patch
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setattr(weights, "_UNKNOWN", 30)
-    monkeypatch.setattr(weights, "_REMEMBERED", 2)
+def small() -> Weights:
+    """Weights that remember two notifications."""
+    return Weights(unknown=30, remembered_max=2)
 
 
 def stored(new: Publish, recipients: int) -> Changed:
@@ -64,18 +53,18 @@ def test_upkeep_is_as_much_as_there_may_be_and_what_concerns_nobody_is_next_to_n
 
 
 def test_changes_are_weighed_by_what_was_seen_of_their_notifications():
-    seen, one, two = Weights(), to(1), to(2)
+    seen, one, two = small(), to(1), to(2)
     seen.learn(stored(one, 1))
     seen.learn(stored(two, 2))
     assert [seen.rows(each) for each in (withdrawal(two), update(two), update(one))] == [2, 2, 1]
 
 
 def test_a_notification_of_which_nothing_is_known_may_have_many():
-    assert [Weights().rows(each) for each in (withdrawal(to(1)), update(to(1)))] == [30, 30]
+    assert [small().rows(each) for each in (withdrawal(to(1)), update(to(1)))] == [30, 30]
 
 
 def test_a_notification_of_a_topic_is_one_entry():
-    seen, news = Weights(), to(0)
+    seen, news = small(), to(0)
     news = msgspec.structs.replace(
         news, content=msgspec.structs.replace(news.content, topic="news")
     )
@@ -84,7 +73,7 @@ def test_a_notification_of_a_topic_is_one_entry():
 
 
 def test_the_latest_are_remembered():
-    seen, made = Weights(), [to(1), to(1), to(1)]
+    seen, made = small(), [to(1), to(1), to(1)]
     for each in (*made[:2], made[0], made[2]):
         seen.learn(stored(each, 1))
     assert [seen.rows(withdrawal(each)) for each in made] == [1, 30, 1]

@@ -15,17 +15,22 @@ from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, LogChanged, SharedChange, UserMessage
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Actor, Ref, open_supervisor
-from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Actor, open_supervisor
+from tocsin.actors.storage.ledger import LINES_MAX, Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
-from tocsin.persistence.store import Attach, Attached, Counters, Entry, Page, Position, ReadPage
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.queries import Entry, Page, ReadPage
+from tocsin.persistence.store.user_commands import Attach, Attached
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.cursor import Start
 from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.news import Position
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 LIMITS = SessionLimits(2, 1000, Backoff(10.0, 60.0), 3, 5)
@@ -34,16 +39,16 @@ LIMITS = SessionLimits(2, 1000, Backoff(10.0, 60.0), 3, 5)
 class PlayedStorage(Actor[StorageMessage]):
     """Keeps what it is asked, for the test to answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines_max: int = LINES_MAX) -> None:
         self.asked: list[Any] = []
-        self.ledger = Ledger(linger=0.05)
+        self.ledger = Ledger(linger=0.05, lines_max=lines_max)
 
     async def receive(self, message: StorageMessage) -> None:
         self.asked.append(message)
 
     @property
     def lines(self) -> list[DeliveryRecord]:
-        """What was noted in the ledger since the last look."""
+        """The lines noted in the ledger since the last look."""
         return [line for record in self.ledger.waiting.take(math.inf) for line in record.deliveries]
 
     @property
@@ -77,6 +82,12 @@ class PlayedStorage(Actor[StorageMessage]):
         query: ReadPage = read.query
         return query
 
+    async def answer_page_of(self, entry: Entry) -> None:
+        read = self.asked.pop(0)
+        page = Page((entry,), entry.sequence, entry.sequence, 0, Counters(1, 1))
+        read.reply.set(page)
+        await settle()
+
 
 def an_entry(sequence: int) -> Entry:
     return Entry(sequence, f"n{sequence}", "created", "{}", "unseen", None, None, 0, None)
@@ -96,7 +107,8 @@ class House:
     keeper: Ref[Never] = field(init=False)
     heard: list[tuple[str, ...]] = field(default_factory=list)
     wall_ms: int = 1_000_000
-    """What the wall's clock says; it may be set."""
+    """The time of the wall's clock, which a test may set."""
+    timing: Timing = field(default_factory=Timing)
 
     async def arrive(
         self,
@@ -116,9 +128,10 @@ class House:
 
 
 @asynccontextmanager
-async def a_house() -> AsyncIterator[House]:
+async def a_house(*, lines_max: int = LINES_MAX) -> AsyncIterator[House]:
+    """*lines_max* lines fit into the ledger."""
     world = World(lambda: house.wall_ms, lambda: 0.5, bytes)
-    users, storage = Users(Attendance("node", world), capacity=100), PlayedStorage()
+    users, storage = Users(Attendance("node", world), capacity=100), PlayedStorage(lines_max)
     house = House(users, storage)
 
     async with open_supervisor("", lambda: 0.0) as tree:
@@ -133,6 +146,7 @@ async def a_house() -> AsyncIterator[House]:
             acknowledged=lambda notification: None,
             absent=lambda user: house.heard.append(("absent", user)),
             behind=lambda user: house.heard.append(("behind", user)),
+            timing=house.timing,
         )
         house.keeper = tree.spawn("users", lambda: UsersKeeper(company, lambda: 0.0, grace=1.0))
         await settle()

@@ -1,4 +1,4 @@
-"""Numbers have a unit and a reason, and a limit is known by the end of its name."""
+"""Numbers have a unit and a reason, a limit is known by its name, and tests replace none."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from itertools import pairwise
 
 import pytest
 
-from tests.house.source import PACKAGE, parse, python_files, refuse, short, text_of
+from tests.house.source import PACKAGE, ROOT, parse, python_files, refuse, short, text_of
 
 BOUND_WORD = re.compile(r"(^|_)(max|min|most|least|maximum|minimum)(_|$)", re.IGNORECASE)
+CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 BOUND_LAST = re.compile(r"(^|_)(max|min)$", re.IGNORECASE)
 
 
@@ -35,6 +36,17 @@ def test_the_name_of_a_limit_ends_in_max_or_min():
             if BOUND_WORD.search(name) and not BOUND_LAST.search(name)
         ),
         "A limit is called `<thing>_<unit>_max` or `_min`: all limits sort and grep alike",
+    )
+
+
+def test_no_test_replaces_a_constant():
+    refuse(
+        (
+            f"{short(path)}: {name}"
+            for path in python_files(ROOT / "tests")
+            for name in replaced_constants(parse(path))
+        ),
+        "Make the limit an argument with the constant as its default, and let the test pass it",
     )
 
 
@@ -64,6 +76,22 @@ def test_bare_numbers_are_seen(source, found):
 )
 def test_limits_are_seen(name, is_fine):
     assert bool(not BOUND_WORD.search(name) or BOUND_LAST.search(name)) is is_fine
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('monkeypatch.setattr(ledger, "LINES_MAX", 1)', ["LINES_MAX"]),
+        ('monkeypatch.setattr(ledger, "_CROWD", 1)', ["_CROWD"]),
+        ('patch.setattr("simulation.runs.simulator.ALL", ())', ["ALL"]),
+        ("ledger.LINES_MAX = 1", ["LINES_MAX"]),
+        ('monkeypatch.setattr(Drain, "_forget", fail)', []),
+        ('monkeypatch.setenv("TOCSIN_NODE", "a")', []),
+        ("LINES_MAX = 1", []),
+    ],
+)
+def test_replaced_constants_are_seen(source, found):
+    assert list(replaced_constants(ast.parse(source))) == found
 
 
 # --- how they look --------------------------------------------------------------------------------
@@ -119,3 +147,17 @@ def declared_names(tree: ast.Module) -> Iterator[str]:
                 yield name
             case _:
                 pass
+
+
+def replaced_constants(tree: ast.Module) -> Iterator[str]:
+    """The constants of modules that are set from outside, by assignment or by `setattr`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="setattr"), args=arguments):
+                named = (each.value for each in arguments[:2] if isinstance(each, ast.Constant))
+                names = [str(each).rpartition(".")[2] for each in named]
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                names = [name]
+            case _:
+                continue
+        yield from (each for each in names if CONSTANT.fullmatch(each))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ from tests.house.source import (
 
 LOGGING_HOMES = {"tocsin/logs.py", "simulation/world/logs.py", "tests/test_logs.py"}
 """Where what libraries log is turned into lines of ours, and the tests of that."""
+FRONT_PAGES = {"tocsin_client"}
+"""Packages for the programs of others, which are to import from one place."""
 ERROR_NAMES_REFUSED = {"exc", "e", "err", "ex"}
 
 
@@ -60,6 +63,18 @@ def test_imports_are_absolute():
             if isinstance(node, ast.ImportFrom) and node.level
         ),
         "Import by the whole name: a grep for it finds all its users",
+    )
+
+
+def test_names_are_imported_from_the_module_that_defines_them():
+    refuse(
+        (
+            f"{short(path)}:{line} imports {name} from {module}"
+            for path in our_python()
+            for line, module, name in imported_names(parse(path))
+            if (source := source_of(module)) is not None and name not in names_in(source)
+        ),
+        "Import it from where it is defined: a second way to a name hides the first from a grep",
     )
 
 
@@ -116,6 +131,13 @@ def test_logging_is_seen(source, is_seen):
     assert imports_logging(ast.parse(source)) is is_seen
 
 
+def test_the_names_that_a_module_defines_are_seen():
+    source = (
+        "import a\nfrom b import c\nD = 1\nE: int = 2\ndef f(): g = 1\nclass H: i = 1\nif a: J = 1"
+    )
+    assert defined_names(ast.parse(source)) == {"D", "E", "f", "H", "J"}
+
+
 def test_quoted_parameters_are_seen():
     source = 'def f(self, one, two, *, three):\n    """`one`, ``two``, *three* and `four`."""'
     [function] = ast.parse(source).body
@@ -135,6 +157,47 @@ def test_a_match_that_passes_over_is_seen(last, passes):
 
 def product_and_tools() -> list[Path]:
     return [path for each in FOLDERS if each != "tests" for path in python_files(ROOT / each)]
+
+
+def imported_names(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+    """Each name that is imported from a module: the line, the module, the name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            yield from ((node.lineno, node.module or "", alias.name) for alias in node.names)
+
+
+def source_of(module: str) -> Path | None:
+    """The file of *module*, if it is one of ours that is no front page."""
+    if module in FRONT_PAGES:
+        return None
+    path = ROOT.joinpath(*module.split("."))
+    files = (path.with_suffix(".py"), path / "__init__.py")
+    return next((each for each in files if each.exists()), None)
+
+
+@cache
+def names_in(source: Path) -> frozenset[str]:
+    """The names that *source* defines, and the modules beside it if it is a package's."""
+    beside = source.parent.iterdir() if source.name == "__init__.py" else ()
+    return frozenset(defined_names(parse(source)) | {each.stem for each in beside})
+
+
+def defined_names(tree: ast.Module | ast.If) -> set[str]:
+    found: set[str] = set()
+    for node in tree.body:
+        match node:
+            case ast.If():
+                found |= defined_names(node)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                found.add(name)
+            case ast.Assign(targets=targets):
+                names = (each for target in targets for each in ast.walk(target))
+                found |= {each.id for each in names if isinstance(each, ast.Name)}
+            case _:
+                pass
+    return found
 
 
 def imports_logging(tree: ast.Module) -> bool:

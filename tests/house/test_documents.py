@@ -53,21 +53,20 @@ HELD_BY = {
     "tests/client/test_*.py": ("client.*",),
     "tests/test_settings.py": ("settings.*",),
     "tests/persistence/test_store_contract_*.py": (
-        *("persistence.scripts.*", "persistence.store.*", "persistence.upkeep.forgetting"),
+        *("persistence.scripts.*", "persistence.store.*"),
         *("persistence.postgres.arrays", "persistence.postgres.records"),
         "persistence.postgres.pipeline",
     ),
     "tests/persistence/test_postgres_pipeline.py": ("persistence.postgres.pipeline",),
     "tests/persistence/test_redis_bus.py": ("persistence.redis.subscriber",),
     "tests/cli/test_backup.py": ("persistence.sqlite.backup", "persistence.postgres.backup"),
-    "tests/cli/test_*copy.py": (
-        *("persistence.sqlite.side", "persistence.postgres.side", "persistence.postgres.hands"),
-    ),
+    "tests/cli/test_*copy.py": (*("persistence.sqlite.side", "persistence.postgres.side"),),
     "tests/server/auth/test_*.py": ("server.auth.*",),
     "tests/server/http/test_*.py": ("server.http.*", "server.door.edge_actors"),
     "tests/outbound/test_guarded_client.py": ("outbound.pool",),
     "tests/system/test_*.py": ("server.api.*", "server.attachment", "server.follow.sse"),
     "tests/system/test_webhooks.py": ("actors.sinks.*",),
+    "tests/server/test_websocket*.py": ("server.websocket.outlet",),
     "tests/system/test_receipts.py": ("server.follow.receipts",),
     "tests/system/test_load.py": ("load.device", "load.producer"),
     "tests/actors/test_escalation*.py": ("actors.escalation.children",),
@@ -76,8 +75,11 @@ HELD_BY = {
     "tests/persistence/brokers/test_*.py": ("persistence.brokers.*",),
 }
 """Suite -> modules of the product that it holds, which no test imports; `x.*` is all in x."""
-NO_MODULES = {"tocsin.v1.json", "tocsin.db", "tocsin.inbox.current", "tocsin.state"}
-"""A WebSocket subprotocol, a file of SQLite, and fields of the client for browsers."""
+NO_MODULES = {
+    *("tocsin.v1.json", "tocsin.v1.protobuf"),
+    *("tocsin.db", "tocsin.inbox.current", "tocsin.state"),
+}
+"""Subprotocols of the WebSocket, a file of SQLite, and fields of the client for browsers."""
 
 
 def test_modules_that_documents_name_exist():

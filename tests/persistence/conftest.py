@@ -13,6 +13,7 @@ from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase
 from tests.persistence.desk_kit import Desk
 from tests.persistence.services_kit import MemoryService, RedisService, Service
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
+from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +51,15 @@ def database(request, tmp_path) -> Database:
 
 
 @pytest.fixture
-async def store(database) -> AsyncIterator[AnyStore]:
+def limits() -> ScriptLimits:
+    """The limits of the store; a test that needs others is `limited`."""
+    return LIMITS
+
+
+@pytest.fixture
+async def store(database, limits) -> AsyncIterator[AnyStore]:
     async with database.running():
-        store = database.store()
+        store = database.store(limits=limits)
         await store.open()
         yield store
         await store.aclose()

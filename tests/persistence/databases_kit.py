@@ -13,6 +13,7 @@ from trio_asyncio import aio_as_trio
 
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.postgres.store import PostgresStore
+from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 
 AnyStore = SqliteStore | PostgresStore
@@ -21,7 +22,7 @@ AnyStore = SqliteStore | PostgresStore
 class Database(Protocol):
     """Where stores live, and a back door for what the port does not offer."""
 
-    def store(self) -> AnyStore:
+    def store(self, *, limits: ScriptLimits = LIMITS) -> AnyStore:
         """Another store on this same database, not yet open."""
 
     def running(self) -> AbstractAsyncContextManager[None]:
@@ -37,8 +38,8 @@ class SqliteFile:
         self.path = path
         self.inline = inline
 
-    def store(self) -> SqliteStore:
-        return SqliteStore(self.path, inline=self.inline)
+    def store(self, *, limits: ScriptLimits = LIMITS) -> SqliteStore:
+        return SqliteStore(self.path, inline=self.inline, limits=limits)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

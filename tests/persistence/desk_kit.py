@@ -6,53 +6,53 @@ Time is a number of milliseconds that stands still unless a test moves it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import pytest
 from msgspec import UNSET
 
 from tests.persistence.databases_kit import AnyStore
-from tocsin.persistence.store import (
-    Attach,
-    Attached,
+from tocsin.persistence.scripts.limits import ScriptLimits
+from tocsin.persistence.store.asking import Command, Query
+from tocsin.persistence.store.commands import (
     Changed,
-    Command,
+    FanOut,
+    Idempotency,
+    Publish,
+    Update,
+    Withdraw,
+)
+from tocsin.persistence.store.queries import (
     Deliveries,
     Delivery,
-    DeliveryRecord,
-    DeviceCursor,
     Entry,
-    Expire,
-    Expired,
-    FanOut,
     FindNotification,
-    Idempotency,
     Inbox,
     InboxPage,
+    Page,
+    ProducerView,
+    ReadDeliveries,
+    ReadPage,
+)
+from tocsin.persistence.store.upkeep_commands import Expire, Expired, Release, Released
+from tocsin.persistence.store.user_commands import (
+    Attach,
+    Attached,
     Marked,
     MarkInbox,
     Materialise,
     Materialised,
-    Page,
-    Position,
     PreferencesSet,
-    ProducerView,
-    Publish,
-    Query,
-    ReadDeliveries,
-    ReadPage,
     Record,
-    Release,
-    Released,
-    SessionEnd,
     SetPreferences,
     Subscribe,
     Subscribed,
     Unsubscribe,
-    Update,
-    Withdraw,
 )
 from tocsin.protocol.cursor import Cursor, parse_cursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import (
     EVERYONE,
     Content,
@@ -65,6 +65,7 @@ from tocsin.protocol.notification import (
 from tocsin.protocol.values import uuid7
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 START_OF_TIME = 1_700_000_000_000
 ALL_BUT_ARCHIVED = ("unseen", "seen", "read")
@@ -151,6 +152,11 @@ def sent(
         user, device, notification, sequence, attempts, at, acknowledged_at, dead, unanswered
     )
     return Record((line,), ())
+
+
+def limited(**limits: int) -> Callable[[F], F]:
+    """A decorator: the test's store has these *limits* of a transaction, and the usual others."""
+    return pytest.mark.parametrize("limits", [ScriptLimits(**limits)], ids=["limited"])
 
 
 class Desk:

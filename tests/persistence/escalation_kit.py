@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from tests.persistence.desk_kit import START_OF_TIME, Desk, publish
-from tocsin.persistence.store import (
-    Changed,
+from tocsin.persistence.store.commands import Changed, Done, Publish
+from tocsin.persistence.store.escalation_commands import (
     ClaimSends,
-    Done,
     Escalate,
     Escalated,
-    ListSends,
-    Publish,
     SendLine,
     SendsClaimed,
     SetAddress,
     SettledSend,
     SettleSends,
 )
+from tocsin.persistence.store.queries import ListSends
 from tocsin.protocol.escalation import EscalationStep
 
 MINUTE = 60_000

@@ -6,14 +6,9 @@ import json
 from typing import Any
 
 from tests.persistence.desk_kit import Desk, positions
-from tocsin.persistence.store import (
-    Changed,
-    DeadLetter,
-    LetterReplayed,
-    Letters,
-    ListLetters,
-    ReplayLetter,
-)
+from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store.queries import DeadLetter, Letters, ListLetters
+from tocsin.persistence.store.upkeep_commands import LetterReplayed, ReplayLetter
 
 LIFETIME = 1000
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tocsin.persistence.store import BeyondHead, Counters, Marked, MarkInbox, Purged
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.upkeep_commands import Purged
+from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox
 from tocsin.protocol.marking import marked, times
 from tocsin.protocol.notification import State
 

@@ -7,28 +7,22 @@ from typing import Any
 
 from tests.persistence.desk_kit import START_OF_TIME, content
 from tests.persistence.model_kit import Model
-from tocsin.persistence.store import (
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Idempotency, Publish, Update, Withdraw
+from tocsin.persistence.store.upkeep_commands import Expire, Release
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     Attach,
-    Command,
-    DeliveryRecord,
-    DeviceCursor,
-    Expire,
-    Idempotency,
     MarkInbox,
     Materialise,
-    Publish,
     Record,
-    Release,
-    SessionEnd,
     SetPreferences,
     SetTopic,
     Subscribe,
     Unsubscribe,
-    Update,
-    Withdraw,
 )
 from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 from tocsin.protocol.notification import Patch
 
 

@@ -10,43 +10,39 @@ from typing import Any
 
 from tests.persistence.model_logs_kit import ModelOfLogs
 from tests.persistence.model_state_kit import Line
-from tocsin.persistence.store import (
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Done, FanOut, NotFound, Publish, Update, Withdraw
+from tocsin.persistence.store.queries import (
+    Delivery,
+    Entry,
+    InboxItem,
+    Page,
+    ProducerView,
+    ReadPage,
+)
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Release
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
-    AckStored,
     Attach,
     Attached,
     BeyondHead,
-    Command,
-    Delivery,
-    DeliveryRecord,
-    Done,
-    Entry,
-    Expire,
-    FanOut,
-    InboxItem,
     Marked,
     MarkInbox,
     Materialise,
     Materialised,
-    NotFound,
-    Page,
     PreferencesSet,
-    ProducerView,
-    Publish,
-    ReadPage,
     Record,
-    Release,
-    Result,
     SetPreferences,
     SetTopic,
     Subscribe,
     TopicSet,
     Unsubscribe,
-    Update,
-    Withdraw,
 )
 from tocsin.protocol.cursor import LogState, choose_start
+from tocsin.protocol.ledger import DeliveryRecord
 from tocsin.protocol.marking import marked, times
+from tocsin.protocol.news import AckStored
 from tocsin.protocol.notification import (
     State,
 )

@@ -8,27 +8,26 @@ from tests.persistence.model_state_kit import (
     Notification,
     Row,
 )
-from tocsin.persistence.store import (
-    SUBSCRIPTIONS_MAX,
+from tocsin.persistence.store.commands import (
     Changed,
-    Expire,
-    Expired,
     FanOut,
     KeyReused,
     NotActive,
     NotFound,
     Publish,
-    Release,
-    Released,
     Replayed,
-    Result,
     RevisionMismatch,
+    Update,
+    Withdraw,
+)
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Expired, Release, Released
+from tocsin.persistence.store.user_commands import (
+    SUBSCRIPTIONS_MAX,
     Subscribe,
     Subscribed,
     TopicClosed,
     Unsubscribe,
-    Update,
-    Withdraw,
 )
 from tocsin.protocol.notification import (
     EVERYONE,

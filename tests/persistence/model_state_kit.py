@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tocsin.persistence.store import (
-    Changed,
-    Counters,
-    FanOut,
-    Position,
-    RecipientState,
-)
+from tocsin.persistence.store.commands import Changed, Counters, FanOut
+from tocsin.protocol.news import Position, RecipientState
 from tocsin.protocol.notification import (
     EVERYONE,
     Change,

@@ -11,17 +11,11 @@ from hypothesis import strategies as st
 from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase, SqliteMemory
 from tests.persistence.desk_kit import START_OF_TIME, Desk, content
 from tests.persistence.mark_model_kit import UserModel
-from tocsin.persistence.store import (
-    Command,
-    Expire,
-    MarkInbox,
-    Publish,
-    Purge,
-    Purged,
-    Result,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Publish, Update, Withdraw
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Purge, Purged
+from tocsin.persistence.store.user_commands import MarkInbox
 from tocsin.protocol.notification import Patch, State
 
 USERS = ("ann", 'b/"ö\\|b')

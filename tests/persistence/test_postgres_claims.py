@@ -19,7 +19,13 @@ from tests.persistence.escalation_kit import (
     settled,
 )
 from tests.persistence.postgres_kit import opened, session
-from tocsin.persistence.store import ClaimSends, Done, Escalate, Escalated, SendsClaimed
+from tocsin.persistence.store.commands import Done
+from tocsin.persistence.store.escalation_commands import (
+    ClaimSends,
+    Escalate,
+    Escalated,
+    SendsClaimed,
+)
 from tocsin.protocol.escalation import EscalationStep
 
 

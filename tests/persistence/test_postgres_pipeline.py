@@ -12,7 +12,9 @@ from tests.persistence.desk_kit import publish, sent
 from tests.persistence.postgres_kit import opened, session
 from tocsin.persistence.postgres.connecting import Connection
 from tocsin.persistence.postgres.driving import drive
-from tocsin.persistence.store import Changed, DeviceCursor, Record
+from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store.user_commands import Record
+from tocsin.protocol.ledger import DeviceCursor
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from tests.persistence.postgres_kit import (
     session,
     wait_until_waiting,
 )
-from tocsin.persistence.store import Counters, Purge, Purged
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.upkeep_commands import Purge, Purged
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from tocsin.actors.world import real_world
 from tocsin.persistence import migrations
 from tocsin.persistence.postgres.connecting import Link
 from tocsin.persistence.postgres.store import PostgresStore
-from tocsin.persistence.store import Changed, StoreBlocked, StoreFailed
+from tocsin.persistence.store import StoreBlocked, StoreFailed
+from tocsin.persistence.store.commands import Changed
 from tocsin.settings import Settings
 from tocsin.wiring import make_store
 

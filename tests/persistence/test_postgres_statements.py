@@ -12,7 +12,8 @@ from tests.persistence.postgres_kit import expect_unavailable, opened, session
 from tocsin.persistence import migrations
 from tocsin.persistence.postgres.store import PostgresStore, _settings
 from tocsin.persistence.scripts.statements import load
-from tocsin.persistence.store import DeviceCursor, Record
+from tocsin.persistence.store.user_commands import Record
+from tocsin.protocol.ledger import DeviceCursor
 
 
 @pytest.fixture

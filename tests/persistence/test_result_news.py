@@ -5,38 +5,38 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.desk_kit import content
-from tocsin.persistence.store import (
-    AcknowledgedPartly,
-    AckStored,
-    Attached,
-    BeyondHead,
+from tocsin.persistence.store.commands import (
     Changed,
     Counters,
-    DeviceForgotten,
     Done,
-    Expired,
     FanOut,
     KeyReused,
-    LetterReplayed,
-    Marked,
-    Materialised,
     NotFound,
-    Position,
-    PreferencesSet,
-    RecipientState,
-    Released,
-    Result,
-    Subscribed,
     TooMany,
 )
 from tocsin.persistence.store.result_news import news_of
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expired, LetterReplayed, Released
+from tocsin.persistence.store.user_commands import (
+    AcknowledgedPartly,
+    Attached,
+    BeyondHead,
+    Marked,
+    Materialised,
+    PreferencesSet,
+    Subscribed,
+)
 from tocsin.protocol.cursor import Start
 from tocsin.protocol.news import (
+    AckStored,
     CountersChanged,
+    DeviceForgotten,
     ExpirySet,
     LogAdvanced,
     LogAppended,
     News,
+    Position,
+    RecipientState,
     SharedPart,
     TopicAppended,
     TopicJoined,

@@ -14,8 +14,10 @@ import pytest
 
 from tocsin.persistence import migrations
 from tocsin.persistence.scripts import statements
+from tocsin.persistence.scripts.receipts import append
 from tocsin.persistence.scripts.statements import Part, Sql, Statement, drive, load, pick, run
 from tocsin.persistence.sqlite.performing import perform, prepare
+from tocsin.protocol.receipts import Fact, ReceiptKind
 
 DIALECTS = ["sqlite", "postgres"]
 
@@ -144,6 +146,32 @@ def test_a_part_runs_only_if_its_condition_has_a_row(sqlite):
     sqlite.execute("INSERT INTO wishes VALUES (1)")
     perform(sqlite, prepared, Statement("both", {"n": [3]}))
     assert sqlite.execute(done).fetchall() == [(-1,), (-2,), (3,), (-3,)]
+
+
+def test_the_last_part_has_a_condition_too(sqlite):
+    sqlite.executescript("CREATE TABLE wishes (n); CREATE TABLE done (n)")
+    text = (
+        "-- name: both(n)\nINSERT INTO done VALUES (:n);\n"
+        "-- then\n-- when: SELECT 1 FROM wishes\nINSERT INTO done VALUES (-:n);\n"
+    )
+    prepared = prepare({"both": one_statement(text)})["both"]
+
+    perform(sqlite, prepared, Statement("both", {"n": [1, 2]}))
+    assert sqlite.execute("SELECT n FROM done ORDER BY rowid").fetchall() == [(1,), (2,)]
+
+
+def test_receipts_cost_no_round_trip_where_nobody_listens():
+    facts = [Fact(ReceiptKind.READ, "n", "ada", 5)]
+    steps: list[str] = []
+
+    def perform_(statement: Statement) -> tuple[()]:
+        steps.append(statement.name)
+        return ()
+
+    drive(append(facts), perform_)
+
+    assert steps == ["receipts_append"]
+    assert not load("postgres")["receipts_append"].columns, "it would not go along with another"
 
 
 def test_a_script_is_sent_the_rows_of_its_statements():

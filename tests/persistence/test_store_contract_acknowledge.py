@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from tests.persistence.desk_kit import START_OF_TIME
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.queries import DeviceInfo, Devices, ListDevices
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
-    AckStored,
     Attach,
     BeyondHead,
-    DeviceCursor,
-    DeviceForgotten,
-    DeviceInfo,
-    Devices,
-    ListDevices,
-    NotFound,
     Record,
     RemoveDevice,
 )
 from tocsin.protocol.cursor import Start
+from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.news import AckStored, DeviceForgotten
 
 # --- Acknowledging without a session ------------------------------------------------------------
 

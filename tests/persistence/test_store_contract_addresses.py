@@ -1,4 +1,4 @@
-"""What every store does with addresses on channels."""
+"""Every store keeps, mutes and forgets addresses on channels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from tests.persistence.escalation_kit import (
     post,
     settled,
 )
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.escalation_commands import (
     AddressVerdict,
     ClaimSends,
-    Done,
-    ListAddresses,
-    NotFound,
     RemoveAddress,
     SendsClaimed,
     SettleSends,
 )
+from tocsin.persistence.store.queries import ListAddresses
 
 
 async def test_an_address_that_is_gone_goes_with_what_waits_for_it(desk):

@@ -6,23 +6,21 @@ import json
 
 import pytest
 
-from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish
-from tocsin.persistence.scripts.logs import locking as holding
-from tocsin.persistence.store import (
+from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish
+from tocsin.persistence.store import StoreFailed
+from tocsin.persistence.store.commands import (
     Changed,
-    Expire,
-    FindInboxItem,
-    FindNotification,
     NotActive,
     NotFound,
     PatchRefused,
-    Position,
     Publish,
     RevisionMismatch,
-    StoreFailed,
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.queries import FindInboxItem, FindNotification
+from tocsin.persistence.store.upkeep_commands import Expire
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import Patch
 from tocsin.protocol.refusal import Refused
 
@@ -182,8 +180,8 @@ async def test_whose_counters_an_expiry_leaves_alone_is_not_named(desk):
     assert (await desk.expire(START_OF_TIME + 5)).users == ("ann",)
 
 
-async def test_what_is_for_very_many_expires_in_pieces(desk, monkeypatch):
-    monkeypatch.setattr(holding, "RECIPIENTS_AT_A_TIME", 4)
+@limited(recipients_max=4)
+async def test_what_is_for_very_many_expires_in_pieces(desk):
     due = START_OF_TIME + 1000
     for users in (("a", "b", "c", "d", "e"), ("a", "b"), ("c", "d"), ("e",)):
         await desk.publish(*users, expires_at=due)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import trio
 
 from tests.persistence.desk_kit import START_OF_TIME, Desk
-from tocsin.persistence.store import (
-    FindTopic,
-    ListSubscribers,
+from tocsin.persistence.store.queries import FindTopic, ListSubscribers, Subscribers, TopicInfo
+from tocsin.persistence.store.user_commands import (
     SetTopic,
     Subscribe,
     Subscribed,
-    Subscribers,
     TopicClosed,
-    TopicInfo,
     TopicSet,
     Unsubscribe,
 )

@@ -7,16 +7,10 @@ import json
 import trio
 
 from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish, told
-from tocsin.persistence.store import (
-    Changed,
-    FindNotification,
-    NotFound,
-    Position,
-    Purge,
-    Replayed,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store.commands import Changed, NotFound, Replayed, Update, Withdraw
+from tocsin.persistence.store.queries import FindNotification
+from tocsin.persistence.store.upkeep_commands import Purge
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import Patch, answer_to_publish
 
 SOON = START_OF_TIME + 1000

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.persistence.desk_kit import START_OF_TIME, positions, publish
-from tocsin.persistence.scripts import devices as device_scripts
-from tocsin.persistence.store import (
-    Attach,
-    Counters,
-    DeviceCursor,
-    LetterReplayed,
-    Letters,
-    ListLetters,
-    Record,
-    ReplayLetter,
-    Subscribe,
-    Unsubscribe,
-)
+from tests.persistence.desk_kit import START_OF_TIME, limited, positions, publish
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.queries import Letters, ListLetters
+from tocsin.persistence.store.upkeep_commands import LetterReplayed, ReplayLetter
+from tocsin.persistence.store.user_commands import Attach, Record, Subscribe, Unsubscribe
 from tocsin.protocol.cursor import Cursor, ResetReason, Start
+from tocsin.protocol.ledger import DeviceCursor
 
 # --- Where a device starts ----------------------------------------------------------------------
 
@@ -48,8 +40,8 @@ async def test_a_new_device_starts_before_the_first_that_no_device_acknowledged(
     assert (attached.head, attached.counters) == (3, Counters(3, 3))
 
 
-async def test_what_was_found_to_be_delivered_is_not_looked_for_again(desk, database, monkeypatch):
-    monkeypatch.setattr(device_scripts, "_WORTH_NOTING", 2)
+@limited(delivered_step_min=2)
+async def test_what_was_found_to_be_delivered_is_not_looked_for_again(desk, database):
     made = [await desk.publish("ann", collapse_key=f"k{number}") for number in range(4)]
     for each in made[:3]:
         await desk.acknowledge("ann", "phone", each)
@@ -66,10 +58,10 @@ async def test_what_was_found_to_be_delivered_is_not_looked_for_again(desk, data
     assert (await desk.attach("ann", "desktop")).start.sequence == 4
 
 
+@limited(delivered_step_min=1)
 async def test_an_expired_one_that_lives_again_is_undelivered_behind_what_was_looked_at(
-    desk, database, monkeypatch
+    desk, database
 ):
-    monkeypatch.setattr(device_scripts, "_WORTH_NOTING", 1)
     await desk.publish("ann", expires_at=START_OF_TIME + 1)
     for _ in range(3):
         await desk.acknowledge("ann", "phone", await desk.publish("ann"))

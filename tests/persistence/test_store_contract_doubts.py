@@ -9,16 +9,10 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.desk_kit import Desk, sent
-from tocsin.persistence.store import (
-    Attach,
-    DeviceCursor,
-    DeviceForgotten,
-    Devices,
-    ListDevices,
-    Record,
-    RemoveDevice,
-    SessionEnd,
-)
+from tocsin.persistence.store.queries import Devices, ListDevices
+from tocsin.persistence.store.user_commands import Attach, Record, RemoveDevice
+from tocsin.protocol.ledger import DeviceCursor, SessionEnd
+from tocsin.protocol.news import DeviceForgotten
 
 END = Record((), (), (SessionEnd("ann", "phone", "a/1"),))
 

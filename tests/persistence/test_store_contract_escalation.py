@@ -1,4 +1,4 @@
-"""What every store does with plans of escalation, and their sends."""
+"""Every store keeps plans of escalation, and claims and settles their sends."""
 
 from __future__ import annotations
 
@@ -20,18 +20,11 @@ from tests.persistence.escalation_kit import (
     post,
     settled,
 )
-from tocsin.persistence.store import (
-    ClaimSends,
-    Done,
-    ListSends,
-    MuteChannel,
-    NotFound,
-    Purge,
-    Purged,
-    ReadPreferences,
-    SendsClaimed,
-    SetPreferences,
-)
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.escalation_commands import ClaimSends, MuteChannel, SendsClaimed
+from tocsin.persistence.store.queries import ListSends, ReadPreferences
+from tocsin.persistence.store.upkeep_commands import Purge, Purged
+from tocsin.persistence.store.user_commands import SetPreferences
 from tocsin.protocol.channel_preferences import ChannelPreferences
 from tocsin.protocol.escalation import EscalationStep
 from tocsin.protocol.quiet_hours import QuietHours

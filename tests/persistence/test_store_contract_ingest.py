@@ -1,4 +1,4 @@
-"""What every store does with connectors: the letters that they leave, and the orders for them."""
+"""Every store keeps the letters that connectors leave, and the orders for connectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.persistence.letters_kit import died, letters
-from tocsin.persistence.store import Done, NotFound, Purge
+from tocsin.persistence.store.commands import Done, NotFound
 from tocsin.persistence.store.ingest_commands import (
     BuryMessages,
     ConnectorOrders,
@@ -20,6 +20,7 @@ from tocsin.persistence.store.ingest_commands import (
     SetConnector,
     SettleIngest,
 )
+from tocsin.persistence.store.upkeep_commands import Purge
 
 
 def letter(place: str = "events/0/1", **changes: Any) -> IngestLetter:

@@ -6,25 +6,21 @@ import msgspec
 import pytest
 import trio
 
-from tocsin.persistence.store import (
+from tocsin.persistence.store import StoreFailed
+from tocsin.persistence.store.commands import Done, NotFound, TooMany
+from tocsin.persistence.store.key_commands import (
     ApiKey,
     BindTicket,
     CreateKey,
     CreateTicket,
-    DeviceForgotten,
-    Done,
-    FindKey,
-    Keys,
-    ListKeys,
-    NotFound,
-    RemoveDevice,
     RevokeKey,
     RevokeTickets,
     StoredTicket,
-    StoreFailed,
     TakeTicket,
-    TooMany,
 )
+from tocsin.persistence.store.queries import FindKey, Keys, ListKeys
+from tocsin.persistence.store.user_commands import RemoveDevice
+from tocsin.protocol.news import DeviceForgotten
 
 KEY = ApiKey("key-1", b"\x00\xff hash", ("notify", "admin"), "Producer ü", 5)
 TICKET = StoredTicket(b"\x00\xff", "ann", 1000, None)

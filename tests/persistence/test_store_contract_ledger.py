@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from tests.persistence.desk_kit import START_OF_TIME, publish, sent
-from tocsin.persistence.store import (
-    Deliveries,
-    DeliveryRecord,
-    DeviceCursor,
-    Done,
-    NotFound,
-    ReadDeliveries,
-    Record,
-)
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.queries import Deliveries, ReadDeliveries
+from tocsin.persistence.store.user_commands import Record
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 
 # --- The ledger ---------------------------------------------------------------------------------
 

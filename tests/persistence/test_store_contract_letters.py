@@ -10,28 +10,25 @@ import trio
 
 from tests.persistence.desk_kit import START_OF_TIME, publish, sent
 from tests.persistence.letters_kit import LIFETIME, died, events, letters, replay
-from tocsin.persistence.store import (
-    Counters,
+from tocsin.persistence.store.commands import Counters, Done, NotActive, NotFound
+from tocsin.persistence.store.queries import (
     DeadLetter,
-    DeviceCursor,
-    DiscardLetter,
-    Done,
-    Expire,
-    Expired,
     FindLetter,
     FoundLetter,
-    LetterReplayed,
     Letters,
     ListLetters,
-    Materialise,
-    NotActive,
-    NotFound,
+)
+from tocsin.persistence.store.upkeep_commands import (
+    DiscardLetter,
+    Expire,
+    Expired,
+    LetterReplayed,
     Purge,
     Purged,
-    Record,
     ReplayLetter,
-    Subscribe,
 )
+from tocsin.persistence.store.user_commands import Materialise, Record, Subscribe
+from tocsin.protocol.ledger import DeviceCursor
 
 # --- How they come to be ------------------------------------------------------------------------
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from tests.persistence.desk_kit import Desk
-from tocsin.persistence.store import (
+from tests.persistence.desk_kit import Desk, publish
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.queries import (
+    FindHead,
+    Head,
     ListSubscribers,
     ListSubscriptions,
     Preferences,
     ReadPreferences,
-    SetPreferences,
-    Subscribe,
     SubscribedTopics,
     Subscribers,
-    Unsubscribe,
 )
+from tocsin.persistence.store.user_commands import SetPreferences, Subscribe, Unsubscribe
 
 
 async def subscribe(desk: Desk, topic: str, *users: str) -> None:
@@ -28,6 +29,22 @@ async def test_a_user_has_the_topics_that_they_are_in(desk):
 
     assert await desk.read(*map(ListSubscriptions, ("ann", "bob", "nobody"))) == [
         *(SubscribedTopics(("B", "a", "news")), SubscribedTopics(("sport",)), SubscribedTopics(()))
+    ]
+
+
+async def test_the_topics_that_a_user_has_left_are_listed_if_asked_for(desk):
+    for topic in ("news", "left", "never-used"):
+        await subscribe(desk, topic, "ann")
+    await desk.write(publish(topic="left"))
+    await desk.write(Unsubscribe("left", ("ann",), 6), Unsubscribe("never-used", ("ann",), 6))
+
+    # A topic without entries is forgotten when it is left.
+    assert await desk.read(
+        ListSubscriptions("ann", left_too=True), ListSubscriptions("ann"), FindHead("ann")
+    ) == [
+        SubscribedTopics(("left", "news")),
+        SubscribedTopics(("news",)),
+        Head(1, Counters(1, 1), False, topics=2),
     ]
 
 

@@ -7,20 +7,20 @@ from functools import partial
 import trio
 
 from tests.persistence.desk_kit import START_OF_TIME, answer, positions, publish
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import (
     Changed,
     Idempotency,
     KeyReused,
     NotFound,
     Overdue,
     PatchRefused,
-    Position,
     Publish,
-    Purge,
     Replayed,
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.upkeep_commands import Purge
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import Patch, answer_to_publish
 from tocsin.protocol.values import to_rfc3339
 

@@ -7,18 +7,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish
-from tocsin.persistence.scripts import marks as mark_scripts
-from tocsin.persistence.store import (
-    BeyondHead,
-    Counters,
-    FindInboxItem,
-    InboxItem,
-    Marked,
-    MarkInbox,
-    Subscribe,
-    Withdraw,
-)
+from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish
+from tocsin.persistence.store.commands import Counters, Withdraw
+from tocsin.persistence.store.queries import FindInboxItem, InboxItem
+from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox, Subscribe
 
 EVERYTHING = ("unseen", "seen", "read", "archived", "withdrawn")
 
@@ -169,9 +161,8 @@ async def test_a_long_inbox_is_marked_the_oldest_first_and_in_pieces(desk, mark)
     assert [entry.notification for entry in log] == sorted(entry.notification for entry in log)
 
 
-async def test_those_who_mark_all_in_one_transaction_share_what_it_does(desk, monkeypatch):
-    monkeypatch.setattr(mark_scripts, "MARKS_MAX", 6)
-    monkeypatch.setattr(mark_scripts, "MARKS_OF_COMMAND_MIN", 1)
+@limited(marks_max=6, marks_of_command_min=1)
+async def test_those_who_mark_all_in_one_transaction_share_what_it_does(desk):
     for _ in range(4):
         await desk.publish("ann", "bob", "cy")
     marks = [MarkInbox(user, "read", desk.now_ms) for user in ("ann", "bob", "cy")]

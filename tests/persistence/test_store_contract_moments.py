@@ -10,8 +10,10 @@ from typing import Any
 import trio
 
 from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME, Desk, positions
-from tocsin.persistence.store import (
-    Counters,
+from tocsin.persistence.store.asking import Query
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.ingest_commands import FindIngest, ListIngest, ReadConnector
+from tocsin.persistence.store.queries import (
     FindHead,
     FindInboxItem,
     FindKey,
@@ -26,12 +28,10 @@ from tocsin.persistence.store import (
     ListSends,
     ListSubscribers,
     ListSubscriptions,
-    Query,
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
 )
-from tocsin.persistence.store.ingest_commands import FindIngest, ListIngest, ReadConnector
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
 from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
 from tocsin.protocol.receipts import Filter

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from tests.persistence.desk_kit import START_OF_TIME, sent
-from tocsin.persistence.store import (
-    FindNotification,
-)
+from tocsin.persistence.store.queries import FindNotification
 
 # --- The producer's view ------------------------------------------------------------------------
 

@@ -15,34 +15,22 @@ from tests.persistence.desk_kit import (
     publish,
     sent,
 )
-from tocsin.persistence.store import (
-    Changed,
-    Counters,
-    CreateTicket,
+from tocsin.persistence.store.commands import Changed, Counters, NotFound, Publish, Replayed
+from tocsin.persistence.store.key_commands import CreateTicket, StoredTicket, TakeTicket
+from tocsin.persistence.store.queries import (
     Deliveries,
-    DeviceCursor,
     Devices,
     FindNotification,
     Letters,
     ListDevices,
     ListLetters,
-    MarkInbox,
-    Materialise,
-    NotFound,
     ProducerView,
-    Publish,
-    Purge,
-    Purged,
     ReadDeliveries,
-    Record,
-    Release,
-    Released,
-    Replayed,
-    StoredTicket,
-    Subscribe,
-    TakeTicket,
 )
+from tocsin.persistence.store.upkeep_commands import Purge, Purged, Release, Released
+from tocsin.persistence.store.user_commands import MarkInbox, Materialise, Record, Subscribe
 from tocsin.protocol.cursor import ResetReason, Start
+from tocsin.protocol.ledger import DeviceCursor
 
 TICKET = StoredTicket(b"\x00\xff", "ann", 1000, None)
 LATER = START_OF_TIME + 1000

@@ -5,31 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from tests.persistence.databases_kit import Database
-from tests.persistence.desk_kit import START_OF_TIME, Desk, sent
-from tocsin.persistence.scripts import ledger
-from tocsin.persistence.store import (
+from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, sent
+from tocsin.persistence.store.commands import Changed, Done, NotFound, TooMany
+from tocsin.persistence.store.key_commands import CreateTicket, StoredTicket, TakeTicket
+from tocsin.persistence.store.queries import Devices, ListDevices
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Purge, Purged
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     AcknowledgedPartly,
     Attach,
     Attached,
-    Changed,
-    CreateTicket,
-    DeviceCursor,
-    Devices,
-    Done,
-    ListDevices,
-    NotFound,
-    Purge,
-    Purged,
     Record,
     RemoveDevice,
-    Result,
-    StoredTicket,
-    TakeTicket,
-    TooMany,
 )
 from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.ledger import SessionEnd
+from tocsin.protocol.ledger import DeviceCursor, SessionEnd
 from tocsin.protocol.news import AckStored
 from tocsin.protocol.values import unnamed_device
 
@@ -230,11 +221,8 @@ async def acknowledged(desk: Desk, *made: Changed) -> int:
     return sum(line.outcome == "acknowledged" for ledger in ledgers for line in ledger.values())
 
 
-async def test_a_cursor_far_ahead_lets_a_device_in_when_all_before_it_is_acknowledged(
-    desk, monkeypatch
-):
-    monkeypatch.setattr(ledger, "ACKNOWLEDGED_MAX", 2)
-    monkeypatch.setattr(ledger, "_ACKNOWLEDGED_MIN", 1)
+@limited(acknowledged_max=2, acknowledged_of_device_min=1)
+async def test_a_cursor_far_ahead_lets_a_device_in_when_all_before_it_is_acknowledged(desk):
     await desk.attach("ann", "phone", 0)
     made = [await desk.publish("ann") for _ in range(5)]
     came = Attach("ann", "phone", Cursor(desk.store.epoch, 5), NOW, "a/2")
@@ -251,9 +239,8 @@ async def test_a_cursor_far_ahead_lets_a_device_in_when_all_before_it_is_acknowl
     assert await desk.entries("ann") == ()
 
 
-async def test_so_it_is_without_a_session_and_the_cursor_stays_until_then(desk, monkeypatch):
-    monkeypatch.setattr(ledger, "ACKNOWLEDGED_MAX", 2)
-    monkeypatch.setattr(ledger, "_ACKNOWLEDGED_MIN", 1)
+@limited(acknowledged_max=2, acknowledged_of_device_min=1)
+async def test_so_it_is_without_a_session_and_the_cursor_stays_until_then(desk):
     await desk.attach("ann", "phone", 0)
     made = [await desk.publish("ann") for _ in range(3)]
     command = Acknowledge("ann", "phone", 3, (), NOW)

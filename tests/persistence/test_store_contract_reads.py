@@ -10,21 +10,18 @@ from functools import partial
 import pytest
 
 from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME, publish
-from tocsin.persistence.store import (
-    Counters,
+from tocsin.persistence.store.commands import Counters, NotFound
+from tocsin.persistence.store.queries import (
     FindHead,
     FindInboxItem,
     Head,
     Inbox,
     InboxItem,
     InboxPage,
-    Materialise,
-    NotFound,
     Page,
     ReadPage,
-    Subscribe,
-    Unsubscribe,
 )
+from tocsin.persistence.store.user_commands import Materialise, Subscribe, Unsubscribe
 
 # --- Pages --------------------------------------------------------------------------------------
 
@@ -279,13 +276,13 @@ async def test_an_inbox_knows_whether_the_topics_of_its_user_have_gone_on(desk):
     # is not yet among everyone.
     assert behind == {"ann": True, "left": True, "bob": False, "nobody": True}
     assert await desk.read(FindHead("ann"), FindHead("bob"), FindHead("nobody")) == [
-        Head(0, Counters(0, 0), True),
-        Head(0, Counters(0, 0), False),
+        Head(0, Counters(0, 0), True, topics=1),
+        Head(0, Counters(0, 0), False, topics=1),
         Head(0, Counters(0, 0), True),
     ]
 
     await desk.write(Materialise(("ann",), 7))
-    assert await desk.ask(FindHead("ann"), Head) == Head(2, Counters(2, 2), False)
+    assert await desk.ask(FindHead("ann"), Head) == Head(2, Counters(2, 2), False, topics=1)
 
 
 async def test_inboxes_of_all_kinds_and_heads_cost_few_statements(desk):

@@ -1,18 +1,11 @@
-"""What every store does with receipts: which facts become some, for whom, and in which order."""
+"""Every store makes receipts of facts, for the producers that follow them, in order."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.persistence.desk_kit import START_OF_TIME, sent
-from tocsin.persistence.store import (
-    Acknowledge,
-    Done,
-    MarkInbox,
-    NotFound,
-    Purge,
-    TooMany,
-)
+from tocsin.persistence.store.commands import Done, NotFound, TooMany
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
 from tocsin.persistence.store.sink_commands import (
     SINKS_MAX,
@@ -28,6 +21,8 @@ from tocsin.persistence.store.sink_commands import (
     SinksClaimed,
     StoredSink,
 )
+from tocsin.persistence.store.upkeep_commands import Purge
+from tocsin.persistence.store.user_commands import Acknowledge, MarkInbox
 from tocsin.protocol.receipts import EVERYTHING, Filter
 from tocsin.protocol.sink import Letter, Pending, Progress, Secret
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import trio
 
-from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish, told
-from tocsin.persistence.scripts.logs import locking as holding
-from tocsin.persistence.store import (
+from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish, told
+from tocsin.persistence.store.commands import (
     Changed,
     NotActive,
     PatchRefused,
-    Position,
-    Release,
     Replayed,
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.upkeep_commands import Release
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import Patch, answer_to_publish
 from tocsin.protocol.values import to_rfc3339
 
@@ -49,8 +48,8 @@ async def test_what_is_due_is_published_the_earliest_first(desk):
     assert (await desk.view(last.content.id)).standing == "scheduled"
 
 
-async def test_what_is_for_very_many_is_released_in_pieces(desk, monkeypatch):
-    monkeypatch.setattr(holding, "RECIPIENTS_AT_A_TIME", 4)
+@limited(recipients_max=4)
+async def test_what_is_for_very_many_is_released_in_pieces(desk):
     for users in (("a", "b", "c", "d", "e"), ("a", "b"), ("c", "d"), ("e",)):
         await desk.publish(*users, deliver_at=SOON)
     await desk.publish(topic="news", deliver_at=SOON)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.desk_kit import START_OF_TIME, positions, publish, told
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import Publish
+from tocsin.persistence.store.queries import ListSubscriptions, SubscribedTopics
+from tocsin.persistence.store.user_commands import (
     SUBSCRIPTIONS_MAX,
-    ListSubscriptions,
     Materialise,
-    Position,
-    Publish,
     Subscribe,
-    SubscribedTopics,
     Unsubscribe,
 )
+from tocsin.protocol.news import Position
 
 # --- Subscribing ----------------------------------------------------------------------------------
 

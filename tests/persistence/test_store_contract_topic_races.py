@@ -5,9 +5,7 @@ from __future__ import annotations
 import trio
 
 from tests.persistence.desk_kit import Desk, publish
-from tocsin.persistence.store import (
-    Changed,
-)
+from tocsin.persistence.store.commands import Changed
 
 # --- Two at the same time -------------------------------------------------------------------------
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import json
 
-from tests.persistence.desk_kit import START_OF_TIME, publish, told
-from tocsin.persistence.scripts.topics import bring as topic_scripts
-from tocsin.persistence.store import (
-    Changed,
-    Expire,
-    Position,
-    Replayed,
-    Update,
-    Withdraw,
-)
+from tests.persistence.desk_kit import START_OF_TIME, limited, publish, told
+from tocsin.persistence.store.commands import Changed, Replayed, Update, Withdraw
+from tocsin.persistence.store.upkeep_commands import Expire
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import EVERYONE, Patch, answer_to_publish
 
 # --- Publishing ---------------------------------------------------------------------------------
@@ -69,9 +63,8 @@ async def test_news_for_a_thousand_users_is_brought_in_two_statements(desk):
     assert sequences == dict.fromkeys(users, 1)
 
 
-async def test_much_in_many_topics_is_brought_piece_by_piece_in_the_order_of_all(desk, monkeypatch):
-    monkeypatch.setattr(topic_scripts, "ENTRIES_OF_USER_MAX", 4)
-    monkeypatch.setattr(topic_scripts, "ENTRIES_OF_USER_MIN", 4)
+@limited(entries_of_user_max=4, entries_of_user_min=4)
+async def test_much_in_many_topics_is_brought_piece_by_piece_in_the_order_of_all(desk):
     topics = [f"topic-{number:02}" for number in range(12)]
     for topic in topics:
         await desk.subscribe(topic, "ann", "bob")

@@ -5,7 +5,8 @@ so many of a user's, since a client that has none anew each time would leave a r
 from __future__ import annotations
 
 from tests.persistence.desk_kit import Desk
-from tocsin.persistence.store import Attach, Devices, ListDevices, RemoveDevice
+from tocsin.persistence.store.queries import Devices, ListDevices
+from tocsin.persistence.store.user_commands import Attach, RemoveDevice
 from tocsin.protocol.values import unnamed_device
 
 

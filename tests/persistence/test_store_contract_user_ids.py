@@ -6,12 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from tests.persistence.desk_kit import Desk, positions, publish
-from tocsin.persistence.store import (
-    Changed,
+from tocsin.persistence.store.commands import Changed, Replayed
+from tocsin.persistence.store.queries import (
     Deliveries,
     ListSubscribers,
     ReadDeliveries,
-    Replayed,
     Subscribers,
 )
 from tocsin.protocol.user_ids import is_user_id

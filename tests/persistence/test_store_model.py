@@ -14,20 +14,17 @@ from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase
 from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME
 from tests.persistence.model_commands_kit import command_of
 from tests.persistence.model_kit import Model
-from tocsin.persistence.store import (
-    Changed,
+from tocsin.persistence.store.commands import Changed, FanOut, Publish
+from tocsin.persistence.store.queries import (
     Deliveries,
-    Expired,
-    FanOut,
     FindNotification,
     Inbox,
     InboxPage,
-    Materialised,
-    Publish,
     ReadDeliveries,
     ReadPage,
-    Released,
 )
+from tocsin.persistence.store.upkeep_commands import Expired, Released
+from tocsin.persistence.store.user_commands import Materialised
 from tocsin.protocol.notification import EVERYONE
 
 USERS = ("ann", 'b/"ö\\|b', "cem")

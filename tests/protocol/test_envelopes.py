@@ -269,3 +269,24 @@ def test_what_a_newer_release_says_is_unreadable():
         an_ear().hear("u:ada", unknown, NOW)
     with pytest.raises(Unreadable):
         read_shared(b"\x91\x01")
+
+
+class ChangeOfOlderRelease(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """`LogChange` without the departure."""
+
+    sequence: int
+    unread: int
+    unseen: int
+    shared: msgspec.Raw
+    state: str | None = None
+    seen_at: int | None = None
+    read_at: int | None = None
+
+
+def test_a_change_with_a_departure_and_one_without_are_read_by_both_releases():
+    shared = msgspec.Raw(encode_shared(PART))
+    new = LogChange(3, 2, 1, shared, departed_at=1.5)
+    old = ChangeOfOlderRelease(3, 2, 1, shared)
+    encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+    assert decode(encode(new), type=ChangeOfOlderRelease).sequence == 3
+    assert decode(encode(old), type=LogChange).departed_at is None

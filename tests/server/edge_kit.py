@@ -24,10 +24,10 @@ from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.response import Lasting, Whole
 from tocsin.server.request_head import RequestHead
 from tocsin.server.turnstile import SPEAKERS_MAX, Place, Turnstile
+from tocsin.server.websocket.codec import JSON
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.frame_stream import FrameStream
 from tocsin.server.websocket.handshake import switching_protocols
-from tocsin.server.websocket.outlet import farewell
 from tocsin.server.websocket.pace import PaceLimits
 from tocsin.server.websocket.wire_frames import text_frame
 from tocsin.settings import Settings
@@ -73,7 +73,7 @@ async def echo(
             await frames.listen(answer)
         except Ended as ended:
             refusal = ended.refusal
-            frames.finish(farewell(refusal.closing, refusal.after, refusal.last_words))
+            frames.finish(JSON.farewell(refusal.closing, refusal.after, refusal.last_words))
         await frames.aclose()
 
 
@@ -242,7 +242,7 @@ async def turned_away(
 
 @dataclass
 class Edge:
-    """What a test sees of the edge. `lifespan` notes what the application went through."""
+    """The edge as a test sees it. `lifespan` notes what the application went through."""
 
     lifespan: list[str] = field(default_factory=list)
     slow_entered: trio.Event = field(default_factory=trio.Event)

@@ -12,9 +12,10 @@ from typing import Any, cast
 import trio
 
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.publishing.notifications import Notifications, NotificationsKeeper
-from tocsin.actors.runtime import Ref, open_supervisor
+from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import real_world
@@ -44,7 +45,7 @@ async def open_publishing(
             capacity=capacity,
         )
         notifications = Notifications(storage=storage, scheduler=Ref("scheduler", Mailbox(1)))
-        tree.spawn("notifications", lambda: NotificationsKeeper(notifications))
+        tree.spawn("notifications", notifications.keeper)
         services = Services(
             settings=cast(Any, SimpleNamespace(store_timeout=10.0, body_bytes_max=1 << 20)),
             world=world,

@@ -1,4 +1,4 @@
-"""Who did what: every act of an operator leaves a line, however it ends."""
+"""Every act of an operator leaves a line with their name, however it ends."""
 
 from __future__ import annotations
 

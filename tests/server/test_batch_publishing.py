@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.server.publishing_kit import open_publishing
-from tocsin.actors.runtime import Reply
+from tocsin.actors.runtime.ref import Reply
 from tocsin.actors.spool.entries import Committal
-from tocsin.persistence.store import Changed, FindHead, Head
+from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store.queries import FindHead, Head
 from tocsin.protocol.notification import Draft, Recipients
 from tocsin.protocol.refusal import Refused
 from tocsin.server.auth.principal import Principal

@@ -1,4 +1,4 @@
-"""What is wrong with a body, and where: said in words that may hold the client's own."""
+"""The fault of a body, and its place, are told in words that may hold the client's own."""
 
 from __future__ import annotations
 

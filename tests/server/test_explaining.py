@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tocsin.persistence.bus import Connected
-from tocsin.persistence.store import Delivery, DeviceInfo, InboxItem, ProducerView
+from tocsin.persistence.store.queries import Delivery, DeviceInfo, InboxItem, ProducerView
 from tocsin.protocol.notification import Content
 from tocsin.server.api.explaining import Facts, explain, explain_device
 

@@ -1,4 +1,4 @@
-"""Whose request is it: read from the right, up to the first address that is not trusted."""
+"""The client's address is read from the right, up to the first one that is not trusted."""
 
 from __future__ import annotations
 

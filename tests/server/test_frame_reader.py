@@ -26,7 +26,7 @@ ACK = b'{"type":"ack","sequence":1}'
 
 @dataclass
 class Read:
-    """What was read of a stream, and how it ended, if it did: `close`, or the word of a closing."""
+    """The messages read of a stream, and its end, if any: `close`, or the word of a closing."""
 
     messages: list[str | bytes] = field(default_factory=list)
     pings: list[bytes] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Read:
 
 
 def read_by_wsproto(stream: bytes) -> Read:
-    """What wsproto, as a server that bounds its messages and wants no binary ones, makes of it."""
+    """The reading by wsproto, as a server that bounds its messages and wants no binary ones."""
     read, connection, begun = Read(), Connection(ConnectionType.SERVER), list[Any]()
     try:
         connection.receive_data(stream)
@@ -288,3 +288,39 @@ def test_nothing_is_read_behind_a_close():
     reading = reader.read(masked(8, b"\x03\xe8bye") + masked(1, ACK))
     assert (reading.close, reading.messages) == (b"\x03\xe8bye", [])
     assert reader.read(masked(1, ACK)).messages == []
+
+
+# --- Binary messages ----------------------------------------------------------------------------
+
+
+def read_binary(*pieces: bytes) -> Read:
+    reader, read = FrameReader(LIMIT, are_binary=True), Read()
+    for piece in pieces:
+        reading = reader.read(piece)
+        read.messages += reading.messages
+        if reading.wrong is not None:
+            read.end = reading.wrong.refusal.closing.word
+    return read
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_binary_messages_are_bytes_whole_cut_and_in_fragments(cut):
+    mask, payload = b"\x12\xfe\x80\x07", b"\xff\x00\x80"
+    whole = frame(0x82, payload, mask)
+    assert read_binary(whole[:cut], whole[cut:] + whole).messages == [payload, payload]
+    fragments = frame(0x02, payload, mask) + frame(0x80, payload, mask)
+    assert read_binary(fragments[:cut], fragments[cut:]).messages == [payload * 2]
+
+
+@pytest.mark.parametrize(
+    ("stream", "end"),
+    [
+        (frame(0x81, b"x", bytes(4)), "malformed"),
+        (frame(0x01, b"x", bytes(4)), "malformed"),
+        (frame(0x82, b"x" * (LIMIT + 1), bytes(4)), "frame_too_large"),
+        (frame(0x82, b"x", None), "malformed"),
+        (frame(0x02, b"x", bytes(4)) + frame(0x82, b"x", bytes(4)), "malformed"),
+    ],
+)
+def test_a_reader_of_binary_messages_refuses_all_else(stream, end):
+    assert read_binary(stream) == Read(end=end)

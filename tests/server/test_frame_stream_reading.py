@@ -1,4 +1,4 @@
-"""What a frame stream reads: messages in order, pings answered, and floods in turns."""
+"""A frame stream reads messages in order, answers pings, and takes floods in turns."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -11,7 +11,7 @@ import trio.testing
 from tests.server.edge_kit import UNBOUNDED, masked, read_all, wait_until
 from tests.server.frame_stream_kit import JSON_PING, LIMIT, listening, open_pair, send_for_ever
 from tocsin.protocol.closing import Closing
-from tocsin.server import socket_watch
+from tocsin.server.socket_watch import TaskWatching, watching
 from tocsin.server.turnstile import Turnstile
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.frame_reader import FRAMES_MAX
@@ -227,8 +227,8 @@ async def test_what_a_client_says_may_cancel_its_own_connection():
             await wait_until(lambda: received[2:] == ["three"])
 
 
-async def test_a_stream_is_read_also_where_the_system_has_no_epoll(monkeypatch):
-    monkeypatch.setattr(socket_watch, "HAS_EPOLL", False)
+async def test_a_stream_is_read_also_where_the_system_has_no_epoll():
+    assert isinstance(watching(has_epoll=False), TaskWatching)
     received: list[str] = []
     async with open_pair() as pair:
         async with listening(pair.frames, received):

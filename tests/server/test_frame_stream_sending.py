@@ -1,4 +1,4 @@
-"""What a frame stream sends: at once, soon, or bounded behind a slow peer."""
+"""A frame stream sends at once, soon, or bounded behind a slow peer."""
 
 import socket
 import struct

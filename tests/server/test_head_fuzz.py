@@ -1,4 +1,4 @@
-"""What no example shows: mutated requests against the head parser, h11, and wsproto.
+"""Mutated requests against the head parser, h11, and wsproto: faults that no example shows.
 
 Some seconds each; with `--faults`, minutes. Each run has a seed of its own, which a failure names;
 `TOCSIN_FUZZ_SEED` runs it again.
@@ -138,7 +138,7 @@ def fuzz(request: pytest.FixtureRequest) -> Iterator[Fuzz]:
 
 
 def judged(raw: bytes) -> RequestHead | BadHead | None:
-    """What the door makes of *raw*, if it comes at once; `None` where it waits for more."""
+    """The door's judgment of *raw*, if it comes at once; `None` where the door waits for more."""
     try:
         if find_head_end(raw, 0) < 0:
             return None
@@ -324,7 +324,7 @@ def test_what_the_door_calls_an_upgrade_is_answered(fuzz: Fuzz) -> None:
 
 
 def answer_of_wsproto(head: RequestHead) -> bytes:
-    """What wsproto answers to the same handshake, which it must take as well."""
+    """The answer of wsproto to the same handshake, which it must take as well."""
     names = ("host", "upgrade", "sec-websocket-key", "sec-websocket-version")
     lines = ["GET / HTTP/1.1", "Connection: Upgrade"]
     lines += [f"{name}: {head.headers.get(name) or 'n'}" for name in names]

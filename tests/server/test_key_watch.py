@@ -6,9 +6,10 @@ from typing import Any
 
 from tests.actors.clock_kit import pass_time
 from tests.actors.outlet_kit import FakeOutlet
-from tocsin.actors.runtime import Actor, open_supervisor
+from tocsin.actors.runtime.supervisor import Actor, open_supervisor
 from tocsin.actors.storage.requests import Read
-from tocsin.persistence.store import FindKey, NotFound
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.queries import FindKey
 from tocsin.protocol.closing import Closing
 from tocsin.server.auth.principal import Principal
 from tocsin.server.key_watch import INTERVAL, KeyWatch, KeyWatcher

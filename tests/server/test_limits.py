@@ -1,4 +1,4 @@
-"""What one address, and one credential, may take of a node at a time."""
+"""The share of a node that one address, and one credential, may take at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tocsin.server.admission import limits as module
 from tocsin.server.admission.limits import Excess, HeldShare, Limit, LimitFigures, Limits
 from tocsin.settings import Settings
 from tocsin.wiring import limit_figures
@@ -242,9 +241,8 @@ def test_never_more_than_the_rate_and_one_window(gaps):
 # --- the books ------------------------------------------------------------------------------------
 
 
-def test_the_books_forget_who_was_idle_longest(monkeypatch):
-    monkeypatch.setattr(module, "IDLE_MAX", 100)
-    limits = Limits(figures())
+def test_the_books_forget_who_was_idle_longest():
+    limits = Limits(figures(), idle_max=100)
     limits.admit_connection("192.0.2.1")
     for number in range(1000):
         held = admitted(limits, f"198.51.{number // 250}.{number % 250}")
@@ -252,13 +250,12 @@ def test_the_books_forget_who_was_idle_longest(monkeypatch):
         held.release()
     assert accounts(limits._peers) == 101
     assert accounts(limits._credentials) == 100
-    # Who has something open is never forgotten.
+    # An address with something open is never forgotten.
     limits.connection_closed("192.0.2.1")
 
 
-def test_an_idle_account_keeps_its_rate(monkeypatch):
-    monkeypatch.setattr(module, "IDLE_MAX", 2)
-    limits = Limits(figures(peer_rate=1))
+def test_an_idle_account_keeps_its_rate():
+    limits = Limits(figures(peer_rate=1), idle_max=2)
     admitted(limits, "192.0.2.1").release()
     admitted(limits, "192.0.2.2").release()
     assert isinstance(limits.admit_request("192.0.2.1", 0), Excess)
@@ -272,7 +269,7 @@ def test_a_refusal_leaves_no_account_open():
 
 
 class Books(RuleBasedStateMachine):
-    """Whatever opens and closes: the books say what is open, and in the end that is nothing."""
+    """In any order of opening and closing the books list what is open: in the end nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -336,7 +333,7 @@ class Books(RuleBasedStateMachine):
 TestBooks = Books.TestCase
 
 
-# --- what the client is told ----------------------------------------------------------------------
+# --- the words for the client ---------------------------------------------------------------------
 
 
 def test_a_rate_is_told_as_a_policy_and_what_is_left_of_it():

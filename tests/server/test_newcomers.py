@@ -130,7 +130,7 @@ class Turns(trio.abc.Instrument):
 
 
 class Played:
-    """What stands behind a `WebSocketEdge`: users who arrive, and nothing comes of it."""
+    """The services behind a `WebSocketEdge`: users arrive, and nothing comes of it."""
 
     def __init__(self) -> None:
         self.arrived: list[Any] = []

@@ -119,7 +119,7 @@ def test_everything_is_described(operation: Operation):
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
 def test_only_what_asks_for_no_credential_is_open(operation: Operation):
     is_open = operation.caller is Caller.ANYONE
-    pages = {"/", "/docs", "/favicon.ico", "/openapi.json", "/asyncapi.json"}
+    pages = {"/", "/docs", "/favicon.ico", "/openapi.json", "/asyncapi.json", "/tocsin.proto"}
     modules = {"/client.js", "/client/{module}", "/inbox.js", "/inbox/{module}"}
     pages |= {"/console", "/console/look.css", "/console/{module}"}
     links = {"/v1/unsubscribe/{token}"}

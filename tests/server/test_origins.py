@@ -1,4 +1,4 @@
-"""Whose pages may connect, and by which names of ours."""
+"""The origins whose pages may connect, and the host names by which they may."""
 
 from __future__ import annotations
 

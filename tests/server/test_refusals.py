@@ -1,4 +1,4 @@
-"""What the edges refuse: a counter for each reason, and a bounded number of lines."""
+"""Each refusal of an edge counts for its reason, and leaves one of a bounded number of lines."""
 
 from __future__ import annotations
 

@@ -328,7 +328,7 @@ def test_pieces_change_nothing(raw, data):
     parts = [raw[a:b] for a, b in pairwise([0, *cuts, len(raw)])]
     found = read_from(raw)
     in_pieces = read_from(*[part for part in parts if part])
-    # What is refused may have been a whole head before the wrong byte came.
+    # A refused head may have been a whole one before the wrong byte came.
     assert in_pieces == found or (found == 400 and in_pieces > 0)
 
 

@@ -64,7 +64,7 @@ async def test_the_address_of_both_families_is_reached_by_both():
         [(_, port), _] = places(listeners)
         for host in ("127.0.0.1", "::1"):
             with socket.create_connection((host, port)) as client:
-                # Whoever comes by IPv4 has an address of IPv4.
+                # A client that comes by IPv4 has an address of IPv4.
                 assert client.getsockname()[0] == host
     finally:
         for listener in listeners:

@@ -13,7 +13,6 @@ import pytest
 import trio
 import trio.testing
 
-from tocsin.server import socket_watch
 from tocsin.server.socket_watch import (
     BUDGET,
     HAS_EPOLL,
@@ -147,7 +146,7 @@ async def test_only_so_many_are_called_in_a_turn_and_all_of_them_in_their_turn(p
 
 
 @pytest.mark.parametrize(("has_epoll", "kind"), [(HAS_EPOLL, EpollWatching), (False, TaskWatching)])
-async def test_one_way_of_watching_serves_a_whole_run(monkeypatch, has_epoll, kind):
-    monkeypatch.setattr(socket_watch, "HAS_EPOLL", has_epoll)
-    assert isinstance(watching(), kind)
-    assert watching() is watching()
+async def test_one_way_of_watching_serves_a_whole_run(has_epoll, kind):
+    way = watching(has_epoll=has_epoll)
+    assert isinstance(way, kind)
+    assert watching() is way

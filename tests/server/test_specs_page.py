@@ -58,7 +58,7 @@ class Reader(HTMLParser):
 
 def read_page(page: HtmlPage) -> Reader:
     reader = Reader()
-    # What stands in a script or style is no markup.
+    # The text of a script or style is no markup.
     reader.feed(
         re.sub(r"<(script|style)>.*?</\1>", r"<\1></\1>", page.html.decode(), flags=re.DOTALL)
     )

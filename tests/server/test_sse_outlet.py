@@ -1,4 +1,4 @@
-"""What an SSE stream writes, and what waits for it."""
+"""The outlet of an SSE stream writes events, and bounds those that wait."""
 
 from __future__ import annotations
 

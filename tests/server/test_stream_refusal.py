@@ -1,4 +1,4 @@
-"""What an EventSource is told that cannot be served now."""
+"""An EventSource that cannot be served now is told the reason."""
 
 from __future__ import annotations
 

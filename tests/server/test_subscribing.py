@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from tocsin.persistence.store import Materialise, Materialised, Subscribe, Subscribed
+from tocsin.persistence.store.user_commands import Materialise, Materialised, Subscribe, Subscribed
 from tocsin.server.api.topics import subscribe
 
 

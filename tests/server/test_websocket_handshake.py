@@ -67,7 +67,7 @@ def test_another_implementation_accepts_the_answer():
     ],
 )
 async def test_odd_handshakes_hold_no_places(lines):
-    """What is let through is answered at once; with two places, six others come after it."""
+    """A handshake that is let through is answered at once; with two places, six follow it."""
     request = b"GET /v1/ws HTTP/1.1\r\nHost: h\r\n" + UPGRADE_LINES + lines + b"\r\n"
     played = Played()
     async with (

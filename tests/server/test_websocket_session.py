@@ -1,4 +1,4 @@
-"""What a client says after its hello: what it may say depends on its token at that moment."""
+"""The frames of a client after its hello; its token at that moment decides which it may send."""
 
 from __future__ import annotations
 

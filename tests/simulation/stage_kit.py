@@ -177,7 +177,12 @@ class Told:
         self.hear(frame, sent_at=sent_at)
 
     def ack(self, sequence: int) -> None:
-        ack = {"type": "ack", "sequence": sequence}
+        self._acknowledge({"type": "ack", "sequence": sequence})
+
+    def ack_ids(self, *ids: str) -> None:
+        self._acknowledge({"type": "ack", "ids": list(ids)})
+
+    def _acknowledge(self, ack: Frame) -> None:
         self.stage.history.acknowledged(self.story, ack)
         self.stage.history.ack_arrived(self.story, ack)
 

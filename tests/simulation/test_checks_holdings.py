@@ -28,15 +28,10 @@ PLAN = Plan(
 CALM = replace(PLAN, calm=90.0)
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    monkeypatch.setattr("simulation.runs.simulator.ALL", (Holdings,))
-
-
 def found(plan, owner, attribute, patch):
     """The violations of a run with this bug, as one text."""
     with Mutation(name="", owner=owner, attribute=attribute, patch=patch).applied():
-        verdict = simulate(plan)
+        verdict = simulate(plan, checks=(Holdings,))
     return " ".join(str(each) for each in verdict.violations)
 
 
@@ -46,7 +41,7 @@ def does_nothing(_):
 
 @pytest.mark.parametrize("nodes", [1, 3])
 def test_a_node_that_lets_go_of_everything_is_right(nodes):
-    assert simulate(replace(CALM, nodes=nodes)).violations == ()
+    assert simulate(replace(CALM, nodes=nodes), checks=(Holdings,)).violations == ()
 
 
 def test_a_users_actor_without_a_connection_is_not_explained():

@@ -282,6 +282,21 @@ def test_it_does_to_a_device_that_goes_back():
     assert come_back(hello="0").complaints == []
 
 
+@pytest.mark.parametrize("goes_back", [True, False])
+def test_what_is_acknowledged_by_id_may_come_again_after_a_reset(goes_back):
+    stage = Stage()
+    stage.watched_by(Durable)
+    session = stage.session()
+    if goes_back:
+        session.hear({"type": "reset", "reason": "horizon"})
+    session.push(1)
+    session.push(2)
+    session.ack_ids("n2")
+    stage.now += 20.0
+    stage.session(host="b").push(2)
+    assert (stage.complaints == []) == goes_back
+
+
 def connected_twice(*, trouble=None):
     stage = Stage(Plan(users=2, nodes=3))
     stage.watched_by(Single)
@@ -306,6 +321,24 @@ def test_a_session_that_was_replaced_is_pushed_nothing(trouble):
 @pytest.mark.parametrize("trouble", ["a", "b", "bus", "store"])
 def test_a_node_that_cannot_know_goes_on(trouble):
     assert connected_twice(trouble=trouble).complaints == []
+
+
+@pytest.mark.parametrize(
+    ("apart", "has_ended", "is_right"),
+    [(0.0, True, True), (0.0, False, False), (1.0, True, False)],
+)
+def test_of_two_that_arrive_together_one_stays_whichever(apart, has_ended, is_right):
+    stage = Stage(Plan(users=2, nodes=3))
+    stage.watched_by(Single)
+    older = stage.session()
+    stage.now += apart
+    newer = stage.session(host="b")
+    if has_ended:
+        newer.goodbye("replaced")
+        newer.end()
+    stage.now += 10.0
+    older.push(1)
+    assert (stage.complaints == []) == is_right
 
 
 def test_a_session_that_ends_with_its_node_is_told():

@@ -59,7 +59,7 @@ class Recorder(Watcher):
 
 
 @pytest.fixture
-def observe(monkeypatch):
+def observe():
     """Run a plan with all checks and a recorder; returns the recorder."""
 
     def run(plan, schedule=()):
@@ -69,8 +69,7 @@ def observe(monkeypatch):
             recorders.append(Recorder(cluster, devices))
             return recorders[-1]
 
-        monkeypatch.setattr("simulation.runs.simulator.ALL", (*ALL, recorder))
-        verdict = simulate(plan, schedule)
+        verdict = simulate(plan, schedule, checks=(*ALL, recorder))
         assert verdict.violations == ()
         return recorders[-1]
 

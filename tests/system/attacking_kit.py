@@ -2,7 +2,7 @@
 
     python -m tests.system.attacking_kit PORT SECONDS < attack
 
-Who is thrown out comes back at once, and says the same again.
+An attacker that is thrown out comes back at once, and says the same again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LATER = 10.0
 
 @dataclass
 class Attack:
-    """What each of so many *connections* does.
+    """The behaviour of each of so many *connections*.
 
     It says *first*, then one *again* after the other, any of them, *piece* bytes at a time (0: as
     many as fit) with *pause* seconds between them, and reads so many bytes as often (0: none).
@@ -167,7 +167,7 @@ class _Attacker:
         self._may_speak = True
 
     def events(self) -> int:
-        """What to wait for."""
+        """The events to wait for."""
         reads = selectors.EVENT_READ if self._attack.reads else 0
         speaks = bool(self._rest) and self._may_speak and not self._attack.pause
         return reads | (selectors.EVENT_WRITE if speaks else 0)

@@ -106,7 +106,7 @@ class Trial:
             assert self.sent_in_vain(device) == [], f"{device.name} of {device.user}"
 
     def sent_in_vain(self, device: CrowdDevice) -> list[Frame]:
-        """What it was sent again although its acknowledgment must have been durable."""
+        """The pushes of *device* that came again though their acknowledgments must be durable."""
         return [
             push
             for pushes in device.pushes.values()
@@ -136,7 +136,7 @@ class Trial:
         return {node: nodes.count(node) for node in nodes}
 
     def last_status(self, hop: str) -> set[str]:
-        """What the devices were told last about *hop*, if they were told anything."""
+        """The last statuses of *hop* that the devices were told, if any."""
         told = [device.seen("status") for device in self.devices]
         return {frames[-1][hop] for frames in told if frames}
 

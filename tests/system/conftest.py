@@ -61,7 +61,7 @@ def hasty(shared_servers: SharedServers) -> Server:
 
 @pytest.fixture(autouse=True)
 def sound(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever a test did to a shared server: it serves, and nothing of its own went wrong."""
+    """A shared server serves after every test, and nothing of its own went wrong."""
     shared: list[Server] = [
         request.getfixturevalue(name)
         for name in ("server", "hasty")

@@ -1,8 +1,8 @@
 """Many producers and devices at once, and the books in which every answered notification stands.
 
 The rule of all fault tests: what was answered with success is in the user's log afterwards, once
-and in order, and on the device that was there. What was answered with an error, or with silence,
-may be.
+and in order, and on the device that was there. A post that was answered
+with an error, or with silence, may be.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ANSWERED_LATE = 30.0
 
 @dataclass
 class Books:
-    """What producers posted and what they were told. Titles are unique, ids are the server's."""
+    """The posts of producers, and the answers to them. Titles are unique, ids are the server's."""
 
     users: list[str]
     attempted: dict[str, str] = field(default_factory=dict)

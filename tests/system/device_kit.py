@@ -108,7 +108,7 @@ class Device:
                 return
 
     def expect_goodbye(self, code: int, *, patience: float = PATIENCE) -> Frame:
-        """Whatever else comes, the last frame is a goodbye with *code*; so is the close frame."""
+        """The last frame is a goodbye with *code*, like the close frame; others may come before."""
         frames = list(self.frames_to_the_end(patience))
         assert frames, f"closed with {self.close_code} and no goodbye"
         goodbye = frames[-1]

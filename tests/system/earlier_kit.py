@@ -58,7 +58,7 @@ def _commit_with_fewer(now: frozenset[str]) -> str:
 
 def _git(*arguments: str) -> bytes:
     return subprocess.run(
-        # Whoever runs the tests need not own the checkout.
+        # The user who runs the tests need not own the checkout.
         ["git", "-c", f"safe.directory={ROOT}", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,

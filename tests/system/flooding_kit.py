@@ -3,7 +3,7 @@
     python -m tests.system.flooding_kit PORT SECONDS KIND NAME...
 
 The KIND "all" is each kind in turn. A NAME is a token, with which a socket says hello first, or `-`
-for one that never does. Whoever is thrown out comes back at once.
+for one that never does. A socket that is thrown out comes back at once.
 """
 
 from __future__ import annotations

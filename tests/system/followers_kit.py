@@ -27,10 +27,10 @@ POLL_WAIT = 1
 
 
 class Screen:
-    """What one device shows: its model of the inbox, its counters, its cursor.
+    """The screen of one device: its model of the inbox, its counters, its cursor.
 
-    A connection begins with the cursor, and from then on it alone writes here. What the one before
-    it still reads, the device did not have by its own word, so nobody would take it back from it.
+    A connection begins with the cursor, and from then on it alone writes here. Entries that the
+    connection before it still reads are dropped: by its cursor the device does not have them.
     """
 
     def __init__(self, device: str) -> None:

@@ -3,7 +3,7 @@
 `expect_unfelt` makes an attack. She is sent twenty posts a second meanwhile and for a while after,
 and every one of them has to reach her in time.
 
-What counts is the node's share of each delay. Attackers, neighbour and node share a machine here,
+The node's share of each delay counts. Attackers, neighbour and node share a machine here,
 with whatever else runs on it; so the time for which the kernel let the node or her wait for a core
 is subtracted, where it tells (`/proc/…/schedstat` of Linux).
 """
@@ -110,7 +110,7 @@ class Neighbour:
             number = int(push["notification"]["title"])
             delay = time.monotonic() - self._posted[number]
             waited = self._waited() - self._waited_before[number]
-            # What several threads waited for at a time is counted for each of them.
+            # The time for which several threads waited at once is counted for each of them.
             self.waits[number] = min(waited, delay)
             self.delays[number] = delay
             self._device.ack(push)
@@ -124,7 +124,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Felt:
-    """What an attack did: the *worst* delay in seconds, the bytes that the node has *grown*."""
+    """The effect of an attack: the *worst* delay in seconds, and how much the node has *grown*."""
 
     worst: float
     grown: int
@@ -135,8 +135,8 @@ def expect_unfelt(server: Server, attack: Callable[[], AbstractContextManager[ob
     """Make an *attack*, to the end of its block, and look.
 
     The neighbour does not feel it, nor the node's memory, and within 2 s of its end the node is
-    alive and quiet again. What is felt is tried once more: a node that makes her wait does so each
-    time, a disk that stutters does not.
+    alive and quiet again. An attack that is felt is tried once more: a node that makes her wait
+    does so each time, a disk that stutters does not.
     """
     felt = _attack(server, attack)
     if felt.worst > FELT or not felt.was_quiet:

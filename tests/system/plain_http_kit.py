@@ -80,7 +80,7 @@ class Events:
         return name
 
     def expect_goodbye(self, code: int) -> Event:
-        """Whatever else comes, the last event is a goodbye with *code*."""
+        """The last event is a goodbye with *code*; others may come before."""
         events = list(self)
         assert events, "the stream ended without a word"
         assert events[-1].name == "goodbye", events[-3:]
@@ -108,7 +108,7 @@ def stream(
 
 
 class Front(Protocol):
-    """What takes requests: a server, or a proxy in front of one."""
+    """The taker of requests: a server, or a proxy in front of one."""
 
     @property
     def url(self) -> str: ...

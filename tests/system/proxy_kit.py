@@ -30,7 +30,7 @@ DEPLOY = ROOT / "deploy"
 
 
 class Through(Server):
-    """What clients see of a server at *url*, which is that of a proxy; *http2* for its requests."""
+    """A server as clients see it through the proxy at *url*; *http2* for their requests."""
 
     def __init__(self, url: str, *, http2: bool = False) -> None:
         self._url = url
@@ -174,7 +174,7 @@ def in_one_file(files: Certified) -> Path:
     return both
 
 
-# --- What clients do ------------------------------------------------------------------------------
+# --- Acts of clients ------------------------------------------------------------------------------
 
 
 class Traffic:
@@ -252,7 +252,7 @@ class Traffic:
         self.posted += 3
 
     def wrong(self) -> None:
-        """What is refused leaves the connection as good as what is not."""
+        """A refused request leaves the connection as good as any other."""
         status, method, path, body = self.chance.choice([
             (404, "GET", "/v1/nothing", None),
             (401, "GET", "/v1/inbox", None),

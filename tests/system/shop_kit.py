@@ -125,7 +125,7 @@ class Visitor:
         self._process.wait(PATIENCE)
 
     def run(self, script: str) -> Any:
-        """What the *script* returns in the page; it may use `all`, `texts` and `until`."""
+        """The result of *script* in the page; it may use `all`, `texts` and `until`."""
         self._shop.asked.put(script)
         told = self._shop.told.get(timeout=PATIENCE)
         assert "error" not in told, told["error"]

@@ -1,4 +1,4 @@
-"""Who may call what: every route, asked by those who may not."""
+"""Every route refuses each kind of client that may not call it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def hears(server: Server, others: int) -> bool:
 
 
 def health(server: Server) -> tuple[str, str]:
-    """What readiness says: in all, and of the bus."""
+    """The answers of readiness: in all, and for the bus."""
     answer = expect_json(server.http.get("/readyz"))
     return answer["status"], answer["hops"]["bus"]
 

@@ -1,4 +1,4 @@
-"""What becomes of nodes, and what holds all the same: every notification is accounted for.
+"""Faults of nodes, and the promise that holds all the same: no notification is unaccounted for.
 
 Three nodes behind HAProxy, all as processes. Each fault has a short version, which always runs, and
 a long one for `./dev test --faults`.
@@ -154,7 +154,7 @@ def test_newcomers_are_steered_away_before_the_first_goodbye(
 
 
 def find_faketime_library() -> Path:
-    """What gives a process another time of day; it comes with the program of that name."""
+    """The library that gives a process another time of day; it comes with `faketime`."""
     find_binary("faketime")
     found = sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so*"))
     assert found, "the package of faketime has come without its library"

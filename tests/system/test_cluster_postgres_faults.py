@@ -157,7 +157,7 @@ def test_the_disk_of_postgres_is_full(
         with trial.trouble():
             await asyncio.to_thread(break_it)
             if how == "tables":
-                # What is small still finds room here and there, so not every node loses the store.
+                # Small rows still find room here and there, so not every node loses the store.
                 await asyncio.to_thread(expect_to_read)
             else:
                 await trial.all_told("store", "lost", patience=30)

@@ -1,4 +1,4 @@
-"""What producers put into a notification: kept as it is, or refused with place and reason."""
+"""The content of a notification is kept as it is, or refused with place and reason."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_any_data_either_comes_back_or_is_refused(server: Server, producer, ada,
 
 @pytest.mark.parametrize("depth", [10, 100, 400, 500, 600, 700, 800, 900, 950, 980, 1000, 2000])
 def test_nesting_is_either_carried_or_refused(server: Server, producer: Producer, ada, depth):
-    """Whatever one part of the server can read, all of it can."""
+    """A body that one part of the server can read, all of them can."""
     content = b'{"to":{"users":["%s"]},"title":"deep","data":%s%s}' % (
         ada.encode(),
         b"[" * depth,

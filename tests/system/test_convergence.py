@@ -93,9 +93,9 @@ class Household:
         self.screens = {name: Screen(name) for name in DEVICES}
         self.followers: dict[str, Follower] = {}
         self.made: list[str] = []
-        self.inbox()  # whoever was never seen is not among all
+        self.inbox()  # a user who was never seen is not among all
 
-    # --- What happens ----------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def publish(self, to: str) -> None:
         audiences: dict[str, dict[str, Any]] = {
@@ -153,7 +153,7 @@ class Household:
                 before.close()
 
     def everybody_connects(self) -> None:
-        """Whoever is not connected, each by a way of its own."""
+        """The devices that are not connected connect, each by a way of its own."""
         for name, transport in zip(DEVICES, sorted(TRANSPORTS), strict=True):
             if name not in self.followers:
                 self.connect(name, transport)
@@ -174,7 +174,7 @@ class Household:
         answer = self.server.http.request(method, path, headers=self.headers)
         assert answer.status_code == 204, answer.text
 
-    # --- What must be true -----------------------------------------------------------------------
+    # --- Invariants ------------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Every connected device shows the inbox, in a moment."""
@@ -187,7 +187,7 @@ class Household:
             assert not self.screens[name].faults, self.screens[name].faults
 
     def difference(self, screen: Screen) -> str:
-        """What *screen* shows and the inbox does not, or the reverse; empty if they agree."""
+        """Entries that *screen* shows and the inbox does not, or the reverse; empty if none."""
         inbox = self.inbox()
         truth = {each["id"]: each for each in inbox["notifications"]}
         shown, counters = screen.picture()

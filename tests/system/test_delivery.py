@@ -154,7 +154,7 @@ def test_acks_may_be_selective_and_repeated(server: Server, producer: Producer, 
         assert producer.ledger(ids[0])["phone"]["outcome"] == "pending"
         phone.expect_nothing_before_pong()
 
-    # What was acknowledged out of order does not come again.
+    # A push that was acknowledged out of order does not come again.
     with server.device(ada) as phone:
         again = phone.expect_push("one", attempt=2, replay=True)
         phone.expect_synced()

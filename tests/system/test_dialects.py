@@ -12,7 +12,7 @@ from tests.system.producer_kit import expect_json
 from tests.system.raw_kit import Wire
 from tests.system.server_kit import Server, fresh_user
 
-# What the store has to do with it is the same with each.
+# The store's part in it is the same with each adapter.
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
 LAST = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 LASTING = {

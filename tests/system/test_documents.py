@@ -1,4 +1,4 @@
-"""What the server says about itself, held against what it does."""
+"""The documents of the server about itself, held against its behaviour."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def contract(server: Server) -> Contract:
     return Contract(server)
 
 
-# --- Who may read them ----------------------------------------------------------------------------
+# --- Readers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
@@ -130,7 +130,7 @@ def test_json_ends_with_a_line_end_whoever_answers(server: Server, producer: Pro
     assert int(head.headers["Content-Length"]) == len(server.http.get("/livez").content)
 
 
-# --- What is answered -----------------------------------------------------------------------------
+# --- Answers --------------------------------------------------------------------------------------
 
 
 def test_answers_to_a_producer_are_what_the_document_says(
@@ -219,6 +219,7 @@ def test_answers_to_an_operator_are_what_the_document_says(
         ("GET", "/favicon.ico"),
         ("GET", "/openapi.json"),
         ("GET", "/asyncapi.json"),
+        ("GET", "/tocsin.proto"),
         ("GET", "/v1/admin/actors"),
         ("GET", f"/v1/admin/dead-letters?user={ada}"),
         ("GET", letter),
@@ -231,7 +232,7 @@ def test_answers_to_an_operator_are_what_the_document_says(
         contract.expect_answer(operator.request(method, where))
 
 
-# --- What is pushed -------------------------------------------------------------------------------
+# --- Pushes ---------------------------------------------------------------------------------------
 
 
 def test_frames_are_what_the_document_says(

@@ -1,5 +1,5 @@
-"""What falls due while the server is down is done before anybody is told of anything, and what
-expires beside a session that was told a counter is told to it."""
+"""Expiries that fall due while the server is down come before any client is told anything, and a
+session that was told a counter is told of an expiry that changes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What breaks, and what holds all the same: everything that was answered is accounted for by id.
+"""Faults, and the promise that holds all the same: all that was answered is accounted for by id.
 
 Each fault has a short version, which always runs, and a long one for `./dev test --faults`.
 """

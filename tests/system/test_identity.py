@@ -1,4 +1,4 @@
-"""Who users are and where they come to: as the settings have it."""
+"""The identities of users, and the address that they come to, follow the settings."""
 
 from __future__ import annotations
 

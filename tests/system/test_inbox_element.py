@@ -200,7 +200,7 @@ def test_a_mark_made_while_the_server_is_away_is_sent_when_it_is_back(server, vi
 
 
 def test_a_category_is_switched_off_and_on(server, visitor, ada):
-    """What else the preferences say goes back as it came."""
+    """The other preferences go back as they came."""
     mine = bearer(token(ada))
     address = f"{server.url}/v1/me/preferences"
     httpx.put(address, json={"topics": {"cats": False}, "categories": {"old": False}}, headers=mine)

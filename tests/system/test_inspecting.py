@@ -1,4 +1,4 @@
-"""What an operator asks: samples of the node, a user, and why a device does not have it."""
+"""Questions of an operator: samples of the node, a user, and why a device does not have it."""
 
 from __future__ import annotations
 

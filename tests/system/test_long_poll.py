@@ -27,7 +27,7 @@ def pool():
         yield pool
 
 
-# --- What there is ------------------------------------------------------------------------------
+# --- Changes that are there ---------------------------------------------------------------------
 
 
 def test_a_poll_answers_at_once_with_what_there_is(server, producer, ada):

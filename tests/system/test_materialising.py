@@ -32,7 +32,7 @@ def test_everybody_gets_it_exactly_once_however_often_the_server_is_killed_meanw
     assert expect_json(answer, 201)["recipients"] == USERS
     notification = answer.json()["id"]
 
-    # Whoever joins a topic is brought up to date with the others first, a thousand at a time.
+    # Users who join a topic are brought up to date with the others first, a thousand at a time.
     for attempt, share in enumerate((0.3, 0.6)):
         topic = f"further-{attempt}"
         joining = threading.Thread(target=subscribe_while_it_lives, args=(server, topic, names))
@@ -54,7 +54,7 @@ def test_everybody_gets_it_exactly_once_however_often_the_server_is_killed_meanw
 
 
 def test_a_list_of_subscribers_may_change_while_it_is_brought_up_to_date(server: Server):
-    """Who leaves before the publish gets nothing, who was in at that time gets it once."""
+    """A subscriber who leaves before the publish gets nothing; one who was in then gets it once."""
     topic = fresh_user("topic")
     staying = [fresh_user("staying") for _ in range(50)]
     leaving = [fresh_user("leaving") for _ in range(50)]
@@ -86,7 +86,7 @@ def test_a_list_of_subscribers_may_change_while_it_is_brought_up_to_date(server:
         assert got == posted[: len(got)], "what was published before they left, and all of that"
     for device in devices:
         device.expect_synced()
-        # Nobody has acknowledged, so what took long to be looked at has been sent again.
+        # The device has acknowledged nothing, so pushes that it looks at late were sent again.
         titles: dict[str, None] = {}
         while "after all" not in titles:
             titles[device.expect_push()["notification"]["title"]] = None
@@ -128,6 +128,6 @@ def brought(server: Server, topic: str) -> int:
 
 
 def ids(server: Server, user: str) -> list[str]:
-    """What is in the inbox of *user*, the oldest first."""
+    """The ids in the inbox of *user*, the oldest first."""
     answer = server.http.get("/v1/inbox", params={"limit": 200}, headers=bearer(token(user)))
     return [each["id"] for each in reversed(expect_json(answer)["notifications"])]

@@ -24,14 +24,14 @@ from tests.system.server_kit import Server, fresh_user
 
 pytestmark = [
     pytest.mark.alone,
-    # What the store has to do with it is the same with each.
+    # The store's part in it is the same with each adapter.
     pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session"),
 ]
 BLANKS = b" \t" * 7500
 
 
 def test_nobody_is_not_felt(server: Server):
-    """What a neighbour feels of this machine alone."""
+    """A neighbour bears the machine alone, without an attack."""
     expect_bearable(server, Attack(connections=0))
 
 

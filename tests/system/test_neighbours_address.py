@@ -21,7 +21,7 @@ from tests.system.shared_servers_kit import Store, run_server
 
 pytestmark = [
     pytest.mark.alone,
-    # What the store has to do with it is the same with each.
+    # The store's part in it is the same with each adapter.
     pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session"),
 ]
 
@@ -37,7 +37,7 @@ def ask_from(server: Server, source: str, head: bytes) -> int:
 
 
 def test_one_address_takes_every_connection(start_server, new_store):
-    """Who asks whether the node lives is answered, and who is inside feels nothing."""
+    """A probe of the node's life is answered, and clients that are inside feel nothing."""
     server = start_server(connections_max=200, **new_store())
     statuses: list[int] = []
 

@@ -15,7 +15,7 @@ from tests.system.server_kit import Server, fresh_user
 
 pytestmark = [
     pytest.mark.alone,
-    # What the store has to do with it is the same with each.
+    # The store's part in it is the same with each adapter.
     pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session"),
 ]
 

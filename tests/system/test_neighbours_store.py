@@ -1,4 +1,4 @@
-"""What others have to write is not felt: a batch to hundreds of thousands, and a neighbour."""
+"""The writes of other producers are not felt: a batch to hundreds of thousands, and a neighbour."""
 
 from __future__ import annotations
 

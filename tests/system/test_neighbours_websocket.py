@@ -1,4 +1,4 @@
-"""Who floods a WebSocket is not felt by a neighbour, with or without a token."""
+"""A flood on WebSockets is not felt by a neighbour, with or without a token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.system.server_kit import Server, fresh_user
 
 pytestmark = [
     pytest.mark.alone,
-    # What the store has to do with it is the same with each.
+    # The store's part in it is the same with each adapter.
     pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session"),
 ]
 SECONDS = 1.5

@@ -27,7 +27,7 @@ def test_a_poll_answers_before_nginx_takes_the_node_for_dead(start_server, ada):
         for poll in polls:
             answer = expect_json(poll.result())
             assert (answer["changes"], answer["more"]) == ([], False)
-        # Nobody was counted as failed: everybody else is served.
+        # The proxy has counted no failure: all other clients are served.
         for _ in range(4):
             assert httpx.get(f"{nginx.url}/livez", verify=False).status_code == 200
 

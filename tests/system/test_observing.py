@@ -1,4 +1,4 @@
-"""What an operator sees: a real Prometheus that scrapes a real cluster."""
+"""The operator's view: a real Prometheus scrapes a real cluster."""
 
 from __future__ import annotations
 

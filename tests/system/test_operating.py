@@ -1,4 +1,4 @@
-"""What operators see: is it alive, is it ready, what does it do; and errors all in one form."""
+"""Operators see whether a node is alive and ready, and its work; all errors have one form."""
 
 from __future__ import annotations
 

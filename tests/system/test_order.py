@@ -1,4 +1,4 @@
-"""What a producer sends one after the other reaches the device in that order."""
+"""Posts that a producer sends one after the other reach the device in that order."""
 
 from __future__ import annotations
 

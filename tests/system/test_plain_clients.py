@@ -85,7 +85,7 @@ def whole(answer: bytes) -> tuple[int, bytes]:
     return int(lines[0].split()[1]), body
 
 
-# --- Who closes its half --------------------------------------------------------------------------
+# --- Clients that close their half ----------------------------------------------------------------
 
 
 def by_shutdown(server: Server, said: bytes) -> bytes:
@@ -140,7 +140,7 @@ def test_streams_and_polls_notice_who_has_gone(start_server, ada: str, path: str
         wait_until(lambda: server.metric("tocsin_sessions") == 0, patience=5)
 
 
-# --- Who says it all at once ----------------------------------------------------------------------
+# --- Clients that say it all at once --------------------------------------------------------------
 
 
 def test_pipelined_requests_are_answered_in_their_order(server: Server, producer, ada: str):
@@ -193,7 +193,7 @@ def test_an_upgrade_that_is_refused_ends_nothing(server: Server, ada: str):
         wire.upgrade(ada)
 
 
-# --- Who wants little -----------------------------------------------------------------------------
+# --- Clients that want little ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -253,7 +253,7 @@ def test_a_compressed_body_is_refused(server: Server, ada: str, path: str):
 
 
 def curl(*arguments: str, body: bytes = b"") -> tuple[str, str]:
-    """What it printed of the body, and of the conversation."""
+    """The output of curl: the body, and the conversation."""
     done = subprocess.run(
         [find_binary("curl"), "--silent", "--verbose", "--max-time", str(PATIENCE), *arguments],
         input=body,

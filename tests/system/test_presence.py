@@ -1,4 +1,4 @@
-"""Who is connected, as producers are told it, on any node."""
+"""Any node tells producers which users and devices are connected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What producers may do, over HTTP and over the socket, and what they are told."""
+"""Producers post, change and withdraw, over HTTP and over the socket, and are answered."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_view_that_has_not_changed_is_not_sent_again(server, producer: Produce
 
     with server.device(ada) as phone:
         phone.ack(phone.expect_push())
-        # What became of it is in the view, and so in its tag.
+        # The deliveries are in the view, and so in its tag.
         wait_until(lambda: look(seen).status_code == 200)
         counted = look().headers["ETag"]
     assert counted.startswith('"1-')

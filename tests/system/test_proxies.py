@@ -255,7 +255,7 @@ def test_everything_goes_through_the_haproxy_of_deploy(
 def test_curl_through_the_proxies_of_deploy(
     server: Server, tmp_path, through, ada: str, proxied: str, version: str
 ):
-    """What asks before it sends, what wants the head alone, and what asks what it may."""
+    """Clients that ask before they send, that want the head alone, or that ask what they may do."""
     port = free_port()
     with (
         shipped_nginx(tmp_path, port, node_of(server))

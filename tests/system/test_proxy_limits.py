@@ -123,7 +123,7 @@ def expect_limit(answer: tuple[int, dict[str, str], bytes], name: str) -> None:
 
 
 def refusals_of(server: Server, reason: str, since: int = 0) -> set[str]:
-    """Whom the log names as refused, behind the byte *since*."""
+    """The addresses that the log names as refused, behind the byte *since*."""
     lines = [line for line in server.log(since) if line["event"] == "refused"]
     return {line["address"] for line in lines if line["reason"] == reason}
 
@@ -136,7 +136,7 @@ FORGED: tuple[list[str], ...] = (
     [f"Forwarded: for={ADA}"],
     [f'X-Forwarded-For: "{ADA}'],
 )
-"""What Mallory says of herself: nothing, that she is Ada, the proxy, or both; half a quote."""
+"""The claims of Mallory: none, that she is Ada, the proxy, or both; half a quote."""
 
 
 def test_a_rate_is_each_clients_own(start_server, knocking):
@@ -203,7 +203,7 @@ def test_connections_are_each_clients_own(start_server, knocking):
         for _ in range(3):
             expect_refused_connection(knock(MALLORY), asked)
     assert refusals_of(server, "peer_connections_max") == {MALLORY}
-    # What ends at once is none; and the others feel nothing of it.
+    # A connection that ends at once does not count; and the others feel nothing of it.
     assert knock(MALLORY).ask(get())[0] == 200
     for _ in range(2):
         ada = knock(ADA).upgrade("ada")

@@ -123,12 +123,15 @@ def test_an_error_of_the_program_comes_out_as_it_is(server, producer, ada, run):
     assert not is_acknowledged(producer, failed)
 
 
-def test_another_connection_of_the_device_ends_it_for_good(server, ada, run):
+def test_another_connection_of_the_device_ends_it_for_good(server, producer, ada, run):
     async def work():
         async with (
             follow(server.url, token=token(ada), device="mailer") as changes,
             anyio.create_task_group() as tasks,
         ):
+            # The first of them is there, so the second is the later one.
+            producer.post(ada, title="here")
+            assert await take(changes, 1) == ["here"]
             tasks.start_soon(replace)
             with pytest.raises(Stopped) as stopped:
                 await anext(changes)
@@ -159,7 +162,7 @@ def test_a_token_that_is_not_believed_is_asked_for_once_more(server, producer, a
 
 
 def test_through_a_server_that_is_killed_each_is_posted_and_told_once(start_server, ada, run):
-    """What is lost by the kill is a post or its answer, a push or its acknowledgment."""
+    """The kill loses a post or its answer, a push or its acknowledgment."""
     own = start_server()
     titles = {f"no. {number}" for number in range(60)}
     told: list[str] = []

@@ -1,4 +1,4 @@
-"""What a user may have of devices and tickets, and what becomes of one too many."""
+"""The quotas of a user for devices and tickets, and the end of one too many."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_one_device_too_many_is_refused_on_every_transport_until_one_is_removed(
         assert events.expect_goodbye(4411).retry == 3_600_000
     assert names_of(person) == ["phone", "tablet", "watch"]
 
-    # Who is known comes in; so does who has no name of their own.
+    # A known device comes in, and so does one without a name.
     come(server, ada, "watch")
     with server.device(ada, None) as unnamed:
         unnamed.expect("synced")

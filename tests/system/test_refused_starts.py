@@ -1,4 +1,4 @@
-"""What an operator can mend is said in a sentence when a server does not start, on every Python."""
+"""A server that does not start tells in a sentence what to mend, on every Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def taken() -> Iterator[int]:
 
 
 def refusal(directory: Path, *flags: str) -> str:
-    """What `tocsin serve` says of its not starting."""
+    """The words of `tocsin serve` about a start that it refuses."""
     result = subprocess.run(
         [sys.executable, "-m", "tocsin", "serve", "--data", str(directory), *flags],
         env={**os.environ, "PYTHONPATH": str(ROOT), "TOCSIN_JWT_SECRET": SECRET},

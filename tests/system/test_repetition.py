@@ -1,4 +1,4 @@
-"""What is posted again is looked up before it is judged, over every door."""
+"""A repeated post is looked up before it is judged, over every door."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_a_node_of_the_older_release_that_restarts_starts(earlier, database, sta
 
 
 def run_through(here: Server, there: Server) -> None:
-    """What producers, devices, users and operators do, posted *here* and received *there*."""
+    """The acts of producers, devices, users and operators: posted *here*, received *there*."""
     user, producer = fresh_user(), here.producer()
     with there.device(user) as device:
         device.expect_synced()
@@ -113,7 +113,7 @@ def run_through(here: Server, there: Server) -> None:
 
 
 def away(producer: Producer, person: Person) -> None:
-    """What happens to somebody who has no device connected just now."""
+    """The events for a user who has no device connected just now."""
     soon = datetime.now(UTC) + timedelta(seconds=0.5)
     producer.post(person.user, title="for later", deliver_at=soon.isoformat())
     topic = fresh_user("topic")

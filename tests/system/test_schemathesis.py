@@ -1,7 +1,7 @@
 """Requests made from the OpenAPI document itself, and answers held to it.
 
 Some of them are what the document allows, some what it does not, and some are about things that
-there are. Whatever is asked, the server answers in one of the ways that it says it does, and never
+there are. The server answers each of them in one of the ways that its document lists, and never
 with a fault of its own.
 """
 
@@ -104,7 +104,7 @@ def session() -> Iterator[requests.Session]:
 
 @pytest.fixture(scope="module")
 def things(server: Server) -> dict[str, Any]:
-    """What may stand in a path, by name, and is there."""
+    """Existing things that may stand in a path, by name."""
     producer = server.producer()
     producer.post("absent", ttl=0.05)
     operator = Producer(server.http, ADMIN)

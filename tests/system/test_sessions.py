@@ -32,7 +32,7 @@ def expect_unauthenticated(device: Device) -> None:
     device.expect_goodbye(4401)
 
 
-# --- Who is it ------------------------------------------------------------------------------------
+# --- Identity -------------------------------------------------------------------------------------
 
 
 def test_the_token_may_come_in_the_hello(server: Server, ada):

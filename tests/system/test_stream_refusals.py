@@ -45,14 +45,14 @@ def test_a_store_that_is_away_ends_no_eventsource(start_server, postgres, ada):
         network.cut()
         wait_until(lambda: server.http.get("/readyz").status_code == 503)
 
-        # Nobody can tell whether the ticket is one, so nobody says that it is not.
+        # The node cannot tell whether the ticket is one, so it does not say that it is not.
         goodbye_of(server, 4006, ticket=ticket)
         # Nor where a device that acknowledges has stopped, though the token is known to be good.
         headers = {"Last-Event-ID": "0", **bearer(token(ada))}
         for how in ("resume", "explicit"):
             with stream(server, headers=headers, device="web", ack=how) as events:
                 assert events.expect_goodbye(4006).data["reconnect"]
-        # What will not pass is told as always.
+        # Refusals that will not pass are told as always.
         expect_problem(server.http.get(PATH), 401)
         expect_problem(server.http.get(PATH, headers=bearer("nonsense")), 401)
         bad = server.http.get(f"{PATH}?cursor=what", headers=bearer(token(ada)))

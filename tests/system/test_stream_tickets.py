@@ -53,7 +53,7 @@ def test_no_ticket_of_a_stream_lasts_longer_than_the_setting(start_server, ada):
         events.expect_live()
         time.sleep(2)  # waits for: the ticket to expire
         refused(server, ticket, "ticket_expired")
-        # What it has opened goes on: that ends with the token.
+        # The stream that it has opened goes on, until the token ends.
         server.producer().post(ada, title="still here")
         events.expect_push("still here")
 
@@ -88,7 +88,7 @@ def test_an_api_key_gets_none(server):
     expect_problem(ask(server, token("", "notify"), **{"for": "stream"}), 401)
 
 
-# --- What it is good for ------------------------------------------------------------------------
+# --- Uses of a ticket ---------------------------------------------------------------------------
 
 
 def test_a_stream_comes_back_by_its_ticket_with_the_last_id(server, producer, ada):

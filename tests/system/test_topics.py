@@ -204,7 +204,7 @@ def test_only_producers_put_users_into_a_closed_topic(server: Server, topic: Top
     closed = {"topic": topic.name, "closed": True, "subscribers": 1}
     assert expect_json(show("PUT", path, json={"closed": True})) == closed
 
-    # Who is in it stays, and may leave; and then only a producer brings them back.
+    # Its subscribers stay, and may leave; and then only a producer brings them back.
     topic.publish("to Ada")
     assert person.titles() == ["to Ada"]
     assert person.request("DELETE", mine).status_code == 204

@@ -101,7 +101,7 @@ def test_three_transports_show_the_same(server, producer, ada):
         answer = poll(server, ada, device="phone", cursor=cursor)
 
         assert pushes == events
-        # What changed while the phone was away comes once, as it is now.
+        # A notification that changed while the phone was away comes once, as it is now.
         assert titles(answer) == ["2"]
         assert answer["changes"][0]["notification"] == pushes[-1]["notification"]
 

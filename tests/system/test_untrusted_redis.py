@@ -1,7 +1,7 @@
 """Three nodes in the roles that docs/operations.md gives them, and an intruder in their Redis.
 
-Whatever the intruder puts there or says: notifications go on arriving, nobody is disconnected or
-told anything by it, and an operator sees what was set aside.
+Against anything that the intruder puts there or says: notifications go on arriving, no client is
+disconnected or told anything by it, and an operator sees what was set aside.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Stage:
         return found
 
     def expect_well(self) -> None:
-        """Everybody hears everybody, and what is posted to one arrives at once from another."""
+        """All nodes hear one another, and a post to one arrives at once from another."""
         user = fresh_user()
         with self.nodes[2].device(user) as device:
             device.expect_synced()
@@ -268,7 +268,7 @@ def test_what_is_forged_or_repeated_on_the_bus_is_heeded_by_nobody(stage: Stage,
 
 
 def drained(listener: Any, until: bytes) -> list[dict[str, Any]]:
-    """What was heard, to the word that has *until* in it."""
+    """The messages that were heard, to the one that has *until* in it."""
     heard = []
     for message in listener.listen():
         if message["type"] == "pmessage":

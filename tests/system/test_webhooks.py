@@ -53,7 +53,7 @@ def all_delivered(server: Server, made: list[str]) -> bool:
     return all(producer.view(each)["counts"]["delivered"] == 1 for each in made)
 
 
-# --- What comes, and how ------------------------------------------------------------------------
+# --- Receipts that arrive -----------------------------------------------------------------------
 
 
 def test_what_is_delivered_and_read_is_posted_signed_and_in_order(sender, receiver, hooks):
@@ -211,7 +211,7 @@ def test_what_hangs_does_not_keep_others_waiting(sender, receiver, hooks):
     assert receiver.wait(2) == made
 
 
-# --- What is refused ----------------------------------------------------------------------------
+# --- Refusals -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_node_that_is_killed_carries_the_rest_when_it_is_back(
     for _ in range(3):
         receiver.hanging.set()
         made += delivered(server, 10)
-        # What a device has acknowledged is durable, and is told, when the ledger was written.
+        # An acknowledgment is durable, and is told, when the ledger was written.
         wait_until(partial(all_delivered, server, made), what="the ledger")
         server.kill()
         receiver.hanging.clear()

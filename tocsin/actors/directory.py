@@ -13,15 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Never, TypeVar
 
-from tocsin.actors.runtime import (
-    TEMPORARY,
-    Actor,
-    ActorStopped,
-    Context,
-    PromptActor,
-    Ref,
-    Supervisor,
-)
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.actors.runtime.prompt import PromptActor
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.restart import TEMPORARY
+from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor
 
 M = TypeVar("M")
 

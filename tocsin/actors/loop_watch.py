@@ -13,8 +13,8 @@ from typing import Final
 
 import trio
 
-from tocsin.actors.runtime import TableWorker, Tasks
 from tocsin.actors.runtime.histogram import Histogram
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 
 BEAT: Final = 0.25
 """Seconds between two looks: often enough to see a stall of a second, at 0.02 % of a core."""

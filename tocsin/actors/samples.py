@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from tocsin.actors.runtime import TableWorker, Tasks
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 
 INTERVAL: Final = 1.0
 """Seconds between two samples."""

@@ -15,7 +15,7 @@ import click
 from tocsin import __version__
 from tocsin.cli.groups import CommandGroup
 from tocsin.cli.trouble import as_typed, typed_program
-from tocsin.settings import SettingsError
+from tocsin.settings.setting import SettingsError
 
 __all__ = ["COMMANDS", "main"]
 

@@ -10,9 +10,10 @@ import click
 from tocsin.cli.groups import CommandGroup
 from tocsin.cli.options import serve_options
 from tocsin.server.metrics.catalogue import table
-from tocsin.settings import SETTINGS, Setting
+from tocsin.settings import SETTINGS
 from tocsin.settings.connectors import KINDS, ConnectorTable, table_settings
 from tocsin.settings.secrets import check_bind
+from tocsin.settings.setting import Setting
 from tocsin.settings.sources import Flags, resolve
 
 _DOCS_HEAD = """\

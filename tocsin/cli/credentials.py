@@ -21,9 +21,10 @@ from tocsin.cli.installation import no_installation
 from tocsin.cli.trouble import Trouble
 from tocsin.server.auth.errors import AuthConfigurationError
 from tocsin.server.auth.tokens import mint
-from tocsin.settings import SettingProblem, Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.kinds import is_loopback
 from tocsin.settings.secrets import DevelopmentSecrets
+from tocsin.settings.setting import SettingProblem, SettingsError
 from tocsin.settings.sources import Flags, load_settings
 
 TOKEN_SETTINGS: Final = (

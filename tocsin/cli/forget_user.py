@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import click
@@ -19,9 +21,19 @@ from tocsin.cli.stores import open_as_it_is, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
 from tocsin.client.calls import Call, ask
-from tocsin.persistence.upkeep.forgetting import Hands, Named, Person, forget_for_good, survey
+from tocsin.persistence.upkeep.forgetting import (
+    Hands,
+    Named,
+    Person,
+    claimed_keys,
+    forget_for_good,
+    survey,
+)
 from tocsin.server.auth.claims import jwt_credential
 from tocsin.settings import Settings
+
+if TYPE_CHECKING:
+    from tocsin.cli.spooled import PersonInRedis
 
 _PAUSE = 1.0
 """Seconds in which a node writes the ledger lines of a session that has ended."""
@@ -36,6 +48,7 @@ def forget_user(user: str, yes: bool, server: Server) -> None:
 
     Take their tokens away first, at your identity provider: whoever comes back with one is a new
     user. Where servers run, the sessions of USER are ended through the one at --url, on all nodes.
+    With a Redis, posts that wait there are stored first, and then removed.
 
     Notifications that mention USER stay, and are counted. So do backups and logs.
     """
@@ -43,16 +56,20 @@ def forget_user(user: str, yes: bool, server: Server) -> None:
     run_with_store(server.flags, open_as_it_is)  # says what is missing, if anything is
     person = Person(user, (jwt_credential(settings.jwt_issuer or "", user),))
     with troubles("Nothing was removed", where):
-        before = asyncio.run(_look(settings, person))
+        before = _Found(asyncio.run(_look(settings, person)))
+        redis = None if settings.redis is None else _in_redis(settings, person)
+        if redis is not None:
+            before.in_redis = redis.look(asyncio.run(_keys(settings, person)))
         if not yes:
             _show(before, None)
             click.echo(
                 f"Nothing was removed. To do it: {program()} forget-user {user} --yes", err=True
             )
             return
-        if _is_served(settings):
+        served = _is_served(settings)
+        if served:
             _disconnect(server, user)
-        after = asyncio.run(_forget(settings, person))
+        after = _forget(settings, person, redis, served=served)
     # The line does not name the user: it would be the last trace.
     audit_command(settings, "user forgotten", rows=before.total)
     _show(before, after)
@@ -64,18 +81,44 @@ def forget_user(user: str, yes: bool, server: Server) -> None:
             where,
         )
     click.echo("Nothing names them any more.")
+    if redis is not None and served:
+        click.echo(
+            "For an hour, Redis keeps a mark by which a node that was cut off ends their sessions.",
+            err=True,
+        )
 
 
-def _show(before: Named, after: Named | None) -> None:
+@dataclass
+class _Found:
+    """What names the user: in the database, and in Redis if there is one."""
+
+    named: Named
+    in_redis: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        return self.named.rows | self.in_redis
+
+    @property
+    def total(self) -> int:
+        return sum(self.rows.values())
+
+
+def _show(before: _Found, after: _Found | None) -> None:
     head = ("TABLE", "ROWS") if after is None else ("TABLE", "BEFORE", "AFTER")
+    left = {} if after is None else after.rows
     rows = [
-        (name, str(count), *([] if after is None else [str(after.rows.get(name, 0))]))
-        for name, count in before.rows.items()
+        (name, str(count), *([] if after is None else [str(left.get(name, 0))]))
+        for name, count in (dict.fromkeys(left, 0) | before.rows).items()
     ]
     click.echo(table([head, *rows]) if rows else "No row names them.")
-    if mentions := (after or before).mentions:
+    named = (after or before).named
+    if mentions := named.mentions:
         has = "1 notification has" if mentions == 1 else f"{mentions} notifications have"
         click.echo(f"{has} the name in what it says to people.", err=True)
+    if named.namesakes:
+        where = ", ".join(f"{count} in {name}" for name, count in named.namesakes.items())
+        click.echo(f"Other things have the very name, and keep it: {where}.", err=True)
 
 
 def _is_served(settings: Settings) -> bool:
@@ -100,7 +143,30 @@ async def _look(settings: Settings, person: Person) -> Named:
         return await survey(hands, person)
 
 
-async def _forget(settings: Settings, person: Person) -> Named:
+def _in_redis(settings: Settings, person: Person) -> PersonInRedis:
+    # Imported only when wanted: a SQLite file needs neither redis-py nor asyncio.
+    from tocsin.cli.spooled import PersonInRedis
+
+    return PersonInRedis(settings, person)
+
+
+async def _keys(settings: Settings, person: Person) -> set[tuple[str, str]]:
+    async with _hands(settings) as hands:
+        return await claimed_keys(hands, person)
+
+
+def _forget(
+    settings: Settings, person: Person, redis: PersonInRedis | None, *, served: bool
+) -> _Found:
+    if redis is None:
+        return _Found(asyncio.run(_forget_rows(settings, person)))
+    redis.have_stored(served=served)
+    keys = asyncio.run(_keys(settings, person))
+    redis.forget(keys)
+    return _Found(asyncio.run(_forget_rows(settings, person)), redis.look(keys))
+
+
+async def _forget_rows(settings: Settings, person: Person) -> Named:
     async with _hands(settings) as hands:
         # Also before the first look: ledger lines of a session are written when it has ended.
         await asyncio.sleep(_PAUSE)

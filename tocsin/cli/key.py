@@ -20,15 +20,10 @@ from tocsin.cli.parameters import scope_option
 from tocsin.cli.stores import STORE_SETTINGS, open_as_it_is, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
-from tocsin.persistence.store import (
-    ApiKey,
-    CreateKey,
-    Keys,
-    ListKeys,
-    NotFound,
-    RevokeKey,
-    Store,
-)
+from tocsin.persistence.store import Store
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.key_commands import ApiKey, CreateKey, RevokeKey
+from tocsin.persistence.store.queries import Keys, ListKeys
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.auth.keys import KEY_PREFIX, generate_key
 from tocsin.settings.sources import Flags, load_settings

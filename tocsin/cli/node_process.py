@@ -18,7 +18,7 @@ import click
 import structlog
 import trio
 
-from tocsin.actors.runtime import RestartLimitExceeded
+from tocsin.actors.runtime.errors import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
 from tocsin.cli.greeting import greeting, whereabouts
 from tocsin.cli.trouble import as_typed
@@ -28,8 +28,9 @@ from tocsin.persistence.store import StoreFailed
 from tocsin.server.auth.errors import AuthConfigurationError
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.door.front_door import CannotListen
-from tocsin.settings import SettingProblem, Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.secrets import DevelopmentSecrets
+from tocsin.settings.setting import SettingProblem, SettingsError
 from tocsin.wiring import make_cluster, make_store, token_verifier
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ class Migrated(Protocol):
     """The stores that a setting can name, which offer more than the port."""
 
     async def pending(self) -> list[Migration]:
-        """The migrations that `open` would apply; changes nothing."""
+        """The migrations that `open` would apply; changes nothing, cancelled or not."""
 
 
 class NotMigrated(StoreFailed):

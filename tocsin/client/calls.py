@@ -58,8 +58,9 @@ class UnreadableAnswer(CallFailed):
 
 
 async def ask(base: str, token: str, call: Call) -> httpx.Response:
-    """Ask the server at *base*; its answer, which is a success. Raises `CallFailed`.
+    """Ask the server at *base*; its answer, which is a success.
 
+    Raises `CallFailed`; that is `Unreachable` or `UnreadableAnswer` if no Tocsin server answers.
     Cancelled, it may have been done all the same.
     """
     wire = WireCall(call.method, call.path, call.body, call.headers or {}, call.query)

@@ -29,7 +29,10 @@ class ListedChannels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_channels(base: str, token: str) -> ListedChannels:
-    """The channels of the server at *base*. Raises `CallFailed`."""
+    """The channels of the server at *base*.
+
+    Raises `CallFailed`; that is `UnreadableAnswer` if the list is none. Cancelling does no harm.
+    """
     response = await ask(base, token, Call("GET", PATH, verb="ask", scope="admin"))
     try:
         return msgspec.json.decode(response.content, type=ListedChannels)

@@ -35,7 +35,11 @@ class ConnectorsShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connections:
-    """The connectors of the server at *base*. Every method raises `CallFailed`."""
+    """The connectors of the server at *base*.
+
+    Every method raises `CallFailed`; that is `UnreadableAnswer` if the answer is not one of Tocsin.
+    A cancelled call may have been done all the same.
+    """
 
     def __init__(self, base: str, token: str) -> None:
         self._base = base

@@ -41,7 +41,11 @@ class LetterPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetters:
-    """The dead letters of the server at *base*. Every method raises `CallFailed`."""
+    """The dead letters of the server at *base*.
+
+    Every method raises `CallFailed`; that is `UnreadableAnswer` if the answer is not one of Tocsin.
+    A cancelled call may have been done all the same.
+    """
 
     def __init__(self, base: str, token: str) -> None:
         self._base = base
@@ -64,7 +68,7 @@ class DeadLetters:
             raise UnreadableAnswer(response.status_code) from None
 
     async def replay(self, letter: int) -> None:
-        """Have it delivered once more. Cancelled, that may happen all the same."""
+        """Have it delivered once more."""
         await self._ask("POST", f"/{letter}/replay")
 
     async def discard(self, letter: int) -> None:

@@ -31,7 +31,11 @@ class WebhooksFound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Webhooks:
-    """The webhooks of the server at *base*. Every method raises `CallFailed`."""
+    """The webhooks of the server at *base*.
+
+    Every method raises `CallFailed`; that is `UnreadableAnswer` if the answer is not one of Tocsin.
+    A cancelled call may have been done all the same.
+    """
 
     def __init__(self, base: str, token: str) -> None:
         self._base = base
@@ -46,10 +50,7 @@ class Webhooks:
             raise UnreadableAnswer(200) from None
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer to a call below `/v1/webhooks`, as it came; `None` if it has no body.
-
-        Cancelled, it may have been done.
-        """
+        """The answer to a call below `/v1/webhooks`, as it came; `None` if it has no body."""
         content = await self._ask(method, path, body)
         try:
             return msgspec.json.decode(content) if content else None

@@ -42,7 +42,11 @@ class KeptConnection(asyncio.Protocol):
         return self._transport is not None
 
     async def ask(self, request: bytes) -> int:
-        """The status of the answer to *request*. Raises `OSError` if there is none."""
+        """The status of the answer to *request*.
+
+        Raises `OSError` if there is none: `ConnectionResetError` or `TimeoutError`. Cancelled, the
+        connection is of no use any more, because the answer may still come.
+        """
         if self._transport is None:
             raise ConnectionResetError("the connection has ended")
         self._answer = asyncio.get_running_loop().create_future()

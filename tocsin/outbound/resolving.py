@@ -41,7 +41,7 @@ async def addresses_of(host: str, resolve: Resolve, allowed: Sequence[IpNetwork]
     """The first addresses of *host*, if a request may go to all that it has.
 
     One bad address condemns the name: an attacker's name has a good one beside it, and the order
-    is the attacker's. Raises `OutboundFailed`.
+    is the attacker's. Raises `OutboundFailed`. Cancelling abandons the question to the DNS.
     """
     try:
         found = await resolve(host)

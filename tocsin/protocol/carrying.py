@@ -87,4 +87,4 @@ class ChannelCarrier(Protocol):
         """Carry *parcel*, within `LEASE` / 4 seconds. Cancelled, it may have been taken."""
 
     async def aclose(self) -> None:
-        """Let go of connections; never raises."""
+        """Let go of connections; never raises. Cancelled, they are cut."""

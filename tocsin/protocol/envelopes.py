@@ -79,7 +79,8 @@ def channel_topic(channel: str) -> str | None:
 class LogChange(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """On `u:`: the user's log has this entry, whole. *shared* is an encoded `SharedPart`.
 
-    *state*, with its times, is the recipient's own where it differs from that of the others.
+    *state*, with its times, is the recipient's own where it differs from that of the others. The
+    change departed at *departed_at*, in seconds of the speaker's own clock, if that is known.
     """
 
     sequence: int
@@ -89,6 +90,7 @@ class LogChange(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     state: str | None = None
     seen_at: int | None = None
     read_at: int | None = None
+    departed_at: float | None = None
 
 
 class LogHead(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):

@@ -21,6 +21,10 @@ from tocsin.protocol.repeated_keys import repeated_key
 from tocsin.protocol.values import is_uuid
 
 SUBPROTOCOL_JSON: Final = "tocsin.v1.json"
+SUBPROTOCOL_PROTOBUF: Final = "tocsin.v1.protobuf"
+SUBPROTOCOLS: Final = (SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF)
+SEQUENCE_MAX: Final = 2**53
+"""The greatest sequence: the last whole number that JavaScript can count to."""
 ACK_IDS_MAX: Final = 1024
 """Ids in one `ack` or `mark`: as many as a window has pushes."""
 WINDOW_MAX: Final = 1024
@@ -32,7 +36,7 @@ DETAIL_MAX: Final = 256
 _NAME_SHOWN: Final = 100
 """Characters of a client's field name that are repeated to it; the rest tells nothing more."""
 
-Sequence = Annotated[int, Meta(ge=0, le=2**53)]
+Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
 RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | int
 Ids = Annotated[list[str], Meta(min_length=1, max_length=ACK_IDS_MAX)]
 
@@ -128,6 +132,11 @@ def decode_client_frame(text: str) -> ClientFrame:
         # A ValidationError is a DecodeError. It quotes names of types and fields, and the value
         # only where a word was expected (`type`, `state`): never a token.
         raise MalformedFrame(str(error)[:200]) from None
+    return checked(frame)
+
+
+def checked(frame: ClientFrame) -> ClientFrame:
+    """*frame*, if it says what its type alone does not; raises `MalformedFrame`."""
     if isinstance(frame, Ack):
         if (frame.sequence is None) == (frame.ids is None):
             raise MalformedFrame("ack: give `sequence` or `ids`, one of the two")
@@ -229,15 +238,19 @@ PONG: Final = b'{"type":"pong"}'
 encode_server_frame: Final = msgspec.json.Encoder().encode
 
 
-def encode_goodbye(closing: Closing, after: float, detail: str = "") -> bytes:
+def goodbye_of(closing: Closing, after: float, detail: str = "") -> Goodbye:
     """The goodbye for *closing*, with a delay of *after* seconds, and the fault in *detail*.
 
     *detail* is cut to `DETAIL_MAX`. Half a character (a lone surrogate), which a library's message
     about the client's text may contain, is replaced.
     """
     detail = detail[:DETAIL_MAX].encode(errors="replace").decode()
-    goodbye = Goodbye(int(closing), closing.word, closing.reconnect, round(after, 3), detail)
-    return encode_server_frame(goodbye)
+    return Goodbye(int(closing), closing.word, closing.reconnect, round(after, 3), detail)
+
+
+def encode_goodbye(closing: Closing, after: float, detail: str = "") -> bytes:
+    """The JSON of `goodbye_of`."""
+    return encode_server_frame(goodbye_of(closing, after, detail))
 
 
 _PUSH: Final = (

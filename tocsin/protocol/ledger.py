@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from tocsin.protocol.push import LogEntry
+
+ATTEMPTS_EXHAUSTED: Final = "attempts exhausted"
+"""Why a push is given up that the device has not refused."""
 
 
 class DeliveryRecord(msgspec.Struct, frozen=True, gc=False):
@@ -52,5 +57,5 @@ def dead_on_arrival(user: str, device: str, entry: LogEntry, now_ms: int) -> Del
         entry.sequence,
         entry.attempts,
         now_ms,
-        dead_reason="attempts exhausted",
+        dead_reason=ATTEMPTS_EXHAUSTED,
     )

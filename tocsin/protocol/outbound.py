@@ -55,7 +55,8 @@ class OutboundPort(Protocol):
 
 
 class Nowhere:
-    """The port of a node that sends nothing: every request fails."""
+    """The port of a node that sends nothing: every request fails at once with `OutboundFailed`,
+    and nothing is left to cancel."""
 
     async def check(self, url: str) -> None:
         """Refuse *url*."""

@@ -26,7 +26,12 @@ from typing import Final
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.errors import AckedUnsent
 from tocsin.protocol.flight import Flight
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, dead_on_arrival
+from tocsin.protocol.ledger import (
+    ATTEMPTS_EXHAUSTED,
+    DeliveryRecord,
+    DeviceCursor,
+    dead_on_arrival,
+)
 from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
@@ -371,7 +376,7 @@ class DeviceSession:
 
     def _dead(self, push: Push) -> DeliveryRecord:
         self._flight.drop(push)
-        return self.sent(push, dead_reason=push.dead_reason or "attempts exhausted")
+        return self.sent(push, dead_reason=push.dead_reason or ATTEMPTS_EXHAUSTED)
 
     def sent(
         self, push: Push, acknowledged_at: int | None = None, dead_reason: str | None = None

@@ -40,7 +40,8 @@ def is_uuid(text: str) -> bool:
 def uuid7(now_ms: int, entropy: bytes) -> str:
     """A UUIDv7 (RFC 9562 §5.7) from *now_ms* and ten bytes of *entropy*.
 
-    Ids made later sort later, so the primary-key index grows at one end.
+    Ids made later sort later, so the primary-key index grows at one end. Raises `ValueError` for
+    another number of bytes.
     """
     if len(entropy) != 10:
         raise ValueError(f"uuid7 needs 10 bytes of entropy, got {len(entropy)}")

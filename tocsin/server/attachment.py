@@ -10,7 +10,7 @@ import math
 
 from tocsin.actors.delivery.messages import Arrived
 from tocsin.actors.delivery.outlet import Outlet
-from tocsin.actors.runtime import ActorStopped, MailboxFull
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.problems import FieldError

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from tocsin.persistence.source import Connect
 from tocsin.persistence.store.ingest_commands import (
     ConnectorOrders,
 )
+
+TAKE_WAIT: Final = 1.0
+"""Seconds that one look into a broker waits: a stop waits for it."""
 
 
 class IngestState(StrEnum):
@@ -40,6 +44,7 @@ which is another hop's trouble."""
 class ConnectorTerms:
     """A connector as the settings have it. *age_max* is in seconds; no *categories* are all.
 
+    One look into the broker waits *wait* seconds.
     The answers to its keys are kept *key_longer_ms* milliseconds longer than those to producers.
     """
 
@@ -51,6 +56,7 @@ class ConnectorTerms:
     age_max: float | None = None
     categories: frozenset[str] = frozenset()
     key_longer_ms: int = 0
+    wait: float = TAKE_WAIT
     loop_faults: Callable[[], int] = lambda: 0
 
     @property

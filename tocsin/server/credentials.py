@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tocsin.actors.runtime import Ref
+from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
-from tocsin.persistence.store import ApiKey, FindKey, NotFound, TakeTicket
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.key_commands import ApiKey, TakeTicket
+from tocsin.persistence.store.queries import FindKey
 from tocsin.server.auth.keys import StoredKey
 from tocsin.server.auth.tickets import Ticket
 from tocsin.server.services import ask_storage

@@ -13,9 +13,13 @@ from typing import Final
 import trio
 
 from tocsin.actors.delivery.outlet import Outlet
-from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.storage.requests import Read, StorageMessage
-from tocsin.persistence.store import FindKey, NotFound, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.queries import FindKey
 from tocsin.protocol.closing import Closing
 from tocsin.server.auth.principal import Principal
 

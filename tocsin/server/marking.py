@@ -11,16 +11,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from tocsin.persistence.store import (
-    BeyondHead,
-    FindHead,
-    Inbox,
-    InboxPage,
-    Marked,
-    MarkInbox,
-    Materialise,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.queries import FindHead, Inbox, InboxPage
+from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox, Materialise
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.marking import Mark

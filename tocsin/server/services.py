@@ -14,19 +14,23 @@ import trio
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.loop_watch import LoopStatus
 from tocsin.actors.publishing.notifications import Notifications
-from tocsin.actors.runtime import ActorError, MailboxFull, Ref, Snapshot
+from tocsin.actors.runtime.errors import ActorError, MailboxFull
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.actors.samples import Samples
 from tocsin.actors.sinks.table import SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import Command, Query, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command, Query
 from tocsin.protocol.outbound import NOWHERE, OutboundPort
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
@@ -97,6 +101,7 @@ class Services:
     """The turnstile of streams and long polls on their way in; next, of polls on their way out."""
     answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
     key_watch: KeyWatch
+    timing: Timing = field(default_factory=Timing)
     loop: LoopStatus = field(default_factory=LoopStatus)
     samples: Samples = field(default_factory=Samples)
     refusals: Refusals = field(default_factory=lambda: Refusals(trio.current_time))

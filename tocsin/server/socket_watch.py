@@ -122,12 +122,12 @@ class _TaskWatch:
 _watching: Final = trio.lowlevel.RunVar[Watching]("watching")
 
 
-def watching() -> Watching:
-    """The way in which the sockets of this Trio run are watched."""
+def watching(*, has_epoll: bool = HAS_EPOLL) -> Watching:
+    """The way in which the sockets of this Trio run are watched, which the first call chooses."""
     try:
         return _watching.get()
     except LookupError:
-        if HAS_EPOLL:
+        if has_epoll:
             epoll = EpollWatching()
             trio.lowlevel.spawn_system_task(epoll.run, name="socket watch")
             way: Watching = epoll

@@ -19,8 +19,6 @@ from tocsin.settings.contradictions import contradictions
 from tocsin.settings.record import SettingsRecord
 from tocsin.settings.setting import Setting, SettingProblem, SettingsError
 
-__all__ = ["SETTINGS", "Setting", "SettingProblem", "Settings", "SettingsError"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(SettingsRecord):

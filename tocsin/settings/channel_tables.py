@@ -177,7 +177,10 @@ def read_vapid_contact(raw: object) -> str:
 
 
 def read_public_url(raw: object) -> str:
-    """The address under which people reach the server, without a slash at its end."""
+    """The address under which people reach the server, without a slash at its end.
+
+    Raises `ValueError`.
+    """
     text = read_text(raw)
     if not _PUBLIC_URL.fullmatch(text):
         raise ValueError(f"is {text!r}, which is not an address such as https://tocsin.example.com")

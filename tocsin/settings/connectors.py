@@ -8,6 +8,8 @@
 A key of a table is a `Setting` like any other, with a kind, bounds and a reason. A secret may stand
 in a file instead, named by its key and `_file`. The variable `TOCSIN_CONNECTORS` takes the same
 tables as JSON: `{"orders": {"kind": "redis", …}}`.
+
+The readers raise `ValueError` with a text that completes "<key> …", as those of `kinds` do.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -39,6 +42,9 @@ NAME_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _NAME: Final = re.compile(NAME_PATTERN)
 _CATEGORY: Final = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
 _SERVER: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+_QUEUE_PATH: Final = re.compile(r"(/[A-Za-z0-9_-]{1,80}){1,3}(\.fifo)?")
+_REGION: Final = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]{2,40})\.|^([a-z0-9-]{2,40})\.queue\.")
+"""The region in the host of a queue's address, in the present form and in the old one."""
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 CONNECTORS_MAX: Final = 64
 """Connectors of a node: each has a task, a loop and a connection."""
@@ -100,8 +106,19 @@ def read_topics(raw: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(topics))
 
 
+def read_queue_url(raw: object) -> str:
+    text = read_text(raw)
+    parts = split_address(text)
+    if parts is None or parts[0] not in ("http", "https") or "@" in text:
+        raise ValueError("is not an https:// address without a user")
+    if not _QUEUE_PATH.fullmatch(parts[2]):
+        raise ValueError("does not end in an account and a queue's name")
+    return text
+
+
 SERVERS: Final = Kind("list", 'brokers such as ["kafka-1:9092"]', read_servers, ",".join)
 TOPICS: Final = Kind("list", 'topics such as ["notify"]', read_topics, ",".join)
+QUEUE_URL: Final = Kind("url", "https://sqs.REGION.amazonaws.com/ACCOUNT/QUEUE", read_queue_url)
 AMQP_URL: Final = Kind(
     "url", "amqp://user:password@host/vhost", read_amqp, show_database, secret=True
 )
@@ -195,8 +212,44 @@ class KafkaConnector(ConnectorTable):
     # fmt: on
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqsConnector(ConnectorTable):
+    """A queue of SQS, or of a service that speaks its JSON protocol."""
+
+    KIND: ClassVar[str] = "sqs"
+    REQUIRED: ClassVar[tuple[str, ...]] = ("queue_url",)
+
+    # fmt: off
+    queue_url: str = setting("", QUEUE_URL,
+        "The queue's address, at which it is also asked. All nodes take from it, whatever "
+        "`ordered` says; a FIFO queue keeps the order within each message group.")
+    region: str = setting("", TEXT, "The region, if the address does not name it.")
+    access_key: str = setting("", TEXT,
+        "The id of the access key. Without it, that of the variable `AWS_ACCESS_KEY_ID`.")
+    secret_key: str = setting("", SECRET,
+        "The secret of the access key. Without it, that of `AWS_SECRET_ACCESS_KEY`, with "
+        "`AWS_SESSION_TOKEN` if there is one.")
+    visibility: float = setting(60.0, DURATION,
+        "Time for which a message that was taken is kept from other nodes; it is extended while "
+        "the message is in hand.", 10.0, 12 * 3600.0)
+    wait: float = setting(5.0, DURATION,
+        "Time that one look into an empty queue waits: each is a request that AWS charges for, "
+        "and a stop waits for its end.", 1.0, 20.0)
+    pollers: int = setting(2, COUNT,
+        "Requests at a time while a batch is gathered; of a FIFO queue one.", 1, 16)
+    ca_file: str | None = setting(None, TEXT,
+        "Certificate of the service's authority, if the system does not know it.")
+    # fmt: on
+
+    @property
+    def region_of_queue(self) -> str:
+        """The region, as given or as the address has it; `""` if neither says it."""
+        found = _REGION.search(urlsplit(self.queue_url).hostname or "")
+        return self.region or (found[1] or found[2] if found else "")
+
+
 KINDS: Final[Mapping[str, type[ConnectorTable]]] = {
-    each.KIND: each for each in (RabbitConnector, KafkaConnector, RedisConnector)
+    each.KIND: each for each in (RabbitConnector, KafkaConnector, RedisConnector, SqsConnector)
 }
 
 

@@ -17,8 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tocsin.settings import SettingProblem, Settings, SettingsError
+from tocsin.settings import Settings
 from tocsin.settings.kinds import is_loopback
+from tocsin.settings.setting import SettingProblem, SettingsError
 
 Entropy = Callable[[int], bytes]
 

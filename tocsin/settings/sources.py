@@ -20,7 +20,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tocsin.settings import SETTINGS, Setting, SettingProblem, Settings, SettingsError
+from tocsin.settings import SETTINGS, Settings
+from tocsin.settings.setting import Setting, SettingProblem, SettingsError
 
 Flags = Mapping[str, str | None]
 
@@ -58,8 +59,10 @@ def load_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
 
 
 def resolve(flags: Flags, environ: Mapping[str, str]) -> Resolved:
-    """As `load_settings`, with the origins. *flags* maps names (and `config`) to the typed
-    texts."""
+    """As `load_settings`, with the origins. *flags* maps names (and `config`) to the typed texts.
+
+    Raises `SettingsError` with every problem.
+    """
     problems: list[SettingProblem] = []
     given = {
         **_from_toml(flags.get(CONFIG_FLAG) or environ.get(CONFIG_VARIABLE), problems),

@@ -10,7 +10,8 @@ import msgspec
 import trio
 
 from tests.actors.clock_kit import pass_time
-from tocsin.actors.runtime import Actor, Context, Request, Supervisor, open_supervisor
+from tocsin.actors.runtime.ref import Request
+from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor, open_supervisor
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -18,7 +19,7 @@ class Add(msgspec.Struct, frozen=True):
 
 
 class Total(Request[int]):
-    """What everything so far adds up to."""
+    """Asks for the sum of all that came so far."""
 
 
 class Fail(Request[int]):

@@ -7,8 +7,8 @@ from functools import partial
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tocsin.actors.runtime import Mailbox
 from tocsin.actors.runtime.alarms import AlarmClock, alarm_clock, set_alarm_clock
+from tocsin.actors.runtime.mailbox import Mailbox
 
 
 async def test_each_alarm_rings_at_its_time(autojump_clock):

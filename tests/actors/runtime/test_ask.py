@@ -8,16 +8,10 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.actor_kit import Add, Adder, Boom, Deaf, Fail, Slow, Total, supervised
-from tocsin.actors.runtime import (
-    TEMPORARY,
-    Actor,
-    ActorCrashed,
-    ActorStopped,
-    Context,
-    PipedReply,
-    Reply,
-    open_supervisor,
-)
+from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped
+from tocsin.actors.runtime.ref import PipedReply, Reply
+from tocsin.actors.runtime.restart import TEMPORARY
+from tocsin.actors.runtime.supervisor import Actor, Context, open_supervisor
 
 
 async def test_an_answer_comes_back():

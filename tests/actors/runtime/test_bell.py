@@ -42,7 +42,7 @@ async def test_to_wait_for_what_has_passed_lets_others_run(autojump_clock, nurse
     ran: list[float] = []
     nursery.start_soon(note, ran)
 
-    # Who is scheduled in one batch runs in any order; two batches later they all have.
+    # Tasks scheduled in one batch run in any order; two batches later they all have run.
     await Bell().wait(-1.0)
     await Bell().wait(-1.0)
 

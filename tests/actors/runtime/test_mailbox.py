@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tocsin.actors.runtime import ActorStopped, Mailbox, MailboxFull
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
+from tocsin.actors.runtime.mailbox import Mailbox
 
 
 async def read_all(mailbox, into):

@@ -12,17 +12,11 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.actor_kit import Add, Boom, Fail, Total, supervised
-from tocsin.actors.runtime import (
-    ActorCrashed,
-    ActorStopped,
-    MailboxFull,
-    PipedReply,
-    PromptActor,
-    Ref,
-    open_supervisor,
-)
 from tocsin.actors.runtime.alarms import alarm_clock
-from tocsin.actors.runtime.prompt import DEPTH_MAX, PER_TURN_MAX
+from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped, MailboxFull
+from tocsin.actors.runtime.prompt import DEPTH_MAX, PER_TURN_MAX, PromptActor
+from tocsin.actors.runtime.ref import PipedReply, Ref
+from tocsin.actors.runtime.supervisor import open_supervisor
 
 
 class Adder(PromptActor[Any]):

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.actors.runtime.actor_kit import Total, supervised
-from tocsin.actors.runtime import ActorStopped, PromptActor, Ref
-from tocsin.actors.runtime.prompt import Attendant, PromptMailbox
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.actors.runtime.prompt import Attendant, PromptActor, PromptMailbox
+from tocsin.actors.runtime.ref import Ref
 
 
 class Calls(PromptActor[Callable[[], None]]):

@@ -12,15 +12,10 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.actors.runtime.actor_kit import Boom
-from tocsin.actors.runtime import (
-    ActorCrashed,
-    ActorStopped,
-    MailboxFull,
-    PromptActor,
-    Request,
-    open_supervisor,
-)
-from tocsin.actors.runtime.prompt import AT_A_TIME, PER_TURN_MAX
+from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped, MailboxFull
+from tocsin.actors.runtime.prompt import AT_A_TIME, PER_TURN_MAX, PromptActor
+from tocsin.actors.runtime.ref import Request
+from tocsin.actors.runtime.supervisor import open_supervisor
 
 
 class Numbered(Request[int], kw_only=True):

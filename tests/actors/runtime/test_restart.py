@@ -1,4 +1,4 @@
-"""What becomes of an actor that fails."""
+"""An actor that fails is restarted, within its supervisor's budget, or ended."""
 
 from typing import Any
 
@@ -17,17 +17,9 @@ from tests.actors.runtime.actor_kit import (
     Total,
     supervised,
 )
-from tocsin.actors.runtime import (
-    FATAL,
-    TEMPORARY,
-    Actor,
-    ActorStopped,
-    Context,
-    RestartLimitExceeded,
-    RestartPolicy,
-    open_supervisor,
-)
-from tocsin.actors.runtime.restart import RestartHistory
+from tocsin.actors.runtime.errors import ActorStopped, RestartLimitExceeded
+from tocsin.actors.runtime.restart import FATAL, TEMPORARY, RestartHistory, RestartPolicy
+from tocsin.actors.runtime.supervisor import Actor, Context, open_supervisor
 
 
 async def test_a_restart_forgets_the_state_and_keeps_the_mailbox(autojump_clock):

@@ -8,7 +8,8 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.actor_kit import Add, Adder, Deaf, Fail, Slow, Total, supervised
-from tocsin.actors.runtime import Actor, ActorStopped, Context, open_supervisor
+from tocsin.actors.runtime.errors import ActorStopped
+from tocsin.actors.runtime.supervisor import Actor, Context, open_supervisor
 
 
 class Noting(Actor[Any]):

@@ -1,4 +1,4 @@
-"""Whatever is told, asked, crashed and stopped, in whatever order: the promises of the runtime."""
+"""The promises of the runtime hold for any order of telling, asking, crashing and stopping."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.actors.clock_kit import pass_time, settle
-from tocsin.actors.runtime import (
-    TEMPORARY,
-    Actor,
-    ActorCrashed,
-    ActorStopped,
-    MailboxFull,
-    Ref,
-    Request,
-    RestartPolicy,
-    Supervisor,
-    open_supervisor,
-)
+from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped, MailboxFull
+from tocsin.actors.runtime.ref import Ref, Request
+from tocsin.actors.runtime.restart import TEMPORARY, RestartPolicy
+from tocsin.actors.runtime.supervisor import Actor, Supervisor, open_supervisor
 
 NAMES = ("a", "b", "c")
 
@@ -59,7 +51,7 @@ class TableWorker(Actor[Any]):
 
 
 class World:
-    """What was done to the actors, and what came of it."""
+    """All that was done to the actors, and all that came of it."""
 
     def __init__(self, supervisor: Supervisor, nursery: trio.Nursery) -> None:
         self.supervisor = supervisor
@@ -182,7 +174,7 @@ async def play(script: list[tuple[Any, ...]], grace: float, cancel: bool) -> Non
                 assert len(supervisor) == 0
         assert all(ref.stopped for ref in world.refs)
         await settle()
-        # Nobody is waiting any more; were there somebody, this would end his wait.
+        # No task is waiting any more; if one were, this would end its wait.
         nursery.cancel_scope.cancel()
     world.check()
 

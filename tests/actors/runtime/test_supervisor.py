@@ -7,7 +7,7 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.actor_kit import Add, Adder, Deaf, supervised
-from tocsin.actors.runtime import Actor, Context, open_supervisor
+from tocsin.actors.runtime.supervisor import Actor, Context, open_supervisor
 
 
 class Ticker(Actor[Any]):

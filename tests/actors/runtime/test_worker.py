@@ -6,7 +6,9 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tests.actors.runtime.actor_kit import Boom
-from tocsin.actors.runtime import TableWorker, Tasks, WorkList, open_supervisor
+from tocsin.actors.runtime.supervisor import open_supervisor
+from tocsin.actors.runtime.worker import TableWorker, Tasks
+from tocsin.actors.runtime.worklist import WorkList
 
 # --- The list -------------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.broker_kit import QUEUES, InMemory, Queue
-from tests.broker_servers_kit import broker_kafka, broker_rabbitmq, broker_redis
+from tests.broker_servers_kit import broker_kafka, broker_rabbitmq, broker_redis, broker_sqs
 
-__all__ = ["broker_kafka", "broker_rabbitmq", "broker_redis"]
+__all__ = ["broker_kafka", "broker_rabbitmq", "broker_redis", "broker_sqs"]
 
 
 @pytest.fixture(params=["memory", *QUEUES])

@@ -1,4 +1,4 @@
-"""What every source does, whatever its broker."""
+"""The contract of a source, which the adapter of each broker keeps."""
 
 from __future__ import annotations
 

@@ -51,6 +51,6 @@ def verifier(key_set: KeySet) -> TokenVerifier:
 
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[EventDict]]:
-    """What would have been logged."""
+    """The entries that would have been logged."""
     with structlog.testing.capture_logs() as entries:
         yield entries

@@ -1,4 +1,4 @@
-"""What the tests expect, in the words of the domain."""
+"""Expectations in the words of the domain."""
 
 from __future__ import annotations
 

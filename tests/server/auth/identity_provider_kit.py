@@ -11,7 +11,7 @@ import trio.testing
 
 
 class IdentityProvider:
-    """Serves `keys` over HTTP on this machine. What it answers can be changed at any time."""
+    """Serves `keys` over HTTP on this machine. Its answer can be changed at any time."""
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.server.auth.expect_kit import refusal
 from tests.server.auth.issuer_kit import NOW, SECRET, claims, sign
 from tocsin.server.auth.authenticator import Authenticator
-from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.errors import FAILURES, AuthCode, Unauthenticated, failure_kind
 from tocsin.server.auth.key_ring import KeyRing
 from tocsin.server.auth.keys import StoredKey, generate_key
 from tocsin.server.auth.principal import Principal
@@ -134,3 +134,17 @@ async def test_an_arbitrary_header_is_refused_and_nothing_worse(value):
 async def test_an_arbitrary_token_is_refused_and_nothing_worse(text):
     with pytest.raises(Unauthenticated):
         await DOOR.from_token(text)
+
+
+async def test_what_is_not_believed_is_counted_once_and_by_its_kind():
+    late = door(now=NOW + 10_000_000)
+    for value in (None, "Basic YTpi", "Bearer x", f"Bearer {TOKEN}"):
+        await refusal(late.from_header(value))
+    await refusal(late.from_token(generate_key(secrets.token_bytes).text))
+    await refusal(late.from_socket_ticket(generate_ticket(secrets.token_bytes).text))
+    counted = {kind: count for kind, count in late.failures.items() if count}
+    assert counted == {"missing": 1, "malformed": 2, "expired": 1, "key": 1, "ticket": 1}
+
+
+def test_every_code_has_a_kind_that_is_known():
+    assert {failure_kind(code) for code in AuthCode} == set(FAILURES)

@@ -1,4 +1,4 @@
-"""What a rightly signed token has to say of itself."""
+"""The claims that a rightly signed token needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be fetched, from where, and what is not taken for a key set."""
+"""Key sets are fetched from safe addresses only, and other documents are not taken for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a principal may do, and how a refusal is worded."""
+"""The scopes of a principal, and the words of a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every token there could be."""
+"""Properties that hold for every token there could be."""
 
 from __future__ import annotations
 

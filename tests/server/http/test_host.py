@@ -187,7 +187,7 @@ async def test_a_bug_in_the_lean_lane_is_an_answer():
         assert answer.json()["code"] == "internal_error"
 
 
-# --------------------------------------------------------- what we lean on
+# --------------------------------------------------------- the libraries
 
 
 def test_hypercorn_has_the_parts_that_we_call():

@@ -14,13 +14,13 @@ from typing import Any
 import trio
 
 from tests.server.publishing_kit import open_publishing
-from tocsin.actors.runtime import open_supervisor
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.persistence.brokers.memory import MemoryQueue
-from tocsin.persistence.store import FindNotification, InboxPage, ProducerView
 from tocsin.persistence.store.ingest_commands import (
     IngestLetter,
     ListIngest,
 )
+from tocsin.persistence.store.queries import FindNotification, InboxPage, ProducerView
 from tocsin.server.connector_status import ConnectorStatus, ConnectorTerms
 from tocsin.server.ingest.connector import ConnectorActor
 from tocsin.server.producing.publishing import Publishing
@@ -72,7 +72,7 @@ class Desk:
         return [json.loads(each.document)["id"] for each in reversed(page.items)]
 
     async def view(self, id_: str) -> ProducerView:
-        """What the producer of the notification *id_* sees."""
+        """The notification *id_* as its producer sees it."""
         view = await self.services.read(FindNotification(id_))
         assert isinstance(view, ProducerView)
         return view

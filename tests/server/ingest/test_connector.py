@@ -150,7 +150,7 @@ async def test_a_batch_that_is_cut_off_is_taken_again_and_posted_once(tmp_path):
                 desk.queue.cut()
                 await trio.sleep(0.01)  # waits for: a batch to be taken, or half of one
         await desk.emptied()
-        # What was stored before the cut is told as a repetition to the batch that comes again.
+        # Messages stored before the cut are told as repetitions to the batch that comes again.
         counters = desk.connector.counters
         assert counters.accepted <= 100 <= counters.accepted + counters.replayed
         assert await desk.titles() == [str(number) for number in range(100)]

@@ -40,8 +40,11 @@ from tocsin.actors.cluster.state import SILENCE_MAX, ClusterState
 from tocsin.actors.delivery.messages import Introduce
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import Context, MailboxFull, Ref, TableWorker, Tasks
 from tocsin.actors.runtime.bell import Bell, pause
+from tocsin.actors.runtime.errors import MailboxFull
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Context
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard
 from tocsin.protocol.envelopes import (
@@ -92,7 +95,9 @@ class ClusterBridge(TableWorker):
         self._channels = ChannelKeeper(state.channels, bus, self._confirmed)
         self._disconnections = DisconnectionKeeper(state.disconnections, bus, users, state.trust)
         self._settler = SessionSettler(state.handover, users, storage)
-        self._handler = EnvelopeHandler(state.node, users, state.peers, state.handover, dispatch)
+        self._handler = EnvelopeHandler(
+            *(state.node, users, state.peers, state.handover, dispatch, state.timing)
+        )
         self._reconciler = Reconciler(
             state.doubtful,
             storage,

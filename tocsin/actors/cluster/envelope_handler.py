@@ -21,6 +21,7 @@ from tocsin.actors.delivery.messages import (
     HereElsewhere,
     UserMessage,
 )
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.envelopes import (
@@ -40,7 +41,7 @@ from tocsin.protocol.envelopes import (
     TopicAdvanced,
     channel_user,
 )
-from tocsin.protocol.news import News
+from tocsin.protocol.news import LogAppended, News
 from tocsin.protocol.rivals import rank_of
 
 _ECHO_MAX: Final = 2.0
@@ -57,12 +58,14 @@ class EnvelopeHandler:
         peers: Peers,
         handover: Handover,
         dispatch: Callable[[News], None],
+        timing: Timing,
     ) -> None:
         self._node = node
         self._handover = handover
         self._users = users
         self._peers = peers
         self._dispatch = dispatch
+        self._timing = timing
         self._reader = NewsReader()
 
     def hear(
@@ -84,6 +87,8 @@ class EnvelopeHandler:
             ):
                 # These first: nearly all envelopes are of these types.
                 if (news := self._reader.read(channel, envelope)) is not None:
+                    if type(envelope) is LogChange and type(news) is LogAppended:
+                        self._departed(speaker, news, envelope.departed_at)
                     self._dispatch(news)
             case DisconnectUser(user=user):
                 self._tell_user(user, Disconnect(Closing.DISCONNECTED))
@@ -92,6 +97,11 @@ class EnvelopeHandler:
                     self._hear_of_device(of, speaker, envelope)
             case _:
                 assert_never(envelope)
+
+    def _departed(self, speaker: str, news: LogAppended, at: float | None) -> None:
+        if at is not None:
+            ours = self._peers.our_time(speaker, at, at)
+            self._timing.departed_elsewhere(news.shared.notification, ours)
 
     def _hear_of_device(self, user: str, speaker: str, envelope: DeviceEnvelope) -> None:
         match envelope:

@@ -26,8 +26,10 @@ import trio
 from tocsin.actors.cluster.peers import Peers
 from tocsin.actors.delivery.messages import Settle
 from tocsin.actors.delivery.users import Users
-from tocsin.actors.runtime import ActorError, Ref, Reply, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref, Reply
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.storage.requests import Flush, StorageMessage
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.protocol.envelopes import SessionSettled, SessionSought

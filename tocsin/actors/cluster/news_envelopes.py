@@ -43,11 +43,16 @@ WHOLE_BYTES_MAX: Final = 1 << 20
 """Bytes of one change, its copies together; beyond it a read by each node costs less."""
 
 
-def envelopes_of(news: News) -> Iterator[tuple[str, NewsEnvelope]]:
-    """The channels and envelopes for all users that *news* concern on other nodes."""
+def envelopes_of(
+    news: News, departed_at: float | None = None
+) -> Iterator[tuple[str, NewsEnvelope]]:
+    """The channels and envelopes for all users that *news* concern on other nodes.
+
+    A change departed at *departed_at* (Trio time), if that is known.
+    """
     match news:
         case LogAppended():
-            yield from _appended(news)
+            yield from _appended(news, departed_at)
         case LogAdvanced(user=user, head=head):
             yield user_channel(user), LogHead(head)
         case CountersChanged(users=users):
@@ -72,7 +77,7 @@ def envelopes_of(news: News) -> Iterator[tuple[str, NewsEnvelope]]:
             assert_never(news)
 
 
-def _appended(news: LogAppended) -> Iterator[tuple[str, NewsEnvelope]]:
+def _appended(news: LogAppended, departed_at: float | None) -> Iterator[tuple[str, NewsEnvelope]]:
     positions, states = news.positions, news.states
     if len(news.shared.document) * len(positions) > WHOLE_BYTES_MAX:
         for position in positions:
@@ -80,16 +85,15 @@ def _appended(news: LogAppended) -> Iterator[tuple[str, NewsEnvelope]]:
         return
     shared = msgspec.Raw(encode_shared(news.shared))
     for position in positions:
-        user, sequence = position.user, position.sequence
-        unread, unseen = position.unread, position.unseen
-        own = states.get(user)
-        if own is None:
-            yield user_channel(user), LogChange(sequence, unread, unseen, shared)
-        else:
-            yield (
-                user_channel(user),
-                LogChange(sequence, unread, unseen, shared, own.state, own.seen_at, own.read_at),
-            )
+        user = position.user
+        sequence, unread, unseen = position.sequence, position.unread, position.unseen
+        state = seen_at = read_at = None
+        if (own := states.get(user)) is not None:
+            state, seen_at, read_at = own.state, own.seen_at, own.read_at
+        yield (
+            user_channel(user),
+            LogChange(sequence, unread, unseen, shared, state, seen_at, read_at, departed_at),
+        )
 
 
 class NewsReader:

@@ -4,23 +4,32 @@ Envelopes may be lost on the bus, and a node may die between its commit and its 
 heads of the online users' logs are read now and then, and if a head is further than this node was
 told, the user's actor is told of it. Heads are compared, and not the times of changes, because the
 clocks of nodes may differ by minutes. A thousand users cost one query, a few milliseconds.
+
+A subscription may go unheard likewise. Then the index of topics lacks the user, and each later
+notification of that topic would wait for a look. So the store also counts the user's topics: if the
+index has fewer, or a topic has gone on without the user, the topics are read into the index anew.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatistics
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import ActorError, Ref, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.storage.requests import Read, StorageMessage
-from tocsin.persistence.store import FindHead, Head, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.queries import FindHead, Head, ListSubscriptions
+
+A = TypeVar("A")
 
 CHUNK: Final = 1000
 """Users in one query, behind which other queries wait."""
@@ -97,18 +106,29 @@ class Reconciler:
 
     async def _look_at(self, users: Sequence[str]) -> bool:
         """Look at *users*; returns whether the store answered."""
-        reads = [Read(query=FindHead(user)) for user in users]
         try:
             with trio.fail_after(_TIMEOUT):
-                for read in reads:
-                    await self._storage.send(read)
-                for user, read in zip(users, reads, strict=True):
-                    self._compare(user, await read.reply.wait())
+                heads = await self._ask([Read(query=FindHead(user)) for user in users])
+                looked = zip(users, heads, strict=True)
+                lacking = [user for user, head in looked if self._compare(user, head)]
+                reads = [Read(query=ListSubscriptions(user, left_too=True)) for user in lacking]
+                for user, found in zip(lacking, await self._ask(reads), strict=True):
+                    self._index(user, found.topics)
         except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError):
             return False
         return True
 
-    def _compare(self, user: str, found: Head) -> None:
+    async def _ask(self, reads: Sequence[Read[A]]) -> list[A]:
+        """The answers to *reads*, which share a few queries."""
+        for read in reads:
+            await self._storage.send(read)
+        return [await read.reply.wait() for read in reads]
+
+    def _compare(self, user: str, found: Head) -> bool:
+        """Tell the actor of *user* of a head that is further.
+
+        Returns whether the index may lack one of the user's topics.
+        """
         told = self._users.head_of(user)
         # A user without a head here is just arriving, and about to read the store.
         if told is not None and found.head > told:
@@ -116,3 +136,13 @@ class Reconciler:
             self._users.head_moved(user, found.head)
         if found.behind:
             self._topics.behind(user)
+        return found.behind or found.topics > self._topics.topics_of(user)
+
+    def _index(self, user: str, topics: Sequence[str]) -> None:
+        """Note that *user* is in *topics*; entries of which no news came here are brought."""
+        # A user who has left in the meantime would stay in the index for ever.
+        if self._users.find(user) is not None:
+            known = self._topics.topics_of(user)
+            self._topics.present(user, topics)
+            if self._topics.topics_of(user) > known:
+                self._topics.behind(user)

@@ -26,10 +26,12 @@ from tocsin.actors.cluster.peers import Peers
 from tocsin.actors.cluster.spool_agreement import SpoolWord
 from tocsin.actors.cluster.trust import Trust
 from tocsin.actors.delivery.messages import Listening, UserMessage
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.health import BusStatus
 from tocsin.actors.reasons import Reasons
-from tocsin.actors.runtime import Ref, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusRefusals
 from tocsin.protocol.envelopes import (
@@ -43,7 +45,7 @@ from tocsin.protocol.envelopes import (
     topic_channel,
     user_channel,
 )
-from tocsin.protocol.news import News
+from tocsin.protocol.news import LogAppended, News
 from tocsin.protocol.notification import EVERYONE
 from tocsin.protocol.seals import Seals
 
@@ -70,8 +72,10 @@ class ClusterState:
         seals: Seals,
         refusals: BusRefusals,
         doubt: Callable[[], None],
+        timing: Timing | None = None,
     ) -> None:
         self.node = node
+        self.timing = timing or Timing()
         self.status = status
         status.statistics.refused = refusals.counts
         self.reasons = Reasons(logger, "bus")
@@ -124,9 +128,15 @@ class ClusterState:
     def announce(self, news: Sequence[News]) -> None:
         write, put = self.trust.write, self.outbox.put
         for each in news:
-            for channel, envelope in envelopes_of(each):
+            for channel, envelope in envelopes_of(each, self._departed_at(each)):
                 put(channel, write(envelope))
         self.to_say.ring()
+
+    def _departed_at(self, news: News) -> float | None:
+        if not isinstance(news, LogAppended):
+            return None
+        departure = self.timing.find(news.shared.notification)
+        return None if departure is None else departure.at
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
         self.say_shortly(user, DeviceArrived(device, connection, head, trio.current_time()))

@@ -17,8 +17,10 @@ from typing import Final, Never
 
 import trio
 
-from tocsin.actors.runtime import Context, TableWorker, Tasks, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.supervisor import Context
+from tocsin.actors.runtime.worker import TableWorker, Tasks
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Connected, Lease, Presence, latest
 from tocsin.protocol.errors import DescribedError
@@ -112,7 +114,10 @@ class SharedAttendance(Attendance):
         """How often the other nodes could not be told."""
 
     async def of(self, user: str) -> tuple[Connected, ...]:
-        """As `Attendance.of`, with the devices on all nodes. Raises `PresenceUnavailable`."""
+        """As `Attendance.of`, with the devices on all nodes.
+
+        Raises `PresenceUnavailable`. Cancelling does no harm.
+        """
         try:
             told = await self._presence.of(user)
         except BusUnavailable as error:

@@ -14,9 +14,11 @@ from typing import Final, assert_never
 from tocsin.actors.delivery.clock import Clock
 from tocsin.actors.delivery.messages import Arrived, AttachDone, PageDone, Placed, UserMessage
 from tocsin.actors.delivery.surroundings import Company
-from tocsin.actors.runtime import ActorStopped, MailboxFull, Ref, Reply
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
+from tocsin.actors.runtime.ref import Ref, Reply
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
-from tocsin.persistence.store import Attach, Page, ReadPage
+from tocsin.persistence.store.queries import Page, ReadPage
+from tocsin.persistence.store.user_commands import Attach
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.delivery import DeviceDelivery
@@ -46,7 +48,7 @@ class Carrier:
     """The delivery of one device, and the destinations of its outputs; see the module."""
 
     __slots__ = (
-        *("_clock", "_company", "_ref", "_terms"),
+        *("_clock", "_company", "_counted", "_ref", "_terms"),
         *("delivery", "name", "next_deadline", "outlet"),
     )
 
@@ -57,6 +59,7 @@ class Carrier:
         self.outlet: Final = arrived.outlet
         self._ref = ref
         self._company = company
+        self._counted: Final = company.timing.by_transport[arrived.outlet.transport]
         self._clock = clock
         self._terms = _terms(user, arrived, company, clock)
         self.delivery: Final = DeviceDelivery(
@@ -88,6 +91,7 @@ class Carrier:
                         return
                 case Push():
                     self.outlet.push(output)
+                    self._company.timing.sent(output, self._counted)
                 case AskPage() | AskPlace():
                     if not self._ask(output):
                         return
@@ -110,6 +114,11 @@ class Carrier:
         for record in records:
             if record.acknowledged_at is not None:
                 self._company.acknowledged(record.notification)
+                self._company.timing.acknowledged(
+                    record.notification, self._counted, self._clock.now
+                )
+            elif record.dead_reason is not None:
+                self._counted.died(record)
         if self._company.ledger.note(records, cursor, self._clock.now):
             return True
         self._carry_out(self.delivery.note_refused())

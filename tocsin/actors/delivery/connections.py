@@ -14,7 +14,8 @@ import trio
 
 from tocsin.actors.delivery.outlet import TRANSPORTS, Outlet, Transport
 from tocsin.actors.directory import Directory
-from tocsin.actors.runtime import Actor, Context
+from tocsin.actors.runtime.supervisor import Actor, Context
+from tocsin.protocol.closing import Closing
 
 current_connection: ContextVar[str] = ContextVar("connection")
 """The name of the connection that the running task serves."""
@@ -50,6 +51,7 @@ class Connections(Directory[Never]):
         self._outlets: dict[str, Outlet] = {}
         self._changed = trio.lowlevel.ParkingLot()
         self._by_transport: dict[Transport, int] = dict.fromkeys(TRANSPORTS, 0)
+        self._ends: dict[Closing | None, int] = dict.fromkeys((None, *Closing), 0)
         self._next = 0
         self._streams = 0
 
@@ -80,6 +82,7 @@ class Connections(Directory[Never]):
         """Note that no device listens on *connection* any more; no effect the second time."""
         if (outlet := self._outlets.pop(connection, None)) is not None:
             self._by_transport[outlet.transport] -= 1
+            self._ends[outlet.closing] += 1
             self._changed.unpark_all()
 
     @property
@@ -96,6 +99,11 @@ class Connections(Directory[Never]):
     def sessions_by_transport(self) -> Mapping[Transport, int]:
         """The same by transport."""
         return self._by_transport
+
+    @property
+    def ends(self) -> Mapping[Closing | None, int]:
+        """How many sessions have ended with each closing; `None`: without one, by the client."""
+        return self._ends
 
     async def wait_no_outlets(self) -> None:
         """Wait until every connection with a device on it has ended. Cancelling does no harm."""

@@ -37,18 +37,15 @@ from tocsin.actors.delivery.messages import (
     UserRecounted,
 )
 from tocsin.actors.delivery.wording import attachment_of, page_of
-from tocsin.actors.runtime import ActorError, ActorStopped
-from tocsin.persistence.store import (
-    AcknowledgedPartly,
-    Counters,
-    StoreFailed,
-    StoreUnavailable,
-    TooMany,
-)
+from tocsin.actors.runtime.errors import ActorError, ActorStopped
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import Counters, TooMany
+from tocsin.persistence.store.user_commands import AcknowledgedPartly
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.delivery_phases import Phase
 from tocsin.protocol.delivery_presence import RETRY_DELAY
 from tocsin.protocol.delivery_values import Hops, Output
+from tocsin.protocol.frames import Nack
 from tocsin.protocol.push import LogEntry
 
 
@@ -66,6 +63,8 @@ class ConnectedDevice(Carrier):
         if isinstance(made, tuple):
             push, record = made
             self.outlet.push(push)
+            self._counted.pushes += 1
+            self._company.timing.pushed(push.notification_id)
             if not self._company.ledger.note((record,), None, clock.now):
                 self._carry_out(self.delivery.note_refused())
         else:
@@ -77,6 +76,7 @@ class ConnectedDevice(Carrier):
         outputs: Sequence[Output] = ()
         match message:
             case DeviceAnswered(frame=frame):
+                self._counted.refused += type(frame) is Nack
                 outputs = delivery.said(frame, now, now_ms)
             case Taken(sequence=sequence):
                 outputs = delivery.taken(sequence, now_ms)

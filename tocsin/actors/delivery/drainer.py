@@ -15,7 +15,7 @@ import trio
 
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.outlet import Outlet
-from tocsin.actors.runtime import Actor, Context
+from tocsin.actors.runtime.supervisor import Actor, Context
 from tocsin.actors.world import World
 from tocsin.protocol.closing import Closing
 

@@ -12,8 +12,10 @@ import msgspec
 import outcome
 
 from tocsin.actors.delivery.outlet import Outlet
-from tocsin.actors.runtime import Request
-from tocsin.persistence.store import AcknowledgedPartly, Attached, Page, TooMany
+from tocsin.actors.runtime.ref import Request
+from tocsin.persistence.store.commands import TooMany
+from tocsin.persistence.store.queries import Page
+from tocsin.persistence.store.user_commands import AcknowledgedPartly, Attached
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor

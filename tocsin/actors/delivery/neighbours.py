@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import trio
 
 from tocsin.actors.delivery.messages import UserMessage
-from tocsin.actors.runtime import Ref
+from tocsin.actors.runtime.ref import Ref
 from tocsin.protocol.news import News
 
 

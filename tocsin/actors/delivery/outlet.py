@@ -30,6 +30,10 @@ class Outlet(Protocol):
         """How the device is connected."""
 
     @property
+    def closing(self) -> Closing | None:
+        """With what the session was ended; `None` while it goes on, or if the client left."""
+
+    @property
     def last_heard(self) -> float:
         """When the peer was last heard (Trio time); infinite if it cannot be heard."""
 

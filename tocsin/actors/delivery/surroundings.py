@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.health import BusStatus, StoreStatus
-from tocsin.actors.runtime import Ref
+from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
@@ -52,3 +53,4 @@ class Company:
     behind: Callable[[str], None]
     bus: BusStatus = field(default_factory=BusStatus)
     neighbours: Neighbours = ALONE
+    timing: Timing = field(default_factory=Timing)

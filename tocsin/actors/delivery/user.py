@@ -36,8 +36,9 @@ from tocsin.actors.delivery.messages import (
     UserRecounted,
 )
 from tocsin.actors.delivery.surroundings import Company
-from tocsin.actors.runtime import PromptActor, Ref
-from tocsin.persistence.store import Attached
+from tocsin.actors.runtime.prompt import PromptActor
+from tocsin.actors.runtime.ref import Ref
+from tocsin.persistence.store.user_commands import Attached
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.delivery_phases import Phase
 from tocsin.protocol.delivery_presence import RETRY_DELAY

@@ -20,7 +20,8 @@ from tocsin.actors.delivery.messages import (
     UserRecounted,
 )
 from tocsin.actors.directory import Directory
-from tocsin.actors.runtime import ActorStopped, MailboxFull, PromptActor
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
+from tocsin.actors.runtime.prompt import PromptActor
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.news import Position, RecipientState, SharedPart
 from tocsin.protocol.notification import Change, State, client_view

@@ -9,7 +9,7 @@ from tocsin.actors.delivery.clock import Clock
 from tocsin.actors.delivery.surroundings import Company
 from tocsin.actors.delivery.user import UserActor
 from tocsin.actors.directory import DirectoryKeeper
-from tocsin.actors.runtime import Context
+from tocsin.actors.runtime.supervisor import Context
 
 
 class UsersKeeper(DirectoryKeeper):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tocsin.persistence.store import Attached, Page
+from tocsin.persistence.store.queries import Page
+from tocsin.persistence.store.user_commands import Attached
 from tocsin.protocol.delivery_values import Attachment, LogPage
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.push import LogEntry

@@ -17,16 +17,13 @@ import trio
 
 from tocsin.actors.escalation.configured import ChannelLine
 from tocsin.actors.escalation.outcomes import Verdict, give_back, verdict_of
-from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.storage.requests import Flush, StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    ClaimedSend,
-    ClaimSends,
-    SettleSends,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.escalation_commands import ClaimedSend, ClaimSends, SettleSends
 from tocsin.protocol.carrying import (
     Carried,
     CarriedNotification,

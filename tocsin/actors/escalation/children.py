@@ -13,7 +13,9 @@ from tocsin.actors.escalation.escalator import (
     StoreReturned,
     tell_escalator,
 )
-from tocsin.actors.runtime import Child, Mailbox, Ref
+from tocsin.actors.runtime.child import Child
+from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 

@@ -16,10 +16,14 @@ import structlog
 import trio
 
 from tocsin.actors.escalation.configured import ConfiguredChannels
-from tocsin.actors.runtime import Actor, ActorError, ActorStopped, MailboxFull, Ref
+from tocsin.actors.runtime.errors import ActorError, ActorStopped, MailboxFull
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Actor
 from tocsin.actors.storage.requests import Flush, StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import Escalate, Materialise, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.escalation_commands import Escalate
+from tocsin.persistence.store.user_commands import Materialise
 
 logger = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from tocsin.persistence.store import AddressVerdict, ClaimedSend, SettledSend
+from tocsin.persistence.store.escalation_commands import AddressVerdict, ClaimedSend, SettledSend
 from tocsin.protocol.carrying import (
     Accepted,
     AddressGone,

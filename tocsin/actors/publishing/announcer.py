@@ -24,10 +24,10 @@ from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.users import Users, shared_change
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.publishing.topics import Topics
-from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.actors.sinks.watch import ReceiptWatch
-from tocsin.persistence.store import Result
 from tocsin.persistence.store.result_news import news_of
+from tocsin.persistence.store.results import Result
 from tocsin.protocol.news import (
     AckStored,
     CountersChanged,

@@ -26,6 +26,7 @@ import outcome
 import structlog
 import trio
 
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.publishing.awaited import Awaited
 from tocsin.actors.publishing.scheduler import (
     ExpiryKnown,
@@ -33,20 +34,12 @@ from tocsin.actors.publishing.scheduler import (
     tell_scheduler,
     tell_times,
 )
-from tocsin.actors.runtime import (
-    Actor,
-    ActorStopped,
-    Context,
-    MailboxFull,
-    PipedReply,
-    Ref,
-    Reply,
-    Request,
-)
-from tocsin.actors.runtime.ref import abandoned, crashed
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
+from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request, abandoned, crashed
+from tocsin.actors.runtime.supervisor import Actor, Context
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.storage.requests import StorageMessage, Write
-from tocsin.persistence.store import Changed, Publish, Update, Withdraw
+from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
 logger = structlog.get_logger(__name__)
@@ -82,16 +75,22 @@ class Notifications:
         storage: Ref[StorageMessage],
         scheduler: Ref[SchedulerMessage],
         commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,
+        timing: Timing | None = None,
     ) -> None:
         self._storage = storage
         self._scheduler = scheduler
         self._commit = commit or self._ask_store
+        self._timing = timing or Timing()
         self._is_kept = False
         self._asked: dict[str, list[Submit]] = {}
         """Notification -> the requests about it that wait for their commit."""
         self._awaited = Awaited()
         self._keys: set[tuple[str, str]] = set()
         """(Credential, key) of each request that waits and has one."""
+
+    def keeper(self) -> NotificationsKeeper:
+        """A new incarnation of the actor that answers for this table."""
+        return NotificationsKeeper(self)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -136,6 +135,8 @@ class Notifications:
             raise ActorStopped
         if key is not None:
             self._keys.add(key)
+        if not _is_scheduled(submit.command):
+            self._timing.departed(notification)
         self._asked.setdefault(notification, []).append(submit)
         reply: Reply[Committal] = PipedReply(partial(self._committed, notification, submit))
         try:
@@ -182,14 +183,17 @@ class Notifications:
             self._asked[notification].remove(submit)
         self.answered(submit)
         try:
-            self._answer(submit, result)
+            self._answer(notification, submit, result)
         except Exception as error:
             logger.exception("answer failed", notification=notification)
             crashed(submit, error)
 
-    def _answer(self, submit: Submit, result: outcome.Outcome[Committal]) -> None:
+    def _answer(
+        self, notification: str, submit: Submit, result: outcome.Outcome[Committal]
+    ) -> None:
         if isinstance(result, outcome.Value):
             submit.reply.set(result.value)
+            self._timing.answered(notification)
             if isinstance(result.value, Changed):
                 self.time_known(result.value, submit.command)
         elif isinstance(result, outcome.Error):
@@ -215,6 +219,10 @@ class NotificationsKeeper(Actor[Never]):
         """Have requests taken until told to stop; those that wait then fail."""
         with self._notifications.kept():
             await super().run(context)
+
+
+def _is_scheduled(command: Spoolable) -> bool:
+    return isinstance(command, Publish) and command.deliver_at is not None
 
 
 def _key(submit: Submit) -> tuple[str, str] | None:

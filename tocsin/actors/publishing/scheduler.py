@@ -17,20 +17,14 @@ import msgspec
 import structlog
 import trio
 
-from tocsin.actors.runtime import Actor, ActorError, ActorStopped, MailboxFull, Ref
+from tocsin.actors.runtime.errors import ActorError, ActorStopped, MailboxFull
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Actor
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Changed,
-    Expire,
-    Publish,
-    Purge,
-    Release,
-    StoreFailed,
-    StoreUnavailable,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
+from tocsin.persistence.store.upkeep_commands import Expire, Purge, Release
 from tocsin.protocol.escalation import first_due
 
 logger = structlog.get_logger(__name__)

@@ -9,7 +9,8 @@ are announced like all others (`announcer`).
 
 This table has an index of the online users in each topic. The index may name too many users, but
 never too few: it is told of arrivals and subscriptions in the order of commits, so a publish that
-is committed after one of them finds the user.
+is committed after one of them finds the user. A subscription that was committed on another node and
+not heard of here is found by this node's looks into the store (`actors.cluster.reconciler`).
 """
 
 from __future__ import annotations
@@ -21,16 +22,15 @@ import structlog
 import trio
 
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
-from tocsin.actors.runtime import ActorError, Ref, TableWorker, Tasks, WorkList
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.worker import TableWorker, Tasks
+from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Materialise,
-    StoreBlocked,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreBlocked, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.user_commands import Materialise
 from tocsin.protocol.notification import EVERYONE
 
 logger = structlog.get_logger(__name__)
@@ -93,6 +93,10 @@ class Topics:
         for user in users:
             if user in self._topics:
                 self.present(user, (topic,))
+
+    def topics_of(self, user: str) -> int:
+        """How many topics the index has *user* in (the topic of everyone left out)."""
+        return len(self._topics.get(user, ()))
 
     def users_of(self, topic: str) -> list[str]:
         """The users who are online here and in *topic*."""

@@ -13,12 +13,15 @@ from typing import Final, Never
 import structlog
 import trio
 
-from tocsin.actors.runtime import Actor, ActorError, Context, Ref
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Actor, Context
 from tocsin.actors.sinks.table import SinkFigures, SinksTable
 from tocsin.actors.sinks.watch import LOOK_INTERVAL, ReceiptWatch
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
-from tocsin.persistence.store import NotFound, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts
 from tocsin.persistence.store.sink_commands import SaveProgress, StoredSink
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort

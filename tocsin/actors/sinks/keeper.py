@@ -12,7 +12,10 @@ from typing import Final, Never
 
 import trio
 
-from tocsin.actors.runtime import TEMPORARY, Actor, ActorError, Context, Ref, Supervisor
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.restart import TEMPORARY
+from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor
 from tocsin.actors.sinks.carrier import SinkCarrier
 from tocsin.actors.sinks.table import LEASE, SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch

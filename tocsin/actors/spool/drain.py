@@ -21,23 +21,23 @@ import structlog
 import trio
 
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import ActorError, Ref, Reply
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import Ref, Reply
 from tocsin.actors.spool.entries import Spoolable, UnreadableEntry, decode, in_time
 from tocsin.actors.spool.state import SpoolState
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Spool, SpoolEntry
-from tocsin.persistence.store import (
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import (
     Changed,
     KeyReused,
     NotActive,
     NotFound,
     PatchRefused,
     Replayed,
-    Result,
-    StoreFailed,
-    StoreUnavailable,
 )
+from tocsin.persistence.store.results import Result
 
 logger = structlog.get_logger(__name__)
 

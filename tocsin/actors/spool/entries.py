@@ -16,7 +16,9 @@ from typing import Any, Final
 import msgspec
 
 from tocsin.persistence.bus import Claim
-from tocsin.persistence.store import Command, Publish, Result, Update, Withdraw
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Publish, Update, Withdraw
+from tocsin.persistence.store.results import Result
 from tocsin.protocol.errors import DescribedError, ProtocolError
 from tocsin.protocol.notification import Content, Standing, patched
 from tocsin.protocol.values import to_rfc3339

@@ -18,14 +18,16 @@ import outcome
 import trio
 
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import ActorError, MailboxFull, PipedReply, Ref, Reply
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.errors import ActorError, MailboxFull
+from tocsin.actors.runtime.ref import PipedReply, Ref, Reply
 from tocsin.actors.spool.entries import Committal, Poisoned, Spoolable, SpoolUnavailable
 from tocsin.actors.spool.places import LinePlace
 from tocsin.actors.spool.state import SpoolState, SpoolStatistics
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.persistence.bus import BusUnavailable, Replaying, Spool
-from tocsin.persistence.store import Result, StoreBlocked, StoreUnavailable
+from tocsin.persistence.store import StoreBlocked, StoreUnavailable
+from tocsin.persistence.store.results import Result
 
 _LINE_MAX: Final = 20_000
 """Commands that may stand in the line; beyond it a producer is told to come back later."""

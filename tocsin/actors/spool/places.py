@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tocsin.actors.runtime import Reply
+from tocsin.actors.runtime.ref import Reply
 from tocsin.actors.spool.entries import (
     Committal,
     Spoolable,
@@ -24,7 +24,8 @@ from tocsin.actors.spool.entries import (
     named,
 )
 from tocsin.persistence.bus import Claim, SpoolDraft
-from tocsin.persistence.store import KeyReused, PatchRefused, StoreUnavailable
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import KeyReused, PatchRefused
 from tocsin.protocol.refusal import Refused
 
 APPEND_MAX: Final = 256

@@ -28,8 +28,11 @@ import trio
 
 from tocsin.actors.delivery.neighbours import Neighbours
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import ActorCrashed, ActorStopped, Context, Ref, TableWorker, Tasks
 from tocsin.actors.runtime.bell import pause
+from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped
+from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.supervisor import Context
+from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.entries import Spoolable
 from tocsin.actors.spool.line import SpoolLine
@@ -37,7 +40,8 @@ from tocsin.actors.spool.places import Prepared, prepare
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Spool
-from tocsin.persistence.store import Changed, StoreUnavailable
+from tocsin.persistence.store import StoreUnavailable
+from tocsin.persistence.store.commands import Changed
 
 logger = structlog.get_logger(__name__)
 

@@ -39,36 +39,29 @@ import structlog
 import trio
 
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Actor, Context
 from tocsin.actors.runtime.bell import Bell
+from tocsin.actors.runtime.supervisor import Actor, Context
 from tocsin.actors.storage.backlog import Backlog
 from tocsin.actors.storage.batch_weights import Weights
 from tocsin.actors.storage.batches import abandon, answer, in_halves, refuse
 from tocsin.actors.storage.blockades import Blockades, StuckLines
-from tocsin.actors.storage.catching_up import expire_first, is_there
+from tocsin.actors.storage.catching_up import EXPIRING_MAX, expire_first, is_there
 from tocsin.actors.storage.commit_timing import CommitPace
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.outage import Outage
 from tocsin.actors.storage.requests import Flush, Read, StorageMessage, Write, reads_ledger
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Acknowledge,
-    Attach,
-    Command,
-    Expire,
-    Record,
-    Result,
-    Store,
-    StoreBlocked,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import Store, StoreBlocked, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire
+from tocsin.persistence.store.user_commands import Acknowledge, Attach, Record
 
 logger = structlog.get_logger(__name__)
 
 _QUERIES_MAX: Final = 1000
 """Queries in one batch: enough for the price of a statement to vanish."""
-_PENDING_MAX: Final = 20_000
+PENDING_MAX: Final = 20_000
 """Commands and queries gathered; beyond it the mailbox fills and senders are refused."""
 _LEDGER_PAUSE: Final = 0.025
 """Seconds between two transactions that carry only the ledger, for which no request waits."""
@@ -82,7 +75,8 @@ class StorageActor(Actor[StorageMessage]):
     """Owns the *store* and writes the *ledger*; see the module.
 
     *announce* is called with each result, and must not raise. *first* makes, from the time (Unix
-    ms), the command that comes before all others when the store is there again.
+    ms), the command that comes before all others when the store is there again; *expiring_max* is
+    the time in seconds that such commands may take. Up to *pending_max* commands and queries wait.
     """
 
     def __init__(
@@ -94,12 +88,16 @@ class StorageActor(Actor[StorageMessage]):
         *,
         announce: Callable[[Result], None] = lambda result: None,
         first: Callable[[int], Expire] | None = None,
+        pending_max: int = PENDING_MAX,
+        expiring_max: float = EXPIRING_MAX,
     ) -> None:
         self._store = store
         self._status = status
         self._world = world
         self._announce = announce
         self._first = first
+        self._pending_max = pending_max
+        self._expiring_max = expiring_max
         self._weights = Weights()
         self._writes: Backlog[Write[Any]] = Backlog(self._weights)
         self._blockades: Blockades[Write[Any]] = Blockades()
@@ -161,7 +159,7 @@ class StorageActor(Actor[StorageMessage]):
             self._reads.append(message)
             if len(self._reads) == 1:
                 self._reader.ring()
-        while len(self._writes) + len(self._reads) > _PENDING_MAX:
+        while len(self._writes) + len(self._reads) > self._pending_max:
             await self._room.park()
 
     # --- Writing ---------------------------------------------------------------------------------
@@ -343,8 +341,11 @@ class StorageActor(Actor[StorageMessage]):
             if not self._status.available:
                 await self._store.open()
             await self._store.probe()
-            known = self._status.available
-            expired = [] if known else await expire_first(self._store, self._first, self._world)
+            expired: list[Result] = []
+            if not self._status.available:
+                expired = await expire_first(
+                    self._store, self._first, self._world, self._expiring_max
+                )
         except StoreUnavailable as error:
             self._lost(error)
             self._status.note_attempt()

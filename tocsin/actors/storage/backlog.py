@@ -18,23 +18,19 @@ from operator import itemgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
-from tocsin.persistence.store import (
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Publish, Update, Withdraw
+from tocsin.persistence.store.upkeep_commands import Expire, Purge, Release
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     Attach,
-    Command,
-    Expire,
     MarkInbox,
     Materialise,
-    Publish,
-    Purge,
-    Release,
     RemoveDevice,
     SetPreferences,
     SetTopic,
     Subscribe,
     Unsubscribe,
-    Update,
-    Withdraw,
 )
 
 SMALL: Final = 50

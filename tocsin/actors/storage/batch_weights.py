@@ -12,42 +12,43 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tocsin.persistence.store import (
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Purge, Release
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     Attach,
-    Changed,
-    Command,
-    Expire,
     MarkInbox,
     Materialise,
-    Publish,
-    Purge,
-    Release,
     RemoveDevice,
-    Result,
     SetPreferences,
     Subscribe,
     Unsubscribe,
-    Update,
-    Withdraw,
 )
 
 ROWS_MAX: Final = 1000
 """Rows of one ordinary transaction, about: those of a post to as many users as it may name."""
-_UNKNOWN: Final = 1000
+UNKNOWN: Final = 1000
 """Recipients that a notification is taken to have if it is not remembered."""
 _LOOK: Final = 5
-"""Rows from a look at a user's topics, even if many look at once (`ENTRIES_OF_USER_MIN`)."""
+"""Rows from a look at a user's topics, even if many look at once (`ScriptLimits`)."""
 _SOME: Final = 30
 """Rows of a command that names no number, such as marking all: its share of the bound."""
-_REMEMBERED: Final = 50_000
+REMEMBERED_MAX: Final = 50_000
 """Notifications that are remembered, in a few megabytes."""
 
 
 class Weights:
-    """The weights of commands, and the recipients remembered for them; see the module."""
+    """The weights of commands, and the recipients remembered for them; see the module.
 
-    def __init__(self) -> None:
+    *unknown* is the number of recipients of a notification that is not among the last
+    *remembered_max*.
+    """
+
+    def __init__(self, *, unknown: int = UNKNOWN, remembered_max: int = REMEMBERED_MAX) -> None:
+        self._unknown = unknown
+        self._remembered_max = remembered_max
         self._recipients: dict[str, int] = {}
 
     def rows(self, command: Command[Any]) -> int:
@@ -56,7 +57,7 @@ class Weights:
             case Publish():
                 return len(command.users) or 1
             case Update() | Withdraw():
-                return self._recipients.get(command.notification, _UNKNOWN)
+                return self._recipients.get(command.notification, self._unknown)
             case Subscribe() | Unsubscribe() | Materialise():
                 return _LOOK * len(command.users)
             case MarkInbox(ids=ids) | Acknowledge(ids=ids):
@@ -79,5 +80,5 @@ class Weights:
             self._recipients.pop(content.id, None)
             rows = 1 if content.topic is not None else max(1, result.recipients)
             self._recipients[content.id] = rows
-            if len(self._recipients) > _REMEMBERED:
+            if len(self._recipients) > self._remembered_max:
                 del self._recipients[next(iter(self._recipients))]

@@ -10,11 +10,11 @@ import structlog
 import trio
 
 from tocsin.actors.health import StorageStatistics
-from tocsin.actors.runtime import Request
-from tocsin.actors.runtime.ref import abandoned
+from tocsin.actors.runtime.ref import Request, abandoned
 from tocsin.actors.storage.ledger_buffer import halves
 from tocsin.actors.storage.requests import Read
-from tocsin.persistence.store import Record, Store, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import Store, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.user_commands import Record
 
 logger = structlog.get_logger(__name__)
 

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from tocsin.actors.storage.backlog import Waiting, lane_of
-from tocsin.persistence.store import (
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Publish
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     Attach,
-    Command,
     MarkInbox,
     Materialise,
-    Publish,
     Record,
     RemoveDevice,
     SetPreferences,

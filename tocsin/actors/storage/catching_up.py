@@ -9,18 +9,13 @@ import structlog
 import trio
 
 from tocsin.actors.world import World
-from tocsin.persistence.store import (
-    Expire,
-    Expired,
-    Result,
-    Store,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import Store, StoreFailed, StoreUnavailable
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Expired
 
 logger = structlog.get_logger(__name__)
 
-TIME_MAX: Final = 2.0
+EXPIRING_MAX: Final = 2.0
 """Seconds for which overdue expiries may keep requests waiting; the rest is done beside them."""
 LOOK_TIMEOUT: Final = 1.0
 """Seconds in which a store answers that has lost no more than a connection."""
@@ -37,15 +32,20 @@ async def is_there(store: Store) -> bool:
 
 
 async def expire_first(
-    store: Store, first: Callable[[int], Expire] | None, world: World
+    store: Store,
+    first: Callable[[int], Expire] | None,
+    world: World,
+    seconds_max: float = EXPIRING_MAX,
 ) -> list[Result]:
     """Let expire what is due, by commands that *first* makes of the time (Unix ms).
+
+    The last command begins before *seconds_max* have passed.
 
     Returns the results, to be announced. It comes first because no client may be told a counter
     that counts an expired notification. Raises `StoreUnavailable`; cancelled, some of it may be
     done.
     """
-    ends, results = trio.current_time() + TIME_MAX, list[Result]()
+    ends, results = trio.current_time() + seconds_max, list[Result]()
     while first is not None and trio.current_time() < ends:
         command = first(world.now_ms())
         try:

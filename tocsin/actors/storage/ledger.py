@@ -17,17 +17,21 @@ from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 LINES_MAX: Final = 50_000
 """Lines that may wait while the store is slow or away: some tens of MiB."""
-_CROWD: Final = 20_000
+LINGERING_MAX: Final = 20_000
 """Lines beyond which even a line that only says "sent" waits no longer."""
 
 
 class Ledger:
     """The lines that wait to be written; one that only says "sent" waits *linger* seconds."""
 
-    __slots__ = ("_linger", "bell", "waiting")
+    __slots__ = ("_lines_max", "_linger", "_lingering_max", "bell", "waiting")
 
-    def __init__(self, linger: float) -> None:
+    def __init__(
+        self, linger: float, *, lines_max: int = LINES_MAX, lingering_max: int = LINGERING_MAX
+    ) -> None:
         self._linger = linger
+        self._lines_max = lines_max
+        self._lingering_max = lingering_max
         self.waiting = LedgerBuffer()
         self.bell = Bell()
         """Rings when lines are due sooner than before."""
@@ -38,11 +42,11 @@ class Ledger:
         """Note *records* and a device's *cursor* at *now* (Trio time); whether there was room."""
         waiting = self.waiting
         lines = len(waiting)
-        if lines >= LINES_MAX:
+        if lines >= self._lines_max:
             return False
         due = waiting.due
         waiting.add(records, cursor, now + self._linger)
-        if lines >= _CROWD:
+        if lines >= self._lingering_max:
             waiting.hurry()
         # The bell rings only if the lines are due sooner: most of them cost no switch of tasks.
         if waiting.due < due:
@@ -56,7 +60,7 @@ class Ledger:
         its device is told of withdrawals that do not concern it, and no more happens.
         """
         waiting = self.waiting
-        if len(waiting) < LINES_MAX:
+        if len(waiting) < self._lines_max:
             due = waiting.due
             waiting.end(end, now + self._linger)
             if waiting.due < due:

@@ -19,23 +19,27 @@ from collections.abc import Hashable, Sequence
 from itertools import islice, takewhile
 from typing import Final, TypeVar
 
-from tocsin.persistence.store import Record
+from tocsin.persistence.store.user_commands import Record
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Key = tuple[str, str, str]
 
-_LINES_MAX: Final = 1000
+RECORD_LINES_MAX: Final = 1000
 """Lines of each kind in one transaction, so that a flood does not keep posts waiting."""
 _END_PATIENCE: Final = 1.0
 """Seconds that the end of a session waits for other lines to be written with."""
 
 
 class LedgerBuffer:
-    """Lines, cursors and ends of sessions that are to be written; `due` says when (Trio time)."""
+    """Lines, cursors and ends of sessions that are to be written; `due` says when (Trio time).
 
-    def __init__(self) -> None:
+    A transaction takes *lines_max* of each kind.
+    """
+
+    def __init__(self, *, lines_max: int = RECORD_LINES_MAX) -> None:
+        self._lines_max = lines_max
         # In the order in which lines of one key go out: earlier ones, the settled, the sent.
         # Earlier lines are so rare that they are kept as they go out, a dict for each record.
         self._earlier: list[dict[Key, DeliveryRecord]] = []
@@ -54,7 +58,7 @@ class LedgerBuffer:
     def transactions(self) -> int:
         """The number of transactions that it takes to write the lines that are here now."""
         longest = max(len(self._settled), len(self._sent), len(self._cursors), len(self._earlier))
-        return -(-longest // _LINES_MAX)
+        return -(-longest // self._lines_max)
 
     def add(
         self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None, sent_due: float
@@ -98,9 +102,9 @@ class LedgerBuffer:
     def take(self, now: float) -> list[Record]:
         """Remove the records for the next transaction, in order; *now* is Trio's time."""
         layers, self._earlier = self._earlier, []
-        settled = _take(self._settled)
+        settled = _take(self._settled, self._lines_max)
         sent = self._take_sent(math.inf if self._hurried else now)
-        cursors = tuple(_take(self._cursors).values())
+        cursors = tuple(_take(self._cursors, self._lines_max).values())
         records = [Record(tuple(layer.values()), ()) for layer in layers]
         if settled or cursors:
             records.append(Record(tuple(settled.values()), cursors))
@@ -159,7 +163,7 @@ class LedgerBuffer:
 
     def _take_sent(self, now: float) -> dict[Key, DeliveryRecord]:
         taken: dict[Key, DeliveryRecord] = {}
-        for key, (due, record) in islice(self._sent.items(), _LINES_MAX):
+        for key, (due, record) in islice(self._sent.items(), self._lines_max):
             if due > now or key in self._settled:
                 break
             taken[key] = record
@@ -172,7 +176,7 @@ class LedgerBuffer:
         if self._settled or self._cursors:
             return ()
         first = _first_due(self._sent)
-        ends = islice(self._ends.values(), _LINES_MAX)
+        ends = islice(self._ends.values(), self._lines_max)
         taken = tuple([end for _, end in takewhile(lambda each: each[0] < first, ends)])
         for end in taken:
             del self._ends[end.user, end.device]
@@ -195,12 +199,12 @@ def _first_due(waiting: dict[K, tuple[float, V]]) -> float:
     return next(iter(waiting.values()))[0] if waiting else math.inf
 
 
-def _take(lines: dict[K, V]) -> dict[K, V]:
-    if len(lines) <= _LINES_MAX:
+def _take(lines: dict[K, V], lines_max: int) -> dict[K, V]:
+    if len(lines) <= lines_max:
         taken = lines.copy()
         lines.clear()
         return taken
-    return {key: lines.pop(key) for key in list(islice(lines, _LINES_MAX))}
+    return {key: lines.pop(key) for key in list(islice(lines, lines_max))}
 
 
 def halves(record: Record) -> list[Record]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from tocsin.actors.runtime import Request
-from tocsin.persistence.store import Command, Query, ReadDeliveries
+from tocsin.actors.runtime.ref import Request
+from tocsin.persistence.store.asking import Command, Query
+from tocsin.persistence.store.queries import ReadDeliveries
 
 T = TypeVar("T")
 

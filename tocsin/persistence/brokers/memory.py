@@ -66,7 +66,10 @@ class MemoryQueue:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Source]:
-        """Open a connection, as `Connect` has it."""
+        """Open a connection, as `Connect` has it; cancelled, it ends like any other.
+
+        Raises `error`, if a test has set that, and `SourceElsewhere`.
+        """
         await trio.lowlevel.checkpoint()
         if self.error is not None:
             raise self.error

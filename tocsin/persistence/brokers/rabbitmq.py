@@ -92,7 +92,11 @@ class QueueSource:
         self._in_hand = 0
 
     async def begin(self) -> None:
-        """Look for the queue, and consume it."""
+        """Look for the queue, and consume it.
+
+        Raises `SourceElsewhere` if another node consumes it alone, and else as `Connect`.
+        Cancelled, the channel is to be closed.
+        """
         channel, queue = self._channel, self._place.queue
         await _answered(channel.basic_qos, prefetch_count=self._place.batch)
         if self._place.declare:

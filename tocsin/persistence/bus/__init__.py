@@ -134,7 +134,7 @@ class Presence(Protocol):
 
     Leases end by the clock of the service, so that the clocks of nodes need not agree. A lease is
     of a device, a node, and the time at which the device came. So releasing the lease of an earlier
-    connection does not end that of a later one.
+    connection does not end that of a later one. A cancelled call may have been done all the same.
     """
 
     async def hold(self, leases: Sequence[Lease], seconds: float) -> None:
@@ -205,7 +205,7 @@ class Spool(Protocol):
     """The posts that producers made while the store was away, in order. Raises `BusUnavailable`.
 
     One node at a time takes entries, under a lease. If it dies before it has finished them, the
-    next node takes them again.
+    next node takes them again. A cancelled call may have been done all the same.
     """
 
     async def append(self, drafts: Sequence[SpoolDraft]) -> Appended:

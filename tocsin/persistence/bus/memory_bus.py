@@ -94,7 +94,10 @@ class MemoryBroker:
     # --- For the adapters -----------------------------------------------------------------------
 
     async def reach(self, node: str) -> None:
-        """Raise `BusUnavailable` if *node* cannot reach the service. A checkpoint."""
+        """Raise `BusUnavailable` if *node* cannot reach the service.
+
+        A checkpoint, at which a call can be cancelled before it has done anything.
+        """
         await trio.lowlevel.checkpoint()
         if not self._is_reached_by(node):
             raise BusUnavailable("the memory broker is away")

@@ -77,7 +77,8 @@ def is_silent(connection: Connection) -> bool:
 async def drive(connection: Connection, work: Coroutine[Any, Any, T]) -> T:
     """Run *work*, whose statements are all for *connection*, which was taken over; its answer.
 
-    Raises what *work* raises. Cancelled, it leaves the connection in a state that is not known.
+    Raises what *work* raises, or `ConnectionResetError` if writing to the server has failed.
+    Cancelled, it leaves the connection in a state that is not known.
     """
     transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
     protocol: Any = connection._protocol  # type: ignore[attr-defined]

@@ -58,7 +58,7 @@ async def vacuum(url: str, *, full: bool) -> tuple[int, int]:
     """Vacuum our tables; their bytes before and after.
 
     With *full*, no node may be using them. Raises `Unsuitable` if one is, or if the tables belong
-    to another role.
+    to another role. Cancelled, some tables are vacuumed and the others are as they were.
     """
     async with connected(url) as connection:
         if full and (nodes := await nodes_connected(connection)):

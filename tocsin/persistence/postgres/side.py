@@ -90,7 +90,8 @@ async def postgres_side(
 ) -> AsyncIterator[PostgresSide]:
     """The database at *url* as one side of a copy.
 
-    Raises `Unsuitable` if nodes are connected to it, unless *beside_nodes* allows that.
+    Raises `Unsuitable` if nodes are connected to it, unless *beside_nodes* allows that. Cancelled,
+    its connection ends, and with that a transaction that is open.
     """
     async with connected(url) as connection:
         if not beside_nodes and (nodes := await nodes_connected(connection)):

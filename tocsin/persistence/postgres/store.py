@@ -29,11 +29,14 @@ from tocsin.persistence.postgres.driving import Pause, drive
 from tocsin.persistence.postgres.errors import is_retryable, tables_needed, translated
 from tocsin.persistence.postgres.pool import Pool
 from tocsin.persistence.postgres.records import record_class
+from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 from tocsin.persistence.scripts.read import read
 from tocsin.persistence.scripts.statements import Rows, Script, Statement, load, run
 from tocsin.persistence.scripts.write import write
-from tocsin.persistence.store import Command, Query, Result, StoreFailed, StoreUnavailable
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.opened import Opened
+from tocsin.persistence.store.results import Result
 
 logger = structlog.get_logger(__name__)
 
@@ -64,7 +67,7 @@ class PostgresStore(Opened):
     At most *pool_size* calls run at once; further calls wait. A call that has not ended after
     *command_timeout* seconds, waiting included, raises `StoreUnavailable`. A cancelled call ends
     its connection. *entropy* gives random bytes for the epoch and the secret of a new database.
-    *link* are the operator's wishes for connections.
+    *link* are the operator's wishes for connections, and *limits* bound a transaction.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class PostgresStore(Opened):
         command_timeout: float = 10.0,
         entropy: Callable[[int], bytes] = os.urandom,
         link: Link | None = None,
+        limits: ScriptLimits = LIMITS,
     ) -> None:
         super().__init__()
         link = link or Link()
@@ -85,6 +89,7 @@ class PostgresStore(Opened):
         self._pool = Pool(connector, size=pool_size)
         self._timeout = command_timeout
         self._entropy = entropy
+        self._limits = limits
         self._sql = {
             name: (
                 sql,
@@ -108,7 +113,9 @@ class PostgresStore(Opened):
     ) -> list[Result]:
         async def work(connection: Connection) -> list[Result]:
             begin = (*connection.beginning, _HURRY) if hurried else connection.beginning
-            return await self._transaction(connection, lambda: write(commands, self.epoch), begin)
+            return await self._transaction(
+                connection, lambda: write(commands, self.epoch, self._limits), begin
+            )
 
         return await self._call(work, self._timeout)
 

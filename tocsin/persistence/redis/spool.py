@@ -16,7 +16,7 @@ was done.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from tocsin.persistence.bus import (
     CLAIM_LIFETIME,
@@ -48,6 +48,23 @@ _MS: Final = 1000
 """Milliseconds in a second: Redis counts in the former."""
 
 
+class SpoolKeys(NamedTuple):
+    """The keys of the spool in Redis; *claims* is what those of claims begin with."""
+
+    stream: str
+    poisoned: str
+    foreign: str
+    lease: str
+    run: str
+    claims: str
+
+    @classmethod
+    def under(cls, prefix: str) -> SpoolKeys:
+        spool = f"{prefix}spool"
+        names = ("poisoned", "foreign", "lease", "run", "claim:")
+        return cls(spool, *(f"{spool}:{name}" for name in names))
+
+
 class RedisSpool:
     """`Spool` on *client*; *now_ms* is wall time (Unix milliseconds).
 
@@ -67,12 +84,9 @@ class RedisSpool:
         self._aside = seals[Purpose.ASIDE]
         self._claimed = seals[Purpose.CLAIM]
         self._now_ms = now_ms
-        self._stream = f"{client.prefix}spool"
-        self._poisoned = f"{client.prefix}spool:poisoned"
-        self._foreign = f"{client.prefix}spool:foreign"
-        self._lease = f"{client.prefix}spool:lease"
-        self._run = f"{client.prefix}spool:run"
-        self._claims = f"{client.prefix}spool:claim:"
+        keys = SpoolKeys.under(client.prefix)
+        self._stream, self._poisoned, self._foreign = keys.stream, keys.poisoned, keys.foreign
+        self._lease, self._run, self._claims = keys.lease, keys.run, keys.claims
         self._lists = {self._poisoned: POISONED_MAX, self._foreign: FOREIGN_MAX}
         self._kinds = {
             self._stream: "stream",

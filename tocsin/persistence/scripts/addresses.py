@@ -10,17 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tocsin.persistence.scripts.statements import Rows, Script, pick, run
-from tocsin.persistence.store import (
-    Done,
-    ListAddresses,
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.escalation_commands import (
+    Address,
     MuteChannel,
-    NotFound,
     RemoveAddress,
-    Result,
     SetAddress,
 )
-from tocsin.persistence.store.escalation_commands import Address
-from tocsin.persistence.store.queries import Addresses
+from tocsin.persistence.store.queries import Addresses, ListAddresses
+from tocsin.persistence.store.results import Result
 from tocsin.protocol.channel_preferences import (
     ChannelPreferences,
     decode_preferences,

@@ -15,25 +15,23 @@ from tocsin.persistence.scripts.ledger import (
     reset_places,
     write_places,
 )
+from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought
 from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import Counters, NotFound, TooMany
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import (
     Acknowledge,
     AcknowledgedPartly,
-    AckStored,
     Attach,
     Attached,
     BeyondHead,
-    Counters,
-    DeviceCursor,
-    DeviceForgotten,
-    NotFound,
     RemoveDevice,
-    Result,
-    TooMany,
 )
 from tocsin.protocol.cursor import LogState, Start, choose_start
+from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.news import AckStored, DeviceForgotten
 
 _ATTACH_READ: Final = pick(user_id="user", device_id="device")
 
@@ -52,11 +50,9 @@ class _DeviceState(NamedTuple):
     delivered: int
 
 
-_WORTH_NOTING = 100
-"""Entries of a log. Going through fewer takes less time than writing a row to spare it."""
-
-
-def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Result]) -> Script[None]:
+def acknowledge(
+    commands: Sequence[tuple[int, Acknowledge]], results: list[Result], limits: ScriptLimits
+) -> Script[None]:
     """Write the acknowledgments of devices without a session, as those of a session are written."""
     if not commands:
         return
@@ -73,7 +69,8 @@ def acknowledge(commands: Sequence[tuple[int, Acknowledge]], results: list[Resul
         moves.append(CursorMove(command.user, command.device, stored, through, command.now_ms))
         named += [(command, notification) for notification in command.ids]
     yield from acknowledge_named(named)
-    partly = yield from acknowledge_moves([move for move in moves if move.cursor > move.stored])
+    ahead = [move for move in moves if move.cursor > move.stored]
+    partly = yield from acknowledge_moves(ahead, limits)
     for index, command in commands:
         if (command.user, command.device) in partly:
             results[index] = AcknowledgedPartly()
@@ -108,6 +105,7 @@ def attach(
     results: list[Result],
     brought: Brought,
     epoch: str,
+    limits: ScriptLimits,
 ) -> Script[None]:
     """Choose the start of each device, except new ones beyond the limit of their user.
 
@@ -117,7 +115,7 @@ def attach(
     if not commands:
         return
     states = yield from _read_states([command for _, command in commands])
-    yield from _note_delivered(commands, states)
+    yield from _note_delivered(commands, states, limits.delivered_step_min)
     named = yield from _count_named(commands, states)
     topics = yield from subscribed_topics((command.user for _, command in commands), left_too=True)
     arrivals: list[_Arrival] = []
@@ -142,7 +140,8 @@ def attach(
             behind=command.user in brought.behind,
             open_session=arrival.earlier,
         )
-    partly = yield from acknowledge_moves([each.move for each in arrivals if each.move is not None])
+    moves = [each.move for each in arrivals if each.move is not None]
+    partly = yield from acknowledge_moves(moves, limits)
     for index, command in commands:
         if (command.user, command.device) in partly:
             results[index] = AcknowledgedPartly()
@@ -229,15 +228,15 @@ def _forget_unnamed(
 
 
 def _note_delivered(
-    commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState]
+    commands: Sequence[tuple[int, Attach]], states: Sequence[_DeviceState], step_min: int
 ) -> Script[None]:
-    """Note the sequence up to which a log is delivered, if finding it took going through much."""
+    """Note up to which sequence a log is delivered, if that is *step_min* entries further."""
     found: dict[str, int] = {}
     for (_, command), (log, _, _, _, delivered) in zip(commands, states, strict=True):
         if log.stored is None:
             first = log.first_unacknowledged
             through = log.head if first is None else first - 1
-            if through - delivered >= _WORTH_NOTING:
+            if through - delivered >= step_min:
                 found[command.user] = through
     yield from run(
         "users_delivered",

@@ -16,7 +16,8 @@ import msgspec
 
 from tocsin.persistence.scripts.preferring import Preferring, read_preferring
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store import Escalate, Escalated, Result
+from tocsin.persistence.store.escalation_commands import Escalate, Escalated
+from tocsin.persistence.store.results import Result
 from tocsin.protocol.channel_preferences import Subject
 from tocsin.protocol.escalation import (
     EscalationPlan,

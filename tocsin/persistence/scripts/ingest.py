@@ -10,7 +10,7 @@ import msgspec
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number, of_each_status
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store import NotFound, Result
+from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.ingest_commands import (
     BuryMessages,
     ConnectorOrders,
@@ -22,6 +22,7 @@ from tocsin.persistence.store.ingest_commands import (
     SetConnector,
     SettleIngest,
 )
+from tocsin.persistence.store.results import Result
 
 _BURY: Final = pick(
     "connector",

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store import (
+from tocsin.persistence.store import StoreFailed
+from tocsin.persistence.store.commands import Done, NotFound, TooMany
+from tocsin.persistence.store.key_commands import (
     ApiKey,
     BindTicket,
     CreateKey,
     CreateTicket,
-    Done,
-    NotFound,
-    Result,
     RevokeKey,
     RevokeTickets,
     StoredTicket,
-    StoreFailed,
     TakeTicket,
-    TooMany,
 )
+from tocsin.persistence.store.results import Result
 
 _KEYS_INSERT: Final = pick("id", "hash", "name", "created_at", "revoked_at")
 _TICKETS_INSERT: Final = pick(

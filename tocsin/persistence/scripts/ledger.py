@@ -12,8 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tocsin.persistence.scripts.bury_letters import bury, dead_fact, deaths_in
+from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store import Acknowledge, DeliveryRecord, DeviceCursor, Done, Record, Result
+from tocsin.persistence.store.commands import Done
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import Acknowledge, Record
+from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 from tocsin.protocol.receipts import Facts
 
 _DEVICES_SAVE: Final = pick(
@@ -40,11 +44,6 @@ _DELIVERIES_RECORD: Final = pick(
 
 Ends = Mapping[tuple[str, str], str]
 """(User, device) → the session of it that has ended."""
-
-ACKNOWLEDGED_MAX = 1000
-"""Ledger lines that the cursors of one transaction acknowledge, about: users wait for its locks."""
-_ACKNOWLEDGED_MIN = 30
-"""Ledger lines for each device, even if many devices share a transaction, so that it advances."""
 
 
 class DevicePlace(NamedTuple):
@@ -111,13 +110,16 @@ def _dead_lines(command: Record) -> list[tuple[DeliveryRecord, int]]:
     return [(line, max(times)) for line in dead]
 
 
-def acknowledge_moves(moves: Sequence[CursorMove]) -> Script[set[tuple[str, str]]]:
+def acknowledge_moves(
+    moves: Sequence[CursorMove], limits: ScriptLimits
+) -> Script[set[tuple[str, str]]]:
     """Acknowledge the entries between the former and the present cursors of devices.
 
     Returns the devices that have more of them than one transaction may do. Their cursors must not
     be moved yet: a repetition goes on with the rest, since acknowledged lines are not found again.
     """
-    lines_max = max(_ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX // max(1, len(moves)))
+    share = limits.acknowledged_max // max(1, len(moves))
+    lines_max = max(limits.acknowledged_of_device_min, share)
     times = {(move.user, move.device): move.now_ms for move in moves}
     rows = yield from run(
         "deliveries_open", **_DELIVERIES_OPEN(moves), lines_max=[lines_max] * len(moves)

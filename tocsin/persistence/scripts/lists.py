@@ -10,7 +10,9 @@ from tocsin.persistence.scripts.rows import NO_BOUND, key_of_row, letter_of_row
 from tocsin.persistence.scripts.settle_letters import LETTER_STATUSES
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
 from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.ingest_commands import ListIngest
+from tocsin.persistence.store.queries import (
     DeviceInfo,
     Devices,
     FindKey,
@@ -24,14 +26,12 @@ from tocsin.persistence.store import (
     ListLetters,
     ListSubscribers,
     ListSubscriptions,
-    NotFound,
     Preferences,
     ReadPreferences,
     SubscribedTopics,
     Subscribers,
     TopicInfo,
 )
-from tocsin.persistence.store.ingest_commands import ListIngest
 from tocsin.protocol.channel_preferences import NO_PREFERENCES, decode_preferences
 
 Q = TypeVar("Q")
@@ -72,9 +72,13 @@ def devices(queries: Numbered[ListDevices], answers: Answers) -> Script[None]:
 
 
 def subscriptions(queries: Numbered[ListSubscriptions], answers: Answers) -> Script[None]:
-    topics = yield from subscribed_topics(query.user for _, query in queries)
-    for index, query in queries:
-        answers[index] = SubscribedTopics(topics.get(query.user, ()))
+    for left_too in (False, True):
+        asked = [(index, query.user) for index, query in queries if query.left_too == left_too]
+        if not asked:
+            continue
+        topics = yield from subscribed_topics((user for _, user in asked), left_too=left_too)
+        for index, user in asked:
+            answers[index] = SubscribedTopics(topics.get(user, ()))
 
 
 def preferences(queries: Numbered[ReadPreferences], answers: Answers) -> Script[None]:

@@ -14,10 +14,13 @@ from typing import Final
 
 import msgspec
 
+from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
-from tocsin.persistence.store import BeyondHead, Counters, Marked, MarkInbox, Result
+from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox
 from tocsin.protocol.marking import counted, marked, states_changed, times
 from tocsin.protocol.notification import State
 from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
@@ -33,11 +36,6 @@ _MARKS_SAVE: Final = pick(
 )
 
 Numbered = tuple[int, MarkInbox]
-
-MARKS_MAX = 1000
-"""Rows that the commands of one transaction without ids mark together: users wait for its locks."""
-MARKS_OF_COMMAND_MIN = 30
-"""Rows that one command marks however many there are, so that each of them gets somewhere."""
 
 
 class _Place(msgspec.Struct):
@@ -71,10 +69,12 @@ _Places = dict[tuple[str, str], _Place]
 """By user and notification."""
 
 
-def mark_inboxes(commands: Sequence[Numbered], results: list[Result], facts: Facts) -> Script[None]:
+def mark_inboxes(
+    commands: Sequence[Numbered], results: list[Result], facts: Facts, limits: ScriptLimits
+) -> Script[None]:
     """Run *commands* and put each result in its place in *results*."""
     listing = sum(command.ids is None for _, command in commands)
-    rows_max = max(MARKS_OF_COMMAND_MIN, MARKS_MAX // max(1, listing))
+    rows_max = max(limits.marks_of_command_min, limits.marks_max // max(1, listing))
     commands = [(index, _limited(command, rows_max)) for index, command in commands]
     for turn in _rounds(commands):
         logs = yield from hold_users(command.user for _, command in turn)

@@ -18,7 +18,8 @@ import msgspec
 from tocsin.persistence.scripts.receipts import purge_receipts
 from tocsin.persistence.scripts.statements import Rows, Script, pick, run
 from tocsin.persistence.scripts.user_logs import hold_users
-from tocsin.persistence.store import Purge, Purged, Result
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Purge, Purged
 from tocsin.protocol.marking import counted
 
 _PURGE_DEVICES: Final = pick("user_id", "device_id")

@@ -20,8 +20,14 @@ from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
 from tocsin.persistence.scripts.sends import sends
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
-from tocsin.persistence.store import (
-    Counters,
+from tocsin.persistence.store.asking import Query
+from tocsin.persistence.store.commands import Counters, NotFound
+from tocsin.persistence.store.ingest_commands import (
+    FindIngest,
+    ListIngest,
+    ReadConnector,
+)
+from tocsin.persistence.store.queries import (
     Deliveries,
     Delivery,
     Entry,
@@ -42,18 +48,11 @@ from tocsin.persistence.store import (
     ListSends,
     ListSubscribers,
     ListSubscriptions,
-    NotFound,
     Page,
     ProducerView,
-    Query,
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
-)
-from tocsin.persistence.store.ingest_commands import (
-    FindIngest,
-    ListIngest,
-    ReadConnector,
 )
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
 from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
@@ -94,13 +93,13 @@ def read(queries: Sequence[Query[Any]]) -> Script[list[Any]]:
 
 def _heads(queries: Numbered[FindHead], answers: Answers) -> Script[None]:
     rows = yield from run("users_read", user_id=sorted({query.user for _, query in queries}))
-    found = {row.user_id: _head(row) for row in rows}
+    found = {row.user_id: _head(row, row.topics) for row in rows}
     for index, query in queries:
         answers[index] = found.get(query.user, _NO_LOG)
 
 
-def _head(row: Row) -> Head:
-    return Head(row.head, Counters(row.unread, row.unseen), bool(row.behind))
+def _head(row: Row, topics: int = 0) -> Head:
+    return Head(row.head, Counters(row.unread, row.unseen), bool(row.behind), topics)
 
 
 def _pages(queries: Numbered[ReadPage], answers: Answers) -> Script[None]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from tocsin.persistence.scripts.statements import Row
-from tocsin.persistence.store import ApiKey, DeadLetter
+from tocsin.persistence.store.key_commands import ApiKey
+from tocsin.persistence.store.queries import DeadLetter
 from tocsin.protocol.notification import Content
 
 NO_BOUND: Final = 2**63 - 1

@@ -16,17 +16,17 @@ import msgspec
 from tocsin.persistence.scripts.addresses import drop_sends
 from tocsin.persistence.scripts.preferring import Preferring, read_preferring
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import Done, NotFound
+from tocsin.persistence.store.escalation_commands import (
+    AddressVerdict,
+    ClaimedSend,
     ClaimSends,
-    Done,
-    ListSends,
-    NotFound,
-    Result,
+    SendLine,
     SendsClaimed,
     SettleSends,
 )
-from tocsin.persistence.store.escalation_commands import AddressVerdict, ClaimedSend, SendLine
-from tocsin.persistence.store.queries import SendsPage
+from tocsin.persistence.store.queries import ListSends, SendsPage
+from tocsin.persistence.store.results import Result
 from tocsin.protocol.channel_preferences import Subject
 from tocsin.protocol.escalation import is_satisfied
 from tocsin.protocol.notification import Standing

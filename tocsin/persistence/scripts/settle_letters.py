@@ -19,16 +19,10 @@ import msgspec
 from tocsin.persistence.scripts.rows import content_of_row, letter_of_row
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
-from tocsin.persistence.store import (
-    DeadLetter,
-    DiscardLetter,
-    Done,
-    LetterReplayed,
-    NotActive,
-    NotFound,
-    ReplayLetter,
-    Result,
-)
+from tocsin.persistence.store.commands import Done, NotActive, NotFound
+from tocsin.persistence.store.queries import DeadLetter
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import DiscardLetter, LetterReplayed, ReplayLetter
 from tocsin.protocol.marking import counted
 from tocsin.protocol.notification import Content, Patch, Standing, State, patched
 from tocsin.protocol.values import to_rfc3339
@@ -39,6 +33,10 @@ _LETTERS_RESEND: Final = pick(
 )
 
 Numbered = tuple[int, ReplayLetter | DiscardLetter]
+
+_LIFETIME: Final = 60_000
+"""Milliseconds for which a notification lives again if clocks that differ do not tell how long it
+lived the first time: enough for a device that is connected."""
 
 LETTER_STATUSES = _DEAD, _REPLAYED, _DISCARDED = "dead", "replayed", "discarded"
 
@@ -168,12 +166,23 @@ def _replay(letter: DeadLetter, place: _Place, log: UserLog, now_ms: int, desk: 
 def _revive(notification: _Notification, letter: DeadLetter, now_ms: int) -> None:
     """Let *notification* live from *now_ms* on, for as long as it did the first time."""
     content = notification.content
-    assert content.expires_at is not None
-    lifetime = min([content.expires_at, *_expiries(letter)]) - content.created_at
-    until = to_rfc3339(now_ms + lifetime)
+    until = to_rfc3339(now_ms + _lifetime(content, letter))
     notification.content = patched(content, Patch(expires_at=until), now_ms)
     notification.standing = Standing.ACTIVE
     notification.revived = True
+
+
+def _lifetime(content: Content, letter: DeadLetter) -> int:
+    """How long (ms) the notification of *letter* lived the first time.
+
+    A node whose clock differs from that of the first may have let it expire before it was created.
+    Such times tell nothing.
+    """
+    assert content.expires_at is not None
+    ends = [content.expires_at, *_expiries(letter)]
+    return min(
+        [end - content.created_at for end in ends if end > content.created_at], default=_LIFETIME
+    )
 
 
 def _expiries(letter: DeadLetter) -> list[int]:

@@ -10,7 +10,8 @@ import msgspec
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store import Done, NotFound, Result, TooMany
+from tocsin.persistence.store.commands import Done, NotFound, TooMany
+from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.sink_commands import (
     READERS_MAX,
     SINKS_MAX,

@@ -144,7 +144,7 @@ def load(dialect: str) -> Mapping[str, Sql]:
     """The statements of `sql/<dialect>/*.sql`, by name.
 
     A statement begins at `-- name: …` and ends at the next one; `-> …` names the columns of its
-    rows, `-- then` stands between its parts. A part before the last with `-- when: <query>` runs
+    rows, `-- then` stands between its parts. A part with `-- when: <query>` runs
     only if that query has a row. A heading that is too long for a line goes on in comment lines
     that are indented. Parameters are `:name` in SQLite; in Postgres they are arrays, `$1`, `$2`…,
     which the text itself names (`AS new (user_id, sequence)`).

@@ -24,6 +24,7 @@ from tocsin.persistence.scripts.escalating import escalate
 from tocsin.persistence.scripts.ingest import change_ingest
 from tocsin.persistence.scripts.keys import change_keys
 from tocsin.persistence.scripts.ledger import ends_in, record
+from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 from tocsin.persistence.scripts.logs.change import change_logs
 from tocsin.persistence.scripts.marks import mark_inboxes
 from tocsin.persistence.scripts.purge import purge
@@ -34,46 +35,30 @@ from tocsin.persistence.scripts.sinks import change_sinks
 from tocsin.persistence.scripts.statements import Script
 from tocsin.persistence.scripts.topics.bring import bring_up_to_date, users_of
 from tocsin.persistence.scripts.topics.subscriptions import change_subscriptions
-from tocsin.persistence.store import (
-    Acknowledge,
-    Attach,
-    BindTicket,
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Done, Publish, Update, Withdraw
+from tocsin.persistence.store.escalation_commands import (
     ClaimSends,
-    Command,
-    CreateKey,
-    CreateTicket,
-    DiscardLetter,
-    Done,
     Escalate,
-    Expire,
-    MarkInbox,
-    Materialise,
     MuteChannel,
-    Publish,
-    Purge,
-    Record,
-    Release,
     RemoveAddress,
-    RemoveDevice,
-    ReplayLetter,
-    Result,
-    RevokeKey,
-    RevokeTickets,
     SetAddress,
-    SetPreferences,
     SettleSends,
-    SetTopic,
-    Subscribe,
-    TakeTicket,
-    Unsubscribe,
-    Update,
-    Withdraw,
 )
 from tocsin.persistence.store.ingest_commands import (
     BuryMessages,
     SetConnector,
     SettleIngest,
 )
+from tocsin.persistence.store.key_commands import (
+    BindTicket,
+    CreateKey,
+    CreateTicket,
+    RevokeKey,
+    RevokeTickets,
+    TakeTicket,
+)
+from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.sink_commands import (
     ChangeSink,
     ClaimSinks,
@@ -82,6 +67,25 @@ from tocsin.persistence.store.sink_commands import (
     FollowReceipts,
     SaveProgress,
     SettleSinkLetter,
+)
+from tocsin.persistence.store.upkeep_commands import (
+    DiscardLetter,
+    Expire,
+    Purge,
+    Release,
+    ReplayLetter,
+)
+from tocsin.persistence.store.user_commands import (
+    Acknowledge,
+    Attach,
+    MarkInbox,
+    Materialise,
+    Record,
+    RemoveDevice,
+    SetPreferences,
+    SetTopic,
+    Subscribe,
+    Unsubscribe,
 )
 from tocsin.protocol.receipts import Facts
 
@@ -132,7 +136,9 @@ class _Gathered:
         return found[0] if found else []
 
 
-def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
+def write(
+    commands: Sequence[Command[Any]], epoch: str, limits: ScriptLimits = LIMITS
+) -> Script[list[Result]]:
     """Run *commands*; their results, in the same order. *epoch* is the store's."""
     results: list[Result] = [Done()] * len(commands)
     facts: Facts = []
@@ -147,15 +153,16 @@ def write(commands: Sequence[Command[Any]], epoch: str) -> Script[list[Result]]:
         of = gathered.of
         arrivals, records = of(Attach), of(Record)
         ends = ends_in(records)
+        changes = of(*_SUBSCRIPTIONS, SetTopic)
         logs, looking = of(*_LOGS), of(Attach, MarkInbox, Materialise, *_SUBSCRIPTIONS)
         looked_at = {user for _, command in looking for user in users_of(command)}
-        yield from change_logs(logs, results, looked_at, facts)
-        brought = yield from bring_up_to_date(looking, results, locked=bool(logs))
-        yield from mark_inboxes(of(MarkInbox), results, facts)
-        yield from change_subscriptions(of(*_SUBSCRIPTIONS, SetTopic), results, brought)
+        yield from change_logs(logs, results, looked_at, facts, limits)
+        brought = yield from bring_up_to_date(looking, results, limits, locked=bool(logs))
+        yield from mark_inboxes(of(MarkInbox), results, facts, limits)
+        yield from change_subscriptions(changes, results, brought, limits)
         yield from record(records, {} if arrivals else ends, results, facts)
-        yield from acknowledge(of(Acknowledge), results)
-        yield from attach(arrivals, ends, results, brought, epoch)
+        yield from acknowledge(of(Acknowledge), results, limits)
+        yield from attach(arrivals, ends, results, brought, epoch, limits)
         yield from remove_devices(of(RemoveDevice), results)
         yield from settle_letters(of(*_LETTERS), results)
         yield from change_addresses(of(*_ADDRESSES), results)

@@ -60,7 +60,7 @@ def _run_all_but_last(
     for part in parts:
         taken = [columns[place] for place in part.columns]
         if part.condition and connection.execute(part.condition).fetchone() is None:
-            continue
+            taken = [()] * len(taken)  # runs for no row
         if part is not parts[-1]:
             connection.executemany(part.text, zip(*taken, strict=True))
     return part.text, taken

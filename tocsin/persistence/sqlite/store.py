@@ -22,18 +22,15 @@ import trio
 
 from tocsin.persistence import migrations
 from tocsin.persistence.migrations import Migration
+from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 from tocsin.persistence.scripts.read import read
 from tocsin.persistence.scripts.statements import Rows, Script, Statement, drive, load, run
 from tocsin.persistence.scripts.write import write
 from tocsin.persistence.sqlite.performing import perform, prepare
-from tocsin.persistence.store import (
-    Command,
-    Query,
-    Result,
-    StoreFailed,
-    StoreUnavailable,
-)
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.opened import Opened
+from tocsin.persistence.store.results import Result
 
 logger = structlog.get_logger(__name__)
 
@@ -94,7 +91,7 @@ class SqliteStore(Opened):
 
     With *inline*, all work runs in the calling task. That blocks the event loop, but the same calls
     take the same steps, as simulation needs. *path* may then be `":memory:"`. *entropy* gives
-    random bytes for the epoch and the secret of a new database.
+    random bytes for the epoch and the secret of a new database. *limits* bound a transaction.
     """
 
     def __init__(
@@ -103,11 +100,13 @@ class SqliteStore(Opened):
         *,
         inline: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
+        limits: ScriptLimits = LIMITS,
     ) -> None:
         super().__init__()
         self._path = os.fspath(path)
         self._inline = inline
         self._entropy = entropy
+        self._limits = limits
         self._statements = prepare(load(DIALECT))
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -197,7 +196,9 @@ class SqliteStore(Opened):
         return value
 
     def _write(self, commands: Sequence[Command[Any]]) -> list[Result]:
-        return self._run_script("IMMEDIATE", write(commands, self.epoch), self._check_file)
+        return self._run_script(
+            "IMMEDIATE", write(commands, self.epoch, self._limits), self._check_file
+        )
 
     def _read(self, queries: Sequence[Query[Any]]) -> list[Any]:
         return self._run_script("DEFERRED", read(queries))

@@ -134,11 +134,15 @@ class FindInboxItem(Query[InboxItem | NotFound], frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The end of a user's log; *head*, *counters* and *behind* are as in `Inbox`."""
+    """The end of a user's log; *head*, *counters* and *behind* are as in `Inbox`.
+
+    *topics* is how many topics the user is in or has been in, without the topic of everyone.
+    """
 
     head: int
     counters: Counters
     behind: bool
+    topics: int = 0
 
 
 class FindHead(Query[Head], frozen=True):
@@ -174,9 +178,13 @@ class SubscribedTopics(msgspec.Struct, frozen=True):
 
 
 class ListSubscriptions(Query[SubscribedTopics], frozen=True):
-    """The topics of a user by name, without the topic of everyone."""
+    """The topics of a user by name, without the topic of everyone.
+
+    With *left_too* also topics that the user has left.
+    """
 
     user: str
+    left_too: bool = False
 
 
 class TopicInfo(msgspec.Struct, frozen=True):

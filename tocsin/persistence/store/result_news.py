@@ -8,37 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from tocsin.persistence.store import (
-    AcknowledgedPartly,
-    Attached,
-    BeyondHead,
+from tocsin.persistence.store.commands import (
     Changed,
     Done,
-    Escalated,
-    Expired,
     FanOut,
     KeyReused,
-    LetterReplayed,
-    Marked,
-    Materialised,
     NotActive,
     NotFound,
     Overdue,
     PatchRefused,
-    PreferencesSet,
-    Purged,
-    Released,
     Replayed,
-    Result,
     RevisionMismatch,
-    SendsClaimed,
-    StoredTicket,
-    Subscribed,
     TooMany,
+)
+from tocsin.persistence.store.escalation_commands import Escalated, SendsClaimed
+from tocsin.persistence.store.key_commands import StoredTicket
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.sink_commands import SinksClaimed
+from tocsin.persistence.store.upkeep_commands import Expired, LetterReplayed, Purged, Released
+from tocsin.persistence.store.user_commands import (
+    AcknowledgedPartly,
+    Attached,
+    BeyondHead,
+    Marked,
+    Materialised,
+    PreferencesSet,
+    Subscribed,
     TopicClosed,
     TopicSet,
 )
-from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.protocol.news import (
     AckStored,
     CountersChanged,

@@ -42,6 +42,7 @@ class Side(Protocol):
     """One of the two databases, in a transaction that sees one moment.
 
     The values of rows are numbers, texts, bytes and `None`; a boolean is 0 or 1 on both sides.
+    Cancelling a call is an exception in its transaction like any other.
     """
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
@@ -102,7 +103,8 @@ async def copy_all(
     """Copy everything; the copied tables, whose digests were the same on both sides.
 
     With *fresh_epoch*, a source of random bytes, the copy gets an epoch of its own. Raises
-    `Unsuitable` and the errors of the drivers; the target is then as it was before.
+    `Unsuitable` and the errors of the drivers; then, and if it is cancelled, the target is as it
+    was before.
     """
     async with source.transaction(), target.transaction():
         await _check_schemas(source, target)

@@ -4,12 +4,14 @@ Rows of the user alone are deleted: log and inbox, devices, ledger, subscription
 tickets, dead letters, receipts, addresses, sends, answers to posts, and notifications that no other
 user has. Rows that concern other users as well stay, without the name: a notification that the user
 posted, a list of recipients that waits for its time. Text that others wrote *about* the user cannot
-be told from other text; such notifications are counted, not changed.
+be told from other text; such notifications are counted, not changed. So are rows of other things
+that have the user's very name, such as a topic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
@@ -25,6 +27,7 @@ ATTEMPTS: Final = 5
 """Looks at most. Each waits until nodes have written what they hold; more than two are not
 expected."""
 
+_LETTERS: Final = "ingest_letters"
 _THEIR_ROWS: Final = (
     *("inbox", "users", "devices", "deliveries", "tickets", "preferences"),
     *("collapsing", "subscriptions", "dead_letters", "receipts", "sink_letters"),
@@ -32,15 +35,24 @@ _THEIR_ROWS: Final = (
 )
 """Tables whose rows with the user's `user_id` are deleted."""
 
-_NO_NAMES_OF_USERS: Final = frozenset(
+_NAMES_OF_OTHER_THINGS: Final = frozenset(
     {
-        ("notifications", "document"),
-        ("connectors", "name"),
-        ("ingest_letters", "connector"),
+        *(("api_keys", "name"), ("connectors", "name"), ("ingest_letters", "connector")),
+        *(("topics", "topic"), ("topic_log", "topic"), ("subscriptions", "topic")),
+        *(("notifications", name) for name in ("category", "topic", "collapse_key")),
+        *(("collapsing", "topic"), ("collapsing", "collapse_key"), ("preferences", "name")),
+        *((table, "device_id") for table in ("devices", "deliveries", "dead_letters")),
+        *((table, "device_id") for table in ("receipts", "tickets")),
+        *(("receipts", "category"), ("idempotency", "key"), ("sinks", "description")),
+        *(("addresses", "name"), ("sends", "address"), ("channel_preferences", "preferences")),
     }
 )
-"""Columns that are not searched: text about users is counted apart, and connectors have names of
-the operator's, which may be those of users by chance."""
+"""Columns of names that people gave to other things than users. One that is equal to a user's is
+counted apart: the row is not about the user, or else it is deleted for its `user_id`."""
+_CONTENT: Final = ("notifications", "document")
+"""The column of text that was written for people, which is counted apart as well."""
+_LETTERS_AT_ONCE: Final = 100
+"""Letters whose bodies are decoded and searched at a time: each may have 64 KiB."""
 
 # Notifications that the user has and that no other user has, had, or may yet get from a topic.
 _SOLE: Final = """
@@ -57,7 +69,10 @@ class Busy(Exception):
 
 
 class Hands(Protocol):
-    """A connection of either kind. Statements have parameters `$1`, `$2`…, all of them texts."""
+    """A connection of either kind. Statements have parameters `$1`, `$2`…, all of them texts.
+
+    Cancelling a call undoes the transaction that it is in.
+    """
 
     find: str
     """The SQL function for the position of the second text in the first, from 1; 0 for nowhere."""
@@ -75,10 +90,12 @@ class Hands(Protocol):
 @dataclass(frozen=True, slots=True)
 class Named:
     """*rows* is the number of rows that name the user, for each table that has any; *mentions* is
-    the number of notifications in whose content the name stands, of any recipient."""
+    the number of notifications in whose content the name stands, of any recipient; *namesakes* is
+    the number of rows, by table, of other things that have the user's name."""
 
     rows: dict[str, int]
     mentions: int
+    namesakes: dict[str, int]
 
     @property
     def total(self) -> int:
@@ -95,6 +112,12 @@ class Person(NamedTuple):
     def quoted(self) -> str:
         """The user's name as it stands in JSON."""
         return msgspec.json.encode(self.user).decode()
+
+    def owns(self, credential: str) -> bool:
+        """Whether *credential* is one of the user's."""
+        kind, _, rest = credential.partition(":")
+        by_token = kind == "jwt" and rest.partition(":")[2] == self.user
+        return by_token or credential in _credentials(self)
 
 
 async def forget_for_good(
@@ -120,6 +143,7 @@ async def forget(hands: Hands, person: Person) -> None:
     user = person.user
     async with hands.transaction():
         # In the store's order of locks: notifications, users, and the rows that belong to these.
+        await hands.run(f"DELETE FROM escalations WHERE notification_id IN ({_SOLE})", user)
         await hands.run(f"DELETE FROM notifications WHERE id IN ({_SOLE})", user)
         await _leave_schedule(hands, person)
         # A place between two pages of recipients: the step goes over them again, and sends nothing
@@ -133,13 +157,8 @@ async def forget(hands: Hands, person: Person) -> None:
         )
         for table in _THEIR_ROWS:
             await hands.run(f"DELETE FROM {table} WHERE user_id = $1", user)
-        credentials = [("credential = $1", name) for name in _credentials(person)]
-        await hands.run(
-            "DELETE FROM ingest_letters"
-            f" WHERE {hands.find}(body, $1) > 0 OR {hands.find}(headers, $1) > 0",
-            person.quoted,
-        )
-        for condition, name in [(_by_token(hands), user), *credentials]:
+        await _remove_letters(hands, person)
+        for condition, name in _by_credential(hands, person):
             await hands.run(f"DELETE FROM idempotency WHERE {condition}", name)
             await hands.run(
                 f"UPDATE notifications SET credential = '{FORGOTTEN}' WHERE {condition}", name
@@ -152,10 +171,12 @@ async def survey(hands: Hands, person: Person) -> Named:
     A row counts if the name is a whole value, a text in JSON, or the end of a credential.
     """
     rows: dict[str, int] = {}
+    namesakes: dict[str, int] = {}
     for table in TABLES:
         for column in await hands.texts(table):
-            if (table, column) in _NO_NAMES_OF_USERS:
+            if (table, column) == _CONTENT:
                 continue
+            found = namesakes if (table, column) in _NAMES_OF_OTHER_THINGS else rows
             condition = f"{column} = $1 OR {hands.find}({column}, $2) > 0"
             parameters = [person.user, person.quoted]
             if column == "credential":
@@ -163,16 +184,53 @@ async def survey(hands: Hands, person: Person) -> Named:
                 for name in _credentials(person):
                     parameters.append(name)
                     condition += f" OR {column} = ${len(parameters)}"
+            if found is namesakes and table in _THEIR_ROWS:
+                condition = f"(user_id IS NULL OR user_id <> $1) AND ({condition})"
             [[count]] = await hands.run(
                 f"SELECT count(*) FROM {table} WHERE {condition}", *parameters
             )
             if count:
                 # A row may name the user in two columns, so the column with most rows counts.
-                rows[table] = max(count, rows.get(table, 0))
+                found[table] = max(count, found.get(table, 0))
+    if encoded := [each async for each in _encoded_letters(hands, person)]:
+        rows[_LETTERS] = rows.get(_LETTERS, 0) + len(encoded)
     [[mentions]] = await hands.run(
         f"SELECT count(*) FROM notifications WHERE {hands.find}(document, $1) > 0", person.user
     )
-    return Named(rows, mentions)
+    return Named(rows, mentions, namesakes)
+
+
+async def claimed_keys(hands: Hands, person: Person) -> set[tuple[str, str]]:
+    """The idempotency keys of the user's posts, each behind its credential."""
+    found: set[tuple[str, str]] = set()
+    for condition, name in _by_credential(hands, person):
+        rows = await hands.run(f"SELECT credential, key FROM idempotency WHERE {condition}", name)
+        found |= {(credential, key) for credential, key in rows}
+    return found
+
+
+async def _remove_letters(hands: Hands, person: Person) -> None:
+    for column in await hands.texts(_LETTERS):
+        if (_LETTERS, column) not in _NAMES_OF_OTHER_THINGS:
+            await hands.run(
+                f"DELETE FROM {_LETTERS} WHERE {column} = $1 OR {hands.find}({column}, $2) > 0",
+                *(person.user, person.quoted),
+            )
+    async for id_ in _encoded_letters(hands, person):
+        await hands.run(f"DELETE FROM {_LETTERS} WHERE id = {int(id_)}")
+
+
+async def _encoded_letters(hands: Hands, person: Person) -> AsyncIterator[int]:
+    """The ids of letters whose messages are no text, and name the user all the same."""
+    after = 0
+    while page := await hands.run(
+        f"SELECT id, body FROM {_LETTERS} WHERE encoding = 'base64' AND id > {int(after)}"
+        f" ORDER BY id LIMIT {_LETTERS_AT_ONCE}"
+    ):
+        for id_, body in page:
+            if person.quoted.encode() in base64.b64decode(body):
+                yield id_
+        after = page[-1][0]
 
 
 async def _leave_schedule(hands: Hands, person: Person) -> None:
@@ -190,6 +248,12 @@ async def _leave_schedule(hands: Hands, person: Person) -> None:
         else:
             await hands.run("DELETE FROM schedule WHERE notification_id = $1", notification)
             await hands.run("DELETE FROM notifications WHERE id = $1", notification)
+
+
+def _by_credential(hands: Hands, person: Person) -> list[tuple[str, str]]:
+    """Conditions, each with its parameter, that a credential is one of the user's."""
+    named = [("credential = $1", name) for name in _credentials(person)]
+    return [(_by_token(hands), person.user), *named]
 
 
 def _by_token(hands: Hands) -> str:

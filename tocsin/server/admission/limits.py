@@ -135,7 +135,10 @@ class _Account:
 class _Book:
     """The accounts of one kind. Those in *busy* have something open; the rest may be forgotten."""
 
-    __slots__ = ("body_bytes", "busy", "idle", "interval", "names", "rate", "requests", "window")
+    __slots__ = (
+        *("body_bytes", "busy", "idle", "idle_max", "interval"),
+        *("names", "rate", "requests", "window"),
+    )
 
     def __init__(
         self,
@@ -144,11 +147,13 @@ class _Book:
         body_bytes: float,
         rate: float,
         window: float,
+        idle_max: int,
     ) -> None:
         self.names = names
         self.requests = requests
         self.body_bytes = body_bytes
         self.rate = rate
+        self.idle_max = idle_max
         self.interval = 1.0 / rate
         # One request may come whatever the window is.
         self.window = max(window, self.interval)
@@ -169,7 +174,7 @@ class _Book:
             return
         del self.busy[account.key]
         self.idle[account.key] = account
-        if len(self.idle) > IDLE_MAX:
+        if len(self.idle) > self.idle_max:
             self.idle.popitem(last=False)
 
     def begin(self, key: str | bytes, now: float) -> _Account | Excess:
@@ -223,7 +228,8 @@ class HeldShare:
     def reserve(self, byte_count: int) -> Excess | None:
         """Take room for *byte_count* more bytes of the body; all of it ends with `release`.
 
-        Reserve what is declared at once, or what arrives without being declared bit by bit.
+        Reserve what is declared at once, or what arrives without being declared bit by bit. Raises
+        `RuntimeError` after `release`.
         """
         if self._peer is None:
             raise RuntimeError("this request is over")
@@ -255,10 +261,17 @@ class HeldShare:
 
 
 class Limits:
-    """See the module. *exempt* are the networks of proxies, whose own addresses have no limits."""
+    """See the module. *exempt* are the networks of proxies, whose own addresses have no limits.
+
+    *idle_max* accounts of each kind are remembered while nothing is open.
+    """
 
     def __init__(
-        self, figures: LimitFigures, *, exempt: Iterable[IPv4Network | IPv6Network] = ()
+        self,
+        figures: LimitFigures,
+        *,
+        exempt: Iterable[IPv4Network | IPv6Network] = (),
+        idle_max: int = IDLE_MAX,
     ) -> None:
         self._figures = figures
         self._exempt = tuple(exempt)
@@ -268,6 +281,7 @@ class Limits:
             figures.peer_body_bytes_max,
             figures.peer_rate,
             figures.rate_window,
+            idle_max,
         )
         self._credentials = _Book(
             (Limit.CREDENTIAL_REQUESTS, Limit.CREDENTIAL_BODY_BYTES, Limit.CREDENTIAL_RATE),
@@ -275,9 +289,10 @@ class Limits:
             figures.credential_body_bytes_max,
             figures.credential_rate,
             figures.rate_window,
+            idle_max,
         )
         # One account for all that are exempt, which never reaches anything.
-        self._boundless = _Book(self._peers.names, math.inf, math.inf, math.inf, math.inf)
+        self._boundless = _Book(self._peers.names, math.inf, math.inf, math.inf, math.inf, 1)
         self._key = lru_cache(KEYS_MAX)(self._make_key)
 
     def is_exempt(self, address: str) -> bool:

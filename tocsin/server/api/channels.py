@@ -10,15 +10,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.escalation.configured import ChannelLine, ChannelState, ChannelTerms
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.escalation_commands import (
     Address,
-    ListAddresses,
-    ListSends,
-    NotFound,
     RemoveAddress,
     SendLine,
     SetAddress,
 )
+from tocsin.persistence.store.queries import ListAddresses, ListSends
 from tocsin.protocol.outbound import OutboundFailed
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse

@@ -11,21 +11,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.persistence.store import (
-    DeadLetter,
-    DiscardLetter,
-    FindLetter,
-    LetterReplayed,
-    ListLetters,
-    NotActive,
-    NotFound,
-    ReplayLetter,
-)
+from tocsin.persistence.store.commands import NotActive, NotFound
 from tocsin.persistence.store.ingest_commands import (
     FindIngest,
     IngestLetter,
     ListIngest,
 )
+from tocsin.persistence.store.queries import DeadLetter, FindLetter, ListLetters
+from tocsin.persistence.store.upkeep_commands import DiscardLetter, LetterReplayed, ReplayLetter
 from tocsin.protocol.notification import UserId
 from tocsin.protocol.problems import Problem
 from tocsin.protocol.refusal import refuse

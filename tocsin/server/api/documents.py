@@ -32,6 +32,7 @@ from tocsin.server.api.specs.parts import HtmlPage, asset
 
 _POLICY: Final = Header("Content-Security-Policy", "Nothing but what is on the page.")
 _HTML: Final = "text/html; charset=utf-8"
+_TEXT: Final = "text/plain; charset=utf-8"
 Defining = Callable[[Handler], Handler]
 
 _CONSOLE_POLICY: Final = (
@@ -90,10 +91,31 @@ def documents_of(others: Sequence[Operation]) -> Operations:
         """As AsyncAPI 3.0."""
         return Answer(asyncapi())
 
+    _define_proto(operations)
     _define_home(operations, others)
     _define_modules(operations)
     _define_console(operations)
     return operations
+
+
+def _define_proto(operations: Operations) -> None:
+    @cache
+    def proto() -> bytes:
+        # Imported here: a node that nobody asks for Protocol Buffers does without.
+        from tocsin.server.api.specs.proto import proto_file
+
+        return proto_file().encode()
+
+    @operations.define(
+        *("GET", "/tocsin.proto", "Describe the frames as Protocol Buffers"),
+        caller=Caller.ANYONE,
+        sends=(CACHING,),
+        answers={200: str},
+        produces=_TEXT,
+    )
+    async def show_proto(call: Call[UrlQuery, None]) -> Answer:
+        """As proto3, for the subprotocol `tocsin.v1.protobuf` of the WebSocket."""
+        return Answer(proto(), headers=_MODULE_HEADERS)
 
 
 def _define_home(operations: Operations, others: Sequence[Operation]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tocsin.persistence.bus import Connected
-from tocsin.persistence.store import Delivery, DeviceInfo, InboxItem, ProducerView
+from tocsin.persistence.store.queries import Delivery, DeviceInfo, InboxItem, ProducerView
 from tocsin.protocol.values import to_rfc3339
 
 

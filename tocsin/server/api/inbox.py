@@ -8,7 +8,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.persistence.store import FindInboxItem, Inbox, InboxItem, InboxPage, NotFound
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.queries import FindInboxItem, Inbox, InboxItem, InboxPage
 from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, client_view

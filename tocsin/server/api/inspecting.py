@@ -9,14 +9,14 @@ from msgspec import Meta
 from tocsin.actors.delivery.attendance import PresenceUnavailable
 from tocsin.actors.samples import INTERVAL, Sample
 from tocsin.persistence.bus import Connected
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.queries import (
     Deliveries,
     DeviceInfo,
     FindHead,
     FindInboxItem,
     FindNotification,
     ListDevices,
-    NotFound,
     ReadDeliveries,
 )
 from tocsin.protocol.values import to_rfc3339

@@ -7,17 +7,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.persistence.store import (
-    CreateTicket,
-    ListDevices,
-    ListSubscriptions,
-    NotFound,
-    ReadPreferences,
-    RemoveDevice,
-    SetPreferences,
-    StoredTicket,
-    TooMany,
-)
+from tocsin.persistence.store.commands import NotFound, TooMany
+from tocsin.persistence.store.key_commands import CreateTicket, StoredTicket
+from tocsin.persistence.store.queries import ListDevices, ListSubscriptions, ReadPreferences
+from tocsin.persistence.store.user_commands import RemoveDevice, SetPreferences
 from tocsin.protocol.channel_preferences import ByChannel, ChannelPreferences
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.notification import Category, DeviceId, Topic

@@ -7,8 +7,8 @@ from typing import Annotated
 from msgspec import UNSET, Meta
 
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.runtime import Snapshot
-from tocsin.persistence.store import RevokeTickets
+from tocsin.actors.runtime.snapshot import Snapshot
+from tocsin.persistence.store.key_commands import RevokeTickets
 from tocsin.protocol.closing import Closing
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.spool.entries import Spooled
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.queries import (
     Delivery,
     FindNotification,
-    NotFound,
     ProducerView,
     ReadDeliveries,
 )

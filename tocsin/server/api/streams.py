@@ -9,14 +9,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.delivery.messages import Arrived
-from tocsin.persistence.store import (
-    Acknowledge,
-    AcknowledgedPartly,
-    BeyondHead,
-    BindTicket,
-    ListDevices,
-    NotFound,
-)
+from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.key_commands import BindTicket
+from tocsin.persistence.store.queries import ListDevices
+from tocsin.persistence.store.user_commands import Acknowledge, AcknowledgedPartly, BeyondHead
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.news import AckStored

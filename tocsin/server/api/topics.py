@@ -7,15 +7,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.persistence.store import (
+from tocsin.persistence.store.queries import FindTopic, ListSubscribers, TopicInfo
+from tocsin.persistence.store.user_commands import (
     SUBSCRIPTIONS_MAX,
-    FindTopic,
-    ListSubscribers,
     SetTopic,
     Subscribe,
     Subscribed,
     TopicClosed,
-    TopicInfo,
     TopicSet,
     Unsubscribe,
 )

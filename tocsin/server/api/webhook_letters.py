@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.persistence.store import NotFound
+from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.sink_commands import ListSinkLetters, SettleSinkLetter
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.sink import Letter

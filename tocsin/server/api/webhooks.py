@@ -8,7 +8,7 @@ import msgspec
 import trio
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.persistence.store import NotFound, TooMany
+from tocsin.persistence.store.commands import NotFound, TooMany
 from tocsin.persistence.store.receipt_queries import ReceiptsSince
 from tocsin.persistence.store.sink_commands import (
     SINKS_MAX,

@@ -8,10 +8,11 @@ The rules that they share stand here once: what a credential looks like, and wha
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.auth.errors import FAILURES, AuthCode, Unauthenticated, failure_kind
 from tocsin.server.auth.key_ring import KeyRing
 from tocsin.server.auth.keys import KEY_PREFIX
 from tocsin.server.auth.principal import Principal
@@ -49,6 +50,8 @@ class Authenticator:
         self._keys: Final = keys
         self._take_ticket: Final = take_ticket
         self._wall_clock: Final = wall_clock
+        self.failures: Final = dict.fromkeys(FAILURES, 0)
+        """How many credentials were not believed, by kind (`failure_kind`)."""
 
     def known(self, value: str | None) -> Principal | None:
         """From the value of `Authorization`, if it was believed a moment ago: without waiting.
@@ -68,19 +71,43 @@ class Authenticator:
         Two such headers are the caller's business to refuse: joined with a comma, as
         HTTP servers do, they do not match here either.
         """
-        if not value:
-            raise Unauthenticated(
-                "The request needs an Authorization header.", AuthCode.TOKEN_MISSING
-            )
-        if len(value) > _HEADER_LENGTH_MAX:
-            raise _too_long()
-        match = _BEARER.fullmatch(value)
-        if match is None:
-            raise _refusal(value)
-        return await self.from_token(match[1])
+        with self._counted():
+            return await self._token(_bare(value))
 
     async def from_token(self, text: str) -> Principal:
         """From an API key or a JWT, as it stands in `hello` and `refresh`."""
+        with self._counted():
+            return await self._token(text)
+
+    async def from_ticket(self, text: str) -> Principal:
+        """From the `ticket` parameter of a stream's URL.
+
+        The ticket is spent, whatever comes after. That of a stream is not: the principal has a
+        `grant`, which the caller must keep to.
+        """
+        with self._counted():
+            return await redeem_ticket(text, self._take_ticket, self._wall_clock())
+
+    async def from_socket_ticket(self, text: str) -> Principal:
+        """From the `ticket` parameter of a WebSocket's URL, which no stream's ticket opens."""
+        principal = await self.from_ticket(text)
+        if principal.grant is not None:
+            detail = "This ticket is for a stream, and opens no WebSocket."
+            self.failures["ticket"] += 1
+            raise Unauthenticated(detail, AuthCode.TICKET_ELSEWHERE)
+        return principal
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except Unauthenticated as error:
+            self.failures[failure_kind(error.code)] += 1
+            raise
+
+    async def _token(self, text: str) -> Principal:
         if not text:
             raise Unauthenticated("The token is empty.", AuthCode.TOKEN_MISSING)
         if len(text) > TOKEN_LENGTH_MAX:
@@ -94,21 +121,17 @@ class Authenticator:
             )
         return await self._tokens.verify(text, self._wall_clock())
 
-    async def from_ticket(self, text: str) -> Principal:
-        """From the `ticket` parameter of a stream's URL.
 
-        The ticket is spent, whatever comes after. That of a stream is not: the principal has a
-        `grant`, which the caller must keep to.
-        """
-        return await redeem_ticket(text, self._take_ticket, self._wall_clock())
-
-    async def from_socket_ticket(self, text: str) -> Principal:
-        """From the `ticket` parameter of a WebSocket's URL, which no stream's ticket opens."""
-        principal = await self.from_ticket(text)
-        if principal.grant is not None:
-            detail = "This ticket is for a stream, and opens no WebSocket."
-            raise Unauthenticated(detail, AuthCode.TICKET_ELSEWHERE)
-        return principal
+def _bare(value: str | None) -> str:
+    """The token of an `Authorization` header; raises `Unauthenticated`."""
+    if not value:
+        raise Unauthenticated("The request needs an Authorization header.", AuthCode.TOKEN_MISSING)
+    if len(value) > _HEADER_LENGTH_MAX:
+        raise _too_long()
+    match = _BEARER.fullmatch(value)
+    if match is None:
+        raise _refusal(value)
+    return match[1]
 
 
 def _too_long() -> Unauthenticated:

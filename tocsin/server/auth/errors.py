@@ -15,6 +15,7 @@ credential.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from tocsin.protocol.refusal import Refusal, Refused
 
@@ -56,6 +57,33 @@ class AuthCode(StrEnum):
     JWKS_UNAVAILABLE = "jwks_unavailable"
     KEYS_BUSY = "keys_busy"
     KEYS_UNAVAILABLE = "keys_unavailable"
+
+
+_KINDS: Final = {
+    AuthCode.TOKEN_MISSING: "missing",
+    AuthCode.TOKEN_EXPIRED: "expired",
+    AuthCode.TICKET_EXPIRED: "expired",
+    AuthCode.TOKEN_SIGNATURE: "signature",
+    AuthCode.TOKEN_KEY_UNKNOWN: "signature",
+    AuthCode.TOKEN_NOT_YET_VALID: "claims",
+    AuthCode.TOKEN_CLAIM_MISSING: "claims",
+    AuthCode.TOKEN_CLAIM_INVALID: "claims",
+    AuthCode.TOKEN_ISSUER: "claims",
+    AuthCode.TOKEN_AUDIENCE: "claims",
+    AuthCode.KEY_UNKNOWN: "key",
+    AuthCode.KEY_REVOKED: "key",
+    AuthCode.TICKET_UNKNOWN: "ticket",
+    AuthCode.TICKET_ELSEWHERE: "ticket",
+}
+MALFORMED: Final = "malformed"
+"""The kind of all other failures: the credential is none that this server takes."""
+FAILURES: Final = (*dict.fromkeys(_KINDS.values()), MALFORMED)
+"""The kinds of failures that are told apart in metrics."""
+
+
+def failure_kind(code: AuthCode) -> str:
+    """The kind of the failure to prove who one is."""
+    return _KINDS.get(code, MALFORMED)
 
 
 class AuthError(Refused):

@@ -51,7 +51,8 @@ class Principal:
         """Raise `Forbidden` (`scope_missing`) unless the credential has *scope*.
 
         No scope implies another: `admin` alone may not publish. A key that does
-        both says so, and one that leaks does only what it says.
+        both says so, and one that leaks does only what it says. Raises `ValueError` for a scope
+        that does not exist.
         """
         if scope not in SCOPES:
             raise ValueError(f"there is no scope {scope!r}")

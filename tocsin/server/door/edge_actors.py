@@ -10,7 +10,7 @@ import trio
 from hypercorn.typing import ASGIFramework
 
 from tocsin.actors.delivery.connections import Connections
-from tocsin.actors.runtime import Actor, Context
+from tocsin.actors.runtime.supervisor import Actor, Context
 from tocsin.server.door.front_door import FrontDoor
 from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import Upgrade

@@ -35,6 +35,7 @@ class SseOutlet:
         "_start",
         "_waiting",
         "_waits",
+        "closing",
         "connection",
         "handed",
         "place",
@@ -48,6 +49,7 @@ class SseOutlet:
         self.connection: Final = connection
         self.place: Place | None = None
         """Its place in the turnstile until its session begins."""
+        self.closing: Closing | None = None
         self.handed = 0
         """The last sequence in the chunk that was taken; 0 for none."""
         self._bytes_max = bytes_max
@@ -104,7 +106,7 @@ class SseOutlet:
             self._events.clear()
         self.leave_place()
         self._events.append(goodbye(closing, after, detail))
-        self._ended = True
+        self._ended, self.closing = True, closing
         self._wake()
 
     # --- The stream's side -----------------------------------------------------------------------

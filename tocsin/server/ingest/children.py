@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from tocsin.actors.runtime import Child
+from tocsin.actors.runtime.child import Child
 from tocsin.server.connector_status import Connectors
 from tocsin.server.ingest.connector import ConnectorActor
 from tocsin.server.producing.publishing import Publishing

@@ -46,8 +46,6 @@ from tocsin.server.services import Services
 
 logger = structlog.get_logger(__name__)
 
-TAKE_WAIT: Final = 1.0
-"""Seconds that one look into the broker waits: a stop waits for it."""
 _LOOK: Final = 1.0
 """Seconds between two looks after the source."""
 _ORDERS: Final = 5.0
@@ -151,7 +149,7 @@ class ConnectorActor(TableWorker):
             # Before the store has said so once, the connector may be one that is paused.
             await self._read_orders()
             await self._hold(source, (), IngestState.HELD, "store_unavailable")
-        elif taken := await source.take(self._terms.batch, TAKE_WAIT):
+        elif taken := await source.take(self._terms.batch, self._terms.wait):
             self._took_at = trio.current_time()
             self._note(IngestState.CONSUMING)
             await self._settle(source, taken)

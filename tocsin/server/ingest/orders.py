@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from tocsin.persistence.source import BrokerMessage
-from tocsin.persistence.store import Update, Withdraw
+from tocsin.persistence.store.commands import Update, Withdraw
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import refuse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tocsin.persistence.store import Replayed
+from tocsin.persistence.store.commands import Replayed
 from tocsin.protocol.refusal import Refused
 from tocsin.server.auth.principal import Principal
 from tocsin.server.connector_status import ConnectorTerms

@@ -63,6 +63,35 @@ METRICS: Final[tuple[Metric, ...]] = (
         "their setting. Alert on what should not happen in your house: `origin`, "
         "`unauthenticated`, `full`, the limits.",
         ("reason",)),
+    Metric("auth_failures", "counter",
+        "Credentials that were not believed: `missing`, `malformed`, `expired`, `signature` (or an "
+        "unknown key of it), `claims`, `key` (unknown or revoked), `ticket`.", ("kind",)),
+    Metric("closed", "counter",
+        "Sessions that have ended, by the reason that the device was told; `left` if it was told "
+        "none: it went by itself, or its poll was answered.", ("reason",)),
+    # --- Deliveries ---
+    Metric("publish_seconds", "histogram",
+        "From the moment in which a node took a post or a change to its answer: it is durable."),
+    Metric("publish_push_seconds", "histogram",
+        "From the same moment to the push: on the node that took it (`local`), on another one that "
+        "heard of it (`bus`), or by a look into the store (`store`), if there was no room before "
+        "or the news was lost. Devices that were away are not timed, nor are schedules, nor topics "
+        "on other nodes. Alert when one push of a hundred takes longer than a second.",
+        ("path",)),
+    Metric("publish_ack_seconds", "histogram",
+        "From the same moment to a device's acknowledgment, resends and absences included.",
+        ("transport",)),
+    Metric("pushes", "counter", "Pushes that were handed to a transport for the first time.",
+        ("transport",)),
+    Metric("resends", "counter",
+        "Pushes that were sent again: the device had not answered (`unanswered`), or had "
+        "`refused`.",
+        ("cause",)),
+    Metric("acks", "counter",
+        "Answers of devices: `acknowledged`, or `refused` (a nack).", ("outcome",)),
+    Metric("dead_letters", "counter",
+        "Pushes that this node has given up: the device had refused, or never answered.",
+        ("cause",)),
     # --- The store ---
     Metric("store_available", "gauge", "1 while the store works. Alert when it is 0 for a minute."),
     Metric("store_failures", "counter",

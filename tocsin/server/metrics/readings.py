@@ -28,6 +28,7 @@ def readings(services: Services) -> Iterator[MetricValue]:
     """All values of this moment."""
     yield from _of_node(services)
     yield from _of_people(services)
+    yield from _of_deliveries(services)
     yield from _of_store(services)
     yield from _of_bus(services)
     if services.spooler is not None:
@@ -59,6 +60,27 @@ def _of_people(services: Services) -> Iterator[MetricValue]:
     yield MetricValue("notifications_live", len(services.notifications))
     for reason, count in services.refusals.counts.items():
         yield MetricValue("refused", count, (str(reason),))
+    for kind, count in services.authenticator.failures.items():
+        yield MetricValue("auth_failures", count, (kind,))
+    for closing, count in services.connections.ends.items():
+        yield MetricValue("closed", count, ("left" if closing is None else closing.word,))
+
+
+def _of_deliveries(services: Services) -> Iterator[MetricValue]:
+    timing = services.timing
+    yield MetricValue("publish_seconds", timing.requests)
+    for path, spread in timing.pushes.items():
+        yield MetricValue("publish_push_seconds", spread, (path,))
+    for transport, counted in timing.by_transport.items():
+        yield MetricValue("publish_ack_seconds", counted.acks, (transport,))
+        yield MetricValue("pushes", counted.pushes, (transport,))
+    all_ = timing.by_transport.values()
+    yield MetricValue("resends", sum(each.resends_unanswered for each in all_), ("unanswered",))
+    yield MetricValue("resends", sum(each.resends_refused for each in all_), ("refused",))
+    yield MetricValue("acks", sum(each.acknowledged for each in all_), ("acknowledged",))
+    yield MetricValue("acks", sum(each.refused for each in all_), ("refused",))
+    yield MetricValue("dead_letters", sum(each.dead_unanswered for each in all_), ("unanswered",))
+    yield MetricValue("dead_letters", sum(each.dead_refused for each in all_), ("refused",))
 
 
 def _of_store(services: Services) -> Iterator[MetricValue]:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from tocsin.actors.runtime import Reply
+from tocsin.actors.runtime.ref import Reply
 from tocsin.actors.spool.entries import Committal
 from tocsin.protocol.notification import Draft
 from tocsin.protocol.refusal import Refused, refuse

@@ -16,9 +16,11 @@ import outcome
 import trio
 
 from tocsin.actors.publishing.notifications import Submit
-from tocsin.actors.runtime import ActorError, PipedReply, Reply
+from tocsin.actors.runtime.errors import ActorError
+from tocsin.actors.runtime.ref import PipedReply, Reply
 from tocsin.actors.spool.entries import Committal, Spoolable, Spooled, in_time
-from tocsin.persistence.store import (
+from tocsin.persistence.store import StoreFailed, StoreUnavailable
+from tocsin.persistence.store.commands import (
     Changed,
     Idempotency,
     KeyReused,
@@ -29,8 +31,6 @@ from tocsin.persistence.store import (
     Publish,
     Replayed,
     RevisionMismatch,
-    StoreFailed,
-    StoreUnavailable,
     Update,
     Withdraw,
 )

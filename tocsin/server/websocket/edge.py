@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
 from tocsin.actors.delivery.connections import current_connection
 from tocsin.actors.delivery.messages import Arrived
-from tocsin.actors.runtime import ActorStopped, MailboxFull
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
@@ -32,12 +32,13 @@ from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead
 from tocsin.server.services import Services
 from tocsin.server.turnstile import ATTACHING_MAX, MARKING_MAX, SPEAKERS_MAX, Place, Turnstile
+from tocsin.server.websocket.codec import Codec, codec_of
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.frame_stream import FrameStream
-from tocsin.server.websocket.handshake import subprotocols, switching_protocols
+from tocsin.server.websocket.handshake import chosen, subprotocols, switching_protocols
 from tocsin.server.websocket.outlet import WebSocketOutlet
 from tocsin.server.websocket.pace import PaceLimits, device_pace, producer_pace
-from tocsin.server.websocket.session import WebSocketSession, decode, identified
+from tocsin.server.websocket.session import WebSocketSession, identified
 from tocsin.server.websocket.turning_away import turn_away
 
 PATH: Final = "/v1/ws"
@@ -52,12 +53,15 @@ class Credentials:
 
 
 class Conversation(Protocol):
-    """The messages of one connection: those of a `FrameStream`, or of the simulation's network."""
+    """The messages of one connection: those of a `FrameStream`, or of the simulation's network.
 
-    async def first_message(self) -> str | None:
+    Cancelling loses no message that was not handed on.
+    """
+
+    async def first_message(self) -> str | bytes | None:
         """Wait for the first message; none if the peer ends before it. Raises `Ended`."""
 
-    async def listen(self, received: Callable[[str], None]) -> None:
+    async def listen(self, received: Callable[[Any], None]) -> None:
         """Hand on every message until the peer has ended. Raises `Ended`."""
 
     def admit(self, limits: PaceLimits, message_bytes_max: int) -> None:
@@ -90,7 +94,7 @@ class WebSocketEdge:
         with the handshake, before we wait for anything of theirs. Cancelled, it closes at once.
         """
         with turn:
-            answer = switching_protocols(head)
+            answer, codec = switching_protocols(head), codec_of(chosen(head))
             credentials = Credentials(
                 head.query_values().get("ticket"), head.headers.get("authorization")
             )
@@ -98,7 +102,7 @@ class WebSocketEdge:
             await self.turn_away(stream, head, rest, Turned.DRAINING, address)
             return
         del head  # a page of memory that an idle connection need not hold
-        await self._serve(stream, answer, rest, credentials, address)
+        await self._serve(stream, answer, rest, credentials, address, codec)
 
     async def _serve(
         self,
@@ -107,6 +111,7 @@ class WebSocketEdge:
         early: bytes,
         credentials: Credentials,
         address: str,
+        codec: Codec,
     ) -> None:
         name, settings = current_connection.get(), self._services.settings
         async with trio.open_nursery() as nursery:
@@ -117,13 +122,16 @@ class WebSocketEdge:
                 message_bytes_max=settings.frame_bytes_max,
                 nursery=nursery,
                 crowd=self._speakers,
+                are_binary=codec.is_binary,
             )
             frame_stream.offer(answer)
             del answer, early
             try:
                 with trio.CancelScope() as scope:
                     noted = partial(self._services.refusals.note_closing, address=address)
-                    outlet = WebSocketOutlet(name, frame_stream, scope, frame_stream.pace, noted)
+                    outlet = WebSocketOutlet(
+                        name, frame_stream, scope, frame_stream.pace, noted, codec
+                    )
                     await self.converse(nursery, frame_stream, outlet, credentials)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
@@ -139,16 +147,19 @@ class WebSocketEdge:
                 nursery.cancel_scope.cancel()
 
     def check(self, head: RequestHead) -> None:
-        """Raise `Refused` for a handshake that is answered with an HTTP status, or `BadHead`
-        for a query that is none."""
+        """Check a handshake, before anything is answered.
+
+        Raises `Refused` for one that gets an HTTP status, as `EdgeRefusal` if it is to be counted,
+        and `BadHead` for a query that is none.
+        """
         head.query_values()
         if head.path != PATH:
             raise refuse("not_found", f"WebSockets are served at {PATH}.")
         if not is_allowed_origin(head.headers, self._services.settings.origins):
             raise EdgeRefusal(Reason.ORIGIN, "forbidden", "This origin is not in `origins`.")
         offered = subprotocols(head)
-        if offered and frames.SUBPROTOCOL_JSON not in offered:
-            detail = f"No subprotocol in common; we speak {frames.SUBPROTOCOL_JSON}."
+        if offered and chosen(head) is None:
+            detail = f"No subprotocol in common; we speak {' and '.join(frames.SUBPROTOCOLS)}."
             raise EdgeRefusal(Reason.HANDSHAKE, "malformed", detail)
 
     async def turn_away(
@@ -184,14 +195,15 @@ class WebSocketEdge:
         # From here on somebody is listening, to whom a stop has to say goodbye.
         self._services.connections.opened(outlet)
         try:
-            greeted = await self._greet(conversation, credentials)
+            greeted = await self._greet(conversation, credentials, outlet.codec)
             if greeted is None:
                 return
             principal, hello = greeted
             self._services.key_watch.belongs(outlet, principal)
             conversation.admit(self._pace_of(principal), self._services.settings.frame_bytes_max)
             session = WebSocketSession(
-                outlet, principal, self._services, self._publishing, nursery, self._marking
+                *(outlet, principal, self._services, self._publishing, nursery, self._marking),
+                codec=outlet.codec,
             )
             if principal.user is None:
                 self._welcome_producer(outlet, principal)
@@ -216,7 +228,7 @@ class WebSocketEdge:
             self._services.key_watch.closed(outlet.connection)
 
     async def _greet(
-        self, conversation: Conversation, credentials: Credentials
+        self, conversation: Conversation, credentials: Credentials, codec: Codec
     ) -> tuple[Principal, frames.Hello] | None:
         """Wait for `hello`, and find out who it is; none if they go."""
         timeout = self._services.settings.hello_timeout
@@ -227,7 +239,7 @@ class WebSocketEdge:
             raise Ended(Closing.HELLO_TIMEOUT, detail)
         if message is None:
             return None
-        hello = decode(message)
+        hello = codec.decode(message)
         if not isinstance(hello, frames.Hello):
             raise Ended(Closing.MALFORMED, "The first frame is `hello`.")
         authenticator = self._services.authenticator

@@ -1,7 +1,8 @@
 """The frames of a client after its handshake, taken apart and judged: RFC 6455 §5.
 
 There is one judge of what is legal, and this is it; the tests hold it against wsproto. It is so
-narrow that it can be read at one sitting: a server without extensions, which is spoken to in text.
+narrow that it can be read at one sitting: a server without extensions, which is spoken to in text,
+or in bytes where the subprotocol is Protocol Buffers.
 
 The work that a client can cause is bounded, whatever it sends and however it is cut:
 - The work is linear in the bytes. Of what is not whole, a head is held, which is 13 bytes at most,
@@ -31,6 +32,11 @@ _FINAL, _RESERVED, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _OPCODES: Final = frozenset((_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG))
 _WHOLE_TEXT: Final = _FINAL | _TEXT
+_WHOLE_BINARY: Final = _FINAL | _BINARY
+_OTHER_TYPE: Final = {
+    _TEXT: "Frames are Protocol Buffers as bytes; this one is text.",
+    _BINARY: "Frames are JSON as text; this one is binary.",
+}
 _CONTROLS: Final = frozenset(_FINAL | opcode for opcode in (_CLOSE, _PING, _PONG))
 _SHORT_MAX: Final = 125
 """Bytes whose number stands in the second byte itself; control frames have no more (RFC 6455
@@ -49,7 +55,7 @@ class Reading(msgspec.Struct):
     this side has to end. One of the two is the last thing that was read, or neither.
     """
 
-    messages: list[str] = []
+    messages: list[str | bytes] = []
     pings: list[bytes] = []
     frames: int = 0
     close: bytes | None = None
@@ -57,9 +63,13 @@ class Reading(msgspec.Struct):
 
 
 class FrameReader:
-    """See the module. A message has at most *message_bytes_max* bytes; that may change."""
+    """See the module. A message has at most *message_bytes_max* bytes; that may change.
+
+    Messages are text, and are read as `str`, unless they *are_binary*.
+    """
 
     __slots__ = (
+        "_are_binary",
         "_first",
         "_fragments",
         "_has_ended",
@@ -67,13 +77,16 @@ class FrameReader:
         "_mask",
         "_payload",
         "_text",
+        "_whole",
         "has_more",
         "message_bytes_max",
         "missing",
     )
 
-    def __init__(self, message_bytes_max: int) -> None:
+    def __init__(self, message_bytes_max: int, *, are_binary: bool = False) -> None:
         self.message_bytes_max = message_bytes_max
+        self._are_binary = are_binary
+        self._whole = _WHOLE_BINARY if are_binary else _WHOLE_TEXT
         self.has_more = False
         """Whether there is something left to read before new bytes are needed."""
         self.missing = 0
@@ -82,7 +95,7 @@ class FrameReader:
         self._payload: bytearray | None = None  # begun, and not whole
         self._first = 0
         self._mask = b""
-        self._text: bytearray | None = None  # of a message that comes in fragments
+        self._text: bytearray | None = None  # the content of a message that comes in fragments
         self._fragments = 0
         self._has_ended = False
 
@@ -107,15 +120,14 @@ class FrameReader:
 
     def _read(self, data: bytes, reading: Reading, frames_max: int) -> int:
         """Take frames from *data*; where the first begins that was left."""
-        at, size = 0, len(data)
+        at, size, whole = 0, len(data), self._whole
         while at < size and reading.frames < frames_max and reading.close is None:
-            if self._payload is None and self._text is None and data[at] == _WHOLE_TEXT:
+            if self._payload is None and self._text is None and data[at] == whole:
                 start, end = self._plain(data, at)
                 if end:
                     reading.frames += 1
-                    reading.messages.append(
-                        _text(_unmasked(data[start:end], data[start - 4 : start]))
-                    )
+                    content = _unmasked(data[start:end], data[start - 4 : start])
+                    reading.messages.append(content if self._are_binary else _text(content))
                     at = end
                     continue
             if self._payload is not None:
@@ -200,7 +212,7 @@ class FrameReader:
         if first in _CONTROLS:
             if 0 <= length <= _SHORT_MAX:
                 return
-        elif self._text is None and first == _WHOLE_TEXT and length >= 0:
+        elif self._text is None and first == self._whole and length >= 0:
             return
         opcode = first & _OPCODE
         if opcode not in _OPCODES:
@@ -221,12 +233,12 @@ class FrameReader:
                 raise _malformed(f"A message has {FRAGMENTS_MAX} fragments at most.")
         elif self._text is not None:
             raise _malformed("A message begins within the fragments of another one.")
-        elif opcode == _BINARY:
-            raise _malformed("Frames are JSON as text; this one is binary.")
+        elif opcode != self._whole & _OPCODE:
+            raise _malformed(_OTHER_TYPE[opcode])
 
     def _take(self, first: int, payload: bytes, reading: Reading) -> None:
-        if first == _WHOLE_TEXT:
-            reading.messages.append(_text(payload))
+        if first == self._whole:
+            reading.messages.append(self._content(payload))
             return
         opcode = first & _OPCODE
         if opcode < _CLOSE:
@@ -243,8 +255,11 @@ class FrameReader:
         self._text += payload
         self._fragments += 1
         if is_last:
-            reading.messages.append(_text(self._text))
+            reading.messages.append(self._content(self._text))
             self._text = None
+
+    def _content(self, payload: bytes | bytearray) -> str | bytes:
+        return bytes(payload) if self._are_binary else _text(payload)
 
     def _too_large(self, before: int, length: int) -> Ended:
         declared = f"{length} more are declared after {before}" if before else f"{length} declared"

@@ -27,7 +27,7 @@ import os
 import select
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import outcome
 import trio
@@ -55,6 +55,9 @@ SLOW_DETAIL: Final = "More waited to be read than `outbound_bytes_max` of this s
 # Says that the peer has finished also where something unread stands before that; not everywhere.
 _PEER_HAS_FINISHED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
+Received = Callable[[Any], None]
+"""Takes a message: `str`, or `bytes` of a stream whose messages are binary."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrameStreamStatistics:
@@ -74,6 +77,7 @@ class FrameStream:
     it is cancelled, `aclose` can still write what waits.
 
     It begins as a newcomer's, with the little that one may say before its hello, until `admit`.
+    Messages are text, unless they *are_binary*.
     """
 
     __slots__ = (
@@ -106,14 +110,16 @@ class FrameStream:
         outbound_bytes_max: int = OUTBOUND_BYTES_MAX,
         message_bytes_max: int = NEWCOMER_BYTES_MAX,
         linger_timeout: float = LINGER_TIMEOUT,
+        are_binary: bool = False,
     ) -> None:
         self._socket = stream.socket
         self._outbound = Outbound(self._socket, bytes_max=outbound_bytes_max, nursery=nursery)
         self._linger_timeout = linger_timeout
         self._crowd = crowd
         self._early = early
-        self._reader = FrameReader(min(message_bytes_max, NEWCOMER_BYTES_MAX))
-        self._kept: list[str] = []  # messages that came together with the first
+        bytes_max = min(message_bytes_max, NEWCOMER_BYTES_MAX)
+        self._reader = FrameReader(bytes_max, are_binary=are_binary)
+        self._kept: list[str | bytes] = []  # messages that came together with the first
         self._has_much = False
         self._finished = False  # a close frame is written or queued
         self._heard_end = False
@@ -121,7 +127,7 @@ class FrameStream:
         self._closed: trio.Event | None = None
         # While the watch reads: the task that has it do so, and who takes the messages.
         self._sleeper: trio.lowlevel.Task | None = None
-        self._received: Callable[[str], None] = _nobody
+        self._received: Received = _nobody
         self._watch: Watch | None = None
         self.last_received: float = trio.current_time()
         self.pace = Pace(NEWCOMER, self.last_received)
@@ -191,7 +197,7 @@ class FrameStream:
         self._reader.message_bytes_max = message_bytes_max
         self.pace.become(limits, trio.current_time())
 
-    async def first_message(self) -> str | None:
+    async def first_message(self) -> str | bytes | None:
         """Wait for the first message; none if the peer ends before it.
 
         Nothing more is read until `listen`, nor any ping answered. Raises `Ended` for what is not
@@ -202,7 +208,7 @@ class FrameStream:
                 return None
         return self._kept.pop(0)
 
-    async def listen(self, received: Callable[[str], None]) -> None:
+    async def listen(self, received: Received) -> None:
         """Hand every message to *received*, which must not raise, until the peer has ended.
 
         Raises `Ended` for an illegal frame, or too much. The peer's close is answered.
@@ -226,7 +232,7 @@ class FrameStream:
         """Whether there may be something to read without waiting for it."""
         return bool(self._early) or self._has_much or self._reader.has_more
 
-    async def _have_heard(self, received: Callable[[str], None]) -> bool:
+    async def _have_heard(self, received: Received) -> bool:
         """Have the watch handle what comes, until there is much, or the peer has ended (False)."""
         if self._socket.fileno() < 0:
             raise trio.ClosedResourceError
@@ -265,7 +271,7 @@ class FrameStream:
             watch.end()
         return sleeper
 
-    async def _hear(self, received: Callable[[str], None]) -> bool:
+    async def _hear(self, received: Received) -> bool:
         """Handle what there is for one turn, or wait for it; False when the peer has ended."""
         if not (self._early or self._reader.has_more):
             await trio.lowlevel.wait_readable(self._socket)
@@ -286,7 +292,7 @@ class FrameStream:
             await trio.lowlevel.checkpoint()
         return True
 
-    def _take(self, received: Callable[[str], None]) -> bool:
+    def _take(self, received: Received) -> bool:
         data = b""
         if not self._reader.has_more:
             try:
@@ -316,7 +322,7 @@ class FrameStream:
             return False
         return True
 
-    def _handle(self, reading: Reading, received: Callable[[str], None]) -> None:
+    def _handle(self, reading: Reading, received: Received) -> None:
         if reading.pings:
             self._answer(reading.pings)
         for message in reading.messages:
@@ -376,5 +382,5 @@ class FrameStream:
                 await read_to_end(self._socket, timeout=self._linger_timeout)
 
 
-def _nobody(_: str) -> None:
+def _nobody(_: str | bytes) -> None:
     pass

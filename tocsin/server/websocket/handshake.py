@@ -10,7 +10,7 @@ import base64
 import hashlib
 from typing import Final
 
-from tocsin.protocol.frames import SUBPROTOCOL_JSON
+from tocsin.protocol.frames import SUBPROTOCOLS
 from tocsin.server.request_head import RequestHead
 
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -21,24 +21,35 @@ _ANSWER: Final = (
     "Sec-WebSocket-Accept: {accept}\r\n"
     "{subprotocol}\r\n"
 )
-_SUBPROTOCOL: Final = f"Sec-WebSocket-Protocol: {SUBPROTOCOL_JSON}\r\n"
+_SUBPROTOCOL: Final = "Sec-WebSocket-Protocol: {name}\r\n"
 
 
 def switching_protocols(head: RequestHead) -> bytes:
     """The answer that makes a WebSocket of this connection.
 
-    No extension is agreed on, and the subprotocol only if it was offered: a client must not be
+    No extension is agreed on, and a subprotocol only if it was offered: a client must not be
     answered one that it has not named.
     """
     key = head.headers.get("sec-websocket-key") or ""
     # Not for secrecy: it only shows that a WebSocket server has read the key.
     digest = hashlib.sha1((key + _GUID).encode("latin-1"), usedforsecurity=False).digest()
     accept = base64.b64encode(digest).decode()
-    offered = SUBPROTOCOL_JSON in subprotocols(head)
-    return _ANSWER.format(accept=accept, subprotocol=_SUBPROTOCOL if offered else "").encode()
+    name = chosen(head)
+    line = "" if name is None else _SUBPROTOCOL.format(name=name)
+    return _ANSWER.format(accept=accept, subprotocol=line).encode()
+
+
+def chosen(head: RequestHead) -> str | None:
+    """The subprotocol that is spoken: of those of ours, the first that the client offers."""
+    return next((name for name in _offered(head) if name in SUBPROTOCOLS), None)
 
 
 def subprotocols(head: RequestHead) -> frozenset[str]:
     """Those that the client offers; their names are compared as they are (RFC 6455 §4.1)."""
+    return frozenset(_offered(head))
+
+
+def _offered(head: RequestHead) -> list[str]:
+    """In the client's order of preference."""
     offered = ",".join(head.headers.get_all("sec-websocket-protocol")).split(",")
-    return frozenset(name.strip(" \t") for name in offered) - {""}
+    return [name for each in offered if (name := each.strip(" \t"))]

@@ -13,16 +13,11 @@ from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
 from tocsin.protocol.refusal import Refusal
 from tocsin.server.turnstile import Place
+from tocsin.server.websocket.codec import JSON, Codec
 from tocsin.server.websocket.frame_stream import SLOW_DETAIL
 from tocsin.server.websocket.outbound import SlowConsumer
 from tocsin.server.websocket.pace import Pace
-from tocsin.server.websocket.wire_frames import close_frame, ping_frame, text_frame
-
-
-def farewell(closing: Closing, after: float = 0.0, detail: str = "") -> bytes:
-    """The goodbye frame, and the close frame with the same code behind it."""
-    goodbye = text_frame(frames.encode_goodbye(closing, after, detail))
-    return goodbye + close_frame(closing, closing.word)
+from tocsin.server.websocket.wire_frames import ping_frame
 
 
 class FrameSink(Protocol):
@@ -52,10 +47,20 @@ class WebSocketOutlet:
     """An `Outlet` of the user's actor. Ending cancels *scope*, in which the connection runs.
 
     Each push entitles the client to a frame more of its *pace*, if it has one. *noted* is told why
-    it was refused.
+    it was refused. Frames are written by *codec*.
     """
 
-    __slots__ = ("_noted", "_pace", "_scope", "_stream", "connection", "ended", "place")
+    __slots__ = (
+        "_noted",
+        "_pace",
+        "_scope",
+        "_stream",
+        "closing",
+        "codec",
+        "connection",
+        "ended",
+        "place",
+    )
 
     transport: Final = "websocket"
 
@@ -66,9 +71,12 @@ class WebSocketOutlet:
         scope: trio.CancelScope,
         pace: Pace | None = None,
         noted: Callable[[Closing], None] = lambda closing: None,
+        codec: Codec = JSON,
     ) -> None:
         self.connection: Final = connection
+        self.codec: Final = codec
         self.ended = False
+        self.closing: Closing | None = None
         self.place: Place | None = None
         """Its place in the turnstile until its session begins."""
         self._stream = stream
@@ -103,25 +111,26 @@ class WebSocketOutlet:
         """Send a push; too much that waits ends the connection, as it does for all frames."""
         if self._pace is not None:
             self._pace.entitle()
+        codec = self.codec
         try:
-            self._stream.offer(text_frame(frames.encode_push(push)))
+            self._stream.offer(codec.wrapped(codec.push(push)))
         except SlowConsumer:
             self._end_slow()
 
     def say(self, frame: frames.ServerFrame) -> None:
         """Send one of the other frames."""
-        self.offer(frames.encode_server_frame(frame))
+        self._offer(self.codec.wrapped(self.codec.say(frame)))
 
     def say_soon(self, frame: frames.ServerFrame) -> None:
         """As `say`, in one write with what else is said now."""
         try:
-            self._stream.offer_soon(text_frame(frames.encode_server_frame(frame)))
+            self._stream.offer_soon(self.codec.wrapped(self.codec.say(frame)))
         except SlowConsumer:
             self._end_slow()
 
-    def offer(self, frame: bytes) -> None:
-        """Send one text frame."""
-        self._offer(text_frame(frame))
+    def pong(self) -> None:
+        """Answer a `ping` frame."""
+        self._offer(self.codec.wrapped(self.codec.pong))
 
     def ping(self) -> None:
         """Send a WebSocket ping."""
@@ -130,8 +139,8 @@ class WebSocketOutlet:
     def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Say goodbye and close; only the first call counts."""
         if not self.ended:
-            self.ended = True
-            words = farewell(closing, after, detail)
+            self.ended, self.closing = True, closing
+            words = self.codec.farewell(closing, after, detail)
             self._stream.finish(words, skip_waiting=closing is Closing.SLOW)
             self._scope.cancel()
 

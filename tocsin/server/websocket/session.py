@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from tocsin.actors.delivery.messages import DeviceAnswered, Refreshed, UserMessage
-from tocsin.actors.runtime import MailboxFull
+from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import CREDENTIAL_PROBLEMS
@@ -27,6 +27,7 @@ from tocsin.server.marking import mark_inbox, request_of
 from tocsin.server.producing.publishing import Published, Publishing
 from tocsin.server.services import Services
 from tocsin.server.turnstile import Turnstile
+from tocsin.server.websocket.codec import JSON, Codec
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.outlet import WebSocketOutlet
 
@@ -41,10 +42,11 @@ _MARKS_MAX: Final = 16
 class WebSocketSession:
     """One client after its hello; *nursery* runs the little that has to wait.
 
-    *marking* is where the marks of all clients pass, so many at a time.
+    *marking* is where the marks of all clients pass, so many at a time. *codec* reads the frames.
     """
 
     __slots__ = (
+        "_codec",
         "_marking",
         "_marks",
         "_nursery",
@@ -65,8 +67,10 @@ class WebSocketSession:
         publishing: Publishing,
         nursery: trio.Nursery,
         marking: Turnstile,
+        codec: Codec = JSON,
     ) -> None:
         self._outlet = outlet
+        self._codec = codec
         self._marking = marking
         self._principal = principal
         self._user = principal.user
@@ -77,12 +81,12 @@ class WebSocketSession:
         self._marks = 0
         self._refreshing = False
 
-    def received(self, message: str) -> None:
+    def received(self, message: str | bytes) -> None:
         """Handle one message; never raises, and what is wrong with it ends the connection."""
         if self._outlet.ended:
             return  # read together with what ended it, but goodbye has been said
         try:
-            self._handle(decode(message))
+            self._handle(self._codec.decode(message))
         except Refused as refused:
             self._outlet.refuse(refused.refusal)
         except Exception:
@@ -103,7 +107,7 @@ class WebSocketSession:
                 self._check_token()
                 self._publish(frame)
             case frames.Ping():
-                self._outlet.offer(frames.PONG)
+                self._outlet.pong()
             case frames.Refresh():
                 if self._refreshing:
                     detail = "One `refresh` at a time: the one before is not answered yet."
@@ -210,21 +214,16 @@ class WebSocketSession:
             self._outlet.say(reply)
 
 
-def decode(message: str) -> frames.ClientFrame:
-    """One frame of a client; raises `Ended` for what is none."""
-    try:
-        return frames.decode_client_frame(message)
-    except frames.MalformedFrame as error:
-        raise Ended(Closing.MALFORMED, str(error)) from None
-
-
 async def identify_token(services: Services, token: str) -> Principal:
     """The principal of *token*; raises `Refused`."""
     return await identified(services, lambda: services.authenticator.from_token(token))
 
 
 async def identified(services: Services, ask: Callable[[], Awaitable[Principal]]) -> Principal:
-    """The principal that *ask* finds, in the time the store is given; raises `Refused`."""
+    """The principal that *ask* finds, in the time the store is given.
+
+    Raises `Refused`: `Ended` if the store does not answer in time. Cancelling does no harm.
+    """
     try:
         with trio.fail_after(services.settings.store_timeout):
             return await ask()

@@ -14,8 +14,8 @@ import trio
 from tocsin.protocol.closing import Closing
 from tocsin.server.lingering_close import read_to_end
 from tocsin.server.request_head import RequestHead
-from tocsin.server.websocket.handshake import switching_protocols
-from tocsin.server.websocket.outlet import farewell
+from tocsin.server.websocket.codec import codec_of
+from tocsin.server.websocket.handshake import chosen, switching_protocols
 
 TIMEOUT: Final = 2.0
 """Seconds for all of it."""
@@ -39,7 +39,8 @@ async def turn_away(
     """
     try:
         with trio.move_on_after(TIMEOUT):
-            await stream.send_all(switching_protocols(head) + farewell(closing, after, detail))
+            farewell = codec_of(chosen(head)).farewell(closing, after, detail)
+            await stream.send_all(switching_protocols(head) + farewell)
             bytes_max = DISCARD_BYTES_MAX - len(rest)
             await read_to_end(stream.socket, timeout=TIMEOUT, bytes_max=bytes_max)
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):

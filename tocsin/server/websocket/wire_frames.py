@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from struct import Struct
 
-_TEXT, _CLOSE, _PING, _PONG = (
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = (
     0x81,
+    0x82,
     0x88,
     0x89,
     0x8A,
@@ -28,6 +29,11 @@ def text_frame(payload: bytes) -> bytes:
     """One whole text message. That *payload* is UTF-8 is the caller's promise: it comes from the
     JSON encoder, and checking it again would cost more than sending it."""
     return _header(_TEXT, len(payload)) + payload
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """One whole binary message."""
+    return _header(_BINARY, len(payload)) + payload
 
 
 def ping_frame(payload: bytes = b"") -> bytes:

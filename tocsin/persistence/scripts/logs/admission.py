@@ -23,16 +23,16 @@ import msgspec
 
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome
 from tocsin.persistence.scripts.statements import Script, pick, run
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import (
     Idempotency,
     KeyReused,
     Overdue,
     Publish,
     Replayed,
-    Result,
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.results import Result
 from tocsin.protocol.notification import Content, Standing, answer_to_publish
 
 _CLAIM: Final = pick(

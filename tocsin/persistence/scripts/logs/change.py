@@ -29,6 +29,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple, assert_never
 
 from tocsin.persistence.scripts.bury_letters import undelivered
+from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.logs import publish_plan
 from tocsin.persistence.scripts.logs.admission import PublishAdmission, admit, answer
 from tocsin.persistence.scripts.logs.escalations import begin_escalations
@@ -36,18 +37,10 @@ from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
 from tocsin.persistence.scripts.statements import Script, pick, run
-from tocsin.persistence.store import (
-    Expire,
-    Expired,
-    FanOut,
-    Position,
-    Publish,
-    Release,
-    Released,
-    Result,
-    Update,
-    Withdraw,
-)
+from tocsin.persistence.store.commands import FanOut, Publish, Update, Withdraw
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Expired, Release, Released
+from tocsin.protocol.news import Position
 from tocsin.protocol.notification import Change, Standing, State
 from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
 
@@ -65,6 +58,7 @@ def change_logs(
     results: list[Result],
     looked_at: Collection[str],
     facts: Facts,
+    limits: ScriptLimits,
 ) -> Script[None]:
     """Run *commands* and put each result in its place in *results*.
 
@@ -76,7 +70,7 @@ def change_logs(
     admission = yield from admit(commands, results)
     if admission.done:
         commands = [each for each in commands if each[0] not in admission.done]
-    plan, claimed = yield from hold(commands, admission, looked_at)
+    plan, claimed = yield from hold(commands, admission, looked_at, limits.recipients_max)
     _plan(commands, plan, admission, results)
     places = yield from _advance(plan.outcomes)
     new = [user for user, place in places.items() if place[0] == 0]

@@ -10,22 +10,23 @@ from tocsin.persistence.scripts.logs.admission import PublishAdmission
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Plan, Slot
 from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
-from tocsin.persistence.store import Expire, RecipientState, Release, Update, Withdraw
+from tocsin.persistence.store.commands import Update, Withdraw
+from tocsin.persistence.store.upkeep_commands import Expire, Release
+from tocsin.protocol.news import RecipientState
 from tocsin.protocol.notification import Standing
-
-RECIPIENTS_AT_A_TIME = 1000
-"""Recipients of all notifications that one transaction expires or releases, about: the logs of
-these users are locked meanwhile."""
 
 
 def hold(
-    commands: Sequence[Numbered], admission: PublishAdmission, looked_at: Collection[str]
+    commands: Sequence[Numbered],
+    admission: PublishAdmission,
+    looked_at: Collection[str],
+    recipients_max: int,
 ) -> Script[tuple[Plan, dict[Slot, str]]]:
     """A plan with all rows that *commands* may need, and the notification that had each collapse
-    key before."""
+    key before. What is due has up to *recipients_max* recipients; the rest is for another time."""
     fresh = {each.content.id for each in admission.admitted.values()}
-    due = yield from _due(commands)
-    scheduled = yield from _scheduled(commands, fresh)
+    due = yield from _due(commands, recipients_max)
+    scheduled = yield from _scheduled(commands, fresh, recipients_max)
     published = [*admission.admitted.values(), *scheduled.values()]
     if not any(isinstance(each, Release) for _, each in commands):
         published = [each for each in published if each.deliver_at is None]
@@ -47,7 +48,7 @@ def held_of_row(row: Row) -> Held:
     return Held(content, row.standing, row.recipients, not_before=row.deliver_at)
 
 
-def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
+def _due(commands: Sequence[Numbered], recipients_max: int) -> Script[Iterable[Row]]:
     """The notifications to expire, locked.
 
     Other commands of the batch may end or postpone some of them first, so there is one more for
@@ -58,10 +59,13 @@ def _due(commands: Sequence[Numbered]) -> Script[Iterable[Row]]:
         return ()
     latest = max(each.now_ms for each in expiries)
     rows_max = sum(each.limit for each in expiries) + len(commands)
-    return _first_of((yield from run("notifications_due", now=[latest], count=[rows_max])))
+    rows = yield from run("notifications_due", now=[latest], count=[rows_max])
+    return _first_of(rows, recipients_max)
 
 
-def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[dict[str, Held]]:
+def _scheduled(
+    commands: Sequence[Numbered], fresh: Collection[str], recipients_max: int
+) -> Script[dict[str, Held]]:
     """The notifications to release, locked; with as many more as in `_due`."""
     releases = [each for _, each in commands if isinstance(each, Release)]
     if not releases:
@@ -70,21 +74,21 @@ def _scheduled(commands: Sequence[Numbered], fresh: Collection[str]) -> Script[d
     rows_max = sum(each.limit for each in releases) + len(commands)
     rows = yield from run("schedule_due", now=[latest], count=[rows_max])
     scheduled = {}
-    for row in _first_of(rows):
+    for row in _first_of(rows, recipients_max):
         if row.id not in fresh:
             held = scheduled[row.id] = held_of_row(row)
             held.deliver_at, held.users = row.deliver_at, _users(row.users)
     return scheduled
 
 
-def _first_of(rows: Rows) -> list[Row]:
-    """The first *rows* with up to `RECIPIENTS_AT_A_TIME` recipients together; at least one row."""
+def _first_of(rows: Rows, recipients_max: int) -> list[Row]:
+    """The first *rows* with up to *recipients_max* recipients together; at least one row."""
     first: list[Row] = []
     recipients = 0
     for row in rows:
         # In a topic's log it is one entry, however many subscribers the topic has.
         recipients += 1 if row.topic is not None else row.recipients
-        if first and recipients > RECIPIENTS_AT_A_TIME:
+        if first and recipients > recipients_max:
             break
         first.append(row)
     return first

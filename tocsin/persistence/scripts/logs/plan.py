@@ -13,22 +13,21 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import (
     Changed,
-    Expire,
     FanOut,
     NotActive,
     NotFound,
     PatchRefused,
     Publish,
-    RecipientState,
-    Release,
-    Result,
     RevisionMismatch,
     Update,
     Withdraw,
 )
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.upkeep_commands import Expire, Release
 from tocsin.protocol.marking import counted
+from tocsin.protocol.news import RecipientState
 from tocsin.protocol.notification import Change, Content, Standing, State, patched
 from tocsin.protocol.refusal import Refused
 

@@ -22,7 +22,7 @@ from tocsin.persistence.scripts.logs.plan import (
     not_unseen,
     taken_back,
 )
-from tocsin.persistence.store import Release
+from tocsin.persistence.store.upkeep_commands import Release
 from tocsin.protocol.marking import counted
 from tocsin.protocol.notification import Change, Content, Standing, State, superseded
 

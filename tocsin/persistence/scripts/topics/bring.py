@@ -18,20 +18,21 @@ from typing import Any, Final
 
 import msgspec
 
+from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.logs.topic_heads import join_everyone
 from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.scripts.topics.plan import Bringing, Saved, changed_pairs, limited, plan
-from tocsin.persistence.store import (
+from tocsin.persistence.store.commands import FanOut
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import (
     Attach,
-    FanOut,
     Materialise,
     Materialised,
-    RecipientState,
-    Result,
     Subscribe,
     Unsubscribe,
 )
+from tocsin.protocol.news import RecipientState
 from tocsin.protocol.notification import Content, State
 
 _TOPICS_BRING: Final = pick("user_id", "topic", "position", "notification_id")
@@ -39,13 +40,6 @@ _INBOX_SAVE: Final = pick(
     "sequence", "change", "state", notification_id="notification", user_id="user"
 )
 _INBOX_EXPIRE_EACH: Final = pick("at", notification_id="notification", user_id="user")
-
-ENTRIES_MAX = 1000
-"""Entries of topics that one transaction brings, about: all their users' logs are locked."""
-ENTRIES_OF_USER_MAX = 1000
-"""Entries that one transaction brings to one user, whose log is locked meanwhile."""
-ENTRIES_OF_USER_MIN = 5
-"""Entries for each user, however many share a transaction, so that each advances."""
 
 
 class Brought(msgspec.Struct):
@@ -65,7 +59,11 @@ def users_of(command: Any) -> tuple[str, ...]:
 
 
 def bring_up_to_date(
-    commands: Sequence[tuple[int, Any]], results: list[Result], *, locked: bool = False
+    commands: Sequence[tuple[int, Any]],
+    results: list[Result],
+    limits: ScriptLimits,
+    *,
+    locked: bool = False,
 ) -> Script[Brought]:
     """Bring all users of *commands* up to date, and answer those that are `Materialise`.
 
@@ -78,7 +76,7 @@ def bring_up_to_date(
     now_ms = max(command.now_ms for _, command in commands)
     if not locked and not all(isinstance(each, Attach | Materialise) for _, each in commands):
         yield from run("users_lock", user_id=users)
-    brought, fan_outs = yield from bring(users, now_ms, locked=locked)
+    brought, fan_outs = yield from bring(users, now_ms, limits, locked=locked)
     recounted = brought.recounted
     for index, command in commands:
         if isinstance(command, Materialise):
@@ -89,12 +87,13 @@ def bring_up_to_date(
 
 
 def bring(
-    users: Sequence[str], now_ms: int, *, locked: bool = False
+    users: Sequence[str], now_ms: int, limits: ScriptLimits, *, locked: bool = False
 ) -> Script[tuple[Brought, tuple[FanOut, ...]]]:
     """Bring *users* (sorted) up to date, as far as one transaction should; the new entries."""
     if not users:
         return Brought({}, set()), ()
-    rows_max = max(ENTRIES_OF_USER_MIN, min(ENTRIES_OF_USER_MAX, ENTRIES_MAX // len(users)))
+    share = min(limits.entries_of_user_max, limits.entries_max // len(users))
+    rows_max = max(limits.entries_of_user_min, share)
     found = yield from run(
         "topics_pending",
         user_id=users,

@@ -25,8 +25,8 @@ import msgspec
 
 from tocsin.persistence.scripts.logs.plan import RENEWED
 from tocsin.persistence.scripts.statements import Row
-from tocsin.persistence.store import Position, RecipientState
 from tocsin.protocol.marking import counted
+from tocsin.protocol.news import Position, RecipientState
 from tocsin.protocol.notification import Change, Standing, State
 
 Pair = tuple[str, str]

@@ -16,13 +16,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tocsin.persistence.scripts.addresses import save_channel_preferences
+from tocsin.persistence.scripts.limits import ScriptLimits
 from tocsin.persistence.scripts.logs.topic_heads import Move, advance_topics
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.scripts.topics.bring import Brought, bring, users_of
-from tocsin.persistence.store import (
+from tocsin.persistence.store.results import Result
+from tocsin.persistence.store.user_commands import (
     SUBSCRIPTIONS_MAX,
     PreferencesSet,
-    Result,
     SetPreferences,
     SetTopic,
     Subscribe,
@@ -67,7 +68,10 @@ class _Subscriptions(msgspec.Struct):
 
 
 def change_subscriptions(
-    commands: Sequence[tuple[int, Any]], results: list[Result], brought: Brought
+    commands: Sequence[tuple[int, Any]],
+    results: list[Result],
+    brought: Brought,
+    limits: ScriptLimits,
 ) -> Script[None]:
     """Run *commands*, whose users are locked and were *brought* up to date, perhaps in part."""
     if not commands:
@@ -75,10 +79,10 @@ def change_subscriptions(
     of_users = [command for _, command in commands if not isinstance(command, SetTopic)]
     now_ms = max((command.now_ms for command in of_users), default=0)
     concerned = {user for command in of_users for user in users_of(command)}
-    yield from _catch_up(concerned & brought.behind, brought, now_ms)
+    yield from _catch_up(concerned & brought.behind, brought, now_ms, limits)
     moves = [(index, each) for index, each in commands if not isinstance(each, SetPreferences)]
     if moves:
-        yield from _move(moves, results, brought, now_ms)
+        yield from _move(moves, results, brought, now_ms, limits)
     settings = [(index, each) for index, each in commands if isinstance(each, SetPreferences)]
     if settings:
         yield from _set_preferences(settings, results)
@@ -101,11 +105,15 @@ def subscribed_topics(
 
 
 def _move(
-    moves: Sequence[tuple[int, _Command]], results: list[Result], brought: Brought, now_ms: int
+    moves: Sequence[tuple[int, _Command]],
+    results: list[Result],
+    brought: Brought,
+    now_ms: int,
+    limits: ScriptLimits,
 ) -> Script[None]:
     subscriptions = yield from _read([command for _, command in moves])
     planned = [_plan(command, subscriptions) for _, command in moves]
-    yield from _save(subscriptions, brought, now_ms)
+    yield from _save(subscriptions, brought, now_ms, limits)
     yield from _set_topics(
         [(index, each) for index, each in moves if isinstance(each, SetTopic)], results
     )
@@ -121,11 +129,13 @@ def _move(
             results[index] = Subscribed(command.topic, joined, changed, refused, heads, members)
 
 
-def _catch_up(users: Collection[str], brought: Brought, now_ms: int) -> Script[None]:
+def _catch_up(
+    users: Collection[str], brought: Brought, now_ms: int, limits: ScriptLimits
+) -> Script[None]:
     """Bring *users* up to date completely, however much it is: the change would lose the rest."""
     behind = set(users)
     while behind:
-        more, _ = yield from bring(sorted(behind), now_ms)
+        more, _ = yield from bring(sorted(behind), now_ms, limits)
         brought.heads |= more.heads
         behind = more.behind
     brought.behind -= set(users)
@@ -182,7 +192,9 @@ def _plan(
     return tuple(changed), tuple(refused)
 
 
-def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Script[None]:
+def _save(
+    subscriptions: _Subscriptions, brought: Brought, now_ms: int, limits: ScriptLimits
+) -> Script[None]:
     before = subscriptions.before
     changed = {
         pair: active
@@ -200,7 +212,7 @@ def _save(subscriptions: _Subscriptions, brought: Brought, now_ms: int) -> Scrip
     returning = {
         user for (user, topic), active in changed.items() if active and (user, topic) in before
     }
-    yield from _catch_up(returning, brought, now_ms)
+    yield from _catch_up(returning, brought, now_ms, limits)
     # A topic without entries is forgotten when it is left: no user has a notification of it, and
     # otherwise a user could fill the tables by joining and leaving ever new topics.
     gone = [pair for pair, active in changed.items() if not active and heads[pair[1]].head == 0]

@@ -2,14 +2,19 @@
 -- query has a number, which comes back with its rows. A single statement answers a query, because
 -- that sees one moment, and an answer has to be of one moment.
 
--- name: users_read(user_id) -> user_id, head, unread, unseen, behind
--- Heads and counters of logs, and whether the user's topics have entries that are not in the log.
+-- name: users_read(user_id) -> user_id, head, unread, unseen, behind, topics
+-- Heads and counters of logs, whether the user's topics have entries that are not in the log, and
+-- how many topics the user is in or has been in, without the topic of everyone.
 SELECT u.user_id, u.head, u.unread, u.unseen, EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
         WHERE s.user_id = u.user_id AND s.position < t.head
-    ) AS behind
+    ) AS behind, (
+        SELECT count(*)
+        FROM subscriptions AS s
+        WHERE s.user_id = u.user_id AND s.topic <> '*'
+    ) AS topics
 FROM unnest($1::text[]) AS asked (user_id)
 JOIN users AS u ON u.user_id = asked.user_id;
 

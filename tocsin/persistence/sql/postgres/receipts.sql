@@ -1,14 +1,12 @@
 -- The receipts' log: facts about notifications, in the order of commits.
 
--- name: receipts_wanted() -> events, categories
--- The filters of all sinks, whatever their state: one that is disabled goes on where it stopped.
--- (Both kinds are named because an index begins with them: no statement goes through a table.)
-SELECT s.events, s.categories FROM sinks AS s WHERE s.kind IN ('webhook', 'reader');
-
 -- name: receipts_append(kind, notification_id, user_id, device_id, channel, at, detail)
 -- Append facts in their order, those that the filter of some sink lets through. The head's row is
 -- the last lock of a transaction; without a fact that is wanted, it is left alone. The offset keeps
--- the planner from joining sinks to facts: they are looked at once for each fact.
+-- the planner from joining sinks to facts: they are looked at once for each fact. The first
+-- condition is looked at once for all: while there is no sink, nothing else is. (Sinks are all those
+-- there are, whatever their state: one that is disabled goes on where it stopped. Both kinds are
+-- named because an index begins with them: no statement goes through a table.)
 WITH wanted AS (
     SELECT f.kind, f.notification_id, n.category, f.user_id, f.device_id, f.channel, f.at, f.detail,
         row_number() OVER (ORDER BY f.number) AS number
@@ -16,7 +14,7 @@ WITH wanted AS (
         $7::text[]) WITH ORDINALITY
         AS f (kind, notification_id, user_id, device_id, channel, at, detail, number)
     LEFT JOIN notifications AS n ON n.id = f.notification_id
-    WHERE EXISTS (
+    WHERE EXISTS (SELECT 1 FROM sinks AS s WHERE s.kind IN ('webhook', 'reader')) AND EXISTS (
         SELECT 1 FROM sinks AS s
         WHERE s.kind IN ('webhook', 'reader')
             AND strpos(s.events, ',' || f.kind || ',') > 0

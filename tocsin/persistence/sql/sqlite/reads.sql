@@ -2,14 +2,19 @@
 -- query has a number (?1), which comes back with its rows. A single statement answers a query, as
 -- in Postgres, where an answer is of one moment by that.
 
--- name: users_read(user_id) -> user_id, head, unread, unseen, behind
--- The head and counters of a log, and whether the user's topics have entries that are not in it.
+-- name: users_read(user_id) -> user_id, head, unread, unseen, behind, topics
+-- The head and counters of a log, whether the user's topics have entries that are not in it, and
+-- how many topics the user is in or has been in, without the topic of everyone.
 SELECT user_id, head, unread, unseen, EXISTS (
         SELECT 1
         FROM subscriptions AS s
         JOIN topics AS t ON t.topic = s.topic
         WHERE s.user_id = :user_id AND s.position < t.head
-    ) AS behind
+    ) AS behind, (
+        SELECT count(*)
+        FROM subscriptions AS s
+        WHERE s.user_id = :user_id AND s.topic <> '*'
+    ) AS topics
 FROM users
 WHERE user_id = :user_id;
 

@@ -1,12 +1,10 @@
 -- The receipts' log: facts about notifications, in the order of commits.
 
--- name: receipts_wanted() -> events, categories
--- The filters of all sinks, whatever their state: one that is disabled goes on where it stopped.
-SELECT events, categories FROM sinks;
-
 -- name: receipts_append(kind, notification_id, user_id, device_id, channel, at, detail)
 -- Append a fact, if the filter of some sink lets it through. The head is brought along behind it:
--- the greatest position that there ever was is that of the head or that of a receipt.
+-- the greatest position that there ever was is that of the head or that of a receipt. Whether there
+-- is a sink at all, whatever its state, is looked up once for all facts.
+-- when: SELECT 1 FROM sinks LIMIT 1
 INSERT INTO receipts (position, kind, notification_id, category, user_id, device_id, channel, at,
     detail)
 SELECT max(l.head, (SELECT coalesce(max(r.position), 0) FROM receipts AS r)) + 1, :kind,
@@ -19,6 +17,7 @@ WHERE l.name = 'receipts' AND EXISTS (
         AND (s.categories = '' OR instr(s.categories, ',' || n.category || ',') > 0)
 );
 -- then
+-- when: SELECT 1 FROM sinks LIMIT 1
 UPDATE receipt_log
 SET head = (SELECT max(position) FROM receipts WHERE position > head)
 WHERE name = 'receipts' AND EXISTS (SELECT 1 FROM receipts WHERE position > head);

@@ -58,6 +58,10 @@ A device says `hello`, is welcomed, and gets a `push` for each change of its use
 acknowledges. The contract is the same for the stream of events, except that a device acknowledges \
 there by coming back, or over HTTP.
 """
+_WEBSOCKET: Final = """\
+A WebSocket, with the subprotocol `tocsin.v1.json`; with `tocsin.v1.protobuf` the same frames are \
+those of `/tocsin.proto`.
+"""
 
 
 def asyncapi_document() -> Document:
@@ -67,7 +71,7 @@ def asyncapi_document() -> Document:
         "info": {"title": "Tocsin", "version": __version__, "description": _ABOUT},
         "defaultContentType": "application/json",
         "servers": {
-            "websocket": _server("ws", "A WebSocket, with the subprotocol `tocsin.v1.json`."),
+            "websocket": _server("ws", _WEBSOCKET),
             "events": _server("http", "A stream of events (SSE)."),
         },
         "channels": {"websocket": _websocket(), "events": _events()},

@@ -18,6 +18,7 @@ _WAYS = (
     (CONSOLE, "Console", "What this server is doing, for operators."),
     ("/openapi.json", "OpenAPI", "The HTTP API, for programs."),
     ("/asyncapi.json", "AsyncAPI", "The frames and events, for programs."),
+    ("/tocsin.proto", "Protocol Buffers", "The frames, for the binary subprotocol."),
     ("/readyz", "Readiness", "The check above, for load balancers."),
 )
 

@@ -1,0 +1,218 @@
+"""Calls of SQS: its JSON protocol over httpcore, signed by us.
+
+httpcore stands in every installation, so a connector to SQS needs no library of its own. Requests
+go to the queue's own address, over a few connections that are kept; answers are bounded.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import httpcore
+import msgspec
+import trio
+
+from tocsin.persistence.brokers.aws_signature import AwsCredentials, AwsScope, aws_signed
+from tocsin.persistence.source import SourceAway, SourceRefused
+
+BATCH_MAX: Final = 10
+"""Messages of one call: SQS has no more."""
+_TIMEOUT: Final = 10.0
+"""Seconds for an answer, beyond the wait that was asked for."""
+_ANSWER_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Bytes of an answer: ten messages of 1 MiB, each character of which may be written as six."""
+_KEPT_FOR: Final = 30.0
+"""Seconds that an idle connection is kept."""
+_REASON_MAX: Final = 200
+"""Characters of an error's text that are told."""
+_FORBIDDEN: Final = 403  # the status (RFC 9110 §15.5.4)
+_TOO_MANY: Final = 429  # the status (RFC 6585 §4)
+_SERVER_FAULT: Final = 500
+"""The HTTP status from which on the fault is the service's."""
+_PASSING: Final = ("Throttl", "OverLimit", "ServiceUnavailable", "InternalError", "InternalFailure")
+"""Beginnings and parts of errors that say "not now", whatever their HTTP status."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqsPlace:
+    """Which queue (*url*), of which *region*, and as whom (*credentials*).
+
+    *visibility* is in seconds: for so long SQS keeps what was taken from others. *pollers* requests
+    are under way at a time while a batch is gathered. *ca_file* names an authority's certificate,
+    if it is none that the system knows.
+    """
+
+    url: str
+    region: str
+    credentials: AwsCredentials
+    visibility: int = 60
+    pollers: int = 2
+    ca_file: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The queue's name: the end of its address."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def is_fifo(self) -> bool:
+        """Whether the queue keeps an order: those that do say so in their names."""
+        return self.name.endswith(".fifo")
+
+
+class _Body:
+    """A body for httpcore, which makes a generator of bytes: cancelled while it is sent, that would
+    be left to the garbage collector, of which Trio complains.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._left = [body]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+class SqsClient:
+    """Calls about the queue at *place*; made by `open_sqs`."""
+
+    def __init__(self, place: SqsPlace, pool: httpcore.AsyncConnectionPool) -> None:
+        self._place = place
+        self._pool = pool
+        address = urlsplit(place.url)
+        self._host = address.netloc
+        self._address = f"{address.scheme}://{address.netloc}/"
+        self._scope = AwsScope(place.region, "sqs")
+
+    async def call(self, action: str, *, wait: float = 0.0, **fields: Any) -> dict[str, Any]:
+        """The answer to *action* on the queue, which may take *wait* seconds longer than others.
+
+        Raises `SourceAway` and `SourceRefused`. Cancelling drops the connection.
+        """
+        body = msgspec.json.encode({"QueueUrl": self._place.url, **fields})
+        headers = aws_signed(
+            {
+                "host": self._host,
+                "content-type": "application/x-amz-json-1.0",
+                "x-amz-target": f"AmazonSQS.{action}",
+            },
+            body,
+            self._place.credentials,
+            self._scope,
+            datetime.now(UTC),
+        )
+        try:
+            with trio.fail_after(wait + _TIMEOUT):
+                status, answer = await self._post(headers, body)
+        except trio.TooSlowError:
+            raise SourceAway(f"SQS did not answer within {wait + _TIMEOUT:g} s") from None
+        if status != 200:
+            raise _refusal(status, answer)
+        try:
+            return msgspec.json.decode(answer or b"{}", type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise SourceAway("the answer is not one of SQS") from error
+
+    async def each(self, action: str, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Have *action*, one of those on batches, done with *entries*, ten at a time.
+
+        The entries of the answer that say `Failed`. Each entry is given an `Id`: its number.
+        """
+        failed: list[dict[str, Any]] = []
+        for first in range(0, len(entries), BATCH_MAX):
+            named = [
+                {"Id": str(first + index), **entry}
+                for index, entry in enumerate(entries[first : first + BATCH_MAX])
+            ]
+            answer = await self.call(action, Entries=named)
+            failed += answer.get("Failed") or ()
+        return failed
+
+    async def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        headers = {**headers, "content-length": str(len(body))}
+        try:
+            async with self._pool.stream(
+                "POST", self._address, headers=list(headers.items()), content=_Body(body)
+            ) as response:
+                return response.status, await _read(response)
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.TimeoutException,
+            httpcore.ConnectionNotAvailable,
+        ) as error:
+            raise _failure(error) from error
+
+
+@asynccontextmanager
+async def open_sqs(place: SqsPlace) -> AsyncIterator[SqsClient]:
+    """A client for the queue at *place*; nothing is connected before the first call.
+
+    Raises `SourceRefused` if the authority's certificate cannot be read.
+    """
+    async with httpcore.AsyncConnectionPool(
+        ssl_context=_tls(place) if urlsplit(place.url).scheme == "https" else None,
+        max_connections=place.pollers + 1,
+        keepalive_expiry=_KEPT_FOR,
+        network_backend=httpcore.TrioBackend(),
+    ) as pool:
+        yield SqsClient(place, pool)
+
+
+def _tls(place: SqsPlace) -> ssl.SSLContext:
+    try:
+        tls = ssl.create_default_context(cafile=place.ca_file)
+    except OSError as error:
+        raise SourceRefused(f"the file with the authority's certificate: {error}") from error
+    # From 3.13 on, Python asks for extensions that `openssl req -x509` leaves out.
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return tls
+
+
+async def _read(response: httpcore.Response) -> bytes:
+    body = bytearray()
+    # An excess is stopped by cancelling the read that comes next; see `outbound.pool`.
+    with trio.CancelScope() as reading:
+        async for chunk in response.aiter_stream():
+            body += chunk
+            if len(body) > _ANSWER_BYTES_MAX:
+                reading.cancel()
+    if len(body) > _ANSWER_BYTES_MAX:
+        raise SourceAway(f"the answer exceeds {_ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+def _refusal(status: int, answer: bytes) -> SourceAway | SourceRefused:
+    """The error for an answer of *status*: whether to try again soon, or to ask an operator."""
+    try:
+        said = msgspec.json.decode(answer, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        said = {}
+    code = str(said.get("__type", "")).rpartition("#")[2]
+    lines = str(said.get("message") or said.get("Message") or "").splitlines()
+    # The lines below the first are the request as it was signed: it may hold a session's token.
+    reason = f"status {status} {code}: {lines[0] if lines else ''}"[:_REASON_MAX].rstrip(": ")
+    passing = status >= _SERVER_FAULT or status == _TOO_MANY or any(p in code for p in _PASSING)
+    if passing or (not code and status != _FORBIDDEN):
+        return SourceAway(reason)
+    return SourceRefused(reason)
+
+
+def _failure(error: Exception) -> SourceAway | SourceRefused:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return SourceRefused(f"TLS: {cause.verify_message}")
+        cause = cause.__cause__ or cause.__context__
+    return SourceAway(f"{type(error).__name__}: {str(error)[:_REASON_MAX]}".rstrip(": "))
