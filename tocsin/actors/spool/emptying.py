@@ -29,9 +29,7 @@ async def store_some(spool: Spool, store: Store, node: str, now_ms: int) -> bool
     commands: list[tuple[SpoolEntry, Spoolable]] = []
     for entry in entries:
         try:
-            if entry.fault:
-                raise UnreadableEntry(f"not of this cluster: {entry.fault}")
-            commands.append((entry, in_time(decode(entry.payload), now_ms)))
+            commands.append((entry, in_time(_read(entry), now_ms)))
         except UnreadableEntry as error:
             poison.append((entry, str(error)))
     done: list[str] = []
@@ -49,6 +47,12 @@ async def store_some(spool: Spool, store: Store, node: str, now_ms: int) -> bool
     if done:
         await spool.done(node, done)
     return True
+
+
+def _read(entry: SpoolEntry) -> Spoolable:
+    if entry.fault:
+        raise UnreadableEntry(f"not of this cluster: {entry.fault}")
+    return decode(entry.payload)
 
 
 async def _write(store: Store, commands: Sequence[Spoolable]) -> Sequence[Result | StoreFailed]:
