@@ -8,7 +8,7 @@
     topics          brings new entries of topics to the users who are online
     scheduler       has the store release, expire and purge notifications when they are due
     sinks           carries receipts to the webhooks whose lease this node has
-    notifications   the live notifications: requests that wait for their commit
+    notifications   directory of the live notifications
     escalator       makes sends of plans that are due
     channel-…       one for each channel: carries sends to people
     connections     one temporary actor per socket
@@ -176,7 +176,7 @@ class Trunk:
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
             Child("sinks", self._make_sinks, stopped_by=0.8),
-            Child("notifications", self._notifications.keeper, stopped_by=0.8),
+            Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
             *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
             Child("key-watch", self._make_key_watcher, stopped_by=0.75),

@@ -1,7 +1,7 @@
 """P6: the memory of a node is bounded by the number of connected devices and live notifications.
 
-This check looks into the nodes for actors, ledger lines and entries that are kept too long. What
-should have ended is given some seconds, without any trouble of the node or the store.
+This check looks into the nodes for actors, ledger lines and entries that are kept too long. An
+actor that should have ended is given some seconds, without any trouble of the node or the store.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tocsin.server.services import Services
 _LINGERS: Final = 10.0
 """Seconds for which the actor of a user may live on after the user's last connection."""
 _NOTIFICATION_LIVES: Final = 75.0
-"""Seconds for which a notification may be live: a minute, and some slack."""
+"""The longest life of a notification's actor in seconds: a minute, and some slack."""
 
 _Key = tuple[str, int, str]
-"""A node, the number of its process, and the user with an actor or the live notification."""
+"""A node, the number of its process, and the user or notification whose actor it is."""
 
 
 class Bounds(Check):
@@ -34,7 +34,7 @@ class Bounds(Check):
         self._live_since: dict[_Key, float] = {}
 
     def answered(self, request: RequestStory) -> None:
-        # A request about a notification lets it be live for another minute.
+        # A request about a notification lets its actor live for another minute.
         touched = request.path.get("notification")
         for key in [each for each in self._live_since if each[2] == touched]:
             self._live_since[key] = self.now
@@ -53,7 +53,7 @@ class Bounds(Check):
         self._idle_since = self._since(idle, self._idle_since)
         self._live_since = self._since(live, self._live_since)
         self._judge(self._idle_since, _LINGERS, "has an actor, and no connection,")
-        self._judge(self._live_since, _NOTIFICATION_LIVES, "is live")
+        self._judge(self._live_since, _NOTIFICATION_LIVES, "has an actor")
 
     # --- Inside ----------------------------------------------------------------------------------
 

@@ -3,10 +3,10 @@
     one task for each part of the trunk, the same on each node
     one task for each connection that the node was not told has ended
     one actor for each connected user
+    one actor for each notification that is not acknowledged by all, for a while (see `bounds`)
 
-Some runs end with a time of calm. After it, a node must wait for no commit and no acknowledgment,
-have no idempotency key in flight, and hear only those channels of the bus that concern connected
-users.
+Some runs end with a time of calm. After it, a node must have no notification's actor and no
+idempotency key in flight, and hear only those channels of the bus that concern connected users.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tocsin.protocol.notification import EVERYONE
 from tocsin.server.services import Services
 
 _CALM: Final = 80.0
-"""Seconds of calm after which a node expects no acknowledgment any more, and no longer hears a
-channel that no user needs."""
+"""Seconds of calm after which a notification's actor has given up waiting, and a node no longer
+hears a channel that no user needs."""
 _SWEPT: Final = 3.0
 """Seconds by which a node may be late to unsubscribe from such a channel."""
 
@@ -71,8 +71,8 @@ class Holdings(Check):
             match task.split("/"):
                 case ["", "connections", _]:
                     connections += 1
-                case ["", "users", "attendant"]:
-                    pass  # one task of the directory, from its first child on
+                case ["", "users" | "notifications", "attendant"]:
+                    pass  # one task of a directory, from its first child on
                 case ["", "sinks", "webhook.0", *_] if self.cluster.plan.webhook:
                     pass  # of the node that has its lease
                 case _:
@@ -87,9 +87,9 @@ class Holdings(Check):
         """Things that the node keeps for users who are not connected."""
         notifications = services.notifications
         present = services.users.names()
-        asked, keys, outstanding = notifications.snapshot()
-        if asked:
-            yield f"requests about the notifications {asked}"
+        if names := notifications.names():
+            yield f"actors for the notifications {names}"
+        keys, outstanding = notifications.snapshot()
         if keys:
             yield f"idempotency keys in flight: {sorted(keys)}"
         if outstanding:

@@ -76,7 +76,7 @@ _ALONE_NEVER: Final = ("bus_away", "bus_noisy", "bus_wiped", "deaf", "dark", "ro
 """Kinds that need a second node."""
 
 CRASHING: Final = (
-    *("UserActor", "UserActor", "Notifications", "Notifications"),
+    *("UserActor", "UserActor", "NotificationActor", "NotificationActor"),
     *("StorageActor", "StorageWork", "Scheduler", "Topics", "ClusterBridge", "ClusterWork"),
     *("PresenceActor", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Connection"),
     "Sinks",

@@ -21,7 +21,7 @@ from tocsin.actors.cluster.reconciler import Reconciler
 from tocsin.actors.delivery.attendance import PresenceActor
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.user import UserActor
-from tocsin.actors.publishing.notifications import Notifications
+from tocsin.actors.publishing.notifications import NotificationActor
 from tocsin.actors.publishing.scheduler import Scheduler
 from tocsin.actors.publishing.topics import TopicsWorker
 from tocsin.actors.sinks.keeper import SinksKeeper
@@ -33,7 +33,7 @@ from tocsin.server.websocket.session import WebSocketSession
 
 PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "UserActor": ((UserActor, "receive"),),
-    "Notifications": ((Notifications, "_answer"),),
+    "NotificationActor": ((NotificationActor, "receive"),),
     "StorageActor": ((StorageActor, "receive"),),
     "StorageWork": ((StorageActor, "_commit"), (StorageActor, "_answer")),
     "Scheduler": (
@@ -57,7 +57,7 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
 }
 """By kind of victim, the methods that crash: of an actor, or of a task that it runs.
 
-Keepers of tables and directories have nothing in hand; it is what they keep that fails.
+Keepers of directories have nothing in hand; it is their children who fail.
 """
 
 

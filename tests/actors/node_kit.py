@@ -22,6 +22,7 @@ from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.actors.delivery.users_keeper import UsersKeeper
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
 from tocsin.actors.publishing.notifications import Notifications, Submit
@@ -297,5 +298,5 @@ class NodeParts:
         )
         self._tree.spawn(
             f"{self._name}/notifications",
-            self._notifications.keeper,
+            lambda: DirectoryKeeper(self._notifications, lambda: 0.0, grace=1.0),
         )

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from tests.actors.clock_kit import pass_time
 from tests.persistence import desk_kit
 from tocsin.actors.delivery.neighbours import ALONE
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.publishing.notifications import Notifications, Submit
 from tocsin.actors.publishing.scheduler import tell_times
@@ -132,7 +133,7 @@ class SpoolNode:
                 )
                 tree.spawn(
                     "notifications",
-                    self.notifications.keeper,
+                    lambda: DirectoryKeeper(self.notifications, lambda: 0.0, grace=1.0),
                 )
                 await pass_time(0.1)
                 yield self

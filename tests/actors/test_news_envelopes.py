@@ -37,7 +37,7 @@ def there_and_back(news: News) -> list[News | None]:
     [
         (
             LogAppended(PART, (ANN, BOB), {"bob": SEEN}, awaited=True),
-            # Only the node that has committed it counts acknowledgments.
+            # Only the node that has committed it has the notification's actor.
             [LogAppended(PART, (ANN,), {}), LogAppended(PART, (BOB,), {"bob": SEEN})],
         ),
         (LogAdvanced("ann", 4), [LogAdvanced("ann", 4)]),

@@ -1,25 +1,31 @@
-"""The live notifications: what is left of requests that were answered, or never will be."""
+"""The live notifications: what is left of one whose actor has failed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Never
 
+import outcome
 import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.publishing.notifications import (
+    MAILBOX_CAPACITY,
+    Committed,
+    NotificationActor,
+    NotificationMessage,
     Notifications,
     Submit,
 )
-from tocsin.actors.runtime.errors import ActorCrashed, ActorStopped, MailboxFull
+from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.actors.runtime.mailbox import Mailbox
+from tocsin.actors.runtime.prompt import PER_TURN_MAX
 from tocsin.actors.runtime.ref import Ref, Reply
 from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
-from tocsin.persistence.store import StoreUnavailable
 from tocsin.persistence.store.commands import Idempotency, NotFound, Publish, Withdraw
 from tocsin.protocol.notification import Content
 from tocsin.protocol.refusal import Refused
@@ -35,48 +41,34 @@ keepers: dict[str, Ref[Never]] = {}
 """The keeper of the directory that is running."""
 
 
-class Store:
-    """A store that answers when the test says so; `replies` are those it owes, in order."""
-
-    def __init__(self) -> None:
-        self.replies: list[Reply[Committal]] = []
-
-    def __call__(self, command: Spoolable, reply: Reply[Committal]) -> None:
-        self.replies.append(reply)
-
-
-class Fragile(Reply[Committal]):
-    """An asker to whom no answer can be given; *failure* is what it is told instead."""
-
-    __slots__ = ("failure",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.failure: Exception | None = None
-
-    def set(self, value: Committal) -> None:
-        raise RuntimeError("a bug")
-
-    def fail(self, error: Exception) -> None:
-        self.failure = error
+def never(command: Spoolable, reply: Reply[Committal]) -> None:
+    """A store that does not answer."""
 
 
 @asynccontextmanager
-async def running(
-    commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,
-) -> AsyncIterator[Notifications]:
-    """Over a store that answers by *commit*, or not at all; nothing is stopped in order."""
+async def running() -> AsyncIterator[Notifications]:
+    """Over a store that does not answer; nothing is stopped in order."""
     notifications = Notifications(
         storage=Ref("storage", Mailbox(1)),
         scheduler=Ref("scheduler", Mailbox(1)),
-        commit=commit or Store(),
+        commit=never,
     )
     with trio.CancelScope() as crash:
         async with open_supervisor("", lambda: 0.0) as tree:
-            keepers["notifications"] = tree.spawn("notifications", notifications.keeper)
+            keepers["notifications"] = tree.spawn(
+                "notifications", lambda: DirectoryKeeper(notifications, lambda: 0.0, grace=1.0)
+            )
             await settle()
             yield notifications
             crash.cancel()
+
+
+def fail(notifications: Notifications) -> None:
+    """Have the actor fail at its next message: an answer to what nobody asked."""
+    stranger = Submit(command=Withdraw("n1", 1))
+    ref = notifications.find("n1")
+    assert ref is not None
+    ref.tell(Committed(stranger, outcome.Value(NotFound())))
 
 
 async def test_when_the_keeper_has_failed_keys_are_free_and_nobody_is_waited_for(autojump_clock):
@@ -87,7 +79,7 @@ async def test_when_the_keeper_has_failed_keys_are_free_and_nobody_is_waited_for
         keepers["notifications"].tell("anything")  # type: ignore[arg-type]
         with pytest.raises(ActorStopped):
             await submit.reply.wait()
-        assert "n1" not in notifications.snapshot().outstanding
+        assert not notifications.is_expected("n1")
 
         await pass_time(1)
         notifications.submit("n1", Submit(command=PUBLISH))
@@ -106,7 +98,6 @@ async def test_a_snapshot_has_the_keys_in_flight_and_the_acknowledgments_to_come
         notifications.submit("n1", Submit(command=PUBLISH))
         notifications.expect("n1", 2)
         snapshot = notifications.snapshot()
-        assert snapshot.asked == ("n1",)
         assert [key for _, key in snapshot.keys] == ["key"]
         assert snapshot.outstanding == {"n1": 2}
 
@@ -117,72 +108,47 @@ async def test_a_snapshot_has_the_keys_in_flight_and_the_acknowledgments_to_come
         assert snapshot.outstanding == {"n1": 2}
 
 
-async def test_a_key_is_free_again_when_answering_its_request_has_failed(autojump_clock):
-    store = Store()
-    async with running(store) as notifications:
-        asker, other = Fragile(), Submit(command=Withdraw("n1", 1))
-        notifications.submit("n1", Submit(command=PUBLISH, reply=asker))
-        notifications.submit("n1", other)
-        for reply in store.replies:
-            reply.set(NotFound())
+async def test_a_key_is_free_again_when_the_actor_has_failed_that_should_have_answered(
+    autojump_clock,
+):
+    async with running() as notifications:
+        notifications.submit("n1", Submit(command=Withdraw("n1", 1)))
+        notifications.submit("n1", Submit(command=PUBLISH))
+        fail(notifications)
 
-        assert isinstance(asker.failure, ActorCrashed)
-        assert await other.reply.wait() == NotFound()
-        assert notifications.snapshot() == ((), (), {})
         notifications.submit("n1", Submit(command=PUBLISH))
 
 
-async def test_a_key_is_free_again_when_the_store_has_no_room_for_its_request(autojump_clock):
-    def refuse(command: Spoolable, reply: Reply[Committal]) -> None:
-        raise MailboxFull
+async def test_a_key_is_free_again_when_the_actor_has_failed_as_it_received_the_request(
+    autojump_clock, monkeypatch
+):
+    def receive(self: NotificationActor, message: NotificationMessage) -> None:
+        raise RuntimeError("a bug")
 
-    async with running(refuse) as notifications:
-        submit = Submit(command=PUBLISH)
-        notifications.submit("n1", submit)
-        with pytest.raises(MailboxFull):
-            await submit.reply.wait()
+    async with running() as notifications:
+        with monkeypatch.context() as patched:
+            patched.setattr(NotificationActor, "receive", receive)
+            notifications.submit("n1", Submit(command=PUBLISH))
+        await settle()
 
         assert notifications.snapshot().keys == ()
 
 
-async def test_requests_reach_the_store_in_their_order_and_are_answered_as_it_answers(
-    autojump_clock,
-):
-    store = Store()
-    async with running(store) as notifications:
-        first, second = Submit(command=PUBLISH), Submit(command=Withdraw("n1", 1))
-        notifications.submit("n1", first)
-        notifications.submit("n1", second)
-        store.replies[1].set(NotFound())
-        store.replies[0].fail(StoreUnavailable())
-
-        assert await second.reply.wait() == NotFound()
-        with pytest.raises(StoreUnavailable):
-            await first.reply.wait()
-
-
-async def test_an_answer_that_comes_after_the_keeper_has_ended_changes_nothing(autojump_clock):
-    store = Store()
-    async with running(store) as notifications:
-        notifications.submit("n1", Submit(command=PUBLISH))
-        keepers["notifications"].tell("anything")  # type: ignore[arg-type]
-        await pass_time(1)
-        notifications.submit("n1", Submit(command=PUBLISH))
-        store.replies[0].set(NotFound())
-
-        assert notifications.snapshot().keys == (("shop", "key"),)
-
-
-async def test_without_a_keeper_no_request_is_taken():
-    notifications = Notifications(Ref("storage", Mailbox(1)), Ref("scheduler", Mailbox(1)))
-    with pytest.raises(ActorStopped):
-        notifications.submit("n1", Submit(command=PUBLISH))
-    assert notifications.snapshot() == ((), (), {})
-
-
-async def test_acknowledgments_are_expected_only_where_the_notification_was_asked_for(
-    autojump_clock,
-):
+async def test_a_key_is_free_again_when_the_actor_has_no_room_for_its_request(autojump_clock):
     async with running() as notifications:
+        for _ in range(PER_TURN_MAX + MAILBOX_CAPACITY):
+            notifications.submit("n1", Submit(command=Withdraw("n1", 1)))
+        with pytest.raises(MailboxFull):
+            notifications.submit("n1", Submit(command=PUBLISH))
+
+        assert notifications.snapshot().keys == ()
+
+
+async def test_nobody_is_waited_for_when_the_actor_has_failed_that_did(autojump_clock):
+    async with running() as notifications:
+        notifications.submit("n1", Submit(command=PUBLISH))
         notifications.expect("n1", 1)
-        assert "n1" not in notifications.snapshot().outstanding
+        fail(notifications)
+        await settle()
+
+        assert not notifications.is_expected("n1")

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import trio
 
+from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.runtime.mailbox import Mailbox
@@ -45,7 +46,7 @@ async def open_publishing(
             capacity=capacity,
         )
         notifications = Notifications(storage=storage, scheduler=Ref("scheduler", Mailbox(1)))
-        tree.spawn("notifications", notifications.keeper)
+        tree.spawn("notifications", lambda: DirectoryKeeper(notifications, random, grace=1.0))
         services = Services(
             settings=cast(Any, SimpleNamespace(store_timeout=10.0, body_bytes_max=1 << 20)),
             world=world,

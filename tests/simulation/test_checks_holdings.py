@@ -1,5 +1,6 @@
 """The check of holdings finds unexplained tasks when all is quiet, and the rest after a calm."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,7 @@ from simulation.runs.simulator import simulate
 from simulation.world.plan import Plan
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.delivery.users import Users
-from tocsin.actors.publishing.awaited import Awaited
-from tocsin.actors.publishing.notifications import Notifications
+from tocsin.actors.publishing.notifications import NotificationActor, Notifications
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 
 PLAN = Plan(
@@ -100,4 +100,10 @@ def test_what_should_have_been_let_go_is_found_after_a_calm(owner, attribute, to
 
 
 def test_so_is_a_notification_that_nobody_has_anything_to_do_with():
-    assert "acknowledgments to wait for" in found(CALM, Awaited, "give_up", does_nothing)
+    def stay(_):
+        def never_rest(self):
+            self._deadline = math.inf
+
+        return never_rest
+
+    assert "actors for the notifications" in found(CALM, NotificationActor, "_rest", stay)

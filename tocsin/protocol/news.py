@@ -49,8 +49,8 @@ class LogAppended(msgspec.Struct, frozen=True):
     """The log of each user of *positions* has a new entry; the change is the same for all.
 
     *states* (user → state) lists the recipients whose state after the change is neither `unseen`
-    nor, for a withdrawal, `withdrawn`. The acknowledgments of a change that is *awaited* are
-    counted (`Notifications`).
+    nor, for a withdrawal, `withdrawn`. The notification's actor waits for the acknowledgments of a
+    change that is *awaited*.
     """
 
     shared: SharedPart

@@ -1,33 +1,25 @@
-"""The live notifications: requests that wait for their commit, and acknowledgments to come.
+"""The live notifications: one actor for each that waits for a commit or for acknowledgments.
 
-Every request about a notification passes through here, so a publish, its updates and its withdrawal
-reach the log in the order in which they were asked for. The table has the command committed and
-answers the request. Then it counts the acknowledgments of the users who were told (`announcer`),
-for a minute at most. Resending is the business of the log and the sessions alone.
-
-There is no actor for each notification. It would be born for one request, be told of one outcome,
-and end: that cost as much as a push. What such an actor promises holds all the same:
-
-- *Isolation*: an error in answering one request is logged and told to its asker (`ActorCrashed`),
-  and never raised into the storage actor, in whose turn the answer is given.
-- *Supervision*: the table takes requests only while its keeper runs. When that ends, however it
-  ends, the askers are told (`ActorStopped`), and the keys in flight are free again.
-- *Order*: the store and the spool are asked in the turn of the request.
+Every request about a notification passes through its actor, so a publish, its updates and its
+withdrawal reach the log in the order in which they were asked for. The actor has the command
+committed and answers the request. Then it waits until a device of every user who was told
+(`announcer`) has acknowledged, but at most `_PATIENCE` seconds: after that, resending is the
+business of the log and the sessions alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Never
+from typing import Any, Final, NamedTuple
 
+import msgspec
 import outcome
-import structlog
 import trio
 
 from tocsin.actors.delivery.timing import Timing
-from tocsin.actors.publishing.awaited import Awaited
+from tocsin.actors.directory import Directory
 from tocsin.actors.publishing.scheduler import (
     ExpiryKnown,
     SchedulerMessage,
@@ -35,14 +27,20 @@ from tocsin.actors.publishing.scheduler import (
     tell_times,
 )
 from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
-from tocsin.actors.runtime.ref import PipedReply, Ref, Reply, Request, abandoned, crashed
-from tocsin.actors.runtime.supervisor import Actor, Context
+from tocsin.actors.runtime.prompt import PromptActor
+from tocsin.actors.runtime.ref import Ref, Reply, Request
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
-logger = structlog.get_logger(__name__)
+_PATIENCE: Final = 60.0
+"""Seconds for which an actor waits for acknowledgments: most come in the first moments, and every
+actor costs memory."""
+MAILBOX_CAPACITY: Final = 64
+"""Messages: the changes of one notification, which come one at a time from one producer."""
+_LIVE_MAX: Final = 20_000
+"""Notifications that wait for acknowledgments; beyond it their actors end after the commit."""
 
 
 class Submit(Request[Committal]):
@@ -51,21 +49,95 @@ class Submit(Request[Committal]):
     command: Publish | Update | Withdraw
 
 
-class NotificationsSnapshot(NamedTuple):
-    """What `Notifications` holds, for tests and the simulation.
+class Committed(msgspec.Struct, frozen=True):
+    """The store has answered *submit*."""
 
-    *asked* are the ids of notifications with requests under way; *keys* are the idempotency keys in
-    flight, each with its credential; *outstanding* is the number of acknowledgments still to come
-    for each notification's id.
+    submit: Submit
+    outcome: outcome.Outcome[Committal]
+
+
+class AllAcknowledged(msgspec.Struct, frozen=True):
+    """All users who were told have acknowledged."""
+
+
+NotificationMessage = Submit | Committed | AllAcknowledged
+
+
+class NotificationActor(PromptActor[NotificationMessage]):
+    """One live notification; see the module."""
+
+    __slots__ = ("_asked", "_deadline", "_directory", "_id")
+
+    def __init__(self, notification: str, directory: Notifications) -> None:
+        self._id = notification
+        self._directory = directory
+        self._asked: list[Submit] = []
+        self._deadline = math.inf
+
+    def ended(self, *, failed: bool) -> None:
+        """Fail the requests that still wait for an answer."""
+        self._directory.ended(self._id)
+        if failed:
+            self._directory.failed(self._id)
+        for submit in self._asked:
+            self._directory.answered(submit)
+            submit.reply.fail(ActorStopped(self._id))
+
+    def receive(self, message: NotificationMessage) -> None:
+        """Handle one message."""
+        match message:
+            case Submit():
+                self._deadline = math.inf
+                self._asked.append(message)
+            case Committed(submit=submit, outcome=result):
+                self._asked.remove(submit)
+                self._directory.answered(submit)
+                self._committed(submit, result)
+            case AllAcknowledged():
+                self._rest()
+
+    def next_deadline(self) -> float:
+        """When (Trio time) to wait for acknowledgments no longer."""
+        return self._deadline
+
+    def on_deadline(self, now: float) -> None:
+        """Wait no longer: missing acknowledgments are the business of the log and the sessions."""
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._asked:
+            self._directory.retire(self._id)
+
+    def _committed(self, submit: Submit, result: outcome.Outcome[Committal]) -> None:
+        if isinstance(result, outcome.Value):
+            submit.reply.set(result.value)
+            self._directory.timing.answered(self._id)
+            if isinstance(result.value, Changed):
+                self._directory.time_known(result.value, submit.command)
+        elif isinstance(result, outcome.Error):
+            assert isinstance(result.error, Exception)
+            submit.reply.fail(result.error)
+        if self._asked:
+            return
+        if self._directory.is_expected(self._id):
+            self._deadline = trio.current_time() + _PATIENCE
+        else:
+            self._directory.retire(self._id)
+
+
+class NotificationsSnapshot(NamedTuple):
+    """The tables that `Notifications` keeps beside the actors, for tests and the simulation.
+
+    *keys* are the idempotency keys in flight, each with its credential; *outstanding* is the number
+    of acknowledgments still to come for each notification's id.
     """
 
-    asked: tuple[str, ...]
     keys: tuple[tuple[str, str], ...]
     outstanding: dict[str, int]
 
 
-class Notifications:
-    """The live notifications, and the idempotency keys that are in flight; see the module.
+class Notifications(Directory[NotificationMessage]):
+    """The directory of live notifications, and the idempotency keys that are in flight.
 
     *commit* takes a command and the reply for its outcome; without it, the store is asked.
     """
@@ -77,52 +149,26 @@ class Notifications:
         commit: Callable[[Spoolable, Reply[Committal]], None] | None = None,
         timing: Timing | None = None,
     ) -> None:
+        super().__init__(capacity=MAILBOX_CAPACITY)
         self._storage = storage
         self._scheduler = scheduler
         self._commit = commit or self._ask_store
-        self._timing = timing or Timing()
-        self._is_kept = False
-        self._asked: dict[str, list[Submit]] = {}
-        """Notification -> the requests about it that wait for their commit."""
-        self._awaited = Awaited()
-        self._keys: set[tuple[str, str]] = set()
-        """(Credential, key) of each request that waits and has one."""
-
-    def keeper(self) -> NotificationsKeeper:
-        """A new incarnation of the actor that answers for this table."""
-        return NotificationsKeeper(self)
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Take requests until the end of the block, and then fail those that wait.
-
-        Only the keeper calls it.
-        """
-        self._is_kept = True
-        try:
-            yield
-        finally:
-            self._is_kept = False
-            self._abandon()
+        self.timing = timing or Timing()
+        self._outstanding: dict[str, int] = {}
+        self._keys: dict[tuple[str, str], str] = {}
+        """(Credential, key) in flight -> the notification that the request publishes."""
 
     def snapshot(self) -> NotificationsSnapshot:
-        """A copy of what is held here."""
-        self._awaited.give_up(trio.current_time())
-        return NotificationsSnapshot(tuple(self._asked), tuple(self._keys), self._awaited.counts())
-
-    def names(self) -> list[str]:
-        """The ids of all live notifications."""
-        asked, _, outstanding = self.snapshot()
-        return list(dict.fromkeys((*asked, *outstanding)))
-
-    def __len__(self) -> int:
-        return len(self.names())
+        """A copy of the tables beside the actors."""
+        return NotificationsSnapshot(tuple(self._keys), dict(self._outstanding))
 
     def submit(self, notification: str, submit: Submit) -> None:
-        """Have *submit* committed, which is about *notification*.
+        """Have *submit* committed, and hand it to its notification's actor.
 
-        Raises `Refused` if its idempotency key is in flight, `ActorStopped` while there is no
-        keeper; if the store has no room, the reply fails.
+        The store is asked here and not by the actor: actors that were just started run in no
+        particular order, and the requests of one producer must keep theirs. Raises `Refused` if its
+        idempotency key is in flight, `MailboxFull` or `ActorStopped`; if the store has no room, the
+        reply fails.
         """
         key = _key(submit)
         if key is not None and key in self._keys:
@@ -131,14 +177,21 @@ class Notifications:
                 "A request with this Idempotency-Key has not been answered yet.",
                 retry_after=1.0,
             )
-        if not self._is_kept:
-            raise ActorStopped
+        ref = self.find(notification)
+        if ref is None:
+            ref = self._spawn_prompt(notification, partial(NotificationActor, notification, self))
+        reply: Reply[Committal] = ref.piped(partial(Committed, submit))
         if key is not None:
-            self._keys.add(key)
+            # Before the actor receives the request, which it does in this turn: if it fails, it
+            # takes the key out again, as the answer does.
+            self._keys[key] = notification
         if not _is_scheduled(submit.command):
-            self._timing.departed(notification)
-        self._asked.setdefault(notification, []).append(submit)
-        reply: Reply[Committal] = PipedReply(partial(self._committed, notification, submit))
+            self.timing.departed(notification)
+        try:
+            ref.tell(submit)
+        except (MailboxFull, ActorStopped):
+            self.answered(submit)
+            raise
         try:
             self._commit(submit.command, reply)
         except (MailboxFull, ActorStopped) as error:
@@ -148,16 +201,49 @@ class Notifications:
         """Free the idempotency key of *submit*: from now on the store answers for it."""
         key = _key(submit)
         if key is not None:
-            self._keys.discard(key)
+            self._keys.pop(key, None)
+
+    def ended(self, notification: str) -> None:
+        """Expect no more acknowledgments of *notification*, whose actor has ended."""
+        self._outstanding.pop(notification, None)
+
+    def failed(self, notification: str) -> None:
+        """Free the keys of *notification*, whose actor has failed: its producers may ask again."""
+        # All of its keys, for the actor may have failed before it received the request.
+        self._keys = {key: its for key, its in self._keys.items() if its != notification}
 
     def expect(self, notification: str, count: int) -> None:
-        """Expect *count* acknowledgments of *notification*, if it was asked for here."""
-        if notification in self._asked:
-            self._awaited.expect(notification, count, trio.current_time())
+        """Expect *count* acknowledgments of *notification*, if it is live here.
+
+        While too many notifications are live, no actor waits for acknowledgments.
+        """
+        if self.find(notification) is not None and len(self) <= _LIVE_MAX:
+            self._outstanding[notification] = self._outstanding.get(notification, 0) + count
+
+    def is_expected(self, notification: str) -> bool:
+        """Whether there is an acknowledgment to wait for."""
+        return notification in self._outstanding
 
     def acknowledged(self, notification: str) -> None:
-        """Count an acknowledgment of *notification*."""
-        self._awaited.acknowledged(notification)
+        """Count an acknowledgment of *notification*; the last one that is expected ends its actor.
+
+        The directory counts and not the actor, so that a fan-out to a thousand wakes it once.
+        """
+        left = self._outstanding.get(notification)
+        if left is None:
+            return
+        if left > 1:
+            self._outstanding[notification] = left - 1
+            return
+        del self._outstanding[notification]
+        ref = self.find(notification)
+        if ref is None:
+            return
+        try:
+            ref.tell(AllAcknowledged())
+        except (MailboxFull, ActorStopped):
+            # The actor's deadline will end it instead.
+            return
 
     def time_known(self, changed: Changed, command: Spoolable) -> None:
         """Tell the scheduler when a notification falls due: its delivery, or its expiry."""
@@ -167,58 +253,13 @@ class Notifications:
         """Tell the scheduler that a notification expires *at* this time (Unix ms)."""
         tell_scheduler(self._scheduler, ExpiryKnown(at))
 
+    def retire(self, notification: str) -> None:
+        """Let the actor of *notification* end, which waits for nothing more."""
+        self._outstanding.pop(notification, None)
+        self._retire(notification)
+
     def _ask_store(self, command: Spoolable, reply: Reply[Any]) -> None:
         self._storage.tell(Write(command=command, reply=reply))
-
-    def _committed(
-        self, notification: str, submit: Submit, result: outcome.Outcome[Committal]
-    ) -> None:
-        """The outcome of *submit* is known; must not raise, see the module."""
-        asked = self._asked.get(notification, ())
-        if submit not in asked:
-            return  # its asker was told when the keeper ended
-        if len(asked) == 1:
-            del self._asked[notification]
-        else:
-            self._asked[notification].remove(submit)
-        self.answered(submit)
-        try:
-            self._answer(notification, submit, result)
-        except Exception as error:
-            logger.exception("answer failed", notification=notification)
-            crashed(submit, error)
-
-    def _answer(
-        self, notification: str, submit: Submit, result: outcome.Outcome[Committal]
-    ) -> None:
-        if isinstance(result, outcome.Value):
-            submit.reply.set(result.value)
-            self._timing.answered(notification)
-            if isinstance(result.value, Changed):
-                self.time_known(result.value, submit.command)
-        elif isinstance(result, outcome.Error):
-            assert isinstance(result.error, Exception)
-            submit.reply.fail(result.error)
-
-    def _abandon(self) -> None:
-        asked = [submit for several in self._asked.values() for submit in several]
-        self._asked.clear()
-        self._keys.clear()
-        self._awaited.clear()
-        for submit in asked:
-            abandoned(submit)
-
-
-class NotificationsKeeper(Actor[Never]):
-    """Answers for *notifications* while it runs: without it, no request is taken."""
-
-    def __init__(self, notifications: Notifications) -> None:
-        self._notifications = notifications
-
-    async def run(self, context: Context[Never]) -> None:
-        """Have requests taken until told to stop; those that wait then fail."""
-        with self._notifications.kept():
-            await super().run(context)
 
 
 def _is_scheduled(command: Spoolable) -> bool:
