@@ -28,6 +28,7 @@ from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.restart import FATAL
 from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.samples import Sampler
+from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.refusal import refuse
@@ -65,7 +66,8 @@ class Node:
 
     A node that *shares_port* listens beside other nodes on this machine. With *ports* it belongs to
     a cluster, and closes the ports at its end. *loop_faults* counts the exceptions of the asyncio
-    loop that no task has collected. *connectors* are the brokers that it takes from.
+    loop that no task has collected. *connectors* are the brokers that it takes from, *sinks* those
+    that it carries receipts to.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Node:
         ports: ClusterPorts | None = None,
         loop_faults: Callable[[], int] = lambda: 0,
         connectors: Sequence[ConnectorTerms] = (),
+        sinks: Sequence[SinkTerms] = (),
     ) -> None:
         self._settings = settings
         self._world = world
@@ -96,6 +99,7 @@ class Node:
             outbound=self._outbound,
             channels=channels,
             connectors=connectors,
+            sinks=sinks,
         )
         self._http = HttpServing()
         self._stop = trio.Event()
