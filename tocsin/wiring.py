@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from tocsin.actors.escalation.configured import ChannelTerms, ConfiguredChannels
 from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
 from tocsin.outbound.client import GuardedClient
+from tocsin.outbound.tls import client_context
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
@@ -174,7 +174,7 @@ def _email(table: EmailTable, public_url: str | None, secret: Callable[[], str])
         return f"{public_url}/v1/unsubscribe/{token}"
 
     try:
-        tls = ssl.create_default_context(cafile=table.ca_file)
+        tls = client_context(table.ca_file)
         templates = MailTemplates(None if table.templates is None else Path(table.templates))
     except (OSError, ValueError) as error:
         wrong = f"has a channel {table.name} that cannot be used: {error}"
