@@ -155,7 +155,7 @@ class Trunk:
         self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
         self._receipts = ReceiptWatch()
-        self._sinks = SinksTable(self._receipts)
+        self._sinks = SinksTable(self._receipts, self.channels.box)
         self._announcer = Announcer(
             self._users, self._notifications, self.topics, self._neighbours, self._receipts
         )

@@ -26,6 +26,7 @@ from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts
 from tocsin.persistence.store.sink_commands import SaveProgress, StoredSink
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
 from tocsin.protocol.receipts import Receipt, receipt_json
+from tocsin.protocol.secret_box import SecretUnreadable
 from tocsin.protocol.sink import (
     ACTIVE,
     DISABLED,
@@ -164,7 +165,12 @@ class SinkCarrier(Actor[Never]):
         sink = self._sink
         alone = sink.batch_max == 1
         message_id, body = message_of(batch, self._epoch(), gap, alone=alone)
-        headers = signed_headers(message_id, body, sink.secrets, self._world.now_ms())
+        try:
+            secrets = self._table.secrets_of(sink)
+        except SecretUnreadable as error:
+            # An operator's fault: the webhook is in trouble until there is a key again.
+            return OutboundFailed("secret_unreadable", str(error))
+        headers = signed_headers(message_id, body, secrets, self._world.now_ms())
         try:
             return await self._outbound.post(sink.url, headers, body)
         except OutboundFailed as error:
