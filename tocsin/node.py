@@ -28,6 +28,7 @@ from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.restart import FATAL
 from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.samples import Sampler
+from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.refusal import refuse
@@ -43,6 +44,7 @@ from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
 from tocsin.server.door.front_door import FrontDoor
+from tocsin.server.door.limits import DoorLimits
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead
 from tocsin.server.websocket.edge import WebSocketEdge
@@ -55,13 +57,17 @@ logger = structlog.get_logger(__name__)
 _HOSTS_REMEMBERED: Final = 1024
 """Values of `Host`. A node has a few names; the rest are a stranger's, and push out one another."""
 
+_SCRAPERS_MAX: Final = 256
+"""Connections to the port of metrics, which are those of a few scrapers and probes."""
+
 
 class Node:
     """Runs one node from start to stop; without a *verifier* it takes API keys only.
 
     A node that *shares_port* listens beside other nodes on this machine. With *ports* it belongs to
     a cluster, and closes the ports at its end. *loop_faults* counts the exceptions of the asyncio
-    loop that no task has collected. *connectors* are the brokers that it takes from.
+    loop that no task has collected. *connectors* are the brokers that it takes from, *sinks* those
+    that it carries receipts to.
     """
 
     def __init__(
@@ -75,13 +81,14 @@ class Node:
         ports: ClusterPorts | None = None,
         loop_faults: Callable[[], int] = lambda: 0,
         connectors: Sequence[ConnectorTerms] = (),
+        sinks: Sequence[SinkTerms] = (),
     ) -> None:
         self._settings = settings
         self._world = world
         self._shares_port = shares_port
         self._ports = ports
         self._outbound = make_outbound(settings)
-        self._channels = make_channels(settings, world, self._outbound, lambda: store.secret)
+        channels = make_channels(settings, world, self._outbound, lambda: store.secret)
         self._trunk = Trunk(
             settings,
             store,
@@ -90,8 +97,9 @@ class Node:
             ports,
             loop_faults,
             outbound=self._outbound,
-            channels=self._channels,
+            channels=channels,
             connectors=connectors,
+            sinks=sinks,
         )
         self._http = HttpServing()
         self._stop = trio.Event()
@@ -131,8 +139,6 @@ class Node:
         finally:
             with trio.CancelScope(shield=True):
                 await self._outbound.aclose()
-                for line in self._channels.lines.values():
-                    await line.terms.carrier.aclose()
                 if self._ports is not None:
                     await self._ports.aclose()
 
@@ -158,9 +164,9 @@ class Node:
             websocket=edge.serve,
             websocket_turned=edge.turn_away,
             http=self._http.serve,
-            connections_max=settings.connections_max,
+            limits=DoorLimits(connections_max=settings.connections_max),
+            shares=limits,
             shares_port=self._shares_port,
-            limits=limits,
         )
 
         def opened(port: int) -> None:
@@ -216,7 +222,10 @@ class Node:
         app = make_quart_app((), services, publishing, api.refusal)
         serving = HttpServing()
         door = FrontDoor(
-            websocket=_no_websocket, websocket_turned=_no_websocket, http=serving.serve
+            websocket=_no_websocket,
+            websocket_turned=_no_websocket,
+            http=serving.serve,
+            limits=DoorLimits(connections_max=_SCRAPERS_MAX),
         )
         connections = Connections()
 

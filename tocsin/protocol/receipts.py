@@ -74,12 +74,12 @@ class Filter(msgspec.Struct, frozen=True):
     @property
     def events_text(self) -> str:
         """The kinds between commas, as the store keeps them."""
-        return _between_commas(self.events)
+        return between_commas(self.events)
 
     @property
     def categories_text(self) -> str:
         """The categories between commas, or `""` for all."""
-        return _between_commas(self.categories)
+        return between_commas(self.categories)
 
 
 EVERYTHING: Final = Filter(tuple([kind.value for kind in ReceiptKind]))
@@ -105,7 +105,8 @@ def receipt_fields(receipt: Receipt, epoch: str) -> dict[str, Any]:
     }
 
 
-def _between_commas(names: Sequence[str]) -> str:
+def between_commas(names: Sequence[str]) -> str:
+    """*names* between commas, as the store keeps and looks for them; `""` for none."""
     return f",{','.join(names)}," if names else ""
 
 

@@ -65,6 +65,7 @@ from tocsin.persistence.store.sink_commands import (
     ChangeSink,
     ClaimSinks,
     CreateSink,
+    DeclareSink,
     DeleteSink,
     FollowReceipts,
     SaveProgress,
@@ -98,7 +99,7 @@ _KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, Revo
 _INGEST: Final = (BuryMessages, SettleIngest, SetConnector)
 _ADDRESSES: Final = (SetAddress, RemoveAddress, MuteChannel)
 _SINKS: Final = (
-    *(CreateSink, ChangeSink, DeleteSink, FollowReceipts, ClaimSinks, SaveProgress),
+    *(CreateSink, DeclareSink, ChangeSink, DeleteSink, FollowReceipts, ClaimSinks, SaveProgress),
     SettleSinkLetter,
 )
 _OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)

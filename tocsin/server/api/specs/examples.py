@@ -85,6 +85,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "device": "phone",
     "topic": "incidents",
     "connector": "orders",
+    "sink": "audit",
     "letter": "7",
     "entry": "1700000000000-0",
     "module": "index.js",
