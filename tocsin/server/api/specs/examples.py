@@ -15,6 +15,7 @@ from tocsin.server.api import (
     connector_answers,
     inspecting,
     inspecting_answers,
+    keys,
     me,
     streams,
     topics,
@@ -87,6 +88,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "connector": "orders",
     "letter": "7",
     "entry": "1700000000000-0",
+    "key": "abcdefghijklmnop",
     "module": "index.js",
     "channel": "email",
     "name": "main",
@@ -312,6 +314,21 @@ EXAMPLES: Final[dict[Any, Any]] = {
                 "says": "It acknowledged it at 2025-12-01T00:00:00.000Z; sent once.",
             }
         ],
+    },
+    keys.KeyList: {
+        "keys": [
+            {
+                "id": "abcdefghijklmnop",
+                "name": "shop",
+                "scopes": ["notify"],
+                "created_at": _AT,
+                "revoked_at": None,
+            }
+        ]
+    },
+    keys.KeyMade: {
+        "id": "abcdefghijklmnop",
+        "text": f"tk_abcdefghijklmnop_{'q' * 52}",
     },
     answers.LetterList: {"dead_letters": [_LETTER], "next": None},
     answers.Letter: {
