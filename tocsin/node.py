@@ -29,6 +29,7 @@ from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.restart import FATAL
 from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.samples import Sampler
+from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.refusal import refuse
@@ -44,6 +45,7 @@ from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
 from tocsin.server.door.front_door import FrontDoor
+from tocsin.server.door.limits import DoorLimits
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead
 from tocsin.server.websocket.edge import WebSocketEdge
@@ -63,13 +65,17 @@ logger = structlog.get_logger(__name__)
 _HOSTS_REMEMBERED: Final = 1024
 """Values of `Host`. A node has a few names; the rest are a stranger's, and push out one another."""
 
+_SCRAPERS_MAX: Final = 256
+"""Connections to the port of metrics, which are those of a few scrapers and probes."""
+
 
 class Node:
     """Runs one node from start to stop; without a *verifier* it takes API keys only.
 
     A node that *shares_port* listens beside other nodes on this machine. With *ports* it belongs to
     a cluster, and closes the ports at its end. *loop_faults* counts the exceptions of the asyncio
-    loop that no task has collected. *connectors* are the brokers that it takes from.
+    loop that no task has collected. *connectors* are the brokers that it takes from, *sinks* those
+    that it carries receipts to.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Node:
         ports: ClusterPorts | None = None,
         loop_faults: Callable[[], int] = lambda: 0,
         connectors: Sequence[ConnectorTerms] = (),
+        sinks: Sequence[SinkTerms] = (),
     ) -> None:
         self._settings = settings
         self._world = world
@@ -90,7 +97,7 @@ class Node:
         self._ports = ports
         self._outbound = make_outbound(settings)
         self._tracing = make_tracing(settings, world)
-        self._channels = make_channels(settings, world, self._outbound, lambda: store.secret)
+        channels = make_channels(settings, world, self._outbound, lambda: store.secret)
         self._trunk = Trunk(
             settings,
             store,
@@ -99,8 +106,9 @@ class Node:
             ports,
             loop_faults,
             outbound=self._outbound,
-            channels=self._channels,
+            channels=channels,
             connectors=connectors,
+            sinks=sinks,
             timing=None if self._tracing is None else self._tracing.timing,
         )
         if self._tracing is not None:
@@ -145,8 +153,6 @@ class Node:
                 await self._outbound.aclose()
                 if self._tracing is not None:
                     await self._tracing.collector.aclose()
-                for line in self._channels.lines.values():
-                    await line.terms.carrier.aclose()
                 if self._ports is not None:
                     await self._ports.aclose()
 
@@ -172,9 +178,9 @@ class Node:
             websocket=edge.serve,
             websocket_turned=edge.turn_away,
             http=self._http.serve,
-            connections_max=settings.connections_max,
+            limits=DoorLimits(connections_max=settings.connections_max),
+            shares=limits,
             shares_port=self._shares_port,
-            limits=limits,
         )
 
         def opened(port: int) -> None:
@@ -239,7 +245,10 @@ class Node:
         app = make_quart_app((), services, publishing, api.refusal)
         serving = HttpServing()
         door = FrontDoor(
-            websocket=_no_websocket, websocket_turned=_no_websocket, http=serving.serve
+            websocket=_no_websocket,
+            websocket_turned=_no_websocket,
+            http=serving.serve,
+            limits=DoorLimits(connections_max=_SCRAPERS_MAX),
         )
         connections = Connections()
 

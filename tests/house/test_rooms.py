@@ -32,13 +32,16 @@ SEES = {
     "protocol": {"protocol"},
     "persistence": {"persistence", "protocol"},
     "actors.runtime": {"actors.runtime"},
-    "actors": {"actors", "protocol", "persistence.store", "persistence.bus"},
+    "actors": {
+        *("actors", "protocol", "persistence.store", "persistence.bus"),
+        *("persistence.sink", "persistence.source"),
+    },
     "server": {
         *("server", "actors", "protocol"),
         *("persistence.store", "persistence.bus", "persistence.source"),
     },
 }
-ABOVE = {"node", "trunk", "wiring", "connecting", "cli", "__main__"}
+ABOVE = {"node", "trunk", "wiring", "connecting", "sinks", "broker_access", "cli", "__main__"}
 # A module that is neither in a room nor above them, such as settings, may import its like and this.
 BESIDE_SEES = {"protocol"}
 

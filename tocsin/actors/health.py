@@ -18,11 +18,22 @@ class HopStatus:
     watchers: list[Callable[[bool], None]] = field(default_factory=list, kw_only=True)
 
     def set_available(self, available: bool) -> None:
-        """Note whether the hop works, and call the watchers if that is a change."""
-        if available != self.available:
-            self.available = available
-            for watcher in self.watchers:
+        """Note whether the hop works, and call the watchers if that is a change.
+
+        A watcher that raises keeps none of the others from being told; then its error is raised,
+        in an `ExceptionGroup`.
+        """
+        if available == self.available:
+            return
+        self.available = available
+        errors: list[Exception] = []
+        for watcher in self.watchers:
+            try:
                 watcher(available)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("watchers of a hop failed", errors)
 
 
 # --- The store, kept by the storage actor -------------------------------------------------------

@@ -41,6 +41,7 @@ from tocsin.settings.kinds import (
     is_loopback,
 )
 from tocsin.settings.setting import setting
+from tocsin.settings.sinks import SINKS, SinkTable
 
 MILLISECOND, MINUTE, HOUR, DAY = 0.001, 60.0, 3600.0, 86400.0
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -172,6 +173,10 @@ class SettingsRecord:
         "`idempotency_retention`: longer than the longest outage after which its broker delivers "
         "it again.",
         1.0, 365 * DAY)
+
+    sinks: tuple[SinkTable, ...] = setting((), SINKS,
+        "Brokers to which receipts are carried: a table `[sinks.NAME]` each in the settings file, "
+        "or all of them as JSON. See connections.md for the keys of each kind.")
 
     # Connections
     hello_timeout: float = setting(10.0, DURATION,

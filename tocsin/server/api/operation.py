@@ -42,6 +42,7 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "topic": Topic,
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
     "connector": ConnectorName,
+    "sink": ConnectorName,
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
     "channel": ChannelName,
     "name": DeviceId,

@@ -233,6 +233,7 @@ def _producer_view(view: ProducerView) -> bytes:
         read=view.read,
         expired=view.expired,
         dead=view.dead,
+        sent=view.sent,
     )
     fields = msgspec.json.decode(view.content.document)
     return msgspec.json.encode(fields | {"state": view.standing, "counts": counts})
