@@ -56,6 +56,9 @@ def main() -> None:
         action="store_true",
         help="compare with the commit before, in turns, and fail if a cost is 5 %% dearer",
     )
+    parser.add_argument(
+        "--record", action="store_true", help="note the costs in the history, and draw it anew"
+    )
     options = parser.parse_args()
 
     # Late, because these import asyncpg, Redis and the scenarios.
@@ -70,7 +73,7 @@ def main() -> None:
 
     # A cluster has no SQLite.
     everything = OF_ONE_NODE if options.store == "sqlite" else names
-    run(options.store, options.only or list(everything), options.runs)
+    run(options.store, options.only or list(everything), options.runs, note=options.record)
 
 
 if __name__ == "__main__":
