@@ -245,11 +245,8 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("InboxQuery", "state"): "Which: `unread`, `all`, `archived`; absent, all but the archived.",
     ("LedgerQuery", "after"): "The page behind this line: the `next` of the page before.",
     ("LetterLine", "status"): "`dead`, until somebody replays or discards it.",
-    ("Letter", "status"): "`dead`, until somebody replays or discards it.",
     ("LetterLine", "notification"): "The notification's id.",
-    ("Letter", "notification"): "The notification's id.",
     ("LetterLine", "id"): "The letter's number.",
-    ("Letter", "id"): "The letter's number.",
     ("LetterReplayed", "id"): "The letter's number.",
     ("LetterReplayed", "status"): "`replayed`.",
     ("ConnectorLine", "name"): "The connector's name, as the settings have it.",
@@ -268,17 +265,12 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
         "kind",
     ): "`delivery`, `ingest` (a message of a broker), `send`, or `receipt` (of a webhook).",
     ("LetterLine", "connector"): "Of `ingest`: the connector that took it.",
-    ("Letter", "connector"): "Of `ingest`: the connector that took it.",
     ("LetterLine", "user"): "The user; `null` of `ingest`.",
-    ("Letter", "user"): "The user; `null` of `ingest`.",
     ("Letter", "message"): "Of `ingest`: the message as it was taken.",
     ("Letter", "problem"): "Of `ingest`: what it was refused with.",
     ("LetterLine", "channel"): "Of `send`: the channel.",
-    ("Letter", "channel"): "Of `send`: the channel.",
     ("LetterLine", "address"): "Of `send`: the address's name.",
-    ("Letter", "address"): "Of `send`: the address's name.",
     ("LetterLine", "webhook"): "Of `receipt`: the webhook's id.",
-    ("Letter", "webhook"): "Of `receipt`: the webhook's id.",
     ("Letter", "receipt"): "Of `receipt`: what was refused.",
     ("SendRecord", "history"): "Its attempts, and what operators did.",
     ("SendEvent", "event"): "`sent`, `retry` (it failed), `dead`, `replayed`, `discarded`.",
@@ -361,8 +353,6 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("SinkLine", "state"): "`active`, `paused` or `disabled`.",
     ("WebhookView", "categories"): "The categories whose receipts it gets; empty for all.",
     ("WebhookView", "url"): "Where receipts are posted to.",
-    ("WebhookMade", "categories"): "The categories whose receipts it gets; empty for all.",
-    ("WebhookMade", "url"): "Where receipts are posted to.",
     ("WebhookRequest", "categories"): "The categories whose receipts it gets; empty for all.",
     ("WebhookRequest", "url"): "Where receipts are posted to.",
     ("WebhookPatch", "categories"): "The categories whose receipts it gets; empty for all.",
@@ -382,14 +372,11 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("WebhookView", "reason"): "What the last attempt failed for, or why it is disabled.",
     ("WebhookView", "state"): "`active`, `paused` or `disabled`.",
     ("WebhookView", "created_at"): "When it was made.",
-    ("WebhookMade", "id"): "Its id.",
-    ("WebhookMade", "position"): "Up to this place of the log its receiver has all that it wants.",
-    ("WebhookMade", "reason"): "What the last attempt failed for, or why it is disabled.",
-    ("WebhookMade", "state"): "`active`, `paused` or `disabled`.",
-    ("WebhookMade", "created_at"): "When it was made.",
     ("Welcome", "cursor"): "From where this session goes on.",
 }
 """By type and field, where the field's name alone says too little."""
+_ALIKE: Final = {"WebhookMade": "WebhookView", "Letter": "LetterLine"}
+"""Types whose fields have the words of another type, whose fields they have too."""
 
 
 def described(type_: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -401,7 +388,7 @@ def described(type_: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _worded(type_: str, name: str, field: dict[str, Any]) -> dict[str, Any]:
-    own = FIELDS_OF.get((type_, name))
+    own = FIELDS_OF.get((type_, name)) or FIELDS_OF.get((_ALIKE.get(type_, type_), name))
     if own is None and "description" in field:
         return field
     words = own or FIELDS.get(name)
