@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.world import World
 from tocsin.persistence.sink import BrokerSink, ReceiptMessage
@@ -43,9 +44,11 @@ class WebhookHand:
         outbound: OutboundPort,
         world: World,
         epoch: Callable[[], str],
+        timing: Timing,
     ) -> None:
         self._sink = sink
         self._secrets_of = secrets_of
+        self._timing = timing
         self._outbound = outbound
         self._world = world
         self._epoch = epoch
@@ -67,10 +70,19 @@ class WebhookHand:
             # An operator's fault: the webhook is in trouble until there is a key again.
             return OutboundFailed("secret_unreadable", str(error))
         headers = signed_headers(message_id, body, secrets, self._world.now_ms())
+        span = self._timing.carried(
+            [each.notification for each in batch if each.notification is not None]
+        )
+        if span is not None:
+            headers |= span.headers
         try:
-            return await self._outbound.post(sink.url, headers, body)
+            answer: OutboundAnswer | OutboundFailed
+            answer = await self._outbound.post(sink.url, headers, body)
         except OutboundFailed as error:
-            return error
+            answer = error
+        if span is not None:
+            span.ended(_failure(answer))
+        return answer
 
 
 class BrokerHand:
@@ -126,6 +138,12 @@ class BrokerHand:
             body=receipt_json(receipt, epoch).encode(),
             headers=headers,
         )
+
+
+def _failure(answer: OutboundAnswer | OutboundFailed) -> str | None:
+    if isinstance(answer, OutboundFailed):
+        return "not reached"
+    return None if 200 <= answer.status < 300 else f"status {answer.status}"
 
 
 def _told(error: Exception) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.sinks.watch import ReceiptWatch
@@ -48,11 +49,13 @@ class SinksTable:
         self,
         receipts: ReceiptWatch,
         terms: Sequence[SinkTerms] = (),
+        timing: Timing | None = None,
         box: SecretBox | None = None,
     ) -> None:
         self._box = box or SecretBox()
         self.terms = tuple(terms)
         """The sinks in brokers that the settings of this node have."""
+        self.timing = timing or Timing()
         self.leases: dict[str, SinkLease] = {}
         self.figures: dict[str, SinkFigures] = {}
         self.disabled = 0
