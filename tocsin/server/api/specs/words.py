@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tocsin.server.api.specs.letter_words import LETTER_WORDS
+
 PATHS: Final[dict[str, str]] = {
     "notification": "The notification's id, as its post was answered with.",
     "user": "The user's id, percent-encoded where it has a `/` or the like.",
@@ -211,6 +213,7 @@ FIELDS: Final[dict[str, str]] = {
 """By the name of the field, for every type that has no words of its own below."""
 
 FIELDS_OF: Final[dict[tuple[str, str], str]] = {
+    **LETTER_WORDS,
     ("SendRecord", "address"): "The address's name.",
     ("SendRecord", "attempts"): "How often it was tried.",
     ("SendRecord", "state"): "`waiting`, `sent`, `moot` (not needed any more), `off`, `dead`.",
@@ -244,9 +247,6 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("InboxQuery", "category"): "Only notifications of this category.",
     ("InboxQuery", "state"): "Which: `unread`, `all`, `archived`; absent, all but the archived.",
     ("LedgerQuery", "after"): "The page behind this line: the `next` of the page before.",
-    ("LetterLine", "status"): "`dead`, until somebody replays or discards it.",
-    ("LetterLine", "notification"): "The notification's id.",
-    ("LetterLine", "id"): "The letter's number.",
     ("LetterReplayed", "id"): "The letter's number.",
     ("LetterReplayed", "status"): "`replayed`.",
     ("ConnectorLine", "name"): "The connector's name, as the settings have it.",
@@ -256,21 +256,8 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("ConnectorLine", "reason"): "Why, where something is wrong.",
     ("ConnectorLine", "refused"): "Messages that became dead letters.",
     ("ConnectorLine", "replayed"): "Messages that the store had already.",
-    (
-        "LetterLine",
-        "kind",
-    ): "`delivery`, `ingest` (a message of a broker), `send`, or `receipt` (of a webhook).",
-    (
-        "Letter",
-        "kind",
-    ): "`delivery`, `ingest` (a message of a broker), `send`, or `receipt` (of a webhook).",
-    ("LetterLine", "connector"): "Of `ingest`: the connector that took it.",
-    ("LetterLine", "user"): "The user; `null` of `ingest`.",
     ("Letter", "message"): "Of `ingest`: the message as it was taken.",
     ("Letter", "problem"): "Of `ingest`: what it was refused with.",
-    ("LetterLine", "channel"): "Of `send`: the channel.",
-    ("LetterLine", "address"): "Of `send`: the address's name.",
-    ("LetterLine", "webhook"): "Of `receipt`: the webhook's id.",
     ("Letter", "receipt"): "Of `receipt`: what was refused.",
     ("SendRecord", "history"): "Its attempts, and what operators did.",
     ("SendEvent", "event"): "`sent`, `retry` (it failed), `dead`, `replayed`, `discarded`.",
