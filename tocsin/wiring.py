@@ -6,8 +6,9 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
+from tocsin import __version__
 from tocsin.actors.delivery.surroundings import DeliverySettings
 from tocsin.actors.escalation.configured import ChannelTerms, ConfiguredChannels
 from tocsin.actors.publishing.scheduler import Upkeep
@@ -36,6 +37,11 @@ from tocsin.settings.channel_tables import (
 )
 from tocsin.settings.postgres_address import parse_postgres
 from tocsin.settings.setting import SettingProblem, SettingsError
+
+if TYPE_CHECKING:
+    from tocsin.actors.tracing.exporter import SpanExporter
+    from tocsin.actors.tracing.traced import TracedTiming
+    from tocsin.carriers.otlp import OtlpHttp
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 """The usual port of a mail server, by how it is reached (RFC 8314)."""
@@ -285,6 +291,40 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         # client where its data are.
         data_told=None if settings.has_jwt else str(settings.data.absolute()),
     )
+
+
+def make_tracing(settings: Settings, world: World) -> Tracing | None:
+    """Timing that makes spans, and the way of these to the collector; `None` without `trace_url`.
+
+    Imported where a setting asks for it.
+    """
+    if settings.trace_url is None:
+        return None
+    from tocsin.actors.tracing.traced import TracedTiming
+    from tocsin.actors.tracing.tracer import Tracer
+    from tocsin.carriers.otlp import OtlpHttp
+
+    tracer = Tracer(world, every=settings.trace_every, spans_per_second=settings.trace_spans_max)
+    return Tracing(TracedTiming(tracer), OtlpHttp(settings.trace_url))
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """The parts of a node that is traced."""
+
+    timing: TracedTiming
+    collector: OtlpHttp
+
+    def exporter(self, node: str) -> SpanExporter:
+        """A new incarnation of the exporter."""
+        from tocsin.actors.tracing.exporter import SpanExporter
+
+        resource = {
+            "service.name": "tocsin",
+            "service.version": __version__,
+            "service.instance.id": node,
+        }
+        return SpanExporter(self.timing, self.collector.send, resource)
 
 
 def limit_figures(settings: Settings) -> LimitFigures:

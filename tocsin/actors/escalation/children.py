@@ -16,6 +16,7 @@ from tocsin.actors.escalation.escalator import (
 from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.restart import PARKED
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 
@@ -44,9 +45,9 @@ class EscalationActors:
         if not lines:
             return ()
         return (
-            Child("escalator", self._make_escalator, stopped_by, ref=self._escalator),
+            Child("escalator", self._make_escalator, stopped_by, PARKED, ref=self._escalator),
             *(
-                Child(f"channel-{name}", partial(self._make_channel, line), stopped_by)
+                Child(f"channel-{name}", partial(self._make_channel, line), stopped_by, PARKED)
                 for name, line in lines.items()
             ),
         )

@@ -148,7 +148,7 @@ class RedisEars:
         speaker = None
         try:
             async with asyncio.timeout(self._client.timeout):
-                await connection.connect()  # type: ignore[no-untyped-call]
+                await connection.connect()
             self._begin()
             speaker = asyncio.ensure_future(self._speak(connection))
             await self._listen(connection)

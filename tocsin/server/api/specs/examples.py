@@ -84,6 +84,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "device": "phone",
     "topic": "incidents",
     "connector": "orders",
+    "sink": "audit",
     "letter": "7",
     "entry": "1700000000000-0",
     "key": "abcdefghijklmnop",
@@ -143,6 +144,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
                 "next_at": None,
                 "sent_at": _LATER,
                 "reason": None,
+                "history": [{"at": _LATER, "event": "sent", "attempt": 1, "reason": None}],
             }
         ],
         "next": None,
@@ -175,6 +177,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
             "read": 0,
             "expired": 0,
             "dead": 0,
+            "sent": 1,
         },
     },
     answers.Published: {"id": _ID, "state": "active", "recipients": 1, "created_at": _AT},
