@@ -17,7 +17,6 @@ PATHS: Final[dict[str, str]] = {
     "topic": "The topic's name.",
     "connector": "The connector's name, as the settings have it.",
     "sink": "The sink's name, as the settings have it.",
-    "sinks": "The sinks in brokers that the settings have.",
     "letter": "The dead letter's id.",
     "module": "The module's file name.",
     "channel": "The channel's name.",
@@ -31,6 +30,7 @@ PATHS: Final[dict[str, str]] = {
 """By parameter of a path."""
 
 FIELDS: Final[dict[str, str]] = {
+    "sinks": "The sinks in brokers that the settings have.",
     "accepted": "Messages that became notifications.",
     "List-Unsubscribe": "`One-Click`.",
     "acknowledged": "The sequence up to which the device has acknowledged all.",
