@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tocsin.server.api.specs.letter_words import LETTER_WORDS
+from tocsin.server.api.specs.console_words import CONSOLE_WORDS
 
 PATHS: Final[dict[str, str]] = {
     "notification": "The notification's id, as its post was answered with.",
@@ -17,7 +18,6 @@ PATHS: Final[dict[str, str]] = {
     "topic": "The topic's name.",
     "connector": "The connector's name, as the settings have it.",
     "sink": "The sink's name, as the settings have it.",
-    "sinks": "The sinks in brokers that the settings have.",
     "letter": "The dead letter's id.",
     "module": "The module's file name.",
     "channel": "The channel's name.",
@@ -31,6 +31,7 @@ PATHS: Final[dict[str, str]] = {
 """By parameter of a path."""
 
 FIELDS: Final[dict[str, str]] = {
+    "sinks": "The sinks in brokers that the settings have.",
     "accepted": "Messages that became notifications.",
     "List-Unsubscribe": "`One-Click`.",
     "acknowledged": "The sequence up to which the device has acknowledged all.",
@@ -214,6 +215,7 @@ FIELDS: Final[dict[str, str]] = {
 
 FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     **LETTER_WORDS,
+    **CONSOLE_WORDS,
     ("SendRecord", "address"): "The address's name.",
     ("SendRecord", "attempts"): "How often it was tried.",
     ("SendRecord", "state"): "`waiting`, `sent`, `moot` (not needed any more), `off`, `dead`.",
@@ -317,15 +319,6 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ): "The device of a stream; without it, the server names one.",
     ("TopicRecord", "subscribers"): "How many users are in it.",
     ("TopicRecord", "topic"): "The topic's name.",
-    ("SampleList", "rows"): "The samples, each with a value for every column.",
-    ("SampleList", "columns"): "The names of the values, the time in Unix milliseconds first.",
-    ("SampleList", "interval"): "Seconds between two samples.",
-    ("UserLine", "devices"): "The devices that are known, by name.",
-    ("UserLine", "presence_known"): "Whether the other nodes could be asked who is connected.",
-    ("SeenDevice", "behind"): "How many changes the device has not acknowledged.",
-    ("Explanation", "says"): "A sentence about the notification and the user.",
-    ("Explanation", "devices"): "A sentence for each of the user's devices.",
-    ("DeviceExplanation", "says"): "A sentence about the device.",
     ("UserPresence", "devices"): "The devices that are connected.",
     ("SinkRewind", "since"): "The receipts from this time on are carried again.",
     ("RewindRequest", "since"): "The receipts from this time on are carried again.",
@@ -344,16 +337,6 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("WebhookRequest", "url"): "Where receipts are posted to.",
     ("WebhookPatch", "categories"): "The categories whose receipts it gets; empty for all.",
     ("WebhookPatch", "url"): "Where receipts are posted to.",
-    ("KeyLine", "id"): "The part of the key after `tk_`, by which logs name it.",
-    ("KeyLine", "name"): "The purpose of the key, in the words of the operator who made it.",
-    ("KeyLine", "scopes"): "What it may do: `notify` (to post), `admin`.",
-    ("KeyLine", "created_at"): "When it was made.",
-    ("KeyLine", "revoked_at"): "When it was revoked, or `null`.",
-    ("KeyList", "keys"): "The keys.",
-    ("KeyWish", "scopes"): "What it may do: `notify` (to post), `admin`.",
-    ("KeyWish", "name"): "The purpose of the key, to tell it from others in the list.",
-    ("KeyMade", "id"): "The part of the key after `tk_`, by which logs name it.",
-    ("KeyMade", "text"): "The key itself.",
     ("WebhookView", "id"): "Its id.",
     ("WebhookView", "position"): "Up to this place of the log its receiver has all that it wants.",
     ("WebhookView", "reason"): "What the last attempt failed for, or why it is disabled.",
