@@ -1,6 +1,7 @@
 """One node: the trunk that every node has, and the doors of this one.
 
     metrics        connections, http and door of the port of metrics, if there is one
+    trace-exporter takes spans to a collector, with `trace_url`
     loop-watch     sees how late the event loop is, and how busy
     sampler        keeps a sample of the node each second, for the console
     http           Hypercorn and Quart-Trio
@@ -50,7 +51,14 @@ from tocsin.server.request_head import RequestHead
 from tocsin.server.websocket.edge import WebSocketEdge
 from tocsin.settings import Settings
 from tocsin.trunk import GRACE_MIN, Doors, Trunk
-from tocsin.wiring import ClusterPorts, http_limits, limit_figures, make_channels, make_outbound
+from tocsin.wiring import (
+    ClusterPorts,
+    http_limits,
+    limit_figures,
+    make_channels,
+    make_outbound,
+    make_tracing,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -88,6 +96,7 @@ class Node:
         self._shares_port = shares_port
         self._ports = ports
         self._outbound = make_outbound(settings)
+        self._tracing = make_tracing(settings, world)
         channels = make_channels(settings, world, self._outbound, lambda: store.secret)
         self._trunk = Trunk(
             settings,
@@ -100,7 +109,10 @@ class Node:
             channels=channels,
             connectors=connectors,
             sinks=sinks,
+            timing=None if self._tracing is None else self._tracing.timing,
         )
+        if self._tracing is not None:
+            self._tracing.timing.store = self.status.statistics
         self._http = HttpServing()
         self._stop = trio.Event()
         self._open = trio.Event()
@@ -139,6 +151,8 @@ class Node:
         finally:
             with trio.CancelScope(shield=True):
                 await self._outbound.aclose()
+                if self._tracing is not None:
+                    await self._tracing.collector.aclose()
                 if self._ports is not None:
                     await self._ports.aclose()
 
@@ -205,9 +219,18 @@ class Node:
             return Sampler(services.samples, partial(sample, services))
 
         return (
+            *self._trace_exporter(),
             Child("loop-watch", loop_watch, stopped_by=1.0),
             Child("sampler", sampler, stopped_by=1.0),
         )
+
+    def _trace_exporter(self) -> tuple[Child, ...]:
+        """It stops behind all that makes spans."""
+        tracing, node = self._tracing, self._settings.node
+        if tracing is None:
+            return ()
+        assert node is not None, "the node is named before it is started"
+        return (Child("trace-exporter", partial(tracing.exporter, node), stopped_by=1.0),)
 
     def _metrics_doors(self, publishing: Publishing) -> tuple[Child, ...]:
         """The port of metrics, which has connections of its own, so that they end with it."""

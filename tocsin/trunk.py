@@ -129,6 +129,7 @@ class Trunk:
         outbound: OutboundPort = NOWHERE,
         channels: ConfiguredChannels | None = None,
         sinks: Sequence[SinkTerms] = (),
+        timing: Timing | None = None,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
@@ -142,7 +143,7 @@ class Trunk:
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
-        self._timing = Timing()
+        self._timing = timing or Timing()
         self.ledger = Ledger(settings.ledger_linger)
         self._cluster = None if ports is None else self._joined(settings.node, ports)
         self._neighbours: Neighbours = ALONE
@@ -158,10 +159,9 @@ class Trunk:
         self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
         self._receipts = ReceiptWatch()
-        self._sinks = SinksTable(self._receipts, sinks)
-        self._announcer = Announcer(
-            self._users, self._notifications, self.topics, self._neighbours, self._receipts
-        )
+        self._sinks = SinksTable(self._receipts, sinks, self._timing)
+        told = self._users, self._notifications, self.topics, self._neighbours, self._receipts
+        self._announcer = Announcer(*told)
         self._watch_health()
         self.services = self._services(loop_faults)
         self._tree: Supervisor | None = None

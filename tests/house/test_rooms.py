@@ -47,8 +47,8 @@ BESIDE_SEES = {"protocol"}
 
 LINES = {
     "tocsin.actors": (
-        *("cluster", "publishing", "escalation", "spool", "sinks", "delivery", "storage"),
-        "runtime",
+        *("cluster", "publishing", "escalation", "spool", "sinks", "tracing", "delivery"),
+        *("storage", "runtime"),
     ),
     "tocsin.persistence": (
         *("brokers", "sqlite", "postgres", "redis", "upkeep"),
@@ -86,6 +86,7 @@ TOOLS = {
     "cluster": {"tocsin", "servers", "cluster"},
     "demo": {"tocsin", "servers", "demo"},
     "bench": {"tocsin", "servers", "cluster", "bench"},
+    "release": {"servers", "release"},
 }
 
 

@@ -43,7 +43,8 @@ class HopStatus:
 class StorageStatistics:
     """Counters since the node's start; *seconds* were spent waiting for transactions.
 
-    *writes* and *read_batches* spread the time of each; *group* the commands of a transaction.
+    *last* and *last_commands* are the seconds and the commands of the last transaction. *writes*
+    and *read_batches* spread the time of each; *group* the commands of a transaction.
     """
 
     transactions: int = 0
@@ -53,6 +54,8 @@ class StorageStatistics:
     statements: int = 0
     failures: int = 0
     seconds: float = 0.0
+    last: float = 0.0
+    last_commands: int = 0
     writes: Histogram = field(default_factory=Histogram)
     read_batches: Histogram = field(default_factory=Histogram)
     group: Histogram = field(default_factory=lambda: Histogram(SIZES))
@@ -62,6 +65,7 @@ class StorageStatistics:
         self.transactions += 1
         self.commands += commands
         self.seconds += seconds
+        self.last, self.last_commands = seconds, commands
         self.writes.observe(seconds)
         self.group.observe(commands)
 

@@ -27,16 +27,20 @@ class ReceiptKind(StrEnum):
     READ = "read"
     EXPIRED = "expired"
     DEAD = "dead"
+    SENT = "sent"
+    FAILED = "failed"
+    SINK_DISABLED = "sink_disabled"
 
 
 class Fact(NamedTuple):
     """A fact that a transaction has made true *at* a time (Unix ms).
 
-    *user* is `None` for a notification of a topic that expired. *detail* is JSON.
+    *user* is `None` for a notification of a topic that expired, and both are for what is about no
+    notification. *detail* is JSON.
     """
 
     kind: ReceiptKind
-    notification: str
+    notification: str | None
     user: str | None
     at: int
     device: str | None = None

@@ -222,6 +222,18 @@ def read_jwks_url(raw: object) -> str:
     return text
 
 
+def read_collector(raw: object) -> str:
+    text = read_text(raw)
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError("is not an http:// or https:// address")
+    return text
+
+
 def show_jwks_url(text: str) -> str:
     """Without the query, which may hold a secret, and without user or password."""
     parts = urlsplit(text)
@@ -297,6 +309,13 @@ JWKS_URL = Kind(
     read_jwks_url,
     show_jwks_url,
     secret=True,  # some providers want a key in its query
+)
+COLLECTOR = Kind(
+    "url",
+    "an address such as http://collector:4318/v1/traces",
+    read_collector,
+    show_jwks_url,
+    secret=True,  # it may have a password in it
 )
 PUBLIC_KEY = Kind(
     "pem",

@@ -21,6 +21,7 @@ from tocsin.settings.connectors import CONNECTORS, ConnectorTable
 from tocsin.settings.kinds import (
     AUDIENCE,
     CLAIM,
+    COLLECTOR,
     COUNT,
     DATABASE,
     DURATION,
@@ -305,6 +306,15 @@ class SettingsRecord:
     access_log: Literal["off", "on"] = setting("off", choice("off", "on"),
         "A line for each HTTP request that is answered: for looking into something. Off, since a "
         "busy node would write thousands a second; what is refused is seen in any case.")
+    trace_url: str | None = setting(None, COLLECTOR,
+        "Collector of traces, which speaks OTLP over HTTP, such as "
+        "`http://collector:4318/v1/traces`. Without it there are no traces, and they cost nothing.")
+    trace_every: int = setting(0, COUNT,
+        "Of the posts that belong to no trace, one in so many begins one; 0 for none. Posts with a "
+        "sampled `traceparent` are traced in any case.", 0, 1_000_000_000)
+    trace_spans_max: int = setting(200, COUNT,
+        "Spans a second, at most: a notification to a thousand devices is a thousand spans, and "
+        "each takes some 30 µs to make and export.", 1, 100_000)
     # fmt: on
 
     @property

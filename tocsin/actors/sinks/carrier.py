@@ -160,7 +160,8 @@ class SinkCarrier(Actor[Never]):
 
     async def _save(self, following: Progress, letters: tuple[Letter, ...]) -> None:
         """Write *following*; raises what the store raises, and then it is tried again later."""
-        command = SaveProgress(self._sink.id, self._node, self._sink.revision, following, letters)
+        sink, now_ms = self._sink, self._world.now_ms()
+        command = SaveProgress(sink.id, self._node, sink.revision, following, letters, now_ms)
         result = await self._storage.ask(Write(command=command))
         if isinstance(result, NotFound):
             # Another node has it, or an operator has changed it: that counts, not what we did.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.world import World
 from tocsin.persistence.sink import BrokerSink, ReceiptMessage
@@ -36,9 +37,15 @@ class WebhookHand:
     """Carries to the webhook *sink*; *epoch* gives the store's."""
 
     def __init__(
-        self, sink: StoredSink, outbound: OutboundPort, world: World, epoch: Callable[[], str]
+        self,
+        sink: StoredSink,
+        outbound: OutboundPort,
+        world: World,
+        epoch: Callable[[], str],
+        timing: Timing,
     ) -> None:
         self._sink = sink
+        self._timing = timing
         self._outbound = outbound
         self._world = world
         self._epoch = epoch
@@ -55,10 +62,19 @@ class WebhookHand:
         alone = sink.batch_max == 1
         message_id, body = message_of(batch, self._epoch(), gap, alone=alone)
         headers = signed_headers(message_id, body, sink.secrets, self._world.now_ms())
+        span = self._timing.carried(
+            [each.notification for each in batch if each.notification is not None]
+        )
+        if span is not None:
+            headers |= span.headers
         try:
-            return await self._outbound.post(sink.url, headers, body)
+            answer: OutboundAnswer | OutboundFailed
+            answer = await self._outbound.post(sink.url, headers, body)
         except OutboundFailed as error:
-            return error
+            answer = error
+        if span is not None:
+            span.ended(_failure(answer))
+        return answer
 
 
 class BrokerHand:
@@ -114,6 +130,12 @@ class BrokerHand:
             body=receipt_json(receipt, epoch).encode(),
             headers=headers,
         )
+
+
+def _failure(answer: OutboundAnswer | OutboundFailed) -> str | None:
+    if isinstance(answer, OutboundFailed):
+        return "not reached"
+    return None if 200 <= answer.status < 300 else f"status {answer.status}"
 
 
 def _told(error: Exception) -> str:

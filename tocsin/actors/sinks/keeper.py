@@ -160,5 +160,5 @@ class SinksKeeper(Actor[Never]):
     def _hand(self, sink: StoredSink) -> Hand:
         terms = self._terms.get(sink.id)
         if terms is None:
-            return WebhookHand(sink, self._outbound, self._world, self._epoch)
+            return WebhookHand(sink, self._outbound, self._world, self._epoch, self._table.timing)
         return BrokerHand(terms, self._epoch)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.sinks.watch import ReceiptWatch
@@ -42,9 +43,15 @@ class SinkFigures:
 class SinksTable:
     """See the module."""
 
-    def __init__(self, receipts: ReceiptWatch, terms: Sequence[SinkTerms] = ()) -> None:
+    def __init__(
+        self,
+        receipts: ReceiptWatch,
+        terms: Sequence[SinkTerms] = (),
+        timing: Timing | None = None,
+    ) -> None:
         self.terms = tuple(terms)
         """The sinks in brokers that the settings of this node have."""
+        self.timing = timing or Timing()
         self.leases: dict[str, SinkLease] = {}
         self.figures: dict[str, SinkFigures] = {}
         self.disabled = 0

@@ -19,9 +19,9 @@ export async function showLetters(place, signal, user) {
       button("Discard", async () => (await ask(`/v1/admin/dead-letters/${each.id}`, { method: "DELETE" }), again()), "Discard this letter? It is delivered to nobody."),
     );
   const rows = found.dead_letters.map((/** @type {any} */ each) => [
-    link(each.user, `#/users/${encodeURIComponent(each.user)}`),
-    each.device ?? "every device",
-    link(each.notification.slice(0, 8), `#/notifications/${each.notification}`),
+    each.user === null ? "–" : link(each.user, `#/users/${encodeURIComponent(each.user)}`),
+    each.device ?? each.channel ?? each.webhook ?? each.connector ?? "every device",
+    each.notification === null ? each.place ?? "–" : link(each.notification.slice(0, 8), `#/notifications/${each.notification}`),
     `${each.cause}: ${each.reason}`,
     count(each.attempts),
     ago(each.dead_at),

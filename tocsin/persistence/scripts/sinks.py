@@ -30,8 +30,16 @@ from tocsin.persistence.store.sink_commands import (
     SinksClaimed,
     StoredSink,
 )
-from tocsin.protocol.receipts import EVERYTHING, Filter, between_commas, names_in
-from tocsin.protocol.sink import Letter, Pending, Progress, Secret
+from tocsin.protocol.receipts import (
+    EVERYTHING,
+    Fact,
+    Facts,
+    Filter,
+    ReceiptKind,
+    between_commas,
+    names_in,
+)
+from tocsin.protocol.sink import DISABLED, Letter, Pending, Progress, Secret
 
 _NOTED_MS: Final = 3_600_000
 """Milliseconds: how exact the note is that a sink in a broker is still in some node's settings."""
@@ -79,7 +87,7 @@ SinkCommand = (
 
 
 def change_sinks(
-    commands: Sequence[tuple[int, SinkCommand]], results: list[Result]
+    commands: Sequence[tuple[int, SinkCommand]], results: list[Result], facts: Facts
 ) -> Script[None]:
     """Run *commands* one after the other: they are few, and each row of its own."""
     for index, command in commands:
@@ -107,7 +115,7 @@ def change_sinks(
                 )
                 results[index] = SinksClaimed(tuple([_sink_of_row(row) for row in rows]))
             case SaveProgress():
-                results[index] = yield from _save(command)
+                results[index] = yield from _save(command, facts)
             case SettleSinkLetter(sink=sink_id, position=position, status=status):
                 rows = yield from run(
                     "sink_letters_settle",
@@ -139,7 +147,7 @@ def _change(command: ChangeSink) -> Script[Done | NotFound]:
     return _found(rows)
 
 
-def _save(command: SaveProgress) -> Script[Done | NotFound]:
+def _save(command: SaveProgress, facts: Facts) -> Script[Done | NotFound]:
     pending = command.progress.pending
     rows = yield from run(
         "sinks_progress",
@@ -149,6 +157,9 @@ def _save(command: SaveProgress) -> Script[Done | NotFound]:
     if rows and command.letters:
         letters = command.letters
         yield from run("sink_letters_bury", **_BURY(letters), sink_id=[command.id] * len(letters))
+    if rows and command.progress.state == DISABLED:
+        detail = _text({"webhook": command.id, "reason": command.progress.reason})
+        facts.append(Fact(ReceiptKind.SINK_DISABLED, None, None, command.now_ms, detail=detail))
     return _found(rows)
 
 

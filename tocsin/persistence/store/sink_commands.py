@@ -112,7 +112,8 @@ class ClaimSinks(Command[SinksClaimed], frozen=True):
 
 
 class SaveProgress(Command[Done | NotFound], frozen=True):
-    """Write what *node* has carried for the sink *id*.
+    """Write what *node* has carried for the sink *id*, at *now_ms*. That a sink is disabled is a
+    receipt for the other followers.
 
     Result: `NotFound` if nothing was written, because the node has the lease no more, or an
     operator has changed the sink since *revision*.
@@ -123,6 +124,7 @@ class SaveProgress(Command[Done | NotFound], frozen=True):
     revision: int
     progress: Progress
     letters: tuple[Letter, ...] = ()
+    now_ms: int = 0
 
 
 class Sinks(msgspec.Struct, frozen=True):

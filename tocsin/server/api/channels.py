@@ -24,6 +24,7 @@ from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.protocol.webpush import PushSubscription
 from tocsin.server.api.answers import Answering, Timestamp
+from tocsin.server.api.letter_lines import events_of
 from tocsin.server.api.operation import (
     NO_CONTENT,
     Answer,
@@ -84,6 +85,15 @@ class AddressList(Answering, frozen=True, kw_only=True):
     addresses: list[AddressLine]
 
 
+class SendEvent(Answering, frozen=True, kw_only=True):
+    """An attempt at a send, or what an operator did with one that was given up."""
+
+    at: Timestamp
+    event: Literal["sent", "retry", "dead", "replayed", "discarded"]
+    attempt: int | UnsetType = UNSET
+    reason: str | UnsetType | None = UNSET
+
+
 class SendRecord(Answering, frozen=True, kw_only=True):
     """A send: one step of one notification, for one address of one person."""
 
@@ -96,6 +106,7 @@ class SendRecord(Answering, frozen=True, kw_only=True):
     next_at: Timestamp | None
     sent_at: Timestamp | None
     reason: str | None
+    history: list[SendEvent]
 
 
 class SendList(Answering, frozen=True, kw_only=True):
@@ -316,6 +327,7 @@ def _shown(value: str) -> str:
 
 def _send(line: SendLine) -> SendRecord:
     state: Any = line.state
+    history: Any = events_of(line.history)
     return SendRecord(
         user=line.user,
         channel=line.channel,
@@ -326,6 +338,7 @@ def _send(line: SendLine) -> SendRecord:
         next_at=to_rfc3339(line.next_at) if line.state == "waiting" else None,
         sent_at=None if line.sent_at is None else to_rfc3339(line.sent_at),
         reason=line.reason,
+        history=history,
     )
 
 

@@ -80,11 +80,15 @@ class Header:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A handler's answer: a struct, or JSON that is written already; `None` for nothing."""
+    """A handler's answer: a struct, or JSON that is written already; `None` for nothing.
+
+    *media_type* replaces that of the operation, where the caller has asked for another.
+    """
 
     body: msgspec.Struct | bytes | None = None
     status: int = 200
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    media_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,8 @@ from tocsin.server.api.operation import (
 
 operations = Operations("webhooks")
 
-Event = Literal["delivered", "read", "expired", "dead"]
-Events = Annotated[list[Event], Meta(min_length=1, max_length=4)]
+Event = Literal["delivered", "read", "expired", "dead", "sent", "failed", "sink_disabled"]
+Events = Annotated[list[Event], Meta(min_length=1, max_length=7)]
 Categories = Annotated[list[Category], Meta(max_length=64)]
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 BatchMax = Annotated[int, Meta(ge=1, le=BATCH_MAX)]
@@ -135,6 +135,11 @@ class WebhookTested(Answering, frozen=True, kw_only=True):
     seconds: float
     error: str | None
     answer: str | None
+
+    @property
+    def taken(self) -> bool:
+        """Whether the receiver has said that it has it."""
+        return self.status is not None and 200 <= self.status < 300
 
 
 @operations.define(

@@ -92,6 +92,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("dead_letters", "counter",
         "Pushes that this node has given up: the device had refused, or never answered.",
         ("cause",)),
+    Metric("trace_spans", "counter",
+        "Spans, with `trace_url`: `exported`, `dropped` (more than `trace_spans_max`, or no room), "
+        "`failed` (the collector did not take them).", ("outcome",)),
     # --- The store ---
     Metric("store_available", "gauge", "1 while the store works. Alert when it is 0 for a minute."),
     Metric("store_failures", "counter",

@@ -178,6 +178,27 @@ CROSS JOIN LATERAL (
     LIMIT asked.letters_max
 ) AS letter;
 
+-- name: sink_letters_list(number, status, before, user_id, letters_max)
+--     -> number, id, sink_id, position, user_id, receipt, reason, at, status
+-- Letters of all sinks, of one status, the newest first, below a number; of one user, if given.
+SELECT asked.number, found.*
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])
+    AS asked (number, status, before, user_id, letters_max)
+CROSS JOIN LATERAL (
+    SELECT l.letter AS id, l.sink_id, l.position, l.user_id, l.receipt, l.reason, l.at, l.status
+    FROM sink_letters AS l
+    WHERE l.status = asked.status AND l.letter < asked.before
+        AND (asked.user_id IS NULL OR l.user_id = asked.user_id)
+    ORDER BY l.letter DESC
+    LIMIT asked.letters_max
+) AS found;
+
+-- name: sink_letters_read(id)
+--     -> id, sink_id, position, user_id, receipt, reason, at, status
+SELECT l.letter AS id, l.sink_id, l.position, l.user_id, l.receipt, l.reason, l.at, l.status
+FROM unnest($1::bigint[]) AS asked (id)
+JOIN sink_letters AS l ON l.letter = asked.id;
+
 -- name: sink_letters_purge(before, rows_max) -> position
 DELETE FROM sink_letters AS l
 USING (

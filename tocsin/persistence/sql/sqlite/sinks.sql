@@ -103,8 +103,10 @@ WHERE id IN (SELECT id FROM sinks
 RETURNING id;
 
 -- name: sink_letters_bury(sink_id, position, user_id, receipt, reason, at)
-INSERT INTO sink_letters (sink_id, position, user_id, receipt, reason, at, status)
-VALUES (:sink_id, :position, :user_id, :receipt, :reason, :at, 'dead')
+INSERT INTO sink_letters (sink_id, position, user_id, receipt, reason, at, status, letter)
+SELECT :sink_id, :position, :user_id, :receipt, :reason, :at, 'dead',
+    (SELECT max(seq) + 1 FROM sqlite_sequence WHERE name = 'dead_letters')
+WHERE true
 ON CONFLICT (sink_id, position) DO UPDATE SET
     reason = excluded.reason, at = excluded.at, status = 'dead';
 
@@ -120,6 +122,21 @@ FROM sink_letters
 WHERE sink_id = :sink_id AND position < :before
 ORDER BY position DESC
 LIMIT :letters_max;
+
+-- name: sink_letters_list(number, status, before, user_id, letters_max)
+--     -> number, id, sink_id, position, user_id, receipt, reason, at, status
+-- Letters of all sinks, of one status, the newest first, below a number; of one user, if given.
+SELECT :number, letter AS id, sink_id, position, user_id, receipt, reason, at, status
+FROM sink_letters
+WHERE status = :status AND letter < :before AND (:user_id IS NULL OR user_id = :user_id)
+ORDER BY letter DESC
+LIMIT :letters_max;
+
+-- name: sink_letters_read(id)
+--     -> id, sink_id, position, user_id, receipt, reason, at, status
+SELECT letter AS id, sink_id, position, user_id, receipt, reason, at, status
+FROM sink_letters
+WHERE letter = :id;
 
 -- name: sink_letters_purge(before, rows_max) -> position
 DELETE FROM sink_letters

@@ -143,6 +143,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
                 "next_at": None,
                 "sent_at": _LATER,
                 "reason": None,
+                "history": [{"at": _LATER, "event": "sent", "attempt": 1, "reason": None}],
             }
         ],
         "next": None,
@@ -175,6 +176,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
             "read": 0,
             "expired": 0,
             "dead": 0,
+            "sent": 1,
         },
     },
     answers.Published: {"id": _ID, "state": "active", "recipients": 1, "created_at": _AT},
