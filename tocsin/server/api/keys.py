@@ -75,7 +75,6 @@ async def list_keys(call: Call[UrlQuery, None]) -> Answer:
     *("POST", "/v1/admin/keys", "Make an API key"),
     caller=Caller.ADMIN,
     body=KeyWish,
-    problems=("scope_missing",),
     answers={201: KeyMade},
     body_bytes_max=_BODY_BYTES_MAX,
 )

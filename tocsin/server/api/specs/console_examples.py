@@ -53,6 +53,7 @@ CONSOLE_EXAMPLES: Final[dict[Any, Any]] = {
             }
         ]
     },
+    keys.KeyWish: {"scopes": ["notify"], "name": "billing"},
     keys.KeyMade: {
         "id": "abcdefghijklmnop",
         "text": f"tk_abcdefghijklmnop_{'q' * 52}",
