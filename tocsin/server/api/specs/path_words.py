@@ -11,7 +11,6 @@ PATHS: Final[dict[str, str]] = {
     "topic": "The topic's name.",
     "connector": "The connector's name, as the settings have it.",
     "sink": "The sink's name, as the settings have it.",
-    "sinks": "The sinks in brokers that the settings have.",
     "letter": "The dead letter's id.",
     "module": "The module's file name.",
     "channel": "The channel's name.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 FIELDS: Final[dict[str, str]] = {
+    "sinks": "The sinks in brokers that the settings have.",
     "accepted": "Messages that became notifications.",
     "List-Unsubscribe": "`One-Click`.",
     "acknowledged": "The sequence up to which the device has acknowledged all.",
