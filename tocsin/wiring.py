@@ -19,6 +19,7 @@ from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.outbound import OutboundPort
 from tocsin.protocol.seals import Purpose, Seals
+from tocsin.protocol.secret_box import SecretBox
 from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.protocol.unsubscribing import Unsubscription, unsubscribe_token
 from tocsin.server.admission.limits import LimitFigures
@@ -135,11 +136,12 @@ def make_channels(
 
     *secret* gives the secret of the nodes, once the store was open. Raises `SettingsError`.
     """
+    box = SecretBox(settings.secrets_key, world.entropy)
     if not settings.channels:
-        return ConfiguredChannels()
+        return ConfiguredChannels(box=box)
     rules = escalation_rules(settings.channels, settings.escalations)
     terms = [_terms(each, settings, world, outbound, secret) for each in settings.channels]
-    return ConfiguredChannels(terms, rules)
+    return ConfiguredChannels(terms, rules, box)
 
 
 def _terms(
