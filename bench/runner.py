@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench import history, plotting
 from bench.calibration import bare_send
 from bench.cluster_scenarios import CLUSTER_SCENARIOS
 from bench.measuring import Row
@@ -22,16 +23,25 @@ from servers.postgres import Postgres
 from servers.redis import Redis
 
 
-def run(store: str, names: list[str], runs: int) -> None:
-    """Measure the scenarios of these *names* on *store*, and print the tables."""
+def run(store: str, names: list[str], runs: int, *, note: bool = False) -> None:
+    """Measure the scenarios of these *names* on *store*, and print the tables.
+
+    *note* has the costs of one node recorded, and the picture of the history drawn anew.
+    """
     allow_many_files()
     stores = ("sqlite", "postgres") if store == "both" else (store,)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()};")
     print(f"medians of {runs} runs, each on a fresh node;")
-    print(f"a bare send of 500 bytes to each of 1 000 sockets costs {bare_send():.1f} µs CPU now\n")
+    send = bare_send()
+    print(f"a bare send of 500 bytes to each of 1 000 sockets costs {send:.1f} µs CPU now\n")
     of_one = [name for name in names if name in SCENARIOS]
     if of_one:
-        show({each: measure(each, of_one, runs) for each in stores})
+        measured = {each: measure(each, of_one, runs) for each in stores}
+        show(measured)
+        if note:
+            for each, rows in measured.items():
+                history.record(each, rows, send)
+            plotting.write()
     of_many = [name for name in names if name in CLUSTER_SCENARIOS]
     if of_many:
         show({"Postgres and Redis": measure_cluster(of_many, runs)})
@@ -50,7 +60,10 @@ def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
         for name in names:
             scenario = SCENARIOS[name]
             for _ in range(runs):
-                with fresh.server(scenario.settings) as server:
+                with (
+                    scenario.beside() as more,
+                    fresh.server({**scenario.settings, **more}) as server,
+                ):
                     for row in asyncio.run(scenario.run(server)):
                         rows.setdefault(row.name, []).append(row)
     return medians(rows)

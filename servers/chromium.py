@@ -177,9 +177,13 @@ class Page:
         tools.told = self._note
         for domain in ("Page", "Runtime", "Log", "Network"):
             tools.ask(f"{domain}.enable")
+        self.look(width=width, height=height, dark=dark)
+
+    def look(self, *, width: int, height: int, dark: bool) -> None:
+        """Have a screen of *width* and *height* CSS pixels, in a light or a dark scheme."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        tools.ask("Emulation.setEmulatedMedia", features=[scheme])
-        tools.ask(
+        self.tools.ask("Emulation.setEmulatedMedia", features=[scheme])
+        self.tools.ask(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=False,
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.checking import commit_before, judge, verdicts
+from bench.checking import CONFIRMING, commit_before, confirmed, judge, verdicts
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,30 @@ def test_costs_that_only_one_of_the_trees_has_are_not_compared():
 
     assert [(each.name, each.dearer) for each in verdicts(pairs)] == [("POST", True)]
     assert verdicts(pairs)[0].ratio == pytest.approx(1.1)
+
+
+def test_a_cost_that_looks_dearer_is_measured_again_and_that_decides():
+    def measure(count):
+        asked.append(count)
+        post = 120.0 if len(asked) == 1 else 101.0
+        return [({"POST": 100.0, "push": 100.0}, {"POST": post, "push": 130.0})] * count
+
+    asked: list[int] = []
+    told = {each.name: each for each in confirmed(measure, 3)}
+
+    assert asked == [3, CONFIRMING]
+    assert not told["POST"].dearer
+    assert told["push"].dearer
+
+
+def test_what_does_not_look_dearer_is_not_measured_again():
+    def measure(count):
+        asked.append(count)
+        return [({"POST": 100.0}, {"POST": 100.0})] * count
+
+    asked: list[int] = []
+    assert [each.dearer for each in confirmed(measure, 3)] == [False]
+    assert asked == [3]
 
 
 def test_the_program_of_the_commit_before_is_unpacked_and_removed_again():

@@ -159,7 +159,7 @@ class Trunk:
         self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
         self._receipts = ReceiptWatch()
-        self._sinks = SinksTable(self._receipts, sinks, self._timing)
+        self._sinks = SinksTable(self._receipts, sinks, self._timing, self.channels.box)
         told = self._users, self._notifications, self.topics, self._neighbours, self._receipts
         self._announcer = Announcer(*told)
         self._watch_health()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,13 @@ from tocsin.actors.escalation.configured import ChannelTerms, ConfiguredChannels
 from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
 from tocsin.outbound.client import GuardedClient
+from tocsin.outbound.tls import client_context
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.outbound import OutboundPort
 from tocsin.protocol.seals import Purpose, Seals
+from tocsin.protocol.secret_box import SecretBox
 from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.protocol.unsubscribing import Unsubscription, unsubscribe_token
 from tocsin.server.admission.limits import LimitFigures
@@ -135,11 +136,12 @@ def make_channels(
 
     *secret* gives the secret of the nodes, once the store was open. Raises `SettingsError`.
     """
+    box = SecretBox(settings.secrets_key, world.entropy)
     if not settings.channels:
-        return ConfiguredChannels()
+        return ConfiguredChannels(box=box)
     rules = escalation_rules(settings.channels, settings.escalations)
     terms = [_terms(each, settings, world, outbound, secret) for each in settings.channels]
-    return ConfiguredChannels(terms, rules)
+    return ConfiguredChannels(terms, rules, box)
 
 
 def _terms(
@@ -174,7 +176,7 @@ def _email(table: EmailTable, public_url: str | None, secret: Callable[[], str])
         return f"{public_url}/v1/unsubscribe/{token}"
 
     try:
-        tls = ssl.create_default_context(cafile=table.ca_file)
+        tls = client_context(table.ca_file)
         templates = MailTemplates(None if table.templates is None else Path(table.templates))
     except (OSError, ValueError) as error:
         wrong = f"has a channel {table.name} that cannot be used: {error}"

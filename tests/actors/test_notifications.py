@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Never
 
@@ -12,6 +12,7 @@ import trio
 
 from tests.actors.clock_kit import pass_time, settle
 from tocsin.actors.directory import DirectoryKeeper
+from tocsin.actors.publishing.awaited import PATIENCE
 from tocsin.actors.publishing.notifications import (
     MAILBOX_CAPACITY,
     Committed,
@@ -46,12 +47,14 @@ def never(command: Spoolable, reply: Reply[Committal]) -> None:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Notifications]:
-    """Over a store that does not answer; nothing is stopped in order."""
+async def running(
+    commit: Callable[[Spoolable, Reply[Committal]], None] = never,
+) -> AsyncIterator[Notifications]:
+    """Over a store that answers by *commit*, or not at all; nothing is stopped in order."""
     notifications = Notifications(
         storage=Ref("storage", Mailbox(1)),
         scheduler=Ref("scheduler", Mailbox(1)),
-        commit=never,
+        commit=commit,
     )
     with trio.CancelScope() as crash:
         async with open_supervisor("", lambda: 0.0) as tree:
@@ -152,3 +155,36 @@ async def test_nobody_is_waited_for_when_the_actor_has_failed_that_did(autojump_
         await settle()
 
         assert not notifications.is_expected("n1")
+
+
+async def test_an_actor_waits_for_acknowledgments_a_minute_and_no_longer(autojump_clock):
+    replies: list[Reply[Committal]] = []
+
+    def commit(command: Spoolable, reply: Reply[Committal]) -> None:
+        replies.append(reply)
+
+    async with running(commit) as notifications:
+        for name in ("n1", "n2"):
+            notifications.submit(name, Submit(command=Withdraw(name, 1)))
+            notifications.expect(name, 1)
+        replies[0].set(NotFound())
+        await pass_time(PATIENCE - 1)
+        assert notifications.names() == ["n1", "n2"]
+
+        await pass_time(1 + notifications.look_interval)
+        assert notifications.names() == ["n2"], "its request has not been answered"
+        replies[1].set(NotFound())
+        assert notifications.names() == []
+
+
+async def test_the_last_acknowledgment_ends_the_actor_even_behind_a_full_turn(autojump_clock):
+    async with running(lambda command, reply: reply.set(NotFound())) as notifications:
+        for number in range(PER_TURN_MAX // 2 + 10):
+            name = f"n{number}"
+            notifications.submit(name, Submit(command=Withdraw(name, 1)))
+        assert len(notifications) > 0, "the turn's budget is used up"
+        for name in notifications.names():
+            notifications.expect(name, 1)
+            notifications.acknowledged(name)
+        await settle()
+        assert notifications.names() == []

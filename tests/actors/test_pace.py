@@ -73,7 +73,7 @@ def test_two_who_came_together_are_not_waited_for():
 
 def test_the_first_of_a_crowd_waits_for_half_a_transaction_at_most():
     pace = after(16)
-    pace.ended(0.001)
+    pace.ended(0.001, 0.001, 16, 0)
     pace.came(0.5, 1)
 
     assert pace.due == 0.5005
@@ -81,7 +81,52 @@ def test_the_first_of_a_crowd_waits_for_half_a_transaction_at_most():
 
 def test_after_a_long_transaction_the_first_of_a_crowd_waits_no_longer_than_the_moment():
     pace = after(16)
-    pace.ended(1.0)
+    pace.ended(0.4, 1.0, 16, 0)
     pace.came(0.5, 1)
 
     assert pace.due == 0.5 + WAIT_MAX
+
+
+def test_a_group_that_gathered_meanwhile_waits_for_those_who_were_just_answered():
+    pace = after(8)
+    pace.came(0.001, 8)
+    pace.ended(0.004, 0.004, 8, 8)
+    assert pace.due == 0.004 + WAIT_MAX / 2
+    assert not pace.came(0.0041, 9)
+    assert pace.came(0.0042, 16)
+    assert pace.due == 0.0042
+
+
+def test_the_fewer_were_answered_the_shorter_is_the_wait_for_them():
+    few, many = after(1), after(9)
+    few.ended(0.004, 0.004, 1, 9)
+    many.ended(0.004, 0.004, 9, 1)
+    assert few.due == 0.004 + WAIT_MAX / 10
+    assert many.due == 0.004 + WAIT_MAX * 9 / 10
+
+
+def test_two_are_not_waited_for_either():
+    pace = after(1)
+    pace.came(0.001, 1)
+    pace.ended(0.004, 0.004, 1, 1)
+    assert pace.due <= 0.001
+
+
+def test_who_does_not_ask_again_is_not_waited_for_in_the_next_transactions():
+    pace = after(8)
+    waits = []
+    for number in range(1, 20):
+        ended = 0.01 * number
+        pace.ended(ended, 0.004, 8, 8)
+        waits.append(pace.due > ended)
+        pace.went(8)
+    assert [number for number, wait in enumerate(waits) if wait] == [0, 9, 18]
+
+
+def test_who_asks_again_is_waited_for_every_time():
+    pace = after(8)
+    for number in range(1, 20):
+        ended = 0.01 * number
+        pace.ended(ended, 0.004, 8, 8)
+        assert pace.due > ended
+        pace.went(9)

@@ -213,5 +213,5 @@ async def test_that_a_webhook_is_disabled_is_told_to_the_others(desk, state):
     await desk.write(SaveProgress("w2", "b", 0, progress, (), NOW))
 
     told = [(each.kind, each.notification, each.at, each.detail) for each in await receipts(desk)]
-    detail = '{"webhook":"w1","reason":"gone"}'
+    detail = '{"sink":"w1","reason":"gone"}'
     assert told == ([("sink_disabled", None, NOW + 9, detail)] if state == DISABLED else [])

@@ -220,3 +220,17 @@ def test_what_is_twice_in_a_notification_is_for_whoever_reads_that():
     frame = decode_client_frame(text)
     assert isinstance(frame, Publish)
     assert bytes(frame.notification).decode() == notification
+
+
+@pytest.mark.parametrize("content", ['{"a":1}', '"publish"', "1", "0"])
+def test_a_notification_that_is_there_twice_is_malformed_whatever_it_is(content):
+    text = f'{{"type":"publish","request":1,"notification":{content},"notification":{content}}}'
+    with pytest.raises(MalformedFrame, match="the field `notification` is there more than once"):
+        decode_client_frame(text)
+
+
+@pytest.mark.parametrize("content", ['{"a":1,"a":2}', '"publish"', "1", '{"type":"publish"}'])
+def test_what_a_notification_says_is_judged_where_it_is_read(content):
+    frame = decode_client_frame(f'{{"type":"publish","request":1,"notification":{content}}}')
+    assert isinstance(frame, Publish)
+    assert bytes(frame.notification) == content.encode()

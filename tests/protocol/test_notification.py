@@ -226,6 +226,19 @@ def test_data_may_be_nested_so_deep_and_no_deeper():
     assert caught.value.problem.code == "invalid"
 
 
+@pytest.mark.parametrize("depth", [DATA_DEPTH_MAX + 1, 100_000])
+def test_data_that_is_deeper_is_refused_however_deep_it_is(depth):
+    draft = draft_of_json(WITH_DATA.replace("DATA", "1"))
+    draft = msgspec.structs.replace(draft, data=nested(depth))
+    with pytest.raises(Refused, match="nested too deeply"):
+        content_of(draft, ID, NOW)
+
+
+def test_brackets_in_a_text_are_no_depth():
+    text = "[{" * DATA_DEPTH_MAX
+    assert seen(content(data=text))["data"] == text
+
+
 def test_whatever_was_accepted_can_be_changed_deep_in_the_stack():
     accepted = content(data=nested(DATA_DEPTH_MAX))
 

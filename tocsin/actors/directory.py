@@ -9,9 +9,10 @@ children. While there is no keeper, the directory is empty and starts no child.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, Never, TypeVar
+from typing import Any, ClassVar, Generic, Never, TypeVar
 
 from tocsin.actors.runtime.errors import ActorStopped
 from tocsin.actors.runtime.prompt import PromptActor
@@ -24,6 +25,9 @@ M = TypeVar("M")
 
 class Directory(Generic[M]):
     """Temporary children by name, each with a mailbox of *capacity*."""
+
+    look_interval: ClassVar[float] = math.inf
+    """Seconds after which the keeper calls `look`, again and again."""
 
     def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
@@ -40,6 +44,12 @@ class Directory(Generic[M]):
             yield
         finally:
             self._children = None
+
+    def look(self, now: float) -> None:
+        """Look after the children at *now* (Trio time): deadlines that are all of one kind.
+
+        A deadline in each child would cost each an alarm that is nearly always set for nothing.
+        """
 
     def find(self, name: str) -> Ref[M] | None:
         """The child called *name*, if it is running."""
@@ -79,6 +89,16 @@ class DirectoryKeeper(Actor[Never]):
         self._directory = directory
         self._jitter = jitter
         self._grace = grace
+        self._look_at = -math.inf if directory.look_interval < math.inf else math.inf
+
+    def next_deadline(self) -> float:
+        """When (Trio time) the directory looks after its children."""
+        return self._look_at
+
+    async def on_deadline(self, now: float) -> None:
+        """Have the directory look after its children."""
+        self._directory.look(now)
+        self._look_at = now + self._directory.look_interval
 
     async def run(self, context: Context[Never]) -> None:
         """Supervise the children until told to stop. Cancelling abandons them."""

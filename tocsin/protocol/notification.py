@@ -242,7 +242,7 @@ def patched(content: Content, patch: Patch, now_ms: int, deliver_at: int | None 
     if not changes and patch.expires_at is UNSET:
         raise refuse("invalid", "Nothing to change: name at least one field.")
     if "data" in changes:
-        _checked_data(changes["data"])
+        changes["data"] = _checked_data(changes["data"])
     fields = msgspec.json.decode(content.document) | changes
     fields["revision"] = content.revision + 1
     fields["updated_at"] = to_rfc3339(now_ms)
@@ -305,15 +305,25 @@ def _content(
     )
 
 
-def _checked_data(data: Any) -> Any:
-    if _is_deeper(data, DATA_DEPTH_MAX):
-        message = f"nested more than {DATA_DEPTH_MAX} levels deep"
-        raise refuse("invalid", "`data` is nested too deeply.", [FieldError("$.data", message)])
-    size = len(msgspec.json.encode(data))
-    if size > DATA_BYTES_MAX:
-        message = f"{size} bytes encoded; at most {DATA_BYTES_MAX} are allowed"
+def _checked_data(data: Any) -> msgspec.Raw:
+    """*data* as JSON, which is encoded once; raises `Refused` if it is too deep or too large."""
+    try:
+        encoded = msgspec.json.encode(data)
+    except RecursionError:
+        raise _too_deep() from None
+    # What has few brackets cannot be deep, and nearly all data has few.
+    brackets = encoded.count(b"{") + encoded.count(b"[")
+    if brackets > DATA_DEPTH_MAX and _is_deeper(data, DATA_DEPTH_MAX):
+        raise _too_deep()
+    if len(encoded) > DATA_BYTES_MAX:
+        message = f"{len(encoded)} bytes encoded; at most {DATA_BYTES_MAX} are allowed"
         raise refuse("invalid", "`data` is too large.", [FieldError("$.data", message)])
-    return data
+    return msgspec.Raw(encoded)
+
+
+def _too_deep() -> Refused:
+    message = f"nested more than {DATA_DEPTH_MAX} levels deep"
+    return refuse("invalid", "`data` is nested too deeply.", [FieldError("$.data", message)])
 
 
 def _is_deeper(data: Any, depth: int) -> bool:

@@ -22,6 +22,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from tocsin.settings.postgres_address import MASK
+from tocsin.settings.secrets_keys import read_secrets_keys
 from tocsin.settings.service_urls import check_database, check_redis, show_database, split_address
 
 T = TypeVar("T")
@@ -324,6 +325,13 @@ PUBLIC_KEY = Kind(
     lambda text: f"PEM, {len(text)} characters",
 )
 SECRET = Kind("secret", "a secret", read_text, lambda _: MASK, secret=True)
+SECRETS_KEYS = Kind(
+    "secret",
+    "32 bytes in base64, or several such keys separated by commas",
+    read_secrets_keys,
+    lambda _: MASK,
+    secret=True,
+)
 DATABASE = Kind(
     "url",
     "postgres://user:password@host/name (special characters percent-encoded), "

@@ -33,6 +33,7 @@ from tocsin.settings.kinds import (
     PUBLIC_KEY,
     REDIS,
     SECRET,
+    SECRETS_KEYS,
     SIZE,
     TEXT,
     Explicit,
@@ -266,6 +267,12 @@ class SettingsRecord:
     webhook_http: Literal["off", "on"] = setting("off", choice("off", "on"),
         "Whether destinations may be `http://`: on a network that is yours alone. What is sent can "
         "be read on its way, and the signature says who sent it, not who reads it.")
+
+    secrets_key: tuple[bytes, ...] = setting((), SECRETS_KEYS,
+        "Key that seals the secrets of webhooks and the addresses of people in the database "
+        "(AES-256-GCM): `openssl rand -base64 32`. Of several, separated by commas, the first "
+        "seals and all open. Without one they are kept as they are. All nodes have the same; set "
+        "it when all are of a release that has it, and keep it apart from backups.")
 
     # Channels to people whom no device has reached
     channels: tuple[AnyChannelTable, ...] = setting((), CHANNELS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -52,12 +54,30 @@ async def test_an_end_that_comes_twice_is_one():
     attendant = Attendant()
     gone: list[str] = []
     mailbox: PromptMailbox[Any] = PromptMailbox(
-        "/calls", 8, attendant, lambda: gone.append("calls")
+        "/calls", 8, attendant, lambda mailbox: gone.append(mailbox.ref.path)
     )
     mailbox.begin(calls)
 
     mailbox.end()
     mailbox.end()
 
-    assert (calls.ends, gone) == ([False], ["calls"])
+    assert (calls.ends, gone) == ([False], ["/calls"])
     assert mailbox.handle_next() is False
+
+
+async def test_what_belonged_to_an_ended_actor_is_freed_although_its_ref_is_kept():
+    gc.disable()
+    try:
+        async with supervised() as tree:
+            ref: Ref[Any] = tree.spawn_prompt("calls", Calls)
+            actors = [weakref.ref(each) for each in gc.get_objects() if type(each) is Calls]
+            ref.tell(lambda: None)
+            tree.retire("calls")
+
+            assert [each() for each in actors] == [None]
+            with pytest.raises(ActorStopped):
+                ref.tell(lambda: None)
+            with pytest.raises(ActorStopped):
+                await ref.send(lambda: None)
+    finally:
+        gc.enable()

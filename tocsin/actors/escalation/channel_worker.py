@@ -34,6 +34,7 @@ from tocsin.protocol.carrying import (
     Parcel,
     TryLater,
 )
+from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, address_context
 from tocsin.protocol.send_retry import LEASE
 
 logger = structlog.get_logger(__name__)
@@ -58,11 +59,17 @@ _RETRY_DELAY: Final = 1.0
 
 
 class ChannelWorker(TableWorker):
-    """Works on one *line* of the table of channels, as *node*."""
+    """Works on one *line* of the table of channels, as *node*; *box* opens addresses."""
 
     def __init__(
-        self, line: ChannelLine, node: str, storage: Ref[StorageMessage], world: World
+        self,
+        line: ChannelLine,
+        node: str,
+        storage: Ref[StorageMessage],
+        world: World,
+        box: SecretBox | None = None,
     ) -> None:
+        self._box = box or SecretBox()
         self._line = line
         self._node = node
         self._storage = storage
@@ -185,12 +192,19 @@ class ChannelWorker(TableWorker):
         return verdict
 
     async def _carry(self, sends: list[ClaimedSend]) -> Carried:
-        first = sends[0]
+        first, name = sends[0], self._line.terms.name
+        try:
+            context = address_context(first.user, name, first.address)
+            value = self._box.open(first.value, context)
+        except SecretUnreadable as error:
+            # Of this address; others may have been written with a key that is there.
+            logger.warning("an address cannot be read", channel=name, send=first.id)
+            return TryLater(f"the address cannot be read: {error}")
         parcel = Parcel(
             first.id,
             first.user,
             first.address,
-            first.value,
+            value,
             tuple(
                 [
                     CarriedNotification(each.notification, each.document, each.expires_at)
@@ -206,7 +220,7 @@ class ChannelWorker(TableWorker):
             return TryLater("no answer in time")
         except Exception:
             # A bug of a carrier costs its parcel some attempts, and nobody else anything.
-            logger.exception("a carrier failed", channel=self._line.terms.name, send=first.id)
+            logger.exception("a carrier failed", channel=name, send=first.id)
             return TryLater("internal error")
 
     async def _settle(self, verdict: Verdict) -> None:

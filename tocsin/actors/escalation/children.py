@@ -68,4 +68,4 @@ class EscalationActors:
     def _make_channel(self, line: ChannelLine) -> ChannelWorker:
         # A name for each incarnation: what an earlier one has claimed is not this one's to settle.
         node = f"{self._name}/{self._world.entropy(4).hex()}"
-        return ChannelWorker(line, node, self._storage, self._world)
+        return ChannelWorker(line, node, self._storage, self._world, self.channels.box)

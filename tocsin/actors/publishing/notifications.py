@@ -3,16 +3,16 @@
 Every request about a notification passes through its actor, so a publish, its updates and its
 withdrawal reach the log in the order in which they were asked for. The actor has the command
 committed and answers the request. Then it waits until a device of every user who was told
-(`announcer`) has acknowledged, but at most `_PATIENCE` seconds: after that, resending is the
+(`announcer`) has acknowledged, but a minute at most (`awaited`): after that, resending is the
 business of the log and the sessions alone.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 import outcome
@@ -20,6 +20,7 @@ import trio
 
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.directory import Directory
+from tocsin.actors.publishing.awaited import Awaited
 from tocsin.actors.publishing.scheduler import (
     ExpiryKnown,
     SchedulerMessage,
@@ -34,9 +35,6 @@ from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
 from tocsin.protocol.refusal import refuse
 
-_PATIENCE: Final = 60.0
-"""Seconds for which an actor waits for acknowledgments: most come in the first moments, and every
-actor costs memory."""
 MAILBOX_CAPACITY: Final = 64
 """Messages: the changes of one notification, which come one at a time from one producer."""
 _LIVE_MAX: Final = 20_000
@@ -56,23 +54,23 @@ class Committed(msgspec.Struct, frozen=True):
     outcome: outcome.Outcome[Committal]
 
 
-class AllAcknowledged(msgspec.Struct, frozen=True):
-    """All users who were told have acknowledged."""
+class NoneAwaited(msgspec.Struct, frozen=True):
+    """All users who were told have acknowledged, or it has taken them too long."""
 
 
-NotificationMessage = Submit | Committed | AllAcknowledged
+NotificationMessage = Submit | Committed | NoneAwaited
+_NONE_AWAITED: Final = NoneAwaited()
 
 
 class NotificationActor(PromptActor[NotificationMessage]):
     """One live notification; see the module."""
 
-    __slots__ = ("_asked", "_deadline", "_directory", "_id")
+    __slots__ = ("_asked", "_directory", "_id")
 
     def __init__(self, notification: str, directory: Notifications) -> None:
         self._id = notification
         self._directory = directory
         self._asked: list[Submit] = []
-        self._deadline = math.inf
 
     def ended(self, *, failed: bool) -> None:
         """Fail the requests that still wait for an answer."""
@@ -87,22 +85,13 @@ class NotificationActor(PromptActor[NotificationMessage]):
         """Handle one message."""
         match message:
             case Submit():
-                self._deadline = math.inf
                 self._asked.append(message)
             case Committed(submit=submit, outcome=result):
                 self._asked.remove(submit)
                 self._directory.answered(submit)
                 self._committed(submit, result)
-            case AllAcknowledged():
+            case NoneAwaited():
                 self._rest()
-
-    def next_deadline(self) -> float:
-        """When (Trio time) to wait for acknowledgments no longer."""
-        return self._deadline
-
-    def on_deadline(self, now: float) -> None:
-        """Wait no longer: missing acknowledgments are the business of the log and the sessions."""
-        self._rest()
 
     def _rest(self) -> None:
         if not self._asked:
@@ -117,12 +106,8 @@ class NotificationActor(PromptActor[NotificationMessage]):
         elif isinstance(result, outcome.Error):
             assert isinstance(result.error, Exception)
             submit.reply.fail(result.error)
-        if self._asked:
-            return
-        if self._directory.is_expected(self._id):
-            self._deadline = trio.current_time() + _PATIENCE
-        else:
-            self._directory.retire(self._id)
+        if not self._directory.is_expected(self._id):
+            self._rest()
 
 
 class NotificationsSnapshot(NamedTuple):
@@ -142,6 +127,8 @@ class Notifications(Directory[NotificationMessage]):
     *commit* takes a command and the reply for its outcome; without it, the store is asked.
     """
 
+    look_interval: ClassVar[float] = 10.0
+
     def __init__(
         self,
         storage: Ref[StorageMessage],
@@ -154,13 +141,13 @@ class Notifications(Directory[NotificationMessage]):
         self._scheduler = scheduler
         self._commit = commit or self._ask_store
         self.timing = timing or Timing()
-        self._outstanding: dict[str, int] = {}
+        self._awaited = Awaited()
         self._keys: dict[tuple[str, str], str] = {}
         """(Credential, key) in flight -> the notification that the request publishes."""
 
     def snapshot(self) -> NotificationsSnapshot:
         """A copy of the tables beside the actors."""
-        return NotificationsSnapshot(tuple(self._keys), dict(self._outstanding))
+        return NotificationsSnapshot(tuple(self._keys), self._awaited.counts())
 
     def submit(self, notification: str, submit: Submit) -> None:
         """Have *submit* committed, and hand it to its notification's actor.
@@ -205,7 +192,7 @@ class Notifications(Directory[NotificationMessage]):
 
     def ended(self, notification: str) -> None:
         """Expect no more acknowledgments of *notification*, whose actor has ended."""
-        self._outstanding.pop(notification, None)
+        self._awaited.forget(notification)
 
     def failed(self, notification: str) -> None:
         """Free the keys of *notification*, whose actor has failed: its producers may ask again."""
@@ -218,32 +205,21 @@ class Notifications(Directory[NotificationMessage]):
         While too many notifications are live, no actor waits for acknowledgments.
         """
         if self.find(notification) is not None and len(self) <= _LIVE_MAX:
-            self._outstanding[notification] = self._outstanding.get(notification, 0) + count
+            self._awaited.expect(notification, count, trio.current_time())
 
     def is_expected(self, notification: str) -> bool:
         """Whether there is an acknowledgment to wait for."""
-        return notification in self._outstanding
+        return notification in self._awaited
 
     def acknowledged(self, notification: str) -> None:
-        """Count an acknowledgment of *notification*; the last one that is expected ends its actor.
+        """Count an acknowledgment of *notification*; the last that is expected ends its actor."""
+        if self._awaited.acknowledged(notification):
+            self._tell_none_awaited(notification)
 
-        The directory counts and not the actor, so that a fan-out to a thousand wakes it once.
-        """
-        left = self._outstanding.get(notification)
-        if left is None:
-            return
-        if left > 1:
-            self._outstanding[notification] = left - 1
-            return
-        del self._outstanding[notification]
-        ref = self.find(notification)
-        if ref is None:
-            return
-        try:
-            ref.tell(AllAcknowledged())
-        except (MailboxFull, ActorStopped):
-            # The actor's deadline will end it instead.
-            return
+    def look(self, now: float) -> None:
+        """Have the actors end that have waited too long for acknowledgments."""
+        for notification in self._awaited.give_up(now):
+            self._tell_none_awaited(notification)
 
     def time_known(self, changed: Changed, command: Spoolable) -> None:
         """Tell the scheduler when a notification falls due: its delivery, or its expiry."""
@@ -255,8 +231,15 @@ class Notifications(Directory[NotificationMessage]):
 
     def retire(self, notification: str) -> None:
         """Let the actor of *notification* end, which waits for nothing more."""
-        self._outstanding.pop(notification, None)
+        self._awaited.forget(notification)
         self._retire(notification)
+
+    def _tell_none_awaited(self, notification: str) -> None:
+        ref = self.find(notification)
+        if ref is not None:
+            with suppress(ActorStopped):
+                # Beyond the capacity, since no deadline of its own would end the actor.
+                ref.tell_beyond(_NONE_AWAITED)
 
     def _ask_store(self, command: Spoolable, reply: Reply[Any]) -> None:
         self._storage.tell(Write(command=command, reply=reply))

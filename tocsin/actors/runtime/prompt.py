@@ -56,6 +56,10 @@ burst."""
 
 logger = structlog.get_logger(__name__)
 
+_ENDED: Final[Mailbox[Any]] = Mailbox(0)
+"""Where the refs of ended actors lead: it accepts nothing."""
+_ENDED.close()
+
 
 class PromptActor(Generic[M]):
     """State that is touched by one message at a time; see the module."""
@@ -153,7 +157,12 @@ class Attendant:
 
 
 class PromptMailbox(Mailbox[M]):
-    """Where messages to *actor* arrive: handled at once, or queued. *gone* is called at its end."""
+    """Where messages to an actor arrive: handled at once, or queued. *gone* is told of its end.
+
+    It is all that its supervisor has of the actor, because each object more would be a part of the
+    price of an actor that lives for a few messages. When it ends, it lets go of its ref, so that
+    all that belonged to it is freed at once and not by a search for cycles.
+    """
 
     __slots__ = (
         *("_actor", "_attendant", "_ended", "_gone", "_in_hand", "_is_due", "_is_idle"),
@@ -161,7 +170,11 @@ class PromptMailbox(Mailbox[M]):
     )
 
     def __init__(
-        self, path: str, capacity: int, attendant: Attendant, gone: Callable[[], None]
+        self,
+        path: str,
+        capacity: int,
+        attendant: Attendant,
+        gone: Callable[[PromptMailbox[M]], None],
     ) -> None:
         super().__init__(capacity)
         self.ref: Ref[M] = Ref(path, self)
@@ -222,8 +235,27 @@ class PromptMailbox(Mailbox[M]):
         for message in left:
             self._actor.dropped(message)
         self.ref.mark_stopped()
-        self._gone()
+        self._gone(self)
+        self.ref.mailbox = _ENDED
         self._attendant.ended()
+
+    # --- For the supervisor ----------------------------------------------------------------------
+
+    @property
+    def mailbox(self) -> PromptMailbox[M]:
+        """Itself: see the class."""
+        return self
+
+    def stop(self, grace: float) -> None:
+        """Accept no more messages. Queued ones are handled, which takes no time, so *grace* is
+        unused."""
+        self.close()
+
+    def snapshot(self, children_max: int) -> Snapshot:
+        """What it looks like now; it has no children."""
+        return Snapshot(self.ref.path, len(self), self.capacity, 0, None, 0, ())
+
+    # --- Inside ----------------------------------------------------------------------------------
 
     def _add(self, message: M) -> None:
         super().put_reply(message)
@@ -301,28 +333,3 @@ class PromptMailbox(Mailbox[M]):
     def _fail(self, error: Exception) -> None:
         logger.error("actor failed", actor=self.ref.path, restart_delay=None, exc_info=error)
         self.end(failed=True)
-
-
-class PromptContext(Generic[M]):
-    """A prompt actor as its supervisor sees it; *gone* is called at its end."""
-
-    __slots__ = ("mailbox", "ref")
-
-    def __init__(
-        self, path: str, capacity: int, attendant: Attendant, gone: Callable[[], None]
-    ) -> None:
-        self.mailbox: PromptMailbox[M] = PromptMailbox(path, capacity, attendant, gone)
-        self.ref: Ref[M] = self.mailbox.ref
-
-    def begin(self, actor: PromptActor[M]) -> None:
-        """Messages are for *actor* from now on."""
-        self.mailbox.begin(actor)
-
-    def stop(self, grace: float) -> None:
-        """Accept no more messages. Queued ones are handled, which takes no time, so *grace* is
-        unused."""
-        self.mailbox.close()
-
-    def snapshot(self, children_max: int) -> Snapshot:
-        mailbox = self.mailbox
-        return Snapshot(mailbox.ref.path, len(mailbox), mailbox.capacity, 0, None, 0, ())

@@ -76,7 +76,7 @@ class Reply(Generic[T]):
 
 
 class PipedReply(Reply[T]):
-    """An answer that arrives as a message in the asker's mailbox."""
+    """An answer with which *deliver* is called, in the turn of the actor that gives it."""
 
     __slots__ = ("_deliver",)
 
@@ -88,6 +88,28 @@ class PipedReply(Reply[T]):
         if self._outcome is None:
             self._outcome = result
             self._deliver(result)
+
+
+class _ReplyAsMessage(Reply[T], Generic[T, M]):
+    """An answer that *ref* is told as a message, which *wrap* makes of it."""
+
+    # A class and not a closure: each notification has one, and cells are objects, too.
+    __slots__ = ("_ref", "_wrap")
+
+    def __init__(self, ref: Ref[M], wrap: Callable[[outcome.Outcome[T]], M]) -> None:
+        super().__init__()
+        self._ref = ref
+        self._wrap = wrap
+
+    def _settle(self, result: outcome.Outcome[T]) -> None:
+        if self._outcome is None:
+            self._outcome = result
+            if not self._ref.stopped:
+                try:
+                    self._ref.mailbox.put_reply(self._wrap(result))
+                except ActorStopped:
+                    # Stopping: it reads what it has, and asks for nothing new.
+                    return
 
 
 class Request(msgspec.Struct, Generic[T], kw_only=True, eq=False):
@@ -139,16 +161,7 @@ class Ref(Generic[M]):
         It is admitted beyond the capacity (see `Mailbox.put_reply`); if the actor has gone by
         then, it is dropped.
         """
-
-        def deliver(result: outcome.Outcome[T]) -> None:
-            if not self._gone:
-                try:
-                    self.mailbox.put_reply(wrap(result))
-                except ActorStopped:
-                    # Stopping: it reads what it has, and asks for nothing new.
-                    return
-
-        return PipedReply(deliver)
+        return _ReplyAsMessage(self, wrap)
 
     @property
     def stopped(self) -> bool:

@@ -22,7 +22,7 @@ import trio
 
 from tocsin.actors.runtime.errors import ActorStopped, RestartLimitExceeded
 from tocsin.actors.runtime.mailbox import Mailbox
-from tocsin.actors.runtime.prompt import Attendant, PromptActor, PromptContext
+from tocsin.actors.runtime.prompt import Attendant, PromptActor, PromptMailbox
 from tocsin.actors.runtime.ref import Ref, abandoned, crashed
 from tocsin.actors.runtime.restart import TRANSIENT, RestartHistory, RestartPolicy
 from tocsin.actors.runtime.snapshot import Snapshot
@@ -195,7 +195,7 @@ class Supervisor:
         self._nursery = nursery
         self._jitter = jitter
         self._together = together
-        self._contexts: dict[str, Context[Any] | PromptContext[Any]] = {}
+        self._contexts: dict[str, Context[Any] | PromptMailbox[Any]] = {}
         self._attendant: Attendant | None = None
         self._stopping = False
 
@@ -234,16 +234,17 @@ class Supervisor:
         if self._attendant is None:
             self._attendant = Attendant()
             self._nursery.start_soon(self._attendant.run, name=f"{self._path}/attendant")
-        context: PromptContext[M] = PromptContext(
-            f"{self._path}/{name}", capacity, self._attendant, lambda: self._gone(name, context)
+        path = f"{self._path}/{name}"
+        mailbox: PromptMailbox[M] = PromptMailbox(
+            path, capacity, self._attendant, self._prompt_gone
         )
-        self._contexts[name] = context
+        self._contexts[name] = mailbox
         try:
-            context.begin(factory())
+            mailbox.begin(factory())
         except BaseException:
             del self._contexts[name]
             raise
-        return context.ref
+        return mailbox.ref
 
     def find(self, name: str) -> Ref[Any] | None:
         """The running child called *name*, if there is one."""
@@ -302,8 +303,8 @@ class Supervisor:
     def abandon(self) -> None:
         """The block has been left: prompt actors, which have no task to be cancelled, end here."""
         for context in list(self._contexts.values()):
-            assert isinstance(context, PromptContext), "those with tasks have ended"
-            context.mailbox.end()
+            assert isinstance(context, PromptMailbox), "those with tasks have ended"
+            context.end()
 
     def snapshot(self, children_max: int) -> Iterator[Snapshot]:
         """The first *children_max* children, each with as many of its own."""
@@ -325,7 +326,10 @@ class Supervisor:
         if name in self._contexts:
             raise ValueError(f"{self._path}/{name} is already running")
 
-    def _gone(self, name: str, context: Context[Any] | PromptContext[Any]) -> None:
+    def _prompt_gone(self, mailbox: PromptMailbox[Any]) -> None:
+        self._gone(mailbox.ref.path.removeprefix(f"{self._path}/"), mailbox)
+
+    def _gone(self, name: str, context: Context[Any] | PromptMailbox[Any]) -> None:
         # A retired child's name may have been taken since.
         if self._contexts.get(name) is context:
             del self._contexts[name]

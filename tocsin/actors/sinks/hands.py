@@ -14,7 +14,8 @@ from tocsin.persistence.source import SourceAway, SourceRefused
 from tocsin.persistence.store.sink_commands import StoredSink
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
 from tocsin.protocol.receipts import Receipt, receipt_json
-from tocsin.protocol.sink import BatchTaken, ReceiverTrouble, Verdict, judge
+from tocsin.protocol.secret_box import SecretUnreadable
+from tocsin.protocol.sink import BatchTaken, ReceiverTrouble, Secret, Verdict, judge
 from tocsin.protocol.webhook import message_of, signed_headers
 
 Gap = tuple[int, int] | None
@@ -34,18 +35,20 @@ class Hand(Protocol):
 
 
 class WebhookHand:
-    """Carries to the webhook *sink*; *epoch* gives the store's, *timing* the spans of messages."""
+    """Carries to the webhook *sink*; *secrets_of* opens its secrets, *epoch* gives the store's."""
 
     def __init__(
         self,
         sink: StoredSink,
+        secrets_of: Callable[[StoredSink], Sequence[Secret]],
         outbound: OutboundPort,
         world: World,
         epoch: Callable[[], str],
         timing: Timing,
     ) -> None:
-        self._timing = timing
         self._sink = sink
+        self._secrets_of = secrets_of
+        self._timing = timing
         self._outbound = outbound
         self._world = world
         self._epoch = epoch
@@ -61,12 +64,19 @@ class WebhookHand:
         sink = self._sink
         alone = sink.batch_max == 1
         message_id, body = message_of(batch, self._epoch(), gap, alone=alone)
-        headers = signed_headers(message_id, body, sink.secrets, self._world.now_ms())
-        about = [each.notification for each in batch if each.notification is not None]
-        if (span := self._timing.carried(about)) is not None:
-            headers |= span.headers
-        answer: OutboundAnswer | OutboundFailed
         try:
+            secrets = self._secrets_of(sink)
+        except SecretUnreadable as error:
+            # An operator's fault: the webhook is in trouble until there is a key again.
+            return OutboundFailed("secret_unreadable", str(error))
+        headers = signed_headers(message_id, body, secrets, self._world.now_ms())
+        span = self._timing.carried(
+            [each.notification for each in batch if each.notification is not None]
+        )
+        if span is not None:
+            headers |= span.headers
+        try:
+            answer: OutboundAnswer | OutboundFailed
             answer = await self._outbound.post(sink.url, headers, body)
         except OutboundFailed as error:
             answer = error

@@ -160,6 +160,6 @@ class SinksKeeper(Actor[Never]):
     def _hand(self, sink: StoredSink) -> Hand:
         terms = self._terms.get(sink.id)
         if terms is None:
-            timing = self._table.timing
-            return WebhookHand(sink, self._outbound, self._world, self._epoch, timing)
+            opened, timing = self._table.secrets_of, self._table.timing
+            return WebhookHand(sink, opened, self._outbound, self._world, self._epoch, timing)
         return BrokerHand(terms, self._epoch)

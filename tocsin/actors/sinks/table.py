@@ -16,6 +16,8 @@ from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.persistence.store.sink_commands import StoredSink
+from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, webhook_context
+from tocsin.protocol.sink import Secret
 
 LEASE: Final = 15.0
 """Seconds for which one node has a webhook: for so long a node that dies keeps others from it."""
@@ -48,10 +50,12 @@ class SinksTable:
         receipts: ReceiptWatch,
         terms: Sequence[SinkTerms] = (),
         timing: Timing | None = None,
+        box: SecretBox | None = None,
     ) -> None:
-        self.timing = timing or Timing()
+        self._box = box or SecretBox()
         self.terms = tuple(terms)
         """The sinks in brokers that the settings of this node have."""
+        self.timing = timing or Timing()
         self.leases: dict[str, SinkLease] = {}
         self.figures: dict[str, SinkFigures] = {}
         self.disabled = 0
@@ -59,6 +63,22 @@ class SinksTable:
         self.bell = Bell()
         """Rings when an operator has changed a webhook on this node."""
         self._receipts = receipts
+
+    def sealed(self, webhook: str, secret: str) -> str:
+        """*secret* as the store keeps it for *webhook*."""
+        return self._box.seal(secret, webhook_context(webhook))
+
+    def secrets_of(self, sink: StoredSink) -> tuple[Secret, ...]:
+        """The secrets of *sink*, to sign with; those that were rotated out as far as they can be
+        read. Raises `SecretUnreadable` if the present one cannot."""
+        context, opened = webhook_context(sink.id), []
+        for each in sink.secrets:
+            try:
+                opened.append(Secret(self._box.open(each.text, context), each.until))
+            except SecretUnreadable:
+                if each.until is None:
+                    raise
+        return tuple(opened)
 
     def changed(self) -> None:
         """Look at the webhooks now: an operator has made, changed or removed one."""

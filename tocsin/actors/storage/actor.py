@@ -200,6 +200,8 @@ class StorageActor(Actor[StorageMessage]):
             abandon(batch)
             raise
         self._writing = False
+        ended = trio.current_time()
+        self._pace.ended(ended, ended - now, len(batch), len(self._writes))
         # Asked first, because nearly always no task is parked there.
         if self._written:
             self._written.unpark_all()

@@ -158,7 +158,7 @@ def _save(command: SaveProgress, facts: Facts) -> Script[Done | NotFound]:
         letters = command.letters
         yield from run("sink_letters_bury", **_BURY(letters), sink_id=[command.id] * len(letters))
     if rows and command.progress.state == DISABLED:
-        detail = _text({"webhook": command.id, "reason": command.progress.reason})
+        detail = _text({"sink": command.id, "reason": command.progress.reason})
         facts.append(Fact(ReceiptKind.SINK_DISABLED, None, None, command.now_ms, detail=detail))
     return _found(rows)
 

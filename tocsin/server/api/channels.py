@@ -21,6 +21,7 @@ from tocsin.persistence.store.queries import ListAddresses, ListSends
 from tocsin.protocol.outbound import OutboundFailed
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
+from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, address_context
 from tocsin.protocol.values import to_rfc3339
 from tocsin.protocol.webpush import PushSubscription
 from tocsin.server.api.answers import Answering, Timestamp
@@ -260,7 +261,8 @@ async def show_channels(call: Call[UrlQuery, None]) -> Answer:
 
 async def _addresses(call: Call[Any, Any], user: str) -> AddressList:
     found = await call.services.read(ListAddresses(user))
-    return AddressList(addresses=[_address(each) for each in found.addresses])
+    box = call.services.channels.box
+    return AddressList(addresses=[_address(each, user, box) for each in found.addresses])
 
 
 async def _set(call: Call[Any, Any], user: str, terms: ChannelTerms, name: str, value: str) -> None:
@@ -269,7 +271,7 @@ async def _set(call: Call[Any, Any], user: str, terms: ChannelTerms, name: str, 
         user,
         terms.name,
         name,
-        value,
+        call.services.channels.box.seal(value, address_context(user, terms.name, name)),
         fingerprint,
         call.now_ms,
         ADDRESSES_MAX,
@@ -307,11 +309,16 @@ def _unusable(path: str, words: str) -> Refused:
     return refuse("invalid", f"The address {words}.", [FieldError(path, words)])
 
 
-def _address(address: Address) -> AddressLine:
+def _address(address: Address, user: str, box: SecretBox) -> AddressLine:
+    try:
+        context = address_context(user, address.channel, address.name)
+        value = box.open(address.value, context)
+    except SecretUnreadable as error:
+        value = f"unreadable: {error}"
     return AddressLine(
         channel=address.channel,
         name=address.name,
-        address=_shown(address.value),
+        address=_shown(value),
         created_at=to_rfc3339(address.created_at),
         dead_reason=address.dead_reason,
     )

@@ -43,6 +43,7 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
     "connector": ConnectorName,
     "sink": ConnectorName,
+    "key": Annotated[str, Meta(pattern=r"^[a-z2-7]{16}$(?!\n)")],
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
     "channel": ChannelName,
     "name": DeviceId,

@@ -24,6 +24,7 @@ PATHS: Final[dict[str, str]] = {
     "webhook": "The webhook's id.",
     "position": "The receipt's place in the log.",
     "entry": "The entry's id, as the list of the spool shows it.",
+    "key": "The key's id: the part after `tk_`.",
 }
 """By parameter of a path."""
 
@@ -366,6 +367,16 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("WebhookRequest", "url"): "Where receipts are posted to.",
     ("WebhookPatch", "categories"): "The categories whose receipts it gets; empty for all.",
     ("WebhookPatch", "url"): "Where receipts are posted to.",
+    ("KeyLine", "id"): "The part of the key after `tk_`, by which logs name it.",
+    ("KeyLine", "name"): "The purpose of the key, in the words of the operator who made it.",
+    ("KeyLine", "scopes"): "What it may do: `notify` (to post), `admin`.",
+    ("KeyLine", "created_at"): "When it was made.",
+    ("KeyLine", "revoked_at"): "When it was revoked, or `null`.",
+    ("KeyList", "keys"): "The keys.",
+    ("KeyWish", "scopes"): "What it may do: `notify` (to post), `admin`.",
+    ("KeyWish", "name"): "The purpose of the key, to tell it from others in the list.",
+    ("KeyMade", "id"): "The part of the key after `tk_`, by which logs name it.",
+    ("KeyMade", "text"): "The key itself.",
     ("WebhookView", "id"): "Its id.",
     ("WebhookView", "position"): "Up to this place of the log its receiver has all that it wants.",
     ("WebhookView", "reason"): "What the last attempt failed for, or why it is disabled.",
