@@ -1,4 +1,4 @@
-"""What is in a release, for machines: a software bill of materials, as CycloneDX 1.6.
+"""The contents of a release, for machines: a software bill of materials, as CycloneDX 1.6.
 
 Made of the lock file alone, so it says what was tested, and is the same bytes each time. A release
 of a package has a hash for each of its files; whichever is installed has one of them.
